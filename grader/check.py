@@ -1,0 +1,409 @@
+"""The comparisons that specs share: each says what was expected, what came, where they differ and which bug that looks like."""
+
+import math
+import numbers
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# (rtol, atol) by the dtype of what came: rounding of a few chained operations, far below what a wrong formula does.
+TOLERANCES = {
+    torch.float64: (1e-7, 1e-9),
+    torch.float32: (1e-4, 1e-5),
+    torch.float16: (4e-3, 2e-3),
+    torch.bfloat16: (3e-2, 1e-2),
+    torch.complex128: (1e-7, 1e-9),
+    torch.complex64: (1e-4, 1e-5),
+}
+
+BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
+
+
+class Mismatch(AssertionError):
+    """What a spec found wrong, as labelled rows: ("shape", "(2, 5)  expected (5, 2)")."""
+
+    def __init__(self, rows: list[tuple[str, str]]):
+        self.rows = rows
+        super().__init__("\n".join(f"{label:<10} {text}" for label, text in rows))
+
+
+def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, what: str = "") -> None:
+    """`got` has the shape, dtype and every value of `expected`, exactly; NaN equals NaN.
+
+    Args:
+        expected: a tensor, an array, a number, or any nesting of dicts, lists and tuples of these.
+        unlike: known wrong answers by name; if `got` is one of them, the failure says so.
+        what: the name of the thing compared, where it is not the result itself ("gradient of x").
+    """
+    _compare(got, expected, what, None, unlike or {}, dtype=True)
+
+
+def close(
+    got: Any,
+    expected: Any,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    unlike: Mapping[str, Any] | None = None,
+    what: str = "",
+) -> None:
+    """Like `equal` within rounding, and whatever the dtypes: expected values are usually computed in float64.
+
+    Tolerances not given follow the less precise of the two dtypes (see TOLERANCES).
+    """
+    _compare(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
+
+
+def shape(got: Any, expected: Sequence[int], *, what: str = "") -> None:
+    """`got` is a tensor of that shape."""
+    _is_tensor(got, what, f"a tensor of shape {tuple(expected)}")
+    if tuple(got.shape) != tuple(expected):
+        raise Mismatch([*_of(what), ("shape", f"{tuple(got.shape)}  expected {tuple(expected)}")])
+
+
+def dtype(got: Any, expected: torch.dtype, *, what: str = "") -> None:
+    """`got` is a tensor of that dtype."""
+    _is_tensor(got, what, f"a tensor of {_short(expected)}")
+    if got.dtype != expected:
+        raise Mismatch([*_of(what), ("dtype", f"{_short(got.dtype)}  expected {_short(expected)}")])
+
+
+def finite(got: Any, *, what: str = "") -> None:
+    """`got` is a tensor without NaN or infinity."""
+    _is_tensor(got, what, "a tensor of finite numbers")
+    bad = ~torch.isfinite(got)
+    if bad.any():
+        first = _first(bad)
+        rows = [("not finite", f"{int(bad.sum())} of {got.numel()} values, first at {first}: {got[tuple(first)].item()}")]
+        raise Mismatch([*_of(what), *rows])
+
+
+def that(condition: bool, message: str) -> None:
+    """The condition holds; otherwise `message` says what was expected and what came."""
+    if not condition:
+        raise Mismatch([("wrong", message)])
+
+
+@contextmanager
+def raises(error: type[Exception], *mentions: Any):
+    """The block raises `error`, and its message mentions each of `mentions` (compared as text, ignoring case).
+
+    An exercise that is not written, or cannot be called this way, is reported as that.
+    """
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except Exception as caught:
+        if isinstance(caught, TypeError) and BAD_CALL.match(str(caught)):
+            raise
+        if isinstance(caught, Mismatch):
+            raise
+        said = f"{type(caught).__name__}: {caught}"
+        if not isinstance(caught, error):
+            raise Mismatch([("raised", said), ("expected", error.__name__)]) from caught
+        missing = [str(m) for m in mentions if str(m).lower() not in str(caught).lower()]
+        if missing:
+            raise Mismatch([("raised", said), ("wrong", f"the message should mention {', '.join(missing)}")]) from caught
+    else:
+        raise Mismatch([("raised", "nothing"), ("expected", error.__name__ + _mentioning(mentions))])
+
+
+@contextmanager
+def unchanged(**tensors: Tensor):
+    """The block leaves each named tensor as it was: values, `requires_grad` and `grad`."""
+    before = {name: (t.detach().clone(), t.requires_grad, _grad_of(t)) for name, t in tensors.items()}
+    yield
+    for name, tensor in tensors.items():
+        values, flag, grad = before[name]
+        if not _same(tensor.detach(), values):
+            equal(tensor.detach(), values, what=f"{name} after the call, which must not write to it")
+        that(tensor.requires_grad == flag, f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}")
+        now = _grad_of(tensor)
+        that((now is None) == (grad is None) and (grad is None or _same(now, grad)), f"{name}.grad was changed")
+
+
+def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
+    """The two tensors share no memory: writing to one leaves the other alone."""
+    that(not _overlap(result, of), f"{what} shares memory with the input: a later write to one would change the other")
+
+
+def view_of(result: Any, of: Tensor, *, what: str = "the result") -> None:
+    """The result shares memory with `of`: no data was copied."""
+    _is_tensor(result, what, "a tensor")
+    that(_overlap(result, of), f"{what} is a copy: it should be a view that shares memory with the input")
+
+
+@contextmanager
+def forbidden(module: Any, *names: str):
+    """Inside the block each dotted torch name ("torch.nn.functional.softmax") raises, also under the module's own import."""
+    with ExitStack() as stack:
+        for name in names:
+            owner, attribute = _resolve(name)
+            original = getattr(owner, attribute)
+            stand_in = _refusing(name)
+            stack.enter_context(mock.patch.object(owner, attribute, stand_in))
+            for key, value in list(vars(module).items()):
+                if value is original:
+                    stack.enter_context(mock.patch.dict(vars(module), {key: stand_in}))
+        yield
+
+
+def gradients(
+    got: Callable[..., Tensor],
+    expected: Callable[..., Tensor],
+    *inputs: Tensor,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> None:
+    """Both functions give the inputs the same gradients, for a fixed random weighting of the outputs."""
+    ours, theirs = ([x.detach().clone().requires_grad_() for x in inputs] for _ in range(2))
+    output, oracle = got(*ours), expected(*theirs)
+    shape(output, oracle.shape)
+    that(output.requires_grad, "the result carries no graph: no gradient can reach the inputs")
+    probe = torch.randn(oracle.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    (output * probe.to(output.dtype)).sum().backward()
+    (oracle * probe.to(oracle.dtype)).sum().backward()
+    for position, (mine, right) in enumerate(zip(ours, theirs, strict=True)):
+        label = f"gradient of input {position}" if len(inputs) > 1 else "gradient of the input"
+        that(mine.grad is not None, f"{label}: none arrives; the result is cut off from the input")
+        reference = right.grad if right.grad is not None else torch.zeros_like(right)
+        close(mine.grad, reference, rtol=rtol, atol=atol, what=label)
+
+
+# What follows serves the functions above.
+
+
+def _compare(got, expected, what, tolerance, unlike, *, dtype) -> None:
+    if isinstance(expected, Mapping):
+        _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
+        _require(set(got) == set(expected), list(got), f"keys {list(expected)}", what, label="keys")
+        for key in expected:
+            _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, _part(unlike, key), dtype=dtype)
+    elif isinstance(expected, (list, tuple)):
+        kind = "list" if isinstance(expected, list) else "tuple"
+        _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}", what)
+        _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
+        for i, item in enumerate(expected):
+            _compare(got[i], item, f"{what}[{i}]", tolerance, _part(unlike, i), dtype=dtype)
+    elif isinstance(expected, np.ndarray):
+        _require(isinstance(got, np.ndarray), got, f"a NumPy array of shape {expected.shape}", what)
+        _require(not dtype or got.dtype == expected.dtype, got.dtype, expected.dtype, what, label="dtype")
+        _compare_tensors(torch.tensor(got), torch.tensor(expected), what, tolerance, {}, dtype=False)
+    elif isinstance(expected, Tensor):
+        _is_tensor(got, what, f"a tensor of shape {tuple(expected.shape)}")
+        _compare_tensors(got, expected, what, tolerance, unlike, dtype=dtype)
+    elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
+        _compare_numbers(got, expected, what, tolerance, unlike)
+    else:
+        _require(type(got) is type(expected) and got == expected, got, repr(expected), what, label="got")
+
+
+def _compare_tensors(got, expected, what, tolerance, unlike, *, dtype) -> None:
+    rows = _of(what)
+    if got.shape != expected.shape:
+        rows.append(("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}"))
+        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+    rows.append(("shape", f"{tuple(got.shape)}  as it should be"))
+    if dtype and got.dtype != expected.dtype:
+        raise Mismatch([*rows, ("dtype", f"{_short(got.dtype)}  expected {_short(expected.dtype)}")])
+    wrong = ~_agree(got, expected, tolerance)
+    if wrong.any():
+        rows.append(("differs", _difference(got, expected, wrong)))
+        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+
+
+def _compare_numbers(got, expected, what, tolerance, unlike) -> None:
+    plain = isinstance(got, numbers.Number) and not isinstance(got, bool)
+    _require(plain, got, f"the number {_number(expected)}", what)
+    if tolerance is None:
+        same = got == expected or (got != got and expected != expected)
+        _require(not isinstance(expected, int) or isinstance(got, int), got, f"the int {expected}", what)
+    else:
+        rtol, atol = (1e-6 if tolerance[0] is None else tolerance[0]), (1e-9 if tolerance[1] is None else tolerance[1])
+        same = got == expected or (got != got and expected != expected)
+        same = same or (math.isfinite(abs(got)) and abs(got - expected) <= atol + rtol * abs(expected))
+    if not same:
+        rows = [*_of(what), ("got", _number(got)), ("expected", _number(expected))]
+        names = [name for name, value in unlike.items() if isinstance(value, numbers.Number) and _near(got, value)]
+        raise Mismatch(rows + [("looks like", name) for name in names[:1]])
+
+
+def _agree(got: Tensor, expected: Tensor, tolerance) -> Tensor:
+    got, expected = got.detach().cpu(), expected.detach().cpu()
+    if tolerance is None:
+        common = torch.promote_types(got.dtype, expected.dtype)
+        a, b = got.to(common), expected.to(common)
+        return (a == b) | ((a != a) & (b != b))
+    rtol, atol = _tolerance(got.dtype, expected.dtype, tolerance)
+    wide = torch.complex128 if got.is_complex() or expected.is_complex() else torch.float64
+    return torch.isclose(got.to(wide), expected.to(wide), rtol=rtol, atol=atol, equal_nan=True)
+
+
+def _tolerance(got: torch.dtype, expected: torch.dtype, asked) -> tuple[float, float]:
+    rtol, atol = max(TOLERANCES.get(got, (0.0, 0.0)), TOLERANCES.get(expected, (0.0, 0.0)))
+    return (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+
+
+def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
+    """"at 112 of 120 places, first at [0, 0, 1, 0]: got 4, expected 12; largest difference 9 at [1, 2]"."""
+    first = _first(wrong)
+    count = int(wrong.sum())
+    pair = f"got {_number(got[tuple(first)].item())}, expected {_number(expected[tuple(first)].item())}"
+    if got.ndim == 0:
+        return pair
+    text = f"at {count} of {got.numel()} places, first at {first}: {pair}"
+    if count > 1 and got.dtype != torch.bool and not (got.is_complex() or expected.is_complex()):
+        gap = (got.detach().cpu().double() - expected.detach().cpu().double()).abs()
+        if torch.isnan(gap).any():
+            text += f"; {int(torch.isnan(got).sum())} values are NaN" if torch.isnan(got).any() else ""
+        else:
+            largest = torch.unravel_index(gap.argmax(), gap.shape)
+            text += f"; largest difference {_number(gap.max().item())} at {[int(i) for i in largest]}"
+    return text
+
+
+def _suspects(got: Tensor, expected: Tensor, unlike: Mapping[str, Any], tolerance) -> list[tuple[str, str]]:
+    """The likely bug, if the result is a known wrong answer or a plain distortion of the right one."""
+    for name, wrong in unlike.items():
+        if isinstance(wrong, Tensor) and wrong.shape == got.shape and _agree(got, wrong, tolerance or (0, 0)).all():
+            return [("looks like", name)]
+    if got.numel() < 2 or got.is_complex() or expected.is_complex() or got.dtype == torch.bool:
+        return _inverted(got, expected)
+    mine, right = got.detach().cpu().double(), expected.detach().cpu().double()
+    if mine.shape == right.shape:
+        return _ratio(mine, right)
+    if mine.ndim >= 2 and mine.mT.shape == right.shape and torch.allclose(mine.mT, right, 1e-4, 1e-6):
+        return [("looks like", "the last two dimensions are swapped")]
+    if mine.numel() == right.numel() and torch.allclose(mine.flatten(), right.flatten(), 1e-4, 1e-6):
+        return [("looks like", "the right numbers in another shape")]
+    return []
+
+
+def _inverted(got: Tensor, expected: Tensor) -> list[tuple[str, str]]:
+    if got.dtype == expected.dtype == torch.bool and got.shape == expected.shape and got.numel() > 1:
+        if (got != expected).all():
+            return [("looks like", "inverted: True and False are exchanged everywhere")]
+    return []
+
+
+def _ratio(mine: Tensor, right: Tensor) -> list[tuple[str, str]]:
+    ratios = (mine / right)[right.abs() > 1e-6]
+    if ratios.numel() >= 2 and torch.isfinite(ratios).all() and ratios.std() < 1e-3 * ratios.mean().abs():
+        factor = ratios.mean().item()
+        if abs(factor - 1) < 1e-3:  # right but for rounding
+            return []
+        rest = mine[right.abs() <= 1e-6]
+        if not rest.numel() or rest.abs().max() < 1e-5:
+            same = "the right numbers with the sign flipped" if abs(factor + 1) < 1e-3 else None
+            return [("looks like", same or f"every value is {factor:.4g} times the expected one")]
+    return []
+
+
+def _require(condition: bool, got: Any, expected: Any, what: str, label: str = "got") -> None:
+    if not condition:
+        raise Mismatch([*_of(what), (label, describe(got)), ("expected", str(expected))])
+
+
+def _is_tensor(got: Any, what: str, wanted: str) -> None:
+    _require(isinstance(got, Tensor), got, wanted, what)
+
+
+def describe(value: Any) -> str:
+    """A value in a few words: "float32 tensor (2, 5, 12)", "tuple of 2", "'relu'"."""
+    if isinstance(value, Tensor):
+        return f"{_short(value.dtype)} tensor {tuple(value.shape)}"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} NumPy array {value.shape}"
+    if isinstance(value, torch.dtype):
+        return _short(value)
+    if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
+        return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
+    try:
+        text = repr(value)
+    except Exception as error:  # of a class that the learner wrote
+        text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else f"{text[:97]}…"
+
+
+def _of(what: str) -> list[tuple[str, str]]:
+    return [("of", what.lstrip("."))] if what else []
+
+
+def _part(unlike: Mapping[str, Any], key: Any) -> dict[str, Any]:
+    """The entry `key` of each known wrong answer that has one."""
+    parts = {}
+    for name, wrong in unlike.items():
+        if isinstance(wrong, Mapping) and key in wrong:
+            parts[name] = wrong[key]
+        elif isinstance(wrong, (list, tuple)) and isinstance(key, int) and key < len(wrong):
+            parts[name] = wrong[key]
+    return parts
+
+
+def _first(mask: Tensor) -> list[int]:
+    return mask.nonzero()[0].tolist()
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _near(a: Any, b: Any) -> bool:
+    return a == b or math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _mentioning(mentions: Sequence[Any]) -> str:
+    return f" that mentions {', '.join(map(str, mentions))}" if mentions else ""
+
+
+def _grad_of(tensor: Tensor) -> Tensor | None:
+    return tensor.grad.detach().clone() if tensor.is_leaf and tensor.grad is not None else None
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool(_agree(a, b, None).all())
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr() and a.untyped_storage().nbytes() > 0
+
+
+def _resolve(name: str) -> tuple[Any, str]:
+    owner: Any = torch
+    *path, attribute = name.split(".")[1:]
+    for part in path:
+        owner = getattr(owner, part)
+    return owner, attribute
+
+
+class Forbidden(Exception):
+    """The code called what this exercise asks it to write itself."""
+
+
+def _refusing(name: str) -> Any:
+    if isinstance(getattr(*_resolve(name)), type):
+
+        class Refused:
+            def __init__(self, *args, **kwargs):
+                raise Forbidden(f"this exercise is to be written without {name}")
+
+        return Refused
+
+    def refuse(*args, **kwargs):
+        raise Forbidden(f"this exercise is to be written without {name}")
+
+    return refuse

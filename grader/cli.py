@@ -1,0 +1,171 @@
+"""The `kata` command: reads what the person typed, calls the part that does it, and turns errors into one line each."""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from grader import catalogue, confine, downloads, hints, runner
+from grader.catalogue import ROOT, Kata, UnknownKata
+from grader.reports import json_report, junit, table
+from grader.results import KataResult, Report
+
+FORMATS = {"json": json_report.render, "junit": junit.render}
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Learn PyTorch by passing specs: grade your code, ask for hints.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]…", help="16, papers/13, multi_head; all when left out")]
+
+
+@app.command()
+def grade(
+    kata: Katas = None,
+    code: Annotated[Path, typer.Option(metavar="DIR", help="the code to grade: a folder laid out like katas/")] = ROOT / "katas",
+    report: Annotated[list[str] | None, typer.Option(metavar="FORMAT=FILE", help="also write json=FILE or junit=FILE")] = None,
+    core: Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="katas graded at a time; 0 means one a core")] = 0,
+    fail_under: Annotated[float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with 1 below this")] = None,
+) -> None:
+    """Run the specs against the code in isolated processes and count the points.
+
+    Exit code 0: graded, whatever the score. 1: below --fail-under. 2: could not be graded.
+    """
+    katas = _katas(kata)
+    if not code.is_dir():
+        raise Trouble(f"{code}: no such folder; --code takes a folder laid out like katas/")
+    if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in katas):
+        raise Trouble(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
+    files = [_report_file(spec) for spec in report or []]
+    outcome = _graded(katas, code, core, jobs)
+    table.show(outcome, Console(highlight=False))
+    if gaps := confine.what_is_open():
+        print(f"isolation of the code was reduced on this machine: {' and '.join(gaps)}")
+    for render, path in files:
+        _write(path, render(outcome))
+    if not outcome.complete:
+        raise typer.Exit(INTERRUPTED)
+    if fail_under is not None and 100 * outcome.points < fail_under * outcome.max_points:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_katas() -> None:
+    """Every kata with its exercises."""
+    console = Console(highlight=False)
+    for kata in _katas(None):
+        exercises = catalogue.exercises(kata)
+        stretch = sum(exercise.stretch for exercise in exercises)
+        console.print(f"{kata.number:<12} {hints.title(kata)}  [dim]{len(exercises) - stretch} core, {stretch} stretch[/]", soft_wrap=True)
+
+
+@app.command()
+def hint(
+    kata: Annotated[str, typer.Argument(metavar="KATA")],
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]")] = None,
+    level: Annotated[int, typer.Option(min=1, max=3, help="1 the concept, 2 the API, 3 the shape walk")] = 1,
+) -> None:
+    """A hint for one exercise: first the concept, with --level 2 the API, with --level 3 the shape walk."""
+    found = _katas([kata])[0]
+    try:
+        print(hints.hint(found, exercise, level))
+    except LookupError as error:
+        raise Trouble(error.args[0]) from None
+
+
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the set to download")] = None) -> None:
+    """The larger data sets, which lessons use where they are: a list of them, or with NAME the download of one into data/.
+
+    Exit code 2: it could not be had. What has come is kept, and the next call goes on from there.
+    """
+    try:
+        print(downloads.get(name) if name else downloads.listing())
+    except LookupError as error:
+        raise Trouble(error.args[0]) from None
+    except downloads.Failure as failure:
+        raise Trouble(str(failure)) from None
+    except KeyboardInterrupt:
+        print(f"kata: interrupted: kata data {name} goes on from here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def main() -> None:
+    """Entry point: one clear line for everything that a person can put right, exit code 2."""
+    sys.stdout.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app()
+    except Trouble as trouble:
+        print(f"kata: {trouble}", file=sys.stderr)
+        sys.exit(2)
+
+
+class Trouble(Exception):
+    """The command cannot be carried out. The message is one line: what is wrong and what to do."""
+
+
+def _katas(queries: list[str] | None) -> list[Kata]:
+    if not queries:
+        return catalogue.all_katas()
+    try:
+        return list(dict.fromkeys(catalogue.find(query) for query in queries))
+    except UnknownKata as error:
+        raise Trouble(str(error)) from None
+
+
+def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
+    """Grade with a progress bar on a terminal; on Ctrl-C what is finished so far, marked incomplete."""
+    started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
+    results: dict[str, KataResult] = {}
+    bar = Progress(
+        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TextColumn("katas"), TimeElapsedColumn(), transient=True,
+        console=Console(stderr=True), disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+    grading = runner.grade(katas, code, jobs=jobs, core=core)
+    try:
+        with bar:
+            for result in bar.track(grading, total=len(katas)):
+                results[result.kata] = result
+    except KeyboardInterrupt:
+        grading.close()
+    in_order = tuple(results[kata.name] for kata in katas if kata.name in results)
+    return Report(_shown(code), started, time.monotonic() - clock, len(in_order) == len(katas), in_order)
+
+
+def _shown(code: Path) -> str:
+    return str(code.relative_to(ROOT)) if code.is_relative_to(ROOT) else str(code)
+
+
+def _report_file(spec: str):
+    """ "json=FILE" → (renderer, path), once it is sure that the file can be written."""
+    name, equals, path = spec.partition("=")
+    if name not in FORMATS or not path:
+        raise Trouble(f"--report {spec}: write {' or '.join(f'{name}=FILE' for name in FORMATS)}")
+    folder = Path(path).parent
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise Trouble(f"--report {spec}: {path} cannot be written")
+    return FORMATS[name], Path(path)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write all or nothing: an interrupted or failed write leaves an older report as it was."""
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace", dir=path.parent, delete=False) as file:
+            file.write(text)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise Trouble(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,246 @@
+"""pytest for katas: path prefixes, `--code`, the `kata` fixture, the same start for every spec, and failures that teach."""
+
+import os
+import random
+import re
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+from grader import catalogue, failures, loading, standin
+from grader.catalogue import Exercise, Kata
+from grader.results import NOT_WRITTEN
+
+SPEC_SECONDS = 10.0
+ROW = re.compile(r"looks like | {11}|\w+( \w+)? {2,}")  # a line that begins with a label, or goes on under one
+
+hypothesis.settings.register_profile(
+    "katas", derandomize=True, database=None, deadline=None, max_examples=20, report_multiple_bugs=False, print_blob=False
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("katas")
+    group.addoption("--code", metavar="DIR", help="run the specs against this folder, laid out like katas/ (solutions)")
+    group.addoption("--seed", type=int, default=0, help="the seed that every spec starts from (default 0)")
+    group.addoption("--spec-seconds", type=float, default=SPEC_SECONDS, help="stop a spec after so long (default 10; 0: never)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stretch: specs of an exercise beyond the core of its kata")
+    config.addinivalue_line("markers", "gpu: needs a CUDA device")
+    config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
+    hypothesis.settings.load_profile("katas")
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asking for a device must not start CUDA
+    config.args[:] = [_expanded(arg, config.invocation_params.dir) for arg in config.args]
+    config.pluginmanager.register(Katas(config), "katas")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and config.invocation_params.dir == config.rootpath:
+        return "these are the project's own tests; a kata's specs: pytest katas/16, every kata's: pytest katas"
+
+
+@pytest.fixture
+def kata(request: pytest.FixtureRequest):
+    """The implementation under test, as a module: the learner's file, or the one in the `--code` folder."""
+    katas = request.config.pluginmanager.get_plugin("katas")
+    return katas.module(katas.specs[request.node.nodeid][0])
+
+
+class Katas:
+    """What one pytest session knows about the katas in it."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self.code: Path | None = _code_folder(config)
+        self.modules: dict[Kata, object] = {}
+        self.sources: dict[Kata, standin.Choice] = {}
+        self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
+        self.failed: dict[str, failures.Failure] = {}
+        self.passed: set[str] = set()
+        self.hung: set[tuple[Kata, Exercise]] = set()
+        self.teaching = False  # every item is a spec, and the person did not ask for pytest's own tracebacks
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
+        spec_files = {path: kata for path, kata in katas.items() if kata and path == kata.specs}
+        for item in items:
+            if item.cls and (kata := spec_files.get(item.path)):
+                self.specs[item.nodeid] = (kata, _exercise(kata, item.cls.__name__))
+                device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
+                if device and not torch.cuda.is_available():
+                    item.add_marker(pytest.mark.skip(reason=f"{device}: no CUDA device here"))
+        if self.config.option.spec_seconds:
+            limit([item for item in items if item.nodeid in self.specs], self.config.option.spec_seconds)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        option = self.config.option
+        self.teaching = bool(self.specs) and len(self.specs) == len(session.items) and option.tbstyle == "auto"
+        if self.teaching:
+            option.tbstyle = "no"
+            option.reportchars = option.reportchars.replace("f", "").replace("E", "")
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter:
+                reporter.reportchars = reporter.reportchars.replace("f", "").replace("E", "")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Decide before any spec's clock runs which code stands for the earlier katas: that may take running their specs."""
+        for kata in dict.fromkeys(kata for kata, _ in self.specs.values()):
+            try:
+                self.sources[kata] = standin.choose(kata, self._code(kata))
+            except loading.LoadFailure as failure:
+                self.modules[kata] = failure
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if item.nodeid in self.specs:
+            if self.specs[item.nodeid] in self.hung:
+                raise failures.NotRun("not run: an earlier spec of this exercise had to be stopped")
+            same_start(self.config.option.seed)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo):
+        report = yield
+        if item.nodeid in self.specs:
+            kata, exercise = self.specs[item.nodeid]
+            if report.passed and call.when == "call":
+                self.passed.add(item.nodeid)
+            elif report.failed:
+                module = self.modules.get(kata)
+                failure = failures.explain(call.excinfo.value, kata, exercise, item, module if _loaded(module) else None)
+                self.failed.setdefault(item.nodeid, failure)
+                if failures.TIMED_OUT.match(str(call.excinfo.value)):
+                    self.hung.add((kata, exercise))
+                if call.when == "setup" and isinstance(call.excinfo.value, (loading.LoadFailure, failures.NotRun)):
+                    report.when = "call"
+                if self.teaching:
+                    report.longrepr = failure.text
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.teaching:
+            notes = dict.fromkeys(note for choice in self.sources.values() for note in choice.notes)
+            for note in notes:
+                terminalreporter.write_line(f"\n{note}")
+            _summarise(self, terminalreporter)
+
+    def module(self, kata: Kata):
+        """The kata's implementation, loaded once; a failure to load is raised again for every spec."""
+        if kata not in self.modules:
+            try:
+                self.modules[kata] = loading.load(kata, self._code(kata), self.sources[kata].sources)
+            except loading.LoadFailure as failure:
+                self.modules[kata] = failure
+        if not _loaded(self.modules[kata]):
+            raise self.modules[kata].with_traceback(None)
+        return self.modules[kata]
+
+    def _code(self, kata: Kata) -> Path:
+        return self.code or kata.root / "katas"
+
+
+def limit(specs: list[pytest.Item], seconds: float) -> None:
+    """Have every spec that names no limit of its own stopped after so long."""
+    for spec in specs:
+        if not spec.get_closest_marker("timeout"):
+            spec.add_marker(pytest.mark.timeout(seconds))
+
+
+def same_start(seed: int) -> None:
+    """The state that every spec starts from, whatever the one before it or the code under test did to it."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_num_threads(1)
+    if torch.are_deterministic_algorithms_enabled():  # setting it imports for a second, even to what it is
+        torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    torch.set_float32_matmul_precision("highest")
+
+
+def _loaded(module) -> bool:
+    return module is not None and not isinstance(module, loading.LoadFailure)
+
+
+def _exercise(kata: Kata, spec_class: str) -> Exercise:
+    known = {exercise.spec_class: exercise for exercise in catalogue.exercises(kata)}
+    return known.get(spec_class) or Exercise(spec_class.removeprefix("Test"), spec_class, stretch=False)
+
+
+def _code_folder(config: pytest.Config) -> Path | None:
+    given = config.option.code
+    if given is None:
+        return None
+    for base in (config.invocation_params.dir, config.rootpath):
+        if (base / given).is_dir():
+            return (base / given).resolve()
+    raise pytest.UsageError(f"--code {given}: no such folder")
+
+
+def _expanded(arg: str, here: Path) -> str:
+    """ "katas/16::TestSplitHeads" → "katas/16_multi_head_attention/test_multi_head_attention.py::TestSplitHeads"."""
+    given, colons, rest = str(arg).partition("::")
+    path = Path(os.path.normpath(here / given))
+    if "katas" not in path.parts or (path.exists() and not colons):
+        return arg
+    try:
+        path = catalogue.expand(path)
+    except catalogue.UnknownKata as error:
+        raise pytest.UsageError(str(error)) from None
+    if colons and path.is_dir() and (kata := catalogue.kata_at(path / "any")):
+        path = kata.specs
+    return f"{path}{colons}{rest}"
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Indented by two; what does not fit goes on below, that of a labelled row below its second column."""
+    hang = 13 if ROW.match(line) else 2
+    return textwrap.fill(line, width, initial_indent="  ", subsequent_indent=" " * hang, break_long_words=False)
+
+
+def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
+    """For each exercise its first failure in full (all of them with -v), then one line an exercise."""
+    by_exercise: dict[tuple[Kata, Exercise], list[str]] = defaultdict(list)
+    for nodeid, place in katas.specs.items():
+        by_exercise[place].append(nodeid)
+    said: set[str] = set()
+    for (_, exercise), nodeids in by_exercise.items():
+        told = [n for n in nodeids if n in katas.failed and katas.failed[n].details]
+        for nodeid in told if terminal.verbosity > 0 else told[:1]:
+            what = f"{exercise.name} · {failures.title(nodeid.rpartition('::')[2])}"
+            terminal.write_line(f"\nFAILED  {what}\n", red=True, bold=True)
+            for line in katas.failed[nodeid].details.splitlines():
+                terminal.write_line(_wrapped(line, terminal._tw.fullwidth))
+    terminal.write_line("")
+    width = max((len(exercise.name) for _, exercise in by_exercise), default=0)
+    kata_before = None
+    for (kata, exercise), nodeids in by_exercise.items():
+        if kata != kata_before:
+            terminal.write_line(f"katas/{kata.name}", bold=True)
+            kata_before = kata
+        failed = [katas.failed[n] for n in nodeids if n in katas.failed]
+        passed = sum(n in katas.passed for n in nodeids)
+        if failed and not any(failure.details for failure in failed):
+            line = failed[0].line
+            state = line.removeprefix(f"{exercise.name}: ")
+            if line in said and not state.endswith(NOT_WRITTEN):
+                state = "the same"
+            said.add(line)
+        elif failed:
+            state = f"{passed} of {passed + len(failed)} specs pass"
+        else:
+            state = "passed" if passed else "not run"
+        colour = {"green": state == "passed", "red": bool(failed) and not state.endswith(NOT_WRITTEN)}
+        terminal.write_line(f"  {exercise.name:<{width}}  {state}", **colour)

@@ -1,0 +1,1 @@
+"""One renderer a report format, each a pure function of results."""

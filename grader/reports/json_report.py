@@ -1,0 +1,9 @@
+"""The report as JSON, schema kata-report/1: every other format can be made from it."""
+
+import json
+
+from grader.results import Report, as_dict
+
+
+def render(report: Report) -> str:
+    return json.dumps(as_dict(report), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,126 @@
+"""What grading came to: plain data, no behaviour beyond sums. The runner produces it, the reports render it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["passed", "failed", "error", "skipped", "missing"]
+SCHEMA = "kata-report/1"
+NOT_WRITTEN = "not written yet"
+
+
+@dataclass(frozen=True)
+class SpecResult:
+    """`error` is a spec that the worker did not survive, `missing` one that could not be run after that. The message is
+    printable text."""
+
+    name: str
+    status: Status
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExerciseResult:
+    name: str
+    specs: tuple[SpecResult, ...]
+    stretch: bool = False
+
+    @property
+    def points(self) -> int:
+        """All or nothing: an exercise that one spec rejects is a wrong exercise. Specs skipped for want of a device count
+        neither way, but something must have run."""
+        statuses = {spec.status for spec in self.specs}
+        return int("passed" in statuses and statuses <= {"passed", "skipped"})
+
+    @property
+    def not_written(self) -> bool:
+        return bool(self.specs) and all(s.message.endswith(NOT_WRITTEN) for s in self.specs if s.status != "skipped")
+
+    @property
+    def first_failure(self) -> SpecResult | None:
+        return next((spec for spec in self.specs if spec.status not in ("passed", "skipped")), None)
+
+
+@dataclass(frozen=True)
+class KataResult:
+    kata: str
+    exercises: tuple[ExerciseResult, ...]
+    message: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of the worker, from its fork to its last spec
+
+    @property
+    def status(self) -> Literal["passed", "failed", "error", "not started"]:
+        if not self.exercises or any(spec.status in ("error", "missing") for exercise in self.exercises for spec in exercise.specs):
+            return "error"
+        if self.points == self.max_points:
+            return "passed"
+        return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
+
+    @property
+    def points(self) -> int:
+        return sum(exercise.points for exercise in self.exercises)
+
+    @property
+    def max_points(self) -> int:
+        return len(self.exercises)
+
+    @property
+    def core_done(self) -> bool:
+        return all(exercise.points for exercise in self.exercises if not exercise.stretch)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One grading run: `started` in ISO 8601 with its offset, `complete` False after an interruption."""
+
+    code: str
+    started: str
+    seconds: float
+    complete: bool
+    katas: tuple[KataResult, ...] = field(default=())
+
+    @property
+    def points(self) -> int:
+        return sum(kata.points for kata in self.katas)
+
+    @property
+    def max_points(self) -> int:
+        return sum(kata.max_points for kata in self.katas)
+
+
+def as_dict(report: Report) -> dict:
+    """The report as the JSON object of schema kata-report/1."""
+    return {
+        "schema": SCHEMA,
+        "code": report.code,
+        "started": report.started,
+        "seconds": round(report.seconds, 3),
+        "complete": report.complete,
+        "points": report.points,
+        "max_points": report.max_points,
+        "katas": [
+            {
+                "kata": kata.kata,
+                "status": kata.status,
+                "message": kata.message,
+                "points": kata.points,
+                "max_points": kata.max_points,
+                "seconds": round(kata.seconds, 3),
+                "exercises": [
+                    {
+                        "name": exercise.name,
+                        "stretch": exercise.stretch,
+                        "points": exercise.points,
+                        "max_points": 1,
+                        "specs": [
+                            {"name": s.name, "status": s.status, "message": s.message, "seconds": round(s.seconds, 4)}
+                            for s in exercise.specs
+                        ],
+                    }
+                    for exercise in kata.exercises
+                ],
+            }
+            for kata in report.katas
+        ],
+    }

@@ -1,0 +1,39 @@
+"""What the runner asks of a worker: plain data, and the door through which a new process becomes that worker."""
+
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from grader.catalogue import Kata
+
+# The only variables of the environment that a worker gets to see.
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV",
+               "PYTORCH_NVML_BASED_CUDA_CHECK", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "SYSTEMROOT")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to do. `problem`, if not empty, is why the code could not be read: the verdict of every spec."""
+
+    kata: Kata
+    scratch: Path  # a folder laid out like katas/ with this kata's code and that of the earlier ones it builds on
+    problem: str = ""
+    core: bool = False
+    only: str = ""  # run this one spec: "test_name" or "TestClass::test_name", with all its parameters
+    skip: frozenset[str] = frozenset()  # specs already decided
+    spec_seconds: float = 10.0
+    seed: int = 0
+    backwards: bool = False  # run the specs in reverse order
+    order: tuple[str, ...] = ()  # run the specs of these names first, in this order
+    stop_at_failure: bool = False  # run nothing after the first spec that fails
+    memory: int = 2 << 30
+    file_size: int = 16 << 20
+    open_files: int = 256
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def perform(task: Task, channel: Connection) -> None:
+    """Become the worker. Imported here, so that the runner's process never loads torch."""
+    from grader import worker
+
+    worker.main(task, channel)
