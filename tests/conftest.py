@@ -1,0 +1,34 @@
+"""What the project's own tests share: a small sound tree of katas, and a time limit for each test."""
+
+from pathlib import Path
+
+import pytest
+
+from grader.catalogue import Kata, all_katas
+
+SOUND = Path(__file__).parent / "fixtures" / "sound"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def sound() -> list[Kata]:
+    """The katas 01_sums (double, total, stretch Doubler) and 02_reuse (quadruple, which builds on 01's double)."""
+    return all_katas(SOUND)
+
+
+@pytest.fixture
+def submission(tmp_path):
+    """A function that writes the text (or bytes) of a kata's file into a code folder and returns the folder."""
+
+    def write(kata: Kata, code: str | bytes, folder: Path = tmp_path / "code") -> Path:
+        path = folder / kata.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(code if isinstance(code, bytes) else code.encode())
+        return folder
+
+    return write

@@ -1,0 +1,40 @@
+"""Holds every kata to its promises, one test a promise and kata."""
+
+import pytest
+
+from grader import catalogue, runner
+from grader.catalogue import Kata
+from tests import promises
+
+KATAS = catalogue.all_katas()
+PROMISES = [
+    promises.folder,
+    promises.stub,
+    promises.specs,
+    promises.stub_fails,
+    promises.reference_passes,
+    promises.mistakes,
+    promises.accepted,
+    promises.lesson,
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_workers() -> None:
+    runner.prepare(KATAS)
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.name)
+def test_promise(kata: Kata, promise) -> None:
+    problems = promise(kata)
+    assert not problems, "\n".join(problems)
+
+
+def test_the_lessons_are_one_chain() -> None:
+    """Each lesson of the core path leads to the next one, the last back to the overview."""
+    path = [kata for kata in KATAS if "/" not in kata.name]
+    for kata, following in zip(path, [*path[1:], None], strict=True):
+        target = f"../{following.name}/README.md" if following else "../../README.md"
+        end = (kata.folder / "README.md").read_text(encoding="utf-8").partition("\n## Next\n")[2]
+        assert f"]({target})" in end, f"the lesson of {kata.name} does not lead to {target}"
