@@ -1,0 +1,505 @@
+"""Specs of 02: batch dimensions, channels, flat samples and back, views and copies, interleaving, a grid of images."""
+
+import math
+
+import pytest
+import torch
+
+from grader import check
+
+N, C, H, W = 2, 3, 4, 5  # images, channels, rows, columns
+
+
+def counting(*shape, dtype=torch.float32):
+    """0, 1, 2, … in that shape: every number says where it came from."""
+    return torch.arange(math.prod(shape)).reshape(shape).to(dtype)
+
+
+def transposed(*shape, dtype=torch.float32):
+    """A non-contiguous tensor of that shape: its memory holds the dimensions in the opposite order."""
+    return counting(*reversed(shape), dtype=dtype).permute(*range(len(shape) - 1, -1, -1))
+
+
+def planes(images):
+    """(N, H, W, C) → (N, C, H, W), one channel after the other."""
+    return torch.stack([images[..., c] for c in range(images.shape[-1])], dim=1)
+
+
+def rows(x):
+    """One row for each sample of a batch that is not empty."""
+    return torch.stack([sample.flatten() for sample in x])
+
+
+def turns(a, b, dim):
+    """a₀, b₀, a₁, b₁, … along `dim`, slice by slice."""
+    pairs = zip(a.split(1, dim), b.split(1, dim), strict=True)
+    return torch.cat([piece for pair in pairs for piece in pair], dim)
+
+
+def grid_by_hand(images, columns):
+    """The grid, image by image."""
+    count, channels, height, width = images.shape
+    grid = torch.zeros(channels, -(-count // columns) * height, columns * width, dtype=images.dtype)
+    for n, image in enumerate(images):
+        top, left = n // columns * height, n % columns * width
+        grid[:, top : top + height, left : left + width] = image
+    return grid
+
+
+def check_views(kata, x, shapes, is_view):
+    """`reshape_and_check` gives each shape with the elements in their order, and the flag, which is also the truth."""
+    for shape in shapes:
+        reshaped, flag = kata.reshape_and_check(x, shape)
+        what = f"{tuple(x.shape)} with strides {x.stride()} as {shape}"
+        check.equal(reshaped, x.clone(memory_format=torch.contiguous_format).view(shape), what=what)
+        if is_view:
+            check.view_of(reshaped, x, what=what)
+        else:
+            check.independent(reshaped, x, what=what)
+        check.equal(flag, is_view, what=f"the flag for {what}")
+
+
+class TestAddBatchDim:
+    def test_the_sample_becomes_a_batch_of_one(self, kata):
+        """The new dimension of size 1 stands first, and element 0 of the batch is the sample."""
+        sample = counting(C, H, W)
+        check.equal(kata.add_batch_dim(sample), counting(1, C, H, W))
+
+    def test_a_number_becomes_a_batch_of_one_number(self, kata):
+        """A sample may have no dimensions at all: a label is one. Its batch has the shape (1,)."""
+        check.equal(kata.add_batch_dim(torch.tensor(7)), torch.tensor([7]))
+
+    def test_nothing_is_copied(self, kata):
+        """A new dimension changes the shape, not the numbers, so the batch is the same memory under another shape."""
+        sample = counting(H, W)
+        check.view_of(kata.add_batch_dim(sample), sample, what="the batch")
+
+    def test_a_transposed_sample_is_not_copied_either(self, kata):
+        """A dimension of size 1 fits in anywhere, whatever order the numbers have in memory."""
+        sample = transposed(H, W)
+        got = kata.add_batch_dim(sample)
+        check.equal(got, counting(W, H).mT[None])
+        check.view_of(got, sample, what="the batch")
+
+    def test_the_sample_keeps_its_shape(self, kata):
+        """The caller goes on using the sample: `unsqueeze_`, with an underscore, would change it under their hands."""
+        sample = counting(H, W)
+        with check.unchanged(sample=sample):
+            kata.add_batch_dim(sample)
+
+    def test_gradients_reach_the_sample(self, kata):
+        """What is computed from the batch is computed from the sample: the graph must not be cut between them."""
+        check.gradients(kata.add_batch_dim, lambda x: x.reshape(1, H, W), torch.randn(H, W))
+
+
+@pytest.mark.stretch
+class TestDropBatchDim:
+    def test_the_only_sample_comes_out(self, kata):
+        """A batch of one without its first dimension is its only sample."""
+        batch = counting(1, H, W)
+        check.equal(kata.drop_batch_dim(batch), counting(H, W))
+
+    def test_other_dimensions_of_size_1_stay(self, kata):
+        """A grey image has one channel, and it is still there afterwards: only the first dimension goes."""
+        for shape in ((1, 1, 5), (1, 3, 1), (1, 1, 1)):
+            got = kata.drop_batch_dim(counting(*shape))
+            check.equal(got, counting(*shape[1:]), what=f"the sample of a batch {shape}")
+
+    def test_a_batch_of_one_number_gives_the_number(self, kata):
+        """(1,) is a batch of one number, and the number alone has the shape ()."""
+        check.equal(kata.drop_batch_dim(torch.tensor([7])), torch.tensor(7))
+
+    def test_nothing_is_copied(self, kata):
+        """The sample is the same memory under another shape, also where the batch is not contiguous."""
+        for batch in (counting(1, H, W), transposed(1, H, W)):
+            got = kata.drop_batch_dim(batch)
+            check.equal(got, torch.cat([batch[0]]))
+            check.view_of(got, batch, what="the sample")
+
+    def test_the_batch_keeps_its_shape(self, kata):
+        """The caller goes on using the batch: `squeeze_`, with an underscore, would change it under their hands."""
+        batch = counting(1, H, W)
+        with check.unchanged(batch=batch):
+            kata.drop_batch_dim(batch)
+
+    def test_gradients_reach_the_batch(self, kata):
+        """What is computed from the sample is computed from the batch: the graph must not be cut between them."""
+        check.gradients(kata.drop_batch_dim, lambda x: x.reshape(H, W), torch.randn(1, H, W))
+
+    def test_a_batch_of_two_is_refused(self, kata):
+        """Taking element 0 would lose a sample, and `squeeze(0)` would do nothing at all; neither would say a word."""
+        for shape in ((2, H), (H, 1)):
+            with check.raises(ValueError):
+                kata.drop_batch_dim(counting(*shape))
+
+    def test_an_empty_batch_is_refused(self, kata):
+        """A batch of no samples has none to take out. Any number of samples but one is a ValueError."""
+        with check.raises(ValueError):
+            kata.drop_batch_dim(torch.zeros(0, H))
+
+    def test_a_tensor_without_dimensions_is_refused(self, kata):
+        """A single number has no first dimension, so it is no batch: a ValueError, as for any other wrong shape."""
+        with check.raises(ValueError):
+            kata.drop_batch_dim(torch.tensor(7))
+
+
+class TestNhwcToNchw:
+    def test_channels_move_and_pixels_do_not(self, kata):
+        """Channel c of image n is the plane images[n, :, :, c]. Reshaping to (N, C, H, W) has the same shape and only
+        regroups numbers: red, green and blue of neighbouring pixels end up in one plane."""
+        images = counting(N, H, W, C)
+        unlike = {
+            "reshaped, which regroups the numbers instead of moving the channels": images.reshape(N, C, H, W),
+            "the channels moved, then the planes reshaped": planes(images).mT.reshape(N, C, H, W),
+        }
+        check.equal(kata.nhwc_to_nchw(images), planes(images), unlike=unlike)
+
+    def test_rows_and_columns_are_not_swapped(self, kata):
+        """Only the channels move. Square images hide it when H and W trade places as well, and the pictures lie on
+        their side."""
+        images = counting(N, H, H, C)
+        unlike = {"H and W are swapped: every image is transposed": planes(images).mT}
+        check.equal(kata.nhwc_to_nchw(images), planes(images), unlike=unlike)
+
+    def test_the_result_is_contiguous(self, kata):
+        """A permute alone renames dimensions and leaves the numbers where they are, so a later `view` would fail. The
+        planes are to lie in memory one after the other."""
+        for images in (counting(N, H, W, C), transposed(N, H, W, C)):
+            got = kata.nhwc_to_nchw(images)
+            check.equal(got, planes(images))
+            ordered = planes(images).stride()
+            check.that(got.is_contiguous(), f"the strides are {got.stride()}, in order they would be {ordered}")
+
+    def test_any_dtype_is_kept(self, kata):
+        """Images often come as uint8, and masks as bool: moving numbers changes none of them."""
+        for dtype in (torch.uint8, torch.bool, torch.float64, torch.bfloat16):
+            images = counting(N, H, W, C).to(dtype)
+            check.equal(kata.nhwc_to_nchw(images), planes(images), what=f"{dtype} images")
+
+    def test_the_images_stay_as_they_were(self, kata):
+        """The caller may still need them, in the layout that they had."""
+        images = counting(N, H, W, C)
+        with check.unchanged(images=images):
+            kata.nhwc_to_nchw(images)
+
+    def test_the_gradient_lands_on_the_right_pixel(self, kata):
+        """The gradient takes the way back of its number: from plane c to channel c of the same pixel."""
+        check.gradients(kata.nhwc_to_nchw, planes, torch.randn(N, H, W, C))
+
+    def test_only_four_dimensions_are_a_batch_of_images(self, kata):
+        """A single image lacks N, and a video has one dimension more: say so instead of guessing."""
+        for shape in ((H, W, C), (1, N, H, W, C)):
+            with check.raises(ValueError):
+                kata.nhwc_to_nchw(counting(*shape))
+
+
+class TestFlattenSamples:
+    def test_row_i_is_sample_i(self, kata):
+        """The border between samples stays: row i has all elements of sample i and nothing of the others."""
+        x = counting(N, C, H, W)
+        flat, _ = kata.flatten_samples(x)
+        unlike = {
+            "the samples stand in the columns": rows(x).mT,
+            "the samples are mixed: the rows take turns": x.reshape(-1, N).mT,
+            "the elements of each sample are in the opposite order of dimensions": rows(x.permute(0, 3, 2, 1)),
+        }
+        check.equal(flat, rows(x), unlike=unlike, what="flat")
+
+    def test_the_shape_of_a_sample_comes_along(self, kata):
+        """Once the samples are rows, nobody can tell (3, 4) from (4, 3): the shape is what makes the way back possible.
+        N is no part of it, as a later batch may have another N."""
+        _, sample_shape = kata.flatten_samples(counting(N, C, H, W))
+        check.equal(tuple(sample_shape), (C, H, W), what="the sample shape")
+
+    def test_the_sample_shape_is_a_plain_tuple(self, kata):
+        """torch.Size behaves like a tuple and is another class, which shows when it is printed or saved."""
+        _, sample_shape = kata.flatten_samples(counting(N, C, H))
+        kind = type(sample_shape)
+        check.that(kind is tuple, f"the sample shape is a {kind.__name__}, not a plain tuple")
+        check.that(all(type(n) is int for n in sample_shape), f"its sizes should be plain ints: {sample_shape!r}")
+
+    def test_a_non_contiguous_batch_flattens(self, kata):
+        """Elements come in the order in which x is indexed. Where memory has another order, `view` refuses."""
+        x = transposed(N, C, H)
+        flat, sample_shape = kata.flatten_samples(x)
+        check.equal(flat, rows(x), what="flat")
+        check.equal(sample_shape, (C, H), what="the sample shape")
+
+    def test_gradients_reach_the_batch(self, kata):
+        """Flattening stands in the middle of many networks, between convolutions and linear layers."""
+        check.gradients(lambda x: kata.flatten_samples(x)[0], rows, torch.randn(N, C, H))
+
+    def test_a_batch_of_numbers_gets_one_column(self, kata):
+        """A sample may be a single number: D is 1 then, and its shape is ()."""
+        flat, sample_shape = kata.flatten_samples(counting(5))
+        check.equal(flat, counting(5, 1), what="flat")
+        check.equal(sample_shape, (), what="the sample shape")
+
+    def test_an_empty_batch_keeps_its_width(self, kata):
+        """The width of a row follows from the shape of a sample, not from the number of elements, which is 0 here: with
+        nothing to count, -1 cannot be worked out."""
+        flat, sample_shape = kata.flatten_samples(torch.zeros(0, C, H))
+        check.shape(flat, (0, C * H), what="flat")
+        check.equal(sample_shape, (C, H), what="the sample shape")
+
+    def test_a_tensor_without_dimensions_is_refused(self, kata):
+        """A single number is no batch: there is no N."""
+        with check.raises(ValueError):
+            kata.flatten_samples(torch.tensor(7))
+
+
+class TestUnflattenSamples:
+    def test_sample_i_is_row_i_in_its_shape(self, kata):
+        """Each row gets its shape back, in the order in which it was laid out."""
+        flat = counting(N, C * H * W)
+        expected = torch.stack([row.reshape(C, H, W) for row in flat])
+        unlike = {"the samples are mixed: the rows were read as columns": flat.mT.reshape(N, C, H, W)}
+        check.equal(kata.unflatten_samples(flat, (C, H, W)), expected, unlike=unlike)
+
+    def test_the_shape_may_be_a_list_or_a_torch_size(self, kata):
+        """Any sequence of sizes will do; `x.shape[1:]` is a torch.Size, and a shape read from a file is a list."""
+        flat = counting(N, C * H)
+        for sample_shape in ([C, H], torch.Size([C, H])):
+            check.equal(kata.unflatten_samples(flat, sample_shape), counting(N, C, H), what=f"with {sample_shape!r}")
+
+    def test_a_part_of_the_batch_unflattens(self, kata):
+        """The shape is that of one sample, so it serves one row and three as well as the whole batch."""
+        flat = counting(6, C * H)
+        for part in (slice(1), slice(2, 5)):
+            check.equal(kata.unflatten_samples(flat[part], (C, H)), counting(6, C, H)[part], what=f"rows {part}")
+
+    def test_one_column_and_no_shape_make_a_batch_of_numbers(self, kata):
+        """A sample of shape () has one element: the product of no sizes is 1. (N, 1) becomes (N,)."""
+        check.equal(kata.unflatten_samples(counting(5, 1), ()), counting(5))
+
+    def test_non_contiguous_rows_unflatten(self, kata):
+        """Every second row and the transposed of a matrix are not contiguous, and still rows of numbers."""
+        flat = transposed(N, C * H)
+        expected = torch.stack([torch.cat([row]).reshape(C, H) for row in flat])
+        check.equal(kata.unflatten_samples(flat, (C, H)), expected)
+
+    def test_gradients_reach_the_rows(self, kata):
+        """A decoder ends here: it computes rows, and the loss compares images."""
+        check.gradients(
+            lambda flat: kata.unflatten_samples(flat, (C, H)), lambda flat: flat.reshape(N, C, H), torch.randn(N, C * H)
+        )
+
+    def test_an_empty_batch_unflattens(self, kata):
+        """No samples, but their shape is known: the way back leads from (0, 12) to (0, 3, 4)."""
+        check.shape(kata.unflatten_samples(torch.zeros(0, C * H), (C, H)), (0, C, H))
+
+    def test_rows_of_another_length_are_refused(self, kata):
+        """6 rows of 4 numbers must not become 2 samples of 12: each sample is exactly one row. D is compared with the
+        product of the sample shape, not the number of all elements."""
+        for flat, sample_shape in ((counting(6, 4), (C, 4)), (counting(2, 12), (3, 2)), (counting(2, 2), ())):
+            with check.raises(ValueError):
+                kata.unflatten_samples(flat, sample_shape)
+
+    def test_a_wrong_shape_is_noticed_on_an_empty_batch_too(self, kata):
+        """0 elements fit every shape with a 0, so torch does not complain; the mistake would show much later."""
+        with check.raises(ValueError):
+            kata.unflatten_samples(torch.zeros(0, 12), (C, 5))
+
+    def test_minus_one_is_no_size(self, kata):
+        """The shape of a sample is known, so there is nothing to fill in; -1 in it is a mistake of the caller's."""
+        with check.raises(ValueError):
+            kata.unflatten_samples(counting(N, 12), (C, -1))
+
+    def test_flat_must_be_two_dimensional(self, kata):
+        """Without rows nobody knows where a sample ends, and (2, 12, 1) has already some other shape."""
+        for shape in ((12,), (N, 12, 1), (1, N, 12)):
+            with check.raises(ValueError):
+                kata.unflatten_samples(counting(*shape), (C, 4))
+
+
+@pytest.mark.stretch
+class TestReshapeAndCheck:
+    def test_a_contiguous_tensor_is_always_viewed(self, kata):
+        """The numbers lie in order, so any shape is just another way to read them."""
+        check_views(kata, counting(3, 4), [(4, 3), (12,), (2, 3, 2), [6, 2]], is_view=True)
+
+    def test_a_transposed_tensor_is_copied_where_rows_have_to_join(self, kata):
+        """Read in order, the transposed jumps about in memory: no strides describe it as one row of 12, so its numbers
+        are copied."""
+        check_views(kata, counting(3, 4).mT, [(12,), (3, 4), (2, 6)], is_view=False)
+
+    def test_a_transposed_tensor_is_viewed_where_that_is_possible(self, kata):
+        """Cutting a dimension in two needs no copy, nor does a new one of size 1: each dimension keeps its stride."""
+        check_views(kata, counting(3, 4).mT, [(2, 2, 3), (4, 1, 3), (4, 3)], is_view=True)
+
+    def test_a_view_of_a_view_is_a_view(self, kata):
+        """x may itself be a part of a larger tensor. What counts is the memory, not who was there first."""
+        large = counting(5, 4, 3)
+        check_views(kata, large[1:4], [(9, 4), (36,)], is_view=True)
+        check_views(kata, large[:, 1:3], [(5, 6)], is_view=True)
+        check_views(kata, large[:, :, :2], [(40,), (5, 8)], is_view=False)
+
+    def test_minus_one_stands_for_what_is_left(self, kata):
+        """24 elements in rows of 6 are 4 rows: one size follows from the others."""
+        check_views(kata, counting(2, 3, 4), [(-1, 6), (2, -1), (-1,)], is_view=True)
+
+    def test_gradients_reach_x(self, kata):
+        """View or copy, the numbers are those of x, and so are their gradients."""
+        for x in (torch.randn(3, 4), torch.randn(3, 4).mT):
+            check.gradients(lambda x: kata.reshape_and_check(x, (2, 6))[0], lambda x: torch.cat([*x]).reshape(2, 6), x)
+
+    def test_a_shape_that_does_not_fit_is_a_value_error(self, kata):
+        """12 numbers do not fill (5, 3) or rows of 5. torch says RuntimeError; for a wrong value Python's word is
+        ValueError."""
+        for x in (counting(3, 4), counting(3, 4).mT):
+            for shape in ((5, 3), (-1, 5)):
+                with check.raises(ValueError):
+                    kata.reshape_and_check(x, shape)
+
+    def test_two_unknown_sizes_are_a_value_error(self, kata):
+        """With two -1 there is more than one answer."""
+        with check.raises(ValueError):
+            kata.reshape_and_check(counting(3, 4), (-1, -1, 2))
+
+
+@pytest.mark.stretch
+class TestInterleave:
+    def test_two_rows_take_turns(self, kata):
+        """First of a, first of b, second of a, second of b."""
+        a, b = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([10.0, 20.0, 30.0])
+        unlike = {"all of a, then all of b": torch.cat([a, b]), "b has the first turn": turns(b, a, 0)}
+        check.equal(kata.interleave(a, b), torch.tensor([1.0, 10.0, 2.0, 20.0, 3.0, 30.0]), unlike=unlike)
+
+    def test_the_first_dimension_is_the_default(self, kata):
+        """Without a `dim`, whole rows take turns: row 0 of a, row 0 of b, row 1 of a."""
+        a, b = counting(C, H), -1 - counting(C, H)
+        unlike = {"taking turns along the last dimension": turns(a, b, 1)}
+        check.equal(kata.interleave(a, b), turns(a, b, 0), unlike=unlike)
+
+    @pytest.mark.parametrize("dim", [0, 1, 2, 3])
+    def test_along_every_dimension(self, kata, dim):
+        """Only `dim` gets twice its size. A new dimension for "a or b" has to stand right behind `dim` before the two
+        are joined: in front of it, the halves come one after the other."""
+        a = counting(N, C, H, W)
+        b = -1 - a
+        unlike = {
+            "all of a, then all of b": torch.cat([a, b], dim),
+            "taking turns along the last dimension": turns(a, b, 3),
+            "taking turns along the first dimension": turns(a, b, 0),
+        }
+        check.equal(kata.interleave(a, b, dim=dim), turns(a, b, dim), unlike=unlike)
+
+    def test_negative_dimensions_count_from_the_end(self, kata):
+        """-1 is the last dimension of a and b, not of anything that is built on the way."""
+        a = counting(N, C, H, W)
+        b = -1 - a
+        for dim in (-1, -2, -4):
+            check.equal(kata.interleave(a, b, dim), turns(a, b, dim + 4), what=f"dim={dim}")
+
+    def test_non_contiguous_tensors_take_turns(self, kata):
+        """What counts is how a and b are indexed, not how they lie in memory."""
+        a, b = transposed(C, H), -counting(C, H)
+        for dim in (0, 1):
+            check.equal(kata.interleave(a, b, dim), turns(a, b, dim), what=f"dim={dim}")
+
+    def test_dtype_and_device_are_kept(self, kata):
+        """A new tensor made on the way has to be of their dtype and live where they live ("meta" stands for a GPU)."""
+        for dtype in (torch.bool, torch.float64):
+            a = counting(C, H).to(dtype)
+            check.equal(kata.interleave(a, a, 1), turns(a, a, 1), what=f"of {dtype}")
+        a = torch.zeros(C, H, device="meta")
+        device = kata.interleave(a, a).device
+        check.that(device.type == "meta", f"for tensors on meta the result is on {device}")
+
+    def test_the_inputs_stay_as_they_were(self, kata):
+        """Neither a nor b is written to."""
+        a, b = counting(C, H), -counting(C, H)
+        with check.unchanged(a=a, b=b):
+            kata.interleave(a, b, 1)
+
+    def test_gradients_reach_both(self, kata):
+        """Every number of the result is one of a or b, and its gradient belongs there."""
+        check.gradients(
+            lambda a, b: kata.interleave(a, b, 1), lambda a, b: turns(a, b, 1), torch.randn(C, H), torch.randn(C, H)
+        )
+
+    def test_shapes_that_differ_are_refused(self, kata):
+        """Broadcasting would invent turns: (3, 4) and (1, 4) do not have equally many elements to take turns with."""
+        for first, second in (((C, H), (1, H)), ((C, H), (H,)), ((C, H), (C + 1, H)), ((C, 1), (C, H))):
+            with check.raises(ValueError):
+                kata.interleave(counting(*first), counting(*second), 1)
+
+    def test_numbers_without_dimensions_are_refused(self, kata):
+        """There is no dimension along which they could take turns."""
+        with check.raises(ValueError):
+            kata.interleave(torch.tensor(1), torch.tensor(2))
+
+    def test_a_dimension_out_of_range_is_an_index_error(self, kata):
+        """A matrix has the dimensions 0 and 1, also called -2 and -1. Wrapping 2 round to 0 would hide a mistake."""
+        a = counting(C, H)
+        for dim in (2, -3, 5):
+            with check.raises(IndexError):
+                kata.interleave(a, a, dim)
+
+
+@pytest.mark.stretch
+class TestMakeGrid:
+    def test_each_cell_is_its_image(self, kata):
+        """Image n is the cell in row n // columns and column n % columns. The numbers of one row of the grid come from
+        several images, so regrouping is not enough: rows of cells and rows of pixels have to change places."""
+        images = counting(6, C, H, W)
+        unlike = {
+            "reshaped without moving anything": images.reshape(C, 2 * H, 3 * W),
+            "the columns are filled first": grid_by_hand(images[[0, 2, 4, 1, 3, 5]], 3),
+            "every image is cut into stripes": images.transpose(0, 1).reshape(C, 2 * H, 3 * W),
+        }
+        check.equal(kata.make_grid(images, 3), grid_by_hand(images, 3), unlike=unlike)
+
+    def test_the_last_row_may_be_shorter(self, kata):
+        """Five images in three columns need two rows, not one, and the sixth cell is 0. Cells are to be filled, so
+        that nothing that memory held before shows through."""
+        images = 1 + counting(5, C, H, W)
+        torch.full((6, C, H, W), 7.0)  # memory that a grid made by torch.empty is likely to get
+        unlike = {"the images of the last row are missing": grid_by_hand(images[:3], 3)}
+        check.equal(kata.make_grid(images, 3), grid_by_hand(images, 3), unlike=unlike)
+
+    def test_more_columns_than_images(self, kata):
+        """The grid is as wide as asked for, whatever there is to fill it with."""
+        images = 1 + counting(2, C, H, W)
+        unlike = {"only as many columns as there are images": grid_by_hand(images, 2)}
+        check.equal(kata.make_grid(images, 4), grid_by_hand(images, 4), unlike=unlike)
+
+    def test_one_column_stacks_the_images(self, kata):
+        """In one column each image stands below the one before."""
+        images = counting(3, C, H, W)
+        check.equal(kata.make_grid(images, 1), torch.cat([*images], dim=1))
+
+    def test_non_contiguous_images_make_a_grid(self, kata):
+        """Images that were permuted from (N, H, W, C) a moment ago are as good as any."""
+        images = transposed(4, C, H, W)
+        check.equal(kata.make_grid(images, 2), grid_by_hand(images, 2))
+
+    def test_dtype_and_device_are_kept(self, kata):
+        """uint8 images make a uint8 grid, which takes a quarter of the memory of float32; and the grid lives where the
+        images live ("meta" stands for a GPU)."""
+        for dtype in (torch.uint8, torch.bool, torch.float64):
+            images = counting(5, C, H, W).to(dtype)
+            check.equal(kata.make_grid(images, 2), grid_by_hand(images, 2), what=f"of {dtype}")
+        device = kata.make_grid(torch.zeros(5, C, H, W, device="meta"), 2).device
+        check.that(device.type == "meta", f"for images on meta the grid is on {device}")
+
+    def test_the_grid_is_a_new_tensor(self, kata):
+        """Someone will draw a frame into the grid; the images must not get it. With a single image, or with one column
+        of grey ones, a reshape copies nothing."""
+        for shape, columns in (((1, C, H, W), 1), ((3, 1, H, W), 1), ((5, C, H, W), 2)):
+            images = counting(*shape)
+            with check.unchanged(images=images):
+                grid = kata.make_grid(images, columns)
+            check.independent(grid, images, what=f"the grid of images {shape} in {columns} columns")
+
+    def test_only_a_batch_of_images_makes_a_grid(self, kata):
+        """A single image lacks N; no images at all leave nothing to show."""
+        for shape in ((C, H, W), (1, N, C, H, W), (0, C, H, W)):
+            with check.raises(ValueError):
+                kata.make_grid(torch.zeros(shape), 2)
+
+    def test_there_is_at_least_one_column(self, kata):
+        """0 columns would end in a division by zero, and -2 in a negative size: both are a ValueError."""
+        for columns in (0, -2):
+            with check.raises(ValueError):
+                kata.make_grid(counting(2, C, H, W), columns)
