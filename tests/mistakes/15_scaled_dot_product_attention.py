@@ -1,0 +1,1051 @@
+"""Wrong solutions of 15 that its specs must catch."""
+
+from tests.variants import Equivalent, Mistake
+
+CAUSAL_LINE = "    return torch.ones(query_len, key_len, dtype=torch.bool, device=device).tril(key_len - query_len)"
+REAL_LINES = """    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]
+    return real[:, None, :]"""
+COMBINE_LOOP = """        combined = mask if combined is None else combined & mask
+    return combined"""
+SCALE_LINES = """    if scale is None:
+        scale = 1 / math.sqrt(q.size(-1))
+"""
+SCORES = "    scores = (q * scale) @ k.transpose(-2, -1)"
+MASKED_LINES = """        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)"""
+RESULT = "    return weights @ v, weights"
+SHAPE_CHECK = "if q.size(-1) != k.size(-1) or k.size(-2) != v.size(-2):"
+PAIR_OF_SCORES = '{"raw": raw, "scaled": raw / math.sqrt(dim)}'
+ENTROPY = "-(weights * log_weights).sum(dim=-1).mean().item()"
+GRADIENT = "(weights * (1 - weights)).sum(dim=-1).mean().item()"
+PRODUCTS = "(num_queries + num_keys) * dim**2 + pairs * dim"
+
+MISTAKES = [
+    # causal_mask
+    Mistake(
+        "strict causal mask",
+        was=".tril(key_len - query_len)",
+        now=".tril(key_len - query_len - 1)",
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "a triangle that sees one key of the future",
+        was=".tril(key_len - query_len)",
+        now=".tril(key_len - query_len + 1)",
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "upper triangle",
+        was=".tril(key_len - query_len)",
+        now=".triu(key_len - query_len)",
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "True where attention is forbidden",
+        was=CAUSAL_LINE,
+        now=CAUSAL_LINE.replace(".tril(", ".triu(1 + "),
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "a float mask of 0 and 1",
+        was="torch.ones(query_len, key_len, dtype=torch.bool, device=device)",
+        now="torch.ones(query_len, key_len, device=device)",
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "the additive mask of nn.Transformer",
+        was=CAUSAL_LINE,
+        now="    return torch.full((query_len, key_len), -math.inf, device=device).triu(1 + key_len - query_len)",
+        caught_by="test_a_query_sees_itself_and_everything_before_it",
+    ),
+    Mistake(
+        "a leading dimension for the batch",
+        was=CAUSAL_LINE,
+        now=CAUSAL_LINE + "[None]",
+        caught_by="test_has_a_row_for_each_query_and_a_column_for_each_key",
+    ),
+    Mistake(
+        "queries in columns, keys in rows",
+        was="torch.ones(query_len, key_len, dtype",
+        now="torch.ones(key_len, query_len, dtype",
+        caught_by="test_has_a_row_for_each_query_and_a_column_for_each_key",
+    ),
+    Mistake(
+        "key_len is ignored",
+        was="torch.ones(query_len, key_len, dtype",
+        now="torch.ones(query_len, query_len, dtype",
+        caught_by="test_has_a_row_for_each_query_and_a_column_for_each_key",
+    ),
+    Mistake(
+        "top-left alignment",
+        was=".tril(key_len - query_len)",
+        now=".tril()",
+        caught_by="test_a_short_query_block_sits_at_the_end",
+    ),
+    Mistake(
+        "a single query sees only the first key",
+        was=".tril(key_len - query_len)",
+        now=".tril(key_len - query_len if query_len > 1 else 0)",
+        caught_by="test_a_single_query_sees_every_key",
+    ),
+    Mistake(
+        "equal lengths refused",
+        was="if key_len < query_len:",
+        now="if key_len <= query_len:",
+        caught_by="test_as_many_keys_as_queries_may_be_said",
+    ),
+    Mistake(
+        "the device is ignored",
+        was="dtype=torch.bool, device=device",
+        now="dtype=torch.bool",
+        caught_by="test_lies_on_the_device_asked_for",
+    ),
+    Mistake(
+        "too few keys are accepted",
+        was="if key_len < query_len:",
+        now="if False:",
+        caught_by="test_fewer_keys_than_queries_are_refused",
+    ),
+    Mistake(
+        "no keys taken for keys not given",
+        was="    if key_len is None:\n        key_len = query_len",
+        now="    key_len = key_len or query_len",
+        caught_by="test_fewer_keys_than_queries_are_refused",
+    ),
+    Mistake(
+        "an assert instead of a ValueError",
+        was="    if key_len < query_len:\n",
+        now="    assert key_len >= query_len, f'{query_len} {key_len}'\n    if key_len < query_len:\n",
+        caught_by="test_fewer_keys_than_queries_are_refused",
+    ),
+    Mistake(
+        "a message without the numbers",
+        was='f"{query_len} queries need at least as many keys, got {key_len}"',
+        now='"fewer keys than queries"',
+        caught_by="test_fewer_keys_than_queries_are_refused",
+    ),
+    # padding_mask
+    Mistake(
+        "a padding mask of shape (B, S)",
+        was="    return real[:, None, :]",
+        now="    return real",
+        caught_by="test_has_a_dimension_for_the_queries",
+    ),
+    Mistake(
+        "the dimension of size 1 comes last",
+        was="    return real[:, None, :]",
+        now="    return real[:, :, None]",
+        caught_by="test_has_a_dimension_for_the_queries",
+    ),
+    Mistake(
+        "the dimension of size 1 comes first",
+        was="    return real[:, None, :]",
+        now="    return real[None]",
+        caught_by="test_has_a_dimension_for_the_queries",
+    ),
+    Mistake(
+        "True where there is padding",
+        was=REAL_LINES,
+        now=REAL_LINES.replace("<", ">="),
+        caught_by="test_the_first_keys_are_real",
+    ),
+    Mistake(
+        "one key too many",
+        was="device=lengths.device) < lengths",
+        now="device=lengths.device) <= lengths",
+        caught_by="test_the_first_keys_are_real",
+    ),
+    Mistake(
+        "one key too few",
+        was="torch.arange(max_len, device=lengths.device)",
+        now="torch.arange(1, max_len + 1, device=lengths.device)",
+        caught_by="test_the_first_keys_are_real",
+    ),
+    Mistake(
+        "padding at the start",
+        was="    return real[:, None, :]",
+        now="    return real.flip(-1)[:, None, :]",
+        caught_by="test_the_first_keys_are_real",
+    ),
+    Mistake(
+        "an integer padding mask",
+        was="    return real[:, None, :]",
+        now="    return real[:, None, :].long()",
+        caught_by="test_the_first_keys_are_real",
+    ),
+    Mistake(
+        "as wide as the longest sequence",
+        was="torch.arange(max_len, device=lengths.device)",
+        now="torch.arange(int(lengths.max()), device=lengths.device)",
+        caught_by="test_the_width_is_max_len_not_the_longest_length",
+    ),
+    Mistake(
+        "a full sequence refused",
+        was="(lengths > max_len).any()",
+        now="(lengths >= max_len).any()",
+        caught_by="test_a_full_sequence_has_no_padding",
+    ),
+    Mistake(
+        "an empty sequence refused",
+        was="(lengths < 0).any()",
+        now="(lengths <= 0).any()",
+        caught_by="test_an_empty_sequence_is_all_padding",
+    ),
+    Mistake(
+        "negative lengths accepted",
+        was="(lengths < 0).any() or (lengths > max_len).any()",
+        now="(lengths > max_len).any()",
+        caught_by="test_lengths_outside_0_to_max_len_are_refused",
+    ),
+    Mistake(
+        "lengths above max_len accepted",
+        was="(lengths < 0).any() or (lengths > max_len).any()",
+        now="(lengths < 0).any()",
+        caught_by="test_lengths_outside_0_to_max_len_are_refused",
+    ),
+    Mistake(
+        "refused only if all lengths are bad",
+        was="(lengths < 0).any() or (lengths > max_len).any()",
+        now="(lengths < 0).all() or (lengths > max_len).all()",
+        caught_by="test_lengths_outside_0_to_max_len_are_refused",
+    ),
+    Mistake(
+        "lengths clamped in silence",
+        was="    if (lengths < 0).any() or (lengths > max_len).any():",
+        now="    lengths = lengths.clamp(0, max_len)\n    if False:",
+        caught_by="test_lengths_outside_0_to_max_len_are_refused",
+    ),
+    # combine_masks
+    Mistake(
+        "masks or-ed",
+        was="combined & mask",
+        now="combined | mask",
+        caught_by="test_what_every_mask_allows",
+    ),
+    Mistake(
+        "exclusive or",
+        was="combined & mask",
+        now="combined ^ mask",
+        caught_by="test_what_every_mask_allows",
+    ),
+    Mistake(
+        "the last mask wins",
+        was=COMBINE_LOOP,
+        now="        combined = mask\n    return combined",
+        caught_by="test_what_every_mask_allows",
+    ),
+    Mistake(
+        "written into the first mask, so that a wider one does not fit",
+        was=COMBINE_LOOP,
+        now="        combined = mask.clone() if combined is None else combined.logical_and_(mask)\n    return combined",
+        caught_by="test_shapes_broadcast",
+    ),
+    Mistake(
+        "stacked, which needs equal shapes",
+        was=COMBINE_LOOP,
+        now=COMBINE_LOOP.replace("combined & mask", "torch.stack([combined, mask]).all(dim=0)"),
+        caught_by="test_shapes_broadcast",
+    ),
+    Mistake(
+        "only the first two masks count",
+        was="    for mask in masks:",
+        now="    for mask in masks[:2]:",
+        caught_by="test_any_number_of_masks",
+    ),
+    Mistake(
+        "None handed to `&`",
+        was="        if mask is None:\n            continue\n",
+        now="",
+        caught_by="test_none_is_skipped",
+    ),
+    Mistake(
+        "None ends the loop",
+        was="            continue\n",
+        now="            break\n",
+        caught_by="test_none_is_skipped",
+    ),
+    Mistake(
+        "one None lifts every restriction",
+        was="            continue\n",
+        now="            return None\n",
+        caught_by="test_none_is_skipped",
+    ),
+    Mistake(
+        "a mask that allows nothing is skipped",
+        was="        if mask is None:\n",
+        now="        if mask is None or not mask.any():\n",
+        caught_by="test_one_mask_comes_back_with_its_values",
+    ),
+    Mistake(
+        "all True where nothing is left",
+        was=COMBINE_LOOP,
+        now=COMBINE_LOOP + " if combined is not None else torch.ones(1, dtype=torch.bool)",
+        caught_by="test_none_if_nothing_is_left",
+    ),
+    Mistake(
+        "combined in place",
+        was=COMBINE_LOOP,
+        now=COMBINE_LOOP.replace("combined & mask", "combined.logical_and_(mask)"),
+        caught_by="test_no_mask_is_written_to",
+    ),
+    Mistake(
+        "any dtype accepted",
+        was='raise TypeError(f"a mask must be bool, got {mask.dtype}")',
+        now="mask = mask.bool()",
+        caught_by="test_masks_that_are_not_bool_are_refused",
+    ),
+    Mistake(
+        "a single mask is not looked at",
+        was="    combined = None\n",
+        now="    combined = None\n    if len(masks) == 1:\n        return masks[0]\n",
+        caught_by="test_masks_that_are_not_bool_are_refused",
+    ),
+    Mistake(
+        "integer masks pass",
+        was="        if mask.dtype != torch.bool:",
+        now="        if mask.is_floating_point():",
+        caught_by="test_masks_that_are_not_bool_are_refused",
+    ),
+    # scaled_dot_product_attention
+    Mistake(
+        "weights before output",
+        was=RESULT,
+        now="    return weights, weights @ v",
+        caught_by="test_returns_output_and_weights",
+    ),
+    Mistake(
+        "only the output",
+        was=RESULT,
+        now="    return weights @ v",
+        caught_by="test_returns_output_and_weights",
+    ),
+    Mistake(
+        "the scores returned in place of the weights",
+        was=RESULT,
+        now="    return weights @ v, scores",
+        caught_by="test_a_small_example_by_hand",
+    ),
+    Mistake(
+        "no scale",
+        was=SCALE_LINES + SCORES,
+        now="    scores = q @ k.transpose(-2, -1)",
+        caught_by="test_a_small_example_by_hand",
+    ),
+    Mistake(
+        "sigmoid in place of softmax",
+        was="    if mask is None:\n        weights = torch.softmax(scores, dim=-1)",
+        now="    if mask is None:\n        weights = torch.sigmoid(scores)",
+        caught_by="test_a_small_example_by_hand",
+    ),
+    Mistake(
+        "divided by D",
+        was="1 / math.sqrt(q.size(-1))",
+        now="1 / q.size(-1)",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "multiplied by √D",
+        was="1 / math.sqrt(q.size(-1))",
+        now="math.sqrt(q.size(-1))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "scaled by the number of keys",
+        was="1 / math.sqrt(q.size(-1))",
+        now="1 / math.sqrt(k.size(-2))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "scaled by the number of queries",
+        was="1 / math.sqrt(q.size(-1))",
+        now="1 / math.sqrt(q.size(-2))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "scaled by the width of the values",
+        was="1 / math.sqrt(q.size(-1))",
+        now="1 / math.sqrt(v.size(-1))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "scaled by the first size behind the batch",
+        was="1 / math.sqrt(q.size(-1))",
+        now="1 / math.sqrt(q.size(min(2, q.dim() - 1)))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "softmax over the queries",
+        was="    if mask is None:\n        weights = torch.softmax(scores, dim=-1)",
+        now="    if mask is None:\n        weights = torch.softmax(scores, dim=-2)",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "softmax over dimension 1, right for unbatched input only",
+        was="    if mask is None:\n        weights = torch.softmax(scores, dim=-1)",
+        now="    if mask is None:\n        weights = torch.softmax(scores, dim=1)",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "the first two dimensions of k transposed",
+        was="k.transpose(-2, -1)",
+        now="k.transpose(0, 1)",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "dimensions 1 and 2 of k transposed, right for 3-D only",
+        was="k.transpose(-2, -1)",
+        now="(k.transpose(1, 2) if k.dim() > 2 else k.T)",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "all dimensions of k transposed",
+        was="k.transpose(-2, -1)",
+        now="k.permute(*range(k.dim() - 1, -1, -1))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "k reshaped, not transposed",
+        was="k.transpose(-2, -1)",
+        now="k.reshape(*k.shape[:-2], k.size(-1), k.size(-2))",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "bmm, which takes three dimensions only",
+        was=RESULT,
+        now="    return torch.bmm(weights, v), weights",
+        caught_by="test_matches_the_formula",
+    ),
+    Mistake(
+        "the output cut from the graph",
+        was=RESULT,
+        now="    return (weights @ v).detach(), weights",
+        caught_by="test_gradients_of_the_output_match_the_formula",
+    ),
+    Mistake(
+        "the weights a constant for the output",
+        was=RESULT,
+        now="    return weights.detach() @ v, weights",
+        caught_by="test_gradients_of_the_output_match_the_formula",
+    ),
+    Mistake(
+        "the weights returned without a graph",
+        was=RESULT,
+        now="    return weights @ v, weights.detach()",
+        caught_by="test_gradients_flow_through_the_weights",
+    ),
+    Mistake(
+        "inverted mask",
+        was=MASKED_LINES,
+        now=MASKED_LINES.replace("~mask", "mask"),
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "mask ignored",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores, dim=-1)",
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "masked after the softmax, not renormalised",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores, dim=-1) * mask",
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "masked scores set to 0",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores * mask, dim=-1)",
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "True and False added to the scores",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores + mask, dim=-1)",
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "with a mask the softmax runs over the queries",
+        was="        weights = torch.softmax(scores, dim=-1).masked_fill(",
+        now="        weights = torch.softmax(scores, dim=-2).masked_fill(",
+        caught_by="test_false_keys_are_hidden",
+    ),
+    Mistake(
+        "a mask without a batch dimension is not aligned from the right",
+        was=SCORES,
+        now="    if mask is not None and mask.dim() < q.dim():\n"
+        "        mask = mask[(...,) + (None,) * (q.dim() - mask.dim())]\n" + SCORES,
+        caught_by="test_agrees_with_pytorch_on_every_shape_of_mask",
+    ),
+    Mistake(
+        "a 3-D mask taken for one per batch element, as in multi-head attention",
+        was=SCORES,
+        now="    if mask is not None and mask.dim() == 3:\n        mask = mask.unsqueeze(1)\n" + SCORES,
+        caught_by="test_agrees_with_pytorch_on_every_shape_of_mask",
+    ),
+    Mistake(
+        "1e-9 left on every key",
+        was="        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)",
+        now="        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 1e-9)",
+        caught_by="test_masked_keys_weigh_exactly_nothing",
+    ),
+    Mistake(
+        "a fill value that is not low enough for exactly 0",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores.masked_fill(~mask, -20.0), dim=-1)",
+        caught_by="test_masked_keys_weigh_exactly_nothing",
+    ),
+    Mistake(
+        "leading dims must agree: k and v reshaped like q",
+        was=SCORES,
+        now="    k = k.reshape(*q.shape[:-2], *k.shape[-2:])\n" + SCORES,
+        caught_by="test_leading_dims_broadcast",
+    ),
+    Mistake(
+        "scale ignored",
+        was="    if scale is None:\n",
+        now="    if True:\n",
+        caught_by="test_a_given_scale_replaces_the_usual_one",
+    ),
+    Mistake(
+        "scale ignored with a mask",
+        was="    if scale is None:\n",
+        now="    if scale is None or mask is not None:\n",
+        caught_by="test_a_given_scale_replaces_the_usual_one",
+    ),
+    Mistake(
+        "scale on top of 1/√D",
+        was=SCALE_LINES,
+        now="    scale = (1 if scale is None else scale) / math.sqrt(q.size(-1))\n",
+        caught_by="test_a_given_scale_replaces_the_usual_one",
+    ),
+    Mistake(
+        "divided by scale",
+        was=SCALE_LINES,
+        now=SCALE_LINES + "    else:\n        scale = 1 / scale\n",
+        caught_by="test_a_given_scale_replaces_the_usual_one",
+    ),
+    Mistake(
+        "falsy scale",
+        was=SCALE_LINES,
+        now="    scale = scale or q.size(-1) ** -0.5\n",
+        caught_by="test_a_scale_of_zero_weighs_all_keys_alike",
+    ),
+    Mistake(
+        "dead row NaN",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)",
+        caught_by="test_a_query_without_keys_gets_zeros",
+    ),
+    Mistake(
+        "dead row uniform",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores.masked_fill(~mask, -1e9), dim=-1)",
+        caught_by="test_a_query_without_keys_gets_zeros",
+    ),
+    Mistake(
+        "zeros only where a whole batch element is dead",
+        was=MASKED_LINES,
+        now="        weights = torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1)\n"
+        "        weights = weights * mask.any(dim=-1, keepdim=True).any(dim=-2, keepdim=True)",
+        caught_by="test_a_query_without_keys_gets_zeros",
+    ),
+    Mistake(
+        "zero weights, but the mean of the values as output",
+        was=RESULT,
+        now="    live = weights.sum(-1, keepdim=True) > 0.5\n"
+        "    return torch.where(live, weights @ v, v.mean(-2, keepdim=True)), weights",
+        caught_by="test_a_query_without_keys_gets_zeros",
+    ),
+    Mistake(
+        "zeros over a NaN whose gradient stays NaN",
+        was=MASKED_LINES,
+        now="        bias = torch.zeros_like(scores).masked_fill(~mask, -math.inf)\n"
+        "        weights = torch.softmax(scores + bias, dim=-1).nan_to_num(0.0)",
+        caught_by="test_a_query_without_keys_leaves_the_gradients_finite",
+    ),
+    Mistake(
+        "0/0 replaced by zeros after the division",
+        was=MASKED_LINES,
+        now="        powers = torch.exp(scores - scores.amax(dim=-1, keepdim=True)) * mask\n"
+        "        total = powers.sum(dim=-1, keepdim=True)\n"
+        "        weights = torch.where(total > 0, powers / total, 0.0)",
+        caught_by="test_a_query_without_keys_leaves_the_gradients_finite",
+    ),
+    Mistake(
+        "exp without subtracting the largest score",
+        was="    if mask is None:\n        weights = torch.softmax(scores, dim=-1)",
+        now="    if mask is None:\n        weights = torch.exp(scores) / torch.exp(scores).sum(dim=-1, keepdim=True)",
+        caught_by="test_large_scores_stay_finite",
+    ),
+    Mistake(
+        "scores clamped",
+        was=SCORES,
+        now=SCORES + "\n    scores = scores.clamp(-50, 50)",
+        caught_by="test_large_scores_stay_finite",
+    ),
+    Mistake(
+        "masked scores filled with -1e4",
+        was=MASKED_LINES,
+        now=MASKED_LINES.replace("torch.finfo(scores.dtype).min", "-1e4"),
+        caught_by="test_a_masked_key_loses_against_any_score",
+    ),
+    Mistake(
+        "view, which needs contiguous memory",
+        was=SCORES,
+        now="    q, k = q.view(-1).view(q.shape), k.view(-1).view(k.shape)\n" + SCORES,
+        caught_by="test_works_on_non_contiguous_inputs",
+    ),
+    Mistake(
+        "queries scaled in place",
+        was=SCORES,
+        now="    q *= scale\n    scores = q @ k.transpose(-2, -1)",
+        caught_by="test_inputs_are_not_written_to",
+    ),
+    Mistake(
+        "the mask inverted in place",
+        was=MASKED_LINES,
+        now="        mask.logical_not_()\n" + MASKED_LINES.replace("~mask", "mask"),
+        caught_by="test_inputs_are_not_written_to",
+    ),
+    Mistake(
+        "masked scores filled with -1e9, which float16 does not have",
+        was="torch.finfo(scores.dtype).min",
+        now="-1e9",
+        caught_by="test_half_precision_is_kept",
+    ),
+    Mistake(
+        "filled with the lowest float32 whatever the dtype",
+        was="torch.finfo(scores.dtype).min",
+        now="torch.finfo(torch.float32).min",
+        caught_by="test_half_precision_is_kept",
+    ),
+    Mistake(
+        "float32 results for half precision",
+        was="    weights = weights.to(v.dtype)\n" + RESULT,
+        now="    weights = weights.float()\n    return weights @ v.float(), weights",
+        caught_by="test_half_precision_is_kept",
+    ),
+    Mistake(
+        "weights in float32 beside an output in half precision",
+        was="    weights = weights.to(v.dtype)\n" + RESULT,
+        now="    return weights.to(v.dtype) @ v, weights.float()",
+        caught_by="test_half_precision_is_kept",
+    ),
+    Mistake(
+        "scaled after the product",
+        was=SCORES,
+        now="    scores = q @ k.transpose(-2, -1) * scale",
+        caught_by="test_float16_fits_scaled_scores",
+    ),
+    Mistake(
+        "everything computed in float32",
+        was=SCORES,
+        now="    scores = (q.float() * scale) @ k.float().transpose(-2, -1)",
+        caught_by="test_float64_keeps_its_precision",
+    ),
+    Mistake(
+        "the softmax in float32",
+        was="    if mask is None:\n        weights = torch.softmax(scores, dim=-1)",
+        now="    if mask is None:\n        weights = torch.softmax(scores, dim=-1, dtype=torch.float32)",
+        caught_by="test_float64_keeps_its_precision",
+    ),
+    Mistake(
+        "the dtype of the values is not followed",
+        was="    weights = weights.to(v.dtype)\n" + RESULT,
+        now=RESULT,
+        caught_by="test_results_have_the_dtype_of_the_values",
+    ),
+    Mistake(
+        "the dtype of the queries",
+        was="    weights = weights.to(v.dtype)\n" + RESULT,
+        now="    return weights @ v.to(q.dtype), weights.to(q.dtype)",
+        caught_by="test_results_have_the_dtype_of_the_values",
+    ),
+    Mistake(
+        "the output from the built-in",
+        was=RESULT,
+        now="    built_in = torch.nn.functional.scaled_dot_product_attention\n"
+        "    return built_in(q, k, v, attn_mask=mask, scale=scale), weights",
+        caught_by="test_is_written_without_the_built_in",
+    ),
+    Mistake(
+        "`mask == 0` for any dtype",
+        was='        raise TypeError(f"the mask must be bool, got {mask.dtype}")',
+        now="        mask = mask != 0",
+        caught_by="test_masks_of_0_and_1_are_refused",
+    ),
+    Mistake(
+        "integer masks accepted",
+        was="    if mask is not None and mask.dtype != torch.bool:",
+        now="    if mask is not None and mask.is_floating_point():",
+        caught_by="test_masks_of_0_and_1_are_refused",
+    ),
+    Mistake(
+        "a ValueError for the wrong dtype",
+        was='raise TypeError(f"the mask',
+        now='raise ValueError(f"the mask',
+        caught_by="test_masks_of_0_and_1_are_refused",
+    ),
+    Mistake(
+        "q and k of different D left to matmul",
+        was=SHAPE_CHECK,
+        now="if k.size(-2) != v.size(-2):",
+        caught_by="test_queries_and_keys_must_have_the_same_features",
+    ),
+    Mistake(
+        "k and v of different S left to matmul",
+        was=SHAPE_CHECK,
+        now="if q.size(-1) != k.size(-1):",
+        caught_by="test_every_key_must_have_a_value",
+    ),
+    Mistake(
+        "refused only if q is the narrower one",
+        was=SHAPE_CHECK,
+        now=SHAPE_CHECK.replace("!=", "<", 1),
+        caught_by="test_queries_and_keys_must_have_the_same_features",
+    ),
+    Mistake(
+        "refused only if there are too many values",
+        was=SHAPE_CHECK,
+        now=SHAPE_CHECK.replace("k.size(-2) !=", "k.size(-2) <"),
+        caught_by="test_every_key_must_have_a_value",
+    ),
+    Mistake(
+        "refused only if both are wrong",
+        was=SHAPE_CHECK,
+        now=SHAPE_CHECK.replace(" or ", " and "),
+        caught_by="test_every_key_must_have_a_value",
+    ),
+    Mistake(
+        "shapes not named",
+        was="got {shapes}",
+        now="but they do not",
+        caught_by="test_queries_and_keys_must_have_the_same_features",
+    ),
+    Mistake(
+        "values as wide as the keys demanded",
+        was=SHAPE_CHECK,
+        now=SHAPE_CHECK[:-1] + " or k.size(-1) != v.size(-1):",
+        caught_by="test_returns_output_and_weights",
+    ),
+    # compare_scaling
+    Mistake(
+        "sizes in sorted order",
+        was="    for dim in head_dims:",
+        now="    for dim in sorted(head_dims):",
+        caught_by="test_one_entry_for_each_size_in_the_given_order",
+    ),
+    Mistake(
+        "keys as text",
+        was="    return results",
+        now="    return {str(dim): entry for dim, entry in results.items()}",
+        caught_by="test_one_entry_for_each_size_in_the_given_order",
+    ),
+    Mistake(
+        "only the last size",
+        was="        results[dim] = {}",
+        now="        results = {dim: {}}",
+        caught_by="test_one_entry_for_each_size_in_the_given_order",
+    ),
+    Mistake(
+        "a tensor in place of a float",
+        was="scores.std().item()",
+        now="scores.std()",
+        caught_by="test_each_entry_holds_eight_floats",
+    ),
+    Mistake(
+        "measures under other names",
+        was='f"output_std_{name}"',
+        now='f"output_{name}"',
+        caught_by="test_each_entry_holds_eight_floats",
+    ),
+    Mistake(
+        "the variance",
+        was="scores.std().item()",
+        now="scores.var().item()",
+        caught_by="test_raw_scores_spread_like_the_root_of_d",
+    ),
+    Mistake(
+        "uniform numbers",
+        was="        k = torch.randn(",
+        now="        k = torch.rand(",
+        caught_by="test_raw_scores_spread_like_the_root_of_d",
+    ),
+    Mistake(
+        "divided by D",
+        was="raw / math.sqrt(dim)",
+        now="raw / dim",
+        caught_by="test_scaled_scores_keep_a_spread_near_one",
+    ),
+    Mistake(
+        "multiplied by √D",
+        was="raw / math.sqrt(dim)",
+        now="raw * math.sqrt(dim)",
+        caught_by="test_scaled_scores_keep_a_spread_near_one",
+    ),
+    Mistake(
+        "no difference measured",
+        was=PAIR_OF_SCORES,
+        now='{"raw": raw, "scaled": raw}',
+        caught_by="test_scaled_scores_keep_a_spread_near_one",
+    ),
+    Mistake(
+        "raw and scaled exchanged",
+        was=PAIR_OF_SCORES,
+        now='{"scaled": raw, "raw": raw / math.sqrt(dim)}',
+        caught_by="test_raw_scores_spread_like_the_root_of_d",
+    ),
+    Mistake(
+        "another draw for the scaled scores",
+        was=PAIR_OF_SCORES,
+        now='{"raw": raw, "scaled": torch.randn(q.shape, generator=generator) @ k.T / math.sqrt(dim)}',
+        caught_by="test_raw_and_scaled_measure_the_same_draw",
+    ),
+    Mistake(
+        "outputs from different draws",
+        was="(weights @ v).std()",
+        now="(weights @ torch.randn(v.shape, generator=generator)).std()",
+        caught_by="test_at_d_of_1_raw_and_scaled_agree",
+    ),
+    Mistake(
+        "weights from the scaled scores for both",
+        was="            log_weights = torch.log_softmax(scores, dim=-1)",
+        now="            log_weights = torch.log_softmax(raw / math.sqrt(dim), dim=-1)",
+        caught_by="test_entropy_and_gradient_collapse_only_for_raw_scores",
+    ),
+    Mistake(
+        "weights from the raw scores for both",
+        was="            log_weights = torch.log_softmax(scores, dim=-1)",
+        now="            log_weights = torch.log_softmax(raw, dim=-1)",
+        caught_by="test_entropy_and_gradient_collapse_only_for_raw_scores",
+    ),
+    Mistake(
+        "0 · log 0 is NaN",
+        was=ENTROPY,
+        now="-(weights * weights.log()).sum(dim=-1).mean().item()",
+        caught_by="test_entropy_and_gradient_collapse_only_for_raw_scores",
+    ),
+    Mistake(
+        "entropy without its sign",
+        was=ENTROPY,
+        now=ENTROPY[1:],
+        caught_by="test_entropy_and_gradient_collapse_only_for_raw_scores",
+    ),
+    Mistake(
+        "entropy in bits",
+        was=ENTROPY,
+        now="-(weights * weights.clamp_min(1e-30).log2()).sum(dim=-1).mean().item()",
+        caught_by="test_entropy_is_in_nats_and_averaged_over_queries",
+    ),
+    Mistake(
+        "entropy summed over the queries",
+        was=ENTROPY,
+        now=ENTROPY.replace(".mean()", ".sum()"),
+        caught_by="test_entropy_is_in_nats_and_averaged_over_queries",
+    ),
+    Mistake(
+        "entropy averaged over the keys",
+        was=ENTROPY,
+        now="-(weights * log_weights).mean().item()",
+        caught_by="test_entropy_is_in_nats_and_averaged_over_queries",
+    ),
+    Mistake(
+        "softmax over the queries in the comparison",
+        was="torch.log_softmax(scores, dim=-1)",
+        now="torch.log_softmax(scores, dim=0)",
+        caught_by="test_entropy_is_in_nats_and_averaged_over_queries",
+    ),
+    Mistake(
+        "numbers of queries and keys exchanged",
+        was="    results = {}\n",
+        now="    results = {}\n    num_queries, num_keys = num_keys, num_queries\n",
+        caught_by="test_entropy_is_in_nats_and_averaged_over_queries",
+    ),
+    Mistake(
+        "gradient averaged over the keys",
+        was=GRADIENT,
+        now="(weights * (1 - weights)).mean().item()",
+        caught_by="test_gradient_sums_over_keys_and_averages_over_queries",
+    ),
+    Mistake(
+        "gradient summed over the queries",
+        was=GRADIENT,
+        now=GRADIENT.replace(".mean()", ".sum()"),
+        caught_by="test_gradient_sums_over_keys_and_averages_over_queries",
+    ),
+    Mistake(
+        "one minus the largest weight as gradient",
+        was=GRADIENT,
+        now="(1 - weights.amax(dim=-1)).mean().item()",
+        caught_by="test_gradient_sums_over_keys_and_averages_over_queries",
+    ),
+    Mistake(
+        "the weights measured in place of the output",
+        was="(weights @ v).std()",
+        now="weights.std()",
+        caught_by="test_raw_output_copies_and_scaled_output_averages",
+    ),
+    Mistake(
+        "the same output for raw and scaled",
+        was="(weights @ v).std()",
+        now="(raw.softmax(dim=-1) @ v).std()",
+        caught_by="test_raw_output_copies_and_scaled_output_averages",
+    ),
+    Mistake(
+        "the keys summed in place of the values",
+        was="(weights @ v).std()",
+        now="(weights @ k).std()",
+        caught_by="test_the_values_are_a_draw_of_their_own",
+    ),
+    Mistake(
+        "a single number for each value",
+        was="v = torch.randn(num_keys, dim, generator=generator)",
+        now="v = torch.randn(num_keys, 1, generator=generator)",
+        caught_by="test_a_single_key_hands_over_its_whole_value",
+    ),
+    Mistake(
+        "the values ask, not the queries",
+        was="raw = q @ k.T",
+        now="raw = v @ k.T",
+        caught_by="test_a_single_key_hands_over_its_whole_value",
+    ),
+    Mistake(
+        "entropy shifted against log 0 by too much",
+        was=ENTROPY,
+        now="-(weights * (weights + 1e-2).log()).sum(dim=-1).mean().item()",
+        caught_by="test_a_single_key_leaves_no_choice",
+    ),
+    Mistake(
+        "another default number of queries",
+        was="num_queries: int = 64",
+        now="num_queries: int = 32",
+        caught_by="test_64_queries_and_32_keys_are_the_defaults",
+    ),
+    Mistake(
+        "another default number of keys",
+        was="num_keys: int = 32",
+        now="num_keys: int = 64",
+        caught_by="test_64_queries_and_32_keys_are_the_defaults",
+    ),
+    Mistake(
+        "as many queries as keys",
+        was="q = torch.randn(num_queries, dim",
+        now="q = torch.randn(num_keys, dim",
+        caught_by="test_64_queries_and_32_keys_are_the_defaults",
+    ),
+    Mistake(
+        "unseeded queries",
+        was="q = torch.randn(num_queries, dim, generator=generator)",
+        now="q = torch.randn(num_queries, dim)",
+        caught_by="test_the_generator_decides_every_draw",
+    ),
+    Mistake(
+        "unseeded keys",
+        was="k = torch.randn(num_keys, dim, generator=generator)",
+        now="k = torch.randn(num_keys, dim)",
+        caught_by="test_the_generator_decides_every_draw",
+    ),
+    Mistake(
+        "unseeded values",
+        was="v = torch.randn(num_keys, dim, generator=generator)",
+        now="v = torch.randn(num_keys, dim)",
+        caught_by="test_the_generator_decides_every_draw",
+    ),
+    Mistake(
+        "the generator started again",
+        was="    results = {}\n",
+        now="    results = {}\n    if generator:\n        generator.manual_seed(generator.initial_seed())\n",
+        caught_by="test_the_generator_decides_every_draw",
+    ),
+    Mistake(
+        "a seed of its own",
+        was="    results = {}\n",
+        now="    results = {}\n    generator = generator or torch.Generator().manual_seed(0)\n",
+        caught_by="test_without_a_generator_the_global_seed_decides",
+    ),
+    # attention_cost
+    Mistake(
+        "products of the output counted as well",
+        was='"multiplications": pairs * dim,',
+        now='"multiplications": 2 * pairs * dim,',
+        caught_by="test_dot_products",
+    ),
+    Mistake(
+        "queries, not pairs",
+        was="    pairs = num_queries * num_keys",
+        now="    pairs = num_queries * num_queries",
+        caught_by="test_dot_products",
+    ),
+    Mistake(
+        "softmax counted as nonlinearity",
+        was='"nonlinearities": 0',
+        now='"nonlinearities": pairs',
+        caught_by="test_dot_products",
+    ),
+    Mistake(
+        "the queries as largest intermediate",
+        was='"largest_intermediate": pairs,',
+        now='"largest_intermediate": num_queries * dim,',
+        caught_by="test_dot_products",
+    ),
+    Mistake(
+        "projections forgotten",
+        was=PRODUCTS,
+        now="pairs * dim",
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "only the queries are projected",
+        was=PRODUCTS,
+        now="num_queries * dim**2 + pairs * dim",
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "every pair projected anew",
+        was=PRODUCTS,
+        now="2 * pairs * dim**2 + pairs * dim",
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "the product with v forgotten",
+        was=PRODUCTS,
+        now="(num_queries + num_keys) * dim**2",
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "one tanh a pair",
+        was='"nonlinearities": pairs * dim',
+        now='"nonlinearities": pairs',
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "the scores as largest intermediate of additive attention",
+        was='"largest_intermediate": pairs * dim',
+        now='"largest_intermediate": pairs',
+        caught_by="test_additive_attention",
+    ),
+    Mistake(
+        "counts in floats",
+        was="    pairs = num_queries * num_keys",
+        now="    pairs = float(num_queries * num_keys)",
+        caught_by="test_other_sizes",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        "log_weights = torch.log_softmax(scores, dim=-1)",
+        "log_weights = torch.log_softmax(scores, dim=1)",
+        "the scores have two dimensions",
+    ),
+    Equivalent(
+        'results[dim][f"entropy_{name}"] = -(weights * log_weights).sum(dim=-1).mean().item()',
+        'results[dim][f"entropy_{name}"] = -(weights * log_weights).sum(dim=1).mean().item()',
+        "the weights have two dimensions",
+    ),
+    Equivalent(
+        'results[dim][f"gradient_{name}"] = (weights * (1 - weights)).sum(dim=-1).mean().item()',
+        'results[dim][f"gradient_{name}"] = (weights * (1 - weights)).sum(dim=1).mean().item()',
+        "the weights have two dimensions",
+    ),
+]
