@@ -1,0 +1,167 @@
+"""The `kata` command as a person or a script meets it: output, exit codes, reports, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from grader.catalogue import ROOT, all_katas, find
+
+KATA = str(Path(sys.executable).with_name("kata"))
+
+
+def kata(*args: str | Path, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([KATA, *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+
+
+@pytest.fixture(scope="module")
+def half_written(tmp_path_factory) -> Path:
+    """16 with three exercises right, one with the scale forgotten, one that loops for ever; the rest is not written."""
+    sixteen = find("16")
+    text = sixteen.reference.read_text()
+    scaled, looping = "/ math.sqrt(self.d_k)", "def attention_patterns("
+    assert text.count(scaled) == 1, "the reference has changed: this submission has to follow"
+    before, _, after = text.replace(scaled, "").partition(looping)
+    unwritten = (sixteen.folder / sixteen.file.name).read_text().partition("def head_statistics(")[2]
+    signature, _, _ = after.partition('    """')
+    folder = tmp_path_factory.mktemp("half") / "code"
+    (folder / sixteen.file).parent.mkdir(parents=True)
+    helpers = text[text.index("\ndef _require_bool(") :]
+    loop = f"{before}{looping}{signature}    while True:\n        pass\n\n\ndef head_statistics({unwritten}\n{helpers}"
+    (folder / sixteen.file).write_text(loop)
+    return folder
+
+
+class TestGrade:
+    def test_a_half_written_submission(self, half_written, tmp_path):
+        started = time.monotonic()
+        done = kata("grade", "16", "--code", half_written, "--report", f"json={tmp_path}/r.json", "--report", f"junit={tmp_path}/r.xml")
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - started < 60
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["schema"] == "kata-report/1" and report["complete"] is True
+        [graded] = report["katas"]
+        points = {exercise["name"]: exercise["points"] for exercise in graded["exercises"]}
+        assert points == {
+            "split_heads": 1, "merge_heads": 1, "prepare_mask": 1, "MultiHeadAttention": 0, "attention_patterns": 0,
+            "head_statistics": 0, "to_torch_mha": 0, "compare_with_torch": 0,
+        }  # fmt: skip
+        assert (report["points"], report["max_points"], graded["status"]) == (3, 8, "failed")
+        said = {e["name"]: [s["message"] for s in e["specs"] if s["status"] in ("failed", "error")] for e in graded["exercises"]}
+        assert any("looks like scores not divided by √d_k" in message for message in said["MultiHeadAttention"])
+        assert "still running after 10 s" in said["attention_patterns"][0]
+        assert set(said["head_statistics"]) == {"head_statistics: not written yet"}
+        for words in ("16_multi_head_attention: failed, 3 of 8 points", "split_heads", "3 of 8 points ·"):
+            assert words in done.stdout
+        assert "\x1b" not in done.stdout + done.stderr, "no colour codes in a pipe"
+        suites = ET.parse(tmp_path / "r.xml").getroot()
+        specs = [spec for exercise in graded["exercises"] for spec in exercise["specs"]]
+        assert int(suites.get("tests")) == len(specs) == len(suites.findall("testsuite/testcase"))
+        assert int(suites.get("failures")) == sum(spec["status"] == "failed" for spec in specs)
+
+    def test_the_stubs_are_not_started_and_nothing_is_an_error(self, tmp_path):
+        done = kata("grade", "--report", f"json={tmp_path}/r.json")
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert done.returncode == 0
+        assert report["points"] == 0
+        assert {graded["status"] for graded in report["katas"]} == {"not started"}
+        assert [graded["kata"] for graded in report["katas"]] == [k.name for k in all_katas()]
+
+    def test_the_reference_earns_every_point_and_core_leaves_out_the_rest(self, tmp_path):
+        done = kata("grade", "--code", "solutions", "--core", "--fail-under", "100", "--report", f"json={tmp_path}/r.json")
+        assert done.returncode == 0, done.stdout
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["points"] == report["max_points"] > 0
+        assert not any(exercise["stretch"] for graded in report["katas"] for exercise in graded["exercises"])
+
+    def test_fail_under(self):
+        assert kata("grade", "01", "--fail-under", "1").returncode == 1
+        assert kata("grade", "01", "--fail-under", "0").returncode == 0
+
+    def test_an_empty_folder_is_graded(self, tmp_path):
+        done = kata("grade", "01", "--code", tmp_path)
+        assert done.returncode == 0
+        assert "tensors.py: not found in" in done.stdout and "0 of 8 points" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("args", "words"),
+        [
+            (["grade", "--code", "nowhere"], "nowhere: no such folder"),
+            (["grade", "--code", "."], "--code takes a folder laid out like katas/"),
+            (["grade", "99"], "'99' matches nothing in katas/: the nearest are 17_"),
+            (["grade", "1"], "'1' could be 15_"),
+            (["grade", "01", "--report", "json=/nowhere/r.json"], "/nowhere/r.json cannot be written"),
+            (["grade", "01", "--report", "json=/"], "/ cannot be written"),
+            (["grade", "01", "--report", "pdf=x"], "write json=FILE or junit=FILE"),
+            (["grade", "01", "--report", "json"], "write json=FILE or junit=FILE"),
+            (["hint", "16", "nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
+        ],
+    )
+    def test_what_cannot_be_done_is_one_line(self, args, words):
+        done = kata(*args)
+        assert done.returncode == 2
+        assert words in done.stderr and done.stderr.startswith("kata: ")
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert done.stdout == ""
+
+    def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(self, tmp_path):
+        for kata_ in all_katas():
+            (tmp_path / "code" / kata_.file).parent.mkdir(parents=True)
+            endless = "import time\nwhile True:\n    time.sleep(1)\n"
+            (tmp_path / "code" / kata_.file).write_text(kata_.reference.read_text() if kata_.number == "15" else endless)
+        command = [KATA, "grade", "15", "16", "--jobs", "2", "--code", tmp_path / "code", "--report", f"json={tmp_path}/r.json"]
+        (tmp_path / "scratch").mkdir()
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path / "scratch")}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        wait_until(lambda: list(tmp_path.glob("scratch/kata-*/*/15_*")))
+        wait_until(lambda: not list(tmp_path.glob("scratch/kata-*/*/15_*")))  # graded, and its folder cleared away
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, out + err
+        assert "Traceback" not in err
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["complete"] is False
+        assert [graded["kata"] for graded in report["katas"]] == ["15_scaled_dot_product_attention"]
+        assert "interrupted" in out
+        time.sleep(1)
+        left = [p for p in Path("/proc").glob("[0-9]*/cwd") if _reads(p).startswith(str(tmp_path))]
+        assert not left
+        assert not list((tmp_path / "scratch").iterdir())
+
+
+class TestHelp:
+    def test_hints_come_one_level_at_a_time(self):
+        first, third = kata("hint", "16", "split_heads"), kata("hint", "16", "split_heads", "--level", "3")
+        assert first.stdout.startswith("split_heads, hint 1 of 3: ") and "--level 2" in first.stdout
+        assert third.stdout.startswith("split_heads, hint 3 of 3: ") and "--level" not in third.stdout
+
+    def test_the_list_names_every_kata(self):
+        lines = kata("list").stdout.splitlines()
+        assert len(lines) == len(all_katas())
+        assert any(line.startswith("16 ") and "Multi-head attention" in line and "5 core, 3 stretch" in line for line in lines)
+
+    def test_the_runner_never_loads_torch(self):
+        done = subprocess.run([sys.executable, "-c", "import sys, grader.cli; print('torch' in sys.modules)"], capture_output=True, text=True)
+        assert done.stdout.strip() == "False"
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _reads(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
