@@ -209,11 +209,11 @@ class TestTheTable:
         digests = [source.sha256 for chosen in downloads.SETS for source in chosen.sources]
         assert len(set(digests)) == len(digests)
 
-    def test_git_ignores_what_is_downloaded_and_not_what_comes_along(self):
+    def test_git_ignores_what_is_downloaded_and_not_what_comes_along(self, tmp_path):
         paths = ["data/mnist/x.gz", "data/mnist.part/x.gz", "grader/data/digits.npz"]
-        done = subprocess.run(["git", "check-ignore", *paths], cwd=downloads.ROOT, capture_output=True, text=True)
-        if done.returncode == 128:
-            pytest.skip("not a git checkout")
+        shutil.copy(downloads.ROOT / ".gitignore", tmp_path)
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+        done = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.splitlines() == paths[:2]
 
 
