@@ -8,7 +8,7 @@ import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, ModuleType, TracebackType
+from types import FrameType, ModuleType
 
 import pytest
 import torch
@@ -56,12 +56,6 @@ def explain(error: BaseException, kata: Kata, exercise: Exercise, spec: pytest.F
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # a line a paragraph
     story = [reason, _table(rows), f"{place} · kata hint {kata.number} {exercise.name}"]
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
-
-
-def title(name: str) -> str:
-    """ "test_each_head_gets_its_own_features[2-5]" → "each head gets its own features [2-5]"."""
-    words, bracket, case = name.removeprefix("test_").partition("[")
-    return words.replace("_", " ") + (f" [{case}" if bracket else "")
 
 
 def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ import torch
 
 from grader import catalogue, failures, loading, standin
 from grader.catalogue import Exercise, Kata
-from grader.results import NOT_WRITTEN
+from grader.results import NOT_WRITTEN, title
 
 SPEC_SECONDS = 10.0
 ROW = re.compile(r"looks like | {11}|\w+( \w+)? {2,}")  # a line that begins with a label, or goes on under one
@@ -219,7 +219,7 @@ def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
     for (_, exercise), nodeids in by_exercise.items():
         told = [n for n in nodeids if n in katas.failed and katas.failed[n].details]
         for nodeid in told if terminal.verbosity > 0 else told[:1]:
-            what = f"{exercise.name} · {failures.title(nodeid.rpartition('::')[2])}"
+            what = f"{exercise.name} · {title(nodeid)}"
             terminal.write_line(f"\nFAILED  {what}\n", red=True, bold=True)
             for line in katas.failed[nodeid].details.splitlines():
                 terminal.write_line(_wrapped(line, terminal._tw.fullwidth))

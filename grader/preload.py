@@ -25,8 +25,8 @@ import torch.optim
 
 from grader import ready, worker  # noqa: F401
 from grader.catalogue import Kata
+from grader.task import KATAS
 
-KATAS = "KATAS_TO_COLLECT"
 OPTIMIZER = re.compile("optim|Adam|SGD")
 
 torch.set_num_threads(1)

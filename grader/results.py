@@ -89,6 +89,13 @@ class Report:
         return sum(kata.max_points for kata in self.katas)
 
 
+def title(name: str) -> str:
+    """A spec's name as a sentence: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
+    path, bracket, case = name.partition("[")
+    words = path.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+    return words + (f" [{case}" if bracket else "")
+
+
 def as_dict(report: Report) -> dict:
     """The report as the JSON object of schema kata-report/1."""
     return {

@@ -18,7 +18,7 @@ from pathlib import Path
 from grader import catalogue, confine, loading
 from grader.catalogue import Kata
 from grader.results import ExerciseResult, KataResult, SpecResult
-from grader.task import ENVIRONMENT, Task, perform
+from grader.task import ENVIRONMENT, KATAS, Task, perform
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # for a worker to be forked and to collect the specs, however busy the machine is
@@ -344,7 +344,7 @@ def prepare(katas: Iterable[Kata]) -> multiprocessing.context.BaseContext:
     if forkserver._forkserver._forkserver_pid is None:
         context.set_forkserver_preload(["grader.preload"])
         wanted = "\n".join(f"{kata.root}\t{kata.name}" for kata in katas)
-        with _environment_of(_environment() | {"OMP_NUM_THREADS": "1", "HOME": tempfile.gettempdir(), "KATAS_TO_COLLECT": wanted}):
+        with _environment_of(_environment() | {"OMP_NUM_THREADS": "1", "HOME": tempfile.gettempdir(), KATAS: wanted}):
             forkserver.ensure_running()
     return context
 

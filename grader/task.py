@@ -6,6 +6,7 @@ from pathlib import Path
 
 from grader.catalogue import Kata
 
+KATAS = "KATAS_TO_COLLECT"  # the variable that tells a new forkserver whose specs to collect, a line "ROOT\tKATA" each
 # The only variables of the environment that a worker gets to see.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV",
                "PYTORCH_NVML_BASED_CUDA_CHECK", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "SYSTEMROOT")  # fmt: skip

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, title
 
 COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim"}
 
@@ -86,7 +86,6 @@ def _show_failures(kata: KataResult, console: Console) -> None:
         failure = exercise.first_failure
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
-            title = failure.name.rpartition("::")[2].removeprefix("test_").replace("_", " ")
-            console.print(f"\nFAILED  {kata.kata} · {exercise.name} · {title}", style="red", markup=False, highlight=False)
+            console.print(f"\nFAILED  {kata.kata} · {exercise.name} · {title(failure.name)}", style="red", markup=False, highlight=False)
             text = Padding(Text(failure.message), (0, 0, 0, 2))
             console.print(text if console.is_terminal else Text(indent(failure.message, "  ")), soft_wrap=not console.is_terminal)
