@@ -147,6 +147,15 @@ def prerequisites(kata: Kata) -> tuple[Kata, ...]:
     return tuple(find(name, kata.root) for name in dict.fromkeys(names))
 
 
+@cache
+def needs(kata: Kata) -> frozenset[str]:
+    """What the kata's specs may use beyond the usual, from the line `NEEDS = (…)` of the spec file: "processes" of their own,
+    the "loopback" address."""
+    source = kata.specs.read_text(encoding="utf-8") if kata.specs.is_file() else ""
+    declared = re.search(r"^NEEDS = (\(.*\))$", source, re.MULTILINE)
+    return frozenset(ast.literal_eval(declared[1]) if declared else ())
+
+
 def _folded(name: str) -> str:
     return name.replace("_", "").lower()
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import signal
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from grader import landlock
 
 try:
+    import fcntl
     import resource
 except ImportError:  # Windows has no such limits
     resource = None
@@ -18,19 +20,25 @@ except ImportError:  # Windows has no such limits
 CLONE_THREAD = 0x00010000
 X32 = 0x40000000  # the bit that x86-64 sets in the numbers of its second, 32-bit set of calls
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38
-# The numbers of clone and clone3, and of the calls refused outright: fork, vfork (which aarch64 lacks), execve, execveat,
-# socket, ptrace, process_vm_readv, process_vm_writev.
+# The numbers of clone, clone3 and socket; of fork and vfork, which aarch64 lacks; and of the calls refused to every kata: execve,
+# execveat, ptrace, process_vm_readv, process_vm_writev.
 SYSTEM_CALLS = {
-    "x86_64": (56, 435, (57, 58, 59, 322, 41, 101, 310, 311)),
-    "aarch64": (220, 435, (221, 281, 198, 117, 270, 271)),
+    "x86_64": (56, 435, 41, (57, 58), (59, 322, 101, 310, 311)),
+    "aarch64": (220, 435, 198, (), (221, 281, 117, 270, 271)),
 }
+# The kinds of socket that a need allows: a Unix one, with which processes hand each other tensors; the two of the Internet, and
+# netlink, which lists the network's interfaces.
+SOCKETS = {"processes": (1,), "loopback": (2, 10, 16)}
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 22, 38, 36
 
 
-def limit(memory: int, file_size: int, open_files: int) -> None:
+def limit(memory: int, file_size: int, open_files: int, needs: frozenset[str] = frozenset()) -> None:
     """Bound this process for good: `memory` bytes of address space beyond what it has now, files of at most `file_size`
-    bytes, no core dumps, no new processes. With a CUDA device the address space stays unbounded: CUDA would not start."""
+    bytes, no core dumps; no sockets and no new processes but as the kata `needs` them (see `catalogue.needs`). With a CUDA
+    device the address space stays unbounded: CUDA would not start."""
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -40,14 +48,15 @@ def limit(memory: int, file_size: int, open_files: int) -> None:
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-    if not _refuse_system_calls():
+    if not _refuse_system_calls(needs) and "processes" not in needs:
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
-def shut_in(scratch: Path, specs: Path) -> None:
+def shut_in(scratch: Path, specs: Path, needs: frozenset[str] = frozenset()) -> None:
     """Leave only these files: the scratch folder to write to; Python, its packages, the grader and the kata's specs to read.
 
-    The reference solutions, other katas, other submissions and the user's own files are out of reach.
+    The reference solutions, other katas, other submissions and the user's own files are out of reach. Where the kata `needs`
+    processes, they may share memory, which Linux keeps in /dev/shm.
     """
     packages = [Path(p) for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
     python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64"), *packages]
@@ -56,7 +65,24 @@ def shut_in(scratch: Path, specs: Path) -> None:
                                 "/dev/urandom")]  # fmt: skip
     devices = [Path("/dev")] if os.path.exists("/dev/nvidiactl") else [Path("/dev/null"), Path("/dev/zero")]
     system += [Path("/proc"), Path("/sys")] if os.path.exists("/dev/nvidiactl") else []
-    landlock.restrict([*python, *system, Path(__file__).parent, specs.parent], [scratch, *devices])
+    devices += [Path("/dev/shm")] if "processes" in needs else []
+    readable = [*python, *system, Path(__file__).parent, specs.parent]
+    landlock.restrict(readable, [scratch, *devices], tcp="loopback" in needs)
+
+
+def own_network() -> None:
+    """Move this process into a network of its own in which only the loopback address answers; where the system does not let it,
+    it stays in the machine's."""
+    if sys.platform != "linux":
+        return
+    user, group = os.getuid(), os.getgid()
+    if _libc().unshare(CLONE_NEWNET) != 0:
+        if _libc().unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+            return
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path("/proc/self", name).write_text(text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
 def what_is_open() -> list[str]:
@@ -81,23 +107,28 @@ def adopt_orphans() -> None:
         _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _refuse_system_calls() -> bool:
-    """Install a seccomp filter under which new processes, programs and sockets fail with EPERM and threads still start; False
-    if there is none.
+def _refuse_system_calls(needs: frozenset[str]) -> bool:
+    """Install a seccomp filter under which new processes, programs and sockets fail with EPERM, but for those that the kata
+    `needs`, and threads still start; False if there is none.
 
     clone3 hides its flags behind a pointer, so it answers ENOSYS and the C library falls back to clone.
     """
     machine = platform.machine()
     if sys.platform != "linux" or machine not in SYSTEM_CALLS:
         return False
-    clone, clone3, refused = SYSTEM_CALLS[machine]
+    clone, clone3, socket_, forks, refused = SYSTEM_CALLS[machine]
     load, jump_equal, jump_set, answer = 0x20, 0x15, 0x45, 0x06
     program = [(load, 0, 0, 4), (jump_equal, 1, 0, AUDIT_ARCH[machine]), (answer, 0, 0, EPERM), (load, 0, 0, 0)]
     program += [(jump_set, 0, 1, X32), (answer, 0, 0, EPERM)]
-    for number in refused:
+    for number in refused if "processes" in needs else forks + refused:
         program += [(jump_equal, 0, 1, number), (answer, 0, 0, EPERM)]
-    program += [(jump_equal, 0, 1, clone3), (answer, 0, 0, ENOSYS)]
-    program += [(jump_equal, 0, 3, clone), (load, 0, 0, 16), (jump_set, 1, 0, CLONE_THREAD), (answer, 0, 0, EPERM)]
+    if "processes" not in needs:
+        program += [(jump_equal, 0, 1, clone3), (answer, 0, 0, ENOSYS)]
+        program += [(jump_equal, 0, 4, clone), (load, 0, 0, 16), (jump_set, 1, 0, CLONE_THREAD), (answer, 0, 0, EPERM)]
+        program += [(answer, 0, 0, ALLOW)]
+    kinds = [kind for need in sorted(needs) for kind in SOCKETS[need]]
+    allowed = [step for kind in kinds for step in ((jump_equal, 0, 1, kind), (answer, 0, 0, ALLOW))]
+    program += [(jump_equal, 0, len(allowed) + 2, socket_), (load, 0, 0, 16), *allowed, (answer, 0, 0, EPERM)]
     program += [(answer, 0, 0, ALLOW)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))

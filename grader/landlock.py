@@ -23,14 +23,15 @@ def version() -> int:
     return max(0, _system_call(CREATE_RULESET, None, 0, VERSION)) if sys.platform == "linux" else 0
 
 
-def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+def restrict(readable: Iterable[Path], writable: Iterable[Path], *, tcp: bool = False) -> None:
     """From now on this process reads only below `readable` and `writable`, changes only what is below `writable`, opens no TCP
-    connection and signals no process outside, as far as the kernel's version reaches. Paths that do not exist are left out."""
+    connection (but with `tcp`) and signals no process outside, as far as the kernel's version reaches. Paths that do not exist
+    are left out."""
     known = version()
     if not known:
         return
     everything = ACCESSES[min(known, 5)]
-    network = TCP if known >= 4 else 0
+    network = TCP if known >= 4 and not tcp else 0
     scope = SIGNALS_AND_ABSTRACT_SOCKETS if known >= 6 else 0
     attributes = struct.pack("QQQ", everything, network, scope)[: 8 if known < 4 else 16 if known < 6 else 24]
     rules = _checked(_system_call(CREATE_RULESET, attributes, len(attributes), 0))

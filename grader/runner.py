@@ -149,7 +149,8 @@ class _Run:
         )  # fmt: skip
         context = prepare([self.job.kata])
         self.channel, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=perform, args=(task, theirs), daemon=True)
+        has_children = "processes" in catalogue.needs(self.job.kata)  # which Python denies a daemon
+        self.process = context.Process(target=perform, args=(task, theirs), daemon=not has_children)
         with _without_main_module():
             self.process.start()
         theirs.close()

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from multiprocessing import current_process
 from multiprocessing.connection import Connection
 from types import ModuleType
 
@@ -29,11 +30,15 @@ def main(task: Task, channel: Connection) -> None:
     os.environ.clear()
     os.environ.update(task.environment, HOME=str(task.scratch), TMPDIR=str(task.scratch))
     tempfile.tempdir = None
+    current_process()._config.pop("tempdir", None)  # multiprocessing's own, which the runner has made for itself
     sys.dont_write_bytecode = True
     collected = ready.specs(task.kata)
     collected.session.config.option.seed = task.seed
-    confine.shut_in(task.scratch, task.kata.specs)
-    confine.limit(task.memory, task.file_size, task.open_files)
+    needs = catalogue.needs(task.kata)
+    if "loopback" in needs:
+        confine.own_network()
+    confine.shut_in(task.scratch, task.kata.specs, needs)
+    confine.limit(task.memory, task.file_size, task.open_files, needs)
     items = _chosen(task, collected.items)
     plugin.limit(items, task.spec_seconds)
     reporter = Reporter(collected.session.config, channel)

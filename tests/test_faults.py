@@ -162,6 +162,21 @@ class TestTheModule:
         assert statuses(result)["double"] == {"failed"}
         assert "PermissionError" in messages(result)
 
+    @pytest.mark.parametrize("needs", ["", "NEEDS = ('processes',)", "NEEDS = ('processes', 'loopback')"])
+    def test_what_its_specs_need_is_open(self, submission, tmp_path, needs):
+        """Processes that hand each other tensors, and a network in which only the loopback address answers."""
+        shutil.copytree(SOUND, tmp_path / "tree")
+        kata = all_katas(tmp_path / "tree")[0]
+        kata.specs.write_text(f"{kata.specs.read_text()}\n\n{needs}\n")
+        work = "import torch\nfrom torch.multiprocessing import get_context\n" + RIGHT
+        work += "\n\ndef double(x):\n    pool = get_context('fork').Pool(1)\n    return pool.apply(torch.add, (x, x))\n"
+        network = "import socket\n" + RIGHT + "\n\ndef double(x):\n    server = socket.create_server(('127.0.0.1', 0))\n"
+        network += "    socket.create_connection(server.getsockname()).close()\n"
+        network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n    return 2 * x\n"
+        for code, need in ((work, "processes"), (network, "loopback")):
+            result = graded(kata, submission(kata, code))
+            assert statuses(result)["double"] == ({"passed"} if need in needs else {"failed"}), messages(result)
+
     def test_memory_is_bounded(self, sound, submission):
         code = "import torch\nhoard = []\nwhile True:\n    hoard.append(torch.ones(50_000_000))\n"
         result = graded(sound[0], submission(sound[0], code))
