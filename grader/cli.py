@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grader import catalogue, confine, downloads, hints, runner
+from grader import catalogue, confine, downloads, hints, overview, progress, runner
 from grader.catalogue import ROOT, Kata, UnknownKata
 from grader.reports import json_report, junit, table
 from grader.results import KataResult, Report
+from grader.verdicts import Verdicts
 
 FORMATS = {"json": json_report.render, "junit": junit.render}
 INTERRUPTED = 130
@@ -62,13 +63,16 @@ def grade(
 
 
 @app.command("list")
-def list_katas() -> None:
-    """Every kata with its exercises."""
-    console = Console(highlight=False)
-    for kata in _katas(None):
-        exercises = catalogue.exercises(kata)
-        stretch = sum(exercise.stretch for exercise in exercises)
-        console.print(f"{kata.number:<12} {hints.title(kata)}  [dim]{len(exercises) - stretch} core, {stretch} stretch[/]", soft_wrap=True)
+def list_katas(
+    code: Annotated[Path, typer.Option(metavar="DIR", help="whose progress: a folder laid out like katas/")] = ROOT / "katas",
+) -> None:
+    """The path in chapters: each kata with its difficulty, its time, what it builds on and how far you are."""
+    katas = _katas(None)
+    bar = _bar("looking at what you have written")
+    task = bar.add_task("", total=None)
+    with bar:
+        results = progress.so_far(katas, code, lambda begun: bar.update(task, total=len(begun)), lambda _: bar.advance(task))
+    overview.show(katas, results, Console(highlight=False))
 
 
 @app.command()
@@ -130,11 +134,8 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
     """Grade with a progress bar on a terminal; on Ctrl-C what is finished so far, marked incomplete."""
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
-    bar = Progress(
-        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TextColumn("katas"), TimeElapsedColumn(), transient=True,
-        console=Console(stderr=True), disable=not sys.stderr.isatty(),
-    )  # fmt: skip
-    grading = runner.grade(katas, code, jobs=jobs, core=core)
+    bar = _bar("grading")
+    grading = runner.grade(katas, code, jobs=jobs, core=core, kept=Verdicts(ROOT), again=True)
     try:
         with bar:
             for result in bar.track(grading, total=len(katas)):
@@ -143,6 +144,14 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
         grading.close()
     in_order = tuple(results[kata.name] for kata in katas if kata.name in results)
     return Report(_shown(code), started, time.monotonic() - clock, len(in_order) == len(katas), in_order)
+
+
+def _bar(doing: str) -> Progress:
+    """A bar that counts katas, on a terminal only; it is gone when the work is done."""
+    return Progress(
+        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("katas"), TimeElapsedColumn(), transient=True,
+        console=Console(stderr=True), disable=not sys.stderr.isatty(),
+    )  # fmt: skip
 
 
 def _shown(code: Path) -> str:

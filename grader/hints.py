@@ -7,9 +7,11 @@ from grader.catalogue import Kata
 
 
 def title(kata: Kata) -> str:
-    """The first heading of the lesson without its number: "Multi-head attention"."""
-    heading = (kata.folder / "README.md").read_text(encoding="utf-8").partition("\n")[0]
-    return heading.lstrip("# ").rpartition(" · ")[2]
+    """The first heading of the lesson without its number: "Multi-head attention". Without a lesson the module's name."""
+    lesson = kata.folder / "README.md"
+    if not lesson.is_file():
+        return kata.module
+    return lesson.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rpartition(" · ")[2]
 
 
 def sections(kata: Kata) -> dict[str, list[str]]:

@@ -96,6 +96,14 @@ def title(name: str) -> str:
     return words + (f" [{case}" if bracket else "")
 
 
+def kata_result(data: dict) -> KataResult:
+    """The inverse of `dataclasses.asdict` for one kata's result."""
+    exercises = [
+        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"]) for e in data["exercises"]
+    ]
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], data["cpu_seconds"])
+
+
 def as_dict(report: Report) -> dict:
     """The report as the JSON object of schema kata-report/1."""
     return {

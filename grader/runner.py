@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
+from typing import Protocol
 
 from grader import catalogue, confine, loading
 from grader.catalogue import Kata
@@ -48,35 +49,67 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Kept(Protocol):
+    """Verdicts on file: `find` gives the one on this job, or None; `keep` puts one there."""
+
+    def find(self, job: Job) -> KataResult | None: ...
+    def keep(self, job: Job, result: KataResult) -> None: ...
+
+
 def grade(
-    katas: Iterable[Kata], code: Path, *, jobs: int = 0, core: bool = False, spec_seconds: float = 10.0
+    katas: Iterable[Kata],
+    code: Path,
+    *,
+    jobs: int = 0,
+    core: bool = False,
+    spec_seconds: float = 10.0,
+    kept: Kept | None = None,
+    again: bool = False,
 ) -> Iterator[KataResult]:
     """Grade the katas against a code folder laid out like `katas/`, several at a time; results come as they finish.
 
     A kata that builds on earlier ones runs after them, on the submission's own code for each whose core passed and on the
     reference for each whose core did not. Closing the iterator ends every process it started.
+
+    Args:
+        kept: where verdicts are looked up, and kept.
+        again: run everything, whatever verdicts are on file.
     """
     katas = list(katas)
-    prepare(katas)
     wanted = dict.fromkeys(katas)
     needed = [kata for kata in with_prerequisites(katas) if kata not in wanted]
     texts = {kata: _read(kata, code) for kata in katas + needed}
     reference = code.resolve() == (katas[0].root / "solutions").resolve() if katas else False
     verdicts: dict[Kata, str] = {kata: "" for kata in katas + needed} if reference else {}
     waiting = sorted((kata for kata in needed + katas if kata in wanted or not reference), key=_is_quick)
+    results: list[KataResult] = []
 
     def ready() -> Iterator[Job]:
-        for kata in [k for k in waiting if all(p in verdicts for p in with_prerequisites([k])[:-1])]:
-            waiting.remove(kata)
-            stand_ins, note, problem = _stand_ins(kata, code, texts, verdicts)
-            text, trouble = texts[kata]
-            files = stand_ins | ({kata.file: text} if not trouble else {})
-            yield Job(kata, files, trouble or problem, note, core or kata not in wanted, spec_seconds=spec_seconds)
+        while now := [k for k in waiting if all(p in verdicts for p in with_prerequisites([k])[:-1])]:
+            for kata in now:
+                waiting.remove(kata)
+                stand_ins, note, problem = _stand_ins(kata, code, texts, verdicts)
+                text, trouble = texts[kata]
+                files = stand_ins | ({kata.file: text} if not trouble else {})
+                job = Job(kata, files, trouble or problem, note, core or kata not in wanted, spec_seconds=spec_seconds)
+                known = kept.find(job) if kept and not again else None
+                if known:
+                    settle(job, known)
+                else:
+                    yield job
 
-    for job, result in run(ready, jobs=jobs):
+    def settle(job: Job, result: KataResult) -> None:
         verdicts.setdefault(job.kata, why_not_core(result))
         if job.kata in wanted:
-            yield result
+            results.append(result)
+
+    for job, result in run(ready, jobs=jobs, specs_of=katas):
+        if kept:
+            kept.keep(job, result)
+        settle(job, result)
+        while results:
+            yield results.pop(0)
+    yield from results
 
 
 def why_not_core(result: KataResult) -> str:
@@ -89,11 +122,14 @@ def why_not_core(result: KataResult) -> str:
     return ""
 
 
-def run(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job], *, jobs: int = 0) -> Iterator[tuple[Job, KataResult]]:
+def run(
+    jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job], *, jobs: int = 0, specs_of: Iterable[Kata] = ()
+) -> Iterator[tuple[Job, KataResult]]:
     """Run jobs in warm workers, at most `jobs` (default: one a core) at a time, and yield each with its result.
 
     Args:
         jobs_ready: the jobs; or a function that is asked, before each start, which further jobs can run by now.
+        specs_of: the katas whose specs the workers are born with, if this is the first run of the process.
     """
     more = jobs_ready if callable(jobs_ready) else None
     queue = iter(()) if more else iter(jobs_ready)
@@ -111,6 +147,7 @@ def run(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job], *, jobs: int = 
                         job = next(queue, None)
                     if job is None:
                         break
+                    prepare(specs_of or [job.kata])
                     running.append(_Run(job, Path(scratch)))
                 if not running:
                     return

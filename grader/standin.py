@@ -1,17 +1,12 @@
 """Which code stands for the earlier katas that one builds on: the learner's where its core passes, else the reference."""
 
-import ast
-import hashlib
-import json
-import os
-import tempfile
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
-from grader import catalogue, loading, runner
+from grader import loading, runner, stubs
 from grader.catalogue import Kata
 from grader.loading import LoadFailure
+from grader.verdicts import Verdicts
 
 
 @dataclass
@@ -53,60 +48,7 @@ def why_not(kata: Kata, code: Path) -> str:
         source = loading.read_source(code / kata.file)
     except LoadFailure as failure:
         return str(failure)
-    if unwritten := _unwritten_core(kata, source):
-        return f"{unwritten}: not written yet"
-    key = _fingerprint(kata, code, source)
-    known = _remembered(kata)
-    if key not in known:
-        [result] = runner.grade([kata], code, core=True)
-        known[key] = runner.why_not_core(result)
-        _remember(kata, known)
-    return known[key]
-
-
-def _unwritten_core(kata: Kata, source: str) -> str:
-    """The first core exercise whose body is still `raise NotImplementedError`, which no run is needed to judge."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return ""
-    core = [exercise.name for exercise in catalogue.exercises(kata) if not exercise.stretch]
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in core:
-            functions = [node] if isinstance(node, ast.FunctionDef) else [n for n in node.body if isinstance(n, ast.FunctionDef)]
-            if any(ast.unparse(function.body[-1]).startswith("raise NotImplementedError") for function in functions):
-                return node.name
-    return ""
-
-
-def _fingerprint(kata: Kata, code: Path, source: str) -> str:
-    """What the verdict depends on: the code, its specs, what it builds on in turn, and the versions that run it."""
-    parts = [source, kata.specs.read_text(encoding="utf-8"), version("torch"), version("numpy"), version("pytest")]
-    for earlier in catalogue.prerequisites(kata):
-        path = code / earlier.file
-        parts.append(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "")
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _memory(kata: Kata) -> Path:
-    return kata.root / ".kata" / "verdicts.json"
-
-
-def _remembered(kata: Kata) -> dict[str, str]:
-    """The verdicts on file; none where there is no file or it cannot be read as what it should be."""
-    try:
-        known = json.loads(_memory(kata).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) and all(isinstance(v, str) for v in known.values()) else {}
-
-
-def _remember(kata: Kata, known: dict[str, str]) -> None:
-    """Keep the latest hundred verdicts; a place that cannot be written costs only the time to run the specs again."""
-    try:
-        _memory(kata).parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=_memory(kata).parent, delete=False) as file:
-            json.dump(dict(list(known.items())[-100:]), file)
-        os.replace(file.name, _memory(kata))
-    except OSError:
-        pass
+    if unwritten := [e.name for e in stubs.unwritten(kata, source) if not e.stretch]:
+        return f"{unwritten[0]}: not written yet"
+    [result] = runner.grade([kata], code, core=True, kept=Verdicts(kata.root))
+    return runner.why_not_core(result)

@@ -106,7 +106,7 @@ def mistakes(kata: Kata) -> list[str]:
         if found != 1:
             problems.append(f"mistake '{mistake.name}': its `was` stands {found} times in the reference")
         else:
-            jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), only=mistake.caught_by)
+            jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), only=mistake.caught_by, stop_at_failure=True)
     results = variants.results(jobs.values())
     for mistake, job in jobs.items():
         if not variants.specs(results[job]) or not results[job].exercises[0].specs[0].name.count("::test_"):

@@ -1,0 +1,43 @@
+"""The path for people: every kata under its chapter, with how far the learner is; in columns on a terminal, as lines in a pipe."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from grader import catalogue, progress
+from grader.catalogue import Kata
+from grader.results import KataResult
+
+COLOURS = {"done": "green", "core done": "green", "not started": "dim"}
+
+
+def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Console) -> None:
+    """Print one row a kata, a line a chapter, and the sum."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in ("kata", "title", "difficulty", "minutes", "builds on", "exercises", "you"):
+        table.add_column(column, justify="right" if column == "minutes" else "left", no_wrap=column not in ("title", "builds on"))
+    before = ""
+    for kata in katas:
+        if progress.chapter(kata) != before:
+            before = progress.chapter(kata)
+            table.add_section()
+            table.add_row("", f"[bold]{before}[/]")
+        row = _row(kata, results[kata])
+        colour = COLOURS.get(row[-1].partition(",")[0], "yellow")
+        table.add_row(*row[:-1], f"[{colour}]{row[-1]}[/]")
+        if not console.is_terminal:
+            print(before, *row, sep="\t")
+    if console.is_terminal:
+        console.print(table)
+    done = sum(result is not None and result.core_done for result in results.values())
+    points = sum(result.points for result in results.values() if result)
+    exercises = sum(len(catalogue.exercises(kata)) for kata in katas)
+    console.print(f"{done} of {len(katas)} katas done · {points} of {exercises} exercises", style="bold", soft_wrap=True)
+
+
+def _row(kata: Kata, result: KataResult | None) -> tuple[str, ...]:
+    head, exercises = progress.heading(kata), catalogue.exercises(kata)
+    stretch = sum(exercise.stretch for exercise in exercises)
+    amount = f"{len(exercises) - stretch} core, {stretch} stretch"
+    builds_on = ", ".join(head.builds_on) or "nothing"
+    return kata.number, head.title, head.difficulty, str(head.minutes), builds_on, amount, progress.in_words(kata, result)
