@@ -1,5 +1,6 @@
 """The `kata` command: reads what the person typed, calls the part that does it, and turns errors into one line each."""
 
+import json
 import os
 import signal
 import sys
@@ -11,15 +12,26 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from grader import catalogue, confine, downloads, hints, overview, progress, runner
+from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
-from grader.reports import json_report, junit, table
-from grader.results import KataResult, Report
+from grader.reports import class_report, classroom, classroom50, csv_report, gradescope, html_report, json_report, junit, markdown, table
+from grader.results import ClassReport, KataResult, Report, kata_as_dict
 from grader.verdicts import Verdicts
 
-FORMATS = {"json": json_report.render, "junit": junit.render}
+FORMATS = {
+    "json": json_report.render,
+    "junit": junit.render,
+    "csv": csv_report.render,
+    "markdown": markdown.render,
+    "html": html_report.render,
+    "classroom": classroom.render,
+    "classroom50": classroom50.render,
+    "gradescope": gradescope.render,
+}
+CLASS_FORMATS = {"json": class_report.render_json, "csv": class_report.render_csv, "html": html_report.render_class}
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -35,7 +47,16 @@ Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]…", help="16
 def grade(
     kata: Katas = None,
     code: Annotated[Path, typer.Option(metavar="DIR", help="the code to grade: a folder laid out like katas/")] = ROOT / "katas",
-    report: Annotated[list[str] | None, typer.Option(metavar="FORMAT=FILE", help="also write json=FILE or junit=FILE")] = None,
+    submissions: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="grade a class instead: one folder or .zip file a student")
+    ] = None,
+    report: Annotated[
+        list[str] | None, typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(FORMATS)}; of a class {', '.join(CLASS_FORMATS)}")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="of a class: a line of JSON for each student and kata as it is graded")
+    ] = None,
+    feedback: Annotated[Path | None, typer.Option(metavar="DIR", help="of a class: an HTML page a student")] = None,
     core: Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="katas graded at a time; 0 means one a core")] = 0,
     fail_under: Annotated[float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with 1 below this")] = None,
@@ -45,11 +66,18 @@ def grade(
     Exit code 0: graded, whatever the score. 1: below --fail-under. 2: could not be graded.
     """
     katas = _katas(kata)
+    if submissions and fail_under is not None:
+        raise Trouble("--fail-under is for one submission, not for a class")
     if not code.is_dir():
         raise Trouble(f"{code}: no such folder; --code takes a folder laid out like katas/")
     if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in katas):
         raise Trouble(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
-    files = [_report_file(spec) for spec in report or []]
+    files = [_report_file(spec, CLASS_FORMATS if submissions else FORMATS) for spec in report or []]
+    if submissions:
+        _grade_class(submissions, katas, files, results, feedback, core, jobs)
+        return
+    if results or feedback:
+        raise Trouble("--results and --feedback belong to a class: give --submissions DIR")
     outcome = _graded(katas, code, core, jobs)
     table.show(outcome, Console(highlight=False))
     if gaps := confine.what_is_open():
@@ -146,10 +174,55 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
     return Report(_shown(code), started, time.monotonic() - clock, len(in_order) == len(katas), in_order)
 
 
-def _bar(doing: str) -> Progress:
-    """A bar that counts katas, on a terminal only; it is gone when the work is done."""
+def _grade_class(
+    folder: Path, katas: list[Kata], files: list, lines: Path | None, feedback: Path | None, core: bool, jobs: int
+) -> None:
+    """Grade every submission in the folder; on Ctrl-C what is finished so far is reported, and the next call goes on from there."""
+    if not folder.is_dir():
+        raise Trouble(f"{folder}: no such folder; --submissions takes a folder with one folder or .zip file a student")
+    try:
+        handed_in = submissions_.collect(folder)
+        stream = open(lines or os.devnull, "w", encoding="utf-8")
+        if feedback:
+            feedback.mkdir(parents=True, exist_ok=True)
+    except submissions_.NoSubmissions as error:
+        raise Trouble(str(error)) from None
+    except OSError as error:
+        raise Trouble(f"{error.filename}: {error.strerror}") from None
+    started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
+    found: dict[str, dict[str, KataResult]] = {submission.student: {} for submission in handed_in}
+    grading = submissions_.grade(handed_in, katas, kept=Verdicts(ROOT), jobs=jobs, core=core)
+    complete = False
+    try:
+        with stream, _bar("grading", "results", left=True) as bar:
+            for student, result in bar.track(grading, total=len(handed_in) * len(katas)):
+                found[student][result.kata] = result
+                stream.write(json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False) + "\n")
+                stream.flush()
+        complete = True
+    except KeyboardInterrupt:
+        grading.close()
+    seconds = time.monotonic() - clock
+    reports = {}
+    for student, by_name in found.items():
+        graded = tuple(by_name[kata.name] for kata in katas if kata.name in by_name)
+        whole = len(graded) == len(katas)
+        reports[student] = Report(student, started, sum(result.seconds for result in graded), whole, graded)
+        print(f"{student}: {reports[student].points} of {reports[student].max_points} points{'' if whole else '  (not all graded)'}")
+        if feedback:
+            _write(feedback / f"{student}.html", html_report.render(reports[student]))
+    for render, path in files:
+        _write(path, render(ClassReport(started, seconds, complete, reports)))
+    print(f"{len(reports)} students · {seconds:.1f} s{'' if complete else '  (interrupted: the same command goes on from here)'}")
+    if not complete:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _bar(doing: str, what: str = "katas", *, left: bool = False) -> Progress:
+    """A bar that counts, on a terminal only, with the time gone or the time left; it is gone when the work is done."""
+    clock = TimeRemainingColumn(elapsed_when_finished=True) if left else TimeElapsedColumn()
     return Progress(
-        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("katas"), TimeElapsedColumn(), transient=True,
+        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn(what), clock, transient=True,
         console=Console(stderr=True), disable=not sys.stderr.isatty(),
     )  # fmt: skip
 
@@ -158,15 +231,15 @@ def _shown(code: Path) -> str:
     return str(code.relative_to(ROOT)) if code.is_relative_to(ROOT) else str(code)
 
 
-def _report_file(spec: str):
+def _report_file(spec: str, formats: dict):
     """ "json=FILE" → (renderer, path), once it is sure that the file can be written."""
     name, equals, path = spec.partition("=")
-    if name not in FORMATS or not path:
-        raise Trouble(f"--report {spec}: write {' or '.join(f'{name}=FILE' for name in FORMATS)}")
+    if name not in formats or not path:
+        raise Trouble(f"--report {spec}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
     folder = Path(path).parent
     if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise Trouble(f"--report {spec}: {path} cannot be written")
-    return FORMATS[name], Path(path)
+    return formats[name], Path(path)
 
 
 def _write(path: Path, text: str) -> None:

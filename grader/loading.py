@@ -27,12 +27,16 @@ class LoadFailure(Exception):
     """The file could not become a module. The message is one line: which file, where in it, what."""
 
 
-def read_source(path: Path) -> str:
+def read_source(path: Path, within: Path | None = None) -> str:
     """The text of a code file: a regular file, not a link, of at most 1 MB, in the encoding that Python would use.
 
+    Args:
+        within: a folder that links on the way to the file must not lead out of.
     Raises:
         LoadFailure: it is anything else, or missing.
     """
+    if within and not path.parent.resolve().is_relative_to(within.resolve()):
+        raise LoadFailure(f"{path.name}: its folder is a symbolic link: hand in the file itself")
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
@@ -55,13 +59,24 @@ def read_source(path: Path) -> str:
         raise LoadFailure(f"{path.name}: {refusal}")
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(MAX_BYTES)
+    return decoded(path.name, data)
+
+
+def decoded(name: str, data: bytes) -> str:
+    """The text of a code file, in the encoding that Python would use.
+
+    Raises:
+        LoadFailure: it is too large, or no text.
+    """
+    if len(data) > MAX_BYTES:
+        raise LoadFailure(f"{name}: {len(data) / 1e6:.0f} MB is too large, the limit is 1 MB")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
     except (SyntaxError, UnicodeDecodeError):
-        raise LoadFailure(f"{path.name}: is not text in UTF-8") from None
+        raise LoadFailure(f"{name}: is not text in UTF-8") from None
     if "\0" in text:
-        raise LoadFailure(f"{path.name}: is not text, it holds NUL characters")
+        raise LoadFailure(f"{name}: is not text, it holds NUL characters")
     return text
 
 

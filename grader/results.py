@@ -89,6 +89,16 @@ class Report:
         return sum(kata.max_points for kata in self.katas)
 
 
+@dataclass(frozen=True)
+class ClassReport:
+    """One grading of a class: for each student, in order, the report of their submission."""
+
+    started: str
+    seconds: float
+    complete: bool
+    students: dict[str, Report] = field(default_factory=dict)
+
+
 def title(name: str) -> str:
     """A spec's name as a sentence: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")
@@ -114,28 +124,30 @@ def as_dict(report: Report) -> dict:
         "complete": report.complete,
         "points": report.points,
         "max_points": report.max_points,
-        "katas": [
+        "katas": [kata_as_dict(kata) for kata in report.katas],
+    }
+
+
+def kata_as_dict(kata: KataResult) -> dict:
+    """One kata's part of such a report."""
+    return {
+        "kata": kata.kata,
+        "status": kata.status,
+        "message": kata.message,
+        "points": kata.points,
+        "max_points": kata.max_points,
+        "seconds": round(kata.seconds, 3),
+        "exercises": [
             {
-                "kata": kata.kata,
-                "status": kata.status,
-                "message": kata.message,
-                "points": kata.points,
-                "max_points": kata.max_points,
-                "seconds": round(kata.seconds, 3),
-                "exercises": [
-                    {
-                        "name": exercise.name,
-                        "stretch": exercise.stretch,
-                        "points": exercise.points,
-                        "max_points": 1,
-                        "specs": [
-                            {"name": s.name, "status": s.status, "message": s.message, "seconds": round(s.seconds, 4)}
-                            for s in exercise.specs
-                        ],
-                    }
-                    for exercise in kata.exercises
+                "name": exercise.name,
+                "stretch": exercise.stretch,
+                "points": exercise.points,
+                "max_points": 1,
+                "specs": [
+                    {"name": s.name, "status": s.status, "message": s.message, "seconds": round(s.seconds, 4)}
+                    for s in exercise.specs
                 ],
             }
-            for kata in report.katas
+            for exercise in kata.exercises
         ],
     }

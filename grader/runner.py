@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, resource_tracker
@@ -26,6 +26,8 @@ START_SECONDS = 60.0  # for a worker to be forked and to collect the specs, howe
 LONGEST_MESSAGE = 200_000
 # All but printable text and line breaks: what code under test puts into a message must not steer a terminal or break a file.
 UNPRINTABLE = re.compile("[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What a line of output may begin with to be taken by GitHub Actions for a command.
+COMMAND = re.compile(r"^(\s*)(?=::|##\[)", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,42 @@ class Kept(Protocol):
     def keep(self, job: Job, result: KataResult) -> None: ...
 
 
+class Grading:
+    """One submission on its way: which of its katas can run by now, and on whose code for the katas they build on.
+
+    Args:
+        texts: for each of the katas and all that they build on, its text, or "" and the reason why there is none.
+        are_references: the texts are those of the reference, of which nothing has to be shown first.
+    """
+
+    def __init__(
+        self, katas: Iterable[Kata], texts: Mapping[Kata, tuple[str, str]], *, are_references: bool = False, core: bool = False,
+        spec_seconds: float = 10.0,
+    ):  # fmt: skip
+        self.wanted = dict.fromkeys(katas)
+        self.texts, self.core, self.spec_seconds = texts, core, spec_seconds
+        self.reasons: dict[Kata, str] = dict.fromkeys(texts, "") if are_references else {}
+        needed = [kata for kata in texts if kata not in self.wanted and not are_references]
+        self.waiting = sorted([*needed, *self.wanted], key=_is_quick)
+        self.results: list[KataResult] = []
+
+    def ready(self) -> Iterator[Job]:
+        """The jobs that can start by now, each once."""
+        for kata in [k for k in self.waiting if all(p in self.reasons for p in with_prerequisites([k])[:-1])]:
+            self.waiting.remove(kata)
+            stand_ins, note, problem = _stand_ins(kata, self.texts, self.reasons)
+            text, trouble = self.texts[kata]
+            files = stand_ins | ({kata.file: text} if not trouble else {})
+            only_core = self.core or kata not in self.wanted
+            yield Job(kata, files, trouble or problem, note, only_core, spec_seconds=self.spec_seconds)
+
+    def settle(self, kata: Kata, result: KataResult) -> None:
+        """A job is done: what builds on its kata can start, and the result counts if it was asked for."""
+        self.reasons.setdefault(kata, why_not_core(result))
+        if kata in self.wanted:
+            self.results.append(result)
+
+
 def grade(
     katas: Iterable[Kata],
     code: Path,
@@ -76,40 +114,26 @@ def grade(
         again: run everything, whatever verdicts are on file.
     """
     katas = list(katas)
-    wanted = dict.fromkeys(katas)
-    needed = [kata for kata in with_prerequisites(katas) if kata not in wanted]
-    texts = {kata: _read(kata, code) for kata in katas + needed}
-    reference = code.resolve() == (katas[0].root / "solutions").resolve() if katas else False
-    verdicts: dict[Kata, str] = {kata: "" for kata in katas + needed} if reference else {}
-    waiting = sorted((kata for kata in needed + katas if kata in wanted or not reference), key=_is_quick)
-    results: list[KataResult] = []
+    texts = {kata: read(kata, code) for kata in with_prerequisites(katas)}
+    is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
+    grading = Grading(katas, texts, are_references=is_reference, core=core, spec_seconds=spec_seconds)
 
     def ready() -> Iterator[Job]:
-        while now := [k for k in waiting if all(p in verdicts for p in with_prerequisites([k])[:-1])]:
-            for kata in now:
-                waiting.remove(kata)
-                stand_ins, note, problem = _stand_ins(kata, code, texts, verdicts)
-                text, trouble = texts[kata]
-                files = stand_ins | ({kata.file: text} if not trouble else {})
-                job = Job(kata, files, trouble or problem, note, core or kata not in wanted, spec_seconds=spec_seconds)
+        while found := list(grading.ready()):
+            for job in found:
                 known = kept.find(job) if kept and not again else None
                 if known:
-                    settle(job, known)
+                    grading.settle(job.kata, known)
                 else:
                     yield job
-
-    def settle(job: Job, result: KataResult) -> None:
-        verdicts.setdefault(job.kata, why_not_core(result))
-        if job.kata in wanted:
-            results.append(result)
 
     for job, result in run(ready, jobs=jobs, specs_of=katas):
         if kept:
             kept.keep(job, result)
-        settle(job, result)
-        while results:
-            yield results.pop(0)
-    yield from results
+        grading.settle(job.kata, result)
+        while grading.results:
+            yield grading.results.pop(0)
+    yield from grading.results
 
 
 def why_not_core(result: KataResult) -> str:
@@ -244,7 +268,7 @@ class _Run:
             self._due_in(self.specs[self.current][3] + GRACE)
         elif "result" in message:
             name, status = message["result"], message["status"]
-            text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message["message"])
+            text = COMMAND.sub(r"\1. ", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message["message"]))
             if name in self.specs and name not in self.results and status in ("passed", "failed", "skipped"):
                 if status == "skipped":
                     reason = self.specs[name][4]
@@ -343,19 +367,19 @@ def _is_quick(kata: Kata) -> bool:
     return kata.specs.is_file() and "mark.timeout(" not in kata.specs.read_text(encoding="utf-8")
 
 
-def _read(kata: Kata, code: Path) -> tuple[str, str]:
+def read(kata: Kata, code: Path) -> tuple[str, str]:
     """The text of the kata's file, or the reason why there is none."""
     try:
-        return loading.read_source(code / kata.file), ""
+        return loading.read_source(code / kata.file, within=code), ""
     except loading.LoadFailure as failure:
         return "", str(failure)
 
 
-def _stand_ins(kata: Kata, code: Path, texts, verdicts) -> tuple[dict[Path, str], str, str]:
+def _stand_ins(kata: Kata, texts: Mapping[Kata, tuple[str, str]], reasons: Mapping[Kata, str]) -> tuple[dict[Path, str], str, str]:
     """The files of the earlier katas, a note that says whose they are, and the problem where one can be had from nowhere."""
     files, notes, problem = {}, [], ""
     for earlier in with_prerequisites([kata])[:-1]:
-        reason = verdicts[earlier]
+        reason = reasons[earlier]
         if not reason:
             files[earlier.file] = texts[earlier][0]
             notes.append(f"builds on the submission's own {earlier.name}")

@@ -1,0 +1,34 @@
+"""The report as a Classroom 50 `result.json`, schema classroom50/result/v1."""
+
+import json
+import os
+from collections.abc import Mapping
+
+from grader.results import Report
+
+SCHEMA = "classroom50/result/v1"
+
+
+def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
+    """One test an exercise. Whose submission it is stands in the environment, where the platform's runner puts it."""
+    given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
+    links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
+    tests = [
+        {"test-name": f"{kata.kata} · {exercise.name}", "passed": bool(exercise.points), "score": exercise.points, "max-score": 1}
+        for kata in report.katas
+        for exercise in kata.exercises
+    ]
+    result = {
+        "schema": SCHEMA,
+        "classroom": given["classroom"],
+        "assignment": given["assignment"],
+        "assignment_type": environment.get("ASSIGNMENT_TYPE", "individual"),
+        "owner": environment.get("OWNER") or environment.get("GITHUB_REPOSITORY_OWNER", ""),
+        "submission": given["submission_tag"],
+        **links,
+        "datetime": report.started,
+        "score": report.points,
+        "max-score": report.max_points,
+        "tests": tests,
+    }
+    return json.dumps(result, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,147 @@
+"""The report as one HTML page that needs nothing else: of one student's work, or of a class."""
+
+from collections import Counter
+from html import escape
+
+from grader.results import ClassReport, KataResult, Report, title
+
+STYLE = """
+:root{color-scheme:light dark;--line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--ink:#1f2328;--paper:#fff}
+@media(prefers-color-scheme:dark){:root{--line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--ink:#e6edf3;--paper:#0d1117}}
+*{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{margin:.25rem 0 1rem}.dim{color:var(--dim)}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.corner,td.who{position:sticky;left:0;background:var(--paper)}
+td.who{max-width:14rem;overflow-wrap:anywhere}.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
+.passed{color:var(--good)}.failed,.error{color:var(--bad)}.notstarted{color:var(--dim)}
+details{border-bottom:1px solid var(--line);padding:.3rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
+pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem}
+.bar{background:var(--soft);border:1px solid var(--line);border-radius:6px;height:.8rem;min-width:6rem;overflow:hidden}.bar i{display:block;height:100%;background:#0072b2}
+"""
+SHADES = ("#f4a582", "#fddbc7", "#f7f7f7", "#d1e5f0", "#92c5de")  # from no point to all, told apart by every kind of colour vision
+HARDEST, MOST_COMMON = 10, 10
+
+
+def render(report: Report) -> str:
+    """One student's page: the points, and for each exercise its first failure."""
+    sections = [_kata(kata) for kata in report.katas]
+    state = "" if report.complete else " · interrupted, the rest was not graded"
+    head = f"<h1>{report.points} of {report.max_points} points</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
+    return _page(f"{report.points} of {report.max_points} points", head + _bar(report.points, report.max_points) + "".join(sections))
+
+
+def render_class(report: ClassReport) -> str:
+    """The class's page: who has which points, the hardest exercises, the most common failures, the time it took."""
+    students = report.students
+    points = sorted(one.points for one in students.values())
+    most = max((one.max_points for one in students.values()), default=0)
+    median = (points[(len(points) - 1) // 2] + points[len(points) // 2]) / 2 if points else 0
+    state = "" if report.complete else " · interrupted, the rest was not graded"
+    head = (
+        f"<h1>{len(students)} students</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
+        f"median {median:g} of {most} points</p>"
+    )
+    parts = [_matrix(students), _hardest(students), _common(students), _slowest(students)]
+    return _page(f"{len(students)} students", head + "".join(parts))
+
+
+def _page(heading: str, body: str) -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>torch katas: {escape(heading)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _bar(points: int, most: int) -> str:
+    return f"<div class='bar'><i style='width:{100 * points / most if most else 0:.0f}%'></i></div>"
+
+
+def _kata(kata: KataResult) -> str:
+    note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
+    state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
+    rows = []
+    for exercise in kata.exercises:
+        failure = exercise.first_failure
+        kind = "stretch" if exercise.stretch else "core"
+        passed = sum(spec.status == "passed" for spec in exercise.specs)
+        verdict = "passed" if exercise.points else "not written yet" if exercise.not_written else f"{passed} of {len(exercise.specs)} specs pass"
+        colour = "passed" if exercise.points else "notstarted" if exercise.not_written else "failed"
+        line = f"<code>{escape(exercise.name)}</code> <span class='dim'>{kind}</span> <span class='{colour}'>{verdict}</span>"
+        if failure and not exercise.not_written:
+            text = f"{title(failure.name)}\n\n{failure.message}"
+            rows.append(f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>")
+        else:
+            rows.append(f"<details><summary>{line}</summary></details>")
+    return f"<h2>{escape(kata.kata)} · {kata.points}/{kata.max_points} · {state}</h2>{note}{''.join(rows)}"
+
+
+def _matrix(students: dict[str, Report]) -> str:
+    katas = list(dict.fromkeys(kata.kata for report in students.values() for kata in report.katas))
+    heads = "".join(f"<th class='cell' title='{escape(k)}'>{escape(_number(k))}</th>" for k in katas)
+    rows = []
+    for student, report in students.items():
+        by_name = {kata.kata: kata for kata in report.katas}
+        cells = "".join(_cell(by_name.get(name)) for name in katas)
+        rows.append(f"<tr><td class='who'>{escape(student)}</td><td class='n'>{report.points}</td>{cells}</tr>")
+    table = f"<table><tr><th class='corner'>student</th><th class='n'>points</th>{heads}</tr>{''.join(rows)}</table>"
+    return f"<h2>Points</h2><div class='wide'>{table}</div>"
+
+
+def _cell(kata: KataResult | None) -> str:
+    if kata is None:
+        return "<td class='cell'></td>"
+    share = kata.points / kata.max_points if kata.max_points else 0
+    shade = SHADES[round(share * (len(SHADES) - 1))] if kata.status != "not started" else "transparent"
+    text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(kata.status, str(kata.points))
+    name = escape(f"{kata.kata}: {kata.points} of {kata.max_points}, {kata.status}")
+    return f"<td class='cell' style='background:{shade}' title='{name}'>{text}</td>"
+
+
+def _number(kata: str) -> str:
+    track, slash, name = kata.rpartition("/")
+    parts = name.split("_")
+    return f"{track}{slash}{parts[0] if parts[0].isdigit() else parts[1].upper()}"
+
+
+def _hardest(students: dict[str, Report]) -> str:
+    begun, solved = Counter(), Counter()
+    for kata, exercise in _exercises(students):
+        if not exercise.not_written:
+            begun[kata.kata, exercise.name] += 1
+            solved[kata.kata, exercise.name] += exercise.points
+    hardest = sorted(begun, key=lambda name: (solved[name] / begun[name], -begun[name]))[:HARDEST]
+    rows = "".join(
+        f"<tr><td>{escape(kata)} · <code>{escape(name)}</code></td><td class='n'>{solved[kata, name]} of {begun[kata, name]}</td>"
+        f"<td>{_bar(solved[kata, name], begun[kata, name])}</td></tr>"
+        for kata, name in hardest
+    )
+    return f"<h2>Hardest exercises</h2><p class='dim'>of those who began them, how many solved them</p><div class='wide'><table>{rows}</table></div>"
+
+
+def _common(students: dict[str, Report]) -> str:
+    count, example = Counter(), {}
+    for kata, exercise in _exercises(students):
+        failure = exercise.first_failure
+        if failure and not exercise.not_written:
+            name = (kata.kata, exercise.name, title(failure.name))
+            count[name] += 1
+            example.setdefault(name, failure.message)
+    rows = "".join(
+        f"<details><summary>{number} × {escape(kata)} · <code>{escape(name)}</code> · {escape(spec)}</summary>"
+        f"<pre>{escape(example[kata, name, spec])}</pre></details>"
+        for (kata, name, spec), number in count.most_common(MOST_COMMON)
+    )
+    return f"<h2>Most common failures</h2>{rows or '<p>none</p>'}"
+
+
+def _slowest(students: dict[str, Report]) -> str:
+    seconds = Counter()
+    for report in students.values():
+        for kata in report.katas:
+            seconds[kata.kata] += kata.seconds
+    rows = "".join(f"<tr><td>{escape(kata)}</td><td class='n'>{s:.1f} s</td></tr>" for kata, s in seconds.most_common(10))
+    return f"<h2>Time</h2><p class='dim'>of the verdicts, added up; the same code is run once</p><div class='wide'><table>{rows}</table></div>"
+
+
+def _exercises(students: dict[str, Report]):
+    return [(kata, exercise) for report in students.values() for kata in report.katas for exercise in kata.exercises]
