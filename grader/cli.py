@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
 import time
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, hints, overview, progress, runner
+from grader import catalogue, confine, downloads, export, hints, loading, overview, progress, runner
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
 from grader.reports import class_report, classroom, classroom50, csv_report, gradescope, html_report, json_report, junit, markdown, table
@@ -132,6 +134,33 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the se
     except KeyboardInterrupt:
         print(f"kata: interrupted: kata data {name} goes on from here", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+class Whose(StrEnum):
+    starter = "starter"
+    teacher = "teacher"
+
+
+@app.command("export")
+def export_(
+    whose: Annotated[Whose, typer.Argument(help="starter: for students, without answers; teacher: what the grading job needs")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR")],
+    katas: Annotated[list[str] | None, typer.Option(metavar="KATA", help="only these, and what they build on; give it once for each")] = None,
+    grader: Annotated[
+        str, typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="where the workflows find the teacher's copy")
+    ] = "OWNER/REPOSITORY@COMMIT",
+) -> None:
+    """Write a repository to hand out, or its counterpart for grading; a folder exported before is updated, and work in it kept."""
+    repository, at, ref = grader.partition("@")
+    if not at or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not re.fullmatch(r"[\w./-]+", ref):
+        raise Trouble(f"--grader {grader}: write OWNER/REPOSITORY@COMMIT")
+    try:
+        make = export.starter if whose is Whose.starter else export.teacher
+        print(*make(folder, _katas(katas), repository, ref), sep="\n")
+    except (export.ExportFailure, loading.LoadFailure) as failure:
+        raise Trouble(str(failure)) from None
+    except OSError as error:
+        raise Trouble(f"{error.filename or folder}: {error.strerror}") from None
 
 
 def main() -> None:
