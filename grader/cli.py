@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,9 +15,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, export, hints, loading, overview, progress, runner
+from grader import catalogue, confine, downloads, export, hints, learner, loading, overview, progress, reading, runner
+from grader import doctor as doctor_
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
 from grader.reports import class_report, classroom, classroom50, csv_report, gradescope, html_report, json_report, junit, markdown, table
@@ -37,12 +40,28 @@ CLASS_FORMATS = {"json": class_report.render_json, "csv": class_report.render_cs
 INTERRUPTED = 130
 
 app = typer.Typer(
-    help="Learn PyTorch by passing specs: grade your code, ask for hints.",
+    help="Learn PyTorch by passing specs: read, write, watch, ask for hints; grade one's own work or a class's.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]…", help="16, papers/13, multi_head; all when left out")]
+
+
+def _complete_kata(incomplete: str) -> list[tuple[str, str]]:
+    return [(kata.number, hints.title(kata)) for kata in catalogue.all_katas() if kata.number.startswith(incomplete)]
+
+
+def _complete_exercise(context: typer.Context, incomplete: str) -> list[str]:
+    try:
+        exercises = catalogue.exercises(catalogue.find(context.params.get("kata") or ""))
+    except UnknownKata:
+        return []
+    return [exercise.name for exercise in exercises if exercise.name.startswith(incomplete)]
+
+
+Katas = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KATA]…", help="16, papers/13, multi_head; all when left out", autocompletion=_complete_kata),
+]
 
 
 @app.command()
@@ -105,18 +124,110 @@ def list_katas(
     overview.show(katas, results, Console(highlight=False))
 
 
+@app.command("next")
+def next_() -> None:
+    """Where you are: the first exercise of the path's core that is not done, and what its first failure says."""
+    for kata in _katas(None):
+        result = progress.so_far([kata], ROOT / "katas")[kata]
+        if result and result.core_done:
+            continue
+        print(f"{kata.number} {hints.title(kata)}: {progress.in_words(kata, result)}")
+        print(f"lesson     kata lesson {kata.number}\ncode       katas/{kata.file}\nspecs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
+        undone = [e for e in result.exercises if not (e.points or e.stretch)] if result else []
+        name = undone[0].name if undone else catalogue.exercises(kata)[0].name
+        print(f"exercise   {name}\nhint       kata hint {kata.number} {name}")
+        if undone and undone[0].first_failure:
+            print(f"\n{undone[0].first_failure.message}")
+        return
+    print("The core of every kata is done. kata list shows what stretch exercises are left.")
+
+
 @app.command()
 def hint(
-    kata: Annotated[str, typer.Argument(metavar="KATA")],
-    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]")] = None,
-    level: Annotated[int, typer.Option(min=1, max=3, help="1 the concept, 2 the API, 3 the shape walk")] = 1,
+    kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)],
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=_complete_exercise)] = None,
+    level: Annotated[int | None, typer.Option(min=1, max=3, help="1 the concept, 2 the API, 3 the shape walk")] = None,
 ) -> None:
-    """A hint for one exercise: first the concept, with --level 2 the API, with --level 3 the shape walk."""
-    found = _katas([kata])[0]
+    """The next hint for an exercise: first the concept, then the API, then the shape walk; --level gives one of them again."""
     try:
-        print(hints.hint(found, exercise, level))
+        print(learner.next_hint(_katas([kata])[0], exercise, level))
     except LookupError as error:
         raise Trouble(error.args[0]) from None
+
+
+@app.command()
+def solution(
+    kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)],
+    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=_complete_exercise)],
+    now: Annotated[bool, typer.Option("--now", help="without taking the hints first")] = False,
+) -> None:
+    """The reference of one exercise as a difference to your code, after its three hints."""
+    try:
+        lines = learner.solution(_katas([kata])[0], exercise, now=now)
+    except (LookupError, learner.NotPossible) as error:
+        raise Trouble(error.args[0]) from None
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(line, style={"+": "green", "-": "red", "@": "dim"}.get(line[:1], ""), markup=False, soft_wrap=True)
+
+
+@app.command()
+def reset(kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)]) -> None:
+    """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
+    try:
+        print(learner.reset(_katas([kata])[0]))
+    except learner.NotPossible as error:
+        raise Trouble(str(error)) from None
+
+
+@app.command()
+def undo(kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)]) -> None:
+    """Bring back the version of your code that the last reset kept."""
+    try:
+        print(learner.undo(_katas([kata])[0]))
+    except learner.NotPossible as error:
+        raise Trouble(str(error)) from None
+
+
+@app.command()
+def lesson(
+    kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)],
+    text: Annotated[bool, typer.Option("--text", help="only read it: do not run lesson.py")] = False,
+) -> None:
+    """Read a kata's lesson in the terminal, run its lesson.py, and show the figure where the terminal can."""
+    found = _katas([kata])[0]
+    console = Console()
+    page = (found.folder / "README.md").read_text(encoding="utf-8")
+    if console.is_terminal:
+        console.print(Markdown(reading.for_terminal(page)))
+    else:
+        print(page)
+    if text:
+        return
+    figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, found.folder / "lesson.py", figure], cwd=ROOT)
+    if done.returncode:
+        raise Trouble(f"katas/{found.name}/lesson.py ended with exit code {done.returncode}")
+    if console.is_terminal and figure.exists():
+        sys.stdout.write(reading.inline(figure, os.environ))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: Python, packages, devices, isolation, data, disk; what is fine, what is not, what to do.
+
+    Exit code 1: something is not fine.
+    """
+    console, bad = Console(highlight=False), False
+    for finding in doctor_.examine():
+        sign, colour = {"fine": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "bold red")}[finding.state]
+        console.print(f"[{colour}]{sign:<5}[/]{finding.what:<16}", end="")
+        console.print(finding.says, markup=False, soft_wrap=True)
+        bad = bad or finding.state == "bad"
+    if bad:
+        raise typer.Exit(1)
 
 
 @app.command()

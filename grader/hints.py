@@ -35,5 +35,5 @@ def hint(kata: Kata, exercise: str | None, level: int) -> str:
     wanted = exercise or names[0]
     if wanted not in names:
         raise LookupError(f"{kata.name} has no exercise '{wanted}': it has {', '.join(names)}")
-    more = f"\nMore: kata hint {kata.number} {wanted} --level {level + 1}" if level < 3 else ""
+    more = f"\nMore: kata hint {kata.number} {wanted}" if level < 3 else ""
     return f"{wanted}, hint {level} of 3: {sections(kata)[wanted][level - 1]}{more}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from grader import catalogue, hints
+from grader import catalogue, hints, learner
 from grader.catalogue import Kata
 from tests import variants
 
@@ -32,11 +32,14 @@ def folder(kata: Kata) -> list[str]:
 
 
 def stub(kata: Kata) -> list[str]:
-    """Stub and reference agree in every public name, signature and docstring, and the stub gives no solution away."""
+    """Stub and reference agree in every public name, signature and docstring; the stub gives no solution away, and is the one
+    that `kata reset` puts back."""
     theirs, ours = _definitions(kata.folder / f"{kata.module}.py"), _definitions(kata.reference)
     public = [name for name in ours if not any(part.startswith("_") and part != "__init__" for part in name.split("."))]
     problems = [f"the stub lacks {name}" for name in public if name not in theirs]
     problems += [f"{name} is in the stub and not in the reference" for name in theirs if name not in ours]
+    if kata.root == catalogue.ROOT and not _same(learner.stub_of(kata), kata.folder / kata.file.name):
+        problems.append("the grader keeps another stub: make stubs")
     shared = [name for name in theirs if name in ours]
     if shared != sorted(shared, key=list(ours).index):
         problems.append("stub and reference hold their names in different orders")
@@ -208,6 +211,10 @@ def _definitions(path: Path) -> dict[str, ast.FunctionDef | ast.ClassDef]:
                 if isinstance(inner, ast.FunctionDef):
                     found[f"{node.name}.{inner.name}"] = inner
     return found
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.is_file() and first.read_bytes() == second.read_bytes()
 
 
 def _outline(node: ast.FunctionDef | ast.ClassDef) -> str:
