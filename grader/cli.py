@@ -124,6 +124,20 @@ def list_katas(
     overview.show(katas, results, Console(highlight=False))
 
 
+@app.command()
+def watch(kata: Annotated[str | None, typer.Argument(metavar="[KATA]", autocompletion=_complete_kata)] = None) -> None:
+    """Judge your code on every save, the exercise at hand first, and say what to do next; without KATA where you are on the path."""
+    from grader import watch as watching  # its imports cost time that no other command should wait for
+
+    katas = _katas(None)
+    if kata:
+        first = _katas([kata])[0]
+    else:
+        results = progress.so_far(katas, ROOT / "katas")
+        first = next((k for k in katas if not (results[k] and results[k].core_done)), katas[-1])
+    watching.start(katas, first)
+
+
 @app.command("next")
 def next_() -> None:
     """Where you are: the first exercise of the path's core that is not done, and what its first failure says."""

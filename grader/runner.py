@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, resource_tracker
@@ -147,13 +147,14 @@ def why_not_core(result: KataResult) -> str:
 
 
 def run(
-    jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job], *, jobs: int = 0, specs_of: Iterable[Kata] = ()
+    jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job], *, jobs: int = 0, specs_of: Iterable[Kata] = (), until: Sequence[int] = ()
 ) -> Iterator[tuple[Job, KataResult]]:
     """Run jobs in warm workers, at most `jobs` (default: one a core) at a time, and yield each with its result.
 
     Args:
         jobs_ready: the jobs; or a function that is asked, before each start, which further jobs can run by now.
         specs_of: the katas whose specs the workers are born with, if this is the first run of the process.
+        until: file descriptors; as soon as there is something to read from one of them everything under way is given up.
     """
     more = jobs_ready if callable(jobs_ready) else None
     queue = iter(()) if more else iter(jobs_ready)
@@ -175,7 +176,8 @@ def run(
                     running.append(_Run(job, Path(scratch)))
                 if not running:
                     return
-                _wait(running)
+                if _wait(running, until):
+                    return
                 for finished in [r for r in running if r.finished]:
                     running.remove(finished)
                     yield finished.job, finished.result()
@@ -339,17 +341,21 @@ class _Run:
         self.due = self.since + seconds
 
 
-def _wait(running: list[_Run]) -> None:
-    """Read what has arrived until a run finishes, and kill whoever is overdue."""
+def _wait(running: list[_Run], until: Sequence[int]) -> bool:
+    """Read what has arrived until a run finishes, and kill whoever is overdue; True if `until` ends it before."""
     while not any(run_.finished for run_ in running):
         channels = {run_.channel: run_ for run_ in running}
         timeout = max(0.0, min(run_.due for run_ in running) - time.monotonic())
-        for channel in connection.wait(list(channels), timeout):
+        arrived = connection.wait([*channels, *until], timeout)
+        if any(descriptor in until for descriptor in arrived):
+            return True
+        for channel in arrived:
             channels[channel].read()
         now = time.monotonic()
         for run_ in running:
             if not run_.finished and run_.due <= now:
                 run_.overdue()
+    return False
 
 
 def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:

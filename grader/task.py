@@ -25,7 +25,7 @@ class Task:
     spec_seconds: float = 10.0
     seed: int = 0
     backwards: bool = False  # run the specs in reverse order
-    order: tuple[str, ...] = ()  # run the specs of these names first, in this order
+    order: tuple[str, ...] = ()  # run the specs of these names, or of classes of these names, first, in this order
     stop_at_failure: bool = False  # run nothing after the first spec that fails
     memory: int = 2 << 30
     file_size: int = 16 << 20

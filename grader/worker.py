@@ -62,7 +62,7 @@ def _chosen(task: Task, items: list[pytest.Function]) -> list[pytest.Function]:
         items = [item for item in items if _is_named(task.only, _name(item))]
     if task.order:
         place = {name: number for number, name in enumerate(task.order)}
-        items = sorted(items, key=lambda item: place.get(_name(item), len(place)))
+        items = sorted(items, key=lambda item: place.get(_name(item), place.get(item.cls.__name__, len(place))))
     return items[::-1] if task.backwards else items
 
 
