@@ -13,12 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import nbformat
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, export, hints, learner, loading, overview, progress, reading, runner
+from grader import catalogue, confine, downloads, export, hints, learner, loading, notebooks, overview, progress, reading, runner
 from grader import doctor as doctor_
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
@@ -86,6 +87,10 @@ def grade(
 
     Exit code 0: graded, whatever the score. 1: below --fail-under. 2: could not be graded.
     """
+    if kata and any(name.endswith(".ipynb") for name in kata):
+        with tempfile.TemporaryDirectory(prefix="kata-") as folder:
+            chosen = [_unpacked(Path(name), Path(folder)).name for name in kata]
+            return grade(chosen, Path(folder), submissions, report, results, feedback, core, jobs, fail_under)
     katas = _katas(kata)
     if submissions and fail_under is not None:
         raise Trouble("--fail-under is for one submission, not for a class")
@@ -229,6 +234,28 @@ def lesson(
 
 
 @app.command()
+def notebook(
+    kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="default: the kata's folder, KATA.ipynb")] = None,
+    back: Annotated[bool, typer.Option("--back", help="the other way: write the notebook's code to the kata's file")] = False,
+) -> None:
+    """Write a kata as a notebook: its lesson, and your code in cells with a check behind each; or, with --back, bring it back."""
+    found = _katas([kata])[0]
+    path = file or found.folder / f"{found.name.rpartition('/')[2]}.ipynb"
+    source = found.folder / found.file.name
+    try:
+        if back:
+            print(learner.replace(found, source, notebooks.module(notebooks.read(path), found)))
+        else:
+            text = nbformat.writes(notebooks.build(found, loading.read_source(source)))
+            print(learner.replace(found, path, text + "\n"))
+    except (notebooks.NotANotebook, loading.LoadFailure) as failure:
+        raise Trouble(str(failure)) from None
+    except OSError as error:
+        raise Trouble(f"{error.filename}: {error.strerror}") from None
+
+
+@app.command()
 def doctor() -> None:
     """Look at this machine: Python, packages, devices, isolation, data, disk; what is fine, what is not, what to do.
 
@@ -310,6 +337,18 @@ def _katas(queries: list[str] | None) -> list[Kata]:
         return list(dict.fromkeys(catalogue.find(query) for query in queries))
     except UnknownKata as error:
         raise Trouble(str(error)) from None
+
+
+def _unpacked(path: Path, folder: Path) -> Kata:
+    """The kata of a notebook, whose code is written below the folder as a submission has it."""
+    try:
+        handed_in = notebooks.read(path)
+        kata = notebooks.kata_of(handed_in, catalogue.all_katas(), path.name)
+    except notebooks.NotANotebook as failure:
+        raise Trouble(str(failure)) from None
+    (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / kata.file).write_text(notebooks.module(handed_in, kata), encoding="utf-8")
+    return kata
 
 
 def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:

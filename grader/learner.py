@@ -60,13 +60,20 @@ def reset(kata: Kata) -> str:
     stub, path = stub_of(kata), kata.folder / kata.file.name
     if not stub.is_file():
         raise NotPossible(f"the stub of {kata.name} is not kept here")
-    before = path.read_bytes() if path.is_file() else b""
-    if before == stub.read_bytes():
+    if path.is_file() and path.read_bytes() == stub.read_bytes():
         return f"katas/{kata.file} is the stub already"
-    if path.is_file():
-        _keep(kata, before)
-    write(path, stub.read_bytes())
+    replace(kata, path, stub.read_bytes())
     return f"katas/{kata.file} is the stub again; kata undo {kata.number} brings your version back"
+
+
+def replace(kata: Kata, path: Path, content: str | bytes) -> str:
+    """Write a file of the kata's and keep what was there; a sentence that says so."""
+    new = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == new:
+        return f"{path} is up to date"
+    kept = _keep(kata, path) if path.is_file() else None
+    write(path, new)
+    return f"wrote {path}" + (f"; what was there is kept in {kept.relative_to(kata.root)}" if kept else "")
 
 
 def undo(kata: Kata) -> str:
@@ -78,11 +85,7 @@ def undo(kata: Kata) -> str:
     kept = versions(kata)
     if not kept:
         raise NotPossible(f"there is nothing to undo: no version of katas/{kata.file} was kept by a reset")
-    path = kata.folder / kata.file.name
-    back = kept[-1].read_bytes()
-    if path.is_file() and path.read_bytes() != back:
-        _keep(kata, path.read_bytes())
-    write(path, back)
+    replace(kata, kata.folder / kata.file.name, kept[-1].read_bytes())
     return f"katas/{kata.file} is as it was before; the version of a moment ago is kept, kata undo {kata.number} exchanges the two"
 
 
@@ -106,10 +109,13 @@ def write(path: Path, content: str | bytes) -> None:
     os.replace(file.name, path)
 
 
-def _keep(kata: Kata, content: bytes) -> None:
-    number = len(versions(kata)) + 1
-    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    write(kata.root / ".kata" / "kept" / kata.name / f"{number:04}_{stamp}.py", content)
+def _keep(kata: Kata, path: Path) -> Path:
+    """Keep a copy of the file, under a number that goes on from the last one."""
+    folder = kata.root / ".kata" / "kept" / kata.name
+    number = len(list(folder.glob("*"))) + 1
+    kept = folder / f"{number:04}_{datetime.now():%Y-%m-%d_%H-%M-%S}{path.suffix}"
+    write(kept, path.read_bytes())
+    return kept
 
 
 def _memory(kata: Kata) -> Path:

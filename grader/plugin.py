@@ -82,6 +82,8 @@ class Katas:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         option = self.config.option
+        chosen = {item.nodeid for item in session.items}  # without what -k and -m leave out
+        self.specs = {nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen}
         self.teaching = bool(self.specs) and len(self.specs) == len(session.items) and option.tbstyle == "auto"
         if self.teaching:
             option.tbstyle = "no"

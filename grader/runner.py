@@ -64,14 +64,15 @@ class Grading:
     Args:
         texts: for each of the katas and all that they build on, its text, or "" and the reason why there is none.
         are_references: the texts are those of the reference, of which nothing has to be shown first.
+        only: of the katas asked for, only the specs of this name or this class.
     """
 
     def __init__(
         self, katas: Iterable[Kata], texts: Mapping[Kata, tuple[str, str]], *, are_references: bool = False, core: bool = False,
-        spec_seconds: float = 10.0,
+        only: str = "", spec_seconds: float = 10.0,
     ):  # fmt: skip
         self.wanted = dict.fromkeys(katas)
-        self.texts, self.core, self.spec_seconds = texts, core, spec_seconds
+        self.texts, self.core, self.only, self.spec_seconds = texts, core, only, spec_seconds
         self.reasons: dict[Kata, str] = dict.fromkeys(texts, "") if are_references else {}
         needed = [kata for kata in texts if kata not in self.wanted and not are_references]
         self.waiting = sorted([*needed, *self.wanted], key=_is_quick)
@@ -84,8 +85,8 @@ class Grading:
             stand_ins, note, problem = _stand_ins(kata, self.texts, self.reasons)
             text, trouble = self.texts[kata]
             files = stand_ins | ({kata.file: text} if not trouble else {})
-            only_core = self.core or kata not in self.wanted
-            yield Job(kata, files, trouble or problem, note, only_core, spec_seconds=self.spec_seconds)
+            core, only = (self.core, self.only) if kata in self.wanted else (True, "")
+            yield Job(kata, files, trouble or problem, note, core, only, spec_seconds=self.spec_seconds)
 
     def settle(self, kata: Kata, result: KataResult) -> None:
         """A job is done: what builds on its kata can start, and the result counts if it was asked for."""

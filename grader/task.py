@@ -20,7 +20,7 @@ class Task:
     scratch: Path  # a folder laid out like katas/ with this kata's code and that of the earlier ones it builds on
     problem: str = ""
     core: bool = False
-    only: str = ""  # run this one spec: "test_name" or "TestClass::test_name", with all its parameters
+    only: str = ""  # run these: "test_name", "TestClass::test_name", each with all its parameters, or "TestClass"
     skip: frozenset[str] = frozenset()  # specs already decided
     spec_seconds: float = 10.0
     seed: int = 0

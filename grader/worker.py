@@ -129,4 +129,4 @@ def _name(item: pytest.Item) -> str:
 
 def _is_named(wanted: str, name: str) -> bool:
     bare = name.partition("[")[0]
-    return wanted in (bare, bare.rpartition("::")[2], name)
+    return wanted in (bare, *bare.split("::"), name)

@@ -165,6 +165,13 @@ class TestFailures:
         assert "stopped    still running after 0.5 s" in said
         assert "while True" in said or "line 2" in said
 
+    @pytest.mark.parametrize("choice", [("-k", "TestTotal"), ("-m", "not stretch")])
+    def test_a_choice_of_specs_is_told_in_the_same_way(self, choice):
+        command = [sys.executable, "-m", "pytest", "katas/01", *choice, "-p", "no:cacheprovider"]
+        said = subprocess.run(command, cwd=SOUND, capture_output=True, text=True, timeout=120).stdout
+        assert "  total" in said and "not written yet" in said
+        assert "NotImplementedError" not in said and "Doubler" not in said
+
     def test_verbose_tells_every_failure(self, run, submission, sound):
         code = RIGHT.replace("return x.sum(dim)", "return x")
         assert self.said(run, submission, sound, code).count("FAILED  total") == 1
