@@ -9,4 +9,5 @@ if __name__ == "__main__":
     shutil.rmtree(STUBS, ignore_errors=True)
     STUBS.mkdir(parents=True)
     for kata in catalogue.all_katas():
-        shutil.copyfile(kata.folder / kata.file.name, stub_of(kata))
+        if (kata.folder / kata.file.name).is_file():
+            shutil.copyfile(kata.folder / kata.file.name, stub_of(kata))

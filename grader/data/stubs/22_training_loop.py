@@ -1,8 +1,8 @@
-"""The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace, early warnings.
+"""The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace.
 
-Everywhere in this file a loader is any iterable of batches `(inputs, targets)`, of different sizes as it comes: a list, a
-DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per sample
-weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
+Everywhere in this file a loader is any iterable of batches `(inputs, targets)`, of different sizes as it comes: a list,
+a DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
+sample weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -211,12 +211,12 @@ def save_checkpoint(
             lists, tuples and dicts of these.
 
     Besides the arguments the file holds the state of every global generator: torch's on the CPU (and on the CUDA
-    devices, if there are any), Python's `random`, NumPy's `np.random`. The layout of the file is yours; it can be opened
-    by `torch.load(path, weights_only=True)`, which refuses NumPy arrays and all but the plainest objects.
+    devices, if there are any), Python's `random`, NumPy's `np.random`. The layout of the file is yours; it can be
+    opened by `torch.load(path, weights_only=True)`, which refuses NumPy arrays and all but the plainest objects.
 
-    Saving changes nothing in the run. It is atomic: a new file is written beside `path`, and takes its place in one step
-    once it is complete. So at any moment the file at `path` is a whole checkpoint, the old one or the new one. If saving
-    fails, the error comes through, and the old file is as it was. In no case is another file left in the folder.
+    Saving changes nothing in the run. It is atomic: a new file is written beside `path`, and takes its place in one
+    step once it is complete. So at any moment the file at `path` is a whole checkpoint, the old one or the new one. If
+    saving fails, the error comes through, and the old file is as it was. In no case is another file left in the folder.
     """
     raise NotImplementedError
 
@@ -246,7 +246,8 @@ def load_checkpoint(
 
     The global generators of torch, `random` and NumPy get their states back, too. Training on is then bitwise the same
     as without the interruption: the same batches, the same dropout, the same weights after every step. What is in the
-    file and not asked for, such as a scheduler or another generator, is passed over.
+    file and not asked for, such as a scheduler or another generator, is passed over. Only plain data is taken from a
+    file (`weights_only`): one that asks for code to be run is refused.
 
     Raises:
         ValueError: a scheduler, a scaler or a generator is asked for that had not been saved. The message holds

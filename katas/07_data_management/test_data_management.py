@@ -1,0 +1,859 @@
+"""Specs for 07 · Downloading data and writing a Dataset."""
+
+import contextlib
+import hashlib
+import io
+import itertools
+import mimetypes
+import os
+import socket
+import tarfile
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from grader import check
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_digest(got, expected, unlike):
+    """The digest is the expected one and, if not, which other one it is."""
+    for name, wrong in unlike.items():
+        check.that(got != wrong, f"this is the digest of {name}")
+    check.equal(got, expected, what="the digest")
+
+
+def tree(folder):
+    """What lies below a folder: the contents of each file by its path, None for a folder or a link."""
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    return {path.as_posix(): (folder / path).read_bytes() if is_file(folder / path) else None for path in found}
+
+
+def is_file(path):
+    return path.is_file() and not path.is_symlink()
+
+
+class TestFileSha256:
+    def test_the_digest_of_three_bytes(self, kata, tmp_path):
+        """The digest of `abc` is in the docstring, and everybody else's SHA-256 gives it too. It is computed from the
+        contents of the file."""
+        file = tmp_path / "letters.txt"
+        file.write_bytes(b"abc")
+        expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        unlike = {
+            "the file's name": sha256(b"letters.txt"),
+            "the file's path": sha256(str(file).encode()),
+            "nothing at all": sha256(b""),
+        }
+        check_digest(kata.file_sha256(file), expected, unlike)
+
+    def test_equal_contents_have_equal_digests(self, kata, tmp_path):
+        """The name of a file, its folder and its date do not count. One byte that differs does."""
+        for name, content in (("a.bin", b"petals"), ("b.bin", b"petals"), ("c.bin", b"petalz")):
+            (tmp_path / name).write_bytes(content)
+        a, b, c = (kata.file_sha256(tmp_path / name) for name in ("a.bin", "b.bin", "c.bin"))
+        check.that(a == b, "two files with the same contents have different digests")
+        check.that(a != c, "two files with different contents have the same digest")
+
+    @pytest.mark.parametrize("chunk_size", [7, 1000, 25_000, 1 << 20])
+    def test_the_chunk_size_does_not_matter(self, kata, tmp_path, chunk_size):
+        """Reading in pieces is for the memory's sake. All the pieces count, also the last, shorter one, and together
+        they give the digest of the whole."""
+        content = np.random.default_rng(0).bytes(25_003)
+        (tmp_path / "data.bin").write_bytes(content)
+        rest = len(content) % chunk_size
+        unlike = {
+            "the first chunk alone": sha256(content[:chunk_size]),
+            "whole chunks, without the rest": sha256(content[: len(content) - rest]),
+            "the last chunk alone": sha256(content[len(content) - rest :]),
+        }
+        unlike = {name: wrong for name, wrong in unlike.items() if wrong != sha256(content)}
+        check_digest(kata.file_sha256(tmp_path / "data.bin", chunk_size), sha256(content), unlike)
+
+    def test_without_a_chunk_size(self, kata, tmp_path):
+        """The default reads 2**20 bytes at a time, so this file comes in two chunks and a bit."""
+        content = bytes(range(256)) * 8200
+        (tmp_path / "data.bin").write_bytes(content)
+        unlike = {"the first chunk alone": sha256(content[: 1 << 20]), "two chunks": sha256(content[: 2 << 20])}
+        check_digest(kata.file_sha256(tmp_path / "data.bin"), sha256(content), unlike)
+
+    def test_bytes_are_not_text(self, kata, tmp_path):
+        """An archive is no text: a file opened without "b" has its line ends changed, or stops at bytes that are no
+        letters."""
+        content = b"\x89PNG\r\n\x1a\n\r\r\n\xff\xfe\x00\xc3("
+        (tmp_path / "image.png").write_bytes(content)
+        check_digest(kata.file_sha256(tmp_path / "image.png"), sha256(content), {})
+        (tmp_path / "windows.txt").write_bytes(b"one\r\ntwo\r\n")
+        unlike = {"a text whose line ends were changed": sha256(b"one\ntwo\n")}
+        check_digest(kata.file_sha256(tmp_path / "windows.txt"), sha256(b"one\r\ntwo\r\n"), unlike)
+
+    def test_an_empty_file_has_a_digest(self, kata, tmp_path):
+        """Nothing to read is nothing to add: the digest of no bytes is one like any other."""
+        (tmp_path / "empty").write_bytes(b"")
+        check_digest(kata.file_sha256(tmp_path / "empty"), sha256(b""), {})
+
+    def test_a_path_may_be_a_str(self, kata, tmp_path):
+        """Paths come as text from command lines and settings, so a str is as good as a Path."""
+        (tmp_path / "data.bin").write_bytes(b"some data")
+        check_digest(kata.file_sha256(str(tmp_path / "data.bin")), sha256(b"some data"), {})
+
+    def test_a_large_file_is_not_held_in_memory(self, kata, tmp_path):
+        """A set of 150 GB must not take 150 GB of memory to be checked. This file has 8 MB, read in
+        chunks of 1 MB."""
+        with open(tmp_path / "large.bin", "wb") as file:
+            file.truncate(8 << 20)
+        tracemalloc.start()
+        try:
+            kata.file_sha256(tmp_path / "large.bin")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        check.that(peak < 4 << 20, f"{peak / 2**20:.1f} MB were held at once, for a file of 8 MB in chunks of 1 MB")
+
+
+class Wire(socket.socket):
+    """The client's end of a connection to `Server`."""
+
+    def setsockopt(self, *_):
+        """Options of TCP mean nothing here."""
+
+
+class Server:
+    """What http://flowers.test/ leads to in these specs: a server in this process, without a network.
+
+    It gives every request the same answer and lists the paths asked for. Any port but 80 is closed.
+    """
+
+    def __init__(self):
+        self.requests = []
+        self.timeouts = []
+        self.answer = b""
+        self.silence = 0.0
+
+    def gives(self, body, *, status="200 OK", length="right", silence=0.0):
+        length = {"right": len(body), "none": None}.get(length, length)
+        header = f"HTTP/1.1 {status}\r\nConnection: close\r\n"
+        header += "" if length is None else f"Content-Length: {length}\r\n"
+        self.answer, self.silence = f"{header}\r\n".encode() + body, silence
+
+    def connect(self, address, timeout=socket._GLOBAL_DEFAULT_TIMEOUT, *_, **__):
+        """Stands in for `socket.create_connection`."""
+        if address[1] != 80:
+            raise ConnectionRefusedError(f"nobody listens at port {address[1]}")
+        server, client = socket.socketpair()
+        server.settimeout(5)
+        client = Wire(fileno=client.detach())
+        if timeout is not socket._GLOBAL_DEFAULT_TIMEOUT:
+            client.settimeout(timeout)
+        self.timeouts.append(client.gettimeout())
+        threading.Thread(target=self._serve, args=(server,), daemon=True).start()
+        return client
+
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            request = b""
+            while b"\r\n\r\n" not in request and (received := connection.recv(1 << 16)):
+                request += received
+            self.requests.append(request.split()[1].decode())
+            time.sleep(self.silence)
+            connection.sendall(self.answer)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    found = Server()
+    monkeypatch.setattr(socket, "create_connection", found.connect)
+    monkeypatch.setattr(mimetypes, "knownfiles", [])  # urllib looks into these for file: URLs, and graders forbid that
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("no_proxy", "*")
+    return found
+
+
+URL = "http://flowers.test/flowers.tgz"
+BODY = np.random.default_rng(1).bytes(300_001)  # more than a block, whatever the block
+OLD = b"what was there before"
+
+
+@pytest.mark.stretch
+@pytest.mark.usefixtures("server")
+class TestDownload:
+    def test_a_file_url_is_copied(self, kata, tmp_path):
+        """file: URLs lead to files on this machine. What comes is what is there, byte for byte."""
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "flowers.tgz").write_bytes(BODY)
+        kata.download((tmp_path / "there" / "flowers.tgz").as_uri(), tmp_path / "here.tgz")
+        check.that((tmp_path / "here.tgz").is_file(), "there is no file at destination")
+        check.that((tmp_path / "here.tgz").read_bytes() == BODY, "the file at destination has other contents")
+        check.that((tmp_path / "there" / "flowers.tgz").exists(), "the original was moved away")
+
+    def test_a_server_is_asked(self, kata, tmp_path, server):
+        """An http URL names a host and a path. The body of the host's answer goes into the file, all of it."""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "flowers.tgz")
+        check.equal(sorted(set(server.requests)), ["/flowers.tgz"], what="the paths that the server was asked for")
+        check.equal((tmp_path / "flowers.tgz").stat().st_size, len(BODY), what="the size of the file")
+        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file has another contents than the body sent")
+
+    def test_returns_destination_as_a_path(self, kata, tmp_path, server):
+        """Whoever downloads wants to go on with the file, so its Path comes back, from a fetch and also when nothing had
+        to be fetched."""
+        server.gives(BODY)
+        for when in ("after a fetch", "without one"):
+            got = kata.download(URL, str(tmp_path / "flowers.tgz"))
+            check.that(isinstance(got, Path), f"{when} a Path should be returned, not {check.describe(got)}")
+            check.that(got == tmp_path / "flowers.tgz", f"{when} another path is returned: {got}")
+
+    def test_missing_folders_are_made(self, kata, tmp_path, server):
+        """On the first day there is no data folder yet, nor the one that it should be in."""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "data" / "raw" / "flowers.tgz")
+        check.that((tmp_path / "data" / "raw" / "flowers.tgz").is_file(), "there is no file at destination")
+
+    @pytest.mark.parametrize("digest", [sha256(BODY), sha256(BODY).upper()], ids=["lower", "upper"])
+    def test_a_right_digest_is_right_in_any_letter_case(self, kata, tmp_path, server, digest):
+        """Hexadecimal digits may be written either way; some sites publish digests in upper case."""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "flowers.tgz", sha256=digest)
+        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file has another contents than the body sent")
+
+    @pytest.mark.parametrize("digest", [sha256(BODY), sha256(BODY).upper(), None], ids=["lower", "upper", "none"])
+    def test_what_is_there_and_right_is_not_fetched(self, kata, tmp_path, server, digest):
+        """Running a program twice must not download 345 MB twice. A file with the right digest is right; where no
+        digest is given, any file is. (A digest in upper case is still right.)"""
+        server.gives(b"something else")
+        (tmp_path / "flowers.tgz").write_bytes(BODY)
+        kata.download(URL, tmp_path / "flowers.tgz", sha256=digest)
+        check.equal(server.requests, [], what="the paths that the server was asked for")
+        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file that was there and right has been changed")
+
+    def test_what_is_there_and_wrong_is_replaced(self, kata, tmp_path, server):
+        """A file that is there proves nothing: it may be half of one, from the day when the power went. Its digest
+        tells, and then the file is fetched anew."""
+        server.gives(BODY)
+        (tmp_path / "flowers.tgz").write_bytes(BODY[:1000])
+        kata.download(URL, tmp_path / "flowers.tgz", sha256=sha256(BODY))
+        check.equal(sorted(set(server.requests)), ["/flowers.tgz"], what="the paths that the server was asked for")
+        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "destination does not hold the body sent")
+
+    def test_nothing_else_lies_in_the_folder(self, kata, tmp_path, server):
+        """What was used on the way, such as a .part file, is gone afterwards."""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
+        check.equal(sorted(tree(tmp_path / "data")), ["flowers.tgz"], what="the files in the folder")
+
+    @pytest.mark.parametrize("wanted", ["0" * 64, "f" * 64], ids=["0…0", "f…f"])
+    def test_a_wrong_digest_is_an_error_that_shows_both(self, kata, tmp_path, server, wanted):
+        """What came is not what was asked for: a page that says "log in first", or a newer version. The error shows the
+        digest wanted and the one that came, for whoever wants to compare."""
+        server.gives(BODY)
+        with check.raises(ValueError, wanted, sha256(BODY)):
+            kata.download(URL, tmp_path / "flowers.tgz", sha256=wanted)
+
+    @pytest.mark.parametrize("old", [None, OLD], ids=["absent", "old"])
+    def test_a_wrong_digest_leaves_everything_as_it_was(self, kata, tmp_path, server, old):
+        """A wrong file that stays there is taken for the right one next time, by a program that gives no digest. So what
+        comes is written somewhere else first, and takes the place of destination when it is known to be right."""
+        server.gives(BODY)
+        if old:
+            (tmp_path / "flowers.tgz").write_bytes(old)
+        with contextlib.suppress(ValueError):
+            kata.download(URL, tmp_path / "flowers.tgz", sha256=sha256(b"another body"))
+        self.is_as_before(tmp_path, old)
+
+    @pytest.mark.parametrize("old", [None, OLD], ids=["absent", "old"])
+    @pytest.mark.parametrize("trouble", ["404", "short body", "no such file", "nobody listens", "https"])
+    def test_a_failed_download_leaves_everything_as_it_was(self, kata, tmp_path, server, trouble, old):
+        """Networks fail. The error is an OSError, destination is absent or has its old bytes, and there is nothing else
+        in its folder. A body that ends early may not be noticed by who reads it: compare with Content-Length. (No
+        server is behind the https URL here. It is an error of the network, not of the URL.)"""
+        url = {
+            "no such file": (tmp_path / "nowhere" / "flowers.tgz").as_uri(),
+            "nobody listens": "http://flowers.test:8080/flowers.tgz",
+            "https": "https://flowers.test/flowers.tgz",
+        }.get(trouble, URL)
+        server.gives(b"Not Found", status="404 Not Found")
+        if trouble == "short body":
+            server.gives(BODY, length=len(BODY) + 1)
+        (tmp_path / "data").mkdir()
+        if old:
+            (tmp_path / "data" / "flowers.tgz").write_bytes(old)
+        with check.raises(OSError):
+            kata.download(url, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
+        self.is_as_before(tmp_path / "data", old)
+
+    def test_a_short_body_is_an_error_without_a_digest_too(self, kata, tmp_path, server):
+        """Where no digest is given, the length is the only thing to know half a file by."""
+        server.gives(BODY[:1000], length=len(BODY))
+        with check.raises(OSError):
+            kata.download(URL, tmp_path / "flowers.tgz")
+        self.is_as_before(tmp_path, None)
+
+    def test_a_server_that_names_no_length_is_believed(self, kata, tmp_path, server):
+        """Content-Length is optional: a server that makes up the body while it sends it does not know how long it will
+        be."""
+        server.gives(BODY, length="none")
+        kata.download(URL, tmp_path / "flowers.tgz")
+        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file has another contents than the body sent")
+
+    def test_an_empty_body_is_a_file_too(self, kata, tmp_path, server):
+        """A body of no bytes whose Content-Length is 0 is whole."""
+        server.gives(b"")
+        kata.download(URL, tmp_path / "empty", sha256=sha256(b""))
+        check.equal(tree(tmp_path), {"empty": b""}, what="the files in the folder")
+
+    def test_a_silent_server_is_given_up(self, kata, tmp_path, server):
+        """Without a limit a program waits for as long as the other side keeps the line open, for days if need be. Here
+        the server would answer after a second, and the limit is a tenth of it."""
+        server.gives(BODY, silence=1.0)
+        with check.raises(OSError):
+            kata.download(URL, tmp_path / "flowers.tgz", timeout=0.1)
+        self.is_as_before(tmp_path, None)
+
+    def test_without_a_timeout_the_limit_is_30_seconds(self, kata, tmp_path, server):
+        """The default of the signature reaches the connection. (None, as a connection's limit, means to wait forever.)"""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "flowers.tgz")
+        check.equal(sorted(set(server.timeouts), key=str), [30.0], what="the seconds that a connection waits")
+
+    @pytest.mark.parametrize(
+        "url", ["ftp://flowers.test/flowers.tgz", "data:,petals", "httpx://flowers.test/flowers.tgz", "flowers.tgz"]
+    )
+    def test_other_schemes_are_refused(self, kata, tmp_path, monkeypatch, url):
+        """A URL may come from a settings file that somebody else wrote. Of what it can be, only http, https and file are
+        expected here, and anything else is refused before it is opened: urllib would also open ftp: and data: URLs."""
+        asked = []
+
+        def refuse(address, *_, **__):
+            asked.append(address)
+            raise ConnectionRefusedError
+
+        for name in ("create_connection", "gethostbyname"):
+            monkeypatch.setattr(socket, name, refuse)
+        with check.raises(ValueError):
+            kata.download(url, tmp_path / "flowers.tgz")
+        check.equal(asked, [], what="the hosts that were asked")
+        self.is_as_before(tmp_path, None)
+
+    def is_as_before(self, folder, old):
+        """Only the old file lies in the folder, or nothing."""
+        now = tree(folder)
+        if old is None:
+            check.that("flowers.tgz" not in now, "there is a file at destination, where none was before")
+        else:
+            check.that("flowers.tgz" in now, "the file that was at destination is gone")
+            check.that(now["flowers.tgz"] == old, "the file at destination has lost its old bytes")
+        check.equal([name for name in now if name != "flowers.tgz"], [], what="what is left over in the folder")
+
+
+ODD = {
+    "symlink": tarfile.SYMTYPE,
+    "hard link": tarfile.LNKTYPE,
+    "pipe": tarfile.FIFOTYPE,
+    "character device": tarfile.CHRTYPE,
+    "block device": tarfile.BLKTYPE,
+}
+
+
+def pack(archive, *members, mode="w"):
+    """Make a tar archive of (name, content): bytes for a file, None for a folder, a name in ODD for something else."""
+    with tarfile.open(archive, mode) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+            elif content in ODD:
+                info.type, info.linkname = ODD[content], "good.txt" if "link" in content else ""
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content) if info.isfile() else None)
+    return archive
+
+
+GOOD = ("good.txt", b"good")
+
+
+@pytest.mark.stretch
+class TestExtractTar:
+    def test_files_come_out_with_their_contents(self, kata, tmp_path):
+        """Each regular file of the archive lies at destination / its name, with its bytes."""
+        archive = pack(tmp_path / "a.tar", ("jpg", None), ("jpg/b.png", b"petals"), ("a.txt", b"some text"))
+        kata.extract_tar(archive, tmp_path / "out")
+        expected = {"a.txt": b"some text", "jpg": None, "jpg/b.png": b"petals"}
+        check.that((tmp_path / "out").is_dir(), "there is no folder at destination")
+        check.equal(tree(tmp_path / "out"), expected, what="what lies in destination")
+
+    def test_returns_the_files_sorted(self, kata, tmp_path):
+        """The list holds Paths of files, destination / name, in sorted order whatever the order in the archive. Folders
+        are not in it."""
+        members = [("labels.csv", b"2"), ("jpg", None), ("jpg/2.png", b"1"), ("jpg/1.png", b"0"), ("abc", b"3")]
+        archive = pack(tmp_path / "a.tar", *members)
+        got = kata.extract_tar(archive, tmp_path / "out")
+        check.that(isinstance(got, list), f"a list should be returned, not {check.describe(got)}")
+        check.that(all(isinstance(path, Path) for path in got), f"a list of Paths is wanted: {check.describe(got)}")
+        names = [path.relative_to(tmp_path).as_posix() if path.is_relative_to(tmp_path) else str(path) for path in got]
+        check.equal(names, ["out/abc", "out/jpg/1.png", "out/jpg/2.png", "out/labels.csv"], what="the paths returned")
+
+    @pytest.mark.parametrize(("name", "mode"), [("a.tgz", "w:gz"), ("a.tar.bz2", "w:bz2"), ("archive", "w:gz")])
+    def test_compressed_archives_work(self, kata, tmp_path, name, mode):
+        """Compressed or not, and how, can be read from an archive's first bytes; its name need not tell."""
+        archive = pack(tmp_path / name, GOOD, ("jpg/1.png", b"petals" * 5000), mode=mode)
+        got = kata.extract_tar(archive, tmp_path / "out")
+        check.equal(len(got), 2, what="the number of files returned")
+        check.equal(tree(tmp_path / "out")["jpg/1.png"], b"petals" * 5000, what="the contents of jpg/1.png")
+
+    def test_folders_are_made(self, kata, tmp_path):
+        """Destination and its parents may be missing. An archive may hold files without their folders, and folders
+        without files."""
+        archive = pack(tmp_path / "a.tar", ("a/b/c.txt", b"deep"), ("empty", None))
+        kata.extract_tar(archive, tmp_path / "data" / "raw")
+        expected = {"a": None, "a/b": None, "a/b/c.txt": b"deep", "empty": None}
+        check.that((tmp_path / "data" / "raw").is_dir(), "there is no folder at destination")
+        check.equal(tree(tmp_path / "data" / "raw"), expected, what="what lies in destination")
+
+    def test_a_folder_packed_from_inside(self, kata, tmp_path):
+        """`tar -czf flowers.tgz .` is how most people pack a folder. All its names begin with "./", and the folder itself
+        is a member: "."."""
+        archive = pack(tmp_path / "a.tgz", (".", None), ("./jpg", None), ("./jpg/1.png", b"petals"), mode="w:gz")
+        got = kata.extract_tar(archive, tmp_path / "out")
+        check.equal([str(path) for path in got], [str(tmp_path / "out" / "jpg" / "1.png")], what="the paths returned")
+        check.equal(tree(tmp_path / "out"), {"jpg": None, "jpg/1.png": b"petals"}, what="what lies in destination")
+
+    def test_existing_files_are_overwritten(self, kata, tmp_path):
+        """Unpacking a second time, or a newer version, gives what is in the archive. Other files stay."""
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "good.txt").write_bytes(b"an older and much longer text")
+        (tmp_path / "out" / "mine.txt").write_bytes(b"mine")
+        got = kata.extract_tar(pack(tmp_path / "a.tar", GOOD), tmp_path / "out")
+        check.equal(tree(tmp_path / "out"), {"good.txt": b"good", "mine.txt": b"mine"}, what="what lies in destination")
+        check.equal(len(got), 1, what="the number of files returned")
+
+    def test_paths_may_be_relative_and_str(self, kata, tmp_path, monkeypatch):
+        """A relative destination is one below the current folder, and the paths returned are relative as well."""
+        pack(tmp_path / "a.tar", ("jpg/1.png", b"petals"))
+        monkeypatch.chdir(tmp_path)
+        got = kata.extract_tar("a.tar", "out")
+        check.equal([str(path) for path in got], [str(Path("out", "jpg", "1.png"))], what="the paths returned")
+        check.that((tmp_path / "out" / "jpg" / "1.png").is_file(), "there is no file at out/jpg/1.png")
+
+    def test_destination_may_be_a_link(self, kata, tmp_path):
+        """A data folder is often a link to a larger disk. What counts is whether a file stays below the folder that the
+        link leads to, so compare resolved paths on both sides."""
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "data").symlink_to(tmp_path / "disk")
+        kata.extract_tar(pack(tmp_path / "a.tar", GOOD), tmp_path / "data")
+        check.equal(tree(tmp_path / "disk"), {"good.txt": b"good"}, what="what lies on the disk")
+
+    def test_dots_in_names_are_harmless(self, kata, tmp_path):
+        """Only a whole part `..` of a path leads up. Two dots within a name are just dots."""
+        names = ["..hidden", "a..b.txt", "jpg../1.png"]
+        kata.extract_tar(pack(tmp_path / "a.tar", *((name, b"x") for name in names)), tmp_path / "out")
+        unpacked = [name for name, content in tree(tmp_path / "out").items() if content is not None]
+        check.equal(unpacked, names, what="the files unpacked")
+
+    def test_an_archive_without_members(self, kata, tmp_path):
+        """Nothing in, nothing out: an empty list."""
+        check.equal(kata.extract_tar(pack(tmp_path / "a.tar"), tmp_path / "out"), [])
+
+    @pytest.mark.parametrize("name", ["../evil.txt", "jpg/../../evil.txt", "../out-evil/x.txt", "../../evil.txt"])
+    def test_names_that_climb_out_are_refused(self, kata, tmp_path, name):
+        """`..` in a name leads up, and out of destination. As a text, the path of out-evil begins with that of out, but
+        it does not lie in it."""
+        (tmp_path / "work").mkdir()
+        self.is_refused(kata, tmp_path, tmp_path / "work" / "out", name, b"evil")
+
+    def test_a_folder_outside_is_refused(self, kata, tmp_path):
+        """Folders are checked like files: a new folder outside is damage, too."""
+        self.is_refused(kata, tmp_path, tmp_path / "out", "../evil", None)
+
+    @pytest.mark.parametrize("place", ["evil.txt", "out/evil.txt"])
+    def test_absolute_names_are_refused(self, kata, tmp_path, place):
+        """Where destination / name ignores destination, because name begins with a slash, the archive decides where its
+        files go. (To drop the slash, as some programs do, is not what is asked for here, nor to look where the name
+        leads.)"""
+        self.is_refused(kata, tmp_path, tmp_path / "out", str(tmp_path / place), b"evil")
+
+    @pytest.mark.parametrize("kind", ODD)
+    def test_only_files_and_folders_are_unpacked(self, kata, tmp_path, kind):
+        """A link can point anywhere, and the next member may go through it. Devices and pipes have no business in a data
+        set. Links are refused even where they point inside: that is easier to get right."""
+        self.is_refused(kata, tmp_path, tmp_path / "out", "odd-one", kind)
+
+    @pytest.mark.parametrize("name", ["link/evil.txt", "link.txt"])
+    def test_a_link_that_is_there_already_does_not_lead_out(self, kata, tmp_path, name):
+        """A name without `..` leaves destination all the same where a folder on its way, or the file itself, is a link
+        to somewhere else. Only the file system knows: resolve the path."""
+        for folder in ("out", "elsewhere"):
+            (tmp_path / folder).mkdir()
+        (tmp_path / "elsewhere" / "mine.txt").write_bytes(b"mine")
+        (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "out" / "link.txt").symlink_to(tmp_path / "elsewhere" / "mine.txt")
+        self.is_refused(kata, tmp_path, tmp_path / "out", name, b"evil")
+
+    def is_refused(self, kata, folder, destination, name, content):
+        """A ValueError names the member, and nothing in the folder has changed, although a good member comes first."""
+        archive = pack(folder / "a.tar", GOOD, ("sub", None), ("sub/good.txt", b"good"), (name, content), ("z.txt", b"good"))
+        before = tree(folder)
+        with check.raises(ValueError, name):
+            kata.extract_tar(archive, destination)
+        now = {path: content for path, content in tree(folder).items() if folder / path != destination or path in before}
+        new = [path for path in now if path not in before]
+        check.that(not new, f"one member is refused, and yet there is now {', '.join(new)}")
+        check.that(now == before, "one member is refused, and yet a file that was there has been changed")
+
+
+ROWS = [("tulip.png", 5), ("aster.png", 9), ("rose.png", 5), ("iris.png", 2)]
+COLOURS = {"tulip.png": (200, 30, 40), "aster.png": (90, 60, 180), "rose.png": (250, 120, 130), "iris.png": (10, 20, 160)}
+
+
+def make_flowers(root, rows=ROWS):
+    """A folder with labels.csv and, for each row, a picture of 5×4 pixels in one colour."""
+    (root / "jpg").mkdir(parents=True)
+    lines = ["file,label", *(f"{file},{label}" for file, label in rows)]
+    (root / "labels.csv").write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+    for file, _ in rows:
+        Image.new("RGB", (5, 4), COLOURS.get(file, (1, 2, 3))).save(root / "jpg" / file)
+    return root
+
+
+def corner(image):
+    """The colour of a picture's first pixel."""
+    check.that(isinstance(image, Image.Image), f"a PIL image is wanted, not {check.describe(image)}")
+    return image.getpixel((0, 0))
+
+
+def file_of(image):
+    """The name of the file that has the colour of this picture."""
+    colour = corner(image)
+    return next((name for name, own in COLOURS.items() if own == colour), f"a picture in the colour {colour}")
+
+
+def next_descriptor(path):
+    """The number that the next file to be opened will get. It is the lowest one free, so it grows while others stay open."""
+    number = os.open(path, os.O_RDONLY)
+    os.close(number)
+    return number
+
+
+class TestFlowerDataset:
+    def test_the_table_gives_the_files_in_its_order(self, kata, tmp_path):
+        """labels.csv says which samples there are and in which order. A listing of the folder has another order, so
+        files and labels would no longer belong together."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        check.equal(len(ds), 4, what="len(ds)")
+        check.equal(ds.files, ["tulip.png", "aster.png", "rose.png", "iris.png"], what="ds.files")
+
+    def test_targets_are_labels_counted_from_zero(self, kata, tmp_path):
+        """The label of the table minus 1, as plain ints, and nothing else: gaps stay, since class 5 must be the same
+        flower in every table."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        unlike = {"labels as they stand in the table": [5, 9, 5, 2], "labels numbered anew": [1, 2, 1, 0]}
+        check.equal(ds.targets, [4, 8, 4, 1], what="ds.targets", unlike=unlike)
+
+    def test_classes_are_counted_not_measured(self, kata, tmp_path):
+        """num_classes is how many different targets occur. The largest plus 1 is more where there are gaps, and the
+        number of samples is something else again."""
+        rows = [("tulip.png", 5), ("aster.png", 9), ("rose.png", 5)]
+        ds = kata.FlowerDataset(make_flowers(tmp_path, rows))
+        unlike = {"the largest target plus 1": 9, "the number of samples": 3, "the largest minus the smallest": 4}
+        check.equal(ds.targets, [4, 8, 4], what="ds.targets")
+        check.equal(ds.num_classes, 2, what="ds.num_classes", unlike=unlike)
+
+    def test_a_sample_is_an_image_and_its_target(self, kata, tmp_path):
+        """ds[i] is a tuple of the picture named in row i and the target of row i."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        for i, (file, label) in enumerate(ROWS):
+            sample = ds[i]
+            check.that(isinstance(sample, tuple) and len(sample) == 2, f"ds[{i}] is {check.describe(sample)}, no pair")
+            check.equal(file_of(sample[0]), file, what=f"the file that the image of ds[{i}] comes from")
+            check.equal(sample[0].size, (5, 4), what=f"the (width, height) of the image of ds[{i}]")
+            check.equal(sample[1], label - 1, what=f"the target of ds[{i}]")
+
+    def test_the_attributes_that_were_given(self, kata, tmp_path):
+        """root is a Path, also when it was given as a str; transform is what was given, None unless it was."""
+        root = make_flowers(tmp_path)
+        ds = kata.FlowerDataset(str(root), transform=corner)
+        check.that(isinstance(ds.root, Path) and ds.root == root, f"ds.root should be a Path, {root}, not {ds.root!r}")
+        check.that(ds.transform is corner, "ds.transform is not the function given")
+        check.that(kata.FlowerDataset(root).transform is None, "ds.transform should be None where none was given")
+
+    def test_a_transform_gets_the_image_once_an_access(self, kata, tmp_path):
+        """The transform is called on the image alone; the target stays outside. It is called at each access, since it
+        may be random, and only once."""
+        given = []
+
+        def transform(image):
+            given.append(image)
+            return f"transformed {len(given)}"
+
+        ds = kata.FlowerDataset(make_flowers(tmp_path), transform)
+        check.equal(len(given), 0, what="calls of the transform before the first access")
+        check.equal(ds[1], ("transformed 1", 8), what="ds[1]")
+        check.equal(len(given), 1, what="calls of the transform at one access")
+        check.equal(file_of(given[0]), "aster.png", what="the file of the image that the transform was given")
+        check.equal(given[0].mode, "RGB", what="the mode of the image that the transform was given")
+        check.equal(ds[1], ("transformed 2", 8), what="ds[1] for the second time")
+
+    def test_pictures_of_every_mode_become_rgb(self, kata, tmp_path):
+        """A batch is a stack of equal shapes, so one grey picture among colour ones stops the training. Grey ("L"),
+        palette ("P") and transparent ("RGBA") files all come back in RGB."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        Image.new("L", (5, 4), 77).save(tmp_path / "jpg" / "tulip.png")
+        Image.new("RGB", (5, 4), (0, 255, 0)).convert("P").save(tmp_path / "jpg" / "aster.png")
+        Image.new("RGBA", (5, 4), (9, 8, 7, 255)).save(tmp_path / "jpg" / "rose.png")
+        for i, colour in enumerate([(77, 77, 77), (0, 255, 0), (9, 8, 7)]):
+            image, _ = ds[i]
+            check.equal(getattr(image, "mode", None), "RGB", what=f"the mode of the image of ds[{i}]")
+            check.equal(corner(image), colour, what=f"the first pixel of ds[{i}]")
+
+    def test_no_picture_is_opened_before_it_is_asked_for(self, kata, tmp_path):
+        """A data set of a million pictures must be there at once. A file that is no picture, and one that is missing,
+        are noticed at their own access, as an OSError, and disturb no other."""
+        root = make_flowers(tmp_path)
+        (root / "jpg" / "aster.png").write_bytes(b"no picture")
+        (root / "jpg" / "rose.png").unlink()
+        ds = kata.FlowerDataset(root)
+        check.equal(len(ds), 4, what="len(ds)")
+        check.equal([file_of(ds[0][0]), file_of(ds[3][0])], ["tulip.png", "iris.png"], what="the files of ds[0] and ds[3]")
+        for i in (1, 2):
+            with check.raises(OSError):
+                ds[i]
+
+    def test_the_table_alone_is_enough_to_begin(self, kata, tmp_path):
+        """Sizes, files and targets come from labels.csv. Where the folder of pictures is not there yet, they are known
+        all the same."""
+        (tmp_path / "labels.csv").write_bytes(b"file,label\r\na.png,3\r\nb.png,1\r\n")
+        ds = kata.FlowerDataset(tmp_path)
+        check.equal([len(ds), ds.num_classes], [2, 2], what="len(ds) and ds.num_classes")
+        check.equal(ds.targets, [2, 0], what="ds.targets")
+
+    def test_an_image_in_hand_no_longer_needs_its_file(self, kata, tmp_path):
+        """PIL reads the pixels of an opened file only when somebody wants them. By then the file may be another one, or
+        gone: so ds[i] reads them all. The next access reads the file that is there then."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        pixels = np.frombuffer(np.random.default_rng(2).bytes(200 * 300 * 3), np.uint8).reshape(200, 300, 3)
+        Image.fromarray(pixels).save(tmp_path / "jpg" / "tulip.png")  # too large to be read together with its header
+        image, _ = ds[0]
+        Image.new("RGB", (5, 4), COLOURS["iris.png"]).save(tmp_path / "jpg" / "tulip.png")
+        again, _ = ds[0]
+        (tmp_path / "jpg" / "tulip.png").unlink()
+        same = np.array_equal(np.asarray(image), pixels)
+        check.that(same, "the image in hand has changed, with its file")
+        check.equal(file_of(again), "iris.png", what="the picture read after its file was overwritten")
+
+    def test_no_file_stays_open(self, kata, tmp_path):
+        """A process may have some thousand files open, and a data set has more. So the file is closed before ds[i]
+        returns, while the image is still in hand."""
+        root = make_flowers(tmp_path)
+        ds = kata.FlowerDataset(root)
+        ds[3]
+        before = next_descriptor(root / "labels.csv")
+        images = [ds[i] for i in range(3)]
+        now = next_descriptor(root / "labels.csv")
+        check.that(now == before, f"after {len(images)} accesses, with the images in hand, files are still open")
+
+    def test_indices_are_those_of_a_list(self, kata, tmp_path):
+        """ds[-1] is the last sample. Samplers and shuffles give indices as NumPy integers and 0-dim tensors."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        for i in (-1, -4, np.int64(2), np.int32(-2), torch.tensor(1), torch.tensor(-3)):
+            expected = ROWS[int(i)]
+            image, target = ds[i]
+            check.equal(file_of(image), expected[0], what=f"the file of ds[{i!r}]")
+            check.equal(target, expected[1] - 1, what=f"the target of ds[{i!r}]")
+
+    @pytest.mark.parametrize("i", [4, -5, 100, np.int64(4), torch.tensor(-5)], ids=repr)
+    def test_outside_is_an_index_error(self, kata, tmp_path, i):
+        """There are samples 0 to 3 and -4 to -1. Anything else is a slip that must not be answered with some other
+        sample."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        with check.raises(IndexError):
+            ds[i]
+
+    def test_a_for_loop_ends(self, kata, tmp_path):
+        """A class with __getitem__ can be looped over: Python asks for 0, 1, 2, … and stops at the IndexError."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        met = sum(1 for _ in itertools.islice(ds, 10))
+        check.equal(met, 4, what="the samples met in a loop over ds", unlike={"a loop that was stopped after 10": 10})
+
+    def test_a_loader_makes_batches_of_it(self, kata, tmp_path):
+        """FlowerDataset is a torch Dataset: with a transform that makes tensors, a DataLoader stacks its samples."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path), lambda image: torch.tensor(corner(image)))
+        check.that(isinstance(ds, Dataset), "FlowerDataset is no subclass of torch.utils.data.Dataset")
+        batches = list(DataLoader(ds, batch_size=3))
+        check.equal([len(targets) for _, targets in batches], [3, 1], what="the sizes of the batches")
+        check.equal(batches[0][1], torch.tensor([4, 8, 4]), what="the targets of the first batch")
+        check.shape(batches[0][0], (3, 3), what="the items of the first batch")
+
+    def test_repr_tells_what_it_is(self, kata, tmp_path, monkeypatch):
+        """A data set that prints as <FlowerDataset object at 0x7f…> tells nothing. The text is that of the docstring,
+        to the letter."""
+        rows = [(f"{i}.png", label) for i, label in enumerate([1, 2, 2, 1, 7, 7, 7])]
+        make_flowers(tmp_path / "flowers", rows)
+        monkeypatch.chdir(tmp_path)
+        expected = "FlowerDataset(samples=7, classes=3, root='flowers', transform=None)"
+        for root in ("flowers", Path("flowers")):
+            check.equal(repr(kata.FlowerDataset(root)), expected, what=f"repr, with root given as {root!r}")
+
+    def test_repr_shows_root_and_transform_by_their_own_repr(self, kata, tmp_path):
+        """repr gives a text its quotes, and chooses others where the text holds an apostrophe. A transform says itself
+        what it is."""
+
+        class Shrink:
+            def __repr__(self):
+                return "Shrink(to=8)"
+
+            def __str__(self):
+                return "a transform"
+
+        root = make_flowers(tmp_path / "grandma's flowers")
+        got = repr(kata.FlowerDataset(root, Shrink()))
+        expected = f'FlowerDataset(samples=4, classes=3, root="{root}", transform=Shrink(to=8))'
+        check.equal(got.replace(str(tmp_path), "…"), expected.replace(str(tmp_path), "…"), what="repr")
+
+    def test_a_table_without_rows(self, kata, tmp_path):
+        """A header and nothing else is a data set of no samples."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path, []))
+        check.equal([len(ds), ds.num_classes], [0, 0], what="len(ds) and ds.num_classes")
+        check.equal([ds.files, ds.targets], [[], []], what="ds.files and ds.targets")
+
+    def test_a_missing_table_is_an_error_at_once(self, kata, tmp_path):
+        """A wrong root is noticed where it is given, not in the middle of the training."""
+        (tmp_path / "jpg").mkdir()
+        with check.raises(FileNotFoundError):
+            kata.FlowerDataset(tmp_path)
+
+    @pytest.mark.parametrize("label", [0, -3])
+    def test_labels_begin_at_one(self, kata, tmp_path, label):
+        """A label 0 says that the table counts from 0. All targets would be one too low, and -1 is a class like any
+        other to whoever indexes with it."""
+        with check.raises(ValueError):
+            kata.FlowerDataset(make_flowers(tmp_path, [("tulip.png", 5), ("aster.png", label), ("iris.png", 2)]))
+
+
+class Letters(Dataset):
+    """Samples ("a", 3), ("b", 0), …; remembers which positions were asked for."""
+
+    def __init__(self, targets=(3, 0, 2, 0, 7, 2, 3, 0)):
+        self.targets = list(targets)
+        self.loaded = []
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, i):
+        self.loaded.append(i)
+        return "abcdefgh"[i], self.targets[i]
+
+
+class TestClassSubset:
+    def test_keeps_the_samples_of_the_classes_in_order(self, kata):
+        """Classes 2 and 0 are at positions 1, 2, 3, 5 and 7, and there they stay in the order of the data set: a subset
+        leaves samples out, it does not sort them."""
+        sub = kata.ClassSubset(Letters(), [2, 0])
+        unlike = {"class by class": [2, 5, 1, 3, 7]}
+        check.equal(sub.indices, [1, 2, 3, 5, 7], what="sub.indices", unlike=unlike)
+        check.equal(len(sub), 5, what="len(sub)", unlike={"the length of the whole data set": 8})
+
+    def test_new_labels_are_positions_in_classes(self, kata):
+        """With classes [2, 0], class 2 is now 0 and class 0 is now 1: the order given decides, not the size of the
+        label."""
+        sub = kata.ClassSubset(Letters(), [2, 0])
+        unlike = {"labels by their size": [0, 1, 0, 1, 0], "the old labels": [0, 2, 0, 2, 0]}
+        check.equal(sub.targets, [1, 0, 1, 0, 1], what="sub.targets", unlike=unlike)
+        sub = kata.ClassSubset(Letters(), [7, 3, 2])
+        check.equal(sub.targets, [1, 2, 0, 2, 1], what="sub.targets for classes [7, 3, 2]")
+
+    def test_samples_have_their_own_item_and_the_new_label(self, kata):
+        """sub[i] is the i-th sample kept, so its position in the data set is sub.indices[i]. Its label is the new one."""
+        sub = kata.ClassSubset(Letters(), [2, 0])
+        got = [sub[i] for i in range(5)]
+        check.that(all(isinstance(sample, tuple) for sample in got), f"samples should be tuples, not {check.describe(got[0])}")
+        check.equal([item for item, _ in got], ["b", "c", "d", "f", "h"], what="the items of sub[0] to sub[4]")
+        unlike = {"the old labels": [0, 2, 0, 2, 0]}
+        check.equal([label for _, label in got], [1, 0, 1, 0, 1], what="the labels of sub[0] to sub[4]", unlike=unlike)
+
+    def test_labels_can_stay_as_they_are(self, kata):
+        """With relabel=False a class keeps its number, in targets and in samples."""
+        sub = kata.ClassSubset(Letters(), [2, 0], relabel=False)
+        unlike = {"new labels": [1, 0, 1, 0, 1]}
+        check.equal(sub.indices, [1, 2, 3, 5, 7], what="sub.indices")
+        check.equal(sub.targets, [0, 2, 0, 2, 0], what="sub.targets", unlike=unlike)
+        check.equal([sub[i] for i in range(3)], [("b", 0), ("c", 2), ("d", 0)], what="sub[0] to sub[2]")
+
+    def test_the_attributes_that_were_given(self, kata):
+        """dataset is the data set itself; classes is a list whatever it was before, in the order given."""
+        letters = Letters()
+        sub = kata.ClassSubset(letters, (7, 2))
+        check.that(sub.dataset is letters, "sub.dataset is not the data set given")
+        check.equal(sub.classes, [7, 2], what="sub.classes")
+        check.that(isinstance(sub, Dataset), "ClassSubset is no subclass of torch.utils.data.Dataset")
+
+    def test_no_sample_is_loaded_to_choose(self, kata):
+        """dataset.targets says all there is to know. To open a million pictures for the sake of their labels would take
+        hours."""
+        letters = Letters()
+        sub = kata.ClassSubset(letters, [2, 0])
+        len(sub)
+        check.equal(letters.loaded, [], what="the positions loaded before the first access")
+
+    def test_an_access_loads_one_sample_once(self, kata):
+        """One access costs one picture: to ask the data set for the item and then for the label opens it twice."""
+        letters = Letters()
+        sub = kata.ClassSubset(letters, [2, 0])
+        sub[1]
+        check.equal(letters.loaded, [2], what="the positions loaded by sub[1]")
+        sub[1]
+        check.equal(letters.loaded, [2, 2], what="the positions loaded by sub[1] twice")
+
+    def test_a_subset_of_a_subset(self, kata):
+        """A subset has targets like any data set. Its classes are the new labels: of [2, 0, 3], relabelled, class 1 is
+        what was class 0."""
+        sub = kata.ClassSubset(kata.ClassSubset(Letters(), [2, 0, 3]), [1, 2])
+        check.equal(sub.indices, [0, 1, 3, 5, 6], what="the positions in the first subset")
+        check.equal(sub.targets, [1, 0, 0, 1, 0], what="sub.targets")
+        check.equal([sub[i][0] for i in range(5)], ["a", "b", "d", "g", "h"], what="the items of sub[0] to sub[4]")
+        kept = kata.ClassSubset(kata.ClassSubset(Letters(), [2, 0], relabel=False), [2])
+        check.equal([kept[0], kept[1]], [("c", 0), ("f", 0)], what="samples of class 2 after relabel=False")
+
+    def test_the_data_set_is_left_alone(self, kata):
+        """The whole data set is still in use elsewhere, with its own labels."""
+        letters, classes = Letters(), [2, 0]
+        kata.ClassSubset(letters, classes)
+        check.equal(letters.targets, [3, 0, 2, 0, 7, 2, 3, 0], what="dataset.targets afterwards")
+        check.equal(classes, [2, 0], what="the list given as classes, afterwards")
+
+    def test_indices_are_those_of_a_list(self, kata):
+        """sub[-1] is the last sample of the subset; NumPy integers and 0-dim tensors count like ints."""
+        sub = kata.ClassSubset(Letters(), [2, 0])
+        expected = {-1: ("h", 1), -5: ("b", 1), 1: ("c", 0)}
+        for i in (-1, -5, np.int64(1), np.int32(-1), torch.tensor(1), torch.tensor(-5)):
+            check.equal(sub[i], expected[int(i)], what=f"sub[{i!r}]")
+
+    @pytest.mark.parametrize("i", [5, -6, 7, np.int64(5), torch.tensor(-6)], ids=repr)
+    def test_outside_is_an_index_error(self, kata, i):
+        """The subset has 5 samples, whatever the size of the data set behind it."""
+        sub = kata.ClassSubset(Letters(), [2, 0])
+        with check.raises(IndexError):
+            sub[i]
+
+    def test_a_for_loop_ends(self, kata):
+        """A loop goes through the samples kept, and stops."""
+        met = sum(1 for _ in itertools.islice(kata.ClassSubset(Letters(), [7, 2]), 10))
+        check.equal(met, 3, what="the samples met in a loop over sub", unlike={"a loop that was stopped after 10": 10})
+
+    @pytest.mark.parametrize("classes", [[], [2, 0, 2], [2, 5], [-1]], ids=["none", "twice", "absent", "negative"])
+    def test_classes_must_make_sense(self, kata, classes):
+        """No class at all makes an empty data set, one named twice has two new labels, and one without a sample is a
+        typing error that would otherwise show in the accuracy."""
+        with check.raises(ValueError):
+            kata.ClassSubset(Letters(), classes)

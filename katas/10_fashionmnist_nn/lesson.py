@@ -1,0 +1,190 @@
+"""Lesson 10 in code: a file byte by byte, a network and its ReLUs, training that stops in time, and what stays
+wrong."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from grader import downloads
+from grader.datasets import digits
+from grader.lesson import COLOURS, code, save_figure
+
+kata = code(__file__)
+torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
+
+
+def stretch(exercise, *arguments, **options):
+    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
+    try:
+        return exercise(*arguments, **options)
+    except NotImplementedError:
+        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
+
+
+def linears(model):
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+# 1. The file format. Three digits, 8×8 pixels each, and in front of them what it takes to read them: two zero bytes,
+#    the type, the number of dimensions, the dimensions.
+images, labels = digits()
+pixels = (images[:3, 0] * 16).to(torch.uint8)
+packed = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape) + bytes(pixels.flatten())
+print(f"1. Three digits as an IDX file of {len(packed)} bytes")
+for start, stop, meaning in ((0, 2, "zero"), (2, 3, "type: unsigned bytes"), (3, 4, "dimensions"),
+                             (4, 8, "pictures"), (8, 12, "rows"), (12, 16, "columns")):  # fmt: skip
+    piece = packed[start:stop]
+    print(f"   bytes {start:>2} to {stop - 1:<2}  {piece.hex(' '):<12} {int.from_bytes(piece, 'big'):>2}  {meaning}")
+print(f"   bytes 16 to {len(packed) - 1}, the pixels; the first row: {packed[16:24].hex(' ')}")
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder, "digits.idx")
+    file.write_bytes(packed)
+    read = stretch(kata.read_idx, file)
+    if read is not None:
+        print(f"   read_idx: {read.dtype} {tuple(read.shape)}, equal to what was written: {torch.equal(read, pixels)}")
+        file.write_bytes(packed[:-50])
+        try:
+            kata.read_idx(file)
+        except ValueError as error:
+            print(f"   with 50 bytes cut off: {str(error).replace(folder, '…')}")
+
+# 2. The data: FashionMNIST where its files are (`kata data fashion_mnist`), the digits otherwise. `source` keeps their
+#    order, `train` and `val` are drawn at random.
+files = downloads.find("fashion_mnist")
+fashion = stretch(kata.load_fashion_mnist, files) if files else None
+if fashion:
+    (images, labels), names = (part[:3000] for part in fashion), kata.CLASS_NAMES
+    print("\n2. FashionMNIST, its first 3000 pictures")
+else:
+    names = [str(digit) for digit in range(10)]
+    print("\n2. The digits that come with the project; FashionMNIST is fetched by: kata data fashion_mnist")
+n = 4 * len(labels) // 5
+mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+train, val = (images[mixed[:n]], labels[mixed[:n]]), (images[mixed[n:]], labels[mixed[n:]])
+in_order = (images[:n], labels[:n]), (images[n:], labels[n:])
+size, classes = images[0].numel(), len(names)
+print(f"   images {tuple(images.shape)} from {images.min():.0f} to {images.max():.0f}, {n} to train, "
+      f"{len(labels) - n} to validate")  # fmt: skip
+
+
+def loaders(train, val, batch_size):
+    shuffled = torch.Generator().manual_seed(0)
+    return (DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=shuffled),
+            DataLoader(TensorDataset(*val), 256))  # fmt: skip
+
+
+def network(lr, hidden_dims=(128, 64)):
+    torch.manual_seed(0)
+    model = kata.FashionMNISTModel(size, hidden_dims, classes)
+    return model, torch.optim.Adam(model.parameters(), lr=lr)
+
+
+def trained(train, val, lr, epochs=5):
+    """A network after so many epochs, and its loss and accuracy on `val`."""
+    (train_loader, val_loader), (model, optimizer) = loaders(train, val, 32), network(lr)
+    for _ in range(epochs):
+        kata.train_epoch(model, train_loader, nn.NLLLoss(), optimizer)
+    return model, kata.evaluate(model, val_loader, nn.NLLLoss())
+
+
+# 3. The network. What log-softmax gives is the log of a probability, and stays finite where softmax and log do not.
+model, _ = network(3e-3)
+print("\n3. The network")
+for layer in linears(model):
+    count = sum(p.numel() for p in layer.parameters())
+    print(f"   linear {layer.in_features:>3} → {layer.out_features:>3}: {count:>7,} parameters")
+rows = model(images[:4]).detach()
+sums = [round(total, 4) for total in rows.exp().sum(dim=1).tolist()]
+print(f"   four images in, {tuple(rows.shape)} out; exp of each row sums to {sums}")
+print(f"   the loss of guessing: log {classes} = {torch.tensor(float(classes)).log():.2f}; of this untrained network: "
+      f"{kata.evaluate(model, [val], nn.NLLLoss())[0]:.2f}")  # fmt: skip
+scores = torch.tensor([0.0, 200.0])
+print(f"   scores {scores.tolist()}: softmax, then log {scores.softmax(0).log().tolist()}, log_softmax "
+      f"{scores.log_softmax(0).tolist()}")  # fmt: skip
+
+# 4. What ReLU is for. Without it three linear layers are one: its matrix is the product of the three.
+with torch.no_grad():
+    first, second, third = linears(model)
+    x = val[0].flatten(1)
+    in_turn = third(second(first(x)))
+    weight = third.weight @ second.weight @ first.weight
+    bias = third.weight @ (second.weight @ first.bias + second.bias) + third.bias
+    at_once = x @ weight.T + bias
+    with_relu = third(second(first(x).relu()).relu())
+print("\n4. Three linear layers against one, on the validation images")
+print(f"   without ReLU the outputs differ by at most {(in_turn - at_once).abs().max():.0e}, with ReLU by "
+      f"{(with_relu - at_once).abs().max():.2f}")  # fmt: skip
+
+# 5. What ReLU costs: a hidden unit that is 0 for every image has gradient 0 and never comes back.
+print("\n5. Hidden units that are 0 for every training image, after 5 epochs")
+for lr in (3e-3, 1.0):
+    model, (_, accuracy) = trained(train, val, lr)
+    shares, h = [], train[0].flatten(1)
+    with torch.no_grad():
+        for layer in linears(model)[:-1]:
+            h = layer(h).relu()
+            shares.append((h == 0).all(dim=0).double().mean().item())
+    print(f"   Adam with lr {lr:<5}: {shares[0]:4.0%} and {shares[1]:4.0%}, validation accuracy {accuracy:.2f}")
+
+# 6. How to split. The digits come writer by writer, so the last ones are from people the network has not seen.
+model, (_, accuracy) = trained(train, val, 3e-3)
+print("\n6. Validation accuracy after 5 epochs")
+print(f"   split at random        {accuracy:.3f}")
+print(f"   split in file order    {trained(*in_order, 3e-3)[1][1]:.3f}")
+
+# 7. Stopping in time. 300 images are learned by heart soon; what is learned after that is no use to others.
+few = images[:300], labels[:300]
+(train_loader, val_loader), (student, optimizer) = loaders(few, in_order[1], 50), network(4e-3)
+stopper, history = kata.EarlyStopping(patience=15), []
+print("\n7. Training on the first 300 images, patience 15")
+print("   epoch  training loss  accuracy  validation loss  accuracy")
+stop = False
+while not stop and len(history) < 80:
+    learned = kata.train_epoch(student, train_loader, nn.NLLLoss(), optimizer)
+    measured = kata.evaluate(student, val_loader, nn.NLLLoss())
+    stop, epoch = stopper.step(measured[0], student), len(history)
+    history.append((*learned, *measured))
+    if epoch % 5 == 0 or stop:
+        mark = "best so far" if stopper.best_epoch == epoch else "stop" if stop else ""
+        print("   {:>5}  {:13.3f}  {:8.2f}  {:15.3f}  {:8.2f}  {}".format(epoch, *history[-1], mark).rstrip())
+stopper.restore(student)
+loss, accuracy = kata.evaluate(student, val_loader, nn.NLLLoss())
+print(f"   epoch {stopper.best_epoch} restored: validation loss {loss:.3f}, accuracy {accuracy:.2f}")
+
+# 8. Deeper, or not?
+print("\n8. Depths compared after 5 epochs")
+depths = ((), (128,), (128, 64), (128, 64, 32))
+for result in stretch(kata.compare_depths, train, val, depths, batch_size=32, lr=3e-3) or []:
+    print(f"   {str(result['hidden_dims']):<14} {result['num_parameters']:>7,} parameters, "
+          f"validation loss {result['val_loss']:.3f}, accuracy {result['val_acc']:.3f}")  # fmt: skip
+
+# 9. The network of step 6, and where it is wrong and sure of it.
+worst = kata.misclassified(model, *val)
+print(f"\n9. {len(worst['index'])} of {len(val[1])} validation images are read wrongly; the surest mistakes")
+for index, predicted, target, confidence in list(zip(*(worst[key].tolist() for key in worst), strict=True))[:5]:
+    print(f"   image {index:>4}: read as {names[predicted]} with {confidence:.0%}, is {names[target]}")
+
+# 10. The figure. Left: the training loss goes on falling, the validation loss has turned. Right: step 9 in pictures.
+figure = Figure(figsize=(9.5, 4))
+left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+axes = left.subplots()
+best = stopper.best_epoch
+for column, name, style in ((0, "training", "--"), (2, "validation", "-")):
+    axes.plot([numbers[column] for numbers in history], style, label=name, color=COLOURS[column // 2])
+axes.axvline(best, color="0.6", linewidth=1)
+axes.plot(best, history[best][2], "o", color=COLOURS[1])
+axes.annotate(f"best epoch: {best}", (best, history[best][2]), xytext=(8, 26), textcoords="offset points")
+axes.set(xlabel="epoch", ylabel="loss", title="300 images, learned by heart", ylim=(0, None))
+axes.legend(loc="upper right")
+right.suptitle("Mistakes: predicted / true (confidence)", fontsize="medium")
+for axes, index, predicted, target, confidence in zip(right.subplots(2, 4).flat, *worst.values(), strict=False):
+    axes.imshow(val[0][index, 0], cmap="gray_r", vmin=0, vmax=1)
+    axes.set_title(f"{names[predicted]} / {names[target]}\n({confidence:.0%})", fontsize=8)
+for axes in right.axes:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color="0.8")
+save_figure(figure, __file__)

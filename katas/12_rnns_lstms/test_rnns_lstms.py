@@ -1,0 +1,1127 @@
+"""Specs of 12: three recurrent cells, running them over padded batches in both directions, a character model, fading."""
+
+import copy
+import inspect
+import math
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from grader import check
+from grader.datasets import prose
+
+B, T, I, H = 2, 5, 3, 4  # sequences, steps, input features, hidden features
+LENGTHS = [5, 2, 4, 1]
+KINDS = ("rnn", "lstm", "gru")
+
+FINISHED = [f"torch.nn.{kind}{cell}" for kind in ("RNN", "LSTM", "GRU") for cell in ("", "Cell")]
+FINISHED += [f"torch.{kind}{cell}" for kind in ("rnn_tanh", "rnn_relu", "lstm", "gru") for cell in ("", "_cell")]
+
+
+# Cells
+
+
+def lively(module):
+    """The module with parameters in ±1, so that nothing is too small to be seen."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.uniform_(-1, 1)
+    return module
+
+
+def copied(ours, theirs):
+    """The cell `ours` with the parameters of PyTorch's layer or cell."""
+    with torch.no_grad():
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            source = getattr(theirs, name, None)
+            getattr(ours, name).copy_(getattr(theirs, f"{name}_l0") if source is None else source)
+    return ours
+
+
+def parts(state):
+    """The tensors of a state: (h,) or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def sums(cell, x, h, bias_hh=True):
+    """W_ih x + b_ih and W_hh h + b_hh of a PyTorch cell in float64."""
+    first = x.double() @ cell.weight_ih.detach().T + cell.bias_ih.detach()
+    second = h.double() @ cell.weight_hh.detach().T
+    return first, second + cell.bias_hh.detach() if bias_hh else second
+
+
+def rnn_slips(cell, x, h):
+    """What a wrong RNN cell makes of one step."""
+    first, second = sums(cell, x, h)
+    return {
+        "the tanh is missing": first + second,
+        "a sigmoid in place of the tanh": torch.sigmoid(first + second),
+        "bias_hh is left out": torch.tanh(sum(sums(cell, x, h, bias_hh=False))),
+        "the state is ignored": torch.tanh(first + cell.bias_hh.detach()),
+    }
+
+
+def lstm_slips(cell, x, state):
+    """What a wrong LSTM cell makes of one step."""
+
+    def ends(i, f, g, o, old=state[1].double(), squash=torch.tanh, show=torch.tanh):
+        c = f.sigmoid() * old + i.sigmoid() * squash(g)
+        return o.sigmoid() * show(c), c
+
+    a, b, c, d = (sum(sums(cell, x, state[0]))).split(H, dim=1)
+    dealt = sum(sums(cell, x, state[0])).reshape(-1, H, 4).unbind(-1)
+    h, new = ends(a, b, c, d)
+    return {
+        "the rows are taken in the order i, f, o, g": ends(a, b, d, c),
+        "the rows are taken in the order f, i, g, o": ends(b, a, c, d),
+        "the rows are dealt out one by one, as view(B, H, 4) does": ends(*dealt),
+        "h = σ(o) · c, without the tanh": ends(a, b, c, d, show=lambda c: c),
+        "σ(i) · g, without the tanh": ends(a, b, c, d, squash=lambda g: g),
+        "h shows the old c": (d.sigmoid() * state[1].double().tanh(), new),
+        "bias_hh is left out": ends(*sum(sums(cell, x, state[0], bias_hh=False)).split(H, dim=1)),
+        "the old c is lost": ends(a, b, c, d, old=0.0),
+        "h and c are exchanged": (new, h),
+    }
+
+
+def gru_slips(cell, x, h):
+    """What a wrong GRU cell makes of one step."""
+
+    def end(r, z, n, keep=False):
+        z, n = z.sigmoid(), n.tanh()
+        return z * n + (1 - z) * h.double() if keep else (1 - z) * n + z * h.double()
+
+    first, second = sums(cell, x, h)
+    (r, z, n_x), (r_h, z_h, n_h) = first.split(H, dim=1), second.split(H, dim=1)
+    r, z = r + r_h, z + z_h
+    weight, bias = cell.weight_hh.detach()[2 * H :], cell.bias_hh.detach()[2 * H :]
+    r2, z2, n2 = sums(cell, x, h, bias_hh=False)[1].split(H, dim=1)
+    before = n_x + (r.sigmoid() * h.double()) @ weight.T + bias
+    gates = first.split(H, dim=1)
+    return {
+        "z and 1 − z are exchanged": end(r, z, n_x + r.sigmoid() * n_h, keep=True),
+        "the rows are taken in the order z, r, n": end(z, r, n_x + z.sigmoid() * n_h),
+        "the reset gate acts before the hidden matrix": end(r, z, before),
+        "the bias of n_h is not reset": end(r, z, n_x + r.sigmoid() * (n_h - bias) + bias),
+        "the proposal does not look at the reset gate": end(r, z, n_x + n_h),
+        "bias_hh is left out": end(None, gates[1] + z2, n_x + (gates[0] + r2).sigmoid() * n2),
+    }
+
+
+class CellContract:
+    """What holds of all three cells beside their formula, which comes first. `make`: the learner's class by its name;
+    `gates`: G, how many blocks of H rows the parameters have; `cell` and `layer`: PyTorch's."""
+
+    def test_parameters_have_the_names_and_shapes_of_pytorch(self, kata):
+        """Four tensors with G · H rows, and no others. So each of the two can load the other's state_dict."""
+        G = self.gates
+        cell = self.make(kata)(I, H)
+        got = {name: tuple(parameter.shape) for name, parameter in cell.named_parameters()}
+        expected = {"weight_ih": (G * H, I), "weight_hh": (G * H, H), "bias_ih": (G * H,), "bias_hh": (G * H,)}
+        check.equal(got, expected, what="shapes of the parameters")
+        check.equal((cell.input_size, cell.hidden_size), (I, H), what="(input_size, hidden_size)")
+        state_dict = self.cell(I, H).state_dict()
+        cell.load_state_dict(state_dict)
+        check.equal(dict(cell.state_dict()), dict(state_dict), what="state_dict after loading PyTorch's")
+
+    def test_parameters_start_within_the_bound(self, kata):
+        """Uniform in ±1/√H, all four of them: the size of the state decides, not that of the input. With H = 400 the
+        bound is 0.05, and the standard deviation of a uniform draw is bound / √3."""
+        cell = self.make(kata)(30, 400)
+        for name, parameter in cell.named_parameters():
+            most, spread = parameter.abs().max().item(), parameter.std().item()
+            rounded = 0.05 * (1 + 1e-6)  # in float32 the bound itself is a little more than 0.05
+            check.that(most <= rounded, f"{name} has a value of size {most:.4f}, beyond 1/√400 = 0.05")
+            check.that(most >= 0.048, f"{name} stays within ±{most:.3f}; its values should fill ±1/√400 = ±0.05")
+            near = 0.85 < spread * 3**0.5 / 0.05 < 1.15
+            check.that(near, f"{name} has a standard deviation of {spread:.4f}, not the {0.05 / 3**0.5:.4f} of uniform")
+            middle = parameter.mean().item()
+            check.that(abs(middle) < 0.01, f"{name} has a mean of {middle:.3f}, it should lie around 0")
+
+    def test_a_float64_cell_gives_float64(self, kata):
+        """The zeros to start from have x's dtype. Zeros of the default dtype do not fit a float64 cell."""
+        theirs = lively(self.cell(I, H + 2)).double()
+        cell = copied(self.make(kata)(I, H + 2).double(), theirs)
+        x = torch.randn(B, I, dtype=torch.float64)
+        got, expected = parts(cell(x)), parts(theirs(x))
+        for mine, right in zip(got, expected, strict=True):
+            check.equal(mine.dtype, right.dtype, what="dtype of the new state")
+            check.close(mine, right, what="the new state in float64")
+
+    def test_the_zeros_are_made_on_the_device_of_x(self, kata):
+        """Without a state the cell starts from zeros where x is. (A "meta" tensor has a shape and a device but no
+        values: it stands in for a GPU here.)"""
+        cell = self.make(kata)(I, H).to("meta")
+        for tensor in parts(cell(torch.empty(B, I, device="meta"))):
+            check.shape(tensor, (B, H))
+            check.that(tensor.is_meta, f"x is on the device meta, the new state on {tensor.device}")
+
+    def test_x_and_state_are_not_written_to(self, kata):
+        """Whoever holds the old state still finds it there, also when x and state are views with gaps between their
+        rows in memory."""
+        theirs = lively(self.cell(I, H).double())
+        cell = copied(self.make(kata)(I, H), theirs)
+        x, state = torch.randn(I, B).T, tuple(torch.randn(H, B).T for _ in range(self.states))
+        given = state if self.states > 1 else state[0]
+        with check.unchanged(x=x, **{f"state[{i}]": part for i, part in enumerate(state)}):
+            got = cell(x, given)
+        expected = theirs(x.double(), tuple(s.double() for s in state) if self.states > 1 else given.double())
+        check.close(got, expected, what="the new state")
+
+    def test_it_is_written_without_the_finished_ones(self, kata):
+        """nn.RNN, nn.LSTM, nn.GRU, their Cell classes and the functions behind them would leave nothing to write."""
+        with check.forbidden(kata, *FINISHED):
+            cell = self.make(kata)(I, H)
+            cell(torch.randn(B, I))
+        finished = [m for m in cell.modules() if isinstance(m, (nn.RNNBase, nn.RNNCellBase))]
+        check.that(not finished, "the cell is, or holds, one of PyTorch's own recurrent modules")
+
+    @pytest.mark.gpu
+    def test_runs_on_the_gpu(self, kata):
+        """The new state is where x is, also when it starts from zeros."""
+        cell = self.make(kata)(I, H).cuda()
+        for tensor in parts(cell(torch.randn(B, I, device="cuda"))):
+            check.that(tensor.is_cuda, f"x is on the GPU, the new state on {tensor.device}")
+
+
+class CellFormula:
+    """One step and several, against PyTorch's."""
+
+    def test_one_step_follows_the_formula(self, kata):
+        """The next state from x and the last one, for weights in ±1. The new state comes back in the form in which the
+        old one was given."""
+        theirs = lively(self.cell(I, H).double())
+        cell = copied(self.make(kata)(I, H), theirs)
+        x, state = torch.randn(B, I), self.state()
+        expected = theirs(x.double(), tuple(s.double() for s in state) if self.states > 1 else state.double())
+        check.close(cell(x, state), expected, unlike=self.slips(theirs, x, state), what="the new state")
+
+    def test_without_a_state_it_starts_from_zeros(self, kata):
+        """At the beginning of a sequence nothing has been read yet: None means zeros."""
+        theirs = lively(self.cell(I, H).double())
+        cell = copied(self.make(kata)(I, H), theirs)
+        x = torch.randn(B, I)
+        check.close(cell(x), theirs(x.double()), what="the new state")
+
+    def test_it_remembers_nothing_between_calls(self, kata):
+        """The state lives with the caller. A cell that keeps it on itself begins the second batch with the end of the
+        first one."""
+        cell = lively(self.make(kata)(I, H))
+        x = torch.randn(B, I)
+        first = parts(cell(x))
+        cell(torch.randn(B, I), self.state())
+        for again, before in zip(parts(cell(x)), first, strict=True):
+            check.close(again, before, what="the same step once more")
+
+    def test_five_steps_and_all_gradients_are_those_of_pytorch(self, kata):
+        """Step after step, each with the state of the one before: outputs, last state, and the gradients of x, of the
+        initial state and of all four parameters."""
+        layer = lively(self.layer(I, H, batch_first=True).double())
+        cell = copied(self.make(kata)(I, H), layer)
+        x, first = torch.randn(B, T, I), parts(self.state())
+        ours, theirs = ([t.clone().requires_grad_() for t in (x, *first)] for _ in range(2))
+
+        state, outputs = tuple(ours[1:]) if self.states > 1 else ours[1], []
+        for t in range(T):
+            state = cell(ours[0][:, t], state)
+            outputs.append(parts(state)[0])
+        outputs = torch.stack(outputs, dim=1)
+        initial = [t.double()[None] for t in theirs[1:]]
+        right, last = layer(theirs[0].double(), tuple(initial) if self.states > 1 else initial[0])
+        check.close(outputs, right, what="the outputs of five steps")
+        for mine, expected in zip(parts(state), parts(last), strict=True):
+            check.close(mine, expected[0], what="the last state")
+
+        probe = torch.randn(B, T, H)
+        (outputs * probe).sum().backward()
+        (right * probe.double()).sum().backward()
+        for name, mine, expected in zip(("x", "the initial state", "the initial c"), ours, theirs, strict=False):
+            check.that(mine.grad is not None, f"no gradient reaches {name}")
+            check.close(mine.grad, expected.grad, rtol=1e-3, what=f"gradient of {name}")
+        for name, parameter in cell.named_parameters():
+            check.that(parameter.grad is not None, f"no gradient reaches {name}")
+            check.close(parameter.grad, getattr(layer, f"{name}_l0").grad, rtol=1e-3, what=f"gradient of {name}")
+
+
+class TestRNNCell(CellContract, CellFormula):
+    gates, states, cell, layer, slips = 1, 1, nn.RNNCell, nn.RNN, staticmethod(rnn_slips)
+
+    def make(self, kata):
+        return kata.RNNCell
+
+    def state(self):
+        return torch.randn(B, H)
+
+
+class TestLSTMCell(CellContract, CellFormula):
+    gates, states, cell, layer, slips = 4, 2, nn.LSTMCell, nn.LSTM, staticmethod(lstm_slips)
+
+    def make(self, kata):
+        return kata.LSTMCell
+
+    def state(self):
+        return torch.randn(B, H), torch.randn(B, H)
+
+
+@pytest.mark.stretch
+class TestGRUCell(CellContract, CellFormula):
+    gates, states, cell, layer, slips = 3, 1, nn.GRUCell, nn.GRU, staticmethod(gru_slips)
+
+    def make(self, kata):
+        return kata.GRUCell
+
+    def state(self):
+        return torch.randn(B, H)
+
+
+# Running cells over sequences
+
+
+def two_cells(kata, **options):
+    """A cell whose state is one tensor, PyTorch's own so that it is right, and one whose state is a pair."""
+    return {"a GRU cell": lively(nn.GRUCell(I, H, **options)), "an LSTM cell": lively(kata.LSTMCell(I, H).to(**options))}
+
+
+def initial_for(cell, batch):
+    """A state that is not zero."""
+    h, c = torch.randn(batch, H), torch.randn(batch, H)
+    return h if isinstance(cell, nn.GRUCell) else (h, c)
+
+
+def padded_batch(lengths=LENGTHS, padding=1000.0):
+    """Sequences x (B, 5, I) of these lengths with a large number in the padding, and the lengths as a tensor."""
+    x = torch.randn(len(lengths), T, I)
+    for row, length in zip(x, lengths, strict=True):
+        row[length:] = padding
+    return x, torch.tensor(lengths)
+
+
+def one_by_one(cell, x, lengths=None, initial=None, reverse=False):
+    """Each sequence alone and cut to its length, so that there is no padding: the outputs and the final state."""
+    count = 1 if isinstance(cell, nn.GRUCell) else 2
+    outputs, finals = [], [[] for _ in range(count)]
+    for b in range(len(x)):
+        length = x.shape[1] if lengths is None else int(lengths[b])
+        state = tuple(torch.zeros(1, H, dtype=x.dtype) for _ in range(count))
+        if initial is not None:
+            state = tuple(part[b : b + 1] for part in parts(initial))
+        rows = [torch.zeros(H, dtype=x.dtype)] * x.shape[1]
+        for t in sorted(range(length), reverse=reverse):
+            state = parts(cell(x[b : b + 1, t], state if count > 1 else state[0]))
+            rows[t] = state[0][0]
+        outputs.append(torch.stack(rows))
+        for final, part in zip(finals, state, strict=True):
+            final.append(part[0])
+    final = tuple(torch.stack(final) for final in finals)
+    return torch.stack(outputs), final if count > 1 else final[0]
+
+
+def pair(result):
+    """The two things that a run returns; anything else is a mismatch."""
+    right = isinstance(result, tuple) and len(result) == 2
+    check.that(right, f"the result should be the pair (outputs, final state), not {check.describe(result)}")
+    return result
+
+
+class TestRunRecurrent:
+    def test_outputs_hold_h_after_every_step(self, kata):
+        """Position t of the outputs is the h after reading x[:, 0] … x[:, t], each step starting from the state that
+        the one before returned: (B, T, H)."""
+        for name, cell in two_cells(kata).items():
+            x = torch.randn(B, T, I)
+            outputs, _ = pair(kata.run_recurrent(cell, x))
+            restarted = torch.stack([parts(cell(x[:, t]))[0] for t in range(T)], dim=1)
+            unlike = {"every step starts from zeros": restarted}
+            check.close(outputs, one_by_one(cell, x)[0], unlike=unlike, what=f"outputs of {name}")
+
+    def test_the_final_state_has_the_form_that_the_cell_returns(self, kata):
+        """One tensor (B, H), or the pair (h, c) for an LSTM: what a next call takes as its initial state."""
+        for name, cell in two_cells(kata).items():
+            x = torch.randn(B, T, I)
+            _, final = pair(kata.run_recurrent(cell, x))
+            check.close(final, one_by_one(cell, x)[1], what=f"final state of {name}")
+
+    def test_the_initial_state_is_where_it_starts(self, kata):
+        """Two halves of a sequence, the second starting from the final state of the first, are the whole."""
+        for name, cell in two_cells(kata).items():
+            x, initial = torch.randn(B, T, I), initial_for(cell, B)
+            expected, last = one_by_one(cell, x, initial=initial)
+            unlike = {"it starts from zeros": one_by_one(cell, x)[0]}
+            outputs, final = kata.run_recurrent(cell, x, initial_state=initial)
+            check.close(outputs, expected, unlike=unlike, what=f"outputs of {name}")
+            check.close(final, last, what=f"final state of {name}")
+
+    def test_outputs_behind_the_end_are_zero(self, kata):
+        """Sequences of 5, 2, 4 and 1 steps share one batch; behind their ends stands padding, here 1000. The outputs
+        are exactly 0 there, and before it they are what each sequence gives alone."""
+        for name, cell in two_cells(kata).items():
+            x, lengths = padded_batch()
+            outputs, _ = pair(kata.run_recurrent(cell, x, lengths))
+            expected = one_by_one(cell, x, lengths)[0]
+            check.shape(outputs, expected.shape, what=f"outputs of {name}")
+            for row, right, length in zip(outputs, expected, LENGTHS, strict=True):
+                check.close(row[:length], right[:length], what=f"outputs of the sequence of {length} steps, {name}")
+                check.equal(row[length:], right[length:], what=f"outputs behind {length} steps, {name}")
+
+    def test_padding_does_not_change_the_state(self, kata):
+        """The final state of each sequence, h and c, is the one after its own last step. Reading on through the padding
+        would spoil it; the state of the last column is right for the longest sequence only."""
+        for name, cell in two_cells(kata).items():
+            x, lengths = padded_batch()
+            outputs, final = pair(kata.run_recurrent(cell, x, lengths))
+            expected = one_by_one(cell, x, lengths)[1]
+            through = one_by_one(cell, x)[1]
+            unlike = {"the padding was read, too": through}
+            if isinstance(expected, tuple):
+                unlike["h is kept at the end of a sequence, but c goes on"] = (expected[0], through[1])
+            else:
+                unlike["the outputs of the last column, zeros where a sequence has ended"] = outputs[:, -1]
+            check.close(final, expected, unlike=unlike, what=f"final state of {name}")
+
+    def test_lengths_give_what_a_packed_sequence_gives(self, kata):
+        """PyTorch packs the real steps together and never sees the padding: the same outputs, final states and
+        gradients as nn.GRU on the packed batch."""
+        layer = lively(nn.GRU(I, H, batch_first=True).double())
+        cell = copied(nn.GRUCell(I, H), layer)
+        x, lengths = padded_batch()
+        ours, theirs = x.clone().requires_grad_(), x.double().requires_grad_()
+        outputs, final = pair(kata.run_recurrent(cell, ours, lengths))
+        packed, last = layer(pack_padded_sequence(theirs, lengths, batch_first=True, enforce_sorted=False))
+        right = pad_packed_sequence(packed, batch_first=True)[0]
+        check.close(outputs, right, what="outputs")
+        check.close(final, last[0], what="final state")
+        probe = torch.randn(len(LENGTHS), T + 1, H)
+        (torch.cat([outputs, final[:, None]], dim=1) * probe).sum().backward()
+        (torch.cat([right, last.transpose(0, 1)], dim=1) * probe).sum().backward()
+        check.close(ours.grad, theirs.grad, rtol=1e-3, what="gradient of x, which is 0 for the padding")
+        check.close(cell.weight_hh.grad, layer.weight_hh_l0.grad, rtol=1e-3, what="gradient of weight_hh")
+
+    def test_reverse_reads_from_the_last_step_to_the_first(self, kata):
+        """Reading from the right: position t holds the h after reading the last step … t. The outputs stay at the
+        positions of their inputs; only the order of reading changes, and the final state is the one after step 0."""
+        for name, cell in two_cells(kata).items():
+            x = torch.randn(B, T, I)
+            outputs, final = pair(kata.run_recurrent(cell, x, reverse=True))
+            expected, last = one_by_one(cell, x, reverse=True)
+            unlike = {
+                "read from left to right": one_by_one(cell, x)[0],
+                "outputs in the order of reading, not at the positions of their inputs": expected.flip(1),
+            }
+            check.close(outputs, expected, unlike=unlike, what=f"outputs of {name}")
+            check.close(final, last, what=f"final state of {name}")
+
+    def test_reverse_begins_at_the_last_real_step(self, kata):
+        """In reverse the padding comes first, and it must leave no trace: each sequence begins at its own end. Turning
+        the whole padded row round begins with 1000s."""
+        for name, cell in two_cells(kata).items():
+            x, lengths = padded_batch()
+            outputs, final = pair(kata.run_recurrent(cell, x, lengths, reverse=True))
+            expected, last = one_by_one(cell, x, lengths, reverse=True)
+            real = (torch.arange(T) < lengths[:, None]).unsqueeze(-1)
+            through = one_by_one(cell, x, reverse=True)[0]
+            turned = torch.stack([
+                torch.cat([row[:length].flip(0), row[length:]]) for row, length in zip(expected, LENGTHS, strict=True)
+            ])
+            unlike = {
+                "the padding was read first": through,
+                "the padding was read first, then set to 0": through * real,
+                "outputs in the order of reading, not at the positions of their inputs": turned,
+            }
+            check.close(outputs, expected, unlike=unlike, what=f"outputs of {name}")
+            check.close(final, last, what=f"final state of {name}")
+
+    def test_all_arguments_work_together(self, kata):
+        """With or without lengths, in either direction, from a state that is given: the same as each sequence alone."""
+        for name, cell in two_cells(kata).items():
+            for reverse in (False, True):
+                x, lengths = padded_batch()
+                initial = initial_for(cell, len(x))
+                for given in (None, lengths):
+                    how = f"{name}, reverse={reverse}, {'no lengths' if given is None else 'lengths'}, initial state"
+                    seen = x.clamp(max=3.0) if given is None else x
+                    outputs, final = kata.run_recurrent(cell, seen, given, initial, reverse)
+                    expected, last = one_by_one(cell, seen, given, initial, reverse)
+                    check.close(outputs, expected, what=f"outputs of {how}")
+                    check.close(final, last, what=f"final state of {how}")
+
+    def test_a_sequence_of_length_0_keeps_its_initial_state(self, kata):
+        """Nothing to read, so nothing changes: all outputs are 0 and the final state is the initial one, zeros if none
+        was given. An index of length − 1 = −1 would pick the last step."""
+        for name, cell in two_cells(kata).items():
+            for lengths in ([3, 0, 5], [0, 0, 0]):
+                x, counts = padded_batch(lengths)
+                for initial in (None, initial_for(cell, len(x))):
+                    outputs, final = kata.run_recurrent(cell, x, counts, initial)
+                    expected, last = one_by_one(cell, x, counts, initial)
+                    how = f"{name}, lengths {lengths}, {'no' if initial is None else 'an'} initial state"
+                    check.close(outputs, expected, what=f"outputs of {how}")
+                    check.close(final, last, what=f"final state of {how}")
+
+    def test_one_step_is_a_sequence_too(self, kata):
+        """T = 1: the outputs are (B, 1, H)."""
+        for name, cell in two_cells(kata).items():
+            x = torch.randn(B, 1, I)
+            outputs, final = kata.run_recurrent(cell, x, torch.tensor([1, 0]))
+            expected, last = one_by_one(cell, x, [1, 0])
+            check.close(outputs, expected, what=f"outputs of {name}")
+            check.close(final, last, what=f"final state of {name}")
+
+    def test_gradients_reach_the_initial_state(self, kata):
+        """A state handed on from an earlier piece can be trained through, also where lengths hold some rows back."""
+        for name, cell in two_cells(kata).items():
+            x, lengths = padded_batch([3, 0, 5])
+            initial = initial_for(cell, len(x))
+            ours, theirs = (tuple(p.clone().requires_grad_() for p in parts(initial)) for _ in range(2))
+            single = not isinstance(initial, tuple)
+            for run, given in ((kata.run_recurrent, ours), (one_by_one, theirs)):
+                outputs, final = run(cell, x, lengths, given[0] if single else given)
+                (outputs.sum() + sum((part * part).sum() for part in parts(final))).backward()
+            for mine, right in zip(ours, theirs, strict=True):
+                check.that(mine.grad is not None, f"{name}: no gradient reaches the initial state")
+                check.close(mine.grad, right.grad, rtol=1e-3, what=f"gradient of the initial state of {name}")
+
+    def test_float64_stays_float64(self, kata):
+        """Outputs and final state have the dtype that the cell works in, also where there is padding."""
+        for name, cell in two_cells(kata, dtype=torch.float64).items():
+            x, lengths = padded_batch()
+            outputs, final = kata.run_recurrent(cell, x.double(), lengths)
+            for tensor in (outputs, *parts(final)):
+                check.dtype(tensor, torch.float64, what=f"what comes of {name}")
+            check.close(outputs, one_by_one(cell, x.double(), lengths)[0], what=f"outputs of {name} in float64")
+
+    def test_inputs_may_be_views_and_are_not_written_to(self, kata):
+        """x, lengths and initial state belong to the caller. x here lies in memory step by step, not row by row."""
+        for name, cell in two_cells(kata).items():
+            x, lengths = padded_batch()
+            x = x.transpose(0, 1).contiguous().transpose(0, 1)
+            initial = initial_for(cell, len(x))
+            named = {f"initial_state[{i}]": part for i, part in enumerate(parts(initial))}
+            for reverse in (False, True):
+                with check.unchanged(x=x, lengths=lengths, **named):
+                    outputs, _ = kata.run_recurrent(cell, x, lengths, initial, reverse)
+                expected = one_by_one(cell, x, lengths, initial, reverse)[0]
+                check.close(outputs, expected, what=f"outputs of {name}")
+
+    def test_wrong_lengths_are_an_error(self, kata):
+        """One number for each sequence, none negative, none beyond the T steps that there are."""
+        cell = nn.GRUCell(I, H)
+        x = torch.randn(3, T, I)
+        for lengths in ([1, 2], [1, 2, 3, 4], [[1], [2], [3]], [1, T + 1, 2], [1, -1, 2]):
+            with check.raises(ValueError, "lengths"):
+                kata.run_recurrent(cell, x, torch.tensor(lengths))
+
+    def test_it_is_written_without_the_finished_ones(self, kata):
+        """nn.RNN, nn.LSTM, nn.GRU, their Cell classes and the functions behind them would leave nothing to write."""
+        x, lengths = padded_batch()
+        with check.forbidden(kata, *FINISHED):
+            for cell in (kata.RNNCell(I, H), kata.LSTMCell(I, H)):
+                outputs, _ = kata.run_recurrent(cell, x, lengths)
+                check.shape(outputs, (len(LENGTHS), T, H))
+
+    def test_everything_is_made_on_the_device_of_x(self, kata):
+        """What is made along the way is made where x is. ("meta" stands in for a GPU here.)"""
+        for name, cell in {"an RNN cell": kata.RNNCell(I, H), "an LSTM cell": kata.LSTMCell(I, H)}.items():
+            outputs, final = kata.run_recurrent(cell.to("meta"), torch.empty(B, T, I, device="meta"))
+            check.shape(outputs, (B, T, H))
+            for tensor in (outputs, *parts(final)):
+                check.that(tensor.is_meta, f"x is on the device meta, what comes of {name} on {tensor.device}")
+
+    @pytest.mark.gpu
+    def test_runs_on_the_gpu(self, kata):
+        """Outputs and final state are where x and lengths are."""
+        x, lengths = padded_batch()
+        for cell in two_cells(kata, device="cuda").values():
+            outputs, final = kata.run_recurrent(cell, x.cuda(), lengths.cuda())
+            for tensor in (outputs, *parts(final)):
+                check.that(tensor.is_cuda, f"x is on the GPU, the result on {tensor.device}")
+
+
+def both_ways():
+    """PyTorch's bidirectional GRU in float64, and a cell for each of its directions."""
+    layer = lively(nn.GRU(I, H, batch_first=True, bidirectional=True).double())
+    cells = [nn.GRUCell(I, H), nn.GRUCell(I, H)]
+    with torch.no_grad():
+        for cell, ending in zip(cells, ("l0", "l0_reverse"), strict=True):
+            for name, parameter in cell.named_parameters():
+                parameter.copy_(getattr(layer, f"{name}_{ending}"))
+    return layer, *cells
+
+
+@pytest.mark.stretch
+class TestRunBidirectional:
+    def test_each_position_has_both_readings_side_by_side(self, kata):
+        """Position t holds what the forward cell knows of steps 0 … t and then what the backward cell knows of steps
+        T − 1 … t: (B, T, 2H), as nn.GRU(bidirectional=True) has it."""
+        layer, forward, backward = both_ways()
+        x = torch.randn(B, T, I)
+        left, right = one_by_one(forward, x)[0], one_by_one(backward, x, reverse=True)[0]
+        unlike = {
+            "the backward half in the order of reading": torch.cat([left, right.flip(1)], -1),
+            "the backward half first": torch.cat([right, left], -1),
+            "both halves read from left to right": torch.cat([left, one_by_one(backward, x)[0]], -1),
+            "the forward cell used for both": torch.cat([left, one_by_one(forward, x, reverse=True)[0]], -1),
+        }
+        expected = layer(x.double())[0]
+        outputs, _ = pair(kata.run_bidirectional(forward, backward, x))
+        check.close(outputs, expected, unlike=unlike, what="outputs")
+
+    def test_final_states_are_those_of_the_two_readings(self, kata):
+        """(forward cell's, backward cell's): the first after step T − 1, the second after step 0."""
+        layer, forward, backward = both_ways()
+        x = torch.randn(B, T, I)
+        expected = tuple(layer(x.double())[1].unbind(0))
+        unlike = {"the backward cell's first": expected[::-1]}
+        _, finals = pair(kata.run_bidirectional(forward, backward, x))
+        check.close(finals, expected, unlike=unlike, what="final states")
+
+    def test_the_backward_reading_begins_at_the_last_real_step(self, kata):
+        """With lengths 5, 2, 4, 1 and 1000 in the padding: what nn.GRU gives for the packed batch. The backward cell
+        must not read the padding first, and the outputs there are 0."""
+        layer, forward, backward = both_ways()
+        x, lengths = padded_batch()
+        packed, last = layer(pack_padded_sequence(x.double(), lengths, batch_first=True, enforce_sorted=False))
+        expected = pad_packed_sequence(packed, batch_first=True)[0]
+        real = (torch.arange(T) < lengths[:, None]).unsqueeze(-1)
+        through = torch.cat([expected[..., :H], one_by_one(backward, x, reverse=True)[0].double() * real], -1)
+        outputs, finals = pair(kata.run_bidirectional(forward, backward, x, lengths))
+        check.close(outputs, expected, unlike={"the padding was read first": through}, what="outputs")
+        check.close(finals, tuple(last.unbind(0)), what="final states")
+
+    def test_lstm_cells_give_pairs(self, kata):
+        """Two LSTM cells end in two pairs (h, c)."""
+        forward, backward = (lively(kata.LSTMCell(I, H)) for _ in range(2))
+        x, lengths = padded_batch()
+        for given in (None, lengths):
+            (left, last_left), (right, last_right) = (
+                one_by_one(forward, x, given),
+                one_by_one(backward, x, given, reverse=True),
+            )
+            outputs, finals = pair(kata.run_bidirectional(forward, backward, x, given))
+            check.close(outputs, torch.cat([left, right], -1), what="outputs")
+            check.close(finals, (last_left, last_right), what="final states")
+
+    def test_gradients_reach_both_cells(self, kata):
+        """Both readings are trained: the gradient of x is the sum of what comes from both sides, and that of each
+        cell's weights its own."""
+        layer, forward, backward = both_ways()
+        x = torch.randn(B, T, I)
+        check.gradients(lambda x: kata.run_bidirectional(forward, backward, x)[0], lambda x: layer(x.double())[0], x)
+        for name, cell in {"forward": forward, "backward": backward}.items():
+            check.that(cell.weight_hh.grad is not None, f"no gradient reaches the {name} cell")
+
+    def test_wrong_lengths_are_an_error(self, kata):
+        """As in run_recurrent."""
+        _, forward, backward = both_ways()
+        for lengths in ([1, 2, 3], [1, T + 1], [-1, 2]):
+            with check.raises(ValueError, "lengths"):
+                kata.run_bidirectional(forward, backward, torch.randn(B, T, I), torch.tensor(lengths))
+
+    def test_it_is_written_without_the_finished_ones(self, kata):
+        """nn.RNN, nn.LSTM and nn.GRU with bidirectional=True would leave nothing to write."""
+        x, lengths = padded_batch()
+        with check.forbidden(kata, *FINISHED):
+            outputs, _ = kata.run_bidirectional(kata.RNNCell(I, H), kata.RNNCell(I, H), x, lengths)
+        check.shape(outputs, (len(LENGTHS), T, 2 * H))
+
+
+# The character model
+
+V, E = 7, 6  # symbols, features of a symbol
+
+
+def same_state(got, expected, what):
+    for mine, right in zip(parts(got), parts(expected), strict=True):
+        check.close(mine, right, what=what)
+
+
+@contextmanager
+def modes_seen(module, model):
+    """The training flag of the model at each forward pass of one of its parts."""
+    seen = []
+    hook = module.register_forward_pre_hook(lambda *_: seen.append(model.training))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+class TestCharRNN:
+    def test_the_parts_have_the_sizes_asked_for(self, kata):
+        """A table with a row for each symbol, a recurrent layer from embed_dim to hidden_size features that takes
+        (B, T, …), and a linear layer to a logit for each symbol."""
+        for kind, right in zip(KINDS, (nn.RNN, nn.LSTM, nn.GRU), strict=True):
+            model = kata.CharRNN(V, E, H, kind, num_layers=2)
+            check.that(type(model.rnn) is right, f"for {kind!r} rnn should be {right.__name__}, not {type(model.rnn)}")
+            check.that(model.rnn.batch_first, "rnn should be made with batch_first=True, because ids are (B, T)")
+            got = {
+                "embedding": tuple(model.embedding.weight.shape),
+                "rnn": (model.rnn.input_size, model.rnn.hidden_size, model.rnn.num_layers),
+                "head": tuple(model.head.weight.shape),
+            }
+            check.equal(got, {"embedding": (V, E), "rnn": (E, H, 2), "head": (V, H)}, what=f"sizes for {kind!r}")
+
+    def test_an_lstm_of_one_layer_is_the_default(self, kata):
+        """cell_type and num_layers may be left out."""
+        model = kata.CharRNN(V, E, H)
+        check.that(isinstance(model.rnn, nn.LSTM), f"rnn is {type(model.rnn).__name__}, not LSTM")
+        check.equal(model.rnn.num_layers, 1, what="num_layers")
+
+    def test_logits_for_every_symbol_read(self, kata):
+        """ids → embedding → rnn → head: (B, T, V), a logit for each possible next symbol at each place. No softmax:
+        cross-entropy takes logits."""
+        ids = torch.randint(V, (B, T))
+        for kind in KINDS:
+            model = kata.CharRNN(V, E, H, kind)
+            logits, _ = pair(model(ids))
+            expected = model.head(model.rnn(model.embedding(ids))[0])
+            unlike = {"softmax was applied": expected.softmax(-1), "log-softmax was applied": expected.log_softmax(-1)}
+            check.close(logits, expected, unlike=unlike, what=f"logits for {kind!r}")
+
+    def test_the_state_is_the_recurrent_layers_own(self, kata):
+        """One tensor (layers, B, H), or for the LSTM a pair of them, just as the layer returned it."""
+        ids = torch.randint(V, (B, T))
+        for kind in KINDS:
+            model = kata.CharRNN(V, E, H, kind, num_layers=2)
+            _, state = pair(model(ids))
+            expected = model.rnn(model.embedding(ids))[1]
+            check.that(isinstance(state, type(expected)), f"{kind!r}: the state is {check.describe(state)}")
+            same_state(state, expected, f"state for {kind!r}")
+
+    def test_two_pieces_read_in_turn_are_the_whole(self, kata):
+        """The state of the first call, given to the second, lets it read on: the logits of two pieces are those of the
+        whole. A state that is dropped starts the second piece from nothing."""
+        ids = torch.randint(V, (B, T))
+        for kind in KINDS:
+            for layers in (1, 2):
+                model = lively(kata.CharRNN(V, E, H, kind, layers))
+                whole, last = model(ids)
+                first, state = model(ids[:, :2])
+                second, end = model(ids[:, 2:], state)
+                unlike = {"the second piece starts from zeros": torch.cat([first, model(ids[:, 2:])[0]], dim=1)}
+                what = f"for {kind!r}, {layers} layer(s)"
+                check.close(torch.cat([first, second], dim=1), whole, unlike=unlike, what=f"logits {what}")
+                same_state(end, last, f"last state {what}")
+
+    def test_it_remembers_nothing_between_calls(self, kata):
+        """Without a state a call starts from nothing, whatever was read before."""
+        model, ids = lively(kata.CharRNN(V, E, H)), torch.randint(V, (B, T))
+        before = model(ids)[0]
+        check.close(model(ids)[0], before, what="logits of the same ids once more")
+
+    def test_hidden_states_are_the_last_layers(self, kata):
+        """For a text (T,) without a batch: the h of the uppermost layer after each symbol, (T, H). Logits would be
+        (T, V)."""
+        ids = torch.randint(V, (T,))
+        for kind in KINDS:
+            for layers in (1, 2):
+                model = lively(kata.CharRNN(V, E, H, kind, layers))
+                expected = model.rnn(model.embedding(ids[None]))[0][0]
+                check.close(model.hidden_states(ids), expected, what=f"states for {kind!r}, {layers} layer(s)")
+
+    def test_hidden_states_carry_no_graph_and_keep_the_mode(self, kata):
+        """A look inside leaves nothing behind: no graph, and the training flag as it was, whichever that is. While it
+        looks, the model is in eval mode."""
+        for training in (True, False):
+            model = kata.CharRNN(V, E, H).train(training)
+            with modes_seen(model.rnn, model) as seen:
+                states = model.hidden_states(torch.randint(V, (T,)))
+            check.that(not states.requires_grad, "the states carry a graph")
+            check.that(not any(seen), "the model was in training mode while it read")
+            flags = (model.training, model.rnn.training)
+            check.equal(flags, (training, training), what="training flags of the model and of its rnn")
+
+    def test_the_mode_is_kept_after_an_error_too(self, kata):
+        """An id that the table does not have is an IndexError. The model is in training mode as before all the same."""
+        model = kata.CharRNN(V, E, H)
+        with check.raises(IndexError):
+            model.hidden_states(torch.tensor([0, V]))
+        check.that(model.training, "the model was in training mode, and is in eval mode after the error")
+
+    def test_another_model_can_load_the_state_dict(self, kata):
+        """All parts are registered, so that a saved model is the whole model."""
+        ids = torch.randint(V, (B, T))
+        model, other = kata.CharRNN(V, E, H, "gru"), kata.CharRNN(V, E, H, "gru")
+        other.load_state_dict(model.state_dict())
+        check.close(other(ids)[0], model(ids)[0], what="logits of a second model with the first one's state_dict")
+
+    def test_an_unknown_cell_type_is_an_error(self, kata):
+        """Only three are known; the message names the argument."""
+        for kind in ("transformer", ""):
+            with check.raises(ValueError, "cell_type"):
+                kata.CharRNN(V, E, H, kind)
+
+    @pytest.mark.gpu
+    def test_runs_on_the_gpu(self, kata):
+        """The logits are where the ids are."""
+        for kind in KINDS:
+            logits, _ = kata.CharRNN(V, E, H, kind).cuda()(torch.randint(V, (B, T), device="cuda"))
+            check.that(logits.is_cuda, f"ids on the GPU, logits on {logits.device}")
+
+
+# Training
+
+COUNT, SEQ = 23, 6  # the text 0, 1, 2 … 22, so that an id tells its place; the length of the windows
+PERIOD = [3, 0, 5, 1, 6, 2, 4]
+
+
+class Guesser(nn.Module):
+    """What a CharRNN should be, written here so that the training is judged by itself."""
+
+    def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm"):
+        super().__init__()
+        layers = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.rnn = layers[cell_type](embed_dim, hidden_size, batch_first=True)
+        self.head = nn.Linear(hidden_size, vocab_size)
+
+    def forward(self, ids, state=None):
+        outputs, state = self.rnn(self.embedding(ids), state)
+        return self.head(outputs), state
+
+
+def counting_model():
+    """A small model for the text 0, 1, 2 …, and that text."""
+    return Guesser(COUNT, E, 8, "gru"), torch.arange(COUNT)
+
+
+@contextmanager
+def inputs_seen(model):
+    """Copies of the ids that the model embeds, one a forward pass."""
+    seen = []
+    hook = model.embedding.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def trained_by_hand(model, inputs, lr=5e-3, max_norm=1.0, make=torch.optim.Adam, following=1, scale_up=False):
+    """The losses of a copy of the model, trained on these batches of a text where after i comes i + `following`, and the
+    copy. The gradients are clipped by hand; `scale_up` makes a mistake."""
+    model, losses = copy.deepcopy(model), []
+    optimizer = make(model.parameters(), lr=lr)
+    for ids in inputs:
+        logits = model(ids)[0]
+        loss = F.cross_entropy(logits.mT, ids + following)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        gradients = [p.grad for p in model.parameters()]
+        norm = math.sqrt(sum(g.double().pow(2).sum().item() for g in gradients))
+        for g in gradients:
+            g.mul_(max_norm / norm if scale_up else min(1.0, max_norm / norm))
+        optimizer.step()
+    return losses, model
+
+
+def learned(kata):
+    """A model trained for 50 steps on a sequence that repeats after seven symbols, the sequence, and what came back."""
+    model, data = Guesser(len(PERIOD), 8, 16, "gru"), torch.tensor(PERIOD * 6)
+    return model, data, kata.train_char_rnn(model, data, steps=50, batch_size=8, seq_len=10, lr=1e-2)
+
+
+class TestTrainCharRnn:
+    def test_a_repeating_sequence_is_learned(self, kata):
+        """After each of the seven symbols always comes the same next one, so 50 steps bring the loss far down: under
+        half of what it was."""
+        losses = learned(kata)[2]["losses"]
+        said = f"the loss was {losses[0]:.3f} at first and is {losses[-1]:.3f} after 50 steps"
+        check.that(losses[-1] < losses[0] / 2, f"{said}: it should be under half")
+
+    def test_the_next_symbol_is_what_it_learns(self, kata):
+        """The target at each place is the symbol that follows. A model whose target is its input learns, too, and its
+        loss falls as it should: it learns to repeat what it has just read."""
+        model, data, _ = learned(kata)
+        read = data[:21]
+        guess = model(read[None])[0][0].argmax(dim=-1)
+        check.equal(guess, data[1:22], unlike={"what the model has just read": read}, what="the guesses")
+
+    def test_losses_and_speed_are_plain_numbers(self, kata):
+        """One loss a step; how long it took; and how many symbols a second were read, which follows from the rest."""
+        model, data = counting_model()
+        result = kata.train_char_rnn(model, data, steps=3, batch_size=4, seq_len=SEQ)
+        keys = sorted(result)
+        check.that(keys == ["losses", "seconds", "tokens_per_second"], f"the keys are {keys}")
+        losses = result["losses"]
+        plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
+        check.that(plain, f"losses should be a list of floats, not {check.describe(losses)}")
+        check.equal(len(losses), 3, what="the number of losses")
+        for name in ("seconds", "tokens_per_second"):
+            fine = type(result[name]) is float and result[name] > 0
+            check.that(fine, f"{name} should be a positive float, not {check.describe(result[name])}")
+        unlike = {"steps · batch_size / seconds": 12 / result["seconds"]}
+        check.close(result["tokens_per_second"], 3 * 4 * SEQ / result["seconds"], unlike=unlike, what="tokens_per_second")
+
+    def test_seconds_are_those_of_all_steps(self, kata):
+        """The time from before the first step to after the last. Here each forward pass is held up for a hundredth of a
+        second."""
+        model, data = counting_model()
+        model.embedding.register_forward_pre_hook(lambda *_: time.sleep(0.01))
+        started = time.perf_counter()
+        seconds = kata.train_char_rnn(model, data, steps=4, batch_size=2, seq_len=SEQ)["seconds"]
+        whole = time.perf_counter() - started
+        check.that(seconds > 0.035, f"4 steps of at least 0.01 seconds each are said to have taken {seconds:.4f}")
+        check.that(seconds < whole + 0.1, f"the call took {whole:.3f} seconds, the result says {seconds:.3f}")
+
+    def test_inputs_are_runs_of_the_text(self, kata):
+        """Each batch holds batch_size windows, and the model reads seq_len symbols of each: all but the last of
+        seq_len + 1 that follow one another in the text."""
+        model, data = counting_model()
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=3, batch_size=4, seq_len=SEQ)
+        check.equal([tuple(ids.shape) for ids in seen], [(4, SEQ)] * 3, what="shapes of what the model read")
+        for ids in seen:
+            check.equal(ids, ids[:, :1] + torch.arange(SEQ), what="a batch of the text 0, 1, 2 …")
+
+    def test_every_start_is_equally_likely(self, kata):
+        """N = 9 symbols hold three windows of 6 + 1, with the starts 0, 1 and 2. Each comes up in a third of the draws:
+        the first and the last one, too."""
+        model, data = Guesser(9, 2, 2, "rnn"), torch.arange(9)
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=15, batch_size=40, seq_len=SEQ)
+        counts = torch.cat(seen)[:, 0].bincount(minlength=3).tolist()
+        check.that(len(counts) == 3, f"starts run from 0 to 2, here one is {len(counts) - 1}")
+        fair = all(140 <= count <= 260 for count in counts)
+        check.that(fair, f"of 600 windows {counts} start at 0, 1, 2; about 200 each are expected")
+
+    def test_windows_of_a_batch_are_drawn_one_by_one(self, kata):
+        """A batch whose windows all start at one place, or follow each other, is not drawn with replacement from all
+        starts: with 17 starts and 40 windows most starts come up, in no order."""
+        model, data = counting_model()
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=2, batch_size=40, seq_len=SEQ)
+        for ids in seen:
+            starts = ids[:, 0].tolist()
+            check.that(len(set(starts)) > 8, f"the 40 windows of a batch start at {sorted(set(starts))}")
+            check.that(starts != sorted(starts), "the windows of a batch stand in the order of their starts")
+        check.that(not torch.equal(*seen), "both batches are the same: draw new windows for each step")
+
+    def test_the_first_loss_is_that_of_the_fresh_model(self, kata):
+        """Each loss is taken before its update: the first is the mean cross-entropy of the untrained model on the first
+        batch, over all places and windows."""
+        model, data = counting_model()
+        fresh = copy.deepcopy(model)
+        with inputs_seen(model) as seen:
+            losses = kata.train_char_rnn(model, data, steps=1, batch_size=4, seq_len=SEQ)["losses"]
+        right = F.cross_entropy(fresh(seen[0])[0].double().mT, seen[0] + 1)
+        crossed = fresh(seen[0])[0].reshape(COUNT, -1).T
+        unlike = {
+            "the loss after the update": F.cross_entropy(model(seen[0])[0].mT, seen[0] + 1).item(),
+            "targets that are the inputs": F.cross_entropy(fresh(seen[0])[0].mT, seen[0]).item(),
+            "logits that were reshaped to (V, …) and turned": F.cross_entropy(crossed, seen[0].flatten() + 1).item(),
+            "the sum over the places": F.cross_entropy(fresh(seen[0])[0].mT, seen[0] + 1).item() * 4 * SEQ,
+            "the last place of each window only": F.cross_entropy(fresh(seen[0])[0][:, -1], seen[0][:, -1] + 1).item(),
+        }
+        check.close(losses[0], right.item(), rtol=1e-4, unlike=unlike, what="the first loss")
+
+    def test_every_step_is_one_of_adam(self, kata):
+        """On the same batches, a loop with torch.optim.Adam at the learning rate asked for has the same losses.
+        Gradients that are not cleared add up; the model starts every window from no state."""
+        model, data = counting_model()
+        fresh = copy.deepcopy(model)
+        with inputs_seen(model) as seen:
+            losses = kata.train_char_rnn(model, data, steps=6, batch_size=4, seq_len=SEQ, lr=0.05)["losses"]
+        expected, right = trained_by_hand(fresh, seen, lr=0.05)
+        unlike = {
+            "nothing was learned": trained_by_hand(fresh, seen, lr=0.0)[0],
+            "the default learning rate": trained_by_hand(fresh, seen)[0],
+            "SGD": trained_by_hand(fresh, seen, lr=0.05, make=torch.optim.SGD)[0],
+            "AdamW": trained_by_hand(fresh, seen, lr=0.05, make=torch.optim.AdamW)[0],
+        }
+        check.that(len(losses) == 6, f"there are {len(losses)} losses for 6 steps")
+        for step, (loss, wanted) in enumerate(zip(losses, expected, strict=True)):
+            suspects = {name: wrong[step] for name, wrong in unlike.items()}
+            check.close(loss, wanted, rtol=1e-3, unlike=suspects, what=f"loss of step {step}")
+        check.close(model.head.bias, right.head.bias, rtol=0.02, atol=2e-3, what="head.bias after 6 steps")
+
+    def test_gradients_are_clipped_by_their_norm(self, kata):
+        """All gradients together are scaled down to the norm max_norm before the step. Adam divides by the size of the
+        gradients, so this shows only where they come near its eps of 1e-8: max_norm is 1e-7 here."""
+        model, data = counting_model()
+        fresh = copy.deepcopy(model)
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=3, batch_size=4, seq_len=SEQ, lr=0.05, max_norm=1e-7)
+        moved, right, free = (
+            trained - fresh.head.bias
+            for trained in (
+                model.head.bias,
+                trained_by_hand(fresh, seen, lr=0.05, max_norm=1e-7)[1].head.bias,
+                trained_by_hand(fresh, seen, lr=0.05, max_norm=math.inf)[1].head.bias,
+            )
+        )
+        unlike = {"gradients that were not clipped": free}
+        check.close(moved, right, rtol=0.01, atol=1e-5, unlike=unlike, what="how far head.bias has moved")
+
+    def test_clipping_only_shortens(self, kata):
+        """Gradients whose norm is below max_norm stay as they are. Here the model is nearly sure of the right symbol
+        and they are tiny; scaled up to max_norm they would make Adam's steps as long as those of a beginner."""
+        model, data = Guesser(V, E, 8, "gru"), torch.zeros(40, dtype=torch.int64)
+        with torch.no_grad():
+            model.head.bias[0] = 18.0
+        fresh = copy.deepcopy(model)
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=3, batch_size=4, seq_len=SEQ, lr=0.05)
+        right, stretched = (
+            trained_by_hand(fresh, seen, lr=0.05, following=0, scale_up=up)[1].head.bias - fresh.head.bias
+            for up in (False, True)
+        )
+        moved = (model.head.bias - fresh.head.bias)[1:]
+        unlike = {"gradients that were scaled up to max_norm": stretched[1:]}
+        check.close(moved, right[1:], rtol=0.01, atol=1e-5, unlike=unlike, what="how far head.bias[1:] has moved")
+
+    def test_draws_come_from_the_generator(self, kata):
+        """With generators of the same seed the same model has the same losses, whatever the state of the global one; a
+        generator of another seed draws other windows. Without one, `torch.manual_seed` decides."""
+
+        def losses(model, seed, generator):
+            torch.manual_seed(seed)
+            model = copy.deepcopy(model)
+            return kata.train_char_rnn(model, data, 4, batch_size=3, seq_len=SEQ, generator=generator)["losses"]
+
+        model, data = counting_model()
+        first = losses(model, 1, torch.Generator().manual_seed(5))
+        same = losses(model, 2, torch.Generator().manual_seed(5))
+        check.close(same, first, rtol=0, atol=1e-3, what="losses with a second generator of the same seed")
+        other = losses(model, 1, torch.Generator().manual_seed(6))
+        check.that(other != first, "a generator of another seed gives the very same losses: it is not used")
+        check.close(losses(model, 1, None), losses(model, 1, None), rtol=0, atol=1e-3, what="losses after one seed")
+        check.that(losses(model, 1, None) != losses(model, 2, None), "without a generator the windows are always the same")
+
+    def test_the_shortest_text_is_one_window(self, kata):
+        """N = seq_len + 1 symbols hold one window, which starts at 0 every time. One symbol less is an error that says
+        so, and not one of some function underneath."""
+        model, data = counting_model()
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data[: SEQ + 1], steps=1, batch_size=2, seq_len=SEQ)
+        check.equal(seen[0], torch.arange(SEQ).expand(2, SEQ), what="the only window, twice")
+        for length in (SEQ, SEQ - 2, 0):
+            with check.raises(ValueError):
+                kata.train_char_rnn(model, data[:length], steps=1, batch_size=2, seq_len=SEQ)
+
+    def test_defaults_are_those_of_the_contract(self, kata):
+        """16 windows of 32 symbols, a learning rate of 0.005, a norm of at most 1: who passes nothing else means
+        these."""
+        model = Guesser(40, 2, 2)
+        with inputs_seen(model) as seen:
+            kata.train_char_rnn(model, torch.arange(40), 1)
+        check.equal(tuple(seen[0].shape), (16, 32), what="shape of what the model read")
+        parameters = inspect.signature(kata.train_char_rnn).parameters
+        expected = {"batch_size": 16, "seq_len": 32, "lr": 5e-3, "max_norm": 1.0}
+        got = {name: parameters[name].default if name in parameters else "missing" for name in expected}
+        check.equal(got, expected, what="defaults")
+
+    def test_the_mode_is_training_and_then_as_before(self, kata):
+        """The model trains in training mode, and is left in the mode in which it came, also after an error: here an id
+        that its table does not have."""
+        for training in (True, False):
+            model, data = counting_model()
+            model.train(training)
+            with modes_seen(model.embedding, model) as seen:
+                kata.train_char_rnn(model, data, steps=2, batch_size=2, seq_len=SEQ)
+            check.equal(seen, [True, True], what="model.training during the two steps")
+            check.equal(model.training, training, what="model.training afterwards")
+            with check.raises(IndexError):
+                kata.train_char_rnn(model, data + COUNT, steps=1, batch_size=2, seq_len=SEQ)
+            check.equal(model.training, training, what="model.training after an error")
+
+    def test_the_text_is_not_written_to(self, kata):
+        """data may be a view, every second id of a longer text, and stays as it was."""
+        model, data = counting_model()
+        data = data.repeat_interleave(2)[::2]
+        with check.unchanged(data=data), inputs_seen(model) as seen:
+            kata.train_char_rnn(model, data, steps=2, batch_size=4, seq_len=SEQ)
+        check.equal(seen[0], seen[0][:, :1] + torch.arange(SEQ), what="a batch of the text 0, 1, 2 …")
+
+    @pytest.mark.timeout(60)
+    def test_english_is_learned_beyond_its_letter_counts(self, kata):
+        """Who knows how often each character occurs, and nothing else, has a loss equal to the entropy of these counts.
+        After 150 steps on 20,000 characters each of the three models is well below it: it uses what it has read."""
+        text = prose()[:20_000]
+        symbols = sorted(set(text))
+        data = torch.tensor([symbols.index(c) for c in text])
+        share = data.bincount() / len(data)
+        entropy = -(share * share.log()).sum().item()
+        for kind in KINDS:
+            model = Guesser(len(symbols), 16, 64, kind)
+            losses = kata.train_char_rnn(model, data, 150)["losses"]
+            end = sum(losses[-10:]) / 10
+            said = f"{kind!r}: the last ten losses have a mean of {end:.3f}, the entropy of the counts is {entropy:.3f}"
+            check.that(end < entropy - 0.2, f"{said}: it should be at least 0.2 lower")
+
+
+def gradient_through(layer, x, of_all_outputs=False):
+    """The gradient of the sum of nn.RNN's last outputs with respect to x, in float64."""
+    x = x.double().requires_grad_()
+    outputs, _ = layer(x)
+    (outputs if of_all_outputs else outputs[:, -1]).sum().backward()
+    return x.grad
+
+
+@pytest.mark.stretch
+class TestInputGradientNorms:
+    def test_matches_autograd_through_pytorch(self, kata):
+        """One number a step: the L2 norm, over batch and features, of the gradient that the sum of the last outputs
+        sends to that step's input."""
+        for layer, cell in ((nn.RNN, nn.RNNCell), (nn.GRU, nn.GRUCell)):
+            layer = lively(layer(I, H, batch_first=True).double())
+            cell, x = copied(cell(I, H), layer), torch.randn(B, T, I)
+            gradient = gradient_through(layer, x)
+            expected = gradient.pow(2).sum(dim=(0, 2)).sqrt()
+            unlike = {
+                "the squares of the norms": expected**2,
+                "the sum of the norms of the sequences": gradient.norm(dim=2).sum(0),
+                "the mean of the norms of the sequences": gradient.norm(dim=2).mean(0),
+                "the sum of the absolute values": gradient.abs().sum(dim=(0, 2)),
+                "the sum of all outputs in place of the last": gradient_through(layer, x, True).norm(dim=(0, 2)),
+            }
+            check.close(kata.input_gradient_norms(cell, x), expected, rtol=1e-3, unlike=unlike)
+
+    def test_of_an_lstm_only_h_counts(self, kata):
+        """The last output is h. The memory c is not added to it."""
+        cell, x = lively(kata.LSTMCell(I, H)), torch.randn(B, T, I)
+        got, norms = kata.input_gradient_norms(cell, x), []
+        for both in (False, True):
+            leaf = x.clone().requires_grad_()
+            h, c = one_by_one(cell, leaf)[1]
+            [gradient] = torch.autograd.grad(h.sum() + c.sum() if both else h.sum(), leaf)
+            norms.append(gradient.norm(dim=(0, 2)))
+        check.close(got, norms[0], rtol=1e-3, unlike={"the gradient of h and c": norms[1]})
+
+    def test_one_step_is_enough(self, kata):
+        """T = 1: a single norm, not 0-dimensional."""
+        layer = lively(nn.RNN(I, H, batch_first=True).double())
+        cell, x = copied(nn.RNNCell(I, H), layer), torch.randn(B, 1, I)
+        check.close(kata.input_gradient_norms(cell, x), gradient_through(layer, x).norm(dim=(0, 2)), rtol=1e-3)
+
+    def test_early_steps_of_an_rnn_are_forgotten(self, kata):
+        """With each step back the gradient passes through W_hh and a slope of tanh once more, and shrinks. Over 50
+        steps the first one's norm is less than 1e-8 of the last one's."""
+        norms = kata.input_gradient_norms(nn.RNNCell(8, 16), torch.randn(B, 50, 8))
+        check.shape(norms, (50,))
+        ratio = (norms[0] / norms[-1]).item()
+        check.that(norms[-1] > 0 and ratio < 1e-8, f"the first norm is {ratio:.1e} of the last, expected less than 1e-8")
+
+    def test_nothing_is_left_behind(self, kata):
+        """This is a measurement: it carries no graph, x is as before, and no `.grad` is touched, neither one that is
+        None nor one that waits for its step."""
+        cell, x = nn.RNNCell(I, H), torch.randn(B, T, I)
+        cell.bias_ih.grad = torch.arange(4.0)
+        for given in (x, x.clone().requires_grad_(), x.clone().requires_grad_()):
+            if given.requires_grad:
+                given.grad = torch.ones_like(x)
+            with check.unchanged(x=given, **dict(cell.named_parameters())):
+                norms = kata.input_gradient_norms(cell, given)
+            check.that(isinstance(norms, Tensor) and not norms.requires_grad, "the norms carry a graph")
+
+    def test_float64_stays_float64(self, kata):
+        """In float64 the norms are float64, and exact to its digits."""
+        layer = lively(nn.RNN(I, H, batch_first=True).double())
+        cell, x = copied(nn.RNNCell(I, H).double(), layer), torch.randn(B, T, I, dtype=torch.float64)
+        got = kata.input_gradient_norms(cell, x)
+        check.dtype(got, torch.float64)
+        check.close(got, gradient_through(layer, x.clone()).norm(dim=(0, 2)))

@@ -1,0 +1,1463 @@
+"""Specs of 22: one epoch, evaluation, accumulation, early stopping, a whole fit, checkpoints, gradients, errors."""
+
+import copy
+import math
+import os
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+from torch.utils.data import DataLoader, TensorDataset
+
+from grader import check
+
+D, H, C = 5, 7, 6  # features, hidden units, classes
+SIZES = (4, 4, 3)  # of the batches
+LR = 0.3
+
+
+def network(*middle):
+    """A small classifier in float64, with other layers in the middle if given."""
+    return nn.Sequential(nn.Linear(D, H), nn.Tanh(), *middle, nn.Linear(H, C)).double()
+
+
+def data(sizes=SIZES):
+    """Batches of these sizes, far enough from 0 for gradients that are not small."""
+    return [(3 * torch.randn(size, D, dtype=torch.float64), torch.randint(C, (size,))) for size in sizes]
+
+
+def whole(batches):
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def weights(model):
+    """All parameters of a model as one vector, cut off from later changes."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+
+
+def loss_of(parameters, model, x, y):
+    return F.cross_entropy(functional_call(model, parameters, (x,)), y)
+
+
+def descent(model, batches, *, lrs=(LR,), momentum=0.0, clip=None, kept=0.0, by_value=False, groups=None):
+    """Gradient descent on copies of the weights, each gradient asked of autograd: the final weights as one vector, and
+    the loss of each batch before its step. Rates are repeated as needed. Mistakes it can make: what gradients start as
+    if they are never cleared (`kept`, not 0), clipping each element (`by_value`), the mean of the gradients of several
+    batches (`groups`)."""
+    now = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    buffers = {name: torch.zeros_like(p) for name, p in now.items()}
+    left = [torch.full_like(p, kept) for p in now.values()]
+    losses = []
+    for t, (x, y) in enumerate(batches):
+        loss = loss_of(now, model, x, y)
+        gradients = torch.autograd.grad(loss, list(now.values()))
+        losses.append(loss.item())
+        if kept:
+            gradients = left = [g + old for g, old in zip(gradients, left, strict=True)]
+        if clip and by_value:
+            gradients = [g.clamp(-clip, clip) for g in gradients]
+        elif clip:
+            norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
+            gradients = left = [g * min(1.0, clip / norm) for g in gradients]
+        for (name, p), g in zip(now.items(), gradients, strict=True):
+            buffers[name] = momentum * buffers[name] + g
+            now[name] = (p - lrs[t % len(lrs)] * buffers[name]).detach().requires_grad_()
+    return torch.cat([p.detach().flatten() for p in now.values()]), losses
+
+
+def sgd(model, **options):
+    return torch.optim.SGD(model.parameters(), **{"lr": LR, **options})
+
+
+def state_of(model):
+    """Parameters, buffers and gradients by name, as copies."""
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return state | {f"{name}.grad": p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+class Probe(nn.Module):
+    """Passes its input on, and remembers in which mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = []
+
+    def forward(self, x):
+        self.modes.append("train" if self.training else "eval")
+        return x
+
+
+class Arrived(Exception):
+    """Both halves of a batch have been seen; the rest is not of interest."""
+
+
+def devices_seen(use):
+    """Where the model and the loss find inputs and targets, as "inputs on …", when `use(model, loader, loss_fn)` is
+    asked for the device "meta", which every machine has."""
+    seen = []
+
+    class Model(nn.Linear):
+        def forward(self, x):
+            seen.append(f"inputs on {x.device.type}")
+            return super().forward(torch.zeros(len(x), D))
+
+    def loss_fn(outputs, targets):
+        seen.append(f"targets on {targets.device.type}")
+        raise Arrived
+
+    try:
+        use(Model(D, C), [(torch.randn(4, D), torch.randint(C, (4,)))], loss_fn)
+    except Arrived:
+        pass
+    return seen
+
+
+def unless(loss_fn, size, value):
+    """A loss that is multiplied by `value`, and its gradient with it, for batches of this size."""
+    return lambda outputs, targets: loss_fn(outputs, targets) * (value if len(outputs) == size else 1.0)
+
+
+class TestTrainOneEpoch:
+    def test_each_batch_makes_one_step(self, kata):
+        """Forward, loss, backward, step, for each batch in turn. If nothing has moved, look for gradients that are
+        cleared between `backward()` and `step()`."""
+        model, batches = network(), data()
+        start = weights(model)
+        expected, _ = descent(model, batches, momentum=0.9)
+        unlike = {
+            "nothing has moved": start,
+            "only the first batch": descent(model, batches[:1], momentum=0.9)[0],
+            "gradients that are never cleared": descent(model, batches, momentum=0.9, kept=1e-30)[0],
+        }
+        kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model, momentum=0.9))
+        check.close(weights(model), expected, unlike=unlike, what="weights after the epoch")
+
+    def test_the_loss_is_per_sample(self, kata):
+        """Batches of 4, 4 and 3: the mean over 11 samples is not the mean over 3 batches. Weight each batch's loss by
+        its size. It is the loss from before the batch's step."""
+        model, batches = network(), data()
+        _, losses = descent(model, batches)
+        expected = sum(loss * size for loss, size in zip(losses, SIZES, strict=True)) / sum(SIZES)
+        still = [loss_of(dict(model.named_parameters()), model, x, y).item() for x, y in batches]
+        unlike = {
+            "every batch counts the same: total / len(loader)": sum(losses) / 3,
+            "the sum over the batches": sum(losses),
+            "a sum that is not divided by the number of samples": expected * sum(SIZES),
+            "the sum of the batch means over the number of samples": sum(losses) / sum(SIZES),
+            "the loss of the last batch": losses[-1],
+            "all losses from before the first step": sum(a * b for a, b in zip(still, SIZES, strict=True)) / sum(SIZES),
+        }
+        got = kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model))
+        check.close(got, expected, unlike=unlike, what="the epoch's loss")
+
+    def test_old_gradients_have_no_influence(self, kata):
+        """`backward()` adds to what is in `.grad`. Here something was left in it before the call."""
+        model, batches = network(), data()
+        expected, _ = descent(model, batches)
+        unlike = {
+            "gradients that are never cleared": descent(model, batches, kept=2.0)[0],
+            "gradients that are cleared after the step only": descent_from_stale(model, batches, 2.0),
+        }
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 2.0)
+        kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model))
+        check.close(weights(model), expected, unlike=unlike, what="weights after the epoch")
+
+    def test_train_mode_is_set_in_every_call(self, kata):
+        """An evaluation may have left the model in eval mode, where dropout is off and batch norm does not learn. So
+        each epoch begins with train mode."""
+        probe = Probe()
+        model, batches = network(probe), data()
+        optimizer = sgd(model)
+        for _ in range(2):
+            model.eval()
+            kata.train_one_epoch(model, batches, F.cross_entropy, optimizer)
+        check.equal(probe.modes, ["train"] * 6, what="the mode in each forward pass of two epochs")
+
+    @pytest.mark.timeout(60)
+    def test_a_model_overfits_one_small_batch(self, kata):
+        """A loop that works brings the loss on 16 samples close to 0, whatever their labels. It is the first thing to
+        try with any new loop: where this fails, nothing else will work."""
+        x, y = torch.randn(16, D), torch.randint(C, (16,))
+        model = nn.Sequential(nn.Linear(D, 64), nn.Tanh(), nn.Linear(64, C))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(60):
+            loss = kata.train_one_epoch(model, [(x, y)], F.cross_entropy, optimizer)
+        check.that(loss < 0.1, f"after 60 epochs the loss is {loss:.3f}; it should be below 0.1")
+
+    def test_the_norm_is_clipped_before_the_step(self, kata):
+        """All gradients together are one vector, and if it is longer than `max_grad_norm` it is scaled down, keeping
+        its direction. That has to be done between `backward()` and `step()`. A limit that is not reached changes
+        nothing."""
+        model, batches = network(), data()
+        expected, _ = descent(model, batches, clip=0.1)
+        unlike = {
+            "not clipped, or too late": descent(model, batches)[0],
+            "each element clipped, not the norm": descent(model, batches, clip=0.1, by_value=True)[0],
+            "gradients that are never cleared": descent(model, batches, clip=0.1, kept=2.0)[0],
+        }
+        untouched = copy.deepcopy(model)
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 2.0)
+        kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model), max_grad_norm=0.1)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-6, unlike=unlike, what="weights, norm clipped to 0.1")
+        expected, _ = descent(untouched, batches)
+        kata.train_one_epoch(untouched, batches, F.cross_entropy, sgd(untouched), max_grad_norm=1e6)
+        check.close(weights(untouched), expected, what="weights, with a limit of a million")
+
+    def test_the_scheduler_follows_each_step(self, kata):
+        """A schedule that is given here counts optimizer steps. The first batch is trained at the first rate, so the
+        schedule moves on after the step."""
+        model, batches = network(), data()
+        rates = [LR, 0.5 * LR, 0.1 * LR, 0.01 * LR]
+        expected, _ = descent(model, batches, lrs=rates)
+        unlike = {
+            "the scheduler is not stepped within the epoch": descent(model, batches)[0],
+            "the scheduler is stepped before the optimizer": descent(model, batches, lrs=rates[1:])[0],
+        }
+        optimizer = sgd(model)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: rates[t] / LR)
+        kata.train_one_epoch(model, batches, F.cross_entropy, optimizer, scheduler=scheduler)
+        check.close(weights(model), expected, unlike=unlike, what="weights after the epoch")
+        check.close(optimizer.param_groups[0]["lr"], rates[3], what="the rate after three batches")
+
+    def test_batches_are_moved_to_the_device(self, kata):
+        """Loaders give batches on the CPU; the model may live elsewhere. Both inputs and targets have to follow, and
+        `tensor.to(device)` returns the moved one."""
+
+        def use(model, loader, loss_fn):
+            kata.train_one_epoch(model, loader, loss_fn, torch.optim.SGD(model.parameters(), lr=LR), device="meta")
+
+        check.equal(devices_seen(use), ["inputs on meta", "targets on meta"])
+
+    def test_the_loader_may_be_a_generator_or_a_dataloader(self, kata):
+        """A generator has no length and can be walked through once. A DataLoader stacks tensors of a data set."""
+        model, batches = network(), data()
+        expected, losses = descent(model, batches)
+        mean = sum(loss * size for loss, size in zip(losses, SIZES, strict=True)) / sum(SIZES)
+        loader = DataLoader(TensorDataset(*whole(batches)), batch_size=4)
+        for name, given in (("generator", (batch for batch in batches)), ("DataLoader", loader)):
+            trained = copy.deepcopy(model)
+            got = kata.train_one_epoch(trained, given, F.cross_entropy, sgd(trained))
+            check.close(weights(trained), expected, what=f"weights after an epoch over a {name}")
+            check.close(got, mean, what=f"loss of an epoch over a {name}")
+
+    def test_a_parameter_that_takes_no_part_is_left_alone(self, kata):
+        """A frozen parameter has no gradient, and neither has one that the forward pass does not use: `.grad` is None.
+        The rest is trained as usual, clipped or not."""
+        model, batches = network(), data()
+        model[0].requires_grad_(False)
+        model.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        model.forward = lambda x: model[2](model[1](model[0](x)))
+        start = state_of(model)
+        kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model), max_grad_norm=0.1)
+        for name in ("0.weight", "0.bias", "unused"):
+            check.equal(model.state_dict()[name], start[name], what=name)
+        check.that(not torch.equal(model[2].weight, start["2.weight"]), "the trainable layer has not moved")
+
+    def test_a_loss_that_is_no_number_stops_the_epoch(self, kata):
+        """One step along a NaN gradient, and every weight is NaN. So look at the loss before the step, and name the
+        batch: the first has index 0. The batches before it have been trained on; its own step and the schedule's are
+        not made."""
+        for bad in (math.nan, math.inf, -math.inf):
+            model, batches = network(), data()
+            expected, _ = descent(model, batches[:2])
+            optimizer = sgd(model)
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1.0)
+            with check.raises(FloatingPointError, "2"):
+                kata.train_one_epoch(model, batches, unless(F.cross_entropy, 3, bad), optimizer, scheduler=scheduler)
+            unlike = {"a step along a gradient of NaN": torch.full_like(expected, math.nan)}
+            check.close(weights(model), expected, unlike=unlike, what=f"weights after a loss of {bad} in batch 2")
+            check.equal(scheduler.last_epoch, 2, what="steps of the scheduler")
+
+    def test_a_bad_first_batch_leaves_the_optimizer_alone(self, kata):
+        """The very first loss is NaN: no weight changes, and the optimizer remembers nothing of that batch. Its moments
+        would be NaN for ever."""
+        model = network()
+        start, optimizer = weights(model), torch.optim.Adam(model.parameters(), lr=0.1)
+        with check.raises(FloatingPointError, "0"):
+            kata.train_one_epoch(model, data((3, 4)), unless(F.cross_entropy, 3, math.nan), optimizer)
+        check.equal(weights(model), start, what="weights")
+        check.that(not optimizer.state, "the optimizer has made a step")
+
+    def test_an_empty_loader_is_an_error(self, kata):
+        """There is no mean over no samples. An empty loader is a slip (a filter that let nothing through, drop_last on
+        a small data set), and a plain ValueError says so. An exhausted generator is as empty as []."""
+        model = network()
+        for loader in ([], iter(())):
+            with check.raises(ValueError):
+                kata.train_one_epoch(model, loader, F.cross_entropy, sgd(model))
+
+    def test_the_loss_is_a_plain_float(self, kata):
+        """A tensor with a graph, kept in a history, would keep the graph of its epoch alive."""
+        model = network()
+        got = kata.train_one_epoch(model, data(), F.cross_entropy, sgd(model))
+        check.that(type(got) is float, f"wanted a Python float, got {check.describe(got)}")
+
+    @pytest.mark.gpu
+    def test_an_epoch_on_the_gpu(self, kata):
+        """The model lives on the GPU, the batches come from the CPU: the same epoch as on the CPU."""
+        model, batches = network(), data()
+        expected, losses = descent(model, batches)
+        model.to("cuda")
+        got = kata.train_one_epoch(model, batches, F.cross_entropy, sgd(model), device="cuda")
+        check.close(weights(model), expected, rtol=1e-6, atol=1e-8, what="weights")
+        check.close(
+            got, sum(loss * size for loss, size in zip(losses, SIZES, strict=True)) / 11, rtol=1e-6, what="loss"
+        )
+
+
+def descent_from_stale(model, batches, kept):
+    """Where descent leads if the first step also follows what was in `.grad` before, and the later ones do not."""
+    moved = copy.deepcopy(model)
+    x, y = batches[0]
+    F.cross_entropy(moved(x), y).backward()
+    with torch.no_grad():
+        for p in moved.parameters():
+            p -= LR * (p.grad + kept)
+    return descent(moved, batches[1:])[0]
+
+
+class TestEvaluate:
+    def test_loss_and_accuracy_are_per_sample(self, kata):
+        """The same as one forward pass over all samples at once. Batches of different sizes have to be weighted."""
+        model, batches = network(), data()
+        x, y = whole(batches)
+        with torch.no_grad():
+            scores = model(x).numpy()
+        right = [int(np.argmax(row) == label) for row, label in zip(scores, y.tolist(), strict=True)]
+        loss = np.mean([np.log(np.exp(row).sum()) - row[label] for row, label in zip(scores, y.tolist(), strict=True)])
+        parts = [F.cross_entropy(model(x), y).item() for x, y in batches]
+        unlike = {
+            "every batch counts the same": {"loss": sum(parts) / 3},
+            "sums, not means": {"loss": loss * 11, "accuracy": float(sum(right))},
+        }
+        got = kata.evaluate(model, batches, F.cross_entropy)
+        check.close(got, {"loss": float(loss), "accuracy": sum(right) / 11}, unlike=unlike)
+        check.equal({key: type(value).__name__ for key, value in got.items()}, {"loss": "float", "accuracy": "float"})
+
+    def test_a_sample_is_right_if_its_largest_score_is_at_its_target(self, kata):
+        """All 7 labels are the model's own choice, and then 5 of the 7 are: accuracy 1 and 5/7. The batches hold 2 and
+        5 samples, so the mean of their accuracies is something else."""
+        model = network()
+        x = 3 * torch.randn(7, D, dtype=torch.float64)
+        y = model(x).argmax(-1)
+        got = kata.evaluate(model, [(x[:2], y[:2]), (x[2:], y[2:])], F.cross_entropy)
+        check.close(got["accuracy"], 1.0, what="accuracy when all are right")
+        y[:2] = (y[:2] + 1) % C
+        got = kata.evaluate(model, [(x[:2], y[:2]), (x[2:], y[2:])], F.cross_entropy)
+        check.close(
+            got["accuracy"], 5 / 7, unlike={"the mean over the batches": 0.5}, what="accuracy when 5 of 7 are right"
+        )
+
+    def test_samples_that_the_loader_drops_do_not_count(self, kata):
+        """With drop_last a loader of 11 samples gives two batches of 4. All labels are the model's own choice, so the
+        accuracy is 1. Divide by what was seen, not by `len(loader.dataset)`."""
+        model = network()
+        x = torch.randn(11, D, dtype=torch.float64)
+        loader = DataLoader(TensorDataset(x, model(x).argmax(-1)), batch_size=4, drop_last=True)
+        unlike = {"divided by len(loader.dataset)": 8 / 11, "the sum over the batches": 2.0}
+        check.close(kata.evaluate(model, loader, F.cross_entropy)["accuracy"], 1.0, unlike=unlike, what="accuracy")
+
+    def test_the_model_is_in_eval_mode(self, kata):
+        """In train mode dropout drops, and batch norm looks at the batch instead of what it has learned. The model is
+        in train mode when the function is called."""
+        model, batches = network(nn.BatchNorm1d(H), nn.Dropout(0.5)), data()
+        model(whole(batches)[0] + 1)
+        quiet = copy.deepcopy(model).eval()
+        x, y = whole(batches)
+        expected = F.cross_entropy(quiet(x), y).item()
+        check.close(kata.evaluate(model, batches, F.cross_entropy)["loss"], expected, what="loss in eval mode")
+
+    def test_nothing_in_the_model_changes(self, kata):
+        """Who measures must not move: neither weights, nor batch norm's running statistics, nor the gradients that
+        wait for a step. No dropout draws, so the next random number is the same as without the evaluation."""
+        model, batches = network(nn.BatchNorm1d(H), nn.Dropout(0.5)), data()
+        F.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
+        before, generator = state_of(model), torch.get_rng_state()
+        kata.evaluate(model, batches, F.cross_entropy)
+        check.equal(state_of(model), before, what="the model")
+        check.that(torch.equal(torch.get_rng_state(), generator), "random numbers were drawn")
+
+    def test_no_graph_is_built(self, kata):
+        """Without `torch.no_grad()` every forward pass keeps what a backward pass would need. An evaluation then takes
+        as much memory as training."""
+        heavy = []
+
+        def loss_fn(outputs, targets):
+            heavy.append(outputs.requires_grad)
+            return F.cross_entropy(outputs, targets)
+
+        kata.evaluate(network(), data(), loss_fn)
+        check.equal(heavy, [False] * 3, what="whether the outputs of each batch carry a graph")
+        check.that(torch.is_grad_enabled(), "after the call, gradients are switched off for everyone")
+
+    def test_flags_come_back_module_by_module(self, kata):
+        """`model.train()` at the end is not the way back: it also wakes modules that had been put into eval mode, and a
+        model that was in eval mode altogether. Each module has a flag of its own."""
+        probe = Probe()
+        for prepare in (
+            lambda model: model.train(),
+            lambda model: model.eval(),
+            lambda model: (model.train(), model[2].eval()),
+            lambda model: (model.eval(), model[4].train()),
+        ):
+            model = network(nn.BatchNorm1d(H), probe, nn.Dropout(0.5))
+            prepare(model)
+            before = {name: module.training for name, module in model.named_modules()}
+            kata.evaluate(model, data(), F.cross_entropy)
+            check.equal(
+                {name: module.training for name, module in model.named_modules()}, before, what="training flags"
+            )
+        check.equal(probe.modes, ["eval"] * 12, what="the mode in each forward pass")
+
+    def test_flags_come_back_after_an_exception(self, kata):
+        """Ctrl-C in the middle, or a loss that raises: a model that stays in eval mode then trains without dropout, and
+        nothing says so. `finally` runs in any case. The exception itself comes through."""
+        model = network(nn.BatchNorm1d(H), nn.Dropout(0.5)).train()
+        model[2].eval()
+        before = {name: module.training for name, module in model.named_modules()}
+
+        def loss_fn(outputs, targets):
+            raise KeyError("no such class")
+
+        with check.raises(KeyError, "no such class"):
+            kata.evaluate(model, data(), loss_fn)
+        check.equal({name: module.training for name, module in model.named_modules()}, before, what="training flags")
+        check.that(torch.is_grad_enabled(), "after the exception, gradients are switched off for everyone")
+
+    def test_batches_are_moved_to_the_device(self, kata):
+        """Inputs and targets both go to the device that is asked for."""
+        seen = devices_seen(lambda model, loader, loss_fn: kata.evaluate(model, loader, loss_fn, device="meta"))
+        check.equal(seen, ["inputs on meta", "targets on meta"])
+
+    def test_the_loader_may_be_a_generator(self, kata):
+        """A generator has no length and can be walked through once: count the samples on the way."""
+        model, batches = network(), data()
+        expected = F.cross_entropy(model(whole(batches)[0]), whole(batches)[1]).item()
+        got = kata.evaluate(model, (batch for batch in batches), F.cross_entropy)
+        check.close(got["loss"], expected, what="loss")
+
+    def test_an_empty_loader_is_an_error(self, kata):
+        """No samples, no mean: ValueError. The flags come back here, too."""
+        model = network().train()
+        for loader in ([], iter(())):
+            with check.raises(ValueError):
+                kata.evaluate(model, loader, F.cross_entropy)
+            check.that(model.training, "the model was left in eval mode")
+
+    @pytest.mark.gpu
+    def test_an_evaluation_on_the_gpu(self, kata):
+        """The model lives on the GPU, the batches come from the CPU."""
+        model, batches = network(), data()
+        x, y = whole(batches)
+        expected = {
+            "loss": F.cross_entropy(model(x), y).item(),
+            "accuracy": (model(x).argmax(-1) == y).double().mean().item(),
+        }
+        got = kata.evaluate(model.to("cuda"), batches, F.cross_entropy, device="cuda")
+        check.close(got, expected, rtol=1e-6)
+
+
+class TestAccumulatedStep:
+    SIZES = (4, 2, 3)
+
+    def step_of_each(self, model, batches, factor=1.0):
+        """A step along the gradients of all micro-batches, added up and multiplied by `factor`."""
+        total = sum(loss_of(dict(model.named_parameters()), model, x, y) for x, y in batches)
+        gradients = torch.autograd.grad(total, list(model.parameters()))
+        return weights(model) - LR * factor * torch.cat([g.flatten() for g in gradients])
+
+    def test_it_equals_one_step_on_the_whole_batch(self, kata):
+        """Micro-batches of 4, 2 and 3 weigh 4/9, 2/9 and 3/9. Dividing each mean loss by 3 gives every micro-batch the
+        same weight, and a sample in a small one more than others."""
+        model, batches = network(), data(self.SIZES)
+        start = weights(model)
+        expected, _ = descent(model, [whole(batches)])
+        unlike = {
+            "nothing has moved": start,
+            "each micro-batch weighs the same: loss / 3": self.step_of_each(model, batches, 1 / 3),
+            "the sum of the micro-batches' gradients": self.step_of_each(model, batches),
+            "one step for each micro-batch": descent(model, batches)[0],
+            "only the last micro-batch": descent(model, batches[-1:])[0],
+        }
+        kata.accumulated_step(model, batches, F.cross_entropy, sgd(model))
+        check.close(weights(model), expected, unlike=unlike, what="weights after the step")
+
+    def test_the_loss_is_per_sample(self, kata):
+        """The mean loss over all 9 samples, from before the step, as a Python float."""
+        model, batches = network(), data(self.SIZES)
+        expected = F.cross_entropy(model(whole(batches)[0]), whole(batches)[1]).item()
+        parts = [F.cross_entropy(model(x), y).item() for x, y in batches]
+        unlike = {"the mean over the micro-batches": sum(parts) / 3, "a sum over the samples": expected * 9}
+        got = kata.accumulated_step(model, batches, F.cross_entropy, sgd(model))
+        check.close(got, expected, unlike=unlike, what="loss")
+        check.that(type(got) is float, f"wanted a Python float, got {check.describe(got)}")
+
+    def test_the_whole_gradient_is_clipped_once(self, kata):
+        """The norm that counts is that of the whole batch's gradient, which is there after the last backward pass. So
+        clip once, just before the step."""
+        model, batches = network(), data(self.SIZES)
+        expected, _ = descent(model, [whole(batches)], clip=0.1)
+        unlike = {
+            "not clipped": descent(model, [whole(batches)])[0],
+            "each element clipped, not the norm": descent(model, [whole(batches)], clip=0.1, by_value=True)[0],
+            "clipped, and divided by the number of samples afterwards": weights(model)
+            + (expected - weights(model)) / 9,
+        }
+        untouched = copy.deepcopy(model)
+        kata.accumulated_step(model, batches, F.cross_entropy, sgd(model), max_grad_norm=0.1)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-6, unlike=unlike, what="weights, norm clipped to 0.1")
+        expected, _ = descent(untouched, [whole(batches)])
+        kata.accumulated_step(untouched, batches, F.cross_entropy, sgd(untouched), max_grad_norm=1e6)
+        check.close(weights(untouched), expected, what="weights, with a limit of a million")
+
+    def test_old_gradients_have_no_influence(self, kata):
+        """Something is in `.grad` when the function is called, and after the first call its own gradients are. Two
+        calls in a row are two steps with momentum on the two whole batches."""
+        model, first, second = network(), data(self.SIZES), data((2, 5))
+        batches = [whole(first), whole(second)]
+        expected, _ = descent(model, batches, momentum=0.9)
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 2.0)
+        optimizer = sgd(model, momentum=0.9)
+        for micro_batches in (first, second):
+            kata.accumulated_step(model, micro_batches, F.cross_entropy, optimizer)
+        unlike = {"gradients that are never cleared": descent(model, batches, momentum=0.9, kept=2.0)[0]}
+        check.close(weights(model), expected, unlike=unlike, what="weights after two calls")
+
+    def test_one_graph_at_a_time(self, kata):
+        """Memory is the reason for micro-batches: one goes in, its backward pass frees its graph, the next one follows.
+        Putting them together first, or adding up their losses for one backward pass, needs as much memory as the whole
+        batch."""
+        model, batches, events = network(), data(self.SIZES), []
+
+        def forward_hook(_, inputs, output):
+            events.append(f"forward of {len(output)}")
+            output.register_hook(lambda gradient: events.append(f"backward of {len(gradient)}"))
+
+        model.register_forward_hook(forward_hook)
+        kata.accumulated_step(model, batches, F.cross_entropy, sgd(model))
+        expected = [f"{way} of {size}" for size in self.SIZES for way in ("forward", "backward")]
+        check.that(events == expected, f"wanted {', '.join(expected)}; got {', '.join(events) or 'nothing'}")
+
+    def test_micro_batches_may_come_from_a_generator(self, kata):
+        """A generator has no len() and can be walked through once. How many samples there are is known after the last;
+        gradients can be divided then, as well as losses before."""
+        model, batches = network(), data(self.SIZES)
+        expected, _ = descent(model, [whole(batches)])
+        kata.accumulated_step(model, (batch for batch in batches), F.cross_entropy, sgd(model))
+        check.close(weights(model), expected, what="weights after the step")
+
+    def test_a_parameter_that_takes_no_part_is_left_alone(self, kata):
+        """A frozen parameter has no gradient, and neither has one that the forward pass does not use. `.grad` is None,
+        which cannot be divided. The rest makes its step."""
+        model, batches = network(), data(self.SIZES)
+        model[0].requires_grad_(False)
+        model.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        model.forward = lambda x: model[2](model[1](model[0](x)))
+        start = state_of(model)
+        kata.accumulated_step(model, batches, F.cross_entropy, sgd(model), max_grad_norm=0.1)
+        for name in ("0.weight", "0.bias", "unused"):
+            check.equal(model.state_dict()[name], start[name], what=name)
+        check.that(not torch.equal(model[2].weight, start["2.weight"]), "the trainable layer has not moved")
+
+    def test_no_micro_batches_are_an_error(self, kata):
+        """There is nothing to make a step of: ValueError, and no weight moves, although gradients lie around."""
+        model = network()
+        start, optimizer = weights(model), sgd(model)
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 2.0)
+        for nothing in ([], iter(())):
+            with check.raises(ValueError):
+                kata.accumulated_step(model, nothing, F.cross_entropy, optimizer)
+        check.equal(weights(model), start, what="weights")
+
+
+def watch(stopper, values, model=None):
+    """What `step` says to each value, and the attributes after it: tuples (stop, best, best_epoch, bad_epochs)."""
+    model = model or nn.Linear(2, 1)
+    return [(stopper.step(value, model), stopper.best, stopper.best_epoch, stopper.bad_epochs) for value in values]
+
+
+def follows(got, values, expected):
+    """`got` from `watch` is as expected; otherwise the first call that is not is named."""
+    for call, (value, ours, right) in enumerate(zip(values, got, expected, strict=True)):
+        if ours != right or [type(part) for part in ours] != [type(part) for part in right]:
+            names = ("step", "best", "best_epoch", "bad_epochs")
+            parts = [(n, a, b) for n, a, b in zip(names, ours, right, strict=True) if a is not b and a != b]
+            row = "; ".join(f"{name} {mine}, expected {wanted}" for name, mine, wanted in parts)
+            row = row or f"{ours}, expected {right}: another type"
+            check.that(False, f"values {values}; after call {call}, with the value {value}: {row}")
+
+
+@pytest.mark.stretch
+class TestEarlyStopping:
+    def test_it_stops_when_patience_runs_out(self, kata):
+        """Patience 2: the second epoch in a row without a better value is the one to stop after. Calls are counted from
+        0, and `bad_epochs` counts those since the best one."""
+        values = [1.0, 0.75, 0.875, 0.8125]
+        expected = [(False, 1.0, 0, 0), (False, 0.75, 1, 0), (False, 0.75, 1, 1), (True, 0.75, 1, 2)]
+        follows(watch(kata.EarlyStopping(patience=2), values), values, expected)
+
+    def test_a_better_value_starts_the_count_again(self, kata):
+        """Bad epochs count in a row: patience is for one stretch without a gain, not for the whole run."""
+        values = [1.0, 2.0, 0.5, 2.0, 0.25, 2.0, 2.0]
+        expected = [(False, 1.0, 0, 0), (False, 1.0, 0, 1), (False, 0.5, 2, 0), (False, 0.5, 2, 1), (False, 0.25, 4, 0),
+                    (False, 0.25, 4, 1), (True, 0.25, 4, 2)]  # fmt: skip
+        follows(watch(kata.EarlyStopping(patience=2), values), values, expected)
+
+    def test_it_starts_with_nothing(self, kata):
+        """Before the first call there is no best value and no best epoch: None, not infinity or -1. By default patience
+        is 3, and less is better."""
+        stopper = kata.EarlyStopping()
+        now = (stopper.best, stopper.best_epoch, stopper.bad_epochs)
+        check.that(now == (None, None, 0), f"best, best_epoch, bad_epochs are {now}; wanted None, None, 0")
+        values = [1.0, 2.0, 0.5, 2.0, 2.0, 2.0]
+        expected = [(False, 1.0, 0, 0), (False, 1.0, 0, 1), (False, 0.5, 2, 0), (False, 0.5, 2, 1), (False, 0.5, 2, 2),
+                    (True, 0.5, 2, 3)]  # fmt: skip
+        follows(watch(stopper, values), values, expected)
+
+    def test_an_equal_value_is_no_gain(self, kata):
+        """A loss that stands still is not getting better. With patience 1, one such epoch is enough."""
+        values = [0.5, 0.5]
+        follows(watch(kata.EarlyStopping(patience=1), values), values, [(False, 0.5, 0, 0), (True, 0.5, 0, 1)])
+
+    def test_a_gain_must_exceed_min_delta(self, kata):
+        """Better means better than `best` by more than min_delta. A gain of exactly min_delta is too small, and so are
+        small gains one after the other, each compared with the best and not with the value before. They do add up."""
+        values = [1.0, 0.75, 0.875, 0.625, 0.5]
+        expected = [
+            (False, 1.0, 0, 0),
+            (False, 1.0, 0, 1),
+            (False, 1.0, 0, 2),
+            (False, 0.625, 3, 0),
+            (False, 0.625, 3, 1),
+        ]
+        follows(watch(kata.EarlyStopping(patience=4, min_delta=0.25), values), values, expected)
+
+    def test_in_mode_max_more_is_better(self, kata):
+        """For an accuracy the larger value is better, by more than min_delta again."""
+        values = [-2.0, -1.0, -0.75, -0.5, 0.5, 0.25, 0.5]
+        expected = [(False, -2.0, 0, 0), (False, -1.0, 1, 0), (False, -1.0, 1, 1), (False, -1.0, 1, 2), (False, 0.5, 4, 0),
+                    (False, 0.5, 4, 1), (False, 0.5, 4, 2)]  # fmt: skip
+        follows(watch(kata.EarlyStopping(patience=4, min_delta=0.5, mode="max"), values), values, expected)
+
+    def test_nan_is_never_better(self, kata):
+        """Every comparison with NaN is False. `not (value > best)` takes it for a gain, and as `best` it could never be
+        beaten. It is a bad epoch like others, also at the very start."""
+        nan = math.nan
+        values = [nan, 0.5, nan, 0.25, nan, nan]
+        expected = [(False, None, None, 1), (False, 0.5, 1, 0), (False, 0.5, 1, 1), (False, 0.25, 3, 0), (False, 0.25, 3, 1),
+                    (True, 0.25, 3, 2)]  # fmt: skip
+        for mode, sign in (("min", 1), ("max", -1)):
+            signed = [sign * value for value in values]
+            right = [(stop, None if best is None else sign * best, *rest) for stop, best, *rest in expected]
+            follows(watch(kata.EarlyStopping(patience=2, mode=mode), signed), signed, right)
+        follows(watch(kata.EarlyStopping(patience=1), [nan]), [nan], [(True, None, None, 1)])
+
+    def test_zero_is_a_value(self, kata):
+        """A loss of 0.0 can be the best there is; `if not self.best` takes it for none."""
+        values = [0.0, 0.5, 0.25]
+        expected = [(False, 0.0, 0, 0), (False, 0.0, 0, 1), (True, 0.0, 0, 2)]
+        follows(watch(kata.EarlyStopping(patience=2), values), values, expected)
+
+    def test_restore_brings_the_best_weights_back(self, kata):
+        """`model.state_dict()` holds the live tensors: kept as it is, the "best" state trains on with the model. Keep a
+        copy. It is the state at the last better value, not the first or the last of all."""
+        model, stopper, states = network(), kata.EarlyStopping(patience=5), []
+        for value in (1.0, 0.5, 0.75, 2.0):
+            with torch.no_grad():
+                for p in model.parameters():
+                    p += torch.randn_like(p)
+            states.append(weights(model))
+            stopper.step(value, model)
+        stopper.restore(model)
+        names = ("those of the first call", "", "those of the third call", "the last ones: the kept state is no copy?")
+        check.close(
+            weights(model), states[1], unlike=dict(zip(names, states, strict=True)), what="weights after restore"
+        )
+
+    def test_buffers_are_part_of_the_best(self, kata):
+        """Best weights with the running statistics of another epoch are a model that never was. They are in the
+        state_dict, but not among the parameters."""
+        model, stopper = network(nn.BatchNorm1d(H)), kata.EarlyStopping()
+        model(data()[0][0])
+        stopper.step(1.0, model)
+        best = state_of(model)
+        model(10 + data()[1][0])
+        stopper.step(2.0, model)
+        stopper.restore(model)
+        check.equal(state_of(model), best, what="state_dict after restore")
+
+    def test_restore_can_be_called_again(self, kata):
+        """Restoring hands out the kept values, not the kept tensors: training on must not change them. And it writes
+        into the Parameters that the model has, for those are what its optimizer knows."""
+        model, stopper = network(), kata.EarlyStopping()
+        stopper.step(1.0, model)
+        best, parameters = weights(model), list(model.parameters())
+        for _ in range(2):
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.mul_(2.0)
+            stopper.restore(model)
+            check.equal(weights(model), best, what="weights after restore")
+        same = all(p is q for p, q in zip(model.parameters(), parameters, strict=True))
+        check.that(same, "the model has new Parameter objects; its optimizer still holds the old ones")
+
+    def test_there_must_be_something_to_restore(self, kata):
+        """Without any usable value there is no best state: RuntimeError."""
+        stopper, model = kata.EarlyStopping(), nn.Linear(2, 1)
+        for value in (None, math.nan):
+            if value is not None:
+                stopper.step(value, model)
+            with check.raises(RuntimeError):
+                stopper.restore(model)
+
+    def test_patience_and_mode_are_checked(self, kata):
+        """With patience 0 a run would stop before it could have a gain. A mode is "min" or "max", nothing else."""
+        for options in ({"patience": 0}, {"patience": -1}, {"mode": "maximum"}, {"mode": ""}):
+            with check.raises(ValueError):
+                kata.EarlyStopping(**options)
+
+
+class Watcher:
+    """An early stopping that does as it is told: call `best_epoch` is the best, and after call `last` it is time."""
+
+    def __init__(self, best_epoch, last):
+        self.best, self.best_epoch, self.bad_epochs = None, None, 0
+        self.told, self.last, self.values, self.states = best_epoch, last, [], []
+
+    def __repr__(self):
+        return f"a stand-in for EarlyStopping: best epoch {self.told}, stop after epoch {self.last}"
+
+    def step(self, value, model):
+        self.values.append(value)
+        self.states.append(copy.deepcopy(model.state_dict()))
+        if len(self.values) - 1 == self.told:
+            self.best, self.best_epoch = value, self.told
+        return len(self.values) - 1 == self.last
+
+    def restore(self, model):
+        if self.best is None:
+            raise RuntimeError("there is no best epoch")
+        model.load_state_dict(self.states[self.told])
+
+
+@pytest.mark.stretch
+class TestFit:
+    def by_hand(self, model, train, val, rates, **options):
+        """What a run with one rate an epoch leads to: weights, and the history without its epochs' numbers."""
+        model, history = copy.deepcopy(model), []
+        for lr in rates:
+            now, losses = descent(model, train, lrs=(lr,), **options)
+            nn.utils.vector_to_parameters(now, model.parameters())
+            with torch.no_grad():
+                scores, y = model(whole(val)[0]), whole(val)[1]
+            train_loss = sum(loss * len(y) for loss, (_, y) in zip(losses, train, strict=True)) / len(whole(train)[0])
+            accuracy = (scores.argmax(-1) == y).double().mean().item()
+            history.append({"lr": lr, "train_loss": train_loss, "val_loss": F.cross_entropy(scores, y).item(),
+                            "val_accuracy": accuracy})  # fmt: skip
+        return weights(model), history
+
+    def test_the_history_has_a_dict_for_each_epoch(self, kata):
+        """Train, evaluate, write down, `epochs` times. Losses and accuracy are per sample; the validation is of the
+        weights after the epoch."""
+        model, train, val = network(), data(), data((5, 2))
+        expected, history = self.by_hand(model, train, val, [LR] * 4)
+        got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=4)
+        check.close(got, [{"epoch": epoch, **row} for epoch, row in enumerate(history)], what="history")
+        check.close(weights(model), expected, what="weights at the end")
+
+    def test_the_rate_is_the_one_the_epoch_used(self, kata):
+        """A schedule that is given here counts epochs. Write the rate down before it moves on, or the history is one
+        epoch ahead."""
+        model, train, val = network(), data(), data((5, 2))
+        rates = [LR, LR, 0.5 * LR, 0.5 * LR, 0.25 * LR]
+        expected, history = self.by_hand(model, train, val, rates)
+        optimizer = sgd(model)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        got = kata.fit(model, train, val, F.cross_entropy, optimizer, epochs=5, scheduler=scheduler)
+        ahead = [LR, 0.5 * LR, 0.5 * LR, 0.25 * LR, 0.25 * LR]
+        unlike = {
+            "the rates after the schedule has moved on": [{"lr": lr} for lr in ahead],
+            "a schedule that never moves": [{"lr": LR}] * 5,
+        }
+        check.close([{"lr": row["lr"]} for row in got], [{"lr": lr} for lr in rates], unlike=unlike, what="rates")
+        unlike = {"a schedule that is stepped once a batch": self.by_batch(model, train, 5)}
+        check.close(weights(model), expected, unlike=unlike, what="weights at the end")
+        check.equal(scheduler.last_epoch, 5, what="steps of the scheduler")
+
+    def test_the_rate_is_that_of_the_first_group(self, kata):
+        """An optimizer may have several groups with rates of their own. The history has room for one of them."""
+        model = network()
+        optimizer = torch.optim.SGD(
+            [{"params": model[0].parameters(), "lr": 0.25}, {"params": model[2].parameters(), "lr": 0.5}]
+        )
+        got = kata.fit(model, data(), data((5, 2)), F.cross_entropy, optimizer, epochs=1)
+        check.close(got[0]["lr"], 0.25, unlike={"the rate of the last group": 0.5}, what="lr")
+
+    def by_batch(self, model, train, epochs):
+        return descent(model, train * epochs, lrs=[LR * 0.5 ** (t // 2) for t in range(3 * epochs)])[0]
+
+    def test_it_stops_when_told(self, kata):
+        """`early_stopping.step` is called once after each epoch, with the validation loss, and when it returns True no
+        more epochs follow. Then the best epoch's weights are restored."""
+        model, train, val = network(), data(), data((5, 2))
+        best, history = self.by_hand(model, train, val, [LR] * 2)
+        last, history = self.by_hand(model, train, val, [LR] * 4)
+        watcher = Watcher(best_epoch=1, last=3)
+        got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=20, early_stopping=watcher)
+        check.equal(len(got), 4, what="epochs, when the fourth is said to be the last")
+        unlike = {"the training losses": [row["train_loss"] for row in history]}
+        check.close(
+            watcher.values, [row["val_loss"] for row in history], unlike=unlike, what="values that it was given"
+        )
+        check.close(weights(model), best, unlike={"those of the last epoch": last}, what="weights at the end")
+
+    def test_patience_decides_how_long_it_runs(self, kata):
+        """The validation labels have nothing to do with the inputs. On the way from weights that are wrong for the
+        training data to right ones, the validation loss falls, and then rises for good. The run has best_epoch + 1
+        epochs up to the best one, and `patience` more."""
+        x = torch.eye(D, dtype=torch.float64)
+        train, y = [(x, torch.arange(D))], torch.randint(D, (5 * D,))
+        val = [(x.repeat(5, 1), y)]
+        model = nn.Linear(D, D, bias=False).double()
+        with torch.no_grad():
+            model.weight.copy_(-4 * torch.eye(D))
+        stopper = kata.EarlyStopping(patience=3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+        got = kata.fit(model, train, val, F.cross_entropy, optimizer, epochs=200, early_stopping=stopper)
+        losses = [row["val_loss"] for row in got]
+        check.equal(stopper.best_epoch, losses.index(min(losses)), what="best_epoch")
+        check.equal(len(got), stopper.best_epoch + 3 + 1, what="epochs")
+        check.close(
+            F.cross_entropy(model(val[0][0]), y).item(), min(losses), what="validation loss of the weights at the end"
+        )
+
+    def test_the_best_weights_come_back_also_at_the_last_epoch(self, kata):
+        """Patience need not run out for the best epoch to lie in the past."""
+        model, train, val = network(), data(), data((5, 2))
+        best, _ = self.by_hand(model, train, val, [LR])
+        last, _ = self.by_hand(model, train, val, [LR] * 3)
+        watcher = Watcher(best_epoch=0, last=None)
+        got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=3, early_stopping=watcher)
+        check.equal(len(got), 3, what="epochs")
+        check.close(weights(model), best, unlike={"those of the last epoch": last}, what="weights at the end")
+
+    def test_without_a_usable_value_the_last_weights_stay(self, kata):
+        """Every validation loss is NaN, so there is no best epoch to restore. That is no error: the history shows it,
+        and the training is not lost."""
+        model, train = network(), data()
+        val = [(torch.full((2, D), math.nan, dtype=torch.float64), torch.zeros(2, dtype=torch.int64))]
+        last, _ = self.by_hand(model, train, data((5, 2)), [LR] * 3)
+        watcher = Watcher(best_epoch=None, last=2)
+        got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=9, early_stopping=watcher)
+        check.that(
+            len(got) == 3 and math.isnan(got[-1]["val_loss"]), "wanted three epochs with a validation loss of NaN"
+        )
+        check.close(weights(model), last, what="weights at the end")
+
+    def test_every_epoch_trains_in_train_mode(self, kata):
+        """Training, evaluation, training, evaluation: the mode changes each time."""
+        probe = Probe()
+        model = network(probe, nn.Dropout(0.1))
+        kata.fit(model, data(), data((5, 2)), F.cross_entropy, sgd(model), epochs=2)
+        check.equal(probe.modes, (["train"] * 3 + ["eval"] * 2) * 2, what="the mode in each forward pass")
+
+    def test_clipping_is_passed_on(self, kata):
+        """`max_grad_norm` acts in every step of every epoch."""
+        model, train, val = network(), data(), data((5, 2))
+        expected, _ = self.by_hand(model, train, val, [LR] * 2, clip=0.1)
+        unlike = {"not clipped": self.by_hand(model, train, val, [LR] * 2)[0]}
+        kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=2, max_grad_norm=0.1)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-6, unlike=unlike, what="weights at the end")
+
+    def test_the_device_is_passed_on(self, kata):
+        """Batches go to the device that is asked for, for training and for evaluation."""
+        for ordinary in (0, 1):  # how many losses pass before the one that is looked at: the epoch has one of each kind
+
+            def use(model, loader, loss_fn):
+                loss = after(ordinary, loss_fn)
+                kata.fit(
+                    model, loader, loader, loss, torch.optim.SGD(model.parameters(), lr=LR), epochs=1, device="meta"
+                )
+
+            what = ("training", "evaluation")[ordinary]
+            check.equal(devices_seen(use)[-2:], ["inputs on meta", "targets on meta"], what=f"a batch of the {what}")
+
+    @pytest.mark.gpu
+    def test_a_run_on_the_gpu(self, kata):
+        """The same history as on the CPU."""
+        model, train, val = network(), data(), data((5, 2))
+        _, history = self.by_hand(model, train, val, [LR] * 3)
+        model.to("cuda")
+        got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=3, device="cuda")
+        check.close(got, [{"epoch": epoch, **row} for epoch, row in enumerate(history)], rtol=1e-6, what="history")
+
+
+def after(ordinary, loss_fn):
+    """A loss that is a plain one in its first `ordinary` calls, and `loss_fn` afterwards."""
+    calls = []
+
+    def loss(outputs, targets):
+        calls.append(1)
+        return outputs.square().mean() if len(calls) <= ordinary else loss_fn(outputs, targets)
+
+    return loss
+
+
+class Unsaveable:
+    """Nothing that can be pickled: it refuses in the middle of saving."""
+
+    def __reduce__(self):
+        raise RuntimeError("this cannot be saved")
+
+
+class CallsAFunction:
+    """What a pickle of this does when it is loaded: call the function."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+def listing(folder):
+    return sorted(os.listdir(folder))
+
+
+def generator_states():
+    """The states of the global generators, as text, the pending values included."""
+    numpy_state = np.random.get_state()
+    return {
+        "torch": str(torch.get_rng_state().tolist()),
+        "random": str(random.getstate()),
+        "NumPy": str((numpy_state[1].tolist(), *numpy_state[2:])),
+    }
+
+
+def stir():
+    """Bring the global generators into states of their own, random and NumPy with a second normal value pending."""
+    torch.rand(3)
+    random.gauss(0, 1)
+    np.random.randn()
+
+
+class Job:
+    """A run with everything that a checkpoint must hold: dropout, moments, a schedule, a scaler, batches drawn by a
+    generator of its own, and noise from `random` and NumPy."""
+
+    def __init__(self, seed):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        self.model = nn.Sequential(nn.Linear(D, H), nn.BatchNorm1d(H), nn.Dropout(0.3), nn.Linear(H, C))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.1)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=3, gamma=0.5)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0 * (1 + seed), growth_interval=4)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.x = torch.linspace(-2, 2, 20 * D).reshape(20, D).sin()
+        self.y = torch.arange(20) % C
+
+    def __repr__(self):
+        return "a run with model, optimizer, scheduler, scaler and generator"
+
+    @property
+    def parts(self):
+        return {"scheduler": self.scheduler, "scaler": self.scaler, "generators": {"batches": self.generator}}
+
+    def save(self, kata, path, **options):
+        kata.save_checkpoint(path, self.model, self.optimizer, **self.parts, **options)
+
+    def load(self, kata, path):
+        return kata.load_checkpoint(path, self.model, self.optimizer, **self.parts)
+
+    def run(self, steps):
+        """The loss, the rate, the scale and the noise of each step."""
+        told = []
+        for _ in range(steps):
+            chosen = torch.randperm(20, generator=self.generator)[:8]
+            noise = (random.gauss(0, 1), float(np.random.randn()))
+            self.optimizer.zero_grad()
+            loss = F.cross_entropy(self.model(self.x[chosen] + 0.01 * sum(noise)), self.y[chosen])
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            told.append([loss.item(), self.optimizer.param_groups[0]["lr"], self.scaler.get_scale(), *noise])
+            self.scheduler.step()
+        return told
+
+
+class TestSaveCheckpoint:
+    def test_the_file_opens_with_weights_only(self, kata, tmp_path):
+        """A pickle can run any code when it is loaded. `weights_only=True` refuses all but plain data: tensors,
+        numbers, strings, lists, tuples, dicts. A NumPy array or a generator is not among them; their states can be
+        had as such data."""
+        job = Job(1)
+        job.run(1)
+        for path in (tmp_path / "as_path.pt", str(tmp_path / "as_str.pt")):
+            job.save(kata, path, step=3, extra={"best": 0.5, "names": ["a", "b"], "curve": torch.arange(4.0)})
+            try:
+                torch.load(path, weights_only=True)
+            except Exception as error:
+                refused = re.search(r"GLOBAL (\S+)", str(error))
+                because = (
+                    f"the file asks for {refused[1]}" if refused else f"{type(error).__name__}: {str(error)[:200]}"
+                )
+                check.that(False, f"torch.load(…, weights_only=True) refuses the file: {because}")
+
+    def test_saving_changes_nothing(self, kata, tmp_path):
+        """A run that writes checkpoints takes the same course as one that does not: no random number is drawn, no mode
+        changes, nothing moves."""
+        job = Job(1)
+        job.run(3)
+        job.model.eval()
+        before, generators = state_of(job.model), generator_states()
+        moments, own = copy.deepcopy(job.optimizer.state_dict()["state"]), job.generator.get_state()
+        job.save(kata, tmp_path / "run.pt")
+        check.equal(state_of(job.model), before, what="the model")
+        check.equal(job.optimizer.state_dict()["state"], moments, what="the optimizer's state")
+        changed = [name for name, state in generator_states().items() if state != generators[name]]
+        check.that(not changed, f"the generator of {' and '.join(changed)} has moved")
+        check.equal(job.generator.get_state(), own, what="state of the run's own generator")
+        check.that(
+            not any(module.training for module in job.model.modules()), "the model was in eval mode and is not now"
+        )
+
+    def test_nothing_else_is_left_in_the_folder(self, kata, tmp_path):
+        """The file that is written first, beside the checkpoint, becomes the checkpoint."""
+        job = Job(1)
+        for step in range(2):
+            job.save(kata, tmp_path / "run.pt", step=step)
+            check.equal(listing(tmp_path), ["run.pt"], what=f"files in the folder after {step + 1} saves")
+
+    def test_a_failed_save_leaves_the_old_file_alone(self, kata, tmp_path):
+        """`torch.save(…, path)` empties the file first. If it then meets something that it cannot save, or a full disk,
+        both checkpoints are gone. Here a value in `extra` cannot be saved: the error comes through, the old file is
+        as it was, and no half-written one lies beside it."""
+        job, path = Job(1), tmp_path / "run.pt"
+        job.save(kata, path, step=7)
+        old = path.read_bytes()
+        for value in (lambda: None, Unsaveable()):
+            with check.raises(Exception):
+                job.save(kata, path, step=8, extra={"value": value})
+            check.that("run.pt" in listing(tmp_path), "the old checkpoint is gone")
+            check.that(path.read_bytes() == old, "the old checkpoint was overwritten")
+            check.equal(listing(tmp_path), ["run.pt"], what="files in the folder after the failure")
+
+    def test_a_failed_first_save_leaves_no_file(self, kata, tmp_path):
+        """Where there was no checkpoint there is none after a failure. Half a file would look like one."""
+        with check.raises(Exception):
+            Job(1).save(kata, tmp_path / "run.pt", extra={"value": Unsaveable()})
+        check.equal(listing(tmp_path), [], what="files in the folder after the failure")
+
+    def test_the_new_file_takes_the_old_ones_place(self, kata, tmp_path):
+        """Written over, the old file is broken for as long as that takes; if the machine stops in between, for good. So
+        a new file is written, and put in the place of the old one in a single step: `os.replace`. It is another file on
+        the disk then, with another number."""
+        job, path = Job(1), tmp_path / "run.pt"
+        job.save(kata, path)
+        before = os.stat(path).st_ino
+        job.save(kata, path)
+        check.that(os.stat(path).st_ino != before, "the second save wrote into the file of the first one")
+
+    def test_one_part_may_be_saved_without_the_others(self, kata, tmp_path):
+        """Scheduler, scaler, generators and extra are optional, each for itself."""
+        job = Job(1)
+        for options in ({}, {"scheduler": job.scheduler}, {"scaler": job.scaler}, {"extra": {}}, {"generators": {}}):
+            kata.save_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, **options)
+            check.equal(listing(tmp_path), ["run.pt"], what=f"files after saving with {list(options)}")
+
+
+class TestLoadCheckpoint:
+    def saved(self, kata, tmp_path, **options):
+        """A job after five steps, and the path of its checkpoint."""
+        job, path = Job(1), tmp_path / "run.pt"
+        job.run(5)
+        job.save(kata, path, **options)
+        return job, path
+
+    def test_the_model_comes_back(self, kata, tmp_path):
+        """Parameters and buffers, into the Parameter objects that are there: the optimizer holds those."""
+        job, path = self.saved(kata, tmp_path)
+        other = Job(2)
+        parameters = list(other.model.parameters())
+        other.load(kata, path)
+        check.equal(dict(other.model.state_dict()), dict(job.model.state_dict()), what="state_dict")
+        same = all(p is q for p, q in zip(other.model.parameters(), parameters, strict=True))
+        check.that(same, "the model has new Parameter objects; its optimizer still holds the old ones")
+
+    def test_the_optimizer_comes_back(self, kata, tmp_path):
+        """Moments and counts of steps, and the rates in the groups. Without them the first steps after a load are those
+        of a fresh Adam, and the loss jumps."""
+        job, path = self.saved(kata, tmp_path)
+        other = Job(2)
+        other.load(kata, path)
+        got, expected = other.optimizer.state_dict(), job.optimizer.state_dict()
+        check.equal(got["state"], expected["state"], what="the optimizer's state")
+        check.close([group["lr"] for group in got["param_groups"]], [group["lr"] for group in expected["param_groups"]],
+                    what="rates")  # fmt: skip
+
+    def test_scheduler_and_scaler_come_back(self, kata, tmp_path):
+        """A schedule counts its steps, a scaler has found its scale and counts steps without overflow."""
+        job, path = self.saved(kata, tmp_path)
+        other = Job(2)
+        other.load(kata, path)
+        check.equal(other.scheduler.last_epoch, job.scheduler.last_epoch, what="steps of the scheduler")
+        check.close(other.scaler.state_dict(), job.scaler.state_dict(), what="the scaler's state")
+
+    def test_global_generators_come_back(self, kata, tmp_path):
+        """torch's draws the dropout, `random` and NumPy often the augmentation of data. `random.gauss` and
+        `np.random.randn` make two values at a time; the second one, which waits for its turn, is part of the state."""
+        job = Job(1)
+        stir()
+        job.save(kata, tmp_path / "run.pt")
+        expected = generator_states()
+        job.run(2)
+        job.load(kata, tmp_path / "run.pt")
+        for name, state in generator_states().items():
+            check.that(state == expected[name], f"the generator of {name} is not where it was when the run was saved")
+
+    def test_generators_come_back_by_name(self, kata, tmp_path):
+        """A run may have several generators of its own. Each has its state under its name, whatever the order."""
+        job = Job(1)
+        ours = {name: torch.Generator().manual_seed(seed) for name, seed in (("shuffle", 5), ("noise", 6))}
+        expected = {name: g.get_state() for name, g in ours.items()}
+        kata.save_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, generators=ours)
+        for g in ours.values():
+            torch.rand(3, generator=g)
+        fresh = {name: torch.Generator() for name in ("noise", "shuffle")}
+        kata.load_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, generators=fresh)
+        for name, state in expected.items():
+            others = {"the other generator's": expected[other] for other in expected if other != name}
+            check.equal(fresh[name].get_state(), state, unlike=others, what=f"state of the generator {name!r}")
+
+    def test_resuming_is_bitwise(self, kata, tmp_path):
+        """Five steps, a checkpoint, six more; and in a fresh run, a load and six more. Every loss, rate, scale and
+        random number is the same, to the last bit, and so are the weights. Something that was left out shows here, at
+        once or when the schedule next moves."""
+        job, path = self.saved(kata, tmp_path)
+        expected = job.run(6)
+        other = Job(2)
+        other.run(2)
+        other.load(kata, path)
+        got = other.run(6)
+        names = ("loss", "rate", "scale", "draw of random.gauss", "draw of np.random.randn")
+        for step, (ours, right) in enumerate(zip(got, expected, strict=True)):
+            for name, a, b in zip(names, ours, right, strict=True):
+                check.that(a == b, f"{name} in step {step} after the load: {a!r}, without the interruption {b!r}")
+        check.equal(weights(other.model), weights(job.model), what="weights after six more steps")
+
+    def test_step_and_extra_are_returned(self, kata, tmp_path):
+        """Both as they were saved, in a dict. Extra is {} if there was none, and step 0."""
+        extra = {"best": 0.5, "names": ["a", "b"], "nested": {"curve": torch.arange(4.0), "done": False, "note": None}}
+        job, path = self.saved(kata, tmp_path, step=41, extra=extra)
+        check.equal(job.load(kata, path), {"step": 41, "extra": extra})
+        job.save(kata, path)
+        check.equal(job.load(kata, str(path)), {"step": 0, "extra": {}})
+
+    def test_what_is_not_asked_for_is_passed_over(self, kata, tmp_path):
+        """For an evaluation nobody needs the schedule. What the file holds beyond what is asked for does no harm, and
+        objects that are not handed over are not touched."""
+        job, path = self.saved(kata, tmp_path, step=5)
+        own = job.generator.manual_seed(9).get_state()
+        got = kata.load_checkpoint(path, job.model, job.optimizer)
+        check.equal(got["step"], 5, what="step")
+        check.equal(job.generator.get_state(), own, what="state of a generator that was not handed over")
+
+    def test_a_missing_part_is_named_and_nothing_is_loaded(self, kata, tmp_path):
+        """A schedule without a saved state would start over, silently. So a ValueError names what is missing, and it
+        comes before anything has been changed: half a load is worse than none."""
+        job, path = Job(1), tmp_path / "run.pt"
+        kata.save_checkpoint(path, job.model, job.optimizer, generators={"batches": job.generator})
+        other = Job(2)
+        other.run(1)
+        noise = torch.Generator().manual_seed(7)
+        for name, parts in (
+            ("scheduler", {"scheduler": other.scheduler}),
+            ("scaler", {"scaler": other.scaler}),
+            ("augmentation", {"generators": {"batches": other.generator, "augmentation": noise}}),
+        ):
+            before, generators = state_of(other.model), generator_states()
+            own, moments = other.generator.get_state(), copy.deepcopy(other.optimizer.state_dict()["state"])
+            with check.raises(ValueError, name):
+                kata.load_checkpoint(path, other.model, other.optimizer, **parts)
+            check.equal(state_of(other.model), before, what="the model, after the error")
+            check.equal(other.optimizer.state_dict()["state"], moments, what="the optimizer's state, after the error")
+            check.equal(other.generator.get_state(), own, what="state of the generator 'batches', after the error")
+            changed = [kind for kind, state in generator_states().items() if state != generators[kind]]
+            check.that(not changed, f"the generator of {' and '.join(changed)} was changed although the load failed")
+
+    def test_an_empty_state_is_not_a_missing_one(self, kata, tmp_path):
+        """A scaler that is switched off has an empty state_dict, {}. It was saved all the same. Ask whether the part is
+        in the file, not whether its state is true."""
+        job, off = Job(1), torch.amp.GradScaler("cpu", enabled=False)
+        kata.save_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, scaler=off)
+        got = kata.load_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, scaler=off)
+        check.equal(got, {"step": 0, "extra": {}})
+
+    def test_map_location_reaches_torch_load(self, kata, tmp_path):
+        """A run saved on a GPU may have to go on without one. `torch.load` moves tensors as its map_location says: a
+        device, or, as here, a function that is asked for every tensor."""
+        job, path = self.saved(kata, tmp_path, extra={"curve": torch.arange(4.0)})
+        asked = []
+
+        def location(storage, place):
+            asked.append(place)
+            return storage
+
+        kata.load_checkpoint(path, job.model, job.optimizer, map_location=location)
+        check.that(asked, "the function given as map_location was never called")
+
+    def test_code_in_a_file_is_not_run(self, kata, tmp_path):
+        """A pickle may say: call this function. Here it is one that makes a folder, and it could be any other. With
+        `weights_only=True` such a file is refused before anything is called."""
+        job, path = Job(1), tmp_path / "from_a_stranger.pt"
+        torch.save({"model": CallsAFunction(os.mkdir, str(tmp_path / "made_by_the_file"))}, path)
+        try:
+            job.load(kata, path)
+        except NotImplementedError:
+            raise
+        except Exception:
+            pass  # refused, in whatever words
+        check.equal(listing(tmp_path), ["from_a_stranger.pt"], what="the folder, after a file with a call was loaded")
+
+    @pytest.mark.gpu
+    def test_a_run_moves_between_cpu_and_gpu(self, kata, tmp_path):
+        """Saved on the GPU and loaded on the CPU, and the other way round with map_location "cuda". States of
+        generators are CPU tensors wherever the rest goes. The generator of the CUDA device comes back as well."""
+        job, path = Job(1), tmp_path / "run.pt"
+        job.run(2)
+        there = copy.deepcopy(job.model).to("cuda")
+        optimizer = torch.optim.AdamW(there.parameters(), lr=0.1)
+        kata.save_checkpoint(
+            path, there, optimizer, generators={"batches": job.generator}, extra={"curve": torch.arange(4.0)}
+        )
+        drawn = torch.rand(5, device="cuda")
+        own = {"batches": torch.Generator()}
+        got = kata.load_checkpoint(path, there, optimizer, generators=own, map_location="cuda")
+        check.equal(got["extra"]["curve"].device.type, "cuda", what="device of a tensor in extra")
+        check.equal(torch.rand(5, device="cuda").cpu(), drawn.cpu(), what="numbers drawn on the GPU after the load")
+        check.equal(own["batches"].get_state(), job.generator.get_state(), what="state of the run's own generator")
+        other = Job(2)
+        kata.load_checkpoint(path, other.model, other.optimizer)
+        check.equal(dict(other.model.state_dict()), dict(job.model.state_dict()), what="state_dict on the CPU")
+
+
+@pytest.mark.stretch
+class TestGradientReport:
+    def with_gradients(self):
+        """A network whose gradients are numbers from a normal distribution around 1."""
+        model = network()
+        for p in model.parameters():
+            p.grad = 1 + torch.randn_like(p)
+        return model
+
+    def test_norm_mean_and_std_of_each_gradient(self, kata):
+        """One entry a parameter, in the model's order. The norm is the root of the sum of squares, also for a matrix;
+        mean and deviation are over all elements, and the deviation is divided by n."""
+        model = self.with_gradients()
+        expected, sample, largest = {}, {}, {}
+        for name, p in model.named_parameters():
+            g = p.grad.numpy().ravel()
+            numbers = {"norm": math.sqrt(float((g**2).sum())), "mean": float(g.mean()), "std": float(g.std())}
+            expected[name] = {"status": "ok", **numbers}
+            sample[name] = {"std": float(g.std(ddof=1))}
+            largest[name] = {"norm": float(abs(g).max())}
+        got = kata.gradient_report(model)
+        check.equal(list(got), list(expected), what="names, in order")
+        unlike = {"the deviation of a sample, divided by n - 1": sample, "the largest absolute value": largest}
+        check.close({name: dict(row) for name, row in got.items()}, expected, unlike=unlike)
+
+    def test_numbers_are_plain_floats(self, kata):
+        """A report is there to be printed and written to a log."""
+        row = kata.gradient_report(self.with_gradients())["0.weight"]
+        kinds = {key: type(row[key]).__name__ for key in ("norm", "mean", "std")}
+        check.equal(kinds, dict.fromkeys(kinds, "float"))
+
+    def test_one_element_has_no_spread(self, kata):
+        """`g.std()` divides by n - 1, which is 0 for the bias of a single output, and gives NaN: an alarm about
+        nothing. As a population one element has a deviation of 0."""
+        model = nn.Linear(3, 1)
+        model.weight.grad, model.bias.grad = torch.ones(1, 3), torch.tensor([-2.0])
+        row = dict(kata.gradient_report(model)["bias"])
+        check.close(row, {"status": "ok", "norm": 2.0, "mean": -2.0, "std": 0.0})
+
+    def test_no_gradient_is_missing(self, kata):
+        """`.grad` is None: the parameter took no part in the loss, or nobody called `backward()`. That is a status of
+        its own, and there is nothing to measure. A gradient of zeros is something else."""
+        model = self.with_gradients()
+        model[0].bias.grad, model[2].bias.grad = None, torch.zeros(C, dtype=torch.float64)
+        got = kata.gradient_report(model)
+        nothing = {"status": "missing", "norm": None, "mean": None, "std": None}
+        check.equal(dict(got["0.bias"]), nothing, what="where .grad is None")
+        check.close(
+            dict(got["2.bias"]), {"status": "ok", "norm": 0.0, "mean": 0.0, "std": 0.0}, what="a gradient of zeros"
+        )
+
+    def test_nan_and_infinity_are_told(self, kata):
+        """One bad element is enough, anywhere. Minus infinity is infinite, too. And where both are, NaN wins: it is
+        what an infinity becomes (inf - inf), so look for where it came from."""
+        model = self.with_gradients()
+        rows = {"0.weight": [math.nan], "0.bias": [math.inf], "2.weight": [-math.inf], "2.bias": [math.inf, math.nan]}
+        for name, p in model.named_parameters():
+            p.grad.flatten()[-len(rows[name]) :] = torch.tensor(rows[name], dtype=torch.float64)
+        got = {name: row["status"] for name, row in kata.gradient_report(model).items()}
+        check.equal(got, {"0.weight": "nan", "0.bias": "inf", "2.weight": "inf", "2.bias": "nan"}, what="status")
+
+    def test_frozen_parameters_are_left_out(self, kata):
+        """A frozen parameter needs no gradient, so a missing one is no news; and one that is still there is old."""
+        model = self.with_gradients()
+        model[0].weight.grad = None
+        for p in model[0].parameters():
+            p.requires_grad_(False)
+        check.equal(list(kata.gradient_report(model)), ["2.weight", "2.bias"], what="names")
+
+    def test_the_report_changes_nothing(self, kata):
+        """Gradients, weights and flags are as they were: the step is still to come."""
+        model = self.with_gradients()
+        before = state_of(model)
+        kata.gradient_report(model)
+        check.equal(state_of(model), before, what="the model")
+
+    def test_half_precision_is_measured_in_a_wider_dtype(self, kata):
+        """100 gradients of 30000 in float16 are all right, but their norm, 300000, is more than float16 can hold. In
+        bfloat16 the norm would have two digits. Widen the gradient before measuring."""
+        for dtype, size in ((torch.float16, 30000.0), (torch.bfloat16, 30080.0)):
+            model = nn.Linear(100, 1, bias=False, dtype=dtype)
+            model.weight.grad = torch.full((1, 100), size, dtype=dtype)
+            model.weight.grad[0, 0] = 0
+            row = dict(kata.gradient_report(model)["weight"])
+            numbers = {"norm": size * math.sqrt(99), "mean": size * 0.99, "std": size * math.sqrt(0.99 * 0.01)}
+            check.close(row, {"status": "ok", **numbers}, rtol=1e-4, what=f"a gradient in {dtype}")
+
+
+def raised_by(work):
+    """The exception that PyTorch raises here."""
+    try:
+        work()
+    except Exception as error:
+        return error
+    raise AssertionError("no error was raised")
+
+
+def backward_twice():
+    x = torch.ones(3, requires_grad=True)
+    loss = (x * x).sum()
+    loss.backward()
+    loss.backward()
+
+
+def overwrite_result():
+    y = torch.ones(3, requires_grad=True).exp()
+    y += 1
+    y.sum().backward()
+
+
+def overwrite_leaf():
+    x = torch.ones(3, requires_grad=True)
+    x += 1
+
+
+def overwrite_part_of_leaf():
+    x = torch.ones(3, requires_grad=True)
+    x[0] = 2.0
+
+
+@pytest.mark.stretch
+class TestClassifyError:
+    def expect(self, kata, kind, **cases):
+        """Each case, raised for real, is of this kind."""
+        for name, work in cases.items():
+            error = raised_by(work)
+            got = kata.classify_error(error)
+            said = " ".join(str(error).split())[:160]
+            check.that(got == kind, f"{name} raised {type(error).__name__}: {said}\nwanted {kind!r}, got {got!r}")
+
+    def test_shapes_that_do_not_fit(self, kata):
+        """Two tensors that do not fit together, or one that does not fit into a shape. Most of these are RuntimeErrors;
+        `F.cross_entropy` compares the sizes itself and raises a ValueError."""
+        a = torch.ones(2, 3)
+        self.expect(
+            kata, "shape_mismatch", matrix_product=lambda: a @ torch.ones(4, 5), addition=lambda: a + torch.ones(4),
+            cat=lambda: torch.cat([a, torch.ones(2, 4)]), view=lambda: a.view(4, 2), layer=lambda: nn.Linear(4, 2)(a),
+            cross_entropy=lambda: F.cross_entropy(a, torch.zeros(5, dtype=torch.int64)),
+        )  # fmt: skip
+
+    def test_dtypes_that_do_not_fit(self, kata):
+        """float32 and float64 in one product, class targets that are floats, indices that are floats."""
+        a = torch.ones(2, 3)
+        self.expect(
+            kata, "dtype_mismatch", matrix_product=lambda: a @ torch.ones(3, 4, dtype=torch.float64),
+            layer=lambda: nn.Linear(3, 4)(a.double()), class_targets=lambda: F.cross_entropy(a, torch.zeros(2)),
+            embedding=lambda: nn.Embedding(5, 2)(torch.ones(3)),
+        )  # fmt: skip
+
+    def test_tensors_on_different_devices(self, kata):
+        """The meta device stands in for a GPU here, and has a message of its own. The one that a GPU gives says
+        "Expected all tensors to be on the same device"."""
+        meta = torch.ones(3, device="meta")
+
+        def with_a_gpu():
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! "
+                "(when checking argument for argument mat1 in method wrapper_CUDA_addmm)"
+            )
+
+        self.expect(
+            kata, "device_mismatch", addition=lambda: torch.ones(3) + meta, cat=lambda: torch.cat([torch.ones(3), meta]),
+            a_gpu=with_a_gpu,
+        )  # fmt: skip
+
+    def test_what_backward_needs_was_overwritten(self, kata):
+        """exp keeps its result for the backward pass, so `y += 1` spoils it. A leaf that requires a gradient must not
+        be written to at all. PyTorch spells it "inplace" in one message and "in-place" in the other."""
+        self.expect(
+            kata,
+            "inplace_modification",
+            result_of_exp=overwrite_result,
+            leaf=overwrite_leaf,
+            part_of_a_leaf=overwrite_part_of_leaf,
+        )
+
+    def test_backward_on_several_elements(self, kata):
+        """A gradient is that of one number. The message has the word "scalar", as has the one about indices' dtypes."""
+        self.expect(kata, "non_scalar_backward", vector=lambda: (2 * torch.ones(3, requires_grad=True)).backward())
+
+    def test_backward_on_a_graph_that_is_gone(self, kata):
+        """The first backward pass frees what the second one would need."""
+        self.expect(kata, "second_backward", twice=backward_twice)
+
+    def test_backward_without_a_graph(self, kata):
+        """Nothing in the loss requires a gradient: frozen parameters, `detach`, `no_grad`."""
+        self.expect(
+            kata, "no_gradient", constants=lambda: torch.ones(3).sum().backward(),
+            detached=lambda: nn.Linear(3, 1)(torch.ones(1, 3)).detach().sum().backward(),
+        )  # fmt: skip
+
+    def test_out_of_memory_is_known_by_its_class(self, kata):
+        """PyTorch has a class for it, so the text does not matter. An ordinary error has another class."""
+        for text in ("CUDA out of memory. Tried to allocate 2.00 GiB", "", "the size must match the dtype"):
+            got = kata.classify_error(torch.OutOfMemoryError(text))
+            check.equal(got, "out_of_memory", what=f"torch.OutOfMemoryError({text!r})")
+
+    def test_everything_else_is_unknown(self, kata):
+        """A wrong key and an index out of range are no errors of the kinds above, though they may speak of sizes.
+        Neither are errors that PyTorch has nothing to do with, with or without a text."""
+
+        def fail(error):
+            raise error
+
+        self.expect(
+            kata, "unknown", key=lambda: {}["shape"], list_index=lambda: [1, 2][5], tensor_index=lambda: torch.ones(3)[5],
+            class_out_of_range=lambda: F.cross_entropy(torch.ones(2, 3), torch.tensor([0, 7])),
+            text_of_a_key=lambda: fail(KeyError("sizes must match, shape '[4, 2]' is invalid for input of size 6")),
+            number=lambda: int("seven"), division=lambda: 1 / 0, silent=lambda: fail(RuntimeError()),
+        )  # fmt: skip

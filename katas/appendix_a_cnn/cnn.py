@@ -1,0 +1,320 @@
+"""Convolutional networks for pictures: the two operations, a binary classifier, a folder of pictures, training, a file.
+
+Sizes: B pictures in a batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or window; pairs: height, width.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+
+def make_stripe_images(
+    num_images: int, image_size: int = 16, noise: float = 0.5, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw pictures of coloured stripes under noise, the data that this kata trains on (given).
+
+    Args:
+        num_images: N.
+        image_size: S, the height and the width.
+        noise: the standard deviation of what is added to each value.
+        generator: where the random numbers come from; None takes the global generator.
+    Returns:
+        Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0 for horizontal stripes, 1 for
+        vertical ones. Colours, width and place of the stripes are drawn anew for each picture and say nothing of it.
+    """
+    labels = torch.arange(num_images) % 2
+    period = 4 + 2 * torch.rand(num_images, 1, generator=generator)
+    offset = torch.rand(num_images, 1, generator=generator)
+    profile = torch.sin(2 * math.pi * (torch.arange(image_size) / period + offset))[:, None, None, :]  # (N, 1, 1, S)
+    vertical = profile.expand(-1, 3, image_size, -1)
+    stripes = torch.where(labels[:, None, None, None] == 1, vertical, vertical.mT)
+    middle, contrast = torch.rand(2, num_images, 3, 1, 1, generator=generator)
+    colours = 0.35 + 0.3 * middle + (0.25 + 0.25 * contrast) * stripes
+    images = colours + noise * torch.randn(num_images, 3, image_size, image_size, generator=generator)
+    return images.clamp(0, 1), labels.float()
+
+
+def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Count the places at which a kernel fits along one side of a picture.
+
+    Args:
+        size: pixels along that side.
+        kernel_size: of the kernel along the same side.
+        stride: how far the kernel moves from one place to the next.
+        padding: pixels of border added at each of the two ends.
+        dilation: how far apart the kernel's elements are; 1 means side by side.
+    Returns:
+        ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int.
+
+    7 pixels and a kernel of 3 make 5 places, with stride 2 they make 3, and with padding 1 as well 4. A last step
+    that would leave the picture is not taken.
+
+    Raises:
+        ValueError: the kernel fits nowhere, so that the result would be below 1 (the message holds `size`); or
+            kernel_size, stride or dilation is below 1, or padding below 0.
+    """
+    raise NotImplementedError
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+) -> Tensor:
+    """Take the same weighted sum at every place of a picture.
+
+    Args:
+        x: (B, Cin, H, W) pictures.
+        weight: (Cout, Cin, kH, kW), one kernel over all input channels for each output channel.
+        bias: (Cout,), added to each output channel; None adds nothing.
+        stride: the steps of the kernel, an int for both directions or a pair (height, width).
+        padding: zeros added on both sides of each direction, an int or a pair (height, width).
+    Returns:
+        (B, Cout, H', W'), with H' and W' by the rule of `conv_output_size`:
+
+            y[b, o, i, j] = bias[o] + Σ padded[b, c, i · stride_h + u, j · stride_w + v] · weight[o, c, u, v]
+
+        summed over the channels c and the places (u, v) of the kernel.
+
+    The kernel is not flipped, which makes this a cross-correlation, like every "convolution" of a network: the row
+    1 2 4 under the kernel 10 1 gives 12 24.
+
+    The result equals that of `F.conv2d`, and so do the gradients of x, weight and bias. x may be non-contiguous and is
+    not written to; dtype and device carry through. To be written without any convolution function or module; `F.pad`,
+    `F.unfold`, `Tensor.unfold`, `einsum` and whatever else you like may be used.
+
+    Raises:
+        ValueError: x has not the Cin channels that weight has, or the padded picture is smaller than the kernel.
+    """
+    raise NotImplementedError
+
+
+def max_pool2d(
+    x: Tensor,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+) -> Tensor:
+    """Keep the largest value of every window, each channel by itself.
+
+    Args:
+        x: (B, C, H, W), of a floating dtype.
+        kernel_size: the window, an int or a pair (height, width).
+        stride: the steps of the window, an int or a pair; None means `kernel_size`, so that windows tile the picture.
+        padding: border on both sides of each direction, an int or a pair.
+    Returns:
+        (B, C, H', W'), with H' and W' by the rule of `conv_output_size`: a window that is incomplete at the right or
+        the bottom is dropped, and the rows 1 3 2 8 5 and 4 0 6 7 9 under a window of 2 become 4 8.
+
+    Padding never wins, also where all values are negative. The gradient of a window goes to its maximum; in a tie to
+    exactly one of them, whichever you like. The result and, apart from ties, the gradient equal those of
+    `F.max_pool2d`. x may be non-contiguous and is not written to; dtype and device carry through. To be written
+    without any pooling function or module.
+
+    Raises:
+        ValueError: padding is more than half of `kernel_size` in one direction (a window could hold nothing else), or
+            no window fits.
+    """
+    raise NotImplementedError
+
+
+class BinaryCNN(nn.Module):
+    """A small convolutional network that answers one question about a picture with yes or no.
+
+    Args of `__init__`:
+        image_size: S, the height and the width of the pictures.
+        in_channels: Cin, 3 for colour.
+        channels: the output channels of each convolution; there are as many blocks as entries.
+        hidden: the width of the hidden layer of the classifier.
+        dropout: the share of hidden values that are set to zero in training mode.
+        batch_norm: whether each convolution is followed by a batch norm.
+    Attributes:
+        features: one flat `nn.Sequential` with, for each entry of `channels`, a 3×3 `Conv2d` with padding 1 that keeps
+            height and width, then `BatchNorm2d` if asked for, `ReLU`, and `MaxPool2d` of 2, which halves both. Before a
+            batch norm the `Conv2d` has no bias: the norm would subtract it again.
+        classifier: `nn.Sequential` of `Flatten`, `Linear` to `hidden`, `ReLU`, `Dropout`, `Linear` to 1.
+        config: the six arguments in a dict, under their names; `channels` as a list of its own.
+    Args of `forward`:
+        x: (B, in_channels, S, S).
+    Returns of `forward`:
+        (B,) logits, also for B = 1. A logit is positive where the network says 1 rather than 0; the loss takes it as it
+        is, so no sigmoid here.
+
+    Here you use PyTorch's layers, with their usual initial weights.
+
+    Raises:
+        ValueError: in `__init__`, image_size cannot be halved without rest once for each entry of `channels` (the
+            message holds it); in `forward`, x is not (B, in_channels, S, S).
+    """
+
+    def __init__(
+        self,
+        image_size: int = 16,
+        in_channels: int = 3,
+        channels: Sequence[int] = (8, 16, 32),
+        hidden: int = 32,
+        dropout: float = 0.5,
+        batch_norm: bool = False,
+    ):
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in whichever mode."""
+        raise NotImplementedError
+
+
+class ImageFolderDataset(Dataset):
+    """The pictures below a folder, labelled by the sub-folder that they lie in.
+
+        root/cat/a.png   root/cat/outdoors/b.JPG   root/dog/c.jpeg
+
+    Args of `__init__`:
+        root: the folder, as a str or a Path.
+        transform: called with each picture on access; what it returns takes the place of the picture. None leaves it.
+    Attributes:
+        classes: the names of the folders in root, sorted.
+        class_to_idx: name → label, which is the place in `classes`.
+        samples: (path, label) of every picture, a path being a str or a Path: the classes in order, the files of one
+            folder sorted. The order among nested folders is yours.
+
+    `len(dataset)` is the number of samples, and `dataset[i]` the tuple (picture, label): the picture a tensor (3, H, W)
+    float32 in [0, 1], where 1 is a byte of 255, the label an int. Grey files and those with transparency have three
+    channels here, too: PIL's `convert("RGB")` sees to it.
+
+    A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp, in any case; other files are ignored, and so are
+    files directly in root. Folders inside a class folder belong to the class. Files are opened on access and not
+    before: a picture that cannot be read does not keep the others from being used.
+
+    Raises:
+        FileNotFoundError: root is no folder, or holds none, or one of the class folders holds no picture; the message
+            names the folder that is to blame.
+    """
+
+    def __init__(self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None):
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        raise NotImplementedError
+
+
+def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5) -> dict[str, float]:
+    """Measure a binary classifier on all samples of a loader, in eval mode and without a trace.
+
+    Args:
+        model: takes images, returns (B,) logits.
+        loader: batches (images, labels), the labels (B,) being 0 or 1 of a float or an integer dtype.
+        threshold: from which probability on a sample counts as positive; one that has exactly this probability does.
+    Returns:
+        {"loss": …, "accuracy": …}, plain floats: the binary cross-entropy of the logits (in nats) and the share of
+        right answers, each a mean over all samples. A last batch that is smaller counts less, sample by sample.
+
+    The loss is finite also for sure and wrong answers: a logit of 120 where the label is 0 costs 120.
+
+    No gradients, no change: every module of the model has the training flag that it came with (a part may be frozen in
+    eval mode), and no buffer has moved.
+
+    Raises:
+        ValueError: the loader gives no sample.
+    """
+    raise NotImplementedError
+
+
+def train_classifier(
+    model: nn.Module,
+    train_loader: DataLoader,
+    val_loader: DataLoader,
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    lr_step_size: int | None = None,
+    lr_gamma: float = 0.1,
+) -> list[dict[str, float]]:
+    """Train a binary classifier with Adam on the binary cross-entropy of its logits, and keep the history.
+
+    Args:
+        model: takes images, returns (B,) logits; trained in place.
+        train_loader, val_loader: batches (images, labels) as in `evaluate_binary`, walked through once an epoch.
+        epochs: how often to go through train_loader.
+        lr: the learning rate at the start; Adam's other settings are PyTorch's.
+        lr_step_size: the rate is multiplied by `lr_gamma` each time so many epochs have passed; None leaves it.
+        lr_gamma: that factor.
+    Returns:
+        A dict of plain floats for each epoch: "lr", the rate that this epoch was trained with; "train_loss", the mean
+        over all samples of the loss they were trained with, each batch before its update; "val_loss" and
+        "val_accuracy", what `evaluate_binary` says of val_loader at the end of the epoch.
+
+    One update a batch, with the mean loss over the batch. With lr 0.01, lr_step_size 2 and lr_gamma 0.5 five epochs
+    have the rates 0.01, 0.01, 0.005, 0.005, 0.0025. Every epoch trains in training mode, whatever mode the model came
+    in and although the evaluation needs the other. Gradients that were there before have no influence. Labels may be
+    int64, as `ImageFolderDataset` gives them, or float.
+    """
+    raise NotImplementedError
+
+
+def compare_batch_norm(
+    train_loader: DataLoader,
+    val_loader: DataLoader,
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    seed: int = 0,
+    **model_kwargs,
+) -> dict[str, list[dict[str, float]]]:
+    """Train the same network without and with batch norm, from the same seed.
+
+    Args:
+        train_loader, val_loader, epochs, lr: for `train_classifier`, without a schedule.
+        seed: of PyTorch's global generator, set before each of the two networks is built and trained.
+        model_kwargs: the other arguments of `BinaryCNN`.
+    Returns:
+        {"plain": history, "batch_norm": history}, in this order, as `train_classifier` returns them.
+
+    Weights, dropout and the order of a shuffled loader all come from the global generator, so each history is what one
+    would get from seeding, building and training by hand, and a second call gives the same. The caller's random numbers
+    go on as if there had been no call: the state of the global generator is as before.
+    """
+    raise NotImplementedError
+
+
+def save_model(path: str | Path, model: BinaryCNN) -> None:
+    """Write a model to a file that is enough to rebuild it.
+
+    Args:
+        path: of the file, which is overwritten if it is there.
+        model: in either mode, which it keeps.
+
+    The file holds all that `load_model` needs, in a layout of your own: weights, buffers and what the model was built
+    with (no weight knows of the dropout). It is data and not a program: `torch.load(path, weights_only=True)` opens it,
+    which rules out the pickled model itself.
+    """
+    raise NotImplementedError
+
+
+def load_model(path: str | Path, map_location: str | torch.device = "cpu") -> BinaryCNN:
+    """Rebuild a model from a file that `save_model` wrote, without being told its arguments.
+
+    Args:
+        path: of the file.
+        map_location: the device that the model is to be on; given to `torch.load`, so that a file written on a GPU
+            opens on a machine without one.
+    Returns:
+        A new `BinaryCNN` with the same config, weights and buffers, in eval mode, and so the same answers.
+
+    The file is opened with `weights_only=True`: one from a stranger may hold wrong numbers, but runs no code.
+    """
+    raise NotImplementedError

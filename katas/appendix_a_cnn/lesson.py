@@ -1,0 +1,214 @@
+"""Lesson A in code: sizes, a kernel on a picture, shapes through a network, two losses, training, a file, a folder."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
+
+from grader import downloads
+from grader.lesson import COLOURS, code, save_figure
+
+kata = code(__file__)
+torch.manual_seed(0)
+torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
+
+
+def stretch(exercise, *arguments, **options):
+    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
+    try:
+        return exercise(*arguments, **options)
+    except NotImplementedError:
+        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
+
+
+# 1. One formula gives the size of what a kernel leaves, along one side. Padding of half a kernel keeps the size, stride
+#    2 halves it, and dilation makes a small kernel see far.
+print("1. A side of 16 pixels")
+for settings in ({}, {"padding": 1}, {"padding": 1, "stride": 2}, {"dilation": 3}, {"stride": 5}):
+    shown = ", ".join(f"{name} {value}" for name, value in settings.items()) or "nothing else"
+    print(f"   kernel 3, {shown:<21} → {kata.conv_output_size(16, 3, **settings):2} places")
+
+# 2. One kernel, everywhere. This one takes the pixels on its left from those on its right: it answers where brightness
+#    changes from left to right, and is silent on horizontal stripes.
+images, labels = kata.make_stripe_images(2, noise=0.0, generator=torch.Generator().manual_seed(1))
+kernel = torch.tensor([-1.0, 0.0, 1.0]).expand(1, 3, 3, 3) / 9
+edges = kata.conv2d(images, kernel)
+print(f"\n2. Right minus left, 3 × 3: images {tuple(images.shape)}, answers {tuple(edges.shape)}")
+for label, answer in zip(labels, edges, strict=True):
+    print(f"   {'vertical' if label else 'horizontal'} stripes: mean size of the answer {answer.abs().mean():.3f}")
+print(f"   largest difference to F.conv2d: {(edges - F.conv2d(images, kernel)).abs().max():.1e}")
+flipped = kata.conv2d(images, kernel.flip(2, 3))
+print(f"   with the kernel flipped the answer is the opposite: {torch.allclose(flipped, -edges, atol=1e-6)}")
+
+# 3. Pooling keeps the largest answer of each window: where exactly it was, to a pixel, is forgotten.
+before = kata.conv2d(images[1:, :, :, :-1], kernel)  # vertical stripes, and the same ones a pixel further on
+after = kata.conv2d(images[1:, :, :, 1:], kernel)
+if stretch(kata.max_pool2d, before, 2) is not None:
+    print("\n3. The picture of vertical stripes is moved by one pixel")
+    print(f"   the answers change by {(after - before).abs().mean():.3f} on average, ", end="")
+    changes = [(kata.max_pool2d(after, (1, k)) - kata.max_pool2d(before, (1, k))).abs().mean() for k in (2, 4, 6)]
+    print("the maxima of 2, 4 and 6 neighbours by " + ", ".join(f"{change:.3f}" for change in changes))
+    signs = [kata.max_pool2d(-torch.ones(1, 1, 2, 2), 2, padding=p).min().item() for p in (0, 1)]
+    print(f"   the maximum of −1 everywhere, without and with padding: {signs[0]:.0f}, {signs[1]:.0f}")
+
+# 4. Shapes through the network. Most weights are in the first linear layer, although it comes last but one.
+model = kata.BinaryCNN()
+x = torch.rand(4, 3, 16, 16)
+print(f"\n4. A batch {tuple(x.shape)} through BinaryCNN()")
+for layer in (*model.features, *model.classifier):
+    x = layer(x)
+    count = sum(p.numel() for p in layer.parameters())
+    learned = f" {count:6,} numbers to learn" if count else ""
+    print(f"   {type(layer).__name__:<10} {str(tuple(x.shape)):<15}{learned}")
+dense = 3 * 16 * 16 * 8 * 16 * 16 + 8 * 16 * 16
+in_all, in_first = (sum(p.numel() for p in part.parameters()) for part in (model, model.features[0]))
+print(f"   in all {in_all:,}; the first convolution has {in_first},")
+print(f"   a linear layer from the same pixels to the same {8 * 16 * 16} values would have {dense:,}")
+
+# 5. Two ways to the same loss. A sigmoid and then the logarithm is fine near 0. Far out the sigmoid rounds to 1, and
+#    BCELoss cuts the logarithm of 0 off at −100. Worse, no gradient is left: what is most wrong is never corrected.
+print("\n5. The loss of a logit where the label is 0, and its gradient")
+print("   logit   Sigmoid + BCELoss        BCE with logits")
+for value in (-2.0, 0.0, 2.0, 10.0, 120.0):
+    parts = []
+    for loss_of in (lambda z: F.binary_cross_entropy(torch.sigmoid(z), torch.zeros(())),
+                    lambda z: F.binary_cross_entropy_with_logits(z, torch.zeros(()))):  # fmt: skip
+        z = torch.tensor(value, requires_grad=True)
+        loss = loss_of(z)
+        loss.backward()
+        parts.append(f"{loss.item():9.4f}, slope {z.grad:.4f}")
+    print(f"   {value:5.0f} " + " ".join(parts))
+
+# 6. Training, without and with batch norm, from five seeds each. The data are new stripes under noise.
+EPOCHS, SEEDS = 10, range(5)
+NOISE = 0.8
+train, val = (kata.make_stripe_images(count, noise=NOISE) for count in (256, 128))
+train_loader = DataLoader(TensorDataset(*train), batch_size=16, shuffle=True)
+val_loader = DataLoader(TensorDataset(*val), batch_size=64)
+print(f"\n6. {len(train[0])} pictures of stripes under noise of {NOISE} to train on, {len(val[0])} to validate")
+curves = {}
+for seed in SEEDS:
+    options = {"epochs": EPOCHS, "lr": 2e-3, "seed": seed, "dropout": 0.2}
+    histories = stretch(kata.compare_batch_norm, train_loader, val_loader, **options)
+    if histories is None:
+        break
+    for name, history in histories.items():
+        curves.setdefault(name, []).append(history)
+for name, runs in curves.items():
+    epochs = [next((i for i, e in enumerate(run, 1) if e["val_accuracy"] >= 0.9), None) for run in runs]
+    print(f"   {name:<10} epoch in which 90 % of the validation pictures are first right, by seed: {epochs}")
+    losses = [sum(run[i]["val_loss"] for run in runs) / len(runs) for i in range(EPOCHS)]
+    shown = " ".join(f"{losses[epoch - 1]:.3f}" for epoch in (1, 2, 3, 5, 10))
+    print(f"   {'':<10} mean validation loss after epoch 1, 2, 3, 5, 10: {shown}")
+
+# 7. A step schedule: a large rate to get there, a small one to settle.
+print("\n7. One network with batch norm, its rate divided by 5 after every 3 epochs")
+torch.manual_seed(0)
+model = kata.BinaryCNN(dropout=0.2, batch_norm=True)
+schedule = {"lr": 5e-3, "lr_step_size": 3, "lr_gamma": 0.2}
+history = kata.train_classifier(model, train_loader, val_loader, epochs=9, **schedule)
+for epoch, line in enumerate(history, 1):
+    print(f"   epoch {epoch}: rate {line['lr']:.4f}   train loss {line['train_loss']:.3f}   ", end="")
+    print(f"validation loss {line['val_loss']:.3f}, accuracy {line['val_accuracy']:.3f}")
+
+# 8. A model in a file. It is rebuilt from the file alone and gives the same answers.
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "stripes.pt"
+    kata.save_model(path, model)
+    loaded = kata.load_model(path)
+    size = path.stat().st_size
+model.eval()
+with torch.no_grad():
+    same = torch.equal(loaded(val[0]), model(val[0]))
+print(f"\n8. Saved {size:,} bytes; loaded, with dropout {loaded.config['dropout']} and in ", end="")
+print(f"{'training' if loaded.training else 'eval'} mode: the same answers, {same}")
+pickled = io.BytesIO()
+torch.save(nn.Sequential(nn.Linear(2, 1)), pickled)
+pickled.seek(0)
+try:
+    torch.load(pickled, weights_only=True)
+except Exception as error:
+    print(f"   a whole pickled module with weights_only=True: {type(error).__name__}")
+
+# 9. Pictures on disk. The folders are the labels; the loader makes batches of what the dataset reads.
+with tempfile.TemporaryDirectory() as folder:
+    unseen, truth = kata.make_stripe_images(6, noise=NOISE)
+    for i, (image, label) in enumerate(zip(unseen, truth, strict=True)):
+        place = Path(folder) / ("vertical" if label else "horizontal") / f"{i}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy()).save(place)
+    print("\n9. Six new pictures, written to a folder as PNG files and read from there")
+    dataset = stretch(kata.ImageFolderDataset, folder)
+    if dataset is not None:
+        [(images, labels)] = DataLoader(dataset, batch_size=6)
+        probabilities = loaded.predict_proba(images)
+        for (path, label), p in zip(dataset.samples, probabilities, strict=True):
+            name = f"{dataset.classes[label]}/{Path(path).name}"
+            print(f"   {name:<17} probability of {dataset.classes[1]}: {p:.3f}")
+
+# 10. A real set, where it has been fetched: pictures of 300 × 300, shrunk by averaging, some of each kind.
+found = downloads.find("horse_or_human")
+if found is None:
+    print("\n10. kata data horse_or_human fetches 1,283 pictures of horses and humans, for one more step here")
+elif stretch(kata.ImageFolderDataset, found / "training"):
+
+    def shrunk(image):
+        return F.adaptive_avg_pool2d(image, 32)
+
+    def some(name, count):
+        """`count` pictures of a part of the set, drawn at random and read once."""
+        dataset = kata.ImageFolderDataset(found / name, shrunk)
+        chosen = torch.randperm(len(dataset))[:count].tolist()
+        return TensorDataset(*next(iter(DataLoader(Subset(dataset, chosen), batch_size=count))))
+
+    print("\n10. horse_or_human: 240 pictures for training, 120 for validation, shrunk to 32 × 32")
+    loaders = [DataLoader(some("training", 240), 16, shuffle=True), DataLoader(some("validation", 120), 60)]
+    torch.manual_seed(0)
+    horses = kata.BinaryCNN(32, batch_norm=True)
+    for epoch, line in enumerate(kata.train_classifier(horses, *loaders, epochs=6, lr=2e-3), 1):
+        print(f"   epoch {epoch}: train loss {line['train_loss']:.3f}, validation accuracy {line['val_accuracy']:.3f}")
+
+# 11. The figure. First row: what the first convolution of step 7 has learned, and what it makes of a picture with less
+#     noise. A filter is bright where it wants light; on the left those that look for change from left to right, on the
+#     right those for change from top to bottom. Second row: the losses of step 6, thin lines for the seeds, thick ones
+#     for their mean.
+figure = Figure(figsize=(8, 5.6))
+top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+panels = top.subplots(2, 9)
+filters = model.features[0].weight.detach().mean(dim=1)
+limit = filters.abs().max()
+across, down = ((filters.sum(dim) * torch.tensor([-1.0, 0.0, 1.0])).sum(1).abs() for dim in (1, 2))
+order = (across - down).argsort(descending=True)
+picture = kata.make_stripe_images(2, noise=0.2, generator=torch.Generator().manual_seed(2))[0][1]
+with torch.no_grad():
+    maps = model.features[:3](picture[None])[0]
+panels[0, 0].axis("off")
+panels[0, 0].text(1.0, 0.5, "learned filters", ha="right", va="center", transform=panels[0, 0].transAxes, fontsize=9)
+panels[1, 0].imshow(picture.permute(1, 2, 0))
+panels[1, 0].set_title("picture", fontsize=9)
+for place, number in enumerate(order.tolist(), 1):
+    panels[0, place].imshow(filters[number], cmap="gray", vmin=-limit, vmax=limit)
+    panels[1, place].imshow(maps[number], vmin=0, vmax=maps.max())
+top.suptitle("first layer: eight learned filters, and below each what it makes of the picture", fontsize="medium")
+for panel in panels.flat:
+    panel.set_xticks([])
+    panel.set_yticks([])
+axes = bottom.subplots()
+for (name, runs), colour, style in zip(curves.items(), COLOURS, ("--", "-"), strict=False):
+    lines = torch.tensor([[epoch["val_loss"] for epoch in run] for run in runs])
+    x = range(1, EPOCHS + 1)
+    axes.plot(x, lines.T, style, color=colour, linewidth=0.7, alpha=0.5)
+    axes.plot(x, lines.mean(0), style, color=colour, label=name.replace("_", " "))
+axes.set(xlabel="epoch", ylabel="validation loss", ylim=(0, 0.8), title="plain and batch norm, five seeds each")
+if curves:
+    axes.legend()
+else:
+    axes.text(0.5, 0.5, "compare_batch_norm is not written yet", ha="center", transform=axes.transAxes)
+print("\n11. From yours to torchvision, which nothing here needs: ImageFolderDataset → datasets.ImageFolder")
+save_figure(figure, __file__)

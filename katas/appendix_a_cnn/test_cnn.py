@@ -1,0 +1,1125 @@
+"""Specs of appendix A: sizes, convolution and pooling by hand, a binary classifier, a folder of pictures, a saved model."""
+
+import copy
+import math
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from grader import check
+
+B, C_IN, C_OUT = 2, 3, 5  # pictures, channels before and after
+H, W = 7, 10  # pixels
+KH, KW = 3, 2  # kernel
+
+CONVOLUTIONS = [f"torch.{name}" for name in ("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose2d")]
+CONVOLUTIONS += [f"torch.nn.functional.{name}" for name in ("conv1d", "conv2d", "conv3d", "conv_transpose2d")]
+CONVOLUTIONS += [f"torch.nn.{name}" for name in ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LazyConv2d")]
+POOLINGS = [f"torch.{name}" for name in ("max_pool1d", "max_pool2d", "max_pool3d")]
+POOLINGS += [f"torch.nn.functional.{name}" for name in ("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d")]
+POOLINGS += [f"torch.nn.functional.{name}" for name in ("max_pool2d_with_indices", "fractional_max_pool2d")]
+POOLINGS += [f"torch.nn.{name}" for name in ("MaxPool1d", "MaxPool2d", "MaxPool3d", "AdaptiveMaxPool2d")]
+
+UNUSUAL = {"image_size": 12, "in_channels": 2, "channels": [4, 6], "hidden": 9, "dropout": 0.125, "batch_norm": True}
+
+
+def operands(dtype=torch.float64):
+    """A picture, a kernel and a bias, no two sizes alike."""
+    return [torch.randn(shape, dtype=dtype) for shape in ((B, C_IN, H, W), (C_OUT, C_IN, KH, KW), (C_OUT,))]
+
+
+def loader(images, labels, batch_size, **options):
+    return DataLoader(TensorDataset(images, labels), batch_size, **options)
+
+
+def scored(logits, labels, batch_size=4, dtype=torch.float32):
+    """A loader whose pictures are a single pixel each: the logit that `Verbatim` is to give them."""
+    return loader(torch.tensor(logits).view(-1, 1, 1, 1), torch.tensor(labels, dtype=dtype), batch_size)
+
+
+def cross_entropies(logits, labels):
+    """The cost of each sample, −log of the probability given to its label, by hand and in Python's floats."""
+    return [math.log1p(math.exp(-abs(z))) + max(-z if y else z, 0.0) for z, y in zip(logits, labels, strict=True)]
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+class Verbatim(nn.Module):
+    """Gives the first pixel of each picture as its logit, and keeps a diary of the calls: (training, with
+    gradients)."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.diary = []
+
+    def forward(self, x):
+        self.diary.append((self.training, torch.is_grad_enabled()))
+        return x[:, 0, 0, 0] * self.scale
+
+
+class Runaway(nn.Module):
+    """Its logit is a parameter far below 0. Where all labels are 1 the gradient is −1, always, and Adam moves the
+    parameter by the learning rate in every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(-50.0, dtype=torch.float64))
+        self.path = []
+
+    def forward(self, x):
+        if self.training:
+            self.path.append(self.logit.item())
+        return self.logit.expand(len(x))
+
+
+def small_network(dtype=torch.float32):
+    """12 pixels, one hidden layer, (B,) logits, and nothing random once it is made."""
+    layers = (nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
+    return nn.Sequential(*layers).to(dtype)
+
+
+def small_data(count=10):
+    """Pictures of 12 pixels whose label depends on some of them."""
+    images = torch.randn(count, 3, 2, 2)
+    return images, (images.flatten(1)[:, :4].sum(1) > 0).float()
+
+
+def trained_by_hand(model, images, labels, batch_size, epochs, lr=0.02, make=torch.optim.Adam):
+    """A copy of the model after training in order, and for each epoch the losses of its batches with their sizes."""
+    model = copy.deepcopy(model).train()
+    optimizer = make(model.parameters(), lr=lr)
+    history = []
+    for _ in range(epochs):
+        losses = []
+        for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+            z = model(x)
+            loss = (torch.logaddexp(z, torch.zeros_like(z)) - z * y).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append((loss.item(), len(x)))
+        history.append(losses)
+    return model, history
+
+
+def weights(model):
+    return {name: p.detach() for name, p in model.named_parameters()}
+
+
+def picture(path, mode="RGB", size=(5, 4), colour=(255, 0, 51)):
+    """Write a picture of one colour; PIL's size is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+    return path
+
+
+def names(dataset):
+    """(file name, label) of every sample."""
+    return [(Path(path).name, label) for path, label in dataset.samples]
+
+
+def shaken(model):
+    """The model with random weights and buffers, none of which is at its start."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.1, 0.5)
+            else:
+                tensor.fill_(7)
+    return model
+
+
+def undecided(model, x):
+    """The model in eval mode, its last layer set so that the logits of x lie around 0, and these logits, layer by layer."""
+    shaken(model).eval()
+    last = model.classifier[-1]
+    with torch.no_grad():
+        logits = model.classifier(model.features(x))
+        last.bias.sub_(logits.mean())
+        for parameter in last.parameters():
+            parameter.mul_(2 / logits.std())
+        return model, model.classifier(model.features(x)).flatten()
+
+
+def opened(path):
+    """What the file holds, opened as data."""
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().partition(".")[0]
+        check.that(False, f"torch.load(path, weights_only=True) does not open the file: {type(error).__name__}: {reason}")
+
+
+def leaves(value):
+    """All that is in nested mappings, lists and tuples."""
+    if hasattr(value, "items"):
+        value = [part for pair in value.items() for part in pair]
+    return [leaf for part in value for leaf in leaves(part)] if isinstance(value, (list, tuple)) else [value]
+
+
+class TestConvOutputSize:
+    def test_counts_the_places_of_the_kernel(self, kata):
+        """A kernel of 3 can begin at the pixels 0 to 4 of 7: the last begins at size − kernel_size, and 0 counts
+        too."""
+        check.equal(kata.conv_output_size(7, 3), 5, unlike={"size − kernel_size, without the + 1": 4})
+        check.equal(kata.conv_output_size(8, 1), 8, what="size for a kernel of 1")
+
+    def test_padding_counts_at_both_ends(self, kata):
+        """A border of 1 makes the side 2 pixels longer. With a kernel of 3 that keeps the size."""
+        check.equal(kata.conv_output_size(7, 3, padding=1), 7, unlike={"padding at one end only": 6})
+        check.equal(kata.conv_output_size(7, 5, padding=2), 7, what="size for a kernel of 5 and padding 2")
+
+    def test_a_step_that_would_leave_is_not_taken(self, kata):
+        """With stride 2 a kernel of 3 stands at 0, 2 and 4 of 8 pixels. At 6 it would stick out by one pixel, so the
+        division is rounded down."""
+        got = kata.conv_output_size(8, 3, stride=2)
+        check.equal(got, 3, unlike={"rounded up": 4, "the + 1 lies inside the division": 4})
+
+    def test_dilation_spreads_the_kernel(self, kata):
+        """With dilation 2 the three elements of the kernel span 5 pixels: there are two gaps between them, not
+        three."""
+        check.equal(kata.conv_output_size(9, 3, dilation=2), 5, unlike={"dilation · kernel_size": 4, "no dilation": 7})
+
+    def test_sizes_agree_with_torch(self, kata):
+        """Every combination of small settings has the size that PyTorch's convolution gives."""
+        for size in (9, 12):
+            for kernel_size in (1, 2, 3):
+                for stride in (1, 2, 3):
+                    for padding in (0, 2):
+                        for dilation in (1, 3):
+                            settings = (size, kernel_size, stride, padding, dilation)
+                            row, kernel = torch.zeros(1, 1, size), torch.zeros(1, 1, kernel_size)
+                            expected = F.conv1d(row, kernel, None, stride, padding, dilation).shape[2]
+                            check.equal(kata.conv_output_size(*settings), expected, what=f"conv_output_size{settings}")
+
+    def test_a_kernel_as_large_as_the_picture_fits_once(self, kata):
+        """1 is a size. Any stride is fine, since no step is taken."""
+        for settings in ((3, 3), (3, 3, 5), (1, 1), (1, 3, 1, 1), (5, 3, 2, 0, 2)):
+            check.equal(kata.conv_output_size(*settings), 1, what=f"conv_output_size{settings}")
+
+    def test_a_kernel_that_does_not_fit_is_refused(self, kata):
+        """One pixel too few, and there is no place. Mind the stride: −1 / 2 rounded towards zero is 0, and one place
+        would be counted. The message holds the size, which is what the reader of the error has to change."""
+        for settings in ((37, 38), (37, 38, 2), (37, 38, 5), (37, 40, 2, 1), (37, 20, 3, 0, 2), (0, 1)):
+            with check.raises(ValueError, settings[0]):
+                kata.conv_output_size(*settings)
+
+    def test_senseless_settings_are_refused(self, kata):
+        """kernel_size, stride and dilation begin at 1, padding at 0. A stride of 0 is no division by zero, but a
+        ValueError."""
+        for name, value in (("kernel_size", 0), ("stride", 0), ("stride", -1), ("dilation", 0), ("padding", -1)):
+            with check.raises(ValueError):
+                kata.conv_output_size(**({"size": 9, "kernel_size": 3} | {name: value}))
+
+
+class TestConv2d:
+    def test_a_row_under_a_kernel_of_two(self, kata):
+        """1 · 10 + 2 · 1 = 12 and 2 · 10 + 4 · 1 = 24. The kernel lies on the picture as it is, not turned round."""
+        x, weight = torch.tensor([[[[1.0, 2.0, 4.0]]]]), torch.tensor([[[[10.0, 1.0]]]])
+        check.equal(kata.conv2d(x, weight), torch.tensor([[[[12.0, 24.0]]]]),
+                    unlike={"the kernel is flipped": torch.tensor([[[[21.0, 42.0]]]])})  # fmt: skip
+
+    def test_every_place_of_a_picture(self, kata):
+        """Each output is the sum over all input channels and all places of the kernel: Cin · kH · kW products. H' = H −
+        kH + 1 comes before W' = W − kW + 1; reshaped the other way round, the numbers end up in other places."""
+        x, weight, _ = operands()
+        expected = F.conv2d(x, weight)
+        unlike = {
+            "the kernel is flipped": F.conv2d(x, weight.flip(2, 3)),
+            "the right numbers, laid out as (B, Cout, W', H')": expected.reshape(B, C_OUT, W - KW + 1, H - KH + 1),
+            "height and width of the result are swapped": expected.mT,
+            "only the first input channel": F.conv2d(x[:, :1], weight[:, :1]),
+        }
+        check.close(kata.conv2d(x, weight), expected, unlike=unlike)
+
+    def test_an_asymmetric_kernel_is_not_flipped(self, kata):
+        """A kernel that is 1 at its upper right corner and else 0 moves the picture: y[i, j] = x[i, j + 2]. What other
+        books call a convolution would give x[i + 2, j]."""
+        x, weight = torch.randn(B, 1, H, W), torch.zeros(1, 1, 3, 3)
+        weight[0, 0, 0, 2] = 1
+        unlike = {"the kernel is flipped (or transposed)": x[:, :, 2:, : W - 2]}
+        check.close(kata.conv2d(x, weight), x[:, :, : H - 2, 2:], unlike=unlike)
+
+    def test_bias_is_added_to_output_channels(self, kata):
+        """bias[o] is added to channel o at every place. (Cout,) broadcasts along the width, where W' = Cout lets it
+        pass."""
+        x, weight, bias = torch.randn(B, C_IN, H, C_OUT + KW - 1), *operands(torch.float32)[1:]
+        plain = F.conv2d(x, weight)
+        unlike = {"no bias": plain, "bias along the width": plain + bias}
+        check.close(kata.conv2d(x, weight, bias), plain + bias[:, None, None], unlike=unlike)
+
+    @pytest.mark.parametrize(
+        "stride, padding", [(2, 0), ((2, 1), 0), (1, 1), (1, (0, 2)), ((1, 3), (2, 1)), (3, 2)], ids=str
+    )
+    def test_stride_and_padding_follow_torch(self, kata, stride, padding):
+        """An int counts for both directions; a pair is (height, width) everywhere: in stride, in padding, in the
+        kernel. Note that `F.pad` begins with the last dimension."""
+        for bias in (True, False):
+            x, weight, b = operands()
+            settings = (b if bias else None, stride, padding)
+            check.close(kata.conv2d(x, weight, *settings), F.conv2d(x, weight, *settings))
+
+    @pytest.mark.parametrize("stride, padding", [(1, 0), (2, 0), ((2, 1), (0, 2))], ids=str)
+    def test_gradients_follow_torch(self, kata, stride, padding):
+        """A pixel is used at several places, and its gradient is the sum of what comes from all of them. Kernel and
+        bias are used at every place."""
+        inputs = operands()
+        ours, theirs = (lambda *values, f=f: f(*values, stride, padding) for f in (kata.conv2d, F.conv2d))
+        check.gradients(ours, theirs, *inputs)
+
+    def test_a_permuted_picture(self, kata):
+        """A picture that comes as (B, H, W, C) and is permuted does not lie in memory as its shape says, and the caller
+        keeps it as it is."""
+        x, weight, bias = torch.randn(B, H, W, C_IN).permute(0, 3, 1, 2), *operands(torch.float32)[1:]
+        weight = weight.transpose(2, 3).contiguous().transpose(2, 3)
+        with check.unchanged(x=x, weight=weight, bias=bias):
+            got = kata.conv2d(x, weight, bias, padding=1)
+        check.close(got, F.conv2d(x.double(), weight.double(), bias.double(), padding=1))
+
+    def test_the_dtype_carries_through(self, kata):
+        """float64 in, float64 out, with all its digits; bfloat16 in, bfloat16 out. What you make, such as the border,
+        takes its dtype from x."""
+        for dtype in (torch.float64, torch.bfloat16):
+            got = kata.conv2d(*operands(dtype), padding=1)
+            check.dtype(got, dtype)
+
+    def test_the_device_carries_through(self, kata):
+        """What you make, you make on the device of x. The device "meta" has shapes and no numbers, and shows it without
+        a GPU."""
+        got = kata.conv2d(*(value.to("meta") for value in operands()), padding=1)
+        check.that(got.device.type == "meta", f"the result is on {got.device}, x on meta")
+        check.shape(got, (B, C_OUT, H + 2 - KH + 1, W + 2 - KW + 1))
+
+    @pytest.mark.gpu
+    def test_runs_on_the_gpu(self, kata):
+        """The same numbers on the GPU."""
+        inputs = operands()
+        got = kata.conv2d(*(value.cuda() for value in inputs), stride=(2, 1), padding=1)
+        check.that(got.device.type == "cuda", f"the result is on {got.device}, x on a GPU")
+        check.close(got, F.conv2d(*inputs, stride=(2, 1), padding=1))
+
+    def test_channels_must_match(self, kata):
+        """A kernel for 3 channels says nothing about a picture of 2. With 1 channel, in the picture or in the kernel,
+        broadcasting would find an answer without an error."""
+        for channels, wanted in ((2, 3), (1, 3), (3, 1)):
+            with check.raises(ValueError):
+                kata.conv2d(torch.randn(B, channels, H, W), torch.randn(C_OUT, wanted, KH, KW))
+
+    def test_a_picture_smaller_than_the_kernel_is_refused(self, kata):
+        """In either direction. The border counts as part of the picture, so with enough padding there is a place."""
+        weight = torch.randn(C_OUT, C_IN, 3, 4)
+        for size, padding in (((2, 9), 0), ((9, 3), 0), ((2, 9), (0, 1)), ((9, 3), (1, 0))):
+            with check.raises(ValueError):
+                kata.conv2d(torch.randn(B, C_IN, *size), weight, padding=padding)
+        check.shape(kata.conv2d(torch.randn(B, C_IN, 2, 3), weight, padding=1), (B, C_OUT, 2, 2))
+
+    def test_written_without_the_finished_convolutions(self, kata):
+        """This exercise is the convolution."""
+        x, weight, bias = operands()
+        with check.forbidden(kata, *CONVOLUTIONS):
+            got = kata.conv2d(x, weight, bias, padding=1)
+        check.shape(got, (B, C_OUT, H + 2 - KH + 1, W + 2 - KW + 1))
+
+
+@pytest.mark.stretch
+class TestMaxPool2d:
+    def test_the_largest_of_every_window(self, kata):
+        """Windows of 2 tile the picture: without a stride given they do not overlap. The last column does not fill a
+        window, and is dropped."""
+        x = torch.tensor([[[[1.0, 3.0, 2.0, 8.0, 5.0], [4.0, 0.0, 6.0, 7.0, 9.0]]]])
+        unlike = {
+            "the mean of every window": torch.tensor([[[[2.0, 5.75]]]]),
+            "stride 1": torch.tensor([[[[4.0, 6.0, 8.0, 9.0]]]]),
+            "incomplete windows are kept": torch.tensor([[[[4.0, 8.0, 9.0]]]]),
+        }
+        check.equal(kata.max_pool2d(x, 2), torch.tensor([[[[4.0, 8.0]]]]), unlike=unlike)
+
+    def test_channels_stay_apart(self, kata):
+        """Every channel of every picture has its own maximum: B and C remain, height and width shrink."""
+        x = torch.randn(B, C_IN, H, W)
+        check.equal(kata.max_pool2d(x, 3), F.max_pool2d(x, 3))
+
+    @pytest.mark.parametrize(
+        "settings", [(3, 2), (2, 1), (2, 3), ((3, 2),), ((2, 3), None), ((3, 2), (1, 2)), (3, (3, 1))], ids=str
+    )
+    def test_windows_and_strides_follow_torch(self, kata, settings):
+        """Windows may overlap (3, with stride 2) or leave gaps. Pairs are (height, width), and a pair as kernel_size is
+        the default of the stride, too."""
+        x = torch.randn(B, C_IN, H, W)
+        check.equal(kata.max_pool2d(x, *settings), F.max_pool2d(x, *settings))
+
+    @pytest.mark.parametrize(
+        "settings", [(3, 2, 1), (2, 1, 1), (3, None, 1), ((3, 2), 2, (1, 0)), ((2, 4), 1, (0, 2))], ids=str
+    )
+    def test_padding_never_wins(self, kata, settings):
+        """Where all values are negative, a border of zeros would be the maximum of every window that it lies in."""
+        x = -1 - torch.rand(B, C_IN, H, W)
+        kernel_size, stride, padding = settings
+        high, wide = padding if isinstance(padding, tuple) else (padding, padding)
+        unlike = {"a border of zeros": F.max_pool2d(F.pad(x, (wide, wide, high, high)), kernel_size, stride)}
+        check.equal(kata.max_pool2d(x, *settings), F.max_pool2d(x, *settings), unlike=unlike)
+        check.equal(kata.max_pool2d(-x, *settings), F.max_pool2d(-x, *settings), what="the result for positive values")
+
+    def test_the_gradient_goes_to_the_maximum(self, kata):
+        """Nothing else has a part in the result. Where windows overlap, one pixel may be the maximum of several and
+        collects the gradients of all."""
+        x = torch.randperm(B * C_IN * H * W).double().view(B, C_IN, H, W)  # no two alike
+        for settings in ((2,), (3, 2), (3, 1, 1)):
+            ours, theirs = (lambda x, pool=pool: pool(x, *settings) for pool in (kata.max_pool2d, F.max_pool2d))
+            check.gradients(ours, theirs, x)
+
+    def test_in_a_tie_one_of_them_gets_the_gradient(self, kata):
+        """Where a window holds its maximum several times, exactly one of them gets the gradient, all of it. `amax`
+        would share it out."""
+        x = torch.zeros(B, C_IN, 6, 8, requires_grad=True)
+        probe = 1 + torch.rand(B, C_IN, 3, 4)
+        (kata.max_pool2d(x, 2) * probe).sum().backward()
+        by_window = x.grad.view(B, C_IN, 3, 2, 4, 2).transpose(3, 4).flatten(-2)
+        check.close(by_window.sum(-1), probe, what="the gradient that each window of equal values gets in all")
+        most = int((by_window != 0).sum(-1).max())
+        check.that(most == 1, f"the gradient of a window of equal values went to {most} of them: it should be one")
+
+    def test_a_permuted_picture(self, kata):
+        """The picture may lie in memory in another order, and is not written to."""
+        x = torch.randn(B, H, W, C_IN).permute(0, 3, 1, 2)
+        with check.unchanged(x=x):
+            got = kata.max_pool2d(x, 3, 2, 1)
+        check.equal(got, F.max_pool2d(x, 3, 2, 1))
+
+    def test_dtype_and_device_carry_through(self, kata):
+        """A maximum is one of the values, so it has their dtype. Take the border's value and device from x."""
+        for dtype in (torch.float64, torch.bfloat16, torch.float16):
+            x = -1 - torch.rand(B, C_IN, H, W).to(dtype)
+            check.equal(kata.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1))
+        got = kata.max_pool2d(torch.zeros(B, C_IN, H, W, device="meta"), 3, 2, 1)
+        check.that(got.device.type == "meta", f"the result is on {got.device}, x on meta")
+        check.shape(got, (B, C_IN, 4, 5))
+
+    @pytest.mark.gpu
+    def test_runs_on_the_gpu(self, kata):
+        """The same numbers on the GPU."""
+        x = torch.randn(B, C_IN, H, W)
+        got = kata.max_pool2d(x.cuda(), 3, 2, 1)
+        check.that(got.device.type == "cuda", f"the result is on {got.device}, x on a GPU")
+        check.close(got, F.max_pool2d(x, 3, 2, 1))
+
+    def test_padding_of_more_than_half_is_refused(self, kata):
+        """A window at the edge could hold nothing but border. Exactly half is fine, each direction for itself."""
+        x = torch.randn(B, C_IN, H, W)
+        for kernel_size, padding in ((2, 2), (3, 2), ((3, 4), (2, 1)), ((4, 3), (1, 2))):
+            with check.raises(ValueError):
+                kata.max_pool2d(x, kernel_size, padding=padding)
+        check.shape(kata.max_pool2d(x, (2, 4), padding=(1, 2)), (B, C_IN, 4, 3))
+
+    def test_a_picture_smaller_than_the_window_is_refused(self, kata):
+        """In either direction: an empty result would surface layers later."""
+        for size in ((2, 9), (9, 2), (1, 1)):
+            with check.raises(ValueError):
+                kata.max_pool2d(torch.randn(B, C_IN, *size), 3)
+        check.shape(kata.max_pool2d(torch.randn(B, C_IN, 3, 3), 3), (B, C_IN, 1, 1))
+
+    def test_written_without_the_finished_poolings(self, kata):
+        """This exercise is the pooling."""
+        with check.forbidden(kata, *POOLINGS):
+            got = kata.max_pool2d(torch.randn(B, C_IN, H, W), 3, 2, 1)
+        check.shape(got, (B, C_IN, 4, 5))
+
+
+class TestBinaryCNN:
+    def test_one_logit_a_picture(self, kata):
+        """The last linear layer gives (B, 1), and the answer is (B,): one number a picture, like the labels."""
+        for size in (5, 2):
+            check.shape(kata.BinaryCNN()(torch.rand(size, 3, 16, 16)), (size,), what=f"the logits of {size} pictures")
+
+    def test_one_picture_gives_one_logit(self, kata):
+        """For B = 1 the answer is (1,). `squeeze()` without a dimension removes the batch as well."""
+        model = kata.BinaryCNN()
+        check.shape(model(torch.rand(1, 3, 16, 16)), (1,))
+        check.shape(model.predict_proba(torch.rand(1, 3, 16, 16)), (1,), what="predict_proba")
+
+    @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+    def test_the_layers_of_the_features(self, kata, batch_norm):
+        """Convolution, batch norm if asked for, ReLU, pooling, once for each entry of channels, in one flat Sequential.
+        The norm comes before the ReLU, and every block pools. Dropout belongs to the classifier."""
+        features = kata.BinaryCNN(12, 2, (4, 6), batch_norm=batch_norm).features
+        check.that(isinstance(features, nn.Sequential), f"features should be nn.Sequential, not {type(features).__name__}")
+        block = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"] if batch_norm else ["Conv2d", "ReLU", "MaxPool2d"]
+        check.equal([type(layer).__name__ for layer in features], 2 * block, what="the types of the layers in features")
+        sizes = [layer.num_features for layer in features if isinstance(layer, nn.BatchNorm2d)]
+        check.equal(sizes, [4, 6] if batch_norm else [], what="num_features of the norms")
+
+    def test_what_each_block_does_to_the_shape(self, kata):
+        """A 3×3 convolution with padding 1 keeps height and width and changes the channels; pooling halves them."""
+        shapes, x = [], torch.rand(B, 2, 12, 12)
+        for layer in kata.BinaryCNN(12, 2, (4, 6)).features:
+            if isinstance(layer, nn.Conv2d):
+                check.equal(tuple(layer.kernel_size), (3, 3), what="kernel_size")
+            x = layer(x)
+            shapes.append(tuple(x.shape[1:]))
+        expected = [(4, 12, 12), (4, 12, 12), (4, 6, 6), (6, 6, 6), (6, 6, 6), (6, 3, 3)]
+        check.equal(shapes, expected, what="the shapes after each layer")
+
+    def test_no_bias_before_a_batch_norm(self, kata):
+        """The norm subtracts the mean, and any bias with it: such a bias would be learned for nothing. Without a norm
+        it is needed."""
+        for batch_norm in (False, True):
+            layers = kata.BinaryCNN(batch_norm=batch_norm).features
+            got = [layer.bias is None for layer in layers if isinstance(layer, nn.Conv2d)]
+            check.equal(got, [batch_norm] * 3, what=f"which convolutions have no bias, with batch_norm={batch_norm}")
+
+    def test_the_layers_of_the_classifier(self, kata):
+        """Flatten, Linear, ReLU, Dropout, Linear. The first linear layer takes all that is left of the picture: the
+        last channels times the side, halved once a block, squared."""
+        classifier = kata.BinaryCNN(12, 2, (4, 6), hidden=9, dropout=0.25).classifier
+        check.that(isinstance(classifier, nn.Sequential), f"it should be nn.Sequential, not {type(classifier).__name__}")
+        found = [type(layer).__name__ for layer in classifier]
+        check.equal(found, ["Flatten", "Linear", "ReLU", "Dropout", "Linear"], what="the types of the layers in classifier")
+        shapes = [tuple(layer.weight.shape) for layer in classifier if isinstance(layer, nn.Linear)]
+        check.equal(shapes, [(9, 6 * 3 * 3), (1, 9)], what="the shapes of the linear weights")
+        check.equal(classifier[3].p, 0.25, what="the share of the dropout")
+
+    def test_forward_returns_logits(self, kata):
+        """The loss takes logits and has its own sigmoid. A second one here would squeeze all answers between 0.5 and
+        0.73: it trains, and badly."""
+        x = torch.randn(6, 2, 12, 12)
+        model, logits = undecided(kata.BinaryCNN(**UNUSUAL), x)
+        check.close(model(x), logits, unlike={"probabilities: a sigmoid in forward": logits.sigmoid()})
+
+    def test_predict_proba_is_the_sigmoid_of_the_logits(self, kata):
+        """Probabilities of class 1, between 0 and 1."""
+        x = torch.rand(6, 3, 16, 16)
+        model, logits = undecided(kata.BinaryCNN(), x)
+        unlike = {
+            "the sigmoid of a sigmoid": logits.sigmoid().sigmoid(),
+            "the probability of class 0": 1 - logits.sigmoid(),
+            "logits": logits,
+        }
+        check.close(model.predict_proba(x), 1 / (1 + torch.exp(-logits.double())), unlike=unlike)
+
+    def test_eval_is_deterministic_and_training_is_not(self, kata):
+        """In eval mode the dropout is off. In training mode it draws anew for every call. `F.dropout` does not know of
+        the mode unless told."""
+        model, x = shaken(kata.BinaryCNN()), torch.rand(8, 3, 16, 16)
+        model.eval()
+        check.equal(model(x), model(x), what="the second answer in eval mode")
+        model.train()
+        check.that(not torch.equal(model(x), model(x)), "in training mode two calls gave the same: there is no dropout")
+
+    def test_config_holds_the_arguments(self, kata):
+        """Under their names, whether given or not, so that `BinaryCNN(**config)` builds a model of the same shapes."""
+        check.equal(kata.BinaryCNN(**UNUSUAL).config, UNUSUAL, what="config")
+        usual = {"image_size": 16, "in_channels": 3, "channels": [8, 16, 32], "hidden": 32, "dropout": 0.5}
+        usual["batch_norm"] = False
+        check.equal(kata.BinaryCNN().config, usual, what="config without any argument")
+
+    def test_config_has_its_own_list_of_channels(self, kata):
+        """Plain data, so that it can be saved; and if the caller's list changes later, the model has not."""
+        channels = [4, 6]
+        model = kata.BinaryCNN(channels=channels)
+        channels.append(8)
+        check.equal(model.config["channels"], [4, 6], what="config['channels'] after the caller's list has grown")
+
+    def test_every_weight_takes_part(self, kata):
+        """The loss has a gradient for each parameter: no layer is built and left out."""
+        model = shaken(kata.BinaryCNN(**UNUSUAL))
+        model(torch.rand(B, 2, 12, 12)).sum().backward()
+        idle = [name for name, p in model.named_parameters() if p.grad is None]
+        check.that(not idle, f"no gradient reaches {', '.join(idle)}")
+
+    def test_the_size_must_halve_without_rest(self, kata):
+        """Three blocks halve three times. 20 would become 10, 5, and 2 with a column lost."""
+        for image_size in (20, 12, 17, 4):
+            with check.raises(ValueError, image_size):
+                kata.BinaryCNN(image_size=image_size)
+        check.shape(kata.BinaryCNN(20, channels=(4, 6))(torch.rand(B, 3, 20, 20)), (B,))
+
+    def test_other_pictures_are_refused(self, kata):
+        """Other channels, another size, a single picture without a batch: a clear error at the door is better than one
+        about the shape of a matrix."""
+        model = kata.BinaryCNN()
+        for shape in ((B, 1, 16, 16), (B, 3, 24, 24), (B, 3, 16, 8), (B, 3, 8, 16), (3, 16, 16), (B, 16, 16, 3)):
+            with check.raises(ValueError):
+                model(torch.rand(shape))
+
+
+@pytest.mark.stretch
+class TestImageFolderDataset:
+    def test_folders_are_classes_in_alphabetical_order(self, kata, tmp_path):
+        """The label of a class is its place among the sorted names. The system lists folders in an order of its own,
+        which differs from one machine to the next."""
+        for name in ("zebra", "ant", "mole", "bee"):
+            picture(tmp_path / name / "one.png")
+        dataset = kata.ImageFolderDataset(tmp_path)
+        check.equal(list(dataset.classes), ["ant", "bee", "mole", "zebra"], what="classes")
+        check.equal(dict(dataset.class_to_idx), {"ant": 0, "bee": 1, "mole": 2, "zebra": 3}, what="class_to_idx")
+
+    def test_samples_are_sorted(self, kata, tmp_path):
+        """First all of class 0 by name, then all of class 1, so that sample 17 is the same picture everywhere."""
+        for name in ("dog/4.png", "dog/1.png", "cat/3.png", "cat/10.png", "cat/2.png"):
+            picture(tmp_path / name)
+        dataset = kata.ImageFolderDataset(str(tmp_path))
+        expected = [("10.png", 0), ("2.png", 0), ("3.png", 0), ("1.png", 1), ("4.png", 1)]
+        check.equal(names(dataset), expected, what="samples (file name, label)")
+        check.equal(len(dataset), 5, what="len(dataset)")
+
+    def test_a_picture_is_channels_height_width(self, kata, tmp_path):
+        """(3, H, W) float32 with values from 0 to 1. PIL counts width first and NumPy gets (H, W, 3) from it; layers
+        want channels first."""
+        picture(tmp_path / "cat" / "red.png", size=(5, 4), colour=(255, 0, 51))
+        image, label = kata.ImageFolderDataset(tmp_path)[0]
+        expected = torch.tensor([1.0, 0.0, 0.2])[:, None, None].expand(3, 4, 5)
+        unlike = {
+            "bytes, not divided by 255": 255 * expected,
+            "reshaped, not permuted": expected.permute(1, 2, 0).reshape(3, 4, 5),
+        }
+        check.close(image, expected, unlike=unlike, what="the picture")
+        check.dtype(image, torch.float32, what="the picture")
+        check.equal(label, 0, what="the label")
+
+    def test_every_pixel_is_in_its_place(self, kata, tmp_path):
+        """Rows stay rows and columns columns: a transpose makes all pictures lie on their side."""
+        pixels = torch.randint(0, 256, (4, 5, 3), dtype=torch.uint8)
+        (tmp_path / "cat").mkdir()
+        Image.fromarray(pixels.numpy()).save(tmp_path / "cat" / "noise.png")
+        expected = torch.stack([pixels[:, :, channel] / 255 for channel in range(3)])
+        unlike = {
+            "reshaped, not permuted": (pixels / 255).reshape(3, 4, 5),
+            "blue, green, red": expected.flip(0),
+        }
+        check.close(kata.ImageFolderDataset(tmp_path)[0][0], expected, unlike=unlike)
+
+    def test_grey_and_transparent_pictures_have_three_channels(self, kata, tmp_path):
+        """Files come in many modes: a grey one has one channel, one with transparency four, and a palette numbers its
+        colours. A batch needs three everywhere."""
+        picture(tmp_path / "cat" / "1_grey.png", "L", colour=102)
+        picture(tmp_path / "cat" / "2_clear.png", "RGBA", colour=(255, 0, 51, 128))
+        palette = Image.new("RGB", (5, 4), (0, 51, 255)).convert("P")
+        palette.save(tmp_path / "cat" / "3_palette.png")
+        dataset = kata.ImageFolderDataset(tmp_path)
+        colours = {"grey": (0.4, 0.4, 0.4), "RGBA": (1.0, 0.0, 0.2), "palette": (0.0, 0.2, 1.0)}
+        for i, (kind, colour) in enumerate(colours.items()):
+            expected = torch.tensor(colour)[:, None, None].expand(3, 4, 5)
+            check.close(dataset[i][0], expected, what=f"the {kind} picture")
+
+    def test_the_transform_gets_the_tensor(self, kata, tmp_path):
+        """What it returns takes the picture's place; the label stays. It is called on access, so a random one gives
+        something new each time."""
+        picture(tmp_path / "cat" / "a.png")
+        calls = []
+
+        def transform(image):
+            calls.append(image)
+            return image.mean() + len(calls)
+
+        dataset = kata.ImageFolderDataset(tmp_path, transform)
+        check.equal(len(calls), 0, what="calls of the transform before any access")
+        first, second = dataset[0], dataset[0]
+        check.shape(calls[0], (3, 4, 5), what="what the transform was given")
+        check.close([first[0], second[0]], [torch.tensor(1.4), torch.tensor(2.4)], what="two accesses")
+        check.equal(first[1], 0, what="the label")
+
+    def test_batches_of_the_dataset(self, kata, tmp_path):
+        """A DataLoader stacks pictures to (B, 3, H, W) and makes one int64 tensor of the labels, which are plain
+        ints."""
+        for number in range(3):
+            picture(tmp_path / "cat" / f"{number}.png", "L" if number else "RGB", colour=0)
+            picture(tmp_path / "dog" / f"{number}.bmp")
+        dataset = kata.ImageFolderDataset(tmp_path)
+        [(images, labels)] = DataLoader(dataset, batch_size=6)
+        check.shape(images, (6, 3, 4, 5), what="the pictures")
+        check.dtype(images, torch.float32, what="the pictures")
+        check.equal(labels, torch.tensor([0, 0, 0, 1, 1, 1]), what="the labels")
+
+    def test_upper_case_extensions_count(self, kata, tmp_path):
+        """Cameras write DSC_0001.JPG. All four extensions count in any case, also mixed."""
+        for name in ("a.PNG", "b.JPG", "c.Jpeg", "d.bmp", "e.jpg", "f.jpeg", "g.BMP"):
+            picture(tmp_path / "cat" / name)
+        expected = [(name, 0) for name in ("a.PNG", "b.JPG", "c.Jpeg", "d.bmp", "e.jpg", "f.jpeg", "g.BMP")]
+        check.equal(names(kata.ImageFolderDataset(tmp_path)), expected, what="samples")
+
+    def test_other_files_are_ignored(self, kata, tmp_path):
+        """Notes, thumbnails databases, a name that only contains "png": none of them is a picture, and a file beside
+        the class folders belongs to no class."""
+        picture(tmp_path / "cat" / "a.png")
+        picture(tmp_path / "stray.png")
+        for name in ("notes.txt", "Thumbs.db", "png", "a.png.txt", "bpng"):
+            (tmp_path / "cat" / name).write_text("no picture")
+        (tmp_path / "labels.csv").write_text("no folder")
+        dataset = kata.ImageFolderDataset(tmp_path)
+        check.equal(list(dataset.classes), ["cat"], what="classes")
+        check.equal(names(dataset), [("a.png", 0)], what="samples")
+
+    def test_nested_folders_belong_to_the_class(self, kata, tmp_path):
+        """Only the first level names classes. However deep a picture lies below it, it counts; a folder does not,
+        whatever it is called."""
+        for name in ("cat/a.png", "cat/b.png/deep/c.png", "dog/only/below.png"):
+            picture(tmp_path / name)
+        dataset = kata.ImageFolderDataset(tmp_path)
+        check.equal(list(dataset.classes), ["cat", "dog"], what="classes")
+        check.equal(sorted(names(dataset)), [("a.png", 0), ("below.png", 1), ("c.png", 0)], what="samples, sorted")
+        check.shape(dataset[1][0], (3, 4, 5), what="a picture in a nested folder")
+
+    def test_files_are_opened_on_access_only(self, kata, tmp_path):
+        """A hundred thousand pictures do not fit into memory. So a broken file is found when it is asked for, and does
+        not keep the others from being used."""
+        picture(tmp_path / "cat" / "a.png")
+        (tmp_path / "cat" / "b.png").write_text("no picture at all")
+        dataset = kata.ImageFolderDataset(tmp_path)
+        check.equal(len(dataset), 2, what="len(dataset)")
+        check.shape(dataset[0][0], (3, 4, 5))
+
+    def test_an_empty_class_is_named(self, kata, tmp_path):
+        """A class without a picture is a slip of whoever filled the folders. Which one it is, the message says."""
+        picture(tmp_path / "cat" / "a.png")
+        (tmp_path / "walrus").mkdir()
+        (tmp_path / "walrus" / "notes.txt").write_text("no picture")
+        with check.raises(FileNotFoundError, "walrus"):
+            kata.ImageFolderDataset(tmp_path)
+
+    def test_folders_that_are_not_there_are_named(self, kata, tmp_path):
+        """No such folder; a file in its place; a folder without folders. An empty dataset would surface later, in a
+        DataLoader. The message names the folder that was asked for."""
+        picture(tmp_path / "loose" / "a.png")
+        (tmp_path / "void").mkdir()
+        for path in (tmp_path / "nowhere", tmp_path / "loose" / "a.png", tmp_path / "loose", tmp_path / "void"):
+            with check.raises(FileNotFoundError, path.name):
+                kata.ImageFolderDataset(path)
+
+
+class TestEvaluateBinary:
+    def test_loss_and_accuracy_of_one_batch(self, kata):
+        """The loss is −log of the probability that the label was given, the mean over the samples; the accuracy is the
+        share of samples where the logit's sign says the label."""
+        logits, labels = [2.0, -1.0, 0.5, -3.0], [1, 1, 0, 0]
+        losses = cross_entropies(logits, labels)
+        twice = cross_entropies([1 / (1 + math.exp(-z)) for z in logits], labels)
+        unlike = {
+            "the sum, not the mean": {"loss": sum(losses)},
+            "a second sigmoid: the model gives logits": {"loss": mean(twice)},
+        }
+        got = kata.evaluate_binary(Verbatim(), scored(logits, labels))
+        check.close(got, {"loss": mean(losses), "accuracy": 0.5}, rtol=1e-5, unlike=unlike)
+
+    def test_every_sample_counts_the_same(self, kata):
+        """Five samples in batches of 4 and 1: the last one has a fifth of the weight, not half of it as in the mean of
+        two means."""
+        logits, labels = [3.0, 2.0, -1.0, -2.0, -4.0], [1, 1, 0, 0, 1]
+        losses = cross_entropies(logits, labels)
+        expected = {"loss": mean(losses), "accuracy": 0.8}
+        unlike = {
+            "the mean of the batches' means": {"loss": (mean(losses[:4]) + losses[4]) / 2, "accuracy": 0.5},
+            "the last batch alone": {"loss": losses[4], "accuracy": 0.0},
+        }
+        check.close(kata.evaluate_binary(Verbatim(), scored(logits, labels)), expected, rtol=1e-5, unlike=unlike)
+
+    def test_plain_floats(self, kata):
+        """Results go into logs and files, so they are Python's floats and no tensors."""
+        got = kata.evaluate_binary(Verbatim(), scored([1.0, -1.0], [1, 0]))
+        kinds = {name: type(value).__name__ for name, value in got.items()}
+        check.equal(kinds, {"loss": "float", "accuracy": "float"}, what="types")
+
+    def test_the_threshold_is_a_probability(self, kata):
+        """At threshold 0.9 a logit of 1 is not enough: its probability is 0.73. Logits and probabilities are not to be
+        compared with each other."""
+        data = scored([1.0, 3.0, -1.0, 0.95], [1, 1, 1, 1])
+        for threshold, expected in ((0.9, 0.25), (0.5, 0.75), (0.2, 1.0), (0.3, 0.75)):
+            got = kata.evaluate_binary(Verbatim(), data, threshold)
+            check.close(got["accuracy"], expected, what=f"accuracy at threshold {threshold}")
+
+    def test_exactly_the_threshold_is_positive(self, kata):
+        """A logit of 0 is a probability of 0.5, and 0.5 is at least 0.5."""
+        got = kata.evaluate_binary(Verbatim(), scored([0.0, 0.0, 0.0], [1, 1, 0]))
+        check.close(got["accuracy"], 2 / 3, unlike={"0.5 counted as negative": 1 / 3}, what="accuracy")
+
+    def test_sure_and_wrong_is_expensive_but_finite(self, kata):
+        """A logit of 120 for a 0 costs 120. The sigmoid of 120 rounds to 1, and the logarithm of 1 − 1 is infinite;
+        BCELoss cuts it off at 100. The loss that takes logits never goes that way."""
+        unlike = {"cut off at 100: the loss of a sigmoid": 50.0}
+        got = kata.evaluate_binary(Verbatim(), scored([120.0, -110.0], [0, 0]))
+        check.close(got["loss"], 60.0, unlike=unlike, what="loss")
+
+    def test_int64_labels_count_the_same(self, kata):
+        """A folder of pictures has int64 labels, the loss wants floats."""
+        logits, labels = [2.0, -1.0, 0.5], [1, 1, 0]
+        got = kata.evaluate_binary(Verbatim(), scored(logits, labels, dtype=torch.int64))
+        check.close(got, {"loss": mean(cross_entropies(logits, labels)), "accuracy": 1 / 3}, rtol=1e-5)
+
+    def test_in_eval_mode_and_without_gradients(self, kata):
+        """Dropout and batch norm must be off while measuring, and no graph is needed: it only costs memory."""
+        model = Verbatim()
+        kata.evaluate_binary(model, scored([1.0, -1.0, 2.0], [1, 0, 1], batch_size=2))
+        check.equal(model.diary, [(False, False)] * 2, what="(training, gradients recorded) in each call of the model")
+
+    def test_flags_are_as_before(self, kata):
+        """Each module gets its own flag back. A part that was frozen in eval mode stays so: `model.train()` at the end
+        would wake it up."""
+        model = nn.Sequential(nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1)), Verbatim())
+        for flags in ((True, True, True, True, True), (True, False, True, False, True), (False, True, False, True, False)):
+            for module, flag in zip(model.modules(), flags, strict=True):
+                module.training = flag
+            kata.evaluate_binary(model, scored([1.0, -1.0], [1, 0]))
+            check.equal([module.training for module in model.modules()], list(flags), what="the training flags afterwards")
+
+    def test_buffers_are_as_before(self, kata):
+        """A batch norm that sees validation data in training mode takes it into its running statistics."""
+        model = nn.Sequential(nn.BatchNorm2d(1), Verbatim())
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        kata.evaluate_binary(model, scored([4.0, 2.0, 3.0], [1, 0, 1]))
+        check.equal(dict(model.state_dict()), before, what="state_dict")
+
+    def test_an_empty_loader_is_refused(self, kata):
+        """There is no mean of nothing."""
+        with check.raises(ValueError):
+            kata.evaluate_binary(Verbatim(), loader(torch.zeros(0, 1, 1, 1), torch.zeros(0), 4))
+
+
+class TestTrainClassifier:
+    def test_a_line_of_history_for_each_epoch(self, kata):
+        """Four plain floats an epoch, under these names. No epochs, no history."""
+        data = loader(*small_data(), 4)
+        for epochs in (3, 0):
+            history = kata.train_classifier(small_network(), data, data, epochs=epochs)
+            check.that(isinstance(history, list), f"wanted a list, got {check.describe(history)}")
+            check.equal(len(history), epochs, what=f"number of dicts for {epochs} epochs")
+            for line in history:
+                kinds = {name: type(value).__name__ for name, value in line.items()}
+                check.equal(kinds, dict.fromkeys(("lr", "train_loss", "val_loss", "val_accuracy"), "float"), what="types")
+
+    def test_weights_move_as_with_adam(self, kata):
+        """Clear, differentiate, step, once a batch: after two epochs the weights are where Adam takes them on the mean
+        loss of each batch. Stale gradients add up if nobody clears them."""
+        images, labels = small_data()
+        model = small_network()
+        unlike = {
+            "nothing has moved": weights(copy.deepcopy(model)),
+            "SGD": weights(trained_by_hand(model, images, labels, 4, 2, make=torch.optim.SGD)[0]),
+            "one update an epoch": weights(trained_by_hand(model, images, labels, 10, 2)[0]),
+            "one epoch": weights(trained_by_hand(model, images, labels, 4, 1)[0]),
+            "AdamW": weights(trained_by_hand(model, images, labels, 4, 2, make=torch.optim.AdamW)[0]),
+        }
+        expected = weights(trained_by_hand(model, images, labels, 4, 2)[0])
+        data = loader(images, labels, 4)
+        kata.train_classifier(model, data, data, epochs=2, lr=0.02)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-4, unlike=unlike, what="the weights")
+
+    def test_the_train_loss_is_a_mean_over_samples(self, kata):
+        """Ten samples in batches of 4, 4 and 2, each batch's loss as it was before its update and with the weight of
+        its size."""
+        images, labels = small_data()
+        model = small_network()
+        _, epochs = trained_by_hand(model, images, labels, 4, 2)
+        expected = [sum(loss * size for loss, size in losses) / 10 for losses in epochs]
+        unlike = {
+            "the mean of the batches' means": [mean([loss for loss, _ in losses]) for losses in epochs],
+            "the sum over the batches": [sum(loss for loss, _ in losses) for losses in epochs],
+            "the last batch alone": [losses[-1][0] for losses in epochs],
+        }
+        data = loader(images, labels, 4)
+        history = kata.train_classifier(model, data, data, epochs=2, lr=0.02)
+        check.close([line["train_loss"] for line in history], expected, rtol=1e-4, unlike=unlike, what="train_loss")
+
+    def test_samples_left_out_do_not_count(self, kata):
+        """A loader with drop_last leaves the last two of ten samples out, so the mean is over eight: the size of the
+        dataset is not the number of samples that came."""
+        images, labels = small_data()
+        model = small_network()
+        [losses] = trained_by_hand(model, images[:8], labels[:8], 4, 1)[1]
+        data = loader(images, labels, 4, drop_last=True)
+        [line] = kata.train_classifier(model, data, data, epochs=1, lr=0.02)
+        expected = mean([loss for loss, _ in losses])
+        check.close(line["train_loss"], expected, rtol=1e-4, unlike={"divided by ten": 0.8 * expected}, what="train_loss")
+
+    def test_validation_follows_training(self, kata):
+        """val_loss and val_accuracy are those of the model at the end of the epoch, on the other loader."""
+        images, labels = small_data(17)
+        model = small_network()
+        kata_model = copy.deepcopy(model)
+        train, val = loader(images[:10], labels[:10], 4), loader(images[10:], labels[10:], 4)
+        history = kata.train_classifier(kata_model, train, val, epochs=2, lr=0.02)
+        expected = []
+        for epochs in (0, 1, 2):
+            logits = trained_by_hand(model, images[:10], labels[:10], 4, epochs)[0](images[10:]).tolist()
+            right = mean([float((z >= 0) == (y == 1)) for z, y in zip(logits, labels[10:].tolist(), strict=True)])
+            expected.append({"val_loss": mean(cross_entropies(logits, labels[10:].tolist())), "val_accuracy": right})
+        got = [{name: line[name] for name in ("val_loss", "val_accuracy")} for line in history]
+        unlike = {"measured before the epoch's training": expected[:2]}
+        check.close(got, expected[1:], rtol=1e-4, unlike=unlike, what="history")
+
+    def test_rates_fall_in_steps(self, kata):
+        """lr_step_size=2 and lr_gamma=0.5: two epochs at each rate. The history tells the rate that the epoch was
+        trained with, not the next one's. Without lr_step_size it stays."""
+        data = loader(*small_data(), 4)
+        rates = {"lr": 0.01, "lr_step_size": 2, "lr_gamma": 0.5}
+        history = kata.train_classifier(small_network(), data, data, epochs=5, **rates)
+        unlike = {
+            "the rate of the next epoch": [0.01, 0.005, 0.005, 0.0025, 0.0025],
+            "multiplied after every epoch": [0.01, 0.005, 0.0025, 0.00125, 0.000625],
+            "no schedule": [0.01] * 5,
+        }
+        expected = [0.01, 0.01, 0.005, 0.005, 0.0025]
+        check.close([line["lr"] for line in history], expected, unlike=unlike, what="lr")
+        history = kata.train_classifier(small_network(), data, data, epochs=3, lr_gamma=0.5)
+        check.close([line["lr"] for line in history], [1e-3] * 3, what="lr without lr_step_size")
+        history = kata.train_classifier(small_network(), data, data, epochs=2, lr=0.5, lr_step_size=1)
+        check.close([line["lr"] for line in history], [0.5, 0.05], what="lr with the default factor 0.1")
+
+    def test_rates_are_those_that_were_used(self, kata):
+        """Here the gradient is −1 in every step, and Adam's step is then the rate itself. A schedule that steps with
+        every batch is many epochs ahead of its time."""
+        model, data = Runaway(), loader(torch.zeros(6, 1, 1, 1), torch.ones(6, dtype=torch.float64), 2)
+        kata.train_classifier(model, data, data, epochs=3, lr=0.5, lr_step_size=2, lr_gamma=0.1)
+        steps = [after - before for before, after in zip(model.path, [*model.path[1:], model.logit.item()], strict=True)]
+        unlike = {
+            "a rate that falls by batches, not by epochs": [0.5, 0.5, 0.05, 0.05, 5e-3, 5e-3, 5e-4, 5e-4, 5e-5],
+            "no schedule": [0.5] * 9,
+        }
+        check.close(steps, [0.5] * 6 + [0.05] * 3, rtol=1e-4, atol=1e-6, unlike=unlike, what="the size of each step")
+
+    def test_int64_labels_train(self, kata):
+        """The labels of a folder are int64, and the loss wants floats of the logits' kind. The result is the same."""
+        images, labels = small_data()
+        histories = []
+        for kind in (torch.float32, torch.int64):
+            torch.manual_seed(3)
+            data = loader(images, labels.to(kind), 4)
+            histories.append(kata.train_classifier(small_network(), data, data, epochs=2))
+        check.close(histories[1], histories[0], rtol=1e-4, what="the history with int64 labels")
+
+    def test_training_mode_in_every_epoch(self, kata):
+        """Three batches in training mode with gradients, two in eval mode without, and again. The evaluation needs the
+        other mode; from the second epoch on it would be the mode of the training, too, with no dropout and frozen batch
+        norms."""
+        for flag in (True, False):
+            model = Verbatim().train(flag)
+            train, val = scored([1.0] * 5, [1] * 5, 2), scored([1.0] * 3, [0] * 3, 2)
+            kata.train_classifier(model, train, val, epochs=2)
+            expected = ([(True, True)] * 3 + [(False, False)] * 2) * 2
+            check.equal(model.diary, expected, what="(training, gradients recorded) in each call of the model")
+
+    def test_gradients_from_before_have_no_influence(self, kata):
+        """Whoever looked at gradients before training has not cleared them. The first step must not take them along."""
+        images, labels = small_data()
+        model = small_network()
+        expected = weights(trained_by_hand(model, images, labels, 4, 1)[0])
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 100.0)
+        data = loader(images, labels, 4)
+        kata.train_classifier(model, data, data, epochs=1, lr=0.02)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-4, what="the weights")
+
+    @pytest.mark.timeout(60)
+    def test_the_model_learns(self, kata):
+        """Eight epochs on 256 pictures of stripes, and `BinaryCNN` tells horizontal from vertical in at least 80 of 100
+        pictures that it has not seen. Guessing gives 50."""
+        train, val = kata.make_stripe_images(256), kata.make_stripe_images(128)
+        model = kata.BinaryCNN(dropout=0.2)
+        loaders = loader(*train, 16, shuffle=True), loader(*val, 64)
+        history = kata.train_classifier(model, *loaders, epochs=8, lr=2e-3)
+        accuracy = history[-1]["val_accuracy"]
+        check.that(accuracy >= 0.8, f"the accuracy on new pictures is {accuracy:.2f}, wanted 0.8")
+
+
+@pytest.mark.stretch
+class TestCompareBatchNorm:
+    OPTIONS = {"image_size": 4, "channels": (3,), "hidden": 6, "dropout": 0.25}
+
+    def loaders(self, kata):
+        """Twelve small pictures, shuffled by the global generator, and five for validation."""
+        images, labels = kata.make_stripe_images(17, 4, generator=torch.Generator().manual_seed(5))
+        return loader(images[:12], labels[:12], 5, shuffle=True), loader(images[12:], labels[12:], 5)
+
+    def seeded(self, kata, seed, batch_norm, loaders):
+        """The history of one network: seeded, built and trained."""
+        torch.manual_seed(seed)
+        model = kata.BinaryCNN(**self.OPTIONS, batch_norm=batch_norm)
+        return kata.train_classifier(model, *loaders, epochs=2, lr=0.01)
+
+    def test_two_histories_by_name(self, kata):
+        """"plain" first, then "batch_norm", each a line an epoch at the rate asked for."""
+        got = kata.compare_batch_norm(*self.loaders(kata), epochs=2, lr=0.01, **self.OPTIONS)
+        check.equal(list(got), ["plain", "batch_norm"], what="keys")
+        check.equal([len(history) for history in got.values()], [2, 2], what="lengths of the histories")
+        check.close([line["lr"] for history in got.values() for line in history], [0.01] * 4, what="lr")
+        got = kata.compare_batch_norm(*self.loaders(kata), epochs=1, **self.OPTIONS)
+        check.close([line["lr"] for history in got.values() for line in history], [1e-3] * 2, what="lr when none is given")
+
+    def test_each_starts_from_the_seed(self, kata):
+        """Seed, build, train; seed again, build with batch norm, train. A model built before its seed has other
+        weights, and without the second seeding the other model's random numbers depend on the first."""
+        loaders = self.loaders(kata)
+        expected = {name: self.seeded(kata, 4, name == "batch_norm", loaders) for name in ("plain", "batch_norm")}
+        unlike = {"both have batch norm": {"plain": expected["batch_norm"]}, "none has": {"batch_norm": expected["plain"]}}
+        got = kata.compare_batch_norm(*loaders, epochs=2, lr=0.01, seed=4, **self.OPTIONS)
+        check.close(got, expected, unlike=unlike, what="the histories")
+
+    def test_the_comparison_is_reproducible(self, kata):
+        """The same seed gives the same histories, whatever random numbers the caller has used; another seed gives
+        others; and seed 0 is a seed like any other."""
+        loaders = self.loaders(kata)
+        first = kata.compare_batch_norm(*loaders, epochs=1, **self.OPTIONS)
+        torch.rand(3)
+        again = kata.compare_batch_norm(*loaders, epochs=1, seed=0, **self.OPTIONS)
+        check.close(again, first, what="the second call")
+        other = kata.compare_batch_norm(*loaders, epochs=1, seed=1, **self.OPTIONS)
+        same = other["plain"] == first["plain"] or other["batch_norm"] == first["batch_norm"]
+        check.that(not same, "seed 1 gave the same history as seed 0")
+
+    def test_the_global_generator_is_left_alone(self, kata):
+        """The caller's random numbers go on as if there had been no call. A seed set inside would give every caller the
+        same numbers afterwards."""
+        torch.manual_seed(11)
+        loaders, before = self.loaders(kata), torch.get_rng_state()
+        kata.compare_batch_norm(*loaders, epochs=1, **self.OPTIONS)
+        check.that(torch.equal(torch.get_rng_state(), before), "the state of the global generator is another one now")
+
+
+class TestSaveModel:
+    def test_the_file_is_data(self, kata, tmp_path):
+        """`torch.load` with weights_only=True opens it. A pickled model does not load that way: it names classes of
+        yours, which have to be there under the same name, and loading it may run any code."""
+        for kind in (str, Path):
+            path = tmp_path / f"{kind.__name__}.pt"
+            kata.save_model(kind(path), kata.BinaryCNN())
+            check.that(path.is_file(), f"there is no file at the path given (as {kind.__name__})")
+            opened(path)
+
+    def test_the_file_holds_weights_and_buffers(self, kata, tmp_path):
+        """All of the state_dict. Without the running statistics of the batch norms the weights are worth little:
+        parameters alone are not enough."""
+        model = shaken(kata.BinaryCNN(**UNUSUAL))
+        kata.save_model(tmp_path / "model.pt", model)
+        saved = [leaf for leaf in leaves(opened(tmp_path / "model.pt")) if isinstance(leaf, torch.Tensor)]
+        for name, value in model.state_dict().items():
+            found = any(leaf.shape == value.shape and torch.equal(leaf, value) for leaf in saved)
+            check.that(found, f"{name} is not in the file")
+
+    def test_the_file_knows_the_dropout(self, kata, tmp_path):
+        """Shapes tell the sizes of the layers, but nothing in the weights tells how much dropout the model was built
+        with, so the arguments are part of the file."""
+        kata.save_model(tmp_path / "model.pt", kata.BinaryCNN(dropout=0.140625))
+        found = [leaf for leaf in leaves(opened(tmp_path / "model.pt")) if "0.1406" in str(leaf)]
+        check.that(bool(found), "a dropout of 0.140625 is nowhere in the file: is the config in it?")
+
+    def test_the_model_is_left_as_it_was(self, kata, tmp_path):
+        """Saving in the middle of a training must not end it: the model keeps its mode, with all its parts, and its
+        weights."""
+        for flag in (True, False):
+            model = kata.BinaryCNN(**UNUSUAL).train(flag)
+            before = {name: value.clone() for name, value in model.state_dict().items()}
+            kata.save_model(tmp_path / "model.pt", model)
+            changed = [name for name, module in model.named_modules() if module.training is not flag]
+            check.that(not changed, f"training was {flag} and no longer is in {', '.join(map(repr, changed))}")
+            check.equal(dict(model.state_dict()), before, what="state_dict")
+            check.equal(model.config, UNUSUAL, what="config")
+
+    def test_an_older_file_is_overwritten(self, kata, tmp_path):
+        """The best model so far takes the place of the one before."""
+        first, second = shaken(kata.BinaryCNN()), shaken(kata.BinaryCNN())
+        for model in (first, second):
+            kata.save_model(tmp_path / "model.pt", model)
+        saved = [leaf for leaf in leaves(opened(tmp_path / "model.pt")) if isinstance(leaf, torch.Tensor)]
+        wanted = second.features[0].weight
+        found = any(leaf.shape == wanted.shape and torch.equal(leaf, wanted) for leaf in saved)
+        check.that(found, "the weights of the second model are not in the file")
+
+
+class TestLoadModel:
+    def test_the_same_answers(self, kata, tmp_path):
+        """The point of it all: what the loaded model says of a picture is what the saved one says, in eval mode."""
+        model = shaken(kata.BinaryCNN(batch_norm=True))
+        kata.save_model(tmp_path / "model.pt", model)
+        x = torch.rand(B, 3, 16, 16)
+        got = kata.load_model(tmp_path / "model.pt")
+        expected = model.eval()(x)
+        check.close(got.eval()(x), expected, what="the answers of the loaded model")
+
+    def test_all_arguments_off_their_defaults(self, kata, tmp_path):
+        """Nobody tells `load_model` what the model was built with: the file does. All six arguments come back, and the
+        layers are built with them."""
+        model = shaken(kata.BinaryCNN(**UNUSUAL))
+        kata.save_model(tmp_path / "model.pt", model)
+        got = kata.load_model(str(tmp_path / "model.pt"))
+        check.that(type(got) is kata.BinaryCNN, f"wanted a BinaryCNN, got a {type(got).__name__}")
+        check.equal(got.config, UNUSUAL, what="config")
+        shares = [module.p for module in got.modules() if isinstance(module, nn.Dropout)]
+        check.equal(shares, [0.125], what="the dropout of the loaded model")
+
+    def test_weights_and_buffers(self, kata, tmp_path):
+        """Every tensor of the state_dict is the same, running statistics and their count included."""
+        model = shaken(kata.BinaryCNN(**UNUSUAL))
+        kata.save_model(tmp_path / "model.pt", model)
+        got = kata.load_model(tmp_path / "model.pt")
+        check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict")
+
+    def test_the_loaded_model_is_in_eval_mode(self, kata, tmp_path):
+        """It is loaded in order to answer. A new module is in training mode: with dropout, and with batch norms that
+        learn from what they should judge."""
+        for flag in (True, False):
+            kata.save_model(tmp_path / "model.pt", kata.BinaryCNN(**UNUSUAL).train(flag))
+            got = kata.load_model(tmp_path / "model.pt")
+            awake = [name for name, module in got.named_modules() if module.training]
+            check.that(not awake, f"in training mode: {', '.join(repr(name) for name in awake)}")
+
+    def test_a_model_of_its_own(self, kata, tmp_path):
+        """The file keeps the model of the moment it was saved, whatever becomes of that model afterwards; and the
+        loaded one can be trained on."""
+        model = shaken(kata.BinaryCNN())
+        expected = model.features[0].weight.detach().clone()
+        kata.save_model(tmp_path / "model.pt", model)
+        shaken(model)
+        got = kata.load_model(tmp_path / "model.pt")
+        check.equal(got.features[0].weight.detach(), expected, what="features.0.weight")
+        frozen = [name for name, p in got.named_parameters() if not p.requires_grad]
+        check.that(not frozen, f"these parameters cannot be trained: {', '.join(frozen)}")
+
+    def test_a_file_from_a_gpu(self, kata, tmp_path):
+        """A file remembers the device of each tensor, and `torch.load` puts it there again: without `map_location` a
+        model saved on a GPU does not open on a machine that has none. This file says that it comes from one."""
+        model = shaken(kata.BinaryCNN(**UNUSUAL))
+        with mock.patch("torch.serialization.location_tag", lambda storage: "cuda:0"):
+            kata.save_model(tmp_path / "model.pt", model)
+        got = kata.load_model(tmp_path / "model.pt")
+        places = {value.device.type for value in got.state_dict().values()}
+        check.equal(sorted(places), ["cpu"], what="devices of the loaded model")
+        check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict")
+
+    @pytest.mark.gpu
+    def test_map_location_says_where_the_model_is(self, kata, tmp_path):
+        """A model trained on a GPU loads on a machine without one: every parameter and buffer is on map_location,
+        wherever it was saved."""
+        x = torch.rand(B, 2, 12, 12)
+        for here, there in (("cuda", "cpu"), ("cpu", "cuda"), ("cuda", torch.device("cuda"))):
+            model = shaken(kata.BinaryCNN(**UNUSUAL)).eval().to(here)
+            kata.save_model(tmp_path / "model.pt", model)
+            got = kata.load_model(tmp_path / "model.pt", map_location=there)
+            places = {value.device.type for value in got.state_dict().values()}
+            check.equal(sorted(places), [torch.device(there).type], what=f"devices, saved on {here} and loaded for {there}")
+            check.close(got(x.to(there)), model(x.to(here)).cpu(), rtol=1e-2, atol=1e-2, what="answers")
+
+    def test_a_file_is_never_run(self, kata, tmp_path):
+        """Files travel. A pickle can hold instructions, which `weights_only=False` carries out while loading; with True
+        they are refused."""
+        torch.save({"config": {}, "state_dict": Instruction(str(tmp_path / "carried_out"))}, tmp_path / "model.pt")
+        with check.raises(Exception):
+            kata.load_model(tmp_path / "model.pt")
+        check.that(not (tmp_path / "carried_out").exists(), "loading the file has carried out an instruction in it")
+
+
+class Instruction:
+    """When unpickled without care, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)

@@ -1,0 +1,1389 @@
+"""Specs of appendix B: devices, nested batches, accumulation, mixed precision, out of memory, reading the clock."""
+
+import copy
+import gc
+import warnings
+import weakref
+from collections import OrderedDict
+from typing import NamedTuple
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from grader import check
+
+MIB = 2**20
+
+
+def weights(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def small_model(inputs=3, outputs=2, dtype=torch.float64):
+    return nn.Sequential(nn.Linear(inputs, 4), nn.Tanh(), nn.Linear(4, outputs)).to(dtype)
+
+
+def batch_of(rows, inputs=3, outputs=2, dtype=torch.float64):
+    return torch.randn(rows, inputs, dtype=dtype), torch.randn(rows, outputs, dtype=dtype)
+
+
+def with_stale_gradients(model):
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 100.0)
+
+
+class TestSelectDevice:
+    @pytest.mark.parametrize(
+        "cuda, mps, best",
+        [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu"), (True, True, "cuda")],
+        ids=["cuda", "mps", "neither", "both"],
+    )
+    def test_the_best_there_is(self, kata, cuda, mps, best):
+        """Without a wish: a CUDA GPU before an Apple GPU before the CPU. `cuda_available` and `mps_available` are the
+        ones to ask."""
+        got = kata.select_device(cuda_available=lambda: cuda, mps_available=lambda: mps)
+        check.equal(got, torch.device(best))
+
+    def test_auto_is_no_wish(self, kata):
+        """ "auto" is what a command line passes where None cannot be typed: the best there is."""
+        got = kata.select_device("auto", cuda_available=lambda: False, mps_available=lambda: True)
+        check.equal(got, torch.device("mps"))
+
+    @pytest.mark.parametrize("wish", ["cpu", "cuda", "mps"])
+    def test_a_wish_is_kept(self, kata, wish):
+        """Whoever asks for the CPU on a machine with two GPUs has a reason, such as a readable error message."""
+        got = kata.select_device(wish, cuda_available=lambda: True, mps_available=lambda: True)
+        check.equal(got, torch.device(wish))
+
+    def test_a_wish_keeps_its_index(self, kata):
+        """ "cuda:1" is the second GPU. "cuda" is whichever is current: another device."""
+        got = kata.select_device("cuda:1", cuda_available=lambda: True, mps_available=lambda: False)
+        check.equal(got, torch.device("cuda:1"))
+
+    def test_the_cpu_needs_no_gpu(self, kata):
+        """The CPU is always available."""
+        got = kata.select_device("cpu", cuda_available=lambda: False, mps_available=lambda: False)
+        check.equal(got, torch.device("cpu"))
+
+    @pytest.mark.parametrize("wish, cuda, mps", [("cuda", False, True), ("cuda:1", False, True), ("mps", True, False)])
+    def test_an_unavailable_wish_is_an_error(self, kata, wish, cuda, mps):
+        """A job that was sent to a GPU and quietly runs on something else takes days before somebody looks. Whether a
+        wish can be met depends on its own kind of device only."""
+        with check.raises(ValueError, wish):
+            kata.select_device(wish, cuda_available=lambda: cuda, mps_available=lambda: mps)
+
+    @pytest.mark.parametrize("cuda, mps, best", [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+    def test_by_default_torch_is_asked_in_every_call(self, kata, cuda, mps, best):
+        """Without probes of the caller's, `torch.cuda.is_available` and `torch.backends.mps.is_available` are called
+        when `select_device` is. An answer stored when the module was loaded does not change any more. (This spec
+        pretends which devices exist.)"""
+        with (
+            mock.patch("torch.cuda.is_available", lambda: cuda),
+            mock.patch("torch.backends.mps.is_available", lambda: mps),
+        ):
+            check.equal(kata.select_device(), torch.device(best))
+            for kind, there in (("cuda", cuda), ("mps", mps)):
+                if there:
+                    check.equal(kata.select_device(kind), torch.device(kind))
+                else:
+                    with check.raises(ValueError, kind):
+                        kata.select_device(kind)
+
+    @pytest.mark.parametrize("wish", ["gpu", "tpu:0", "cuda:one"])
+    def test_text_that_is_no_device_is_named(self, kata, wish):
+        """A slip in a configuration file. torch.device raises a RuntimeError that lists twenty kinds; a ValueError that
+        holds the text is easier to find."""
+        with check.raises(ValueError, wish):
+            kata.select_device(wish, cuda_available=lambda: True, mps_available=lambda: True)
+
+    @pytest.mark.parametrize("wish", ["meta", "xpu"])
+    def test_other_kinds_of_device_are_refused(self, kata, wish):
+        """torch.device knows more kinds than this function can answer for: they are a ValueError, too."""
+        with check.raises(ValueError, wish):
+            kata.select_device(wish, cuda_available=lambda: True, mps_available=lambda: True)
+
+    @pytest.mark.gpu
+    def test_a_gpu_is_found(self, kata):
+        """With a CUDA GPU in the machine and no wish, that GPU is the answer, and tensors can be made on it."""
+        device = kata.select_device()
+        check.equal(device.type, "cuda", what="the kind of device")
+        check.equal(torch.ones(2, device=device).sum().item(), 2.0)
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
+
+
+class Freight:
+    """An object with a `.to` of its own: notes what it is given, and arrives as another object."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def to(self, device, non_blocking=False):
+        self.seen.append((str(torch.device(device)), non_blocking))
+        return Freight(self.seen)
+
+
+@pytest.mark.stretch
+class TestMoveTo:
+    def test_a_tensor_moves(self, kata):
+        """The simplest batch is one tensor. The "meta" device, which holds shapes without numbers, stands in for a GPU
+        here."""
+        for device in ("meta", torch.device("meta")):
+            moved = kata.move_to(torch.zeros(2, 3, dtype=torch.int16), device)
+            check.shape(moved, (2, 3))
+            check.dtype(moved, torch.int16)
+            check.equal(moved.device, torch.device("meta"), what="the device")
+
+    @pytest.mark.parametrize("kind", [list, tuple], ids=["list", "tuple"])
+    def test_a_list_and_a_tuple_keep_their_type(self, kata, kind):
+        """A list comes back as a list, a tuple as a tuple, in order, with everything in it moved."""
+        moved = kata.move_to(kind([torch.zeros(2), torch.zeros(3)]), "meta")
+        check.that(type(moved) is kind, f"a {kind.__name__} was expected, not {check.describe(moved)}")
+        check.equal([x.device.type for x in moved], ["meta", "meta"], what="the device at ")
+        check.equal([x.numel() for x in moved], [2, 3], what="the number of elements at ")
+
+    @pytest.mark.parametrize("kind", [dict, OrderedDict], ids=["dict", "OrderedDict"])
+    def test_dicts_keep_their_type_and_order(self, kata, kind):
+        """The values move; keys, their order and the type of the dict stay."""
+        moved = kata.move_to(kind([("words", torch.zeros(2)), ("labels", torch.zeros(3))]), "meta")
+        check.that(type(moved) is kind, f"wanted a {kind.__name__}, got a {type(moved).__name__}")
+        check.equal([*moved], ["words", "labels"], what="the key at ")
+        check.equal([x.device.type for x in moved.values()], ["meta", "meta"], what="the device at ")
+
+    def test_a_namedtuple_keeps_its_class(self, kata):
+        """Its fields are reached by name, so a plain tuple will not do. Its class takes the fields one by one, not as
+        one list."""
+        moved = kata.move_to(Pair(torch.zeros(2), torch.zeros(3)), "meta")
+        check.that(type(moved) is Pair, f"wanted a Pair, got {check.describe(moved)}")
+        check.equal([moved.left.device.type, moved.right.device.type], ["meta", "meta"], what="the device at ")
+        check.equal([moved.left.numel(), moved.right.numel()], [2, 3], what="the number of elements at ")
+
+    def test_every_level_moves(self, kata):
+        """Containers hold containers. What to do with each part is what to do with the whole."""
+        batch = {"pairs": [(torch.zeros(1), Pair(torch.zeros(2), OrderedDict(deep=[torch.zeros(3)])))]}
+        first, (left, right) = kata.move_to(batch, "meta")["pairs"][0]
+        devices = {"first": first.device.type, "left": left.device.type, "deep": right["deep"][0].device.type}
+        check.equal(devices, {"first": "meta", "left": "meta", "deep": "meta"}, what="the device at ")
+
+    def test_anything_else_comes_back_as_it_is(self, kata):
+        """File names, counts, dtypes and None travel with a batch. Text can be looped over, too: do not take it for a
+        list."""
+        batch = {"file": "cat.png", "count": 3, "extra": [None, 2.5, True], "kind": torch.float16}
+        check.equal(kata.move_to(batch, "meta"), batch)
+
+    def test_the_containers_given_are_not_changed(self, kata):
+        """`batch[key] = value.to(device)` writes into the caller's dict, and whoever still needs the batch on the CPU
+        has lost it."""
+        inner = [torch.zeros(2), "cat.png"]
+        batch = {"inner": inner, "label": torch.zeros(3)}
+        kata.move_to(batch, "meta")
+        check.that(batch["inner"] is inner, "the dict that was given holds another list now")
+        devices = {"inner": inner[0].device.type, "label": batch["label"].device.type}
+        check.equal(devices, {"inner": "cpu", "label": "cpu"}, what="in the batch given, the device at ")
+
+    def test_a_tensor_already_there_is_not_copied(self, kata):
+        """On its own device a tensor stays the same object: nothing is copied, and nothing costs memory."""
+        x = torch.zeros(2)
+        check.that(kata.move_to([x], "cpu")[0] is x, "a tensor that was on the CPU already came back as another one")
+
+    def test_a_module_moves_in_place(self, kata):
+        """`module.to` moves the parameters inside and returns the module itself, so an optimizer that knows the
+        module's parameters goes on working."""
+        model = nn.Linear(3, 2)
+        moved = kata.move_to({"model": model}, "meta")["model"]
+        check.that(moved is model, f"wanted the very module that was given, got {check.describe(moved)}")
+        check.equal(model.weight.device.type, "meta", what="the device of its weight")
+
+    def test_a_packed_sequence_keeps_its_sizes_on_the_cpu(self, kata):
+        """A PackedSequence is a namedtuple with a `.to` of its own, which knows that batch_sizes belong on the CPU.
+        Taking it apart like any namedtuple moves them along, and an RNN then refuses it. Ask for `.to` first."""
+        packed = nn.utils.rnn.pack_sequence([torch.zeros(3, 2), torch.zeros(1, 2)])
+        moved = kata.move_to({"words": packed}, "meta")["words"]
+        check.that(type(moved) is type(packed), f"wanted a PackedSequence, got {check.describe(moved)}")
+        devices = {"data": moved.data.device.type, "batch_sizes": moved.batch_sizes.device.type}
+        check.equal(devices, {"data": "meta", "batch_sizes": "cpu"}, what="the device of ")
+
+    def test_whatever_has_a_to_is_moved_by_it(self, kata):
+        """A batch class of your own says by its `.to` how it moves. What that returns is the moved batch."""
+        seen = []
+        batch = Freight(seen)
+        moved = kata.move_to((batch,), "meta")[0]
+        check.equal(seen, [("meta", False)], what="(device, non_blocking) that .to was called with, at ")
+        check.that(type(moved) is Freight and moved is not batch, "the result of the object's own .to was lost")
+
+    def test_non_blocking_is_passed_on(self, kata):
+        """Each `.to` gets it, at every depth: one blocking copy in the middle of a batch makes all of it wait."""
+        seen = []
+        batch = {"a": [Freight(seen)], "b": Pair(Freight(seen), (Freight(seen), 1))}
+        kata.move_to(batch, "meta", non_blocking=True)
+        check.equal(seen, [("meta", True)] * 3, what="(device, non_blocking) that .to was called with, at ")
+        seen.clear()
+        kata.move_to(Freight(seen), "meta", non_blocking=True)
+        check.equal(seen, [("meta", True)], what="(device, non_blocking) that .to was called with, at ")
+
+    @pytest.mark.gpu
+    def test_to_the_gpu_and_back(self, kata):
+        """There and back a batch has the same numbers; from pinned memory the copy may run beside other work."""
+        x, y = torch.randn(2, 3), torch.arange(4)
+        batch = {"x": x.pin_memory(), "rest": Pair([y], "cat.png")}
+        there = kata.move_to(batch, "cuda", non_blocking=True)
+        devices = {"x": there["x"].device.type, "y": there["rest"].left[0].device.type}
+        check.equal(devices, {"x": "cuda", "y": "cuda"}, what="the device at ")
+        back = kata.move_to(there, "cpu")
+        check.equal([back["x"], back["rest"].left[0]], [x, y], what="what came back, at ")
+        model = kata.move_to(nn.Linear(3, 2), "cuda")
+        check.equal(model(there["x"]).device.type, "cuda", what="the device of a moved model's output")
+
+
+SIZES = (4, 3, 5, 2, 6, 1, 3)  # windows of 3: 12, 9 and 3 rows
+MOMENTUM = {"lr": 0.1, "momentum": 0.9}
+
+
+def batches_of(*sizes):
+    return [batch_of(rows) for rows in sizes]
+
+
+def windowed(batches, steps):
+    return [batches[i : i + steps] for i in range(0, len(batches), steps)]
+
+
+def joined(window):
+    return tuple(torch.cat(parts) for parts in zip(*window, strict=True))
+
+
+def train_on_joined(model, windows, epochs=1):
+    """The weights of a copy that took one step per window on its joined batches, and the losses of the last epoch."""
+    model = copy.deepcopy(model).train()
+    optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+    for _ in range(epochs):
+        losses = []
+        for window in windows:
+            inputs, targets = joined(window)
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return weights(model), losses
+
+
+def train_weighted(model, windows, share):
+    """The weights where the batch losses of a window are added up, each times share(batch, window)."""
+    model = copy.deepcopy(model).train()
+    optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+    for window in windows:
+        optimizer.zero_grad()
+        for batch in window:
+            (F.mse_loss(model(batch[0]), batch[1]) * share(batch, window)).backward()
+        optimizer.step()
+    return weights(model)
+
+
+class Traveller(Tensor):
+    """A tensor that notes where it is sent. It does not go there, since that device may not exist."""
+
+    sent: list[str] = []
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        name, kwargs = function.__name__, kwargs or {}
+        if name not in ("to", "cuda", "cpu"):
+            return super().__torch_function__(function, types, args, kwargs)
+        cls.sent.append(torch.device([*args[1:], *kwargs.values()][0] if name == "to" else name).type)
+        return args[0].as_subclass(Tensor)
+
+
+class TestAccumulatedEpoch:
+    def test_a_window_is_one_step_on_its_joined_batches(self, kata):
+        """Batches of equal size, two in each window: the weights are those of single steps on batches twice as
+        large."""
+        model, batches = small_model(), batches_of(4, 4, 4, 4)
+        windows = windowed(batches, 2)
+        expected, _ = train_on_joined(model, windows)
+        unlike = {
+            "the gradients of a window added up, not averaged": train_weighted(model, windows, lambda b, w: 1.0),
+            "a step after every batch": train_on_joined(model, windowed(batches, 1))[0],
+            "no step at all": weights(model),
+        }
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 2)
+        check.close(weights(model), expected, unlike=unlike, what="weights")
+
+    def test_unequal_batches_count_by_their_size(self, kata):
+        """Each loss is a mean over its own batch. In the mean over the window a batch of 5 counts five times as much as
+        a batch of 1: by its share of the samples, not of the batches."""
+        model, batches = small_model(), batches_of(5, 1, 2, 6)
+        windows = windowed(batches, 2)
+        expected, _ = train_on_joined(model, windows)
+        unlike = {"every batch counted the same": train_weighted(model, windows, lambda b, w: 1 / len(w))}
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 2)
+        check.close(weights(model), expected, unlike=unlike, what="weights")
+
+    def test_what_is_left_over_gets_its_step(self, kata):
+        """Seven batches in windows of 3 leave one over. `if (i + 1) % 3 == 0` alone drops it; divided by 3, it counts a
+        third."""
+        model, batches = small_model(), batches_of(*SIZES)
+        windows = windowed(batches, 3)
+        expected, _ = train_on_joined(model, windows)
+        samples = {id(w): sum(len(x) for x, _ in w) for w in windows}
+        unlike = {
+            "the shorter last window was dropped": train_on_joined(model, windows[:-1])[0],
+            "the last window was divided by a full window's length": train_weighted(
+                model, windows, lambda b, w: len(b[0]) / samples[id(w)] * len(w) / 3
+            ),
+            "every batch divided by accumulation_steps": train_weighted(model, windows, lambda b, w: 1 / 3),
+            "every batch divided by accumulation_steps, and the shorter last window dropped": train_weighted(
+                model, windows[:-1], lambda b, w: 1 / 3
+            ),
+        }
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3)
+        check.close(weights(model), expected, unlike=unlike, what="weights")
+
+    def test_two_epochs_in_a_row(self, kata):
+        """Momentum remembers every gradient, so a second epoch shows what the first one left behind, in `.grad` or
+        undone."""
+        model, batches = small_model(), batches_of(*SIZES)
+        expected, losses = train_on_joined(model, windowed(batches, 3), epochs=2)
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3)
+        got = kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3)
+        check.close(weights(model), expected, what="weights after two epochs")
+        check.close(got, losses, what="losses of the second epoch")
+
+    def test_the_loss_of_each_window(self, kata):
+        """For each window the mean per sample, as plain floats: three for seven batches in windows of 3."""
+        model, batches = small_model(), batches_of(*SIZES)
+        windows = windowed(batches, 3)
+        _, expected = train_on_joined(model, windows)
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        got = kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3)
+        check.close(got, expected, what="losses")
+        plain = all(type(loss) is float for loss in got)
+        check.that(plain, f"a tensor keeps its graph alive: wanted floats, got {check.describe(got)}")
+
+    def test_stale_gradients_have_no_influence(self, kata):
+        """What some earlier code left in `.grad` is not part of this epoch."""
+        model, batches = small_model(), batches_of(4, 3, 2)
+        expected, _ = train_on_joined(model, windowed(batches, 2))
+        with_stale_gradients(model)
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 2)
+        check.close(weights(model), expected, what="weights")
+
+    def test_one_graph_at_a_time(self, kata):
+        """The point of accumulating is memory: every batch goes forward and backward before the next one goes forward.
+        Batches joined to one, or losses added up for one late backward, need as much memory as the large batch."""
+        model, events = small_model(), []
+
+        def note(module, args, output):
+            events.append(f"forward {len(output)}")
+            output.register_hook(lambda g: events.append("backward"))
+
+        model.register_forward_hook(note)
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches_of(4, 3, 2), F.mse_loss, optimizer, 2)
+        expected = ["forward 4", "backward", "forward 3", "backward", "forward 2", "backward"]
+        check.equal(events, expected, what="the events, at ")
+
+    def test_the_model_trains(self, kata):
+        """Dropout and the like have to know: the model is put into train mode, whatever it was in."""
+        model, modes = small_model().eval(), []
+        model[1].register_forward_hook(lambda module, args, output: modes.append(module.training))
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        kata.accumulated_epoch(model, batches_of(2, 3), F.mse_loss, optimizer, 2)
+        check.equal(modes, [True, True], what="`training` in the forward passes, at ")
+
+    def test_batches_are_moved_to_the_device(self, kata):
+        """The loader makes batches on the CPU; inputs and targets both go where the model is. (These tensors only note
+        where they are sent.)"""
+        model = small_model()
+        batches = [(x.as_subclass(Traveller), y.as_subclass(Traveller)) for x, y in batches_of(3, 2)]
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        with mock.patch.object(Traveller, "sent", []) as sent:
+            kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 2, device="meta")
+        check.equal(sent, ["meta"] * 4, what="the devices that inputs and targets were sent to, at ")
+
+    def test_a_loader_may_be_used_up_by_one_pass(self, kata):
+        """A generator has no length and can be looped over once."""
+        model, batches = small_model(), batches_of(*SIZES)
+        expected, losses = train_on_joined(model, windowed(batches, 3))
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        got = kata.accumulated_epoch(model, (batch for batch in batches), F.mse_loss, optimizer, 3)
+        check.close(got, losses, what="losses")
+        check.close(weights(model), expected, what="weights")
+
+    def test_a_window_longer_than_the_epoch(self, kata):
+        """Two batches in windows of 5 are one short window, and one step."""
+        model, batches = small_model(), batches_of(4, 3)
+        expected, losses = train_on_joined(model, [batches])
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        check.close(kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 5), losses, what="losses")
+        check.close(weights(model), expected, what="weights")
+
+    def test_a_window_of_one_batch(self, kata):
+        """With accumulation_steps=1 it is the plain loop: a step after every batch."""
+        model, batches = small_model(), batches_of(4, 3, 2)
+        expected, losses = train_on_joined(model, windowed(batches, 1))
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        check.close(kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 1), losses, what="losses")
+        check.close(weights(model), expected, what="weights")
+
+    def test_class_labels_work(self, kata):
+        """loss_fn is called with the outputs first and the targets second, in the dtypes they have: cross_entropy wants
+        logits and int64 labels."""
+        model = small_model()
+        batches = [(x, torch.arange(len(x)) % 2) for x, _ in batches_of(3, 3)]
+        expected = F.cross_entropy(model(joined(batches)[0]), joined(batches)[1]).item()
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        got = kata.accumulated_epoch(model, batches, F.cross_entropy, optimizer, 2)
+        check.close(got, [expected], what="losses")
+
+    def test_an_empty_loader_makes_no_step(self, kata):
+        """No batches, no windows: an empty list, and nothing moves, not even by the momentum of earlier steps."""
+        model = small_model()
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        F.mse_loss(*map(model, (torch.ones(1, 3).double(), torch.zeros(1, 3).double()))).backward()
+        optimizer.step()
+        before = weights(model)
+        check.equal(kata.accumulated_epoch(model, iter([]), F.mse_loss, optimizer, 3), [])
+        check.equal(weights(model), before, what="weights")
+
+    def test_a_window_holds_at_least_one_batch(self, kata):
+        """Windows of 0 batches would never come to a step."""
+        model = small_model()
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        for steps in (0, -2):
+            with check.raises(ValueError):
+                kata.accumulated_epoch(model, batches_of(2), F.mse_loss, optimizer, steps)
+
+    @pytest.mark.gpu
+    def test_trains_on_the_gpu(self, kata):
+        """Model on the GPU, batches from the CPU: the same epoch as on the CPU."""
+        model, batches = small_model(), batches_of(*SIZES)
+        expected, losses = train_on_joined(model, windowed(batches, 3))
+        model.cuda()
+        optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
+        got = kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3, device="cuda")
+        check.close(got, losses, what="losses")
+        check.close(weights(model), expected, what="weights")
+
+
+FACTOR = 1024.0
+
+
+class RecordingScaler:
+    """Scales by 1024 and notes each call. Like torch's GradScaler its `step` divides the factor out of the gradients if
+    `unscale_` has not, and with `skips` leaves the step out as for an infinite gradient."""
+
+    def __init__(self, skips=False):
+        self.calls, self.skips, self.divided = [], skips, False
+
+    def scale(self, loss):
+        self.calls.append("scale")
+        return loss * FACTOR
+
+    def unscale_(self, optimizer):
+        self.calls.append("unscale_")
+        self._divide(optimizer)
+
+    def step(self, optimizer):
+        self.calls.append("step")
+        if not self.divided:
+            self._divide(optimizer)
+        if not self.skips:
+            optimizer.step()
+
+    def update(self):
+        self.calls.append("update")
+        self.divided = False
+
+    def get_scale(self):
+        return FACTOR
+
+    def is_enabled(self):
+        return True
+
+    def _divide(self, optimizer):
+        self.divided = True
+        for p in (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None):
+            p.grad /= FACTOR
+
+
+def half_step_by_hand(model, inputs, targets, lr, max_norm=None, factor=1.0):
+    """The loss of a bfloat16 step and by how much it moves the weights; `factor`: clipped with the scale still in."""
+    model = copy.deepcopy(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = F.mse_loss(model(inputs), targets)
+    grads = torch.autograd.grad(loss, list(model.parameters()))
+    if max_norm is not None:
+        norm = torch.cat([g.flatten() for g in grads]).norm() * factor
+        grads = [g * min(1.0, max_norm / norm.item()) for g in grads]
+    return loss.item(), [-lr * g for g in grads]
+
+
+def moved_by(before, model):
+    return [p.detach() - q for p, q in zip(model.parameters(), before, strict=True)]
+
+
+ON_CPU = {"device_type": "cpu", "dtype": torch.bfloat16}
+
+
+@pytest.mark.stretch
+class TestAmpTrainStep:
+    def test_without_scaler_it_is_a_plain_step(self, kata):
+        """bfloat16 reaches as far down as float32 and needs no scaler: zero, forward, backward, step. The loss comes
+        back as a float."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        loss, expected = half_step_by_hand(model, x, y, lr=0.5)
+        before = weights(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        got = kata.amp_train_step(model, x, y, F.mse_loss, optimizer, **ON_CPU)
+        check.that(type(got) is float, f"wanted the loss as a float, got {check.describe(got)}")
+        check.close(got, loss, rtol=1e-2, what="the loss")
+        check.close(moved_by(before, model), expected, rtol=1e-2, atol=1e-4, what="change of the weights")
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+    def test_the_forward_pass_runs_in_half_precision(self, kata, dtype):
+        """Under autocast a Linear answers in the dtype asked for, on the kind of device asked for, though its weights
+        are float32."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        seen = []
+        model[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, device_type="cpu", dtype=dtype)
+        check.equal(seen, [dtype], what="the dtype that the Linear layer answered in, at ")
+
+    def test_forward_and_loss_are_under_autocast_and_nothing_else(self, kata):
+        """The loss belongs inside: autocast keeps it in float32 where it needs to be. The backward pass does not: it
+        uses the dtypes of the forward anyway, and under autocast may cast gradients once more. Nor does the step."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        optimizer, seen = torch.optim.SGD(model.parameters(), lr=0.5), {}
+
+        def note(stage):
+            seen[stage] = torch.is_autocast_enabled("cpu")
+
+        def loss_fn(outputs, targets):
+            note("loss")
+            return F.mse_loss(outputs, targets)
+
+        def forward_hook(module, args, output):
+            note("forward")
+            output.register_hook(lambda g: note("backward"))
+
+        model.register_forward_hook(forward_hook)
+        optimizer.register_step_pre_hook(lambda *args: note("step"))
+        kata.amp_train_step(model, x, y, loss_fn, optimizer, scaler=RecordingScaler(), **ON_CPU)
+        expected = {"forward": True, "loss": True, "backward": False, "step": False}
+        check.equal(seen, expected, what="under autocast: ")
+
+    def test_the_scaler_is_called_in_order(self, kata):
+        """scale, backward, step, update. `update` decides about the next step's factor from what `step` found."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), RecordingScaler()
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **ON_CPU)
+        calls = [name for i, name in enumerate(scaler.calls) if (i, name) != (1, "unscale_")]  # there it does no harm
+        check.equal(calls, ["scale", "step", "update"], what="calls of the scaler, at ")
+
+    def test_with_a_scaler_the_step_is_the_same(self, kata):
+        """The factor is there to keep small gradients from becoming 0. It is divided out before the weights hear of
+        it: by `scaler.step`, which also steps the optimizer, once."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        _, expected = half_step_by_hand(model, x, y, lr=0.5)
+        before = weights(model)
+        unlike = {
+            "the factor still in the gradients": [FACTOR * d for d in expected],
+            "two steps in place of one": [2 * d for d in expected],
+            "no step at all": [torch.zeros_like(d) for d in expected],
+        }
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=RecordingScaler(), **ON_CPU)
+        got = moved_by(before, model)
+        check.close(got, expected, rtol=1e-2, atol=1e-4, unlike=unlike, what="change of the weights")
+
+    def test_the_loss_comes_back_unscaled(self, kata):
+        """A log of losses that jump with the scaler's factor says nothing."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        loss, _ = half_step_by_hand(model, x, y, lr=0.5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        got = kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=RecordingScaler(), **ON_CPU)
+        check.that(type(got) is float, f"wanted the loss as a float, got {check.describe(got)}")
+        check.close(got, loss, rtol=1e-2, unlike={"still scaled": loss * FACTOR}, what="the loss")
+
+    def test_a_scaler_that_skips_leaves_the_weights_alone(self, kata):
+        """Where a gradient is infinite the scaler leaves the step out. An `optimizer.step()` of your own, in place of
+        `scaler.step(optimizer)` or besides, takes it all the same."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        before = weights(model)
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), RecordingScaler(skips=True)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **ON_CPU)
+        check.equal(weights(model), before, what="weights")
+        last = scaler.calls[-1:]
+        check.equal(last, ["update"], what="after a step left out, too, the factor is updated: the last call, at ")
+
+    def test_clipping_without_a_scaler(self, kata):
+        """One norm over all gradients, scaled down to max_grad_norm. A limit that is not reached changes nothing."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        for max_norm in (0.01, 1000.0):
+            trained = copy.deepcopy(model)
+            _, expected = half_step_by_hand(model, x, y, lr=8.0, max_norm=max_norm)
+            unlike = {"not clipped": half_step_by_hand(model, x, y, lr=8.0)[1]} if max_norm < 1 else {}
+            optimizer = torch.optim.SGD(trained.parameters(), lr=8.0)
+            kata.amp_train_step(trained, x, y, F.mse_loss, optimizer, max_grad_norm=max_norm, **ON_CPU)
+            what = f"with max_grad_norm {max_norm:g}, change of the weights"
+            check.close(moved_by(weights(model), trained), expected, rtol=1e-2, atol=1e-4, unlike=unlike, what=what)
+
+    def test_clipping_sees_unscaled_gradients(self, kata):
+        """Scaled gradients are 1024 times too long: clipped like that, and then divided by 1024, hardly anything is
+        left of the step. So `unscale_` comes first."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        _, expected = half_step_by_hand(model, x, y, lr=8.0, max_norm=0.01)
+        before = weights(model)
+        unlike = {
+            "clipped before unscale_": [d / FACTOR for d in expected],
+            "not clipped": half_step_by_hand(model, x, y, lr=8.0)[1],
+        }
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=8.0), RecordingScaler()
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, max_grad_norm=0.01, **ON_CPU)
+        got = moved_by(before, model)
+        check.close(got, expected, rtol=1e-2, atol=1e-4, unlike=unlike, what="change of the weights")
+        check.equal(scaler.calls, ["scale", "unscale_", "step", "update"], what="calls of the scaler, at ")
+
+    def test_weights_remain_float32(self, kata):
+        """autocast casts copies on the way. A model turned into half precision itself would lose every small step: 1 +
+        0.001 is 1 in bfloat16."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, **ON_CPU)
+        for name, p in model.named_parameters():
+            check.dtype(p, torch.float32, what=name)
+
+    def test_stale_gradients_have_no_influence(self, kata):
+        """What lay in `.grad` beforehand is not part of this step."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        _, expected = half_step_by_hand(model, x, y, lr=0.5)
+        before = weights(model)
+        with_stale_gradients(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=RecordingScaler(), **ON_CPU)
+        check.close(moved_by(before, model), expected, rtol=1e-2, atol=1e-4, what="change of the weights")
+
+    def test_torchs_own_scaler_on_the_cpu(self, kata):
+        """With torch.amp.GradScaler: an infinite loss leaves the weights as they were and halves the factor; the next
+        step moves them again."""
+        model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), torch.amp.GradScaler("cpu", init_scale=FACTOR)
+        self.judge(kata, model, x, y, optimizer, scaler, device_type="cpu")
+
+    def test_by_default_it_is_float16_on_cuda(self, kata):
+        """Without device_type and dtype, autocast gets "cuda" and float16. (Here the tensors are on the CPU, which that
+        leaves alone; the spec looks at the settings while the loss is computed.)"""
+        model, (x, y), seen = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32), []
+
+        def loss_fn(outputs, targets):
+            seen.append(torch.get_autocast_dtype("cuda"))
+            return F.mse_loss(outputs, targets)
+
+        before = torch.get_autocast_dtype("cuda")
+        torch.set_autocast_dtype("cuda", torch.bfloat16)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # that there is no CUDA device
+                kata.amp_train_step(model, x, y, loss_fn, torch.optim.SGD(model.parameters(), lr=0.5))
+        finally:
+            torch.set_autocast_dtype("cuda", before)
+        check.equal(seen, [torch.float16], what="the dtype for cuda under autocast, at ")
+
+    @pytest.mark.amp
+    def test_torchs_own_scaler_on_the_gpu(self, kata):
+        """What holds on the CPU holds on the GPU, where device_type and dtype need not be given: cuda and float16."""
+        model, (x, y) = small_model(dtype=torch.float32).cuda(), [t.cuda() for t in batch_of(6, dtype=torch.float32)]
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), torch.amp.GradScaler("cuda", init_scale=FACTOR)
+        self.judge(kata, model, x, y, optimizer, scaler)
+        seen = []
+        model[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler)
+        check.equal(seen, [torch.float16], what="the dtype that the Linear layer answered in, at ")
+
+    @pytest.mark.amp
+    def test_clipping_on_the_gpu(self, kata):
+        """A step of SGD along a gradient of norm 0.01 is lr · 0.01 long, whatever the scaler's factor."""
+        model, (x, y) = small_model(dtype=torch.float32).cuda(), [t.cuda() for t in batch_of(6, dtype=torch.float32)]
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=8.0), torch.amp.GradScaler("cuda", init_scale=FACTOR)
+        before = weights(model)
+        kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, max_grad_norm=0.01)
+        length = torch.cat([d.flatten() for d in moved_by(before, model)]).norm().item()
+        unlike = {"clipped before unscale_": 0.08 / FACTOR}
+        check.close(length, 0.08, rtol=1e-2, unlike=unlike, what="length of the step")
+
+    def judge(self, kata, model, x, y, optimizer, scaler, **options):
+        """An infinite loss, and then a finite one."""
+        before = weights(model)
+
+        def infinite(outputs, targets):
+            return outputs.float().sum() * float("inf")
+
+        got = kata.amp_train_step(model, x, y, infinite, optimizer, scaler=scaler, **options)
+        check.that(type(got) is float, f"wanted the loss as a float, got {check.describe(got)}")
+        check.equal(weights(model), before, what="weights after an infinite loss")
+        check.close(scaler.get_scale(), FACTOR / 2, what="the scaler's factor after an infinite loss")
+        loss = F.mse_loss(copy.deepcopy(model)(x), y).item()
+        got = kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **options)
+        check.close(got, loss, rtol=2e-2, unlike={"still scaled": loss * FACTOR / 2}, what="the loss")
+        moved = any((d != 0).any() for d in moved_by(before, model))
+        check.that(moved, "a step with a finite loss did not move the weights")
+
+
+class Cramped(nn.Module):
+    """Runs out of memory, in the forward or the backward pass, where `refuses(call number, rows)` says so. Notes the
+    rows of each call, and by weak reference what it made."""
+
+    def __init__(self, refuses, error=lambda: RuntimeError("CUDA out of memory. Tried to allocate"), backward=False):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4).double(), nn.Linear(4, 2).double()
+        self.refuses, self.error, self.backward = refuses, error, backward
+        self.sizes, self.made = [], []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        refused = self.refuses(len(self.sizes) - 1, len(x))
+        hidden = self.first(x)
+        self.made.append(weakref.ref(hidden))
+        if refused and not self.backward:
+            raise self.error()
+        if refused:
+            hidden.register_hook(self.fail)
+        output = self.second(hidden.tanh())
+        self.made.append(weakref.ref(output))
+        return output
+
+    def fail(self, gradient):
+        raise self.error()
+
+    def whole(self, x):
+        """The outputs of a copy, as if there were room for all of them."""
+        return self.second(self.first(x).tanh())
+
+
+def more_than(limit):
+    return lambda call, rows: rows > limit
+
+
+def no_room():
+    return torch.OutOfMemoryError("no room for 20 MiB")
+
+
+def whole_batch_step(model, x, y):
+    """The loss on the whole batch at once, and the weights after one step."""
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    loss = F.mse_loss(model.whole(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss.item(), weights(model)
+
+
+def pieces_step(model, x, y, size, share):
+    """The weights where the losses of the pieces are added up, each times share(rows of the piece)."""
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for part, target in zip(x.split(size), y.split(size), strict=True):
+        (F.mse_loss(model.whole(part), target) * share(len(part))).backward()
+    optimizer.step()
+    return weights(model)
+
+
+@pytest.mark.stretch
+class TestOomSafeStep:
+    def step(self, kata, model, x, y, loss_fn=F.mse_loss, empty_cache=lambda: None, **options):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        return kata.oom_safe_step(model, x, y, loss_fn, optimizer, empty_cache=empty_cache, **options)
+
+    def test_with_enough_memory_it_is_one_plain_step(self, kata):
+        """Where everything fits, the whole batch goes through at once, and the cache is left alone."""
+        model, (x, y), emptied = Cramped(more_than(99)), batch_of(11), []
+        loss, expected = whole_batch_step(model, x, y)
+        got = self.step(kata, model, x, y, empty_cache=lambda: emptied.append(1))
+        check.close(got, (loss, 11), what="(loss, size)")
+        check.close(weights(model), expected, what="weights")
+        check.equal(model.sizes, [11], what="rows of each forward pass, at ")
+        check.equal(len(emptied), 0, what="calls of empty_cache")
+
+    def test_pieces_add_up_to_the_whole_batch(self, kata):
+        """11 rows in pieces of 4, 4 and 3. Each loss is a mean over its piece, so it counts by the piece's share of the
+        rows; and there is one step, at the end."""
+        model, (x, y) = Cramped(more_than(99)), batch_of(11)
+        loss, expected = whole_batch_step(model, x, y)
+        unlike = {
+            "every piece counted the same": pieces_step(model, x, y, 4, lambda rows: 1 / 3),
+            "gradients added up, not averaged": pieces_step(model, x, y, 4, lambda rows: 1.0),
+        }
+        got = self.step(kata, model, x, y, micro_batch_size=4)
+        check.equal(model.sizes, [4, 4, 3], what="rows of each forward pass, at ")
+        check.close(weights(model), expected, unlike=unlike, what="weights")
+        check.close(got, (loss, 4), what="(loss, size)")
+        check.that(type(got[0]) is float, f"wanted the loss as a float, got {check.describe(got[0])}")
+
+    def test_out_of_memory_halves_the_size(self, kata):
+        """A model that has room for 3 rows is given 11: tried are 11, then 5, then 2 at a time. The result is that of
+        the whole batch, and the size that worked is returned, to begin with next time."""
+        model, (x, y), emptied = Cramped(more_than(3)), batch_of(11), []
+        loss, expected = whole_batch_step(model, x, y)
+        got = self.step(kata, model, x, y, empty_cache=lambda: emptied.append(1))
+        check.equal(model.sizes, [11, 5, 2, 2, 2, 2, 2, 1], what="rows of each forward pass, at ")
+        check.close(got, (loss, 2), what="(loss, size)")
+        check.close(weights(model), expected, what="weights")
+        check.equal(len(emptied), 2, what="calls of the empty_cache given, one for each failed attempt")
+
+    def test_memory_that_runs_out_in_a_later_piece(self, kata):
+        """The third piece fails, after two have left their gradients. These are dropped, and all rows start over in
+        smaller pieces: otherwise the first rows count twice."""
+        model, (x, y) = Cramped(lambda call, rows: call == 2), batch_of(11)
+        loss, expected = whole_batch_step(model, x, y)
+        got = self.step(kata, model, x, y, micro_batch_size=4)
+        check.equal(model.sizes, [4, 4, 3, 2, 2, 2, 2, 2, 1], what="rows of each forward pass, at ")
+        check.close(weights(model), expected, what="weights")
+        check.close(got, (loss, 2), what="(loss, size)")
+
+    def test_memory_that_runs_out_in_the_backward_pass(self, kata):
+        """The backward pass needs memory for the gradients, so it is as likely to fail, half way, with some gradients
+        written already."""
+        model, (x, y) = Cramped(more_than(3), backward=True), batch_of(7)
+        loss, expected = whole_batch_step(model, x, y)
+        got = self.step(kata, model, x, y)
+        check.equal(model.sizes, [7, 3, 3, 1], what="rows of each forward pass, at ")
+        check.close(weights(model), expected, what="weights")
+        check.close(got, (loss, 3), what="(loss, size)")
+
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("MPS backend out of memory"), no_room()], ids=["by text", "by type"]
+    )
+    def test_both_kinds_of_out_of_memory_are_known(self, kata, error):
+        """torch.OutOfMemoryError is one whatever it says; other devices raise a plain RuntimeError that says "out of
+        memory"."""
+        model = Cramped(more_than(3), error=lambda: type(error)(*error.args))
+        x, y = batch_of(6)
+        check.equal(self.step(kata, model, x, y)[1], 3, what="the size that worked")
+
+    @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+    def test_nothing_of_a_failed_attempt_is_alive_when_the_cache_is_emptied(self, kata, backward):
+        """empty_cache gives back only what no tensor uses. Inside the `except` block the error still holds its
+        traceback, that the frames, and these their tensors; variables of an earlier piece hold theirs. Leave the block,
+        and better the function, first."""
+        model = Cramped(lambda call, rows: call in (0, 3), backward=backward)
+        (x, y), alive = batch_of(11), []
+
+        def loss_fn(outputs, targets):
+            loss = F.mse_loss(outputs, targets)
+            model.made.append(weakref.ref(loss))
+            return loss
+
+        def count_alive():
+            alive.append(sum(made() is not None for made in model.made))
+
+        self.step(kata, model, x, y, loss_fn, empty_cache=count_alive)
+        check.equal(alive, [0, 0], what="tensors of failed attempts still alive, at the calls of empty_cache, ")
+
+    def test_gradients_are_dropped_before_the_cache_is_emptied(self, kata):
+        """Gradients take as much memory as the weights."""
+        model = Cramped(lambda call, rows: call == 1)
+        (x, y), left = batch_of(5), []
+
+        def look():
+            left.append(sum(p.grad is not None and bool(p.grad.any()) for p in model.parameters()))
+
+        self.step(kata, model, x, y, empty_cache=look, micro_batch_size=3)
+        check.equal(left, [0], what="parameters with a gradient, at the call of empty_cache, ")
+
+    def test_stale_gradients_have_no_influence(self, kata):
+        """What lay in `.grad` beforehand is not part of this step."""
+        model, (x, y) = Cramped(more_than(99)), batch_of(5)
+        _, expected = whole_batch_step(model, x, y)
+        with_stale_gradients(model)
+        self.step(kata, model, x, y, micro_batch_size=2)
+        check.close(weights(model), expected, what="weights")
+
+    def test_a_size_beyond_the_batch_is_the_whole_batch(self, kata):
+        """Of 8 rows for a batch of 5, half is not 4 but 2: what failed were 5 rows."""
+        model, (x, y) = Cramped(more_than(3)), batch_of(5)
+        got = self.step(kata, model, x, y, micro_batch_size=8)
+        check.equal(model.sizes, [5, 2, 2, 1], what="rows of each forward pass, at ")
+        check.equal(got[1], 2, what="the size that worked")
+        model = Cramped(more_than(99))
+        check.equal(self.step(kata, model, x, y, micro_batch_size=8)[1], 5, what="the size that worked")
+
+    def test_one_row_at_a_time(self, kata):
+        """The smallest pieces there are, asked for from the start."""
+        model, (x, y) = Cramped(more_than(99)), batch_of(3)
+        loss, expected = whole_batch_step(model, x, y)
+        check.close(self.step(kata, model, x, y, micro_batch_size=1), (loss, 1), what="(loss, size)")
+        check.equal(model.sizes, [1, 1, 1], what="rows of each forward pass, at ")
+        check.close(weights(model), expected, what="weights")
+
+    def test_class_labels_work(self, kata):
+        """loss_fn is called with the outputs first and the targets second, in the dtypes they have: cross_entropy wants
+        logits and int64 labels."""
+        model, (x, _) = Cramped(more_than(3)), batch_of(5)
+        labels = torch.arange(5) % 2
+        expected = F.cross_entropy(model.whole(x), labels).item()
+        check.close(self.step(kata, model, x, labels, F.cross_entropy)[0], expected, what="the loss")
+
+    def test_other_errors_are_not_tried_again(self, kata):
+        """Shapes that do not fit do not fit in halves either, and half a minute of retries hides the message. Only a
+        RuntimeError counts as out of memory."""
+        for error in (RuntimeError("shapes do not fit"), ValueError("out of memory"), KeyError("weight")):
+            model, (x, y), emptied = Cramped(more_than(3), error=lambda e=error: type(e)(*e.args)), batch_of(6), []
+            with check.raises(type(error), error.args[0]):
+                self.step(kata, model, x, y, empty_cache=lambda to=emptied: to.append(1))
+            check.equal(model.sizes, [6], what="rows of each forward pass, at ")
+            check.equal(len(emptied), 0, what="calls of empty_cache")
+
+    def test_a_single_row_that_does_not_fit(self, kata):
+        """Below one row there is nothing left to try: the error goes to the caller. The weights are untouched, and no
+        partial gradients wait for the next step."""
+        model, (x, y) = Cramped(lambda call, rows: rows > 1 or call == 5), batch_of(4)  # rows: 4, 2, 1, 1, 1, 1
+        before = weights(model)
+        with check.raises(RuntimeError, "out of memory"):
+            self.step(kata, model, x, y)
+        check.equal(model.sizes, [4, 2, 1, 1, 1, 1], what="rows of each forward pass, at ")
+        check.equal(weights(model), before, what="weights")
+        left = [name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()]
+        check.that(not left, f"gradients are left in {left}")
+
+    def test_by_default_torchs_cache_is_emptied(self, kata):
+        """Without a function of the caller's it is torch.cuda.empty_cache, which does nothing where there is no GPU."""
+        model, (x, y) = Cramped(more_than(3)), batch_of(5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        with mock.patch("torch.cuda.empty_cache") as emptied:
+            kata.oom_safe_step(model, x, y, F.mse_loss, optimizer)
+        check.equal(emptied.call_count, 1, what="calls of torch.cuda.empty_cache")
+
+    def test_an_empty_batch_is_refused(self, kata):
+        """The mean loss of no rows is NaN, and so would be the weights."""
+        model, (x, y) = Cramped(more_than(3)), batch_of(0)
+        with check.raises(ValueError):
+            self.step(kata, model, x, y)
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_pieces_have_at_least_one_row(self, kata, size):
+        """A piece of 0 rows never gets through the batch."""
+        model, (x, y) = Cramped(more_than(3)), batch_of(5)
+        with check.raises(ValueError):
+            self.step(kata, model, x, y, micro_batch_size=size)
+
+    @pytest.mark.gpu
+    def test_a_real_limit_on_the_gpu(self, kata):
+        """16 rows of 4 MiB, each needed at least twice at a time, where 96 MiB may be taken: the whole batch cannot
+        fit, a few rows can. The weights are those of the whole batch."""
+        x, y = torch.rand(16, 1), torch.rand(16)
+        model = Wide(MIB)
+        expected = copy.deepcopy(model)
+        loss = F.mse_loss(expected(x), y)
+        loss.backward()
+        torch.optim.SGD(expected.parameters(), lr=1e6).step()
+        model, x, y = model.cuda(), x.cuda(), y.cuda()
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e6)
+        gc.collect()
+        torch.cuda.empty_cache()
+        allowed = torch.cuda.memory_reserved() + 96 * MIB
+        torch.cuda.set_per_process_memory_fraction(allowed / torch.cuda.get_device_properties(0).total_memory)
+        try:
+            got = kata.oom_safe_step(model, x, y, F.mse_loss, optimizer)
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+        check.that(got[1] in (1, 2, 4, 8), f"wanted 8 rows at a time, or half of that so many times, got {got[1]}")
+        check.close(got[0], loss.item(), rtol=1e-3, what="the loss")
+        check.close(weights(model), weights(expected), rtol=1e-3, atol=1e-3, what="weights")
+
+
+class Wide(nn.Module):
+    """Few weights beside many activations: `width` float32 numbers in each row."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, width))
+
+    def forward(self, x):
+        return (x * self.weight).tanh().square().mean(1)
+
+
+class Block:
+    """Stands for a tensor: `size` bytes as long as it is alive."""
+
+    def __init__(self, size):
+        self.size = size
+
+
+class FakeCuda:
+    """Memory in blocks of 128 bytes, counted by what is alive. Where it `lags`, it answers what was so at the last
+    `synchronize`, as if Python were ahead of it."""
+
+    def __init__(self, lags=False):
+        self.live, self.reserved, self.lags, self.known = weakref.WeakSet(), 0, lags, (0, 0)
+        self.built = 0
+
+    def build(self):
+        self.built += 1
+        block = Block(100)
+        self.live.add(block)
+        self.reserved = max(self.reserved, self._blocks())
+        return block
+
+    def synchronize(self):
+        self.known = self._now()
+
+    def memory_allocated(self):
+        return self.known[0] if self.lags else self._now()[0]
+
+    def memory_reserved(self):
+        return self.known[1] if self.lags else self._now()[1]
+
+    def empty_cache(self):
+        self.reserved = self._blocks()
+
+    def _blocks(self):
+        return 128 * len(self.live)
+
+    def _now(self):
+        return sum(block.size for block in self.live), self.reserved
+
+
+STAGES = ["start", "allocated", "deleted", "emptied"]
+
+
+class TestProfileEmptyCache:
+    def test_four_stages(self, kata):
+        """One dict for each stage, in order, with exactly the keys stage, allocated and reserved."""
+        cuda = FakeCuda()
+        got = kata.profile_empty_cache(cuda.build, cuda=cuda)
+        check.that(isinstance(got, list), f"wanted a list of four dicts, got {check.describe(got)}")
+        check.equal([record["stage"] for record in got], STAGES, what="the stage at ")
+        check.equal([sorted(record) for record in got], [["allocated", "reserved", "stage"]] * 4, what="the keys at ")
+
+    def test_deleting_frees_what_is_allocated(self, kata):
+        """100 bytes while the result of `build` is alive; none once it is gone. Whatever still has a name for it, or a
+        list that it was put into, keeps it alive."""
+        cuda = FakeCuda()
+        got = [record["allocated"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
+        unlike = [100 if stage in ("deleted", "emptied") else None for stage in STAGES]
+        check.equal(got, [0, 100, 0, 0], unlike={"the object is still alive": unlike}, what="allocated bytes, at ")
+
+    def test_only_empty_cache_lowers_what_is_reserved(self, kata):
+        """The block of 128 bytes stays with PyTorch after the deletion, for the next tensor. empty_cache gives back
+        blocks that nobody uses: called before the deletion it finds none."""
+        cuda = FakeCuda()
+        got = [record["reserved"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
+        unlike = {
+            "empty_cache called before the deletion, or not at all": [None, None, None, 128],
+            "empty_cache called before the third stage": [None, None, 0, None],
+        }
+        check.equal(got, [0, 128, 128, 0], unlike=unlike, what="reserved bytes, at ")
+
+    def test_a_result_of_several_parts(self, kata):
+        """`build` may return anything, such as a list of two tensors. All of it is let go of."""
+        cuda = FakeCuda()
+        got = kata.profile_empty_cache(lambda: [cuda.build(), {"more": cuda.build()}], cuda=cuda)
+        check.equal([record["allocated"] for record in got], [0, 200, 0, 0], what="allocated bytes, at ")
+        check.equal([record["reserved"] for record in got], [0, 256, 256, 0], what="reserved bytes, at ")
+
+    def test_build_is_called_once(self, kata):
+        """What is measured is one building, not two."""
+        cuda = FakeCuda()
+        kata.profile_empty_cache(cuda.build, cuda=cuda)
+        check.equal(cuda.built, 1, what="calls of build")
+
+    def test_memory_used_before_counts_from_the_start(self, kata):
+        """What was there already is in every stage: nothing is subtracted, and it does not become free."""
+        cuda = FakeCuda()
+        before = cuda.build()
+        got = kata.profile_empty_cache(cuda.build, cuda=cuda)
+        check.equal([record["allocated"] for record in got], [100, 200, 100, 100], what="allocated bytes, at ")
+        check.equal([record["reserved"] for record in got], [128, 256, 256, 128], what="reserved bytes, at ")
+        del before
+
+    def test_each_reading_waits_for_the_device(self, kata):
+        """`synchronize` comes before the readings of a stage, not after: until then a GPU may still be at work with
+        what was freed. (This pretended one answers what was so when it was last waited for.)"""
+        cuda = FakeCuda(lags=True)
+        got = kata.profile_empty_cache(cuda.build, cuda=cuda)
+        unlike = {"read before waiting, or never waited for": [None, 0, None, None]}
+        check.equal([record["allocated"] for record in got], [0, 100, 0, 0], unlike=unlike, what="allocated bytes, at ")
+        check.equal([record["reserved"] for record in got], [0, 128, 128, 0], what="reserved bytes, at ")
+
+    def test_by_default_it_is_torch_cuda(self, kata):
+        """Without `cuda` the four functions are those of torch.cuda. (This spec puts pretended ones there.)"""
+        cuda = FakeCuda()
+        names = ("synchronize", "memory_allocated", "memory_reserved", "empty_cache")
+        pretended = {name: getattr(cuda, name) for name in names}
+        with mock.patch.multiple("torch.cuda", is_available=lambda: True, **pretended):
+            got = kata.profile_empty_cache(cuda.build)
+        check.equal([record["allocated"] for record in got], [0, 100, 0, 0], what="allocated bytes, at ")
+        check.equal([record["reserved"] for record in got], [0, 128, 128, 0], what="reserved bytes, at ")
+
+    def test_without_a_gpu_it_says_so(self, kata):
+        """Four zeros would look like a result."""
+        with mock.patch.multiple("torch.cuda", is_available=lambda: False, device_count=lambda: 0):
+            with check.raises(RuntimeError, "cuda"):
+                kata.profile_empty_cache(list)
+
+    @pytest.mark.gpu
+    def test_on_the_gpu(self, kata):
+        """64 MiB on a real device: allocated falls with the deletion, reserved with empty_cache only."""
+        gc.collect()
+        torch.cuda.empty_cache()
+        size = 64 * MIB
+        got = kata.profile_empty_cache(lambda: torch.empty(size, dtype=torch.uint8, device="cuda"))
+        allocated, reserved = ([record[key] for record in got] for key in ("allocated", "reserved"))
+        since = [now - allocated[0] for now in allocated]
+        check.equal(since, [0, size, 0, 0], what="allocated since the start, in bytes, at ")
+        held = reserved[1] - reserved[0] >= size and reserved[2] >= reserved[1]
+        check.that(held, f"64 MiB should be reserved until empty_cache is called; reserved were {reserved}")
+        given_back = reserved[2] - reserved[3] >= size
+        check.that(given_back, f"empty_cache should give 64 MiB back; reserved were {reserved}")
+
+
+class FakeGpu:
+    """Work on it is started in 1 second and done when somebody waits, which takes as long as it takes. `early` counts
+    readings of the clock while work was under way."""
+
+    def __init__(self, *seconds):
+        self.seconds, self.calls = seconds, 0
+        self.now, self.under_way, self.early = 5.0, 0.0, 0
+
+    def start(self):
+        self.under_way += self.seconds[self.calls]
+        self.calls += 1
+        self.now += 1.0
+
+    def wait(self):
+        self.now += self.under_way
+        self.under_way = 0.0
+
+    def clock(self):
+        self.early += self.under_way > 0
+        return self.now
+
+    def measured(self, kata, **options):
+        return kata.benchmark(self.start, synchronize=self.wait, timer=self.clock, **options)
+
+
+class TestBenchmark:
+    def test_times_of_each_call(self, kata):
+        """Every call has its own time, in order. Three calls of 4, 9 and 6 seconds are not 3 times their mean."""
+        gpu = FakeGpu(3.0, 8.0, 5.0)
+        got = gpu.measured(kata, warmup=0, repeats=3)
+        unlike = {
+            "total / repeats for each": [19 / 3] * 3,
+            "the clock read before the work was done": [1.0, 1.0, 1.0],
+            "in the order of their size": [4.0, 6.0, 9.0],
+        }
+        check.close(got["times"], [4.0, 9.0, 6.0], unlike=unlike, what="times")
+
+    def test_min_mean_and_median(self, kata):
+        """Four numbers about a run, under these keys. Of 4, 6, 9 and 21 the median is (6 + 9) / 2; one slow call moves
+        the mean and hardly the median."""
+        gpu = FakeGpu(8.0, 3.0, 20.0, 5.0)
+        got = gpu.measured(kata, warmup=0, repeats=4)
+        unlike = {
+            "the upper of the middle two": {"median": 9.0},
+            "the lower of the middle two": {"median": 6.0},
+            "the middle of the unsorted times": {"median": 12.5},
+        }
+        expected = {"times": [9.0, 4.0, 21.0, 6.0], "min": 4.0, "mean": 10.0, "median": 7.5}
+        check.close(got, expected, unlike=unlike)
+
+    def test_the_median_of_an_odd_number(self, kata):
+        """The one in the middle of the sorted times, and with a single call that one."""
+        unlike = {"the middle of the unsorted times": 21.0, "the mean": 34 / 3}
+        got = FakeGpu(8.0, 20.0, 3.0).measured(kata, warmup=0, repeats=3)
+        check.close(got["median"], 9.0, unlike=unlike, what="median of 9, 21 and 4")
+        got = FakeGpu(6.0).measured(kata, warmup=0, repeats=1)
+        check.close(got, {"times": [7.0], "min": 7.0, "mean": 7.0, "median": 7.0})
+
+    def test_warm_up_calls_are_not_timed(self, kata):
+        """The first two calls take 100 and 50 seconds, and are over before the clock is first read: work that still
+        runs then would be counted to the first measured call."""
+        gpu = FakeGpu(100.0, 50.0, 3.0, 8.0, 5.0)
+        got = gpu.measured(kata, warmup=2, repeats=3)
+        unlike = {
+            "warm-up calls timed": [101.0, 51.0, 4.0],
+            "no wait after the warm-up": [154.0, 9.0, 6.0],
+        }
+        check.close(got["times"], [4.0, 9.0, 6.0], unlike=unlike, what="times")
+        check.equal(gpu.calls, 5, what="calls of fn, warm-up included")
+
+    def test_the_clock_is_read_when_nothing_is_under_way(self, kata):
+        """A call that starts work on a GPU returns at once. Read then, the clock shows how long starting took."""
+        gpu = FakeGpu(100.0, 3.0, 8.0)
+        gpu.measured(kata, warmup=1, repeats=2)
+        check.equal(gpu.early, 0, what="readings of the clock while work was under way")
+
+    def test_by_default_three_warm_ups_and_ten_repeats(self, kata):
+        """fn is called 13 times and 10 of them are measured."""
+        gpu = FakeGpu(100.0, 100.0, 100.0, *range(10))
+        got = gpu.measured(kata)
+        check.close(got["times"], [1.0 + i for i in range(10)], what="times")
+        check.equal(gpu.calls, 13, what="calls of fn")
+
+    def test_there_may_be_nothing_to_wait_for(self, kata):
+        """On the CPU a call returns when its work is done: without `synchronize` the times are those of the calls."""
+        now = [0.0]
+
+        def work():
+            now[0] += 2.0
+
+        check.close(kata.benchmark(work, repeats=2, timer=lambda: now[0])["times"], [2.0, 2.0], what="times")
+
+    def test_the_usual_clock(self, kata):
+        """Without a timer it is time.perf_counter: seconds as floats, which never go back."""
+        got = kata.benchmark(lambda: sum(range(2000)), warmup=0, repeats=4)
+        times = got["times"]
+        right = len(times) == 4 and all(type(t) is float and 0 < t < 1 for t in times)
+        check.that(right, f"wanted four small positive floats, got {check.describe(times)}")
+
+    @pytest.mark.parametrize("options", [{"repeats": 0}, {"repeats": -1}, {"warmup": -1}], ids=str)
+    def test_at_least_one_call_is_measured(self, kata, options):
+        """The mean of no times does not exist, and nothing can be called fewer than 0 times."""
+        calls = []
+        with check.raises(ValueError):
+            kata.benchmark(lambda: calls.append(1), **options)
+
+    @pytest.mark.gpu
+    def test_waits_for_the_gpu(self, kata):
+        """A product of 4096 × 4096 matrices is started in microseconds, and is 137 billion operations."""
+        a = torch.randn(4096, 4096, device="cuda")
+        got = kata.benchmark(lambda: a @ a, warmup=2, repeats=3, synchronize=torch.cuda.synchronize)
+        check.that(min(got["times"]) > 5e-5, f"{min(got['times']):.1e} s is too short: was the work done by then?")
+
+
+class FakeMachine:
+    """Devices that work beside each other, with one clock. Setting up takes 1000 seconds; the first call on a device
+    takes 100 times as long as it should, the next ones 1, 3 and 8 times."""
+
+    def __init__(self, **seconds):
+        self.seconds = {name.replace("_", ":"): s for name, s in seconds.items()}
+        self.now, self.under_way = 0.0, dict.fromkeys(self.seconds, 0.0)
+        self.made, self.waited, self.types = [], [], []
+
+    def make_workload(self, device):
+        self.types.append(type(device))
+        name, factors = str(device), iter([100, 1, 3, 8])
+        self.made.append(name)
+        self.now += 1000.0
+
+        def work():
+            self.under_way[name] += self.seconds[name] * next(factors)
+
+        return work
+
+    def wait(self, device):
+        self.types.append(type(device))
+        self.waited.append(str(device))
+        self.now += self.under_way[str(device)]
+        self.under_way[str(device)] = 0.0
+
+    def compared(self, kata, devices):
+        options = {"warmup": 1, "repeats": 3, "synchronize": self.wait, "timer": lambda: self.now}
+        return kata.compare_devices(self.make_workload, devices, **options)
+
+
+class TestCompareDevices:
+    def test_medians_and_speedups(self, kata):
+        """For each device the median time, and how many times faster it is than the first. The warm-up call, 100 times
+        as slow, is not in it, and neither is setting up."""
+        got = FakeMachine(cpu=4.0, cuda=0.5).compared(kata, ["cpu", "cuda"])
+        expected = {"cpu": {"median": 12.0, "speedup": 1.0}, "cuda": {"median": 1.5, "speedup": 8.0}}
+        unlike = {
+            "the mean in place of the median": {"cpu": {"median": 16.0}},
+            "the fastest call in place of the median": {"cpu": {"median": 4.0}},
+            "own time / the first device's": {"cuda": {"speedup": 0.125}},
+            "set up within the measurement": {"cpu": {"median": 1012.0}},
+        }
+        check.close(got, expected, unlike=unlike)
+
+    def test_devices_are_text_or_objects_and_keep_their_order(self, kata):
+        """The first device is what the others are compared with, whichever it is. Results come in the order given,
+        under str(device)."""
+        machine = FakeMachine(mps=2.0, cuda_1=1.0, cpu=8.0)
+        got = machine.compared(kata, ["mps", torch.device("cuda:1"), torch.device("cpu")])
+        check.equal([*got], ["mps", "cuda:1", "cpu"], what="the key at ")
+        check.close([got[name]["speedup"] for name in got], [1.0, 2.0, 0.25], what="speedups")
+
+    def test_the_device_being_measured_is_waited_for(self, kata):
+        """Waiting for another device returns at once, and the time is that of starting the work. A function made in a
+        loop sees the loop's variable as it is when called, not as it was."""
+        machine = FakeMachine(cpu=4.0, cuda_0=1.0, cuda_1=2.0)
+        got = machine.compared(kata, ["cpu", "cuda:0", "cuda:1"])
+        order = list(dict.fromkeys(machine.waited))
+        check.equal(order, ["cpu", "cuda:0", "cuda:1"], what="the devices waited for, at ")
+        blocks = [name for i, name in enumerate(machine.waited) if i == 0 or machine.waited[i - 1] != name]
+        check.equal(blocks, order, what="the devices waited for, one after the other, at ")
+        check.close([got[name]["median"] for name in got], [12.0, 3.0, 6.0], what="medians")
+
+    def test_each_workload_is_made_once(self, kata):
+        """Making the model and moving the data is not the work that is compared: once for each device, before it is
+        measured. It gets a torch.device, and so does `synchronize`."""
+        machine = FakeMachine(cpu=4.0, cuda=1.0)
+        machine.compared(kata, ["cpu", "cuda"])
+        check.equal(machine.made, ["cpu", "cuda"], what="the devices that work was made for, at ")
+        text = [kind.__name__ for kind in machine.types if kind is not torch.device]
+        check.that(not text, f"make_workload and synchronize should be given a torch.device, not a {text[:1]}")
+
+    def test_by_default_cuda_and_mps_are_waited_for(self, kata):
+        """The default of `synchronize` is `wait_for`: it waits for the GPU that is measured, and on the CPU for
+        nothing. (This spec pretends that there are GPUs, and notes who waits.)"""
+        waited = []
+        with (
+            mock.patch("torch.cuda.synchronize", lambda device=None: waited.append(str(device))),
+            mock.patch("torch.mps.synchronize", lambda: waited.append("mps")),
+        ):
+            kata.compare_devices(lambda device: list, ["cpu", "cuda:1", "mps"], warmup=1, repeats=2)
+        check.equal(list(dict.fromkeys(waited)), ["cuda:1", "mps"], what="the devices waited for, at ")
+
+    def test_real_times_on_the_cpu(self, kata):
+        """With the usual clock, warm-up and repeats, a real piece of work takes a real time, 13 times."""
+        calls = []
+
+        def make_workload(device):
+            x = torch.ones(20, 20, device=device)
+            return lambda: calls.append((x @ x).sum())
+
+        got = kata.compare_devices(make_workload, ["cpu"])
+        check.equal(len(calls), 13, what="calls of the workload")
+        check.that(0 < got["cpu"]["median"] < 1, f"wanted a small positive time, got {got['cpu']['median']}")
+        check.close(got["cpu"]["speedup"], 1.0, what="speedup of the first device")
+
+    def test_no_devices_are_refused(self, kata):
+        """There is no first device to compare with."""
+        with check.raises(ValueError):
+            kata.compare_devices(lambda device: list, [])
+
+    @pytest.mark.gpu
+    @pytest.mark.parametrize("batch", [32, 4096])
+    def test_cpu_and_gpu(self, kata, batch):
+        """One training step of a small MLP on both. A small batch leaves most of a GPU idle; how much faster it is at a
+        large one depends on the machine, so here the times need only be times."""
+
+        def make_workload(device):
+            model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10)).to(device)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            x, y = torch.randn(batch, 64, device=device), torch.randint(0, 10, (batch,), device=device)
+
+            def step():
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+
+            return step
+
+        got = kata.compare_devices(make_workload, ["cpu", "cuda"], warmup=2, repeats=3)
+        check.equal([*got], ["cpu", "cuda"], what="the key at ")
+        times = [got[name]["median"] for name in got]
+        check.that(min(times) > 0, f"wanted positive times, got {times}")
+        check.close(got["cuda"]["speedup"], times[0] / times[1], what="speedup of the GPU")

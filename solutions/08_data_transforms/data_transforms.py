@@ -1,0 +1,472 @@
+"""Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time.
+
+A transform is anything that can be called with an image and returns one. There are two stages: PIL images, whose sizes
+are (width, height), then float tensors (C, H, W). No transform changes the image it is given.
+
+The random transforms share three rules. Each keeps the `torch.Generator` it is given and takes all its random numbers
+from it, anew at every call; torch's global generator is not touched then. With `generator=None` they come from torch's
+global one. So equally seeded generators give equal sequences of results, in whatever order the numbers are drawn.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+
+class Compose:
+    """Several transforms as one: each gets what the one before it returned.
+
+    Args:
+        transforms: the transforms, in order; one of them may be a `Compose` itself.
+    Attributes:
+        transforms: the same as a list.
+
+    `compose(x)` returns what the last transform returns. Without any transform that is x.
+    """
+
+    def __init__(self, transforms: Sequence[Callable]):
+        self.transforms = list(transforms)
+
+    def __call__(self, x: Any) -> Any:
+        for transform in self.transforms:
+            x = transform(x)
+        return x
+
+    def steps(self, x: Any) -> list[tuple[str, Any]]:
+        """The same, and every result on the way: what to look at when a pipeline does not do what it should.
+
+        Returns:
+            `("input", x)`, and then for each transform the name of its class and its result:
+            `[("input", image), ("Resize", smaller), ("ToTensor", tensor)]`.
+
+        Each transform is called once, on the result of the one before. A `Compose` among them is one step.
+        """
+        found = [("input", x)]
+        for transform in self.transforms:
+            x = transform(x)
+            found.append((type(transform).__name__, x))
+        return found
+
+
+class Resize:
+    """Bring a PIL image to a size: PIL image in, PIL image of the same mode out.
+
+    Args:
+        size: an int is the new length of the shorter side; the longer one becomes int(size · longer / shorter), so the
+            image keeps its proportions. An image 40 wide and 30 high becomes 8 wide and 6 high for 6. A pair is
+            (height, width), whatever the proportions.
+    Raises:
+        ValueError: when it is made with a size below 1.
+
+    The pixels are those of PIL's bilinear filter, `Image.Resampling.BILINEAR`: weighted averages of the pixels around,
+    of all that fall together where the image shrinks. An image may also grow.
+    """
+
+    def __init__(self, size: int | tuple[int, int]):
+        self.size = size
+        _pair(size)
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if isinstance(self.size, int):
+            shorter = min(image.size)
+            width, height = (self.size * side // shorter for side in image.size)
+        else:
+            height, width = self.size
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+class CenterCrop:
+    """Cut the middle out of a PIL image: PIL image in, PIL image of the same mode out.
+
+    Args:
+        size: (height, width), or an int for a square.
+    Raises:
+        ValueError: when it is made with a size below 1; when it is called with an image that is smaller than that.
+
+    For an image of height H and width W the box of height h and width w begins at row (H − h) // 2 and column
+    (W − w) // 2. Its pixels are those of the image, unchanged.
+    """
+
+    def __init__(self, size: int | tuple[int, int]):
+        self.height, self.width = _pair(size)
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        if self.height > height or self.width > width:
+            raise ValueError(f"cannot cut {self.height} × {self.width} out of an image of {height} × {width}")
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        return image.crop((left, top, left + self.width, top + self.height))
+
+
+class ToTensor:
+    """Turn a PIL image or a uint8 array into a float tensor.
+
+    `to_tensor(image)` returns float32 (C, H, W) in [0, 1]: every value divided by 255, however dark or bright the image
+    is. It shares no memory with the image.
+
+    - PIL: mode "L" gives one channel, "RGB" three. An image of any other mode is converted to RGB first.
+    - A NumPy array of dtype uint8, (H, W) or (H, W, C): (H, W) gives one channel. It may be read-only, and a view with
+      any strides.
+
+    Raises:
+        TypeError: the image is an array of another dtype, or anything else.
+    """
+
+    def __call__(self, image: Image.Image | np.ndarray) -> Tensor:
+        if isinstance(image, Image.Image):
+            image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            raise TypeError(f"wanted a PIL image or a uint8 array, not {getattr(image, 'dtype', type(image))}")
+        pixels = torch.from_numpy(image.copy())
+        if pixels.ndim == 2:
+            pixels = pixels.unsqueeze(-1)
+        return pixels.permute(2, 0, 1) / 255
+
+
+class Normalize:
+    """Move and scale every channel by its own two numbers, so that all of them vary about 0 by about 1.
+
+    Args:
+        mean: a number for each channel, usually the mean of that channel over the training images.
+        std: likewise the standard deviation.
+    Raises:
+        ValueError: when it is made, mean and std have different lengths, or an std is not above 0. When `normalize` or
+            `inverse` is called, x has another number of channels than there are means: an image of one channel is
+            refused, not repeated.
+        TypeError: when either is called with integers; (x − mean) / std is no integer.
+
+    `normalize(x)` takes floats (..., C, H, W), that is one image or a batch, and returns (x − mean) / std of the same
+    shape and dtype, on the same device.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        if len(mean) != len(std):
+            raise ValueError(f"{len(mean)} means, but {len(std)} standard deviations")
+        if any(s <= 0 for s in std):
+            raise ValueError(f"standard deviations should be above 0: {list(std)}")
+        self.mean, self.std = mean, std
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mean, std = self._per_channel(x)
+        return (x - mean) / std
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Undo it: x · std + mean, for looking at a normalised image. Same shapes, dtypes and errors."""
+        mean, std = self._per_channel(x)
+        return x * std + mean
+
+    def _per_channel(self, x: Tensor) -> Tensor:
+        """Means and deviations (2, C, 1, 1), of x's dtype."""
+        if not x.is_floating_point():
+            raise TypeError(f"wanted floats, not {x.dtype}")
+        if x.shape[-3:-2] != (len(self.mean),):
+            raise ValueError(f"wanted {len(self.mean)} channels, not an image of shape {tuple(x.shape)}")
+        return x.new_tensor([self.mean, self.std])[:, :, None, None]
+
+
+class RandomHorizontalFlip:
+    """Mirror an image now and then: left becomes right.
+
+    Args:
+        p: the probability. 0 never flips, 1 always does.
+        generator: where the random numbers come from (see the top of this file).
+    Raises:
+        ValueError: when it is made with a p outside [0, 1].
+
+    `flip(image)` takes (C, H, W) and returns it as it is, or with its last dim, the width, reversed.
+    """
+
+    def __init__(self, p: float = 0.5, generator: torch.Generator | None = None):
+        if not 0 <= p <= 1:
+            raise ValueError(f"p is a probability, not {p}")
+        self.p, self.generator = p, generator
+
+    def __call__(self, image: Tensor) -> Tensor:
+        flipped = torch.rand(1, generator=self.generator) < self.p
+        return image.flip(-1) if flipped else image
+
+
+class AddGaussianNoise:
+    """Grain, as of a camera in the dark: the transform of one's own.
+
+    Args:
+        std: how strong the noise is.
+        generator: where the random numbers come from (see the top of this file).
+    Raises:
+        ValueError: when it is made with a negative std.
+
+    `noise(x)` takes floats of any shape, with values in [0, 1], and returns x + std · N(0, 1), clamped to [0, 1]. Dtype
+    and device stay those of x. Every element of every call gets a number of its own.
+    """
+
+    def __init__(self, std: float = 0.05, generator: torch.Generator | None = None):
+        if std < 0:
+            raise ValueError(f"std is a standard deviation, not {std}")
+        self.std, self.generator = std, generator
+
+    def __call__(self, x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+        return (x + self.std * noise).clamp(0, 1)
+
+
+def augmentation_gallery(image: Any, transform: Callable, n: int) -> Tensor:
+    """Put one image through a random transform n times, to see what a model would be shown.
+
+    Args:
+        image: whatever the transform takes.
+        transform: returns a tensor (C, H, W).
+        n: how many times.
+    Returns:
+        (n, C, H, W): the results of n calls on the image, in order.
+    Raises:
+        ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"a gallery of {n} images is none")
+    return torch.stack([transform(image) for _ in range(n)])
+
+
+def eval_transform(size: int, mean: Sequence[float], std: Sequence[float]) -> Compose:
+    """The pipeline for validation, test and use: it makes a tensor of an image, and always the same one.
+
+    Args:
+        size: the height and the width of the result.
+        mean, std: of the channels, for `Normalize`.
+    Returns:
+        A `Compose` of `Resize`, `CenterCrop`, `ToTensor` and `Normalize`: a PIL image of mode RGB becomes
+        (3, size, size). The image's shorter side becomes size; what its longer side has too much is cut off.
+
+    It draws no random number.
+    """
+    return Compose([Resize(size), CenterCrop(size), ToTensor(), Normalize(mean, std)])
+
+
+def affine(
+    image: Tensor,
+    angle: float = 0.0,
+    translate: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
+) -> Tensor:
+    """Rotate, zoom and shift an image, all in one resampling.
+
+    Args:
+        image: (C, H, W), or a batch (B, C, H, W) whose images are all treated alike.
+        angle: degrees, counter-clockwise as one looks at the image (row 0 is at the top).
+        translate: (right, down) in pixels.
+        scale: 2.0 makes everything in the image twice as large.
+    Returns:
+        The same shape, dtype and device. The content is rotated and zoomed about the centre of the image, and after
+        that shifted. A pixel of the result is interpolated bilinearly between the four pixels around the place that it
+        came from; it is 0 where that place lies outside the image.
+    Raises:
+        ValueError: scale is not above 0.
+
+    All is measured in pixels, so an image that is not square is not distorted. 90 degrees of a square image is
+    `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels moves the pixels as they are, also in float16 or bfloat16
+    and a wide image. Gradients flow to the image.
+    """
+    if scale <= 0:
+        raise ValueError(f"scale should be above 0, not {scale}")
+    height, width = image.shape[-2:]
+    dtype = torch.promote_types(image.dtype, torch.float32)  # half precision could not tell pixel 301 from 302
+    right, down = translate
+    x = torch.arange(width, dtype=dtype, device=image.device) - (width - 1) / 2 - right  # from the centre, in pixels
+    y = torch.arange(height, dtype=dtype, device=image.device)[:, None] - (height - 1) / 2 - down
+    cos, sin = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
+    from_x, from_y = cos * x - sin * y, sin * x + cos * y  # the way back, from the result to the image
+    grid = torch.stack([from_x * 2 / width, from_y * 2 / height], dim=-1)  # grid_sample has its edges at −1 and 1
+    batch = image.to(dtype).reshape(-1, *image.shape[-3:])
+    moved = F.grid_sample(batch, grid.expand(len(batch), -1, -1, -1), mode="bilinear", align_corners=False)
+    return moved.reshape(image.shape).to(image.dtype)
+
+
+class RandomAffine:
+    """Rotate, shift and zoom by chance, within limits.
+
+    Args:
+        degrees: the limits (low, high) of the angle; one number d stands for (−d, d).
+        translate: (a, b): the shift is at most a · width to either side and b · height up or down. None: no shift.
+        scale: the limits (low, high) of the zoom. None: no zoom.
+        generator: where the random numbers come from (see the top of this file).
+    Raises:
+        ValueError: when it is made with low > high for the angle, with an a or b outside [0, 1], or unless
+            0 < low ≤ high for the scale.
+
+    `random_affine(image)` returns `affine(image, angle, translate, scale)` with what one call of
+    `self.sample(height, width)` gives for the image's height and width. A subclass may override `sample`.
+    """
+
+    def __init__(
+        self,
+        degrees: float | tuple[float, float],
+        translate: tuple[float, float] | None = None,
+        scale: tuple[float, float] | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        self.degrees = _angles(degrees)
+        self.translate = translate or (0.0, 0.0)
+        self.scale = scale or (1.0, 1.0)
+        self.generator = generator
+        if not all(0 <= share <= 1 for share in self.translate):
+            raise ValueError(f"translate is a share of width and height, not {translate}")
+        _require_limits("scale", self.scale)
+
+    def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
+        """Draw (angle, (right, down), scale) for an image of this size, as plain floats.
+
+        Each is drawn by itself, and uniformly: the angle and the scale between their limits, right between
+        ±translate[0] · width and down between ±translate[1] · height, not rounded. No translate gives (0.0, 0.0), and
+        no scale gives 1.0.
+        """
+        right, down = self.translate[0] * width, self.translate[1] * height
+        shift = _uniform(-right, right, self.generator), _uniform(-down, down, self.generator)
+        return _uniform(*self.degrees, self.generator), shift, _uniform(*self.scale, self.generator)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return affine(image, *self.sample(*image.shape[-2:]))
+
+
+class RandomRotation:
+    """`RandomAffine` with the angle alone.
+
+    Args:
+        degrees: the limits (low, high) of the angle; one number d stands for (−d, d).
+        generator: where the random numbers come from (see the top of this file).
+    Raises:
+        ValueError: when it is made with low > high.
+
+    `rotation(image)` returns `affine(image, angle, translate, scale)` with what one call of
+    `self.sample(height, width)` gives. A subclass may override `sample`.
+    """
+
+    def __init__(self, degrees: float | tuple[float, float], generator: torch.Generator | None = None):
+        self.degrees = _angles(degrees)
+        self.generator = generator
+
+    def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
+        """(angle, (0.0, 0.0), 1.0) with an angle drawn uniformly between the limits, as a plain float."""
+        return _uniform(*self.degrees, self.generator), (0.0, 0.0), 1.0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return affine(image, *self.sample(*image.shape[-2:]))
+
+
+class RandomResizedCrop:
+    """Cut out a box of random size, shape and place, and bring it to a fixed size.
+
+    Args:
+        size: (height, width) of the result, or an int for a square.
+        scale: the limits (low, high) of the box's area, as a share of the image's area.
+        ratio: the limits (low, high) of the box's width / height.
+        generator: where the random numbers come from (see the top of this file).
+    Raises:
+        ValueError: when it is made with a size below 1, unless 0 < low ≤ high ≤ 1 for the scale, or unless
+            0 < low ≤ high for the ratio.
+
+    `crop(image)` takes (C, H, W) and returns (C, h, w): the box that one call of `self.sample(height, width)` gives,
+    resized bilinearly. A box that has the size already comes out unchanged; equal values stay equal. A subclass may
+    override `sample`.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        generator: torch.Generator | None = None,
+    ):
+        self.size = _pair(size)
+        self.scale, self.ratio, self.generator = scale, ratio, generator
+        _require_limits("scale", scale, highest=1)
+        _require_limits("ratio", ratio)
+
+    def sample(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Draw a box (top, left, h, w) in an image of this size, as plain ints.
+
+        - The area is uniform between scale[0] · height · width and scale[1] · height · width; the logarithm of w / h is
+          uniform between log(ratio[0]) and log(ratio[1]), so that 1/2 is as likely as 2. Both sides follow and are
+          rounded to whole numbers.
+        - If h is not in 1 … height or w not in 1 … width, area and ratio are drawn again, up to ten tries in all.
+        - The corner is uniform over all places that there are: top in 0 … height − h, left in 0 … width − w.
+        - If no try fits: the largest box whose w / h is the image's own, clipped to ratio; rounded, no side below 1,
+          and in the centre as in `CenterCrop`. With the default ratio that is (0, 43, 10, 13) in an image of 10 × 100.
+        """
+        for _ in range(10):
+            area = height * width * _uniform(*self.scale, self.generator)
+            ratio = math.exp(_uniform(*map(math.log, self.ratio), self.generator))
+            h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+            if 1 <= h <= height and 1 <= w <= width:
+                top = torch.randint(height - h + 1, (), generator=self.generator).item()
+                left = torch.randint(width - w + 1, (), generator=self.generator).item()
+                return top, left, h, w
+        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
+        h, w = max(1, min(height, round(width / ratio))), max(1, min(width, round(height * ratio)))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def __call__(self, image: Tensor) -> Tensor:
+        top, left, h, w = self.sample(*image.shape[-2:])
+        box = image[:, top : top + h, left : left + w]
+        return F.interpolate(box[None], size=self.size, mode="bilinear", antialias=True).squeeze(0)
+
+
+def train_transform(
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    generator: torch.Generator | None = None,
+) -> Compose:
+    """The pipeline for training: it makes a tensor of an image, and a slightly different one each time.
+
+    Args:
+        size: the height and the width of the result.
+        mean, std: of the channels, for `Normalize`.
+        generator: where all random numbers come from (see the top of this file).
+    Returns:
+        A `Compose` of `ToTensor`, `RandomResizedCrop`, `RandomHorizontalFlip`, `RandomRotation` by up to 10 degrees
+        either way, and `Normalize`: a PIL image of mode RGB becomes (3, size, size). What is not named here is as the
+        classes have it by default.
+    """
+    return Compose(
+        [
+            ToTensor(),
+            RandomResizedCrop(size, generator=generator),
+            RandomHorizontalFlip(generator=generator),
+            RandomRotation(10, generator),
+            Normalize(mean, std),
+        ]
+    )
+
+
+# What follows serves the classes above.
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width), both at least 1."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"a size should be at least 1, not {size}")
+    return height, width
+
+
+def _angles(degrees: float | tuple[float, float]) -> tuple[float, float]:
+    """The limits of an angle."""
+    low, high = degrees if isinstance(degrees, Sequence) else (-degrees, degrees)
+    if low > high:
+        raise ValueError(f"the angle should lie between {low} and {high}, which is nowhere")
+    return low, high
+
+
+def _require_limits(name: str, limits: tuple[float, float], highest: float = math.inf) -> None:
+    low, high = limits
+    if not 0 < low <= high <= highest:
+        raise ValueError(f"{name} should have 0 < low <= high <= {highest}, not {limits}")
+
+
+def _uniform(low: float, high: float, generator: torch.Generator | None) -> float:
+    return low + (high - low) * torch.rand((), generator=generator).item()
