@@ -23,7 +23,7 @@ import torch
 import torch.func
 import torch.optim
 
-from grader import ready, worker  # noqa: F401
+from grader import guard, ready, worker  # noqa: F401
 from grader.catalogue import Kata
 from grader.task import KATAS
 
@@ -61,6 +61,7 @@ def collect_specs() -> None:
 
 
 first_uses()
+guard.import_judges()
 collect_specs()
 gc.collect()
 gc.freeze()

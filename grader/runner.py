@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ from typing import Protocol
 from grader import catalogue, confine, loading
 from grader.catalogue import Kata
 from grader.results import ExerciseResult, KataResult, SpecResult
-from grader.task import ENVIRONMENT, KATAS, Task, perform
+from grader.task import ENVIRONMENT, KATAS, SIGNED, Task, perform, signature
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # for a worker to be forked and to collect the specs, however busy the machine is
@@ -209,8 +210,9 @@ class _Run:
         task = Task(
             self.job.kata, self.folder, self.job.problem, self.job.core, self.job.only, frozenset(self.results),
             self.job.spec_seconds, self.job.seed, self.job.backwards, self.job.order, self.job.stop_at_failure,
-            environment=_environment(),
+            environment=_environment(), key=(key := secrets.token_bytes(32)),
         )  # fmt: skip
+        self.key, self.received = key, 0
         context = prepare([self.job.kata])
         self.channel, theirs = context.Pipe(duplex=False)
         has_children = "processes" in catalogue.needs(self.job.kata)  # which Python denies a daemon
@@ -224,7 +226,11 @@ class _Run:
     def read(self) -> None:
         """Take in one message, or the end of the process."""
         try:
-            self._take(json.loads(self.channel.recv_bytes(LONGEST_MESSAGE)))
+            message = self.channel.recv_bytes(LONGEST_MESSAGE)
+            if not secrets.compare_digest(message[:SIGNED], signature(self.key, self.received, message[SIGNED:])):
+                raise ValueError("a message that is not the worker's")
+            self.received += 1
+            self._take(json.loads(message[SIGNED:]))
         except (EOFError, OSError, ValueError, KeyError, TypeError):
             self._ended()
 
@@ -257,6 +263,9 @@ class _Run:
         return KataResult(self.job.kata.name, found, message, time.monotonic() - self.started, self.cpu)
 
     def _take(self, message: dict) -> None:
+        if changed := message.get("changed"):
+            self._void(changed)
+            return
         if "specs" in message:
             if not self.specs:
                 self.specs = {spec[0]: spec for spec in message["specs"]}
@@ -305,6 +314,13 @@ class _Run:
             self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
         else:
             self.crashed = f"the worker {how}"
+        self.finished = True
+
+    def _void(self, changed: str) -> None:
+        """The code replaced something that judges it: no spec counts, whatever has passed so far."""
+        self.crashed = f"the code changes {changed}, which the specs rely on: nothing counts"
+        self.results = {name: SpecResult(name, "failed", self.crashed) for name in self.specs}
+        self.kill()
         self.finished = True
 
     def _blame(self, name: str, how: str) -> None:

@@ -1,11 +1,13 @@
 """What the runner asks of a worker: plain data, and the door through which a new process becomes that worker."""
 
+import hashlib
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from grader.catalogue import Kata
 
+SIGNED = 32  # bytes of a message's signature, which stands before it
 KATAS = "KATAS_TO_COLLECT"  # the variable that tells a new forkserver whose specs to collect, a line "ROOT\tKATA" each
 # The only variables of the environment that a worker gets to see.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV",
@@ -31,6 +33,12 @@ class Task:
     file_size: int = 16 << 20
     open_files: int = 256
     environment: dict[str, str] = field(default_factory=dict)
+    key: bytes = field(default=b"", repr=False)  # signs what the worker reports
+
+
+def signature(key: bytes, number: int, message: bytes) -> bytes:
+    """Of the worker's message of that number, counted from 0."""
+    return hashlib.blake2b(number.to_bytes(8) + message, key=key, digest_size=SIGNED).digest()
 
 
 def perform(task: Task, channel: Connection) -> None:

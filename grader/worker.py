@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from multiprocessing import current_process
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -13,7 +14,8 @@ import pytest
 
 from grader import catalogue, confine, loading, plugin, ready
 from grader.catalogue import Kata
-from grader.task import Task
+from grader.guard import Guard
+from grader.task import Task, signature
 
 
 def main(task: Task, channel: Connection) -> None:
@@ -41,17 +43,18 @@ def main(task: Task, channel: Connection) -> None:
     confine.limit(task.memory, task.file_size, task.open_files, needs)
     items = _chosen(task, collected.items)
     plugin.limit(items, task.spec_seconds)
-    reporter = Reporter(collected.session.config, channel)
+    reporter = Reporter(collected.session.config, channel, task.key)
     reporter.send(specs=_described(task.kata, items))
+    guard = Guard(task.scratch)
     reporter.send(loading=True)
     reporter.katas.modules[task.kata] = _module(task)
-    reporter.send(loaded=True)
+    reporter.send(loaded=True, changed=guard.changed)
     items = [item for item in items if _name(item) not in task.skip]
     for item, following in zip(items, [*items[1:], None], strict=False):  # no items, no following
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         if task.stop_at_failure and reporter.katas.failed:
             break
-    reporter.send(done=True, cpu=time.process_time() - born)
+    reporter.send(done=True, cpu=time.process_time() - born, changed=guard.changed)
     os._exit(0)
 
 
@@ -88,16 +91,20 @@ def _module(task: Task) -> ModuleType | loading.LoadFailure:
 
 
 class Reporter:
-    """Sends what happens to each spec to the runner, one JSON object a message."""
+    """Sends what happens to each spec to the runner, one JSON object a message, each with its number and signed: the code under
+    test shares the process, and may find the channel."""
 
-    def __init__(self, config: pytest.Config, channel: Connection):
-        self.channel = channel
+    def __init__(self, config: pytest.Config, channel: Connection, key: bytes):
+        self.channel, self.sent = channel, 0
+        self.sign = partial(signature, key)
         self.katas = config.pluginmanager.get_plugin("katas")
         self.outcome: dict[str, tuple[str, float]] = {}
         config.pluginmanager.register(self)
 
     def send(self, **message) -> None:
-        self.channel.send_bytes(json.dumps(message).encode())
+        text = json.dumps(message).encode()
+        self.channel.send_bytes(self.sign(self.sent, text) + text)
+        self.sent += 1
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.outcome.clear()

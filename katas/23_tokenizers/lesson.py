@@ -1,0 +1,147 @@
+"""Kata 23 in code: characters, bytes and merged pairs as tokens, how merges are learned, and how much a token holds."""
+
+import re
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from grader import downloads
+from grader.datasets import prose
+from grader.lesson import COLOURS, code, save_figure
+
+kata = code(__file__)
+
+
+def stretch(exercise, *arguments):
+    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
+    try:
+        return exercise(*arguments)
+    except NotImplementedError:
+        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
+
+
+def shown(tokens):
+    """Tokens between bars, a blank as ·, a newline as ↵ and bytes that are no text in hexadecimal."""
+    texts = [token.decode() if is_text(token) else token.hex(" ") for token in tokens]
+    return "|" + "|".join(texts).replace(" ", "·").replace("\n", "↵") + "|"
+
+
+def is_text(token):
+    return token.decode(errors="replace").encode() == token
+
+
+def tokens_of(tokenizer, text):
+    return [tokenizer.decode_bytes([i]) for i in tokenizer.encode(text)]
+
+
+# 1. One id for each character. The vocabulary is what the text holds, and nothing else can be encoded.
+manual = prose()
+characters = kata.CharTokenizer(manual)
+print(f"1. The prose: {len(manual):,} characters, {characters.vocab_size} different ones")
+print(f"   'Hello' is {characters.encode('Hello')}")
+try:
+    characters.encode("Hello 🙂")
+except ValueError as error:
+    print(f"   'Hello 🙂': {error}")
+
+# 2. Bytes instead. 256 of them spell every text there is, in UTF-8: some characters with one, others with up to four.
+raw = kata.BPETokenizer([])
+print("\n2. UTF-8")
+for character in "aé東🙂":
+    print(f"   {character}  {raw.encode(character)}")
+
+# 3. Learning on one line, step by step: what is frequent becomes one token.
+line = "low low lower lowest"
+print(f"\n3. Merges learned from {line!r}")
+merges = kata.train_bpe(line, 260)
+for count in range(len(merges) + 1):
+    pieces = tokens_of(kata.BPETokenizer(merges[:count]), line)
+    name = shown([b"".join(merges[count - 1])]) if count else "bytes"
+    print(f"   {name:<9} {len(pieces):2} tokens  {shown(pieces)}")
+
+# 4. Chunks: no merge crosses from one to the next. The space goes with the word that follows it.
+sentence = "The dog's 3 bones,  buried in 1999."
+print(f"\n4. {sentence!r} in chunks")
+print("  ", shown(chunk.encode() for chunk in re.findall(kata.SPLIT_PATTERN, sentence)))
+
+# 5. Learning on prose: merges come from the first pages of the manual, and the last ones are never seen. The merges of
+#    a small vocabulary are the first ones of a large one, so that training once is enough for all sizes.
+SIZES = [256, 288, 320, 384, 448, 512, 640, 768, 896, 1024]
+seen, unseen = manual[:50_000], manual[-50_000:]
+learned = kata.train_bpe(seen, max(SIZES))
+print(f"\n5. {len(learned)} merges learned from {len(seen):,} characters of prose")
+print("   the first 12:", shown(left + right for left, right in learned[:12]))
+print("   the last 8:  ", shown(left + right for left, right in learned[-8:]))
+trained = kata.BPETokenizer(learned)
+
+# 6. The same texts under all of them, as tokenizer pages on the web show it in colours. Byte pairs keep frequent words
+#    whole and cut rare ones into many pieces; the indentation of code is as good as a word.
+examples = ["Hello world", " world", "world", "naïve 🙂", "def f(x):\n    return x\n"]
+print("\n6. Tokens, with · for a blank and ↵ for a newline")
+for text in examples:
+    print(f"   {text!r}")
+    known = set(text) <= set(characters.stoi)
+    print("      characters", shown(c.encode() for c in text) if known else "not possible: not all are known")
+    print("      bytes     ", shown(tokens_of(raw, text)))
+    print(f"      BPE {len(trained.vocab):4}  ", shown(tokens_of(trained, text)), trained.encode(text))
+
+# 7. A special token means what no text can say. Who types its string gets plain text, unless the caller allows more.
+special = kata.BPETokenizer(learned, special_tokens={"<|endoftext|>": len(trained.vocab)})
+print("\n7. '<|endoftext|>' as a special token")
+print("   by default:        ", special.encode("end<|endoftext|>"))
+print("   allow_special=True:", special.encode("end<|endoftext|>", allow_special=True))
+
+# 8. Why no space stands in GPT-2's files: a line of merges is cut at its space. Each byte has a spelling that prints.
+table = stretch(kata.bytes_to_unicode)
+if table:
+    print("\n8. How GPT-2 spells bytes")
+    for pair in learned[:6]:
+        print("  ", shown(pair), "is the line", " ".join("".join(table[byte] for byte in part) for part in pair))
+
+# 9. How much text a token holds, on the text that the merges come from and on text never seen. Late merges gain less
+#    than early ones, and those that only the training text needs help nowhere else.
+curves = {"text that the merges come from": seen, "unseen text": unseen}
+folder = downloads.find("text")
+if folder:
+    curves["Shakespeare"] = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8")[:100_000]
+else:
+    print("\n   (For a third text, by Shakespeare: kata data text)")
+holds = {name: [] for name in curves}
+print("\n9. Bytes per token")
+print(f"   {'vocabulary':<32}" + "".join(f"{size:>6}" for size in SIZES))
+for name, text in curves.items():
+    for size in SIZES:
+        tokenizer = kata.BPETokenizer(learned[: size - 256])
+        ratio = stretch(kata.bytes_per_token, tokenizer, text)
+        if ratio is None:
+            break
+        holds[name].append(ratio)
+    if holds[name]:
+        print(f"   {name:<32}" + "".join(f"{ratio:6.2f}" for ratio in holds[name]))
+
+# 10. The figure: the curves of step 9; above them a line of text, each token a box that is as wide as it has bytes.
+figure = Figure(figsize=(8, 4.6))
+above, below = figure.subplots(2, 1, height_ratios=(1, 2.6))
+above.axis("off")
+text = "The interpreter raises an exception, 🙂 or unhyphenates."
+rows = {"bytes": raw, "BPE 512": kata.BPETokenizer(learned[:256]), "BPE 1024": trained}
+for row, (name, tokenizer) in enumerate(rows.items()):
+    place = 0
+    above.text(-1, -row, name, ha="right", va="center", fontsize=8)
+    for i, token in enumerate(tokens_of(tokenizer, text)):
+        plain, width = token.isascii(), len(token)
+        label = token.decode().replace(" ", "·") if plain else token.hex()
+        above.add_patch(Rectangle((place, -row - 0.4), width, 0.8, color=COLOURS[i % 3], alpha=0.35, linewidth=0))
+        size = 7 if plain else 5
+        above.text(place + width / 2, -row, label, ha="center", va="center", fontsize=size, family="monospace")
+        place += width
+above.set(xlim=(-8, place + 1), ylim=(-2.6, 0.6))
+for (name, line), mark in zip(holds.items(), "os^", strict=False):
+    if line:
+        below.plot(SIZES, line, marker=mark, markersize=4, label=name)
+below.axhline(1, color="0.6", linewidth=1, linestyle="--")
+below.text(max(SIZES), 1.03, "one token a byte", ha="right", fontsize=8, color="0.4")
+below.set(xlabel="size of the vocabulary", ylabel="bytes per token", xlim=(220, 1060), ylim=(0.9, None))
+if any(holds.values()):
+    below.legend(loc="upper left")
+save_figure(figure, __file__)

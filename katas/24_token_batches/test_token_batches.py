@@ -1,0 +1,800 @@
+"""Specs of 24: batches from a stream, documents into a stream, shard files, a loader for several ranks, mixtures."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grader import check
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def different_tokens(count, seed=0):
+    """Token ids in no order, none of them twice: the next token cannot be had by adding 1."""
+    return torch.randperm(5 * count, generator=seeded(seed))[:count]
+
+
+def rows_of(tokens, offsets, length):
+    """The pieces of `length` tokens that begin at these offsets, as rows."""
+    values = tokens.tolist()
+    return torch.tensor([values[o : o + length] for o in offsets])
+
+
+def check_pair(got):
+    right = isinstance(got, (tuple, list)) and len(got) == 2
+    check.that(right, f"wanted a pair (x, y), got {check.describe(got)}")
+
+
+class TestSequentialBatch:
+    def test_rows_are_the_next_pieces_of_the_stream(self, kata):
+        """x is the next B·T tokens in reading order: row 0 holds the first T of them, row 1 the next T."""
+        tokens = different_tokens(13)
+        got = kata.sequential_batch(tokens, 3, 4)
+        check_pair(got)
+        expected = rows_of(tokens, [0, 4, 8], 4)
+        unlike = {"dealt out column by column": tokens[:12].view(4, 3).T, "one token too far": tokens[1:].view(3, 4)}
+        check.equal(got[0], expected, unlike=unlike, what="x")
+
+    def test_targets_are_the_tokens_that_follow_across_rows_too(self, kata):
+        """y is x moved by one in the stream, so the target of the last token of row 0 is the first token of row 1, and
+        that of the very last token is one that x has not: this is why a batch takes B·T + 1 tokens."""
+        tokens = different_tokens(20)
+        got = kata.sequential_batch(tokens, 3, 4)
+        check_pair(got)
+        x = rows_of(tokens, [0, 4, 8], 4)
+        unlike = {
+            "each row turned around in itself: its last target is its own first token": x.roll(-1, dims=1),
+            "x turned around: the very last target is the very first token": x.flatten().roll(-1).view(3, 4),
+            "x itself": x,
+            "the token before, not the one after": x.flatten().roll(1).view(3, 4),
+            "two tokens on": rows_of(tokens, [2, 6, 10], 4),
+        }
+        check.equal(got[1], rows_of(tokens, [1, 5, 9], 4), unlike=unlike, what="y")
+
+    def test_start_says_where_the_batch_begins(self, kata):
+        """A loader moves through the stream with `start`: tokens before it take no part."""
+        tokens = different_tokens(40)
+        for start in (5, 12, 27):
+            got = kata.sequential_batch(tokens, 2, 6, start=start)
+            expected = [rows_of(tokens, [start + shift, start + 6 + shift], 6) for shift in (0, 1)]
+            unlike = {"the beginning of the stream": [tokens[:12].view(2, 6), tokens[1:13].view(2, 6)]}
+            check.equal(list(got), expected, unlike=unlike, what=f"x and y from {start} on")
+
+    def test_the_last_tokens_are_used_to_the_end(self, kata):
+        """B·T + 1 tokens are just enough, both for a whole stream of this length and for the end of a longer one."""
+        tokens = different_tokens(32)
+        for stream, start in ((tokens[:11], 0), (tokens, 21)):
+            x, y = kata.sequential_batch(stream, 2, 5, start)
+            check.equal(x, rows_of(stream, [start, start + 5], 5), what=f"x of tokens {start} … {start + 9}")
+            check.equal(y, rows_of(stream, [start + 1, start + 6], 5), what=f"y of tokens {start + 1} … {start + 10}")
+
+    def test_a_stream_may_be_a_view(self, kata):
+        """Every second token of a stream is a stream as well, though it does not lie in one piece in memory."""
+        tokens = different_tokens(60)
+        got = kata.sequential_batch(tokens[::2], 4, 5, start=3)
+        expected = [rows_of(tokens[::2], range(start, start + 20, 5), 5) for start in (3, 4)]
+        check.equal(list(got), expected, what="x and y")
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "int64"])
+    def test_any_integer_dtype_gives_long(self, kata, dtype):
+        """Streams are kept in small dtypes; embeddings and cross-entropy want long."""
+        dtype = getattr(torch, dtype)
+        tokens = torch.tensor([250, 3, 141, 59, 26, 53, 58]).to(dtype)
+        x, y = kata.sequential_batch(tokens, 2, 3)
+        check.dtype(x, torch.long, what=f"x from {dtype} tokens")
+        check.dtype(y, torch.long, what=f"y from {dtype} tokens")
+        check.equal([x, y], [torch.tensor([[250, 3, 141], [59, 26, 53]]), torch.tensor([[3, 141, 59], [26, 53, 58]])])
+
+    def test_the_stream_stays_as_it_was(self, kata):
+        """The stream is read again in the next epoch."""
+        tokens = different_tokens(17)
+        with check.unchanged(tokens=tokens):
+            kata.sequential_batch(tokens, 2, 4, start=6)
+
+    def test_a_batch_that_does_not_fit_is_refused(self, kata):
+        """One token too few, and the last target would be missing. Slices say nothing about that: they are short."""
+        tokens = different_tokens(24)
+        for length, start in ((12, 0), (24, 12), (24, 24), (24, 500), (0, 0)):
+            with check.raises(ValueError):
+                kata.sequential_batch(tokens[:length], 3, 4, start)
+
+    def test_a_negative_start_is_refused(self, kata):
+        """A slice from -20 on counts from the end and finds enough tokens: wrong ones, without a word."""
+        tokens = different_tokens(24)
+        for start in (-1, -20):
+            with check.raises(ValueError):
+                kata.sequential_batch(tokens, 3, 4, start)
+
+
+class TestRandomBatch:
+    def test_rows_are_windows_of_the_stream(self, kata):
+        """Each row of x is T neighbouring tokens, in their order."""
+        tokens = different_tokens(50)
+        got = kata.random_batch(tokens, 8, 5, seeded(1))
+        check_pair(got)
+        check.shape(got[0], (8, 5), what="x")
+        windows = {tuple(window) for window in tokens.unfold(0, 5, 1).tolist()}
+        for row, window in enumerate(got[0].tolist()):
+            check.that(tuple(window) in windows, f"row {row} of x, {window}, is no piece of the stream")
+
+    def test_targets_are_the_tokens_that_follow(self, kata):
+        """In every row y is one token further on than x, and its last token is one that the row of x has not."""
+        tokens = different_tokens(50)
+        got = kata.random_batch(tokens, 8, 5, seeded(2))
+        check_pair(got)
+        x, y = got
+        following = dict(zip(tokens.tolist(), tokens.tolist()[1:], strict=False))
+        expected = torch.tensor([[following[token] for token in row] for row in x.tolist()])
+        unlike = {"each row turned around in itself": x.roll(-1, dims=1), "x itself": x}
+        check.equal(y, expected, unlike=unlike, what="y")
+
+    def test_every_offset_is_equally_likely(self, kata):
+        """9 tokens hold 6 windows of 3 that have a target for each token: offsets 0 … 5, so 5 = N - T - 1 must occur,
+        as often as the others. `torch.randint(high)` stops at high - 1."""
+        tokens = different_tokens(9)
+        x, _ = kata.random_batch(tokens, 6000, 3, seeded(3))
+        offset = {token: i for i, token in enumerate(tokens.tolist())}
+        counts = Counter(offset[token] for token in x[:, 0].tolist())
+        never = [o for o in range(6) if counts[o] == 0]
+        check.that(not never, f"of the offsets 0 … 5 these never came up in 6000 windows: {never}")
+        for o in range(6):
+            check.that(850 < counts[o] < 1150, f"offset {o} came up {counts[o]} times in 6000, wanted about 1000")
+
+    def test_rows_draw_for_themselves(self, kata):
+        """What one row drew says nothing about the next: all pairs of offsets are equally likely, also twice the same.
+        Rows that lie side by side in the stream, or that must all differ, are not drawn independently."""
+        tokens = different_tokens(7)
+        x, _ = kata.random_batch(tokens, 8000, 3, seeded(4))
+        offset = {token: i for i, token in enumerate(tokens.tolist())}
+        drawn = [offset[token] for token in x[:, 0].tolist()]
+        counts = Counter(zip(drawn[::2], drawn[1::2], strict=True))
+        for pair in itertools.product(range(4), repeat=2):
+            text = f"offsets {pair} in neighbouring rows came up {counts[pair]} times in 4000, wanted about 250"
+            check.that(150 < counts[pair] < 350, text)
+
+    def test_one_window_is_enough(self, kata):
+        """T + 1 tokens hold one window with its target. Every row of the batch is this one."""
+        tokens = different_tokens(7)
+        got = kata.random_batch(tokens, 4, 6, seeded(5))
+        expected = [tokens[:6].expand(4, 6), tokens[1:].expand(4, 6)]
+        check.equal(list(got), expected, what="x and y")
+
+    def test_a_seed_gives_its_batch_again(self, kata):
+        """With a generator everything comes from it: the same seed gives the same batch, the next call another one, and
+        the global generator is left alone."""
+        tokens = different_tokens(200)
+        before = torch.get_rng_state()
+        generator = seeded(6)
+        first = kata.random_batch(tokens, 8, 5, generator)
+        second = kata.random_batch(tokens, 8, 5, generator)
+        untouched = torch.equal(before, torch.get_rng_state())
+        check.that(untouched, "torch's global generator was used, though another one was given")
+        again = kata.random_batch(tokens, 8, 5, seeded(6))
+        check.equal(list(again), list(first), what="x and y from a generator of the same seed")
+        check.that(not torch.equal(first[0], second[0]), "a second call with the same generator gave the same batch")
+
+    def test_without_a_generator_torchs_own_is_used(self, kata):
+        """`torch.manual_seed` then decides, and nothing in the function seeds anything."""
+        tokens = different_tokens(200)
+        torch.manual_seed(11)
+        first, second = (kata.random_batch(tokens, 8, 5)[0] for _ in range(2))
+        check.that(not torch.equal(first, second), "two calls without a generator gave the same batch")
+        torch.manual_seed(11)
+        check.equal(kata.random_batch(tokens, 8, 5)[0], first, what="x after the same torch.manual_seed")
+
+    def test_any_integer_dtype_gives_long(self, kata):
+        """A stream of bytes or of int32 gives long batches like any other, with the ids it holds."""
+        tokens = different_tokens(30).fmod(251)
+        expected = list(kata.random_batch(tokens, 4, 5, seeded(7)))
+        for dtype in (torch.uint8, torch.int16, torch.uint16, torch.int32):
+            got = kata.random_batch(tokens.to(dtype), 4, 5, seeded(7))
+            check.dtype(got[0], torch.long, what=f"x from {dtype} tokens")
+            check.dtype(got[1], torch.long, what=f"y from {dtype} tokens")
+            check.equal(list(got), expected, what=f"x and y from {dtype} tokens")
+
+    def test_too_few_tokens_are_refused(self, kata):
+        """T tokens are a window without a target for its last token."""
+        for length in (6, 3, 0):
+            with check.raises(ValueError):
+                kata.random_batch(different_tokens(10)[:length], 4, 6, seeded(0))
+
+
+DOCS = ["seven", "owls", "watch", "owls", "the", "tide", "owls", "from", "seven", "tall", "", "cliffs", "tide"]
+
+
+def sides(got, docs):
+    """(train, val), once they are known to be lists of documents that hold all of `docs` together."""
+    right = isinstance(got, (tuple, list)) and len(got) == 2 and all(isinstance(side, list) for side in got)
+    check.that(right, f"wanted a pair of lists (train, val), got {check.describe(got)}")
+    lost, new = Counter(docs) - Counter(got[0] + got[1]), Counter(got[0] + got[1]) - Counter(docs)
+    check.that(not lost, f"lost: {dict(lost)} (document: how many copies too few)")
+    check.that(not new, f"there are more than in docs of: {dict(new)}")
+    return got
+
+
+@pytest.mark.stretch
+class TestSplitDocuments:
+    def test_nothing_is_lost_and_nothing_added(self, kata):
+        """Every document is in train or in val, a document that occurs three times in docs three times."""
+        for seed in range(4):
+            sides(kata.split_documents(DOCS, 0.3, seeded(seed)), DOCS)
+
+    def test_copies_stay_on_one_side(self, kata):
+        """A document in train of which val has a copy is one that the model has learned by heart. So documents are
+        drawn, not places in the list."""
+        for seed in range(8):
+            train, val = sides(kata.split_documents(DOCS, 0.4, seeded(seed)), DOCS)
+            both = sorted(set(train) & set(val))
+            check.that(not both, f"on both sides: {both}")
+
+    def test_the_fraction_counts_distinct_documents(self, kata):
+        """`round(val_fraction * n)` documents are held out, where n counts each document once however many copies it
+        has. DOCS has 13 entries, 9 of them distinct."""
+        for fraction, size in ((0.3, 3), (0.25, 2), (0.4, 4), (0.75, 7)):
+            for seed in range(3):
+                _, val = sides(kata.split_documents(DOCS, fraction, seeded(seed)), DOCS)
+                got = len(set(val))
+                text = f"{got} distinct documents of 9 in val with val_fraction={fraction}, wanted {size}"
+                check.that(got == size, text)
+
+    def test_both_sides_keep_the_order(self, kata):
+        """Each side is docs without the documents of the other one, in the order they had. Shuffling is for drawing,
+        and for the loader later on."""
+        for seed in range(8):
+            train, val = sides(kata.split_documents(DOCS, 0.5, seeded(seed)), DOCS)
+            check.equal(train, [doc for doc in DOCS if doc not in val], what="train")
+            check.equal(val, [doc for doc in DOCS if doc not in train], what="val")
+
+    def test_both_sides_hold_something(self, kata):
+        """A fraction of 0.01 of three documents is none when rounded, and 0.99 is all. Each side gets at least one."""
+        for docs in (["a", "b"], ["a", "b", "c"], ["a", "b", "a", "c", "a"]):
+            n = len(set(docs))
+            for fraction, size in ((0.01, 1), (0.99, n - 1)):
+                _, val = sides(kata.split_documents(docs, fraction, seeded(0)), docs)
+                got = len(set(val))
+                text = f"{got} distinct documents of {docs} in val with val_fraction={fraction}, wanted {size}"
+                check.that(got == size, text)
+
+    def test_every_choice_is_equally_likely(self, kata):
+        """2 of 5 documents can be chosen in 10 ways, each as likely as the others. A document with five copies comes up
+        no more often, and a random cut through the list is not enough: it finds neighbours only."""
+        docs, generator = ["a", "b", "b", "c", "b", "d", "b", "b", "e"], seeded(1)
+        counts = Counter(frozenset(kata.split_documents(docs, 0.4, generator)[1]) for _ in range(1000))
+        for pair in itertools.combinations("abcde", 2):
+            got = counts[frozenset(pair)]
+            check.that(55 < got < 145, f"{' and '.join(pair)} were held out {got} times in 1000, wanted about 100")
+
+    def test_a_seed_gives_its_split_again(self, kata):
+        """With a generator everything comes from it, also when strings hash differently from run to run: the order of a
+        set of strings must not decide. A second call with the same generator goes on drawing."""
+        docs = [f"document {i}" for i in range(40)]
+        before = torch.get_rng_state()
+        generator = seeded(2)
+        first, second = (kata.split_documents(docs, 0.5, generator) for _ in range(2))
+        untouched = torch.equal(before, torch.get_rng_state())
+        check.that(untouched, "torch's global generator was used, though another one was given")
+        check.equal(kata.split_documents(docs, 0.5, seeded(2)), first, what="the split from the same seed")
+        check.that(first != second, "a second call with the same generator gave the same split")
+        renamed = kata.split_documents([doc.upper() for doc in docs], 0.5, seeded(2))
+        places = [doc.lower() for doc in renamed[1]]
+        check.equal(places, first[1], what="val of the same documents in capitals, in small letters again")
+
+    def test_without_a_generator_torchs_own_is_used(self, kata):
+        """`torch.manual_seed` then decides, and nothing in the function seeds anything."""
+        docs = [f"document {i}" for i in range(40)]
+        torch.manual_seed(3)
+        first, second = (kata.split_documents(docs, 0.5) for _ in range(2))
+        check.that(first != second, "two calls without a generator gave the same split")
+        torch.manual_seed(3)
+        check.equal(kata.split_documents(docs, 0.5), first, what="the split after the same torch.manual_seed")
+
+    def test_docs_stay_as_they_were(self, kata):
+        """The list is the caller's. Any sequence will do, so a tuple too."""
+        docs = list(DOCS)
+        kata.split_documents(docs, 0.3, seeded(0))
+        check.equal(docs, DOCS, what="docs after the call")
+        sides(kata.split_documents(tuple(DOCS), 0.3, seeded(0)), DOCS)
+
+    def test_a_fraction_of_nothing_or_all_is_refused(self, kata):
+        """0 and 1 leave a side empty, and beyond them there is no sense in a fraction."""
+        for fraction in (0, 1, -0.2, 1.5, 30):
+            with check.raises(ValueError):
+                kata.split_documents(DOCS, fraction, seeded(0))
+
+    def test_one_document_cannot_be_split(self, kata):
+        """Two sides need two documents, and three copies of one are one."""
+        for docs in ([], ["a"], ["a", "a", "a"]):
+            with check.raises(ValueError):
+                kata.split_documents(docs, 0.5, seeded(0))
+
+
+def letters(text):
+    """An encoder for specs: a = 1, b = 2, …"""
+    return [ord(letter) - 96 for letter in text]
+
+
+def check_stream(got, expected, unlike=None):
+    """`got` is a 1-D uint16 array with these ids."""
+    right = isinstance(got, np.ndarray) and got.ndim == 1
+    check.that(right, f"wanted a 1-D NumPy array, got {check.describe(got)}")
+    check.that(got.dtype == np.uint16, f"the dtype is {got.dtype}, wanted uint16")
+    unlike = {name: torch.tensor(wrong) for name, wrong in (unlike or {}).items()}
+    expected = torch.tensor(expected, dtype=torch.int64)
+    check.equal(torch.tensor(got.astype(np.int64)), expected, unlike=unlike, what="the stream")
+
+
+class TestTokenizeDocuments:
+    def test_a_mark_stands_before_each_document(self, kata):
+        """The mark says "something new begins". The first document has one too, so that a model can begin with it."""
+        got = kata.tokenize_documents(["fig", "plum", "pear"], letters, 99)
+        expected = [99, 6, 9, 7, 99, 16, 12, 21, 13, 99, 16, 5, 1, 18]
+        unlike = {
+            "a mark after each document": expected[1:] + [99],
+            "marks between documents only": expected[1:],
+            "marks on both sides": expected + [99],
+            "no marks": [i for i in expected if i != 99],
+        }
+        check_stream(got, expected, unlike)
+
+    def test_an_empty_document_has_its_mark(self, kata):
+        """Each document has one mark, whatever it holds: "" is a mark and nothing else."""
+        got = kata.tokenize_documents(["", "ab", "", "", "c", ""], letters, 7)
+        unlike = {"empty documents passed over": [7, 1, 2, 7, 3]}
+        check_stream(got, [7, 7, 1, 2, 7, 7, 7, 3, 7], unlike)
+
+    def test_ids_up_to_65535_survive(self, kata):
+        """uint16 holds 0 … 65535, which is why GPT-2's 50257 ids fit into two bytes. int16 ends at 32767."""
+        ids = [0, 1, 32767, 32768, 50256, 65535]
+        check_stream(kata.tokenize_documents(["x"], lambda text: ids, 65535), [65535, *ids])
+        check_stream(kata.tokenize_documents(["x"], lambda text: ids, 0), [0, *ids])
+
+    def test_the_encoders_lists_are_left_alone(self, kata):
+        """An encoder may keep the lists it returns and return them again. Whoever writes a mark into one of them finds
+        two in the next document."""
+        kept = {"ab": [1, 2], "c": [3]}
+        check_stream(kata.tokenize_documents(["ab", "c", "ab", "c"], kept.get, 9), [9, 1, 2, 9, 3, 9, 1, 2, 9, 3])
+        check.equal(kept, {"ab": [1, 2], "c": [3]}, what="the encoder's lists after the call")
+
+    def test_no_documents_are_an_empty_stream(self, kata):
+        """Nothing in, nothing out, still as uint16."""
+        check_stream(kata.tokenize_documents([], letters, 9), [])
+
+    def test_an_id_that_does_not_fit_is_refused(self, kata):
+        """65536 turned into uint16 by `astype` is 0, and -1 is 65535: other tokens, and no error."""
+        for ids in ([1, 65536, 2], [70_000], [3, -1], [-65536]):
+            with check.raises(ValueError):
+                kata.tokenize_documents(["a", "b"], lambda text, ids=ids: ids, 5)
+
+    def test_a_mark_that_does_not_fit_is_refused(self, kata):
+        """The mark is an id like the others."""
+        for eot in (65536, -1):
+            with check.raises(ValueError):
+                kata.tokenize_documents(["ab"], letters, eot)
+
+
+def contents(path):
+    """What a shard file holds, as a list of ints, once it is known to be 1-D uint16."""
+    check.that(Path(path).is_file(), f"there is no file {Path(path).name}")
+    array = np.load(path)
+    text = f"{Path(path).name} holds {array.dtype} of shape {array.shape}, wanted 1-D uint16"
+    check.that(array.ndim == 1 and array.dtype == np.uint16, text)
+    return array.tolist()
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+class TestWriteShards:
+    def test_names_are_numbered_from_zero(self, kata, tmp_path):
+        """`train_000000.npy`, `train_000001.npy`, …: six digits keep 2 before 10 when names are sorted. The paths come
+        back in the order of the stream."""
+        paths = kata.write_shards(list(range(24)), tmp_path, 2, "train")
+        names = [f"train_0000{i:02}.npy" for i in range(12)]
+        check.equal(files_in(tmp_path), names, what="the files")
+        check.that(isinstance(paths, list), f"wanted a list of paths, got {check.describe(paths)}")
+        strange = [path for path in paths if not isinstance(path, Path)]
+        check.that(not strange, f"wanted Path objects, got {check.describe(strange[:1])}")
+        check.equal(paths, [tmp_path / name for name in names], what="the paths")
+
+    def test_each_shard_holds_the_next_tokens(self, kata, tmp_path):
+        """Full shards first, then what is left over: 23 tokens in shards of 10 are 10, 10 and 3. Nothing is dropped or
+        filled up."""
+        stream = (np.arange(23) * 37 % 1000).tolist()
+        kata.write_shards(stream, tmp_path, 10, "val")
+        check.equal(files_in(tmp_path), [f"val_{i:06}.npy" for i in range(3)], what="the files")
+        got = [contents(tmp_path / f"val_{i:06}.npy") for i in range(3)]
+        check.equal(got, [stream[:10], stream[10:20], stream[20:]], what="the shards")
+
+    def test_no_shard_is_empty(self, kata, tmp_path):
+        """20 tokens in shards of 10 are two files, not two and an empty one. Shards of 50 or of 20 make one file."""
+        for size, lengths in ((10, [10, 10]), (20, [20]), (50, [20]), (1, [1] * 20)):
+            paths = kata.write_shards(list(range(20)), tmp_path / f"by {size}", size, "train")
+            check.equal([len(contents(path)) for path in paths], lengths, what=f"lengths in shards of {size}")
+            count = len(files_in(tmp_path / f"by {size}"))
+            check.that(count == len(lengths), f"{count} files for shards of {size}, wanted {len(lengths)}")
+
+    def test_arrays_of_any_integer_dtype(self, kata, tmp_path):
+        """A stream may be a list or an array, of the dtype it happens to have. The files are uint16 all the same."""
+        for name in ("uint16", "int64", "int32", "uint8"):
+            stream = np.array([7, 250, 0, 99, 120], dtype=name)
+            before = stream.copy()
+            paths = kata.write_shards(stream, tmp_path, 3, name)
+            check.equal([contents(path) for path in paths], [[7, 250, 0], [99, 120]], what=f"shards of {name}")
+            check.equal(stream, before, what="tokens after the call")
+
+    def test_folders_are_made(self, kata, tmp_path):
+        """The folder, and those above it, may be missing or there already. It may be a str."""
+        folder = tmp_path / "data" / "prose"
+        for tokens in ([1, 2, 3], [4, 5, 6]):
+            paths = kata.write_shards(tokens, str(folder), 2, "train")
+            check.equal(paths, [folder / "train_000000.npy", folder / "train_000001.npy"], what="the paths")
+            check.equal([contents(path) for path in paths], [tokens[:2], tokens[2:]], what="the shards")
+
+    def test_splits_lie_side_by_side(self, kata, tmp_path):
+        """Files of another split, and whatever else is in the folder, stay."""
+        (tmp_path / "notes.txt").write_text("keep me")
+        kata.write_shards([1, 2, 3], tmp_path, 5, "train")
+        kata.write_shards([4, 5], tmp_path, 5, "val")
+        check.equal(files_in(tmp_path), ["notes.txt", "train_000000.npy", "val_000000.npy"], what="the files")
+        check.equal(contents(tmp_path / "train_000000.npy"), [1, 2, 3], what="the shard of train")
+        check.equal(contents(tmp_path / "val_000000.npy"), [4, 5], what="the shard of val")
+
+    def test_ids_up_to_65535_survive(self, kata, tmp_path):
+        """The whole range of uint16 is there, above 32767 too."""
+        ids = [0, 32767, 32768, 65535]
+        [path] = kata.write_shards(ids, tmp_path, 10, "train")
+        check.equal(contents(path), ids, what="the shard")
+
+    def test_an_id_that_does_not_fit_is_refused(self, kata, tmp_path):
+        """65536 would wrap to 0 and -1 to 65535 without an error. All ids are looked at before the first file is
+        written, so that no half of a data set is left behind."""
+        for bad in (65536, -1, 1_000_000):
+            for tokens in ([1, 2, 3, 4, bad], np.array([1, 2, 3, 4, bad])):
+                with check.raises(ValueError):
+                    kata.write_shards(tokens, tmp_path, 2, "train")
+                left = files_in(tmp_path)
+                check.that(not left, f"the id {bad} was refused, but these were written before: {left}")
+
+    def test_a_shard_holds_at_least_one_token(self, kata, tmp_path):
+        """Shards of 0 tokens would never get to the end of the stream."""
+        for size in (0, -3):
+            with check.raises(ValueError):
+                kata.write_shards([1, 2, 3], tmp_path, size, "train")
+            check.that(not files_in(tmp_path), f"shard_size={size} was refused, but something was written before")
+
+
+def saved(path, array):
+    np.save(path, array)
+    return path
+
+
+class TestLoadShard:
+    def test_the_ids_come_back_as_long(self, kata, tmp_path):
+        """Two bytes a token on disk, long in memory."""
+        path = saved(tmp_path / "train_000000.npy", np.array([12, 0, 700, 12, 5], dtype=np.uint16))
+        got = kata.load_shard(path)
+        check.dtype(got, torch.long)
+        check.equal(got, torch.tensor([12, 0, 700, 12, 5]))
+
+    def test_ids_above_32767_stay_positive(self, kata, tmp_path):
+        """The same 16 bits read as int16 are negative from 32768 on: 65535 would be -1."""
+        ids = torch.tensor([32767, 32768, 50256, 65535])
+        path = saved(tmp_path / "train_000000.npy", ids.numpy().astype(np.uint16))
+        check.equal(kata.load_shard(path), ids, unlike={"uint16 read as int16": ids.to(torch.int16).long()})
+
+    def test_a_path_may_be_a_str(self, kata, tmp_path):
+        """Paths come as text from command lines."""
+        path = saved(tmp_path / "train_000000.npy", np.array([3, 1, 2], dtype=np.uint16))
+        check.equal(kata.load_shard(str(path)), torch.tensor([3, 1, 2]))
+
+    @pytest.mark.parametrize(
+        "array",
+        [
+            pytest.param(np.zeros((4, 3), dtype=np.uint16), id="a table"),
+            pytest.param(np.zeros((1, 5), dtype=np.uint16), id="a table of one row"),
+            pytest.param(np.array(7, dtype=np.uint16), id="a single number"),
+            pytest.param(np.zeros(5, dtype=np.int16), id="int16"),
+            pytest.param(np.zeros(5, dtype=np.int64), id="int64"),
+            pytest.param(np.zeros(5, dtype=np.uint8), id="uint8"),
+            pytest.param(np.zeros(5, dtype=np.float32), id="float32"),
+        ],
+    )
+    def test_other_arrays_are_refused(self, kata, tmp_path, array):
+        """A table, or numbers of another dtype, is no file of tokens. Whoever reads it anyway trains on anything."""
+        path = saved(tmp_path / "other.npy", array)
+        with check.raises(ValueError):
+            kata.load_shard(path)
+
+
+def shards(folder, *lengths):
+    """Files of these lengths. Token i of shard s has the id 10·i + s: 242 is token 24 of shard 2."""
+    folder.mkdir(exist_ok=True)
+    return [
+        saved(folder / f"train_{s:06}.npy", 10 * np.arange(n, dtype=np.uint16) + np.uint16(s))
+        for s, n in enumerate(lengths)
+    ]
+
+
+def piece(shard, position, B, T):
+    """x and y of the B·T tokens from there on."""
+    x = 10 * (torch.arange(B * T).view(B, T) + position) + shard
+    return [x, x + 10]
+
+
+def steps_of(lengths, stride):
+    """(shard, position) of each step of one pass: a step needs the token after its last, too."""
+    places = [(s, p) for s, length in enumerate(lengths) for p in range(length) if p + stride < length]
+    return [(s, p) for s, p in places if p % stride == 0]
+
+
+def check_steps(loader, steps, B, T, *, offset=0, who="", unlike=None):
+    """The next batches of the loader are those of these steps, `offset` tokens further on."""
+    for i, (shard, position) in enumerate(steps):
+        got = loader.next_batch()
+        check_pair(got)
+        wrong = {name: piece(*known[i], B, T) for name, known in (unlike or {}).items() if i < len(known)}
+        where = f"x and y of {who}batch {i} (from token {position + offset} of shard {shard} on; id = 10·token + shard)"
+        check.equal(list(got), piece(shard, position + offset, B, T), unlike=wrong, what=where)
+
+
+class TestDataLoaderLite:
+    def test_a_batch_is_x_and_y(self, kata, tmp_path):
+        """`next_batch` gives x and y, both (B, T), y one token further on: for the first batch, the beginning of the
+        first shard."""
+        loader = kata.DataLoaderLite(shards(tmp_path, 50), 3, 4)
+        check_steps(loader, [(0, 0)], 3, 4)
+
+    def test_batches_follow_one_another(self, kata, tmp_path):
+        """A single process moves on by B·T tokens a step, not by B·T + 1: the token that was the last target is the
+        first input of the next batch."""
+        loader = kata.DataLoaderLite(shards(tmp_path, 100), 3, 4)
+        unlike = {
+            "moved on by B·T + 1": [(0, 13 * i) for i in range(8)],
+            "the same batch again": [(0, 0)] * 8,
+        }
+        check_steps(loader, [(0, 12 * i) for i in range(8)], 3, 4, unlike=unlike)
+
+    def test_each_rank_reads_its_piece(self, kata, tmp_path):
+        """One step uses B·T·world_size tokens: rank r reads the r-th piece of B·T, and then all of them move on behind
+        the last piece. Moving on by B·T alone lets a rank read what its neighbour has just read."""
+        paths = shards(tmp_path, 400)
+        for rank in range(3):
+            loader = kata.DataLoaderLite(paths, 2, 5, rank, 3)
+            unlike = {
+                "moved on by B·T, not by B·T·world_size": [(0, 10 * rank + 10 * i) for i in range(6)],
+                "what rank 0 should read": [(0, 30 * i) for i in range(6)],
+            }
+            steps = [(0, 30 * i) for i in range(6)]
+            check_steps(loader, steps, 2, 5, offset=10 * rank, who=f"rank {rank}'s ", unlike=unlike)
+
+    def test_ranks_tile_the_stream(self, kata, tmp_path):
+        """Together the ranks read token after token as inputs, each once: no gap, no overlap."""
+        loaders = [kata.DataLoaderLite(shards(tmp_path, 300), 2, 5, rank, 4) for rank in range(4)]
+        read = torch.cat([loader.next_batch()[0].flatten() for _ in range(4) for loader in loaders])
+        check.equal(read, 10 * torch.arange(160), what="inputs of 4 ranks in 4 steps, one after the other")
+
+    def test_a_shard_is_used_as_long_as_a_step_fits(self, kata, tmp_path):
+        """A step of a single process needs B·T + 1 tokens, here 13. A shard with just as many as two steps need, 25,
+        holds two; one token less, and it holds one. The next batch comes from the next shard."""
+        for length, fit in ((25, 2), (24, 1), (26, 2), (36, 2), (37, 3)):
+            loader = kata.DataLoaderLite(shards(tmp_path, length, 60), 3, 4)
+            steps = [(0, 12 * i) for i in range(fit)] + [(1, 0), (1, 12)]
+            check_steps(loader, steps, 3, 4, who=f"(first shard of {length} tokens) ")
+
+    def test_after_the_last_shard_comes_the_first(self, kata, tmp_path):
+        """Training goes on for as many steps as it likes: three passes, then a fourth begins."""
+        lengths = [30, 21]
+        steps = steps_of(lengths, 8) * 3 + [(0, 0)]
+        check_steps(kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 4), steps, 2, 4)
+
+    def test_one_shard_starts_again_with_itself(self, kata, tmp_path):
+        """The next shard of a single one is that one, from its beginning."""
+        check_steps(kata.DataLoaderLite(shards(tmp_path, 20), 2, 4), [(0, 0), (0, 8)] * 3, 2, 4)
+
+    def test_short_shards_are_passed_over(self, kata, tmp_path):
+        """Shards without room for one step can stand anywhere: first, last, or several in a row. 12 tokens are one too
+        few for a step of 12."""
+        loader = kata.DataLoaderLite(shards(tmp_path, 4, 12, 30, 1, 12, 13, 7), 3, 4)
+        check_steps(loader, [(2, 0), (2, 12), (5, 0)] * 2, 3, 4)
+
+    def test_all_ranks_change_shard_at_the_same_step(self, kata, tmp_path):
+        """Shards of 40, 5 and 26 tokens, B = 2, T = 3, two ranks: three steps in the first shard, two in the third, for
+        both. If each rank looks whether the tokens behind its own piece suffice, rank 1 leaves the first shard one step
+        early, and from then on the ranks read different parts of the data."""
+        paths = shards(tmp_path, 40, 5, 26)
+        steps = [(0, 0), (0, 12), (0, 24), (2, 0), (2, 12)] * 2
+        for rank in range(2):
+            early = [(0, 6), (0, 18), (2, 6), (2, 18), (0, 6)] if rank else []
+            unlike = {"what a rank reads that looks at its own place for the end of a shard": early}
+            loader = kata.DataLoaderLite(paths, 2, 3, rank, 2)
+            check_steps(loader, steps, 2, 3, offset=6 * rank, who=f"rank {rank}'s ", unlike=unlike)
+
+    def test_reset_goes_back_to_the_first_shard(self, kata, tmp_path):
+        """After `reset` the loader gives what a new one gives, wherever it was: the shard goes back as well as the
+        position."""
+        lengths = [30, 21, 19]
+        steps = steps_of(lengths, 8)
+        loader = kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 4)
+        for taken in range(len(steps) + 1):
+            for _ in range(taken):
+                loader.next_batch()
+            loader.reset()
+            check_steps(loader, steps[:4], 2, 4, who=f"(after {taken} batches and a reset) ")
+            loader.reset()
+
+    def test_state_is_plain_and_the_same_on_all_ranks(self, kata, tmp_path):
+        """A checkpoint keeps {"shard": …, "position": …} as plain ints. The position has no part of the rank in it, so
+        that one process can save for all: it is a multiple of B·T·world_size."""
+        paths = shards(tmp_path, 40, 5, 26)
+        loaders = [kata.DataLoaderLite(paths, 2, 3, rank, 2) for rank in range(2)]
+        for step in range(7):
+            states = [loader.state_dict() for loader in loaders]
+            for rank, state in enumerate(states):
+                right = isinstance(state, dict) and set(state) == {"shard", "position"}
+                check.that(right, f"wanted a dict with shard and position, got {check.describe(state)}")
+                for key, value in state.items():
+                    check.that(type(value) is int, f"{key} is {value!r}, a {type(value).__name__}; wanted an int")
+                text = f"rank {rank}'s position after {step} steps is {state['position']}, wanted a multiple of 12"
+                check.that(state["position"] % 12 == 0, text)
+            text = f"after {step} steps rank 0 says {states[0]} and rank 1 {states[1]}: one state is to serve both"
+            check.that(states[0] == states[1], text)
+            for loader in loaders:
+                loader.next_batch()
+
+    def test_a_state_does_not_move_on(self, kata, tmp_path):
+        """A saved state is a snapshot: neither the loader it came from nor the one it is loaded into changes it later,
+        so it can be loaded twice."""
+        paths = shards(tmp_path, 50, 50)
+        loader = kata.DataLoaderLite(paths, 2, 3)
+        loader.next_batch()
+        state = loader.state_dict()
+        before = dict(state)
+        loader.next_batch()
+        loader.state_dict()
+        check.equal(state, before, what="the first state after one more batch and a second state")
+        for _ in range(2):
+            other = kata.DataLoaderLite(paths, 2, 3)
+            other.load_state_dict(state)
+            check_steps(other, [(0, 6), (0, 12)], 2, 3, who="(after loading) ")
+            check.equal(state, before, what="the state after two batches of the loader it was loaded into")
+
+    def test_resuming_continues_on_every_rank(self, kata, tmp_path):
+        """Rank 0 saves after any number of steps. A new loader of any rank that loads this state goes on with the very
+        batches that would have followed, past the ends of shards."""
+        lengths = [40, 5, 26, 30]
+        paths = shards(tmp_path, *lengths)
+        steps = steps_of(lengths, 12) * 3
+        saver = kata.DataLoaderLite(paths, 2, 3, 0, 2)
+        for taken in range(len(steps_of(lengths, 12)) + 2):
+            state = saver.state_dict()
+            for rank in range(2):
+                loader = kata.DataLoaderLite(paths, 2, 3, rank, 2)
+                loader.load_state_dict(dict(state))
+                unlike = {"the shard was not restored": [(0, p + 6 * rank) for _, p in steps[taken : taken + 1]]}
+                who = f"rank {rank}'s (resumed after {taken} steps from {state}) "
+                check_steps(loader, steps[taken : taken + 5], 2, 3, offset=6 * rank, who=who, unlike=unlike)
+            saver.next_batch()
+
+    def test_a_running_loader_can_be_set_back(self, kata, tmp_path):
+        """Loading works on a loader that has already read: what it holds in memory must be of the shard it goes to."""
+        lengths = [40, 5, 26]
+        paths = shards(tmp_path, *lengths)
+        steps = steps_of(lengths, 12)
+        loader = kata.DataLoaderLite(paths, 2, 3, 1, 2)
+        states = []
+        for _ in steps:
+            states.append(loader.state_dict())
+            loader.next_batch()
+        for taken in (3, 1, 4, 0, 2):
+            loader.load_state_dict(states[taken])
+            check_steps(loader, (steps * 2)[taken : taken + 2], 2, 3, offset=6, who=f"(set back to step {taken}) ")
+
+    def test_batches_are_long_with_the_ids_of_the_file(self, kata, tmp_path):
+        """Ids above 32767 come through as they are, in long."""
+        ids = torch.tensor([65535, 40000, 32768, 50256, 0, 65534, 12])
+        path = saved(tmp_path / "train_000000.npy", ids.numpy().astype(np.uint16))
+        x, y = kata.DataLoaderLite([path], 2, 3).next_batch()
+        check.equal([x, y], [ids[:6].view(2, 3), ids[1:].view(2, 3)], what="x and y")
+
+    def test_paths_may_be_text(self, kata, tmp_path):
+        """Paths come as Path or str, in a list or a tuple, and are read in the order given, not in that of names."""
+        first, second = shards(tmp_path, 20, 20)
+        loader = kata.DataLoaderLite((str(second), str(first)), 2, 4)
+        check_steps(loader, [(1, 0), (1, 8), (0, 0), (0, 8), (1, 0)], 2, 4)
+
+    def test_a_rank_outside_the_world_is_refused(self, kata, tmp_path):
+        """Two processes have the ranks 0 and 1."""
+        paths = shards(tmp_path, 100)
+        for rank, world_size in ((2, 2), (-1, 2), (1, 1), (5, 3)):
+            with check.raises(ValueError):
+                kata.DataLoaderLite(paths, 2, 3, rank, world_size)
+
+    def test_shards_without_a_single_step_are_refused(self, kata, tmp_path):
+        """Passing over short shards for ever is an endless loop, so the constructor says no if there is nothing else.
+        It is the whole step of all ranks that has to fit, and its one token more."""
+        for lengths in ((5,), (5, 12, 9), (12,)):
+            with check.raises(ValueError):
+                kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 3, 0, 2)
+        check_steps(kata.DataLoaderLite(shards(tmp_path, 5, 13), 2, 3, 1, 2), [(1, 0), (1, 0)], 2, 3, offset=6)
+
+    def test_a_state_that_does_not_fit_is_refused(self, kata, tmp_path):
+        """A shard that is not there, or a position between two steps, is a state of other files or another number of
+        ranks. The loader then is where it was before."""
+        loader = kata.DataLoaderLite(shards(tmp_path, 40, 5, 26), 2, 3, 1, 2)
+        loader.next_batch()
+        for shard, position in ((3, 0), (-1, 0), (17, 12), (2, 6), (2, 1), (0, 13)):
+            with check.raises(ValueError):
+                loader.load_state_dict({"shard": shard, "position": position})
+        check_steps(loader, [(0, 12), (0, 24), (2, 0)], 2, 3, offset=6, who="(after refused states) ")
+
+
+GPT3_TOKENS = {"Common Crawl": 410e9, "WebText2": 19e9, "Books1": 12e9, "Books2": 55e9, "Wikipedia": 3e9}
+GPT3_PERCENT = {"Common Crawl": 60, "WebText2": 22, "Books1": 8, "Books2": 8, "Wikipedia": 3}
+
+
+@pytest.mark.stretch
+class TestMixtureEpochs:
+    def test_tokens_taken_over_tokens_there(self, kata):
+        """Of 300 tokens three quarters come from "web" and a quarter from "books"; each count is divided by the size
+        of its dataset."""
+        got = kata.mixture_epochs({"web": 400, "books": 50}, {"web": 3, "books": 1}, 300)
+        unlike = {
+            "the tokens taken, not divided by the size": {"web": 225, "books": 75},
+            "the size over the tokens taken": {"web": 400 / 225, "books": 50 / 75},
+            "weights that were not divided by their sum": {"web": 2.25, "books": 6},
+        }
+        check.close(got, {"web": 0.5625, "books": 1.5}, unlike=unlike)
+
+    def test_the_mixture_of_gpt3(self, kata):
+        """GPT-3's published percentages sum to 101, for they are rounded. Only proportions count, so they are divided
+        by 101."""
+        got = kata.mixture_epochs(GPT3_TOKENS, GPT3_PERCENT, 300e9)
+        shares = {name: percent / 101 * 300e9 for name, percent in GPT3_PERCENT.items()}
+        unlike = {"percentages divided by 100": {name: 3e9 * GPT3_PERCENT[name] / GPT3_TOKENS[name] for name in shares}}
+        check.close(got, {name: shares[name] / GPT3_TOKENS[name] for name in shares}, unlike=unlike)
+
+    def test_percentages_and_fractions_say_the_same(self, kata):
+        """Weights times any number are the same proportions."""
+        expected = kata.mixture_epochs(GPT3_TOKENS, GPT3_PERCENT, 300e9)
+        for factor in (0.01, 7):
+            weights = {name: percent * factor for name, percent in GPT3_PERCENT.items()}
+            got = kata.mixture_epochs(GPT3_TOKENS, weights, 300e9)
+            check.close(got, expected, what=f"epochs with all weights times {factor}")
+
+    def test_what_is_seen_sums_to_the_run(self, kata):
+        """Epochs times sizes, over all datasets, are the tokens of the run: a run twice as long sees each twice as
+        often."""
+        sizes, weights = {"a": 7e3, "b": 2e3, "c": 500.0}, {"a": 0.2, "b": 0.5, "c": 1.1}
+        for total in (1e3, 2e3, 123_456):
+            got = kata.mixture_epochs(sizes, weights, total)
+            check.close(sum(got[name] * sizes[name] for name in sizes), float(total), what="tokens seen in all")
+
+    def test_names_decide_not_their_order(self, kata):
+        """Two dicts with the same names may hold them in different orders: a pair belongs together by its name."""
+        got = kata.mixture_epochs({"web": 400, "books": 50, "code": 10}, {"code": 0, "books": 1, "web": 3}, 300)
+        check.close(got, {"web": 0.5625, "books": 1.5, "code": 0.0})
+
+    def test_the_dicts_stay_as_they_were(self, kata):
+        """Weights are divided by their sum on paper, not in the caller's dict."""
+        sizes, weights = {"web": 400, "books": 50}, {"web": 3, "books": 1}
+        kata.mixture_epochs(sizes, weights, 300)
+        check.equal([sizes, weights], [{"web": 400, "books": 50}, {"web": 3, "books": 1}], what="the arguments")
+
+    def test_names_that_differ_are_refused(self, kata):
+        """A dataset without a weight, or a weight without a dataset, is a slip of the pen."""
+        for weights in ({"web": 1}, {"web": 1, "books": 1, "code": 1}, {"web": 1, "boks": 1}, {}):
+            with check.raises(ValueError):
+                kata.mixture_epochs({"web": 400, "books": 50}, weights, 300)
+
+    def test_weights_must_be_proportions(self, kata):
+        """A negative share means nothing, and shares of 0 throughout say nothing."""
+        for web, books in ((3, -1), (-3, -1), (0, 0), (2, -2)):
+            with check.raises(ValueError):
+                kata.mixture_epochs({"web": 400, "books": 50}, {"web": web, "books": books}, 300)

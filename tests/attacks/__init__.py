@@ -1,0 +1,17 @@
+"""Submissions that mean harm, or do it: each with what it must get."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Code that stands behind wrong answers to 01_sums (`wrong`), or behind right ones, and what it must come to.
+
+    "nothing": no point. "its points": the right answers are worth what they are, whatever else the code does. "open": in-process
+    grading cannot stop it; the table of the README says so.
+    """
+
+    name: str
+    code: str
+    gets: Literal["nothing", "its points", "open"] = "nothing"
