@@ -14,6 +14,7 @@ test: .venv/installed-tests
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_grading.py
+	@$(BIN)/python -m tests.bench.bench_watch
 
 mutants: .venv/installed-mutants
 	@$(BIN)/python -m tests.mutants $(KATA)

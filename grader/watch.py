@@ -130,7 +130,10 @@ class Session:
         until = [self.wakes] if self.keys is None else [self.wakes, self.keys]
         for job, result in runner.run(self._jobs(grading, everything), specs_of=[self.state.kata], until=until):
             if job.kata == self.state.kata:
-                self.state.result = result if everything else _merged(self.state.result, result)
+                result = result if everything else _merged(self.state.result, result)
+                place = {exercise.name: i for i, exercise in enumerate(catalogue.exercises(job.kata))}
+                in_order = sorted(result.exercises, key=lambda exercise: place.get(exercise.name, 0))
+                self.state.result = replace(result, exercises=tuple(in_order))
                 return True
             self.kept.keep(job, result)
             grading.settle(job.kata, result)
@@ -142,7 +145,7 @@ class Session:
         return Grading([kata], {k: runner.read(k, code) for k in runner.with_prerequisites([kata])})
 
     def _jobs(self, grading: Grading, everything: bool) -> Callable[[], Iterator[Job]]:
-        at_hand = self._at_hand()
+        at_hand = None if self._all_done() else self._at_hand()
         in_turn = sorted(catalogue.exercises(self.state.kata), key=lambda e: (e != at_hand, e.stretch))
         order = tuple(exercise.spec_class for exercise in in_turn)
 
@@ -157,6 +160,9 @@ class Session:
                         yield job
 
         return ready
+
+    def _all_done(self) -> bool:
+        return bool(self.state.result) and all(exercise.points for exercise in self.state.result.exercises)
 
     def _at_hand(self) -> Exercise:
         """The first exercise that is not done, core before stretch; the last one if all are."""
@@ -175,9 +181,9 @@ class Session:
         elif failure := _first_failure(result, self._at_hand().name):
             exercise, spec = failure
             self._failure(exercise, spec)
-        elif all(exercise.points for exercise in result.exercises):
+        elif self._all_done():
             self._say("Every exercise of this kata is done." + self._onward())
-        if result.core_done and not all(exercise.points for exercise in result.exercises):
+        if result.core_done and not self._all_done():
             left = [e.name for e in result.exercises if not e.points]
             self._say(f"The core of this kata is done. Stretch, if you like: {', '.join(left)}.{self._onward()}")
         self._keys()

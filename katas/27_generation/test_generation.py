@@ -1,0 +1,930 @@
+"""Specs of 27 · Generation."""
+
+import math
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from grader import check
+
+INF = math.inf
+PROBABILITIES = (0.1, 0.5, 0.05, 0.35)  # of four tokens, in no order
+DRAWS = 20_000
+
+
+def logits_of(probabilities, rows=1, shift=2.0):
+    """Logits (rows, V) whose softmax are the probabilities. They are no logarithms of them: a shift changes nothing."""
+    return (torch.tensor(probabilities, dtype=torch.float64).log() + shift).float().repeat(rows, 1)
+
+
+def frequencies(kata, logits, **options):
+    """How often each token is drawn, all rows of the logits together, as shares."""
+    tokens = kata.sample_next(logits, **options)
+    check.shape(tokens, (len(logits), 1))
+    return tokens.flatten().bincount(minlength=logits.size(-1)) / len(logits)
+
+
+def seen(tokens):
+    return sorted(set(tokens.flatten().tolist()))
+
+
+class Fake(nn.Module):
+    """A model of few words: `rule` turns a window (B, t) into the next tokens (B,) or the next logits (B, V), and the
+    logits of every position follow it. Notes what it is called with, and in which state."""
+
+    def __init__(self, rule, vocab_size=20, block_size=16):
+        super().__init__()
+        self.config = SimpleNamespace(block_size=block_size, vocab_size=vocab_size)
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self.part = nn.Dropout(0.5)
+        self.rule, self.vocab_size = rule, vocab_size
+        self.windows, self.modes, self.gradients = [], [], []
+
+    def forward(self, idx, *, cache=None):
+        self.windows.append(idx.clone())
+        self.modes.append(self.training or self.part.training)
+        self.gradients.append(torch.is_grad_enabled())
+        logits = [self._next(idx[:, : t + 1]) for t in range(idx.size(1))]
+        return torch.stack(logits, dim=1) + 0 * self.anchor, None
+
+    def _next(self, window):
+        found = self.rule(window)
+        return found if found.is_floating_point() else 30.0 * nn.functional.one_hot(found, self.vocab_size)
+
+
+def counting(vocab_size=20, block_size=16):
+    """A model that is sure of one thing: after n comes n + 1, and after the last token 0."""
+    return Fake(lambda window: (window[:, -1] + 1) % vocab_size, vocab_size, block_size)
+
+
+def summing(vocab_size=20, block_size=16):
+    """A model that is sure that the sum of all it sees comes next (modulo V), so the window shows in its answer."""
+    return Fake(lambda window: window.sum(dim=1) % vocab_size, vocab_size, block_size)
+
+
+def random_words(block_size=16):
+    """A model that says the same of every context: PROBABILITIES."""
+    return Fake(lambda window: logits_of(PROBABILITIES, len(window)), 4, block_size)
+
+
+def small_gpt(kata, **changes):
+    """A real GPT in float64 with large random weights, the same in every run: what it says depends on all of its window
+    and on the positions in it. Block size 8."""
+    sizes = {"block_size": 8, "vocab_size": 13, "n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 0.4} | changes
+    model = kata.GPT(kata.GPTConfig(**sizes)).double()
+    source = torch.Generator().manual_seed(10)
+    weights = model.state_dict()  # the model's own tensors, by name
+    for name in sorted(weights.keys() - {"lm_head.weight"}):
+        if weights[name].ndim == 2:
+            weights[name].copy_(torch.randn(weights[name].shape, generator=source, dtype=torch.float64))
+    return model
+
+
+def watched_gpt(kata, **changes):
+    """A small GPT that takes nothing but (idx) and (idx, cache=cache), and the list to which every call adds (the shape
+    of idx, the cache)."""
+    model, calls = small_gpt(kata, **changes), []
+    forward = model.forward
+
+    def noting(idx, *args, **options):
+        said = f"the model was called with {1 + len(args)} positional arguments and the keywords {sorted(options)}"
+        check.that(not args and set(options) <= {"cache"}, f"{said}; only cache=… may go with idx")
+        calls.append((tuple(idx.shape), options.get("cache")))
+        return forward(idx, **options)
+
+    model.forward = noting
+    return model, calls
+
+
+def prompts(length, vocab_size=13):
+    """Two rows of tokens, not the same."""
+    return torch.randint(vocab_size, (2, length), generator=torch.Generator().manual_seed(10 + length))
+
+
+def greedy_by_hand(model, idx, count):
+    """The best token again and again, from the full window, row by row and with no cache."""
+    block_size, rows = model.config.block_size, idx.tolist()
+    model.eval()
+    with torch.no_grad():
+        for row in rows:
+            for _ in range(count):
+                logits, _ = model(torch.tensor([row[-block_size:]]))
+                row.append(int(logits[0, -1].argmax()))
+    return torch.tensor(rows)
+
+
+class TestPickDevice:
+    @pytest.mark.parametrize(
+        "cuda, mps, best",
+        [(True, False, "cuda"), (True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+        ids=["cuda", "cuda and mps", "mps", "neither"],
+    )
+    def test_takes_the_best_device_there_is(self, kata, cuda, mps, best):
+        """Without a wish: cuda if there is one, else mps, Apple's GPU, else cpu. (This spec pretends which devices
+        exist, by patching torch.cuda.is_available and torch.backends.mps.is_available. Both have to be asked in the
+        call: an answer stored when the module was loaded does not change any more.)"""
+        with (
+            mock.patch("torch.cuda.is_available", lambda: cuda),
+            mock.patch("torch.backends.mps.is_available", lambda: mps),
+        ):
+            check.equal(kata.pick_device(), torch.device(best))
+
+    @pytest.mark.parametrize("wish", ["cpu", "cuda", "mps"])
+    @pytest.mark.parametrize("there", [True, False], ids=["all there", "none there"])
+    def test_a_wish_wins(self, kata, wish, there):
+        """Whoever names a device gets it as a torch.device, whatever else there is: the CPU on a machine with a GPU, and
+        also a GPU that is not there, so that the first tensor fails loudly instead of a run being slow in silence."""
+        with (
+            mock.patch("torch.cuda.is_available", lambda: there),
+            mock.patch("torch.backends.mps.is_available", lambda: there),
+        ):
+            check.equal(kata.pick_device(wish), torch.device(wish))
+
+    def test_a_wish_keeps_its_index(self, kata):
+        """ "cuda:1" is the second GPU and "cuda" the current one: two different devices."""
+        check.equal(kata.pick_device("cuda:1"), torch.device("cuda:1"))
+
+    @pytest.mark.gpu
+    def test_a_gpu_is_found(self, kata):
+        """With a CUDA GPU in the machine and no wish, that GPU is the answer."""
+        check.equal(kata.pick_device(), torch.device("cuda"))
+
+
+class TestTopKFilter:
+    def test_the_k_largest_stay(self, kata):
+        """The k largest logits are as before, in their places; the others are −inf, which softmax turns into 0."""
+        logits = torch.tensor([[2.0, 7.0, -3.0, 4.0, 0.5]])
+        expected = torch.tensor([[-INF, 7.0, -INF, 4.0, -INF]])
+        wrong = {
+            "the filtered tokens set to 0, a logit like any other": torch.tensor([[0.0, 7.0, 0.0, 4.0, 0.0]]),
+            "the k smallest kept": torch.tensor([[-INF, -INF, -3.0, -INF, 0.5]]),
+            "one token too few": torch.tensor([[-INF, 7.0, -INF, -INF, -INF]]),
+            "one token too many": torch.tensor([[2.0, 7.0, -INF, 4.0, -INF]]),
+        }
+        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
+
+    def test_every_row_has_a_limit_of_its_own(self, kata):
+        """Row 1 has the smaller logits throughout, and still keeps its own two largest. A threshold taken from the whole
+        batch leaves it without a single token, or leaves too many elsewhere."""
+        logits = torch.tensor([[5.0, 9.0, 7.0, 8.0], [1.0, -2.0, 0.0, -1.0], [3.0, 9.5, 9.0, 4.0]])
+        expected = torch.tensor([[-INF, 9.0, -INF, 8.0], [1.0, -INF, 0.0, -INF], [-INF, 9.5, 9.0, -INF]])
+        wrong = {
+            "one threshold for the whole batch, from its first row": logits.masked_fill(logits < 8.0, -INF),
+            "one threshold for the whole batch, its k-th largest": logits.masked_fill(logits < 9.0, -INF),
+            "one threshold for the whole batch, the lowest of all rows": logits.masked_fill(logits < 0.0, -INF),
+        }
+        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
+
+    @pytest.mark.parametrize("shape", [(6,), (2, 3, 6)])
+    def test_any_leading_dims(self, kata, shape):
+        """One row of logits alone, or (B, T, V) of them: the last dimension is the vocabulary."""
+        logits = torch.randperm(math.prod(shape)).reshape(shape) / 3
+        rows = [sorted(row, reverse=True)[:4] for row in logits.reshape(-1, 6).tolist()]
+        kept = [[x if x in best else -INF for x in row] for row, best in zip(logits.reshape(-1, 6).tolist(), rows)]
+        check.equal(kata.top_k_filter(logits, 4), torch.tensor(kept).reshape(shape))
+
+    @pytest.mark.parametrize("k", [4, 5, 50])
+    def test_k_may_be_all_or_more(self, kata, k):
+        """With k = V or above there is nothing to filter. (torch.topk alone refuses a k above V.)"""
+        logits = torch.tensor([[2.0, 7.0, -3.0, 4.0], [0.0, 1.0, 2.0, 3.0]])
+        check.equal(kata.top_k_filter(logits, k), logits)
+
+    def test_ties_do_not_lose_tokens(self, kata):
+        """Three tokens share the second place. At least two tokens stay, whichever; what is better than the tie stays,
+        what is worse goes. (`logits <= limit` would remove the limit itself.)"""
+        got = kata.top_k_filter(torch.tensor([[4.0, 6.0, 4.0, 1.0, 4.0]]), 2)[0]
+        check.equal(got[[1, 3]], torch.tensor([6.0, -INF]), what="the best token and the worst")
+        kept = got[[0, 2, 4]]
+        fine = bool((kept == 4.0).any()) and bool(((kept == 4.0) | (kept == -INF)).all())
+        check.that(fine, f"of the three tokens with logit 4 at least one should stay as it is, got {kept.tolist()}")
+
+    @pytest.mark.parametrize("k", [0, -1])
+    def test_no_token_at_all_is_refused(self, kata, k):
+        """With nothing left to draw from there is no next token: a ValueError says so before softmax gives NaN."""
+        with check.raises(ValueError):
+            kata.top_k_filter(torch.zeros(2, 4), k)
+
+    def test_the_input_stays_as_it_is(self, kata):
+        """The caller may need the full distribution again, for the next filter or for a plot."""
+        logits = torch.tensor([[2.0, 7.0, -3.0, 4.0]])
+        with check.unchanged(logits=logits):
+            kata.top_k_filter(logits, 1)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=lambda d: str(d)[6:])
+    def test_the_dtype_is_kept(self, kata, dtype):
+        """Logits of any precision come back in it, the kept ones bit by bit."""
+        logits = torch.tensor([[2.0, 7.0, -3.0, 4.0]], dtype=dtype)
+        check.equal(kata.top_k_filter(logits, 2), torch.tensor([[-INF, 7.0, -INF, 4.0]], dtype=dtype))
+
+
+class TestTopPFilter:
+    @pytest.mark.parametrize(
+        "p, kept",
+        [(0.3, [1]), (0.6, [1, 3]), (0.9, [0, 1, 3]), (0.97, [0, 1, 2, 3])],
+        ids=["p=0.3", "p=0.6", "p=0.9", "p=0.97"],
+    )
+    def test_the_smallest_set_that_reaches_p(self, kata, p, kept):
+        """From the most probable token down, until p is reached. The tokens are in no order here, and the answer is in
+        theirs: what was decided in sorted order has to go back to where each token stands."""
+        logits = logits_of(PROBABILITIES)
+        expected, in_sorted_order = torch.full_like(logits, -INF), torch.full_like(logits, -INF)
+        expected[0, kept] = logits[0, kept]
+        in_sorted_order[0, : len(kept)] = logits[0, : len(kept)]
+        ranked = torch.full_like(logits, -INF)
+        ranked[0, : len(kept)] = logits[0].sort(descending=True).values[: len(kept)]
+        without = expected.clone()
+        without[0, kept[0] if p == 0.9 else kept[-1]] = -INF
+        each = logits.masked_fill(torch.tensor([PROBABILITIES]) < p, -INF)
+        every = {
+            "the mask not brought back from sorted order": in_sorted_order,
+            "sorted logits returned, not those of the tokens": ranked,
+            "the token that crosses p is removed": without,
+            "each token judged by itself, probability ≥ p": each,
+            "the filtered tokens set to 0, a logit like any other": expected.masked_fill(expected == -INF, 0.0),
+        }
+        wrong = {name: value for name, value in every.items() if not torch.equal(value, expected)}
+        check.equal(kata.top_p_filter(logits, p), expected, unlike=wrong)
+
+    def test_the_crossing_token_stays(self, kata):
+        """p = 0.8: token 1 has 0.5, which is not enough; with token 3 it is 0.85. Token 3 crosses the line and belongs
+        to the set. `cumsum > p` marks it for removal too, and a set that never reaches p is left."""
+        got = kata.top_p_filter(logits_of(PROBABILITIES), 0.8)[0]
+        kept = (got > -INF).nonzero().flatten().tolist()
+        check.equal(kept, [1, 3], what="the tokens that stay, ")
+
+    def test_one_token_always_stays(self, kata):
+        """With p = 0.01 the most probable token alone is above p, far above: it stays all the same."""
+        got = kata.top_p_filter(logits_of(PROBABILITIES), 0.01)[0]
+        check.equal((got > -INF).nonzero().flatten().tolist(), [1], what="the tokens that stay, ")
+
+    def test_every_row_has_a_set_of_its_own(self, kata):
+        """A sure row keeps one token, an unsure one three: sizes differ from row to row, and so do the orders."""
+        rows = [(0.04, 0.02, 0.9, 0.04), (0.3, 0.33, 0.07, 0.3), (0.65, 0.05, 0.1, 0.2)]
+        logits = torch.cat([logits_of(row) for row in rows])
+        stays = torch.tensor([[False, False, True, False], [True, True, False, True], [True, False, False, True]])
+        check.equal(kata.top_p_filter(logits, 0.8), logits.masked_fill(~stays, -INF))
+
+    @pytest.mark.parametrize("shape", [(7,), (2, 3, 7)])
+    def test_any_leading_dims(self, kata, shape):
+        """One row of logits alone, or (B, T, V) of them. Here the set of each row is counted out by hand."""
+        logits = torch.randn(shape, generator=torch.Generator().manual_seed(5)) * 1.5
+        expected = torch.full_like(logits, -INF).reshape(-1, 7)
+        for row, source in zip(expected, logits.reshape(-1, 7), strict=True):
+            weights = [math.exp(x) for x in source.tolist()]
+            total = 0.0
+            for i in sorted(range(7), key=lambda i: -weights[i]):
+                if total < 0.7:
+                    row[i] = source[i]
+                total += weights[i] / sum(weights)
+        check.equal(kata.top_p_filter(logits, 0.7), expected.reshape(shape))
+
+    def test_p_of_one_keeps_everything(self, kata):
+        """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen), or
+        a little above 1, but these tokens are possible and stay."""
+        logits = torch.tensor([[3.0, 30.0, -2.0, 9.0, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5]])
+        check.equal(kata.top_p_filter(logits, 1.0), logits)
+        many = torch.randn(4, 3000, generator=torch.Generator().manual_seed(1))
+        check.equal(kata.top_p_filter(many, 1), many, what="4 rows of 3000 tokens")
+
+    @pytest.mark.parametrize("p", [0.0, -0.5, 1.01])
+    def test_p_is_a_probability_above_0(self, kata, p):
+        """Nothing can be drawn from an empty set, and no set reaches more than 1: a ValueError in both cases."""
+        with check.raises(ValueError):
+            kata.top_p_filter(torch.zeros(2, 4), p)
+
+    def test_the_input_stays_as_it_is(self, kata):
+        """The caller may need the full distribution again."""
+        logits = logits_of(PROBABILITIES, rows=2)
+        with check.unchanged(logits=logits):
+            kata.top_p_filter(logits, 0.6)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=lambda d: str(d)[6:])
+    def test_the_dtype_is_kept(self, kata, dtype):
+        """Logits of any precision come back in it, the kept ones bit by bit."""
+        logits = logits_of(PROBABILITIES).to(dtype)
+        check.equal(kata.top_p_filter(logits, 0.6), logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+    def test_half_precision_is_added_up_in_float32(self, kata, dtype):
+        """A thousand equally probable tokens and p = 0.9985: 999 stay. bfloat16 has no number between 0.996 and 1, so a
+        sum kept in it cannot tell 998 of them from 1000."""
+        got = kata.top_p_filter(torch.zeros(2, 1000, dtype=dtype), 0.9985)
+        check.equal((got > -INF).sum(dim=-1).tolist(), [999, 999], what="how many tokens stay in row ")
+
+
+class TestSampleNext:
+    def test_one_id_for_every_row(self, kata):
+        """(B, V) in, (B, 1) out, ready to be appended to the (B, T) tokens, and long, as ids are. Each row here is all
+        but sure of one token."""
+        wanted = torch.tensor([[4], [0], [2]])
+        logits = torch.full((3, 5), -40.0).scatter(1, wanted, 3.0)
+        got = kata.sample_next(logits)
+        wrong = {"one draw for all rows": wanted[:1].expand(3, 1)}
+        check.equal(got, wanted, unlike=wrong)
+
+    @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+    def test_frequencies_follow_the_temperature(self, kata, temperature):
+        """Twenty thousand rows with the same logits: each token comes up as often as softmax(logits / temperature) says.
+        A low temperature favours the probable tokens, a high one levels them."""
+        logits = logits_of(PROBABILITIES, DRAWS)
+        wrong = {"the logits multiplied by the temperature": (logits[0] * temperature).softmax(-1)}
+        if temperature == 1.0:
+            wrong = {
+                "the best token every time": torch.tensor([0.0, 1.0, 0.0, 0.0]),
+                "all tokens equally often": torch.full((4,), 0.25),
+            }
+        got = frequencies(kata, logits, temperature=temperature)
+        expected = (logits[0].double() / temperature).softmax(-1)
+        check.close(got, expected, rtol=0, atol=0.02, unlike=wrong, what="the share of each token")
+
+    def test_rows_are_drawn_independently(self, kata):
+        """Two rows with the same probabilities agree by chance only: for tokens with 0.1, 0.5, 0.05 and 0.35 that is in
+        38.5 % of all pairs, the sum of the squares."""
+        tokens = kata.sample_next(logits_of(PROBABILITIES, DRAWS)).flatten()
+        agree = (tokens[1:] == tokens[:-1]).double().mean().item()
+        check.that(abs(agree - 0.385) < 0.03, f"neighbouring rows agree in {agree:.1%} of all cases, expected about 38.5 %")
+
+    def test_the_global_generator_is_the_default(self, kata):
+        """Without a generator torch.manual_seed makes the draw repeatable, and the next draw is another one."""
+        logits = logits_of(PROBABILITIES, 50)
+        torch.manual_seed(8)
+        first, second = kata.sample_next(logits), kata.sample_next(logits)
+        torch.manual_seed(8)
+        check.equal(kata.sample_next(logits), first, what="the draw from the same global seed")
+        check.that(not torch.equal(first, second), "two draws one after the other are the same in all 50 rows")
+
+    def test_top_k_shares_the_rest_out(self, kata):
+        """With top_k=2 tokens 1 and 3 stay, 0.5 and 0.35: after another softmax they have 0.59 and 0.41."""
+        got = frequencies(kata, logits_of(PROBABILITIES, DRAWS), top_k=2)
+        expected = torch.tensor([0.0, 0.5 / 0.85, 0.0, 0.35 / 0.85])
+        check.close(got, expected, rtol=0, atol=0.02, what="the share of each token")
+
+    def test_top_p_shares_the_rest_out(self, kata):
+        """With top_p=0.55 tokens 1 and 3 stay: 0.5 is not enough, 0.85 is."""
+        got = frequencies(kata, logits_of(PROBABILITIES, DRAWS), top_p=0.55)
+        expected = torch.tensor([0.0, 0.5 / 0.85, 0.0, 0.35 / 0.85])
+        check.close(got, expected, rtol=0, atol=0.02, what="the share of each token")
+
+    @pytest.mark.parametrize(
+        "options, kept",
+        [
+            ({"temperature": 0.25, "top_p": 0.6}, [1]),
+            ({"temperature": 2.0, "top_p": 0.6}, [1, 3]),
+            ({"temperature": 2.0, "top_p": 0.8}, [0, 1, 3]),
+            ({"top_k": 2, "top_p": 0.55}, [1]),
+            ({"temperature": 0.25, "top_k": 3, "top_p": 0.97}, [1, 3]),
+        ],
+        ids=["T=0.25 p=0.6", "T=2 p=0.6", "T=2 p=0.8", "k=2 p=0.55", "T=0.25 k=3 p=0.97"],
+    )
+    def test_first_temperature_then_k_then_p(self, kata, options, kept):
+        """p counts on the probabilities that temperature and top-k have left. At temperature 0.25 token 1 alone has 0.81,
+        at 2 it has 0.38. Of the two tokens that k = 2 leaves, token 1 has 0.5 / 0.85 = 0.59."""
+        tokens = kata.sample_next(logits_of(PROBABILITIES, 2000), **options)
+        check.equal(seen(tokens), kept, what="the tokens that come up in 2000 draws, ")
+
+    @pytest.mark.parametrize("options", [{}, {"top_k": 2, "top_p": 0.5}], ids=["alone", "with filters"])
+    def test_temperature_0_takes_the_best(self, kata, options):
+        """The limit of ever lower temperatures: the largest logit wins, every time. Dividing by 0 makes infinities and
+        NaN instead; the filters have nothing to add."""
+        logits = torch.tensor([[0.1, 0.3, 0.2, 0.0], [-5.0, -6.0, -4.9, -5.1], [0.0, 0.0, 0.0, 0.01]]).repeat(20, 1)
+        check.equal(kata.sample_next(logits, temperature=0.0, **options), torch.tensor([[1], [2], [3]]).repeat(20, 1))
+
+    def test_a_negative_temperature_is_refused(self, kata):
+        """It would turn the order round: the least probable token the most probable. A ValueError."""
+        with check.raises(ValueError):
+            kata.sample_next(torch.randn(2, 4), temperature=-0.5)
+
+    @pytest.mark.parametrize("options", [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}], ids=["k=0", "p=0", "p=1.5"])
+    def test_refuses_what_the_filters_refuse(self, kata, options):
+        """Only None switches a filter off. 0 is a number: it reaches the filter, which answers with a ValueError."""
+        with check.raises(ValueError):
+            kata.sample_next(torch.randn(2, 4), **options)
+
+    def test_a_generator_decides_alone(self, kata):
+        """The same generator state gives the same draw, whatever the global generator has done in between."""
+        logits = logits_of(PROBABILITIES, 50)
+        draws = []
+        for global_seed in (1, 2):
+            torch.manual_seed(global_seed)
+            draws.append(kata.sample_next(logits, generator=torch.Generator().manual_seed(6)))
+        check.equal(draws[1], draws[0], what="the second draw with a generator seeded like the first")
+        other = kata.sample_next(logits, generator=torch.Generator().manual_seed(7))
+        check.that(not torch.equal(other, draws[0]), "another seed gives the same 50 draws: the generator is not used")
+
+    def test_minus_infinity_is_never_drawn(self, kata):
+        """A logit of −inf bans a token, however high the temperature."""
+        logits = torch.tensor([[0.0, -INF, 1.0, -INF, -1.0]]).repeat(2000, 1)
+        check.equal(seen(kata.sample_next(logits, temperature=5.0)), [0, 2, 4], what="the tokens that come up, ")
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+    def test_half_precision(self, kata, dtype):
+        """A model in half precision has logits in it. Frequencies and filters are as ever."""
+        logits = logits_of(PROBABILITIES, DRAWS).to(dtype)
+        got = frequencies(kata, logits)
+        check.close(got, torch.tensor(PROBABILITIES), rtol=0, atol=0.02, what="the share of each token")
+        check.equal(seen(kata.sample_next(logits[:500], top_k=3, top_p=0.6)), [1, 3], what="with top-k and top-p, ")
+
+    def test_half_precision_and_a_small_temperature(self, kata):
+        """600 / 0.004 is 150,000, and float16 ends at 65,504. Two logits that both become infinity are NaN after
+        softmax: divide in float32."""
+        logits = torch.tensor([[600.0, 590.0, 20.0], [20.0, 590.0, 600.0]], dtype=torch.float16)
+        check.equal(kata.sample_next(logits, temperature=0.004), torch.tensor([[0], [2]]))
+
+    def test_a_slice_is_read_and_left_alone(self, kata):
+        """What a model gives is (B, T, V), and its last position is a view that is not contiguous. Nobody writes to it,
+        not even to divide by the temperature."""
+        everything = torch.full((3, 2, 5), -40.0)
+        everything[:, -1] = torch.eye(5)[[4, 0, 2]] * 60 - 30
+        with check.unchanged(logits=everything):
+            got = kata.sample_next(everything[:, -1], temperature=0.7, top_k=3, top_p=0.9)
+        check.equal(got, torch.tensor([[4], [0], [2]]))
+
+    @pytest.mark.gpu
+    def test_draws_on_the_gpu(self, kata):
+        """Logits and generator on the GPU: so are the tokens."""
+        generator = torch.Generator("cuda").manual_seed(0)
+        tokens = kata.sample_next(logits_of(PROBABILITIES, 2000).cuda(), 0.9, 3, 0.6, generator)
+        check.equal(tokens.device.type, "cuda", what="the device of the tokens")
+        check.equal(seen(tokens), [1, 3], what="the tokens that come up, ")
+
+
+class TestGenerate:
+    def test_each_row_goes_on_with_its_own_next_tokens(self, kata):
+        """This model is sure that n + 1 follows n. A row that ends in 5 goes on with 6, 7, 8, behind the prompt. The
+        logits of the last position decide; those of the first are about the prompt's second token."""
+        idx = torch.tensor([[9, 2, 5], [0, 17, 11]])
+        got = kata.generate(counting(), idx, 4)
+        expected = torch.tensor([[9, 2, 5, 6, 7, 8, 9], [0, 17, 11, 12, 13, 14, 15]])
+        wrong = {
+            "the logits of position 0 decide": torch.tensor([[9, 2, 5, 10, 10, 10, 10], [0, 17, 11, 1, 1, 1, 1]]),
+            "new tokens put in front": torch.tensor([[6, 6, 6, 6, 9, 2, 5], [12, 12, 12, 12, 0, 17, 11]]),
+            "only the new tokens, without the prompt": expected[:, 3:],
+        }
+        check.equal(got, expected, unlike=wrong)
+
+    def test_the_prompt_is_not_written_to(self, kata):
+        """The result is a new tensor, and the caller's prompt stays what it was."""
+        idx = torch.tensor([[3, 4], [5, 6]])
+        with check.unchanged(idx=idx):
+            check.shape(kata.generate(counting(), idx, 3), (2, 5))
+
+    @pytest.mark.parametrize("length", [1, 4, 6])
+    def test_the_window_is_the_last_block(self, kata, length):
+        """Block size 4: from then on the model sees the last four tokens, no fewer and no more. This one answers with
+        the sum of what it sees, so a wrong window shows at once."""
+        idx = prompts(length, 20)
+        rows, first = idx.tolist(), idx.tolist()
+        for row, early in zip(rows, first, strict=True):
+            for _ in range(7):
+                row.append(sum(row[-4:]) % 20)
+                early.append(sum(early[:4]) % 20)
+        model = summing(block_size=4)
+        got = kata.generate(model, idx, 7)
+        longest = max(window.size(1) for window in model.windows)
+        check.that(longest <= 4, f"the model was given {longest} tokens, its block size is 4")
+        check.equal(got, torch.tensor(rows), unlike={"the first tokens of the window, not the last": torch.tensor(first)})
+
+    @pytest.mark.parametrize(
+        "options, kept",
+        [
+            ({}, [0, 1, 2, 3]),
+            ({"top_k": 2}, [1, 3]),
+            ({"top_p": 0.9}, [0, 1, 3]),
+            ({"temperature": 0.25, "top_p": 0.6}, [1]),
+            ({"temperature": 0.0}, [1]),
+        ],
+        ids=["none", "top_k", "top_p", "temperature and top_p", "temperature 0"],
+    )
+    def test_the_controls_reach_every_draw(self, kata, options, kept):
+        """temperature, top_k and top_p act on each new token as they do in sample_next; without them all tokens can
+        come."""
+        idx = torch.zeros(400, 1, dtype=torch.long)
+        got = kata.generate(random_words(), idx, 2, **options)
+        check.shape(got, (400, 3))
+        for position in (1, 2):
+            check.equal(seen(got[:, position]), kept, what=f"the tokens that come up at position {position}, ")
+
+    def test_every_token_is_a_fresh_draw(self, kata):
+        """This model's next token does not depend on the context, so two neighbours agree in 38.5 % of all cases. A
+        generator that is seeded again in each step would make them agree always."""
+        source = torch.Generator().manual_seed(0)
+        got = kata.generate(random_words(), torch.zeros(3000, 1, dtype=torch.long), 2, generator=source)
+        agree = (got[:, 1] == got[:, 2]).double().mean().item()
+        check.that(abs(agree - 0.385) < 0.06, f"neighbouring tokens agree in {agree:.1%} of all rows, expected about 38.5 %")
+
+    def test_the_same_seed_writes_the_same_text(self, kata):
+        """All chance comes from the generator that was handed in, whatever torch's global one does."""
+        idx = torch.zeros(5, 1, dtype=torch.long)
+        texts = []
+        for global_seed, seed in ((1, 6), (2, 6), (2, 7)):
+            torch.manual_seed(global_seed)
+            texts.append(kata.generate(random_words(), idx, 12, generator=torch.Generator().manual_seed(seed)))
+        check.equal(texts[1], texts[0], what="the text from the same seed")
+        check.that(not torch.equal(texts[2], texts[0]), "another seed gives the same text: the generator is not used")
+
+    def test_runs_in_eval_mode_without_gradients(self, kata):
+        """Dropout would make every token worse at random, and a graph that nobody uses grows with every token."""
+        model = counting().train()
+        kata.generate(model, torch.tensor([[3]]), 3)
+        check.equal(model.modes, [False] * 3, what="whether the model was in training mode, in call ")
+        check.equal(model.gradients, [False] * 3, what="whether gradients were recorded, in call ")
+
+    @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+    @pytest.mark.parametrize("gradients", [True, False], ids=["gradients", "no gradients"])
+    def test_modes_are_put_back(self, kata, training, gradients):
+        """A sample between two training steps must not switch dropout off for the rest of the run. Afterwards the model
+        with all its parts is in the mode it was in, and gradients are recorded if they were before."""
+        model = counting().train(training)
+        with torch.set_grad_enabled(gradients):
+            kata.generate(model, torch.tensor([[3]]), 2)
+            after = torch.is_grad_enabled()
+        modes = {"the model": model.training, "its part": model.part.training}
+        check.equal(modes, {"the model": training, "its part": training}, what="training mode of ")
+        check.equal(after, gradients, what="whether gradients are recorded afterwards")
+
+    @pytest.mark.parametrize("at", [1, 2])
+    def test_modes_are_put_back_after_an_exception(self, kata, at):
+        """Out of memory in the middle of a sample, caught by a training script that goes on: it goes on in training
+        mode and with gradients. The exception itself comes through."""
+        calls = []
+
+        def rule(window):
+            calls.append(window)
+            if len(calls) == at:
+                raise MemoryError("out of memory")
+            return torch.zeros(len(window), dtype=torch.long)
+
+        model = Fake(rule).train()
+        with check.raises(MemoryError, "out of memory"):
+            kata.generate(model, torch.tensor([[3]]), 3)
+        check.that(model.training and model.part.training, "the model was left in eval mode")
+        check.that(torch.is_grad_enabled(), "gradients were left switched off")
+
+    def test_a_row_that_has_stopped_is_filled_up(self, kata):
+        """Stop token 9. The first row produces it after two tokens, the second after four: until then the first gets
+        nothing but 9. When both are done the loop ends, long before max_new_tokens."""
+        model = counting()
+        got = kata.generate(model, torch.tensor([[2, 7], [1, 5]]), 10, stop_token=9)
+        expected = torch.tensor([[2, 7, 8, 9, 9, 9], [1, 5, 6, 7, 8, 9]])
+        wrong = {
+            "the loop ends when any row stops": expected[:, :4],
+            "a finished row goes on": torch.tensor([[2, 7, 8, 9, 10, 11], [1, 5, 6, 7, 8, 9]]),
+        }
+        check.equal(got, expected, unlike=wrong)
+        check.that(len(model.windows) == 4, f"four new tokens took {len(model.windows)} calls of the model, expected 4")
+
+    def test_a_stop_token_in_the_prompt_does_not_count(self, kata):
+        """Rows are often separated by the stop token, so a prompt may begin or end with it. Only a new one ends a row."""
+        got = kata.generate(counting(), torch.tensor([[9, 3], [4, 9]]), 3, stop_token=9)
+        expected = torch.tensor([[9, 3, 4, 5, 6], [4, 9, 10, 11, 12]])
+        check.equal(got, expected, unlike={"rows with a stop token in the prompt are done": torch.tensor([[9, 3], [4, 9]])})
+
+    def test_token_0_can_stop(self, kata):
+        """0 is an id like any other, and only None means that there is no stop token."""
+        got = kata.generate(counting(), torch.tensor([[17], [18]]), 6, stop_token=0)
+        check.equal(got, torch.tensor([[17, 18, 19, 0], [18, 19, 0, 0]]))
+
+    def test_without_a_stop_token_nothing_stops(self, kata):
+        """None: all max_new_tokens come, whatever they are."""
+        got = kata.generate(counting(vocab_size=3), torch.tensor([[0]]), 7)
+        check.equal(got, torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1]]))
+
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    def test_the_calling_rule(self, kata, use_cache):
+        """model(idx), or model(idx, cache=cache): the second positional argument of GPT is not the cache but the
+        targets. Without use_cache no cache is made or filled."""
+        model, calls = watched_gpt(kata)
+        kata.generate(model, prompts(3), 5, use_cache=use_cache)
+        for number, (_, cache) in enumerate(calls):
+            check.that(use_cache or cache is None, f"call {number} had a cache, though use_cache is False")
+
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    @pytest.mark.parametrize("length", [1, 3])
+    def test_a_real_gpt_as_by_hand(self, kata, length, use_cache):
+        """A GPT with dropout, temperature 0, one new token and four: the same ids as from a loop that runs all tokens
+        through the model in every step, in eval mode."""
+        model, idx = small_gpt(kata), prompts(length)
+        expected = greedy_by_hand(model, idx, 4)
+        for count in (1, 4):
+            got = kata.generate(model.train(), idx, count, temperature=0.0, use_cache=use_cache)
+            check.equal(got, expected[:, : length + count], what=f"{count} new tokens")
+
+    def test_the_cache_saves_work(self, kata):
+        """First the prompt, then one new token a call: that is all the cache is for. A call that takes more computes
+        again what is in the cache."""
+        model, calls = watched_gpt(kata)
+        kata.generate(model, prompts(3), 5, use_cache=True)
+        check.equal([shape[1] for shape, _ in calls], [3, 1, 1, 1, 1], what="the tokens given to the model, call ")
+
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    @pytest.mark.parametrize("length", [1, 3, 8, 11])
+    def test_more_tokens_than_the_block_holds(self, kata, length, use_cache):
+        """Fourteen new tokens for a block of 8. When there are more than eight, the window moves in every step, and each
+        token in it to another position: what a cache has kept belongs to the old positions. The ids are still those of
+        a loop that runs the last eight tokens through the model each time."""
+        model, idx = small_gpt(kata), prompts(length)
+        expected = greedy_by_hand(model, idx, 14)
+        check.equal(kata.generate(model, idx, 14, temperature=0.0, use_cache=use_cache), expected)
+
+    @pytest.mark.parametrize(
+        "length, lengths",
+        [(3, [3, 1, 1, 1, 1, 1, 8, 8]), (7, [7, 1, 8, 8]), (8, [8, 8, 8]), (10, [8, 8, 8])],
+        ids=["3 tokens", "7 tokens", "8 tokens", "10 tokens"],
+    )
+    def test_the_cache_is_used_until_the_block_is_full(self, kata, length, lengths):
+        """Eight tokens fit, so the call for the ninth still takes one new token. From then on the window moves and is run
+        as a whole."""
+        model, calls = watched_gpt(kata)
+        kata.generate(model, prompts(length), len(lengths), use_cache=True)
+        check.equal([shape[1] for shape, _ in calls], lengths, what="the tokens given to the model, call ")
+
+    @pytest.mark.parametrize("length", [1, 3, 8, 11])
+    def test_the_cache_changes_no_sample(self, kata, length):
+        """The same seed, with and without cache: the same tokens. The cache saves work and nothing else."""
+        model, idx = small_gpt(kata).train(), prompts(length)
+        texts = [
+            kata.generate(
+                model, idx, 14, temperature=2.0, use_cache=use_cache, generator=torch.Generator().manual_seed(5)
+            )
+            for use_cache in (False, True)
+        ]
+        check.equal(texts[1], texts[0], what="the text with cache")
+
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    def test_stopping_leaves_the_other_rows_alone(self, kata, use_cache):
+        """One row of a real GPT stops early. The other one writes what it would have written anyway."""
+        model, idx = small_gpt(kata), prompts(1).flip(0)
+        free = greedy_by_hand(model, idx, 9)[:, 1:].tolist()
+        stop = next((token for token in free[0][1:] if token not in free[1][:6]), free[0][0])
+        row = free[0][: free[0].index(stop)]
+        row += [stop] * (9 - len(row))
+        end = free[1].index(stop) + 1 if stop in free[1] else 9
+        expected = torch.cat([idx, torch.tensor([row, free[1]])[:, : max(end, free[0].index(stop) + 1)]], dim=1)
+        got = kata.generate(model, idx, 9, temperature=0.0, stop_token=stop, use_cache=use_cache)
+        check.equal(got, expected)
+
+    def test_a_new_text_starts_with_an_empty_cache(self, kata):
+        """Two calls, other prompts: nothing of the first text is left in the second."""
+        model = small_gpt(kata)
+        kata.generate(model, prompts(4), 3, use_cache=True)
+        idx = prompts(2)
+        expected = greedy_by_hand(model, idx, 5)
+        check.equal(kata.generate(model, idx, 5, temperature=0.0, use_cache=True), expected, what="the second text")
+
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    def test_no_new_tokens_is_a_copy(self, kata, use_cache):
+        """max_new_tokens = 0 gives the prompt back, as a tensor of its own: whoever writes to it does not change the
+        prompt."""
+        idx = prompts(4)
+        got = kata.generate(small_gpt(kata), idx, 0, use_cache=use_cache)
+        check.equal(got, idx)
+        check.independent(got, idx)
+
+    @pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
+    def test_the_prompts_are_two_dimensional(self, kata, shape):
+        """(B, T), one row a text, also when there is only one: idx[None] makes (1, T) of (T,)."""
+        with check.raises(ValueError):
+            kata.generate(counting(), torch.zeros(shape, dtype=torch.long), 2)
+
+    def test_an_empty_prompt_is_refused(self, kata):
+        """A GPT has no answer to nothing: there is no last position. A begin-of-text token would be a prompt."""
+        with check.raises(ValueError):
+            kata.generate(counting(), torch.zeros(2, 0, dtype=torch.long), 2)
+
+    def test_a_negative_number_of_tokens_is_refused(self, kata):
+        """`range(-1)` is silently empty; a caller who computed a negative number has made a mistake and should know."""
+        with check.raises(ValueError):
+            kata.generate(counting(), torch.tensor([[1, 2]]), -1)
+
+    @pytest.mark.gpu
+    @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    def test_generates_on_the_gpu(self, kata, use_cache):
+        """Model, prompt and generator on the GPU: so is the text, stopped rows included."""
+        model, idx = small_gpt(kata), prompts(3)
+        expected = greedy_by_hand(model, idx, 12)
+        stop = next(token for token in range(26) if token not in expected[:, 3:])
+        source = torch.Generator("cuda").manual_seed(0)
+        got = kata.generate(model.cuda(), idx.cuda(), 12, 0.0, None, None, stop, use_cache, source)
+        check.equal(got.device.type, "cuda", what="the device of the text")
+        check.equal(got.cpu(), expected)
+        sampled = kata.generate(model, idx.cuda(), 12, 1.5, 5, 0.9, stop, use_cache, source)
+        check.equal(sampled.device.type, "cuda", what="the device of the sampled text")
+
+
+LETTERS = "abcdefghijklmnopqrst"  # the vocabulary of the fakes: 20 tokens
+
+
+class Letters:
+    """A tokenizer with one id a letter, which notes how it was used."""
+
+    def __init__(self):
+        self.encoded, self.decoded = [], []
+
+    def encode(self, text):
+        self.encoded.append(text)
+        return [LETTERS.index(letter) for letter in text]
+
+    def decode(self, ids):
+        self.decoded.append(ids)
+        return "".join(LETTERS[int(i)] for i in ids)
+
+
+def sample(kata, model, prompt, *arguments, **options):
+    letters = Letters()
+    texts = kata.sample_texts(model, letters.encode, letters.decode, prompt, *arguments, **options)
+    check.that(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts),
+        f"a list of texts was expected, got {check.describe(texts)}",
+    )
+    return texts, letters
+
+
+def any_letter():
+    """A model that finds all twenty letters equally likely."""
+    return Fake(lambda window: torch.zeros(len(window), 20))
+
+
+@pytest.mark.stretch
+class TestSampleTexts:
+    def test_prompt_and_continuation(self, kata):
+        """This model continues the alphabet: "c" goes on with "defg". Text in, text out, the prompt first."""
+        texts, _ = sample(kata, counting(), "hac", 1, 4)
+        check.equal(texts, ["hacdefg"])
+
+    def test_by_default_one_sample_of_50_tokens(self, kata):
+        """num_samples is 1 and max_new_tokens 50 where the caller says nothing."""
+        texts, _ = sample(kata, counting(), "a")
+        check.equal(texts, [(LETTERS * 3)[:51]])
+
+    def test_one_batch_does_it(self, kata):
+        """The samples run side by side, (num_samples, T) tokens in each call. One after the other takes num_samples times
+        as long; all behind each other in one row make one long prompt."""
+        model = any_letter()
+        _, letters = sample(kata, model, "hac", num_samples=5, max_new_tokens=4)
+        got = [tuple(window.shape) for window in model.windows]
+        check.equal(got, [(5, 3), (5, 4), (5, 5), (5, 6)], what="what the model was given, call ")
+        check.that(letters.encoded == ["hac"], f"encode was called with {letters.encoded}, expected once with the prompt")
+
+    def test_several_samples_differ(self, kata):
+        """Six continuations by a model to which all letters are alike: each is drawn on its own, and none is drawn twice.
+        (That two have the same twelve letters by chance will not happen in this universe.)"""
+        texts, _ = sample(kata, any_letter(), "hac", num_samples=6, max_new_tokens=12)
+        check.equal([len(text) for text in texts], [15] * 6, what="the length of text ")
+        check.equal([text[:3] for text in texts], ["hac"] * 6, what="the beginning of text ")
+        check.that(len(set(texts)) == 6, f"only {len(set(texts))} of 6 texts differ: {texts[:2]} …")
+
+    def test_the_text_ends_before_the_stop_token(self, kata):
+        """The stop token says that the text is over and is no part of it. Once all texts are over the model rests: the stop
+        token is for generate, too."""
+        model = counting()
+        texts, _ = sample(kata, model, "hac", 2, 30, LETTERS.index("g"))
+        check.equal(texts, ["hacdef"] * 2)
+        calls = len(model.windows)
+        check.that(calls == 4, f"for d, e, f and the stop token, g, the model was called {calls} times, expected 4")
+
+    def test_each_sample_ends_at_its_own_stop_token(self, kata):
+        """Rows that stop early are filled up with stop tokens, which are no text either. The longest row runs to the end
+        of the batch."""
+        texts, _ = sample(kata, any_letter(), "hac", num_samples=30, max_new_tokens=15, stop_token=4)
+        check.that(not any("e" in text for text in texts), f"there is a stop token, e, left in {texts}")
+        lengths = sorted({len(text) for text in texts})
+        check.that(len(lengths) > 2, f"30 texts with a random end have the lengths {lengths}")
+
+    def test_a_stop_token_in_the_prompt_cuts_nothing(self, kata):
+        """The prompt is the caller's: it stays as it is, and the text is continued."""
+        texts, _ = sample(kata, counting(), "gag", max_new_tokens=3, stop_token=LETTERS.index("g"))
+        check.equal(texts, ["gaghij"])
+
+    def test_stopping_at_once_leaves_the_prompt(self, kata):
+        """If the stop token is the first new one, the continuation is empty."""
+        texts, _ = sample(kata, counting(), "haf", max_new_tokens=3, stop_token=LETTERS.index("g"))
+        check.equal(texts, ["haf"])
+
+    def test_the_sampling_options_are_passed_on(self, kata):
+        """temperature, top_k and all others go to generate. With top_k=1 there is nothing left to chance; with the same
+        seed the same texts come."""
+        favourite = torch.randperm(20, generator=torch.Generator().manual_seed(0)).float() * 0.01
+        model = Fake(lambda window: favourite.repeat(len(window), 1))
+        best = LETTERS[int(favourite.argmax())]
+        for options in ({"top_k": 1}, {"temperature": 0.0}, {"top_p": 0.001}):
+            texts, _ = sample(kata, model, "hac", 3, 5, **options)
+            check.equal(texts, ["hac" + 5 * best] * 3, what=f"with {options}, text ")
+        twice = [sample(kata, any_letter(), "a", 2, 9, generator=torch.Generator().manual_seed(4))[0] for _ in range(2)]
+        check.equal(twice[1], twice[0], what="with the same seed, text ")
+
+    def test_use_cache_is_passed_on(self, kata):
+        """With a real GPT and use_cache=True the calls take 3 tokens, then 1 and 1."""
+        model, calls = watched_gpt(kata, vocab_size=20)
+        sample(kata, model, "hac", 2, 3, use_cache=True)
+        check.equal([shape for shape, _ in calls], [(2, 3), (2, 1), (2, 1)], what="what the model was given, call ")
+
+    def test_decode_gets_a_list_of_plain_ints(self, kata):
+        """Many tokenizers look ids up in a dict, and a tensor is not found in one, whatever its value."""
+        _, letters = sample(kata, counting(), "hac", 2, 4)
+        for ids in letters.decoded:
+            plain = isinstance(ids, list) and all(type(i) is int for i in ids)
+            check.that(plain, f"decode was called with {check.describe(ids)}, expected a list of ints")
+
+    def test_an_empty_prompt_is_refused(self, kata):
+        """Without a token there is no position to predict from: a ValueError."""
+        with check.raises(ValueError):
+            sample(kata, counting(), "", 2, 3)
+
+    def test_the_prompt_goes_to_the_models_device(self, kata):
+        """A model on a GPU wants its input there. The "meta" device, which holds shapes without numbers, stands in for
+        one here: the model notes where the prompt is, and breaks off."""
+        places = []
+
+        class Arrived(Exception):
+            pass
+
+        def rule(window):
+            places.append(window.device.type)
+            raise Arrived
+
+        with check.raises(Arrived):
+            sample(kata, Fake(rule).to("meta"), "hac", 2, 3)
+        check.equal(places, ["meta"], what="the device of the prompt, call ")
+
+    @pytest.mark.gpu
+    def test_samples_on_the_gpu(self, kata):
+        """A real GPT on the GPU, the prompt as text: nothing else to say."""
+        texts, _ = sample(kata, small_gpt(kata, vocab_size=20).cuda(), "hac", 3, 12, top_k=4, use_cache=True)
+        check.equal([len(text) for text in texts], [15] * 3, what="the length of text ")
+
+
+@pytest.mark.stretch
+class TestKvCacheBytes:
+    def test_gpt2_at_its_full_length(self, kata):
+        """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes a number: 36 MiB for one sequence."""
+        full = 2 * 12 * 12 * 64 * 1024 * 2
+        wrong = {"keys without values": full // 2, "float32 numbers": 2 * full, "numbers, not bytes": full // 2}
+        check.equal(kata.kv_cache_bytes(12, 12, 64, 1024), full, unlike=wrong)
+
+    def test_every_size_counts(self, kata):
+        """Layers, heads, features, tokens and sequences, each once: all factors are different primes here."""
+        check.equal(kata.kv_cache_bytes(3, 5, 7, 11, 13, torch.float32), 2 * 3 * 5 * 7 * 11 * 13 * 4)
+
+    @pytest.mark.parametrize(
+        "dtype, size",
+        [(torch.float64, 8), (torch.bfloat16, 2), (torch.float8_e4m3fn, 1)],
+        ids=["float64", "bfloat16", "float8"],
+    )
+    def test_the_dtype_sets_the_bytes(self, kata, dtype, size):
+        """A number of the cache takes as many bytes as its dtype has."""
+        check.equal(kata.kv_cache_bytes(2, 3, 4, 5, dtype=dtype), 2 * 2 * 3 * 4 * 5 * size)
+
+    def test_nothing_cached_takes_nothing(self, kata):
+        """0 tokens, or no sequences: 0 bytes, and no error."""
+        check.equal(kata.kv_cache_bytes(12, 12, 64, 0), 0)
+        check.equal(kata.kv_cache_bytes(12, 12, 64, 1024, batch_size=0), 0)
+
+    @pytest.mark.parametrize("place", range(5), ids=["n_layer", "n_kv_head", "head_dim", "n_tokens", "batch_size"])
+    def test_negative_sizes_are_refused(self, kata, place):
+        """A negative size is a mistake of the caller. Two of them multiply to a positive number that looks right."""
+        sizes = [2, 3, 4, 5, 6]
+        sizes[place] = -1
+        with check.raises(ValueError):
+            kata.kv_cache_bytes(*sizes)
+        sizes[place - 1] = -1
+        with check.raises(ValueError):
+            kata.kv_cache_bytes(*sizes)
+
+
+@pytest.mark.stretch
+class TestMaxCachedTokens:
+    def test_gpt2_in_one_gibibyte(self, kata):
+        """A token of GPT-2 takes 36,864 bytes of float16 keys and values, so 2³⁰ bytes hold 29,127 of them: a part of a
+        token is no token."""
+        check.equal(kata.max_cached_tokens(2**30, 12, 12, 64), 29_127, unlike={"rounded up": 29_128})
+
+    def test_the_batch_shares_the_budget(self, kata):
+        """Tokens are counted for each sequence: with five sequences everyone gets a fifth."""
+        per_token = 2 * 3 * 5 * 7 * 4
+        got = kata.max_cached_tokens(13 * 11 * per_token, 3, 5, 7, 11, torch.float32)
+        check.equal(got, 13, unlike={"the tokens of all sequences together": 13 * 11})
+
+    @pytest.mark.parametrize("extra, tokens", [(0, 4), (-1, 3), (1, 4)])
+    def test_the_last_byte_counts(self, kata, extra, tokens):
+        """A budget that is used up exactly is enough; one byte less holds a token less."""
+        check.equal(kata.max_cached_tokens(4 * 2 * 2 * 3 * 5 * 2 + extra, 2, 3, 5), tokens)
+
+    def test_no_budget_holds_nothing(self, kata):
+        """0 bytes, or fewer than a token needs: 0 tokens, and no error."""
+        check.equal(kata.max_cached_tokens(0, 12, 12, 64), 0)
+        check.equal(kata.max_cached_tokens(36_863, 12, 12, 64), 0)
+
+    def test_exact_for_large_budgets(self, kata):
+        """Whole numbers stay exact: `/` makes a float, which has 53 bits and rounds the rest away."""
+        tokens = 2**60 + 1
+        check.equal(kata.max_cached_tokens(tokens * 2 * 3 * 5 * 7 * 2, 3, 5, 7), tokens)
+
+    @pytest.mark.parametrize("sizes", [(-1, 2, 3, 4), (10, 0, 3, 4), (10, 2, -3, 4), (10, 2, 3, 0), (10, 2, 3, 4, 0)])
+    def test_impossible_sizes_are_refused(self, kata, sizes):
+        """A negative budget, or a cache with no layers, heads, features or sequences, which would hold any number of
+        tokens: a ValueError, not a ZeroDivisionError."""
+        with check.raises(ValueError):
+            kata.max_cached_tokens(*sizes)
