@@ -2,12 +2,14 @@
 # make test            set up, then run every test of the project
 # make bench           how fast grading is here, against cold pytest
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference
+# make bench-gpt       kata 30's speed ladder on whatever device there is
+# make pictures        draw the README's pictures from the real program
 # make stubs           keep the stubs of katas/ as what kata reset puts back
 # make clean           remove what the set-up made
 
 include grader/setup.mk
 
-.PHONY: test bench mutants stubs
+.PHONY: test bench bench-gpt mutants stubs pictures
 
 test: .venv/installed-tests
 	@$(BIN)/python -m pytest
@@ -18,6 +20,12 @@ bench: setup
 
 mutants: .venv/installed-mutants
 	@$(BIN)/python -m tests.mutants $(KATA)
+
+bench-gpt: setup
+	@$(BIN)/python tests/bench/bench_gpt.py
+
+pictures: setup
+	@$(BIN)/python -m tests.pictures
 
 stubs: setup
 	@$(BIN)/python -m tests.keep_stubs

@@ -14,8 +14,8 @@ COLOURS = {"done": "green", "core done": "green", "not started": "dim"}
 def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Console) -> None:
     """Print one row a kata, a line a chapter, and the sum."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in ("kata", "title", "difficulty", "minutes", "builds on", "exercises", "you"):
-        table.add_column(column, justify="right" if column == "minutes" else "left", no_wrap=column not in ("title", "builds on"))
+    for column in ("kata", "title", "", "min", "builds on", "core+stretch", "you"):
+        table.add_column(column, justify="right" if column == "min" else "left", no_wrap=column not in ("title", "builds on"))
     before = ""
     for kata in katas:
         if progress.chapter(kata) != before:
@@ -38,6 +38,6 @@ def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Con
 def _row(kata: Kata, result: KataResult | None) -> tuple[str, ...]:
     head, exercises = progress.heading(kata), catalogue.exercises(kata)
     stretch = sum(exercise.stretch for exercise in exercises)
-    amount = f"{len(exercises) - stretch} core, {stretch} stretch"
+    amount = f"{len(exercises) - stretch}+{stretch}"
     builds_on = ", ".join(head.builds_on) or "nothing"
     return kata.number, head.title, head.difficulty, str(head.minutes), builds_on, amount, progress.in_words(kata, result)

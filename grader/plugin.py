@@ -2,8 +2,6 @@
 
 import os
 import random
-import re
-import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from grader import catalogue, failures, loading, standin
+from grader import catalogue, failures, layout, loading, standin
 from grader.catalogue import Exercise, Kata
 from grader.results import NOT_WRITTEN, title
 
 SPEC_SECONDS = 10.0
-ROW = re.compile(r"looks like | {11}|\w+( \w+)? {2,}")  # a line that begins with a label, or goes on under one
-
 hypothesis.settings.register_profile(
     "katas", derandomize=True, database=None, deadline=None, max_examples=20, report_multiple_bugs=False, print_blob=False
 )
@@ -206,12 +202,6 @@ def _expanded(arg: str, here: Path) -> str:
     return f"{path}{colons}{rest}"
 
 
-def _wrapped(line: str, width: int) -> str:
-    """Indented by two; what does not fit goes on below, that of a labelled row below its second column."""
-    hang = 13 if ROW.match(line) else 2
-    return textwrap.fill(line, width, initial_indent="  ", subsequent_indent=" " * hang, break_long_words=False)
-
-
 def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
     """For each exercise its first failure in full (all of them with -v), then one line an exercise."""
     by_exercise: dict[tuple[Kata, Exercise], list[str]] = defaultdict(list)
@@ -223,8 +213,7 @@ def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
         for nodeid in told if terminal.verbosity > 0 else told[:1]:
             what = f"{exercise.name} · {title(nodeid)}"
             terminal.write_line(f"\nFAILED  {what}\n", red=True, bold=True)
-            for line in katas.failed[nodeid].details.splitlines():
-                terminal.write_line(_wrapped(line, terminal._tw.fullwidth))
+            terminal.write_line(layout.wrapped(katas.failed[nodeid].details, terminal._tw.fullwidth))
     terminal.write_line("")
     width = max((len(exercise.name) for _, exercise in by_exercise), default=0)
     kata_before = None

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.padding import Padding
 from rich.text import Text
 from watchfiles import watch
 
-from grader import catalogue, hints, learner, reading, runner
+from grader import catalogue, hints, layout, learner, reading, runner
 from grader.catalogue import Exercise, Kata
 from grader.reports import table
 from grader.results import KataResult, Report, SpecResult, title
@@ -190,7 +189,7 @@ class Session:
 
     def _progress(self) -> None:
         """A sign for each exercise, and how many are done."""
-        signs = [f"{'●' if e.points else '○'} {e.name}" for e in self.state.result.exercises]
+        signs = [f"{'●' if e.points else '○'}\N{NO-BREAK SPACE}{e.name}" for e in self.state.result.exercises]
         done = sum(e.points for e in self.state.result.exercises)
         self.console.print(f"[dim]{done}/{len(signs)}[/]  " + "  ".join(signs), highlight=False, soft_wrap=not self.console.is_terminal)
 
@@ -199,7 +198,7 @@ class Session:
             self._say(spec.message.strip())
             return
         self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
-        self.console.print(Padding(Text(spec.message), (0, 0, 0, 2)), soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(layout.wrapped(spec.message, self.console.width if self.console.is_terminal else 10**6)), soft_wrap=True)
 
     def _onward(self) -> str:
         following = self.katas[self.katas.index(self.state.kata) + 1 :][:1]

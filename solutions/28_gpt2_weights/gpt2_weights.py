@@ -1,0 +1,276 @@
+"""Someone else's GPT-2 in our GPT: names, transposes, buffers and a tied weight; and the weights as one flat file.
+
+Sizes: C = n_embd features, V = vocab_size. `hf` is always a checkpoint in Hugging Face's layout: a mapping from names
+to tensors, with names such as "transformer.h.0.attn.c_attn.weight" (of a GPT2LMHeadModel) or "h.0.attn.c_attn.weight"
+(of a GPT2Model). It is never written to. Four things set it apart from the state dict of a GPT:
+
+- In each block the weights of attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj belong to layers called Conv1D, which
+  compute x @ weight + bias. So they are stored as (in, out); nn.Linear holds (out, in).
+- Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are no parameters.
+- All names but "lm_head.weight" begin with "transformer.", or none does.
+- "lm_head.weight" may be absent. It is the token embedding wte again.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grader.loading import prerequisite
+
+GPT = prerequisite("26_gpt_model").GPT
+GPTConfig = prerequisite("26_gpt_model").GPTConfig
+
+MAGIC, VERSION = 20240326, 1  # the first two numbers of a flat file
+CONV1D = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+
+
+def is_buffer(key: str) -> bool:
+    """Tell the causal masks in a checkpoint from its parameters.
+
+    Args:
+        key: a name in a checkpoint, with or without "transformer.".
+    Returns:
+        True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias"; False for every other name, for
+        instance that of the parameter "h.0.attn.c_attn.bias".
+    """
+    return key.endswith((".attn.bias", ".attn.masked_bias"))
+
+
+def checkpoint_summary(hf: Mapping[str, Tensor]) -> dict[str, int | bool]:
+    """Read off a checkpoint what model it belongs to, from its names and shapes.
+
+    Args:
+        hf: with or without "transformer.", `lm_head.weight` and buffers.
+    Returns:
+        A dict of plain ints and one bool:
+            n_layer: how many blocks; their numbers may have several digits.
+            n_embd, vocab_size: from the shape of wte.weight, (V, C).
+            block_size: from the shape of wpe.weight, (block_size, C).
+            num_params: how many numbers the parameters hold; buffers and `lm_head.weight` do not count.
+            num_buffers: how many tensors are buffers.
+            tied: True if `lm_head.weight` is absent or equals wte.weight, be it in memory of its own. A head of another
+                shape is not equal.
+
+    How many heads there are cannot be seen: no shape depends on it.
+    """
+    plain = {key.removeprefix("transformer."): tensor for key, tensor in hf.items() if not is_buffer(key)}
+    head = plain.pop("lm_head.weight", None)
+    vocab_size, n_embd = plain["wte.weight"].shape
+    return {
+        "n_layer": len({key.split(".")[1] for key in plain if key.startswith("h.")}),
+        "n_embd": n_embd,
+        "vocab_size": vocab_size,
+        "block_size": plain["wpe.weight"].size(0),
+        "num_params": sum(tensor.numel() for tensor in plain.values()),
+        "num_buffers": sum(map(is_buffer, hf)),
+        "tied": head is None or torch.equal(head, plain["wte.weight"]),
+    }
+
+
+def config_from_hf(hf_config: Mapping) -> GPTConfig:
+    """Translate a config.json, already read into a dict, into our config.
+
+    Args:
+        hf_config: holds n_positions, vocab_size, n_layer, n_head and n_embd. It may hold activation_function (absent
+            means "gelu_new"), n_inner, the width of the MLP (absent or None means 4C) and resid_pdrop, a dropout
+            probability. What else it holds is ignored, attn_pdrop and embd_pdrop included.
+    Returns:
+        A GPTConfig: block_size is n_positions, dropout is resid_pdrop (0.1 if absent), bias is True, and the other
+        numbers keep their names.
+    Raises:
+        ValueError: our GPT could not compute the same. Either the activation is neither "gelu_new" nor
+            "gelu_pytorch_tanh", two names of the tanh form, or n_inner is neither None nor 4C. The message names the
+            value.
+    """
+    activation = hf_config.get("activation_function", "gelu_new")
+    if activation not in ("gelu_new", "gelu_pytorch_tanh"):
+        raise ValueError(f"activation_function is {activation!r}, and the model knows GELU in the tanh form only")
+    n_inner, n_embd = hf_config.get("n_inner"), hf_config["n_embd"]
+    if n_inner not in (None, 4 * n_embd):
+        raise ValueError(f"n_inner is {n_inner}, and the model's MLP is always 4 · {n_embd} wide")
+    return GPTConfig(
+        block_size=hf_config["n_positions"],
+        vocab_size=hf_config["vocab_size"],
+        n_layer=hf_config["n_layer"],
+        n_head=hf_config["n_head"],
+        n_embd=n_embd,
+        dropout=hf_config.get("resid_pdrop", 0.1),
+        bias=True,
+    )
+
+
+def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn a checkpoint into a state dict as GPT names and shapes it.
+
+    Args:
+        hf: with or without "transformer.", `lm_head.weight` and buffers.
+    Returns:
+        A new dict. Every name but "lm_head.weight" begins with "transformer.". Buffers are left out. The four Conv1D
+        weights of each block are transposed, the square attn.c_proj.weight too; embeddings, norms and biases are not.
+        "lm_head.weight" is always there: the checkpoint's own, or else equal to wte.
+
+    All tensors are new and contiguous: none shares memory with the checkpoint, whose tensors may be views, transposed
+    ones for instance. Values and dtypes are the checkpoint's. Nothing is checked: unknown names go through like known
+    ones, what is missing stays missing, and without wte there is no lm_head to add.
+    """
+    converted = {}
+    for key, tensor in hf.items():
+        if is_buffer(key):
+            continue
+        name = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
+        ours = tensor.t() if key.endswith(CONV1D) else tensor
+        converted[name] = ours.clone(memory_format=torch.contiguous_format)
+    if "lm_head.weight" not in converted and "transformer.wte.weight" in converted:
+        converted["lm_head.weight"] = converted["transformer.wte.weight"]
+    return converted
+
+
+def load_hf_weights(model: GPT, hf: Mapping[str, Tensor]) -> GPT:
+    """Fill a model with the parameters of a checkpoint, all of them or none.
+
+    Args:
+        model: of the sizes that the checkpoint has.
+        hf: with or without "transformer.", `lm_head.weight` and buffers.
+    Returns:
+        The same model. The values are written into the parameters that it has, which stay the same objects, of their
+        own dtype; `lm_head.weight` and `transformer.wte.weight` stay one. Model and checkpoint share no memory.
+    Raises:
+        ValueError: the checkpoint is not of this model. The message says why:
+            - parameters of the model that the checkpoint lacks, or parameters of the checkpoint that the model does not
+              have: the names of all of both kinds;
+            - a tensor that, converted, has another shape than the model's: its name and both shapes, as in "(5, 6)";
+            - an `lm_head.weight` that differs from wte, which a model with one weight for both cannot hold: "lm_head".
+
+    When it raises, nothing has been copied: the model is as before.
+    """
+    own, given = model.state_dict(), convert_hf_state_dict(hf)
+    missing, unexpected = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+    if missing or unexpected:
+        raise ValueError(f"not a checkpoint of this model: missing {missing}, unexpected {unexpected}")
+    for name, tensor in own.items():
+        if given[name].shape != tensor.shape:
+            shapes = f"{tuple(given[name].shape)} in the checkpoint and {tuple(tensor.shape)} in the model"
+            raise ValueError(f"{name} has the shape {shapes}")
+    if not torch.equal(given["lm_head.weight"], given["transformer.wte.weight"]):
+        raise ValueError("lm_head.weight differs from wte.weight, and the model has one weight for both")
+    model.load_state_dict(given)
+    return model
+
+
+def crop_block_size(model: GPT, block_size: int) -> GPT:
+    """Make a copy of a model that sees fewer positions, and so takes less memory.
+
+    Args:
+        model: stays as it was.
+        block_size: how many positions to keep, the first ones.
+    Returns:
+        A new GPT with the same weights but for wpe, which has block_size rows. `config.block_size` is the new number
+        (the rest of the config is the same), and both the model and each of its attention layers refuse longer input.
+        It has the mode, train or eval, and the dtype of the given model, and its lm_head is tied. The two models share
+        no memory and no config.
+    Raises:
+        ValueError: unless 1 ≤ block_size ≤ the model's own.
+    """
+    if not 1 <= block_size <= model.config.block_size:
+        raise ValueError(f"block_size must be between 1 and {model.config.block_size}, not {block_size}")
+    state = model.state_dict()
+    wpe = state["transformer.wpe.weight"]
+    cropped = GPT(replace(model.config, block_size=block_size)).to(wpe.device, wpe.dtype)
+    cropped.load_state_dict(state | {"transformer.wpe.weight": wpe[:block_size]})
+    return cropped.train(model.training)
+
+
+def freeze_all_but(model: nn.Module, prefixes: Sequence[str]) -> int:
+    """Leave only some parts of a model trainable.
+
+    Args:
+        model: any module.
+        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix covers the
+            parameter of that very name and those whose names begin with it and a dot: "transformer.h.1" does not cover
+            "transformer.h.10.ln_1.weight".
+    Returns:
+        How many numbers are trainable now, each parameter counted once.
+
+    Afterwards `requires_grad` is True for parameters that a prefix covers, also for those an earlier call froze, and
+    False for all others. A parameter that has several names is covered as soon as one of them is: "lm_head" unfreezes
+    the weight that it shares with wte. Without prefixes everything is frozen.
+
+    Raises:
+        ValueError: a prefix covers nothing; the message names it. Nothing has been changed then.
+    """
+    named = list(model.named_parameters(remove_duplicate=False))  # a tied weight under both of its names
+    covered = set()
+    for prefix in prefixes:
+        found = {parameter for name, parameter in named if f"{name}.".startswith(f"{prefix}.")}
+        if not found:
+            raise ValueError(f"there is no parameter under {prefix!r}")
+        covered |= found
+    for _, parameter in named:
+        parameter.requires_grad_(parameter in covered)
+    return sum(parameter.numel() for parameter in covered)
+
+
+def write_flat(model: GPT, path: str | Path) -> None:
+    """Write a model into a file that a C program could read with one fread for the header and one for the weights.
+
+    Args:
+        model: of any float dtype. It stays as it was.
+        path: the file; one that exists is replaced.
+
+    The file holds nothing but
+        - the header: 8 int32, namely MAGIC, VERSION, block_size, vocab_size, n_layer, n_head, n_embd and bias (0 or 1);
+        - the parameters as float32: wte, wpe, then for each block in turn ln_1, attn.c_attn, attn.c_proj, ln_2,
+          mlp.c_fc, mlp.c_proj, and last ln_f. Of each the weight and then, where there is one, the bias.
+
+    All numbers are little-endian. Matrices are as our model holds them, (out, in) for linear layers, row by row. wte
+    and lm_head are one weight, which stands there once, as wte.
+    """
+    config = model.config
+    sizes = (config.block_size, config.vocab_size, config.n_layer, config.n_head, config.n_embd, config.bias)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<8i", MAGIC, VERSION, *sizes))
+        for parameter in _in_file_order(model):
+            file.write(parameter.detach().float().cpu().numpy().astype("<f4").tobytes())
+
+
+def read_flat(path: str | Path) -> GPT:
+    """Read a model from a flat file, which `write_flat` describes.
+
+    Args:
+        path: the file.
+    Returns:
+        A new GPT in float32, of the sizes in the header, with dropout 0 and `lm_head` tied to wte.
+    Raises:
+        ValueError: the file is too short for a header, does not begin with MAGIC and VERSION, or does not hold exactly
+            the values that a model of these sizes has: fewer, more, or a part of one.
+    """
+    data = Path(path).read_bytes()
+    if len(data) < 32:
+        raise ValueError(f"{path} has {len(data)} bytes, and a header has 32")
+    magic, version, block_size, vocab_size, n_layer, n_head, n_embd, bias = struct.unpack("<8i", data[:32])
+    if (magic, version) != (MAGIC, VERSION):
+        raise ValueError(f"{path} begins with {magic}, {version}, not with {MAGIC}, {VERSION}")
+    model = GPT(GPTConfig(block_size, vocab_size, n_layer, n_head, n_embd, dropout=0.0, bias=bool(bias)))
+    parameters = _in_file_order(model)
+    expected = 4 * sum(parameter.numel() for parameter in parameters)
+    if len(data) - 32 != expected:
+        raise ValueError(f"{path} has {len(data) - 32} bytes of weights, and a model of these sizes has {expected}")
+    values = torch.from_numpy(np.frombuffer(data, "<f4", offset=32).astype(np.float32))  # a copy that can be written to
+    with torch.no_grad():
+        for parameter, part in zip(parameters, values.split([p.numel() for p in parameters]), strict=True):
+            parameter.copy_(part.view_as(parameter))
+    return model
+
+
+def _in_file_order(model: GPT) -> list[nn.Parameter]:
+    """All parameters, each once, in the order of a flat file."""
+    layers = [model.transformer.wte, model.transformer.wpe]
+    for block in model.transformer.h:
+        layers += [block.ln_1, block.attn.c_attn, block.attn.c_proj, block.ln_2, block.mlp.c_fc, block.mlp.c_proj]
+    layers.append(model.transformer.ln_f)
+    return [parameter for layer in layers for parameter in layer.parameters()]  # the weight, then the bias
