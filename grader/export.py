@@ -15,6 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MARK = ".kata-starter"  # stands in a folder that an export may update
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
 SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
+EDITORS = (".vscode", ".devcontainer")
 PAGES = ("GLOSSARY.md", "COVERAGE.md")
 MINUTES = 10  # that a platform gives one kata
 
@@ -49,7 +50,8 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> l
             elif path.name == kata.file.name:
                 kept.append(f"kept the student's katas/{kata.file}")
     _copy(root, folder, [*SHARED, *(f"katas/{page}" for page in PAGES)])
-    _replace_folder(root / "grader", folder / "grader")
+    for name in ("grader", *(editor for editor in EDITORS if (root / editor).is_dir())):
+        _replace_folder(root / name, folder / name)
     _unlink_missing(folder)
     (folder / "Makefile").write_text("# make setup   build .venv\n# make grade   set up, then grade katas/ (KATA=16 one kata)\n\ninclude grader/setup.mk\n")
     _write(folder / "README.md", "starter_README.md", katas=_listing(katas), first=katas[0].number,
