@@ -11,10 +11,10 @@ STYLE = """
 *{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{margin:.25rem 0 1rem}.dim{color:var(--dim)}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.corner,td.who{position:sticky;left:0;background:var(--paper)}
-td.who{max-width:14rem;overflow-wrap:anywhere}.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
+td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}th.corner,td.who{position:sticky;left:0;background:var(--paper)}
+td.who{min-width:6rem;max-width:14rem;overflow-wrap:anywhere}.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
 .passed{color:var(--good)}.failed,.error{color:var(--bad)}.notstarted{color:var(--dim)}
-details{border-bottom:1px solid var(--line);padding:.3rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
+details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem}
 .bar{background:var(--soft);border:1px solid var(--line);border-radius:6px;height:.8rem;min-width:6rem;overflow:hidden}.bar i{display:block;height:100%;background:#0072b2}
 """
@@ -71,7 +71,7 @@ def _kata(kata: KataResult) -> str:
             text = f"{title(failure.name)}\n\n{failure.message}"
             rows.append(f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>")
         else:
-            rows.append(f"<details><summary>{line}</summary></details>")
+            rows.append(f"<div class='row'>{line}</div>")
     return f"<h2>{escape(kata.kata)} · {kata.points}/{kata.max_points} · {state}</h2>{note}{''.join(rows)}"
 
 
@@ -91,7 +91,7 @@ def _cell(kata: KataResult | None) -> str:
     if kata is None:
         return "<td class='cell'></td>"
     share = kata.points / kata.max_points if kata.max_points else 0
-    shade = SHADES[round(share * (len(SHADES) - 1))] if kata.status != "not started" else "transparent"
+    shade = SHADES[int(share * (len(SHADES) - 1))] if kata.status != "not started" else "transparent"
     text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(kata.status, str(kata.points))
     name = escape(f"{kata.kata}: {kata.points} of {kata.max_points}, {kata.status}")
     return f"<td class='cell' style='background:{shade}' title='{name}'>{text}</td>"
