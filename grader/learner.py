@@ -5,13 +5,14 @@ import difflib
 import json
 import os
 import tempfile
+import zipfile
 from datetime import datetime
 from pathlib import Path
 
 from grader import catalogue, hints
 from grader.catalogue import Kata
 
-STUBS = Path(__file__).parent / "data" / "stubs"
+STUBS = Path(__file__).parent / "data" / "stubs.zip"  # every kata's file as it is handed out, under its path below katas/
 LEVELS = 3
 
 
@@ -58,11 +59,11 @@ def solution(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
 def reset(kata: Kata) -> str:
     """Put the stub back and keep what was there; a sentence that says so."""
     stub, path = stub_of(kata), kata.folder / kata.file.name
-    if not stub.is_file():
+    if stub is None:
         raise NotPossible(f"the stub of {kata.name} is not kept here")
-    if path.is_file() and path.read_bytes() == stub.read_bytes():
+    if path.is_file() and path.read_bytes() == stub:
         return f"katas/{kata.file} is the stub already"
-    replace(kata, path, stub.read_bytes())
+    replace(kata, path, stub)
     return f"katas/{kata.file} is the stub again; kata undo {kata.number} brings your version back"
 
 
@@ -89,9 +90,10 @@ def undo(kata: Kata) -> str:
     return f"katas/{kata.file} is as it was before; the version of a moment ago is kept, kata undo {kata.number} exchanges the two"
 
 
-def stub_of(kata: Kata) -> Path:
-    """Where the grader keeps the kata's stub."""
-    return STUBS / f"{kata.name.replace('/', '__')}.py"
+def stub_of(kata: Kata) -> bytes | None:
+    """The kata's stub as the grader keeps it; None if it does not."""
+    with zipfile.ZipFile(STUBS) as kept:
+        return kept.read(kata.file.as_posix()) if kata.file.as_posix() in kept.namelist() else None
 
 
 def versions(kata: Kata) -> list[Path]:

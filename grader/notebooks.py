@@ -132,7 +132,7 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
 
 def names(kata: Kata) -> list[str]:
     """What a module of this kata has to define: its exercises, and what the stub gives."""
-    given = ast.parse(learner.stub_of(kata).read_text(encoding="utf-8")).body
+    given = ast.parse(learner.stub_of(kata) or (kata.folder / kata.file.name).read_bytes()).body
     found = [name for node in given if not isinstance(node, (ast.Import, ast.ImportFrom)) for name in cells.bound(node)]
     return list(dict.fromkeys([*(exercise.name for exercise in catalogue.exercises(kata)), *found]))
 
