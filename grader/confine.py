@@ -65,6 +65,7 @@ def shut_in(scratch: Path, specs: Path, needs: frozenset[str] = frozenset()) -> 
                                 "/dev/urandom")]  # fmt: skip
     devices = [Path("/dev")] if os.path.exists("/dev/nvidiactl") else [Path("/dev/null"), Path("/dev/zero")]
     system += [Path("/proc"), Path("/sys")] if os.path.exists("/dev/nvidiactl") else []
+    system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # which gloo lists
     devices += [Path("/dev/shm")] if "processes" in needs else []
     readable = [*python, *system, Path(__file__).parent, specs.parent]
     landlock.restrict(readable, [scratch, *devices], tcp="loopback" in needs)

@@ -1,0 +1,169 @@
+"""Kata 30 in code: what a step costs, when to read the clock, padding, mixed precision, fewer bits, and a ladder."""
+
+import copy
+import math
+
+import torch
+from matplotlib.figure import Figure
+
+from grader import datasets
+from grader.lesson import COLOURS, code, save_figure
+
+kata = code(__file__)
+torch.manual_seed(0)
+HAS_CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if HAS_CUDA else "cpu")
+
+
+def stretch(exercise, *arguments, **options):
+    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
+    try:
+        return exercise(*arguments, **options)
+    except NotImplementedError:
+        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
+
+
+# 1. What GPT-2 costs. The times are those of the build-nanogpt checklist, on an A100, for 16 rows of 1024 tokens; an
+#    A100 does 312 · 10¹² operations a second in bfloat16. The same steps, written in C and CUDA by hand, are llm.c.
+CHECKLIST = {"fp32": 1000, "TF32": 333, "bf16": 300, "compile": 130, "flash": 96, "padded": 93, "fused": 90}
+gpt2 = kata.GPTConfig(block_size=1024, vocab_size=50257, n_layer=12, n_head=12, n_embd=768)
+n_params = 123_653_376
+per_token = kata.flops_per_token(gpt2, n_params)
+print(f"1. GPT-2 without wpe has {n_params:,} parameters: {per_token:,} operations a token")
+print(f"   of these for attention: {1 - 6 * n_params / per_token:.0%}")
+for name, ms in CHECKLIST.items():
+    speed = kata.tokens_per_second(16 * 1024, ms / 1000)
+    print(f"   {name:<8} {ms:>5} ms: {speed:>8,.0f} tokens/s, {kata.mfu(speed, per_token, 312e12):6.1%} of an A100")
+
+
+# 2. The clock. A pretended GPU: asking for a step takes 1 ms, the work then goes on for 9 ms; the first step compiles
+#    for another 90.
+class PretendedGpu:
+    def __init__(self):
+        self.now, self.done, self.works = 0.0, 0.0, [0.099, 0.009, 0.009, 0.009]
+
+    def step(self):
+        self.now += 0.001
+        self.done = max(self.now, self.done) + self.works.pop(0)
+
+    def wait(self):
+        self.now = max(self.now, self.done)
+
+
+def in_ms(seconds):
+    return [round(1000 * s) for s in seconds]
+
+
+print("\n2. Three steps of 10 ms on a pretended GPU, of which the first call compiles for 90 ms more")
+for how, options in {
+    "warm-up, and waiting": {"n_warmup": 1},
+    "no warm-up": {"n_warmup": 0},
+    "no waiting": {"n_warmup": 1, "synchronize": lambda: None},
+}.items():
+    gpu = PretendedGpu()
+    times = kata.time_steps(gpu.step, 3, **({"synchronize": gpu.wait} | options), clock=lambda g=gpu: g.now)
+    print(f"   {how:<21} {in_ms(times)} ms")
+
+# 3. Padding. One token a byte and one that ends a text are 257, as ragged as GPT-2's 50257.
+text = torch.tensor(list(datasets.prose().encode()))
+rows = text[: 4 * 129].view(4, 129).to(DEVICE)
+x, y = rows[:, :-1], rows[:, 1:]
+config = kata.GPTConfig(block_size=128, vocab_size=257, n_layer=3, n_head=4, n_embd=128)
+model = kata.GPT(config, flash=False).to(DEVICE)
+padded = kata.pad_vocab(model)
+print("\n3. Nice numbers")
+print(f"   50257 is {50257 / 128:.2f} tiles of 128; padded to {kata.padded_size(50257)} it is {50304 / 128:.0f}")
+print(f"   our model's vocabulary: {model.config.vocab_size}, padded to {padded.config.vocab_size}")
+
+
+def sgd_step(of, **options):
+    """The loss of one step with SGD on a copy, and the copy."""
+    copied = copy.deepcopy(of)
+    optimizer = torch.optim.SGD(copied.parameters(), lr=0.1)
+    return kata.amp_step(copied, optimizer, x, y, **options), copied
+
+
+plain, _ = sgd_step(model)
+unmasked, moved = sgd_step(padded)
+masked, kept = sgd_step(padded, vocab_size=257)
+for name, loss, trained in (("not masked", unmasked, moved), ("masked", masked, kept)):
+    largest = trained.lm_head.weight[257:].abs().max().item()
+    print(f"   loss {loss:.6f} {name:<10} (unpadded {plain:.6f}); largest padded weight after a step {largest:.1e}")
+print(f"   The mask takes 127 scores of 0 out of the softmax: ln(384) − ln(257) = {math.log(384 / 257):.3f}")
+
+
+# 4. Mixed precision. What a scaler is asked to do, in order; and how far the loss moves.
+class Noting:
+    """Passes calls on to a GradScaler, and notes them."""
+
+    def __init__(self, scaler):
+        self.scaler, self.calls = scaler, []
+
+    def __getattr__(self, name):
+        self.calls.append(name)
+        return getattr(self.scaler, name)
+
+
+print("\n4. Half precision")
+noting = Noting(torch.amp.GradScaler(DEVICE.type, init_scale=1024.0))
+for name, options in {
+    "float32": {},
+    "bfloat16": {"dtype": torch.bfloat16},
+    "float16": {"dtype": torch.float16, "scaler": noting},
+}.items():
+    loss, _ = sgd_step(model, **options)
+    print(f"   {name:<9} loss {loss:.5f}, from float32's {abs(loss - plain):.1e}")
+print(f"   calls of the scaler: {' → '.join(noting.calls)}")
+
+# 5. Fewer bits. TF32 rounds what it multiplies to 10 bits of mantissa, bfloat16 to 7; both add up in float32.
+print("\n5. What tensor cores get to see")
+a, b = torch.randn(256, 256), torch.randn(256, 256)
+exact = a.double() @ b.double()
+for name, bits in {"float32": 23, "TF32": 10, "bfloat16": 7}.items():
+    pi = stretch(kata.round_mantissa, torch.tensor(math.pi), bits)
+    if pi is None:
+        break
+    product = kata.round_mantissa(a, bits) @ kata.round_mantissa(b, bits)
+    error = ((product - exact).square().mean() / exact.square().mean()).sqrt().item()
+    print(f"   {name:<9} {bits:2} bits: π is {pi.item():.7f}; a product of 256 × 256 matrices is off by {error:.1e}")
+
+# 6. The ladder of this machine. Each rung keeps what those before it have.
+place = torch.cuda.get_device_name() if HAS_CUDA else "this CPU"
+print(f"\n6. The ladder on {place}: {model.num_params():,} parameters, {x.numel()} tokens a step")
+steps = {
+    "fp32": {},
+    "TF32": {"precision": "high"},
+    "bf16": {"dtype": torch.bfloat16},
+    "compile": {"compile_backend": "inductor"},
+    "flash": {"flash": True},
+    "padded": {"pad_multiple": 128},
+    "fused": {"fused": True},
+}
+rungs, settings = [], {}
+for name, added in steps.items():
+    if not HAS_CUDA and name in ("TF32", "compile"):
+        print(f"   {name}: left out, {'a CPU has none' if name == 'TF32' else 'compiling takes longer than this'}")
+        continue
+    settings |= added
+    rungs.append(kata.Rung(name, **settings))
+ladder = stretch(kata.speed_ladder, model, x, y, rungs, n_steps=9, n_warmup=2, lr=1e-4) or []
+for row in ladder:
+    pairs = zip(row["losses"], ladder[0]["losses"], strict=True)
+    row["gap"] = max(abs(ours - first) for ours, first in pairs)
+    speed = f"{row['ms']:7.1f} ms {row['tokens_per_s']:>9,.0f} tokens/s"
+    print(f"   {row['name']:<8} {speed}, last loss {row['losses'][-1]:.4f}, from fp32's {row['gap']:.1e}")
+
+# 7. The figure: the checklist's ladder, and yours. Below each time how far the losses are from those of the first rung:
+#    a rung that changes them by more than rounding is no longer the same step.
+figure = Figure(figsize=(9, 3.8))
+left, right = figure.subplots(1, 2)
+bars = left.bar(list(CHECKLIST), list(CHECKLIST.values()), color=COLOURS[0])
+left.bar_label(bars, fontsize=8, padding=2)
+left.set(ylabel="ms a step", title="GPT-2 124M on an A100, by the checklist", ylim=(0, 1150))
+names, times = [row["name"] for row in ladder], [row["ms"] for row in ladder]
+bars = right.bar(names, times, color=COLOURS[1], width=0.7)
+right.bar_label(bars, [f"{row['ms']:.0f}\nΔ loss\n{row['gap']:.1g}" for row in ladder], fontsize=8, padding=2)
+right.set(ylabel="ms a step", title=f"A small GPT on {place}", ylim=(0, 1.35 * max(times, default=1)))
+for axes in (left, right):
+    axes.tick_params(axis="x", labelsize=8)
+save_figure(figure, __file__)

@@ -1,0 +1,740 @@
+"""Specs of 31: who this process is, shares of a batch, equal weights, mean gradients and losses, when to communicate, one
+step on two processes, one file for all. What needs two ranks runs in two processes, which one call of `launch` starts."""
+
+import json
+import linecache
+import time
+import traceback
+from contextlib import contextmanager
+from unittest import mock
+from weakref import WeakKeyDictionary
+
+import pytest
+import torch
+import torch._dynamo  # noqa: F401  (DDP and optimizers import it at their first use: better once here than in every process)
+import torch.distributed as dist
+from torch import nn
+from torch.func import functional_call
+
+from grader import check
+from grader.failures import NotRun
+from grader.results import NOT_WRITTEN
+
+NEEDS = ("processes", "loopback")
+SIZES = {"block_size": 7, "vocab_size": 11, "n_layer": 2, "n_head": 2, "n_embd": 12, "dropout": 0.0, "bias": True}
+LR = 0.2
+outcomes = WeakKeyDictionary()  # by module: what came of the work that its specs have launched
+
+
+class Told(Exception):
+    """What went wrong in another process, as JSON."""
+
+
+def on_two(kata, work, *args):
+    """What `work(kata, *args)` returns on rank 0 and on rank 1."""
+    return on_ranks(2, kata, work, *args)
+
+
+def alone(kata, work, *args):
+    """What `work(kata, *args)` returns in a process without a group. Here, too, gradients are computed in a process of their
+    own: where torch finds a CUDA device it refuses to do so in processes forked after that."""
+    return on_ranks(1, kata, without_group, work, *args)[0]
+
+
+def without_group(kata, work, *args):
+    dist.destroy_process_group()
+    return work(kata, *args)
+
+
+def on_ranks(world_size, kata, work, *args):
+    """The results by rank. Specs that ask for the same work share one launch, and one failure."""
+    known, asked = outcomes.setdefault(kata, {}), (world_size, work, args)
+    if asked not in known:
+        try:
+            known[asked] = kata.launch(telling, world_size, kata, work, args), None
+        except RuntimeError as error:
+            known[asked] = None, explained(str(error))
+    results, failure = known[asked]
+    if failure:
+        raise failure.with_traceback(None)
+    return results
+
+
+def explained(said):
+    """What `launch` raised, as the failure of a spec."""
+    rank, _, trace = said.partition(" failed\n")
+    told = trace.rpartition("Told: ")[2]
+    if not trace:
+        return check.Mismatch([("wrong", said)])
+    if not told.startswith("{"):
+        return check.Mismatch([("wrong", f"the processes did not start: {trace.strip().splitlines()[-1]}")])
+    told = json.loads(told)
+    if told["unwritten"]:
+        return NotRun(f"{told['unwritten']}: {NOT_WRITTEN}")
+    return check.Mismatch([(rank, told["said"]), *(("at", place) for place in told["at"])])
+
+
+def telling(kata, work, args):
+    """`work(kata, *args)`; what it raises is told in a form that reaches the spec."""
+    try:
+        return work(kata, *args)
+    except BaseException as error:
+        frames = list(traceback.walk_tb(error.__traceback__))
+        theirs = [(frame.f_code, line) for frame, line in frames if frame.f_globals is vars(kata)]
+        at = [(line, linecache.getline(code.co_filename, line).strip()) for code, line in theirs[-1:]]
+        unwritten = isinstance(error, NotImplementedError) and at and at[0][1].startswith("raise NotImplementedError")
+        said = f"{type(error).__name__}: {error}"
+        if "imed out" in said:
+            said = "waited here for a call that the other rank does not make, or makes at another place"
+        if "Autograd-and-Fork" in said:
+            said = "with a CUDA device no spec may compute gradients before this one: run pytest katas/31 by itself"
+        told = {
+            "unwritten": theirs[-1][0].co_qualname if unwritten else "",
+            "said": said[:400],
+            "at": [f"line {line}: {source}" for line, source in at],
+        }
+        raise Told(json.dumps(told)) from None
+
+
+def gpt(kata, **options):
+    """A small GPT in float64, with weights that are large enough for gradients to be."""
+    model = kata.GPT(kata.GPTConfig(**{**SIZES, **options})).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    return model
+
+
+def batch(rows=8, length=5):
+    """x and y (rows, length), with nothing to learn in them: the same on every rank."""
+    return torch.randint(SIZES["vocab_size"], (rows, length)), torch.randint(SIZES["vocab_size"], (rows, length))
+
+
+def flat(tensors):
+    """All values as one vector, cut off from later changes."""
+    return torch.cat([t.detach().flatten().double() for t in tensors]).clone()
+
+
+def loss_and_gradients(model, x, y):
+    """The mean loss over all targets, from the logits alone, and the gradient of each parameter by name."""
+    parameters = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    logits = functional_call(model, parameters, (x,))[0]
+    loss = -logits.log_softmax(-1).gather(-1, y[..., None]).mean()
+    return loss.item(), torch.autograd.grad(loss, list(parameters.values()))
+
+
+def both_ranks(results, expected, *, unlike=None, what, **tolerance):
+    """What came on rank 0 and on rank 1 is the same thing, the expected one."""
+    for rank, result in enumerate(results):
+        check.close(result, expected, unlike=unlike, what=f"{what} on rank {rank}", **tolerance)
+
+
+def plain_float(value, what):
+    check.that(type(value) is float, f"{what} should be a plain float, got {check.describe(value)}, {type(value)}")
+
+
+class TestDistInfo:
+    def test_rank_zero_is_main(self, kata):
+        """One process of all prints and writes files: the one with rank 0."""
+        found = [kata.DistInfo(rank, rank, 4).is_main for rank in range(4)]
+        check.equal(found, [True, False, False, False], what="is_main of ranks 0 to 3")
+
+    def test_local_rank_zero_of_another_machine_is_not_main(self, kata):
+        """Every machine has a local rank 0. On two machines of 8 devices, rank 8 is one: if it were main, two processes
+        would write the same file."""
+        check.equal(kata.DistInfo(rank=8, local_rank=0, world_size=16).is_main, False, what="is_main of rank 8")
+
+    def test_the_defaults_are_one_process_alone(self, kata):
+        """Without further words there is one process, and it is main: the same script runs with and without torchrun."""
+        info = kata.DistInfo()
+        check.equal(info.is_main, True, what="is_main")
+        check.equal([info.rank, info.local_rank, info.world_size], [0, 0, 1], what="rank, local_rank, world_size")
+
+    def test_a_value_and_no_place_to_write(self, kata):
+        """Which process this is never changes: the dataclass is frozen, and two with the same numbers are equal. is_main
+        follows from rank; it is no field."""
+        info = kata.DistInfo(1, 0, 2)
+        check.equal(info.is_main, False, what="is_main")
+        check.that(info == kata.DistInfo(rank=1, local_rank=0, world_size=2), "two of the same numbers are not equal")
+        with check.raises(AttributeError):
+            info.rank = 0
+
+
+class TestDistInfoFromEnv:
+    def test_the_three_variables_are_read(self, kata):
+        """torchrun sets RANK, LOCAL_RANK and WORLD_SIZE, and environments hold strings: "5" becomes 5."""
+        info = kata.dist_info_from_env({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"})
+        check.that(isinstance(info, kata.DistInfo), f"wanted a DistInfo, got {check.describe(info)}")
+        check.equal([info.rank, info.local_rank, info.world_size], [5, 1, 8], what="rank, local_rank, world_size")
+
+    def test_without_a_rank_it_is_one_process(self, kata):
+        """No RANK: the script was started with python alone. Other variables may be left over from something else."""
+        for env in ({}, {"LOCAL_RANK": "1", "WORLD_SIZE": "8"}):
+            found = kata.dist_info_from_env(env)
+            check.that(found == kata.DistInfo(), f"{env} should give DistInfo(), got {found}")
+
+    def test_none_means_the_real_environment(self, kata, monkeypatch):
+        """Without an argument `os.environ` is read, at the time of the call."""
+        for name, value in {"RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "3"}.items():
+            monkeypatch.setenv(name, value)
+        found = kata.dist_info_from_env()
+        check.that(found == kata.DistInfo(2, 0, 3), f"wanted DistInfo(2, 0, 3), got {found}")
+        monkeypatch.delenv("RANK")
+        found = kata.dist_info_from_env(None)
+        check.that(found == kata.DistInfo(), f"without RANK wanted DistInfo(), got {found}")
+
+    def test_an_empty_mapping_is_not_none(self, kata, monkeypatch):
+        """{} is an environment without RANK. `env or os.environ` would look elsewhere."""
+        for name, value in {"RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "3"}.items():
+            monkeypatch.setenv(name, value)
+        found = kata.dist_info_from_env({})
+        check.that(found == kata.DistInfo(), f"wanted DistInfo(), got {found}")
+
+    def test_the_rank_is_one_of_the_world(self, kata):
+        """Ranks count from 0, so 3 processes have 0, 1 and 2. Rank 3 of 3 would wait for a group that is full."""
+        for rank in ("3", "4", "-1"):
+            with check.raises(ValueError):
+                kata.dist_info_from_env({"RANK": rank, "LOCAL_RANK": "0", "WORLD_SIZE": "3"})
+        for rank, world_size in ((0, 3), (2, 3), (0, 1)):
+            info = kata.dist_info_from_env({"RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": str(world_size)})
+            check.equal(info.rank, rank, what=f"rank {rank} of {world_size}")
+
+
+@pytest.mark.stretch
+class TestRankSlice:
+    def test_contiguous_pieces(self, kata):
+        """Rank r has the r-th piece of neighbours: of 6 rows and 3 ranks, rank 1 has rows 2 and 3. Every third row would
+        be a fair share as well; contiguous ones are a view, and keep neighbours in a text together."""
+        x = torch.arange(6 * 4).reshape(6, 4)
+        unlike = {"every world_size-th row": x[1::3], "ranks counted from 1": x[:2], "world_size rows": x[3:6]}
+        check.equal(kata.rank_slice(x, 1, 3), x[2:4], unlike=unlike)
+
+    def test_the_pieces_tile_the_batch(self, kata):
+        """Side by side all ranks' pieces are the batch: nothing is left out, nothing comes twice. Any number of dimensions
+        and any dtype will do."""
+        for x in (torch.arange(12), torch.randn(12, 5), torch.randn(12, 3, 5).double()):
+            for world_size in (1, 2, 3, 12):
+                pieces = [kata.rank_slice(x, rank, world_size) for rank in range(world_size)]
+                check.equal([len(piece) for piece in pieces], [12 // world_size] * world_size, what="rows of each rank")
+                check.equal(torch.cat(pieces), x, what=f"the pieces of {world_size} ranks, joined")
+
+    def test_shares_are_equal(self, kata):
+        """7 rows cannot be shared out among 2 ranks. With unequal shares the mean of the ranks' means is not the mean."""
+        for rows, world_size in ((7, 2), (2, 4)):
+            with check.raises(ValueError):
+                kata.rank_slice(torch.randn(rows, 3), 0, world_size)
+
+    def test_the_rank_is_one_of_the_world(self, kata):
+        """Rank 2 of 2 does not exist; a slice beyond the end would be empty, and -1 would count from the back."""
+        for rank in (2, 5, -1):
+            with check.raises(ValueError):
+                kata.rank_slice(torch.randn(4, 3), rank, 2)
+
+
+WEIGHTS = ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
+
+
+def norm_net():
+    """A frozen layer, a trainable one, and buffers of floats and ints, all different from rank to rank."""
+    torch.manual_seed(10 + dist.get_rank() if dist.is_initialized() else 0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    for _ in range(2 + model[0].weight.gt(0).sum().item()):
+        model(torch.randn(5, 3))
+    return model
+
+
+def tensors_of(model):
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def broadcast(kata, *src):
+    model = norm_net()
+    before, flags = tensors_of(model), [p.requires_grad for p in model.parameters()]
+    objects = [*model.parameters(), *model.buffers()]
+    kata.broadcast_parameters(model, *src)
+    now = [*model.parameters(), *model.buffers()]
+    same = len(now) == len(objects) and all(a is b for a, b in zip(now, objects, strict=True))
+    return before, tensors_of(model), same, flags == [p.requires_grad for p in model.parameters()]
+
+
+class TestBroadcastParameters:
+    def test_every_rank_gets_the_weights_of_rank_0(self, kata):
+        """Two ranks that drew different start values train two models. Afterwards both hold rank 0's, frozen parameters
+        included, and rank 0 itself has not changed."""
+        (expected, on_0, *_), (other, on_1, *_) = on_two(kata, broadcast)
+        for name in WEIGHTS:
+            check.equal(on_0[name], expected[name], what=f"{name} on rank 0")
+            unlike = {"its own, as before": other[name], "the mean of both": (expected[name] + other[name]) / 2}
+            check.equal(on_1[name], expected[name], unlike=unlike, what=f"{name} on rank 1")
+
+    def test_buffers_too(self, kata):
+        """A norm's running mean is no parameter, and steers the model all the same: in eval mode it would differ from rank
+        to rank. num_batches_tracked is an int."""
+        (expected, *_), (other, on_1, *_) = on_two(kata, broadcast)
+        for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
+            check.equal(on_1[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 1")
+
+    def test_any_rank_can_be_the_source(self, kata):
+        """With src=1 rank 0 takes the values of rank 1."""
+        (other, on_0, *_), (expected, on_1, *_) = on_two(kata, broadcast, 1)
+        for name in WEIGHTS:
+            check.equal(on_0[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 0")
+            check.equal(on_1[name], expected[name], what=f"{name} on rank 1")
+
+    def test_written_in_place(self, kata):
+        """The optimizer holds the parameters that the model was built with. New ones would train unnoticed by the model."""
+        for rank, (_, _, same, flags) in enumerate(on_two(kata, broadcast)):
+            check.that(same, f"on rank {rank} a parameter or buffer of the model is another object than before")
+            check.that(flags, f"on rank {rank} requires_grad of a parameter has changed")
+
+    def test_without_a_process_group_nothing_happens(self, kata):
+        """One process is its own source: no error, and no value changes."""
+        model = norm_net()
+        before = tensors_of(model)
+        kata.broadcast_parameters(model)
+        kata.broadcast_parameters(model, src=0)
+        check.equal(tensors_of(model), before, what="state dict")
+
+
+def averaged(kata):
+    """Gradients of a GPT on rank r's two rows of four, averaged; those of all four; of the own two; weights moved?"""
+    model, (x, y) = gpt(kata), batch(rows=4)
+    own = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
+    expected, alone_ = loss_and_gradients(model, x, y)[1], loss_and_gradients(model, x[own], y[own])[1]
+    before = flat(model.parameters())
+    model(x[own], y[own])[1].backward()
+    kata.average_gradients(model)
+    moved = not torch.equal(before, flat(model.parameters()))
+    return flat(p.grad for p in model.parameters()), flat(expected), flat(alone_), moved
+
+
+def partly_used(kata):
+    """Rank 1 does not use the second layer. Gradients by hand: 3 (rank + 1)."""
+    model = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 1)])
+    for layer in model[: 2 - dist.get_rank()]:
+        for p in layer.parameters():
+            p.grad = torch.full_like(p, 3.0 * (dist.get_rank() + 1))
+    kata.average_gradients(model)
+    return [p.grad.clone() for p in model.parameters()]
+
+
+def frozen_in_front(kata):
+    """Of two layers the first is frozen. Gradients of the second by hand: 3 (rank + 1)."""
+    model = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 3)])
+    model[0].requires_grad_(False)
+    for p in model[1].parameters():
+        p.grad = torch.full_like(p, 3.0 * (dist.get_rank() + 1))
+    kata.average_gradients(model)
+    return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+
+class TestAverageGradients:
+    def test_the_mean_is_the_gradient_of_the_big_batch(self, kata):
+        """Each rank has the gradient of its own two rows; their mean is the gradient of all four. That is the whole point:
+        two processes step as one process with the batch of both would. A sum steps twice as far."""
+        results = on_two(kata, averaged)
+        for rank, (got, expected, own, moved) in enumerate(results):
+            unlike = {"the sum over ranks": 2 * expected, "this rank's own gradient": own, "divided twice": expected / 2}
+            check.close(got, expected, atol=1e-9, unlike=unlike, what=f"gradients on rank {rank}")
+            check.that(not moved, f"the weights on rank {rank} have changed; that is the optimizer's business")
+
+    def test_a_rank_without_gradient_takes_part(self, kata):
+        """Rank 0 has a gradient of 3 for the second layer, rank 1 none: both have 1.5 afterwards, half of it. If rank 1
+        passed it over, rank 0 would wait for it, or be given the gradient of another layer."""
+        for rank, grads in enumerate(on_two(kata, partly_used)):
+            check.equal(grads[0], torch.full((3, 2), 4.5), what=f"gradient that both had, on rank {rank}")
+            for grad, shape in zip(grads[2:], ((1, 3), (1,)), strict=True):
+                unlike = {"rank 0's own, or the mean of those that have one": torch.full(shape, 3.0)}
+                check.equal(grad, torch.full(shape, 1.5), unlike=unlike, what=f"gradient that rank 0 had, on rank {rank}")
+
+    def test_frozen_parameters_are_left_out(self, kata):
+        """A frozen parameter has no gradient, and needs none. Zeros would cost memory, and an optimizer with weight decay
+        would move what was to stay."""
+        for rank, grads in enumerate(on_two(kata, frozen_in_front)):
+            found = [check.describe(grad) for grad in grads[:2] if grad is not None]
+            check.that(not found, f"on rank {rank} .grad of a frozen parameter is {', '.join(found)}, should be None")
+            check.equal(grads[2], torch.full((3, 2), 4.5), what=f"gradient of the trainable weight on rank {rank}")
+
+    def test_without_a_process_group_nothing_happens(self, kata):
+        """The mean over one rank is the gradient itself, and None stays None."""
+        model = nn.Linear(2, 3)
+        model.weight.grad = torch.full((3, 2), 3.0)
+        kata.average_gradients(model)
+        check.equal(model.weight.grad, torch.full((3, 2), 3.0), what="gradient of the weight")
+        check.that(model.bias.grad is None, f"a .grad that was None is now {check.describe(model.bias.grad)}")
+
+
+def means(kata):
+    rank = dist.get_rank()
+    loss = torch.tensor(1.0 + 2 * rank, requires_grad=True) * 1.0
+    tensors = [loss, torch.tensor([0.5 + rank]), torch.tensor(1 + rank), torch.tensor(0.25 + rank, dtype=torch.float64)]
+    before = [t.detach().clone() for t in tensors]
+    plain = [kata.reduce_mean(value) for value in (1.0 + 2 * rank, 0.1 + rank, 1 + rank)]
+    reduced = [kata.reduce_mean(t) for t in tensors]
+    return plain, reduced, [t.detach().clone() for t in tensors], before
+
+
+class TestReduceMean:
+    def test_the_mean_on_every_rank(self, kata):
+        """Rank 0 brings 1.0, rank 1 brings 3.0; both get 2.0. With `dist.reduce` only rank 0 would know."""
+        results = [plain[0] for plain, *_ in on_two(kata, means)]
+        unlike = {"the sum": 4.0, "rank 0's own": 1.0, "rank 1's own": 3.0}
+        both_ranks(results, 2.0, unlike=unlike, what="mean of 1.0 and 3.0")
+
+    def test_ints_and_fractions(self, kata):
+        """The mean of the ints 1 and 2 is 1.5: a tensor of ints would cut it down to 1. And 0.1 and 1.1 give 0.6."""
+        results = [plain for plain, *_ in on_two(kata, means)]
+        both_ranks([plain[2] for plain in results], 1.5, unlike={"cut down to an int": 1}, what="mean of 1 and 2")
+        both_ranks([plain[1] for plain in results], 0.6, rtol=1e-6, what="mean of 0.1 and 1.1")
+
+    def test_tensors_of_any_dtype(self, kata):
+        """A loss that still has its graph, a tensor of shape (1,), an int64, a float64: one element each."""
+        results = [reduced for _, reduced, *_ in on_two(kata, means)]
+        both_ranks(results, [2.0, 1.0, 1.5, 0.75], what="means of tensors")
+
+    def test_what_is_given_is_not_written_to(self, kata):
+        """`all_reduce` writes its result into the tensor that it is given. If that is the loss of the caller, it becomes the
+        sum behind the caller's back; `detach()` alone shares memory."""
+        for rank, (_, _, after, before) in enumerate(on_two(kata, means)):
+            check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
+
+    def test_without_a_process_group_it_is_the_value(self, kata):
+        """One process: nothing to average, and the script need not ask whether there is a group."""
+        loss = torch.tensor(2.5, requires_grad=True)
+        for value, expected in ((0.1, 0.1), (3, 3.0), (loss, 2.5), (torch.tensor([4]), 4.0)):
+            got = kata.reduce_mean(value)
+            check.close(got, expected, what=f"mean of {check.describe(value)} alone")
+            plain_float(got, "the mean")
+
+    def test_plain_floats(self, kata):
+        """The number goes into a log: a Python float, no tensor."""
+        for plain, reduced, *_ in on_two(kata, means):
+            for value in (*plain, *reduced):
+                plain_float(value, "a mean")
+
+
+class Recording(nn.Module):
+    """A model with a `no_sync` of its own that keeps a record: in each forward and each backward pass, whether it runs
+    inside of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+        self.inside, self.entered = False, 0
+        self.forwards, self.backwards, self.modes = [], [], []
+
+    @contextmanager
+    def no_sync(self):
+        self.inside, self.entered = True, self.entered + 1
+        yield
+        self.inside = False
+
+    def forward(self, x, y):
+        self.forwards.append(self.inside)
+        self.modes.append(self.training)
+        loss = ((x * self.weight).sum(-1) - y).square().mean()
+        loss.register_hook(lambda grad: self.backwards.append(self.inside))
+        return None, loss
+
+
+def synced(kata):
+    """The gradient of a DDP model after a first micro-batch, and after a second and last one. By hand: weights' gradients
+    are the inputs, 1 and 10 on rank 0, 3 and 30 on rank 1."""
+    model = kata.DDP(nn.Linear(1, 1, bias=False))
+    grads = []
+    for factor, is_last in ((1.0, False), (10.0, True)):
+        with kata.sync_context(model, is_last):
+            model(torch.tensor([[factor * (1 + 2 * dist.get_rank())]])).sum().backward()
+        grads.append(model.module.weight.grad.item())
+    return grads
+
+
+class TestSyncContext:
+    def test_ddp_waits_for_the_last_micro_batch(self, kata):
+        """Two micro-batches with gradients 1 and 10 on rank 0, 3 and 30 on rank 1. After the first each rank has its own:
+        nothing was sent. After the last both have the mean of 11 and 33."""
+        first, last = zip(*on_two(kata, synced), strict=True)
+        unlike = [{"averaged already": 2.0}] * 2
+        for rank, expected in enumerate((1.0, 3.0)):
+            check.close(first[rank], expected, unlike=unlike[rank], what=f"gradient on rank {rank} after the first")
+        for rank, own in enumerate((11.0, 33.0)):
+            check.close(last[rank], 22.0, unlike={"its own, never averaged": own}, what=f"gradient at the end, rank {rank}")
+
+    def test_a_models_own_no_sync_is_used(self, kata):
+        """Whatever model has a method `no_sync`: it is entered before the last micro-batch, and left again at the end of the
+        block."""
+        model = Recording()
+        with kata.sync_context(model, is_last=False):
+            inside = model.inside
+        check.equal([inside, model.inside, model.entered], [True, False, 1], what="[inside, afterwards, times entered]")
+
+    def test_the_last_micro_batch_is_not_held_back(self, kata):
+        """In the last micro-batch `no_sync` is not entered: someone has to communicate, and once is enough."""
+        model = Recording()
+        with kata.sync_context(model, is_last=True):
+            inside = model.inside
+        check.equal([inside, model.entered], [False, 0], what="[inside, times entered]")
+
+    def test_a_model_without_no_sync(self, kata):
+        """A plain model has nothing to hold back: the context does nothing, last or not."""
+        model, ran = nn.Linear(2, 3), []
+        for is_last in (False, True):
+            with kata.sync_context(model, is_last):
+                ran.append(is_last)
+        check.equal(ran, [False, True], what="blocks that ran")
+
+
+class Box(nn.Module):
+    """A model that happens to have a layer called module."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(2, 3)
+
+
+def unwrapped(kata):
+    model = nn.Linear(2, 3)
+    inner = kata.unwrap(kata.DDP(model))
+    return inner is model, list(inner.state_dict())
+
+
+class TestUnwrap:
+    def test_the_model_inside_a_ddp(self, kata):
+        """The very model that was wrapped, not a copy: its state dict has "weight", where the wrapper's has
+        "module.weight", which no plain model can load."""
+        for rank, (same, names) in enumerate(on_two(kata, unwrapped)):
+            check.equal(names, ["weight", "bias"], what=f"names in the state dict on rank {rank}")
+            check.that(same, f"on rank {rank} it is another model than the one that was wrapped")
+
+    def test_a_plain_model_is_itself(self, kata):
+        """Without DDP there is nothing to take off, so code that saves a model need not ask."""
+        model = nn.Linear(2, 3)
+        check.that(kata.unwrap(model) is model, "a plain model is not given back as it is")
+
+    def test_a_layer_called_module(self, kata):
+        """Only DDP is a wrapper. Any model may have a layer with the name `module`, and is more than that layer."""
+        model = Box()
+        check.that(kata.unwrap(model) is model, f"wanted the whole model, got {check.describe(kata.unwrap(model))}")
+
+
+HUGE = 1e9  # a limit that no gradient reaches
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=LR)
+
+
+def stepped(kata, *max_norm):
+    """One step on two micro-batches of two rows a rank: (what is returned, the weights, the losses of all four, and
+    as one batch of 8 rows in one process: its gradient, the weights before)."""
+    model, (x, y) = gpt(kata), batch(rows=8)
+    rows = [slice(i, i + 2) for i in (0, 2, 4, 6)]
+    losses = [loss_and_gradients(model, x[r], y[r])[0] for r in rows]
+    gradient, before = flat(loss_and_gradients(model, x, y)[1]), flat(model.parameters())
+    wrapped = kata.DDP(model)
+    own = rows[2 * dist.get_rank() : 2 * dist.get_rank() + 2]
+    result = kata.ddp_train_step(wrapped, sgd(wrapped), [(x[r], y[r]) for r in own], *max_norm)
+    return result, flat(model.parameters()), losses, gradient, before
+
+
+def reductions(kata):
+    """How often a DDP model sends its gradients, in each of two steps of three micro-batches."""
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+    sent = []
+
+    def hook(group, bucket):
+        sent.append(bucket.index())
+        return allreduce_hook(group, bucket)
+
+    model = kata.DDP(gpt(kata))
+    model.register_comm_hook(None, hook)
+    optimizer, counts = sgd(model), []
+    for _ in range(2):
+        kata.ddp_train_step(model, optimizer, [batch(rows=2) for _ in range(3)])
+        counts.append(len(sent))
+        sent.clear()
+    return counts
+
+
+def recorded(kata, micro_batches):
+    model = Recording()
+    optimizer = sgd(model)
+    batches = [(torch.randn(4, 2), torch.randn(4)) for _ in range(micro_batches)]
+    model.eval()
+    model.weight.grad = torch.full((2,), 100.0)
+    steps = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(model.weight.detach().clone()))
+    start = model.weight.detach().clone()
+    kata.ddp_train_step(model, optimizer, batches, HUGE)
+    x, y = (torch.stack(parts).double() for parts in zip(*batches, strict=True))
+    rest = (x * start).sum(-1) - y
+    slope = (2 * rest[..., None] * x).mean((0, 1))  # of the mean over all rows
+    record = {"forwards": model.forwards, "backwards": model.backwards, "modes": model.modes, "steps": len(steps)}
+    return record, model.weight.detach().clone(), start - LR * slope, start - LR * (slope + 100)
+
+
+def plain_step(kata):
+    """One step of a GPT without DDP and without a group: what is returned, the weights, and both as they should be."""
+    model, (x, y) = gpt(kata), batch(rows=6)
+    loss, gradients = loss_and_gradients(model, x, y)
+    gradient, before = flat(gradients), flat(model.parameters())
+    result = kata.ddp_train_step(model, sgd(model), [(x[:3], y[:3]), (x[3:], y[3:])], 0.05)
+    return result, flat(model.parameters()), loss, gradient, before
+
+
+class TestDdpTrainStep:
+    def test_the_weights_of_one_process_with_the_big_batch(self, kata):
+        """Two micro-batches of 2 rows on each of two ranks come to the very step of one batch of 8. Every micro-batch adds a
+        share of 1 / their number, DDP takes the mean over the ranks, and the optimizer steps once."""
+        results = on_two(kata, stepped, HUGE)
+        for rank, (_, weights, _, gradient, before) in enumerate(results):
+            unlike = {
+                "gradients of micro-batches added up, not averaged": before - LR * 2 * gradient,
+                "divided by the number of ranks once more": before - LR * gradient / 2,
+                "no step at all": before,
+                "clipped at 1, whatever max_norm is": before - LR * gradient / gradient.norm(),
+            }
+            check.close(weights, before - LR * gradient, atol=1e-9, unlike=unlike, what=f"weights on rank {rank}")
+
+    def test_the_loss_is_the_mean_of_all_micro_batches(self, kata):
+        """Rank 0 has seen two micro-batches, rank 1 two others; the loss is the mean of all four, the same on both
+        ranks. Each rank's own loss would make two logs of one run."""
+        results = on_two(kata, stepped)
+        for rank, (result, _, losses, *_) in enumerate(results):
+            check.that(isinstance(result, dict), f"wanted a dict, got {check.describe(result)}")
+            check.equal(sorted(result), ["grad_norm", "loss"], what=f"keys on rank {rank}")
+            mean = sum(losses) / 4
+            unlike = {
+                "the loss of this rank only": sum(losses[2 * rank : 2 * rank + 2]) / 2,
+                "not divided by the number of micro-batches": 2 * mean,
+                "the last micro-batch only": (losses[1] + losses[3]) / 2,
+                "divided by the number of micro-batches twice": mean / 2,
+            }
+            check.close(result["loss"], mean, unlike=unlike, what=f"loss on rank {rank}")
+
+    def test_clipped_after_averaging(self, kata):
+        """The norm is that of the averaged gradient, as it was before clipping, and the limit is set to that: by default 1.
+        Clipping before the ranks are averaged cuts off other lengths, and the step is another one."""
+        for max_norm in ((), (0.05,)):
+            limit = max_norm[0] if max_norm else 1.0
+            for rank, (result, weights, _, gradient, before) in enumerate(on_two(kata, stepped, *max_norm)):
+                norm = gradient.norm().item()
+                unlike = {"the norm after clipping": limit, "the norm of summed gradients": 2 * norm}
+                check.close(result["grad_norm"], norm, unlike=unlike, what=f"grad_norm on rank {rank}")
+                expected = before - LR * gradient * min(1.0, limit / norm)
+                unlike = {"not clipped": before - LR * gradient, "clipped at 1": before - LR * gradient / norm}
+                what = f"weights on rank {rank} with max_norm {limit}"
+                check.close(weights, expected, rtol=1e-6, atol=1e-7, unlike=unlike, what=what)
+
+    def test_one_all_reduce_a_step(self, kata):
+        """Gradients are sent in the last of the three micro-batches only. DDP decides in *forward* whether backward will
+        send: `no_sync` around backward alone is too late, and three times as much goes over the network."""
+        for rank, counts in enumerate(on_two(kata, reductions)):
+            unlike = {"sent after every micro-batch": 3, "never sent": 0}
+            for step, count in enumerate(counts):
+                check.equal(count, 1, unlike=unlike, what=f"times that rank {rank} sent its gradients in step {step}")
+
+    def test_forward_and_backward_inside_the_context(self, kata):
+        """Of three micro-batches two run inside `no_sync`, each with its forward *and* its backward pass, and the last one
+        outside."""
+        record = alone(kata, recorded, 3)[0]
+        check.equal(record["forwards"], [True, True, False], what="forward passes that ran inside no_sync")
+        check.equal(record["backwards"], [True, True, False], what="backward passes that ran inside no_sync")
+
+    def test_a_single_micro_batch_is_the_last(self, kata):
+        """The only micro-batch of a step communicates, or nobody does."""
+        record = alone(kata, recorded, 1)[0]
+        check.equal(record["forwards"] + record["backwards"], [False, False], what="passes that ran inside no_sync")
+
+    def test_a_plain_model_in_one_process(self, kata):
+        """Without DDP and without a group it is kata 29's step: the mean gradient of the micro-batches, clipped."""
+        result, weights, loss, gradient, before = alone(kata, plain_step)
+        norm = gradient.norm().item()
+        check.close(result, {"loss": loss, "grad_norm": norm}, what="result")
+        check.close(weights, before - LR * gradient * 0.05 / norm, rtol=1e-6, atol=1e-7, what="weights")
+
+    def test_without_clipping(self, kata):
+        """max_norm=None: nothing is cut off, however long the gradient is, and its norm is returned all the same."""
+        for rank, (result, weights, _, gradient, before) in enumerate(on_two(kata, stepped, None)):
+            check.close(result["grad_norm"], gradient.norm().item(), what=f"grad_norm on rank {rank}")
+            unlike = {"clipped at 1": before - LR * gradient / gradient.norm()}
+            check.close(weights, before - LR * gradient, atol=1e-9, unlike=unlike, what=f"weights on rank {rank}")
+
+    def test_stale_gradients_do_not_count(self, kata):
+        """Evaluation or a step given up may have left something in `.grad`. It belongs to other weights and is thrown away
+        at the start; there is one step, made by the optimizer."""
+        record, weights, expected, stale = alone(kata, recorded, 2)
+        check.equal(record["steps"], 1, what="steps of the optimizer")
+        unlike = {"with what lay in .grad before": stale}
+        check.close(weights, expected, rtol=1e-4, unlike=unlike, what="weights")
+
+    def test_training_mode(self, kata):
+        """A model that comes from evaluation is in eval mode; without dropout it would train as another model."""
+        check.equal(alone(kata, recorded, 3)[0]["modes"], [True] * 3, what="training mode in each forward pass")
+
+    def test_plain_floats(self, kata):
+        """Both numbers go into a log: Python floats, no tensors."""
+        for result in (on_two(kata, stepped)[1][0], alone(kata, plain_step)[0]):
+            for name in ("loss", "grad_norm"):
+                plain_float(result[name], name)
+
+    def test_a_step_needs_a_batch(self, kata):
+        """Without a batch there is no gradient to step along; a rank that went on in silence would leave the others
+        waiting."""
+        model = nn.Linear(2, 3)
+        with check.raises(ValueError):
+            kata.ddp_train_step(model, sgd(model), [])
+
+
+def saved(kata, folder, slow):
+    """Rank r saves {"rank": r} as two files in turn, while torch.save is slow on one rank. For each: what is returned, and
+    what this rank can load at once."""
+    seen = []
+    save = torch.save
+
+    def slowed(*args, **options):
+        time.sleep(0.2 if dist.get_rank() == slow else 0)
+        return save(*args, **options)
+
+    with mock.patch("torch.save", slowed):
+        for path in (folder / "first.pt", str(folder / "second.pt")):
+            wrote = kata.save_on_main({"rank": torch.tensor(dist.get_rank())}, path)
+            try:
+                found = torch.load(path, weights_only=True)["rank"].item()
+            except Exception as error:
+                found = f"{type(error).__name__}: {error}"
+            seen.append((wrote, found))
+            dist.barrier()
+    return seen
+
+
+@pytest.mark.stretch
+class TestSaveOnMain:
+    def test_complete_on_every_rank_when_it_returns(self, kata, tmp_path):
+        """Rank 0 is slow to write. Rank 1 has nothing to write, and waits all the same: it can load the file as soon as
+        its call returns. Waiting before the file is written is no help."""
+        for rank, found in enumerate(on_two(kata, saved, tmp_path, 0)):
+            for wrote, content in found:
+                check.that(content == 0, f"rank {rank} should load what rank 0 saved, and finds: {content}")
+                check.equal(wrote, rank == 0, what=f"what it returns on rank {rank}")
+
+    def test_only_rank_0_writes(self, kata, tmp_path):
+        """Rank 1 is slow this time. If it wrote as well it would be the last, and the file would hold what rank 1 has; on a
+        shared disk of a real run two processes would write into each other."""
+        for rank, found in enumerate(on_two(kata, saved, tmp_path, 1)):
+            for _, content in found:
+                check.that(content == 0, f"rank {rank} should load what rank 0 saved, and finds: {content}")
+
+    def test_no_other_file_is_left(self, kata, tmp_path):
+        """Two calls, two files: none for rank 1, and none that was only needed on the way."""
+        on_two(kata, saved, tmp_path, 0)
+        check.equal(sorted(path.name for path in tmp_path.iterdir()), ["first.pt", "second.pt"], what="files in the folder")
+
+    def test_without_a_process_group(self, kata, tmp_path):
+        """One process is rank 0: it writes, returns True, and waits for nobody. An older file is replaced."""
+        path = tmp_path / "run.pt"
+        for step in (1, 2):
+            check.equal(kata.save_on_main({"step": step}, path), True, what="what it returns")
+            check.equal(torch.load(path, weights_only=True), {"step": step}, what="what the file holds")
