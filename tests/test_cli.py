@@ -98,8 +98,8 @@ class TestGrade:
             (["grade", "1"], "'1' could be 1"),
             (["grade", "01", "--report", "json=/nowhere/r.json"], "/nowhere/r.json cannot be written"),
             (["grade", "01", "--report", "json=/"], "/ cannot be written"),
-            (["grade", "01", "--report", "pdf=x"], "write json=FILE or junit=FILE"),
-            (["grade", "01", "--report", "json"], "write json=FILE or junit=FILE"),
+            (["grade", "01", "--report", "pdf=x"], "write FORMAT=FILE, where FORMAT is json, junit, "),
+            (["grade", "01", "--report", "json"], "write FORMAT=FILE, where FORMAT is json, junit, "),
             (["hint", "16", "nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
         ],
     )
@@ -123,6 +123,7 @@ class TestGrade:
         )  # fmt: skip
         wait_until(lambda: list(tmp_path.glob("scratch/kata-*/*/15_*")))
         wait_until(lambda: not list(tmp_path.glob("scratch/kata-*/*/15_*")))  # graded, and its folder cleared away
+        time.sleep(1)  # the result is on file, too
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 130, out + err
