@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, export, hints, learner, loading, notebooks, overview, progress, reading, runner
+from grader import catalogue, confine, downloads, engines, export, hints, learner, loading, notebooks, overview, progress, reading, runner
 from grader import doctor as doctor_
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
@@ -39,6 +39,7 @@ FORMATS = {
 }
 CLASS_FORMATS = {"json": class_report.render_json, "csv": class_report.render_csv, "html": html_report.render_class}
 INTERRUPTED = 130
+Engine = StrEnum("Engine", list(engines.ENGINES))
 
 app = typer.Typer(
     help="Learn PyTorch by passing specs: read, write, watch, ask for hints; grade one's own work or a class's.",
@@ -82,6 +83,8 @@ def grade(
     core: Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="katas graded at a time; 0 means one a core")] = 0,
     fail_under: Annotated[float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with 1 below this")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="of a class: graded by the machines of a cluster")] = None,
+    student: Annotated[list[str] | None, typer.Option(hidden=True, help="of a class: only this one; give it once for each")] = None,
 ) -> None:
     """Run the specs against the code in isolated processes and count the points.
 
@@ -90,7 +93,7 @@ def grade(
     if kata and any(name.endswith(".ipynb") for name in kata):
         with tempfile.TemporaryDirectory(prefix="kata-") as folder:
             chosen = [_unpacked(Path(name), Path(folder)).name for name in kata]
-            return grade(chosen, Path(folder), submissions, report, results, feedback, core, jobs, fail_under)
+            return grade(chosen, Path(folder), submissions, report, results, feedback, core, jobs, fail_under, engine, student)
     katas = _katas(kata)
     if submissions and fail_under is not None:
         raise Trouble("--fail-under is for one submission, not for a class")
@@ -100,10 +103,10 @@ def grade(
         raise Trouble(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
     files = [_report_file(spec, CLASS_FORMATS if submissions else FORMATS) for spec in report or []]
     if submissions:
-        _grade_class(submissions, katas, files, results, feedback, core, jobs)
+        _grade_class(submissions, katas, files, results, feedback, core, jobs, engine, student)
         return
-    if results or feedback:
-        raise Trouble("--results and --feedback belong to a class: give --submissions DIR")
+    if results or feedback or engine or student:
+        raise Trouble("--results, --feedback and --engine belong to a class: give --submissions DIR")
     outcome = _graded(katas, code, core, jobs)
     table.show(outcome, Console(highlight=False))
     if gaps := confine.what_is_open():
@@ -368,13 +371,14 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
 
 
 def _grade_class(
-    folder: Path, katas: list[Kata], files: list, lines: Path | None, feedback: Path | None, core: bool, jobs: int
-) -> None:
+    folder: Path, katas: list[Kata], files: list, lines: Path | None, feedback: Path | None, core: bool, jobs: int,
+    engine: Engine | None, only: list[str] | None,
+) -> None:  # fmt: skip
     """Grade every submission in the folder; on Ctrl-C what is finished so far is reported, and the next call goes on from there."""
     if not folder.is_dir():
         raise Trouble(f"{folder}: no such folder; --submissions takes a folder with one folder or .zip file a student")
     try:
-        handed_in = submissions_.collect(folder)
+        handed_in = [found for found in submissions_.collect(folder) if not only or found.student in only]
         stream = open(lines or os.devnull, "w", encoding="utf-8")
         if feedback:
             feedback.mkdir(parents=True, exist_ok=True)
@@ -384,31 +388,43 @@ def _grade_class(
         raise Trouble(f"{error.filename}: {error.strerror}") from None
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     found: dict[str, dict[str, KataResult]] = {submission.student: {} for submission in handed_in}
-    grading = submissions_.grade(handed_in, katas, kept=Verdicts(ROOT), jobs=jobs, core=core)
-    complete = False
+    lost: dict[str, str] = {}
+    if engine:
+        grading = engines.grade(handed_in, katas, folder, engines.ENGINES[engine], kept=Verdicts(ROOT), jobs=jobs, core=core)
+    else:
+        grading = submissions_.grade(handed_in, katas, kept=Verdicts(ROOT), jobs=jobs, core=core)
+    interrupted = False
     try:
         with stream, _bar("grading", "results", left=True) as bar:
             for student, result in bar.track(grading, total=len(handed_in) * len(katas)):
-                found[student][result.kata] = result
+                if result.exercises:
+                    found[student][result.kata] = result
+                else:
+                    lost[student] = result.message
                 stream.write(json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False) + "\n")
                 stream.flush()
-        complete = True
+    except engines.NotPossible as error:
+        raise Trouble(str(error)) from None
     except KeyboardInterrupt:
         grading.close()
+        interrupted = True
     seconds = time.monotonic() - clock
     reports = {}
     for student, by_name in found.items():
         graded = tuple(by_name[kata.name] for kata in katas if kata.name in by_name)
         whole = len(graded) == len(katas)
         reports[student] = Report(student, started, sum(result.seconds for result in graded), whole, graded)
-        print(f"{student}: {reports[student].points} of {reports[student].max_points} points{'' if whole else '  (not all graded)'}")
+        missing = "" if whole else f"  ({lost.get(student, 'not all graded')})"
+        print(f"{student}: {reports[student].points} of {reports[student].max_points} points{missing}")
         if feedback:
             _write(feedback / f"{student}.html", html_report.render(reports[student]))
     for render, path in files:
-        _write(path, render(ClassReport(started, seconds, complete, reports)))
-    print(f"{len(reports)} students · {seconds:.1f} s{'' if complete else '  (interrupted: the same command goes on from here)'}")
-    if not complete:
+        _write(path, render(ClassReport(started, seconds, not (interrupted or lost), reports)))
+    print(f"{len(reports)} students · {seconds:.1f} s{'  (interrupted: the same command goes on from here)' if interrupted else ''}")
+    if interrupted:
         raise typer.Exit(INTERRUPTED)
+    if lost:
+        raise Trouble(f"{len(lost)} of {len(reports)} students could not be graded: the same command tries them again")
 
 
 def _bar(doing: str, what: str = "katas", *, left: bool = False) -> Progress:

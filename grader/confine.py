@@ -71,19 +71,20 @@ def shut_in(scratch: Path, specs: Path, needs: frozenset[str] = frozenset()) -> 
     landlock.restrict(readable, [scratch, *devices], tcp="loopback" in needs)
 
 
-def own_network() -> None:
-    """Move this process into a network of its own in which only the loopback address answers; where the system does not let it,
-    it stays in the machine's."""
+def own_network() -> bool:
+    """Move this process into a network of its own in which only the loopback address answers; False where the system does not
+    let it, and it stays in the machine's."""
     if sys.platform != "linux":
-        return
+        return False
     user, group = os.getuid(), os.getgid()
     if _libc().unshare(CLONE_NEWNET) != 0:
         if _libc().unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
-            return
+            return False
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             Path("/proc/self", name).write_text(text)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    return True
 
 
 def what_is_open() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import loading, runner
+from grader import confine, loading, runner
 from grader.catalogue import Kata, all_katas
 from grader.results import KataResult
 from tests.conftest import SOUND
@@ -27,6 +27,17 @@ def statuses(result: KataResult) -> dict[str, set[str]]:
 
 def messages(result: KataResult) -> str:
     return "\n".join([result.message, *(s.message for e in result.exercises for s in e.specs)])
+
+
+def can_have_a_network_of_its_own() -> bool:
+    """Whether this machine lets a process into a new network, tried in a process that is not needed any more."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if confine.own_network() else 1)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def replaced(function: str, body: str) -> str:
@@ -172,7 +183,9 @@ class TestTheModule:
         work += "\n\ndef double(x):\n    pool = get_context('fork').Pool(1)\n    return pool.apply(torch.add, (x, x))\n"
         network = "import socket\n" + RIGHT + "\n\ndef double(x):\n    server = socket.create_server(('127.0.0.1', 0))\n"
         network += "    socket.create_connection(server.getsockname()).close()\n"
-        network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n    return 2 * x\n"
+        if can_have_a_network_of_its_own():
+            network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n"
+        network += "    return 2 * x\n"
         for code, need in ((work, "processes"), (network, "loopback")):
             result = graded(kata, submission(kata, code))
             assert statuses(result)["double"] == ({"passed"} if need in needs else {"failed"}), messages(result)
