@@ -16,7 +16,7 @@ EXERCISES = {kata.name: {exercise.name for exercise in catalogue.exercises(kata)
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every table row of a page."""
-    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
