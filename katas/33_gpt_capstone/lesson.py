@@ -20,15 +20,8 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when CUDA starts: the same sums in every run
-
-import torch  # noqa: E402  (the setting comes first)
-from matplotlib.figure import Figure  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
-
-from grader.catalogue import ROOT  # noqa: E402
-from grader.lesson import COLOURS, code, save_figure  # noqa: E402
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SMALLEST, LARGEST = 2_000, 5_000_000  # characters of a text to train on
 SAMPLE = {"temperature": 0.7}
@@ -80,8 +73,24 @@ def read_text(path):
     return text[:LARGEST].replace("\r\n", "\n")
 
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C simply ends the program, but for the training below
+asked = options()
+sys.argv[1:] = [asked.figure] if asked.figure else []  # where save_figure looks
+own_text = read_text(asked.data) if asked.data else None
+if any("\ud800" <= c <= "\udfff" for c in asked.prompt):
+    refuse(f"the prompt {asked.prompt!r} is no text in UTF-8")
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when CUDA starts: the same sums in every run
+
+import torch  # noqa: E402  (takes seconds: a slip on the command line has been told by now)
+from matplotlib.figure import Figure  # noqa: E402
+
+from grader.catalogue import ROOT  # noqa: E402
+from grader.lesson import COLOURS, code, save_figure  # noqa: E402
+
+
 def cut(text):
-    """A text as documents, about a hundred of up to 5000 characters each. Each ends at a blank line if there is one in its
+    """A text as documents of up to 5000 characters, a hundred of them or more. Each ends at a blank line if there is one in its
     second half, else at the end of a line, else at a space."""
     size, start, documents = min(5000, len(text) // 100), 0, []
     while start < len(text):
@@ -109,10 +118,6 @@ def stretch(exercise, *arguments, **more):
         say(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C simply ends the program, but for the training below
-asked = options()
-sys.argv[1:] = [asked.figure] if asked.figure else []  # where save_figure looks
-own_text = read_text(asked.data) if asked.data else None
 kata = code(__file__)
 torch.set_num_threads(1)  # with tensors this small, threads cost more than they bring
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -332,7 +337,7 @@ noise, texts = (write(some, 32, 100, seed=0) for some in (new_run()[0], model))
 for text in write(model, 3, 160, seed=1):
     say(f"{quoted(text)}\n")
 known = stretch(kata.lexicon, docs)
-if known is not None:
+if known:
     rates = [stretch(kata.known_word_rate, "\n".join(some), known) for some in (noise, texts)]
     if None not in rates:
         say(f"   {len(known):,} known words; in 32 samples {rates[0]:.2f} of all words untrained, {rates[1]:.2f} trained")
