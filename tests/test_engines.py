@@ -133,7 +133,8 @@ class TestDask:
         assert results["bob"].message == "not graded: kata ended with exit code -9"
 
     def test_the_command_interrupted_and_gone_on_with(self, course, scheduler, tmp_path):
-        lines = tmp_path / "r.jsonl"
+        lines, last = tmp_path / "r.jsonl", course / "dave" / find("01").file
+        last.write_text(f"import time\ntime.sleep(6)\n{last.read_text()}")  # the interrupt comes before the end
         command = [KATA, "grade", "01", "--submissions", course, "--engine", "dask", "--jobs", "1", "--results", lines]
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
