@@ -29,6 +29,7 @@ SYSTEM_CALLS = {
 # The kinds of socket that a need allows: a Unix one, with which processes hand each other tensors; the two of the Internet, and
 # netlink, which lists the network's interfaces.
 SOCKETS = {"processes": (1,), "loopback": (2, 10, 16)}
+CPU_SECONDS = 900  # of one process, far beyond what any kata's specs may take
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -37,11 +38,12 @@ PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 
 
 def limit(memory: int, file_size: int, open_files: int, needs: frozenset[str] = frozenset()) -> None:
     """Bound this process for good: `memory` bytes of address space beyond what it has now, files of at most `file_size`
-    bytes, no core dumps; no sockets and no new processes but as the kata `needs` them (see `catalogue.needs`). With a CUDA
+    bytes, CPU_SECONDS of computing, no core dumps; no sockets and no new processes but as the kata `needs` them (see `catalogue.needs`). With a CUDA
     device the address space stays unbounded: CUDA would not start."""
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     if sys.platform == "linux" and not os.path.exists("/dev/nvidiactl"):

@@ -196,6 +196,10 @@ class TestTheModule:
         assert result.points == 0
         assert "sums.py:4: RuntimeError" in messages(result) and "memory" in messages(result)
 
+    def test_computing_is_bounded(self, sound, submission):
+        body = "import resource; assert 0 < resource.getrlimit(resource.RLIMIT_CPU)[1] <= 900; return 2 * x"
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
     def test_files_are_bounded(self, sound, submission):
         body = "f = open('big', 'wb'); [f.write(bytes(1 << 20)) for _ in range(100)]; f.close(); return 2 * x"
         result = graded(sound[0], submission(sound[0], replaced("double(x)", body)))
