@@ -71,7 +71,7 @@ def grade(
     kata: Katas = None,
     code: Annotated[Path, typer.Option(metavar="DIR", help="the code to grade: a folder laid out like katas/")] = ROOT / "katas",
     submissions: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="grade a class instead: one folder or .zip file a student")
+        Path | None, typer.Option(metavar="DIR", help="grade a class instead: one folder, .zip or .ipynb file a student")
     ] = None,
     report: Annotated[
         list[str] | None, typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(FORMATS)}; of a class {', '.join(CLASS_FORMATS)}")
@@ -376,7 +376,7 @@ def _grade_class(
 ) -> None:  # fmt: skip
     """Grade every submission in the folder; on Ctrl-C what is finished so far is reported, and the next call goes on from there."""
     if not folder.is_dir():
-        raise Trouble(f"{folder}: no such folder; --submissions takes a folder with one folder or .zip file a student")
+        raise Trouble(f"{folder}: no such folder; --submissions takes a folder with one folder, .zip or .ipynb file a student")
     try:
         handed_in = [found for found in submissions_.collect(folder) if not only or found.student in only]
         stream = open(lines or os.devnull, "w", encoding="utf-8")

@@ -37,9 +37,9 @@ PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 
 
 
 def limit(memory: int, file_size: int, open_files: int, needs: frozenset[str] = frozenset()) -> None:
-    """Bound this process for good: `memory` bytes of address space beyond what it has now, files of at most `file_size`
-    bytes, CPU_SECONDS of computing, no core dumps; no sockets and no new processes but as the kata `needs` them (see `catalogue.needs`). With a CUDA
-    device the address space stays unbounded: CUDA would not start."""
+    """Bound this process for good: `memory` bytes of address space beyond what it has now, files of at most `file_size` bytes,
+    CPU_SECONDS of computing, no core dumps; no sockets and no new processes but as the kata `needs` them (see `catalogue.needs`).
+    With a CUDA device the address space stays unbounded: CUDA would not start."""
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

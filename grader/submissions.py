@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grader import loading, runner, verdicts
+from grader import loading, notebooks, runner, verdicts
 from grader.catalogue import KATA_FOLDER, Kata
 from grader.loading import LoadFailure
 from grader.results import KataResult
@@ -15,6 +15,7 @@ from grader.runner import Grading, Job
 
 MOST_MEMBERS = 10_000  # files in one archive
 DEEPEST = 3  # folders around the one that holds the katas
+FILES = (".zip", ".ipynb")
 NOT_SUBMISSIONS = re.compile(r"\.|__MACOSX$|__pycache__$")
 
 
@@ -24,7 +25,7 @@ class NoSubmissions(Exception):
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in: a folder (a checkout, say), or a zip archive."""
+    """What one student handed in: a folder (a checkout, say), a zip archive, or a notebook of one kata."""
 
     student: str
     place: Path
@@ -37,9 +38,9 @@ def collect(folder: Path) -> list[Submission]:
         NoSubmissions: there is none.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if not NOT_SUBMISSIONS.match(entry.name)]
-    found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() == ".zip"]
+    found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in FILES]
     if not found:
-        raise NoSubmissions(f"{folder} holds no submissions: it should hold one folder or .zip file a student")
+        raise NoSubmissions(f"{folder} holds no submissions: it should hold one folder, .zip or .ipynb file a student")
     taken = [entry.stem if entry.is_file() else entry.name for entry in found]
     return [
         Submission(entry.name if taken.count(name) > 1 else name, entry) for entry, name in zip(found, taken, strict=True)
@@ -48,8 +49,12 @@ def collect(folder: Path) -> list[Submission]:
 
 def texts(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, tuple[str, str]]:
     """For each kata the text of its file in the submission, or "" and the reason why there is none."""
+    katas, place = list(katas), submission.place
     try:
-        find = _in_archive(submission.place) if submission.place.is_file() else _in_folder(submission.place)
+        if place.is_dir():
+            find = _in_folder(place)
+        else:
+            find = _in_notebook(place, katas) if place.suffix.lower() == ".ipynb" else _in_archive(place)
     except (LoadFailure, OSError) as failure:
         return {kata: ("", str(failure)) for kata in katas}
     found = {}
@@ -129,6 +134,22 @@ def _in_folder(place: Path):
         if path is None:
             raise LoadFailure(f"{kata.file.name}: not handed in")
         return loading.read_source(path, within=root)
+
+    return find
+
+
+def _in_notebook(place: Path, katas: list[Kata]):
+    """A function from a kata to the code of this notebook, if it is that kata's."""
+    try:
+        notebook = notebooks.read(place)
+        its_kata = notebooks.kata_of(notebook, katas, place.name)
+    except notebooks.NotANotebook as failure:
+        raise LoadFailure(str(failure)) from None
+
+    def find(kata: Kata) -> str:
+        if kata != its_kata:
+            raise LoadFailure(f"{kata.file.name}: not handed in")
+        return notebooks.module(notebook, kata)
 
     return find
 

@@ -10,9 +10,10 @@ import time
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from grader import submissions
+from grader import notebooks, submissions
 from grader.catalogue import ROOT, find
 from grader.verdicts import Verdicts
 from tests.conftest import SOUND
@@ -84,6 +85,15 @@ class TestCollect:
     def test_a_broken_archive(self, hand_in, sound, content, said):
         [alice] = submissions.collect(hand_in("alice.zip", content))
         assert said in submissions.texts(alice, sound[:1])[sound[0]][1]
+
+    def test_a_notebook_is_the_submission_of_its_kata(self, tmp_path):
+        one, two = find("01"), find("02")
+        (tmp_path / "class").mkdir()
+        nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice.ipynb")
+        (tmp_path / "class/bob.ipynb").write_text("{")
+        alice, bob = submissions.collect(tmp_path / "class")
+        assert submissions.texts(alice, [one, two]) == {one: (one.reference.read_text(), ""), two: ("", f"{two.file.name}: not handed in")}
+        assert "bob.ipynb: line 1" in submissions.texts(bob, [one])[one][1]
 
     def test_an_archive_that_unpacks_to_too_much(self, tmp_path, sound):
         pack(tmp_path / "class/alice.zip", {"01_sums/sums.py": b"#" * 300_000_000})
