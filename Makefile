@@ -1,5 +1,5 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
-# make test            set up, then run every test of the project
+# make test            set up, then run every test of the project, in two processes
 # make bench           how fast grading is here, against cold pytest
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference
 # make bench-gpt       kata 30's speed ladder on whatever device there is
@@ -12,7 +12,7 @@ include grader/setup.mk
 .PHONY: test bench bench-gpt mutants stubs pictures
 
 test: .venv/installed-tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_grading.py
