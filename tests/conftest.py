@@ -1,5 +1,6 @@
 """What the project's own tests share: a small sound tree of katas, and a time limit for each test."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ import pytest
 from grader.catalogue import Kata, all_katas
 
 SOUND = Path(__file__).parent / "fixtures" / "sound"
+
+
+# A shell that starts this run in the background has it ignore Ctrl-C, and all that it starts with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

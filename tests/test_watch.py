@@ -39,7 +39,8 @@ def checkout(tmp_path) -> Path:
 
 def command(checkout: Path, *arguments: str) -> dict:
     run = "from grader.cli import main; main()"
-    return {"args": [sys.executable, "-c", run, "watch", *arguments], "cwd": checkout, "env": os.environ | {"PYTHONPATH": str(checkout), "TERM": "xterm"}}
+    around = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return {"args": [sys.executable, "-c", run, "watch", *arguments], "cwd": checkout, "env": around | {"PYTHONPATH": str(checkout), "TERM": "xterm"}}
 
 
 class Terminal:
