@@ -114,7 +114,8 @@ class TestGrade:
         for kata_ in all_katas():
             (tmp_path / "code" / kata_.file).parent.mkdir(parents=True)
             endless = "import time\nwhile True:\n    time.sleep(1)\n"
-            (tmp_path / "code" / kata_.file).write_text(kata_.reference.read_text() if kata_.number == "15" else endless)
+            slowly = "import time\ntime.sleep(3)\n" + kata_.reference.read_text()
+            (tmp_path / "code" / kata_.file).write_text(slowly if kata_.number == "15" else endless)
         command = [KATA, "grade", "15", "16", "--jobs", "2", "--code", tmp_path / "code", "--report", f"json={tmp_path}/r.json"]
         (tmp_path / "scratch").mkdir()
         process = subprocess.Popen(

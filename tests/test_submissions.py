@@ -169,7 +169,8 @@ class TestTheCommand:
         assert "12 students" in (tmp_path / "c.html").read_text()
 
     def test_interrupted_and_gone_on_with(self, course, tmp_path):
-        results = tmp_path / "r.jsonl"
+        results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
+        last.write_text(f"import time\ntime.sleep(6)\n{last.read_text()}")  # the interrupt comes before the end
         command = [KATA, "grade", "01", "--submissions", course, "--jobs", "1", "--results", results]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
