@@ -2,9 +2,9 @@
 
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
-    python -m venv /tmp/others && /tmp/others/bin/pip install otter-grader nbgrader
-    echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" > /tmp/others/lib/python3.11/site-packages/main.pth
-    python -m tests.bench.bench_class --others /tmp/others
+    python -m venv ../others && ../others/bin/pip install otter-grader nbgrader
+    echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" > ../others/lib/python3.11/site-packages/main.pth
+    python -m tests.bench.bench_class --others ../others
 """
 
 import argparse
