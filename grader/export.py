@@ -45,7 +45,7 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> l
         target = folder / "katas" / kata.name
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(kata.folder.iterdir()):
-            if path.suffix in (".md", ".py", ".png", ".ipynb") and not (path.name == kata.file.name and _is_begun(kata, target / path.name)):
+            if path.suffix in (".md", ".py", ".png", ".ipynb") and not (path.name == kata.file.name and stubs.is_begun(kata, target / path.name)):
                 shutil.copyfile(path, target / path.name)
             elif path.name == kata.file.name:
                 kept.append(f"kept the student's katas/{kata.file}")
@@ -95,16 +95,6 @@ def _prepare(folder: Path) -> None:
         raise ExportFailure(f"{folder} holds something else: give an empty folder, or one that was exported before")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text("Made by kata export, which may update this folder.\n")
-
-
-def _is_begun(kata: Kata, path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        text = loading.read_source(path)
-    except loading.LoadFailure:
-        return True
-    return len(stubs.unwritten(kata, text)) < len(catalogue.exercises(kata))
 
 
 def _copy(root: Path, folder: Path, names: Iterable[str]) -> None:

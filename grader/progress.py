@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import catalogue, hints, loading, runner, stubs
+from grader import catalogue, hints, runner, stubs
 from grader.catalogue import Kata
 from grader.results import KataResult
 from grader.verdicts import Verdicts
@@ -54,7 +54,7 @@ def so_far(
         finished: told each result as it comes.
     """  # fmt: skip
     katas = list(katas)
-    begun = [kata for kata in katas if _is_begun(kata, code)]
+    begun = [kata for kata in katas if stubs.is_begun(kata, code / kata.file)]
     started(begun)
     results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
     if begun:
@@ -63,15 +63,6 @@ def so_far(
             results[by_name[result.kata]] = result
             finished(result)
     return results
-
-
-def _is_begun(kata: Kata, code: Path) -> bool:
-    """Whether an exercise is written, or the file is in a state that only a run can judge."""
-    try:
-        source = loading.read_source(code / kata.file)
-    except loading.LoadFailure:
-        return (code / kata.file).exists()
-    return len(stubs.unwritten(kata, source)) < len(catalogue.exercises(kata))
 
 
 def in_words(kata: Kata, result: KataResult | None) -> str:

@@ -1,8 +1,9 @@
 """What of a kata's file is still to be written, as its text tells without being run."""
 
 import ast
+from pathlib import Path
 
-from grader import catalogue
+from grader import catalogue, loading
 from grader.catalogue import Exercise, Kata
 
 
@@ -14,6 +15,15 @@ def unwritten(kata: Kata, source: str) -> list[Exercise]:
         return []
     open_ = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and _has_open_body(node)}
     return [exercise for exercise in catalogue.exercises(kata) if exercise.name in open_]
+
+
+def is_begun(kata: Kata, path: Path) -> bool:
+    """Whether something of the kata is written in this file, or it is in a state that only a run can judge."""
+    try:
+        source = loading.read_source(path)
+    except loading.LoadFailure:
+        return path.exists()
+    return len(unwritten(kata, source)) < len(catalogue.exercises(kata))
 
 
 def _has_open_body(node: ast.FunctionDef | ast.ClassDef) -> bool:
