@@ -25,6 +25,7 @@ from grader.task import ENVIRONMENT, KATAS, SIGNED, Task, perform, signature
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # for a worker to be forked and to collect the specs, however busy the machine is
 LONGEST_MESSAGE = 200_000
+LONGEST_PLACE = 45  # bytes in the name of the folder for temporary files: the name of a socket below it has room for 103
 # All but printable text and line breaks: what code under test puts into a message must not steer a terminal or break a file.
 UNPRINTABLE = re.compile("[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # What a line of output may begin with to be taken by GitHub Actions for a command.
@@ -164,7 +165,7 @@ def run(
     running: list[_Run] = []
     confine.adopt_orphans()
     children = set(_children())
-    with tempfile.TemporaryDirectory(prefix="kata-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(prefix="kata-", dir=_place(), ignore_cleanup_errors=True) as scratch:
         try:
             while True:
                 while len(running) < limit:
@@ -429,9 +430,17 @@ def prepare(katas: Iterable[Kata]) -> multiprocessing.context.BaseContext:
     if forkserver._forkserver._forkserver_pid is None:
         context.set_forkserver_preload(["grader.preload"])
         wanted = "\n".join(f"{kata.root}\t{kata.name}" for kata in katas)
-        with _environment_of(_environment() | {"OMP_NUM_THREADS": "1", "HOME": tempfile.gettempdir(), KATAS: wanted}):
+        with _environment_of(_environment() | {"OMP_NUM_THREADS": "1", "HOME": _place(), KATAS: wanted}):
+            tempfile.tempdir, before = _place(), tempfile.tempdir
             forkserver.ensure_running()
+            tempfile.tempdir = before
     return context
+
+
+def _place() -> str:
+    """The folder for temporary files: the system's, or /tmp where the name of that one leaves no room for the name of a socket."""
+    place = tempfile.gettempdir()
+    return "/tmp" if len(os.fsencode(place)) > LONGEST_PLACE and os.access("/tmp", os.W_OK) else place
 
 
 def _forget_forkserver() -> None:

@@ -1,7 +1,9 @@
 """One kata in one process: runs its specs under limits and sends what happens, as it happens, to the runner."""
 
+import contextlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -28,6 +30,7 @@ def main(task: Task, channel: Connection) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silence, descriptor)
+    _close_all_but(channel)
     os.chdir(task.scratch)
     os.environ.clear()
     os.environ.update(task.environment, HOME=str(task.scratch), TMPDIR=str(task.scratch))
@@ -56,6 +59,16 @@ def main(task: Task, channel: Connection) -> None:
             break
     reporter.send(done=True, cpu=time.process_time() - born, changed=guard.changed)
     os._exit(0)
+
+
+def _close_all_but(channel: Connection) -> None:
+    """Close the pipes and sockets that came from the process this one was forked from: whoever writes to those ends it."""
+    if sys.platform == "linux":
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                mode = os.fstat(descriptor).st_mode
+                if descriptor != channel.fileno() and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                    os.close(descriptor)
 
 
 def _chosen(task: Task, items: list[pytest.Function]) -> list[pytest.Function]:

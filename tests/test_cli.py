@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -114,29 +115,33 @@ class TestGrade:
         for kata_ in all_katas():
             (tmp_path / "code" / kata_.file).parent.mkdir(parents=True)
             endless = "import time\nwhile True:\n    time.sleep(1)\n"
-            slowly = "import time\ntime.sleep(3)\n" + kata_.reference.read_text()
-            (tmp_path / "code" / kata_.file).write_text(slowly if kata_.number == "15" else endless)
-        command = [KATA, "grade", "15", "16", "--jobs", "2", "--code", tmp_path / "code", "--report", f"json={tmp_path}/r.json"]
-        (tmp_path / "scratch").mkdir()
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path / "scratch")}, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        wait_until(lambda: list(tmp_path.glob("scratch/kata-*/*/15_*")))
-        wait_until(lambda: not list(tmp_path.glob("scratch/kata-*/*/15_*")))  # graded, and its folder cleared away
-        time.sleep(1)  # the result is on file, too
-        os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-        assert process.returncode == 130, out + err
-        assert "Traceback" not in err
-        report = json.loads((tmp_path / "r.json").read_text())
-        assert report["complete"] is False
-        assert [graded["kata"] for graded in report["katas"]] == ["15_scaled_dot_product_attention"]
-        assert "interrupted" in out
-        time.sleep(1)
-        left = [p for p in Path("/proc").glob("[0-9]*/cwd") if _reads(p).startswith(str(tmp_path))]
-        assert not left
-        assert not list((tmp_path / "scratch").iterdir())
+            (tmp_path / "code" / kata_.file).write_text(kata_.reference.read_text() if kata_.number == "15" else endless)
+        command = [KATA, "grade", "15", "16", "--jobs", "1", "--code", tmp_path / "code", "--report", f"json={tmp_path}/r.json"]
+        with tempfile.TemporaryDirectory() as scratch:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | {"TMPDIR": scratch}, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, start_new_session=True,
+            )  # fmt: skip
+            wait_until(lambda: list(Path(scratch).glob("kata-*/*/16_*")), process)  # one at a time: 15 has its result
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            assert process.returncode == 130, out + err
+            assert "Traceback" not in err
+            report = json.loads((tmp_path / "r.json").read_text())
+            assert report["complete"] is False
+            assert [graded["kata"] for graded in report["katas"]] == ["15_scaled_dot_product_attention"]
+            assert "interrupted" in out
+            time.sleep(1)
+            left = [p for p in Path("/proc").glob("[0-9]*/cwd") if _reads(p).startswith(scratch)]
+            assert not left
+            assert not os.listdir(scratch)
+
+    def test_a_folder_for_temporary_files_may_have_a_long_name(self, tmp_path):
+        place = tmp_path / ("x" * 100)
+        place.mkdir()
+        done = kata("grade", "15", "--code", "solutions", env=os.environ | {"TMPDIR": str(place)})
+        assert done.returncode == 0, done.stderr
+        assert "6 of 6 points" in done.stdout
 
 
 class TestHelp:
@@ -145,10 +150,11 @@ class TestHelp:
         assert done.stdout.strip() == "False"
 
 
-def wait_until(condition) -> None:
+def wait_until(condition, process: subprocess.Popen) -> None:
     end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
 
 

@@ -327,6 +327,14 @@ class TestOthersAreSafe:
         assert (by_name["02_reuse"].status, by_name["02_reuse"].points) == ("error", 0)
         assert "test_reuse.py could not be collected" in by_name["02_reuse"].message
 
+    def test_it_inherits_no_pipe_and_no_socket(self, sound, submission):
+        looks = """\
+import os, stat
+modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
+raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
+"""
+        assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
+
     def test_no_process_is_left(self, sound, submission):
         list(runner.grade(sound, submission(sound[0], RIGHT)))
         server = forkserver._forkserver._forkserver_pid
