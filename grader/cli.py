@@ -445,18 +445,26 @@ def _report_file(spec: str, formats: dict):
     name, equals, path = spec.partition("=")
     if name not in formats or not path:
         raise Trouble(f"--report {spec}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
-    folder = Path(path).parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    place = Path(path)
+    if place.is_dir() or not place.parent.is_dir() or not os.access(place if _is_stream(place) else place.parent, os.W_OK):
         raise Trouble(f"--report {spec}: {path} cannot be written")
-    return formats[name], Path(path)
+    return formats[name], place
 
 
 def _write(path: Path, text: str) -> None:
     """Write all or nothing: an interrupted or failed write leaves an older report as it was."""
+    content = text.encode("utf-8", "replace")
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace", dir=path.parent, delete=False) as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        if _is_stream(path):
+            sys.stdout.flush()
+            with path.open("ab") as stream:
+                stream.write(content)
+        else:
+            learner.write(path, content)
     except OSError as error:
         raise Trouble(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _is_stream(path: Path) -> bool:
+    """/dev/stdout, a named pipe: something to write to, and not to put a file in the place of."""
+    return path.is_relative_to("/dev") or (path.exists() and not path.is_file())

@@ -163,13 +163,7 @@ def perform(task: Task) -> str:
 def _on_file(submission: Submission, katas: list[Kata], kept: Verdicts, core: bool) -> list[KataResult]:
     """The results of the whole submission, if every verdict that they take is on file; else none."""
     grading = Grading(katas, texts(submission, with_prerequisites(katas)), core=core)
-    while jobs := list(grading.ready()):
-        for job in jobs:
-            known = kept.find(job)
-            if not known:
-                return []
-            grading.settle(job.kata, known)
-    return grading.results
+    return [] if next(grading.ready(kept.find), None) else grading.results
 
 
 def _gathered(shared: Path, owed: dict[tuple[str, str], int], under_way: dict[int, Ending]) -> Iterator[tuple[str, KataResult]]:

@@ -103,12 +103,18 @@ def versions(kata: Kata) -> list[Path]:
 
 def write(path: Path, content: str | bytes) -> None:
     """Write all or nothing: who stops in the middle leaves the file as it was."""
+    path = path.resolve()  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-    os.chmod(file.name, mode)
-    os.replace(file.name, path)
+    file = tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", delete=False)
+    try:
+        with file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(file.name, mode)
+        os.replace(file.name, path)
+    except BaseException:
+        os.unlink(file.name)
+        raise
 
 
 def _keep(kata: Kata, path: Path) -> Path:

@@ -27,17 +27,7 @@ def check(exercise: str) -> None:
     code = kata.root / "katas"
     texts = {k: runner.read(k, code) for k in runner.with_prerequisites([kata])[:-1]} | {kata: (text, "")}
     grading, kept = Grading([kata], texts, only=names[exercise]), Verdicts(kata.root)
-
-    def ready():
-        while found := list(grading.ready()):
-            for job in found:
-                known = kept.find(job) if job.kata != kata else None
-                if known:
-                    grading.settle(job.kata, known)
-                else:
-                    yield job
-
-    for job, result in runner.run(ready):
+    for job, result in runner.run(lambda: grading.ready(lambda job: kept.find(job) if job.kata != kata else None)):
         if job.kata == kata:
             found = [e for e in result.exercises if e.name == exercise]
             print(_said(found[0] if found else None, result.message))

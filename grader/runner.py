@@ -80,15 +80,20 @@ class Grading:
         self.waiting = sorted([*needed, *self.wanted], key=_is_quick)
         self.results: list[KataResult] = []
 
-    def ready(self) -> Iterator[Job]:
-        """The jobs that can start by now, each once."""
-        for kata in [k for k in self.waiting if all(p in self.reasons for p in with_prerequisites([k])[:-1])]:
-            self.waiting.remove(kata)
-            stand_ins, note, problem = _stand_ins(kata, self.texts, self.reasons)
-            text, trouble = self.texts[kata]
-            files = stand_ins | ({kata.file: text} if not trouble else {})
-            core, only = (self.core, self.only) if kata in self.wanted else (True, "")
-            yield Job(kata, files, trouble or problem, note, core, only, spec_seconds=self.spec_seconds)
+    def ready(self, known: Callable[[Job], KataResult | None] = lambda job: None) -> Iterator[Job]:
+        """The jobs that can start by now, each once, but for those whose result is `known`: they are settled."""
+        while now := [k for k in self.waiting if all(p in self.reasons for p in with_prerequisites([k])[:-1])]:
+            for kata in now:
+                self.waiting.remove(kata)
+                stand_ins, note, problem = _stand_ins(kata, self.texts, self.reasons)
+                text, trouble = self.texts[kata]
+                files = stand_ins | ({kata.file: text} if not trouble else {})
+                core, only = (self.core, self.only) if kata in self.wanted else (True, "")
+                job = Job(kata, files, trouble or problem, note, core, only, spec_seconds=self.spec_seconds)
+                if result := known(job):
+                    self.settle(kata, result)
+                else:
+                    yield job
 
     def settle(self, kata: Kata, result: KataResult) -> None:
         """A job is done: what builds on its kata can start, and the result counts if it was asked for."""
@@ -120,17 +125,8 @@ def grade(
     texts = {kata: read(kata, code) for kata in with_prerequisites(katas)}
     is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
     grading = Grading(katas, texts, are_references=is_reference, core=core, spec_seconds=spec_seconds)
-
-    def ready() -> Iterator[Job]:
-        while found := list(grading.ready()):
-            for job in found:
-                known = kept.find(job) if kept and not again else None
-                if known:
-                    grading.settle(job.kata, known)
-                else:
-                    yield job
-
-    for job, result in run(ready, jobs=jobs, specs_of=katas):
+    known = kept.find if kept and not again else lambda job: None
+    for job, result in run(lambda: grading.ready(known), jobs=jobs, specs_of=katas):
         if kept:
             kept.keep(job, result)
         grading.settle(job.kata, result)

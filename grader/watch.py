@@ -149,14 +149,8 @@ class Session:
         order = tuple(exercise.spec_class for exercise in in_turn)
 
         def ready() -> Iterator[Job]:
-            while found := list(grading.ready()):
-                for job in found:
-                    if job.kata == self.state.kata:
-                        yield replace(job, order=order, stop_at_failure=not everything)
-                    elif known := self.kept.find(job):
-                        grading.settle(job.kata, known)
-                    else:
-                        yield job
+            for job in grading.ready(lambda job: self.kept.find(job) if job.kata != self.state.kata else None):
+                yield replace(job, order=order, stop_at_failure=not everything) if job.kata == self.state.kata else job
 
         return ready
 

@@ -90,6 +90,11 @@ class TestGrade:
         assert done.returncode == 0
         assert "tensors.py: not found in" in done.stdout and "0 of 8 points" in done.stdout
 
+    def test_a_report_may_go_to_standard_output(self):
+        done = kata("grade", "01", "--report", "csv=/dev/stdout")
+        assert done.returncode == 0 and "\n01_tensors,describe,core,0,1," in done.stdout, done.stderr + done.stdout
+        assert Path("/dev/stdout").is_symlink()
+
     @pytest.mark.parametrize(
         ("args", "words"),
         [

@@ -116,6 +116,16 @@ class TestResetAndUndo:
         with pytest.raises(KeyboardInterrupt):
             learner.reset(tree)
         assert path.read_text() == "mine"
+        assert not [file for file in tree.root.rglob(".*") if file.is_file()], "half-written files are left"
+
+    def test_a_link_to_a_file_elsewhere_stays_one(self, tree, tmp_path):
+        path, elsewhere = tree.folder / tree.file.name, tmp_path / "elsewhere.py"
+        stub = path.read_bytes()
+        elsewhere.write_text("mine")
+        path.unlink()
+        path.symlink_to(elsewhere)
+        learner.reset(tree)
+        assert path.is_symlink() and elsewhere.read_bytes() == stub
 
     def test_every_kata_has_a_stub_to_put_back(self):
         with zipfile.ZipFile(learner.STUBS) as kept:
