@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, engines, export, hints, learner, loading, notebooks, overview, progress, reading, runner
+from grader import catalogue, confine, downloads, engines, export, hints, learner, loading, notebooks, overview, progress, reading, runner, weights
 from grader import doctor as doctor_
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
 from grader.reports import class_report, classroom, classroom50, csv_report, gradescope, html_report, json_report, junit, markdown, table
-from grader.results import ClassReport, KataResult, Report, kata_as_dict
+from grader.results import ClassReport, KataResult, Report, kata_as_dict, weighted
 from grader.verdicts import Verdicts
 
 FORMATS = {
@@ -82,6 +82,9 @@ def grade(
     feedback: Annotated[Path | None, typer.Option(metavar="DIR", help="of a class: an HTML page a student")] = None,
     core: Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="katas graded at a time; 0 means one a core")] = 0,
+    weights_: Annotated[
+        Path, typer.Option("--weights", metavar="FILE", help="what katas are worth: a line 16 = 20 each; weights.toml if there is one")
+    ] = ROOT / "weights.toml",
     fail_under: Annotated[float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with 1 below this")] = None,
     engine: Annotated[Engine | None, typer.Option(help="of a class: graded by the machines of a cluster")] = None,
     student: Annotated[list[str] | None, typer.Option(hidden=True, help="of a class: only this one; give it once for each")] = None,
@@ -93,7 +96,7 @@ def grade(
     if kata and any(name.endswith(".ipynb") for name in kata):
         with tempfile.TemporaryDirectory(prefix="kata-") as folder:
             chosen = [_unpacked(Path(name), Path(folder)).name for name in kata]
-            return grade(chosen, Path(folder), submissions, report, results, feedback, core, jobs, fail_under, engine, student)
+            return grade(chosen, Path(folder), submissions, report, results, feedback, core, jobs, weights_, fail_under, engine, student)
     katas = _katas(kata)
     if submissions and fail_under is not None:
         raise Trouble("--fail-under is for one submission, not for a class")
@@ -102,12 +105,13 @@ def grade(
     if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in katas):
         raise Trouble(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
     files = [_report_file(spec, CLASS_FORMATS if submissions else FORMATS) for spec in report or []]
+    worth = _weights(weights_)
     if submissions:
-        _grade_class(submissions, katas, files, results, feedback, core, jobs, engine, student)
+        _grade_class(submissions, katas, files, results, feedback, core, jobs, worth, engine, student)
         return
     if results or feedback or engine or student:
         raise Trouble("--results, --feedback and --engine belong to a class: give --submissions DIR")
-    outcome = _graded(katas, code, core, jobs)
+    outcome = _graded(katas, code, core, jobs, worth)
     table.show(outcome, Console(highlight=False))
     if gaps := confine.what_is_open():
         print(f"isolation of the code was reduced on this machine: {' and '.join(gaps)}")
@@ -155,7 +159,7 @@ def next_() -> None:
             continue
         print(f"{kata.number} {hints.title(kata)}: {progress.in_words(kata, result)}")
         print(f"lesson     kata lesson {kata.number}\ncode       katas/{kata.file}\nspecs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
-        undone = [e for e in result.exercises if not (e.points or e.stretch)] if result else []
+        undone = [e for e in result.exercises if not (e.solved or e.stretch)] if result else []
         name = undone[0].name if undone else catalogue.exercises(kata)[0].name
         print(f"exercise   {name}\nhint       kata hint {kata.number} {name}")
         if undone and undone[0].first_failure:
@@ -304,6 +308,7 @@ def export_(
     grader: Annotated[
         str, typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="where the workflows find the teacher's copy")
     ] = "OWNER/REPOSITORY@COMMIT",
+    weights_: Annotated[Path, typer.Option("--weights", metavar="FILE", help="what katas are worth, as for kata grade")] = ROOT / "weights.toml",
 ) -> None:
     """Write a repository to hand out, or its counterpart for grading; a folder exported before is updated, and work in it kept."""
     repository, at, ref = grader.partition("@")
@@ -311,7 +316,7 @@ def export_(
         raise Trouble(f"--grader {grader}: write OWNER/REPOSITORY@COMMIT")
     try:
         make = export.starter if whose is Whose.starter else export.teacher
-        print(*make(folder, _katas(katas), repository, ref), sep="\n")
+        print(*make(folder, _katas(katas), repository, ref, _weights(weights_)), sep="\n")
     except (export.ExportFailure, loading.LoadFailure) as failure:
         raise Trouble(str(failure)) from None
     except OSError as error:
@@ -354,7 +359,15 @@ def _unpacked(path: Path, folder: Path) -> Kata:
     return kata
 
 
-def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
+def _weights(path: Path) -> dict[str, int]:
+    """What the file says; nothing where the one that need not be there is not there."""
+    try:
+        return weights.read(path) if path.exists() or path != ROOT / "weights.toml" else {}
+    except weights.NoWeights as failure:
+        raise Trouble(str(failure)) from None
+
+
+def _graded(katas: list[Kata], code: Path, core: bool, jobs: int, worth: dict[str, int]) -> Report:
     """Grade with a progress bar on a terminal; on Ctrl-C what is finished so far, marked incomplete."""
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
@@ -363,7 +376,7 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
     try:
         with bar:
             for result in bar.track(grading, total=len(katas)):
-                results[result.kata] = result
+                results[result.kata] = weighted(result, worth.get(result.kata))
     except KeyboardInterrupt:
         grading.close()
     in_order = tuple(results[kata.name] for kata in katas if kata.name in results)
@@ -372,7 +385,7 @@ def _graded(katas: list[Kata], code: Path, core: bool, jobs: int) -> Report:
 
 def _grade_class(
     folder: Path, katas: list[Kata], files: list, lines: Path | None, feedback: Path | None, core: bool, jobs: int,
-    engine: Engine | None, only: list[str] | None,
+    worth: dict[str, int], engine: Engine | None, only: list[str] | None,
 ) -> None:  # fmt: skip
     """Grade every submission in the folder; on Ctrl-C what is finished so far is reported, and the next call goes on from there."""
     if not folder.is_dir():
@@ -396,7 +409,8 @@ def _grade_class(
     interrupted = False
     try:
         with stream, _bar("grading", "results", left=True) as bar:
-            for student, result in bar.track(grading, total=len(handed_in) * len(katas)):
+            for student, unweighted in bar.track(grading, total=len(handed_in) * len(katas)):
+                result = weighted(unweighted, worth.get(unweighted.kata))
                 if result.exercises:
                     found[student][result.kata] = result
                 else:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
-from grader import catalogue, hints, loading, runner, stubs
+from grader import catalogue, hints, loading, runner, stubs, weights
 from grader.catalogue import Kata
+from grader.results import shares
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARK = ".kata-starter"  # stands in a folder that an export may update
@@ -24,11 +25,12 @@ class ExportFailure(Exception):
     """The export cannot be made. The message is one line."""
 
 
-def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> list[str]:
+def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, worth: dict[str, int]) -> list[str]:
     """Write or update a starter repository; the sentences that say what was done.
 
     What a student wrote stays: the file of a kata is replaced only while nothing in it is written. Katas that the chosen ones
-    build on come along, as without the solutions nothing else could stand in for them.
+    build on come along, as without the solutions nothing else could stand in for them. `worth` holds the points of the katas that
+    are not worth one an exercise.
 
     Raises:
         ExportFailure: the folder holds something else, or a stub here is no longer one.
@@ -56,11 +58,12 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> l
     (folder / "Makefile").write_text("# make setup   build .venv\n# make grade   set up, then grade katas/ (KATA=16 one kata)\n\ninclude grader/setup.mk\n")
     _write(folder / "README.md", "starter_README.md", katas=_listing(katas), first=katas[0].number,
            first_folder=f"katas/{katas[0].name}", first_file=katas[0].file.name)  # fmt: skip
-    _write_workflow(folder, katas, repository, ref)
+    _write_weights(folder, katas, worth)
+    _write_workflow(folder, katas, repository, ref, worth)
     return [f"{len(katas)} katas in {folder}", *kept]
 
 
-def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> list[str]:
+def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, worth: dict[str, int]) -> list[str]:
     """Write or update what grading needs: specs, references, grader, and a folder `platforms` with the scripts of each platform.
 
     Raises:
@@ -75,6 +78,7 @@ def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str) -> l
     _replace_folder(root / "grader", folder / "grader")
     _copy(root, folder, [*SHARED, "README.md", *(f"katas/{page}" for page in PAGES)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
+    _write_weights(folder, katas, worth)
     _unlink_missing(folder)
     numbers = [kata.number for kata in katas]
     platforms = folder / "platforms"
@@ -127,15 +131,25 @@ def _listing(katas: list[Kata]) -> str:
     return "".join(f"- [{kata.number} {hints.title(kata)}](katas/{kata.name}/README.md)\n" for kata in katas)
 
 
-def _write_workflow(folder: Path, katas: list[Kata], repository: str, ref: str) -> None:
+def _write_weights(folder: Path, katas: list[Kata], worth: dict[str, int]) -> None:
+    """Where `kata grade` finds it by itself; none if every exercise is worth a point."""
+    path = folder / "weights.toml"
+    path.unlink(missing_ok=True)
+    if text := weights.text(worth, katas):
+        path.write_text(text, encoding="utf-8")
+
+
+def _write_workflow(folder: Path, katas: list[Kata], repository: str, ref: str, worth: dict[str, int]) -> None:
     """The workflow with one step a kata, and the same as the older list of commands."""
+    numbers = {kata: len(catalogue.exercises(kata)) for kata in katas}
+    points = {kata: shares(worth.get(kata.name, number), number) for kata, number in numbers.items()}
     ids = {kata: f"kata{re.sub('[^0-9a-z]', '', kata.number)}" for kata in katas}
     step = (
         "      - name: {name}\n        id: {id}\n        if: always()\n        timeout-minutes: {minutes}\n"
         "        run: bash course/platforms/step.sh {number} submission {points}\n"
     )
     steps = "".join(
-        step.format(name=kata.name, id=ids[kata], minutes=MINUTES, number=kata.number, points=len(catalogue.exercises(kata)))
+        step.format(name=kata.name, id=ids[kata], minutes=MINUTES, number=kata.number, points=sum(points[kata]))
         for kata in katas
     )
     results = "".join(f"          {ids[k].upper()}_RESULTS: ${{{{ steps.{ids[k]}.outputs.result }}}}\n" for k in katas)
@@ -151,10 +165,10 @@ def _write_workflow(folder: Path, katas: list[Kata], repository: str, ref: str) 
             "output": "",
             "comparison": "included",
             "timeout": MINUTES,
-            "points": 1,
+            "points": worth_,
         }
         for kata in katas
-        for exercise in catalogue.exercises(kata)
+        for exercise, worth_ in zip(catalogue.exercises(kata), points[kata], strict=True)
     ]
     path = folder / ".github/classroom/autograding.json"
     path.parent.mkdir(parents=True, exist_ok=True)

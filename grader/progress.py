@@ -69,10 +69,10 @@ def in_words(kata: Kata, result: KataResult | None) -> str:
     """ "not started", "2 of 5 core", "core done, 1 of 3 stretch", "done"."""
     if result is None or not result.exercises:
         return "not started"
-    if result.points == result.max_points:
+    if result.status == "passed":
         return "done"
     core = [e for e in result.exercises if not e.stretch]
     stretch = [e for e in result.exercises if e.stretch]
     if result.core_done:
-        return f"core done, {sum(e.points for e in stretch)} of {len(stretch)} stretch"
-    return f"{sum(e.points for e in core)} of {len(core)} core"
+        return f"core done, {sum(e.solved for e in stretch)} of {len(stretch)} stretch"
+    return f"{sum(e.solved for e in core)} of {len(core)} core"

@@ -1,6 +1,6 @@
 """What grading came to: plain data, no behaviour beyond sums. The runner produces it, the reports render it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
@@ -24,13 +24,18 @@ class ExerciseResult:
     name: str
     specs: tuple[SpecResult, ...]
     stretch: bool = False
+    max_points: int = 1
 
     @property
-    def points(self) -> int:
+    def solved(self) -> bool:
         """All or nothing: an exercise that one spec rejects is a wrong exercise. Specs skipped for want of a device count
         neither way, but something must have run."""
         statuses = {spec.status for spec in self.specs}
-        return int("passed" in statuses and statuses <= {"passed", "skipped"})
+        return "passed" in statuses and statuses <= {"passed", "skipped"}
+
+    @property
+    def points(self) -> int:
+        return self.max_points if self.solved else 0
 
     @property
     def not_written(self) -> bool:
@@ -53,7 +58,7 @@ class KataResult:
     def status(self) -> Literal["passed", "failed", "error", "not started"]:
         if not self.exercises or any(spec.status in ("error", "missing") for exercise in self.exercises for spec in exercise.specs):
             return "error"
-        if self.points == self.max_points:
+        if all(exercise.solved for exercise in self.exercises):
             return "passed"
         return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
 
@@ -63,11 +68,11 @@ class KataResult:
 
     @property
     def max_points(self) -> int:
-        return len(self.exercises)
+        return sum(exercise.max_points for exercise in self.exercises)
 
     @property
     def core_done(self) -> bool:
-        return all(exercise.points for exercise in self.exercises if not exercise.stretch)
+        return all(exercise.solved for exercise in self.exercises if not exercise.stretch)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,18 @@ def title(name: str) -> str:
     return words + (f" [{case}" if bracket else "")
 
 
+def shares(points: int, number: int) -> list[int]:
+    """So many points dealt out to a number of exercises: whole ones, as evenly as they go."""
+    return [points * (place + 1) // number - points * place // number for place in range(number)]
+
+
+def weighted(result: KataResult, points: int | None) -> KataResult:
+    """The result of a kata that is worth so many points; None: one an exercise."""
+    number = len(result.exercises)
+    dealt = [1] * number if points is None else shares(points, number)
+    return replace(result, exercises=tuple(replace(e, max_points=p) for e, p in zip(result.exercises, dealt, strict=True)))
+
+
 def kata_result(data: dict) -> KataResult:
     """The inverse of `dataclasses.asdict` for one kata's result."""
     exercises = [
@@ -142,7 +159,7 @@ def kata_as_dict(kata: KataResult) -> dict:
                 "name": exercise.name,
                 "stretch": exercise.stretch,
                 "points": exercise.points,
-                "max_points": 1,
+                "max_points": exercise.max_points,
                 "specs": [
                     {"name": s.name, "status": s.status, "message": s.message, "seconds": round(s.seconds, 4)}
                     for s in exercise.specs

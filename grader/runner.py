@@ -138,7 +138,7 @@ def grade(
 def why_not_core(result: KataResult) -> str:
     """The first reason why the kata's core is not done, in one line; empty where it is."""
     for exercise in result.exercises:
-        if not exercise.stretch and not exercise.points:
+        if not exercise.stretch and not exercise.solved:
             failure = exercise.first_failure
             line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
             return line if line.endswith("not written yet") else f"a spec of {exercise.name} fails"

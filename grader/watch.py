@@ -155,12 +155,12 @@ class Session:
         return ready
 
     def _all_done(self) -> bool:
-        return bool(self.state.result) and all(exercise.points for exercise in self.state.result.exercises)
+        return bool(self.state.result) and all(exercise.solved for exercise in self.state.result.exercises)
 
     def _at_hand(self) -> Exercise:
         """The first exercise that is not done, core before stretch; the last one if all are."""
         exercises = sorted(catalogue.exercises(self.state.kata), key=lambda e: e.stretch)
-        done = {e.name for e in self.state.result.exercises if e.points} if self.state.result else set()
+        done = {e.name for e in self.state.result.exercises if e.solved} if self.state.result else set()
         return next((e for e in exercises if e.name not in done), exercises[-1])
 
     def _show(self, everything: bool = False) -> None:
@@ -177,14 +177,14 @@ class Session:
         elif self._all_done():
             self._say("Every exercise of this kata is done." + self._onward())
         if result.core_done and not self._all_done():
-            left = [e.name for e in result.exercises if not e.points]
+            left = [e.name for e in result.exercises if not e.solved]
             self._say(f"The core of this kata is done. Stretch, if you like: {', '.join(left)}.{self._onward()}")
         self._keys()
 
     def _progress(self) -> None:
         """A sign for each exercise, and how many are done."""
-        signs = [f"{'●' if e.points else '○'}\N{NO-BREAK SPACE}{e.name}" for e in self.state.result.exercises]
-        done = sum(e.points for e in self.state.result.exercises)
+        signs = [f"{'●' if e.solved else '○'}\N{NO-BREAK SPACE}{e.name}" for e in self.state.result.exercises]
+        done = sum(e.solved for e in self.state.result.exercises)
         self.console.print(f"[dim]{done}/{len(signs)}[/]  " + "  ".join(signs), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def _failure(self, exercise: str, spec: SpecResult) -> None:

@@ -8,7 +8,7 @@ from grader.results import ExerciseResult, KataResult, Report, title
 def render(report: Report) -> str:
     """One test an exercise; an incomplete report is an `error`. There is always a test: a reader may refuse an empty list."""
     tests = [_test(kata, exercise) for kata in report.katas for exercise in kata.exercises]
-    if report.points == report.max_points and report.complete:
+    if report.complete and all(kata.status == "passed" for kata in report.katas):
         status = "pass"
     else:
         status = "fail" if report.complete else "error"
@@ -18,7 +18,7 @@ def render(report: Report) -> str:
 
 def _test(kata: KataResult, exercise: ExerciseResult) -> dict:
     failure = exercise.first_failure
-    status = "pass" if exercise.points else "error" if failure and failure.status in ("error", "missing") else "fail"
+    status = "pass" if exercise.solved else "error" if failure and failure.status in ("error", "missing") else "fail"
     message = f"{title(failure.name)}\n{failure.message}" if failure else ""
     seconds = sum(spec.seconds for spec in exercise.specs)
     command = f"pytest katas/{kata.kata} -k {exercise.specs[0].name.partition('::')[0]}" if exercise.specs else ""

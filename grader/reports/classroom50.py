@@ -14,7 +14,7 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
     given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
     tests = [
-        {"test-name": f"{kata.kata} · {exercise.name}", "passed": bool(exercise.points), "score": exercise.points, "max-score": 1}
+        {"test-name": f"{kata.kata} · {exercise.name}", "passed": exercise.solved, "score": exercise.points, "max-score": exercise.max_points}
         for kata in report.katas
         for exercise in kata.exercises
     ]

@@ -19,7 +19,7 @@ def render(report: Report) -> str:
             seconds = round(sum(spec.seconds for spec in exercise.specs), 3)
             part = "stretch" if exercise.stretch else "core"
             first = as_text(failure.message.partition("\n")[0]) if failure else ""
-            writer.writerow([kata.kata, exercise.name, part, exercise.points, 1, passed, len(exercise.specs), seconds, first])
+            writer.writerow([kata.kata, exercise.name, part, exercise.points, exercise.max_points, passed, len(exercise.specs), seconds, first])
     return file.getvalue()
 
 

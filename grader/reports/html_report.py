@@ -64,8 +64,8 @@ def _kata(kata: KataResult) -> str:
         failure = exercise.first_failure
         kind = "stretch" if exercise.stretch else "core"
         passed = sum(spec.status == "passed" for spec in exercise.specs)
-        verdict = "passed" if exercise.points else "not written yet" if exercise.not_written else f"{passed} of {len(exercise.specs)} specs pass"
-        colour = "passed" if exercise.points else "notstarted" if exercise.not_written else "failed"
+        verdict = "passed" if exercise.solved else "not written yet" if exercise.not_written else f"{passed} of {len(exercise.specs)} specs pass"
+        colour = "passed" if exercise.solved else "notstarted" if exercise.not_written else "failed"
         line = f"<code>{escape(exercise.name)}</code> <span class='dim'>{kind}</span> <span class='{colour}'>{verdict}</span>"
         if failure and not exercise.not_written:
             text = f"{title(failure.name)}\n\n{failure.message}"
@@ -108,7 +108,7 @@ def _hardest(students: dict[str, Report]) -> str:
     for kata, exercise in _exercises(students):
         if not exercise.not_written:
             begun[kata.kata, exercise.name] += 1
-            solved[kata.kata, exercise.name] += exercise.points
+            solved[kata.kata, exercise.name] += exercise.solved
     hardest = sorted(begun, key=lambda name: (solved[name] / begun[name], -begun[name]))[:HARDEST]
     rows = "".join(
         f"<tr><td>{escape(kata)} · <code>{escape(name)}</code></td><td class='n'>{solved[kata, name]} of {begun[kata, name]}</td>"

@@ -14,7 +14,7 @@ def render(report: Report) -> str:
     state = "" if report.complete else " · interrupted, the rest was not graded"
     lines = [f"## {report.points} of {report.max_points} points{state}", "", "| kata | | points | open |", "| --- | --- | --- | --- |"]
     for kata in report.katas:
-        open_ = ", ".join(f"`{e.name}`" for e in kata.exercises if not e.points)
+        open_ = ", ".join(f"`{e.name}`" for e in kata.exercises if not e.solved)
         lines.append(f"| {kata.kata} | {SIGNS[kata.status]} {kata.status} | {kata.points}/{kata.max_points} | {open_} |")
     for kata in report.katas:
         lines += _failures(kata)

@@ -34,7 +34,7 @@ def verdict(exercise: ExerciseResult) -> str:
     ran = [spec for spec in exercise.specs if spec.status != "skipped"]
     skipped = [spec.message for spec in exercise.specs if spec.status == "skipped"]
     passed = sum(spec.status == "passed" for spec in ran)
-    if exercise.points:
+    if exercise.solved:
         return "passed" + (f", {len(skipped)} not run ({skipped[0]})" if skipped else "")
     if exercise.not_written:
         first = exercise.first_failure.message
@@ -45,7 +45,7 @@ def verdict(exercise: ExerciseResult) -> str:
 
 
 def _colour(exercise: ExerciseResult) -> str:
-    if exercise.points:
+    if exercise.solved:
         return COLOURS["passed"]
     return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
 
@@ -62,7 +62,7 @@ def _table(report: Report) -> Table:
         table.add_row(f"[bold]{kata.kata}[/]", "", state, f"[bold]{kata.points}/{kata.max_points}[/]")
         for exercise in kata.exercises:
             state = f"[{_colour(exercise)}]{escape(verdict(exercise))}[/]"
-            table.add_row(f"  {exercise.name}", "stretch" if exercise.stretch else "core", state, f"{exercise.points}/1")
+            table.add_row(f"  {exercise.name}", "stretch" if exercise.stretch else "core", state, f"{exercise.points}/{exercise.max_points}")
         table.add_section()
     return table
 
@@ -73,7 +73,7 @@ def _lines(report: Report) -> list[str]:
     for kata in report.katas:
         lines.append(f"{kata.kata}: {kata.status}, {kata.points} of {kata.max_points} points")
         for e in kata.exercises:
-            lines.append(f"  {e.name:<{width}}  {'stretch' if e.stretch else 'core':<7}  {e.points}/1  {verdict(e)}")
+            lines.append(f"  {e.name:<{width}}  {'stretch' if e.stretch else 'core':<7}  {e.points}/{e.max_points}  {verdict(e)}")
     return lines
 
 
