@@ -45,6 +45,19 @@ def cut(module: str, exercises: Iterable[str]) -> list[Segment]:
     return found
 
 
+def up_front(segments: Iterable[Segment]) -> list[int]:
+    """The places of the pieces that can run before all exercises: what no check below an exercise should have to wait for."""
+    found: list[int] = []
+    later: set[str] = set()
+    for place, segment in enumerate(segments):
+        body = ast.parse(segment.text).body
+        if segment.exercise or later & set().union(*map(_at_once, body)):
+            later.update(name for statement in body for name in bound(statement))
+        else:
+            found.append(place)
+    return found
+
+
 def join(cells: Iterable[str], exercises: Iterable[str]) -> str:
     """A module from the code cells of a notebook: what the exercises need, and nothing that only shows or tries something.
 

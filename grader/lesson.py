@@ -48,11 +48,10 @@ def code(lesson: str) -> ModuleType:
     return module
 
 
-def save_figure(figure: Figure, lesson: str) -> Path:
+def save_figure(figure: Figure, lesson: str) -> None:
     """Write the figure to the path given on the command line, or else to `.kata/figures/`, and print where it is."""
     kata = catalogue.kata_at(Path(lesson).resolve())
     path = Path(sys.argv[1] if len(sys.argv) > 1 else kata.root / ".kata" / "figures" / f"{kata.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     print(f"\nThe figure is in {path}")
-    return path

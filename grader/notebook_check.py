@@ -1,5 +1,6 @@
 """Inside a notebook: `check` runs the specs of one exercise on what the cells define, `hint` gives the next hint."""
 
+import re
 import sys
 
 from grader import catalogue, cells, learner, notebooks, runner
@@ -8,6 +9,10 @@ from grader.results import ExerciseResult, title
 from grader.runner import Grading
 from grader.verdicts import Verdicts
 
+# Where in the file a failure is, which a notebook does not have: in the row "at", and in the last line.
+LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)
+FOOTER = re.compile(r"^\S+\.py(?::\d+)? · kata hint \S+ (\w+)$", re.MULTILINE)
+MORE = re.compile(r"kata hint \S+ (\w+)")
 _kata: list[Kata] = []  # the one that this notebook is about, once `use` has said so
 
 
@@ -38,7 +43,7 @@ def check(exercise: str) -> None:
 
 def hint(exercise: str, level: int | None = None) -> None:
     """Print the next hint for an exercise, or the one of that level."""
-    print(learner.next_hint(_kata[0], exercise, level))
+    print(MORE.sub(r'hint("\1")', learner.next_hint(_kata[0], exercise, level)))
 
 
 def _said(result: ExerciseResult | None, note: str) -> str:
@@ -49,5 +54,6 @@ def _said(result: ExerciseResult | None, note: str) -> str:
         return f"passed  {result.name}: all {len(result.specs)} specs" + (f" ({note})" if note else "")
     if result.not_written:
         return failure.message
+    message = FOOTER.sub(r'hint("\1")', LINE.sub(r"\1", failure.message))
     passed = sum(spec.status == "passed" for spec in result.specs)
-    return f"FAILED  {result.name} · {title(failure.name)}\n\n{failure.message}\n\n{passed} of {len(result.specs)} specs pass"
+    return f"FAILED  {result.name} · {title(failure.name)}\n\n{message}\n\n{passed} of {len(result.specs)} specs pass"

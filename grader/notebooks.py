@@ -50,12 +50,14 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
     body.append(new_code_cell(FIGURE))
     body.append(new_markdown_cell("## Your turn\n\nRun each cell after you have written it, and then the check below it."))
-    for segment in segments:
+    first = cells.up_front(segments)
+    for place in [*first, *(place for place in range(len(segments)) if place not in first)]:
+        segment = segments[place]
         exercise = exercises.get(segment.exercise)
         if exercise:
             kind = "stretch" if exercise.stretch else "core"
             body.append(new_markdown_cell(f"### `{exercise.name}` · {kind}"))
-        body.append(new_code_cell(segment.text, metadata={"kata": {"after": segment.after}}))
+        body.append(new_code_cell(segment.text, metadata={"kata": {"place": place, "after": segment.after}}))
         if exercise:
             body.append(new_code_cell(f'# check (and for a hint: hint("{exercise.name}"))\ncheck("{exercise.name}")'))
     metadata = {"kata": kata.name, "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -121,7 +123,7 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
     As long as the cells of the file are there as `build` made them, it is their text, character by character; and otherwise what
     `cells.join` finds.
     """
-    own = [cell for cell in notebook.cells if cell.cell_type == "code" and "after" in _mark(cell)]
+    own = sorted((c for c in notebook.cells if c.cell_type == "code" and _mark(c)), key=lambda cell: _mark(cell)["place"])
     text = "".join(cell.source + _mark(cell)["after"] for cell in own)
     exercises = [exercise.name for exercise in catalogue.exercises(kata)]
     others = [c.source for c in notebook.cells if c.cell_type == "code" and c not in own and not cells.NOT_CODE.match(c.source)]
@@ -139,7 +141,7 @@ def names(kata: Kata) -> list[str]:
 
 def _mark(cell: nbformat.NotebookNode) -> dict:
     mark = cell.metadata.get("kata", {})
-    return mark if isinstance(mark, dict) and isinstance(mark.get("after"), str) else {}
+    return mark if isinstance(mark, dict) and isinstance(mark.get("after"), str) and isinstance(mark.get("place"), int) else {}
 
 
 def _is_plain(text: str, names: list[str]) -> bool:
@@ -163,4 +165,5 @@ def _steps(kata: Kata) -> list[str]:
 FIGURE = """\
 # lesson: the figure
 from IPython.display import Image
-Image(str(here / ".kata" / "figures" / f"{pathlib.Path(__file__).parent.name}.png"))"""
+from pathlib import Path
+Image(str(Path(__file__).parents[2] / ".kata" / "figures" / f"{Path(__file__).parent.name}.png"))"""

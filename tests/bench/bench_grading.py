@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from grader import catalogue, runner
@@ -27,13 +28,14 @@ def main() -> None:
     assert all(result.status == "passed" for result in warm_up), "the reference must earn every point"
 
     cold, warm, whole, alone, imports, specs = [], [], [], [], [], []
-    for _ in range(ROUNDS):  # in turn, so that a machine that changes its speed changes it for all
+    for number in track(range(ROUNDS), "measuring"):  # in turn, so that a machine that changes its speed changes it for all
         cold.append(seconds(lambda: run([*PYTEST, str(sixteen.folder)])))
         warm += [seconds(lambda: list(runner.grade([sixteen], SOLUTIONS))) for _ in range(4)]
         whole.append(seconds(lambda: run(GRADE)))
         imports.append(seconds(lambda: run([sys.executable, "-c", "import torch"])))
         specs.append(sum(result.cpu_seconds for result in runner.grade(katas, SOLUTIONS)))
-        alone.append(sum(seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)])) for kata in katas))
+        if number == ROUNDS // 2:  # minutes: once, between the others
+            alone.append(sum(seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)])) for kata in katas))
 
     cores = runner.available_cores()
     bound = statistics.median(specs) / cores + statistics.median(imports)
