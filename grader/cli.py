@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader import catalogue, confine, downloads, engines, export, hints, learner, loading, notebooks, overview, progress, reading, runner, weights
+from grader import catalogue, confine, downloads, engines, export, hints, layout, learner, loading, notebooks, overview, progress, reading, runner, weights
 from grader import doctor as doctor_
 from grader import submissions as submissions_
 from grader.catalogue import ROOT, Kata, UnknownKata
@@ -157,15 +157,15 @@ def next_() -> None:
         result = progress.so_far([kata], ROOT / "katas")[kata]
         if result and result.core_done:
             continue
-        print(f"{kata.number} {hints.title(kata)}: {progress.in_words(kata, result)}")
-        print(f"lesson     kata lesson {kata.number}\ncode       katas/{kata.file}\nspecs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
+        _say(f"{kata.number} {hints.title(kata)}: {progress.in_words(kata, result)}")
+        _say(f"lesson     kata lesson {kata.number}\ncode       katas/{kata.file}\nspecs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
         undone = [e for e in result.exercises if not (e.solved or e.stretch)] if result else []
         name = undone[0].name if undone else catalogue.exercises(kata)[0].name
-        print(f"exercise   {name}\nhint       kata hint {kata.number} {name}")
+        _say(f"exercise   {name}\nhint       kata hint {kata.number} {name}")
         if undone and undone[0].first_failure:
-            print(f"\n{undone[0].first_failure.message}")
+            _say(f"\n{undone[0].first_failure.message}")
         return
-    print("The core of every kata is done. kata list shows what stretch exercises are left.")
+    _say("The core of every kata is done. kata list shows what stretch exercises are left.")
 
 
 @app.command()
@@ -176,7 +176,7 @@ def hint(
 ) -> None:
     """The next hint for an exercise: first the concept, then the API, then the shape walk; --level gives one of them again."""
     try:
-        print(learner.next_hint(_katas([kata])[0], exercise, level))
+        _say(learner.next_hint(_katas([kata])[0], exercise, level))
     except LookupError as error:
         raise Trouble(error.args[0]) from None
 
@@ -201,7 +201,7 @@ def solution(
 def reset(kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)]) -> None:
     """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
     try:
-        print(learner.reset(_katas([kata])[0]))
+        _say(learner.reset(_katas([kata])[0]))
     except learner.NotPossible as error:
         raise Trouble(str(error)) from None
 
@@ -210,7 +210,7 @@ def reset(kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_co
 def undo(kata: Annotated[str, typer.Argument(metavar="KATA", autocompletion=_complete_kata)]) -> None:
     """Bring back the version of your code that the last reset kept."""
     try:
-        print(learner.undo(_katas([kata])[0]))
+        _say(learner.undo(_katas([kata])[0]))
     except learner.NotPossible as error:
         raise Trouble(str(error)) from None
 
@@ -252,10 +252,10 @@ def notebook(
     source = found.folder / found.file.name
     try:
         if back:
-            print(learner.replace(found, source, notebooks.module(notebooks.read(path), found)))
+            _say(learner.replace(found, source, notebooks.module(notebooks.read(path), found)))
         else:
             text = nbformat.writes(notebooks.build(found, loading.read_source(source)))
-            print(learner.replace(found, path, text + "\n"))
+            _say(learner.replace(found, path, text + "\n"))
     except (notebooks.NotANotebook, loading.LoadFailure) as failure:
         raise Trouble(str(failure)) from None
     except OSError as error:
@@ -336,6 +336,12 @@ def main() -> None:
 
 class Trouble(Exception):
     """The command cannot be carried out. The message is one line: what is wrong and what to do."""
+
+
+def _say(text: str) -> None:
+    """Print it, on a terminal without cutting words in two."""
+    console = Console()
+    print(layout.wrapped(text, console.width, indent=0) if console.is_terminal else text)
 
 
 def _katas(queries: list[str] | None) -> list[Kata]:

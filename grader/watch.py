@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class Watching:
     kata: Kata
     text: str | None = None  # the file as it was judged last; None before the first time
     result: KataResult | None = None
+    partial: bool = False  # of some exercises the result is that of an earlier text
 
 
 class Session:
@@ -67,7 +69,9 @@ class Session:
             judged = self.state.text is not None
             if not judged and (judged := self._judge()):
                 self._show()
-            if self._events(wait=judged):
+            if judged and self.state.partial:
+                self._look_at_the_rest()
+            if self._events(wait=judged and not self.state.partial):
                 return
 
     def _go_to(self, kata: Kata) -> None:
@@ -125,19 +129,38 @@ class Session:
         everything = everything or self.state.result is None
         if self.console.is_terminal:
             self.console.print("[dim]running the specs …[/]")
+        result = self._result(everything)
+        if result is None:
+            self.state.text = None
+            return False
+        self.state.partial = not everything and any(spec.status == "missing" for exercise in result.exercises for spec in exercise.specs)
+        self.state.result = result if everything else _merged(self.state.result, result)
+        return True
+
+    def _look_at_the_rest(self) -> None:
+        """Run what stands behind the first failure, too, as long as nothing comes; says what the last save has broken."""
+        result = self._result(everything=True)
+        if result is None:
+            return
+        self.state.partial = False
+        if len({exercise.first_failure and exercise.first_failure.message for exercise in result.exercises}) == 1:
+            return  # all say the same: the file cannot be imported, which has been said, and of the exercises nothing is known
+        were = {exercise.name for exercise in self.state.result.exercises if exercise.solved}
+        self.state.result = result
+        if broken := [exercise.name for exercise in result.exercises if exercise.name in were and not exercise.solved]:
+            self._say(f"Not right any more: {', '.join(broken)}. Press a for what fails.")
+
+    def _result(self, everything: bool) -> KataResult | None:
+        """What the specs say, by exercise in the kata's order; None if a save or a key came before."""
         grading = self._grading()
         until = [self.wakes] if self.keys is None else [self.wakes, self.keys]
         for job, result in runner.run(self._jobs(grading, everything), specs_of=[self.state.kata], until=until):
             if job.kata == self.state.kata:
-                result = result if everything else _merged(self.state.result, result)
                 place = {exercise.name: i for i, exercise in enumerate(catalogue.exercises(job.kata))}
-                in_order = sorted(result.exercises, key=lambda exercise: place.get(exercise.name, 0))
-                self.state.result = replace(result, exercises=tuple(in_order))
-                return True
+                return replace(result, exercises=tuple(sorted(result.exercises, key=lambda exercise: place.get(exercise.name, 0))))
             self.kept.keep(job, result)
             grading.settle(job.kata, result)
-        self.state.text = None
-        return False
+        return None
 
     def _grading(self) -> Grading:
         kata, code = self.state.kata, self.state.kata.root / "katas"
@@ -183,9 +206,9 @@ class Session:
 
     def _progress(self) -> None:
         """A sign for each exercise, and how many are done."""
-        signs = [f"{'●' if e.solved else '○'}\N{NO-BREAK SPACE}{e.name}" for e in self.state.result.exercises]
-        done = sum(e.solved for e in self.state.result.exercises)
-        self.console.print(f"[dim]{done}/{len(signs)}[/]  " + "  ".join(signs), highlight=False, soft_wrap=not self.console.is_terminal)
+        exercises = self.state.result.exercises
+        signs = [f"{'●' if e.solved else '○'} {e.name}" for e in exercises]
+        self._line([f"{sum(e.solved for e in exercises)}/{len(exercises)}", *signs], r"^\d+/\d+", "dim")
 
     def _failure(self, exercise: str, spec: SpecResult) -> None:
         if spec.message.endswith("not written yet") or "\n" not in spec.message.strip():
@@ -198,12 +221,23 @@ class Session:
         following = self.katas[self.katas.index(self.state.kata) + 1 :][:1]
         return f" n goes on to {following[0].number} {hints.title(following[0])}." if following else " It was the last of the path."
 
+    def _line(self, items: list[str], special: str, style: str) -> None:
+        """The items side by side, on as many lines as the terminal needs, none of them broken in two; what is special in a style."""
+        unbroken = "\N{NO-BREAK SPACE}"
+        line = "  ".join(item.replace(" ", unbroken) for item in items)
+        if self.console.is_terminal:
+            line = textwrap.fill(line, self.console.width, break_long_words=False)
+        text = Text(line.replace(unbroken, " "))
+        text.highlight_regex(special, style)
+        self.console.print(text, soft_wrap=True)
+
     def _say(self, text: str) -> None:
         self.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def _keys(self) -> None:
         if self.keys is not None:
-            self.console.print("\n" + "  ".join(f"[bold]{key}[/] {what}" for key, what in KEYS), highlight=False)
+            self.console.print()
+            self._line([f"{key} {what}" for key, what in KEYS], r"(?<!\S)\w(?= )", "bold")
 
 
 def _merged(before: KataResult, now: KataResult) -> KataResult:

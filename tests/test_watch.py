@@ -159,6 +159,22 @@ def test_the_core_done_offers_the_stretch(terminal, checkout):
     assert screen.ends() == 0
 
 
+def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    one = "\n\ndef describe(x):\n    raise NotImplementedError\n"
+    save(checkout, RIGHT + one)
+    screen.verdict("describe: not written yet")
+    save(checkout, WRONG + one)
+    screen.verdict("describe: not written yet")
+    screen.waits_for("Not right any more: memory_by_dtype. Press a for what fails.")
+    save(checkout, WRONG + one + "def (")
+    screen.verdict("SyntaxError")
+    time.sleep(2)
+    save(checkout, RIGHT + one)
+    assert "Not right" not in screen.verdict("describe: not written yet")
+
+
 def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
     screen = terminal("01")
     screen.verdict("memory_by_dtype: not written yet")
