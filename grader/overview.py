@@ -1,6 +1,5 @@
 """The path for people: every kata under its chapter, with how far the learner is; in columns on a terminal, as lines in a pipe."""
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,14 +12,15 @@ COLOURS = {"done": "green", "core done": "green", "not started": "dim"}
 
 def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Console) -> None:
     """Print one row a kata, a line a chapter, and the sum."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in ("kata", "title", "", "min", "builds on", "core+stretch", "you"):
-        table.add_column(column, justify="right" if column == "min" else "left", no_wrap=column not in ("title", "builds on"))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("kata", "title", "", "min", "builds on", "core +\nstretch", "you"):
+        widest = 14 if column == "builds on" else None
+        table.add_column(column, justify="right" if column == "min" else "left", no_wrap=column not in ("title", "builds on"), max_width=widest)
     before = ""
     for kata in katas:
         if progress.chapter(kata) != before:
             before = progress.chapter(kata)
-            table.add_section()
+            table.add_row()
             table.add_row("", f"[bold]{before}[/]")
         row = _row(kata, results[kata])
         colour = COLOURS.get(row[-1].partition(",")[0], "yellow")
@@ -28,7 +28,7 @@ def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Con
         if not console.is_terminal:
             print(before, *row, sep="\t")
     if console.is_terminal:
-        console.print(table)
+        console.print(table, "")
     done = sum(result is not None and result.core_done for result in results.values())
     points = sum(result.points for result in results.values() if result)
     exercises = sum(len(catalogue.exercises(kata)) for kata in katas)

@@ -58,7 +58,7 @@ def listed(checkout: Path) -> str:
     run = f"stty cols {COLUMNS}; exec {sys.executable} -c 'from grader.cli import main; main()' list"
     environment = os.environ | {"PYTHONPATH": str(checkout), "TERM": "xterm-256color"}
     said = subprocess.run(["script", "-qec", run, "/dev/null"], cwd=checkout, env=environment, capture_output=True, text=True).stdout
-    return said[said.index("\n", said.rindex("\x1b[2K")) :] if "\x1b[2K" in said else said
+    return said.rpartition("\x1b[2K")[2]
 
 
 def draw(name: str, said: str) -> None:

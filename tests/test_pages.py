@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from grader import catalogue, progress
+from grader import catalogue, progress, runner
 from grader.catalogue import ROOT, all_katas
+from grader.results import title
 
 PATH = [kata for kata in all_katas() if "/" not in kata.name]
 COVERAGE = ROOT / "katas" / "COVERAGE.md"
@@ -17,6 +18,19 @@ EXERCISES = {kata.name: {exercise.name for exercise in catalogue.exercises(kata)
 def rows(text: str) -> list[list[str]]:
     """The cells of every table row of a page."""
     return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_readme_shows_a_failure_as_it_is(tmp_path):
+    sixteen = catalogue.find("16")
+    before, name, after = (sixteen.folder / sixteen.file.name).read_text().partition("def split_heads")
+    slip = "B, T, C = x.shape\n    return x.reshape(B, num_heads, T, C // num_heads)"
+    (tmp_path / sixteen.file).parent.mkdir()
+    (tmp_path / sixteen.file).write_text(before + name + after.replace("raise NotImplementedError", slip, 1))
+    [result] = runner.grade([sixteen], tmp_path)
+    failure = result.exercises[0].first_failure
+    page = " ".join((ROOT / "README.md").read_text().split())
+    assert f"FAILED split_heads · {title(failure.name)}" in page
+    assert " ".join(failure.message.split()) in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
