@@ -254,7 +254,7 @@ def notebook(
         if back:
             _say(learner.replace(found, source, notebooks.module(notebooks.read(path), found)))
         else:
-            text = nbformat.writes(notebooks.build(found, loading.read_source(source)))
+            text = nbformat.writes(notebooks.build(found, loading.read_source(source), notebooks.origin(ROOT)))
             _say(learner.replace(found, path, text + "\n"))
     except (notebooks.NotANotebook, loading.LoadFailure) as failure:
         raise Trouble(str(failure)) from None

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ sys.argv = [__file__]
 from grader.notebook_check import check, hint, use
 use("{kata}")'''
 REPOSITORY = "https://github.com/torch-katas/torch-katas"
+SSH = re.compile(r"(?:ssh://)?git@([^:/]+)[:/]")
 
 
 class NotANotebook(Exception):
@@ -35,7 +37,8 @@ class NotANotebook(Exception):
 
 
 def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.NotebookNode:
-    """The kata's notebook around the text of its file: the stub's, or what the learner has written so far.
+    """The kata's notebook around the text of its file: the stub's, or what the learner has written so far. Where it is opened
+    outside of a checkout, it clones the repository.
 
     Raises:
         NotANotebook: the file does not parse, so that it cannot be cut into cells.
@@ -65,6 +68,17 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # not drawn at random: the same kata gives the same notebook
     return notebook
+
+
+def origin(root: Path) -> str:
+    """Where anybody can clone the checkout at `root` from, without what its owner logs in with; where it comes from no server, our own
+    repository."""
+    try:
+        said = subprocess.run(["git", "-C", root, "config", "--get", "remote.origin.url"], capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # no git
+        return REPOSITORY
+    url = re.sub(r"//[^/]*@", "//", SSH.sub(r"https://\1/", said))
+    return url if url.startswith("https://") else REPOSITORY
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -59,6 +59,26 @@ class TestRoundTrip:
         compile(joined, "joined", "exec")
 
 
+@pytest.mark.parametrize(
+    ("remote", "cloned_from"),
+    [
+        ("https://github.com/acme/course.git", "https://github.com/acme/course.git"),
+        ("https://ada:secret@github.com/acme/course", "https://github.com/acme/course"),
+        ("git@github.com:acme/course.git", "https://github.com/acme/course.git"),
+        ("ssh://git@github.com/acme/course", "https://github.com/acme/course"),
+        ("/home/ada/course", notebooks.REPOSITORY),
+        ("", notebooks.REPOSITORY),
+    ],
+)
+def test_it_clones_the_repository_that_it_was_made_in(tmp_path, remote, cloned_from):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if remote:
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
+    assert notebooks.origin(tmp_path) == cloned_from
+    start = notebooks.build(SIXTEEN, STUB, cloned_from).cells[0].source
+    assert f'"clone", "--depth", "1", "{cloned_from}"' in start
+
+
 class TestJoin:
     """What of a notebook counts as its code."""
 
