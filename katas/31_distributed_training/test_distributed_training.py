@@ -231,6 +231,13 @@ class TestRankSlice:
                 kata.rank_slice(torch.randn(4, 3), rank, 2)
 
 
+@pytest.fixture
+def other_words(monkeypatch):
+    """An environment that speaks of two processes, and of this one as the second, where no process group has begun."""
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
 WEIGHTS = ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
 
 
@@ -288,8 +295,9 @@ class TestBroadcastParameters:
             check.that(same, f"on rank {rank} a parameter or buffer of the model is another object than before")
             check.that(flags, f"on rank {rank} requires_grad of a parameter has changed")
 
-    def test_without_a_process_group_nothing_happens(self, kata):
-        """One process is its own source: no error, and no value changes."""
+    def test_without_a_process_group_nothing_happens(self, kata, other_words):
+        """One process is its own source: no error, and no value changes. Whether there is a group, `dist` says and not the
+        environment: here that speaks of two processes."""
         model = norm_net()
         before = tensors_of(model)
         kata.broadcast_parameters(model)
@@ -316,7 +324,7 @@ def partly_used(kata):
         for p in layer.parameters():
             p.grad = torch.full_like(p, 3.0 * (dist.get_rank() + 1))
     kata.average_gradients(model)
-    return [p.grad.clone() for p in model.parameters()]
+    return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
 def frozen_in_front(kata):
@@ -356,8 +364,9 @@ class TestAverageGradients:
             check.that(not found, f"on rank {rank} .grad of a frozen parameter is {', '.join(found)}, should be None")
             check.equal(grads[2], torch.full((3, 2), 4.5), what=f"gradient of the trainable weight on rank {rank}")
 
-    def test_without_a_process_group_nothing_happens(self, kata):
-        """The mean over one rank is the gradient itself, and None stays None."""
+    def test_without_a_process_group_nothing_happens(self, kata, other_words):
+        """The mean over one rank is the gradient itself, and None stays None. Whether there is a group, `dist` says and not
+        the environment: here that speaks of two processes."""
         model = nn.Linear(2, 3)
         model.weight.grad = torch.full((3, 2), 3.0)
         kata.average_gradients(model)
@@ -399,8 +408,9 @@ class TestReduceMean:
         for rank, (_, _, after, before) in enumerate(on_two(kata, means)):
             check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
 
-    def test_without_a_process_group_it_is_the_value(self, kata):
-        """One process: nothing to average, and the script need not ask whether there is a group."""
+    def test_without_a_process_group_it_is_the_value(self, kata, other_words):
+        """One process: nothing to average, and the script need not ask whether there is a group. That, `dist` says and not
+        the environment: here that speaks of two processes."""
         loss = torch.tensor(2.5, requires_grad=True)
         for value, expected in ((0.1, 0.1), (3, 3.0), (loss, 2.5), (torch.tensor([4]), 4.0)):
             got = kata.reduce_mean(value)
@@ -732,8 +742,9 @@ class TestSaveOnMain:
         on_two(kata, saved, tmp_path, 0)
         check.equal(sorted(path.name for path in tmp_path.iterdir()), ["first.pt", "second.pt"], what="files in the folder")
 
-    def test_without_a_process_group(self, kata, tmp_path):
-        """One process is rank 0: it writes, returns True, and waits for nobody. An older file is replaced."""
+    def test_without_a_process_group(self, kata, tmp_path, other_words):
+        """One process is rank 0: it writes, returns True, and waits for nobody. An older file is replaced. Whether there is a
+        group, `dist` says and not the environment: here that speaks of two processes."""
         path = tmp_path / "run.pt"
         for step in (1, 2):
             check.equal(kata.save_on_main({"step": step}, path), True, what="what it returns")

@@ -91,6 +91,12 @@ MISTAKES = [
         "    " + ALL_TENSORS,
         "TestBroadcastParameters::test_without_a_process_group_nothing_happens",
     ),
+    Mistake(
+        "the environment asked for a group: broadcast",
+        TENSORS,
+        TENSORS.replace("not dist.is_initialized()", "dist_info_from_env().world_size == 1"),
+        "TestBroadcastParameters::test_without_a_process_group_nothing_happens",
+    ),
     # average_gradients
     Mistake("sum instead of mean", DIVIDE_GRADIENTS, "", "test_the_mean_is_the_gradient_of_the_big_batch"),
     Mistake(
@@ -117,6 +123,12 @@ MISTAKES = [
         PARAMETERS.replace(NO_GROUP, "") + FILL + "            if not dist.is_initialized():\n                continue\n",
         "TestAverageGradients::test_without_a_process_group_nothing_happens",
     ),
+    Mistake(
+        "the environment asked for a group: gradients",
+        PARAMETERS,
+        PARAMETERS.replace("not dist.is_initialized()", "dist_info_from_env().world_size == 1"),
+        "TestAverageGradients::test_without_a_process_group_nothing_happens",
+    ),
     # reduce_mean
     Mistake("the sum", MEAN, "return total.item()", "test_the_mean_on_every_rank"),
     Mistake("rank 0 only", SUM_VALUES, "    dist.reduce(total, 0)\n", "test_the_mean_on_every_rank"),
@@ -129,6 +141,12 @@ MISTAKES = [
     ),
     Mistake("a tensor", MEAN, "return total / dist.get_world_size()", "TestReduceMean::test_plain_floats"),
     Mistake("an int stays an int alone", ALONE, "        return own\n", "test_without_a_process_group_it_is_the_value"),
+    Mistake(
+        "the environment asked for a group: a number",
+        "    if not dist.is_initialized():\n" + ALONE,
+        "    if dist_info_from_env().world_size == 1:\n" + ALONE,
+        "test_without_a_process_group_it_is_the_value",
+    ),
     # sync_context
     Mistake(
         "no_sync in the last",
@@ -225,6 +243,12 @@ MISTAKES = [
         WRITE,
         WRITE.replace("if dist.is_initialized():", "if dist.is_initialized() and is_main:"),
         "test_no_other_file_is_left",
+    ),
+    Mistake(
+        "main by the environment",
+        "is_main = not dist.is_initialized() or dist.get_rank() == 0",
+        "is_main = dist_info_from_env().is_main",
+        "test_without_a_process_group",
     ),
 ]
 
