@@ -745,6 +745,13 @@ class TestTrainEvalGap:
             kata.train_eval_gap(norm, some(N, C))
             check.equal(buffers(norm), before, what=f"buffers, starting with training={mode}")
 
+    def test_running_statistics_of_parts_stay(self, kata):
+        """A layer may have parts, down to a whole model, and every batch norm in it has running statistics of its own."""
+        model = nn.Sequential(nn.Linear(C, D), nn.Sequential(nn.BatchNorm1d(D)), nn.BatchNorm1d(D))
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        kata.train_eval_gap(model, some(N, C))
+        check.equal(dict(model.state_dict()), before, what="state_dict")
+
     def test_the_mode_of_every_part_stays(self, kata):
         """A model in training may have frozen parts that are in eval mode. `model.train()` at the end would wake
         them."""

@@ -644,6 +644,23 @@ MISTAKES = [
         caught_by="test_running_statistics_stay",
     ),
     Mistake(
+        "running statistics of the outermost layer put back, not those of its parts",
+        was=GAP,
+        now="""    modes = {part: part.training for part in norm.modules()}
+    state = {name: value.clone() for name, value in norm.named_buffers(recurse=False)}
+    try:
+        with torch.no_grad():
+            at_work = norm.eval()(x)
+            learning = norm.train()(x)
+    finally:
+        for name, value in norm.named_buffers(recurse=False):
+            value.copy_(state[name])
+        for part, mode in modes.items():
+            part.training = mode
+    return (learning - at_work).abs().max().item()""",
+        caught_by="test_running_statistics_of_parts_stay",
+    ),
+    Mistake(
         "the outer mode given to every part",
         was=GAP,
         now="""    before, state = norm.training, copy.deepcopy(norm.state_dict())
