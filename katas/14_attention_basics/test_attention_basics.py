@@ -581,7 +581,9 @@ class TestSeq2Seq:
                     model_by_hand(model, src, tgt_in, (3, 5, 1), start="after padding")[0],
                 "the mask is ignored": model_by_hand(model, src, tgt_in)[0],
             }
-            logits = model(src, tgt_in, mask)[0]
+            logits, weights = model(src, tgt_in, mask)
+            looks = weights is not None and bool(weights.masked_select(~mask[:, None]).any())
+            check.that(not looks, "the attention gives weight to padding: it needs the mask as well")
             check.close(logits, expected, unlike=unlike, what=f"logits, use_attention={use_attention}")
 
     def test_padding_gets_weight_zero(self, kata):
@@ -628,6 +630,16 @@ class TestSeq2Seq:
             for (name, parameter), right in zip(model.named_parameters(), twin.parameters(), strict=True):
                 check.that(parameter.grad is not None, f"use_attention={use_attention}: no gradient reaches {name}")
                 check.close(parameter.grad, right.grad, rtol=1e-5, atol=1e-7, what=f"gradient of {name}")
+
+    def test_a_single_sequence(self, kata):
+        """B, S and T may be 1. A `squeeze` that names no dimension takes these along."""
+        for lengths, steps in (((5,), T), ((1,), 1)):
+            src, mask, tgt_in = sentences(lengths, steps)
+            for use_attention in (False, True):
+                model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
+                logits = model(src, tgt_in, mask)[0]
+                what = f"logits for B = 1, S = {lengths[0]}, T = {steps}, use_attention={use_attention}"
+                check.close(logits, model_by_hand(model, src, tgt_in)[0], what=what)
 
     def test_calls_change_nothing(self, kata):
         """The arguments stay as they were, and no state is kept from one call to the next."""
@@ -726,6 +738,8 @@ class TestGreedyDecode:
             model.train(flag)
             kata.greedy_decode(model, src, 2)
             check.that(model.training == flag, f"model.training was {flag} and is now {model.training}")
+            parts = [name for name, part in model.named_modules() if part.training != flag]
+            check.that(not parts, f"model.training is {flag} as before, but no longer that of its parts {', '.join(parts)}")
         check.that(not any(seen), "the encoder ran while the model was in training mode")
 
     def test_the_flag_is_put_back_after_an_error(self, kata):

@@ -204,8 +204,9 @@ def greedy_decode(
             first, is not among them.
         weights: (B, max_len, S), the attention weights of these steps; None for a model without attention.
 
-    Works in eval mode and without a graph (the weights need no gradient). The model's training flag is put back
-    afterwards, also when the call raises. `src` stays as it was; tokens and weights are on its device.
+    Works in eval mode and without a graph (the weights need no gradient). A model that came in training mode is in it
+    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on its
+    device.
     """
     training = model.training
     model.eval()

@@ -452,6 +452,12 @@ MISTAKES = [
         caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
     ),
     Mistake(
+        "only the flag of the model itself put back, not those of its parts",
+        was="model.train(training)",
+        now="model.training = training",
+        caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
+    ),
+    Mistake(
         "always back to training mode",
         was="model.train(training)",
         now="model.train()",
