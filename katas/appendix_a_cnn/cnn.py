@@ -171,7 +171,7 @@ class BinaryCNN(nn.Module):
         raise NotImplementedError
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in whichever mode."""
+        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in the mode it is in."""
         raise NotImplementedError
 
 

@@ -506,6 +506,18 @@ class TestBinaryCNN:
         }
         check.close(model.predict_proba(x), 1 / (1 + torch.exp(-logits.double())), unlike=unlike)
 
+    def test_predict_proba_keeps_the_mode(self, kata):
+        """A model in training mode answers with its dropout, and stays in training mode. An `eval()` here would end the
+        training of whoever takes a look at the probabilities."""
+        for flag in (True, False):
+            model, x = shaken(kata.BinaryCNN()).train(flag), torch.rand(8, 3, 16, 16)
+            torch.manual_seed(5)
+            expected = model(x).sigmoid()
+            torch.manual_seed(5)
+            check.close(model.predict_proba(x), expected, what=f"the probabilities with training={flag}")
+            changed = [name for name, module in model.named_modules() if module.training is not flag]
+            check.that(not changed, f"training was {flag} and no longer is in {', '.join(map(repr, changed))}")
+
     def test_eval_is_deterministic_and_training_is_not(self, kata):
         """In eval mode the dropout is off. In training mode it draws anew for every call. `F.dropout` does not know of
         the mode unless told."""

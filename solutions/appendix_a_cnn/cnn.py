@@ -209,7 +209,7 @@ class BinaryCNN(nn.Module):
         return self.classifier(self.features(x)).squeeze(1)
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in whichever mode."""
+        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in the mode it is in."""
         return torch.sigmoid(self(x))
 
 

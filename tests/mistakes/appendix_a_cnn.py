@@ -238,6 +238,10 @@ MISTAKES = [
         caught_by="test_predict_proba_is_the_sigmoid_of_the_logits",
     ),  # fmt: skip
     Mistake(
+        "predict_proba leaves the model in eval mode", was=PROBABILITY, now=f"self.eval()\n        {PROBABILITY}",
+        caught_by="test_predict_proba_keeps_the_mode",
+    ),  # fmt: skip
+    Mistake(
         "batch norm after ReLU",
         was=NORM_AND_POOL,
         now="""            layers.append(nn.ReLU())
