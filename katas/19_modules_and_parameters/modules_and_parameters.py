@@ -258,8 +258,8 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
         One ShapeRecord for each call of a leaf (a module without children), in the order of the calls: a leaf that is
         called twice has two records, one that is never called has none. `name` is the leaf's name in
         `model.named_modules()`, so it is "" for a model that is a leaf itself. Shapes are plain tuples of ints, of the
-        first tensor among the positional arguments and of the first tensor in the output, whether it stands there
-        alone or in a tuple or list: for an LSTM those are its input and its sequence of outputs.
+        first tensor in the positional arguments and of the first in the output, whether these are tensors or hold them
+        in tuples and lists, one inside another too: for an LSTM its input and its sequence of outputs.
 
     The model runs by way of hooks, in eval mode and without gradients. Afterwards, also if it raised, every module has
     the training flag that it had itself before (a model in training may have a part in eval mode), running statistics
