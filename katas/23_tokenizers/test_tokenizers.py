@@ -153,7 +153,8 @@ class TestCharTokenizer:
         appearing = {c: i for i, c in enumerate(dict.fromkeys(text))}
         unlike = {"numbered as they appear in the text": appearing}
         same(tokenizer.stoi, {c: i for i, c in enumerate(expected)}, "stoi", unlike)
-        same(tokenizer.itos, dict(enumerate(expected)), "itos")
+        itos = tokenizer.itos if isinstance(tokenizer.itos, dict) else dict(enumerate(tokenizer.itos))
+        same(itos, dict(enumerate(expected)), "itos")
         check.equal(tokenizer.vocab_size, 10, unlike={"the length of the text": 20}, what="vocab_size")
 
     def test_each_character_becomes_its_id(self, kata):
@@ -300,6 +301,12 @@ class TestMergePair:
         """b"a", b"bc" spells the same as b"ab", b"c", but is not that pair."""
         tokens, unlike = [b"a", b"bc", b"ab", b"c"], {"the joined bytes compared": [b"abc", b"abc"]}
         same(kata.merge_pair(tokens, (b"ab", b"c"), b"abc"), [b"a", b"bc", b"abc"], unlike=unlike)
+
+    def test_equal_tokens_are_the_pair(self, kata):
+        """`==` decides, for whatever stands there: two lists with the same entries are equal, though they are two
+        objects (`is` says no) and no keys of a dict."""
+        tokens = [[1], [2, 3], [1], [2]]
+        same(kata.merge_pair(tokens, ([1], [2]), [9]), [[1], [2, 3], [9]], unlike={"compared with `is`": tokens})
 
     def test_without_the_pair_nothing_happens(self, kata):
         """Then the new list holds the same tokens; no tokens give no tokens, and a tuple gives a list."""

@@ -28,8 +28,8 @@ class CharTokenizer:
     Args:
         text: the text whose characters are the vocabulary.
     Attributes:
-        stoi: the id of each character.
-        itos: the character of each id.
+        stoi: dict from character to id.
+        itos: the character of each id, in a dict or a list.
         vocab_size: how many there are.
     Raises:
         ValueError: `text` is empty.

@@ -164,6 +164,12 @@ MISTAKES = [
         caught_by="test_the_list_given_stays_as_it_is",
     ),
     Mistake(
+        "tokens compared by identity",
+        was="if tuple(tokens[i : i + 2]) == pair:",
+        now="if i + 1 < len(tokens) and tokens[i] is pair[0] and tokens[i + 1] is pair[1]:",
+        caught_by="test_equal_tokens_are_the_pair",
+    ),
+    Mistake(
         "what was merged is merged again",
         was=MERGE_LOOP,
         now="""    tokens = list(tokens)
