@@ -446,6 +446,15 @@ class TestWriteShards:
         check.equal(contents(tmp_path / "train_000000.npy"), [1, 2, 3], what="the shard of train")
         check.equal(contents(tmp_path / "val_000000.npy"), [4, 5], what="the shard of val")
 
+    def test_files_of_other_names_stay(self, kata, tmp_path):
+        """Five files, then a shorter stream of the same split: the first two are overwritten, and nothing else is
+        touched. Whoever wants an empty folder takes a new one."""
+        for tokens in ([1, 2, 3, 4, 5], [6, 7]):
+            kata.write_shards(tokens, tmp_path, 1, "train")
+        names = [f"train_{i:06}.npy" for i in range(5)]
+        check.equal(files_in(tmp_path), names, what="the files after the second call")
+        check.equal([contents(tmp_path / name) for name in names], [[6], [7], [3], [4], [5]], what="the shards")
+
     def test_ids_up_to_65535_survive(self, kata, tmp_path):
         """The whole range of uint16 is there, above 32767 too."""
         ids = [0, 32767, 32768, 65535]
@@ -618,8 +627,8 @@ class TestDataLoaderLite:
 
     def test_reset_goes_back_to_the_first_shard(self, kata, tmp_path):
         """After `reset` the loader gives what a new one gives, wherever it was: the shard goes back as well as the
-        position."""
-        lengths = [30, 21, 19]
+        position. The first shard is too short here, so the first batch comes from the second, after a reset too."""
+        lengths = [5, 30, 21, 19]
         steps = steps_of(lengths, 8)
         loader = kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 4)
         for taken in range(len(steps) + 1):
@@ -628,6 +637,18 @@ class TestDataLoaderLite:
             loader.reset()
             check_steps(loader, steps[:4], 2, 4, who=f"(after {taken} batches and a reset) ")
             loader.reset()
+
+    def test_reset_goes_back_behind_a_loaded_state(self, kata, tmp_path):
+        """The very start is the first token of all, not the place where a resumed run went on."""
+        paths = shards(tmp_path, 30, 21)
+        saver = kata.DataLoaderLite(paths, 2, 4)
+        for _ in range(4):
+            saver.next_batch()
+        loader = kata.DataLoaderLite(paths, 2, 4)
+        loader.load_state_dict(saver.state_dict())
+        loader.next_batch()
+        loader.reset()
+        check_steps(loader, [(0, 0), (0, 8)], 2, 4, who="(after loading a state and a reset) ")
 
     def test_state_is_plain_and_the_same_on_all_ranks(self, kata, tmp_path):
         """A checkpoint keeps {"shard": …, "position": …} as plain ints. The position has no part of the rank in it, so
@@ -729,7 +750,7 @@ class TestDataLoaderLite:
         ranks. The loader then is where it was before."""
         loader = kata.DataLoaderLite(shards(tmp_path, 40, 5, 26), 2, 3, 1, 2)
         loader.next_batch()
-        for shard, position in ((3, 0), (-1, 0), (17, 12), (2, 6), (2, 1), (0, 13)):
+        for shard, position in ((3, 0), (-1, 0), (17, 12), (0, 13), (2, 1), (2, 6)):
             with check.raises(ValueError):
                 loader.load_state_dict({"shard": shard, "position": position})
         check_steps(loader, [(0, 12), (0, 24), (2, 0)], 2, 3, offset=6, who="(after refused states) ")

@@ -264,6 +264,12 @@ MISTAKES = [
         caught_by="test_no_shard_is_empty",
     ),
     Mistake(
+        "old files of the split removed",
+        was=FOLDER,
+        now=FOLDER + '\n    for old in folder.glob(f"{split}_*.npy"):\n        old.unlink()',
+        caught_by="test_files_of_other_names_stay",
+    ),
+    Mistake(
         "numbers without zeros in front",
         was=NAME,
         now='paths.append(folder / f"{split}_{i}.npy")',
@@ -410,6 +416,24 @@ MISTAKES = [
         was=STATE_CHECK,
         now=STATE_CHECK.replace("self.stride", "(self.batch_size * self.block_size)"),
         caught_by="test_a_state_that_does_not_fit_is_refused",
+    ),
+    Mistake(
+        "the shard taken before the position is looked at",
+        was=STATE_CHECK,
+        now=f'self.shard = state["shard"] % len(self.paths)\n        {STATE_CHECK}',
+        caught_by="test_a_state_that_does_not_fit_is_refused",
+    ),
+    Mistake(
+        "reset goes back to the loaded state",
+        was=RESTORE,
+        now=f"{RESTORE}\n        self.reset = lambda: self.load_state_dict(state)",
+        caught_by="test_reset_goes_back_behind_a_loaded_state",
+    ),
+    Mistake(
+        "no room asked for at the beginning of a shard",
+        was=LEFT,
+        now=LEFT.replace("while ", "while (self.position > 0 or self.loaded is None) and "),
+        caught_by="test_reset_goes_back_to_the_first_shard",
     ),
     # mixture_epochs
     Mistake(
