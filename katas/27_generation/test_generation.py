@@ -310,7 +310,8 @@ class TestTopPFilter:
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
     def test_half_precision_is_added_up_in_float32(self, kata, dtype):
         """A thousand equally probable tokens and p = 0.9985: 999 stay. bfloat16 has no number between 0.996 and 1, so a
-        sum kept in it cannot tell 998 of them from 1000."""
+        sum kept in it cannot tell 998 of them from 1000. And the nearest that it has to 0.001 is 0.0009995: softmax has
+        to be in float32 too, or a thousand such probabilities are not 1."""
         got = kata.top_p_filter(torch.zeros(2, 1000, dtype=dtype), 0.9985)
         check.equal((got > -INF).sum(dim=-1).tolist(), [999, 999], what="how many tokens stay in row ")
 
@@ -391,6 +392,13 @@ class TestSampleNext:
         NaN instead; the filters have nothing to add."""
         logits = torch.tensor([[0.1, 0.3, 0.2, 0.0], [-5.0, -6.0, -4.9, -5.1], [0.0, 0.0, 0.0, 0.01]]).repeat(20, 1)
         check.equal(kata.sample_next(logits, temperature=0.0, **options), torch.tensor([[1], [2], [3]]).repeat(20, 1))
+
+    def test_temperature_0_is_not_a_tiny_temperature(self, kata):
+        """Two logits that are as close as float32 can tell them apart, and logits of 1e30 and 2e30. A tiny number in
+        place of 0 leaves the first to chance, or makes infinities of the second."""
+        close = torch.tensor([0.5, 0.5, 0.25]).nextafter(torch.tensor([0.0, 1.0, 0.0]))
+        logits = torch.stack([close, torch.tensor([1e30, 0.0, 2e30])]).repeat(100, 1)
+        check.equal(kata.sample_next(logits, temperature=0.0), torch.tensor([[1], [2]]).repeat(100, 1))
 
     def test_a_negative_temperature_is_refused(self, kata):
         """It would turn the order round: the least probable token the most probable. A ValueError."""
@@ -754,6 +762,13 @@ class TestSampleTexts:
         texts, _ = sample(kata, counting(), "hac", 1, 4)
         check.equal(texts, ["hacdefg"])
 
+    def test_the_prompt_comes_back_as_it_was_given(self, kata):
+        """Not every tokenizer gives back the text that it was given. This one makes small letters of capitals: decode is
+        for the continuation, and the prompt is at hand as text."""
+        letters = Letters()
+        texts = kata.sample_texts(counting(), lambda text: letters.encode(text.lower()), letters.decode, "HaC", 2, 4)
+        check.equal(texts, ["HaCdefg"] * 2, unlike={"the prompt's ids decoded too": ["hacdefg"] * 2})
+
     def test_by_default_one_sample_of_50_tokens(self, kata):
         """num_samples is 1 and max_new_tokens 50 where the caller says nothing."""
         texts, _ = sample(kata, counting(), "a")
@@ -870,11 +885,12 @@ class TestKvCacheBytes:
 
     @pytest.mark.parametrize(
         "dtype, size",
-        [(torch.float64, 8), (torch.bfloat16, 2), (torch.float8_e4m3fn, 1)],
-        ids=["float64", "bfloat16", "float8"],
+        [(torch.float64, 8), (torch.bfloat16, 2), (torch.float8_e4m3fn, 1), (torch.int8, 1)],
+        ids=["float64", "bfloat16", "float8", "int8"],
     )
     def test_the_dtype_sets_the_bytes(self, kata, dtype, size):
-        """A number of the cache takes as many bytes as its dtype has."""
+        """A number of the cache takes as many bytes as its dtype has. Some caches are kept in int8, of which
+        torch.finfo knows nothing."""
         check.equal(kata.kv_cache_bytes(2, 3, 4, 5, dtype=dtype), 2 * 2 * 3 * 4 * 5 * size)
 
     def test_nothing_cached_takes_nothing(self, kata):

@@ -70,7 +70,8 @@ def top_p_filter(logits: Tensor, p: float) -> Tensor:
 
     With probabilities (0.1, 0.5, 0.05, 0.35), p = 0.4 keeps token 1 and p = 0.8 tokens 1 and 3: the token that crosses p
     stays, so at least one always does. p = 1 keeps every token, however improbable. Which one of several equally
-    probable tokens stays is free. float16 and bfloat16 logits are added up in float32. logits is not written to.
+    probable tokens stays is free. For float16 and bfloat16 logits the probabilities and their sums are float32. logits is
+    not written to.
     """
     if not 0 < p <= 1:
         raise ValueError(f"p must be above 0 and at most 1, got {p}")
@@ -211,8 +212,8 @@ def sample_texts(
         stop_token: an id that ends a text, or None; also for `generate`, which ends when every text has ended.
         sampling: everything else that `generate` takes: temperature, top_k, top_p, use_cache, generator.
     Returns:
-        num_samples texts, each the prompt and behind it the decoded continuation, cut off before the first stop token
-        that was generated. One in the prompt cuts nothing off.
+        num_samples texts, each the prompt as it was given and behind it the decoded continuation, cut off before the first
+        stop token that was generated. One in the prompt cuts nothing off.
     Raises:
         ValueError: encode finds no tokens in the prompt.
     """

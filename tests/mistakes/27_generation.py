@@ -132,6 +132,12 @@ TOP_P = [
         "ordered.softmax(dim=-1)",
         "test_half_precision_is_added_up_in_float32",
     ),
+    Mistake(
+        "probabilities in half precision, sums in float32",
+        "ordered.softmax(dim=-1, dtype=torch.float32)",
+        "ordered.softmax(dim=-1).float()",
+        "test_half_precision_is_added_up_in_float32",
+    ),
 ]
 
 SAMPLE = [
@@ -154,6 +160,12 @@ SAMPLE = [
         "test_first_temperature_then_k_then_p",
     ),
     Mistake("temperature 0 divides", BEST, "", "test_temperature_0_takes_the_best"),
+    Mistake(
+        "a tiny temperature in place of 0",
+        BEST,
+        "    temperature = max(temperature, 1e-6)\n",
+        "test_temperature_0_is_not_a_tiny_temperature",
+    ),
     Mistake(
         "negative temperature accepted",
         "if temperature < 0:",
@@ -291,6 +303,12 @@ TEXTS = [
         "test_one_batch_does_it",
     ),
     Mistake(
+        "the prompt's ids decoded too",
+        TEXT,
+        "texts.append(decode(ids + new))",
+        "test_the_prompt_comes_back_as_it_was_given",
+    ),
+    Mistake(
         "the stop token stays",
         "new[: new.index(stop_token)]",
         "new[: new.index(stop_token) + 1]",
@@ -331,6 +349,7 @@ TEXTS = [
 
 CACHE = [
     Mistake("keys without values", "2 * math.prod(factors)", "math.prod(factors)", "test_gpt2_at_its_full_length"),
+    Mistake("floats only", "dtype.itemsize", "torch.finfo(dtype).bits // 8", "test_the_dtype_sets_the_bytes"),
     Mistake(
         "negatives not caught",
         "if min(factors) < 0:",

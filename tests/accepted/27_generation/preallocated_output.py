@@ -52,7 +52,7 @@ def sample_texts(model, encode, decode, prompt, num_samples=1, max_new_tokens=50
             if token == stop_token:
                 break
             new.append(int(token))
-        found.append(decode(tokens + new))
+        found.append("".join([prompt, decode(new)]))
     return found
 
 
