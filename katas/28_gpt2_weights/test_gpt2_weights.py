@@ -456,6 +456,13 @@ class TestLoadHfWeights:
                 parameter.add_(1.0)
         check.equal(hf, before, what="the checkpoint")
 
+    def test_the_mode_stays(self, kata):
+        """Weights say nothing of dropout. A new model is in training mode, and whoever wants text calls eval()."""
+        for training in (True, False):
+            model = random_model(kata).train(training)
+            kata.load_hf_weights(model, checkpoint())
+            check.equal(model.training, training, what="model.training after loading")
+
     def test_every_missing_parameter_is_named(self, kata):
         """A name that is not in the checkpoint keeps its random start, which only the samples would show."""
         for prefix in (True, False):
@@ -604,6 +611,22 @@ class TestCropBlockSize:
         for name, parameter in got.named_parameters():
             check.dtype(parameter, torch.float64, what=name)
         idx = some_ids(B, 4)
+        check.close(got(idx)[0], model(idx)[0], what="logits")
+
+    def test_the_device_stays(self, kata):
+        """A model on a GPU gives a model on that GPU. (The "meta" device, whose tensors have shapes and no numbers,
+        stands in for one here.)"""
+        with torch.device("meta"):
+            model = kata.GPT(small(kata))
+        for name, parameter in kata.crop_block_size(model, 4).named_parameters():
+            check.equal(parameter.device.type, "meta", what=f"the device of {name}")
+
+    @pytest.mark.gpu
+    def test_crops_on_the_gpu(self, kata):
+        """The same on a real one, with its numbers."""
+        model, idx = random_model(kata).cuda(), some_ids(B, 4).cuda()
+        got = kata.crop_block_size(model, 4)
+        check.equal(got.lm_head.weight.device.type, "cuda", what="the device of lm_head.weight")
         check.close(got(idx)[0], model(idx)[0], what="logits")
 
     def test_all_positions_and_one_position_are_allowed(self, kata):

@@ -138,7 +138,8 @@ def load_hf_weights(model: GPT, hf: Mapping[str, Tensor]) -> GPT:
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
         The same model. The values are written into the parameters that it has, which stay the same objects, of their
-        own dtype; `lm_head.weight` and `transformer.wte.weight` stay one. Model and checkpoint share no memory.
+        own dtype; `lm_head.weight` and `transformer.wte.weight` stay one. The mode, train or eval, stays too. Model and
+        checkpoint share no memory.
     Raises:
         ValueError: the checkpoint is not of this model. The message says why:
             - parameters of the model that the checkpoint lacks, or parameters of the checkpoint that the model does not
@@ -171,8 +172,8 @@ def crop_block_size(model: GPT, block_size: int) -> GPT:
     Returns:
         A new GPT with the same weights but for wpe, which has block_size rows. `config.block_size` is the new number
         (the rest of the config is the same), and both the model and each of its attention layers refuse longer input.
-        It has the mode, train or eval, and the dtype of the given model, and its lm_head is tied. The two models share
-        no memory and no config.
+        It has the mode, train or eval, the dtype and the device of the given model, and its lm_head is tied. The two
+        models share no memory and no config.
     Raises:
         ValueError: unless 1 ≤ block_size ≤ the model's own.
     """

@@ -228,6 +228,7 @@ MISTAKES = [
         '    model.transformer.wte.weight = nn.Parameter(given["transformer.wte.weight"].to(own["lm_head.weight"]))\n',
         caught_by="TestLoadHfWeights::test_wte_and_lm_head_stay_one",
     ),
+    Mistake("eval mode after loading", LOAD, f"{LOAD}    model.eval()\n", "TestLoadHfWeights::test_the_mode_stays"),
     Mistake(
         "the model takes the checkpoint's dtype",
         was=LOAD,
@@ -283,7 +284,13 @@ MISTAKES = [
         "always in training mode",
         was="return cropped.train(model.training)",
         now="return cropped",
-        caught_by="test_the_mode_stays",
+        caught_by="TestCropBlockSize::test_the_mode_stays",
+    ),
+    Mistake(
+        "always on the CPU",
+        was=CROP,
+        now=CROP.replace("wpe.device, ", ""),
+        caught_by="test_the_device_stays",
     ),
     Mistake(
         "always float32",

@@ -21,7 +21,7 @@ def crop_block_size(model, block_size):
     config = GPTConfig(**{**vars(model.config), "block_size": block_size})
     state = {k: v[:block_size] if k == "transformer.wpe.weight" else v for k, v in model.state_dict().items()}
     new = GPT(config)
-    new.to(dtype=next(model.parameters()).dtype)
+    new.to(next(model.parameters()))
     new.load_state_dict(state)
     return new if model.training else new.eval()
 
