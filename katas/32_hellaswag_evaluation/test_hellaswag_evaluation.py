@@ -352,14 +352,21 @@ class TestLoadExamples:
             '{"ctx": "a", "endings": ["b", "c"], ',
             "a, b, c, 1",
             '["a", ["b", "c"], 1]',
+            "5",
+            "null",
             '{"endings": ["b", "c"], "label": 1}',
             '{"ctx": "a", "label": 1}',
             '{"ctx": "a", "endings": ["b", "c"]}',
             '{"ctx": "a", "endings": ["b", "c"], "label": ""}',
+            '{"ctx": "a", "endings": ["b", "c"], "label": "c"}',
+            '{"ctx": "a", "endings": ["b", "c"], "label": null}',
             '{"ctx": "a", "endings": ["b", "c"], "label": 2}',
             '{"ctx": "a", "endings": ["b", "c"], "label": "-1"}',
         ],
-        ids="JSON cut off|no JSON|a list|no ctx|no endings|no label|label empty|label 2|label -1".split("|"),
+        ids=[
+            *("JSON cut off", "no JSON", "a list", "a number", "null", "no ctx", "no endings", "no label"),
+            *("label empty", "label c", "label null", "label 2", "label -1"),
+        ],
     )
     def test_a_broken_line_is_named(self, kata, tmp_path, line):
         """In a file of 10,000 lines "Expecting value" helps nobody: the ValueError says which line. Here it is 41, with
@@ -394,6 +401,13 @@ class TestRenderExample:
         tokens = rows_of(letters("ab c"), letters("ab de"), letters("ab fgh"))
         unlike = {"the space left with the context": (tokens, spans(6, (3, 4), (3, 5), (3, 6)))}
         check_rows(got, tokens, spans(6, (2, 4), (2, 5), (2, 6)), unlike)
+
+    def test_texts_are_encoded_as_they_are(self, kata):
+        """One space is put before an ending, whatever the ending begins with, and none is taken away: "ab " and " c" are
+        not cleaned up. A character is a token here, the space 0."""
+        got = kata.render_example(example("ab ", " c", "d "), letters)
+        tokens = rows_of(letters("ab   c"), letters("ab  d "))
+        check_rows(got, tokens, spans(6, (3, 6), (3, 6)))
 
     def test_context_and_ending_are_encoded_apart(self, kata):
         """This tokenizer takes two characters at a time. "abc" becomes ab·c, and " de" becomes ␣d·e. The two joined
@@ -646,6 +660,17 @@ class TestEvaluateMultipleChoice:
         check.that(not any(model.gradients), "the model was called with gradients switched on")
         check.that(torch.is_grad_enabled(), "gradients are switched off after the call")
         check_mode(model, training)
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_an_exception_puts_the_mode_back_too(self, kata, training):
+        """The second question is too long for this model, which raises. As in predict: whoever catches that and trains
+        on must not find the model in eval mode, with gradients switched off."""
+        model = Bigram(COSTS, most=3).train(training)
+        examples = [example("1", SHORT, LONG), example("1", SHORT, BAD)]
+        with check.raises(RuntimeError, "do not fit"):
+            kata.evaluate_multiple_choice(model, examples, numbers)
+        check_mode(model, training)
+        check.that(torch.is_grad_enabled(), "gradients are switched off after the exception")
 
     def test_the_tokens_go_to_the_models_device(self, kata):
         """render_example makes its tensors on the CPU. A model on a GPU wants its input there. (This spec stands in for

@@ -155,6 +155,7 @@ MISTAKES = [
         "raise ValueError(str(error)) from error",
         "test_a_broken_line_is_named",
     ),
+    Mistake("a TypeError comes through", CAUGHT, CAUGHT.replace(", TypeError", ""), "test_a_broken_line_is_named"),
     Mistake("a KeyError comes through", CAUGHT, CAUGHT.replace("KeyError, ", ""), "test_a_broken_line_is_named"),
     Mistake("read as Latin-1", OPEN, OPEN.replace("utf-8", "latin-1"), "test_texts_come_back_in_every_script"),
     Mistake(
@@ -286,6 +287,18 @@ MISTAKES = [
         COUNTED_NORM,
         COUNTED_NORM.replace("argmin", "argmax"),
         "test_a_small_gpt_answers_what_it_has_read",
+    ),
+    Mistake(
+        "an exception leaves eval mode, in evaluate",
+        "    device = next(model.parameters()).device\n",
+        "    device = next(model.parameters()).device\n    was_training = model.training\n    model.eval()\n",
+        "TestEvaluateMultipleChoice::test_an_exception_puts_the_mode_back_too",
+    ),
+    Mistake(
+        "context and endings cleaned up",
+        'context = encode(example["ctx"])',
+        'context = encode(example["ctx"].strip())',
+        "test_texts_are_encoded_as_they_are",
     ),
     Mistake(
         "len of a generator",
