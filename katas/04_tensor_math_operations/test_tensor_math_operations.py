@@ -161,6 +161,21 @@ class TestSummaryStats:
         check.dtype(got["std"], torch.float32, what="std")
         check.close(got["std"], torch.tensor(9.5).sqrt(), what="std")
 
+    def test_integers_along_a_dim(self, kata):
+        """With a dim the dtypes are those without: integers for the smallest and the largest, float32 for mean and
+        std."""
+        got = kata.summary_stats(torch.tensor([[1, 2, 6], [5, 5, 8]], dtype=torch.int32), 1)
+        check.equal(
+            {name: got[name] for name in ("min", "max", "mean")},
+            {
+                "min": torch.tensor([1, 5], dtype=torch.int32),
+                "max": torch.tensor([6, 8], dtype=torch.int32),
+                "mean": torch.tensor([3.0, 6.0]),
+            },
+        )
+        check.dtype(got["std"], torch.float32, what="std")
+        check.close(got["std"], torch.tensor([14 / 3, 2.0]).sqrt(), what="std")
+
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_floating_point_dtypes_stay(self, kata, dtype):
         """What comes in as float64 keeps its digits, and what comes in as bfloat16 stays small."""
@@ -234,6 +249,12 @@ class TestStandardize:
         """A slice of one element is a slice of equal values: 0."""
         check.equal(kata.standardize(torch.tensor([[3.0], [-5.0]]), 1), torch.zeros(2, 1))
 
+    def test_x_stays_as_it_was(self, kata):
+        """x -= mean writes into the caller's tensor."""
+        x = numbers(3, 4)
+        with check.unchanged(x=x):
+            kata.standardize(x, 1)
+
     def test_gradient_of_equal_values_is_finite(self, kata):
         """The square root is infinitely steep at 0. Replacing the NaN afterwards, with torch.where say, repairs the
         value and not the gradient: put something harmless under the root before you take it."""
@@ -249,12 +270,6 @@ class TestStandardize:
             return centred / (centred.square().sum(1, keepdim=True) / 4) ** 0.5
 
         check.gradients(lambda x: kata.standardize(x, 1), by_hand, numbers(3, 4), **ROUGHLY)
-
-    def test_x_stays_as_it_was(self, kata):
-        """x -= mean writes into the caller's tensor."""
-        x = numbers(3, 4)
-        with check.unchanged(x=x):
-            kata.standardize(x, 1)
 
     def test_integers_become_float32(self, kata):
         """The mean of [1, 2, 6] is 3, but the std is no integer."""
@@ -649,6 +664,12 @@ class TestMaskedMean:
         mask = torch.tensor([[False, True, True], [False, True, False]])
         check.equal(kata.masked_mean(x, mask, 1), torch.tensor([3.0, 3.0]))
 
+    def test_x_and_mask_stay_as_they_were(self, kata):
+        """x[~mask] = 0 writes into the caller's tensor."""
+        x, mask = numbers(3, 4), torch.tensor([True, False, True, True])
+        with check.unchanged(x=x, mask=mask):
+            kata.masked_mean(x, mask, 1)
+
     def test_gradient_is_shared_by_what_counts(self, kata):
         """Of a mean over two entries each gets half. A masked-out entry gets 0, whatever it holds, and so does a slice
         without any entry."""
@@ -661,12 +682,6 @@ class TestMaskedMean:
         """A NaN with mask True is data gone wrong, and the mean says so. nanmean would sweep it away."""
         x, mask = torch.tensor([[1.0, nan, 3.0], [1.0, 2.0, nan]]), torch.tensor([True, True, False])
         check.equal(kata.masked_mean(x, mask, 1), torch.tensor([nan, 1.5]))
-
-    def test_x_and_mask_stay_as_they_were(self, kata):
-        """x[~mask] = 0 writes into the caller's tensor."""
-        x, mask = numbers(3, 4), torch.tensor([True, False, True, True])
-        with check.unchanged(x=x, mask=mask):
-            kata.masked_mean(x, mask, 1)
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_the_dtype_stays(self, kata, dtype):

@@ -112,6 +112,12 @@ MISTAKES = [
         caught_by="test_integers_have_a_fractional_mean",
     ),
     Mistake(
+        "min of an integer tensor as float, along a dim only",
+        was="x.amin(dims)",
+        now="(x if dim is None else values).amin(dims)",
+        caught_by="test_integers_along_a_dim",
+    ),
+    Mistake(
         "integers not turned to float",
         was="values = _floating(x)",
         now="values = x",
