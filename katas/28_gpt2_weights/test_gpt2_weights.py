@@ -627,7 +627,7 @@ class TestCropBlockSize:
         model, idx = random_model(kata).cuda(), some_ids(B, 4).cuda()
         got = kata.crop_block_size(model, 4)
         check.equal(got.lm_head.weight.device.type, "cuda", what="the device of lm_head.weight")
-        check.close(got(idx)[0], model(idx)[0], what="logits")
+        check.close(got(idx)[0].cpu(), model(idx)[0].cpu(), what="logits")
 
     def test_all_positions_and_one_position_are_allowed(self, kata):
         """Both ends of 1 … block_size count."""
