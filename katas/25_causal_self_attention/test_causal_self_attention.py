@@ -55,9 +55,12 @@ def wrong_weights(q, k):
         "the mask turned round: query i sees the keys from its own on": hidden(scores, ones.triu(t_k - t_q)),
         "the mask inverted: True taken as blocked": hidden(scores, ~allowed),
         "future scores set to 0 instead of −inf": hidden(scores, allowed, 0.0),
+        "future scores set to −10,000, which scores can be below": hidden(scores, allowed, -1e4),
         "the scores not divided by √D": hidden(products, allowed),
         "the scores divided by D, not by √D": hidden(products / q.size(3), allowed),
         "the scores divided by the root of all H·D features": hidden(products / (q.size(1) * q.size(3)) ** 0.5, allowed),
+        "the scores divided by √H: size(1) is the number of heads": hidden(products / q.size(1) ** 0.5, allowed),
+        "the scores divided by √T_k, not by √D": hidden(products / t_k**0.5, allowed),
         "the scores multiplied by √D": hidden(products * q.size(3) ** 0.5, allowed),
         "softmax over the queries, not over the keys": scores.masked_fill(~allowed, -math.inf).softmax(-2),
         "masked after the softmax: the rows no longer sum to 1": scores.softmax(-1) * allowed,
@@ -78,8 +81,11 @@ def compared(attention, lengths):
 
 def survives_large_scores(attention):
     """Values in float64, where the oracle is exact even there, and finite values and gradients in float32."""
-    q, k, v = heads(3, 7, dtype=torch.float64)
-    check.close(attention(q * 40, k * 40, v), output_by_hand(q * 40, k * 40, v), what="float64, q and k times 40")
+    for t_q, t_k in ((3, 7), (5, 5)):
+        q, k, v = heads(t_q, t_k, dtype=torch.float64)
+        q, k = q * 300, k * 300
+        what = f"float64, T_q = {t_q}, T_k = {t_k}, q and k times 300"
+        check.close(attention(q, k, v), output_by_hand(q, k, v), unlike=wrong_outputs(q, k, v), what=what)
     q, k, v = heads(5, 5)
     q, k = (q * 300).requires_grad_(), (k * 300).requires_grad_()
     out = attention(q, k, v)
@@ -229,6 +235,7 @@ def wrong_layers(attn, x):
     for name, y in wrong_outputs(*cuts[""]).items():
         wrong[name] = finished(attn, joins[""](y))
     wrong["one head of all C features"] = finished(attn, output_by_hand(*(part[:, None] for part in (q, k, v)))[:, 0])
+    wrong[f"H and D exchanged: {D} heads of {H} features, not {H} of {D}"] = layer_by_hand(attn, x, n_head=D)
     wrong["c_proj is missing"] = joins[""](output_by_hand(*cuts[""]))
     wrong["x is added: that is the block's part"] = right + x.double()
     return wrong
@@ -336,7 +343,8 @@ class TestManualAttention:
 
     def test_large_scores_stay_finite(self, kata):
         """exp(89) is too large for float32. A softmax takes the row's largest score off first, and one written by hand
-        must do so too. q and k are multiplied by 40 and 300 here, to scores of a hundred thousand."""
+        must do so too. q and k are multiplied by 300 here, to scores of ±100,000: −10,000 in the place of −inf would
+        then be more than many a score that counts, and the future would be seen."""
         survives_large_scores(kata.manual_attention)
 
     def test_dtypes_are_kept(self, kata):
