@@ -574,6 +574,18 @@ class TestEmbedTexts:
         check.equal(got["ids"], ids[:, :2], what="ids")
         check.close(got["mean"], torch.stack([rows[[5, 2]].mean(0), rows[6], rows[[3, 2]].mean(0)]), what="mean")
 
+    def test_the_word_pad_in_a_text_is_a_token(self, kata):
+        """The mask says how long a text is, not which ids are 0: where "<pad>" is written in a text, it is one of its
+        tokens and counts in the mean."""
+        vocabulary, table = vocabulary_of(kata), plain_table(padding_row=100.0)
+        ids = torch.tensor([[vocabulary.ids["the"], 0, vocabulary.ids["cat"]], [vocabulary.ids["cat"], 0, 0]])
+        mask = torch.tensor([[True, True, True], [True, False, False]])
+        got = kata.embed_texts(["the <pad> cat", "cat"], vocabulary, table)
+        check.equal(got["ids"], ids, what="ids")
+        check.equal(got["mask"], mask, what="mask", unlike={"True where the id is not that of padding": ids != 0})
+        rows = table.weight.detach()
+        check.close(got["mean"], torch.stack([rows[ids[0]].mean(0), rows[ids[1, 0]]]), what="mean")
+
     def test_any_module_may_make_the_vectors(self, kata):
         """Only the call counts, not attributes such as `weight`: here a linear layer follows the table, and the result
         is bfloat16. The mean has the dtype of the vectors."""

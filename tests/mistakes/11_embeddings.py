@@ -602,6 +602,12 @@ MISTAKES = [
     ),
     # embed_texts
     Mistake(
+        "mask from the ids in place of that from pad_batch",
+        was='"mask": mask, "vectors"',
+        now='"mask": ids != vocabulary.pad_id, "vectors"',
+        caught_by="test_the_word_pad_in_a_text_is_a_token",
+    ),
+    Mistake(
         "mean over all places",
         was='"mean": total / count}',
         now='"mean": vectors.mean(dim=1)}',
