@@ -166,6 +166,18 @@ MISTAKES = [
         "test_chunks_through_a_cache",
     ),
     Mistake(
+        "token 0 taken for padding",
+        '"wte": nn.Embedding(config.vocab_size, config.n_embd)',
+        '"wte": nn.Embedding(config.vocab_size, config.n_embd, padding_idx=0)',
+        "TestGPT::test_gradients_of_every_parameter",
+    ),
+    Mistake(
+        "positions from the number of caches on",
+        "len(cache[0])",
+        "len(cache)",
+        "test_chunks_through_a_cache",
+    ),
+    Mistake(
         "one cache for all blocks",
         THROUGH,
         THROUGH.replace("cache[i]", "cache[0]"),
@@ -195,6 +207,12 @@ MISTAKES = [
         "Block(config, flash)",
         "Block(config)",
         "test_flash_reaches_every_block",
+    ),
+    Mistake(
+        "only what is trained counted",
+        COUNT,
+        COUNT.replace(" in self.parameters()", " in self.parameters() if parameter.requires_grad"),
+        "test_num_params_of_a_small_model",
     ),
     Mistake(
         "lm_head counted as well",
