@@ -1,6 +1,7 @@
 """Specs for 07 · Downloading data and writing a Dataset."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
@@ -180,6 +181,22 @@ def server(monkeypatch):
     return found
 
 
+@pytest.fixture
+def another_disk(monkeypatch):
+    """The folder of every destination is a disk of its own: what comes from elsewhere cannot be renamed into it."""
+
+    def alone_on_its_disk(rename):
+        def renamed(source, target, **options):
+            if not Path(source).resolve().is_relative_to(Path(target).resolve().parent):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+            return rename(source, target, **options)
+
+        return renamed
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, alone_on_its_disk(getattr(os, name)))
+
+
 URL = "http://flowers.test/flowers.tgz"
 BODY = np.random.default_rng(1).bytes(300_001)  # more than a block, whatever the block
 OLD = b"what was there before"
@@ -251,6 +268,14 @@ class TestDownload:
         server.gives(BODY)
         kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
         check.equal(sorted(tree(tmp_path / "data")), ["flowers.tgz"], what="the files in the folder")
+
+    @pytest.mark.usefixtures("another_disk")
+    def test_destination_may_be_on_another_disk(self, kata, tmp_path, server):
+        """Data lie on a large disk, and the system's folder for temporary files often on a small one. Renaming does not
+        lead from one disk to another; within the folder of destination it does."""
+        server.gives(BODY)
+        kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
+        check.that((tmp_path / "data" / "flowers.tgz").read_bytes() == BODY, "destination does not hold the body sent")
 
     @pytest.mark.parametrize("wanted", ["0" * 64, "f" * 64], ids=["0…0", "f…f"])
     def test_a_wrong_digest_is_an_error_that_shows_both(self, kata, tmp_path, server, wanted):
@@ -636,6 +661,16 @@ class TestFlowerDataset:
         ds = kata.FlowerDataset(tmp_path)
         check.equal([len(ds), ds.num_classes], [2, 2], what="len(ds) and ds.num_classes")
         check.equal(ds.targets, [2, 0], what="ds.targets")
+
+    def test_the_table_is_read_once(self, kata, tmp_path):
+        """labels.csv has told all it knows to __init__. An access that reads it again costs as much as all the rows
+        there are, and sees another table if somebody has changed it: files and targets would no longer agree with it."""
+        ds = kata.FlowerDataset(make_flowers(tmp_path))
+        (tmp_path / "labels.csv").unlink()
+        check.equal(len(ds), 4, what="len(ds), when labels.csv is gone")
+        image, target = ds[1]
+        check.equal((file_of(image), target), ("aster.png", 8), what="(file, target) of ds[1], when labels.csv is gone")
+        check.equal(ds.targets, [4, 8, 4, 1], what="ds.targets, when labels.csv is gone")
 
     def test_an_image_in_hand_no_longer_needs_its_file(self, kata, tmp_path):
         """PIL reads the pixels of an opened file only when somebody wants them. By then the file may be another one, or

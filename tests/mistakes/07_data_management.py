@@ -169,6 +169,12 @@ MISTAKES = [
         caught_by="test_a_wrong_digest_leaves_everything_as_it_was",
     ),
     Mistake(
+        "renamed from the system's folder for temporary files",
+        was="tempfile.TemporaryDirectory(dir=destination.parent)",
+        now="tempfile.TemporaryDirectory()",
+        caught_by="test_destination_may_be_on_another_disk",
+    ),
+    Mistake(
         "straight to destination, which is deleted if it is wrong",
         was=SCRATCH,
         now="    try:\n        _fetch(url, destination, timeout)\n"
@@ -518,6 +524,13 @@ MISTAKES = [
         was="self.root = Path(root)",
         now="self.root = root",
         caught_by="TestFlowerDataset::test_the_attributes_that_were_given",
+    ),
+    Mistake(
+        "the table read again at each access",
+        was=OPEN,
+        now='        with open(self.root / "labels.csv", newline="", encoding="utf-8") as file:\n'
+        '            self.files = [row["file"] for row in csv.DictReader(file)]\n' + OPEN,
+        caught_by="test_the_table_is_read_once",
     ),
     Mistake(
         "images opened by __init__",
