@@ -117,12 +117,19 @@ def trained_in_numpy(model, loader, **options):
     }
 
 
+class Notes(list):
+    """A list that a copy of its owner shares: who evaluates a copy of the model has evaluated it."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 class Watched(nn.Module):
     """Passes everything on to another model, and notes of each call its mode, its batch and whether a graph grows."""
 
     def __init__(self, model):
         super().__init__()
-        self.model, self.modes, self.inputs, self.graphs = model, [], [], []
+        self.model, self.modes, self.inputs, self.graphs = model, Notes(), Notes(), Notes()
 
     def forward(self, x):
         output = self.model(x)
@@ -685,7 +692,7 @@ class Lookup(nn.Module):
     def __init__(self, probabilities):
         super().__init__()
         self.table = nn.Parameter(torch.tensor(probabilities).log())
-        self.sizes, self.modes, self.graphs = [], [], []
+        self.sizes, self.modes, self.graphs = Notes(), Notes(), Notes()
 
     def forward(self, images):
         output = self.table[images[:, 0, 0, 0].long()]
