@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import re
 import time
 from contextlib import contextmanager
 
@@ -524,12 +525,21 @@ class TestRunRecurrent:
                 check.shape(outputs, (len(LENGTHS), T, H))
 
     def test_everything_is_made_on_the_device_of_x(self, kata):
-        """What is made along the way is made where x is. ("meta" stands in for a GPU here.)"""
+        """What is made along the way is made where x is. ("meta" stands in for a GPU here. Tensors there have no values,
+        so for code that looks at some, x stays on the CPU, and what is made without a word about its device is on meta.)"""
         for name, cell in {"an RNN cell": kata.RNNCell(I, H), "an LSTM cell": kata.LSTMCell(I, H)}.items():
-            outputs, final = kata.run_recurrent(cell.to("meta"), torch.empty(B, T, I, device="meta"))
+            x = torch.empty(B, T, I, device="meta")
+            try:
+                outputs, final = kata.run_recurrent(copy.deepcopy(cell).to("meta"), x)
+            except RuntimeError as error:
+                if not re.search("item|copy out of meta|nonzero", str(error)):
+                    raise
+                x = torch.randn(B, T, I)
+                with torch.device("meta"):
+                    outputs, final = kata.run_recurrent(cell, x)
             check.shape(outputs, (B, T, H))
             for tensor in (outputs, *parts(final)):
-                check.that(tensor.is_meta, f"x is on the device meta, what comes of {name} on {tensor.device}")
+                check.that(tensor.device == x.device, f"x is on {x.device}, what comes of {name} on {tensor.device}")
 
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
