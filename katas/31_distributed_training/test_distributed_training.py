@@ -536,16 +536,18 @@ def sgd(model):
 
 
 def stepped(kata, *max_norm):
-    """One step on two micro-batches of two rows a rank: (what is returned, the weights, the losses of all four, and
-    as one batch of 8 rows in one process: its gradient, the weights before)."""
+    """One step on two micro-batches of two rows a rank: (what is returned, the weights, the losses of all four; as one
+    batch of 8 rows in one process: its gradient, the weights before; the gradient of this rank's rows alone)."""
     model, (x, y) = gpt(kata), batch(rows=8)
     rows = [slice(i, i + 2) for i in (0, 2, 4, 6)]
     losses = [loss_and_gradients(model, x[r], y[r])[0] for r in rows]
     gradient, before = flat(loss_and_gradients(model, x, y)[1]), flat(model.parameters())
     wrapped = kata.DDP(model)
     own = rows[2 * dist.get_rank() : 2 * dist.get_rank() + 2]
+    mine = slice(own[0].start, own[1].stop)
+    unsent = flat(loss_and_gradients(model, x[mine], y[mine])[1])
     result = kata.ddp_train_step(wrapped, sgd(wrapped), [(x[r], y[r]) for r in own], *max_norm)
-    return result, flat(model.parameters()), losses, gradient, before
+    return result, flat(model.parameters()), losses, gradient, before, unsent
 
 
 def reductions(kata):
@@ -599,9 +601,10 @@ class TestDdpTrainStep:
         """Two micro-batches of 2 rows on each of two ranks come to the very step of one batch of 8. Every micro-batch adds a
         share of 1 / their number, DDP takes the mean over the ranks, and the optimizer steps once."""
         results = on_two(kata, stepped, HUGE)
-        for rank, (_, weights, _, gradient, before) in enumerate(results):
+        for rank, (_, weights, _, gradient, before, unsent) in enumerate(results):
             unlike = {
                 "gradients of micro-batches added up, not averaged": before - LR * 2 * gradient,
+                "this rank's own step: its gradients were never averaged with the other's": before - LR * unsent,
                 "divided by the number of ranks once more": before - LR * gradient / 2,
                 "no step at all": before,
                 "clipped at 1, whatever max_norm is": before - LR * gradient / gradient.norm(),
@@ -629,7 +632,7 @@ class TestDdpTrainStep:
         Clipping before the ranks are averaged cuts off other lengths, and the step is another one."""
         for max_norm in ((), (0.05,)):
             limit = max_norm[0] if max_norm else 1.0
-            for rank, (result, weights, _, gradient, before) in enumerate(on_two(kata, stepped, *max_norm)):
+            for rank, (result, weights, _, gradient, before, _) in enumerate(on_two(kata, stepped, *max_norm)):
                 norm = gradient.norm().item()
                 unlike = {"the norm after clipping": limit, "the norm of summed gradients": 2 * norm}
                 check.close(result["grad_norm"], norm, unlike=unlike, what=f"grad_norm on rank {rank}")
@@ -667,7 +670,7 @@ class TestDdpTrainStep:
 
     def test_without_clipping(self, kata):
         """max_norm=None: nothing is cut off, however long the gradient is, and its norm is returned all the same."""
-        for rank, (result, weights, _, gradient, before) in enumerate(on_two(kata, stepped, None)):
+        for rank, (result, weights, _, gradient, before, _) in enumerate(on_two(kata, stepped, None)):
             check.close(result["grad_norm"], gradient.norm().item(), what=f"grad_norm on rank {rank}")
             unlike = {"clipped at 1": before - LR * gradient / gradient.norm()}
             check.close(weights, before - LR * gradient, atol=1e-9, unlike=unlike, what=f"weights on rank {rank}")
