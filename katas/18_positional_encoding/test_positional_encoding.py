@@ -168,7 +168,7 @@ class TestSinusoidalPositionalEncoding:
     def test_adds_the_table(self, kata):
         """Every sequence gets row 0 at its first position, row 1 at its second, and so on."""
         x = torch.randn(B, T, C)
-        got = kata.SinusoidalPositionalEncoding(C, 9)(x)
+        got = kata.SinusoidalPositionalEncoding(C, 9)(x.clone())
         first = table(B, C).reshape(B, 1, C)
         wrong = {
             "rows by batch element in place of by position": x + first,
@@ -195,7 +195,7 @@ class TestSinusoidalPositionalEncoding:
         module = kata.SinusoidalPositionalEncoding(4)
         check.shape(module.pe, (1, 5000, 4), what="pe")
         x = torch.randn(B, T, 4)
-        check.close(module.train()(x), x + table(T, 4), atol=3e-5, what="the result in training mode")
+        check.close(module.train()(x.clone()), x + table(T, 4), atol=3e-5, what="the result in training mode")
 
     def test_offset_continues_the_table(self, kata):
         """A sequence in two pieces gets the same positions as in one piece, if the second starts where the first
@@ -204,8 +204,8 @@ class TestSinusoidalPositionalEncoding:
         x = torch.randn(B, T, C)
         expected = x + table(9, C)[4:]
         wrong = {"the offset is ignored": x + table(T, C), "one row too early": x + table(9, C)[3:8]}
-        check.close(module(x, 4), expected, atol=3e-5, unlike=wrong)
-        check.close(module(x, offset=3), x + table(9, C)[3:8], atol=3e-5, what="the result for offset=3")
+        check.close(module(x.clone(), 4), expected, atol=3e-5, unlike=wrong)
+        check.close(module(x.clone(), offset=3), x + table(9, C)[3:8], atol=3e-5, what="the result for offset=3")
 
     def test_concat_puts_the_columns_behind_x(self, kata):
         """In "concat" the features stay as they are and the d_model columns follow; x may have any width."""
@@ -225,9 +225,9 @@ class TestSinusoidalPositionalEncoding:
         what it drops is 0."""
         module = kata.SinusoidalPositionalEncoding(C, 40, dropout=0.5, mode=mode)
         x = torch.full((B, 40, C), 3.0)
-        full = module.eval()(x)
+        full = module.eval()(x.clone())
         check.close(full[..., :C], x + table(40, C) if mode == "add" else x, atol=3e-5, what="the result in eval mode")
-        got = module.train()(x)
+        got = module.train()(x.clone())
         dropped = got == 0
         share = dropped[..., :C].double().mean().item()
         check.that(0.3 < share < 0.7, f"{share:.2f} of the values with features in them are 0, expected about a half")
@@ -240,7 +240,7 @@ class TestSinusoidalPositionalEncoding:
     def test_keeps_the_dtype_of_x(self, kata, mode, dtype):
         """The table is float32, and adding it must not turn half precision into float32."""
         x = torch.randn(B, T, C).to(dtype)
-        got = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)(x)
+        got = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)(x.clone())
         check.dtype(got, dtype)
         expected = table(T, C) + (x if mode == "add" else x * 0)
         check.close(got[..., -C:], expected, atol=1e-2 if dtype == torch.float16 else 3e-5)
@@ -309,7 +309,7 @@ class TestLearnedPositionalEmbedding:
         x = torch.randn(B, T, C)
         weight = module.embedding.weight.detach()
         wrong = {"nothing is added": x, "rows by batch element": x + weight[:B].reshape(B, 1, C)}
-        check.close(module(x), x + weight[:T], atol=1e-6, rtol=0, unlike=wrong)
+        check.close(module(x.clone()), x + weight[:T], atol=1e-6, rtol=0, unlike=wrong)
 
     def test_the_table_is_the_only_parameter(self, kata):
         """One weight, (max_len, d_model), that the optimizer can reach."""
@@ -333,8 +333,8 @@ class TestLearnedPositionalEmbedding:
         x = torch.randn(B, T, C)
         weight = module.embedding.weight.detach()
         wrong = {"the offset is ignored": x + weight[:T]}
-        check.close(module(x, 4), x + weight[4:], atol=1e-6, rtol=0, unlike=wrong)
-        check.close(module(x, offset=1), x + weight[1:6], atol=1e-6, rtol=0, what="the result for offset=1")
+        check.close(module(x.clone(), 4), x + weight[4:], atol=1e-6, rtol=0, unlike=wrong)
+        check.close(module(x.clone(), offset=1), x + weight[1:6], atol=1e-6, rtol=0, what="the result for offset=1")
 
     def test_only_the_rows_used_get_gradients(self, kata):
         """Row p learns from position p only, once from each sequence. Rows beyond the longest training sequence stay
@@ -411,7 +411,7 @@ class TestApplyRope:
         p = torch.arange(4, dtype=torch.float64)
         right = torch.stack([p.cos(), p.sin()], 1)
         wrong = {"turned the other way": right * torch.tensor([1.0, -1.0]), "not turned": x}
-        check.close(kata.apply_rope(x), right, atol=2e-5, unlike=wrong)
+        check.close(kata.apply_rope(x.clone()), right, atol=2e-5, unlike=wrong)
 
     @pytest.mark.parametrize("base", [None, 50.0], ids=["default base", "base 50"])
     def test_equals_a_loop_over_pairs(self, kata, base):
@@ -429,24 +429,24 @@ class TestApplyRope:
             "positions counted from 1": turned(x, range(1, T + 1), used),
             "exponent i / D": turned(x, range(T), used**0.5),
         }
-        check.close(kata.apply_rope(x, **width), turned(x, range(T), used), atol=3e-5, unlike=wrong)
+        check.close(kata.apply_rope(x.clone(), **width), turned(x, range(T), used), atol=3e-5, unlike=wrong)
 
     @pytest.mark.parametrize("leading", [(), (3,), (2, 3, 2)], ids=["(T, D)", "(B, T, D)", "(B, G, H, T, D)"])
     def test_any_leading_dimensions(self, kata, leading):
         """Positions run along the last dimension but one, whatever comes before."""
         x = torch.randn(*leading, T, D)
-        check.close(kata.apply_rope(x), turned(x, range(T)), atol=3e-5)
+        check.close(kata.apply_rope(x.clone()), turned(x, range(T)), atol=3e-5)
 
     def test_positions_may_be_any(self, kata):
         """In any order and repeated: a batch may go on where a cache ends, or hold two pieces of text."""
         x, places = torch.randn(B, H, T, D), [7, 0, 3, 3, 12]
         wrong = {"positions 0 … T − 1 whatever is asked for": turned(x, range(T))}
-        check.close(kata.apply_rope(x, torch.tensor(places)), turned(x, places), atol=3e-5, unlike=wrong)
+        check.close(kata.apply_rope(x.clone(), torch.tensor(places)), turned(x, places), atol=3e-5, unlike=wrong)
 
     def test_lengths_are_kept(self, kata):
         """A rotation changes the direction of a pair and nothing else."""
         x = torch.randn(B, H, T, D)
-        got = kata.apply_rope(x).unflatten(-1, (-1, 2)).norm(dim=-1)
+        got = kata.apply_rope(x.clone()).unflatten(-1, (-1, 2)).norm(dim=-1)
         check.close(got, x.unflatten(-1, (-1, 2)).norm(dim=-1), what="the lengths of the pairs")
 
     def test_scores_depend_on_the_distance_only(self, kata):
@@ -460,6 +460,13 @@ class TestApplyRope:
         check.close(far, near, atol=2e-3, rtol=0, what="the score at (103, 101), compared with that at (3, 1)")
         check.that(abs(near - other) > 1e-4, f"the score is {near:.4f} at (3, 1) and at (3, 2): distance has no effect")
 
+    def test_leaves_x_alone_also_as_a_view(self, kata):
+        """Turning in place would use a feature that has been changed for its neighbour. A transposed view works too."""
+        x = torch.randn(B, T, H, D).transpose(1, 2)
+        with check.unchanged(x=x):
+            got = kata.apply_rope(x)
+        check.close(got, turned(x, range(T)), atol=3e-5)
+
     def test_gradient_of_the_squared_length_is_twice_x(self, kata):
         """Σ y² = Σ x² for a rotation, so its gradient is 2x. It must arrive, and through both members of a pair."""
         x = torch.randn(B, H, T, D, requires_grad=True)
@@ -467,13 +474,6 @@ class TestApplyRope:
         check.that(y.requires_grad, "the result carries no graph")
         y.square().sum().backward()
         check.close(x.grad, 2 * x.detach(), atol=1e-4, what="gradient of x")
-
-    def test_leaves_x_alone_also_as_a_view(self, kata):
-        """Turning in place would use a feature that has been changed for its neighbour. A transposed view works too."""
-        x = torch.randn(B, T, H, D).transpose(1, 2)
-        with check.unchanged(x=x):
-            got = kata.apply_rope(x)
-        check.close(got, turned(x, range(T)), atol=3e-5)
 
     @pytest.mark.parametrize(
         "dtype, within",
@@ -690,6 +690,16 @@ class TestComparePositionEncodings:
         first = torch.rand(1).item()
         check.close([probe.drawn for probe in probes], [first, first], what="the first random number of each model")
 
+    def test_losses_are_taken_before_the_update(self, kata):
+        """Entry s is the cross-entropy of batch s on the model as it was when it saw that batch: floats, one a step."""
+        result, [probe] = watched(kata, ["none"], 6, 4)
+        seen = [call["loss"] for call in probe.calls[:4]]
+        losses = result["none"]["losses"]
+        kinds = {type(loss).__name__ for loss in losses}
+        check.that(kinds == {"float"}, f"the losses are of type {kinds}, expected float")
+        check.close(losses, seen, rtol=1e-5, what="losses")
+        check.that(seen[3] < seen[0], f"the loss went from {seen[0]:.4f} to {seen[3]:.4f}: nothing is learned")
+
     def test_every_step_gets_a_fresh_batch_of_64(self, kata):
         """steps batches of 64 sequences of `length`, whatever the test length is, and none of them twice."""
         result, [probe] = watched(kata, ["none"], 6, 3, test_length=9)
@@ -718,16 +728,6 @@ class TestComparePositionEncodings:
             batches.append(probe.calls[0]["ids"])
         check.equal(batches[1], batches[0], what="the first batch of a second run")
         check.that(not torch.equal(batches[2], batches[0]), "another seed gives the same batches")
-
-    def test_losses_are_taken_before_the_update(self, kata):
-        """Entry s is the cross-entropy of batch s on the model as it was when it saw that batch: floats, one a step."""
-        result, [probe] = watched(kata, ["none"], 6, 4)
-        seen = [call["loss"] for call in probe.calls[:4]]
-        losses = result["none"]["losses"]
-        kinds = {type(loss).__name__ for loss in losses}
-        check.that(kinds == {"float"}, f"the losses are of type {kinds}, expected float")
-        check.close(losses, seen, rtol=1e-5, what="losses")
-        check.that(seen[3] < seen[0], f"the loss went from {seen[0]:.4f} to {seen[3]:.4f}: nothing is learned")
 
     def test_adamw_gets_the_gradient_of_one_batch(self, kata):
         """AdamW with lr=3e-3 on the model's parameters. A gradient left over from the step before would be added."""
