@@ -278,11 +278,12 @@ class TestStandardizedLinear:
 
     def test_without_bias(self, kata):
         """`bias=False` leaves the attribute there, as None, and the key out of the state_dict."""
-        layer = kata.StandardizedLinear(IN, OUT, bias=False)
+        layer = kata.StandardizedLinear(IN, OUT, bias=False).eval()
         check.that(layer.bias is None, f"self.bias is {check.describe(layer.bias)}, expected None")
         check.that("bias" not in layer.state_dict(), "the state_dict has a key 'bias'")
         x = some_rows(5)
-        check.close(layer(x), standardized_by_hand(layer, x, *statistics(x), 1e-5))
+        nothing_seen = torch.zeros(IN), torch.ones(IN)
+        check.close(layer(x), standardized_by_hand(layer, x, *nothing_seen, 1e-5), what="the result in eval mode")
 
     def test_weight_and_bias_are_uniform_in_their_bounds(self, kata):
         """Both are uniform within ±1/√in_features: with 16 inputs within ±0.25, the whole range used evenly."""
@@ -1113,6 +1114,15 @@ class TestLoadMatching:
         got = kata.load_matching(model, {"weight": torch.ones(1, 3)})
         check.equal(got.mismatched, ["weight"], what="mismatched")
         check.equal(model.weight.detach(), weight, what="the weight, for a state of shape (1, 3)")
+
+    def test_as_many_numbers_in_another_shape_do_not_match(self, kata):
+        """(3, 2) for (2, 3), say a weight that was saved transposed, holds six numbers too, and none where it
+        belongs."""
+        model = nn.Linear(3, 2)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        got = kata.load_matching(model, {"weight": torch.ones(3, 2), "bias": torch.ones(1, 2)})
+        check.equal(got.mismatched, ["weight", "bias"], what="mismatched")
+        check.equal(dict(model.state_dict()), before, what="the state afterwards")
 
     def test_parameters_stay_the_same_objects(self, kata):
         """The optimizer holds them. Frozen ones stay frozen and all stay leaves, even if the state holds Parameters."""

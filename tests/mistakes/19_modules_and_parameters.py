@@ -645,6 +645,12 @@ MISTAKES = [
         caught_by="test_buffers_that_are_not_saved_are_not_missing",
     ),
     Mistake(
+        "as many numbers counted as the same shape",
+        was="elif state[name].shape != tensor.shape:",
+        now="elif state[name].numel() != tensor.numel():",
+        caught_by="test_as_many_numbers_in_another_shape_do_not_match",
+    ),
+    Mistake(
         "broadcast instead of mismatched",
         was="elif state[name].shape != tensor.shape:",
         now="elif state[name].ndim != tensor.ndim or any(a not in (1, b) for a, b in "
