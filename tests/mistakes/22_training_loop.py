@@ -665,6 +665,12 @@ MISTAKES = [
         caught_by="test_a_failed_save_leaves_the_old_file_alone",
     ),
     Mistake(
+        "renamed from the system's folder for temporary files",
+        was='unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")',
+        now='import tempfile\n    unfinished = Path(tempfile.mkdtemp(), "unfinished")',
+        caught_by="test_the_new_file_is_written_beside_the_old_one",
+    ),
+    Mistake(
         "copied over the target",
         was="os.replace(unfinished, path)",
         now="path.write_bytes(unfinished.read_bytes())",
