@@ -109,18 +109,18 @@ class TestDropBatchDim:
         """(1,) is a batch of one number, and the number alone has the shape ()."""
         check.equal(kata.drop_batch_dim(torch.tensor([7])), torch.tensor(7))
 
+    def test_the_batch_keeps_its_shape(self, kata):
+        """The caller goes on using the batch: `squeeze_`, with an underscore, would change it under their hands."""
+        batch = counting(1, H, W)
+        with check.unchanged(batch=batch):
+            kata.drop_batch_dim(batch)
+
     def test_nothing_is_copied(self, kata):
         """The sample is the same memory under another shape, also where the batch is not contiguous."""
         for batch in (counting(1, H, W), transposed(1, H, W)):
             got = kata.drop_batch_dim(batch)
             check.equal(got, torch.cat([batch[0]]))
             check.view_of(got, batch, what="the sample")
-
-    def test_the_batch_keeps_its_shape(self, kata):
-        """The caller goes on using the batch: `squeeze_`, with an underscore, would change it under their hands."""
-        batch = counting(1, H, W)
-        with check.unchanged(batch=batch):
-            kata.drop_batch_dim(batch)
 
     def test_gradients_reach_the_batch(self, kata):
         """What is computed from the sample is computed from the batch: the graph must not be cut between them."""
