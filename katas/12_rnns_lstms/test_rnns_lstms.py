@@ -64,6 +64,7 @@ def rnn_slips(cell, x, h):
         "a sigmoid in place of the tanh": torch.sigmoid(first + second),
         "bias_hh is left out": torch.tanh(sum(sums(cell, x, h, bias_hh=False))),
         "the state is ignored": torch.tanh(first + cell.bias_hh.detach()),
+        "h @ W_hh, which is W_hh turned round": torch.tanh(first + h.double() @ cell.weight_hh.detach() + cell.bias_hh.detach()),
     }
 
 
