@@ -231,6 +231,12 @@ class TestSplitProse:
         docs = ["x", "one\n  \nnew\n\n\n\nthree", "three\n \t \none"]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val after training text with all sorts of blank lines, ")
 
+    def test_blank_lines_at_the_ends(self, kata):
+        """A paragraph consists of lines that are not blank. So blank lines before the first one and behind the last one
+        belong to none, and make none: nothing of them is left, and a document of nothing else is dropped."""
+        docs = ["x", " \nnew\n\n\nold\n\n", "old", "y", "\n\nold\n \n", "z", "a", " \n\n", "b"]
+        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
+
     def test_only_whole_paragraphs(self, kata):
         """A paragraph that merely contains a known one, or is a part of one, is new text. One of several lines is still one
         paragraph: a known line does not go out of the middle of it."""

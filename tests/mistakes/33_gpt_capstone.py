@@ -117,6 +117,18 @@ MISTAKES = [
         caught_by="test_a_line_of_white_space_is_blank",
     ),
     Mistake(
+        "cut at blank lines, with one left at the beginning",
+        was=RUNS,
+        now='    return [piece for piece in re.split(r"\\n\\s*\\n", doc) if piece.strip()]',
+        caught_by="test_blank_lines_at_the_ends",
+    ),
+    Mistake(
+        "cut at blank lines, with empty pieces",
+        was=RUNS,
+        now='    return re.split(r"\\n\\s*\\n", doc)',
+        caught_by="test_blank_lines_at_the_ends",
+    ),
+    Mistake(
         "line by line",
         was=RUNS,
         now='    return [line for line in doc.split("\\n") if line.strip()]',
