@@ -293,11 +293,12 @@ class TestPadVocab:
     def test_the_config_says_so(self, kata):
         """The copy's config has the new vocab_size and nothing else new, and so have its two layers. The config of the
         model given stays."""
-        model = stirred(kata)
+        kept = {"dropout": 0.25, "bias": False}
+        model = stirred(kata, **kept)
         padded = kata.pad_vocab(model, 16)
         check.that(isinstance(padded, kata.GPT), f"wanted a GPT, got {check.describe(padded)}")
-        check.equal(padded.config, small(kata, vocab_size=PADDED), what="config of the copy")
-        check.equal(model.config, small(kata), what="config of the model given")
+        check.equal(padded.config, small(kata, vocab_size=PADDED, **kept), what="config of the copy")
+        check.equal(model.config, small(kata, **kept), what="config of the model given")
         check.equal(padded.lm_head.out_features, PADDED, what="lm_head.out_features")
         check.equal(padded.transformer.wte.num_embeddings, PADDED, what="transformer.wte.num_embeddings")
 

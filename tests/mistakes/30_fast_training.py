@@ -214,6 +214,12 @@ MISTAKES = [
         caught_by="test_the_config_says_so",
     ),
     Mistake(
+        "built anew: dropout is lost",
+        was=NEW_CONFIG,
+        now="padded.config = replace(model.config, vocab_size=size, dropout=0.0)",
+        caught_by="test_the_config_says_so",
+    ),
+    Mistake(
         "the config of the model given is written to",
         was=NEW_CONFIG,
         now="padded.config = model.config\n    padded.config.vocab_size = size",
