@@ -397,17 +397,19 @@ def read(kata: Kata, code: Path) -> tuple[str, str]:
 
 def _stand_ins(kata: Kata, texts: Mapping[Kata, tuple[str, str]], reasons: Mapping[Kata, str]) -> tuple[dict[Path, str], str, str]:
     """The files of the earlier katas, a note that says whose they are, and the problem where one can be had from nowhere."""
-    files, notes, problem = {}, [], ""
+    files, own, notes, problem = {}, [], [], ""
     for earlier in with_prerequisites([kata])[:-1]:
         reason = reasons[earlier]
         if not reason:
             files[earlier.file] = texts[earlier][0]
-            notes.append(f"builds on the submission's own {earlier.name}")
+            own.append(earlier.name)
         elif earlier.reference.is_file():
             files[earlier.file] = earlier.reference.read_text(encoding="utf-8")
             notes.append(f"builds on the reference of {earlier.name} ({reason})")
         else:
             problem = problem or f"finish {earlier.name} first: {reason}"
+    if own:
+        notes.insert(0, f"builds on the submission's own {', '.join(own)}")
     return files, "; ".join(notes), problem
 
 

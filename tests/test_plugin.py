@@ -165,6 +165,14 @@ class TestFailures:
         assert "stopped    still running after 0.5 s" in said
         assert "while True" in said or "line 2" in said
 
+    def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
+        """A first import on a slow disk or a busy machine is no loop; what never ends is stopped all the same."""
+        slow = RIGHT.replace("return x.sum(dim)", "import time\n    time.sleep(0.3)\n    return x.sum(dim)")
+        code, said = run("katas/01", f"--code={submission(sound[0], slow)}", "--spec-seconds=0.2", "-k", "TestTotal")
+        assert code == 0, said
+        asleep = slow.replace("0.3", "60")
+        assert "stopped    still running after 0.2 s" in self.said(run, submission, sound, asleep, "--spec-seconds=0.2")
+
     @pytest.mark.parametrize("choice", [("-k", "TestTotal"), ("-m", "not stretch")])
     def test_a_choice_of_specs_is_told_in_the_same_way(self, choice):
         command = [sys.executable, "-m", "pytest", "katas/01", *choice, "-p", "no:cacheprovider"]

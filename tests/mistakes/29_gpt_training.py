@@ -362,6 +362,12 @@ MISTAKES = [
         caught_by="test_no_weight_decays",
     ),
     Mistake(
+        "another rate than the one given",
+        was="make_optimizer(model, lr, weight_decay=0.0)",
+        now="make_optimizer(model, lr / 4, weight_decay=0.0)",
+        caught_by="test_the_rate_is_the_one_given",
+    ),
+    Mistake(
         "losses from after the updates",
         was=FIT,
         now=FIT.replace("    return [", "    losses = [").replace(
