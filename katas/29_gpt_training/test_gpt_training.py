@@ -702,7 +702,14 @@ class TestOverfitOneBatch:
         check.that(not torch.equal(after[:5], before[:5]), "the position embeddings that were used have not moved")
 
     def test_the_rate_is_the_one_given(self, kata):
-        """At rate 0 nothing moves, so all losses are the same."""
+        """Adam divides the gradient by its own size, so in the first step nearly every weight moves by the rate itself,
+        whatever the loss. At rate 0 nothing moves, and all losses are the same."""
+        for lr in (0.01, 0.002):
+            model, (x, y) = gpt(kata), batch()
+            before = model.lm_head.weight.detach().clone()
+            kata.overfit_one_batch(model, x, y, steps=1, lr=lr)
+            moved = (model.lm_head.weight.detach() - before).abs().median().item()
+            check.close(moved, lr, rtol=0.01, what=f"how far the median weight moves in one step at lr={lr}")
         model, (x, y) = gpt(kata), batch()
         before = weights(model)
         losses = kata.overfit_one_batch(model, x, y, steps=3, lr=0.0)
