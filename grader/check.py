@@ -41,7 +41,7 @@ def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, w
         unlike: known wrong answers by name; if `got` is one of them, the failure says so.
         what: the name of the thing compared, where it is not the result itself ("gradient of x").
     """
-    _compare(got, expected, what, None, unlike or {}, dtype=True)
+    _judge(got, expected, what, None, unlike or {}, dtype=True)
 
 
 def close(
@@ -57,7 +57,7 @@ def close(
 
     Tolerances not given follow the less precise of the two dtypes (see TOLERANCES).
     """
-    _compare(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
+    _judge(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
 
 
 def shape(got: Any, expected: Sequence[int], *, what: str = "") -> None:
@@ -178,6 +178,26 @@ def gradients(
 
 
 # What follows serves the functions above.
+
+
+def _judge(got, expected, what, tolerance, unlike, *, dtype) -> None:
+    """Compare, and name a known wrong answer also where that is a text, or a list as a whole."""
+    try:
+        _compare(got, expected, what, tolerance, unlike, dtype=dtype)
+    except Mismatch as found:
+        named = any(label == "looks like" for label, _ in found.rows)
+        alike = [] if named else [name for name, wrong in unlike.items() if not isinstance(wrong, Tensor) and _is(got, wrong, tolerance)]
+        if not alike:
+            raise
+        raise Mismatch([*found.rows, ("looks like", alike[0])]) from None
+
+
+def _is(got, wrong, tolerance) -> bool:
+    try:
+        _compare(got, wrong, "", tolerance, {}, dtype=False)
+    except Mismatch:
+        return False
+    return True
 
 
 def _compare(got, expected, what, tolerance, unlike, *, dtype) -> None:

@@ -69,6 +69,9 @@ def test_the_name_of_a_known_wrong_answer_is_said():
     assert "looks like squared" in said(check.equal, X * X, 2 * X, unlike={"cubed": X**3, "squared": X * X})
     assert "squared" not in said(check.equal, X * X + 1, 2 * X, unlike={"squared": X * X})
     assert "looks like b" in said(check.equal, {"a": X + 1}, {"a": X}, unlike={"b": {"a": X + 1}})
+    assert "looks like upper" in said(check.equal, ["a", "B"], ["a", "b"], unlike={"lower": ["a"], "upper": ["a", "B"]})
+    assert "looks like cut off" in said(check.equal, [1, 2], [1, 2, 3], unlike={"cut off": [1, 2]})
+    assert "looks like" not in said(check.equal, ["a", "C"], ["a", "b"], unlike={"upper": ["a", "B"]})
     assert "looks like rounded" in said(check.close, 2.0, 2.5, unlike={"rounded": 2})
 
 
