@@ -216,7 +216,8 @@ def test_executed_in_a_kernel(kata, monkeypatch):
     """With the reference filled in, from a folder of the repository: lesson, figure, every check passed, and no error."""
     notebook = notebooks.build(kata, kata.reference.read_text())
     first = catalogue.exercises(kata)[0].name
-    notebook.cells.append(new_code_cell(f"def {first}(*_):\n    return None"))
+    wrong = f"class {first}:\n    def __init__(self, *_, **__):" if first[0].isupper() else f"def {first}(*_, **__):"
+    notebook.cells.append(new_code_cell(f"{wrong} pass"))
     notebook.cells.append(new_code_cell(f'check("{first}")'))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(kata.folder)}}).execute()
