@@ -1,10 +1,13 @@
 """The comparisons that specs share: each says what was expected, what came, where they differ and which bug that looks like."""
 
+import errno
 import math
 import numbers
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -152,6 +155,22 @@ def forbidden(module: Any, *names: str):
             for key, value in list(vars(module).items()):
                 if value is original:
                     stack.enter_context(mock.patch.dict(vars(module), {key: stand_in}))
+        yield
+
+
+@contextmanager
+def folders_on_disks_of_their_own():
+    """Inside the block a file can be renamed within its folder and below it, and from elsewhere not, as between two disks."""
+
+    def alone(rename):
+        def renamed(source, target, **options):
+            if not Path(source).resolve().is_relative_to(Path(target).resolve().parent):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+            return rename(source, target, **options)
+
+        return renamed
+
+    with mock.patch.object(os, "rename", alone(os.rename)), mock.patch.object(os, "replace", alone(os.replace)):
         yield
 
 

@@ -1,7 +1,6 @@
 """Specs for 07 · Downloading data and writing a Dataset."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import itertools
@@ -181,22 +180,6 @@ def server(monkeypatch):
     return found
 
 
-@pytest.fixture
-def another_disk(monkeypatch):
-    """The folder of every destination is a disk of its own: what comes from elsewhere cannot be renamed into it."""
-
-    def alone_on_its_disk(rename):
-        def renamed(source, target, **options):
-            if not Path(source).resolve().is_relative_to(Path(target).resolve().parent):
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
-            return rename(source, target, **options)
-
-        return renamed
-
-    for name in ("rename", "replace"):
-        monkeypatch.setattr(os, name, alone_on_its_disk(getattr(os, name)))
-
-
 URL = "http://flowers.test/flowers.tgz"
 BODY = np.random.default_rng(1).bytes(300_001)  # more than a block, whatever the block
 OLD = b"what was there before"
@@ -269,12 +252,12 @@ class TestDownload:
         kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
         check.equal(sorted(tree(tmp_path / "data")), ["flowers.tgz"], what="the files in the folder")
 
-    @pytest.mark.usefixtures("another_disk")
     def test_destination_may_be_on_another_disk(self, kata, tmp_path, server):
         """Data lie on a large disk, and the system's folder for temporary files often on a small one. Renaming does not
         lead from one disk to another; within the folder of destination it does."""
         server.gives(BODY)
-        kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
+        with check.folders_on_disks_of_their_own():
+            kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
         check.that((tmp_path / "data" / "flowers.tgz").read_bytes() == BODY, "destination does not hold the body sent")
 
     @pytest.mark.parametrize("wanted", ["0" * 64, "f" * 64], ids=["0…0", "f…f"])

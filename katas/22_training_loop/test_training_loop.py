@@ -1,12 +1,10 @@
 """Specs of 22: one epoch, evaluation, accumulation, early stopping, a whole fit, checkpoints, gradients, errors."""
 
 import copy
-import errno
 import math
 import os
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -942,17 +940,6 @@ def listing(folder):
     return sorted(os.listdir(folder))
 
 
-def alone_on_its_disk(rename):
-    """Renaming as it is where every folder is a disk of its own: a file from elsewhere is refused."""
-
-    def renamed(source, target, **options):
-        if not Path(source).resolve().is_relative_to(Path(target).resolve().parent):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
-        return rename(source, target, **options)
-
-    return renamed
-
-
 def generator_states():
     """The states of the global generators, as text, the pending values included."""
     numpy_state = np.random.get_state()
@@ -1088,16 +1075,15 @@ class TestSaveCheckpoint:
         job.save(kata, path)
         check.that(os.stat(path).st_ino != before, "the second save wrote into the file of the first one")
 
-    def test_the_new_file_is_written_beside_the_old_one(self, kata, tmp_path, monkeypatch):
+    def test_the_new_file_is_written_beside_the_old_one(self, kata, tmp_path):
         """A rename does not lead from one disk to another, and a copy is not made in a single step. So the new file is
         begun in the folder of `path`, not in the system's folder for temporary files, which may be on another disk: here
         it is."""
-        for name in ("rename", "replace"):
-            monkeypatch.setattr(os, name, alone_on_its_disk(getattr(os, name)))
         job, path = Job(1), tmp_path / "run.pt"
-        job.save(kata, path, step=1)
-        before = os.stat(path).st_ino
-        job.save(kata, path, step=2)
+        with check.folders_on_disks_of_their_own():
+            job.save(kata, path, step=1)
+            before = os.stat(path).st_ino
+            job.save(kata, path, step=2)
         check.that(os.stat(path).st_ino != before, "the second save wrote into the file of the first one")
 
     def test_one_part_may_be_saved_without_the_others(self, kata, tmp_path):
