@@ -39,6 +39,7 @@ FORMATS = {
 }
 CLASS_FORMATS = {"json": class_report.render_json, "csv": class_report.render_csv, "html": html_report.render_class}
 INTERRUPTED = 130
+WEIGHTS = ROOT / weights.NAME
 Engine = StrEnum("Engine", list(engines.ENGINES))
 
 app = typer.Typer(
@@ -84,7 +85,7 @@ def grade(
     jobs: Annotated[int, typer.Option(min=0, help="katas graded at a time; 0 means one a core")] = 0,
     weights_: Annotated[
         Path, typer.Option("--weights", metavar="FILE", help="what katas are worth: a line 16 = 20 each; weights.toml if there is one")
-    ] = ROOT / "weights.toml",
+    ] = WEIGHTS,
     fail_under: Annotated[float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with 1 below this")] = None,
     engine: Annotated[Engine | None, typer.Option(help="of a class: graded by the machines of a cluster")] = None,
     student: Annotated[list[str] | None, typer.Option(hidden=True, help="of a class: only this one; give it once for each")] = None,
@@ -308,7 +309,7 @@ def export_(
     grader: Annotated[
         str, typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="where the workflows find the teacher's copy")
     ] = "OWNER/REPOSITORY@COMMIT",
-    weights_: Annotated[Path, typer.Option("--weights", metavar="FILE", help="what katas are worth, as for kata grade")] = ROOT / "weights.toml",
+    weights_: Annotated[Path, typer.Option("--weights", metavar="FILE", help="what katas are worth, as for kata grade")] = WEIGHTS,
 ) -> None:
     """Write a repository to hand out, or its counterpart for grading; a folder exported before is updated, and work in it kept."""
     repository, at, ref = grader.partition("@")
@@ -368,7 +369,7 @@ def _unpacked(path: Path, folder: Path) -> Kata:
 def _weights(path: Path) -> dict[str, int]:
     """What the file says; nothing where the one that need not be there is not there."""
     try:
-        return weights.read(path) if path.exists() or path != ROOT / "weights.toml" else {}
+        return weights.read(path) if path.exists() or path != WEIGHTS else {}
     except weights.NoWeights as failure:
         raise Trouble(str(failure)) from None
 

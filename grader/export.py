@@ -133,7 +133,7 @@ def _listing(katas: list[Kata]) -> str:
 
 def _write_weights(folder: Path, katas: list[Kata], worth: dict[str, int]) -> None:
     """Where `kata grade` finds it by itself; none if every exercise is worth a point."""
-    path = folder / "weights.toml"
+    path = folder / weights.NAME
     path.unlink(missing_ok=True)
     if text := weights.text(worth, katas):
         path.write_text(text, encoding="utf-8")

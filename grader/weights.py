@@ -8,6 +8,9 @@ from grader import catalogue
 from grader.catalogue import Kata, UnknownKata
 
 
+NAME = "weights.toml"  # beside katas/, where it is found without being named
+
+
 class NoWeights(Exception):
     """The file cannot be used. The message is one line that says where."""
 

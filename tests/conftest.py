@@ -1,13 +1,21 @@
 """What the project's own tests share: a small sound tree of katas, and a time limit for each test."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from grader.catalogue import Kata, all_katas
+from grader.catalogue import ROOT, Kata, all_katas
 
 SOUND = Path(__file__).parent / "fixtures" / "sound"
+KATA = str(Path(sys.executable).with_name("kata"))
+
+
+def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
+    """The `kata` command as a person starts it in this repository."""
+    return subprocess.run([KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
 
 
 # A shell that starts this run in the background has it ignore Ctrl-C, and all that it starts with it.

@@ -13,12 +13,8 @@ from pathlib import Path
 import pytest
 
 from grader.catalogue import ROOT, all_katas, find
-
-KATA = str(Path(sys.executable).with_name("kata"))
-
-
-def kata(*args: str | Path, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([KATA, *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+from tests.conftest import KATA
+from tests.conftest import kata_command as kata
 
 
 @pytest.fixture(scope="module")

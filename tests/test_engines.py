@@ -15,8 +15,8 @@ import pytest
 from grader import cli, engines, submissions
 from grader.catalogue import ROOT, find
 from grader.verdicts import Verdicts
+from tests.conftest import KATA
 
-KATA = str(Path(sys.executable).with_name("kata"))
 STUDENTS = ("alice", "bob", "carol", "dave")
 # In place of the command of a task: bob's kills itself, and as `LOST` first the process in which the engine runs the task.
 DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + engines.KATA[2]

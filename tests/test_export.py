@@ -14,16 +14,12 @@ import pytest
 import yaml
 
 from grader import catalogue, export
-from grader.catalogue import ROOT, find
+from grader.catalogue import find
+from tests.conftest import kata_command as kata
 from tests.test_reports import holds_to
 
 KATAS = ("01", "02")
 EXERCISES = sum(len(catalogue.exercises(find(number))) for number in KATAS)
-
-
-def kata(*arguments: str | Path) -> subprocess.CompletedProcess:
-    command = [Path(sys.executable).with_name("kata"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture(scope="module")

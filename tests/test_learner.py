@@ -2,20 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from grader import catalogue, doctor, learner, reading
 from grader.catalogue import ROOT, Kata, find
-
-
-def kata_command(*arguments: str, **options) -> subprocess.CompletedProcess:
-    command = [Path(sys.executable).with_name("kata"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+from tests.conftest import kata_command
 
 
 @pytest.fixture

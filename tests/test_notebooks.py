@@ -16,15 +16,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from grader import catalogue, cells, notebook_check, notebooks
 from grader.catalogue import ROOT, Kata, all_katas, find
+from tests.conftest import kata_command
 
 SIXTEEN = find("16")
 RIGHT = SIXTEEN.reference.read_text()
 STUB = (SIXTEEN.folder / SIXTEEN.file.name).read_text()
-KATA = str(Path(sys.executable).with_name("kata"))
-
-
-def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
 
 
 def points(path: Path) -> dict[str, int]:

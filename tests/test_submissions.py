@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 from grader import notebooks, submissions
 from grader.catalogue import ROOT, find
 from grader.verdicts import Verdicts
-from tests.conftest import SOUND
+from tests.conftest import KATA, SOUND
 from tests.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
 
-KATA = str(Path(sys.executable).with_name("kata"))
 REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
 
 

@@ -1,23 +1,16 @@
 """What katas are worth: the file that says so, the points in every report, and in what is exported."""
 
 import json
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
 
 from grader import export, weights
-from grader.catalogue import ROOT, find
+from grader.catalogue import find
 from grader.reports import classroom, classroom50, csv_report, gradescope
 from grader.results import ExerciseResult, KataResult, Report, SpecResult, shares, weighted
-
-
-def kata(*arguments: str | Path) -> subprocess.CompletedProcess:
-    command = [Path(sys.executable).with_name("kata"), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+from tests.conftest import kata_command as kata
 
 
 def solved(*statuses: str) -> KataResult:
