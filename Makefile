@@ -1,34 +1,43 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
-# make test            set up, then run every test of the project, in two processes
-# make bench           how fast grading is here, against cold pytest
+# make test            set up, then run every test of the project (KATA=16: the promises of one kata)
+# make check           what a commit needs, in under a minute: style, types, imports, generated files
+# make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference
+# make bench           how fast grading is here, against cold pytest
 # make bench-gpt       kata 30's speed ladder on whatever device there is
 # make pictures        draw the README's pictures from the real program
-# make stubs           keep the stubs of katas/ as what kata reset puts back
 # make clean           remove what the set-up made
 
 include grader/setup.mk
 
-.PHONY: test bench bench-gpt mutants stubs pictures
+.PHONY: test check stubs mutants bench bench-gpt pictures
 
 test: .venv/installed-tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_')
 
-bench: setup
-	@$(BIN)/python tests/bench/bench_grading.py
-	@$(BIN)/python -m tests.bench.bench_watch
+check: .venv/installed-dev
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/kata generate --check
+
+stubs: setup
+	@$(BIN)/kata generate
 
 mutants: .venv/installed-mutants
-	@$(BIN)/python -m tests.mutants $(KATA)
+	@$(BIN)/python -m tests.course.mutants $(KATA)
+
+bench: setup
+	@$(BIN)/python tests/bench/bench_cold.py 16
+	@$(BIN)/python tests/bench/bench_grading.py
+	@$(BIN)/python -m tests.bench.bench_watch
 
 bench-gpt: setup
 	@$(BIN)/python tests/bench/bench_gpt.py
 
 pictures: setup
-	@$(BIN)/python -m tests.pictures
-
-stubs: setup
-	@$(BIN)/python -m tests.keep_stubs
+	@$(BIN)/python -m tests.bench.pictures
 
 .venv/installed-%: $(READY)
 	@echo "Installing what the $* need into .venv"

@@ -1,4 +1,4 @@
-"""The data that every kata can count on: real digits and real prose, here without a download (`downloads` fetches the larger sets)."""
+"""Data sets that come with the package: handwritten digits and English prose. Larger ones: `course.downloads`."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ DIGITS = Path(__file__).parent / "data" / "digits.npz"
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """1797 handwritten digits from 13 writers, each 8×8 pixels of 17 grey levels, and which digit each one is.
+    """Load 1797 handwritten digits from 13 writers, 8×8 pixels in 17 grey levels, and their labels.
 
     Returns:
-        Images (1797, 1, 8, 8) float32 in [0, 1], 0 the paper and 1 the ink, and labels (1797,) int64 from 0 to 9. Both are new
-        tensors at every call, in the order of the source, with nearly as many of each digit.
+        Images (1797, 1, 8, 8) float32 in [0, 1], where 0 is paper and 1 is ink, and labels (1797,) int64 from 0 to 9.
+        Both are new tensors on every call. Their order is the source's, and the classes are nearly balanced.
 
-    Source: the test part of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak, UCI Machine Learning
-    Repository, https://doi.org/10.24432/C50P49, licence CC BY 4.0; the pixels 0 … 16 are divided by 16.
+    Source: the test set of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak, UCI Machine
+    Learning Repository, https://doi.org/10.24432/C50P49, licence CC BY 4.0. Pixels 0 … 16 were divided by 16.
     """
     with np.load(DIGITS) as arrays:
         images, labels = arrays["images"], arrays["labels"]
@@ -25,12 +25,12 @@ def digits() -> tuple[Tensor, Tensor]:
 
 
 def prose() -> str:
-    """Nearly half a million characters of English: the topics of Python's own `help()`, in sorted order, blank lines between them.
+    """Load nearly half a million characters of English: the topics of Python's `help()`, sorted, a blank line between.
 
-    Length and wording differ a little from one Python version to the next.
+    Length and wording differ slightly between Python versions.
 
-    Source: `pydoc_data.topics` of the Python running, made from the Python Language Reference; copyright Python Software
-    Foundation, PSF License Version 2.
+    Source: `pydoc_data.topics` of the running Python, generated from the Python Language Reference; copyright Python
+    Software Foundation, PSF License Version 2.
     """
     from pydoc_data.topics import topics
 

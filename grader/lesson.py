@@ -1,23 +1,30 @@
-"""What every lesson.py shares: which code it runs on, how its figure looks, and where the figure goes."""
+"""Shared by every lesson.py: choosing the code to run on, headings, stretch exercises, and the style of figures."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
 import matplotlib
+from cycler import cycler
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
+from grader.course import catalogue, loading
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+from grader.execution import prerequisites
 
-from matplotlib.figure import Figure  # noqa: E402  (the backend comes first)
+Answer = TypeVar("Answer")
 
-from grader import catalogue, loading, standin  # noqa: E402
-
-# Okabe and Ito's colours, which stay apart for every kind of colour vision: blue, vermillion, green, orange, purple, sky, black.
+# Okabe and Ito's palette, distinguishable with every type of colour vision:
+# blue, vermillion, green, orange, purple, sky, black.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"]
 
+matplotlib.use("Agg")
 matplotlib.rcParams.update(
     {
-        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "axes.prop_cycle": cycler(color=COLOURS),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlesize": "medium",
@@ -33,25 +40,46 @@ matplotlib.rcParams.update(
 
 
 def code(lesson: str) -> ModuleType:
-    """The module that a lesson runs on: the learner's where its core specs pass, else the reference. Prints which.
+    """Load the module that a lesson runs on and print which: the learner's if its core specs pass, else the reference.
 
     Args:
         lesson: the lesson's own `__file__`.
     """
-    kata = catalogue.kata_at(Path(lesson).resolve())
+    kata = _kata(lesson)
     try:
-        choice = standin.choose(kata, kata.root / "katas", itself=True)
+        choice = prerequisites.choose(kata, kata.root / "katas", itself=True)
         module = loading.load(kata, choice.sources[kata.name], choice.sources)
-    except loading.LoadFailure as failure:
+    except LoadFailure as failure:
         raise SystemExit(str(failure)) from None
     print(*choice.notes, "", sep="\n")
     return module
 
 
+def heading(text: str) -> None:
+    """Print an underlined title with a blank line above it."""
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def stretch(exercise: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer | None:
+    """Call a stretch exercise, a function or class. If it is not written yet, print that and return None."""
+    try:
+        return exercise(*arguments, **options)
+    except NotImplementedError:
+        print(f"   ({exercise.__qualname__} is a stretch exercise that is not written yet)")
+        return None
+
+
 def save_figure(figure: Figure, lesson: str) -> None:
-    """Write the figure to the path given on the command line, or else to `.kata/figures/`, and print where it is."""
-    kata = catalogue.kata_at(Path(lesson).resolve())
+    """Save the figure to the path given on the command line, or else in `.kata/figures/`, and print the path."""
+    kata = _kata(lesson)
     path = Path(sys.argv[1] if len(sys.argv) > 1 else kata.root / ".kata" / "figures" / f"{kata.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     print(f"\nThe figure is in {path}")
+
+
+def _kata(lesson: str) -> Kata:
+    kata = catalogue.kata_at(Path(lesson).resolve())
+    if kata is None:
+        raise SystemExit(f"{lesson} is not in the folder of a kata")
+    return kata

@@ -1,7 +1,7 @@
-"""What grading came to: plain data, no behaviour beyond sums. The runner produces it, the reports render it."""
+"""Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
 SCHEMA = "kata-report/1"
@@ -10,8 +10,10 @@ NOT_WRITTEN = "not written yet"
 
 @dataclass(frozen=True)
 class SpecResult:
-    """`error` is a spec that the worker did not survive, `missing` one that could not be run after that. The message is
-    printable text."""
+    """The verdict on one spec. The message is printable text.
+
+    `error`: the worker died while running this spec. `missing`: it could not be run after that.
+    """
 
     name: str
     status: Status
@@ -21,6 +23,8 @@ class SpecResult:
 
 @dataclass(frozen=True)
 class ExerciseResult:
+    """The verdicts on the specs of one exercise."""
+
     name: str
     specs: tuple[SpecResult, ...]
     stretch: bool = False
@@ -28,8 +32,7 @@ class ExerciseResult:
 
     @property
     def solved(self) -> bool:
-        """All or nothing: an exercise that one spec rejects is a wrong exercise. Specs skipped for want of a device count
-        neither way, but something must have run."""
+        """Whether every spec passed. Specs skipped because there is no device do not count, but one must have run."""
         statuses = {spec.status for spec in self.specs}
         return "passed" in statuses and statuses <= {"passed", "skipped"}
 
@@ -48,15 +51,19 @@ class ExerciseResult:
 
 @dataclass(frozen=True)
 class KataResult:
+    """The verdicts on one kata."""
+
     kata: str
     exercises: tuple[ExerciseResult, ...]
     message: str = ""
     seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of the worker, from its fork to its last spec
+    cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started"]:
-        if not self.exercises or any(spec.status in ("error", "missing") for exercise in self.exercises for spec in exercise.specs):
+        if not self.exercises or any(
+            spec.status in ("error", "missing") for exercise in self.exercises for spec in exercise.specs
+        ):
             return "error"
         if all(exercise.solved for exercise in self.exercises):
             return "passed"
@@ -77,7 +84,7 @@ class KataResult:
 
 @dataclass(frozen=True)
 class Report:
-    """One grading run: `started` in ISO 8601 with its offset, `complete` False after an interruption."""
+    """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
 
     code: str
     started: str
@@ -96,7 +103,7 @@ class Report:
 
 @dataclass(frozen=True)
 class ClassReport:
-    """One grading of a class: for each student, in order, the report of their submission."""
+    """One grading run over a class: the report per student, in order."""
 
     started: str
     seconds: float
@@ -105,34 +112,37 @@ class ClassReport:
 
 
 def title(name: str) -> str:
-    """A spec's name as a sentence: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
+    """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")
     words = path.rpartition("::")[2].removeprefix("test_").replace("_", " ")
     return words + (f" [{case}" if bracket else "")
 
 
 def shares(points: int, number: int) -> list[int]:
-    """So many points dealt out to a number of exercises: whole ones, as evenly as they go."""
+    """Split points over a number of exercises, in whole points and as evenly as possible."""
     return [points * (place + 1) // number - points * place // number for place in range(number)]
 
 
 def weighted(result: KataResult, points: int | None) -> KataResult:
-    """The result of a kata that is worth so many points; None: one an exercise."""
+    """The kata's result with its exercises worth so many points in all; with None, one point per exercise."""
     number = len(result.exercises)
     dealt = [1] * number if points is None else shares(points, number)
-    return replace(result, exercises=tuple(replace(e, max_points=p) for e, p in zip(result.exercises, dealt, strict=True)))
+    return replace(
+        result, exercises=tuple(replace(e, max_points=p) for e, p in zip(result.exercises, dealt, strict=True))
+    )
 
 
-def kata_result(data: dict) -> KataResult:
-    """The inverse of `dataclasses.asdict` for one kata's result."""
+def kata_result(data: dict[str, Any]) -> KataResult:
+    """Rebuild one kata's result from its `dataclasses.asdict` form."""
     exercises = [
-        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"]) for e in data["exercises"]
+        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"])
+        for e in data["exercises"]
     ]
     return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], data["cpu_seconds"])
 
 
-def as_dict(report: Report) -> dict:
-    """The report as the JSON object of schema kata-report/1."""
+def as_dict(report: Report) -> dict[str, Any]:
+    """The report as a JSON object of schema kata-report/1."""
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -145,8 +155,8 @@ def as_dict(report: Report) -> dict:
     }
 
 
-def kata_as_dict(kata: KataResult) -> dict:
-    """One kata's part of such a report."""
+def kata_as_dict(kata: KataResult) -> dict[str, Any]:
+    """One kata's entry in a report of schema kata-report/1."""
     return {
         "kata": kata.kata,
         "status": kata.status,

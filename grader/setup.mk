@@ -1,10 +1,10 @@
-# Setting up and grading, shared by this project's Makefile and that of a starter repository.
+# Rules for setting up and grading, included by the Makefiles of this project and of exported repositories.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := grade
 
-# The first Python from 3.11 to 3.13 on this machine, or the one given: make PYTHON=/path/to/python3.12
+# Candidates for the Python to use: the first one from 3.11 to 3.13. Choose another: make PYTHON=/path/to/python3.12
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
 BIN := .venv/bin
 READY := .venv/installed
@@ -28,17 +28,17 @@ $(READY): pyproject.toml $(PINS)
 	  "$$python" -m venv --clear .venv >.venv-error 2>&1 || { \
 	    echo "make: could not create .venv: $$(tail -n 1 .venv-error) (Debian and Ubuntu: install python3-venv)" >&2; rm -f .venv-error; exit 2; }; \
 	  rm -f .venv-error; fi
-	@echo "Installing the pinned packages into .venv (the first time this downloads PyTorch and takes some minutes)"
+	@echo "Installing the pinned packages into .venv (the first time, this downloads PyTorch and takes some minutes)"
 	@$(call install,-e .)
 	@touch $@
 
 clean:
 	rm -rf .venv .kata *.egg-info .pytest_cache
 
-# What pip says goes to .venv/install.log; of it, what is being downloaded and what went wrong is shown.
+# Install with pip. The whole output goes to .venv/install.log; downloads and the first error are shown.
 define install
 { $(BIN)/python -m pip install --disable-pip-version-check --no-input -c $(PINS) $(1) 2>&1 || echo "ERROR: pip failed"; } \
   | tee .venv/install.log | { grep --line-buffered -E '^ *(Downloading|Installing collected)' || true; } | cut -c1-100; \
 if grep -q '^ERROR: pip failed' .venv/install.log; then \
-  echo "make: installing failed: $$(grep '^ERROR' .venv/install.log | head -n 1 | cut -c1-300) (all of it: .venv/install.log)" >&2; exit 2; fi
+  echo "make: installing failed: $$(grep '^ERROR' .venv/install.log | head -n 1 | cut -c1-300) (full log: .venv/install.log)" >&2; exit 2; fi
 endef

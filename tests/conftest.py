@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.catalogue import ROOT, Kata, all_katas
+from grader.cli.main import main
+from grader.course.catalogue import ROOT, Kata, all_katas
+from grader.execution import forkserver
 
 SOUND = Path(__file__).parent / "fixtures" / "sound"
 KATA = str(Path(sys.executable).with_name("kata"))
@@ -15,7 +17,32 @@ KATA = str(Path(sys.executable).with_name("kata"))
 
 def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     """The `kata` command as a person starts it in this repository."""
-    return subprocess.run([KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+    return subprocess.run(
+        [KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def warm_workers() -> None:
+    """Workers that this process starts are born with the specs of every kata, and of the sound tree."""
+    forkserver.prepare([*all_katas(), *all_katas(SOUND)])
+
+
+@pytest.fixture
+def kata_here(monkeypatch, capfd):
+    """A function that runs the `kata` command as `kata_command` does, but in this process, which saves its start."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["kata", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return subprocess.CompletedProcess(arguments, end.value.code or 0, *capfd.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 # A shell that starts this run in the background has it ignore Ctrl-C, and all that it starts with it.
@@ -24,9 +51,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test a time limit. Under xdist, keep the tests of a file in one process, for the fixtures that they share.
+    The promises of katas go to whichever process is free."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))
+        if item.path.name != "test_katas.py":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

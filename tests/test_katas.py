@@ -2,9 +2,10 @@
 
 import pytest
 
-from grader import catalogue, runner
-from grader.catalogue import Kata
-from tests import promises
+from grader.course import catalogue
+from grader.course.catalogue import Kata
+from grader.execution import forkserver
+from tests.course import promises
 
 KATAS = catalogue.all_katas()
 PROMISES = [
@@ -21,7 +22,7 @@ PROMISES = [
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_workers() -> None:
-    runner.prepare(KATAS)
+    forkserver.prepare(KATAS)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

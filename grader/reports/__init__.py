@@ -1,1 +1,1 @@
-"""One renderer a report format, each a pure function of results."""
+"""Renders results: one module per report format, each a pure function of results."""

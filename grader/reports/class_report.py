@@ -1,4 +1,4 @@
-"""The grading of a class as JSON, schema kata-class/1, and as CSV with one row a student."""
+"""Renders the results of a class: as JSON (schema kata-class/1), and as CSV with one row per student."""
 
 import csv
 import io
@@ -9,13 +9,19 @@ from grader.results import ClassReport, as_dict
 
 
 def render_json(report: ClassReport) -> str:
+    """One report per student, in the form of the JSON report."""
     students = [{"student": student, "report": as_dict(one)} for student, one in report.students.items()]
-    data = {"schema": "kata-class/1", "started": report.started, "seconds": round(report.seconds, 3), "complete": report.complete}
+    data = {
+        "schema": "kata-class/1",
+        "started": report.started,
+        "seconds": round(report.seconds, 3),
+        "complete": report.complete,
+    }
     return json.dumps({**data, "students": students}, indent=2, ensure_ascii=False) + "\n"
 
 
 def render_csv(report: ClassReport) -> str:
-    """Points of each kata, and their sum; an empty cell was not graded."""
+    """One column per kata, and the sum. An empty cell means not graded."""
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The report as a Classroom 50 `result.json`, schema classroom50/result/v1."""
+"""Renders a report as a `result.json` for Classroom 50 (schema classroom50/result/v1)."""
 
 import json
 import os
@@ -10,11 +10,16 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
-    """One test an exercise. Whose submission it is stands in the environment, where the platform's runner puts it."""
+    """One test per exercise. The platform's runner names the student and the assignment in the environment."""
     given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
     tests = [
-        {"test-name": f"{kata.kata} · {exercise.name}", "passed": exercise.solved, "score": exercise.points, "max-score": exercise.max_points}
+        {
+            "test-name": f"{kata.kata} · {exercise.name}",
+            "passed": exercise.solved,
+            "score": exercise.points,
+            "max-score": exercise.max_points,
+        }
         for kata in report.katas
         for exercise in kata.exercises
     ]

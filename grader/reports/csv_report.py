@@ -1,28 +1,39 @@
-"""The report as CSV, one row an exercise, for a spreadsheet."""
+"""Renders a report as CSV for a spreadsheet, with one row per exercise."""
 
 import csv
 import io
 
-from grader.results import Report
+from grader.results import ExerciseResult, KataResult, Report
 
 COLUMNS = ("kata", "exercise", "part", "points", "max_points", "specs_passed", "specs", "seconds", "first_failure")
 
 
 def render(report: Report) -> str:
+    """A header and one row per exercise."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for kata in report.katas:
         for exercise in kata.exercises:
-            passed = sum(spec.status == "passed" for spec in exercise.specs)
-            failure = exercise.first_failure
-            seconds = round(sum(spec.seconds for spec in exercise.specs), 3)
-            part = "stretch" if exercise.stretch else "core"
-            first = as_text(failure.message.partition("\n")[0]) if failure else ""
-            writer.writerow([kata.kata, exercise.name, part, exercise.points, exercise.max_points, passed, len(exercise.specs), seconds, first])
+            writer.writerow(_row(kata, exercise))
     return file.getvalue()
 
 
 def as_text(cell: str) -> str:
-    """The cell so that no spreadsheet takes it for a formula."""
+    """The cell, quoted if a spreadsheet would take it for a formula."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
+    failure = exercise.first_failure
+    return [
+        kata.kata,
+        exercise.name,
+        "stretch" if exercise.stretch else "core",
+        exercise.points,
+        exercise.max_points,
+        sum(spec.status == "passed" for spec in exercise.specs),
+        len(exercise.specs),
+        round(sum(spec.seconds for spec in exercise.specs), 3),
+        as_text(failure.message.partition("\n")[0]) if failure else "",
+    ]

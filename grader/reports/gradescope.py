@@ -1,4 +1,4 @@
-"""The report as Gradescope's `results.json`."""
+"""Renders a report as a `results.json` for Gradescope."""
 
 import json
 
@@ -6,7 +6,7 @@ from grader.results import ExerciseResult, KataResult, Report, title
 
 
 def render(report: Report) -> str:
-    """One test an exercise, with its first failure as plain text."""
+    """One test per exercise, with its first failure as plain text."""
     tests = [
         _test(kata, exercise, f"{k}.{e}")
         for k, kata in enumerate(report.katas, start=1)
@@ -14,7 +14,7 @@ def render(report: Report) -> str:
     ]
     notes = [f"{kata.kata}: {kata.message}" for kata in report.katas if kata.message]
     if not report.complete:
-        notes.append("grading was interrupted: what is missing was not graded")
+        notes.append("grading was interrupted: the missing katas were not graded")
     results = {
         "score": report.points,
         "execution_time": round(report.seconds),
@@ -26,7 +26,7 @@ def render(report: Report) -> str:
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 
-def _test(kata: KataResult, exercise: ExerciseResult, number: str) -> dict:
+def _test(kata: KataResult, exercise: ExerciseResult, number: str) -> dict[str, str | int | list[str]]:
     failure = exercise.first_failure
     return {
         "name": f"{kata.kata} · {exercise.name}",

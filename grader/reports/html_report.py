@@ -1,78 +1,110 @@
-"""The report as one HTML page that needs nothing else: of one student's work, or of a class."""
+"""Renders one student's report, or that of a class, as a single HTML page without external files."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from html import escape
+from statistics import median
 
-from grader.results import ClassReport, KataResult, Report, title
+from grader.results import NOT_WRITTEN, ClassReport, ExerciseResult, KataResult, Report, title
 
 STYLE = """
-:root{color-scheme:light dark;--line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--ink:#1f2328;--paper:#fff}
-@media(prefers-color-scheme:dark){:root{--line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--ink:#e6edf3;--paper:#0d1117}}
-*{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{margin:.25rem 0 1rem}.dim{color:var(--dim)}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}th.corner,td.who{position:sticky;left:0;background:var(--paper)}
-td.who{min-width:6rem;max-width:14rem;overflow-wrap:anywhere}.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
-.passed{color:var(--good)}.failed,.error{color:var(--bad)}.notstarted{color:var(--dim)}
-details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
-pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:.75rem;overflow-x:auto;font-size:.85rem}
-.bar{background:var(--soft);border:1px solid var(--line);border-radius:6px;height:.8rem;min-width:6rem;overflow:hidden}.bar i{display:block;height:100%;background:#0072b2}
+:root{color-scheme:light dark;
+ --line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--ink:#1f2328;--paper:#fff}
+@media(prefers-color-scheme:dark){:root{
+ --line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--ink:#e6edf3;--paper:#0d1117}}
+*{box-sizing:border-box}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
+ margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
+h1{font-size:1.5rem;margin:0}
+h2{font-size:1.15rem;margin:2rem 0 .5rem}
+p{margin:.25rem 0 1rem}
+.dim{color:var(--dim)}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem}
+th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
+td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+th.corner,td.who{position:sticky;left:0;background:var(--paper)}
+td.who{min-width:6rem;max-width:14rem;overflow-wrap:anywhere}
+.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
+.passed{color:var(--good)}
+.failed,.error{color:var(--bad)}
+.notstarted{color:var(--dim)}
+details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}
+summary{cursor:pointer;overflow-wrap:anywhere}
+pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;
+ padding:.75rem;overflow-x:auto;font-size:.85rem}
+.bar{background:var(--soft);border:1px solid var(--line);border-radius:6px;
+ height:.8rem;min-width:6rem;overflow:hidden}
+.bar i{display:block;height:100%;background:#0072b2}
 """
-SHADES = ("#f4a582", "#fddbc7", "#f7f7f7", "#d1e5f0", "#92c5de")  # from no point to all, told apart by every kind of colour vision
-HARDEST, MOST_COMMON = 10, 10
+# Cell colours from no points to all points, distinguishable with every kind of colour vision.
+SHADES = ("#f4a582", "#fddbc7", "#f7f7f7", "#d1e5f0", "#92c5de")
+HARDEST, MOST_COMMON, SLOWEST = 10, 10, 10  # rows shown
 
 
 def render(report: Report) -> str:
-    """One student's page: the points, and for each exercise its first failure."""
+    """One student's page: the points, and the first failure of each exercise."""
     sections = [_kata(kata) for kata in report.katas]
     state = "" if report.complete else " · interrupted, the rest was not graded"
-    head = f"<h1>{report.points} of {report.max_points} points</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
-    return _page(f"{report.points} of {report.max_points} points", head + _bar(report.points, report.max_points) + "".join(sections))
+    heading = f"{report.points} of {report.max_points} points"
+    head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
+    return _page(heading, head + _bar(report.points, report.max_points) + "".join(sections))
 
 
 def render_class(report: ClassReport) -> str:
-    """The class's page: who has which points, the hardest exercises, the most common failures, the time it took."""
+    """The page of a class: points per student and kata, hardest exercises, most common failures, slowest katas."""
     students = report.students
-    points = sorted(one.points for one in students.values())
     most = max((one.max_points for one in students.values()), default=0)
-    median = (points[(len(points) - 1) // 2] + points[len(points) // 2]) / 2 if points else 0
+    middle = median(one.points for one in students.values()) if students else 0
     state = "" if report.complete else " · interrupted, the rest was not graded"
+    heading = f"{len(students)} students"
     head = (
-        f"<h1>{len(students)} students</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
-        f"median {median:g} of {most} points</p>"
+        f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
+        f"median {middle:g} of {most} points</p>"
     )
     parts = [_matrix(students), _hardest(students), _common(students), _slowest(students)]
-    return _page(f"{len(students)} students", head + "".join(parts))
+    return _page(heading, head + "".join(parts))
+
+
+def _kata(kata: KataResult) -> str:
+    note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
+    state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
+    rows = "".join(map(_exercise, kata.exercises))
+    return f"<h2>{escape(kata.kata)} · {kata.points}/{kata.max_points} · {state}</h2>{note}{rows}"
+
+
+def _exercise(exercise: ExerciseResult) -> str:
+    """One line, which unfolds to the first failure."""
+    kind = "stretch" if exercise.stretch else "core"
+    colour, verdict = _verdict(exercise)
+    state = f"<span class='dim'>{kind}</span> <span class='{colour}'>{verdict}</span>"
+    line = f"<code>{escape(exercise.name)}</code> {state}"
+    failure = exercise.first_failure
+    if failure is None or exercise.not_written:
+        return f"<div class='row'>{line}</div>"
+    text = f"{title(failure.name)}\n\n{failure.message}"
+    return f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>"
+
+
+def _verdict(exercise: ExerciseResult) -> tuple[str, str]:
+    """The CSS class of an exercise's verdict, and the verdict in words."""
+    if exercise.solved:
+        return "passed", "passed"
+    if exercise.not_written:
+        return "notstarted", NOT_WRITTEN
+    passed = sum(spec.status == "passed" for spec in exercise.specs)
+    return "failed", f"{passed} of {len(exercise.specs)} specs pass"
 
 
 def _page(heading: str, body: str) -> str:
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>torch katas: {escape(heading)}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 
 def _bar(points: int, most: int) -> str:
     return f"<div class='bar'><i style='width:{100 * points / most if most else 0:.0f}%'></i></div>"
-
-
-def _kata(kata: KataResult) -> str:
-    note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
-    state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
-    rows = []
-    for exercise in kata.exercises:
-        failure = exercise.first_failure
-        kind = "stretch" if exercise.stretch else "core"
-        passed = sum(spec.status == "passed" for spec in exercise.specs)
-        verdict = "passed" if exercise.solved else "not written yet" if exercise.not_written else f"{passed} of {len(exercise.specs)} specs pass"
-        colour = "passed" if exercise.solved else "notstarted" if exercise.not_written else "failed"
-        line = f"<code>{escape(exercise.name)}</code> <span class='dim'>{kind}</span> <span class='{colour}'>{verdict}</span>"
-        if failure and not exercise.not_written:
-            text = f"{title(failure.name)}\n\n{failure.message}"
-            rows.append(f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>")
-        else:
-            rows.append(f"<div class='row'>{line}</div>")
-    return f"<h2>{escape(kata.kata)} · {kata.points}/{kata.max_points} · {state}</h2>{note}{''.join(rows)}"
 
 
 def _matrix(students: dict[str, Report]) -> str:
@@ -92,7 +124,9 @@ def _cell(kata: KataResult | None) -> str:
         return "<td class='cell'></td>"
     share = kata.points / kata.max_points if kata.max_points else 0
     shade = SHADES[int(share * (len(SHADES) - 1))] if kata.status != "not started" else "transparent"
-    text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(kata.status, str(kata.points))
+    text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(
+        kata.status, str(kata.points)
+    )
     name = escape(f"{kata.kata}: {kata.points} of {kata.max_points}, {kata.status}")
     return f"<td class='cell' style='background:{shade}' title='{name}'>{text}</td>"
 
@@ -104,22 +138,26 @@ def _number(kata: str) -> str:
 
 
 def _hardest(students: dict[str, Report]) -> str:
-    begun, solved = Counter(), Counter()
+    begun: Counter[tuple[str, str]] = Counter()
+    solved: Counter[tuple[str, str]] = Counter()
     for kata, exercise in _exercises(students):
         if not exercise.not_written:
             begun[kata.kata, exercise.name] += 1
             solved[kata.kata, exercise.name] += exercise.solved
     hardest = sorted(begun, key=lambda name: (solved[name] / begun[name], -begun[name]))[:HARDEST]
     rows = "".join(
-        f"<tr><td>{escape(kata)} · <code>{escape(name)}</code></td><td class='n'>{solved[kata, name]} of {begun[kata, name]}</td>"
+        f"<tr><td>{escape(kata)} · <code>{escape(name)}</code></td>"
+        f"<td class='n'>{solved[kata, name]} of {begun[kata, name]}</td>"
         f"<td>{_bar(solved[kata, name], begun[kata, name])}</td></tr>"
         for kata, name in hardest
     )
-    return f"<h2>Hardest exercises</h2><p class='dim'>of those who began them, how many solved them</p><div class='wide'><table>{rows}</table></div>"
+    note = "<p class='dim'>students who solved the exercise, of those who started it</p>"
+    return f"<h2>Hardest exercises</h2>{note}<div class='wide'><table>{rows}</table></div>"
 
 
 def _common(students: dict[str, Report]) -> str:
-    count, example = Counter(), {}
+    count: Counter[tuple[str, str, str]] = Counter()
+    example: dict[tuple[str, str, str], str] = {}
     for kata, exercise in _exercises(students):
         failure = exercise.first_failure
         if failure and not exercise.not_written:
@@ -135,13 +173,15 @@ def _common(students: dict[str, Report]) -> str:
 
 
 def _slowest(students: dict[str, Report]) -> str:
-    seconds = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for report in students.values():
         for kata in report.katas:
             seconds[kata.kata] += kata.seconds
-    rows = "".join(f"<tr><td>{escape(kata)}</td><td class='n'>{s:.1f} s</td></tr>" for kata, s in seconds.most_common(10))
-    return f"<h2>Time</h2><p class='dim'>of the verdicts, added up; the same code is run once</p><div class='wide'><table>{rows}</table></div>"
+    slowest = sorted(seconds.items(), key=lambda item: -item[1])[:SLOWEST]
+    rows = "".join(f"<tr><td>{escape(kata)}</td><td class='n'>{s:.1f} s</td></tr>" for kata, s in slowest)
+    note = "<p class='dim'>seconds of all students' results; identical code runs once</p>"
+    return f"<h2>Time</h2>{note}<div class='wide'><table>{rows}</table></div>"
 
 
-def _exercises(students: dict[str, Report]):
+def _exercises(students: dict[str, Report]) -> list[tuple[KataResult, ExerciseResult]]:
     return [(kata, exercise) for report in students.values() for kata in report.katas for exercise in kata.exercises]

@@ -1,4 +1,4 @@
-"""The report as JSON, schema kata-report/1: every other format can be made from it."""
+"""Renders a report as JSON (schema kata-report/1). Every other format can be made from it."""
 
 import json
 
@@ -6,4 +6,5 @@ from grader.results import Report, as_dict
 
 
 def render(report: Report) -> str:
+    """The whole report, indented."""
     return json.dumps(as_dict(report), indent=2, ensure_ascii=False) + "\n"

@@ -1,22 +1,25 @@
-"""The report as JUnit XML: a suite a kata, a case a spec, so that any CI service can show it."""
+"""Renders a report as JUnit XML, which any CI service can show."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 
 from grader.results import KataResult, Report, SpecResult
 
+
 def render(report: Report) -> str:
+    """One suite per kata, one case per spec."""
     suites = ET.Element("testsuites", name="torch katas", time=f"{report.seconds:.3f}")
     for kata in report.katas:
         suites.append(_suite(kata, report.started))
     for name in ("tests", "failures", "errors", "skipped"):
-        suites.set(name, str(sum(int(suite.get(name)) for suite in suites)))
+        suites.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _suite(kata: KataResult, started: str) -> ET.Element:
     specs = [(exercise.name, spec) for exercise in kata.exercises for spec in exercise.specs]
-    count = {status: sum(s.status == status for _, s in specs) for status in ("failed", "error", "missing", "skipped")}
+    count = Counter(spec.status for _, spec in specs)
     suite = ET.Element(
         "testsuite",
         name=kata.kata,

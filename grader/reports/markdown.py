@@ -1,4 +1,4 @@
-"""The report as Markdown, as GitHub shows it in the summary of a workflow's run."""
+"""Renders a report as Markdown for the summary of a GitHub workflow run."""
 
 import re
 from html import escape
@@ -6,16 +6,23 @@ from html import escape
 from grader.results import KataResult, Report, title
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}
-LONGEST = 4000  # characters shown of one failure: a step's summary holds a megabyte
+LONGEST = 4000  # characters shown of one failure: GitHub limits a summary to 1 MB
 
 
 def render(report: Report) -> str:
-    """A table of the katas, and below it the first failure of each exercise that was begun, folded."""
+    """A table of the katas, then the first failure of each exercise that was started, folded."""
     state = "" if report.complete else " · interrupted, the rest was not graded"
-    lines = [f"## {report.points} of {report.max_points} points{state}", "", "| kata | | points | open |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"## {report.points} of {report.max_points} points{state}",
+        "",
+        "| kata | | points | open |",
+        "| --- | --- | --- | --- |",
+    ]
     for kata in report.katas:
         open_ = ", ".join(f"`{e.name}`" for e in kata.exercises if not e.solved)
-        lines.append(f"| {kata.kata} | {SIGNS[kata.status]} {kata.status} | {kata.points}/{kata.max_points} | {open_} |")
+        lines.append(
+            f"| {kata.kata} | {SIGNS[kata.status]} {kata.status} | {kata.points}/{kata.max_points} | {open_} |"
+        )
     for kata in report.katas:
         lines += _failures(kata)
     return "\n".join(lines) + "\n"
@@ -39,5 +46,5 @@ def _fenced(text: str) -> list[str]:
 
 
 def _inline(text: str) -> str:
-    """Text that means nothing in Markdown or HTML, on one line."""
+    """The text on one line, with Markdown and HTML escaped."""
     return re.sub(r"([\\`*_{}\[\]+!|])", r"\\\1", escape(" ".join(text.split()), quote=False))

@@ -99,9 +99,17 @@ print("  beside a float column, to_numpy()", int(account.assign(balance=0.5).to_
 # 9. What a dtype costs: bytes = elements × bytes of one element. The millions below are computed; nothing is allocated.
 print("\n9. A (1000, 1000) matrix")
 dtypes = [
-    torch.bool, torch.uint8, torch.float16, torch.bfloat16, torch.int32, torch.float32, torch.int64, torch.float64,
-    torch.complex64, torch.complex128,
-]  # fmt: skip
+    torch.bool,
+    torch.uint8,
+    torch.float16,
+    torch.bfloat16,
+    torch.int32,
+    torch.float32,
+    torch.int64,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+]
 sizes = kata.memory_by_dtype((1000, 1000), dtypes)
 for dtype, size in sizes.items():
     print(f"  {str(dtype).removeprefix('torch.'):<11} {size // 10**6:>3} MB")

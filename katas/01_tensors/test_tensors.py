@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from grader import check
+from grader.specs import check
 
 FLOAT64 = {"dtype": torch.float64}
 
@@ -32,9 +32,16 @@ class TestMemoryByDtype:
         """The same 30 elements need more or less memory by dtype: a bool takes a whole byte, a complex number is two
         floats. Every torch dtype knows the bytes of one element, its itemsize."""
         sizes = {
-            torch.float64: 8, torch.bool: 1, torch.uint8: 1, torch.int16: 2, torch.bfloat16: 2, torch.int64: 8,
-            torch.complex64: 8, torch.complex128: 16, torch.float8_e4m3fn: 1,
-        }  # fmt: skip
+            torch.float64: 8,
+            torch.bool: 1,
+            torch.uint8: 1,
+            torch.int16: 2,
+            torch.bfloat16: 2,
+            torch.int64: 8,
+            torch.complex64: 8,
+            torch.complex128: 16,
+            torch.float8_e4m3fn: 1,
+        }
         expected = {dtype: 30 * size for dtype, size in sizes.items()}
         check.equal(kata.memory_by_dtype((5, 2, 3), [*sizes]), expected, what="the result at ")
 

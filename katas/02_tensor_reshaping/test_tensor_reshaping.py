@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grader import check
+from grader.specs import check
 
 N, C, H, W = 2, 3, 4, 5  # images, channels, rows, columns
 

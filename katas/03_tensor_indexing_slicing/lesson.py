@@ -4,17 +4,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def shares_memory(a, b):
@@ -47,7 +39,9 @@ show("x[x > 0]", x[x > 0], x)
 print("   rows =", rows.tolist(), " columns =", columns.tolist())
 print("   A view is a description: where it starts in memory, its shape, how far each step goes")
 for expression, view in {"x": x, "x[::2]": x[::2], "x[:2, 2:]": x[:2, 2:], "x[..., -1]": x[..., -1]}.items():
-    print(f"   {expression:<22} start {view.storage_offset()}   shape {str(tuple(view.shape)):<8} steps {view.stride()}")
+    print(
+        f"   {expression:<22} start {view.storage_offset()}   shape {str(tuple(view.shape)):<8} steps {view.stride()}"
+    )
 
 # 2. A view and its tensor are one block of memory: a write to one is seen in the other. A copy goes its own way. On the
 #    left of = every kind of index writes to x itself.

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grader import check
+from grader.specs import check
 
 NAN, INF = math.nan, math.inf
 DIAGONALS = ("torch.diagonal", "torch.diag", "torch.linalg.diagonal", "torch.Tensor.diagonal", "torch.Tensor.diag")

@@ -6,14 +6,10 @@ Run it from anywhere: `python katas/04_tensor_math_operations/lesson.py`. It pri
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, heading, save_figure
 
 kata = code(__file__)
 torch.manual_seed(0)
-
-
-def heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
 
 
 def error_of(action) -> str:

@@ -8,13 +8,9 @@ import math
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, heading, save_figure
 
 kata = code(__file__)
-
-
-def heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
 
 
 def error_of(action) -> str:

@@ -6,23 +6,11 @@ Run it from anywhere: `python katas/06_linear_regression/lesson.py`. It prints i
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, heading, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. The problem: a cyclist passes nine posts. From the hours and kilometres we want the speed (the slope) and how far
@@ -75,9 +63,13 @@ wrong = torch.nn.Linear(1, 1)
 print("predictions", tuple(wrong(hours).shape), "minus targets", tuple(km.squeeze(1).shape), end=" → ")
 print("differences", tuple((wrong(hours) - km.squeeze(1)).shape))
 kata.train(
-    wrong, hours, km.squeeze(1), torch.optim.SGD(wrong.parameters(), lr=0.1), 200,
+    wrong,
+    hours,
+    km.squeeze(1),
+    torch.optim.SGD(wrong.parameters(), lr=0.1),
+    200,
     lambda prediction, target: (prediction - target).square().mean(),
-)  # fmt: skip
+)
 print(f"learned: slope {wrong.weight.item():.3f}, intercept {wrong.bias.item():.3f}; mean of km {km.mean().item():.3f}")
 print("mse_loss:", end=" ")
 try:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader import check
+from grader.specs import check
 
-N, D, O = 7, 3, 2  # rows, features, outputs
+N, D, O = 7, 3, 2  # noqa: E741  (rows, features, outputs)
 MANY = 4000  # points, so that spreads and shares can be measured to a few per cent
 
 
@@ -128,9 +128,13 @@ class TestMakeLineData:
         X, y = kata.make_line_data(MANY, 2.0, 1.0, 0.5)
         rest = (y - 2.0 * X - 1.0).double()
         check.close(rest.mean().item(), 0.0, atol=0.05, what="mean of y - line, noise 0.5")
-        check.close(rest.std().item(), 0.5, atol=0.04, what="standard deviation of y - line, noise 0.5", unlike={
-            "the noise is a variance: its root was not meant": 0.5**0.5, "uniform noise": 0.5 / 12**0.5
-        })
+        check.close(
+            rest.std().item(),
+            0.5,
+            atol=0.04,
+            what="standard deviation of y - line, noise 0.5",
+            unlike={"the noise is a variance: its root was not meant": 0.5**0.5, "uniform noise": 0.5 / 12**0.5},
+        )
         far = (rest.abs() > 1.0).double().mean().item()
         check.that(0.025 < far < 0.07, f"{far:.1%} of the noise is further out than 2 · noise; of normal noise 4.6% is")
 
@@ -195,12 +199,16 @@ class TestMseLoss:
     def test_mean_of_the_squared_differences(self, kata):
         """(4 + 0 + 1 + 9) / 4 = 3.5, a tensor without dimensions."""
         pred, target = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[3.0], [2.0], [4.0], [1.0]])
-        check.close(kata.mse_loss(pred, target), torch.tensor(3.5), unlike={
-            "the sum, not the mean": torch.tensor(14.0),
-            "the mean of the absolute differences": torch.tensor(1.5),
-            "the root of the mean": torch.tensor(3.5**0.5),
-            "half of the mean": torch.tensor(1.75),
-        })
+        check.close(
+            kata.mse_loss(pred, target),
+            torch.tensor(3.5),
+            unlike={
+                "the sum, not the mean": torch.tensor(14.0),
+                "the mean of the absolute differences": torch.tensor(1.5),
+                "the root of the mean": torch.tensor(3.5**0.5),
+                "half of the mean": torch.tensor(1.75),
+            },
+        )
 
     def test_the_mean_is_over_all_elements(self, kata):
         """With two outputs a row the mean runs over rows and outputs alike."""
@@ -299,10 +307,16 @@ class TestFitManual:
         X, y = plane_data()
         _, _, losses = kata.fit_manual(X, y, 0.05, 5)
         _, _, expected = descent(X, y, 0.05, 6)
-        check.close(losses, expected[:5], rtol=1e-4, what="losses", unlike={
-            "the loss after the update": expected[1:],
-            "the sum of the squares": [N * loss for loss in expected[:5]],
-        })
+        check.close(
+            losses,
+            expected[:5],
+            rtol=1e-4,
+            what="losses",
+            unlike={
+                "the loss after the update": expected[1:],
+                "the sum of the squares": [N * loss for loss in expected[:5]],
+            },
+        )
 
     def test_no_epochs_leave_zeros(self, kata):
         """Both start at zero, and without an epoch nothing is measured or moved."""
@@ -585,25 +599,46 @@ class TestFitStandardized:
         units the same line has slope 1 and intercept 0."""
         X, y = torch.tensor([[160.0], [170.0], [180.0]]), torch.tensor([[50.0], [55.0], [60.0]])
         w, b = kata.fit_standardized(X, y)
-        check.close(w, torch.tensor([[0.5]]), rtol=0, atol=1e-3, what="w", unlike={
-            "left in standard units": torch.tensor([[1.0]]),
-            "divided by the spread of X, not multiplied by that of y": torch.tensor([[1 / 8.165]]),
-            "divided by the spread of X, not multiplied by that of y (N - 1)": torch.tensor([[0.1]]),
-        })
-        check.close(b, torch.tensor([-30.0]), rtol=0, atol=0.1, what="b", unlike={
-            "the mean of y alone: the prediction at the mean of X, not at 0": torch.tensor([55.0]),
-            "left in standard units": torch.tensor([0.0]),
-        })
+        check.close(
+            w,
+            torch.tensor([[0.5]]),
+            rtol=0,
+            atol=1e-3,
+            what="w",
+            unlike={
+                "left in standard units": torch.tensor([[1.0]]),
+                "divided by the spread of X, not multiplied by that of y": torch.tensor([[1 / 8.165]]),
+                "divided by the spread of X, not multiplied by that of y (N - 1)": torch.tensor([[0.1]]),
+            },
+        )
+        check.close(
+            b,
+            torch.tensor([-30.0]),
+            rtol=0,
+            atol=0.1,
+            what="b",
+            unlike={
+                "the mean of y alone: the prediction at the mean of X, not at 0": torch.tensor([55.0]),
+                "left in standard units": torch.tensor([0.0]),
+            },
+        )
 
     def test_predictions_match_least_squares_on_heights_and_ages(self, kata):
         """Standardizing changes the way down, not where it ends: predictions agree with the exact fit to 0.1 kg."""
         X, y = people()
         w, b = kata.fit_standardized(X, y)
         exact = least_squares(X, y)
-        check.close(predicted(X, w, b), predicted(X, *exact), rtol=0, atol=0.1, what="predicted kg", unlike={
-            "everybody weighs the mean": y.double().mean().expand_as(y),
-            "the intercept is the mean of y, for people of 0 cm": predicted(X, exact[0], y.double().mean(0)),
-        })
+        check.close(
+            predicted(X, w, b),
+            predicted(X, *exact),
+            rtol=0,
+            atol=0.1,
+            what="predicted kg",
+            unlike={
+                "everybody weighs the mean": y.double().mean().expand_as(y),
+                "the intercept is the mean of y, for people of 0 cm": predicted(X, exact[0], y.double().mean(0)),
+            },
+        )
 
     def test_a_column_that_varies_counts_in_any_order(self, kata):
         """Whether the tallest comes first or last is all the same to the line."""

@@ -1,4 +1,4 @@
-"""From a URL to samples: a file that is whole and checked, an archive unpacked with care, and a data set read lazily."""
+"""From a URL to samples: a file that is whole and checked, an archive unpacked with care, a data set read lazily."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -15,16 +15,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from grader import downloads
-from grader.lesson import COLOURS, code, save_figure
+from grader.course import downloads
+from grader.lesson import COLOURS, code, heading, save_figure, stretch
 
 kata = code(__file__)
 scratch = tempfile.TemporaryDirectory()
 work = Path(scratch.name)
-
-
-def heading(text):
-    print(f"\n{text}\n{'-' * len(text)}")
 
 
 def shown(value):
@@ -33,23 +29,28 @@ def shown(value):
     return text.replace(str(work), "").replace(str(work.resolve()), "")
 
 
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise returns, or the error it raises; None, and a line that says so, while it is not written."""
+def outcome(exercise, *arguments, **options):
+    """What a stretch exercise returns, or the error that it raises."""
     try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"({exercise.__name__} is a stretch exercise that is not written yet)")
+        return stretch(exercise, *arguments, **options)
     except (ValueError, OSError) as error:
         return error
 
 
 def listing(folder):
-    return ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())) or "nothing"
+    return (
+        ", ".join(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+        or "nothing"
+    )
 
 
-# 1. A small data set: three kinds of flowers, four pictures of each, numbered in no particular order. The labels 5, 9 and
-#    12 leave gaps, as they do in any part of a larger set. One picture is grey, as one always is.
-KINDS = {5: ("daisy", 16, 0.14, (245, 245, 240)), 9: ("periwinkle", 5, 0.34, (90, 95, 205)), 12: ("poppy", 4, 0.5, (205, 50, 35))}
+# 1. A small data set: three kinds of flowers, four pictures of each, numbered in no particular order. The labels 5, 9
+#    and 12 leave gaps, as they do in any part of a larger set. One picture is grey, as one always is.
+KINDS = {
+    5: ("daisy", 16, 0.14, (245, 245, 240)),
+    9: ("periwinkle", 5, 0.34, (90, 95, 205)),
+    12: ("poppy", 4, 0.5, (205, 50, 35)),
+}
 
 
 def flower(petals, width, colour, turn, side=96):
@@ -63,7 +64,9 @@ def flower(petals, width, colour, turn, side=96):
         shade = tuple(int(c * (0.86 + 0.14 * math.cos(2.4 * k))) for c in colour)
         picture.paste(shade, mask=leaf.rotate(turn + 360 * k / petals))
     middle, centre = big * 0.11, big / 2
-    ImageDraw.Draw(picture).ellipse((centre - middle, centre - middle, centre + middle, centre + middle), fill=(235, 190, 40))
+    ImageDraw.Draw(picture).ellipse(
+        (centre - middle, centre - middle, centre + middle, centre + middle), fill=(235, 190, 40)
+    )
     return picture.resize((side, side), Image.Resampling.BOX)
 
 
@@ -101,7 +104,7 @@ print(f"read 1000 bytes at a time: the same, {kata.file_sha256(there / 'flowers.
 # 3. Download. The URL is one of a file here, so that no network is needed; http and https look the same from outside.
 heading("3. Download and verify")
 url, here = (there / "flowers.tgz").as_uri(), work / "data" / "flowers.tgz"
-came = stretch(kata.download, url, here, sha256=digest)
+came = outcome(kata.download, url, here, sha256=digest)
 if not isinstance(came, Path):
     print(f"copied without download{f', which gave {shown(came)}' if came else ''}")
     here.parent.mkdir(exist_ok=True)
@@ -109,23 +112,24 @@ if not isinstance(came, Path):
 else:
     print(f"downloaded to {shown(came)}")
     (there / "flowers.tgz").rename(there / "moved.tgz")
-    print(f"again, with the original gone: {shown(stretch(kata.download, url, here, sha256=digest))}, the URL is not opened")
+    again = outcome(kata.download, url, here, sha256=digest)
+    print(f"again, with the original gone: {shown(again)}, the URL is not opened")
     here.write_bytes(here.read_bytes()[:1000])
     print("cut off after 1000 bytes and downloaded again, with the original gone:")
-    print(f"   {shown(stretch(kata.download, url, here, sha256=digest))}")
+    print(f"   {shown(outcome(kata.download, url, here, sha256=digest))}")
     print(f"   in the folder: {listing(here.parent)}, {here.stat().st_size:,} bytes, as it was")
     (there / "moved.tgz").rename(there / "flowers.tgz")
-    stretch(kata.download, url, here, sha256=digest)
+    outcome(kata.download, url, here, sha256=digest)
     print(f"with the original back: {here.stat().st_size:,} bytes")
     print("a digest that is not that of the file:")
-    print(f"   {shown(stretch(kata.download, url, here, sha256='0' * 64))}")
+    print(f"   {shown(outcome(kata.download, url, here, sha256='0' * 64))}")
     print(f"   in the folder: {listing(here.parent)}, digest unchanged: {kata.file_sha256(here) == digest}")
 
 
 # 4. Unpack. An archive decides what its members are called; whoever unpacks it decides whether that is acceptable.
 heading("4. Unpack")
 root = work / "data" / "flowers"
-files = stretch(kata.extract_tar, here, root)
+files = outcome(kata.extract_tar, here, root)
 if not isinstance(files, list):
     print(f"unpacked without extract_tar{f', which gave {shown(files)}' if files else ''}")
     shutil.unpack_archive(here, root, filter="data")
@@ -137,7 +141,7 @@ else:
             member.size = 4
             tar.addfile(member, io.BytesIO(b"evil"))
     fresh, evil = work / "data" / "fresh", work / "data" / "fresh-evil" / "labels.csv"
-    print(shown(stretch(kata.extract_tar, work / "evil.tar", fresh)))
+    print(shown(outcome(kata.extract_tar, work / "evil.tar", fresh)))
     print(f"written: {listing(fresh)}")
     print(f"compared as text, {shown(evil)} begins with {shown(fresh)}: {str(evil).startswith(str(fresh))}")
     print(f"compared part by part, it lies in it: {evil.is_relative_to(fresh)}")
@@ -153,8 +157,9 @@ print("targets    ", ds.targets, " labels - 1, gaps and all")
 image, target = ds[0]
 print(f"ds[0]       ({image.mode} image {image.size}, {target})")
 grey = ds.files.index("image_04.png")
+image, target = ds[grey]
 with Image.open(root / "jpg" / "image_04.png") as file:
-    print(f"ds[{grey}]       ({ds[grey][0].mode} image {ds[grey][0].size}, {ds[grey][1]}), from a file in mode {file.mode}")
+    print(f"ds[{grey}]       ({image.mode} image {image.size}, {target}), from a file in mode {file.mode}")
 small = kata.FlowerDataset(root, transform=lambda image: image.resize((2, 2)).tobytes())
 print(f"a transform makes of ds[0]: {small[0]}")
 kept = (root / "jpg" / ds.files[1]).read_bytes()
@@ -175,7 +180,9 @@ for classes, relabel in (([11, 4], True), ([11, 4], False)):
     print(f"classes {classes}, relabel={relabel}: {len(sub)} samples")
     print(f"   indices {sub.indices}\n   targets {sub.targets}")
 sub = kata.ClassSubset(ds, [11, 4])
-print(f"sub[2] is ds[{sub.indices[2]}], {ds.files[sub.indices[2]]}: target {ds[sub.indices[2]][1]}, new label {sub[2][1]}")
+print(
+    f"sub[2] is ds[{sub.indices[2]}], {ds.files[sub.indices[2]]}: target {ds[sub.indices[2]][1]}, new label {sub[2][1]}"
+)
 again = kata.ClassSubset(sub, [1])
 print(f"a subset of it, classes [1]: positions {again.indices} of the subset, targets {again.targets}")
 
@@ -196,7 +203,9 @@ for axis, i in zip(figure.subplots(3, 4).flat, chosen, strict=True):
     image, target = ds[i]
     label = target + 1
     axis.imshow(image)
-    axis.set_title(f"ds[{i}] · {names.get(label, f'flower {label}')}", color=colours[target], fontweight="bold", fontsize=10)
+    axis.set_title(
+        f"ds[{i}] · {names.get(label, f'flower {label}')}", color=colours[target], fontweight="bold", fontsize=10
+    )
     axis.set_xlabel(f"{ds.files[i]}\nlabel {label} → target {target}", fontsize=8.5)
     axis.set(xticks=[], yticks=[])
     for side in ("top", "right", "bottom", "left"):

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from grader import check
+from grader.specs import check
 
 
 def sha256(content):
@@ -206,8 +206,8 @@ class TestDownload:
         check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file has another contents than the body sent")
 
     def test_returns_destination_as_a_path(self, kata, tmp_path, server):
-        """Whoever downloads wants to go on with the file, so its Path comes back, from a fetch and also when nothing had
-        to be fetched."""
+        """Whoever downloads wants to go on with the file, so its Path comes back, from a fetch and also when nothing
+        had to be fetched."""
         server.gives(BODY)
         for when in ("after a fetch", "without one"):
             got = kata.download(URL, str(tmp_path / "flowers.tgz"))
@@ -235,7 +235,9 @@ class TestDownload:
         (tmp_path / "flowers.tgz").write_bytes(BODY)
         kata.download(URL, tmp_path / "flowers.tgz", sha256=digest)
         check.equal(server.requests, [], what="the paths that the server was asked for")
-        check.that((tmp_path / "flowers.tgz").read_bytes() == BODY, "the file that was there and right has been changed")
+        check.that(
+            (tmp_path / "flowers.tgz").read_bytes() == BODY, "the file that was there and right has been changed"
+        )
 
     def test_what_is_there_and_wrong_is_replaced(self, kata, tmp_path, server):
         """A file that is there proves nothing: it may be half of one, from the day when the power went. Its digest
@@ -270,8 +272,8 @@ class TestDownload:
 
     @pytest.mark.parametrize("old", [None, OLD], ids=["absent", "old"])
     def test_a_wrong_digest_leaves_everything_as_it_was(self, kata, tmp_path, server, old):
-        """A wrong file that stays there is taken for the right one next time, by a program that gives no digest. So what
-        comes is written somewhere else first, and takes the place of destination when it is known to be right."""
+        """A wrong file that stays there is taken for the right one next time, by a program that gives no digest. So
+        what comes is written somewhere else first, and takes the place of destination when it is known to be right."""
         server.gives(BODY)
         if old:
             (tmp_path / "flowers.tgz").write_bytes(old)
@@ -329,7 +331,8 @@ class TestDownload:
         self.is_as_before(tmp_path, None)
 
     def test_without_a_timeout_the_limit_is_30_seconds(self, kata, tmp_path, server):
-        """The default of the signature reaches the connection. (None, as a connection's limit, means to wait forever.)"""
+        """The default of the signature reaches the connection.
+        (None, as a connection's limit, means to wait forever.)"""
         server.gives(BODY)
         kata.download(URL, tmp_path / "flowers.tgz")
         check.equal(sorted(set(server.timeouts), key=str), [30.0], what="the seconds that a connection waits")
@@ -338,8 +341,9 @@ class TestDownload:
         "url", ["ftp://flowers.test/flowers.tgz", "data:,petals", "httpx://flowers.test/flowers.tgz", "flowers.tgz"]
     )
     def test_other_schemes_are_refused(self, kata, tmp_path, monkeypatch, url):
-        """A URL may come from a settings file that somebody else wrote. Of what it can be, only http, https and file are
-        expected here, and anything else is refused before it is opened: urllib would also open ftp: and data: URLs."""
+        """A URL may come from a settings file that somebody else wrote. Of what it can be, only http, https and file
+        are expected here, and anything else is refused before it is opened: urllib would also open ftp: and data:
+        URLs."""
         asked = []
 
         def refuse(address, *_, **__):
@@ -430,8 +434,8 @@ class TestExtractTar:
         check.equal(tree(tmp_path / "data" / "raw"), expected, what="what lies in destination")
 
     def test_a_folder_packed_from_inside(self, kata, tmp_path):
-        """`tar -czf flowers.tgz .` is how most people pack a folder. All its names begin with "./", and the folder itself
-        is a member: "."."""
+        """`tar -czf flowers.tgz .` is how most people pack a folder. All its names begin with "./", and the folder
+        itself is a member: "."."""
         archive = pack(tmp_path / "a.tgz", (".", None), ("./jpg", None), ("./jpg/1.png", b"petals"), mode="w:gz")
         got = kata.extract_tar(archive, tmp_path / "out")
         check.equal([str(path) for path in got], [str(tmp_path / "out" / "jpg" / "1.png")], what="the paths returned")
@@ -493,8 +497,8 @@ class TestExtractTar:
 
     @pytest.mark.parametrize("kind", ODD)
     def test_only_files_and_folders_are_unpacked(self, kata, tmp_path, kind):
-        """A link can point anywhere, and the next member may go through it. Devices and pipes have no business in a data
-        set. Links are refused even where they point inside: that is easier to get right."""
+        """A link can point anywhere, and the next member may go through it. Devices and pipes have no business in a
+        data set. Links are refused even where they point inside: that is easier to get right."""
         self.is_refused(kata, tmp_path, tmp_path / "out", "odd-one", kind)
 
     @pytest.mark.parametrize("name", ["link/evil.txt", "link.txt"])
@@ -510,18 +514,27 @@ class TestExtractTar:
 
     def is_refused(self, kata, folder, destination, name, content):
         """A ValueError names the member, and nothing in the folder has changed, although a good member comes first."""
-        archive = pack(folder / "a.tar", GOOD, ("sub", None), ("sub/good.txt", b"good"), (name, content), ("z.txt", b"good"))
+        archive = pack(
+            folder / "a.tar", GOOD, ("sub", None), ("sub/good.txt", b"good"), (name, content), ("z.txt", b"good")
+        )
         before = tree(folder)
         with check.raises(ValueError, name):
             kata.extract_tar(archive, destination)
-        now = {path: content for path, content in tree(folder).items() if folder / path != destination or path in before}
+        now = {
+            path: content for path, content in tree(folder).items() if folder / path != destination or path in before
+        }
         new = [path for path in now if path not in before]
         check.that(not new, f"one member is refused, and yet there is now {', '.join(new)}")
         check.that(now == before, "one member is refused, and yet a file that was there has been changed")
 
 
 ROWS = [("tulip.png", 5), ("aster.png", 9), ("rose.png", 5), ("iris.png", 2)]
-COLOURS = {"tulip.png": (200, 30, 40), "aster.png": (90, 60, 180), "rose.png": (250, 120, 130), "iris.png": (10, 20, 160)}
+COLOURS = {
+    "tulip.png": (200, 30, 40),
+    "aster.png": (90, 60, 180),
+    "rose.png": (250, 120, 130),
+    "iris.png": (10, 20, 160),
+}
 
 
 def make_flowers(root, rows=ROWS):
@@ -547,7 +560,8 @@ def file_of(image):
 
 
 def next_descriptor(path):
-    """The number that the next file to be opened will get. It is the lowest one free, so it grows while others stay open."""
+    """The number that the next file to be opened will get.
+    It is the lowest one free, so it grows while others stay open."""
     number = os.open(path, os.O_RDONLY)
     os.close(number)
     return number
@@ -632,7 +646,9 @@ class TestFlowerDataset:
         (root / "jpg" / "rose.png").unlink()
         ds = kata.FlowerDataset(root)
         check.equal(len(ds), 4, what="len(ds)")
-        check.equal([file_of(ds[0][0]), file_of(ds[3][0])], ["tulip.png", "iris.png"], what="the files of ds[0] and ds[3]")
+        check.equal(
+            [file_of(ds[0][0]), file_of(ds[3][0])], ["tulip.png", "iris.png"], what="the files of ds[0] and ds[3]"
+        )
         for i in (1, 2):
             with check.raises(OSError):
                 ds[i]
@@ -647,7 +663,8 @@ class TestFlowerDataset:
 
     def test_the_table_is_read_once(self, kata, tmp_path):
         """labels.csv has told all it knows to __init__. An access that reads it again costs as much as all the rows
-        there are, and sees another table if somebody has changed it: files and targets would no longer agree with it."""
+        there are, and sees another table if somebody has changed it:
+        files and targets would no longer agree with it."""
         ds = kata.FlowerDataset(make_flowers(tmp_path))
         (tmp_path / "labels.csv").unlink()
         check.equal(len(ds), 4, what="len(ds), when labels.csv is gone")
@@ -792,10 +809,13 @@ class TestClassSubset:
         check.equal(sub.targets, [1, 2, 0, 2, 1], what="sub.targets for classes [7, 3, 2]")
 
     def test_samples_have_their_own_item_and_the_new_label(self, kata):
-        """sub[i] is the i-th sample kept, so its position in the data set is sub.indices[i]. Its label is the new one."""
+        """sub[i] is the i-th sample kept, so its position in the data set is sub.indices[i].
+        Its label is the new one."""
         sub = kata.ClassSubset(Letters(), [2, 0])
         got = [sub[i] for i in range(5)]
-        check.that(all(isinstance(sample, tuple) for sample in got), f"samples should be tuples, not {check.describe(got[0])}")
+        check.that(
+            all(isinstance(sample, tuple) for sample in got), f"samples should be tuples, not {check.describe(got[0])}"
+        )
         check.equal([item for item, _ in got], ["b", "c", "d", "f", "h"], what="the items of sub[0] to sub[4]")
         unlike = {"the old labels": [0, 2, 0, 2, 0]}
         check.equal([label for _, label in got], [1, 0, 1, 0, 1], what="the labels of sub[0] to sub[4]", unlike=unlike)

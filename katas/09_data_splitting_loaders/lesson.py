@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, random_split
 
 from grader.datasets import digits
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
@@ -15,14 +15,6 @@ torch.set_num_threads(1)  # with tensors this small, threads only wait for one a
 
 FRACTIONS = (0.7, 0.15, 0.15)
 SPLITS = ("train", "val", "test")
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def seeded(seed):
@@ -93,7 +85,8 @@ print(f"   MiniLoader and DataLoader give the same batches: {same}")
 kept, dropped = (len(kata.MiniLoader(train, 32, drop_last=drop)) for drop in (False, True))
 print(f"   with drop_last there are {dropped} batches of 32 instead of {kept}")
 
-# 6. When to shuffle. Digits sorted by class, as they lie in folders: without shuffling a batch knows one or two classes.
+# 6. When to shuffle. Digits sorted by class, as they lie in folders:
+#    without shuffling a batch knows one or two classes.
 by_label = torch.utils.data.Subset(dataset, labels.argsort(stable=True).tolist())
 print("\n6. Samples sorted by class, batches of 32: how many different digits a batch holds")
 for shuffle in (False, True):

@@ -12,7 +12,7 @@ import torch
 import torch.utils.data._utils.worker as torch_worker
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from grader import check
+from grader.specs import check
 
 # One spec of ShardedRange starts the worker processes of a DataLoader.
 NEEDS = ("processes",)
@@ -619,8 +619,8 @@ class TestPadCollate:
             check.equal(sequences, torch.tensor([[[1.0, 1], [0, 0]], [[1, 1], [1, 1]]]), what="sequences")
 
     def test_label_sequences_of_one_step_stay_sequences(self, kata):
-        """If every sequence happens to have one step, labels of shape (1,) still make (B, 1): the shape of a result must
-        not depend on which samples meet in a batch."""
+        """If every sequence happens to have one step, labels of shape (1,) still make (B, 1): the shape of a result
+        must not depend on which samples meet in a batch."""
         batch = [(torch.tensor([1.0]), torch.tensor([4])), (torch.tensor([2.0]), torch.tensor([5]))]
         for items in (batch, batch[:1]):
             _, _, labels = kata.pad_collate(items)
@@ -741,7 +741,9 @@ class TestMakeLoaders:
         same torch.manual_seed."""
         torch.manual_seed(5)
         first, second = (numbers_in(three_loaders(kata)["train"]) for _ in range(2))
-        check.that(first != second, "two sets of loaders have the same training order: nothing is drawn, or it is seeded")
+        check.that(
+            first != second, "two sets of loaders have the same training order: nothing is drawn, or it is seeded"
+        )
         torch.manual_seed(5)
         check.equal(numbers_in(three_loaders(kata)["train"]), first, what="training order after the same manual_seed")
 

@@ -8,8 +8,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 CLASS_NAMES = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-]  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+]
 
 
 class FashionMNISTModel(nn.Module):
@@ -219,8 +228,9 @@ def compare_depths(
 
     Each network starts afresh from `torch.manual_seed(seed)`, which comes right before the model is built, and its
     training data are shuffled by a new generator seeded with `seed`: all networks meet the same batches, and a result
-    does not depend on its place in the list. The networks are `FashionMNISTModel`s without dropout, trained by `fit` with Adam and no early stop, on
-    batches. input_dim is the size of one training image, num_classes the largest training label + 1.
+    does not depend on its place in the list. The networks are `FashionMNISTModel`s without dropout, trained by `fit`
+    with Adam and no early stop, on batches. input_dim is the size of one training image,
+    num_classes the largest training label + 1.
     """
     raise NotImplementedError
 

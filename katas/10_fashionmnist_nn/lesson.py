@@ -9,20 +9,12 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import digits
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def linears(model):
@@ -35,8 +27,14 @@ images, labels = digits()
 pixels = (images[:3, 0] * 16).to(torch.uint8)
 packed = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape) + bytes(pixels.flatten())
 print(f"1. Three digits as an IDX file of {len(packed)} bytes")
-for start, stop, meaning in ((0, 2, "zero"), (2, 3, "type: unsigned bytes"), (3, 4, "dimensions"),
-                             (4, 8, "pictures"), (8, 12, "rows"), (12, 16, "columns")):  # fmt: skip
+for start, stop, meaning in (
+    (0, 2, "zero"),
+    (2, 3, "type: unsigned bytes"),
+    (3, 4, "dimensions"),
+    (4, 8, "pictures"),
+    (8, 12, "rows"),
+    (12, 16, "columns"),
+):
     piece = packed[start:stop]
     print(f"   bytes {start:>2} to {stop - 1:<2}  {piece.hex(' '):<12} {int.from_bytes(piece, 'big'):>2}  {meaning}")
 print(f"   bytes 16 to {len(packed) - 1}, the pixels; the first row: {packed[16:24].hex(' ')}")
@@ -67,14 +65,18 @@ mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
 train, val = (images[mixed[:n]], labels[mixed[:n]]), (images[mixed[n:]], labels[mixed[n:]])
 in_order = (images[:n], labels[:n]), (images[n:], labels[n:])
 size, classes = images[0].numel(), len(names)
-print(f"   images {tuple(images.shape)} from {images.min():.0f} to {images.max():.0f}, {n} to train, "
-      f"{len(labels) - n} to validate")  # fmt: skip
+print(
+    f"   images {tuple(images.shape)} from {images.min():.0f} to {images.max():.0f}, {n} to train, "
+    f"{len(labels) - n} to validate"
+)
 
 
 def loaders(train, val, batch_size):
     shuffled = torch.Generator().manual_seed(0)
-    return (DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=shuffled),
-            DataLoader(TensorDataset(*val), 256))  # fmt: skip
+    return (
+        DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=shuffled),
+        DataLoader(TensorDataset(*val), 256),
+    )
 
 
 def network(lr, hidden_dims=(128, 64)):
@@ -100,11 +102,15 @@ for layer in linears(model):
 rows = model(images[:4]).detach()
 sums = [round(total, 4) for total in rows.exp().sum(dim=1).tolist()]
 print(f"   four images in, {tuple(rows.shape)} out; exp of each row sums to {sums}")
-print(f"   the loss of guessing: log {classes} = {torch.tensor(float(classes)).log():.2f}; of this untrained network: "
-      f"{kata.evaluate(model, [val], nn.NLLLoss())[0]:.2f}")  # fmt: skip
+print(
+    f"   the loss of guessing: log {classes} = {torch.tensor(float(classes)).log():.2f}; of this untrained network: "
+    f"{kata.evaluate(model, [val], nn.NLLLoss())[0]:.2f}"
+)
 scores = torch.tensor([0.0, 200.0])
-print(f"   scores {scores.tolist()}: softmax, then log {scores.softmax(0).log().tolist()}, log_softmax "
-      f"{scores.log_softmax(0).tolist()}")  # fmt: skip
+print(
+    f"   scores {scores.tolist()}: softmax, then log {scores.softmax(0).log().tolist()}, log_softmax "
+    f"{scores.log_softmax(0).tolist()}"
+)
 
 # 4. What ReLU is for. Without it three linear layers are one: its matrix is the product of the three.
 with torch.no_grad():
@@ -116,8 +122,10 @@ with torch.no_grad():
     at_once = x @ weight.T + bias
     with_relu = third(second(first(x).relu()).relu())
 print("\n4. Three linear layers against one, on the validation images")
-print(f"   without ReLU the outputs differ by at most {(in_turn - at_once).abs().max():.0e}, with ReLU by "
-      f"{(with_relu - at_once).abs().max():.2f}")  # fmt: skip
+print(
+    f"   without ReLU the outputs differ by at most {(in_turn - at_once).abs().max():.0e}, with ReLU by "
+    f"{(with_relu - at_once).abs().max():.2f}"
+)
 
 # 5. What ReLU costs: a hidden unit that is 0 for every image has gradient 0 and never comes back.
 print("\n5. Hidden units that are 0 for every training image, after 5 epochs")
@@ -159,8 +167,10 @@ print(f"   epoch {stopper.best_epoch} restored: validation loss {loss:.3f}, accu
 print("\n8. Depths compared after 5 epochs")
 depths = ((), (128,), (128, 64), (128, 64, 32))
 for result in stretch(kata.compare_depths, train, val, depths, batch_size=32, lr=3e-3) or []:
-    print(f"   {str(result['hidden_dims']):<14} {result['num_parameters']:>7,} parameters, "
-          f"validation loss {result['val_loss']:.3f}, accuracy {result['val_acc']:.3f}")  # fmt: skip
+    print(
+        f"   {str(result['hidden_dims']):<14} {result['num_parameters']:>7,} parameters, "
+        f"validation loss {result['val_loss']:.3f}, accuracy {result['val_acc']:.3f}"
+    )
 
 # 9. The network of step 6, and where it is wrong and sure of it.
 worst = kata.misclassified(model, *val)
@@ -182,7 +192,7 @@ axes.set(xlabel="epoch", ylabel="loss", title="300 images, learned by heart", yl
 axes.legend(loc="upper right")
 right.suptitle("Mistakes: predicted / true (confidence)", fontsize="medium")
 for axes, index, predicted, target, confidence in zip(right.subplots(2, 4).flat, *worst.values(), strict=False):
-    axes.imshow(val[0][index, 0], cmap="gray_r", vmin=0, vmax=1)
+    axes.imshow(val[0][index, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
     axes.set_title(f"{names[predicted]} / {names[target]}\n({confidence:.0%})", fontsize=8)
 for axes in right.axes:
     axes.set(xticks=[], yticks=[])

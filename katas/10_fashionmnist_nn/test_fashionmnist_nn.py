@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader import check
 from grader.datasets import digits
+from grader.specs import check
 
 B, D, C = 5, 42, 3  # examples, numbers in one (6 · 7), classes
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
@@ -212,13 +212,17 @@ class TestFashionMNISTModel:
         negative scores are as good as its positive ones."""
         model = kata.FashionMNISTModel(D, hidden, C).double()
         x = 3 * torch.randn(B, 1, 6, 7, dtype=torch.float64)
-        check.close(model(x), by_hand(model, x), unlike={
-            "no ReLU: several linear layers in a row are one linear layer": by_hand(model, x, bend=False),
-            "ReLU after the last layer, too": by_hand(model, x, bend_last=True),
-            "scores as the last layer gives them: log-softmax is missing": by_hand(model, x, end="logits"),
-            "probabilities: the logarithm is missing": by_hand(model, x, end="softmax"),
-            "log-softmax over the examples of the batch (dim 0)": by_hand(model, x, end="over the batch"),
-        })  # fmt: skip
+        check.close(
+            model(x),
+            by_hand(model, x),
+            unlike={
+                "no ReLU: several linear layers in a row are one linear layer": by_hand(model, x, bend=False),
+                "ReLU after the last layer, too": by_hand(model, x, bend_last=True),
+                "scores as the last layer gives them: log-softmax is missing": by_hand(model, x, end="logits"),
+                "probabilities: the logarithm is missing": by_hand(model, x, end="softmax"),
+                "log-softmax over the examples of the batch (dim 0)": by_hand(model, x, end="over the batch"),
+            },
+        )
 
     def test_probabilities_of_an_example_sum_to_one(self, kata):
         """exp turns log-probabilities into probabilities, and each example is of exactly one class."""
@@ -241,10 +245,15 @@ class TestFashionMNISTModel:
         x = torch.randn(B, D)
         bias = linears(model)[-1].bias.detach().double()
         expected = (bias - bias.exp().sum().log()).expand(B, C)
-        check.close(model.train()(x), expected, what="output in training mode", unlike={
-            "no dropout": by_hand(model, x),
-            "dropout on the scores": torch.full((B, C), -math.log(C)),
-        })  # fmt: skip
+        check.close(
+            model.train()(x),
+            expected,
+            what="output in training mode",
+            unlike={
+                "no dropout": by_hand(model, x),
+                "dropout on the scores": torch.full((B, C), -math.log(C)),
+            },
+        )
 
     def test_dropout_rests_in_eval_mode(self, kata):
         """A prediction uses the whole network: in eval mode dropout passes everything on."""
@@ -316,10 +325,15 @@ class TestTrainEpoch:
         loader, model = batches(*examples(7), 7), one_layer()
         run, unlike = trained_in_numpy(model, loader, lr=2.0)
         got = kata.train_epoch(model, loader, nn.NLLLoss(), torch.optim.SGD(model.parameters(), lr=2.0))
-        check.close(got, run.numbers, unlike={
-            **unlike,
-            "the number of right answers, not their share": (run.numbers[0], float(run.right[0])),
-        }, what="(loss, accuracy)")  # fmt: skip
+        check.close(
+            got,
+            run.numbers,
+            unlike={
+                **unlike,
+                "the number of right answers, not their share": (run.numbers[0], float(run.right[0])),
+            },
+            what="(loss, accuracy)",
+        )
         kinds = [type(number).__name__ for number in got]
         check.that(all(isinstance(number, float) for number in got), f"expected two floats, got {kinds}")
 
@@ -333,12 +347,13 @@ class TestTrainEpoch:
         whole = [(torch.cat([x for x, _ in loader]), torch.cat([y for _, y in loader]))]
         known = {
             "nothing has moved": weights_of(start),
-            "gradients that are not cleared: each step goes along the sum of all so far":
-                Run(start, loader, **how, how="piled up").weights,
+            "gradients that are not cleared: each step goes along the sum of all so far": Run(
+                start, loader, **how, how="piled up"
+            ).weights,
             "only the first batch": Run(start, loader[:1], **how).weights,
             "one step along the gradient of all the examples": Run(start, whole, **how).weights,
             "steps up the gradient": Run(start, loader, -0.5, 0.7).weights,
-        }  # fmt: skip
+        }
         right = Run(start, loader, **how).weights
         check.close(weights_of(model), right, **EXACT, unlike=known, what="[weight, bias] after the epoch")
 
@@ -390,9 +405,11 @@ class TestTrainEpoch:
     def test_batches_are_moved_to_the_models_device(self, kata):
         """Loaders give batches on the CPU, wherever the model is: inputs and labels both have to be moved to where the
         model's parameters are."""
-        check_moved(lambda model, loader, loss_fn: kata.train_epoch(
-            model, loader, loss_fn, torch.optim.SGD(model.parameters(), lr=0.1)
-        ))  # fmt: skip
+        check_moved(
+            lambda model, loader, loss_fn: kata.train_epoch(
+                model, loader, loss_fn, torch.optim.SGD(model.parameters(), lr=0.1)
+            )
+        )
 
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
@@ -550,11 +567,15 @@ class TestEarlyStopping:
         was none. Every call is an epoch, an improvement or not."""
         stopper = kata.EarlyStopping(patience=5)
         told(stopper, [0.9, 1.0, 0.7, 0.8])
-        check.equal(record(stopper), {"best_loss": 0.7, "best_epoch": 2, "bad_epochs": 1}, unlike={
-            "the last epoch taken for the best": {"best_loss": 0.8, "best_epoch": 3, "bad_epochs": 0},
-            "epochs counted from 1": {"best_loss": 0.7, "best_epoch": 3, "bad_epochs": 1},
-            "improvements counted, not calls": {"best_loss": 0.7, "best_epoch": 1, "bad_epochs": 1},
-        })  # fmt: skip
+        check.equal(
+            record(stopper),
+            {"best_loss": 0.7, "best_epoch": 2, "bad_epochs": 1},
+            unlike={
+                "the last epoch taken for the best": {"best_loss": 0.8, "best_epoch": 3, "bad_epochs": 0},
+                "epochs counted from 1": {"best_loss": 0.7, "best_epoch": 3, "bad_epochs": 1},
+                "improvements counted, not calls": {"best_loss": 0.7, "best_epoch": 1, "bad_epochs": 1},
+            },
+        )
 
     def test_stops_when_patience_has_run_out(self, kata):
         """The answer is True in the call that makes bad_epochs reach patience, not one later: with patience 2 the
@@ -578,9 +599,13 @@ class TestEarlyStopping:
         """0.5, 0.9, 0.7: the last is better than the one before, and worse than the best. It is no improvement."""
         stopper = kata.EarlyStopping(patience=2)
         got = told(stopper, [0.5, 0.9, 0.7])
-        check.equal(record(stopper), {"best_loss": 0.5, "best_epoch": 0, "bad_epochs": 2}, unlike={
-            "measured against the epoch before": {"best_loss": 0.7, "best_epoch": 2, "bad_epochs": 0},
-        })  # fmt: skip
+        check.equal(
+            record(stopper),
+            {"best_loss": 0.5, "best_epoch": 0, "bad_epochs": 2},
+            unlike={
+                "measured against the epoch before": {"best_loss": 0.7, "best_epoch": 2, "bad_epochs": 0},
+            },
+        )
         check.equal(got, [False, False, True], what="answers")
 
     def test_small_gains_do_not_count(self, kata):
@@ -588,10 +613,14 @@ class TestEarlyStopping:
         there 0.75 and 0.72 are not."""
         stopper = kata.EarlyStopping(patience=2, min_delta=0.1)
         got = told(stopper, [1.0, 0.95, 0.8, 0.75, 0.72])
-        check.equal(record(stopper), {"best_loss": 0.8, "best_epoch": 2, "bad_epochs": 2}, unlike={
-            "min_delta is not used": {"best_loss": 0.72, "best_epoch": 4, "bad_epochs": 0},
-            "best_loss follows small gains, too": {"best_loss": 0.72, "best_epoch": 4, "bad_epochs": 2},
-        })  # fmt: skip
+        check.equal(
+            record(stopper),
+            {"best_loss": 0.8, "best_epoch": 2, "bad_epochs": 2},
+            unlike={
+                "min_delta is not used": {"best_loss": 0.72, "best_epoch": 4, "bad_epochs": 0},
+                "best_loss follows small gains, too": {"best_loss": 0.72, "best_epoch": 4, "bad_epochs": 2},
+            },
+        )
         check.equal(got, [False, False, False, False, True], what="answers")
 
     def test_small_gains_add_up(self, kata):
@@ -724,12 +753,16 @@ class TestMisclassified:
         the highest first: where it was sure and wrong there is most to learn."""
         got = kata.misclassified(*seven_examples())
         true_class = {**MISTAKES, "confidence": torch.tensor([0.05, 0.05, 0.4, 0.3])}
-        check.close(got, MISTAKES, unlike={
-            "the least sure first": {name: values.flip(0) for name, values in MISTAKES.items()},
-            "in the order of the images": {name: values[[2, 0, 3, 1]] for name, values in MISTAKES.items()},
-            "the probability of the true class": true_class,
-            "the log-probability: exp is missing": {**MISTAKES, "confidence": MISTAKES["confidence"].log()},
-        })  # fmt: skip
+        check.close(
+            got,
+            MISTAKES,
+            unlike={
+                "the least sure first": {name: values.flip(0) for name, values in MISTAKES.items()},
+                "in the order of the images": {name: values[[2, 0, 3, 1]] for name, values in MISTAKES.items()},
+                "the probability of the true class": true_class,
+                "the log-probability: exp is missing": {**MISTAKES, "confidence": MISTAKES["confidence"].log()},
+            },
+        )
 
     def test_at_most_k_of_them(self, kata):
         """k cuts the list off behind the surest ones. A k above the number of mistakes gives all, and 0 gives none."""
@@ -869,10 +902,17 @@ class TestFit:
                 expected[f"{name}_loss"].append(numbers[0])
                 expected[f"{name}_acc"].append(numbers[1])
         history = kata.fit(model, train, val, torch.optim.SGD(model.parameters(), lr=0.5), 3)
-        check.close(history, expected, unlike={
-            "loss and accuracy exchanged": {"train_loss": expected["train_acc"], "val_loss": expected["val_acc"]},
-            "training and validation exchanged": {"train_loss": expected["val_loss"], "train_acc": expected["val_acc"]},
-        })  # fmt: skip
+        check.close(
+            history,
+            expected,
+            unlike={
+                "loss and accuracy exchanged": {"train_loss": expected["train_acc"], "val_loss": expected["val_acc"]},
+                "training and validation exchanged": {
+                    "train_loss": expected["val_loss"],
+                    "train_acc": expected["val_acc"],
+                },
+            },
+        )
         check.close(weights_of(model), run.weights, **EXACT, what="[weight, bias] after three epochs")
 
     def test_another_loss_may_be_given(self, kata):
@@ -901,9 +941,14 @@ class TestFit:
         weights, losses = tilted_by_hand(40)
         best = losses.index(min(losses))
         model, _ = fit_tilted(kata, 40, early_stopping=kata.EarlyStopping(4))
-        check.close(model.weight.item(), weights[best], what="weight after fit", unlike={
-            "the weights of the last epoch": weights[best + 4],
-        })  # fmt: skip
+        check.close(
+            model.weight.item(),
+            weights[best],
+            what="weight after fit",
+            unlike={
+                "the weights of the last epoch": weights[best + 4],
+            },
+        )
 
     def test_the_best_weights_are_back_without_a_stop(self, kata):
         """If the epochs run out before the patience does, the last ones may still have been bad."""
@@ -911,9 +956,14 @@ class TestFit:
         best = losses.index(min(losses))
         model, history = fit_tilted(kata, best + 3, early_stopping=kata.EarlyStopping(30))
         check.equal(len(history["val_loss"]), best + 3, what="number of epochs")
-        check.close(model.weight.item(), weights[best], what="weight after fit", unlike={
-            "the weights of the last epoch": weights[best + 2],
-        })  # fmt: skip
+        check.close(
+            model.weight.item(),
+            weights[best],
+            what="weight after fit",
+            unlike={
+                "the weights of the last epoch": weights[best + 2],
+            },
+        )
 
     def test_without_early_stopping_all_epochs_run(self, kata):
         """And the model keeps its last weights, whatever the validation loss did."""
@@ -1014,9 +1064,14 @@ class TestCompareDepths:
         every label up to the largest, 3: four, though no picture shows class 2."""
         got = kata.compare_depths(*small_data(), [(5,), (4, 3), ()], epochs=1)
         expected = [(6 + 1) * 5 + (5 + 1) * 4, (6 + 1) * 4 + (4 + 1) * 3 + (3 + 1) * 4, (6 + 1) * 4]
-        check.equal([result["num_parameters"] for result in got], expected, what="num_parameters", unlike={
-            "weights without biases": [50, 48, 24],
-        })  # fmt: skip
+        check.equal(
+            [result["num_parameters"] for result in got],
+            expected,
+            what="num_parameters",
+            unlike={
+                "weights without biases": [50, 48, 24],
+            },
+        )
 
     def test_results_are_those_of_the_last_epoch(self, kata):
         """val_loss and val_acc are the last entries of the history that `fit` returned, which has one an epoch. With so
@@ -1134,8 +1189,11 @@ class TestReadIdx:
     def test_packed_files_are_unpacked(self, kata, tmp_path):
         """The files are distributed packed by gzip. The first two bytes, 1f 8b, say so; a name can be wrong."""
         array = pictures()
-        for name, content in (("packed.gz", gzip.compress(idx(array))), ("packed.idx", gzip.compress(idx(array))),
-                              ("plain.gz", idx(array))):  # fmt: skip
+        for name, content in (
+            ("packed.gz", gzip.compress(idx(array))),
+            ("packed.idx", gzip.compress(idx(array))),
+            ("plain.gz", idx(array)),
+        ):
             file = tmp_path / name
             file.write_bytes(content)
             check.equal(kata.read_idx(file), torch.tensor(array), what=f"content of {name}")

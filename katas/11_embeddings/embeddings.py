@@ -102,8 +102,8 @@ class Embedding(nn.Module):
     An id that occurs several times adds up its gradients in its row. Row `padding_idx` never gets a gradient: after
     `backward`, that row of `weight.grad` is zero.
 
-    The state_dict is that of `nn.Embedding`: each can load the other's. `nn.Embedding`, `nn.EmbeddingBag`, `F.embedding`
-    and the functions behind them are not used here.
+    The state_dict is that of `nn.Embedding`: each can load the other's. `nn.Embedding`, `nn.EmbeddingBag`,
+    `F.embedding` and the functions behind them are not used here.
 
     Raises:
         ValueError: `padding_idx` lies outside 0 … V − 1.

@@ -8,19 +8,11 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__qualname__} is a stretch exercise that is not written yet)")
 
 
 # 1. The pipeline: words → ids → one padded batch with a mask → vectors. The vocabulary has never seen "bird".
@@ -40,7 +32,8 @@ for vector in batch["vectors"][2].tolist():
     print("     ", " ".join(f"{number:6.2f}" for number in vector))
 
 # 2. What a lookup is: a one-hot matrix times the table, without the multiplications by zero. The gradient shows it too:
-#    "the" stands four times in the batch and gets the sum of four gradients, <pad> stands there five times and gets none.
+#    "the" stands four times in the batch and gets the sum of four gradients,
+#    <pad> stands there five times and gets none.
 print("\n2. A lookup is a matrix product")
 product = stretch(kata.one_hot_lookup, batch["ids"], table.weight)
 if product is not None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grader import check
+from grader.specs import check
 
 V, D = 7, 4  # rows of the table, features of a row
 LENGTHS = [2, 5, 1, 5]  # of the packed batch; the longest come neither first nor last
@@ -166,7 +166,12 @@ class TestVocabulary:
         """`max_size` is the number of rows one is ready to pay for, and <pad> and <unk> take two of them. The rarest
         words go."""
         texts = ["cat sat dog", "cat dog", "cat tree"]
-        for most, words in ((2, []), (4, ["cat", "dog"]), (5, ["cat", "dog", "sat"]), (9, ["cat", "dog", "sat", "tree"])):
+        for most, words in (
+            (2, []),
+            (4, ["cat", "dog"]),
+            (5, ["cat", "dog", "sat"]),
+            (9, ["cat", "dog", "sat", "tree"]),
+        ):
             vocabulary = kata.Vocabulary(texts, max_size=most)
             check.equal(vocabulary.tokens, ["<pad>", "<unk>", *words], what=f"tokens with max_size={most}")
             check.equal(len(vocabulary.ids), len(words) + 2, what=f"number of ids with max_size={most}")
@@ -266,7 +271,9 @@ class TestPadBatch:
         unlike = {"the last items are kept": torch.tensor([[4, 9, 0], [7, 2, 8], [5, 4, 1]])}
         check.equal(padded, torch.tensor([[4, 9, 0], [3, 1, 7], [6, 5, 4]]), unlike=unlike, what="padded")
         check.equal(mask, torch.tensor([[True, True, False], [True] * 3, [True] * 3]), what="mask")
-        check.equal(kata.pad_batch(sequences, max_len=1)[0], torch.tensor([[4], [3], [6]]), what="padded with max_len=1")
+        check.equal(
+            kata.pad_batch(sequences, max_len=1)[0], torch.tensor([[4], [3], [6]]), what="padded with max_len=1"
+        )
 
     def test_max_len_never_widens_the_batch(self, kata):
         """It is a limit, not a width: padding up to it would only cost memory."""
@@ -445,7 +452,13 @@ class TestEmbedding:
 
     def test_written_without_the_finished_layer(self, kata):
         """The lookup is yours to write: `nn.Embedding`, `nn.EmbeddingBag` and `F.embedding` are not there for it."""
-        names = ["nn.Embedding", "nn.EmbeddingBag", "nn.functional.embedding", "nn.functional.embedding_bag", "embedding"]
+        names = [
+            "nn.Embedding",
+            "nn.EmbeddingBag",
+            "nn.functional.embedding",
+            "nn.functional.embedding_bag",
+            "embedding",
+        ]
         with check.forbidden(kata, *[f"torch.{name}" for name in names]):
             table = kata.Embedding(V, D, padding_idx=2)
             check.shape(table(torch.tensor([[5, 0, 2], [6, 5, 5]])), (2, 3, D))
@@ -559,7 +572,7 @@ class TestEmbedTexts:
         check.equal(got["mean"], torch.zeros(2, D, dtype=torch.float64), what="mean")
 
     def test_the_mean_forgets_the_order(self, kata):
-        """"dog bites man" and "man bites dog" have the same mean: a sum does not know what came first. That is what
+        """ "dog bites man" and "man bites dog" have the same mean: a sum does not know what came first. That is what
         recurrence and positions are for."""
         vocabulary = kata.Vocabulary(["dog bites man"])
         got = kata.embed_texts(["dog bites man", "man bites dog"], vocabulary, plain_table(size=5))["mean"]

@@ -6,21 +6,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import prose
-from grader.lesson import code, save_figure
+from grader.lesson import code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__qualname__} is a stretch exercise that is not written yet)")
 
 
 def shown(row):
@@ -100,8 +92,10 @@ data = torch.tensor([symbols.index(character) for character in text])
 share = data.bincount() / len(data)
 source = "tiny Shakespeare" if folder else "Python's own help texts (for Shakespeare: kata data text)"
 print(f"\n4. {len(text):,} characters of {source}, {len(symbols)} different ones")
-print(f"   entropy of their counts: {-(share * share.log()).sum().item():.2f}; ln {len(symbols)} = "
-      f"{torch.tensor(len(symbols)).log().item():.2f} is what guessing costs")  # fmt: skip
+print(
+    f"   entropy of their counts: {-(share * share.log()).sum().item():.2f}; ln {len(symbols)} = "
+    f"{torch.tensor(len(symbols)).log().item():.2f} is what guessing costs"
+)
 
 
 def sample(model, start, length, temperature=0.6):
@@ -153,7 +147,8 @@ if norms:
 else:
     left.text(0.5, 0.5, "input_gradient_norms is not written yet", ha="center", transform=left.transAxes)
 chosen = torch.cat([order[:5], order[-5:]])
-picture = right.imshow(states[:, chosen].T, aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+values = states[:, chosen].T.numpy()
+picture = right.imshow(values, aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
 right.set_xticks(range(len(sentence)), list(sentence.replace(" ", "␣")), fontsize=8, family="monospace")
 right.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()], fontsize=8)
 right.set(xlabel="character read", ylabel="unit of h", title="Ten of 96 states of a trained LSTM")

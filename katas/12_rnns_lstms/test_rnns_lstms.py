@@ -1,4 +1,4 @@
-"""Specs of 12: three recurrent cells, running them over padded batches in both directions, a character model, fading."""
+"""Specs of 12: three recurrent cells, runs over padded batches in both directions, a character model, fading."""
 
 import copy
 import inspect
@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from grader import check
 from grader.datasets import prose
+from grader.specs import check
 
-B, T, I, H = 2, 5, 3, 4  # sequences, steps, input features, hidden features
+B, T, I, H = 2, 5, 3, 4  # noqa: E741  (sequences, steps, input features, hidden features)
 LENGTHS = [5, 2, 4, 1]
 KINDS = ("rnn", "lstm", "gru")
 
@@ -64,14 +64,17 @@ def rnn_slips(cell, x, h):
         "a sigmoid in place of the tanh": torch.sigmoid(first + second),
         "bias_hh is left out": torch.tanh(sum(sums(cell, x, h, bias_hh=False))),
         "the state is ignored": torch.tanh(first + cell.bias_hh.detach()),
-        "h @ W_hh, which is W_hh turned round": torch.tanh(first + h.double() @ cell.weight_hh.detach() + cell.bias_hh.detach()),
+        "h @ W_hh, which is W_hh turned round": torch.tanh(
+            first + h.double() @ cell.weight_hh.detach() + cell.bias_hh.detach()
+        ),
     }
 
 
 def lstm_slips(cell, x, state):
     """What a wrong LSTM cell makes of one step."""
 
-    def ends(i, f, g, o, old=state[1].double(), squash=torch.tanh, show=torch.tanh):
+    def ends(i, f, g, o, old=None, squash=torch.tanh, show=torch.tanh):
+        old = state[1].double() if old is None else old
         c = f.sigmoid() * old + i.sigmoid() * squash(g)
         return o.sigmoid() * show(c), c
 
@@ -286,7 +289,10 @@ class TestGRUCell(CellContract, CellFormula):
 
 def two_cells(kata, **options):
     """A cell whose state is one tensor, PyTorch's own so that it is right, and one whose state is a pair."""
-    return {"a GRU cell": lively(nn.GRUCell(I, H, **options)), "an LSTM cell": lively(kata.LSTMCell(I, H).to(**options))}
+    return {
+        "a GRU cell": lively(nn.GRUCell(I, H, **options)),
+        "an LSTM cell": lively(kata.LSTMCell(I, H).to(**options)),
+    }
 
 
 def initial_for(cell, batch):
@@ -426,9 +432,9 @@ class TestRunRecurrent:
             expected, last = one_by_one(cell, x, lengths, reverse=True)
             real = (torch.arange(T) < lengths[:, None]).unsqueeze(-1)
             through = one_by_one(cell, x, reverse=True)[0]
-            turned = torch.stack([
-                torch.cat([row[:length].flip(0), row[length:]]) for row, length in zip(expected, LENGTHS, strict=True)
-            ])
+            turned = torch.stack(
+                [torch.cat([row[:length].flip(0), row[length:]]) for row, length in zip(expected, LENGTHS, strict=True)]
+            )
             unlike = {
                 "the padding was read first": through,
                 "the padding was read first, then set to 0": through * real,
@@ -526,8 +532,9 @@ class TestRunRecurrent:
                 check.shape(outputs, (len(LENGTHS), T, H))
 
     def test_everything_is_made_on_the_device_of_x(self, kata):
-        """What is made along the way is made where x is. ("meta" stands in for a GPU here. Tensors there have no values,
-        so for code that looks at some, x stays on the CPU, and what is made without a word about its device is on meta.)"""
+        """What is made along the way is made where x is. ("meta" stands in for a GPU here. Tensors there have no
+        values, so for code that looks at some, x stays on the CPU,
+        and what is made without a word about its device is on meta.)"""
         for name, cell in {"an RNN cell": kata.RNNCell(I, H), "an LSTM cell": kata.LSTMCell(I, H)}.items():
             x = torch.empty(B, T, I, device="meta")
             try:
@@ -812,8 +819,8 @@ def inputs_seen(model):
 
 
 def trained_by_hand(model, inputs, lr=5e-3, max_norm=1.0, make=torch.optim.Adam, following=1, scale_up=False):
-    """The losses of a copy of the model, trained on these batches of a text where after i comes i + `following`, and the
-    copy. The gradients are clipped by hand; `scale_up` makes a mistake."""
+    """The losses of a copy of the model, trained on these batches of a text where after i comes i + `following`, and
+    the copy. The gradients are clipped by hand; `scale_up` makes a mistake."""
     model, losses = copy.deepcopy(model), []
     optimizer = make(model.parameters(), lr=lr)
     for ids in inputs:
@@ -866,7 +873,9 @@ class TestTrainCharRnn:
             fine = type(result[name]) is float and result[name] > 0
             check.that(fine, f"{name} should be a positive float, not {check.describe(result[name])}")
         unlike = {"steps · batch_size / seconds": 12 / result["seconds"]}
-        check.close(result["tokens_per_second"], 3 * 4 * SEQ / result["seconds"], unlike=unlike, what="tokens_per_second")
+        check.close(
+            result["tokens_per_second"], 3 * 4 * SEQ / result["seconds"], unlike=unlike, what="tokens_per_second"
+        )
 
     def test_seconds_are_those_of_all_steps(self, kata):
         """The time from before the first step to after the last. Here each forward pass is held up for a hundredth of a
@@ -1001,7 +1010,9 @@ class TestTrainCharRnn:
         other = losses(model, 1, torch.Generator().manual_seed(6))
         check.that(other != first, "a generator of another seed gives the very same losses: it is not used")
         check.close(losses(model, 1, None), losses(model, 1, None), rtol=0, atol=1e-3, what="losses after one seed")
-        check.that(losses(model, 1, None) != losses(model, 2, None), "without a generator the windows are always the same")
+        check.that(
+            losses(model, 1, None) != losses(model, 2, None), "without a generator the windows are always the same"
+        )
 
     def test_the_shortest_text_is_one_window(self, kata):
         """N = seq_len + 1 symbols hold one window, which starts at 0 every time. One symbol less is an error that says
@@ -1115,7 +1126,9 @@ class TestInputGradientNorms:
         norms = kata.input_gradient_norms(nn.RNNCell(8, 16), torch.randn(B, 50, 8))
         check.shape(norms, (50,))
         ratio = (norms[0] / norms[-1]).item()
-        check.that(norms[-1] > 0 and ratio < 1e-8, f"the first norm is {ratio:.1e} of the last, expected less than 1e-8")
+        check.that(
+            norms[-1] > 0 and ratio < 1e-8, f"the first norm is {ratio:.1e} of the last, expected less than 1e-8"
+        )
 
     def test_nothing_is_left_behind(self, kata):
         """This is a measurement: it carries no graph, x is as before, and no `.grad` is touched, neither one that is

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader import check
+from grader.specs import check
 
 N, C, L = 6, 4, 3  # examples, channels, positions
 IMAGES = (5, 4, 3, 2)  # N, C, H, W
@@ -746,7 +746,8 @@ class TestTrainEvalGap:
             check.equal(buffers(norm), before, what=f"buffers, starting with training={mode}")
 
     def test_running_statistics_of_parts_stay(self, kata):
-        """A layer may have parts, down to a whole model, and every batch norm in it has running statistics of its own."""
+        """A layer may have parts, down to a whole model, and every batch norm in it has
+        running statistics of its own."""
         model = nn.Sequential(nn.Linear(C, D), nn.Sequential(nn.BatchNorm1d(D)), nn.BatchNorm1d(D))
         before = {name: value.clone() for name, value in model.state_dict().items()}
         kata.train_eval_gap(model, some(N, C))

@@ -152,9 +152,7 @@ class Seq2Seq(nn.Module):
     def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, use_attention: bool = True):
         raise NotImplementedError
 
-    def forward(
-        self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
 
 
@@ -174,8 +172,8 @@ def greedy_decode(
         weights: (B, max_len, S), the attention weights of these steps; None for a model without attention.
 
     Works in eval mode and without a graph (the weights need no gradient). A model that came in training mode is in it
-    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on its
-    device.
+    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on
+    its device.
     """
     raise NotImplementedError
 

@@ -6,19 +6,11 @@ Run it from anywhere: `python katas/14_attention_basics/lesson.py`. It prints it
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import code, save_figure
+from grader.lesson import code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def numbers(tensor: torch.Tensor) -> str:
@@ -127,13 +119,13 @@ print("   weight on the mirrored place, step by step, mean of 200:", numbers(wei
 #    to 1. Nobody told the model what order to read in; the anti-diagonal is what it found.
 figure = Figure(figsize=(8, 4.1))
 left, mean = figure.subplots(1, 2)
-image = left.imshow(weights[0], vmin=0, vmax=1)
+image = left.imshow(weights[0].numpy(), vmin=0, vmax=1)
 left.set_xticks(range(8), src[0].tolist())
 left.set_yticks(range(8), tokens[0].tolist())
 left.set_xlabel("key: symbol of the source, as read")
 left.set_ylabel("query: symbol written, first on top")
 left.set_title("one sequence" if losses else "one sequence, model not trained")
-mean.imshow(weights.mean(dim=0), vmin=0, vmax=1)
+mean.imshow(weights.mean(dim=0).numpy(), vmin=0, vmax=1)
 mean.set_xticks(range(8))
 mean.set_yticks(range(8))
 mean.set_xlabel("position in the source, from 0")

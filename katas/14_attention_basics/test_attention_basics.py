@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader import check
+from grader.specs import check
 
 B, T, S = 2, 4, 5  # batch, queries, keys
 DQ, DK, DV, HIDDEN = 3, 6, 8, 7  # numbers in a query, a key, a value, and in the tanh
@@ -577,8 +577,9 @@ class TestSeq2Seq:
             model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
             expected = model_by_hand(model, src, tgt_in, (3, 5, 1))[0]
             unlike = {
-                "the decoder starts from the state after the padding":
-                    model_by_hand(model, src, tgt_in, (3, 5, 1), start="after padding")[0],
+                "the decoder starts from the state after the padding": model_by_hand(
+                    model, src, tgt_in, (3, 5, 1), start="after padding"
+                )[0],
                 "the mask is ignored": model_by_hand(model, src, tgt_in)[0],
             }
             logits, weights = model(src, tgt_in, mask)
@@ -739,7 +740,9 @@ class TestGreedyDecode:
             kata.greedy_decode(model, src, 2)
             check.that(model.training == flag, f"model.training was {flag} and is now {model.training}")
             parts = [name for name, part in model.named_modules() if part.training != flag]
-            check.that(not parts, f"model.training is {flag} as before, but no longer that of its parts {', '.join(parts)}")
+            check.that(
+                not parts, f"model.training is {flag} as before, but no longer that of its parts {', '.join(parts)}"
+            )
         check.that(not any(seen), "the encoder ran while the model was in training mode")
 
     def test_the_flag_is_put_back_after_an_error(self, kata):

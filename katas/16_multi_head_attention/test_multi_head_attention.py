@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grader import check
+from grader.specs import check
 
 B, H, T, S, D = 2, 3, 5, 7, 4  # batch, heads, queries, keys, features of a head
 C = H * D

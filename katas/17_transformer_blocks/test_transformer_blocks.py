@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from grader import check
+from grader.specs import check
 
 B, T, C, H, D_FF = 2, 5, 12, 3, 20
 

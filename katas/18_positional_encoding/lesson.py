@@ -3,19 +3,11 @@
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
 torch.manual_seed(0)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. An encoder block without positions takes its input as a set: move the tokens, and the outputs move along. Add a
@@ -100,11 +92,11 @@ for kind, found in kata.compare_position_encodings(length=8, test_length=12).ite
 figure = Figure(figsize=(8, 6.4))
 grid = figure.add_gridspec(2, 2, height_ratios=[1.25, 1])
 axes = figure.add_subplot(grid[0, 0])
-image = axes.imshow(table, aspect="auto", vmin=-1, vmax=1, interpolation="nearest")
+image = axes.imshow(table.numpy(), aspect="auto", vmin=-1, vmax=1, interpolation="nearest")
 axes.set(title="sinusoidal table", xlabel="column", ylabel="position")
 figure.colorbar(image, ax=axes, ticks=[-1, 0, 1])
 axes = figure.add_subplot(grid[0, 1])
-image = axes.imshow(products, aspect="auto", interpolation="nearest")
+image = axes.imshow(products.numpy(), aspect="auto", interpolation="nearest")
 axes.set(title="products of its rows", xlabel="position", ylabel="position")
 figure.colorbar(image, ax=axes)
 axes = figure.add_subplot(grid[1, :])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from grader import check
+from grader.specs import check
 
 B, T, C, H, D = 2, 5, 6, 3, 4
 CYCLE = torch.tensor([2, 0, 1, 4, 3])  # not its own inverse

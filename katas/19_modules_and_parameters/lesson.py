@@ -5,19 +5,11 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def listed(names):
@@ -105,8 +97,10 @@ for text, layer, example in [
     print(f"   {text:<29} {str(records[0].input_shape):<16} {str(records[0].output_shape):<16} {count}")
 scores = torch.randn(2, 3)
 print("   GELU of a (2, 3) tensor has no dimension to choose. Softmax has one, along which it adds up to 1:")
-print(f"   dim=1 gives row sums {[round(v, 2) for v in scores.softmax(1).sum(1).tolist()]},"
-      f" dim=0 gives {[round(v, 2) for v in scores.softmax(0).sum(1).tolist()]}")
+print(
+    f"   dim=1 gives row sums {[round(v, 2) for v in scores.softmax(1).sum(1).tolist()]},"
+    f" dim=0 gives {[round(v, 2) for v in scores.softmax(0).sum(1).tolist()]}"
+)
 
 # 4. Module or function. F.gelu and nn.GELU are the same, since neither holds a tensor nor knows a mode. What has
 #    parameters, buffers or a mode belongs in a module: F.dropout drops in eval mode too, unless told otherwise.
@@ -114,8 +108,10 @@ x = torch.ones(1000)
 linear, drop = nn.Linear(6, 8), nn.Dropout(0.5).eval()
 print("\n4. Module and function")
 print("   nn.GELU()(x) equals F.gelu(x):", torch.equal(nn.GELU()(x), F.gelu(x)))
-print("   linear(x) equals F.linear(x, linear.weight, linear.bias):",
-      torch.equal(linear(together), F.linear(together, linear.weight, linear.bias)))
+print(
+    "   linear(x) equals F.linear(x, linear.weight, linear.bias):",
+    torch.equal(linear(together), F.linear(together, linear.weight, linear.bias)),
+)
 print(f"   zeros in eval mode: nn.Dropout {int((drop(x) == 0).sum())}, F.dropout(x) {int((F.dropout(x) == 0).sum())}")
 
 # 5. A chain whose parts do not fit is built without complaint: each layer knows only its own sizes. The error comes

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grader import check
+from grader.specs import check
 
 IN, OUT = 3, 4  # the widths of the StandardizedLinear in these specs
 KINDS = ("trainable", "frozen", "buffers", "transient")
@@ -453,6 +453,7 @@ class TestStandardizedLinear:
 
     def test_weights_are_drawn_from_the_generator_only(self, kata):
         """The same seed gives the same layer, and other users of the global generator are not disturbed."""
+
         def made(seed):
             return kata.StandardizedLinear(IN, OUT, generator=torch.Generator().manual_seed(seed)).state_dict()
 
@@ -783,6 +784,7 @@ class TestInitWeights:
 
     def test_subclasses_of_linear_count_as_linear(self, kata):
         """The output layer of nn.MultiheadAttention is one: `type(m) is nn.Linear` misses it."""
+
         class Head(nn.Linear):
             pass
 
@@ -859,6 +861,7 @@ class TestInitWeights:
 
     def test_all_draws_come_from_the_generator(self, kata):
         """The same seed gives the same model, and the global generator does not move."""
+
         def made(seed):
             model = nn.Sequential(nn.Linear(3, 4), nn.Embedding(5, 3))
             before = torch.get_rng_state()
@@ -899,7 +902,7 @@ class TestSetTrainable:
         check.that(model.layer10.weight.requires_grad, "layer10 was frozen along with layer1")
 
     def test_a_prefix_may_be_a_deeper_part_or_a_single_parameter(self, kata):
-        """"layer1.2" is a part of a part, and "head.bias" one parameter. Any sequence will do, a tuple too."""
+        """ "layer1.2" is a part of a part, and "head.bias" one parameter. Any sequence will do, a tuple too."""
         model = layers_1_and_10()
         expected = ["layer1.2.weight", "layer1.2.bias", "head.bias"]
         same_names(kata.set_trainable(model, False, ("layer1.2", "head.bias")), expected, "the list of names covered")

@@ -5,18 +5,10 @@ import math
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. What each loss wants: its first argument, the dtype and shape of its targets.
@@ -62,7 +54,9 @@ print(f"   with an epsilon: {-torch.log(torch.sigmoid(x) + 1e-7).item():.3e}")
 
 sure, answer = torch.tensor([[200.0, 0.0, 0.0, 0.0]]), torch.tensor([0])
 twice = kata.cross_entropy(sure.softmax(dim=1), answer)
-print(f"   sure of the right class of 4: {kata.cross_entropy(sure, answer):.3f}   with a softmax before it: {twice:.3f}")
+print(
+    f"   sure of the right class of 4: {kata.cross_entropy(sure, answer):.3f}   with a softmax before it: {twice:.3f}"
+)
 zero = torch.zeros(1, requires_grad=True)
 kinked = zero.clamp(min=0) - zero + zero.abs().neg().exp().log1p()
 ours = kata.bce_with_logits(zero, torch.ones(1))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grader import check
+from grader.specs import check
 
 READY_MADE = [
     f"torch.nn.functional.{name}"
@@ -605,9 +605,7 @@ class TestSequenceCrossEntropy:
             by_sequence = values.sum(1) / 2
             return {"none": values, "sum": values.sum(), "mean": values.sum() / 4, "sequence": by_sequence}[reduction]
 
-        check.gradients(
-            lambda x: kata.sequence_cross_entropy(x, targets, reduction=reduction), theirs, scores(2, 3, 5)
-        )
+        check.gradients(lambda x: kata.sequence_cross_entropy(x, targets, reduction=reduction), theirs, scores(2, 3, 5))
 
     @pytest.mark.parametrize("reduction", ["mean", "sequence", "none"])
     def test_the_ignored_id_may_be_a_real_one(self, kata, reduction):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grader import check
+from grader.specs import check
 
 CURVE = {"max_lr": 0.5, "min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}
 EXACT = {"rtol": 1e-9, "atol": 1e-12}

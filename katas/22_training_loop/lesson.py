@@ -121,8 +121,17 @@ for row in (history[0], history[4], best, history[39], history[-1]):
 print("\n3. fit, with a patience of 10")
 try:
     stopped, stopper = Run(seed=0), kata.EarlyStopping(patience=10)
-    told = kata.fit(stopped.model, stopped.loader, val_loader, F.cross_entropy, stopped.optimizer, epochs=EPOCHS,
-                    early_stopping=stopper, scheduler=stopped.scheduler, max_grad_norm=5.0)  # fmt: skip
+    told = kata.fit(
+        stopped.model,
+        stopped.loader,
+        val_loader,
+        F.cross_entropy,
+        stopped.optimizer,
+        epochs=EPOCHS,
+        early_stopping=stopper,
+        scheduler=stopped.scheduler,
+        max_grad_norm=5.0,
+    )
     now = kata.evaluate(stopped.model, val_loader, F.cross_entropy)
     print(f"   {len(told)} epochs, the best was {stopper.best_epoch} with a validation loss of {stopper.best:.3f}")
     print(f"   the weights at the end have {now['loss']:.3f}; those of the last epoch had {told[-1]['val_loss']:.3f}")

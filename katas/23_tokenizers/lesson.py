@@ -5,19 +5,11 @@ import re
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 def shown(tokens):

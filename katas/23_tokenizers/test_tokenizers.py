@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from grader import check
 from grader.datasets import prose
+from grader.specs import check
 
 # The stub's constant once more, so that an edit there does not move what is expected here.
 SPLIT_PATTERN = r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"

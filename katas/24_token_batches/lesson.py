@@ -9,19 +9,11 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. The smallest batch: seven tokens make two rows of three inputs, and each input has the next token as its target.

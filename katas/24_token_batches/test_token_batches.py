@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader import check
+from grader.specs import check
 
 
 def seeded(seed):

@@ -7,18 +7,10 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from grader.lesson import code, save_figure
+from grader.lesson import code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        return None
 
 
 # 1. The way through the layer: B = 2 sequences of T = 7 tokens, C = 12 features, H = 3 heads of D = 4. One matrix makes
@@ -50,8 +42,8 @@ print("   the layer gives the same:", torch.allclose(layer(x), output, atol=1e-6
 numbers = torch.arange(3 * C)
 print("   outputs of c_attn that are k of head 1:", numbers.chunk(3)[1].chunk(H)[1].tolist())
 
-# 2. The mask. Three queries on seven keys are positions 4, 5 and 6: four keys are the past. tril() without a shift lines
-#    up the corners at the top left instead, and so does is_causal=True.
+# 2. The mask. Three queries on seven keys are positions 4, 5 and 6: four keys are the past. tril() without a shift
+#    lines up the corners at the top left instead, and so does is_causal=True.
 print("\n2. Who sees whom, 3 queries on 7 keys (1 = may attend)")
 corner = torch.ones(3, 7, dtype=torch.bool).tril()
 print("   causal_mask(3, 7)       tril() alone")
@@ -111,18 +103,20 @@ def milliseconds(path, *tensors):
 
 
 print(f"\n6. Twelve heads of 64 features, one sequence, float32, on the {device}")
+counts = stretch(kata.score_bytes, 1, 12, 128) is not None
 print(f"   {'T':>5} {'scores':>12} {'by hand':>12} {'fused':>12}")
 for length in (128, 256, 512, 1024, 2048):
     tensors = torch.randn(3, 1, 12, length, 64, device=device).unbind(0)
-    size = stretch(kata.score_bytes, 1, 12, length)
-    scores = "not written" if size is None else f"{size / 2**20:.2f} MiB"
+    scores = f"{kata.score_bytes(1, 12, length) / 2**20:.2f} MiB" if counts else "not written"
     both = [milliseconds(path, *tensors) for path in (kata.manual_attention, kata.flash_attention)]
     print(f"   {length:>5} {scores:>12} {both[0]:>9.1f} ms {both[1]:>9.1f} ms")
 
 # 7. The figure: the weights of four heads of a random layer, which has learned nothing: only the mask gives them their
 #    shape. Beside them the mask for 3 queries on 7 keys, and the one that a forgotten shift makes of it.
 wide = kata.CausalSelfAttention(kata.GPTConfig(block_size=16, n_head=4, n_embd=32)).eval()
-q, k, v = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in wide.c_attn(2 * torch.randn(1, T, 32)).chunk(3, dim=-1))
+q, k, v = (
+    part.unflatten(-1, (4, 8)).transpose(1, 2) for part in wide.c_attn(2 * torch.randn(1, T, 32)).chunk(3, dim=-1)
+)
 with torch.no_grad():
     _, weights = kata.manual_attention(q, k, v, return_weights=True)
 
@@ -130,7 +124,7 @@ figure = Figure(figsize=(8.6, 4.8))
 left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1])
 heads = left.subplots(2, 2, sharex=True, sharey=True)
 for h, axes in enumerate(heads.flat):
-    image = axes.imshow(weights[0, h], vmin=0, vmax=1)
+    image = axes.imshow(weights[0, h].numpy(), vmin=0, vmax=1)
     axes.set_title(f"head {h}")
     axes.set_xticks(range(T))
     axes.set_yticks(range(T))
@@ -143,7 +137,7 @@ left.colorbar(image, ax=heads, label="attention weight", shrink=0.7)
 masks = right.subplots(2, 1)
 titles = ["causal_mask(3, 7)", "tril() alone: wrong"]
 for axes, mask, title in zip(masks, (kata.causal_mask(3, T), torch.ones(3, T).tril().bool()), titles, strict=True):
-    axes.imshow(mask, vmin=0, vmax=1)  # in the colours of the weights: no attention, full attention
+    axes.imshow(mask.numpy(), vmin=0, vmax=1)  # in the colours of the weights: no attention, full attention
     for i in range(3):
         for j in range(T):
             axes.text(j, i, int(mask[i, j]), ha="center", va="center", color="black" if mask[i, j] else "white")

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grader import check
+from grader.specs import check
 
 B, H, D = 2, 3, 4  # batch, heads, features of a head
 C = H * D
@@ -58,7 +58,9 @@ def wrong_weights(q, k):
         "future scores set to −10,000, which scores can be below": hidden(scores, allowed, -1e4),
         "the scores not divided by √D": hidden(products, allowed),
         "the scores divided by D, not by √D": hidden(products / q.size(3), allowed),
-        "the scores divided by the root of all H·D features": hidden(products / (q.size(1) * q.size(3)) ** 0.5, allowed),
+        "the scores divided by the root of all H·D features": hidden(
+            products / (q.size(1) * q.size(3)) ** 0.5, allowed
+        ),
         "the scores divided by √H: size(1) is the number of heads": hidden(products / q.size(1) ** 0.5, allowed),
         "the scores divided by √T_k, not by √D": hidden(products / t_k**0.5, allowed),
         "the scores multiplied by √D": hidden(products * q.size(3) ** 0.5, allowed),
@@ -282,7 +284,9 @@ class TestCausalMask:
         """A mask on the CPU cannot meet scores on a GPU. The meta device stands in for the GPU here."""
         got = kata.causal_mask(3, 7, device="meta")
         check.that(got.device.type == "meta", f"device='meta': the mask is on {got.device}")
-        check.that(kata.causal_mask(3, 7).device.type == "cpu", "without a device the mask should be on the default one")
+        check.that(
+            kata.causal_mask(3, 7).device.type == "cpu", "without a device the mask should be on the default one"
+        )
 
     def test_there_is_a_query_and_no_more_queries_than_keys(self, kata):
         """The queries are among the keys. With more queries than keys the first ones would see nothing at all, and
@@ -589,8 +593,9 @@ class TestCausalSelfAttention:
                 check.close(mine, right, what=f"gradient of {name}, flash={flash}")
 
     def test_chunks_through_a_cache_equal_the_full_pass(self, kata):
-        """Positions 0 to 2, then 3, then 4 to 6, through one cache: the queries of a chunk see the cached keys and those
-        of their own chunk up to themselves. A new cache has length 0 and is false, so `if cache:` would never fill it."""
+        """Positions 0 to 2, then 3, then 4 to 6, through one cache: the queries of a chunk see the cached keys and
+        those of their own chunk up to themselves. A new cache has length 0 and is false,
+        so `if cache:` would never fill it."""
         for flash in (True, False):
             for sizes in ([3, 1, 3], [7], [1] * 7, [2, 5]):
                 attn, x, cache = layer(kata, flash), torch.randn(B, 7, C), kata.LayerCache()
@@ -651,7 +656,9 @@ class TestCausalSelfAttention:
             check.that(spread > 1e-3, f"flash={flash}, dropout 0.25, training: the output {message}")
             mean, right = out.double().mean(0), layer_by_hand(attn, x[:1])[0]
             error = ((mean - right).abs() / out.double().std(0)).max().item() * 3000**0.5
-            check.that(error < 6, f"flash={flash}: the mean of 3000 outputs is {error:.0f} standard errors from the right one")
+            check.that(
+                error < 6, f"flash={flash}: the mean of 3000 outputs is {error:.0f} standard errors from the right one"
+            )
 
     def test_the_output_is_dropped_in_training(self, kata):
         """resid_dropout comes last: about p of the outputs are exactly 0 in training. Before c_proj it would leave no
@@ -659,7 +666,9 @@ class TestCausalSelfAttention:
         for flash in (True, False):
             attn = layer(kata, flash, dropout=0.4)
             zeros = (attn(torch.randn(50, BLOCK, C)) == 0).double().mean().item()
-            check.that(abs(zeros - 0.4) < 0.05, f"flash={flash}, dropout 0.4: {zeros:.0%} of the outputs are 0 in training")
+            check.that(
+                abs(zeros - 0.4) < 0.05, f"flash={flash}, dropout 0.4: {zeros:.0%} of the outputs are 0 in training"
+            )
 
     def test_nothing_is_dropped_in_eval_mode(self, kata):
         """eval() must reach both dropouts. F.scaled_dot_product_attention drops whatever it is told to: it does not
@@ -731,6 +740,6 @@ class TestScoreBytes:
             check.equal(kata.score_bytes(3, 5, 7, dtype), 3 * 5 * 49 * size, what=str(dtype))
 
     def test_it_is_a_sum_and_allocates_nothing(self, kata):
-        """A million tokens would need 4 TB for one head. The answer is a multiplication: making the tensor to ask it for
-        its size would end in an error."""
+        """A million tokens would need 4 TB for one head. The answer is a multiplication: making the tensor to ask it
+        for its size would end in an error."""
         check.equal(kata.score_bytes(1, 1, 10**6), 4 * 10**12)

@@ -5,13 +5,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader import check
+from grader.specs import check
 
 B, T, C, H, L, V, BLOCK = 2, 5, 12, 4, 3, 19, 7
 

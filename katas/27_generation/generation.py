@@ -1,7 +1,7 @@
 """Text from a trained model: pick a device, filter and sample the next token, loop, and keep keys and values meanwhile.
 
-Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Logits are unnormalised scores, one a token
-of the vocabulary; softmax makes them probabilities. A logit of −inf is a probability of 0.
+Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Logits are unnormalised scores, one a
+token of the vocabulary; softmax makes them probabilities. A logit of −inf is a probability of 0.
 """
 
 import math
@@ -61,10 +61,10 @@ def top_p_filter(logits: Tensor, p: float) -> Tensor:
     Raises:
         ValueError: unless 0 < p ≤ 1.
 
-    With probabilities (0.1, 0.5, 0.05, 0.35), p = 0.4 keeps token 1 and p = 0.8 tokens 1 and 3: the token that crosses p
-    stays, so at least one always does. p = 1 keeps every token, however improbable. Which one of several equally
-    probable tokens stays is free. For float16 and bfloat16 logits the probabilities and their sums are float32. logits is
-    not written to.
+    With probabilities (0.1, 0.5, 0.05, 0.35), p = 0.4 keeps token 1 and p = 0.8 tokens 1 and 3: the token that crosses
+    p stays, so at least one always does. p = 1 keeps every token, however improbable. Which one of several equally
+    probable tokens stays is free. For float16 and bfloat16 logits the probabilities and their sums are float32. logits
+    is not written to.
     """
     raise NotImplementedError
 
@@ -111,9 +111,10 @@ def generate(
     """Continue every row of idx, token by token: ask the model, sample, append, ask again.
 
     Args:
-        model: a `GPT`, or anything that is used like one. It is called as model(idx), or as model(idx, cache=cache) with
-            what `new_cache(model)` gives, and in no other way. It returns (logits (B, T, V), loss): the logits of position
-            t are for the token after it. Nothing else is used but model.config.block_size and the training mode.
+        model: a `GPT`, or anything that is used like one. It is called as model(idx), or as model(idx, cache=cache)
+            with what `new_cache(model)` gives, and in no other way. It returns (logits (B, T, V), loss): the logits of
+            position t are for the token after it. Nothing else is used but
+            model.config.block_size and the training mode.
         idx: (B, T) long, the prompts, T ≥ 1, on the model's device.
         max_new_tokens: how many tokens to add, 0 or more.
         temperature, top_k, top_p, generator: as for `sample_next`.
@@ -161,8 +162,8 @@ def sample_texts(
         stop_token: an id that ends a text, or None; also for `generate`, which ends when every text has ended.
         sampling: everything else that `generate` takes: temperature, top_k, top_p, use_cache, generator.
     Returns:
-        num_samples texts, each the prompt as it was given and behind it the decoded continuation, cut off before the first
-        stop token that was generated. One in the prompt cuts nothing off.
+        num_samples texts, each the prompt as it was given and behind it the decoded continuation, cut off before the
+        first stop token that was generated. One in the prompt cuts nothing off.
     Raises:
         ValueError: encode finds no tokens in the prompt.
     """

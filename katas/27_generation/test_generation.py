@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from grader import check
+from grader.specs import check
 
 INF = math.inf
 PROBABILITIES = (0.1, 0.5, 0.05, 0.35)  # of four tokens, in no order
@@ -135,8 +135,9 @@ class TestPickDevice:
     @pytest.mark.parametrize("wish", ["cpu", "cuda", "mps"])
     @pytest.mark.parametrize("there", [True, False], ids=["all there", "none there"])
     def test_a_wish_wins(self, kata, wish, there):
-        """Whoever names a device gets it as a torch.device, whatever else there is: the CPU on a machine with a GPU, and
-        also a GPU that is not there, so that the first tensor fails loudly instead of a run being slow in silence."""
+        """Whoever names a device gets it as a torch.device, whatever else there is: the CPU on a machine with a GPU,
+        and also a GPU that is not there, so that the first tensor fails loudly instead of
+        a run being slow in silence."""
         with (
             mock.patch("torch.cuda.is_available", lambda: there),
             mock.patch("torch.backends.mps.is_available", lambda: there),
@@ -167,8 +168,8 @@ class TestTopKFilter:
         check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
 
     def test_every_row_has_a_limit_of_its_own(self, kata):
-        """Row 1 has the smaller logits throughout, and still keeps its own two largest. A threshold taken from the whole
-        batch leaves it without a single token, or leaves too many elsewhere."""
+        """Row 1 has the smaller logits throughout, and still keeps its own two largest. A threshold taken from the
+        whole batch leaves it without a single token, or leaves too many elsewhere."""
         logits = torch.tensor([[5.0, 9.0, 7.0, 8.0], [1.0, -2.0, 0.0, -1.0], [3.0, 9.5, 9.0, 4.0]])
         expected = torch.tensor([[-INF, 9.0, -INF, 8.0], [1.0, -INF, 0.0, -INF], [-INF, 9.5, 9.0, -INF]])
         wrong = {
@@ -282,8 +283,8 @@ class TestTopPFilter:
         check.equal(kata.top_p_filter(logits, 0.7), expected.reshape(shape))
 
     def test_p_of_one_keeps_everything(self, kata):
-        """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen), or
-        a little above 1, but these tokens are possible and stay."""
+        """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen),
+        or a little above 1, but these tokens are possible and stay."""
         logits = torch.tensor([[3.0, 30.0, -2.0, 9.0, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5]])
         check.equal(kata.top_p_filter(logits, 1.0), logits)
         many = torch.randn(4, 3000, generator=torch.Generator().manual_seed(1))
@@ -305,7 +306,9 @@ class TestTopPFilter:
     def test_the_dtype_is_kept(self, kata, dtype):
         """Logits of any precision come back in it, the kept ones bit by bit."""
         logits = logits_of(PROBABILITIES).to(dtype)
-        check.equal(kata.top_p_filter(logits, 0.6), logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF))
+        check.equal(
+            kata.top_p_filter(logits, 0.6), logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF)
+        )
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
     def test_half_precision_is_added_up_in_float32(self, kata, dtype):
@@ -328,8 +331,8 @@ class TestSampleNext:
 
     @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
     def test_frequencies_follow_the_temperature(self, kata, temperature):
-        """Twenty thousand rows with the same logits: each token comes up as often as softmax(logits / temperature) says.
-        A low temperature favours the probable tokens, a high one levels them."""
+        """Twenty thousand rows with the same logits: each token comes up as often as softmax(logits / temperature)
+        says. A low temperature favours the probable tokens, a high one levels them."""
         logits = logits_of(PROBABILITIES, DRAWS)
         wrong = {"the logits multiplied by the temperature": (logits[0] * temperature).softmax(-1)}
         if temperature == 1.0:
@@ -346,7 +349,9 @@ class TestSampleNext:
         38.5 % of all pairs, the sum of the squares."""
         tokens = kata.sample_next(logits_of(PROBABILITIES, DRAWS)).flatten()
         agree = (tokens[1:] == tokens[:-1]).double().mean().item()
-        check.that(abs(agree - 0.385) < 0.03, f"neighbouring rows agree in {agree:.1%} of all cases, expected about 38.5 %")
+        check.that(
+            abs(agree - 0.385) < 0.03, f"neighbouring rows agree in {agree:.1%} of all cases, expected about 38.5 %"
+        )
 
     def test_the_global_generator_is_the_default(self, kata):
         """Without a generator torch.manual_seed makes the draw repeatable, and the next draw is another one."""
@@ -381,8 +386,8 @@ class TestSampleNext:
         ids=["T=0.25 p=0.6", "T=2 p=0.6", "T=2 p=0.8", "k=2 p=0.55", "T=0.25 k=3 p=0.97"],
     )
     def test_first_temperature_then_k_then_p(self, kata, options, kept):
-        """p counts on the probabilities that temperature and top-k have left. At temperature 0.25 token 1 alone has 0.81,
-        at 2 it has 0.38. Of the two tokens that k = 2 leaves, token 1 has 0.5 / 0.85 = 0.59."""
+        """p counts on the probabilities that temperature and top-k have left. At temperature 0.25 token 1 alone has
+        0.81, at 2 it has 0.38. Of the two tokens that k = 2 leaves, token 1 has 0.5 / 0.85 = 0.59."""
         tokens = kata.sample_next(logits_of(PROBABILITIES, 2000), **options)
         check.equal(seen(tokens), kept, what="the tokens that come up in 2000 draws, ")
 
@@ -493,7 +498,9 @@ class TestGenerate:
         got = kata.generate(model, idx, 7)
         longest = max(window.size(1) for window in model.windows)
         check.that(longest <= 4, f"the model was given {longest} tokens, its block size is 4")
-        check.equal(got, torch.tensor(rows), unlike={"the first tokens of the window, not the last": torch.tensor(first)})
+        check.equal(
+            got, torch.tensor(rows), unlike={"the first tokens of the window, not the last": torch.tensor(first)}
+        )
 
     @pytest.mark.parametrize(
         "options, kept",
@@ -521,7 +528,9 @@ class TestGenerate:
         source = torch.Generator().manual_seed(0)
         got = kata.generate(random_words(), torch.zeros(3000, 1, dtype=torch.long), 2, generator=source)
         agree = (got[:, 1] == got[:, 2]).double().mean().item()
-        check.that(abs(agree - 0.385) < 0.06, f"neighbouring tokens agree in {agree:.1%} of all rows, expected about 38.5 %")
+        check.that(
+            abs(agree - 0.385) < 0.06, f"neighbouring tokens agree in {agree:.1%} of all rows, expected about 38.5 %"
+        )
 
     def test_the_same_seed_writes_the_same_text(self, kata):
         """All chance comes from the generator that was handed in, whatever torch's global one does."""
@@ -585,10 +594,13 @@ class TestGenerate:
         check.that(len(model.windows) == 4, f"four new tokens took {len(model.windows)} calls of the model, expected 4")
 
     def test_a_stop_token_in_the_prompt_does_not_count(self, kata):
-        """Rows are often separated by the stop token, so a prompt may begin or end with it. Only a new one ends a row."""
+        """Rows are often separated by the stop token, so a prompt may begin or end with it.
+        Only a new one ends a row."""
         got = kata.generate(counting(), torch.tensor([[9, 3], [4, 9]]), 3, stop_token=9)
         expected = torch.tensor([[9, 3, 4, 5, 6], [4, 9, 10, 11, 12]])
-        check.equal(got, expected, unlike={"rows with a stop token in the prompt are done": torch.tensor([[9, 3], [4, 9]])})
+        check.equal(
+            got, expected, unlike={"rows with a stop token in the prompt are done": torch.tensor([[9, 3], [4, 9]])}
+        )
 
     def test_token_0_can_stop(self, kata):
         """0 is an id like any other, and only None means that there is no stop token."""
@@ -630,9 +642,9 @@ class TestGenerate:
     @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
     @pytest.mark.parametrize("length", [1, 3, 8, 11])
     def test_more_tokens_than_the_block_holds(self, kata, length, use_cache):
-        """Fourteen new tokens for a block of 8. When there are more than eight, the window moves in every step, and each
-        token in it to another position: what a cache has kept belongs to the old positions. The ids are still those of
-        a loop that runs the last eight tokens through the model each time."""
+        """Fourteen new tokens for a block of 8. When there are more than eight, the window moves in every step, and
+        each token in it to another position: what a cache has kept belongs to the old positions. The ids are still
+        those of a loop that runs the last eight tokens through the model each time."""
         model, idx = small_gpt(kata), prompts(length)
         expected = greedy_by_hand(model, idx, 14)
         check.equal(kata.generate(model, idx, 14, temperature=0.0, use_cache=use_cache), expected)
@@ -643,8 +655,8 @@ class TestGenerate:
         ids=["3 tokens", "7 tokens", "8 tokens", "10 tokens"],
     )
     def test_the_cache_is_used_until_the_block_is_full(self, kata, length, lengths):
-        """Eight tokens fit, so the call for the ninth still takes one new token. From then on the window moves and is run
-        as a whole."""
+        """Eight tokens fit, so the call for the ninth still takes one new token. From then on the window moves and is
+        run as a whole."""
         model, calls = watched_gpt(kata)
         kata.generate(model, prompts(length), len(lengths), use_cache=True)
         check.equal([shape[1] for shape, _ in calls], lengths, what="the tokens given to the model, call ")
@@ -763,8 +775,8 @@ class TestSampleTexts:
         check.equal(texts, ["hacdefg"])
 
     def test_the_prompt_comes_back_as_it_was_given(self, kata):
-        """Not every tokenizer gives back the text that it was given. This one makes small letters of capitals: decode is
-        for the continuation, and the prompt is at hand as text."""
+        """Not every tokenizer gives back the text that it was given. This one makes small letters of capitals: decode
+        is for the continuation, and the prompt is at hand as text."""
         letters = Letters()
         texts = kata.sample_texts(counting(), lambda text: letters.encode(text.lower()), letters.decode, "HaC", 2, 4)
         check.equal(texts, ["HaCdefg"] * 2, unlike={"the prompt's ids decoded too": ["hacdefg"] * 2})
@@ -775,25 +787,27 @@ class TestSampleTexts:
         check.equal(texts, [(LETTERS * 3)[:51]])
 
     def test_one_batch_does_it(self, kata):
-        """The samples run side by side, (num_samples, T) tokens in each call. One after the other takes num_samples times
-        as long; all behind each other in one row make one long prompt."""
+        """The samples run side by side, (num_samples, T) tokens in each call. One after the other takes num_samples
+        times as long; all behind each other in one row make one long prompt."""
         model = any_letter()
         _, letters = sample(kata, model, "hac", num_samples=5, max_new_tokens=4)
         got = [tuple(window.shape) for window in model.windows]
         check.equal(got, [(5, 3), (5, 4), (5, 5), (5, 6)], what="what the model was given, call ")
-        check.that(letters.encoded == ["hac"], f"encode was called with {letters.encoded}, expected once with the prompt")
+        check.that(
+            letters.encoded == ["hac"], f"encode was called with {letters.encoded}, expected once with the prompt"
+        )
 
     def test_several_samples_differ(self, kata):
-        """Six continuations by a model to which all letters are alike: each is drawn on its own, and none is drawn twice.
-        (That two have the same twelve letters by chance will not happen in this universe.)"""
+        """Six continuations by a model to which all letters are alike: each is drawn on its own, and none is drawn
+        twice. (That two have the same twelve letters by chance will not happen in this universe.)"""
         texts, _ = sample(kata, any_letter(), "hac", num_samples=6, max_new_tokens=12)
         check.equal([len(text) for text in texts], [15] * 6, what="the length of text ")
         check.equal([text[:3] for text in texts], ["hac"] * 6, what="the beginning of text ")
         check.that(len(set(texts)) == 6, f"only {len(set(texts))} of 6 texts differ: {texts[:2]} …")
 
     def test_the_text_ends_before_the_stop_token(self, kata):
-        """The stop token says that the text is over and is no part of it. Once all texts are over the model rests: the stop
-        token is for generate, too."""
+        """The stop token says that the text is over and is no part of it. Once all texts are over the model rests: the
+        stop token is for generate, too."""
         model = counting()
         texts, _ = sample(kata, model, "hac", 2, 30, LETTERS.index("g"))
         check.equal(texts, ["hacdef"] * 2)
@@ -801,8 +815,8 @@ class TestSampleTexts:
         check.that(calls == 4, f"for d, e, f and the stop token, g, the model was called {calls} times, expected 4")
 
     def test_each_sample_ends_at_its_own_stop_token(self, kata):
-        """Rows that stop early are filled up with stop tokens, which are no text either. The longest row runs to the end
-        of the batch."""
+        """Rows that stop early are filled up with stop tokens, which are no text either. The longest row runs to the
+        end of the batch."""
         texts, _ = sample(kata, any_letter(), "hac", num_samples=30, max_new_tokens=15, stop_token=4)
         check.that(not any("e" in text for text in texts), f"there is a stop token, e, left in {texts}")
         lengths = sorted({len(text) for text in texts})
@@ -874,7 +888,8 @@ class TestSampleTexts:
 @pytest.mark.stretch
 class TestKvCacheBytes:
     def test_gpt2_at_its_full_length(self, kata):
-        """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes a number: 36 MiB for one sequence."""
+        """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes a number:
+        36 MiB for one sequence."""
         full = 2 * 12 * 12 * 64 * 1024 * 2
         wrong = {"keys without values": full // 2, "float32 numbers": 2 * full, "numbers, not bytes": full // 2}
         check.equal(kata.kv_cache_bytes(12, 12, 64, 1024), full, unlike=wrong)

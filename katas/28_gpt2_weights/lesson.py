@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 PUBLISHED = next((argument for argument in sys.argv if argument.startswith("--gpt2")), None)
 if PUBLISHED:
@@ -23,14 +23,6 @@ if PUBLISHED:
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. Somebody publishes a model. Here it is a small one, trained for some seconds on characters of prose; what counts is

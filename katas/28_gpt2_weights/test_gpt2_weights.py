@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from grader import check
+from grader.specs import check
 
 B, T, C, H, L, V, BLOCK = 2, 5, 6, 3, 2, 11, 7
 PER_BLOCK = 12 * C**2 + 13 * C
@@ -163,7 +163,7 @@ class TestIsBuffer:
             check.equal(kata.is_buffer(key), True, what=key)
 
     def test_the_bias_of_a_linear_layer_is_a_parameter(self, kata):
-        """"h.0.attn.c_attn.bias" ends in "attn.bias" too, letter by letter. What counts is the whole last two parts of
+        """ "h.0.attn.c_attn.bias" ends in "attn.bias" too, letter by letter. What counts is the whole last two parts of
         the name."""
         for key in ("h.0.attn.c_attn.bias", "transformer.h.10.attn.c_attn.bias", "h.1.attn.c_proj.bias"):
             check.equal(kata.is_buffer(key), False, what=key)
@@ -265,7 +265,7 @@ class TestConfigFromHf:
         check.close(kata.config_from_hf(none).dropout, 0.0, what="dropout with resid_pdrop 0")
 
     def test_both_names_of_the_tanh_form_are_known(self, kata):
-        """"gelu_new" and "gelu_pytorch_tanh" are the GELU that our MLP has; without an entry it is "gelu_new"."""
+        """ "gelu_new" and "gelu_pytorch_tanh" are the GELU that our MLP has; without an entry it is "gelu_new"."""
         for given in (self.GIVEN | {"activation_function": "gelu_pytorch_tanh"}, self.without("activation_function")):
             check.equal(kata.config_from_hf(given).n_embd, C, what="n_embd")
 

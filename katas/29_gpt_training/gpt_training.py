@@ -1,5 +1,6 @@
-"""The training loop of GPT-2 and GPT-3: which weights decay, how the rate and the batch grow and shrink, one step out of
-several micro-batches, validation and samples on the way, and a run that stops and goes on as if nothing had happened.
+"""The training loop of GPT-2 and GPT-3: which weights decay, how the rate and the batch grow and shrink, one step out
+of several micro-batches, validation and samples on the way,
+and a run that stops and goes on as if nothing had happened.
 
 A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model; y holds the token that follows
 each token of x, or −100 where there is nothing to predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does;

@@ -10,21 +10,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they bring
 kata = code(__file__)
 torch.manual_seed(0)
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. Who decays. GPT-2 on the "meta" device has shapes and no data, which is all that is needed here.
@@ -42,7 +34,9 @@ rates = [kata.cosine_lr(step, 6e-4, 6e-5, 715, 19073) for step in (0, 357, 714, 
 print("   rate " + "".join(f"{rate:9.1e}" for rate in rates))
 
 # 3. How large the batch is, and what it is made of. GPT-3 began with 32 thousand tokens (16 rows of 2048).
-print("\n3. Rows of 2048 tokens in a batch, growing over 4 billion tokens; and half a million tokens out of small batches")
+print(
+    "\n3. Rows of 2048 tokens in a batch, growing over 4 billion tokens; and half a million tokens out of small batches"
+)
 for tokens in (0, 500_000_000, 2_000_000_000, 3_999_999_999, 4_000_000_000):
     rows = stretch(kata.batch_size_at, tokens, start=16, full=256, ramp_tokens=4_000_000_000, multiple=8)
     if rows is None:
@@ -52,7 +46,10 @@ for batch_size, world_size in ((16, 8), (16, 1)):
     micro = stretch(kata.accumulation_steps, 524288, batch_size, 1024, world_size)
     if micro is None:
         break
-    print(f"   524288 tokens, {world_size} process(es) with {batch_size} rows of 1024 at a time: {micro} micro-batches each")
+    print(
+        f"   524288 tokens, {world_size} process(es) with {batch_size} rows of 1024 at a time: "
+        f"{micro} micro-batches each"
+    )
 
 # 4. One step out of three micro-batches, against one step on all twelve rows; and the slip of not dividing by 3. Plain
 #    gradient descent shows it at once. Adam divides by the size of the gradient, and covers it up.
@@ -80,7 +77,9 @@ for name, make in (("SGD", torch.optim.SGD), ("AdamW", torch.optim.AdamW)):
         max((p - q).abs().max().item() for p, q in zip(whole[0].parameters(), other.parameters(), strict=True))
         for other in (parts[0], summed[0], origin)
     ]
-    print(f"   {name:<6} in three micro-batches {gaps[0]:.0e}, summed up {gaps[1]:.0e} (the step itself: {gaps[2]:.0e})")
+    print(
+        f"   {name:<6} in three micro-batches {gaps[0]:.0e}, summed up {gaps[1]:.0e} (the step itself: {gaps[2]:.0e})"
+    )
 model = copy.deepcopy(origin)
 norm = kata.train_step(model, torch.optim.SGD(model.parameters(), lr=0.01), micro_batches)["grad_norm"]
 print(f"   The norm of the gradient is {norm:.3f}; summed up it is {3 * norm:.3f}, and a limit of 1 would clip it")
@@ -92,8 +91,8 @@ full, short = kata.evaluate(origin, [(x, y)]), kata.evaluate(origin, [(x, few)])
 print(f"\n5. 192 targets with a loss of {full:.4f} and 24 with {short:.4f}:", end=" ")
 print(f"their mean is {(full + short) / 2:.4f}, per target it is {kata.evaluate(origin, [(x, y), (x, few)]):.4f}")
 
-# 6. Text: one id a character, capitals made small. Only paragraphs that consist of words, each of them once and in random
-#    order, so that the last tenth, which is held out, is like the rest and yet unknown.
+# 6. Text: one id a character, capitals made small. Only paragraphs that consist of words, each of them once and in
+#    random order, so that the last tenth, which is held out, is like the rest and yet unknown.
 folder = downloads.find("text")
 source = "tiny Shakespeare" if folder else "Python's own help texts (for Shakespeare: kata data text)"
 text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else prose()
@@ -167,8 +166,8 @@ with tempfile.TemporaryDirectory() as place:
     model, optimizer, loader = parts_of_a_run(shards, seed=1)
     history = kata.train(model, optimizer, loader, settings, validation, sample=speak)
 
-    # 8. The same run again, killed when it asks for the batches of step 150, saved as it is then, and gone on with in fresh
-    #    objects of another seed.
+    # 8. The same run again, killed when it asks for the batches of step 150, saved as it is then, and gone on with in
+    #    fresh objects of another seed.
     model, optimizer, loader = parts_of_a_run(shards, seed=1)
     try:
         kata.train(model, optimizer, Mortal(loader, KILLED * settings.accum_steps), settings)
@@ -202,7 +201,8 @@ if resumed is None:
     print("   (save_checkpoint and load_checkpoint are stretch exercises that are not written yet)")
 else:
     for step in (KILLED, KILLED + 1, STEPS - 1):
-        print(f"   step {step}: {history['loss'][step]:.10f} not interrupted, {resumed['loss'][step - KILLED]:.10f} resumed")
+        through, again = history["loss"][step], resumed["loss"][step - KILLED]
+        print(f"   step {step}: {through:.10f} not interrupted, {again:.10f} resumed")
     same = resumed["loss"] == history["loss"][KILLED:]
     print(f"   all {len(resumed['loss'])} losses are the same to the last bit: {same}")
     weights = sum(p.numel() for p in model.parameters())
@@ -216,8 +216,15 @@ if resumed is not None:
     above.plot(resumed["step"], resumed["loss"], ".", color=COLOURS[3], markersize=4, label="resumed, in fresh objects")
 above.plot(*zip(*history["val"], strict=True), "o-", color=COLOURS[1], markersize=5, label="validation, every 25 steps")
 above.axhline(guess, color="0.6", linewidth=1, linestyle=":")
-above.text(STEPS - 1, guess - 0.1, f"ln {len(symbols)}: every character equally likely",
-           ha="right", va="top", color="0.4", fontsize=9)  # fmt: skip
+above.text(
+    STEPS - 1,
+    guess - 0.1,
+    f"ln {len(symbols)}: every character equally likely",
+    ha="right",
+    va="top",
+    color="0.4",
+    fontsize=9,
+)
 above.set(ylabel="loss, nats a character", title="300 steps, killed at 150 and resumed: the curve does not show it")
 above.set_ylim(top=max(6.0, max(history["loss"]) + 0.2))
 above.legend(loc="upper right", fontsize=9)

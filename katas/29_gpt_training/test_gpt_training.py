@@ -10,10 +10,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.func import functional_call
 
-from grader import check
+from grader.specs import check
 
 CURVE = {"max_lr": 0.5, "min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}
 SIZES = {"block_size": 7, "vocab_size": 11, "n_layer": 2, "n_head": 2, "n_embd": 12, "dropout": 0.0, "bias": True}
@@ -97,9 +96,9 @@ def mean_loss(parameters, model, batches):
 
 
 def by_hand(start, model, batches, lr=LR, max_norm=None, divide=True, each=False, kept=0.0, by_value=False):
-    """One step of plain gradient descent from the weights `start` (by name): the new weights, the mean loss and the norm
-    before clipping. Mistakes: gradients summed up (`divide`), clipped after each batch (`each`), added to what lies
-    there (`kept`), each element cut off (`by_value`)."""
+    """One step of plain gradient descent from the weights `start` (by name): the new weights, the mean loss and the
+    norm before clipping. Mistakes: gradients summed up (`divide`), clipped after each batch (`each`), added to what
+    lies there (`kept`), each element cut off (`by_value`)."""
     total, losses = [torch.full_like(p, kept) for p in start.values()], []
     for one in batches:
         loss = mean_loss(start, model, [one])
@@ -142,8 +141,8 @@ def plain_float(value, what):
 
 class TestCosineLr:
     def test_the_rise_is_a_straight_line(self, kata):
-        """Four warm-up steps go up in quarters of max_lr, and the first of them already moves: (step + 1) / warmup_steps.
-        At rate 0 the first batch would be wasted."""
+        """Four warm-up steps go up in quarters of max_lr, and the first of them already moves: (step + 1) /
+        warmup_steps. At rate 0 the first batch would be wasted."""
         got = [kata.cosine_lr(step, **CURVE) for step in range(4)]
         unlike = {"step / warmup_steps, which begins at 0": [0.0, 0.125, 0.25, 0.375]}
         check.close(got, [0.125, 0.25, 0.375, 0.5], unlike=unlike, what="rates of steps 0 to 3")
@@ -161,7 +160,9 @@ class TestCosineLr:
         expected = [0.5 - 0.4 * math.sin(math.pi / 2 * i / 8) ** 2 for i in range(8)]
         unlike = {
             "a straight line": [0.5 - 0.4 * i / 8 for i in range(8)],
-            "a cosine that ends at 0, not at min_lr": [0.5 - 0.5 * math.sin(math.pi / 2 * i / 8) ** 2 for i in range(8)],
+            "a cosine that ends at 0, not at min_lr": [
+                0.5 - 0.5 * math.sin(math.pi / 2 * i / 8) ** 2 for i in range(8)
+            ],
             "the way counted from step 0": [0.5 - 0.4 * math.sin(math.pi / 2 * i / 12) ** 2 for i in range(4, 12)],
             "min_lr added on top": [0.6 - 0.5 * math.sin(math.pi / 2 * i / 8) ** 2 for i in range(8)],
         }
@@ -188,7 +189,9 @@ class TestCosineLr:
         for warmup_steps in (-1, 12, 13):
             with check.raises(ValueError):
                 kata.cosine_lr(3, **{**CURVE, "warmup_steps": warmup_steps})
-        check.close(kata.cosine_lr(11, **{**CURVE, "warmup_steps": 11}), 0.5, what="rate of step 11 after 11 of warm-up")
+        check.close(
+            kata.cosine_lr(11, **{**CURVE, "warmup_steps": 11}), 0.5, what="rate of step 11 after 11 of warm-up"
+        )
 
 
 def names_in(group, model):
@@ -202,7 +205,9 @@ def same_names(found, wanted, what):
     missing, strangers = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     twice = sorted({name for name in found if found.count(name) > 1})
     wrong = {"missing": missing, "should not be there": strangers, "more than once": twice}
-    said = "; ".join(f"{label}: {', '.join(names[:4])}{' …' * (len(names) > 4)}" for label, names in wrong.items() if names)
+    said = "; ".join(
+        f"{label}: {', '.join(names[:4])}{' …' * (len(names) > 4)}" for label, names in wrong.items() if names
+    )
     check.that(not said, f"{what}: {said}")
 
 
@@ -265,8 +270,12 @@ class TestMakeOptimizer:
         check.that(isinstance(optimizer, torch.optim.AdamW), f"wanted torch.optim.AdamW, got {type(optimizer)}")
         decay, rest = two_groups(optimizer.param_groups)
         check.close([decay["weight_decay"], rest["weight_decay"]], [0.3, 0.0], what="the decays of the groups")
-        same_names(names_in(decay, model), [n for n, p in model.named_parameters() if p.ndim > 1], "parameters that decay")
-        same_names(names_in(rest, model), [n for n, p in model.named_parameters() if p.ndim < 2], "parameters that do not")
+        same_names(
+            names_in(decay, model), [n for n, p in model.named_parameters() if p.ndim > 1], "parameters that decay"
+        )
+        same_names(
+            names_in(rest, model), [n for n, p in model.named_parameters() if p.ndim < 2], "parameters that do not"
+        )
 
     def test_every_setting_arrives(self, kata):
         """lr, betas and eps hold in both groups."""
@@ -286,7 +295,9 @@ class TestMakeOptimizer:
         """`fused=True` asks AdamW for its single kernel; by default it is not asked for."""
         for fused in (True, False):
             groups = kata.make_optimizer(gpt(kata), 0.02, fused=fused).param_groups
-            check.equal([bool(group["fused"]) for group in groups], [fused] * 2, what=f"group['fused'] for fused={fused}")
+            check.equal(
+                [bool(group["fused"]) for group in groups], [fused] * 2, what=f"group['fused'] for fused={fused}"
+            )
         plain = kata.make_optimizer(gpt(kata), 0.02).param_groups
         check.equal([bool(group["fused"]) for group in plain], [False] * 2, what="group['fused'] by default")
 
@@ -315,8 +326,8 @@ class TestBatchSizeAt:
         check.equal(sizes, [16, 24, 24, 40], unlike=unlike, what="sizes at 255, 256, 511 and 1000 tokens")
 
     def test_never_below_start(self, kata):
-        """start itself need not be a multiple: from 10, in steps of 8, rounding down would give 8, which is less than the
-        run began with."""
+        """start itself need not be a multiple: from 10, in steps of 8, rounding down would give 8, which is less than
+        the run began with."""
         got = [kata.batch_size_at(tokens, 10, 42, 1024, multiple=8) for tokens in (0, 32, 192)]
         check.equal(got, [10, 10, 16], unlike={"below start": [8, 8, 16]}, what="sizes at 0, 32 and 192 tokens")
 
@@ -412,7 +423,9 @@ class TestTrainStep:
             expected = by_hand(start, model, batches, **options)[0]
             unlike = {
                 "not clipped": flat(by_hand(start, model, batches)[0].values()),
-                "clipped after each micro-batch": flat(by_hand(start, model, batches, **options, each=True)[0].values()),
+                "clipped after each micro-batch": flat(
+                    by_hand(start, model, batches, **options, each=True)[0].values()
+                ),
                 "each element cut off": flat(by_hand(start, model, batches, **options, by_value=True)[0].values()),
             }
             kata.train_step(model, sgd(model), batches, max_norm=max_norm)
@@ -424,7 +437,9 @@ class TestTrainStep:
         model, batches = gpt(kata), [batch()]
         expected, _, norm = by_hand(by_name(model), model, batches)
         kata.train_step(model, sgd(model), batches, max_norm=3 * norm)
-        check.close(weights(model), flat(expected.values()), what="weights after a step with a max_norm of three times the norm")
+        check.close(
+            weights(model), flat(expected.values()), what="weights after a step with a max_norm of three times the norm"
+        )
 
     def test_none_means_no_clipping(self, kata):
         """With max_norm=None the gradient stays as long as it is, and its norm is reported all the same."""
@@ -433,16 +448,20 @@ class TestTrainStep:
         expected, _, norm = by_hand(start, model, batches)
         unlike = {"clipped at 1": flat(by_hand(start, model, batches, max_norm=1.0)[0].values())}
         got = kata.train_step(model, sgd(model), batches, max_norm=None)
-        check.close(weights(model), flat(expected.values()), unlike=unlike, what="weights after a step with max_norm=None")
+        check.close(
+            weights(model), flat(expected.values()), unlike=unlike, what="weights after a step with max_norm=None"
+        )
         check.close(got["grad_norm"], norm, what="grad_norm with max_norm=None")
 
     def test_the_norm_is_the_one_before_clipping(self, kata):
-        """After clipping, the norm would be max_norm in most steps and tell nothing. A spike before clipping is what one
-        looks for in the record of a run."""
+        """After clipping, the norm would be max_norm in most steps and tell nothing. A spike before clipping is what
+        one looks for in the record of a run."""
         model, batches = gpt(kata), [batch(), batch()]
         norm = by_hand(by_name(model), model, batches)[2]
         got = kata.train_step(model, sgd(model), batches, max_norm=0.05)
-        check.close(got["grad_norm"], norm, unlike={"the norm after clipping": 0.05}, what="grad_norm with max_norm=0.05")
+        check.close(
+            got["grad_norm"], norm, unlike={"the norm after clipping": 0.05}, what="grad_norm with max_norm=0.05"
+        )
 
     def test_max_norm_is_1_by_default(self, kata):
         """Without a word about it, gradients are clipped at 1, as in GPT-2 and GPT-3."""
@@ -454,8 +473,8 @@ class TestTrainStep:
         check.close(weights(model), flat(expected.values()), rtol=1e-5, atol=1e-7, unlike=unlike, what="weights")
 
     def test_old_gradients_do_not_count(self, kata):
-        """Whatever lies in `.grad` when the step begins comes from something else: an evaluation, a step before. Clear it
-        before the first backward, not after it."""
+        """Whatever lies in `.grad` when the step begins comes from something else: an evaluation, a step before. Clear
+        it before the first backward, not after it."""
         model, batches = gpt(kata), [batch(), batch()]
         start = by_name(model)
         for p in model.parameters():
@@ -481,8 +500,8 @@ class TestTrainStep:
         check.close(weights(model), flat(now.values()), what="weights after three steps")
 
     def test_micro_batches_count_equally(self, kata):
-        """Each micro-batch has the weight 1/n, whatever its size: the loss of each already is a mean. (In a run all have
-        the same size; then it makes no difference.)"""
+        """Each micro-batch has the weight 1/n, whatever its size: the loss of each already is a mean. (In a run all
+        have the same size; then it makes no difference.)"""
         model, batches = gpt(kata), [batch(5, 6), batch(1, 2)]
         start = by_name(model)
         expected, loss, _ = by_hand(start, model, batches)
@@ -492,8 +511,8 @@ class TestTrainStep:
         check.close(weights(model), flat(expected.values()), what="weights after the step")
 
     def test_lr_holds_for_this_very_step(self, kata):
-        """The rate is set before the optimizer's step, in every group. Set after it, each step runs at the rate of the one
-        before; set in the first group alone, the biases go on at the old one."""
+        """The rate is set before the optimizer's step, in every group. Set after it, each step runs at the rate of the
+        one before; set in the first group alone, the biases go on at the old one."""
         model, batches = gpt(kata), [batch()]
         start = by_name(model)
         matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
@@ -501,7 +520,9 @@ class TestTrainStep:
         [old_1, old_2, new] = (by_hand(start, model, batches, lr=lr)[0] for lr in (0.05, 0.4, 0.13))
         unlike = {
             "the old rates": flat((old_1 if p.ndim > 1 else old_2)[name] for name, p in start.items()),
-            "the new rate in the first group only": flat((new if p.ndim > 1 else old_2)[name] for name, p in start.items()),
+            "the new rate in the first group only": flat(
+                (new if p.ndim > 1 else old_2)[name] for name, p in start.items()
+            ),
         }
         kata.train_step(model, optimizer, batches, max_norm=1000.0, lr=0.13)
         check.close(weights(model), flat(new.values()), unlike=unlike, what="weights after a step with lr=0.13")
@@ -525,8 +546,8 @@ class TestTrainStep:
         check.equal(weights(model), before, what="weights after a step with lr=0.0")
 
     def test_training_mode(self, kata):
-        """A sample or a validation may have left the model in eval mode, and with it dropout off: the step itself turns it
-        on, in the whole model."""
+        """A sample or a validation may have left the model in eval mode, and with it dropout off: the step itself turns
+        it on, in the whole model."""
         model = gpt(kata, dropout=0.3)
         model.eval()
         seen = watch(model, lambda: all(module.training for module in model.modules()))
@@ -600,8 +621,8 @@ class TestEvaluate:
         check.close(got, mean_loss(by_name(model), model, batches).item(), what="loss")
 
     def test_dropout_is_off(self, kata):
-        """In training mode the loss would be another one at each call, and the worse the more is dropped. No random number
-        is drawn either: a run that is validated more often trains the same."""
+        """In training mode the loss would be another one at each call, and the worse the more is dropped. No random
+        number is drawn either: a run that is validated more often trains the same."""
         model, batches = gpt(kata, dropout=0.5), uneven()
         model.train()
         expected, state = mean_loss(by_name(model), model, batches).item(), torch.get_rng_state()
@@ -618,8 +639,8 @@ class TestEvaluate:
             check.that(found == {mode}, f"the model came with training={mode} and left with {found}")
 
     def test_no_graph_is_built(self, kata):
-        """Nothing is learned here, so autograd need not record anything. `eval()` does not see to that. Gradients that are
-        there stay."""
+        """Nothing is learned here, so autograd need not record anything. `eval()` does not see to that. Gradients that
+        are there stay."""
         model = gpt(kata)
         seen = watch(model, torch.is_grad_enabled)
         for p in model.parameters():
@@ -645,8 +666,8 @@ class TestEvaluate:
             check.that(model.training, "the model came in training mode, and is in eval mode after the error")
 
     def test_the_mode_is_put_back_after_an_error(self, kata):
-        """A batch longer than the block size makes the model raise, in the middle of the evaluation. Whoever catches that
-        must not go on training without dropout."""
+        """A batch longer than the block size makes the model raise, in the middle of the evaluation. Whoever catches
+        that must not go on training without dropout."""
         model = gpt(kata)
         model.train()
         with check.raises(ValueError, "block_size"):
@@ -675,16 +696,16 @@ class TestOverfitOneBatch:
 
     @pytest.mark.timeout(60)
     def test_the_batch_is_learnt_by_heart(self, kata):
-        """Two layers, 60 steps at rate 1e-2: from about ln 13 = 2.56 down to almost 0. A loss that stays up means that the
-        gradients do not reach the weights, that they are not cleared, or that another rate is used."""
+        """Two layers, 60 steps at rate 1e-2: from about ln 13 = 2.56 down to almost 0. A loss that stays up means that
+        the gradients do not reach the weights, that they are not cleared, or that another rate is used."""
         model = kata.GPT(kata.GPTConfig(block_size=8, vocab_size=13, n_layer=2, n_head=2, n_embd=32))
         losses = kata.overfit_one_batch(model, *rows_to_learn(), steps=60, lr=1e-2)
         check.that(losses[0] > 2.3, f"the loss begins at {losses[0]:.3f}; an untrained model has more than 2.3")
         check.that(losses[-1] < 0.35, f"after 60 steps the loss is {losses[-1]:.3f}; less than 0.35 was wanted")
 
     def test_each_loss_is_from_before_its_update(self, kata):
-        """The loss of step i belongs to the weights that i updates have made. So the last update is in no loss, but in the
-        model, which is trained in place."""
+        """The loss of step i belongs to the weights that i updates have made. So the last update is in no loss, but in
+        the model, which is trained in place."""
         model, (x, y) = gpt(kata), batch()
         twin = copy.deepcopy(model)
         losses = kata.overfit_one_batch(model, x, y, steps=4, lr=0.01)
@@ -750,8 +771,8 @@ def a_run(kata, steps=0, **options):
 @pytest.mark.stretch
 class TestSaveCheckpoint:
     def test_a_dict_of_plain_data(self, kata, tmp_path):
-        """`torch.load` with `weights_only=True` opens tensors, numbers, strings and containers of these, and refuses all
-        else, because a pickled object can run code. A config goes in as a dict, a loader as its state."""
+        """`torch.load` with `weights_only=True` opens tensors, numbers, strings and containers of these, and refuses
+        all else, because a pickled object can run code. A config goes in as a dict, a loader as its state."""
         model, optimizer, loader = a_run(kata, steps=2)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 2, loader)
         try:
@@ -766,8 +787,8 @@ class TestSaveCheckpoint:
         check.that(wanted <= set(found), f"the file lacks {sorted(wanted - set(found))}; it has {sorted(found)}")
 
     def test_every_part_is_there(self, kata, tmp_path):
-        """Weights, the moments of the optimizer, the step, the config's fields, the loader's position and torch's random
-        state, each as it was when the run was saved."""
+        """Weights, the moments of the optimizer, the step, the config's fields, the loader's position and torch's
+        random state, each as it was when the run was saved."""
         model, optimizer, loader = a_run(kata, steps=2)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 2, loader)
         found = torch.load(tmp_path / "run.pt", weights_only=True)
@@ -776,7 +797,9 @@ class TestSaveCheckpoint:
         check.that(set(found["optimizer"].get("state", {})) == set(state), "the optimizer's state is not in the file")
         check.equal(found["optimizer"]["state"][0]["exp_avg"], state[0]["exp_avg"], what="first moment of a weight")
         check.equal(found["step"], 2, what="step")
-        check.that(type(found["config"]) is dict, f"config should be a plain dict, got {check.describe(found['config'])}")
+        check.that(
+            type(found["config"]) is dict, f"config should be a plain dict, got {check.describe(found['config'])}"
+        )
         check.equal(found["config"], asdict(model.config), what="config")
         check.equal(found["loader"], {"given": 2}, what="loader")
         check.equal(found["rng"], torch.get_rng_state(), what="rng")
@@ -786,7 +809,7 @@ class TestSaveCheckpoint:
         model, optimizer, _ = a_run(kata)
         kata.save_checkpoint(str(tmp_path / "run.pt"), model, optimizer, 0)
         found = torch.load(tmp_path / "run.pt", weights_only=True).get("loader", "nothing")
-        check.that(found is None, f"the file's \"loader\" should be None, got {check.describe(found)}")
+        check.that(found is None, f'the file\'s "loader" should be None, got {check.describe(found)}')
 
     def test_an_older_file_is_replaced(self, kata, tmp_path):
         """A run saves to the same path again and again; the file holds the last state."""
@@ -820,8 +843,8 @@ class TestLoadCheckpoint:
         check.that(same, "the model holds other Parameter objects than before; its optimizer does not know them")
 
     def test_the_optimizer_goes_on(self, kata, tmp_path):
-        """Adam's means and step counts come back: without them the first steps are as large as at the very beginning, and
-        the loss jumps."""
+        """Adam's means and step counts come back: without them the first steps are as large as at the very beginning,
+        and the loss jumps."""
         model, optimizer, loader = a_run(kata, steps=3)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 3, loader)
         fresh, its_optimizer, _ = a_run(kata)
@@ -839,7 +862,9 @@ class TestLoadCheckpoint:
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 3, loader)
         fresh = Stream()
         kata.load_checkpoint(tmp_path / "run.pt", model, loader=fresh)
-        check.equal(fresh.given, 3, unlike={"the beginning of the data": 0}, what="batches that the fresh loader is past")
+        check.equal(
+            fresh.given, 3, unlike={"the beginning of the data": 0}, what="batches that the fresh loader is past"
+        )
 
     def test_the_random_state_comes_back(self, kata, tmp_path):
         """What dropout draws next is part of the run, too. It comes back even if the model alone is asked for."""
@@ -851,8 +876,8 @@ class TestLoadCheckpoint:
         check.equal(torch.rand(5), expected, what="the next random numbers")
 
     def test_resumed_equals_uninterrupted(self, kata, tmp_path):
-        """Six steps, or three, a checkpoint, and three in fresh objects: with dropout 0.3 and 24's loader the losses agree
-        to the last digit, and so do the weights. Something that is missing shows at the first step."""
+        """Six steps, or three, a checkpoint, and three in fresh objects: with dropout 0.3 and 24's loader the losses
+        agree to the last digit, and so do the weights. Something that is missing shows at the first step."""
         shard = tmp_path / "train_000000.npy"
         np.save(shard, np.random.default_rng(0).integers(11, size=100).astype(np.uint16))
 
@@ -873,7 +898,8 @@ class TestLoadCheckpoint:
         check.close(weights(resumed[0]), weights(run[0]), rtol=1e-12, what="weights at the end")
 
     def test_what_is_not_asked_for_is_passed_over(self, kata, tmp_path):
-        """The file has an optimizer and a loader; to sample from the model one needs neither. The path may be a string."""
+        """The file has an optimizer and a loader; to sample from the model one needs neither.
+        The path may be a string."""
         model, optimizer, loader = a_run(kata, steps=1)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1, loader)
         fresh = gpt(kata)
@@ -881,16 +907,16 @@ class TestLoadCheckpoint:
         check.equal(weights(fresh), weights(model), what="weights of the fresh model")
 
     def test_another_config_is_refused(self, kata, tmp_path):
-        """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. So the configs are
-        compared, and nothing is changed before they have been."""
+        """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. So the configs
+        are compared, and nothing is changed before they have been."""
         for field, value in (("n_head", 3), ("dropout", 0.1), ("vocab_size", 12)):
             model, optimizer, loader = a_run(kata, steps=1)
             kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1, loader)
             unchanged_by_refusal(kata, tmp_path / "run.pt", a_run(kata, steps=2, **{field: value}))
 
     def test_a_loader_that_was_not_saved_is_refused(self, kata, tmp_path):
-        """Asked to put a loader back, with nothing in the file to put it back to: to start the data over in silence would
-        be worse than an error. Nothing is changed then."""
+        """Asked to put a loader back, with nothing in the file to put it back to: to start the data over in silence
+        would be worse than an error. Nothing is changed then."""
         model, optimizer, _ = a_run(kata, steps=1)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1)
         unchanged_by_refusal(kata, tmp_path / "run.pt", a_run(kata, steps=2))
@@ -914,18 +940,28 @@ def unchanged_by_refusal(kata, path, run):
     with check.raises(ValueError):
         kata.load_checkpoint(path, model, optimizer, loader)
     check.equal(weights(model), before, what="weights after the error")
-    check.equal(optimizer.state[model.lm_head.weight]["exp_avg"], moment, what="the optimizer's moments after the error")
+    check.equal(
+        optimizer.state[model.lm_head.weight]["exp_avg"], moment, what="the optimizer's moments after the error"
+    )
     check.equal(torch.get_rng_state(), state, what="torch's random state after the error")
     check.equal(loader.given, 2, what="the loader's place after the error")
 
 
-RUN = {"max_steps": 6, "max_lr": 0.3, "min_lr": 0.1, "warmup_steps": 2, "accum_steps": 2, "max_norm": 0.5, "eval_every": 2}
+RUN = {
+    "max_steps": 6,
+    "max_lr": 0.3,
+    "min_lr": 0.1,
+    "warmup_steps": 2,
+    "accum_steps": 2,
+    "max_norm": 0.5,
+    "eval_every": 2,
+}
 RATES = [0.15, 0.3, 0.3, 0.1 + 0.2 * math.cos(math.pi / 8) ** 2, 0.2, 0.1 + 0.2 * math.sin(math.pi / 8) ** 2]
 
 
 def run_by_hand(model, val_batches, config=RUN, rates=RATES):
-    """What `train` should come to with SGD and a Stream: losses, norms, the loss on val_batches before each step, and the
-    weights at the end."""
+    """What `train` should come to with SGD and a Stream: losses, norms, the loss on val_batches before each step, and
+    the weights at the end."""
     now, loader = by_name(model), Stream()
     losses, norms, vals = [], [], []
     for rate in rates:
@@ -961,8 +997,8 @@ class TestTrain:
         check.close(history["grad_norm"], norms, rtol=1e-5, what="norms")
 
     def test_the_weights_follow(self, kata):
-        """After the six steps the model has the weights that six clipped steps at the rates of the schedule lead to, each
-        from the mean gradient of two micro-batches."""
+        """After the six steps the model has the weights that six clipped steps at the rates of the schedule lead to,
+        each from the mean gradient of two micro-batches."""
         model = gpt(kata)
         start = copy.deepcopy(model)
         expected = run_by_hand(model, [batch()])[-1]
@@ -978,23 +1014,25 @@ class TestTrain:
         check.close(weights(model), expected, rtol=1e-5, atol=1e-7, unlike=unlike, what="weights after the run")
 
     def test_batches_come_one_after_the_other(self, kata):
-        """Six steps of two micro-batches take twelve batches from the loader. One that is taken and not used is lost to the
-        run that goes on from here."""
+        """Six steps of two micro-batches take twelve batches from the loader. One that is taken and not used is lost to
+        the run that goes on from here."""
         loader = Stream()
         model = gpt(kata)
         kata.train(model, sgd(model), loader, kata.TrainConfig(**RUN))
         check.equal(loader.given, 12, what="batches taken")
 
     def test_validation_on_the_way(self, kata):
-        """Before the update of each step that is a multiple of eval_every, and of the last: 0, 2, 4, 5. So the value at 0
-        is the untrained model's, and says whether the run began where it should: near ln V."""
+        """Before the update of each step that is a multiple of eval_every, and of the last: 0, 2, 4, 5. So the value at
+        0 is the untrained model's, and says whether the run began where it should: near ln V."""
         model, val_batches = gpt(kata), uneven()
         vals = run_by_hand(model, val_batches)[2]
         history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN), val_batches)
         found = pairs(history["val"])
         check.equal([step for step, _ in found], [0, 2, 4, 5], what="steps at which it was validated")
         unlike = {"measured after the update": [vals[1], vals[3], vals[5], vals[6]]}
-        check.close([value for _, value in found], [vals[i] for i in (0, 2, 4, 5)], rtol=1e-5, unlike=unlike, what="values")
+        check.close(
+            [value for _, value in found], [vals[i] for i in (0, 2, 4, 5)], rtol=1e-5, unlike=unlike, what="values"
+        )
         for _, value in found:
             plain_float(value, "a validation loss")
 
@@ -1029,8 +1067,8 @@ class TestTrain:
 
     def test_samples_in_eval_mode_and_steps_in_training_mode(self, kata):
         """A sample with dropout is not what the model can do; training without it, after the first sample, is another
-        run than the one asked for. So eval mode for `sample`, and training mode for every update, even if sampling leaves
-        the model in eval mode."""
+        run than the one asked for. So eval mode for `sample`, and training mode for every update, even if sampling
+        leaves the model in eval mode."""
         model, modes = gpt(kata, dropout=0.3), []
         seen = watch(model, lambda: model.training)
 
@@ -1044,8 +1082,8 @@ class TestTrain:
         check.equal(seen, [True] * 12, what="training mode in each pass of the twelve micro-batches")
 
     def test_validation_does_not_change_the_run(self, kata):
-        """With dropout 0.3, the losses are the same with validation and without: it draws no random numbers and moves no
-        weight, and dropout is on again afterwards."""
+        """With dropout 0.3, the losses are the same with validation and without: it draws no random numbers and moves
+        no weight, and dropout is on again afterwards."""
         found = []
         for val_batches in (None, uneven()):
             torch.manual_seed(5)
@@ -1054,8 +1092,8 @@ class TestTrain:
         check.close(found[1], found[0], rtol=1e-9, what="losses of a run with validation")
 
     def test_the_schedule_is_that_of_the_whole_run(self, kata):
-        """A run that starts at step 3 has the rates of steps 3, 4 and 5, and is validated at 4 and 5. If it counted from 0
-        again, the warm-up would come a second time."""
+        """A run that starts at step 3 has the rates of steps 3, 4 and 5, and is validated at 4 and 5. If it counted
+        from 0 again, the warm-up would come a second time."""
         model = gpt(kata)
         history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN), [batch()], start_step=3)
         check.equal(history["step"], [3, 4, 5], what="steps")

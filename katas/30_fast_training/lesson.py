@@ -7,20 +7,12 @@ import torch
 from matplotlib.figure import Figure
 
 from grader import datasets
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 HAS_CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if HAS_CUDA else "cpu")
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. What GPT-2 costs. The times are those of the build-nanogpt checklist, on an A100, for 16 rows of 1024 tokens; an

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader import check
+from grader.specs import check
 
 B, T, C, H, L, V, BLOCK = 3, 5, 12, 2, 2, 19, 7
 PADDED = 32  # V rounded up to a multiple of 16

@@ -1,9 +1,9 @@
 """Data-parallel training: every process has the same weights, reads other data, and steps along the same mean gradient.
 Whether there are one or many of them is then a matter of speed and nothing else.
 
-A process is known by its rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False: every
-function here then works as for one process. With a group, all ranks call a function together, and the same functions in
-the same order: a call that one rank leaves out keeps the others waiting.
+A process is known by its rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False:
+every function here then works as for one process. With a group, all ranks call a function together, and the same
+functions in the same order: a call that one rank leaves out keeps the others waiting.
 """
 
 import math
@@ -131,8 +131,8 @@ def dist_info_from_env(env: Mapping[str, str] | None = None) -> DistInfo:
         env: the variables; None means `os.environ`. torchrun starts the same script several times and sets RANK,
             LOCAL_RANK and WORLD_SIZE in each, to strings of digits.
     Returns:
-        These three as ints. If there is no RANK the script was started without torchrun, and the answer is `DistInfo()`,
-        whatever else is set: one process alone.
+        These three as ints. If there is no RANK the script was started without torchrun, and the answer is
+        `DistInfo()`, whatever else is set: one process alone.
     Raises:
         ValueError: RANK is not in 0 … WORLD_SIZE − 1.
     """
@@ -170,15 +170,16 @@ def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Make all gradients the same: every rank gets their mean. To be called between `backward` and the optimizer's step.
+    """Make all gradients the same: every rank gets their mean.
+    To be called between `backward` and the optimizer's step.
 
     Args:
         model: with the same weights on every rank, and the gradients of this rank's data in `.grad`.
 
     Afterwards `.grad` of each trainable parameter is, on every rank, the mean over all ranks of what it was. A rank on
     which it was None counts as zeros, takes part, and has the mean afterwards, too: with gradients g and None on two
-    ranks both have g / 2. (Where no rank has a gradient, None and zeros are both right.) Frozen parameters are left out.
-    Without a process group nothing happens.
+    ranks both have g / 2. (Where no rank has a gradient, None and zeros are both right.) Frozen parameters are left
+    out. Without a process group nothing happens.
 
     All ranks must make the same calls. A rank that passes over a parameter without gradient leaves the others waiting.
     """
@@ -201,8 +202,8 @@ def sync_context(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]
     """Give the context in which one micro-batch goes forward and backward.
 
     Args:
-        model: any module. DDP has a method `no_sync`: a context in which backward adds to `.grad` on this rank only. The
-            ranks' gradients are averaged by the first backward after it.
+        model: any module. DDP has a method `no_sync`: a context in which backward adds to `.grad` on this rank only.
+            The ranks' gradients are averaged by the first backward after it.
         is_last: whether this is the last micro-batch of the step.
     Returns:
         A context manager: `model.no_sync()` before the last micro-batch, if the model has such a method; in all other

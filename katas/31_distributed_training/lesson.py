@@ -1,4 +1,4 @@
-"""Lesson 31 in code: who is who, whose rows, one mean gradient, when to send it, and one run on one process and on two."""
+"""Lesson 31 in code: who is who, whose rows, one mean gradient, when to send it, one run on one process and on two."""
 
 import tempfile
 import time
@@ -10,25 +10,17 @@ import torch.distributed as dist
 from matplotlib.figure import Figure
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from grader import downloads
+from grader.course import downloads
 from grader.datasets import prose
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.set_num_threads(1)  # before anything is forked: threads do not come along
 torch.manual_seed(0)
 
 
-def stretch(exercise, *arguments):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
-
-
-# 1. Who is who. `torchrun --nproc-per-node 3` on each of two machines starts six processes that know each other by three
-#    variables. `launch` does the same on this machine, and returns what every process answers.
+# 1. Who is who. `torchrun --nproc-per-node 3` on each of two machines starts six processes that know each other by
+#    three variables. `launch` does the same on this machine, and returns what every process answers.
 print("1. Six processes on two machines")
 print("   RANK  LOCAL_RANK  WORLD_SIZE  device   main")
 for rank in range(6):
@@ -42,8 +34,8 @@ rows = torch.arange(6)
 shares = [stretch(kata.rank_slice, rows, rank, 3) for rank in range(3)]
 print(f"\n2. Rows {rows.tolist()} for three ranks: {[share.tolist() for share in shares if share is not None]}")
 
-# 3. One mean gradient. A line through the origin, y = w · x, one sample on each rank: with w = 1, x = 2, y = 8 the slope
-#    of (w·x − y)² is 2·2·(2 − 8) = −24; with x = 1, y = 2 it is 2·1·(1 − 2) = −2.
+# 3. One mean gradient. A line through the origin, y = w · x, one sample on each rank: with w = 1, x = 2, y = 8 the
+#    slope of (w·x − y)² is 2·2·(2 − 8) = −24; with x = 1, y = 2 it is 2·1·(1 − 2) = −2.
 SAMPLES = torch.tensor([[2.0, 8.0], [1.0, 2.0]])
 
 
@@ -66,9 +58,10 @@ def one_mean_gradient():
 
 print("\n3. One sample on each of two ranks")
 print("   rank  weight  own gradient  averaged  of both samples in one process")
-for rank, (weight, own, averaged, both, mean_rank) in enumerate(kata.launch(one_mean_gradient, 2)):
+results = kata.launch(one_mean_gradient, 2)
+for rank, (weight, own, averaged, both, _) in enumerate(results):
     print(f"   {rank:>4}  {weight:>6.1f}  {own:>12.1f}  {averaged:>8.1f}  {both:>31.1f}")
-print(f"   and the mean of the ranks 0 and 1, as a log would have it: {mean_rank}")
+print(f"   and the mean of the ranks 0 and 1, as a log would have it: {results[0][-1]}")
 
 # 4. A small GPT on letters. A step has four micro-batches of four rows: one process takes all four, two take two each.
 folder = downloads.find("text")
@@ -88,7 +81,8 @@ def micro_batches(step):
 
 
 def run(wrap):
-    """Losses, norms, seconds a step and the weights at the end, on this rank; `wrap` says whether DDP averages gradients."""
+    """Losses, norms, seconds a step and the weights at the end, on this rank;
+    `wrap` says whether DDP averages gradients."""
     info = kata.dist_info_from_env()
     share = MICRO_BATCHES // info.world_size
     torch.manual_seed(1)
@@ -117,8 +111,10 @@ for step in (0, 1, 2, 5, 10, 15, 19):
 largest = max(abs(a - b) for a, b in zip(one[0], two[0][0], strict=True))
 print(f"   largest difference of the losses: {largest:.1e}; both ranks logged the same: {two[0][0] == two[1][0]}")
 apart = (two[0][3] - two[1][3]).abs().max().item()
-print(f"   largest difference of the weights, rank 0 to rank 1: {apart:.1e}, two processes to one: "
-      f"{(two[0][3] - one[3]).abs().max().item():.1e}")
+print(
+    f"   largest difference of the weights, rank 0 to rank 1: {apart:.1e}, two processes to one: "
+    f"{(two[0][3] - one[3]).abs().max().item():.1e}"
+)
 strangers = kata.launch(run, 2, False)
 apart = (strangers[0][3] - strangers[1][3]).abs().max().item()
 print(f"   without DDP the two train two models: rank 0 to rank 1 {apart:.1e}")
@@ -171,7 +167,9 @@ with tempfile.TemporaryDirectory() as folder:
 figure = Figure(figsize=(8, 3.8))
 left, right = figure.subplots(1, 2, width_ratios=(2, 1))
 left.plot(one[0], color=COLOURS[5], linewidth=7, label="1 process, 4 micro-batches")
-left.plot(two[0][0], color=COLOURS[1], linewidth=1.6, marker="o", markersize=4, label="2 processes, 2 micro-batches each")
+left.plot(
+    two[0][0], color=COLOURS[1], linewidth=1.6, marker="o", markersize=4, label="2 processes, 2 micro-batches each"
+)
 left.set(xlabel="step", ylabel="loss", title="The same run twice", xticks=range(0, STEPS, 4))
 left.legend()
 bars = right.bar(list(speed), list(speed.values()), color=[COLOURS[5], COLOURS[1]], width=0.6)

@@ -1,5 +1,6 @@
-"""Specs of 31: who this process is, shares of a batch, equal weights, mean gradients and losses, when to communicate, one
-step on two processes, one file for all. What needs two ranks runs in two processes, which one call of `launch` starts."""
+"""Specs of 31: who this process is, shares of a batch, equal weights, mean gradients and losses, when to communicate,
+one step on two processes, one file for all. What needs two ranks runs in two processes,
+which one call of `launch` starts."""
 
 import json
 import linecache
@@ -11,14 +12,14 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
-import torch._dynamo  # noqa: F401  (DDP and optimizers import it at their first use: better once here than in every process)
+import torch._dynamo
 import torch.distributed as dist
 from torch import nn
 from torch.func import functional_call
 
-from grader import check
-from grader.failures import NotRun
 from grader.results import NOT_WRITTEN
+from grader.specs import check
+from grader.specs.failures import NotRun
 
 NEEDS = ("processes", "loopback")
 SIZES = {"block_size": 7, "vocab_size": 11, "n_layer": 2, "n_head": 2, "n_embd": 12, "dropout": 0.0, "bias": True}
@@ -36,8 +37,8 @@ def on_two(kata, work, *args):
 
 
 def alone(kata, work, *args):
-    """What `work(kata, *args)` returns in a process without a group. Here, too, gradients are computed in a process of their
-    own: where torch finds a CUDA device it refuses to do so in processes forked after that."""
+    """What `work(kata, *args)` returns in a process without a group. Here, too, gradients are computed in a process of
+    their own: where torch finds a CUDA device it refuses to do so in processes forked after that."""
     return on_ranks(1, kata, without_group, work, *args)[0]
 
 
@@ -145,14 +146,15 @@ class TestDistInfo:
         check.equal(kata.DistInfo(rank=8, local_rank=0, world_size=16).is_main, False, what="is_main of rank 8")
 
     def test_the_defaults_are_one_process_alone(self, kata):
-        """Without further words there is one process, and it is main: the same script runs with and without torchrun."""
+        """Without further words there is one process, and it is main:
+        the same script runs with and without torchrun."""
         info = kata.DistInfo()
         check.equal(info.is_main, True, what="is_main")
         check.equal([info.rank, info.local_rank, info.world_size], [0, 0, 1], what="rank, local_rank, world_size")
 
     def test_a_value_and_no_place_to_write(self, kata):
-        """Which process this is never changes: the dataclass is frozen, and two with the same numbers are equal. is_main
-        follows from rank; it is no field."""
+        """Which process this is never changes: the dataclass is frozen, and two with the same numbers are equal.
+        is_main follows from rank; it is no field."""
         info = kata.DistInfo(1, 0, 2)
         check.equal(info.is_main, False, what="is_main")
         check.that(info == kata.DistInfo(rank=1, local_rank=0, world_size=2), "two of the same numbers are not equal")
@@ -203,15 +205,15 @@ class TestDistInfoFromEnv:
 @pytest.mark.stretch
 class TestRankSlice:
     def test_contiguous_pieces(self, kata):
-        """Rank r has the r-th piece of neighbours: of 6 rows and 3 ranks, rank 1 has rows 2 and 3. Every third row would
-        be a fair share as well; contiguous ones are a view, and keep neighbours in a text together."""
+        """Rank r has the r-th piece of neighbours: of 6 rows and 3 ranks, rank 1 has rows 2 and 3. Every third row
+        would be a fair share as well; contiguous ones are a view, and keep neighbours in a text together."""
         x = torch.arange(6 * 4).reshape(6, 4)
         unlike = {"every world_size-th row": x[1::3], "ranks counted from 1": x[:2], "world_size rows": x[3:6]}
         check.equal(kata.rank_slice(x, 1, 3), x[2:4], unlike=unlike)
 
     def test_the_pieces_tile_the_batch(self, kata):
-        """Side by side all ranks' pieces are the batch: nothing is left out, nothing comes twice. Any number of dimensions
-        and any dtype will do."""
+        """Side by side all ranks' pieces are the batch: nothing is left out, nothing comes twice. Any number of
+        dimensions and any dtype will do."""
         for x in (torch.arange(12), torch.randn(12, 5), torch.randn(12, 3, 5).double()):
             for world_size in (1, 2, 3, 12):
                 pieces = [kata.rank_slice(x, rank, world_size) for rank in range(world_size)]
@@ -219,7 +221,8 @@ class TestRankSlice:
                 check.equal(torch.cat(pieces), x, what=f"the pieces of {world_size} ranks, joined")
 
     def test_shares_are_equal(self, kata):
-        """7 rows cannot be shared out among 2 ranks. With unequal shares the mean of the ranks' means is not the mean."""
+        """7 rows cannot be shared out among 2 ranks. With unequal shares the mean of the
+        ranks' means is not the mean."""
         for rows, world_size in ((7, 2), (2, 4)):
             with check.raises(ValueError):
                 kata.rank_slice(torch.randn(rows, 3), 0, world_size)
@@ -276,28 +279,33 @@ class TestBroadcastParameters:
             check.equal(on_1[name], expected[name], unlike=unlike, what=f"{name} on rank 1")
 
     def test_buffers_too(self, kata):
-        """A norm's running mean is no parameter, and steers the model all the same: in eval mode it would differ from rank
-        to rank. num_batches_tracked is an int."""
+        """A norm's running mean is no parameter, and steers the model all the same: in eval mode it would differ from
+        rank to rank. num_batches_tracked is an int."""
         (expected, *_), (other, on_1, *_) = on_two(kata, broadcast)
         for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
-            check.equal(on_1[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 1")
+            check.equal(
+                on_1[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 1"
+            )
 
     def test_any_rank_can_be_the_source(self, kata):
         """With src=1 rank 0 takes the values of rank 1."""
         (other, on_0, *_), (expected, on_1, *_) = on_two(kata, broadcast, 1)
         for name in WEIGHTS:
-            check.equal(on_0[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 0")
+            check.equal(
+                on_0[name], expected[name], unlike={"its own, as before": other[name]}, what=f"{name} on rank 0"
+            )
             check.equal(on_1[name], expected[name], what=f"{name} on rank 1")
 
     def test_written_in_place(self, kata):
-        """The optimizer holds the parameters that the model was built with. New ones would train unnoticed by the model."""
+        """The optimizer holds the parameters that the model was built with.
+        New ones would train unnoticed by the model."""
         for rank, (_, _, same, flags) in enumerate(on_two(kata, broadcast)):
             check.that(same, f"on rank {rank} a parameter or buffer of the model is another object than before")
             check.that(flags, f"on rank {rank} requires_grad of a parameter has changed")
 
     def test_without_a_process_group_nothing_happens(self, kata, other_words):
-        """One process is its own source: no error, and no value changes. Whether there is a group, `dist` says and not the
-        environment: here that speaks of two processes."""
+        """One process is its own source: no error, and no value changes. Whether there is a group, `dist` says and not
+        the environment: here that speaks of two processes."""
         model = norm_net()
         before = tensors_of(model)
         kata.broadcast_parameters(model)
@@ -339,11 +347,15 @@ def frozen_in_front(kata):
 
 class TestAverageGradients:
     def test_the_mean_is_the_gradient_of_the_big_batch(self, kata):
-        """Each rank has the gradient of its own two rows; their mean is the gradient of all four. That is the whole point:
-        two processes step as one process with the batch of both would. A sum steps twice as far."""
+        """Each rank has the gradient of its own two rows; their mean is the gradient of all four. That is the whole
+        point: two processes step as one process with the batch of both would. A sum steps twice as far."""
         results = on_two(kata, averaged)
         for rank, (got, expected, own, moved) in enumerate(results):
-            unlike = {"the sum over ranks": 2 * expected, "this rank's own gradient": own, "divided twice": expected / 2}
+            unlike = {
+                "the sum over ranks": 2 * expected,
+                "this rank's own gradient": own,
+                "divided twice": expected / 2,
+            }
             check.close(got, expected, atol=1e-9, unlike=unlike, what=f"gradients on rank {rank}")
             check.that(not moved, f"the weights on rank {rank} have changed; that is the optimizer's business")
 
@@ -354,19 +366,21 @@ class TestAverageGradients:
             check.equal(grads[0], torch.full((3, 2), 4.5), what=f"gradient that both had, on rank {rank}")
             for grad, shape in zip(grads[2:], ((1, 3), (1,)), strict=True):
                 unlike = {"rank 0's own, or the mean of those that have one": torch.full(shape, 3.0)}
-                check.equal(grad, torch.full(shape, 1.5), unlike=unlike, what=f"gradient that rank 0 had, on rank {rank}")
+                check.equal(
+                    grad, torch.full(shape, 1.5), unlike=unlike, what=f"gradient that rank 0 had, on rank {rank}"
+                )
 
     def test_frozen_parameters_are_left_out(self, kata):
-        """A frozen parameter has no gradient, and needs none. Zeros would cost memory, and an optimizer with weight decay
-        would move what was to stay."""
+        """A frozen parameter has no gradient, and needs none. Zeros would cost memory, and an optimizer with weight
+        decay would move what was to stay."""
         for rank, grads in enumerate(on_two(kata, frozen_in_front)):
             found = [check.describe(grad) for grad in grads[:2] if grad is not None]
             check.that(not found, f"on rank {rank} .grad of a frozen parameter is {', '.join(found)}, should be None")
             check.equal(grads[2], torch.full((3, 2), 4.5), what=f"gradient of the trainable weight on rank {rank}")
 
     def test_without_a_process_group_nothing_happens(self, kata, other_words):
-        """The mean over one rank is the gradient itself, and None stays None. Whether there is a group, `dist` says and not
-        the environment: here that speaks of two processes."""
+        """The mean over one rank is the gradient itself, and None stays None. Whether there is a group, `dist` says and
+        not the environment: here that speaks of two processes."""
         model = nn.Linear(2, 3)
         model.weight.grad = torch.full((3, 2), 3.0)
         kata.average_gradients(model)
@@ -403,14 +417,14 @@ class TestReduceMean:
         both_ranks(results, [2.0, 1.0, 1.5, 0.75], what="means of tensors")
 
     def test_what_is_given_is_not_written_to(self, kata):
-        """`all_reduce` writes its result into the tensor that it is given. If that is the loss of the caller, it becomes the
-        sum behind the caller's back; `detach()` alone shares memory."""
+        """`all_reduce` writes its result into the tensor that it is given. If that is the loss of the caller, it
+        becomes the sum behind the caller's back; `detach()` alone shares memory."""
         for rank, (_, _, after, before) in enumerate(on_two(kata, means)):
             check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
 
     def test_without_a_process_group_it_is_the_value(self, kata, other_words):
-        """One process: nothing to average, and the script need not ask whether there is a group. That, `dist` says and not
-        the environment: here that speaks of two processes."""
+        """One process: nothing to average, and the script need not ask whether there is a group. That, `dist` says and
+        not the environment: here that speaks of two processes."""
         loss = torch.tensor(2.5, requires_grad=True)
         for value, expected in ((0.1, 0.1), (3, 3.0), (loss, 2.5), (torch.tensor([4]), 4.0)):
             got = kata.reduce_mean(value)
@@ -449,8 +463,8 @@ class Recording(nn.Module):
 
 
 def synced(kata):
-    """The gradient of a DDP model after a first micro-batch, and after a second and last one. By hand: weights' gradients
-    are the inputs, 1 and 10 on rank 0, 3 and 30 on rank 1."""
+    """The gradient of a DDP model after a first micro-batch, and after a second and last one. By hand: weights'
+    gradients are the inputs, 1 and 10 on rank 0, 3 and 30 on rank 1."""
     model = kata.DDP(nn.Linear(1, 1, bias=False))
     grads = []
     for factor, is_last in ((1.0, False), (10.0, True)):
@@ -462,18 +476,20 @@ def synced(kata):
 
 class TestSyncContext:
     def test_ddp_waits_for_the_last_micro_batch(self, kata):
-        """Two micro-batches with gradients 1 and 10 on rank 0, 3 and 30 on rank 1. After the first each rank has its own:
-        nothing was sent. After the last both have the mean of 11 and 33."""
+        """Two micro-batches with gradients 1 and 10 on rank 0, 3 and 30 on rank 1. After the first each rank has its
+        own: nothing was sent. After the last both have the mean of 11 and 33."""
         first, last = zip(*on_two(kata, synced), strict=True)
         unlike = [{"averaged already": 2.0}] * 2
         for rank, expected in enumerate((1.0, 3.0)):
             check.close(first[rank], expected, unlike=unlike[rank], what=f"gradient on rank {rank} after the first")
         for rank, own in enumerate((11.0, 33.0)):
-            check.close(last[rank], 22.0, unlike={"its own, never averaged": own}, what=f"gradient at the end, rank {rank}")
+            check.close(
+                last[rank], 22.0, unlike={"its own, never averaged": own}, what=f"gradient at the end, rank {rank}"
+            )
 
     def test_a_models_own_no_sync_is_used(self, kata):
-        """Whatever model has a method `no_sync`: it is entered before the last micro-batch, and left again at the end of the
-        block."""
+        """Whatever model has a method `no_sync`: it is entered before the last micro-batch, and left again at the end
+        of the block."""
         model = Recording()
         with kata.sync_context(model, is_last=False):
             inside = model.inside
@@ -598,8 +614,8 @@ def plain_step(kata):
 
 class TestDdpTrainStep:
     def test_the_weights_of_one_process_with_the_big_batch(self, kata):
-        """Two micro-batches of 2 rows on each of two ranks come to the very step of one batch of 8. Every micro-batch adds a
-        share of 1 / their number, DDP takes the mean over the ranks, and the optimizer steps once."""
+        """Two micro-batches of 2 rows on each of two ranks come to the very step of one batch of 8. Every micro-batch
+        adds a share of 1 / their number, DDP takes the mean over the ranks, and the optimizer steps once."""
         results = on_two(kata, stepped, HUGE)
         for rank, (_, weights, _, gradient, before, unsent) in enumerate(results):
             unlike = {
@@ -628,8 +644,8 @@ class TestDdpTrainStep:
             check.close(result["loss"], mean, unlike=unlike, what=f"loss on rank {rank}")
 
     def test_clipped_after_averaging(self, kata):
-        """The norm is that of the averaged gradient, as it was before clipping, and the limit is set to that: by default 1.
-        Clipping before the ranks are averaged cuts off other lengths, and the step is another one."""
+        """The norm is that of the averaged gradient, as it was before clipping, and the limit is set to that: by
+        default 1. Clipping before the ranks are averaged cuts off other lengths, and the step is another one."""
         for max_norm in ((), (0.05,)):
             limit = max_norm[0] if max_norm else 1.0
             for rank, (result, weights, _, gradient, before, _) in enumerate(on_two(kata, stepped, *max_norm)):
@@ -642,16 +658,16 @@ class TestDdpTrainStep:
                 check.close(weights, expected, rtol=1e-6, atol=1e-7, unlike=unlike, what=what)
 
     def test_one_all_reduce_a_step(self, kata):
-        """Gradients are sent in the last of the three micro-batches only. DDP decides in *forward* whether backward will
-        send: `no_sync` around backward alone is too late, and three times as much goes over the network."""
+        """Gradients are sent in the last of the three micro-batches only. DDP decides in *forward* whether backward
+        will send: `no_sync` around backward alone is too late, and three times as much goes over the network."""
         for rank, counts in enumerate(on_two(kata, reductions)):
             unlike = {"sent after every micro-batch": 3, "never sent": 0}
             for step, count in enumerate(counts):
                 check.equal(count, 1, unlike=unlike, what=f"times that rank {rank} sent its gradients in step {step}")
 
     def test_forward_and_backward_inside_the_context(self, kata):
-        """Of three micro-batches two run inside `no_sync`, each with its forward *and* its backward pass, and the last one
-        outside."""
+        """Of three micro-batches two run inside `no_sync`, each with its forward *and* its backward pass, and the last
+        one outside."""
         record = alone(kata, recorded, 3)[0]
         check.equal(record["forwards"], [True, True, False], what="forward passes that ran inside no_sync")
         check.equal(record["backwards"], [True, True, False], what="backward passes that ran inside no_sync")
@@ -676,8 +692,8 @@ class TestDdpTrainStep:
             check.close(weights, before - LR * gradient, atol=1e-9, unlike=unlike, what=f"weights on rank {rank}")
 
     def test_stale_gradients_do_not_count(self, kata):
-        """Evaluation or a step given up may have left something in `.grad`. It belongs to other weights and is thrown away
-        at the start; there is one step, made by the optimizer."""
+        """Evaluation or a step given up may have left something in `.grad`. It belongs to other weights and is thrown
+        away at the start; there is one step, made by the optimizer."""
         record, weights, expected, stale = alone(kata, recorded, 2)
         check.equal(record["steps"], 1, what="steps of the optimizer")
         unlike = {"with what lay in .grad before": stale}
@@ -702,8 +718,8 @@ class TestDdpTrainStep:
 
 
 def saved(kata, folder, slow):
-    """Rank r saves {"rank": r} as two files in turn, while torch.save is slow on one rank. For each: what is returned, and
-    what this rank can load at once."""
+    """Rank r saves {"rank": r} as two files in turn, while torch.save is slow on one rank. For each: what is returned,
+    and what this rank can load at once."""
     seen = []
     save = torch.save
 
@@ -734,8 +750,8 @@ class TestSaveOnMain:
                 check.equal(wrote, rank == 0, what=f"what it returns on rank {rank}")
 
     def test_only_rank_0_writes(self, kata, tmp_path):
-        """Rank 1 is slow this time. If it wrote as well it would be the last, and the file would hold what rank 1 has; on a
-        shared disk of a real run two processes would write into each other."""
+        """Rank 1 is slow this time. If it wrote as well it would be the last, and the file would hold what rank 1 has;
+        on a shared disk of a real run two processes would write into each other."""
         for rank, found in enumerate(on_two(kata, saved, tmp_path, 1)):
             for _, content in found:
                 check.that(content == 0, f"rank {rank} should load what rank 0 saved, and finds: {content}")
@@ -743,11 +759,13 @@ class TestSaveOnMain:
     def test_no_other_file_is_left(self, kata, tmp_path):
         """Two calls, two files: none for rank 1, and none that was only needed on the way."""
         on_two(kata, saved, tmp_path, 0)
-        check.equal(sorted(path.name for path in tmp_path.iterdir()), ["first.pt", "second.pt"], what="files in the folder")
+        check.equal(
+            sorted(path.name for path in tmp_path.iterdir()), ["first.pt", "second.pt"], what="files in the folder"
+        )
 
     def test_without_a_process_group(self, kata, tmp_path, other_words):
-        """One process is rank 0: it writes, returns True, and waits for nobody. An older file is replaced. Whether there is a
-        group, `dist` says and not the environment: here that speaks of two processes."""
+        """One process is rank 0: it writes, returns True, and waits for nobody. An older file is replaced. Whether
+        there is a group, `dist` says and not the environment: here that speaks of two processes."""
         path = tmp_path / "run.pt"
         for step in (1, 2):
             check.equal(kata.save_on_main({"step": step}, path), True, what="what it returns")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grader import check
+from grader.specs import check
 
 INF = math.inf
 
@@ -403,8 +403,8 @@ class TestRenderExample:
         check_rows(got, tokens, spans(6, (2, 4), (2, 5), (2, 6)), unlike)
 
     def test_texts_are_encoded_as_they_are(self, kata):
-        """One space is put before an ending, whatever the ending begins with, and none is taken away: "ab " and " c" are
-        not cleaned up. A character is a token here, the space 0."""
+        """One space is put before an ending, whatever the ending begins with, and none is taken away: "ab " and " c"
+        are not cleaned up. A character is a token here, the space 0."""
         got = kata.render_example(example("ab ", " c", "d "), letters)
         tokens = rows_of(letters("ab   c"), letters("ab  d "))
         check_rows(got, tokens, spans(6, (3, 6), (3, 6)))

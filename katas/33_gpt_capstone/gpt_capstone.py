@@ -1,8 +1,9 @@
-"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples; and a verdict,
-for which a model that only counts stands beside it, and text that was really held back.
+"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples; and a
+verdict, for which a model that only counts stands beside it, and text that was really held back.
 
-A document is a string. A stream is a 1-D long tensor of token ids in which `eot`, the id of the end-of-text mark, stands
-before each document. A loss is in nats a token. Wherever a ValueError is raised, its message names the value that is wrong.
+A document is a string. A stream is a 1-D long tensor of token ids in which `eot`, the id of the end-of-text mark,
+stands before each document. A loss is in nats a token.
+Wherever a ValueError is raised, its message names the value that is wrong.
 """
 
 from collections.abc import Sequence
@@ -55,7 +56,8 @@ class CapstoneConfig:
 
 
 def prose_documents() -> list[str]:
-    """The topics of Python's own `help()` in sorted order, one document each: `grader.datasets.prose()`, not yet joined."""
+    """The topics of Python's own `help()` in sorted order, one document each:
+    `grader.datasets.prose()`, not yet joined."""
     from pydoc_data.topics import topics
 
     return [topics[name] for name in sorted(topics)]
@@ -73,9 +75,9 @@ def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[st
         paragraph that also stands in a training document is missing.
 
     A paragraph is a run of lines that are not blank; a line of nothing but white space is blank. Two paragraphs are the
-    same if they are equal after `strip()`, wherever they stand in their documents. Those that stay keep every character,
-    the indentation of their first line included, and are joined with "\\n\\n". A validation document of which nothing
-    stays is dropped.
+    same if they are equal after `strip()`, wherever they stand in their documents. Those that stay keep every
+    character, the indentation of their first line included, and are joined with "\\n\\n". A validation document of
+    which nothing stays is dropped.
 
     With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
 
@@ -126,9 +128,9 @@ def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: fl
         p_{-1} = 1 / V
         p_k = (count(context, w) + strength · p_{k-1}) / (count(context) + strength)        for k = 0, 1, …, n − 1
 
-    count(context, w) is how often w follows the context in train, count(context) how often any token does: the context at
-    the very end of train, with nothing behind it, does not count. For k = 0 the context is empty, so these are how often
-    w occurs in train, and N. A context that was never seen leaves the word to the shorter one.
+    count(context, w) is how often w follows the context in train, count(context) how often any token does: the context
+    at the very end of train, with nothing behind it, does not count. For k = 0 the context is empty, so these are how
+    often w occurs in train, and N. A context that was never seen leaves the word to the shorter one.
 
     Raises:
         ValueError: n < 1, strength ≤ 0, or val has fewer than n tokens.
@@ -184,16 +186,16 @@ def train_capstone(
         generator: where the offsets of the training windows come from; None takes torch's global generator. The start
             weights and dropout always draw from the global one.
     Returns:
-        (model, history). The model is a GPT with the sizes of config, the tokenizer's vocabulary and GPTConfig's own bias,
-        in eval mode. history is a dict of lists:
+        (model, history). The model is a GPT with the sizes of config, the tokenizer's vocabulary and GPTConfig's own
+        bias, in eval mode. history is a dict of lists:
 
         - "step": 0, 1, …, steps − 1
         - "loss": of each step the training loss before its update, plain floats
         - "val": pairs (step, `evaluate_stream` on data.val): before the update of every step that is a multiple of
           eval_every, and at the end one more, (steps, that of the model returned).
 
-    Each step draws batch_size windows of block_size tokens from data.train, as `random_batch` does, and makes one update
-    in training mode: AdamW with betas 0.9 and 0.95, in which the parameters with two or more dimensions decay by
+    Each step draws batch_size windows of block_size tokens from data.train, as `random_batch` does, and makes one
+    update in training mode: AdamW with betas 0.9 and 0.95, in which the parameters with two or more dimensions decay by
     weight_decay and the others do not; gradients clipped to a norm of 1.0; the rate of step s is
     cosine_lr(s, max_lr, min_lr, warmup_steps, steps). The same seeds give the same losses.
 
@@ -223,8 +225,8 @@ def known_word_rate(text: str, lexicon: set[str]) -> float:
         text: what was written.
         lexicon: the known words, in lower case.
     Returns:
-        Of the words of the text, found as in `lexicon`, the share that is known, from 0.0 to 1.0. A word that occurs twice
-        counts twice. A text without words has 0.0.
+        Of the words of the text, found as in `lexicon`, the share that is known, from 0.0 to 1.0. A word that occurs
+        twice counts twice. A text without words has 0.0.
     """
     raise NotImplementedError
 

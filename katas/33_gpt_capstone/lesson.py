@@ -1,11 +1,11 @@
-"""Kata 33 in code: a language model from text to text, in a run that says how far it is, stops at Ctrl-C, and goes on later.
+"""Kata 33 in code: a language model from text to text, in a run that shows progress, stops at Ctrl-C, goes on later.
 
     python katas/33_gpt_capstone/lesson.py               trains on Python's own help texts, some ten seconds
     python katas/33_gpt_capstone/lesson.py --full        the larger model of the README's figure, some minutes
     python katas/33_gpt_capstone/lesson.py --data FILE   trains on any text; with --full, too
 
-Ctrl-C stops the run after the step it is in. The same command goes on from there, with the very losses of a run that was
-not interrupted; --restart begins anew. With a CUDA GPU the run uses it.
+Ctrl-C stops the run after the step it is in. The same command goes on from there, with the very losses of a run that
+was not interrupted; --restart begins anew. With a CUDA GPU the run uses it.
 """
 
 import argparse
@@ -51,10 +51,19 @@ def options():
     parser.add_argument("figure", nargs="?", metavar="FIGURE", help="where the figure goes")
     parser.add_argument("--full", action="store_true", help="the larger model, trained for some minutes")
     parser.add_argument("--data", metavar="FILE", type=Path, help="a text in UTF-8 to train on")
-    parser.add_argument("--prompt", metavar="TEXT", default="The ", help="what samples begin with; '' for a new document")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", default="The ", help="what samples begin with; '' for a new document"
+    )
     parser.add_argument("--restart", action="store_true", help="do not go on with an interrupted run")
-    for name, kind in (("--steps", at_least_one), ("--interrupt-at", at_least_one), ("--runs", Path), ("--losses", Path)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # for tests: small runs, and a Ctrl-C at a known step
+    for name, kind in (
+        ("--steps", at_least_one),
+        ("--interrupt-at", at_least_one),
+        ("--runs", Path),
+        ("--losses", Path),
+    ):
+        parser.add_argument(
+            name, type=kind, help=argparse.SUPPRESS
+        )  # for tests: small runs, and a Ctrl-C at a known step
     return parser.parse_args()
 
 
@@ -85,13 +94,13 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when C
 import torch  # noqa: E402  (takes seconds: a slip on the command line has been told by now)
 from matplotlib.figure import Figure  # noqa: E402
 
-from grader.catalogue import ROOT  # noqa: E402
-from grader.lesson import COLOURS, code, save_figure  # noqa: E402
+from grader.course.catalogue import ROOT  # noqa: E402
+from grader.lesson import COLOURS, code, save_figure, stretch  # noqa: E402
 
 
 def cut(text):
-    """A text as documents of up to 5000 characters, a hundred of them or more. Each ends at a blank line if there is one in its
-    second half, else at the end of a line, else at a space."""
+    """A text as documents of up to 5000 characters, a hundred of them or more. Each ends at a blank line if there is
+    one in its second half, else at the end of a line, else at a space."""
     size, start, documents = min(5000, len(text) // 100), 0, []
     while start < len(text):
         end = start + size
@@ -110,14 +119,6 @@ def quoted(text):
     return "\n".join("   | " + "".join(c if c.isprintable() else "·" for c in line) for line in lines or [""])
 
 
-def stretch(exercise, *arguments, **more):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **more)
-    except NotImplementedError:
-        say(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
-
-
 kata = code(__file__)
 torch.set_num_threads(1)  # with tensors this small, threads cost more than they bring
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -127,7 +128,9 @@ if asked.full:
     config = replace(config, n_layer=2, n_embd=128, block_size=64, batch_size=32)
     config = replace(config, steps=1500, max_lr=2e-3, min_lr=2e-4, eval_every=150)
 if asked.steps:
-    config = replace(config, steps=asked.steps, warmup_steps=min(20, asked.steps // 4), eval_every=max(1, asked.steps // 4))
+    config = replace(
+        config, steps=asked.steps, warmup_steps=min(20, asked.steps // 4), eval_every=max(1, asked.steps // 4)
+    )
 
 # 1. Text. Documents are held out whole, every fifth one, and what they repeat of the others is taken out of them.
 docs = cut(own_text) if own_text else kata.prose_documents()
@@ -166,8 +169,8 @@ baselines = {name: kata.ngram_loss(data.train, data.val, n, vocab_size) for n, n
 for name, loss in baselines.items():
     say(f"   {name:<8} {loss:5.2f} {bits(loss):5.2f}")
 
-# 4. The loop. It is that of `train_capstone`, and has in addition what a longer run needs: a device, progress, samples, and
-#    a file from which it can go on. That file must hold everything that the next step depends on.
+# 4. The loop. It is that of `train_capstone`, and has in addition what a longer run needs: a device, progress, samples,
+#    and a file from which it can go on. That file must hold everything that the next step depends on.
 SEED = 1
 settings = {
     "config": asdict(config),
@@ -260,9 +263,13 @@ def train():
         say(f"{line}\n{quoted(write(model, 1, 48, seed=step)[0])}")
 
     columns = [
-        TextColumn("  "), MofNCompleteColumn(), BarColumn(24), TextColumn("loss {task.fields[loss]}"),
-        TextColumn("{task.fields[speed]} tokens/s"), TimeRemainingColumn(),
-    ]  # fmt: skip
+        TextColumn("  "),
+        MofNCompleteColumn(),
+        BarColumn(24),
+        TextColumn("loss {task.fields[loss]}"),
+        TextColumn("{task.fields[speed]} tokens/s"),
+        TimeRemainingColumn(),
+    ]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=config.steps, completed=first, loss="", speed="")
         for step in range(first, config.steps):
@@ -315,7 +322,8 @@ if not complete:
 if asked.losses:
     asked.losses.write_text(json.dumps(history))
 
-# While the rate rises it does not depend on how long the run will be. So the first losses can be held against the exercise.
+# While the rate rises it does not depend on how long the run will be.
+# So the first losses can be held against the exercise.
 torch.manual_seed(SEED)
 beginning = replace(config, steps=config.warmup_steps + 1, eval_every=config.warmup_steps + 1)
 _, twin = kata.train_capstone(data, beginning, torch.Generator().manual_seed(SEED))
@@ -340,7 +348,8 @@ known = stretch(kata.lexicon, docs)
 if known:
     rates = [stretch(kata.known_word_rate, "\n".join(some), known) for some in (noise, texts)]
     if None not in rates:
-        say(f"   {len(known):,} known words; in 32 samples {rates[0]:.2f} of all words untrained, {rates[1]:.2f} trained")
+        raw, learned = rates
+        say(f"   {len(known):,} known words; in 32 samples {raw:.2f} of all words untrained, {learned:.2f} trained")
 
 # 7. What the real thing takes, on 8 devices of 312e12 operations a second that are used to 40 %, for 2.00 an hour each.
 #    The price and the share are assumptions.

@@ -1,5 +1,5 @@
-"""Specs of 33: documents held out, a tokenizer and two streams, a model that counts, a loss over a stream, a whole run, the
-share of known words, and what a real run would take."""
+"""Specs of 33: documents held out, a tokenizer and two streams, a model that counts, a loss over a stream, a whole run,
+the share of known words, and what a real run would take."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grader import check
+from grader.specs import check
 
 MARK = "<|endoftext|>"
 TRAIN = [
@@ -23,7 +23,15 @@ TRAIN = [
     "On and on the cat sat; the rat had had a chat with the cat.",
 ]  # no merge that is learned from these has a q or a z in it
 VAL = ["quizzes fizz, quizzes buzz, quizzes whizz: quizzes, quizzes", "Ça va? Où ça? C'est ça, l'été à l'île."]
-DOCS = [TRAIN[0], VAL[0], TRAIN[1], TRAIN[2], VAL[1], TRAIN[3], TRAIN[4]]  # with every = 3, documents 1 and 4 are held out
+DOCS = [
+    TRAIN[0],
+    VAL[0],
+    TRAIN[1],
+    TRAIN[2],
+    VAL[1],
+    TRAIN[3],
+    TRAIN[4],
+]  # with every = 3, documents 1 and 4 are held out
 
 T, BATCH = 4, 6  # block and batch size of the small runs
 
@@ -166,15 +174,17 @@ def losses_by_hand(kata, token, config, *, clip=1.0, beta2=0.95, decay_all=False
 
 @functools.cache
 def real_run(kata):
-    """A short run on every third topic of Python's help: (data, model, history). Made once, and by the spec itself but for
-    what other katas and train_capstone do."""
+    """A short run on every third topic of Python's help: (data, model, history). Made once, and by the spec itself but
+    for what other katas and train_capstone do."""
     docs = kata.prose_documents()[::3]
     train = [doc for i, doc in enumerate(docs) if i % 5 != 2]
     val = [doc[:3000] for i, doc in enumerate(docs) if i % 5 == 2]
     merges = kata.train_bpe("\n\n".join(train)[:20_000], 383)
     tokenizer = kata.BPETokenizer(merges, special_tokens={MARK: 256 + len(merges)})
     streams = [torch.tensor(tokenizer.encode(MARK + MARK.join(side), allow_special=True)) for side in (train, val)]
-    data = kata.CapstoneData(tokenizer, *streams, val_bytes=sum(len(doc.encode()) for doc in val), eot=256 + len(merges))
+    data = kata.CapstoneData(
+        tokenizer, *streams, val_bytes=sum(len(doc.encode()) for doc in val), eot=256 + len(merges)
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = kata.CapstoneConfig(n_embd=80, steps=500)
@@ -211,8 +221,8 @@ class TestSplitProse:
         check.equal(train, [docs[i] for i in range(8) if i not in held_out], what="train")
 
     def test_known_paragraphs_are_taken_out(self, kata):
-        """A manual repeats itself. A paragraph that the model has seen in training says nothing about what it makes of new
-        text, so it goes, from the validation document; the training documents stay as they are."""
+        """A manual repeats itself. A paragraph that the model has seen in training says nothing about what it makes of
+        new text, so it goes, from the validation document; the training documents stay as they are."""
         docs = ["one\n\ntwo", "new\n\ntwo\n\nfresh\n\nthree", "three\n\nfour"]
         train, val = kata.split_prose(docs, 3)
         check.equal(val, ["new\n\nfresh"], what="val")
@@ -229,7 +239,9 @@ class TestSplitProse:
         docs = ["one\n  \ntwo", "one\n\t\nnew\n \n\n\n  \ntwo", "three\n\n\n\nfour"]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val of paragraphs between all sorts of blank lines, ")
         docs = ["x", "one\n  \nnew\n\n\n\nthree", "three\n \t \none"]
-        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val after training text with all sorts of blank lines, ")
+        check.equal(
+            kata.split_prose(docs, 3)[1], ["new"], what="val after training text with all sorts of blank lines, "
+        )
 
     def test_blank_lines_at_the_ends(self, kata):
         """A paragraph consists of lines that are not blank. So blank lines before the first one and behind the last one
@@ -238,27 +250,28 @@ class TestSplitProse:
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
     def test_only_whole_paragraphs(self, kata):
-        """A paragraph that merely contains a known one, or is a part of one, is new text. One of several lines is still one
-        paragraph: a known line does not go out of the middle of it."""
+        """A paragraph that merely contains a known one, or is a part of one, is new text. One of several lines is still
+        one paragraph: a known line does not go out of the middle of it."""
         docs = ["one\n\na long paragraph", "one more\n\nlong\n\nline\none\nline", "line"]
         check.equal(kata.split_prose(docs, 3)[1], ["one more\n\nlong\n\nline\none\nline"], what="val")
 
     def test_what_stays_keeps_every_character(self, kata):
-        """strip() is for the comparison. Code in a manual is indented, and a model that is to write it must see it so."""
+        """strip() is for the comparison. Code in a manual is indented,
+        and a model that is to write it must see it so."""
         docs = ["x", "text:\n\n   if a:\n      b\n\nmore", "y"]
         check.equal(kata.split_prose(docs, 3)[1], [docs[1]], what="val")
 
     def test_emptied_documents_are_dropped(self, kata):
-        """A validation document in which every paragraph is known is no document any more: there is no empty string left
-        of it."""
+        """A validation document in which every paragraph is known is no document any more: there is no empty string
+        left of it."""
         docs = ["one\n\ntwo", "two\n\none", "three", "four", "new", "five"]
         train, val = kata.split_prose(docs, 3)
         check.equal(val, ["new"], what="val")
         check.equal(len(train), 4, what="number of training documents")
 
     def test_repeated_in_validation_only(self, kata):
-        """What stands twice in validation documents, and in no training document, was not seen in training: it stays both
-        times."""
+        """What stands twice in validation documents, and in no training document, was not seen in training: it stays
+        both times."""
         docs = ["one", "new\n\nnew", "two", "three", "new\n\nfour", "five"]
         check.equal(kata.split_prose(docs, 3)[1], ["new\n\nnew", "new\n\nfour"], what="val")
 
@@ -270,8 +283,8 @@ class TestSplitProse:
         check.equal(kata.split_prose(tuple(docs), 3), (["one", "two"], ["new"]))
 
     def test_what_cannot_be_split_is_refused(self, kata):
-        """With every = 1 nothing would be left for training. Fewer documents than `every` need not have a middle one. The
-        message names the value, so that nobody has to guess which one was wrong."""
+        """With every = 1 nothing would be left for training. Fewer documents than `every` need not have a middle one.
+        The message names the value, so that nobody has to guess which one was wrong."""
         for every in (1, 0, -3):
             with check.raises(ValueError, every):
                 kata.split_prose(["a", "b", "c", "d", "e", "f"], every)
@@ -282,14 +295,15 @@ class TestSplitProse:
 
 class TestPrepare:
     def test_the_streams_are_the_documents(self, kata):
-        """Decoded, each stream is its documents again, with the mark before each one, the first included. So the model can
-        learn where a text begins."""
+        """Decoded, each stream is its documents again, with the mark before each one, the first included. So the model
+        can learn where a text begins."""
         data = kata.prepare(DOCS, 300, every=3)
         check.equal(data.tokenizer.decode(data.train.tolist()), joined(TRAIN), what="train, decoded, ")
         check.equal(data.tokenizer.decode(data.val.tolist()), joined(VAL), what="val, decoded, ")
 
     def test_long_and_one_dimensional(self, kata):
-        """Ids go into an embedding, which wants long. A stream has one dimension, and no borders but the marks in it."""
+        """Ids go into an embedding, which wants long. A stream has one dimension,
+        and no borders but the marks in it."""
         data = kata.prepare(DOCS, 300, every=3)
         for name in ("train", "val"):
             stream = getattr(data, name)
@@ -297,8 +311,8 @@ class TestPrepare:
             check.equal(stream.ndim, 1, what=f"number of dimensions of {name}")
 
     def test_the_mark_is_the_last_id(self, kata):
-        """The mark gets the next id that is free: with 279 regular tokens, 0 … 278, that is 279. A smaller one belongs to
-        a byte or a merge, a larger one would leave a hole that the model has to carry."""
+        """The mark gets the next id that is free: with 279 regular tokens, 0 … 278, that is 279. A smaller one belongs
+        to a byte or a merge, a larger one would leave a hole that the model has to carry."""
         data = kata.prepare(DOCS, 280, every=3)
         check.equal(data.eot, 279, what="eot")
         check.equal(data.tokenizer.vocab_size, 280, what="vocab_size of the tokenizer")
@@ -322,16 +336,16 @@ class TestPrepare:
         check.equal(data.tokenizer.decode(data.train.tolist()), joined(TRAIN), what="train, decoded, ")
 
     def test_text_without_pairs_enough(self, kata):
-        """A small text runs out of pairs that occur twice long before 4000 tokens. The mark follows the tokens that there
-        are."""
+        """A small text runs out of pairs that occur twice long before 4000 tokens. The mark follows the tokens that
+        there are."""
         data = kata.prepare(DOCS, 4000, every=3)
         merges = kata.train_bpe("\n\n".join(TRAIN), 3999)
         check.equal(data.eot, 256 + len(merges), unlike={"vocab_size − 1, with a hole before it": 3999}, what="eot")
         check.equal(data.tokenizer.vocab_size, data.eot + 1, what="vocab_size of the tokenizer")
 
     def test_the_mark_inside_a_text(self, kata):
-        """A document about tokenizers may contain the characters <|endoftext|>. It does not end there: they are text, and
-        the only marks are those between documents."""
+        """A document about tokenizers may contain the characters <|endoftext|>. It does not end there: they are text,
+        and the only marks are those between documents."""
         docs = [f"write {MARK} at the end", "new", "two"]
         data = kata.prepare(docs, 257, every=3)
         check.equal(int((data.train == data.eot).sum()), 2, what="marks in train")
@@ -350,8 +364,8 @@ class TestPrepare:
         check.equal(data.val_bytes, expected, unlike=wrong, what="val_bytes")
 
     def test_what_was_taken_out_is_not_there(self, kata):
-        """prepare works on what split_prose leaves: a paragraph that training has, too, is in neither val nor its bytes.
-        `every` goes to split_prose."""
+        """prepare works on what split_prose leaves: a paragraph that training has, too, is in neither val nor its
+        bytes. `every` goes to split_prose."""
         docs = ["old", "one", "old\n\nnéw", "two", "three", "four", "fine", "five"]
         data = kata.prepare(docs, 257, every=4)
         check.equal(data.tokenizer.decode(data.val.tolist()), f"{MARK}néw{MARK}fine", what="val, decoded, ")
@@ -364,7 +378,8 @@ class TestPrepare:
         check.equal(data.val_bytes, 0, what="val_bytes")
 
     def test_at_least_bytes_and_the_mark(self, kata):
-        """257 is the smallest vocabulary: 256 bytes, no merge, and the mark. 256 is refused, and the message names it."""
+        """257 is the smallest vocabulary: 256 bytes, no merge, and the mark.
+        256 is refused, and the message names it."""
         data = kata.prepare(DOCS, 257, every=3)
         check.equal((data.tokenizer.merges, data.eot), ([], 256), what="merges and eot")
         for vocab_size in (256, 40):
@@ -391,8 +406,9 @@ class TestPrepare:
 
 class TestNgramLoss:
     def test_unigrams_by_hand(self, kata):
-        """n = 1 looks at no context. Of 3 training tokens two are 0; with V = 4 and strength 5 token 0 has the probability
-        (2 + 5/4) / (3 + 5), token 1 (1 + 5/4) / 8 and token 3, never seen, (5/4) / 8. The loss is the mean of −ln p."""
+        """n = 1 looks at no context. Of 3 training tokens two are 0; with V = 4 and strength 5 token 0 has the
+        probability (2 + 5/4) / (3 + 5), token 1 (1 + 5/4) / 8 and token 3, never seen, (5/4) / 8.
+        The loss is the mean of −ln p."""
         expected = -(math.log(3.25 / 8) + math.log(2.25 / 8) + math.log(1.25 / 8)) / 3
         wrong = {
             "in bits, not nats": expected / math.log(2),
@@ -432,8 +448,8 @@ class TestNgramLoss:
         check.close(kata.ngram_loss(train, val, 3, 6, strength), expected, rtol=1e-5, unlike={"strength 5": usual})
 
     def test_tokens_that_training_never_saw(self, kata):
-        """One new token must not make the loss infinite. Each order leans on the one below, and the lowest on 1/V, where V
-        is all tokens there are, not those that occur."""
+        """One new token must not make the loss infinite. Each order leans on the one below, and the lowest on 1/V,
+        where V is all tokens there are, not those that occur."""
         train, val = some_tokens(40, kinds=4), torch.tensor([1, 9, 2, 9, 9, 3])
         expected = brute_force(train.tolist(), val.tolist(), 3, 50, 5.0)
         wrong = {"V taken for the number of tokens seen": brute_force(train.tolist(), val.tolist(), 3, 4, 5.0)}
@@ -446,8 +462,8 @@ class TestNgramLoss:
         check.close(kata.ngram_loss(train, torch.tensor([5, 0]), 2, 6), -math.log(p_0), unlike=wrong)
 
     def test_nothing_to_count(self, kata):
-        """Without training text all tokens are equally likely, whatever n is: the loss is ln V. That is where an untrained
-        GPT starts, too."""
+        """Without training text all tokens are equally likely, whatever n is: the loss is ln V. That is where an
+        untrained GPT starts, too."""
         empty, val = torch.zeros(0, dtype=torch.long), torch.tensor([3, 1, 4, 1, 5])
         for n in (1, 3):
             check.close(kata.ngram_loss(empty, val, n, 40), math.log(40), what=f"loss with n = {n}")
@@ -466,8 +482,8 @@ class TestNgramLoss:
         check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
 
     def test_long_streams(self, kata):
-        """A real stream has some hundred thousand tokens. Count once, then look up. Whoever walks through train again for
-        each token of val is still at it when this spec's time is over."""
+        """A real stream has some hundred thousand tokens. Count once, then look up. Whoever walks through train again
+        for each token of val is still at it when this spec's time is over."""
         train, val = some_tokens(40_000, kinds=300), some_tokens(8_000, kinds=300, seed=1)
         losses = [kata.ngram_loss(train, val, n, 300) for n in (1, 2)]
         check.that(losses[1] < losses[0] - 0.5, f"one token of context should help here, got {losses} for n = 1 and 2")
@@ -486,8 +502,8 @@ class TestNgramLoss:
 
 class TestEvaluateStream:
     def test_the_mean_over_all_windows(self, kata):
-        """36 tokens hold 7 windows of 5 tokens and the successor of each token. The windows do not overlap, and each target
-        is the token after its input, across windows as well."""
+        """36 tokens hold 7 windows of 5 tokens and the successor of each token. The windows do not overlap, and each
+        target is the token after its input, across windows as well."""
         model, stream = gpt(kata), torch.randint(11, (36,))
         losses = window_losses(model, stream)
         overlapping = [window_losses(model, stream[i : i + 6])[0] for i in range(31)]
@@ -500,8 +516,8 @@ class TestEvaluateStream:
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 7, 100])
     def test_batch_size_changes_nothing(self, kata, batch_size):
-        """7 windows, 3 at a time, are batches of 3, 3 and 1. The mean over batches would count the last window three times
-        as much as the others; the mean over windows does not depend on how they were put together."""
+        """7 windows, 3 at a time, are batches of 3, 3 and 1. The mean over batches would count the last window three
+        times as much as the others; the mean over windows does not depend on how they were put together."""
         model, stream = gpt(kata), torch.randint(11, (36,))
         losses = window_losses(model, stream)
         batches = [mean(losses[i : i + batch_size]) for i in range(0, 7, batch_size)]
@@ -526,8 +542,8 @@ class TestEvaluateStream:
         check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream[:16])), rtol=1e-5)
 
     def test_the_smallest_stream(self, kata):
-        """8 tokens and the one after them are exactly one window of 8; of 8 tokens the last has no target. The message of
-        the error says how many there are."""
+        """8 tokens and the one after them are exactly one window of 8; of 8 tokens the last has no target. The message
+        of the error says how many there are."""
         model, stream = gpt(kata, block_size=8), torch.randint(11, (9,))
         check.close(kata.evaluate_stream(model, stream), window_losses(model, stream)[0], rtol=1e-5)
         for length in (8, 0):
@@ -603,12 +619,14 @@ class TestBitsPerByte:
 
 class TestTrainCapstone:
     def test_the_record_of_a_run(self, kata):
-        """25 steps have 25 losses, all plain floats. Validation comes before steps 0, 10 and 20, and once more at the end,
-        after the last update: that entry has the number 25."""
+        """25 steps have 25 losses, all plain floats. Validation comes before steps 0, 10 and 20, and once more at the
+        end, after the last update: that entry has the number 25."""
         _, history = run_of(kata, data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist()))
         check.equal(history["step"], list(range(25)), what="steps")
         check.equal(len(history["loss"]), 25, what="number of losses")
-        check.equal([step for step, _ in pairs(history["val"])], [0, 10, 20, 25], what="steps at which it was validated")
+        check.equal(
+            [step for step, _ in pairs(history["val"])], [0, 10, 20, 25], what="steps at which it was validated"
+        )
         for name, value in [("a loss", history["loss"][-1]), ("a validation loss", history["val"][-1][1])]:
             check.that(type(value) is float, f"{name} should be a float, got {check.describe(value)}")
 
@@ -630,12 +648,14 @@ class TestTrainCapstone:
         check.that(not model.training, "the model came back in training mode: dropout would disturb every sample")
 
     def test_it_starts_from_nothing(self, kata):
-        """An untrained GPT finds all tokens equally likely: the first loss and the first validation loss are about ln V.
-        If validation came after the update, it would already be lower."""
+        """An untrained GPT finds all tokens equally likely: the first loss and the first validation loss are about
+        ln V. If validation came after the update, it would already be lower."""
         data = data_of(kata, [3] * 90, [3] * 40)
         _, history = run_of(kata, data, max_lr=0.1, warmup_steps=0)
         for name, value in [("loss", history["loss"][0]), ("validation loss", history["val"][0][1])]:
-            check.that(abs(value - math.log(257)) < 0.2, f"the first {name} is {value:.3f}, expected about ln 257 = 5.549")
+            check.that(
+                abs(value - math.log(257)) < 0.2, f"the first {name} is {value:.3f}, expected about ln 257 = 5.549"
+            )
 
     def test_validation_is_on_the_validation_stream(self, kata):
         """The last entry of val is the loss of the model that is returned, over all windows of data.val."""
@@ -669,7 +689,8 @@ class TestTrainCapstone:
         check.close(history["loss"], found.pop(""), rtol=1e-4, unlike=found, what="loss")
 
     def test_validation_on_the_way(self, kata):
-        """On the same stream the validation loss at step s, measured before the update, is the training loss of step s."""
+        """On the same stream the validation loss at step s, measured before the update,
+        is the training loss of step s."""
         with float64():
             _, history = run_of(kata, data_of(kata, [7] * 40, [7] * 13))
         for step, value in pairs(history["val"])[:-1]:
@@ -677,15 +698,17 @@ class TestTrainCapstone:
             check.close(value, history["loss"][step], rtol=1e-4, unlike=later, what=f"validation loss of step {step}")
 
     def test_random_windows_of_the_training_stream(self, kata):
-        """Each update sees batch_size windows of block_size tokens, from anywhere in data.train and never from data.val.
-        This training stream counts from 0 to 63 and has 60 windows; of 30 · 6 draws nearly all of them are hit. Whoever
-        cuts the stream into pieces sees 16 at most."""
+        """Each update sees batch_size windows of block_size tokens, from anywhere in data.train and never from
+        data.val. This training stream counts from 0 to 63 and has 60 windows; of 30 · 6 draws nearly all of them are
+        hit. Whoever cuts the stream into pieces sees 16 at most."""
         train, val = list(range(64)), list(range(100, 140))
         with watched(kata) as calls:
             run_of(kata, data_of(kata, train, val), steps=30)
         batches = [idx for idx, grad, _ in calls if grad]
         check.equal(len(batches), 30, what="number of batches in training")
-        check.equal({tuple(idx.shape) for idx in batches} == {(BATCH, T)}, True, what="whether all batches are (6, 4), ")
+        check.equal(
+            {tuple(idx.shape) for idx in batches} == {(BATCH, T)}, True, what="whether all batches are (6, 4), "
+        )
         windows = torch.cat(batches)
         check.that(bool((windows < 64).all()), "validation tokens were trained on")
         check.equal(windows, windows[:, :1] + torch.arange(T), what="windows of a stream that counts")
@@ -693,7 +716,8 @@ class TestTrainCapstone:
         check.that(starts >= 40, f"the windows begin at only {starts} different places of 60")
 
     def test_training_mode_for_updates_and_eval_mode_for_validation(self, kata):
-        """Dropout is for training. It is on in every update, also after the validations in between, and off in these."""
+        """Dropout is for training. It is on in every update, also after the validations in between,
+        and off in these."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
         with watched(kata) as calls:
             run_of(kata, data, dropout=0.2)
@@ -701,8 +725,9 @@ class TestTrainCapstone:
         check.that(not any(training for _, grad, training in calls if not grad), "validation was done in training mode")
 
     def test_it_learns_no_more_than_there_is(self, kata):
-        """Eight tokens in random order can be predicted no better than ln 8 = 2.08. The loss gets near that, from ln 257,
-        and not below. If it falls towards 0 the model is copying: its targets are its inputs, not the tokens after them."""
+        """Eight tokens in random order can be predicted no better than ln 8 = 2.08. The loss gets near that, from
+        ln 257, and not below. If it falls towards 0 the model is copying: its targets are its inputs, not the tokens
+        after them."""
         tokens = torch.randint(8, (3000,), generator=torch.Generator().manual_seed(5)).tolist()
         _, history = run_of(kata, data_of(kata, tokens, tokens[:80]), steps=80, batch_size=16, n_embd=16, max_lr=0.03)
         late = mean(history["loss"][-10:])
@@ -739,8 +764,8 @@ class TestTrainCapstone:
         check.equal([step for step, _ in pairs(history["val"])], [0, 1], what="steps at which it was validated")
 
     def test_a_run_needs_steps_and_tokens(self, kata):
-        """No steps, no interval, or a stream without a single window: a ValueError that names the number, before any time
-        is spent."""
+        """No steps, no interval, or a stream without a single window: a ValueError that names the number, before any
+        time is spent."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
         for wrong in ({"steps": 0}, {"steps": -5}, {"eval_every": 0}):
             with check.raises(ValueError, *wrong.values()):
@@ -752,9 +777,9 @@ class TestTrainCapstone:
 
     @pytest.mark.timeout(60)
     def test_the_run(self, kata):
-        """500 steps on every third topic of Python's help. The loss on the validation text must be 0.1 nats a token below
-        that of a model that counts pairs of tokens; 0.2 to 0.3 is usual. It gets there only if model, windows, rate and
-        updates are all right: this is what the other 32 katas were for."""
+        """500 steps on every third topic of Python's help. The loss on the validation text must be 0.1 nats a token
+        below that of a model that counts pairs of tokens; 0.2 to 0.3 is usual. It gets there only if model, windows,
+        rate and updates are all right: this is what the other 32 katas were for."""
         data, _, history = real_run(kata)
         bigram, val = bigram_loss(data), pairs(history["val"])[-1][1]
         check.that(val < bigram - 0.1, f"the bigram model has {bigram:.3f} nats a token, the GPT {val:.3f}")
@@ -796,8 +821,8 @@ class TestKnownWordRate:
         check.close(kata.known_word_rate("the cat grobbled loudly", {"the", "cat", "loudly", "unused"}), 0.75)
 
     def test_found_as_in_the_lexicon(self, kata):
-        """Lower-cased, split at everything that is no letter, and only words of three letters or more: "Is", "it" and "nd"
-        do not count, known or not."""
+        """Lower-cased, split at everything that is no letter, and only words of three letters or more: "Is", "it" and
+        "nd" do not count, known or not."""
         text = "Is it THE_cat? 2nd grobble-the\nCAT"
         wrong = {"short words counted": 4 / 8, "not lower-cased": 1 / 5}
         check.close(kata.known_word_rate(text, {"the", "cat"}), 4 / 5, unlike=wrong)
@@ -805,7 +830,8 @@ class TestKnownWordRate:
         check.close(got, 1 / 2, unlike={"short words counted": 3 / 5})
 
     def test_repeated_words_count_each_time(self, kata):
-        """A model that writes "the the the grobble" knows three words out of four. Different words would be one of two."""
+        """A model that writes "the the the grobble" knows three words out of four.
+        Different words would be one of two."""
         got = kata.known_word_rate("the the the grobble", {"the"})
         check.close(got, 0.75, unlike={"different words counted": 0.5})
 
@@ -816,8 +842,8 @@ class TestKnownWordRate:
 
     @pytest.mark.timeout(60)
     def test_training_makes_words(self, kata):
-        """32 samples of the run, 100 tokens each, against those of the same model untrained. Noise already has some short
-        words, about a quarter of all; after 500 steps it is about a half. It must be 0.1 more."""
+        """32 samples of the run, 100 tokens each, against those of the same model untrained. Noise already has some
+        short words, about a quarter of all; after 500 steps it is about a half. It must be 0.1 more."""
         data, model, _ = real_run(kata)
         known = {w for doc in kata.prose_documents() for w in re.findall(r"[a-z]+", doc.lower()) if len(w) >= 3}
         prompt = torch.tensor(data.tokenizer.encode("The ")).repeat(32, 1)
@@ -832,7 +858,8 @@ class TestKnownWordRate:
 @pytest.mark.stretch
 class TestReproductionPlan:
     def test_steps_of_gpt2(self, kata):
-        """10 billion tokens at 524288 a step: 19073 whole steps, as in build-nanogpt. What is left over is not a step."""
+        """10 billion tokens at 524288 a step: 19073 whole steps, as in build-nanogpt.
+        What is left over is not a step."""
         plan = kata.reproduction_plan(124e6, 10e9, 524288, 312e12, 0.5)
         check.equal(plan["steps"], 19073, unlike={"rounded up": 19074})
         check.equal(kata.reproduction_plan(1, 999, 100, 1, 1)["steps"], 9, unlike={"rounded to the nearest": 10})
@@ -859,7 +886,9 @@ class TestReproductionPlan:
         12."""
         for devices in (1, 5):
             plan = kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5, devices, 3.0)
-            check.close(plan["cost"], 12.0, unlike={"one device paid": 2.4, "paid twice": 60.0}, what=f"cost on {devices}")
+            check.close(
+                plan["cost"], 12.0, unlike={"one device paid": 2.4, "paid twice": 60.0}, what=f"cost on {devices}"
+            )
         check.close(kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5)["cost"], 0.0, what="cost without a price")
 
     def test_four_entries(self, kata):
@@ -871,7 +900,14 @@ class TestReproductionPlan:
     @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
     def test_nothing_is_zero(self, kata, name):
         """A model without parameters, a device that computes nothing: a slip, and a ValueError that names the value."""
-        sizes = {"n_params": 5e6, "n_tokens": 5e9, "tokens_per_step": 5e3, "peak_flops": 5e12, "mfu": 0.5, "n_devices": 5}
+        sizes = {
+            "n_params": 5e6,
+            "n_tokens": 5e9,
+            "tokens_per_step": 5e3,
+            "peak_flops": 5e12,
+            "mfu": 0.5,
+            "n_devices": 5,
+        }
         for value in (0, -7):
             with check.raises(ValueError, value):
                 kata.reproduction_plan(**{**sizes, name: value})

@@ -11,20 +11,12 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from grader import downloads
-from grader.lesson import COLOURS, code, save_figure
+from grader.course import downloads
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
-
-
-def stretch(exercise, *arguments, **options):
-    """What a stretch exercise answers; None, and a line that says so, as long as it is not written."""
-    try:
-        return exercise(*arguments, **options)
-    except NotImplementedError:
-        print(f"   ({exercise.__name__} is a stretch exercise that is not written yet)")
 
 
 # 1. One formula gives the size of what a kernel leaves, along one side. Padding of half a kernel keeps the size, stride
@@ -77,8 +69,10 @@ print("\n5. The loss of a logit where the label is 0, and its gradient")
 print("   logit   Sigmoid + BCELoss        BCE with logits")
 for value in (-2.0, 0.0, 2.0, 10.0, 120.0):
     parts = []
-    for loss_of in (lambda z: F.binary_cross_entropy(torch.sigmoid(z), torch.zeros(())),
-                    lambda z: F.binary_cross_entropy_with_logits(z, torch.zeros(()))):  # fmt: skip
+    for loss_of in (
+        lambda z: F.binary_cross_entropy(torch.sigmoid(z), torch.zeros(())),
+        lambda z: F.binary_cross_entropy_with_logits(z, torch.zeros(())),
+    ):
         z = torch.tensor(value, requires_grad=True)
         loss = loss_of(z)
         loss.backward()
@@ -190,11 +184,11 @@ with torch.no_grad():
     maps = model.features[:3](picture[None])[0]
 panels[0, 0].axis("off")
 panels[0, 0].text(1.0, 0.5, "learned filters", ha="right", va="center", transform=panels[0, 0].transAxes, fontsize=9)
-panels[1, 0].imshow(picture.permute(1, 2, 0))
+panels[1, 0].imshow(picture.permute(1, 2, 0).numpy())
 panels[1, 0].set_title("picture", fontsize=9)
 for place, number in enumerate(order.tolist(), 1):
-    panels[0, place].imshow(filters[number], cmap="gray", vmin=-limit, vmax=limit)
-    panels[1, place].imshow(maps[number], vmin=0, vmax=maps.max())
+    panels[0, place].imshow(filters[number].numpy(), cmap="gray", vmin=-limit, vmax=limit)
+    panels[1, place].imshow(maps[number].numpy(), vmin=0, vmax=maps.max())
 top.suptitle("first layer: eight learned filters, and below each what it makes of the picture", fontsize="medium")
 for panel in panels.flat:
     panel.set_xticks([])

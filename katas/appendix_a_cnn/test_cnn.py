@@ -1,4 +1,4 @@
-"""Specs of appendix A: sizes, convolution and pooling by hand, a binary classifier, a folder of pictures, a saved model."""
+"""Specs of appendix A: sizes, convolution and pooling by hand, a binary classifier, a picture folder, a saved model."""
 
 import copy
 import math
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader import check
+from grader.specs import check
 
 B, C_IN, C_OUT = 2, 3, 5  # pictures, channels before and after
 H, W = 7, 10  # pixels
@@ -23,7 +23,9 @@ CONVOLUTIONS = [f"torch.{name}" for name in ("conv1d", "conv2d", "conv3d", "conv
 CONVOLUTIONS += [f"torch.nn.functional.{name}" for name in ("conv1d", "conv2d", "conv3d", "conv_transpose2d")]
 CONVOLUTIONS += [f"torch.nn.{name}" for name in ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "LazyConv2d")]
 POOLINGS = [f"torch.{name}" for name in ("max_pool1d", "max_pool2d", "max_pool3d")]
-POOLINGS += [f"torch.nn.functional.{name}" for name in ("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d")]
+POOLINGS += [
+    f"torch.nn.functional.{name}" for name in ("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d")
+]
 POOLINGS += [f"torch.nn.functional.{name}" for name in ("max_pool2d_with_indices", "fractional_max_pool2d")]
 POOLINGS += [f"torch.nn.{name}" for name in ("MaxPool1d", "MaxPool2d", "MaxPool3d", "AdaptiveMaxPool2d")]
 
@@ -140,7 +142,8 @@ def shaken(model):
 
 
 def undecided(model, x):
-    """The model in eval mode, its last layer set so that the logits of x lie around 0, and these logits, layer by layer."""
+    """The model in eval mode, its last layer set so that the logits of x lie around 0, and these logits,
+    layer by layer."""
     shaken(model).eval()
     last = model.classifier[-1]
     with torch.no_grad():
@@ -157,7 +160,9 @@ def opened(path):
         return torch.load(path, weights_only=True)
     except Exception as error:
         reason = str(error).strip().partition(".")[0]
-        check.that(False, f"torch.load(path, weights_only=True) does not open the file: {type(error).__name__}: {reason}")
+        check.that(
+            False, f"torch.load(path, weights_only=True) does not open the file: {type(error).__name__}: {reason}"
+        )
 
 
 def leaves(value):
@@ -226,8 +231,11 @@ class TestConv2d:
     def test_a_row_under_a_kernel_of_two(self, kata):
         """1 · 10 + 2 · 1 = 12 and 2 · 10 + 4 · 1 = 24. The kernel lies on the picture as it is, not turned round."""
         x, weight = torch.tensor([[[[1.0, 2.0, 4.0]]]]), torch.tensor([[[[10.0, 1.0]]]])
-        check.equal(kata.conv2d(x, weight), torch.tensor([[[[12.0, 24.0]]]]),
-                    unlike={"the kernel is flipped": torch.tensor([[[[21.0, 42.0]]]])})  # fmt: skip
+        check.equal(
+            kata.conv2d(x, weight),
+            torch.tensor([[[[12.0, 24.0]]]]),
+            unlike={"the kernel is flipped": torch.tensor([[[[21.0, 42.0]]]])},
+        )
 
     def test_every_place_of_a_picture(self, kata):
         """Each output is the sum over all input channels and all places of the kernel: Cin · kH · kW products. H' = H −
@@ -452,7 +460,9 @@ class TestBinaryCNN:
         """Convolution, batch norm if asked for, ReLU, pooling, once for each entry of channels, in one flat Sequential.
         The norm comes before the ReLU, and every block pools. Dropout belongs to the classifier."""
         features = kata.BinaryCNN(12, 2, (4, 6), batch_norm=batch_norm).features
-        check.that(isinstance(features, nn.Sequential), f"features should be nn.Sequential, not {type(features).__name__}")
+        check.that(
+            isinstance(features, nn.Sequential), f"features should be nn.Sequential, not {type(features).__name__}"
+        )
         block = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"] if batch_norm else ["Conv2d", "ReLU", "MaxPool2d"]
         check.equal([type(layer).__name__ for layer in features], 2 * block, what="the types of the layers in features")
         sizes = [layer.num_features for layer in features if isinstance(layer, nn.BatchNorm2d)]
@@ -481,9 +491,13 @@ class TestBinaryCNN:
         """Flatten, Linear, ReLU, Dropout, Linear. The first linear layer takes all that is left of the picture: the
         last channels times the side, halved once a block, squared."""
         classifier = kata.BinaryCNN(12, 2, (4, 6), hidden=9, dropout=0.25).classifier
-        check.that(isinstance(classifier, nn.Sequential), f"it should be nn.Sequential, not {type(classifier).__name__}")
+        check.that(
+            isinstance(classifier, nn.Sequential), f"it should be nn.Sequential, not {type(classifier).__name__}"
+        )
         found = [type(layer).__name__ for layer in classifier]
-        check.equal(found, ["Flatten", "Linear", "ReLU", "Dropout", "Linear"], what="the types of the layers in classifier")
+        check.equal(
+            found, ["Flatten", "Linear", "ReLU", "Dropout", "Linear"], what="the types of the layers in classifier"
+        )
         shapes = [tuple(layer.weight.shape) for layer in classifier if isinstance(layer, nn.Linear)]
         check.equal(shapes, [(9, 6 * 3 * 3), (1, 9)], what="the shapes of the linear weights")
         check.equal(classifier[3].p, 0.25, what="the share of the dropout")
@@ -776,11 +790,17 @@ class TestEvaluateBinary:
         """Each module gets its own flag back. A part that was frozen in eval mode stays so: `model.train()` at the end
         would wake it up."""
         model = nn.Sequential(nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1)), Verbatim())
-        for flags in ((True, True, True, True, True), (True, False, True, False, True), (False, True, False, True, False)):
+        for flags in (
+            (True, True, True, True, True),
+            (True, False, True, False, True),
+            (False, True, False, True, False),
+        ):
             for module, flag in zip(model.modules(), flags, strict=True):
                 module.training = flag
             kata.evaluate_binary(model, scored([1.0, -1.0], [1, 0]))
-            check.equal([module.training for module in model.modules()], list(flags), what="the training flags afterwards")
+            check.equal(
+                [module.training for module in model.modules()], list(flags), what="the training flags afterwards"
+            )
 
     def test_buffers_are_as_before(self, kata):
         """A batch norm that sees validation data in training mode takes it into its running statistics."""
@@ -805,7 +825,9 @@ class TestTrainClassifier:
             check.equal(len(history), epochs, what=f"number of dicts for {epochs} epochs")
             for line in history:
                 kinds = {name: type(value).__name__ for name, value in line.items()}
-                check.equal(kinds, dict.fromkeys(("lr", "train_loss", "val_loss", "val_accuracy"), "float"), what="types")
+                check.equal(
+                    kinds, dict.fromkeys(("lr", "train_loss", "val_loss", "val_accuracy"), "float"), what="types"
+                )
 
     def test_weights_move_as_with_adam(self, kata):
         """Clear, differentiate, step, once a batch: after two epochs the weights are where Adam takes them on the mean
@@ -849,7 +871,9 @@ class TestTrainClassifier:
         data = loader(images, labels, 4, drop_last=True)
         [line] = kata.train_classifier(model, data, data, epochs=1, lr=0.02)
         expected = mean([loss for loss, _ in losses])
-        check.close(line["train_loss"], expected, rtol=1e-4, unlike={"divided by ten": 0.8 * expected}, what="train_loss")
+        check.close(
+            line["train_loss"], expected, rtol=1e-4, unlike={"divided by ten": 0.8 * expected}, what="train_loss"
+        )
 
     def test_validation_follows_training(self, kata):
         """val_loss and val_accuracy are those of the model at the end of the epoch, on the other loader."""
@@ -890,7 +914,9 @@ class TestTrainClassifier:
         every batch is many epochs ahead of its time."""
         model, data = Runaway(), loader(torch.zeros(6, 1, 1, 1), torch.ones(6, dtype=torch.float64), 2)
         kata.train_classifier(model, data, data, epochs=3, lr=0.5, lr_step_size=2, lr_gamma=0.1)
-        steps = [after - before for before, after in zip(model.path, [*model.path[1:], model.logit.item()], strict=True)]
+        steps = [
+            after - before for before, after in zip(model.path, [*model.path[1:], model.logit.item()], strict=True)
+        ]
         unlike = {
             "a rate that falls by batches, not by epochs": [0.5, 0.5, 0.05, 0.05, 5e-3, 5e-3, 5e-4, 5e-4, 5e-5],
             "no schedule": [0.5] * 9,
@@ -957,20 +983,25 @@ class TestCompareBatchNorm:
         return kata.train_classifier(model, *loaders, epochs=2, lr=0.01)
 
     def test_two_histories_by_name(self, kata):
-        """"plain" first, then "batch_norm", each a line an epoch at the rate asked for."""
+        """ "plain" first, then "batch_norm", each a line an epoch at the rate asked for."""
         got = kata.compare_batch_norm(*self.loaders(kata), epochs=2, lr=0.01, **self.OPTIONS)
         check.equal(list(got), ["plain", "batch_norm"], what="keys")
         check.equal([len(history) for history in got.values()], [2, 2], what="lengths of the histories")
         check.close([line["lr"] for history in got.values() for line in history], [0.01] * 4, what="lr")
         got = kata.compare_batch_norm(*self.loaders(kata), epochs=1, **self.OPTIONS)
-        check.close([line["lr"] for history in got.values() for line in history], [1e-3] * 2, what="lr when none is given")
+        check.close(
+            [line["lr"] for history in got.values() for line in history], [1e-3] * 2, what="lr when none is given"
+        )
 
     def test_each_starts_from_the_seed(self, kata):
         """Seed, build, train; seed again, build with batch norm, train. A model built before its seed has other
         weights, and without the second seeding the other model's random numbers depend on the first."""
         loaders = self.loaders(kata)
         expected = {name: self.seeded(kata, 4, name == "batch_norm", loaders) for name in ("plain", "batch_norm")}
-        unlike = {"both have batch norm": {"plain": expected["batch_norm"]}, "none has": {"batch_norm": expected["plain"]}}
+        unlike = {
+            "both have batch norm": {"plain": expected["batch_norm"]},
+            "none has": {"batch_norm": expected["plain"]},
+        }
         got = kata.compare_batch_norm(*loaders, epochs=2, lr=0.01, seed=4, **self.OPTIONS)
         check.close(got, expected, unlike=unlike, what="the histories")
 
@@ -1115,7 +1146,9 @@ class TestLoadModel:
             kata.save_model(tmp_path / "model.pt", model)
             got = kata.load_model(tmp_path / "model.pt", map_location=there)
             places = {value.device.type for value in got.state_dict().values()}
-            check.equal(sorted(places), [torch.device(there).type], what=f"devices, saved on {here} and loaded for {there}")
+            check.equal(
+                sorted(places), [torch.device(there).type], what=f"devices, saved on {here} and loaded for {there}"
+            )
             check.close(got(x.to(there)), model(x.to(here)).cpu(), rtol=1e-2, atol=1e-2, what="answers")
 
     def test_a_file_is_never_run(self, kata, tmp_path):

@@ -444,8 +444,6 @@ def train_transform(
 
 
 # What follows serves the classes above.
-
-
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width), both at least 1."""
     height, width = (size, size) if isinstance(size, int) else size

@@ -13,8 +13,17 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
 CLASS_NAMES = [
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-]  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+]
 
 
 class FashionMNISTModel(nn.Module):
@@ -309,8 +318,9 @@ def compare_depths(
 
     Each network starts afresh from `torch.manual_seed(seed)`, which comes right before the model is built, and its
     training data are shuffled by a new generator seeded with `seed`: all networks meet the same batches, and a result
-    does not depend on its place in the list. The networks are `FashionMNISTModel`s without dropout, trained by `fit` with Adam and no early stop, on
-    batches. input_dim is the size of one training image, num_classes the largest training label + 1.
+    does not depend on its place in the list. The networks are `FashionMNISTModel`s without dropout, trained by `fit`
+    with Adam and no early stop, on batches. input_dim is the size of one training image,
+    num_classes the largest training label + 1.
     """
     images, labels = train_data
     results = []
@@ -322,13 +332,15 @@ def compare_depths(
         val_loader = DataLoader(TensorDataset(*val_data), batch_size)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         history = fit(model, train_loader, val_loader, optimizer, epochs)
-        results.append({
-            "hidden_dims": tuple(hidden_dims),
-            "num_parameters": sum(p.numel() for p in model.parameters()),
-            "val_loss": history["val_loss"][-1],
-            "val_acc": history["val_acc"][-1],
-            "history": history,
-        })  # fmt: skip
+        results.append(
+            {
+                "hidden_dims": tuple(hidden_dims),
+                "num_parameters": sum(p.numel() for p in model.parameters()),
+                "val_loss": history["val_loss"][-1],
+                "val_acc": history["val_acc"][-1],
+                "history": history,
+            }
+        )
     return results
 
 

@@ -43,7 +43,8 @@ class RNNCell(nn.Module):
 
 
 class LSTMCell(nn.Module):
-    """Read one step into two states: a memory c, which gates erase from and write to, and an output h, which shows some.
+    """Read one step into two states: a memory c, which gates erase from and write to, and an output h,
+    which shows some.
 
     Args:
         input_size: I.
@@ -199,9 +200,7 @@ class CharRNN(nn.Module):
         ValueError: the cell_type is none of these; the message says "cell_type".
     """
 
-    def __init__(
-        self, vocab_size: int, embed_dim: int, hidden_size: int, cell_type: str = "lstm", num_layers: int = 1
-    ):
+    def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, cell_type: str = "lstm", num_layers: int = 1):
         super().__init__()
         classes = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
         if cell_type not in classes:

@@ -175,9 +175,7 @@ class Seq2Seq(nn.Module):
         self.attention = AdditiveAttention(hidden_size, hidden_size, hidden_size) if use_attention else None
         self.head = nn.Linear(2 * hidden_size if use_attention else hidden_size, vocab_size)
 
-    def forward(
-        self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         encoded, last = self.encoder(self.embedding(src))
         if src_mask is not None:
             rows = torch.arange(len(src), device=src.device)
@@ -205,8 +203,8 @@ def greedy_decode(
         weights: (B, max_len, S), the attention weights of these steps; None for a model without attention.
 
     Works in eval mode and without a graph (the weights need no gradient). A model that came in training mode is in it
-    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on its
-    device.
+    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on
+    its device.
     """
     training = model.training
     model.eval()

@@ -3,8 +3,8 @@
 While pairs are merged a token is a `bytes` object. Ids appear only at the end, when a vocabulary numbers the tokens.
 """
 
-import json
-import re
+import json  # stub: keep
+import re  # stub: keep
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -62,9 +62,9 @@ def manual_attention(
         and future keys have weight 0.
 
     Everything has the dtype and the device of q. float64 is computed in float64. Large scores (±1e5 in float32) do no
-    harm: values and gradients stay finite. float16 comes out right as long as the *scaled* scores fit into it: q = k = 40
-    everywhere with D = 64 makes dot products of 102400, and float16 ends at 65504. Inputs may be non-contiguous, and
-    none is written to. Write it yourself: F.scaled_dot_product_attention may not be called here.
+    harm: values and gradients stay finite. float16 comes out right as long as the *scaled* scores fit into it:
+    q = k = 40 everywhere with D = 64 makes dot products of 102400, and float16 ends at 65504. Inputs may be
+    non-contiguous, and none is written to. Write it yourself: F.scaled_dot_product_attention may not be called here.
     """
     scores = (q / math.sqrt(q.size(-1))) @ k.mT  # divided before the product, so that float16 does not overflow
     allowed = causal_mask(q.size(2), k.size(2), q.device)

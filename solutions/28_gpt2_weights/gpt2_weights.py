@@ -26,7 +26,7 @@ GPT = prerequisite("26_gpt_model").GPT
 GPTConfig = prerequisite("26_gpt_model").GPTConfig
 
 MAGIC, VERSION = 20240326, 1  # the first two numbers of a flat file
-CONV1D = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+_CONV1D = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 
 
 def is_buffer(key: str) -> bool:
@@ -123,7 +123,7 @@ def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if is_buffer(key):
             continue
         name = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
-        ours = tensor.t() if key.endswith(CONV1D) else tensor
+        ours = tensor.t() if key.endswith(_CONV1D) else tensor
         converted[name] = ours.clone(memory_format=torch.contiguous_format)
     if "lm_head.weight" not in converted and "transformer.wte.weight" in converted:
         converted["lm_head.weight"] = converted["transformer.wte.weight"]

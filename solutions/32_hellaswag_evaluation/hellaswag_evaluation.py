@@ -6,11 +6,11 @@ right one. `encode` is any function from a text to a list of token ids. A model 
 called as model(idx) with idx (K, N) and returns (logits (K, N, V), loss); the logits of position t are for token t + 1.
 """
 
-import json
+import json  # stub: keep
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import torch
+import torch  # stub: keep
 from torch import Tensor, nn
 
 from grader.loading import prerequisite

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
+import numpy as np  # stub: keep
 import torch
-import torch.nn.functional as F
-from PIL import Image
+import torch.nn.functional as F  # stub: keep
+from PIL import Image  # stub: keep
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 

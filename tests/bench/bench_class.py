@@ -25,18 +25,26 @@ from pathlib import Path
 from statistics import mean
 
 import nbformat
+from grader.execution.runner import available_cores
 from nbformat.v4 import new_code_cell, new_notebook
 from rich.console import Console
 from rich.table import Table
 
-from grader import catalogue, confine
-from grader.catalogue import ROOT, Kata
-from grader.runner import available_cores
-from tests import variants
+from grader.course import catalogue
+from grader.course.catalogue import ROOT, Kata
+from grader.isolation import confine
+from tests.course import variants
 
 KATAS = ("01", "16")
 # What a class hands in, in percent. The code of the first and the third kind is the same for all of them.
-MIX = {"untouched": 30, "half-finished": 20, "the same answer": 20, "wrong in its own way": 20, "right in its own way": 9, "hanging": 1}
+MIX = {
+    "untouched": 30,
+    "half-finished": 20,
+    "the same answer": 20,
+    "wrong in its own way": 20,
+    "right in its own way": 9,
+    "hanging": 1,
+}
 COLD = 12  # submissions that pytest runs on, as many of each kind
 OTHERS = ("half-finished", "right in its own way", "wrong in its own way")  # one of each for otter-grader and nbgrader
 AT_MOST = ["timeout", "-k", "5", "240"]  # seconds for one command on one submission
@@ -47,7 +55,7 @@ JUDGE = '''
 import contextlib, io, os, types
 from pathlib import Path
 import pytest
-from grader import catalogue
+from grader.course import catalogue
 
 passed, failed = set(), set()
 
@@ -132,10 +140,17 @@ def report(folder: Path, count: int, others: Path | None) -> None:
     hand_in(students, folder / "class")
     points, cost, specs_cpu, run = with_kata(tree, folder / "class")
     results = len(students) * len(katas)
-    lines = [Line("kata grade --submissions", f"{run} of {results}, the rest the same code", cost.seconds, cost.cpu, "")]
+    lines = [
+        Line("kata grade --submissions", f"{run} of {results}, the rest the same code", cost.seconds, cost.cpu, "")
+    ]
     lines.append(with_pytest(tree, katas, students, folder / "class"))
     if others:
-        env = {**os.environ, "PATH": f"{others / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": f"{folder}:{tree}", "HOME": str(folder)}
+        env = {
+            **os.environ,
+            "PATH": f"{others / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{folder}:{tree}",
+            "HOME": str(folder),
+        }
         (folder / "judge.py").write_text(JUDGE)
         chosen = [next(s for s in students if s.kind == kind) for kind in OTHERS]
         lines.append(with_otter(folder / "otter", env, katas, chosen, points, results))
@@ -148,14 +163,31 @@ def report(folder: Path, count: int, others: Path | None) -> None:
 def show(lines: list[Line], students: list[Student], katas: list[Kata], specs_cpu: float, run: int) -> None:
     console, ours, results = Console(width=120, highlight=False), lines[0], len(students) * len(katas)
     kinds = Counter(student.kind for student in students)
-    console.print(f"{len(students)} students: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}; katas {', '.join(KATAS)}")
-    table = Table("grader", "run", "seconds", "results a second", "CPU seconds a result", "time, ours = 1", "CPU, ours = 1", "points as ours",
-                  title=f"{results} results on {available_cores()} cores, at a 15-minute load of {os.getloadavg()[2]:.1f}")  # fmt: skip
+    console.print(
+        f"{len(students)} students: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}; katas {', '.join(KATAS)}"
+    )
+    table = Table(
+        "grader",
+        "run",
+        "seconds",
+        "results a second",
+        "CPU seconds a result",
+        "time, ours = 1",
+        "CPU, ours = 1",
+        "points as ours",
+        title=f"{results} results on {available_cores()} cores, at a 15-minute load of {os.getloadavg()[2]:.1f}",
+    )
     for line in lines:
         table.add_row(
-            line.grader, line.runs, f"{line.seconds:.0f}", f"{results / line.seconds:.2f}", f"{line.cpu / results:.2f}",
-            f"{line.seconds / ours.seconds:.1f}", f"{line.cpu / ours.cpu:.1f}", line.agrees,
-        )  # fmt: skip
+            line.grader,
+            line.runs,
+            f"{line.seconds:.0f}",
+            f"{results / line.seconds:.2f}",
+            f"{line.cpu / results:.2f}",
+            f"{line.seconds / ours.seconds:.1f}",
+            f"{line.cpu / ours.cpu:.1f}",
+            line.agrees,
+        )
     console.print(table)
     added = ours.cpu - specs_cpu
     console.print(
@@ -175,7 +207,9 @@ def copy_of_the_tree(target: Path) -> Path:
     shutil.copytree(ROOT / "grader", target / "grader", ignore=shutil.ignore_patterns("__pycache__"))
     for kata in map(catalogue.find, KATAS):
         shutil.copytree(kata.folder, target / "katas" / kata.name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(kata.reference.parent, target / "solutions" / kata.name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            kata.reference.parent, target / "solutions" / kata.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, target)
     return target
@@ -189,14 +223,16 @@ def a_class(katas: list[Kata], count: int) -> list[Student]:
     students = []
     for number, kind in enumerate(kinds):
         mark = "" if kind in ("untouched", "the same answer") else f"# student {number}\n"
-        students.append(Student(f"student{number:04}", kind, {kata: mark + next(sources[kata][kind]) for kata in katas}))
+        students.append(
+            Student(f"student{number:04}", kind, {kata: mark + next(sources[kata][kind]) for kata in katas})
+        )
     return students
 
 
 def texts(kata: Kata, kind: str) -> list[str]:
     """Texts of the kata's file of this kind, all of them different."""
     reference = kata.reference.read_text(encoding="utf-8")
-    names = [exercise.name for exercise in catalogue.exercises(kata)]
+    names = [exercise.name for exercise in kata.exercises]
     match kind:
         case "untouched":
             return [(kata.folder / kata.file.name).read_text(encoding="utf-8")]
@@ -208,7 +244,9 @@ def texts(kata: Kata, kind: str) -> list[str]:
             here = Kata(ROOT, kata.name)
             return [reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(here)]
         case "right in its own way":
-            others = variants.accepted(Kata(ROOT, kata.name))  # each another way of some exercises, to stand below the reference
+            others = variants.accepted(
+                Kata(ROOT, kata.name)
+            )  # each another way of some exercises, to stand below the reference
             return [f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in others]
         case "hanging":
             return [unwritten(reference, names[:1], "while True: pass")]
@@ -252,7 +290,17 @@ def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orph
 def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
     """Each student's points a kata, what grading the class took, the CPU time of all its workers, and how many these were."""
     lines = tree / "results.jsonl"
-    command = [sys.executable, "-c", "from grader.cli import main; main()", "grade", *KATAS, "--submissions", handed_in, "--results", lines]
+    command = [
+        sys.executable,
+        "-c",
+        "from grader.cli.main import main; main()",
+        "grade",
+        *KATAS,
+        "--submissions",
+        handed_in,
+        "--results",
+        lines,
+    ]
     cost = cost_of(command, tree, orphans=True)
     points: dict[str, dict[str, int]] = defaultdict(dict)
     for line in map(json.loads, lines.read_text(encoding="utf-8").splitlines()):
@@ -272,7 +320,9 @@ def with_pytest(tree: Path, katas: list[Kata], students: list[Student], handed_i
     def one(item) -> Cost:
         _, student, kata = item
         code = f"--code={handed_in / student.name}"
-        return cost_of([*AT_MOST, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", code, kata.folder], tree)
+        return cost_of(
+            [*AT_MOST, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", code, kata.folder], tree
+        )
 
     with ThreadPoolExecutor(available_cores()) as pool:
         costs = list(zip(work, pool.map(one, work), strict=True))
@@ -289,10 +339,14 @@ def with_otter(folder: Path, env: dict, katas: list[Kata], students: list[Studen
     for kata in katas:
         tests = folder / kata.name / "tests"
         tests.mkdir(parents=True)
-        for exercise in catalogue.exercises(kata):
+        for exercise in kata.exercises:
             text = OTTER_TEST.format(name=exercise.name, kata=kata.name, spec_class=exercise.spec_class)
             (tests / f"{exercise.name}.py").write_text(text)
-        cost_of(["otter", "generate", "-t", tests, "-o", tests.with_name("autograder.zip"), "--no-requirements"], folder, env)
+        cost_of(
+            ["otter", "generate", "-t", tests, "-o", tests.with_name("autograder.zip"), "--no-requirements"],
+            folder,
+            env,
+        )
     work = [(student, kata) for student in students for kata in katas]
 
     def one(item) -> tuple[Cost, bool]:
@@ -301,7 +355,9 @@ def with_otter(folder: Path, env: dict, katas: list[Kata], students: list[Studen
         place.mkdir(parents=True)
         write_notebook(place / "handed_in.ipynb", [new_code_cell(student.texts[kata])])
         grader = folder / kata.name / "autograder.zip"
-        cost = cost_of([*AT_MOST, "otter", "run", "--no-logo", "-a", grader, "-o", place, place / "handed_in.ipynb"], folder, env)
+        cost = cost_of(
+            [*AT_MOST, "otter", "run", "--no-logo", "-a", grader, "-o", place, place / "handed_in.ipynb"], folder, env
+        )
         scores = json.loads((place / "results.json").read_text())["tests"]
         return cost, sum(test.get("score", 0) for test in scores) == points[student.name][kata.name]
 
@@ -309,16 +365,24 @@ def with_otter(folder: Path, env: dict, katas: list[Kata], students: list[Studen
         done = list(pool.map(one, work))
     seconds = mean(cost.seconds for cost, _ in done) * results / available_cores()
     agree = sum(same for _, same in done)
-    return Line("otter-grader", f"{len(work)}, scaled", seconds, mean(cost.cpu for cost, _ in done) * results, f"{agree} of {len(work)}")
+    return Line(
+        "otter-grader",
+        f"{len(work)}, scaled",
+        seconds,
+        mean(cost.cpu for cost, _ in done) * results,
+        f"{agree} of {len(work)}",
+    )
 
 
-def with_nbgrader(folder: Path, env: dict, katas: list[Kata], students: list[Student], points: dict, results: int) -> Line:
+def with_nbgrader(
+    folder: Path, env: dict, katas: list[Kata], students: list[Student], points: dict, results: int
+) -> Line:
     """`nbgrader autograde`, one command for all of the sample, which it grades one after another."""
     folder.mkdir()
     (folder / "nbgrader_config.py").write_text(NBGRADER_CONFIG)
     for kata in katas:
         notebook = [nbgrader_cell("raise NotImplementedError", "handed_in", solution=True)]
-        for exercise in catalogue.exercises(kata):
+        for exercise in kata.exercises:
             test = f"from judge import holds\nassert holds({kata.name!r}, {exercise.spec_class!r}, globals())"
             notebook.append(nbgrader_cell(test, exercise.name, solution=False))
         write_notebook(folder / "source" / "course" / f"{kata.module}.ipynb", notebook)
@@ -332,14 +396,31 @@ def with_nbgrader(folder: Path, env: dict, katas: list[Kata], students: list[Stu
     agree, number = 0, len(students) * len(katas)
     for student in students:
         for kata in katas:
-            graded = nbformat.read(folder / "autograded" / student.name / "course" / f"{kata.module}.ipynb", as_version=4)
-            passed = [cell for cell in graded.cells[1:] if not any(output.output_type == "error" for output in cell.outputs)]
+            graded = nbformat.read(
+                folder / "autograded" / student.name / "course" / f"{kata.module}.ipynb", as_version=4
+            )
+            passed = [
+                cell for cell in graded.cells[1:] if not any(output.output_type == "error" for output in cell.outputs)
+            ]
             agree += len(passed) == points[student.name][kata.name]
-    return Line("nbgrader", f"{number}, scaled", cost.seconds / number * results, cost.cpu / number * results, f"{agree} of {number}")
+    return Line(
+        "nbgrader",
+        f"{number}, scaled",
+        cost.seconds / number * results,
+        cost.cpu / number * results,
+        f"{agree} of {number}",
+    )
 
 
 def nbgrader_cell(source: str, name: str, *, solution: bool):
-    about = {"grade": not solution, "grade_id": name, "locked": not solution, "schema_version": 3, "solution": solution, "task": False}
+    about = {
+        "grade": not solution,
+        "grade_id": name,
+        "locked": not solution,
+        "schema_version": 3,
+        "solution": solution,
+        "task": False,
+    }
     return new_code_cell(source, metadata={"nbgrader": about | ({} if solution else {"points": 1})})
 
 

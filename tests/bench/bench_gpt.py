@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from grader import catalogue, loading
-from grader.catalogue import ROOT
+from grader.course import catalogue, loading
+from grader.course.catalogue import ROOT
 from grader.lesson import COLOURS, Figure
 
 FIGURE = ROOT / ".kata" / "figures" / "bench_gpt_ladder.png"

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from grader import catalogue, runner
-from grader.catalogue import ROOT
+from grader.course import catalogue
+from grader.course.catalogue import ROOT
+from grader.execution import forkserver, prerequisites, scheduler
 
 ROUNDS = 5
 SOLUTIONS = ROOT / "solutions"
@@ -23,23 +24,27 @@ GRADE = [str(Path(sys.executable).with_name("kata")), "grade", "--code", "soluti
 def main() -> None:
     katas = catalogue.all_katas()
     sixteen = catalogue.find("16")
-    runner.prepare(katas)
-    warm_up = list(runner.grade(katas, SOLUTIONS))
+    forkserver.prepare(katas)
+    warm_up = list(prerequisites.grade_folder(katas, SOLUTIONS))
     assert all(result.status == "passed" for result in warm_up), "the reference must earn every point"
 
     cold, warm, whole, alone, imports, specs = [], [], [], [], [], []
-    for number in track(range(ROUNDS), "measuring"):  # in turn, so that a machine that changes its speed changes it for all
+    for number in track(
+        range(ROUNDS), "measuring"
+    ):  # in turn, so that a machine that changes its speed changes it for all
         cold.append(seconds(lambda: run([*PYTEST, str(sixteen.folder)])))
-        warm += [seconds(lambda: list(runner.grade([sixteen], SOLUTIONS))) for _ in range(4)]
+        warm += [seconds(lambda: list(prerequisites.grade_folder([sixteen], SOLUTIONS))) for _ in range(4)]
         whole.append(seconds(lambda: run(GRADE)))
         imports.append(seconds(lambda: run([sys.executable, "-c", "import torch"])))
-        specs.append(sum(result.cpu_seconds for result in runner.grade(katas, SOLUTIONS)))
+        specs.append(sum(result.cpu_seconds for result in prerequisites.grade_folder(katas, SOLUTIONS)))
         if number == ROUNDS // 2:  # minutes: once, between the others
             alone.append(sum(seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)])) for kata in katas))
 
-    cores = runner.available_cores()
+    cores = scheduler.available_cores()
     bound = statistics.median(specs) / cores + statistics.median(imports)
-    table = Table("what", "seconds (median)", "least – most", title=f"{len(katas)} katas, {cores} cores, {ROUNDS} rounds")
+    table = Table(
+        "what", "seconds (median)", "least – most", title=f"{len(katas)} katas, {cores} cores, {ROUNDS} rounds"
+    )
     for name, figures in {
         "cold pytest katas/16": cold,
         "the same specs, warm worker": warm,
@@ -53,7 +58,9 @@ def main() -> None:
     console.print(table)
     console.print(f"a warm verdict comes {ratio(cold, warm):.1f} times sooner than a cold one")
     console.print(f"the whole set takes 1/{ratio(alone, whole):.1f} of the cold runs")
-    console.print(f"and {statistics.median(whole) / bound:.2f} × (CPU time of the specs ÷ cores + one torch import) = {bound:.2f} s")
+    console.print(
+        f"and {statistics.median(whole) / bound:.2f} × (CPU time of the specs ÷ cores + one torch import) = {bound:.2f} s"
+    )
 
 
 def seconds(work: Callable[[], object]) -> float:

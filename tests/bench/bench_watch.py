@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-
-from grader import runner
-from grader.catalogue import ROOT, Kata, find
 from tests.test_watch import Terminal
+
+from grader.course.catalogue import ROOT, Kata, find
+from grader.execution import prerequisites
 
 ROUNDS = 7
 WRONG = ("/ math.sqrt(self.d_k)", "")  # scores that are not scaled: the core's fourth exercise is wrong
@@ -44,16 +44,36 @@ def measure(kata: Kata) -> None:
         for name, text in texts.items():
             save(kata, f"{text}\n# {number}\n")
             started = time.perf_counter()
-            screen.verdict("kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata is done")
+            screen.verdict(
+                "kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata is done"
+            )
             waits[name].append(time.perf_counter() - started)
             code = kata.root / "katas"
-            cpu[name] += [result.cpu_seconds for result in runner.grade([find("16")], code)]
+            cpu[name] += [result.cpu_seconds for result in prerequisites.grade_folder([find("16")], code)]
             started = time.perf_counter()
-            command = [sys.executable, "-m", "pytest", "-q", *(["-x"] if text != right else []), str(kata.folder), "-p", "no:cacheprovider"]
-            subprocess.run(command, cwd=kata.root, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(kata.root)})
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                *(["-x"] if text != right else []),
+                str(kata.folder),
+                "-p",
+                "no:cacheprovider",
+            ]
+            subprocess.run(
+                command, cwd=kata.root, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(kata.root)}
+            )
             cold[name].append(time.perf_counter() - started)
     screen.process.kill()
-    table = Table("from a save of kata 16 to the verdict", "watch", "specs' CPU", "cold pytest", "times sooner", title=f"{ROUNDS} rounds, median seconds")
+    table = Table(
+        "from a save of kata 16 to the verdict",
+        "watch",
+        "specs' CPU",
+        "cold pytest",
+        "times sooner",
+        title=f"{ROUNDS} rounds, median seconds",
+    )
     for name in texts:
         wait, own, slow = (statistics.median(figures[name]) for figures in (waits, cpu, cold))
         table.add_row(name, f"{wait:.3f}", f"{own:.3f}", f"{slow:.2f}", f"{slow / wait:.1f}")

@@ -1,6 +1,6 @@
 """Wrong solutions of 01 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 MISTAKES = [
     # memory_by_dtype
@@ -187,9 +187,9 @@ MISTAKES = [
     ),
     Mistake(
         "the key value left out where there is none",
-        was='''        "value": x.item() if x.numel() == 1 else None,
-    }''',
-        now='''    } | ({"value": x.item()} if x.numel() == 1 else {})''',
+        was="""        "value": x.item() if x.numel() == 1 else None,
+    }""",
+        now="""    } | ({"value": x.item()} if x.numel() == 1 else {})""",
         caught_by="test_value_is_none_unless_there_is_one_element",
     ),
     Mistake(
@@ -487,12 +487,12 @@ MISTAKES = [
     ),
     Mistake(
         "a read-only array refused also for a copy",
-        was='''    if copy:
+        was="""    if copy:
         return torch.from_numpy(array.copy())
-    if not array.flags.writeable:''',
-        now='''    if copy and array.flags.writeable:
+    if not array.flags.writeable:""",
+        now="""    if copy and array.flags.writeable:
         return torch.from_numpy(array.copy())
-    if not array.flags.writeable:''',
+    if not array.flags.writeable:""",
         caught_by="test_a_read_only_array_can_be_copied",
     ),
     Mistake(
@@ -509,14 +509,14 @@ MISTAKES = [
     ),
     Mistake(
         "lists taken as well",
-        was='''        raise TypeError(f"a NumPy array is needed, not {type(array).__name__}")''',
-        now='''        array = np.asarray(array)''',
+        was="""        raise TypeError(f"a NumPy array is needed, not {type(array).__name__}")""",
+        now="""        array = np.asarray(array)""",
         caught_by="test_anything_but_an_array_is_refused_by_its_type",
     ),
     Mistake(
         "the type that came is not named",
-        was='''(f"a NumPy array is needed, not {type(array).__name__}")''',
-        now='''("a NumPy array is needed")''',
+        was="""(f"a NumPy array is needed, not {type(array).__name__}")""",
+        now="""("a NumPy array is needed")""",
         caught_by="test_anything_but_an_array_is_refused_by_its_type",
     ),
     # to_array
@@ -706,8 +706,8 @@ MISTAKES = [
     ),
     Mistake(
         "ValueError for text",
-        was="raise TypeError(f\"column",
-        now="raise ValueError(f\"column",
+        was='raise TypeError(f"column',
+        now='raise ValueError(f"column',
         caught_by="test_a_column_that_is_not_numeric_is_named",
     ),
     # tensor_to_dataframe
@@ -873,7 +873,7 @@ MISTAKES = [
     ),
     Mistake(
         "None means cpu",
-        was="        if torch.cuda.is_available():\n            device = \"cuda\"\n        else:\n"
+        was='        if torch.cuda.is_available():\n            device = "cuda"\n        else:\n'
         '            device = "mps" if torch.backends.mps.is_available() else "cpu"',
         now='        device = "cpu"',
         caught_by="test_without_a_device_the_best_there_is_gets_chosen",

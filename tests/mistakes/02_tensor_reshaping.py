@@ -1,6 +1,6 @@
 """Wrong solutions of 02 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 RESHAPED = """    try:
         return x.view(shape), True

@@ -1,6 +1,6 @@
 """Wrong solutions of 03 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 ROWS = "return x[start::2]"
 DIAGONAL = """    i = torch.arange(x.shape[-1], device=x.device)
@@ -433,7 +433,8 @@ MISTAKES = [
         was=BORDER,
         now="""    if width == 0:
         return image
-""" + four_edges("image.clone()"),
+"""
+        + four_edges("image.clone()"),
         caught_by="test_the_result_is_a_new_tensor",
     ),
     Mistake(
@@ -633,14 +634,16 @@ MISTAKES = [
         "-1 is the last column",
         was=OUTSIDE,
         now="""index = torch.where(index == -1, x.shape[-1] - 1, index)
-    """ + OUTSIDE,
+    """
+        + OUTSIDE,
         caught_by="test_negative_indices_do_not_wrap",
     ),
     Mistake(
         "two index tensors, which wrap down to -C",
         was=OUTSIDE,
         now="""index = torch.where(index < 0, index + x.shape[-1], index)
-    """ + OUTSIDE,
+    """
+        + OUTSIDE,
         caught_by="test_negative_indices_do_not_wrap",
     ),
     Mistake(
@@ -653,7 +656,8 @@ MISTAKES = [
         "C is clamped to the last column",
         was=OUTSIDE,
         now="""index = index.clamp(max=x.shape[-1] - 1)
-    """ + OUTSIDE,
+    """
+        + OUTSIDE,
         caught_by="test_index_c_is_out_of_range",
     ),
     Mistake(
@@ -813,7 +817,8 @@ MISTAKES = [
         was=FILTER,
         now="""if mask.all():
         return x, torch.arange(len(x))
-    """ + FILTER,
+    """
+        + FILTER,
         caught_by="test_the_rows_are_copies",
     ),
     Mistake(

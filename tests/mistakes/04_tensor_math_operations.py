@@ -1,6 +1,6 @@
 """Wrong solutions of 04 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 BETWEEN = "return (x >= low) & (x <= high)"
 MEAN_OFF = "(x - x.mean(dims, keepdim=True)).masked_fill(constant, 0.0)"
@@ -54,7 +54,7 @@ MISTAKES = [
     Mistake("numbers instead of bools", BETWEEN, f"{BETWEEN} * 1", "test_true_inside_and_false_outside"),
     Mistake(
         "exchanged ends not noticed",
-        was="    if low > high:\n        raise ValueError(f\"low {low} is greater than high {high}\")\n",
+        was='    if low > high:\n        raise ValueError(f"low {low} is greater than high {high}")\n',
         now="",
         caught_by="test_low_above_high_is_refused",
     ),
@@ -728,9 +728,7 @@ EQUIVALENT = [
     Equivalent("if x.numel() == 0:", "if x.numel() <= 0:", "a number of elements is never negative"),
     Equivalent(CONSTANT, CONSTANT.replace("==", ">="), "the smallest is never above the largest"),
     Equivalent(VARIANCE, VARIANCE.replace("1.0", "2.0"), "it divides zeros: any divisor but 0 will do"),
-    Equivalent(
-        "a, b = torch.broadcast_tensors(a, b)", "a, b = torch.broadcast_tensors(b, a)", "a cosine is symmetric"
-    ),
+    Equivalent("a, b = torch.broadcast_tensors(a, b)", "a, b = torch.broadcast_tensors(b, a)", "a cosine is symmetric"),
     Equivalent(INNER, INNER.replace("b[0]", "b[-1]"), "the first of one size is the last"),
     Equivalent(INNER, INNER.replace("==", "<="), "b is not empty here"),
     Equivalent(

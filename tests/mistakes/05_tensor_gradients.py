@@ -1,6 +1,6 @@
 """Wrong solutions of 05 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 MISTAKES = [
     # finite_difference_gradient

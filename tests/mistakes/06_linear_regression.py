@@ -1,6 +1,6 @@
 """Wrong solutions of 06 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 DRAW_X = "X = low + (high - low) * torch.rand(n, 1, generator=generator)"

@@ -1,6 +1,6 @@
 """Wrong solutions of 08 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 IN_ORDER = """        for transform in self.transforms:
             x = transform(x)

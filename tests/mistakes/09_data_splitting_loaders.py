@@ -1,6 +1,6 @@
 """Wrong solutions of 09 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 CHECK = "    if n < 0 or not math.isclose(total, 1, rel_tol=0, abs_tol=1e-6) or min(fractions) < 0:"
 FLOOR = "sizes = [math.floor(n * fraction / total + 1e-6) for fraction in fractions]"
@@ -402,7 +402,7 @@ MISTAKES = [
     Mistake(
         "everything fetched at the start",
         was=ITEMS,
-        now='if batch == 0:\n                fetched = [self.dataset[i] for i in order]\n'
+        now="if batch == 0:\n                fetched = [self.dataset[i] for i in order]\n"
         "            items = fetched[batch * self.batch_size : (batch + 1) * self.batch_size]",
         caught_by="test_samples_are_fetched_batch_by_batch",
     ),

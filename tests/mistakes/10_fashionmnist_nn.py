@@ -1,6 +1,6 @@
 """Wrong solutions of 10 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 HIDDEN = "layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]"
 FIRST = "layers: list[nn.Module] = [nn.Flatten()]"
@@ -81,8 +81,12 @@ MISTAKES = [
         now="layers: list[nn.Module] = []",
         caught_by="test_one_row_of_scores_for_each_example",
     ),
-    Mistake("flattened by view", was="return self.layers(x)", now="return self.layers(x.view(x.shape[0], -1))",
-            caught_by="TestFashionMNISTModel::test_works_on_a_transposed_view"),  # fmt: skip
+    Mistake(
+        "flattened by view",
+        was="return self.layers(x)",
+        now="return self.layers(x.view(x.shape[0], -1))",
+        caught_by="TestFashionMNISTModel::test_works_on_a_transposed_view",
+    ),
     Mistake(
         "no ReLU",
         was=HIDDEN,
@@ -299,8 +303,12 @@ MISTAKES = [
         now="self.best_state = {name: p.detach().clone() for name, p in model.named_parameters()}",
         caught_by="test_the_state_of_the_best_epoch_is_kept",
     ),
-    Mistake("one epoch too late", was=STOP, now="return self.bad_epochs > self.patience",
-            caught_by="test_stops_when_patience_has_run_out"),  # fmt: skip
+    Mistake(
+        "one epoch too late",
+        was=STOP,
+        now="return self.bad_epochs > self.patience",
+        caught_by="test_stops_when_patience_has_run_out",
+    ),
     Mistake(
         "measured against the epoch before",
         was="            self.bad_epochs += 1\n",
@@ -343,10 +351,18 @@ MISTAKES = [
         now="return",
         caught_by="test_nothing_to_restore_is_an_error",
     ),
-    Mistake("patience 0 goes through", was="if patience < 1 or", now="if patience < 0 or",
-            caught_by="test_patience_and_min_delta_make_sense"),  # fmt: skip
-    Mistake("a negative min_delta goes through", was=" or min_delta < 0:", now=":",
-            caught_by="test_patience_and_min_delta_make_sense"),  # fmt: skip
+    Mistake(
+        "patience 0 goes through",
+        was="if patience < 1 or",
+        now="if patience < 0 or",
+        caught_by="test_patience_and_min_delta_make_sense",
+    ),
+    Mistake(
+        "a negative min_delta goes through",
+        was=" or min_delta < 0:",
+        now=":",
+        caught_by="test_patience_and_min_delta_make_sense",
+    ),
     # misclassified
     Mistake(
         "the least sure first",
@@ -498,8 +514,12 @@ MISTAKES = [
         caught_by="test_another_seed_is_another_order",
     ),
     Mistake("not shuffled", was=LOADER, now=LOADER.replace("True", "False"), caught_by="test_the_data_are_shuffled"),
-    Mistake("batches of 64 whatever was asked", was=LOADER, now=LOADER.replace("batch_size", "64"),
-            caught_by="test_seed_and_batch_size_make_a_difference"),  # fmt: skip
+    Mistake(
+        "batches of 64 whatever was asked",
+        was=LOADER,
+        now=LOADER.replace("batch_size", "64"),
+        caught_by="test_seed_and_batch_size_make_a_difference",
+    ),
     Mistake(
         "as many classes as there are different labels",
         was="int(labels.max()) + 1",
@@ -587,8 +607,12 @@ MISTAKES = [
         now="data = Path(path).read_bytes() if Path(path).exists() else b''",
         caught_by="test_a_missing_file_is_a_missing_file",
     ),
-    Mistake("no dimensions go through", was="    if dims == 0:\n", now="    if False:\n",
-            caught_by="test_no_dimensions_are_an_error"),  # fmt: skip
+    Mistake(
+        "no dimensions go through",
+        was="    if dims == 0:\n",
+        now="    if False:\n",
+        caught_by="test_no_dimensions_are_an_error",
+    ),
 ]
 
 MODEL = "model = FashionMNISTModel(images[0].numel(), hidden_dims, int(labels.max()) + 1)"

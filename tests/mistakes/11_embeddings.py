@@ -1,13 +1,11 @@
 """Wrong solutions of 11 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 COUNTS = "counts = Counter(word for text in texts for word in self.tokenize(text))"
 WORDS = "words = [word for word, count in counts.items() if count >= min_freq and word not in special]"
 SORT = "words.sort(key=lambda word: (-counts[word], word))"
-ENCODE = (
-    "return torch.tensor([self.ids.get(word, self.unk_id) for word in self.tokenize(text)], dtype=torch.int64)"
-)
+ENCODE = "return torch.tensor([self.ids.get(word, self.unk_id) for word in self.tokenize(text)], dtype=torch.int64)"
 DECODE = 'return " ".join(self.tokens[number] for number in numbers if number != self.pad_id)'
 PAD = "padded = pad_sequence(pieces, batch_first=True, padding_value=padding_value)"
 MASK = "return padded, steps < lengths[:, None]"
@@ -344,7 +342,7 @@ MISTAKES = [
     ),
     Mistake(
         "max_len of 0 taken for no limit",
-        was="if max_len is not None and max_len < 1:\n        raise ValueError(f\"max_len = {max_len} is below 1\")",
+        was='if max_len is not None and max_len < 1:\n        raise ValueError(f"max_len = {max_len} is below 1")',
         now="if max_len is not None and max_len < 0:\n        raise ValueError(max_len)\n    max_len = max_len or None",
         caught_by="test_max_len_is_at_least_one",
     ),

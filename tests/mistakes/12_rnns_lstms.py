@@ -1,6 +1,6 @@
 """Wrong solutions of 12 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 RNN_STEP = "return torch.tanh(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))"
 RNN_START = f"""        h = _zeros(self, x) if state is None else state
@@ -348,7 +348,8 @@ MISTAKES = [
         "mode lost after an error",
         was=LOOK,
         now=LOOK.replace(
-            "        finally:\n            self.train", "        except ZeroDivisionError:\n            pass\n        self.train"
+            "        finally:\n            self.train",
+            "        except ZeroDivisionError:\n            pass\n        self.train",
         ),
         caught_by="TestCharRNN::test_the_mode_is_kept_after_an_error_too",
     ),

@@ -1,6 +1,6 @@
 """Wrong solutions of 13 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 COUNTED = "norm.num_batches_tracked += 1"
 CHANNEL_MEAN = "mean = x.mean(dims)"
@@ -336,8 +336,7 @@ MISTAKES = [
     Mistake(
         "centred in place",
         was=OUTPUT,
-        now="x -= mean.view(per_channel)\n"
-        "    output = x / torch.sqrt(var + norm.eps).view(per_channel)",
+        now="x -= mean.view(per_channel)\n    output = x / torch.sqrt(var + norm.eps).view(per_channel)",
         caught_by="TestBatchNorm1d::test_input_may_be_non_contiguous_and_is_not_written_to",
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Wrong solutions of 14 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 FILL = "scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)"
 SOFTMAX = "return scores.softmax(dim).masked_fill(~mask, 0.0)"
@@ -502,9 +502,7 @@ MISTAKES = [
         caught_by="test_losses_match_the_loop",
     ),
     Mistake("no zero_grad", was="optimizer.zero_grad()", now="pass", caught_by="test_losses_match_the_loop"),
-    Mistake(
-        "no step", was="optimizer.step()", now="pass", caught_by="test_sixty_steps_learn_to_reverse_four_symbols"
-    ),
+    Mistake("no step", was="optimizer.step()", now="pass", caught_by="test_sixty_steps_learn_to_reverse_four_symbols"),
     Mistake("plain SGD", was="torch.optim.Adam(", now="torch.optim.SGD(", caught_by="test_losses_match_the_loop"),
     Mistake(
         "one batch for all steps",

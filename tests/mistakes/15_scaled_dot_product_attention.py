@@ -1,6 +1,6 @@
 """Wrong solutions of 15 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 CAUSAL_LINE = "    return torch.ones(query_len, key_len, dtype=torch.bool, device=device).tril(key_len - query_len)"
 REAL_LINES = """    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]

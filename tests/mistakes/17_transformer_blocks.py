@@ -1,6 +1,6 @@
 """Wrong solutions of 17 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 HIDDEN_WIDTH = "hidden = 4 * d_model if d_ff is None else d_ff"

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 MEAN = 'self.register_buffer("mean", torch.zeros(in_features))'
@@ -600,8 +600,8 @@ MISTAKES = [
     ),
     Mistake(
         "cause suppressed",
-        was="{error}\") from error",
-        now="{error}\") from None",
+        was='{error}") from error',
+        now='{error}") from None',
         caught_by="test_the_failing_layer_and_its_input_shape_are_named",
     ),
     Mistake(

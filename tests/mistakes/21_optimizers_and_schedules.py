@@ -1,6 +1,6 @@
 """Wrong solutions of 21 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 SGD_STATE = "buf = momentum * self.state[p] + g if p in self.state else g"
 SGD_LOOP = """                g = p.grad + group["weight_decay"] * p
@@ -142,14 +142,14 @@ MISTAKES = [
     ),
     Mistake(
         "the buffer drags a graph along",
-        was='''            for p, group in _with_gradients(self.param_groups):
+        was="""            for p, group in _with_gradients(self.param_groups):
                 g = p.grad + group["weight_decay"] * p
-                momentum''',
-        now='''            for p, group in _with_gradients(self.param_groups):
+                momentum""",
+        now="""            for p, group in _with_gradients(self.param_groups):
                 torch.set_grad_enabled(True)
                 p, leaf = p.data, p
                 g = leaf.grad + group["weight_decay"] * leaf
-                momentum''',
+                momentum""",
         caught_by="TestSGD::test_no_graph_is_remembered",
     ),
     Mistake(
@@ -363,7 +363,7 @@ MISTAKES = [
     ),
     Mistake(
         "second moment of the mean",
-        was='(1 - beta2) * g.square()',
+        was="(1 - beta2) * g.square()",
         now='(1 - beta2) * own["m"].square()',
         caught_by="TestAdamW::test_moments_follow_torch",
     ),
@@ -663,13 +663,14 @@ MISTAKES = [
     ),
     Mistake(
         "the error comes after the scaling",
-        was='''    if error_if_nonfinite and not total.isfinite():
+        was="""    if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(f"the norm of the gradients is {total.item()}")
-''' + SCALE,
-        now='''    for g in gradients:
+"""
+        + SCALE,
+        now="""    for g in gradients:
         g.mul_((max_norm / total).clamp(max=1))
     if error_if_nonfinite and not total.isfinite():
-        raise RuntimeError(f"the norm of the gradients is {total.item()}")''',
+        raise RuntimeError(f"the norm of the gradients is {total.item()}")""",
         caught_by="test_a_wild_norm_is_an_error_on_request",
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Wrong solutions of 23 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 CHARACTERS = "self.itos = dict(enumerate(sorted(set(text))))"
 CHAR_ENCODE = """        for position, character in enumerate(text):
@@ -401,7 +401,7 @@ MISTAKES = [
     Mistake(
         "merges written with raw spaces",
         was=SAVED_PAIRS,
-        now='pairs = [f"{left.decode(errors=\'replace\')} {right.decode(errors=\'replace\')}" for left, right in tokenizer.merges]',
+        now="pairs = [f\"{left.decode(errors='replace')} {right.decode(errors='replace')}\" for left, right in tokenizer.merges]",
         caught_by="test_vocab_bpe_holds_the_merges",
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Wrong solutions of 24 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 FITS = "    if start < 0 or start + count + 1 > len(tokens):"
 PIECE = "piece = tokens[start : start + count + 1].long()"

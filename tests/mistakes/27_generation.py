@@ -1,6 +1,6 @@
 """Wrong solutions of 27 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 LOWEST_KEPT = "lowest_kept = logits.topk(min(k, logits.size(-1)), dim=-1).values[..., -1:]"
@@ -276,7 +276,7 @@ GENERATE = [
     Mistake(
         "one cache for all calls",
         "cache = new_cache(model) if use_cache else None",
-        "cache = vars(model).setdefault(\"_cache\", new_cache(model)) if use_cache else None",
+        'cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
         "test_a_new_text_starts_with_an_empty_cache",
     ),
     Mistake("the prompt itself for no new tokens", START, "out = idx", "test_no_new_tokens_is_a_copy"),

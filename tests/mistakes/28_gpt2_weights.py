@@ -1,12 +1,12 @@
 """Wrong solutions of 28 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 ENDS = 'return key.endswith((".attn.bias", ".attn.masked_bias"))'
 N_LAYER = 'len({key.split(".")[1] for key in plain if key.startswith("h.")})'
 TIED = 'head is None or torch.equal(head, plain["wte.weight"])'
 NAME = 'name = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"'
-TURN = "ours = tensor.t() if key.endswith(CONV1D) else tensor"
+TURN = "ours = tensor.t() if key.endswith(_CONV1D) else tensor"
 COPY = "converted[name] = ours.clone(memory_format=torch.contiguous_format)"
 NAMES_DIFFER = "    if missing or unexpected:\n"
 SHAPES_DIFFER = "        if given[name].shape != tensor.shape:\n"
@@ -125,7 +125,7 @@ MISTAKES = [
     Mistake(
         "names with the prefix transposed, others not",
         was=TURN,
-        now='ours = tensor.t() if key.startswith("transformer.") and key.endswith(CONV1D) else tensor',
+        now='ours = tensor.t() if key.startswith("transformer.") and key.endswith(_CONV1D) else tensor',
         caught_by="TestConvertHfStateDict::test_all_is_the_same_without_the_prefix",
     ),
     Mistake(
@@ -174,7 +174,7 @@ MISTAKES = [
     Mistake(
         "square weights not transposed",
         was=TURN,
-        now="ours = tensor.t() if key.endswith(CONV1D) and tensor.size(0) != tensor.size(1) else tensor",
+        now="ours = tensor.t() if key.endswith(_CONV1D) and tensor.size(0) != tensor.size(1) else tensor",
         caught_by="test_logits_are_those_of_hugging_face",
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """Wrong solutions of 31 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 IS_MAIN = "return self.rank == 0"
 ENV = "env = os.environ if env is None else env"
@@ -120,7 +120,9 @@ MISTAKES = [
     Mistake(
         "zeros without a group",
         PARAMETERS + FILL,
-        PARAMETERS.replace(NO_GROUP, "") + FILL + "            if not dist.is_initialized():\n                continue\n",
+        PARAMETERS.replace(NO_GROUP, "")
+        + FILL
+        + "            if not dist.is_initialized():\n                continue\n",
         "TestAverageGradients::test_without_a_process_group_nothing_happens",
     ),
     Mistake(

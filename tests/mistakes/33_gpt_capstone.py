@@ -1,6 +1,6 @@
 """Wrong solutions of 33 that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 SPLIT = """    train = [doc for i, doc in enumerate(docs) if i % every != every // 2]
     known = {paragraph.strip() for doc in train for paragraph in _paragraphs(doc)}
@@ -45,7 +45,9 @@ LAST = '    history["val"].append((config.steps, evaluate_stream(model, data.val
 SHARE = "return sum(word in lexicon for word in words) / len(words) if words else 0.0"
 WORDS = 're.findall("[a-z]{3,}", text.lower())'
 STEPS = "int(n_tokens // tokens_per_step)"
-SIX = 'sizes = {"n_params": n_params, "n_tokens": n_tokens, "tokens_per_step": tokens_per_step, "peak_flops": peak_flops}'
+SIX = (
+    'sizes = {"n_params": n_params, "n_tokens": n_tokens, "tokens_per_step": tokens_per_step, "peak_flops": peak_flops}'
+)
 LOOP = 'for name, value in {**sizes, "mfu": mfu, "n_devices": n_devices}.items():'
 
 MISTAKES = [
@@ -448,7 +450,9 @@ EQUIVALENT = [
         )
         for size in (31, 33)
     ),
-    Equivalent(was=OPTIMIZER, now=OPTIMIZER.replace(", betas=(0.9, 0.95)", ""), reason="these are make_optimizer's own"),
+    Equivalent(
+        was=OPTIMIZER, now=OPTIMIZER.replace(", betas=(0.9, 0.95)", ""), reason="these are make_optimizer's own"
+    ),
     Equivalent(
         was="if step % config.eval_every == 0:",
         now="if step % config.eval_every <= 0:",
@@ -456,7 +460,9 @@ EQUIVALENT = [
     ),
     Equivalent(was=STEP.strip(), now=STEP.strip().replace(" max_norm=1.0,", ""), reason="this is train_step's own"),
     *(
-        Equivalent(was=line, now=line.replace(f'"{name}":', f'"{name}_":'), reason="only the text of the error has the name")
+        Equivalent(
+            was=line, now=line.replace(f'"{name}":', f'"{name}_":'), reason="only the text of the error has the name"
+        )
         for line in (SIX, LOOP)
         for name in ("n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices")
         if f'"{name}":' in line

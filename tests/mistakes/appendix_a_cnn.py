@@ -1,6 +1,6 @@
 """Wrong solutions of appendix A that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 ROOM = "room = size + 2 * padding - dilation * (kernel_size - 1) - 1"
 FITS = "    if room < 0:\n"
@@ -20,7 +20,9 @@ CONV_LAYER = "layers.append(nn.Conv2d(width, wider, 3, padding=1, bias=not batch
 NORM_AND_POOL = """            if batch_norm:
                 layers.append(nn.BatchNorm2d(wider))
             layers += [nn.ReLU(), nn.MaxPool2d(2)]"""
-CLASSIFIER = "nn.Flatten(), nn.Linear(width * side * side, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)"
+CLASSIFIER = (
+    "nn.Flatten(), nn.Linear(width * side * side, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)"
+)
 FORWARD = "return self.classifier(self.features(x)).squeeze(1)"
 PROBABILITY = "return torch.sigmoid(self(x))"
 HALVES = "if image_size % 2 ** len(channels):"
@@ -41,9 +43,9 @@ RIGHT = "right += ((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().
 FLAGS = """    for module, flag in flags.items():
         module.training = flag
 """
-NO_SAMPLE = '''    if count == 0:
+NO_SAMPLE = """    if count == 0:
         raise ValueError("the loader gives no sample")
-'''
+"""
 
 SCHEDULE = 'optimizer.param_groups[0]["lr"] = lr * lr_gamma ** (epoch // lr_step_size)'
 TRAIN_MODE = "        model.train()\n"
@@ -63,7 +65,12 @@ RETURNED = "return model.to(map_location).eval()"
 
 MISTAKES = [
     # conv_output_size
-    Mistake("the + 1 is forgotten", was=PLACES, now="return room // stride", caught_by="test_counts_the_places_of_the_kernel"),
+    Mistake(
+        "the + 1 is forgotten",
+        was=PLACES,
+        now="return room // stride",
+        caught_by="test_counts_the_places_of_the_kernel",
+    ),
     Mistake(
         "rounded up",
         was=PLACES,
@@ -89,9 +96,7 @@ MISTAKES = [
         now="    if room <= 0:\n",
         caught_by="test_a_kernel_as_large_as_the_picture_fits_once",
     ),
-    Mistake(
-        "settings are not checked", was=SETTINGS, now="if False:", caught_by="test_senseless_settings_are_refused"
-    ),
+    Mistake("settings are not checked", was=SETTINGS, now="if False:", caught_by="test_senseless_settings_are_refused"),
     # conv2d
     Mistake(
         "the kernel is flipped",
@@ -158,9 +163,11 @@ MISTAKES = [
         caught_by="test_a_picture_smaller_than_the_kernel_is_refused",
     ),
     Mistake(
-        "PyTorch's own", was=CONV_SUM, now="y = F.conv2d(x, weight, None, stride, padding)",
+        "PyTorch's own",
+        was=CONV_SUM,
+        now="y = F.conv2d(x, weight, None, stride, padding)",
         caught_by="test_written_without_the_finished_convolutions",
-    ),  # fmt: skip
+    ),
     # max_pool2d
     Mistake(
         "stride 1 by default",
@@ -234,13 +241,17 @@ MISTAKES = [
         caught_by="test_forward_returns_logits",
     ),
     Mistake(
-        "predict_proba gives logits", was=PROBABILITY, now="return self(x)",
+        "predict_proba gives logits",
+        was=PROBABILITY,
+        now="return self(x)",
         caught_by="test_predict_proba_is_the_sigmoid_of_the_logits",
-    ),  # fmt: skip
+    ),
     Mistake(
-        "predict_proba leaves the model in eval mode", was=PROBABILITY, now=f"self.eval()\n        {PROBABILITY}",
+        "predict_proba leaves the model in eval mode",
+        was=PROBABILITY,
+        now=f"self.eval()\n        {PROBABILITY}",
         caught_by="test_predict_proba_keeps_the_mode",
-    ),  # fmt: skip
+    ),
     Mistake(
         "batch norm after ReLU",
         was=NORM_AND_POOL,
@@ -264,9 +275,11 @@ MISTAKES = [
         caught_by="test_the_layers_of_the_features",
     ),
     Mistake(
-        "always a bias", was=CONV_LAYER, now=CONV_LAYER.replace(", bias=not batch_norm", ""),
+        "always a bias",
+        was=CONV_LAYER,
+        now=CONV_LAYER.replace(", bias=not batch_norm", ""),
         caught_by="test_no_bias_before_a_batch_norm",
-    ),  # fmt: skip
+    ),
     Mistake(
         "no dropout",
         was=CLASSIFIER,
@@ -342,16 +355,22 @@ MISTAKES = [
         caught_by="test_every_pixel_is_in_its_place",
     ),
     Mistake(
-        "bytes from 0 to 255", was=IMAGE, now=IMAGE.replace(" / 255", ""), caught_by="test_a_picture_is_channels_height_width"
+        "bytes from 0 to 255",
+        was=IMAGE,
+        now=IMAGE.replace(" / 255", ""),
+        caught_by="test_a_picture_is_channels_height_width",
     ),
     Mistake(
         "as many channels as the file has",
         was=PIXELS,
-        now='pixels = np.atleast_3d(np.array(file, dtype=np.float32))',
+        now="pixels = np.atleast_3d(np.array(file, dtype=np.float32))",
         caught_by="test_grey_and_transparent_pictures_have_three_channels",
     ),
     Mistake(
-        "the transform is ignored", was=TRANSFORMED, now="return image, label", caught_by="test_the_transform_gets_the_tensor"
+        "the transform is ignored",
+        was=TRANSFORMED,
+        now="return image, label",
+        caught_by="test_the_transform_gets_the_tensor",
     ),
     Mistake(
         "all files are opened at once",
@@ -373,7 +392,9 @@ MISTAKES = [
     Mistake(
         "the mean of the batches' means",
         was=EVALUATED,
-        now=EVALUATED.replace(', reduction="sum"', "").replace(".item()", ".item() * len(loader.dataset) / len(loader)"),
+        now=EVALUATED.replace(', reduction="sum"', "").replace(
+            ".item()", ".item() * len(loader.dataset) / len(loader)"
+        ),
         caught_by="test_every_sample_counts_the_same",
     ),
     Mistake(

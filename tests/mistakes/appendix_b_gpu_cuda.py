@@ -1,6 +1,6 @@
 """Wrong solutions of appendix B that its specs must catch."""
 
-from tests.variants import Equivalent, Mistake
+from tests.course.variants import Equivalent, Mistake
 
 BEST = "return torch.device(next(kind for kind, is_there in available.items() if is_there()))"
 WISH = """    if not available[device.type]():
@@ -399,8 +399,9 @@ MISTAKES = [
     Mistake(
         "the gradients of a failed attempt are kept",
         was=OOM_LOOP,
-        now=OOM_LOOP.replace("        optimizer.zero_grad()\n        loss", "        loss")
-        .replace("        optimizer.zero_grad()\n        (torch", "        (torch"),
+        now=OOM_LOOP.replace("        optimizer.zero_grad()\n        loss", "        loss").replace(
+            "        optimizer.zero_grad()\n        (torch", "        (torch"
+        ),
         caught_by="test_memory_that_runs_out_in_a_later_piece",
     ),
     Mistake(

@@ -18,9 +18,14 @@ def safe_root(squares):
 def pairwise_distances(a, b):
     if a.ndim != 2 or b.ndim != 2 or a.shape[-1] != b.shape[-1]:
         raise ValueError(f"{a.shape} and {b.shape}")
-    return safe_root(sum((torch.zeros(len(a), len(b), dtype=a.dtype), *(
-        (p[:, None] - q) ** 2 for p, q in zip(a.unbind(1), b.unbind(1), strict=True)
-    ))))
+    return safe_root(
+        sum(
+            (
+                torch.zeros(len(a), len(b), dtype=a.dtype),
+                *((p[:, None] - q) ** 2 for p, q in zip(a.unbind(1), b.unbind(1), strict=True)),
+            )
+        )
+    )
 
 
 def cosine_similarity(a, b, dim=-1, eps=1e-8):

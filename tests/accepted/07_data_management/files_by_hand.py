@@ -85,8 +85,11 @@ class FlowerDataset(Dataset):
 
     def __repr__(self):
         return "FlowerDataset(samples=%d, classes=%d, root=%r, transform=%r)" % (
-            len(self), self.num_classes, str(self.root), self.transform,
-        )  # fmt: skip
+            len(self),
+            self.num_classes,
+            str(self.root),
+            self.transform,
+        )
 
 
 import io  # noqa: E402

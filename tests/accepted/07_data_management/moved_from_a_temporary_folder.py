@@ -99,7 +99,11 @@ class ClassSubset(Dataset):
     def __init__(self, dataset, classes, relabel=True):
         labels = np.array(dataset.targets)
         self.dataset, self.classes = dataset, list(classes)
-        if np.unique(self.classes).size != len(self.classes) or not set(self.classes) <= set(labels.tolist()) or not classes:
+        if (
+            np.unique(self.classes).size != len(self.classes)
+            or not set(self.classes) <= set(labels.tolist())
+            or not classes
+        ):
             raise ValueError(f"classes {classes}")
         self.indices = np.flatnonzero(np.isin(labels, self.classes)).tolist()
         self.targets = labels[self.indices].tolist()

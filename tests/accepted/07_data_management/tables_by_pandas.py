@@ -23,7 +23,9 @@ def download(url, destination, *, sha256=None, timeout=30.0):
     if destination.exists() and (not sha256 or file_sha256(destination).upper() == sha256.upper()):
         return destination
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "kata"}), timeout=timeout) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers={"User-Agent": "kata"}), timeout=timeout
+        ) as response:
             body = response.read()
     except http.client.IncompleteRead as error:
         raise ConnectionResetError(f"{url} ended early") from error
@@ -73,7 +75,12 @@ class FlowerDataset(Dataset):
         return (image if self.transform is None else self.transform(image), self.targets[i])
 
     def __repr__(self):
-        inside = {"samples": len(self), "classes": self.num_classes, "root": str(self.root), "transform": self.transform}
+        inside = {
+            "samples": len(self),
+            "classes": self.num_classes,
+            "root": str(self.root),
+            "transform": self.transform,
+        }
         return f"FlowerDataset({', '.join(f'{name}={value!r}' for name, value in inside.items())})"
 
 

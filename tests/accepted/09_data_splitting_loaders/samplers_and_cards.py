@@ -45,7 +45,9 @@ class MiniLoader:
         if batch_size < 1:
             raise ValueError(batch_size)
         self.dataset = dataset
-        sampler = RandomSampler(dataset, generator=generator) if shuffle and len(dataset) else SequentialSampler(dataset)
+        sampler = (
+            RandomSampler(dataset, generator=generator) if shuffle and len(dataset) else SequentialSampler(dataset)
+        )
         self.batches = BatchSampler(sampler, batch_size, drop_last)
 
     def __len__(self):

@@ -39,7 +39,9 @@ class MiniLoader:
         if batch_size <= 0:
             raise ValueError("batch_size")
         self.data, self.size, self.drop = dataset, batch_size, drop_last
-        self.order = RandomSampler(dataset, generator=generator) if shuffle and len(dataset) > 0 else range(len(dataset))
+        self.order = (
+            RandomSampler(dataset, generator=generator) if shuffle and len(dataset) > 0 else range(len(dataset))
+        )
 
     def __len__(self):
         return len(self.data) // self.size if self.drop else -(-len(self.data) // self.size)

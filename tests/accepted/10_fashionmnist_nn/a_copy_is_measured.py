@@ -30,5 +30,8 @@ def misclassified(model, images, labels, k=None, batch_size=256):
     wrong = torch.where(predicted != labels)[0]
     index = wrong[torch.argsort(confidence[wrong], descending=True, stable=True)[:k]]
     return {
-        "index": index, "predicted": predicted[index], "target": labels[index], "confidence": confidence[index],
-    }  # fmt: skip
+        "index": index,
+        "predicted": predicted[index],
+        "target": labels[index],
+        "confidence": confidence[index],
+    }

@@ -63,7 +63,12 @@ def compare_depths(
         adam = torch.optim.Adam(model.parameters(), lr)
         history = fit(model, Shuffled(*train_data, batch_size, seed), val, adam, epochs)
         size = len(nn.utils.parameters_to_vector(model.parameters()))
-        return dict(history=history, val_acc=history["val_acc"][-1], val_loss=history["val_loss"][-1],
-                    num_parameters=size, hidden_dims=tuple(config))
+        return dict(
+            history=history,
+            val_acc=history["val_acc"][-1],
+            val_loss=history["val_loss"][-1],
+            num_parameters=size,
+            hidden_dims=tuple(config),
+        )
 
     return [one(config) for config in hidden_configs]

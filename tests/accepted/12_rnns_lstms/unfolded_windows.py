@@ -13,9 +13,17 @@ class CharRNN(nn.Module):
         else:
             raise ValueError("cell_type: rnn, lstm or gru")
         self.head = nn.Linear(hidden_size, vocab_size)
-        self.rnn = make(
-            input_size=embed_dim, hidden_size=hidden_size, num_layers=num_layers, nonlinearity="tanh", batch_first=True
-        ) if make is nn.RNN else make(embed_dim, hidden_size, num_layers, batch_first=True)
+        self.rnn = (
+            make(
+                input_size=embed_dim,
+                hidden_size=hidden_size,
+                num_layers=num_layers,
+                nonlinearity="tanh",
+                batch_first=True,
+            )
+            if make is nn.RNN
+            else make(embed_dim, hidden_size, num_layers, batch_first=True)
+        )
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         self.dropout = nn.Dropout(0.0)
 
@@ -34,9 +42,7 @@ class CharRNN(nn.Module):
                 module.training = mode
 
 
-def train_char_rnn(
-    model, data, steps, batch_size=16, seq_len=32, lr=5e-3, max_norm=1.0, generator=None
-):
+def train_char_rnn(model, data, steps, batch_size=16, seq_len=32, lr=5e-3, max_norm=1.0, generator=None):
     if data.numel() <= seq_len:
         raise ValueError("the text is shorter than one window")
     every = data.unfold(0, seq_len + 1, 1)

@@ -13,9 +13,7 @@ class LearnedPositionalEmbedding(LearnedPositionalEmbedding):
         return torch.add(x, rows.unsqueeze(0).expand_as(x))
 
 
-def compare_position_encodings(
-    kinds=("none", "sinusoidal", "learned"), length=10, steps=150, seed=0, test_length=None
-):
+def compare_position_encodings(kinds=("none", "sinusoidal", "learned"), length=10, steps=150, seed=0, test_length=None):
     for kind in kinds:
         if kind not in ("none", "sinusoidal", "learned"):
             raise ValueError(f"unknown kind: {kind}")

@@ -30,8 +30,19 @@ class EarlyStopping:
         model.load_state_dict(torch.load(io.BytesIO(self.bytes), weights_only=True))
 
 
-def fit(model, train_loader, val_loader, loss_fn, optimizer, *, epochs, early_stopping=None, scheduler=None,
-        max_grad_norm=None, device="cpu"):  # fmt: skip
+def fit(
+    model,
+    train_loader,
+    val_loader,
+    loss_fn,
+    optimizer,
+    *,
+    epochs,
+    early_stopping=None,
+    scheduler=None,
+    max_grad_norm=None,
+    device="cpu",
+):
     history, stop = [], False
     while len(history) < epochs and not stop:
         row = dict(epoch=len(history), lr=optimizer.param_groups[0]["lr"])

@@ -15,7 +15,9 @@ def bytes_to_unicode():
 
 def save_gpt2_files(tokenizer, encoder_path, bpe_path):
     spell = lambda token: token.decode("latin-1").translate(bytes_to_unicode())  # noqa: E731
-    entries = sorted([(i, spell(t)) for t, i in tokenizer.vocab.items()] + [(i, s) for s, i in tokenizer.special_tokens.items()])
+    entries = sorted(
+        [(i, spell(t)) for t, i in tokenizer.vocab.items()] + [(i, s) for s, i in tokenizer.special_tokens.items()]
+    )
     with open(encoder_path, "w", encoding="utf-8") as file:
         json.dump({token: i for i, token in entries}, file, ensure_ascii=False, indent=1)
     with open(bpe_path, "w", encoding="utf-8", newline="\n") as file:

@@ -54,7 +54,11 @@ class BPETokenizer:
         if data not in self.cache:
             ids = [self.vocab[bytes([b])] for b in data]
             while True:
-                found = [(self.rules[ids[i], ids[i + 1]], i) for i in range(len(ids) - 1) if (ids[i], ids[i + 1]) in self.rules]
+                found = [
+                    (self.rules[ids[i], ids[i + 1]], i)
+                    for i in range(len(ids) - 1)
+                    if (ids[i], ids[i + 1]) in self.rules
+                ]
                 if not found:
                     break
                 (_, new), i = min(found)
@@ -80,7 +84,9 @@ class BPETokenizer:
         out = bytearray()
         for i in ids:
             i = int(i)
-            token = [t for t, j in self.vocab.items() if i == j] + [s.encode() for s, j in self.special_tokens.items() if i == j]
+            token = [t for t, j in self.vocab.items() if i == j] + [
+                s.encode() for s, j in self.special_tokens.items() if i == j
+            ]
             if len(token) == 0:
                 raise ValueError(f"id {i}?")
             out += token[0]

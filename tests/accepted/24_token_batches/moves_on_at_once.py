@@ -1,7 +1,6 @@
 """A loader that goes on to the next shard right after the last step of the old one, with all shards in memory and one
 dict for its place; loops over lists in the other exercises."""
 
-
 import os
 
 

@@ -28,7 +28,15 @@ def _tokens(model, idx, max_new_tokens, stop_token, use_cache, **how):
 
 
 def generate(
-    model, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, stop_token=None, use_cache=False, generator=None
+    model,
+    idx,
+    max_new_tokens,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    stop_token=None,
+    use_cache=False,
+    generator=None,
 ):
     if len(idx.shape) != 2:
         raise ValueError("(B, T) please")

@@ -2,7 +2,15 @@
 
 
 def generate(
-    model, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, stop_token=None, use_cache=False, generator=None
+    model,
+    idx,
+    max_new_tokens,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    stop_token=None,
+    use_cache=False,
+    generator=None,
 ):
     if idx.dim() != 2 or idx.shape[1] < 1 or max_new_tokens < 0:
         raise ValueError("idx must be (B, T) with T >= 1, max_new_tokens >= 0")

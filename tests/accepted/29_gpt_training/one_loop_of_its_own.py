@@ -47,7 +47,12 @@ def train(model, optimizer, loader, config, val_batches=None, start_step=0, samp
             loss_sum += loss.detach().item()
         norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], config.max_norm)
         optimizer.step()
-        for key, value in (("step", step), ("loss", loss_sum / config.accum_steps), ("lr", lr), ("grad_norm", norm.item())):
+        for key, value in (
+            ("step", step),
+            ("loss", loss_sum / config.accum_steps),
+            ("lr", lr),
+            ("grad_norm", norm.item()),
+        ):
             history[key].append(value)
         step += 1
     return history

@@ -72,7 +72,10 @@ def speed_ladder(model, x, y, rungs, n_steps=3, n_warmup=1, lr=1e-3, peak_flops=
         losses = []
         with matmul_precision(rung.precision):
             seconds = time_steps(
-                lambda: losses.append(amp_step(whole, optimizer, x, y, rung.dtype, scaler)), n_steps, n_warmup, clock=clock
+                lambda: losses.append(amp_step(whole, optimizer, x, y, rung.dtype, scaler)),
+                n_steps,
+                n_warmup,
+                clock=clock,
             )
         median = torch.tensor(seconds, dtype=torch.float64).quantile(0.5).item()
         rate = x.numel() / median

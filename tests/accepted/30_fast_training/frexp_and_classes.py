@@ -34,7 +34,9 @@ def pad_vocab(model, multiple=128):
     twin = copy.deepcopy(model)
     wte, extra = twin.transformer.wte, padded_size(model.config.vocab_size, multiple) - model.config.vocab_size
     rows = wte.weight.data.new_zeros(extra, model.config.n_embd)
-    twin.transformer.wte = nn.Embedding(len(wte.weight) + extra, model.config.n_embd, _weight=torch.cat([wte.weight.data, rows]))
+    twin.transformer.wte = nn.Embedding(
+        len(wte.weight) + extra, model.config.n_embd, _weight=torch.cat([wte.weight.data, rows])
+    )
     twin.transformer.wte.train(model.training)
     twin.lm_head.weight, twin.lm_head.out_features = twin.transformer.wte.weight, twin.transformer.wte.num_embeddings
     twin.config.vocab_size += extra

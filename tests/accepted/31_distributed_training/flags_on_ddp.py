@@ -1,5 +1,5 @@
 # build-nanogpt's way: the flag that no_sync sets, set by hand for DDP; norm and clipping by hand.
-from contextlib import contextmanager  # noqa: E402
+from contextlib import contextmanager
 
 
 @contextmanager

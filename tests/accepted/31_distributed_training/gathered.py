@@ -38,7 +38,9 @@ def unwrap(model):
 def dist_info_from_env(env=None):
     if env is None:
         env = dict(os.environ)
-    rank, local_rank, world_size = (int(env.get(name, d)) for name, d in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+    rank, local_rank, world_size = (
+        int(env.get(name, d)) for name, d in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
+    )
     if env.get("RANK") is None:
         return DistInfo()
     if rank not in range(world_size):

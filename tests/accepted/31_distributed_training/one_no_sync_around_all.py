@@ -1,5 +1,5 @@
 # One context around all micro-batches but the last; futures instead of waiting calls.
-from contextlib import ExitStack  # noqa: E402
+from contextlib import ExitStack
 
 
 def ddp_train_step(model, optimizer, batches, max_norm=1.0):

@@ -34,7 +34,12 @@ def train_classifier(model, train_loader, val_loader, *, epochs, lr=1e-3, lr_ste
             seen += len(y)
         measured = evaluate_binary(model, val_loader)
         history.append(
-            {"lr": rate, "train_loss": float(total / seen), "val_loss": measured["loss"], "val_accuracy": measured["accuracy"]}
+            {
+                "lr": rate,
+                "train_loss": float(total / seen),
+                "val_loss": measured["loss"],
+                "val_accuracy": measured["accuracy"],
+            }
         )
         if lr_step_size and epoch % lr_step_size == 0:
             for group in optimizer.param_groups:

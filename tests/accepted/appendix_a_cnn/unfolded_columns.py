@@ -38,8 +38,14 @@ def max_pool2d(x, kernel_size, stride=None, padding=0):
 class BinaryCNN(nn.Module):
     def __init__(self, image_size=16, in_channels=3, channels=(8, 16, 32), hidden=32, dropout=0.5, batch_norm=False):
         super().__init__()
-        self.config = dict(image_size=image_size, in_channels=in_channels, channels=[*channels], hidden=hidden,
-                           dropout=dropout, batch_norm=batch_norm)  # fmt: skip
+        self.config = dict(
+            image_size=image_size,
+            in_channels=in_channels,
+            channels=[*channels],
+            hidden=hidden,
+            dropout=dropout,
+            batch_norm=batch_norm,
+        )
         side = image_size
         self.features = nn.Sequential()
         for before, after in zip([in_channels, *channels], channels):
@@ -52,7 +58,11 @@ class BinaryCNN(nn.Module):
             self.features.append(nn.ReLU(inplace=True))
             self.features.append(nn.MaxPool2d((2, 2)))
         self.classifier = nn.Sequential(
-            nn.Flatten(1), nn.Linear(channels[-1] * side**2, hidden), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(hidden, 1)
+            nn.Flatten(1),
+            nn.Linear(channels[-1] * side**2, hidden),
+            nn.ReLU(True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, 1),
         )
 
     def forward(self, x):

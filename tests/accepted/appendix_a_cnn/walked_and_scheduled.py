@@ -87,9 +87,13 @@ def compare_batch_norm(train_loader, val_loader, *, epochs, lr=1e-3, seed=0, **m
     state = torch.get_rng_state()
     try:
         torch.manual_seed(seed)
-        plain = train_classifier(BinaryCNN(batch_norm=False, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr)
+        plain = train_classifier(
+            BinaryCNN(batch_norm=False, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr
+        )
         torch.manual_seed(seed)
-        normed = train_classifier(BinaryCNN(batch_norm=True, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr)
+        normed = train_classifier(
+            BinaryCNN(batch_norm=True, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr
+        )
     finally:
         torch.set_rng_state(state)
     return dict(plain=plain, batch_norm=normed)

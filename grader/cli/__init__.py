@@ -1,0 +1,1 @@
+"""The `kata` command: one module per group of commands."""

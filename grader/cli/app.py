@@ -1,0 +1,84 @@
+"""The application behind the `kata` command, and the options and output helpers that its commands share."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from grader.course import catalogue
+from grader.course.catalogue import ROOT, Kata
+from grader.errors import KataError
+from grader.specs import layout
+
+INTERRUPTED = 130  # exit code after Ctrl-C
+KATAS = ROOT / "katas"
+
+app = typer.Typer(
+    help="Learn PyTorch by passing specs. For learners: list, watch, hint. For teachers: grade, export.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def katas(queries: Iterable[str] | None) -> list[Kata]:
+    """The katas that the queries name, each once; all katas without queries.
+
+    Raises:
+        KataError: a query names no kata, or there are no katas here.
+    """
+    found = list(dict.fromkeys(map(catalogue.find, queries))) if queries else catalogue.all_katas()
+    if not found:
+        raise KataError(f"no katas in {KATAS}: is the checkout complete?")
+    return found
+
+
+def say(text: str) -> None:
+    """Print the text. On a terminal, wrap it between words."""
+    console = Console()
+    print(layout.wrapped(text, console.width, indent=0) if console.is_terminal else text)
+
+
+def bar(doing: str, what: str = "katas", *, left: bool = False) -> Progress:
+    """A progress bar on standard error, shown only on a terminal and removed when the work is done.
+
+    Args:
+        doing: the text before the bar.
+        what: the unit it counts.
+        left: show the time left, not the time elapsed.
+    """
+    clock = TimeRemainingColumn(elapsed_when_finished=True) if left else TimeElapsedColumn()
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn(what), clock)
+    return Progress(*columns, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def complete_kata(incomplete: str) -> list[tuple[str, str]]:
+    """For shell completion: the numbers and titles of matching katas."""
+    return [(kata.number, kata.title) for kata in catalogue.all_katas() if kata.number.startswith(incomplete)]
+
+
+def complete_exercise(context: typer.Context, incomplete: str) -> list[str]:
+    """For shell completion: matching exercises of the kata given before."""
+    try:
+        exercises = catalogue.find(context.params.get("kata") or "").exercises
+    except KataError:
+        return []
+    return [exercise.name for exercise in exercises if exercise.name.startswith(incomplete)]
+
+
+OneKata = Annotated[str, typer.Argument(metavar="KATA", autocompletion=complete_kata)]
+MaybeKata = Annotated[str | None, typer.Argument(metavar="[KATA]", autocompletion=complete_kata)]
+CodeFolder = Annotated[
+    Path, typer.Option(metavar="DIR", help="code folder, laid out like katas/; default: katas/", show_default=False)
+]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="points per kata, one line such as 16 = 20 each; default: weights.toml, if any",
+    ),
+]

@@ -1,0 +1,169 @@
+"""The `grade` command, for one submission: a code folder or notebooks. For a class, see `grade_submissions`."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from grader.cli import grade_submissions, report_files
+from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, WeightsFile, app, bar, complete_kata, katas
+from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
+from grader.course import catalogue, notebooks
+from grader.course.catalogue import ROOT, Kata
+from grader.errors import KataError
+from grader.execution import prerequisites
+from grader.execution.result_cache import ResultCache
+from grader.isolation import sandbox
+from grader.protocol import RunOptions
+from grader.reports import table
+from grader.results import KataResult, Report
+from grader.teaching import cluster, weights
+from grader.teaching.assignment import Assignment
+
+
+class EngineName(StrEnum):
+    """The keys of `cluster.ENGINES`, as choices of an option."""
+
+    slurm = "slurm"
+    dask = "dask"
+
+
+Katas = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KATA]…", help="16, papers/13, multi_head, 16.ipynb; default: all", autocompletion=complete_kata
+    ),
+]
+ClassFolder = Annotated[
+    Path | None,
+    typer.Option("--submissions", metavar="DIR", help="grade a class: one folder, .zip or .ipynb file per student"),
+]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FORMAT=FILE", help=f"also write {', '.join(FORMATS)}; for a class {', '.join(CLASS_FORMATS)}"
+    ),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
+]
+Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
+Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
+Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
+FailUnder = Annotated[
+    float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with code 1 if the score is lower")
+]
+Engine = Annotated[EngineName | None, typer.Option(help="class only: grade on a cluster")]
+Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
+
+
+@app.command()
+def grade(
+    kata: Katas = None,
+    code: CodeFolder = KATAS,
+    class_folder: ClassFolder = None,
+    report: Reports = None,
+    results: Results = None,
+    feedback: Feedback = None,
+    core: Core = False,
+    jobs: Jobs = 0,
+    weights_file: WeightsFile = None,
+    fail_under: FailUnder = None,
+    engine: Engine = None,
+    student: Students = None,
+) -> None:
+    """Run the specs in isolated processes and count the points.
+
+    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: grading was not possible.
+    """
+    if class_folder and fail_under is not None:
+        raise KataError("--fail-under is for one submission, not for a class")
+    if not class_folder and (results or feedback or engine or student):
+        raise KataError("--results, --feedback and --engine belong to a class: give --submissions DIR")
+    with _notebooks_unpacked(kata, code) as (chosen, folder):
+        assignment = Assignment(chosen, RunOptions(core=core), weights.of_course(weights_file, ROOT), jobs)
+        if class_folder:
+            class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
+            outputs = grade_submissions.Outputs(class_reports, results, feedback)
+            start = cluster.ENGINES[engine] if engine else None
+            grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student)
+        else:
+            _check(folder, chosen)
+            _grade_folder(
+                folder, assignment, [report_files.parse(option, FORMATS) for option in report or []], fail_under
+            )
+
+
+@contextmanager
+def _notebooks_unpacked(queries: list[str] | None, code: Path) -> Iterator[tuple[list[Kata], Path]]:
+    """The katas to grade and their code folder. If notebooks are given, a temporary folder holds their code."""
+    if not any(query.endswith(".ipynb") for query in queries or []):
+        yield katas(queries), code
+        return
+    with tempfile.TemporaryDirectory(prefix="kata-") as folder:
+        yield [_unpack(Path(query), Path(folder)) for query in queries or []], Path(folder)
+
+
+def _unpack(path: Path, folder: Path) -> Kata:
+    """Write the code of a notebook below the folder, where a submission has it. Returns its kata."""
+    notebook = notebooks.read(path)
+    kata = notebooks.kata_of(notebook, catalogue.all_katas(), path.name)
+    (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / kata.file).write_text(notebooks.module(notebook, kata), encoding="utf-8")
+    return kata
+
+
+def _check(code: Path, chosen: list[Kata]) -> None:
+    """Raise a KataError if this is not a code folder."""
+    if not code.is_dir():
+        raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
+    if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in chosen):
+        raise KataError(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
+
+
+def _grade_folder(
+    code: Path, assignment: Assignment, files: list[ReportFile[Report]], fail_under: float | None
+) -> None:
+    """Grade, print the result, and write the report files."""
+    report = _graded(code, assignment)
+    table.show(report, Console(highlight=False))
+    if gaps := sandbox.gaps():
+        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+    for file in files:
+        file.write(report)
+    if not report.complete:
+        raise typer.Exit(INTERRUPTED)
+    if fail_under is not None and 100 * report.points < fail_under * report.max_points:
+        raise typer.Exit(1)
+
+
+def _graded(code: Path, assignment: Assignment) -> Report:
+    """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete."""
+    started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
+    results: dict[str, KataResult] = {}
+    grading = prerequisites.grade_folder(
+        assignment.katas,
+        code,
+        at_a_time=assignment.at_a_time,
+        options=assignment.options,
+        cache=ResultCache(ROOT),
+        again=True,
+    )
+    try:
+        with bar("grading") as counting:
+            for result in counting.track(grading, total=len(assignment.katas)):
+                results[result.kata] = assignment.weighted(result)
+    except KeyboardInterrupt:
+        grading.close()
+    in_order = tuple(results[kata.name] for kata in assignment.katas if kata.name in results)
+    shown = code.relative_to(ROOT) if code.is_relative_to(ROOT) else code
+    seconds = time.monotonic() - clock
+    return Report(str(shown), started, seconds, len(in_order) == len(assignment.katas), in_order)

@@ -1,0 +1,185 @@
+"""The learner's commands, from `list` and `watch` to `doctor` and `data`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import nbformat
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
+from grader.course import downloads, loading, notebooks
+from grader.course.catalogue import ROOT, Kata
+from grader.errors import KataError
+from grader.learner import doctor as machine
+from grader.learner import hints, history, overview, progress, reading
+from grader.results import KataResult
+
+COLOURS = {"+": "green", "-": "red", "@": "dim"}  # of the lines of a difference
+SIGNS = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "bad": "[bold red]BAD  [/]"}
+
+
+@app.command("list")
+def list_(code: CodeFolder = KATAS) -> None:
+    """List the path by chapters: each kata with difficulty, minutes, what it builds on, and your progress."""
+    path = katas(None)
+    looking = bar("checking your code")
+    task = looking.add_task("", total=None)
+    with looking:
+        results = progress.so_far(
+            path, code, lambda begun: looking.update(task, total=len(begun)), lambda _: looking.advance(task)
+        )
+    overview.show(path, results, Console(highlight=False))
+
+
+@app.command()
+def watch(kata: MaybeKata = None) -> None:
+    """Run the specs on every save and show what to do next. Without KATA, start where you are on the path."""
+    from grader.learner import watch as watching  # here, because its imports would slow down every other command
+
+    path = katas(None)
+    if kata:
+        [first] = katas([kata])
+    else:
+        results = progress.so_far(path, KATAS)
+        first = next((k for k, result in results.items() if not (result and result.core_done)), path[-1])
+    watching.start_session(path, first)
+
+
+@app.command("next")
+def next_() -> None:
+    """Show the first core exercise that is not done, its first failure, and the commands for it."""
+    for kata in katas(None):
+        result = progress.so_far([kata], KATAS)[kata]
+        if not (result and result.core_done):
+            _say_next(kata, result)
+            return
+    say("The core of every kata is done. kata list shows which stretch exercises are left.")
+
+
+@app.command()
+def hint(
+    kata: OneKata,
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
+    level: Annotated[int | None, typer.Option(min=1, max=3, help="1 the concept, 2 the API, 3 the shape walk")] = None,
+) -> None:
+    """Show the next hint for an exercise: first the concept, then the API, then the shape walk."""
+    say(hints.next_hint(katas([kata])[0], exercise, level))
+
+
+@app.command()
+def solution(
+    kata: OneKata,
+    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
+    now: Annotated[bool, typer.Option("--now", help="show it without taking the hints first")] = False,
+) -> None:
+    """Show the reference of an exercise as a difference to your code, once you have taken its three hints."""
+    lines = hints.solution(katas([kata])[0], exercise, now=now)
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(line, style=COLOURS.get(line[:1], ""), markup=False, soft_wrap=True)
+
+
+@app.command()
+def reset(kata: OneKata) -> None:
+    """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
+    say(history.reset(katas([kata])[0]))
+
+
+@app.command()
+def undo(kata: OneKata) -> None:
+    """Restore the version of your code that the last reset kept."""
+    say(history.undo(katas([kata])[0]))
+
+
+@app.command()
+def lesson(
+    kata: OneKata,
+    text: Annotated[bool, typer.Option("--text", help="show the text only; do not run lesson.py")] = False,
+) -> None:
+    """Show a kata's lesson, run its lesson.py, and show the figure if the terminal can."""
+    [found] = katas([kata])
+    console = Console()
+    page = (found.folder / "README.md").read_text(encoding="utf-8")
+    if console.is_terminal:
+        console.print(Markdown(reading.for_terminal(page)))
+    else:
+        print(page)
+    if text:
+        return
+    figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, found.folder / "lesson.py", figure], cwd=ROOT)
+    if done.returncode:
+        raise KataError(f"katas/{found.name}/lesson.py ended with exit code {done.returncode}")
+    if console.is_terminal and figure.exists():
+        sys.stdout.write(reading.inline(figure, os.environ))
+
+
+@app.command()
+def notebook(
+    kata: OneKata,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="the notebook; default: KATA.ipynb in the kata's folder")
+    ] = None,
+    back: Annotated[
+        bool, typer.Option("--back", help="the other direction: write the notebook's code to the kata's file")
+    ] = False,
+) -> None:
+    """Write a kata as a notebook: its lesson, and your code in cells, each followed by a check."""
+    [found] = katas([kata])
+    path = file or found.folder / f"{found.name.rpartition('/')[2]}.ipynb"
+    try:
+        if back:
+            say(history.replace(found, found.code, notebooks.module(notebooks.read(path), found)))
+        else:
+            text = nbformat.writes(notebooks.build(found, loading.read_source(found.code), notebooks.origin(ROOT)))
+            say(history.replace(found, path, text + "\n"))
+    except OSError as error:
+        raise KataError(f"{error.filename}: {error.strerror}") from None
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: Python, packages, devices, isolation, data and disk.
+
+    Exit code 1: something is not fine.
+    """
+    console, bad = Console(highlight=False), False
+    for finding in machine.examine():
+        console.print(f"{SIGNS[finding.state]}{finding.what:<16}", end="")
+        console.print(finding.says, markup=False, soft_wrap=True)
+        bad = bad or finding.state == "bad"
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the data set to download")] = None) -> None:
+    """List the larger, optional data sets, or download one into data/.
+
+    Exit code 2: the download failed. The next call continues it.
+    """
+    try:
+        print(downloads.get(name) if name else downloads.listing())
+    except KeyboardInterrupt:
+        print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _say_next(kata: Kata, result: KataResult | None) -> None:
+    undone = [e for e in result.exercises if not (e.solved or e.stretch)] if result else []
+    name = undone[0].name if undone else kata.exercises[0].name
+    say(f"{kata.number} {kata.title}: {progress.in_words(kata, result)}")
+    say(f"lesson     kata lesson {kata.number}")
+    say(f"code       katas/{kata.file}")
+    say(f"specs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
+    say(f"exercise   {name}")
+    say(f"hint       kata hint {kata.number} {name}")
+    if undone and undone[0].first_failure:
+        say(f"\n{undone[0].first_failure.message}")

@@ -1,0 +1,24 @@
+"""Entry point of the `kata` command. Prints an expected error as one line on standard error and exits with code 2."""
+
+import io
+import signal
+import sys
+
+from grader.cli import learner  # noqa: F401  (registers its commands, which the help lists first)
+
+# isort: split
+from grader.cli import author, export, grade  # noqa: F401  (each registers its commands)
+from grader.cli.app import app
+from grader.errors import KataError
+
+
+def main() -> None:
+    """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app()
+    except KataError as error:
+        print(f"kata: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,86 @@
+"""Report files: checks `--report FORMAT=FILE` before grading, and writes the file after it."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from grader import files
+from grader.errors import KataError
+from grader.reports import (
+    class_report,
+    classroom,
+    classroom50,
+    csv_report,
+    gradescope,
+    html_report,
+    json_report,
+    junit,
+    markdown,
+)
+from grader.results import ClassReport, Report
+
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "json": json_report.render,
+    "junit": junit.render,
+    "csv": csv_report.render,
+    "markdown": markdown.render,
+    "html": html_report.render,
+    "classroom": classroom.render,
+    "classroom50": classroom50.render,
+    "gradescope": gradescope.render,
+}
+CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
+    "json": class_report.render_json,
+    "csv": class_report.render_csv,
+    "html": html_report.render_class,
+}
+
+AnyReport = TypeVar("AnyReport", Report, ClassReport)
+
+
+@dataclass(frozen=True)
+class ReportFile(Generic[AnyReport]):
+    """A report to write: how to render it, and where it goes."""
+
+    render: Callable[[AnyReport], str]
+    path: Path
+
+    def write(self, report: AnyReport) -> None:
+        write(self.path, self.render(report))
+
+
+def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> ReportFile[AnyReport]:
+    """The report file that an option "json=FILE" asks for.
+
+    Raises:
+        KataError: the format is unknown, or the file cannot be written.
+    """
+    name, _, file = option.partition("=")
+    if name not in formats or not file:
+        raise KataError(f"--report {option}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
+    path = Path(file)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if _is_stream(path) else path.parent, os.W_OK):
+        raise KataError(f"--report {option}: {file} cannot be written")
+    return ReportFile(formats[name], path)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file atomically: after an interruption or an error, an older file is unchanged."""
+    content = text.encode("utf-8", "replace")
+    try:
+        if _is_stream(path):
+            sys.stdout.flush()
+            with path.open("ab") as stream:
+                stream.write(content)
+        else:
+            files.write(path, content)
+    except OSError as error:
+        raise KataError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
+    return path.is_relative_to("/dev") or (path.exists() and not path.is_file())

@@ -1,0 +1,177 @@
+"""The katas that exist, and how to find one by a query such as "16", "papers/13" or "multi_head"."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.course import description
+from grader.course.description import Description, Exercise
+from grader.errors import UnknownExercise, UnknownKata
+
+ROOT = Path(__file__).resolve().parents[2]
+KATA_FOLDER = re.compile(r"(?:\d\d|appendix_[a-z])_(?P<module>\w+)")
+
+
+@dataclass(frozen=True, order=True)
+class Kata:
+    """One kata of the tree at `root`. `name` is the path of its folder below `katas/`."""
+
+    root: Path
+    name: str
+
+    @property
+    def module(self) -> str:
+        """The name of its Python module: "multi_head_attention"."""
+        return Path(self.name).name[len(Path(self.number).name) + 1 :]
+
+    @property
+    def number(self) -> str:
+        """The short name that a learner types: "16", "papers/13", "appendix_a"."""
+        folder = KATA_FOLDER.fullmatch(Path(self.name).name)
+        return self.name[: -len(folder["module"]) - 1] if folder else self.name
+
+    @property
+    def file(self) -> Path:
+        """The path of its module in a code folder: `16_multi_head_attention/multi_head_attention.py`."""
+        return Path(self.name, f"{self.module}.py")
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "katas" / self.name
+
+    @property
+    def code(self) -> Path:
+        """The learner's file."""
+        return self.root / "katas" / self.file
+
+    @property
+    def specs(self) -> Path:
+        return self.folder / f"test_{self.module}.py"
+
+    @property
+    def reference(self) -> Path:
+        return self.root / "solutions" / self.file
+
+    @property
+    def description(self) -> Description:
+        return description.read(self.folder / "kata.toml")
+
+    @property
+    def title(self) -> str:
+        return self.description.title
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        return self.description.exercises
+
+    @property
+    def builds_on(self) -> list["Kata"]:
+        """The earlier katas whose code this one uses."""
+        return [Kata(self.root, name) for name in self.description.builds_on]
+
+    def exercise(self, name: str) -> Exercise:
+        """The exercise of this name.
+
+        Raises:
+            UnknownExercise: there is none.
+        """
+        for exercise in self.exercises:
+            if exercise.name == name:
+                return exercise
+        raise UnknownExercise(self.name, name, [exercise.name for exercise in self.exercises])
+
+
+def all_katas(root: Path = ROOT) -> list[Kata]:
+    """Every folder below `katas/` with a kata.toml, sorted: first the core path, then tracks such as papers/."""
+    top = root / "katas"
+    names = [
+        Path(folder).relative_to(top).as_posix()
+        for folder, _, files in os.walk(top)
+        if "kata.toml" in files and KATA_FOLDER.fullmatch(os.path.basename(folder))
+    ]
+    return [Kata(root, name) for name in sorted(names, key=lambda name: (name.count("/"), name))]
+
+
+def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:
+    """The katas and everything they build on, sorted so that each kata comes after the ones it builds on."""
+    order: dict[Kata, None] = {}
+    for kata in katas:
+        for earlier in with_prerequisites(kata.builds_on):
+            order.setdefault(earlier)
+        order.setdefault(kata)
+    return list(order)
+
+
+def kata_at(path: Path) -> Kata | None:
+    """The kata whose folder contains this file, in any tree; None if no kata does."""
+    for folder in path.parents:
+        if KATA_FOLDER.fullmatch(folder.name):
+            for top in folder.parents:
+                if top.name == "katas":
+                    return Kata(top.parent, folder.relative_to(top).as_posix())
+    return None
+
+
+def find(query: str, root: Path = ROOT) -> Kata:
+    """Find a kata by a path prefix ("16", "katas/papers/13") or by the start of its module's name ("multi_head").
+
+    Raises:
+        UnknownKata: no kata, or more than one, matches.
+    """
+    wanted = query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    katas = all_katas(root)
+    by_path = [kata for kata in katas if _is_prefix(wanted, kata.name)]
+    by_module = [kata for kata in katas if wanted and kata.module.startswith(wanted)]
+    for matches in ([k for k in by_path if k.name == wanted], by_path, by_module):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UnknownKata(_ambiguous(query, [kata.name for kata in matches]))
+    raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas"))
+
+
+def expand(path: Path) -> Path:
+    """Complete abbreviated parts of a path below a `katas/` folder.
+
+    Raises:
+        UnknownKata: a part is the prefix of no entry, or of several.
+    """
+    if path.exists():
+        return path
+    parent = expand(path.parent)
+    entries = sorted(p.name for p in parent.iterdir() if p.name[0] not in "._") if parent.is_dir() else []
+    matches = [name for name in entries if name.startswith(path.name)]
+    if len(matches) > 1 and any(name.endswith(".py") for name in matches):
+        matches = [name for name in matches if name.endswith(".py")]
+    shown = f"{parent.name}/{path.name}"
+    if len(matches) == 1:
+        return parent / matches[0]
+    if matches:
+        raise UnknownKata(_ambiguous(shown, matches))
+    raise UnknownKata(_no_match(shown, entries, parent))
+
+
+def _is_prefix(wanted: str, name: str) -> bool:
+    given, parts = wanted.split("/"), name.split("/")
+    return bool(wanted) and len(given) == len(parts) and all(map(str.startswith, parts, given))
+
+
+def _ambiguous(query: str, names: list[str]) -> str:
+    return f"'{query}' could be {', '.join(names[:6])}{' …' if len(names) > 6 else ''}: type more letters"
+
+
+def _no_match(query: str, names: list[str], where: Path) -> str:
+    """An error message with the nearest entries: by number if the query has a number, else by spelling."""
+    parent, _, last = query.removeprefix("katas/").rstrip("/").rpartition("/")
+    near = [name for name in names if name.startswith(parent)] or names
+    number = re.match(r"\d+", last)
+    numbered = [name for name in near if KATA_FOLDER.fullmatch(Path(name).name) and Path(name).name[:2].isdigit()]
+    if number and numbered:
+        near = sorted(numbered, key=lambda name: abs(int(Path(name).name[:2]) - int(number[0])))
+    else:
+        near = difflib.get_close_matches(last, near, n=3, cutoff=0.3) or near
+    nearest = f": the nearest are {', '.join(near[:3])}" if near else ""
+    return f"'{query}' matches nothing in {where.name}/{nearest}"

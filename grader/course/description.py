@@ -1,0 +1,156 @@
+"""A kata's description: its kata.toml, read and checked."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from grader.errors import BrokenDescription
+
+DIFFICULTIES = ("easy", "medium", "hard")
+# Extra permissions of specs: to start processes, to use the loopback address, to take longer because they train.
+NEEDS = ("processes", "loopback", "training")
+
+
+@dataclass(frozen=True, order=True)
+class Exercise:
+    """One public function, class or method of a kata ("split_heads", "GPT.forward"), and the class of its specs."""
+
+    name: str
+    spec_class: str
+    stretch: bool = False
+    uses: tuple[str, ...] = ()  # exercises of the same kata that the reference solution calls
+    asks: str = ""  # the task in a few words
+
+    @property
+    def owner(self) -> str:
+        """The function or class of the module: "GPT" for "GPT.forward"."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Practice:
+    """A problem of the practice list that the path follows, and the exercises that cover it."""
+
+    problem: str
+    exercises: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A numbered step of reproducing GPT-2 ("02 the model as modules"), and the exercises that cover it."""
+
+    step: str
+    exercises: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    """The contents of a kata.toml. Minutes are for a learner to whom the subject is new."""
+
+    title: str
+    chapter: str
+    difficulty: str
+    minutes_core: int
+    minutes_all: int
+    exercises: tuple[Exercise, ...]
+    builds_on: tuple[str, ...] = ()  # katas whose code this one uses, by full name
+    ideas_of: tuple[str, ...] = ()  # katas whose ideas this one uses
+    needs: frozenset[str] = frozenset()
+    practice: tuple[Practice, ...] = ()
+    gpt2: tuple[Step, ...] = ()
+
+
+@cache
+def read(path: Path) -> Description:
+    """Read a kata.toml.
+
+    Raises:
+        BrokenDescription: the file is missing or not TOML, or a key is missing, unknown or of the wrong type.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BrokenDescription(f"{path}: {error.strerror}") from None
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise BrokenDescription(f"{path}: {error}") from None
+    try:
+        return _description(table)
+    except (TypeError, ValueError, KeyError) as error:
+        raise BrokenDescription(f"{path}: {error.args[0] if error.args else error}") from None
+
+
+def spec_class(exercise: str) -> str:
+    """The default class of an exercise's specs: "GPT.forward" → "TestGPTForward"."""
+    return "Test" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[_.]", exercise))
+
+
+def _description(table: dict[str, Any]) -> Description:
+    minutes = _taken(table, "minutes", dict)
+    _require("exercises" in table, "exercises is missing")
+    rows = [_exercise(row) for row in _tables(table, "exercises")]
+    practice, steps = _tables(table, "practice"), _tables(table, "gpt2")
+    found = Description(
+        title=_taken(table, "title", str),
+        chapter=_taken(table, "chapter", str),
+        difficulty=_taken(table, "difficulty", str),
+        minutes_core=_taken(minutes, "core", int),
+        minutes_all=_taken(minutes, "all", int),
+        exercises=tuple(rows),
+        builds_on=_texts(table, "builds_on"),
+        ideas_of=_texts(table, "ideas_of"),
+        needs=frozenset(_texts(table, "needs")),
+        practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
+        gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
+    )
+    names = [exercise.name for exercise in rows]
+    claims: list[Practice | Step] = [*found.practice, *found.gpt2]
+    named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
+    unknown = [key for part in (table, minutes, *practice, *steps) for key in part]
+    _require(not unknown, f"unknown key: {', '.join(unknown)}")
+    _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")
+    _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}")
+    _require(bool(names) and len(set(names)) == len(names), "exercises needs at least one exercise, and each name once")
+    _require(named <= set(names), f"no such exercise: {', '.join(sorted(named - set(names)))}")
+    return found
+
+
+def _exercise(row: dict[str, Any]) -> Exercise:
+    name = _taken(row, "name", str)
+    known = Exercise(
+        name,
+        _taken(row, "specs", str, spec_class(name)),
+        _taken(row, "stretch", bool, False),
+        _texts(row, "uses"),
+        _taken(row, "asks", str),
+    )
+    _require(not row, f"exercise {name}: unknown key: {', '.join(row)}")
+    return known
+
+
+def _taken(table: dict[str, Any], key: str, kind: type, otherwise: Any = None) -> Any:
+    """Remove a key from the table and return its value. The keys left in the end are the unknown ones."""
+    value = table.pop(key, otherwise)
+    _require(value is not None, f"{key} is missing")
+    _require(type(value) is kind, f"{key} must be {kind.__name__}, not {value!r}")
+    return value
+
+
+def _texts(table: dict[str, Any], key: str) -> tuple[str, ...]:
+    texts = _taken(table, key, list, [])
+    _require(all(isinstance(text, str) for text in texts), f"{key} must contain strings, not {texts!r}")
+    return tuple(texts)
+
+
+def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    rows = _taken(table, key, list, [])
+    for row in rows:
+        _require(isinstance(row, dict), f"{key} must contain tables, not {row!r}")
+    return rows
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)

@@ -1,0 +1,155 @@
+"""Load a kata's code as a module, together with the earlier katas that it builds on."""
+
+import errno
+import io
+import os
+import stat
+import sys
+import tokenize
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+
+MAX_BYTES = 1_000_000  # of one code file
+
+Sources = Mapping[str, Path]  # kata name → the code folder, laid out like katas/, to load the kata from
+
+
+@dataclass
+class Choice:
+    """The code that was chosen for the earlier katas."""
+
+    sources: dict[str, Path] = field(default_factory=dict)  # kata name → code folder
+    notes: list[str] = field(default_factory=list)  # for the person: which code was chosen, and why
+
+
+# A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
+_context: list[tuple[Path, Sources, Path]] = []
+
+
+def read_source(path: Path, within: Path | None = None) -> str:
+    """Read a code file in the encoding that Python would use.
+
+    Args:
+        within: the folder that the file must be in after symbolic links are resolved.
+    Raises:
+        LoadFailure: the file is missing, a link, not a regular file, larger than 1 MB or not text.
+    """
+    if within and not path.parent.resolve().is_relative_to(within.resolve()):
+        raise LoadFailure(f"{path.name}: its folder is a symbolic link: hand in the file itself")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        reasons = {
+            errno.ENOENT: f"not found in {path.parent}",
+            errno.ELOOP: "is a symbolic link: hand in the file itself",
+            errno.ENXIO: "is not a regular file",
+        }
+        raise LoadFailure(f"{path.name}: {reasons.get(error.errno or 0, error.strerror)}") from None
+    if refusal := _refusal(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise LoadFailure(f"{path.name}: {refusal}")
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(MAX_BYTES)
+    return decoded(path.name, data)
+
+
+def decoded(name: str, data: bytes) -> str:
+    """Decode the bytes of a code file in the encoding that Python would use.
+
+    Raises:
+        LoadFailure: the file is larger than 1 MB, or not text.
+    """
+    if len(data) > MAX_BYTES:
+        raise LoadFailure(f"{name}: {_too_large(len(data))}")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError):
+        raise LoadFailure(f"{name}: is not UTF-8 text") from None
+    if "\0" in text:
+        raise LoadFailure(f"{name}: is not text: it contains NUL characters")
+    return text
+
+
+def load(kata: Kata, code: Path, sources: Sources | None = None) -> ModuleType:
+    """Run the kata's file from a code folder and return the module, named `kata_16_multi_head_attention`.
+
+    Args:
+        code: a folder laid out like `katas/`.
+        sources: the folder per earlier kata. Katas that it does not name are loaded from `code`.
+    Raises:
+        LoadFailure: the file is missing or unreadable, or raised an exception, which becomes the `__cause__`.
+    """
+    with building_on(kata.root, sources or {}, code):
+        return _run(kata, code / kata.file, "kata_")
+
+
+def prerequisite(name: str) -> ModuleType:
+    """Load an earlier kata for the kata that is being loaded (see `is_under_way`)."""
+    root, sources, rest = _context[-1]
+    kata = Kata(root, name)
+    path = sources.get(name, rest) / kata.file
+    known = sys.modules.get(_module_name("prerequisite_", kata))
+    return known if known and known.__file__ == str(path) else _run(kata, path, "prerequisite_")
+
+
+def is_under_way() -> bool:
+    """Whether a kata is being loaded. The code for its earlier katas has then been chosen."""
+    return bool(_context)
+
+
+@contextmanager
+def building_on(root: Path, sources: Sources, rest: Path) -> Iterator[None]:
+    """Inside the block, `prerequisite` loads a kata from `sources`, or from the folder `rest` if it is not in there."""
+    _context.append((root, sources, rest))
+    try:
+        yield
+    finally:
+        _context.pop()
+
+
+def _refusal(info: os.stat_result) -> str:
+    """The reason why a file cannot be code; empty if it can."""
+    if stat.S_ISDIR(info.st_mode):
+        return "is a folder, not a file"
+    if not stat.S_ISREG(info.st_mode):
+        return "is not a regular file"
+    return _too_large(info.st_size) if info.st_size > MAX_BYTES else ""
+
+
+def _too_large(size: int) -> str:
+    return f"{size / 1e6:.0f} MB is too large, the limit is 1 MB"
+
+
+def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:
+    source = read_source(path)
+    module = ModuleType(_module_name(prefix, kata))
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    except LoadFailure:
+        raise
+    except BaseException as error:
+        raise LoadFailure(f"{path.name}{_where(error, path)}") from error
+    return module
+
+
+def _module_name(prefix: str, kata: Kata) -> str:
+    return prefix + kata.name.replace("/", "_")
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """The line of this file at which importing it failed, and why: ":12: SyntaxError: '(' was never closed"."""
+    reason = traceback.format_exception_only(error)[-1].strip()
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f":{error.lineno}: {type(error).__name__}: {error.msg}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

@@ -1,0 +1,192 @@
+"""Build a kata's notebook from its lesson and code, with a check below each exercise, and get the code back from it."""
+
+import ast
+import json
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from grader.course import cells, stubs
+from grader.course.catalogue import Kata
+from grader.errors import NotANotebook
+
+LARGEST = 50_000_000  # bytes; plots make notebooks large
+START = """\
+# lesson: find the repository, or clone it
+import pathlib, subprocess, sys
+folders = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]
+here = next((folder for folder in folders if (folder / "grader" / "lesson.py").exists()), None)
+if here is None:
+    here = pathlib.Path("torch-katas").resolve()
+    if not here.exists():
+        subprocess.run(["git", "clone", "--depth", "1", "{repository}", str(here)], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", str(here)], check=True)
+sys.path.insert(0, str(here))
+__file__ = str(here / "katas" / "{kata}" / "lesson.py")
+sys.argv = [__file__]
+from grader.learner.notebook_check import check, hint, use
+use("{kata}")"""
+FIGURE = """\
+# lesson: the figure
+from IPython.display import Image
+from pathlib import Path
+Image(str(Path(__file__).parents[2] / ".kata" / "figures" / f"{Path(__file__).parent.name}.png"))"""
+REPOSITORY = "https://github.com/torch-katas/torch-katas"
+SSH = re.compile(r"(?:ssh://)?git@([^:/]+)[:/]")
+
+
+def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.NotebookNode:
+    """Build the kata's notebook.
+
+    Args:
+        module: the text of the kata's file, either the stub or the learner's code so far.
+        repository: what the notebook clones if it is opened outside of a checkout.
+    Raises:
+        NotANotebook: the file does not parse and cannot be cut into cells.
+    """
+    try:
+        segments = cells.cut(module, _owners(kata))
+    except SyntaxError as error:
+        reason = f"{error.msg}: a half-written file cannot be cut into cells"
+        raise NotANotebook(f"katas/{kata.file}:{error.lineno}: {reason}") from None
+    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    body = [new_code_cell(START.format(kata=kata.name, repository=repository)), new_markdown_cell(_for_notebook(page))]
+    body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
+    body.append(new_code_cell(FIGURE))
+    body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
+    first = cells.up_front(segments)
+    for place in [*first, *(place for place in range(len(segments)) if place not in first)]:
+        segment = segments[place]
+        exercises = [exercise for exercise in kata.exercises if exercise.owner == segment.exercise]
+        for exercise in exercises:
+            kind = "stretch" if exercise.stretch else "core"
+            body.append(new_markdown_cell(f"### `{exercise.name}` · {kind}"))
+        body.append(new_code_cell(segment.text, metadata={"kata": {"place": place, "after": segment.after}}))
+        for exercise in exercises:
+            body.append(new_code_cell(f'# check (and for a hint: hint("{exercise.name}"))\ncheck("{exercise.name}")'))
+    metadata = {"kata": kata.name, "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = new_notebook(cells=body, metadata={**metadata, "language_info": {"name": "python"}})
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"  # instead of a random id, so that the same kata gives the same notebook
+    return notebook
+
+
+def origin(root: Path) -> str:
+    """The HTTPS address to clone the checkout at `root` from, without credentials; without one, our own repository."""
+    command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
+    try:
+        remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # git is not installed
+        return REPOSITORY
+    url = re.sub(r"//[^/]*@", "//", SSH.sub(r"https://\1/", remote))
+    return url if url.startswith("https://") else REPOSITORY
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook file.
+
+    Raises:
+        NotANotebook: the file is not a valid notebook. The message says where it is wrong.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise NotANotebook(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB is too large, the limit is 50 MB")
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except OSError as error:
+        raise NotANotebook(f"{path.name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise NotANotebook(f"{path.name}: is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NotANotebook(f"{path.name}: {where}: {error.msg}: not a notebook") from None
+    except RecursionError:
+        raise NotANotebook(f"{path.name}: nested too deeply to be a notebook") from None
+    except Exception as error:  # nbformat raises exceptions of many types, even KeyError
+        where = "/".join(map(str, getattr(error, "absolute_path", []))) or "the whole file"
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NotANotebook(f"{path.name}: {where}: {said[:200]}: not a valid notebook") from None
+    return notebook
+
+
+def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -> Kata:
+    """The kata of a notebook: the one that its metadata names, or else the one with the most exercises defined in it.
+
+    Raises:
+        NotANotebook: no cell defines an exercise.
+    """
+    by_name = {kata.name: kata for kata in katas}
+    named = notebook.metadata.get("kata")
+    if named in by_name:
+        return by_name[named]
+    source = "\n".join(code(notebook))
+    defined = set(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
+    best = max(by_name.values(), key=lambda kata: len(defined.intersection(_owners(kata))), default=None)
+    if best is None or defined.isdisjoint(_owners(best)):
+        raise NotANotebook(f"{name}: no cell defines an exercise of a kata")
+    return best
+
+
+def code(notebook: nbformat.NotebookNode) -> list[str]:
+    """The texts of all code cells."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
+    """Get the text of the kata's file out of the notebook.
+
+    While the notebook has the code cells of `build` and no others, their texts are joined character by character.
+    Otherwise `cells.join` finds the definitions.
+    """
+    all_code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    own = sorted((cell for cell in all_code if _mark(cell)), key=lambda cell: _mark(cell)["place"])
+    text = "".join(cell.source + _mark(cell)["after"] for cell in own)
+    others = [cell.source for cell in all_code if not _mark(cell) and not cells.NOT_CODE.match(cell.source)]
+    if own and not "".join(others).strip() and _is_plain(text, _owners(kata)):
+        return text
+    return cells.join(code(notebook), names(kata))
+
+
+def names(kata: Kata) -> list[str]:
+    """The names that a module of this kata must define: the exercises, and everything else in the stub."""
+    given = ast.parse(stubs.stub_of(kata) or kata.code.read_text(encoding="utf-8")).body
+    found = [name for node in given if not isinstance(node, (ast.Import, ast.ImportFrom)) for name in cells.bound(node)]
+    return list(dict.fromkeys([*_owners(kata), *found]))
+
+
+def _owners(kata: Kata) -> list[str]:
+    return list(dict.fromkeys(exercise.owner for exercise in kata.exercises))
+
+
+def _mark(cell: nbformat.NotebookNode) -> dict[str, Any]:
+    """The metadata with which `build` marks a cell of the module, or an empty dict."""
+    mark = cell.metadata.get("kata")
+    is_ours = isinstance(mark, dict) and isinstance(mark.get("after"), str) and isinstance(mark.get("place"), int)
+    return mark if is_ours else {}
+
+
+def _is_plain(text: str, names: list[str]) -> bool:
+    """Whether the text has no notebook syntax and defines every exercise exactly once."""
+    return cells.python(text) == text.rstrip("\n") and all(
+        len(re.findall(rf"^(?:def|class) {n}\b", text, re.MULTILINE)) == 1 for n in names
+    )
+
+
+def _for_notebook(page: str) -> str:
+    """The lesson up to its exercises. Links and pictures that need files of the repository become plain text."""
+    page = page.partition("\n## Exercises\n")[0]
+    page = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", page)
+    return re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", page)
+
+
+def _steps(kata: Kata) -> list[str]:
+    """Cut lesson.py into its introduction and its numbered steps."""
+    text = (kata.folder / "lesson.py").read_text(encoding="utf-8")
+    return [part.strip("\n") for part in re.split(r"^(?=# \d+\. )", text, flags=re.MULTILINE) if part.strip()]

@@ -1,0 +1,115 @@
+"""The parts of pages that are generated from kata.toml: the README's table, lesson heads, exercise tables, coverage."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from grader.course.catalogue import Kata
+from grader.course.description import DIFFICULTIES
+
+HEAD = re.compile(rf"\A# .*\n(?:\n(?:{'|'.join(DIFFICULTIES)}) · .*\n)?")
+EXERCISES = re.compile(r"(?<=\n## Exercises\n)\n*(?:\|.*\n)+")
+
+
+def stale(katas: Iterable[Kata]) -> dict[Path, str]:
+    """The pages that differ from what kata.toml says, each with its up-to-date text."""
+    current = pages(list(katas))
+    return {path: text for path, text in current.items() if path.read_text(encoding="utf-8") != text}
+
+
+def pages(katas: list[Kata]) -> dict[Path, str]:
+    """The up-to-date text of every page."""
+    if not katas:
+        return {}
+    root = katas[0].root
+    found = {kata.folder / "README.md": lesson(kata) for kata in katas if (kata.folder / "README.md").is_file()}
+    readme, coverage = root / "README.md", root / "katas" / "COVERAGE.md"
+    core_path = [kata for kata in katas if "/" not in kata.name]
+    for path, tables in ((readme, [_path(core_path)]), (coverage, [_practice(core_path), _gpt2(core_path)])):
+        if path.is_file():
+            found[path] = _with_tables(path.read_text(encoding="utf-8"), tables)
+    return found
+
+
+def head(kata: Kata) -> str:
+    """The head of a lesson: number, title, difficulty, minutes, and the katas that it builds on."""
+    about = kata.description
+    minutes = f"{about.minutes_core} minutes"
+    if about.minutes_all > about.minutes_core:
+        minutes += f", {about.minutes_all} with stretch"
+    code = _and(_link(Kata(kata.root, name), "../") for name in about.builds_on)
+    ideas = _and(_link(Kata(kata.root, name), "../") for name in about.ideas_of)
+    builds_on = " and ".join(part for part in (code, f"the ideas of {ideas}" if ideas else "") if part)
+    return f"# {_label(kata)} · {about.title}\n\n{about.difficulty} · {minutes} · builds on {builds_on or 'nothing'}\n"
+
+
+def lesson(kata: Kata) -> str:
+    """The kata's README.md with an up-to-date head and exercise table."""
+    text = (kata.folder / "README.md").read_text(encoding="utf-8")
+    text = HEAD.sub(lambda _: head(kata), text)
+    rows = ["| | exercise | | asks for |", "| --- | --- | --- | --- |"]
+    for number, exercise in enumerate(kata.exercises, start=1):
+        rows.append(f"| {number} | `{exercise.name}` | {'stretch' if exercise.stretch else 'core'} | {exercise.asks} |")
+    return EXERCISES.sub(lambda _: "\n" + "\n".join(rows) + "\n", text, count=1)
+
+
+def _path(katas: list[Kata]) -> list[str]:
+    """The root README's table: one row per kata, grouped in chapters."""
+    rows = ["| chapter | kata | | minutes | exercises |", "| --- | --- | --- | --- | --- |"]
+    before = ""
+    for kata in katas:
+        about = kata.description
+        stretch = sum(exercise.stretch for exercise in about.exercises)
+        minutes = "–".join(map(str, sorted({about.minutes_core, about.minutes_all})))
+        chapter = about.chapter if about.chapter != before else ""
+        amount = f"{len(about.exercises) - stretch} core, {stretch} stretch"
+        rows.append(f"| {chapter} | {_link(kata, 'katas/')} | {about.difficulty} | {minutes} | {amount} |")
+        before = about.chapter
+    return rows
+
+
+def _practice(katas: list[Kata]) -> list[str]:
+    """The coverage of the practice list: one row per kata."""
+    rows = ["| kata | problem 1 | problem 2 | problem 3 |", "| --- | --- | --- | --- |"]
+    for kata in katas:
+        if problems := kata.description.practice:
+            cells = [f"{one.problem}: {_code(one.exercises)}" for one in problems]
+            rows.append(f"| [{_label(kata)}]({kata.name}/README.md) | {' | '.join(cells)} |")
+    return rows
+
+
+def _gpt2(katas: list[Kata]) -> list[str]:
+    """The coverage of GPT-2's reproduction: one row per step, with the katas that cover it."""
+    steps: dict[str, list[str]] = {}
+    for kata in katas:
+        for one in kata.description.gpt2:
+            steps.setdefault(one.step, []).append(f"[{_label(kata)}]({kata.name}/README.md) {_code(one.exercises)}")
+    rows = [f"| {step.partition(' ')[2]} | {'; '.join(steps[step])} |" for step in sorted(steps)]
+    return ["| step | kata and exercises |", "| --- | --- |", *rows]
+
+
+def _with_tables(text: str, tables: list[list[str]]) -> str:
+    """The page with these tables. A table replaces the one with the same first row."""
+    for table in tables:
+        new = "\n".join(table) + "\n"
+        text = re.sub(re.escape(table[0]) + r"\n(?:\|.*\n)*", lambda _: new, text, count=1)
+    return text
+
+
+def _label(kata: Kata) -> str:
+    """The number as pages show it: "16", "A", "papers/13"."""
+    return kata.number.removeprefix("appendix_").upper() if kata.number.startswith("appendix_") else kata.number
+
+
+def _link(kata: Kata, before: str) -> str:
+    return f"[{_label(kata)} {kata.title}]({before}{kata.name}/README.md)"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _and(parts: Iterable[str]) -> str:
+    """Join with commas and a last "and": "a, b and c"."""
+    listed = list(parts)
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)

@@ -1,0 +1,201 @@
+"""Stubs: the reference without the bodies of exercises, and without the helpers and imports that only they use."""
+
+import ast
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from grader.course import loading
+from grader.course.catalogue import Kata
+from grader.course.cells import Function, Import, bound, first_line
+from grader.errors import LoadFailure
+
+KEEP = "# stub: keep"  # ends a line of the reference: the stub keeps the statement and drops the comment
+NOT_WRITTEN = "raise NotImplementedError"
+UNREADABLE = (SyntaxError, ValueError, RecursionError)  # what ast.parse raises
+
+
+def stub_of(kata: Kata) -> str | None:
+    """The stub, generated from the reference. Without solutions, the stub packed at export; None if there is none."""
+    if kata.reference.is_file():
+        return generate(kata.reference.read_text(encoding="utf-8"), [exercise.name for exercise in kata.exercises])
+    try:
+        with zipfile.ZipFile(_packed(kata.root)) as packed:
+            return packed.read(kata.file.as_posix()).decode()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def stale(katas: Iterable[Kata]) -> dict[Path, str]:
+    """The files in katas/ that differ from their stub and contain no work, each with its stub."""
+    found = {}
+    for kata in katas:
+        stub = stub_of(kata)
+        current = kata.code.read_text(encoding="utf-8", errors="replace") if kata.code.is_file() else ""
+        if stub is not None and current != stub and not is_begun(kata, kata.code):
+            found[kata.code] = stub
+    return found
+
+
+def pack(katas: Iterable[Kata], root: Path) -> None:
+    """Pack the stubs into the tree at `root`, where `stub_of` finds them without solutions."""
+    _packed(root).parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(_packed(root), "w", zipfile.ZIP_DEFLATED) as packed:
+        for kata in katas:
+            entry = zipfile.ZipInfo(kata.file.as_posix())  # has a fixed date, so equal stubs give an equal file
+            packed.writestr(entry, stub_of(kata) or "", zipfile.ZIP_DEFLATED)
+
+
+def is_begun(kata: Kata, path: Path) -> bool:
+    """Whether a file contains work: a written function that the stub does not have, no function of the stub, or text that
+    does not parse."""
+    try:
+        functions = dict(_functions(ast.parse(loading.read_source(path)).body))
+    except LoadFailure:
+        return path.exists()
+    except UNREADABLE:
+        return True
+    stub = dict(_functions(ast.parse(stub_of(kata) or "").body))
+    return bool(_written(functions) - _written(stub)) or bool(stub and not functions.keys() & stub.keys())
+
+
+def unwritten(source: str, exercises: Iterable[str]) -> list[str]:
+    """The exercises with a body that is still `raise NotImplementedError`. Empty if the source does not parse."""
+    try:
+        functions = [(name, function) for name, function in _functions(ast.parse(source).body) if _is_open(function)]
+    except UNREADABLE:
+        return []
+    return [exercise for exercise in exercises if any(_belongs(name, [exercise]) for name, _ in functions)]
+
+
+def generate(reference: str, exercises: Iterable[str]) -> str:
+    """Make the stub of a kata.
+
+    Args:
+        reference: the source of the reference module.
+        exercises: names of functions, classes and methods ("GPT.forward"). Of a class that is an exercise, every public
+            method is to be written. Of a class with a method that is one, the other public methods stay as they are.
+    """
+    lines = reference.splitlines(keepends=True)
+    names = list(exercises)
+    for name, function in reversed(list(_functions(ast.parse(reference).body))):
+        if _belongs(name, names) and not (_is_private(function.name) or _is_kept(function, lines)):
+            _open(function, lines)
+    owners = {name.partition(".")[0] for name in names}
+    for statement in reversed(_parsed(lines)):
+        if isinstance(statement, ast.ClassDef) and statement.name in owners:
+            _cut_helpers(statement.body, [s for s in statement.body if isinstance(s, Function)], lines)
+    body = _parsed(lines)
+    _cut_helpers(body, [s for s in body if not isinstance(s, Import)], lines)
+    _cut_imports(lines)
+    return "".join(lines).replace(f"  {KEEP}", "").rstrip("\n") + "\n"
+
+
+def _packed(root: Path) -> Path:
+    return root / "grader" / "data" / "stubs.zip"
+
+
+def _written(functions: dict[str, Function]) -> set[str]:
+    return {name for name, function in functions.items() if not _is_open(function)}
+
+
+def _functions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Function]]:
+    """Every function and method with its name: "split_heads", "GPT.forward"."""
+    for statement in body:
+        if isinstance(statement, Function):
+            yield statement.name, statement
+        elif isinstance(statement, ast.ClassDef):
+            yield from ((f"{statement.name}.{n.name}", n) for n in statement.body if isinstance(n, Function))
+
+
+def _belongs(name: str, exercises: list[str]) -> bool:
+    """Whether a function is an exercise, or a method of a class that is one."""
+    return name in exercises or name.partition(".")[0] in exercises
+
+
+def _is_open(function: Function) -> bool:
+    last = function.body[-1]
+    return isinstance(last, ast.Raise) and ast.unparse(last).startswith(NOT_WRITTEN)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def _is_kept(statement: ast.stmt, lines: list[str]) -> bool:
+    return lines[statement.lineno - 1].rstrip().endswith(KEEP)
+
+
+def _parsed(lines: list[str]) -> list[ast.stmt]:
+    return ast.parse("".join(lines)).body
+
+
+def _open(function: Function, lines: list[str]) -> None:
+    """Replace the body, except its docstring, with `raise NotImplementedError`."""
+    first = function.body[0]
+    start = first_line(first, lines) if ast.get_docstring(function) is None else _end(first)
+    lines[start : _end(function)] = [f"{' ' * first.col_offset}{NOT_WRITTEN}\n"]
+
+
+def _cut_helpers(body: list[ast.stmt], candidates: Sequence[ast.stmt], lines: list[str]) -> None:
+    """Remove the private ones among these statements that the rest of the body does not use."""
+    helpers = [s for s in candidates if _is_helper(s, lines)]
+    wanted = [s for s in body if s not in helpers]
+    needed: set[ast.stmt] = set()
+    while wanted:
+        statement = wanted.pop()
+        needed.add(statement)
+        used = _names(statement) | _attributes(statement)
+        wanted += [s for s in helpers if s not in needed and not used.isdisjoint(bound(s))]
+    for statement in reversed(body):
+        if statement not in needed:
+            _cut(statement, lines)
+
+
+def _is_helper(statement: ast.stmt, lines: list[str]) -> bool:
+    names = bound(statement)
+    return bool(names) and all(map(_is_private, names)) and not _is_kept(statement, lines)
+
+
+def _cut_imports(lines: list[str]) -> None:
+    """Remove imported names that the module does not use."""
+    body = _parsed(lines)
+    used = {name for statement in body if not isinstance(statement, Import) for name in _names(statement)}
+    for statement in reversed(body):
+        if not isinstance(statement, Import) or _is_kept(statement, lines):
+            continue
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            continue
+        aliases = [alias for alias in statement.names if (alias.asname or alias.name).partition(".")[0] in used]
+        if not aliases:
+            _cut(statement, lines)
+        elif len(aliases) < len(statement.names):
+            statement.names = aliases
+            lines[statement.lineno - 1 : _end(statement)] = [f"{ast.unparse(statement)}\n"]
+
+
+def _cut(statement: ast.stmt, lines: list[str]) -> None:
+    """Remove a statement, the comments above it, and the blank lines above or, at the head of a class, below."""
+    start, end = first_line(statement, lines), _end(statement)
+    if not "".join(lines[end : end + 1]).strip():
+        at_the_head = start > 0 and lines[start - 1].rstrip().endswith(":")
+        while at_the_head and end < len(lines) and not lines[end].strip():
+            end += 1
+        while start > 0 and not lines[start - 1].strip():
+            start -= 1
+    del lines[start:end]
+
+
+def _end(statement: ast.stmt) -> int:
+    """The index of the line after a statement."""
+    return statement.end_lineno or statement.lineno
+
+
+def _names(node: ast.AST) -> set[str]:
+    """The names in a statement, also those in quotes, which may be annotations."""
+    quoted = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {text for text in quoted if text.isidentifier()}
+
+
+def _attributes(node: ast.AST) -> set[str]:
+    return {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}

@@ -1,0 +1,66 @@
+"""Errors that a person can fix. The command line prints the message as one line and exits with code 2.
+
+KataError
+├── UnknownKata           no kata, or more than one, matches a name
+├── UnknownExercise       the kata has no exercise of that name
+├── BrokenDescription     a kata.toml is invalid
+├── LoadFailure           a code file cannot be imported; the exception it raised is the `__cause__`
+├── NotANotebook          a file is not a notebook of a kata
+├── DownloadFailure       a data set cannot be downloaded
+├── NotPossible           a command does not apply here: there is no reference, or nothing to undo
+├── NoSubmissions         a folder cannot be graded as a class
+├── BrokenRules           a course's rules for points are invalid
+├── ExportFailure         a repository cannot be exported
+└── ClusterUnavailable    a cluster engine cannot be used
+"""
+
+
+class KataError(Exception):
+    """An error that a person can fix. The message is one line: what is wrong, and what to do about it."""
+
+
+class UnknownKata(KataError):
+    """No kata, or more than one, matches a name."""
+
+
+class UnknownExercise(KataError):
+    """The kata has no exercise of that name."""
+
+    def __init__(self, kata: str, exercise: str, known: list[str]):
+        super().__init__(f"{kata} has no exercise '{exercise}': it has {', '.join(known)}")
+
+
+class BrokenDescription(KataError):
+    """A kata.toml is invalid."""
+
+
+class LoadFailure(KataError):
+    """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
+
+
+class NotANotebook(KataError):
+    """A file is not a notebook of a kata."""
+
+
+class DownloadFailure(KataError):
+    """A data set cannot be downloaded."""
+
+
+class NotPossible(KataError):
+    """A command does not apply here: there is no reference, or nothing to undo."""
+
+
+class NoSubmissions(KataError):
+    """A folder cannot be graded as a class."""
+
+
+class BrokenRules(KataError):
+    """A course's rules for points are invalid."""
+
+
+class ExportFailure(KataError):
+    """A repository cannot be exported."""
+
+
+class ClusterUnavailable(KataError):
+    """A cluster engine cannot be used."""

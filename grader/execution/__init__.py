@@ -1,0 +1,1 @@
+"""Runs specs against code in isolated worker processes, and caches the results."""

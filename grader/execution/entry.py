@@ -1,0 +1,14 @@
+"""Entry point of a new worker process. The worker is imported only in that process, so the runner never loads torch."""
+
+import importlib
+from multiprocessing.connection import Connection
+
+from grader.protocol import WorkOrder
+
+# Environment variable that tells a new forkserver which specs to collect: one line "ROOT\tKATA" per kata.
+KATAS_TO_COLLECT = "KATAS_TO_COLLECT"
+
+
+def become_worker(order: WorkOrder, channel: Connection) -> None:
+    """Carry out the order in this process, which ends with it."""
+    importlib.import_module("grader.execution.worker").carry_out(order, channel)

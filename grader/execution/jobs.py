@@ -1,0 +1,36 @@
+"""Jobs: one kata's specs to run against one submission's code. Plain data that the scheduler takes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.course import loading
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+from grader.protocol import RunOptions
+
+
+@dataclass(frozen=True)
+class SourceText:
+    """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why."""
+
+    text: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One kata to run, with the texts of its file and of the earlier katas' files."""
+
+    kata: Kata
+    files: dict[Path, str]  # path below a code folder → text
+    problem: str = ""  # why there is no code to run; every spec then fails with this message
+    note: str = ""  # shown in the report beside the kata
+    options: RunOptions = field(default_factory=RunOptions)
+
+
+def read(kata: Kata, code: Path) -> SourceText:
+    """Read the kata's file in a code folder."""
+    try:
+        return SourceText(loading.read_source(code / kata.file, within=code))
+    except LoadFailure as failure:
+        return SourceText("", str(failure))

@@ -1,0 +1,72 @@
+"""Warms up the forkserver: imports, first uses and collected specs that every worker then inherits by fork.
+
+Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
+"""
+# ruff: noqa: E402  (torch reads the environment variables when it is imported)
+
+import contextlib
+import gc
+import importlib
+import os
+import re
+import signal
+from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the workers
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+
+import torch
+import torch.func
+import torch.optim
+
+from grader.course.catalogue import Kata
+from grader.execution import collected
+from grader.execution.entry import KATAS_TO_COLLECT
+from grader.isolation import guard
+
+OPTIMIZER = re.compile("optim|Adam|SGD")
+INHERITED = ("numpy", "hypothesis.strategies", "_hypothesis_pytestplugin", "pytest_timeout", "grader.execution.worker")
+
+torch.set_num_threads(1)
+
+
+def first_uses() -> None:
+    """Run operations whose first call in a process imports modules or builds tables."""
+    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
+    with torch.no_grad():
+        torch.softmax(layer(x), dim=-1)
+        torch.nn.functional.scaled_dot_product_attention(x[None], x[None], x[None])
+        torch.nn.TransformerEncoderLayer(4, 2, batch_first=True)(x[None])
+        for dtype in (torch.float16, torch.bfloat16, torch.float64):
+            (x.to(dtype) @ x.to(dtype).mT).softmax(-1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer(x)
+    torch.zeros(2, device="meta") + 1
+
+
+def collect_specs() -> None:
+    """Collect the specs of the katas that `KATAS_TO_COLLECT` lists.
+
+    Errors are ignored here: the worker of that kata collects again and reports them.
+    """
+    trees: dict[Path, list[Kata]] = {}
+    for line in os.environ.pop(KATAS_TO_COLLECT, "").splitlines():
+        root, _, name = line.partition("\t")
+        trees.setdefault(Path(root), []).append(Kata(Path(root), name))
+    for katas in trees.values():
+        with contextlib.suppress(Exception):
+            collected.collect(katas)
+        files = [file for kata in katas for file in kata.folder.glob("*.py")]
+        if any(OPTIMIZER.search(file.read_text(encoding="utf-8")) for file in files):
+            torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first use imports for about 1 s
+
+
+for name in INHERITED:
+    importlib.import_module(name)
+first_uses()
+guard.import_judges()
+collect_specs()
+gc.collect()
+gc.freeze()

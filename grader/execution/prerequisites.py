@@ -1,0 +1,175 @@
+"""Decides which code stands in for the earlier katas: the learner's own if its core works, otherwise the reference."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from grader.course import stubs
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.loading import Choice
+from grader.errors import LoadFailure
+from grader.execution import jobs, scheduler
+from grader.execution.jobs import Job, SourceText
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.results import NOT_WRITTEN, KataResult
+
+
+def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
+    """Choose a code folder for every kata that `kata` builds on, and with `itself` for the kata too.
+
+    Core specs run where no cached result exists.
+
+    Raises:
+        LoadFailure: an earlier kata does not work and has no reference. The message names the kata to finish first.
+    """
+    choice = Choice()
+    solutions = kata.root / "solutions"
+    order = with_prerequisites([kata])
+    for earlier in order if itself else order[:-1]:
+        if solutions.is_dir() and code.resolve() == solutions.resolve():
+            choice.sources[earlier.name] = solutions
+            continue
+        reason = _why_not(earlier, code)
+        if _own_code_works(earlier, reason):
+            choice.sources[earlier.name] = code
+            choice.notes.append(f"{earlier.name}: your own code, its core specs pass")
+        else:
+            choice.sources[earlier.name] = solutions
+            choice.notes.append(f"{earlier.name}: the reference stands in for yours ({reason})")
+    return choice
+
+
+class Grading:
+    """The grading of one submission: which of its katas can start now, and which code each of them builds on.
+
+    Args:
+        katas: the katas to grade.
+        sources: the text of each of these katas and of every kata that they build on.
+        are_references: the texts come from the reference, whose core needs no check.
+        options: how the katas to grade run. For the katas they build on, the core specs run.
+    """
+
+    def __init__(
+        self,
+        katas: Iterable[Kata],
+        sources: Mapping[Kata, SourceText],
+        *,
+        are_references: bool = False,
+        options: RunOptions | None = None,
+    ):
+        self.wanted = dict.fromkeys(katas)
+        self.sources, self.options = sources, options or RunOptions()
+        self.reasons: dict[Kata, str] = dict.fromkeys(sources, "") if are_references else {}
+        needed = [kata for kata in sources if kata not in self.wanted and not are_references]
+        # Start the slow katas first: they finish last.
+        self.waiting = sorted([*needed, *self.wanted], key=lambda kata: "training" not in kata.description.needs)
+        self.results: list[KataResult] = []
+
+    def ready(self, known: Callable[[Job], KataResult | None] = lambda job: None) -> Iterator[Job]:
+        """Yield, once each, the jobs that can start now. A job whose result is `known` is settled instead."""
+        while now := [kata for kata in self.waiting if all(k in self.reasons for k in with_prerequisites([kata])[:-1])]:
+            for kata in now:
+                self.waiting.remove(kata)
+                job = self._job(kata)
+                if result := known(job):
+                    self.settle(kata, result)
+                else:
+                    yield job
+
+    def settle(self, kata: Kata, result: KataResult) -> None:
+        """Take in a finished job's result. Katas that build on this one can start now."""
+        self.reasons.setdefault(kata, _why_core_fails(result))
+        if kata in self.wanted:
+            self.results.append(result)
+
+    def _job(self, kata: Kata) -> Job:
+        source = self.sources[kata]
+        files: dict[Path, str] = {}
+        own, notes, problem = [], [], source.problem
+        for earlier in with_prerequisites([kata])[:-1]:
+            reason = self.reasons[earlier]
+            try:
+                if _own_code_works(earlier, reason):
+                    files[earlier.file] = self.sources[earlier].text
+                    own.append(earlier.name)
+                else:
+                    files[earlier.file] = earlier.reference.read_text(encoding="utf-8")
+                    notes.append(f"builds on the reference of {earlier.name} ({reason})")
+            except LoadFailure as failure:
+                problem = problem or str(failure)
+        if own:
+            notes.insert(0, f"builds on the submission's own {', '.join(own)}")
+        if not source.problem:
+            files[kata.file] = source.text
+        options = self.options if kata in self.wanted else RunOptions(core=True, spec_seconds=self.options.spec_seconds)
+        return Job(kata, files, problem, "; ".join(notes), options)
+
+
+def grade_folder(
+    katas: Iterable[Kata],
+    code: Path,
+    *,
+    at_a_time: int = 0,
+    options: RunOptions | None = None,
+    cache: ResultCache | None = None,
+    again: bool = False,
+) -> Generator[KataResult]:
+    """Grade katas against a code folder laid out like `katas/`, several in parallel. Yield results as they finish.
+
+    A kata that builds on earlier ones runs after them. Closing the iterator ends every process that it started.
+
+    Args:
+        at_a_time: katas graded in parallel; 0 means one per core.
+        cache: where results are looked up and kept.
+        again: run every kata, even if the cache has its result.
+    """
+    katas = list(katas)
+    sources = {kata: jobs.read(kata, code) for kata in with_prerequisites(katas)}
+    is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
+    grading = Grading(katas, sources, are_references=is_reference, options=options)
+
+    def known(job: Job) -> KataResult | None:
+        return cache.find(job) if cache and not again else None
+
+    for job, result in scheduler.run(lambda: grading.ready(known), at_a_time=at_a_time, specs_of=katas):
+        if cache:
+            cache.keep(job, result)
+        grading.settle(job.kata, result)
+        while grading.results:
+            yield grading.results.pop(0)
+    yield from grading.results
+
+
+def _why_not(kata: Kata, code: Path) -> str:
+    """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
+    source = jobs.read(kata, code)
+    if source.problem:
+        return source.problem
+    core = [exercise.name for exercise in kata.exercises if not exercise.stretch]
+    if unwritten := stubs.unwritten(source.text, core):
+        return f"{unwritten[0]}: {NOT_WRITTEN}"
+    [result] = grade_folder([kata], code, options=RunOptions(core=True), cache=ResultCache(kata.root))
+    return _why_core_fails(result)
+
+
+def _why_core_fails(result: KataResult) -> str:
+    """One line on the first core exercise that does not work; empty if all of them do."""
+    for exercise in result.exercises:
+        if not exercise.stretch and not exercise.solved:
+            failure = exercise.first_failure
+            line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
+            return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"
+    return ""
+
+
+def _own_code_works(earlier: Kata, reason: str) -> bool:
+    """Whether the learner's own code is used for an earlier kata; otherwise the reference is.
+
+    Args:
+        reason: why its core does not work; empty if it works.
+    Raises:
+        LoadFailure: the core does not work and there is no reference.
+    """
+    if reason and not earlier.reference.is_file():
+        raise LoadFailure(f"finish {earlier.name} first: {reason}")
+    return not reason

@@ -1,0 +1,210 @@
+"""Supervises one running job: starts its workers, takes in their messages, and turns lost workers into verdicts."""
+
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from grader import protocol
+from grader.course.description import Exercise
+from grader.execution import forkserver
+from grader.execution.jobs import Job
+from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
+from grader.results import ExerciseResult, KataResult, SpecResult, Status
+
+GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
+START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
+LONGEST_MESSAGE = 200_000  # bytes
+# Everything except printable text and line breaks: text from code under test must not control a terminal.
+UNPRINTABLE = re.compile("[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The start of a line that GitHub Actions would take for a command.
+COMMAND = re.compile(r"^(\s*)(?=::|##\[)", re.MULTILINE)
+OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
+
+
+class Supervisor:
+    """A running job. When a spec ends its worker, another worker continues with the remaining exercises.
+
+    Args:
+        job: what to run.
+        scratch: a folder for the job's files.
+    """
+
+    def __init__(self, job: Job, scratch: Path):
+        self.job = job
+        self.folder = Path(tempfile.mkdtemp(dir=scratch))
+        for path, text in job.files.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text, encoding="utf-8", newline="")
+        self.specs: dict[str, SpecInfo] = {}
+        self.results: dict[str, SpecResult] = {}
+        self.crashed = ""
+        self.cpu_seconds = 0.0
+        self.finished = False
+        self._start()
+        self.started = time.monotonic()  # after the start, which may include that of the forkserver
+
+    def read(self) -> None:
+        """Take in one message from the worker, or its end."""
+        try:
+            data = self.worker.channel.recv_bytes(LONGEST_MESSAGE)
+            message = protocol.decode(protocol.verified(self.order.key, self.received, data))
+            self.received += 1
+            self._take(message)
+        except (EOFError, OSError, ValueError, KeyError):
+            self._end()
+
+    def overdue(self) -> None:
+        """End a worker whose next message is late."""
+        self._end(killed=True)
+
+    def kill(self) -> None:
+        """Kill the worker's process group and close its channel."""
+        process = self.worker.process
+        with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            process.kill()
+        process.join(5)
+        self.worker.channel.close()
+
+    def result(self) -> KataResult:
+        """The job's result. Specs without a verdict are `missing`, and so is an exercise without specs."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        message = "; ".join(part for part in (self.job.note, self.crashed) if part)
+        found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
+        exercises = tuple(exercise for exercise in found if exercise.specs)
+        return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
+
+    def _start(self) -> None:
+        self.order = WorkOrder(
+            self.job.kata,
+            self.folder,
+            self.job.options,
+            forkserver.environment(),
+            self.job.problem,
+            frozenset(self.results),
+        )
+        self.received = 0
+        self.worker = forkserver.start_worker(self.order)
+        self.phase, self.current, self.done = "starting", "", False
+        self._due_in(START_SECONDS)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Collected(()) if not self.specs:
+                self._stop(f"{self.job.kata.specs.name} holds no spec to run")
+            case Collected(specs) if not self.specs:
+                self.specs = {spec.name: spec for spec in specs}
+            case Loading():
+                self.phase = "loading"
+                self._due_in(self.job.options.spec_seconds + GRACE)
+            case Loaded(changed) | Done(_, changed) if changed:
+                self._void(changed)
+            case Loaded():
+                self.phase = "between"
+                self._due_in(START_SECONDS)
+            case SpecStarted(name):
+                self.phase, self.current = "spec", name
+                self._due_in(self.specs[name].seconds + GRACE)
+            case SpecFinished():
+                self._keep(message)
+                self.phase, self.current = "between", ""
+                self._due_in(START_SECONDS)
+            case Done(cpu_seconds, _):
+                self.done, self.cpu_seconds = True, cpu_seconds
+                self._end()
+
+    def _void(self, changed: str) -> None:
+        """Fail every spec, because the code replaced a function that the specs rely on."""
+        self._stop(f"the code changes {changed}, which the specs rely on: nothing counts")
+        self.results = {name: SpecResult(name, "failed", self.crashed) for name in self.specs}
+
+    def _stop(self, reason: str) -> None:
+        """End the job for this reason."""
+        self.crashed = reason
+        self.kill()
+        self.finished = True
+
+    def _keep(self, message: SpecFinished) -> None:
+        """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
+        name, status = message.name, OUTCOMES.get(message.status)
+        if name not in self.specs or name in self.results or status is None:
+            return
+        text = COMMAND.sub(r"\1. ", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.message))
+        reason = self.specs[name].skip_reason
+        if status == "skipped":
+            self.results[name] = SpecResult(name, "skipped" if reason else "failed", reason or text)
+        else:
+            self.results[name] = SpecResult(name, status, text, message.seconds)
+
+    def _end(self, *, killed: bool = False) -> None:
+        if not killed:
+            self.worker.process.join(1)
+        self.kill()
+        lost = [name for name in self.specs if name not in self.results]
+        if self.done and (not lost or self._may_stop()):
+            self.finished = True
+            return
+        how = self._how_it_ended(killed)
+        if self.phase == "loading":
+            self.crashed = f"{self.job.kata.file.name}: {how} while it was imported"
+            for name in lost:
+                self.results[name] = SpecResult(name, "error", self.crashed)
+        elif self.current in self.specs:
+            self._blame(self.current, how)
+            if any(name not in self.results for name in self.specs) and not self._may_stop():
+                return self._start()
+        elif self.phase == "starting":
+            self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
+        else:
+            self.crashed = f"the worker {how}"
+        self.finished = True
+
+    def _how_it_ended(self, killed: bool) -> str:
+        """How the worker ended, as a phrase that follows "the worker" or the name of an exercise."""
+        if killed:
+            return f"did not stop within {time.monotonic() - self.since:.0f} s and was killed"
+        if self.done:
+            return "ended the run"
+        code = self.worker.process.exitcode
+        if code == -signal.SIGKILL:
+            return "was killed by the system (out of memory?)"
+        if code is not None and code < 0:
+            return f"crashed the process ({signal.Signals(-code).name})"
+        return f"ended the process (exit code {code})"
+
+    def _blame(self, name: str, how: str) -> None:
+        """Give this spec an error. The remaining specs of its exercise are not run."""
+        exercise = self.specs[name].exercise
+        self.results[name] = SpecResult(name, "error", f"{exercise}: {how} during this spec")
+        for other in self.specs.values():
+            if other.exercise == exercise and other.name not in self.results:
+                reason = f"not run: {exercise} {how} in an earlier spec"
+                self.results[other.name] = SpecResult(other.name, "missing", reason)
+
+    def _may_stop(self) -> bool:
+        """Whether the job may end before all specs have run: one has failed, and the options stop there."""
+        failed = any(result.status not in ("passed", "skipped") for result in self.results.values())
+        return self.job.options.stop_at_failure and failed
+
+    def _verdicts(self, exercise: Exercise) -> tuple[SpecResult, ...]:
+        """The verdict of every spec of the exercise; none if the options leave the exercise out."""
+        not_run = "not run: an earlier spec failed" if self._may_stop() else "the worker ended before this spec was run"
+        specs = [spec.name for spec in self.specs.values() if spec.exercise == exercise.name]
+        if specs:
+            return tuple(self.results.get(s, SpecResult(s, "missing", self.crashed or not_run)) for s in specs)
+        options = self.job.options
+        if options.only or (options.core and exercise.stretch):
+            return ()
+        reason = self.crashed or f"{self.job.kata.specs.name} holds no spec of {exercise.name}"
+        return (SpecResult(exercise.spec_class, "missing", reason),)
+
+    def _due_in(self, seconds: float) -> None:
+        """Expect the next message within so many seconds."""
+        self.since = time.monotonic()
+        self.due = self.since + seconds

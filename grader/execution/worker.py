@@ -1,0 +1,170 @@
+"""A worker: one process that runs one kata's specs under limits and reports each event to the runner."""
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from itertools import zip_longest
+from multiprocessing.connection import Connection
+from types import ModuleType
+
+import pytest
+
+from grader import protocol
+from grader.course import loading
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+from grader.execution import collected, forkserver
+from grader.isolation import processes, sandbox
+from grader.isolation.guard import Guard
+from grader.protocol import (
+    Collected,
+    Done,
+    Loaded,
+    Loading,
+    Message,
+    RunOptions,
+    SpecFinished,
+    SpecInfo,
+    SpecStarted,
+    WorkOrder,
+)
+from grader.specs import plugin
+
+LONGEST_TEXT = 20_000  # characters sent about one failure
+
+
+def carry_out(order: WorkOrder, channel: Connection) -> None:
+    """Carry out the order, send the messages of `grader.protocol`, and end this process."""
+    born = time.process_time()
+    processes.die_with_parent()
+    if hasattr(os, "setsid"):
+        os.setsid()
+    silence = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(silence, descriptor)
+    _close_all_but(channel)
+    os.chdir(order.scratch)
+    os.environ.clear()
+    os.environ.update(order.environment, HOME=str(order.scratch), TMPDIR=str(order.scratch))
+    tempfile.tempdir = None
+    forkserver.forget_inherited_folder()
+    sys.dont_write_bytecode = True
+    specs = collected.specs(order.kata)
+    specs.session.config.option.seed = order.options.seed
+    sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
+    items = _chosen(order.options, specs.items)
+    plugin.limit(items, order.options.spec_seconds)
+    reporter = Reporter(specs.session.config, channel, order.key)
+    reporter.send(Collected(_described(order.kata, items)))
+    guard = Guard(order.scratch)
+    reporter.send(Loading())
+    reporter.katas.modules[order.kata] = _module(order)
+    reporter.send(Loaded(guard.changed))
+    items = [item for item in items if _name(item) not in order.skip]
+    for item, following in zip_longest(items, items[1:]):
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        if order.options.stop_at_failure and reporter.katas.failed:
+            break
+    reporter.send(Done(time.process_time() - born, guard.changed))
+    os._exit(0)
+
+
+def _close_all_but(channel: Connection) -> None:
+    """Close the pipes and sockets inherited from the forkserver. Writing to them could end the forkserver."""
+    if sys.platform == "linux":
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                mode = os.fstat(descriptor).st_mode
+                if descriptor != channel.fileno() and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                    os.close(descriptor)
+
+
+def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Function]:
+    """The specs that the options ask for, in the order in which they run."""
+    if options.core:
+        items = [item for item in items if not item.get_closest_marker("stretch")]
+    if options.only:
+        items = [item for item in items if _is_named(options.only, _name(item))]
+    if options.order:
+        place = {name: number for number, name in enumerate(options.order)}
+        items = sorted(items, key=lambda item: place.get(_name(item), place.get(item.cls.__name__, len(place))))
+    return items[::-1] if options.backwards else items
+
+
+def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]:
+    """What the runner must know about each spec before the code under test is imported."""
+    exercises = {exercise.spec_class: exercise.name for exercise in kata.exercises}
+    described = []
+    for item in items:
+        skip, limit = item.get_closest_marker("skip"), item.get_closest_marker("timeout")
+        seconds = float(limit.args[0]) if limit else 0.0
+        described.append(
+            SpecInfo(_name(item), exercises[item.cls.__name__], seconds, skip.kwargs["reason"] if skip else "")
+        )
+    return tuple(described)
+
+
+def _module(order: WorkOrder) -> ModuleType | LoadFailure:
+    """The module of the code under test, or the reason why there is none."""
+    try:
+        if order.problem:
+            raise LoadFailure(order.problem)
+        return loading.load(order.kata, order.scratch)
+    except LoadFailure as failure:
+        return failure
+
+
+class Reporter:
+    """A pytest plugin that sends the runner one message per event.
+
+    Messages are numbered and signed, because code under test shares this process and could find the channel.
+    """
+
+    def __init__(self, config: pytest.Config, channel: Connection, key: bytes):
+        self.channel, self.key, self.sent = channel, key, 0
+        katas = config.pluginmanager.get_plugin("katas")
+        assert isinstance(katas, plugin.Katas)
+        self.katas = katas
+        self.outcome: dict[str, tuple[str, float]] = {}
+        config.pluginmanager.register(self)
+
+    def send(self, message: Message) -> None:
+        data = protocol.encode(message)
+        self.channel.send_bytes(protocol.signature(self.key, self.sent, data) + data)
+        self.sent += 1
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.outcome.clear()
+        self.send(SpecStarted(_spec(nodeid)))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = _spec(report.nodeid)
+        outcome, seconds = self.outcome.get(name, ("passed", 0.0))
+        if report.outcome != "passed":
+            outcome = report.outcome
+        self.outcome[name] = (outcome, seconds + report.duration)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        name = _spec(nodeid)
+        outcome, seconds = self.outcome.get(name, ("failed", 0.0))
+        failure = self.katas.failed.get(nodeid)
+        text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
+        self.send(SpecFinished(name, outcome, text, seconds))
+
+
+def _spec(nodeid: str) -> str:
+    """ "katas/16_…/test_….py::TestSplitHeads::test_x[a]" → "TestSplitHeads::test_x[a]"."""
+    return nodeid.partition("::")[2]
+
+
+def _name(item: pytest.Item) -> str:
+    return _spec(item.nodeid)
+
+
+def _is_named(wanted: str, name: str) -> bool:
+    """Whether `wanted` names this spec: its class, its function, both, or the spec with its parameters."""
+    bare = name.partition("[")[0]
+    return wanted in (bare, *bare.split("::"), name)

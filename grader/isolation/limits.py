@@ -1,0 +1,44 @@
+"""Resource limits for code under test: memory, file size, open files, CPU time. Windows has none of them."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+CPU_SECONDS = 900  # per process, far above the time limit of any kata's specs
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one process."""
+
+    memory: int = 2 << 30  # bytes of address space beyond what the process uses already
+    file_size: int = 16 << 20  # bytes per file
+    open_files: int = 256
+
+
+def apply(limits: Limits) -> None:
+    """Apply the limits to this process for the rest of its life, and disable core dumps.
+
+    With a CUDA device the address space stays unlimited, because CUDA would not start.
+    """
+    if resource is None:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_size, limits.file_size))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+    if sys.platform == "linux" and not os.path.exists("/dev/nvidiactl"):
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory, used + limits.memory))
+
+
+def forbid_processes() -> None:
+    """Forbid new processes. Root is exempt: the kernel does not apply this limit to it."""
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

@@ -1,0 +1,99 @@
+"""The sandbox of a worker: resource limits, no network, no new processes, no access to other files."""
+
+import ctypes
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+from grader.isolation import landlock, limits, seccomp
+from grader.isolation.limits import Limits
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+GRADER = Path(__file__).parents[1]
+NVIDIA = Path("/dev/nvidiactl")
+SYSTEM = (
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys/devices/system",
+    "/dev/urandom",
+)
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+def enter(scratch: Path, specs: Path, needs: frozenset[str], bounds: Limits) -> None:
+    """Confine this process for the rest of its life, with the mechanisms that the system has.
+
+    Args:
+        scratch: the only folder that the process may write to.
+        specs: the kata's spec file. The process may read the folder of this file.
+        needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
+        bounds: the resource limits.
+    """
+    if "loopback" in needs:
+        _own_network()
+    landlock.restrict(_readable(specs, needs), [scratch, *_devices(needs)], tcp="loopback" in needs)
+    limits.apply(bounds)
+    if not seccomp.restrict(needs) and "processes" not in needs:
+        limits.forbid_processes()
+
+
+def gaps() -> list[str]:
+    """Permissions that this machine cannot take from code under test, one phrase each. Empty on a current Linux."""
+    found = []
+    if not seccomp.is_known():
+        found.append("it may use the network")
+    if landlock.version() == 0:
+        found.append("it may read and write files of the user who runs the grader")
+    return found
+
+
+def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
+    """Python, its packages, the grader and the kata's specs.
+
+    The solutions, other katas, other submissions and the user's own files are not readable.
+    """
+    packages = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
+    system = [Path(path) for path in SYSTEM]
+    system += [Path("/proc"), Path("/sys")] if NVIDIA.exists() else []
+    system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # listed by gloo
+    return [*python, *packages, *system, GRADER, specs.parent]
+
+
+def _devices(needs: frozenset[str]) -> list[Path]:
+    """Device files, and /dev/shm for processes that share memory."""
+    devices = [Path("/dev")] if NVIDIA.exists() else [Path("/dev/null"), Path("/dev/zero")]
+    return devices + ([Path("/dev/shm")] if "processes" in needs else [])
+
+
+def _own_network() -> None:
+    """Move this process into a network namespace of its own, which has only the loopback address.
+
+    Where the system does not allow new namespaces, the process stays in the machine's network.
+    """
+    if sys.platform != "linux":
+        return
+    user, group = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+            return
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path("/proc/self", name).write_text(text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))

@@ -1,0 +1,119 @@
+"""Checks whether this machine is ready for the katas. Each finding says what to do if something is not fine."""
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from grader.course import catalogue, downloads
+from grader.course.catalogue import ROOT
+from grader.execution import scheduler
+from grader.isolation import landlock, sandbox
+
+PINS = ROOT / "grader" / "constraints.txt"
+NEEDED = (
+    "torch",
+    "numpy",
+    "pytest",
+    "pytest-timeout",
+    "hypothesis",
+    "nbformat",
+    "matplotlib",
+    "pillow",
+    "pandas",
+    "rich",
+    "typer",
+    "watchfiles",
+)
+ROOM = 2e9  # bytes that the larger data sets need, unpacking included
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    state: Literal["fine", "note", "bad"]
+    says: str  # what was found, and what to do if it is not fine
+
+
+def examine() -> Iterator[Finding]:
+    """Yield every finding, most basic first."""
+    here = platform.python_version()
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    if supported:
+        yield Finding("Python", "fine", here)
+    else:
+        yield Finding("Python", "bad", f"{here}: use 3.11 to 3.13 (make PYTHON=…)")
+    pins = re.findall(r"^([\w.-]+)==(\S+)", PINS.read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = {_normalised(name): version for name, version in pins}
+    for name in NEEDED:
+        yield _package(name, pinned.get(_normalised(name)))
+    yield _processor()
+    yield _device()
+    yield _katas()
+    yield _isolation()
+    yield _data()
+    yield _disk()
+
+
+def _normalised(name: str) -> str:
+    """The name of a package as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _package(name: str, pinned: str | None) -> Finding:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "bad", "not installed: make setup")
+    if version.partition("+")[0] == pinned:
+        return Finding(name, "fine", version)
+    return Finding(name, "note", f"{version}, tested with {pinned}: make setup")
+
+
+def _processor() -> Finding:
+    return Finding("processor", "fine", f"{platform.machine()}, {scheduler.available_cores()} cores")
+
+
+def _device() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("device", "bad", f"torch cannot be imported ({error}): make clean setup")
+    if torch.cuda.is_available():
+        return Finding("device", "fine", f"CUDA: {torch.cuda.get_device_name()}; the gpu and amp specs run")
+    if torch.backends.mps.is_available():
+        return Finding("device", "fine", "Apple's MPS for the lessons; the gpu and amp specs need CUDA and are skipped")
+    return Finding("device", "fine", "CPU; the gpu and amp specs are skipped and do not count")
+
+
+def _katas() -> Finding:
+    katas = catalogue.all_katas()
+    if not katas:
+        return Finding("katas", "bad", f"none in {ROOT / 'katas'}: is the checkout complete?")
+    answers = "with solutions" if (ROOT / "solutions").is_dir() else "without solutions (a starter)"
+    return Finding("katas", "fine", f"{len(katas)}, {answers}")
+
+
+def _isolation() -> Finding:
+    gaps = sandbox.gaps()
+    if gaps:
+        return Finding(
+            "isolation", "note", f"graded code is not isolated: {' and '.join(gaps)} (use Linux with Landlock)"
+        )
+    return Finding("isolation", "fine", f"graded code is isolated by Landlock {landlock.version()}, seccomp and limits")
+
+
+def _data() -> Finding:
+    there = [chosen.name for chosen in downloads.SETS if downloads.find(chosen.name)]
+    return Finding("data sets", "fine", f"{', '.join(there) or 'none'} in data/; they are optional (kata data)")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(ROOT).free
+    if free > ROOM:
+        return Finding("free disk", "fine", f"{free / 1e9:.1f} GB")
+    return Finding("free disk", "note", f"{free / 1e9:.1f} GB: too little for the larger data sets")

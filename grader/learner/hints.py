@@ -1,0 +1,84 @@
+"""Help for a learner who is stuck: one hint at a time, and the reference as a difference to their code."""
+
+import ast
+import difflib
+import json
+from pathlib import Path
+
+from grader import files
+from grader.course import hints
+from grader.course.catalogue import Kata
+from grader.errors import NotPossible
+
+LEVELS = 3
+
+
+def next_hint(kata: Kata, exercise: str | None, level: int | None) -> str:
+    """The next hint for an exercise. The highest level given is remembered.
+
+    Args:
+        exercise: by default the kata's first exercise.
+        level: give this level, not the next one.
+    Raises:
+        UnknownExercise: the kata has no such exercise.
+    """
+    name = kata.exercise(exercise).name if exercise else kata.exercises[0].name
+    given = _given(kata)
+    known = given.get(f"{kata.name} {name}", 0)
+    wanted = level or min(known + 1, LEVELS)
+    given[f"{kata.name} {name}"] = max(wanted, known)
+    files.write(_memory(kata), json.dumps(given, indent=1))
+    text = f"{name}, hint {wanted} of {LEVELS}: {hints.sections(kata)[name][wanted - 1]}"
+    if wanted < LEVELS:
+        text += f"\nMore: kata hint {kata.number} {name}"
+    elif kata.reference.is_file():
+        text += f"\nStill stuck? kata solution {kata.number} {name} shows the reference beside your code."
+    return text
+
+
+def solution(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
+    """The lines of a unified diff from the learner's code to the reference of one exercise.
+
+    Args:
+        now: do not ask for the hints to be taken first.
+    Raises:
+        UnknownExercise: the kata has no such exercise.
+        NotPossible: there is no reference here, or not all hints were taken.
+    """
+    kata.exercise(exercise)
+    if not kata.reference.is_file():
+        raise NotPossible(f"there is no solutions/{kata.file} here")
+    seen = _given(kata).get(f"{kata.name} {exercise}", 0)
+    if seen < LEVELS and not now:
+        raise NotPossible(f"{seen} of {LEVELS} hints taken: kata hint {kata.number} {exercise} first, or add --now")
+    mine, right = _source_of(kata.code, exercise), _source_of(kata.reference, exercise)
+    names = (f"your katas/{kata.file}", f"solutions/{kata.file}")
+    lines = difflib.unified_diff(mine, right, *names, lineterm="", n=max(len(mine), len(right)))
+    return list(lines) or ["your code is the same as the reference"]
+
+
+def _memory(kata: Kata) -> Path:
+    return kata.root / ".kata" / "hints.json"
+
+
+def _given(kata: Kata) -> dict[str, int]:
+    """Exercise → highest level given. Empty if the file is missing or damaged."""
+    try:
+        given = json.loads(_memory(kata).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {k: v for k, v in given.items() if isinstance(v, int)} if isinstance(given, dict) else {}
+
+
+def _source_of(path: Path, exercise: str) -> list[str]:
+    """The lines that define the exercise; for a method, those of its class. Empty if they are not found."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        nodes = ast.parse(text).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == exercise.partition(".")[0]:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            return text.splitlines()[first - 1 : node.end_lineno]
+    return []

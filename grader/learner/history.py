@@ -1,0 +1,64 @@
+"""Reset and undo: puts a kata's stub back, and keeps every version that it replaces."""
+
+from datetime import datetime
+from pathlib import Path
+
+from grader import files
+from grader.course import stubs
+from grader.course.catalogue import Kata
+from grader.errors import NotPossible
+
+
+def reset(kata: Kata) -> str:
+    """Put the stub back and keep the learner's version. Returns a sentence that says so.
+
+    Raises:
+        NotPossible: there is neither a reference nor a packed stub.
+    """
+    stub = stubs.stub_of(kata)
+    if stub is None:
+        raise NotPossible(f"the stub of {kata.name} cannot be made here: there is no solutions/{kata.file}")
+    if kata.code.is_file() and kata.code.read_bytes() == stub.encode():
+        return f"katas/{kata.file} is already the stub"
+    replace(kata, kata.code, stub)
+    return f"katas/{kata.file} is the stub again; kata undo {kata.number} brings your version back"
+
+
+def undo(kata: Kata) -> str:
+    """Bring back the version kept last, and keep the current one. Undoing twice changes nothing.
+
+    Raises:
+        NotPossible: no version is kept.
+    """
+    kept = versions(kata)
+    if not kept:
+        raise NotPossible(f"nothing to undo: no reset has kept a version of katas/{kata.file}")
+    replace(kata, kata.code, kept[-1].read_bytes())
+    return f"katas/{kata.file} is your version again; kata undo {kata.number} swaps the two versions back"
+
+
+def replace(kata: Kata, path: Path, content: str | bytes) -> str:
+    """Replace a file of the kata and keep its old content. Returns a sentence that says so."""
+    new = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == new:
+        return f"{path} is up to date"
+    kept = _keep(kata, path) if path.is_file() else None
+    files.write(path, new)
+    return f"wrote {path}" + (f"; the old version is kept in {kept.relative_to(kata.root)}" if kept else "")
+
+
+def versions(kata: Kata) -> list[Path]:
+    """The kept versions of the kata's file, oldest first."""
+    return sorted(_folder(kata).glob("*.py"))
+
+
+def _keep(kata: Kata, path: Path) -> Path:
+    """Copy the file into the kata's folder of kept versions, under the next number."""
+    number = len(list(_folder(kata).glob("*"))) + 1
+    kept = _folder(kata) / f"{number:04}_{datetime.now():%Y-%m-%d_%H-%M-%S}{path.suffix}"
+    files.write(kept, path.read_bytes())
+    return kept
+
+
+def _folder(kata: Kata) -> Path:
+    return kata.root / ".kata" / "kept" / kata.name

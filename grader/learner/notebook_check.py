@@ -1,0 +1,61 @@
+"""What notebooks import: `check` runs an exercise's specs on the code of the cells, `hint` prints the next hint."""
+
+import re
+import sys
+
+from grader.course import catalogue, cells, notebooks
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.execution import forkserver, jobs, scheduler
+from grader.execution.jobs import SourceText
+from grader.execution.prerequisites import Grading
+from grader.execution.result_cache import ResultCache
+from grader.learner import hints
+from grader.protocol import RunOptions
+from grader.results import ExerciseResult, title
+
+# Parts of a failure's text that name a place in the kata's file, which a notebook does not have.
+LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)
+FOOTER = re.compile(r"^\S+\.py(?::\d+)? · kata hint \S+ (\w+)$", re.MULTILINE)
+MORE = re.compile(r"kata hint \S+ (\w+)")
+_kata: list[Kata] = []  # the notebook's kata, once `use` was called
+
+
+def use(name: str) -> None:
+    """Say which kata the notebook belongs to. Its specs are collected at once, so that the first check is quick."""
+    _kata[:] = [catalogue.find(name)]
+    forkserver.prepare(_kata)
+
+
+def check(exercise: str) -> None:
+    """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
+    kata = _kata[0]
+    spec_class = kata.exercise(exercise).spec_class
+    text = cells.join(sys.modules["__main__"].In, notebooks.names(kata))
+    code = kata.root / "katas"
+    sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
+    grading, cache = Grading([kata], sources, options=RunOptions(only=spec_class)), ResultCache(kata.root)
+    for job, result in scheduler.run(lambda: grading.ready(lambda job: cache.find(job) if job.kata != kata else None)):
+        if job.kata == kata:
+            found = [e for e in result.exercises if e.name == exercise]
+            print(_said(found[0] if found else None, result.message))
+            return
+        cache.keep(job, result)
+        grading.settle(job.kata, result)
+
+
+def hint(exercise: str, level: int | None = None) -> None:
+    """Print the next hint for an exercise, or the hint of this level."""
+    print(MORE.sub(r'hint("\1")', hints.next_hint(_kata[0], exercise, level)))
+
+
+def _said(result: ExerciseResult | None, note: str) -> str:
+    if result is None:
+        return f"could not be checked: {note}"
+    failure = result.first_failure
+    if failure is None:
+        return f"passed  {result.name}: all {len(result.specs)} specs" + (f" ({note})" if note else "")
+    if result.not_written:
+        return failure.message
+    message = FOOTER.sub(r'hint("\1")', LINE.sub(r"\1", failure.message))
+    passed = sum(spec.status == "passed" for spec in result.specs)
+    return f"FAILED  {result.name} · {title(failure.name)}\n\n{message}\n\n{passed} of {len(result.specs)} specs pass"

@@ -1,0 +1,47 @@
+"""The learner's progress: the result of each kata that they have started."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from grader.course import stubs
+from grader.course.catalogue import Kata
+from grader.execution import prerequisites
+from grader.execution.result_cache import ResultCache
+from grader.results import KataResult
+
+
+def so_far(
+    katas: Iterable[Kata],
+    code: Path,
+    on_start: Callable[[list[Kata]], None] = lambda katas: None,
+    on_result: Callable[[KataResult], None] = lambda result: None,
+) -> dict[Kata, KataResult | None]:
+    """Each kata's result, or None while its file is an untouched stub. Specs run only where no result is cached.
+
+    Args:
+        on_start: called once, with the katas that the learner has started.
+        on_result: called with each of their results.
+    """
+    katas = list(katas)
+    begun = [kata for kata in katas if stubs.is_begun(kata, code / kata.file)]
+    on_start(begun)
+    results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
+    if begun:
+        by_name = {kata.name: kata for kata in begun}
+        for result in prerequisites.grade_folder(begun, code, cache=ResultCache(begun[0].root)):
+            results[by_name[result.kata]] = result
+            on_result(result)
+    return results
+
+
+def in_words(kata: Kata, result: KataResult | None) -> str:
+    """ "not started", "2 of 5 core", "core done, 1 of 3 stretch", "done"."""
+    if result is None or not result.exercises:
+        return "not started"
+    if result.status == "passed":
+        return "done"
+    core = [e for e in result.exercises if not e.stretch]
+    stretch = [e for e in result.exercises if e.stretch]
+    if result.core_done:
+        return f"core done, {sum(e.solved for e in stretch)} of {len(stretch)} stretch"
+    return f"{sum(e.solved for e in core)} of {len(core)} core"

@@ -1,0 +1,35 @@
+"""Prepares a lesson for a terminal: its Markdown, and its figure if the terminal shows pictures."""
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+CHUNK = 4096  # base64 characters per escape sequence of kitty's graphics protocol
+
+
+def for_terminal(page: str) -> str:
+    """The page with its figure replaced by the caption, and links to files by their text."""
+    page = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", page)
+    return re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", page)
+
+
+def inline(picture: Path, environment: Mapping[str, str]) -> str:
+    """The escape sequences that show a PNG file in this terminal; empty if it is not known to show pictures."""
+    data = base64.b64encode(picture.read_bytes()).decode()
+    terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):
+        return ""
+    if "kitty" in terminal or program == "ghostty" or environment.get("KITTY_WINDOW_ID"):
+        return "".join(_kitty_sequences(data)) + "\n"
+    if program in ("iTerm.app", "WezTerm", "vscode"):
+        return f"\x1b]1337;File=inline=1;width=80%:{data}\a\n"
+    return ""
+
+
+def _kitty_sequences(data: str) -> list[str]:
+    """One escape sequence per chunk. The first carries the format, all but the last announce that more follows."""
+    parts = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
+    heads = ["a=T,f=100,", *[""] * (len(parts) - 1)]
+    more = [*[1] * (len(parts) - 1), 0]
+    return [f"\x1b_G{head}m={m};{part}\x1b\\" for head, m, part in zip(heads, more, parts, strict=True)]

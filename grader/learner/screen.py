@@ -1,0 +1,89 @@
+"""The output of `kata watch`: wrapped and coloured on a terminal, plain lines in a pipe."""
+
+import textwrap
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.text import Text
+
+from grader.course.catalogue import Kata
+from grader.learner import reading
+from grader.reports import table
+from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
+from grader.specs import layout
+
+KEYS = (
+    ("h", "hint"),
+    ("l", "lesson"),
+    ("a", "all specs"),
+    ("n", "next"),
+    ("p", "previous"),
+    ("r", "run again"),
+    ("q", "quit"),
+)
+
+
+class Screen:
+    """Prints what the session has to say.
+
+    Args:
+        has_keys: whether there is a terminal that reads keys; without one, the line of keys is left out.
+    """
+
+    def __init__(self, console: Console, *, has_keys: bool):
+        self.console, self.has_keys = console, has_keys
+
+    def say(self, text: str) -> None:
+        """Print the text as a paragraph."""
+        self.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+
+    def running(self) -> None:
+        """Say on a terminal that the specs run now."""
+        if self.console.is_terminal:
+            self.console.print("[dim]running the specs …[/]")
+
+    def head(self, kata: Kata, exercises: Iterable[ExerciseResult]) -> None:
+        """Start a verdict: clear the terminal, then print the kata and a sign per exercise."""
+        if self.console.is_terminal:
+            self.console.clear()
+        heading = f"[bold]{kata.number} {kata.title}[/]  [dim]katas/{kata.file}[/]"
+        self.console.print(heading, soft_wrap=not self.console.is_terminal)
+        solved = [exercise.solved for exercise in exercises]
+        signs = [f"{'●' if exercise.solved else '○'} {exercise.name}" for exercise in exercises]
+        self._line([f"{sum(solved)}/{len(solved)}", *signs], r"^\d+/\d+", "dim")
+
+    def failure(self, exercise: str, spec: SpecResult) -> None:
+        """Print a failed spec: its message with a heading, or alone if it is one line."""
+        message = spec.message.strip()
+        if "\n" not in message:
+            self.say(message)
+            return
+        self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
+        width = self.console.width if self.console.is_terminal else 10**6
+        self.console.print(Text(layout.wrapped(spec.message, width)), soft_wrap=True)
+
+    def all_specs(self, result: KataResult) -> None:
+        """Print the table of exercises and the first failure of each."""
+        table.show(Report("katas", "", result.seconds, True, (result,)), self.console)
+
+    def lesson(self, kata: Kata) -> None:
+        """Print the kata's lesson."""
+        page = (kata.folder / "README.md").read_text(encoding="utf-8")
+        self.console.print(Markdown(reading.for_terminal(page)))
+
+    def keys(self) -> None:
+        """Print the line of keys."""
+        if self.has_keys:
+            self.console.print()
+            self._line([f"{key} {what}" for key, what in KEYS], r"(?<!\S)\w(?= )", "bold")
+
+    def _line(self, items: list[str], special: str, style: str) -> None:
+        """Print the items side by side. Lines break between items; matches of the pattern `special` get the style."""
+        unbroken = "\N{NO-BREAK SPACE}"
+        line = "  ".join(item.replace(" ", unbroken) for item in items)
+        if self.console.is_terminal:
+            line = textwrap.fill(line, self.console.width, break_long_words=False)
+        text = Text(line.replace(unbroken, " "))
+        text.highlight_regex(special, style)
+        self.console.print(text, soft_wrap=True)

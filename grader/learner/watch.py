@@ -1,0 +1,215 @@
+"""The session of `kata watch`: after every save, run the specs and show the first failure of the current exercise."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.description import Exercise
+from grader.execution import jobs, scheduler
+from grader.execution.jobs import Job
+from grader.execution.prerequisites import Grading
+from grader.execution.result_cache import ResultCache
+from grader.learner import hints
+from grader.learner.inputs import Event, Inputs, opened_inputs
+from grader.learner.screen import Screen
+from grader.protocol import RunOptions
+from grader.results import KataResult, SpecResult
+
+
+def start_session(katas: list[Kata], first: Kata) -> None:
+    """Watch until `q`, Ctrl-D or Ctrl-C.
+
+    Args:
+        katas: the path, in order.
+        first: the kata to begin with.
+    """
+    with opened_inputs() as inputs:
+        screen = Screen(Console(highlight=False), has_keys=inputs.keys is not None)
+        try:
+            Session(katas, first, screen, inputs).run()
+        except KeyboardInterrupt:
+            pass
+
+
+@dataclass
+class Watched:
+    """The kata being watched, and its latest results."""
+
+    kata: Kata
+    text: str | None = None  # the file as judged last; None if it must be judged
+    result: KataResult | None = None
+    partial: bool = False  # whether some exercises keep the result of an older text
+
+
+class Session:
+    """One `kata watch`, from start to quit."""
+
+    def __init__(self, katas: list[Kata], first: Kata, screen: Screen, inputs: Inputs):
+        self.katas, self.screen, self.inputs = katas, screen, inputs
+        self.cache = ResultCache(first.root)
+        self._go_to(first)
+
+    def run(self) -> None:
+        """Judge, show, and wait for a save or a key, until the learner quits."""
+        while True:
+            judged = self.state.text is not None or self._judge_and_show()
+            if judged and self.state.partial:
+                self._look_at_the_rest()
+            if self._handle_events(wait=judged and not self.state.partial):
+                return
+
+    def _go_to(self, kata: Kata) -> None:
+        self.state = Watched(kata)
+        self.inputs.follow(kata.folder)
+
+    def _handle_events(self, *, wait: bool) -> bool:
+        """Handle pending saves, resizing and keys. True if the learner quits."""
+        for event in self.inputs.read(wait=wait):
+            match event:
+                case Event.QUIT:
+                    return True
+                case Event.SAVED:
+                    if self._read() != self.state.text:
+                        self.state.text = None
+                case Event.RESIZED:
+                    if self.state.result:
+                        self._show(self.state.result)
+                case str(key):
+                    self._handle_key(key)
+        return False
+
+    def _handle_key(self, key: str) -> None:
+        kata = self.state.kata
+        place = self.katas.index(kata)
+        if key == "h":
+            self.screen.say(hints.next_hint(kata, self._current_exercise().name, None))
+        elif key == "l":
+            self.screen.lesson(kata)
+            self.screen.keys()
+        elif key == "a":
+            self._judge_and_show(everything=True)
+        elif key == "n" and place + 1 < len(self.katas):
+            self._go_to(self.katas[place + 1])
+        elif key == "p" and place > 0:
+            self._go_to(self.katas[place - 1])
+        elif key == "r":
+            self.state.text = None
+        elif key in "np":
+            self.screen.say(f"this is the {'last' if key == 'n' else 'first'} kata of the path")
+
+    def _read(self) -> str:
+        """The file's text, or the problem with the file."""
+        source = jobs.read(self.state.kata, self.state.kata.root / "katas")
+        return source.text or source.problem
+
+    def _judge_and_show(self, *, everything: bool = False) -> bool:
+        """Run the specs and show the verdict. False if a save or a key came first.
+
+        All specs run the first time and with `everything`. Otherwise the current exercise's specs run first, and the
+        first failure ends the run.
+        """
+        self.state.text = self._read()
+        before = self.state.result
+        self.screen.running()
+        result = self._result(everything=everything or before is None)
+        if result is None:
+            self.state.text = None
+            return False
+        missing = any(spec.status == "missing" for exercise in result.exercises for spec in exercise.specs)
+        self.state.partial = missing and not everything and before is not None
+        self.state.result = result if everything or before is None else _merged(before, result)
+        self._show(self.state.result, everything=everything)
+        return True
+
+    def _look_at_the_rest(self) -> None:
+        """Run the specs after the first failure, and say which exercises the last save has broken."""
+        result = self._result(everything=True)
+        if result is None:
+            return
+        self.state.partial = False
+        if len({exercise.first_failure and exercise.first_failure.message for exercise in result.exercises}) == 1:
+            return  # the same failure everywhere: the file cannot be imported, which is on the screen already
+        were_solved = {e.name for e in self.state.result.exercises if e.solved} if self.state.result else set()
+        self.state.result = result
+        if broken := [e.name for e in result.exercises if e.name in were_solved and not e.solved]:
+            self.screen.say(f"No longer passing: {', '.join(broken)}. Press a to see why.")
+
+    def _result(self, *, everything: bool) -> KataResult | None:
+        """Run the specs; None if a save or a key came first."""
+        kata, code = self.state.kata, self.state.kata.root / "katas"
+        grading = Grading([kata], {k: jobs.read(k, code) for k in with_prerequisites([kata])})
+        ready = self._jobs(grading, everything)
+        for job, result in scheduler.run(ready, specs_of=[kata], until=self.inputs.descriptors):
+            if job.kata == kata:
+                return result
+            self.cache.keep(job, result)
+            grading.settle(job.kata, result)
+        return None
+
+    def _jobs(self, grading: Grading, everything: bool) -> Callable[[], Iterator[Job]]:
+        kata = self.state.kata
+        current = None if self._all_solved() else self._current_exercise()
+        in_turn = sorted(kata.exercises, key=lambda e: (e != current, e.stretch))
+        order = tuple(exercise.spec_class for exercise in in_turn)
+        options = RunOptions(order=order, stop_at_failure=not everything)
+
+        def ready() -> Iterator[Job]:
+            for job in grading.ready(lambda job: self.cache.find(job) if job.kata != kata else None):
+                yield replace(job, options=options) if job.kata == kata else job
+
+        return ready
+
+    def _all_solved(self) -> bool:
+        result = self.state.result
+        return result is not None and all(exercise.solved for exercise in result.exercises)
+
+    def _current_exercise(self) -> Exercise:
+        """The first unsolved exercise, core before stretch; the last one if all are solved."""
+        exercises = sorted(self.state.kata.exercises, key=lambda e: e.stretch)
+        solved = {e.name for e in self.state.result.exercises if e.solved} if self.state.result else set()
+        return next((e for e in exercises if e.name not in solved), exercises[-1])
+
+    def _show(self, result: KataResult, *, everything: bool = False) -> None:
+        """Show the verdict: with `everything` the whole table, otherwise the first failure."""
+        self.screen.head(self.state.kata, result.exercises)
+        if everything:
+            self.screen.all_specs(result)
+        elif failure := _first_failure(result, self._current_exercise().name):
+            self.screen.failure(*failure)
+        elif self._all_solved():
+            self.screen.say(f"Every exercise of this kata is done. {self._onward()}")
+        elif result.message:  # no failure, but something went wrong: specs that cannot be collected, say
+            self.screen.say(result.message)
+        if result.core_done and not self._all_solved():
+            left = ", ".join(e.name for e in result.exercises if not e.solved)
+            self.screen.say(f"The core of this kata is done. Stretch exercises left: {left}. {self._onward()}")
+        self.screen.keys()
+
+    def _onward(self) -> str:
+        following = self.katas[self.katas.index(self.state.kata) + 1 :][:1]
+        return (
+            f"Press n for {following[0].number} {following[0].title}." if following else "It was the last of the path."
+        )
+
+
+def _merged(before: KataResult, now: KataResult) -> KataResult:
+    """The new result. Exercises whose specs did not all run, without a failure, keep their earlier result."""
+    known = {exercise.name: exercise for exercise in before.exercises}
+    ran = [
+        all(s.status != "missing" for s in e.specs) or any(s.status in ("failed", "error") for s in e.specs)
+        for e in now.exercises
+    ]
+    return replace(
+        now, exercises=tuple(e if did else known.get(e.name, e) for e, did in zip(now.exercises, ran, strict=True))
+    )
+
+
+def _first_failure(result: KataResult, current: str) -> tuple[str, SpecResult] | None:
+    """The name of an exercise and its first failed spec, the current exercise's if it has one."""
+    for exercise in sorted(result.exercises, key=lambda exercise: exercise.name != current):
+        for spec in exercise.specs:
+            if spec.status in ("failed", "error"):
+                return exercise.name, spec
+    return None

@@ -1,0 +1,153 @@
+"""The protocol between runner and worker: the work order, and the signed messages that the worker sends back."""
+
+import dataclasses
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+from grader.course.catalogue import Kata
+from grader.isolation.limits import Limits
+
+SIGNED = 32  # bytes of the signature at the start of a message
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Which specs of a kata to run, in which order and how."""
+
+    core: bool = False  # leave out the stretch exercises
+    only: str = ""  # one class, or one spec with all its parameters: "test_name", "TestClass::test_name"
+    order: tuple[str, ...] = ()  # names of specs or classes to run first, in this order
+    backwards: bool = False
+    seed: int = 0
+    spec_seconds: float = 10.0
+    stop_at_failure: bool = False
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """The order that a worker carries out.
+
+    A non-empty `problem` says why the code could not be read. It becomes the verdict on every spec.
+    """
+
+    kata: Kata
+    scratch: Path  # laid out like katas/: the code of this kata and of the earlier katas that it builds on
+    options: RunOptions
+    environment: dict[str, str]
+    problem: str = ""
+    skip: frozenset[str] = frozenset()  # specs that already have a verdict
+    limits: Limits = Limits()
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # signs the messages
+
+
+@dataclass(frozen=True)
+class SpecInfo:
+    """A spec before it runs. An empty `skip_reason` means that the spec will run."""
+
+    name: str
+    exercise: str
+    seconds: float  # time limit
+    skip_reason: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The first message: every collected spec, in the order in which they will run."""
+
+    specs: tuple[SpecInfo, ...]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The code under test is about to be imported."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The code was imported. `changed` names a judge's function that the import replaced, or is empty."""
+
+    changed: str
+
+
+@dataclass(frozen=True)
+class SpecStarted:
+    """A spec is about to run."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SpecFinished:
+    """The outcome of one spec. `status` is pytest's: passed, failed or skipped."""
+
+    name: str
+    status: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last message: every spec has run."""
+
+    cpu_seconds: float
+    changed: str
+
+
+Message = Collected | Loading | Loaded | SpecStarted | SpecFinished | Done
+KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind for kind in (Collected, Loading, Loaded, SpecStarted, SpecFinished, Done)
+}
+Part = TypeVar("Part", bound=Message | SpecInfo)
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON: its kind and its fields."""
+    return json.dumps([type(message).__name__, dataclasses.asdict(message)]).encode()
+
+
+def decode(data: bytes) -> Message:
+    """Decode the output of `encode`.
+
+    Raises:
+        ValueError: the bytes are not a valid message.
+    """
+    try:
+        kind, fields = json.loads(data)
+        if kind == "Collected":
+            fields = {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+        return _made(KINDS[kind], fields)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a message: {error}") from None
+
+
+def signature(key: bytes, number: int, message: bytes) -> bytes:
+    """The signature of a worker's message. The number, counted from 0, stops a replayed message from being accepted."""
+    return hashlib.blake2b(number.to_bytes(8) + message, key=key, digest_size=SIGNED).digest()
+
+
+def verified(key: bytes, number: int, data: bytes) -> bytes:
+    """Check the signature and return the message without it.
+
+    Raises:
+        ValueError: the worker did not sign this as its message of this number.
+    """
+    message = data[SIGNED:]
+    if not secrets.compare_digest(data[:SIGNED], signature(key, number, message)):
+        raise ValueError("the worker did not sign this message")
+    return message
+
+
+def _made(kind: type[Part], fields: dict[str, Any]) -> Part:
+    """An instance of a message's dataclass, with the type of every field checked."""
+    made = kind(**fields)
+    for one in dataclasses.fields(made):
+        value = getattr(made, one.name)
+        expected: Any = (int, float) if one.type is float else get_origin(one.type) or one.type
+        if not isinstance(value, expected):
+            raise ValueError(f"{kind.__name__}.{one.name} is {value!r}")
+    return made

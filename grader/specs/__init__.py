@@ -1,0 +1,1 @@
+"""The pytest plugin that runs specs: comparisons, failure messages, and the hooks for code that is chosen elsewhere."""

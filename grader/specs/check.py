@@ -1,0 +1,468 @@
+"""Comparisons for specs. A failure says what was expected, what was returned, where they differ and the likely bug."""
+
+import errno
+import math
+import numbers
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# (rtol, atol) per dtype of the result: above the rounding of a few chained operations, far below any wrong formula.
+TOLERANCES = {
+    torch.float64: (1e-7, 1e-9),
+    torch.float32: (1e-4, 1e-5),
+    torch.float16: (4e-3, 2e-3),
+    torch.bfloat16: (3e-2, 1e-2),
+    torch.complex128: (1e-7, 1e-9),
+    torch.complex64: (1e-4, 1e-5),
+}
+
+Rows = list[tuple[str, str]]
+Tolerance = tuple[float | None, float | None]  # (rtol, atol); None takes the value from TOLERANCES
+
+BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
+
+
+class Mismatch(AssertionError):
+    """The finding of a spec, as labelled rows: ("shape", "(2, 5)  expected (5, 2)")."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+        super().__init__("\n".join(f"{label:<10} {text}" for label, text in rows))
+
+
+def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, what: str = "") -> None:
+    """Check that `got` has exactly the shape, dtype and values of `expected`. NaN equals NaN.
+
+    Args:
+        expected: a tensor, an array, a number, or any nesting of dicts, lists and tuples of these.
+        unlike: known wrong answers by name. If `got` equals one of them, the failure names it.
+        what: a name for `got`, if it is not the result itself ("gradient of x").
+    """
+    _judge(got, expected, what, None, unlike or {}, dtype=True)
+
+
+def close(
+    got: Any,
+    expected: Any,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    unlike: Mapping[str, Any] | None = None,
+    what: str = "",
+) -> None:
+    """Check values like `equal`, but within rounding and for any dtype. Specs usually compute `expected` in float64.
+
+    Default tolerances are those of the less precise dtype (see TOLERANCES).
+    """
+    _judge(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
+
+
+def shape(got: Any, expected: Sequence[int], *, what: str = "") -> None:
+    """Check that `got` is a tensor of this shape."""
+    _is_tensor(got, what, f"a tensor of shape {tuple(expected)}")
+    if tuple(got.shape) != tuple(expected):
+        raise Mismatch([*_of(what), ("shape", f"{tuple(got.shape)}  expected {tuple(expected)}")])
+
+
+def dtype(got: Any, expected: torch.dtype, *, what: str = "") -> None:
+    """Check that `got` is a tensor of this dtype."""
+    _is_tensor(got, what, f"a tensor of {_short(expected)}")
+    if got.dtype != expected:
+        raise Mismatch([*_of(what), ("dtype", f"{_short(got.dtype)}  expected {_short(expected)}")])
+
+
+def finite(got: Any, *, what: str = "") -> None:
+    """Check that `got` is a tensor without NaN or infinity."""
+    _is_tensor(got, what, "a tensor of finite numbers")
+    bad = ~torch.isfinite(got)
+    if bad.any():
+        first = _first(bad)
+        rows = [
+            ("not finite", f"{int(bad.sum())} of {got.numel()} values, first at {first}: {got[tuple(first)].item()}")
+        ]
+        raise Mismatch([*_of(what), *rows])
+
+
+def that(condition: bool, message: str) -> None:
+    """Check a condition. The message says what was expected and what was returned."""
+    if not condition:
+        raise Mismatch([("wrong", message)])
+
+
+@contextmanager
+def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
+    """Check that the block raises `error` with a message that mentions each of `mentions` as text, ignoring case.
+
+    NotImplementedError and the TypeError of a wrong signature pass through, because they have reports of their own.
+    """
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except Exception as caught:
+        if isinstance(caught, TypeError) and BAD_CALL.match(str(caught)):
+            raise
+        if isinstance(caught, Mismatch):
+            raise
+        said = f"{type(caught).__name__}: {caught}"
+        if not isinstance(caught, error):
+            raise Mismatch([("raised", said), ("expected", error.__name__)]) from caught
+        missing = [str(m) for m in mentions if str(m).lower() not in str(caught).lower()]
+        if missing:
+            raise Mismatch(
+                [("raised", said), ("wrong", f"the message should mention {', '.join(missing)}")]
+            ) from caught
+    else:
+        raise Mismatch([("raised", "nothing"), ("expected", error.__name__ + _mentioning(mentions))])
+
+
+@contextmanager
+def unchanged(**tensors: Tensor) -> Iterator[None]:
+    """Check that the block does not change the values, `requires_grad` or `grad` of the named tensors."""
+    before = {name: (t.detach().clone(), t.requires_grad, _grad_of(t)) for name, t in tensors.items()}
+    yield
+    for name, tensor in tensors.items():
+        values, flag, grad = before[name]
+        if not _same(tensor.detach(), values):
+            equal(tensor.detach(), values, what=f"{name} after the call, which must not write to it")
+        that(tensor.requires_grad == flag, f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}")
+        now = _grad_of(tensor)
+        same = now is grad or (now is not None and grad is not None and _same(now, grad))
+        that(same, f"{name}.grad was changed")
+
+
+def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
+    """Check that the two tensors share no memory, so that a write to one does not change the other."""
+    that(not _overlap(result, of), f"{what} shares memory with the input: a later write to one would change the other")
+
+
+def view_of(result: Any, of: Tensor, *, what: str = "the result") -> None:
+    """Check that the result shares memory with `of`, so that no data was copied."""
+    _is_tensor(result, what, "a tensor")
+    that(_overlap(result, of), f"{what} is a copy: it should be a view that shares memory with the input")
+
+
+@contextmanager
+def forbidden(module: Any, *names: str) -> Iterator[None]:
+    """Make dotted torch names ("torch.nn.functional.softmax") raise inside the block, under any name in the module."""
+    with ExitStack() as stack:
+        for name in names:
+            owner, attribute = _resolve(name)
+            original = getattr(owner, attribute)
+            stand_in = _refusing(name)
+            stack.enter_context(mock.patch.object(owner, attribute, stand_in))
+            for key, value in list(vars(module).items()):
+                if value is original:
+                    stack.enter_context(mock.patch.dict(vars(module), {key: stand_in}))
+        yield
+
+
+@contextmanager
+def folders_on_disks_of_their_own() -> Iterator[None]:
+    """Simulate one disk per folder: inside the block, renaming a file into another folder fails with EXDEV."""
+
+    def alone(rename: Callable[..., None]) -> Callable[..., None]:
+        def renamed(source: Any, target: Any, **options: Any) -> None:
+            if not Path(source).resolve().is_relative_to(Path(target).resolve().parent):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+            return rename(source, target, **options)
+
+        return renamed
+
+    with mock.patch.object(os, "rename", alone(os.rename)), mock.patch.object(os, "replace", alone(os.replace)):
+        yield
+
+
+def gradients(
+    got: Callable[..., Tensor],
+    expected: Callable[..., Tensor],
+    *inputs: Tensor,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> None:
+    """Check that both functions give the inputs the same gradients, for a fixed random weighting of the outputs."""
+    ours, theirs = ([x.detach().clone().requires_grad_() for x in inputs] for _ in range(2))
+    output, oracle = got(*ours), expected(*theirs)
+    shape(output, oracle.shape)
+    that(output.requires_grad, "the result has no autograd graph: no gradient can reach the inputs")
+    probe = torch.randn(oracle.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    (output * probe.to(output.dtype)).sum().backward()
+    (oracle * probe.to(oracle.dtype)).sum().backward()
+    for position, (mine, right) in enumerate(zip(ours, theirs, strict=True)):
+        label = f"gradient of input {position}" if len(inputs) > 1 else "gradient of the input"
+        that(mine.grad is not None, f"{label} is None: the result is detached from the input")
+        reference = right.grad if right.grad is not None else torch.zeros_like(right)
+        close(mine.grad, reference, rtol=rtol, atol=atol, what=label)
+
+
+# Private helpers.
+
+
+def _judge(
+    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
+) -> None:
+    """Compare, and name the known wrong answer that `got` equals, also if it is a string or a whole list."""
+    try:
+        _compare(got, expected, what, tolerance, unlike, dtype=dtype)
+    except Mismatch as found:
+        named = any(label == "looks like" for label, _ in found.rows)
+        others = {name: wrong for name, wrong in unlike.items() if not isinstance(wrong, Tensor)}
+        alike = [] if named else [name for name, wrong in others.items() if _is(got, wrong, tolerance)]
+        if not alike:
+            raise
+        raise Mismatch([*found.rows, ("looks like", alike[0])]) from None
+
+
+def _is(got: Any, wrong: Any, tolerance: Tolerance | None) -> bool:
+    try:
+        _compare(got, wrong, "", tolerance, {}, dtype=False)
+    except Mismatch:
+        return False
+    return True
+
+
+def _compare(
+    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
+) -> None:
+    if isinstance(expected, Mapping):
+        _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
+        _require(set(got) == set(expected), list(got), f"keys {list(expected)}", what, label="keys")
+        for key in expected:
+            _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, _part(unlike, key), dtype=dtype)
+    elif isinstance(expected, (list, tuple)):
+        kind = "list" if isinstance(expected, list) else "tuple"
+        _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}", what)
+        _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
+        for i, item in enumerate(expected):
+            _compare(got[i], item, f"{what}[{i}]", tolerance, _part(unlike, i), dtype=dtype)
+    elif isinstance(expected, np.ndarray):
+        _require(isinstance(got, np.ndarray), got, f"a NumPy array of shape {expected.shape}", what)
+        _require(not dtype or got.dtype == expected.dtype, got.dtype, expected.dtype, what, label="dtype")
+        _compare_tensors(torch.tensor(got), torch.tensor(expected), what, tolerance, {}, dtype=False)
+    elif isinstance(expected, Tensor):
+        _is_tensor(got, what, f"a tensor of shape {tuple(expected.shape)}")
+        _compare_tensors(got, expected, what, tolerance, unlike, dtype=dtype)
+    elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
+        _compare_numbers(got, expected, what, tolerance, unlike)
+    else:
+        _require(type(got) is type(expected) and got == expected, got, repr(expected), what, label="got")
+
+
+def _compare_tensors(
+    got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
+) -> None:
+    rows = _of(what)
+    if got.shape != expected.shape:
+        rows.append(("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}"))
+        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+    rows.append(("shape", f"{tuple(got.shape)}  as it should be"))
+    if dtype and got.dtype != expected.dtype:
+        raise Mismatch([*rows, ("dtype", f"{_short(got.dtype)}  expected {_short(expected.dtype)}")])
+    wrong = ~_agree(got, expected, tolerance)
+    if wrong.any():
+        rows.append(("differs", _difference(got, expected, wrong)))
+        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+
+
+def _compare_numbers(
+    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any]
+) -> None:
+    plain = isinstance(got, numbers.Number) and not isinstance(got, bool)
+    _require(plain, got, f"the number {_number(expected)}", what)
+    if tolerance is None:
+        same = got == expected or (got != got and expected != expected)
+        _require(not isinstance(expected, int) or isinstance(got, int), got, f"the int {expected}", what)
+    else:
+        rtol, atol = (1e-6 if tolerance[0] is None else tolerance[0]), (1e-9 if tolerance[1] is None else tolerance[1])
+        same = got == expected or (got != got and expected != expected)
+        same = same or (math.isfinite(abs(got)) and abs(got - expected) <= atol + rtol * abs(expected))
+    if not same:
+        rows = [*_of(what), ("got", _number(got)), ("expected", _number(expected))]
+        names = [name for name, value in unlike.items() if isinstance(value, numbers.Number) and _near(got, value)]
+        raise Mismatch(rows + [("looks like", name) for name in names[:1]])
+
+
+def _agree(got: Tensor, expected: Tensor, tolerance: Tolerance | None) -> Tensor:
+    """Where the two tensors have the same value. Without a tolerance the values must be equal."""
+    got, expected = got.detach().cpu(), expected.detach().cpu()
+    if tolerance is None:
+        common = torch.promote_types(got.dtype, expected.dtype)
+        a, b = got.to(common), expected.to(common)
+        return (a == b) | ((a != a) & (b != b))
+    rtol, atol = _tolerance(got.dtype, expected.dtype, tolerance)
+    wide = torch.complex128 if got.is_complex() or expected.is_complex() else torch.float64
+    return torch.isclose(got.to(wide), expected.to(wide), rtol=rtol, atol=atol, equal_nan=True)
+
+
+def _tolerance(got: torch.dtype, expected: torch.dtype, asked: Tolerance) -> tuple[float, float]:
+    rtol, atol = max(TOLERANCES.get(got, (0.0, 0.0)), TOLERANCES.get(expected, (0.0, 0.0)))
+    return (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+
+
+def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
+    """ "at 112 of 120 places, first at [0, 0, 1, 0]: got 4, expected 12; largest difference 9 at [1, 2]"."""
+    first = _first(wrong)
+    count = int(wrong.sum())
+    pair = f"got {_number(got[tuple(first)].item())}, expected {_number(expected[tuple(first)].item())}"
+    if got.ndim == 0:
+        return pair
+    text = f"at {count} of {got.numel()} places, first at {first}: {pair}"
+    if count > 1 and got.dtype != torch.bool and not (got.is_complex() or expected.is_complex()):
+        gap = (got.detach().cpu().double() - expected.detach().cpu().double()).abs()
+        if torch.isnan(gap).any():
+            text += f"; {int(torch.isnan(got).sum())} values are NaN" if torch.isnan(got).any() else ""
+        else:
+            largest = torch.unravel_index(gap.argmax(), gap.shape)
+            text += f"; largest difference {_number(gap.max().item())} at {[int(i) for i in largest]}"
+    return text
+
+
+def _suspects(got: Tensor, expected: Tensor, unlike: Mapping[str, Any], tolerance: Tolerance | None) -> Rows:
+    """The likely bug, if the result is a known wrong answer, or the right one transposed, reshaped or scaled."""
+    for name, wrong in unlike.items():
+        if isinstance(wrong, Tensor) and wrong.shape == got.shape and _agree(got, wrong, tolerance or (0, 0)).all():
+            return [("looks like", name)]
+    if got.numel() < 2 or got.is_complex() or expected.is_complex() or got.dtype == torch.bool:
+        return _inverted(got, expected)
+    mine, right = got.detach().cpu().double(), expected.detach().cpu().double()
+    if mine.shape == right.shape:
+        return _ratio(mine, right)
+    if mine.ndim >= 2 and mine.mT.shape == right.shape and torch.allclose(mine.mT, right, 1e-4, 1e-6):
+        return [("looks like", "the last two dimensions are swapped")]
+    if mine.numel() == right.numel() and torch.allclose(mine.flatten(), right.flatten(), 1e-4, 1e-6):
+        return [("looks like", "the right numbers in another shape")]
+    return []
+
+
+def _inverted(got: Tensor, expected: Tensor) -> Rows:
+    if got.dtype == expected.dtype == torch.bool and got.shape == expected.shape and got.numel() > 1:
+        if (got != expected).all():
+            return [("looks like", "inverted: True and False are exchanged everywhere")]
+    return []
+
+
+def _ratio(mine: Tensor, right: Tensor) -> Rows:
+    ratios = (mine / right)[right.abs() > 1e-6]
+    if ratios.numel() >= 2 and torch.isfinite(ratios).all() and ratios.std() < 1e-3 * ratios.mean().abs():
+        factor = ratios.mean().item()
+        if abs(factor - 1) < 1e-3:  # only rounding
+            return []
+        rest = mine[right.abs() <= 1e-6]
+        if not rest.numel() or rest.abs().max() < 1e-5:
+            same = "the right numbers with the sign flipped" if abs(factor + 1) < 1e-3 else None
+            return [("looks like", same or f"every value is {factor:.4g} times the expected one")]
+    return []
+
+
+def _require(condition: bool, got: Any, expected: Any, what: str, label: str = "got") -> None:
+    if not condition:
+        raise Mismatch([*_of(what), (label, describe(got)), ("expected", str(expected))])
+
+
+def _is_tensor(got: Any, what: str, wanted: str) -> None:
+    _require(isinstance(got, Tensor), got, wanted, what)
+    own = type(got).__module__.startswith("kata_")  # a subclass could override comparison
+    _require(not own, type(got).__name__, f"{wanted}, of PyTorch's own class", what)
+
+
+def describe(value: Any) -> str:
+    """Describe a value in a few words: "float32 tensor (2, 5, 12)", "tuple of 2", "'relu'"."""
+    if isinstance(value, Tensor):
+        return f"{_short(value.dtype)} tensor {tuple(value.shape)}"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} NumPy array {value.shape}"
+    if isinstance(value, torch.dtype):
+        return _short(value)
+    if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
+        return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
+    try:
+        text = repr(value)
+    except Exception as error:  # from __repr__ of a class that the learner wrote
+        text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else f"{text[:97]}…"
+
+
+def _of(what: str) -> Rows:
+    return [("of", what.lstrip("."))] if what else []
+
+
+def _part(unlike: Mapping[str, Any], key: Any) -> dict[str, Any]:
+    """The entry `key` of each known wrong answer that has one."""
+    parts = {}
+    for name, wrong in unlike.items():
+        if isinstance(wrong, Mapping) and key in wrong:
+            parts[name] = wrong[key]
+        elif isinstance(wrong, (list, tuple)) and isinstance(key, int) and key < len(wrong):
+            parts[name] = wrong[key]
+    return parts
+
+
+def _first(mask: Tensor) -> list[int]:
+    return mask.nonzero()[0].tolist()
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _near(a: Any, b: Any) -> bool:
+    return a == b or math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _mentioning(mentions: Sequence[Any]) -> str:
+    return f" that mentions {', '.join(map(str, mentions))}" if mentions else ""
+
+
+def _grad_of(tensor: Tensor) -> Tensor | None:
+    return tensor.grad.detach().clone() if tensor.is_leaf and tensor.grad is not None else None
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool(_agree(a, b, None).all())
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr() and a.untyped_storage().nbytes() > 0
+
+
+def _resolve(name: str) -> tuple[Any, str]:
+    owner: Any = torch
+    *path, attribute = name.split(".")[1:]
+    for part in path:
+        owner = getattr(owner, part)
+    return owner, attribute
+
+
+class Forbidden(Exception):
+    """The code called a function that the exercise asks to write by hand."""
+
+
+def _refusing(name: str) -> Any:
+    if isinstance(getattr(*_resolve(name)), type):
+
+        class Refused:
+            def __init__(self, *args: object, **kwargs: object) -> None:
+                raise Forbidden(f"this exercise is to be written without {name}")
+
+        return Refused
+
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        raise Forbidden(f"this exercise is to be written without {name}")
+
+    return refuse

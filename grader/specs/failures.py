@@ -1,0 +1,215 @@
+"""Explain to a learner why a spec failed: in one line, or with rationale, given, expected, got and place."""
+
+import ast
+import difflib
+import inspect
+import linecache
+import re
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, ModuleType
+
+import pytest
+import torch
+
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.errors import LoadFailure
+from grader.results import NOT_WRITTEN
+from grader.specs import check
+
+TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
+
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class NotRun(Exception):
+    """The spec was not run. The message is one line with the reason."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure in one line, and in detail. `details` is empty if there is nothing to add to the line."""
+
+    line: str
+    details: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.details or self.line
+
+
+def explain(
+    error: BaseException, kata: Kata, exercise: Exercise, spec: pytest.Function, module: ModuleType | None
+) -> Failure:
+    """Explain the exception that ended a spec to the author of `module`."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
+    if isinstance(error, (LoadFailure, NotRun)):
+        return Failure(str(error))
+    if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
+        return Failure(f"{_written_name(theirs[-1][0])}: {NOT_WRITTEN}")
+    if isinstance(error, AttributeError) and module is not None and error.obj is module:
+        return Failure(_missing(str(error.name), module, kata))
+    if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
+        return Failure(_bad_call(str(error), module))
+    if any(frame.f_globals is vars(module) for frame, _ in theirs):  # ignore frames of earlier katas
+        theirs = [(frame, line) for frame, line in theirs if frame.f_globals is vars(module)]
+    rows = _given(frames, spec) + _rows(error, theirs)
+    place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
+    reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
+    story = [reason, _table(rows), f"{place} · kata hint {kata.number} {exercise.name}"]
+    return Failure(_headline(error), "\n\n".join(part for part in story if part))
+
+
+def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tuple[str, str]]:
+    if isinstance(error, check.Mismatch):
+        return error.rows
+    timeout = TIMED_OUT.match(str(error))
+    where = [("at", f"line {theirs[-1][1]}: {_source_line(*theirs[-1])}")] if theirs else []
+    if timeout:
+        return [("stopped", f"still running after {float(timeout[1]):g} s: an endless loop?"), *where]
+    said = "".join(traceback.format_exception_only(error)).strip()
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Falsifying")]
+    said = said if len(said) <= 600 else said[:600] + " …"
+    return [("raised", said.split("\nFalsifying")[0]), *where, *(("example", note) for note in notes)]
+
+
+def _headline(error: BaseException) -> str:
+    """The failure in one line, for lists."""
+    if isinstance(error, check.Mismatch):
+        label, text = error.rows[-1]
+        return f"{label}: {text.splitlines()[0]}"
+    return traceback.format_exception_only(error)[0].strip().splitlines()[0]
+
+
+def _is_theirs(frame: FrameType, module: ModuleType | None) -> bool:
+    """Whether a frame belongs to the code under test or to an earlier kata that it builds on."""
+    if module is None:
+        return False
+    name = frame.f_globals.get("__name__", "")
+    return frame.f_globals is vars(module) or (isinstance(name, str) and name.startswith("prerequisite_"))
+
+
+def _is_stub_line(frame: FrameType, line: int) -> bool:
+    return _source_line(frame, line).startswith("raise NotImplementedError")
+
+
+def _source_line(frame: FrameType, line: int) -> str:
+    return linecache.getline(frame.f_code.co_filename, line).strip()
+
+
+def _written_name(frame: FrameType) -> str:
+    """The name of a function: "MultiHeadAttention" for its __init__, "MultiHeadAttention.forward" for other methods."""
+    return frame.f_code.co_qualname.removesuffix(".__init__").replace(".<locals>", "")
+
+
+def _missing(name: str, module: ModuleType, kata: Kata) -> str:
+    """ "split_heads: not found in multi_head_attention.py (it defines splitheads: renamed?)"."""
+    exercises = {exercise.owner for exercise in kata.exercises}
+    others = [node.name for node in _definitions(module) if node.name not in exercises]
+    near = difflib.get_close_matches(name, others, n=1)
+    return f"{name}: not found in {kata.file.name}" + (f" (it defines {near[0]}: renamed?)" if near else "")
+
+
+def _bad_call(message: str, module: ModuleType | None) -> str:
+    """ "split_heads: wrong signature: takes 1 positional argument but 2 were given; yours is split_heads(x)"."""
+    name, _, reason = message.partition("() ")
+    target = module
+    for part in name.split("."):
+        target = getattr(target, part, None)
+    yours = ""
+    if callable(target):
+        yours = f"; yours is {name.split('.')[-1]}{inspect.signature(target)}"
+    return f"{name.removesuffix('.__init__')}: wrong signature: {reason}{yours}"
+
+
+def _place(theirs: list[tuple[FrameType, int]], module: ModuleType | None, exercise: Exercise, kata: Kata) -> str:
+    """The line to look at: the innermost line of the learner's code, or else the exercise's definition."""
+    if theirs:
+        return f"{Path(theirs[-1][0].f_code.co_filename).name}:{theirs[-1][1]}"
+    lines = [node.lineno for node in _definitions(module) if node.name == exercise.owner]
+    return f"{kata.file.name}:{lines[-1]}" if lines else kata.file.name
+
+
+def _definitions(module: ModuleType | None) -> list[Definition]:
+    """The functions and classes at the top level of the module."""
+    if module is None or module.__file__ is None:
+        return []
+    tree = ast.parse("".join(linecache.getlines(module.__file__)))
+    return [node for node in tree.body if isinstance(node, Definition)]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    width = max([len(label) for label, _ in rows] + [10])
+    indent = "\n" + " " * (width + 1)
+    return "\n".join(f"{label:<{width}} {indent.join(text.splitlines())}" for label, text in rows)
+
+
+def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[tuple[str, str]]:
+    """The call that the spec judged, as the spec writes it, and the values of its arguments."""
+    place = (str(spec.path), spec.originalname)
+    own = [(frame, line) for frame, line in frames if (frame.f_code.co_filename, frame.f_code.co_name) == place]
+    if not own:
+        return []
+    frame, line = own[-1]
+    function = ast.parse(inspect.cleandoc("\n" + inspect.getsource(frame.f_code)))
+    call = _judged_call(function, line - frame.f_code.co_firstlineno + 1, {"kata", *frame.f_locals} - {"self"})
+    if call is None:
+        return []
+    text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
+    names = dict.fromkeys(node.id for node in ast.walk(call) if isinstance(node, ast.Name))
+    values = {name: frame.f_locals[name] for name in names if name in frame.f_locals and name not in ("kata", "self")}
+    shown = [f"{name} = {_value(value)}" for name, value in values.items() if _worth_showing(value)]
+    return [("given", "\n".join([text if len(text) <= 110 else text[:109] + "…", *shown]))]
+
+
+def _judged_call(function: ast.AST, line: int, callable_names: set[str]) -> ast.Call | None:
+    """The first call of the code under test, or of an object that it returned, in the statement at this line.
+
+    If the statement has none, the assignments that made its names are searched.
+    """
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
+    statements = [node for node in nodes if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    if not statements or isinstance(statements[-1], (ast.FunctionDef, ast.For, ast.If)):
+        return None
+    innermost = statements[-1]  # may be a `with` whose exit failed: the call is in its block
+    for node in (innermost, *_origins(function, innermost)):
+        for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+            if _root(call.func) == "kata" or (isinstance(call.func, ast.Name) and call.func.id in callable_names):
+                return call
+    return None
+
+
+def _origins(function: ast.AST, statement: ast.stmt) -> list[ast.AST]:
+    """The assignments before `statement` that made its names, nearest first."""
+    names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+    assigned = [
+        n
+        for n in ast.walk(function)
+        if isinstance(n, ast.Assign)
+        and n.lineno < statement.lineno
+        and names & {t.id for target in n.targets for t in ast.walk(target) if isinstance(t, ast.Name)}
+    ]
+    return [n.value for n in sorted(assigned, key=lambda n: -n.lineno)]
+
+
+def _root(node: ast.AST) -> str:
+    """The name at the start of an expression: "kata" for `kata.GPT(config).forward`."""
+    while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _worth_showing(value: object) -> bool:
+    return not (callable(value) or inspect.ismodule(value)) or isinstance(value, torch.nn.Module)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, torch.nn.Module):
+        return type(value).__name__
+    if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
+        return f"{check.describe(value)} {value.tolist()}"
+    return check.describe(value)

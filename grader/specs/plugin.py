@@ -1,0 +1,298 @@
+"""The pytest plugin for specs: path prefixes, `--code`, the `kata` fixture, equal initial state, readable failures."""
+
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+from grader.course import catalogue, loading
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.course.loading import Choice
+from grader.errors import LoadFailure, UnknownKata
+from grader.results import NOT_WRITTEN, title
+from grader.specs import failures, hooks, layout, pytest_private
+
+SPEC_SECONDS = 10.0
+PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
+hypothesis.settings.register_profile(
+    "katas",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=20,
+    report_multiple_bugs=False,
+    print_blob=False,
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("katas")
+    group.addoption(
+        "--code", metavar="DIR", help="the code to run specs against, a folder laid out like katas/ (solutions)"
+    )
+    group.addoption("--seed", type=int, default=0, help="random seed of every spec (default 0)")
+    seconds = "time limit of a spec in seconds (default 10; 0: none)"
+    group.addoption("--spec-seconds", type=float, default=SPEC_SECONDS, help=seconds)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stretch: specs of an exercise beyond the core of its kata")
+    config.addinivalue_line("markers", "gpu: needs a CUDA device")
+    config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
+    hypothesis.settings.load_profile("katas")
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # or checking for a device would start CUDA
+    config.args[:] = [_expanded(arg, config.invocation_params.dir) for arg in config.args]
+    config.pluginmanager.register(Katas(config), "katas")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and config.invocation_params.dir == config.rootpath:
+        return "these are the project's own tests; a kata's specs: pytest katas/16, every kata's: pytest katas"
+    return None
+
+
+@pytest.fixture
+def kata(request: pytest.FixtureRequest) -> ModuleType:
+    """The module under test: the learner's file, or the file in the `--code` folder."""
+    katas = request.config.pluginmanager.get_plugin("katas")
+    assert isinstance(katas, Katas)
+    return katas.module(katas.specs[request.node.nodeid][0])
+
+
+class Katas:
+    """The state of one pytest session: its katas, their modules and the outcomes of their specs."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self.code: Path | None = _code_folder(config)
+        self.modules: dict[Kata, ModuleType | LoadFailure] = {}
+        self.choices: dict[Kata, Choice] = {}
+        self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
+        self.failed: dict[str, failures.Failure] = {}
+        self.passed: set[str] = set()
+        self.hung: set[tuple[Kata, Exercise]] = set()
+        self.teaching = False  # every item is a spec, and --tb is not given
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
+        spec_files = {path: kata for path, kata in katas.items() if kata and path == kata.specs}
+        for item in items:
+            if isinstance(item, pytest.Function) and item.cls and (kata := spec_files.get(item.path)):
+                self.specs[item.nodeid] = (kata, _exercise(kata, item.cls.__name__))
+                device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
+                if device and not torch.cuda.is_available():
+                    item.add_marker(pytest.mark.skip(reason=f"{device}: no CUDA device here"))
+        if self.config.option.spec_seconds:
+            limit([item for item in items if item.nodeid in self.specs], self.config.option.spec_seconds)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        option = self.config.option
+        chosen = {item.nodeid for item in session.items}  # -k and -m may have removed some
+        self.specs = {nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen}
+        self.teaching = bool(self.specs) and len(self.specs) == len(session.items) and option.tbstyle == "auto"
+        if self.teaching:
+            option.tbstyle = "no"
+            option.reportchars = option.reportchars.replace("f", "").replace("E", "")
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter:
+                reporter.reportchars = reporter.reportchars.replace("f", "").replace("E", "")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Choose the code for earlier katas, before any spec's time limit starts: their specs may have to run."""
+        for kata in dict.fromkeys(kata for kata, _ in self.specs.values()):
+            try:
+                self.choices[kata] = self.config.hook.pytest_kata_prerequisites(kata=kata, code=self._code(kata))
+            except LoadFailure as failure:
+                self.modules[kata] = failure
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if item.nodeid in self.specs:
+            if self.specs[item.nodeid] in self.hung:
+                raise failures.NotRun("not run: an earlier spec of this exercise timed out")
+            same_start(self.config.option.seed)
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
+        """Make pytest-timeout's alarm count CPU time instead of wall clock time.
+
+        PyTorch imports modules at the first use of an optimizer or the meta device. On a slow disk or a busy machine
+        that takes many seconds, for which right code must not be stopped.
+        """
+        answer = yield
+        if item.nodeid not in self.specs or not self.config.option.spec_seconds or settings.method != "signal":
+            return answer  # the grader's workers have these modules imported
+        stop, computed, began = signal.getsignal(signal.SIGALRM), time.process_time(), time.monotonic()
+
+        def at_alarm(number: int, frame: FrameType | None) -> None:
+            __tracebackhide__ = True
+            computing = computed + settings.timeout - time.process_time()
+            waiting = began + PATIENCE * settings.timeout - time.monotonic()
+            if min(computing, waiting) > 0 or _is_a_bad_moment(frame):
+                signal.setitimer(signal.ITIMER_REAL, max(min(computing, waiting), 0.1))
+            elif callable(stop):
+                stop(number, frame)
+
+        signal.signal(signal.SIGALRM, at_alarm)
+        return answer
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if isinstance(item, pytest.Function) and item.nodeid in self.specs:
+            kata, exercise = self.specs[item.nodeid]
+            if report.passed and call.when == "call":
+                self.passed.add(item.nodeid)
+            elif report.failed and call.excinfo:
+                error, module = call.excinfo.value, self.modules.get(kata)
+                failure = failures.explain(
+                    error, kata, exercise, item, module if isinstance(module, ModuleType) else None
+                )
+                self.failed.setdefault(item.nodeid, failure)
+                if failures.TIMED_OUT.match(str(error)):
+                    self.hung.add((kata, exercise))
+                if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
+                    report.when = "call"
+                if self.teaching:
+                    report.longrepr = failure.text
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        if self.teaching:
+            notes = dict.fromkeys(note for choice in self.choices.values() for note in choice.notes)
+            for note in notes:
+                terminalreporter.write_line(f"\n{note}")
+            _summarise(self, terminalreporter)
+        elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            terminalreporter.write_line("no specs were run: none matches the path, -k and -m", red=True)
+
+    def module(self, kata: Kata) -> ModuleType:
+        """The module under test, loaded once. A failure to load it is raised again for every spec."""
+        if kata not in self.modules:
+            try:
+                self.modules[kata] = loading.load(kata, self._code(kata), self.choices[kata].sources)
+            except LoadFailure as failure:
+                self.modules[kata] = failure
+        module = self.modules[kata]
+        if isinstance(module, LoadFailure):
+            raise module.with_traceback(None)
+        return module
+
+    def _code(self, kata: Kata) -> Path:
+        return self.code or kata.root / "katas"
+
+
+def limit(specs: Iterable[pytest.Item], seconds: float) -> None:
+    """Give every spec without a time limit of its own this one."""
+    for spec in specs:
+        if not spec.get_closest_marker("timeout"):
+            spec.add_marker(pytest.mark.timeout(seconds))
+
+
+def same_start(seed: int) -> None:
+    """Reset the global state, so that every spec starts from the same one."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_num_threads(1)
+    if torch.are_deterministic_algorithms_enabled():  # the setter imports modules for a second
+        torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    torch.set_float32_matmul_precision("highest")
+
+
+def _is_a_bad_moment(frame: FrameType | None) -> bool:
+    """Whether an alarm would end the whole session, because pytest makes a report or would not find the line."""
+    if frame is None or frame.f_lineno is None:
+        return True
+    while frame and frame.f_code.co_name != "pytest_runtest_makereport":
+        frame = frame.f_back
+    return frame is not None
+
+
+def _exercise(kata: Kata, spec_class: str) -> Exercise:
+    known = {exercise.spec_class: exercise for exercise in kata.exercises}
+    return known.get(spec_class) or Exercise(spec_class.removeprefix("Test"), spec_class, stretch=False)
+
+
+def _code_folder(config: pytest.Config) -> Path | None:
+    given = config.option.code
+    if given is None:
+        return None
+    for base in (config.invocation_params.dir, config.rootpath):
+        if (base / given).is_dir():
+            return (base / given).resolve()
+    raise pytest.UsageError(f"--code {given}: no such folder")
+
+
+def _expanded(arg: str, here: Path) -> str:
+    """ "katas/16::TestSplitHeads" → "katas/16_multi_head_attention/test_multi_head_attention.py::TestSplitHeads"."""
+    given, colons, rest = str(arg).partition("::")
+    path = Path(os.path.normpath(here / given))
+    if "katas" not in path.parts or (path.exists() and not colons):
+        return arg
+    try:
+        path = catalogue.expand(path)
+    except UnknownKata as error:
+        raise pytest.UsageError(str(error)) from None
+    if colons and path.is_dir() and (kata := catalogue.kata_at(path / "any")):
+        path = kata.specs
+    return f"{path}{colons}{rest}"
+
+
+def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
+    """Print the first failure of each exercise in full, or all with -v. Then print one line per exercise."""
+    by_exercise: dict[tuple[Kata, Exercise], list[str]] = defaultdict(list)
+    for nodeid, place in katas.specs.items():
+        by_exercise[place].append(nodeid)
+    said: set[str] = set()
+    for (_, exercise), nodeids in by_exercise.items():
+        told = [n for n in nodeids if n in katas.failed and katas.failed[n].details]
+        for nodeid in told if terminal.verbosity > 0 else told[:1]:
+            what = f"{exercise.name} · {title(nodeid)}"
+            terminal.write_line(f"\nFAILED  {what}\n", red=True, bold=True)
+            terminal.write_line(layout.wrapped(katas.failed[nodeid].details, pytest_private.width(terminal)))
+    terminal.write_line("")
+    width = max((len(exercise.name) for _, exercise in by_exercise), default=0)
+    kata_before = None
+    for (kata, exercise), nodeids in by_exercise.items():
+        if kata != kata_before:
+            terminal.write_line(f"katas/{kata.name}", bold=True)
+            kata_before = kata
+        failed = [katas.failed[n] for n in nodeids if n in katas.failed]
+        passed = sum(n in katas.passed for n in nodeids)
+        if failed and not any(failure.details for failure in failed):
+            line = failed[0].line
+            state = line.removeprefix(f"{exercise.name}: ")
+            if line in said and not state.endswith(NOT_WRITTEN):
+                state = "the same"
+            said.add(line)
+        elif failed:
+            state = f"{passed} of {passed + len(failed)} specs pass"
+        else:
+            state = "passed" if passed else "not run"
+        colour = {"green": state == "passed", "red": bool(failed) and not state.endswith(NOT_WRITTEN)}
+        terminal.write_line(f"  {exercise.name:<{width}}  {state}", **colour)

@@ -1,0 +1,38 @@
+"""Every use of pytest's private names, written for pytest 9."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from _pytest.config import _prepareconfig
+from _pytest.config.findpaths import determine_setup
+
+
+def open_session(arguments: Sequence[str]) -> pytest.Session:
+    """Start a session with these arguments and collect its items. It stays open until the process ends."""
+    config = _prepareconfig(list(arguments))
+    session = pytest.Session.from_config(config)
+    config._do_configure()
+    config.hook.pytest_sessionstart(session=session)
+    config.hook.pytest_collection(session=session)
+    return session
+
+
+def set_root(config: pytest.Config, root: Path) -> None:
+    """Make `root` the root folder of a session that is being configured, with the pyproject.toml in it."""
+    configuration = determine_setup(
+        inifile=str(root / "pyproject.toml"),
+        override_ini=None,
+        args=[],
+        rootdir_cmd_arg=None,
+        invocation_dir=config.invocation_params.dir,
+    )
+    config._rootpath, config._inipath, config._inicfg, _ = configuration
+    config._inicache.clear()
+    config.known_args_namespace.confcutdir = str(root)
+    config.known_args_namespace.file_or_dir = [str(root)]
+
+
+def width(terminal: pytest.TerminalReporter) -> int:
+    """The width of the terminal in columns."""
+    return terminal._tw.fullwidth

@@ -1,0 +1,260 @@
+"""Grades a class on a cluster. Each task grades a slice of the students with the `kata` command of this tree.
+
+The tree, its Python and the submissions must have the same paths on every machine. Results go to the tree's cache: the
+next call after an interruption continues from there.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from grader.course.catalogue import ROOT, Kata, with_prerequisites
+from grader.errors import ClusterUnavailable
+from grader.execution.prerequisites import Grading
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.results import KataResult, kata_result
+from grader.teaching import submissions
+from grader.teaching.class_grading import StudentResult
+from grader.teaching.submissions import Submission
+
+STUDENTS = 20  # per task
+MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
+POLL = 0.2  # seconds between two reads of the results
+LATE = 60.0  # seconds until a file written on one machine is visible on another
+# The `kata` command of a task. The system kills it when its parent process ends.
+KATA = [
+    sys.executable,
+    "-c",
+    "from grader.cli import main; from grader.isolation import processes; processes.die_with_parent(); main.main()",
+]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One task: a command, and the path prefix of its result files. Each start of the task writes a new file."""
+
+    command: tuple[str, ...]
+    results: str
+
+
+# Says how a task ended: None while it runs, "" after success, otherwise why it was lost.
+Ending = Callable[[], str | None]
+# Starts tasks, given a folder for the engine's own files and the cores per task (0: the engine's default).
+# Leaving the context cancels the tasks.
+Engine = Callable[[list[Slice], Path, int], AbstractContextManager[list[Ending]]]
+
+
+def grade_on_cluster(
+    handed_in: list[Submission],
+    katas: list[Kata],
+    folder: Path,
+    engine: Engine,
+    *,
+    cache: ResultCache,
+    options: RunOptions,
+    at_a_time: int = 0,
+    students: int = STUDENTS,
+) -> Generator[StudentResult]:
+    """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
+
+    A lost task's missing results are yielded without exercises. Their message says why the task was lost.
+    Closing the iterator cancels every task.
+
+    Args:
+        engine: starts the tasks.
+        at_a_time: katas graded in parallel by each task, and the cores it asks for.
+        students: submissions per task.
+    Raises:
+        ClusterUnavailable: the engine cannot be used here.
+    """
+    left = []
+    for submission in handed_in:
+        known = _cached(submission, katas, cache, options)
+        yield from ((submission.student, result) for result in known)
+        if not known:
+            left.append(submission.student)
+    if not left:
+        return
+    slices = [left[start : start + students] for start in range(0, len(left), students)]
+    owed = {(student, kata.name): number for number, names in enumerate(slices) for student in names for kata in katas}
+    arguments = [f"--submissions={folder.resolve()}", f"--jobs={at_a_time}", *(["--core"] if options.core else [])]
+    command = [*KATA, "grade", *(kata.name for kata in katas), *arguments]
+    with _shared_folder() as shared:
+        tasks = [
+            Slice((*command, *(f"--student={name}" for name in names)), f"{shared}/{number}")
+            for number, names in enumerate(slices)
+        ]
+        with engine(tasks, shared / "engine", at_a_time) as endings:
+            yield from _gathered(shared, owed, dict(enumerate(endings)))
+
+
+@contextmanager
+def slurm(tasks: list[Slice], folder: Path, cores: int, cluster: str = "slurm") -> Iterator[list[Ending]]:
+    """Run each task as a Slurm job. sbatch reads further settings from the environment, such as SBATCH_PARTITION."""
+    submitit = _imported("submitit", "slurm")
+    try:
+        executor = submitit.AutoExecutor(folder, cluster=cluster)
+        executor.update_parameters(name="kata", timeout_min=MINUTES, cpus_per_task=cores or None)
+        jobs = executor.map_array(run_slice, tasks)
+    except RuntimeError as error:
+        raise ClusterUnavailable(f"--engine slurm: {_line(error)}") from None
+
+    def ending(job: Any) -> str | None:  # a submitit.Job, which type checkers do not know without submitit
+        if not job.done():
+            return None
+        lost = job.exception()
+        return f"Slurm lost the task ({job.state})" if lost else job.result()
+
+    try:
+        yield [partial(ending, job) for job in jobs]
+    finally:
+        for job in jobs:
+            if not job.done():
+                job.cancel(check=False)
+
+
+@contextmanager
+def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]:
+    """Run each task as a future on the dask cluster at DASK_SCHEDULER_ADDRESS. Workers should have one thread each."""
+    distributed = _imported("distributed", "dask")
+    address = importlib.import_module("dask").config.get("scheduler-address", None)
+    if not address:
+        raise ClusterUnavailable(
+            "--engine dask: set DASK_SCHEDULER_ADDRESS to the scheduler's address, such as tcp://node1:8786"
+        )
+    try:
+        client = distributed.Client(address)
+    except (OSError, ValueError) as error:
+        raise ClusterUnavailable(f"--engine dask: no scheduler answers at {address} ({_line(error)})") from None
+
+    def ending(future: Any) -> str | None:  # a distributed.Future, which type checkers do not know without distributed
+        match future.status:
+            case "pending":
+                return None
+            case "finished":
+                return future.result()
+            case "error":
+                return f"dask lost the task ({_line(future.exception())})"
+            case other:
+                return f"dask lost the task ({other})"
+
+    with client:
+        futures = client.map(run_slice, tasks, pure=False)
+        try:
+            yield [partial(ending, future) for future in futures]
+        finally:
+            client.cancel([future for future in futures if not future.done()])
+
+
+ENGINES: dict[str, Engine] = {"slurm": slurm, "dask": dask}
+
+
+def run_slice(task: Slice) -> str:
+    """Run a task on the machine chosen by the engine. Returns "", or why it failed.
+
+    The task gives up when the folder of its results is deleted.
+    """
+    results = Path(f"{task.results}-{uuid.uuid4().hex}.jsonl")
+    with tempfile.TemporaryFile() as said:
+        command = [*task.command, f"--results={results}"]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            while process.poll() is None:
+                if not results.parent.is_dir():
+                    return "given up"
+                time.sleep(POLL)
+        finally:
+            _end(process)
+        said.seek(0)
+        reason = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+    if process.returncode == 0:
+        return ""
+    return f"kata ended with exit code {process.returncode}" + (f": {reason}" if reason else "")
+
+
+def _cached(submission: Submission, katas: list[Kata], cache: ResultCache, options: RunOptions) -> list[KataResult]:
+    """The submission's results if all of them are cached; otherwise none."""
+    grading = Grading(katas, submissions.sources(submission, with_prerequisites(katas)), options=options)
+    return [] if next(grading.ready(cache.find), None) else grading.results
+
+
+def _gathered(shared: Path, owed: dict[tuple[str, str], int], under_way: dict[int, Ending]) -> Iterator[StudentResult]:
+    """Yield the results that the tasks write, and the missing results of lost tasks.
+
+    Args:
+        owed: (student, kata) → the task that grades it.
+        under_way: the running tasks.
+    """
+    read: dict[Path, int] = {}
+    ended: dict[int, tuple[str, float]] = {}  # task → why it was lost, and until when its results may still arrive
+    while owed:
+        for number in list(under_way):
+            why = under_way[number]()
+            if why is not None:
+                del under_way[number]
+                ended[number] = (why, time.monotonic() + (0.0 if why else LATE))
+        for line in _new_lines(shared, read):
+            if owed.pop((line["student"], line["kata"]), None) is not None:
+                yield line["student"], kata_result({**line, "cpu_seconds": 0.0})
+        lost = {number: why for number, (why, until) in ended.items() if time.monotonic() >= until}
+        for (student, kata), number in [(place, number) for place, number in owed.items() if number in lost]:
+            del owed[student, kata]
+            yield student, KataResult(kata, (), f"not graded: {lost[number] or 'its results did not arrive'}")
+        time.sleep(POLL)
+
+
+def _new_lines(shared: Path, read: dict[Path, int]) -> Iterator[dict[str, Any]]:
+    """The complete lines added since the last call. `read` keeps how many bytes of each file were read."""
+    for path in sorted(shared.glob("*.jsonl")):
+        with open(path, "rb") as file:
+            file.seek(read.get(path, 0))
+            whole, newline, _ = file.read().rpartition(b"\n")
+        read[path] = read.get(path, 0) + len(whole + newline)
+        yield from (json.loads(line) for line in whole.split(b"\n") if line)
+
+
+@contextmanager
+def _shared_folder() -> Iterator[Path]:
+    """A folder in the tree, visible on every machine. Deleting it ends the tasks."""
+    try:
+        (ROOT / ".kata").mkdir(exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="engine-", dir=ROOT / ".kata", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ClusterUnavailable(f"--engine: {error.filename} cannot be written: {error.strerror}") from None
+    with folder as name:
+        yield Path(name)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, so that it can save its results. Kill it if it does not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _imported(module: str, extra: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ClusterUnavailable(f"--engine {extra} needs {module}: pip install 'torch-katas[{extra}]'") from None
+
+
+def _line(error: BaseException) -> str:
+    """The first line of the error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

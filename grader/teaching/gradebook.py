@@ -1,0 +1,41 @@
+"""The gradebook of a class: collects results as they arrive, and makes them into reports."""
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from grader.results import ClassReport, KataResult, Report
+from grader.teaching.assignment import Assignment
+
+
+class Gradebook:
+    """The results of each student, in the points of the assignment."""
+
+    def __init__(self, students: Iterable[str], assignment: Assignment):
+        self.assignment = assignment
+        self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
+        self.lost: dict[str, str] = {}  # student → why a kata was not graded
+        self.started = datetime.now().astimezone().isoformat(timespec="seconds")
+        self.clock = time.monotonic()
+
+    def enter(self, student: str, unweighted: KataResult) -> KataResult:
+        """Take in a result. Returns it in the points of the assignment."""
+        result = self.assignment.weighted(unweighted)
+        if result.exercises:
+            self.results[student][result.kata] = result
+        else:
+            self.lost[student] = result.message
+        return result
+
+    def report(self, student: str) -> Report:
+        """The student's report, incomplete if a kata is not graded."""
+        results, katas = self.results[student], self.assignment.katas
+        graded = tuple(results[kata.name] for kata in katas if kata.name in results)
+        seconds = sum(result.seconds for result in graded)
+        return Report(student, self.started, seconds, len(graded) == len(katas), graded)
+
+    def class_report(self, *, interrupted: bool) -> ClassReport:
+        """The report of the class so far."""
+        reports = {student: self.report(student) for student in self.results}
+        complete = not (interrupted or self.lost)
+        return ClassReport(self.started, time.monotonic() - self.clock, complete, reports)

@@ -1,0 +1,86 @@
+"""The catalogue of attacks: what each submission must get, that its neighbour is not harmed, and that nothing is left behind."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT, Kata
+from grader.execution import prerequisites, supervisor
+from grader.protocol import RunOptions
+from grader.reports import html_report, json_report, junit, markdown
+from grader.results import Report
+from tests.attacks import Attack, forging, harm, reading
+from tests.conftest import SOUND
+
+ATTACKS = forging.ATTACKS + reading.ATTACKS + harm.ATTACKS
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
+WRONG = """\
+import torch
+from torch import Tensor, nn
+
+def double(x):
+    return x
+
+def total(x, dim=0):
+    return x
+
+class Doubler(nn.Module):
+    def forward(self, x):
+        return x
+
+"""
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
+    code = attack.code
+    if "{reference}" in code or "{root}" in code or "{specs}" in code or "{{" in code:
+        code = code.format(reference=kata.reference, root=kata.root, specs=kata.specs)
+    text = ("import torch\n" + RIGHT if attack.gets == "its points" else WRONG) + "\n" + code + "\n"
+    for name, content in (("01_sums/sums.py", text), ("02_reuse/reuse.py", REUSE)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.mark.usefixtures("warm_workers")
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack(attack, sound, tmp_path, monkeypatch):
+    options = RunOptions(spec_seconds=1.5)
+    if attack.gets == "nothing":  # less patience than for right answers: what hangs is killed three times, once per exercise
+        options = RunOptions(spec_seconds=0.5)
+        monkeypatch.setattr(supervisor, "GRACE", 0.5)
+    tree = {path: path.read_bytes() for path in SOUND.rglob("*.py")}
+    code, started = submission(attack, sound[0], tmp_path), time.monotonic()
+    results = {result.kata: result for result in prerequisites.grade_folder(sound, code, options=options)}
+    assert time.monotonic() - started < 90
+    result, neighbour = results["01_sums"], results["02_reuse"]
+    if attack.gets != "open":
+        assert result.points == (3 if attack.gets == "its points" else 0), [
+            s for e in result.exercises for s in e.specs
+        ]
+    assert neighbour.points == 1, "the kata next to it came to harm"
+    assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, "a file of the tree was changed"
+    report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (result, neighbour))
+    for render in (json_report.render, junit.render, markdown.render, html_report.render):
+        text = render(report)
+        assert not FORBIDDEN.search(text)
+        assert render is json_report.render or "<script" not in re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
+        assert not re.search(r"(?m)^\s*::", text) and len(text) < 2_000_000
+    assert json.loads(json_report.render(report))["points"] == result.points + 1
+
+
+def test_there_are_enough_and_each_has_a_name_of_its_own():
+    names = [attack.name for attack in ATTACKS]
+    assert len(set(names)) == len(names) >= 60
+
+
+def test_the_readme_counts_what_is_open():
+    """The table of the README names every attack that nothing stops, and no other."""
+    text = (ROOT / "README.md").read_text()
+    assert f"{len(ATTACKS)} attacks" in text
+    assert [attack.name for attack in ATTACKS if attack.gets == "open" and attack.name not in text] == []

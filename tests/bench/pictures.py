@@ -1,0 +1,76 @@
+"""Draws the README's pictures from the real program: what it writes to a terminal, as SVG. `make pictures`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import DIMMED_MONOKAI
+from rich.text import Text
+from tests.test_watch import Terminal
+
+from grader.course.catalogue import ROOT, find
+
+PICTURES = ROOT / ".github" / "pictures"
+COLUMNS = 104
+SLIP = "    return x.reshape(x.size(0), num_heads, x.size(1), x.size(2) // num_heads)\n"
+FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, monospace; font-size: {char_height}px; line-height: {line_height}px; }}
+{styles}</style>
+<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
+<rect fill="#191919" width="{width}" height="{height}" rx="8"/>
+<g transform="translate(10, 14)" clip-path="url(#{unique_id}-clip-terminal)">{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
+</svg>
+"""
+
+
+def main() -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder)
+        for name in ("grader", "katas", "solutions"):
+            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, checkout)
+        for number in ("01", "02", "15"):
+            shutil.copy(find(number).reference, checkout / "katas" / find(number).file)
+        draw("list", listed(checkout))
+        draw("watch", watched(checkout))
+
+
+def watched(checkout: Path) -> str:
+    """The screen of `kata watch 16` after a save with a slip."""
+    screen = Terminal(checkout, "16", columns=COLUMNS)
+    screen.verdict("split_heads: not written yet")
+    path = checkout / "katas" / find("16").file
+    path.write_text(path.read_text().replace("    raise NotImplementedError\n", SLIP, 1))
+    screen.verdict("kata hint 16 split_heads")
+    screen.process.kill()
+    return screen.said.rpartition("\x1b[H")[2]
+
+
+def listed(checkout: Path) -> str:
+    """What `kata list` writes, its progress bar wiped."""
+    run = f"stty cols {COLUMNS}; exec {sys.executable} -c 'from grader.cli.main import main; main()' list"
+    environment = os.environ | {"PYTHONPATH": str(checkout), "TERM": "xterm-256color"}
+    said = subprocess.run(
+        ["script", "-qec", run, "/dev/null"], cwd=checkout, env=environment, capture_output=True, text=True
+    ).stdout
+    return said.rpartition("\x1b[2K")[2]
+
+
+def draw(name: str, said: str) -> None:
+    text = re.sub(r"\x1b\[[0-9;?]*[A-KM-Zf-lhn-z]", "", said.replace("\r", ""))
+    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)
+    console.print(Text.from_ansi(text.strip("\n")))
+    picture = console.export_svg(title="", theme=DIMMED_MONOKAI, code_format=FRAME, unique_id=name)
+    (PICTURES / f"{name}.svg").write_text(picture)
+    print(PICTURES / f"{name}.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,419 @@
+"""Measures how well a kata's specs catch generated mutants of its reference: `make mutants KATA=16`."""
+
+import argparse
+import ast
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os.path import commonprefix
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from grader.course import catalogue, stubs
+from grader.course.catalogue import Kata
+from grader.errors import KataError
+from grader.execution import forkserver, scheduler
+from grader.execution.jobs import Job
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from tests.course import mutation_operators, variants
+from tests.course.mutation_operators import Edit, Source
+from tests.course.variants import Equivalent
+
+ENOUGH = 95.0  # per cent, of the mutants that are not equivalent
+SPEC_SECONDS = (
+    5.0  # a mutant hangs that takes longer over one spec; or five times the reference's slowest, if that is more
+)
+SLOW = 0.5  # seconds of a spec that is run after all quicker ones
+
+
+class Trouble(KataError):
+    """Nothing can be said about a kata's specs."""
+
+
+class NoEngine(KataError):
+    """cosmic-ray is not installed."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The text of a kata's file after one edit, in the definition of that name. `was` and `now` are the lines that
+    differ, stripped and joined to one."""
+
+    line: int
+    definition: str
+    operator: str
+    source: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
+
+    killed: int
+    equivalent: int
+    survivors: tuple[Mutant, ...]
+    wrong_records: tuple[str, ...]
+    seconds: float
+
+
+def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int:
+    """The command. Exit code 1: too many mutants survive; 2: a kata could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.course.mutants", description=__doc__)
+    parser.add_argument(
+        "kata", nargs="*", help="16, papers/13, multi_head; one line for each of all katas when left out"
+    )
+    parser.add_argument("--list", action="store_true", help="show the mutants instead of running them")
+    options = parser.parse_args(arguments)
+    try:
+        katas = [catalogue.find(query, root) for query in options.kata] or catalogue.all_katas(root)
+        if options.list:
+            return max(map(_list, katas))
+        forkserver.prepare(katas)
+        return max(map(_one_kata, katas)) if options.kata else _all_katas(katas)
+    except KataError as trouble:
+        print(f"mutants: {trouble}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def measure(kata: Kata) -> Outcome:
+    """Run the kata's specs against every mutant of its reference.
+
+    Raises:
+        Trouble: there is no reference, it does not pass its own specs, or the specs are being edited.
+        NoEngine: the mutation engine is not installed.
+    """
+    started, specs = time.monotonic(), kata.specs.read_bytes()
+    mutants = generate(kata)
+    alive = set(mutants) - set(_killed(kata, mutants, _of_reference(kata)))
+    if kata.specs.read_bytes() != specs:
+        raise Trouble(f"{kata.specs.name} changed while the mutants ran")
+    return sort_out(mutants, alive, variants.equivalents(kata), time.monotonic() - started)
+
+
+def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent], seconds: float) -> Outcome:
+    """Tell survivors from the equivalent mutants on record, and find the records that are wrong."""
+    known = [(record.was, record.now) for record in records]
+    equivalent = {mutant for mutant in alive if (mutant.was, mutant.now) in known}
+    there, confirmed = ({(mutant.was, mutant.now) for mutant in some} for some in (mutants, equivalent))
+    wrong = [f"stale record, no mutant is{_difference(*record)}" for record in known if record not in there]
+    wrong += [
+        f"on record as equivalent, but killed:{_difference(*record)}" for record in known if record in there - confirmed
+    ]
+    survivors = tuple(mutant for mutant in mutants if mutant in alive - equivalent)
+    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), seconds)
+
+
+# Generating
+
+
+def generate(kata: Kata) -> list[Mutant]:
+    """The mutants of the reference in the order of its lines: those that compile, each once."""
+    if not kata.reference.is_file():
+        raise Trouble(f"{kata.name} has no reference: {kata.reference.relative_to(kata.root)} is missing")
+    source = Source(kata.reference.read_text(encoding="utf-8"))
+    fixed = fixed_parts(source, ast.parse(stubs.stub_of(kata) or ""))
+    definitions = [
+        (source.lines[first - 1], source.lines[last], name) for first, last, name in _definitions(source.tree)
+    ]
+    seen = {_meaning(source.text(low, high)) for low, high, _ in definitions}
+    mutants = []
+    for edit in (_trimmed(source, edit) for edit in [*mutation_operators.edits(source), *general_edits(source)]):
+        if not any(low <= edit.start and edit.end <= high for low, high in fixed):
+            low, high, name = next(found for found in definitions if found[0] <= edit.start < found[1])
+            meaning = _meaning(source.text(low, edit.start) + edit.now + source.text(edit.end, high))
+            if meaning and meaning not in seen:
+                seen.add(meaning)
+                mutants.append(_mutant(source, edit, name))
+    return sorted(mutants, key=lambda mutant: mutant.line)
+
+
+OTHER_OPERATORS = {
+    "Add": "Sub Mul",
+    "Sub": "Add Mul",
+    "Mul": "Div Add",
+    "Div": "Mul FloorDiv",
+    "FloorDiv": "Div Mul",
+    "Mod": "FloorDiv Add",
+    "Pow": "Mul Add",
+    "BitAnd": "BitOr BitXor",
+    "BitOr": "BitAnd BitXor",
+    "BitXor": "BitOr BitAnd",
+    "LShift": "RShift",
+    "RShift": "LShift",
+}
+OTHER_COMPARISONS = {
+    "Eq": "NotEq GtE LtE",
+    "NotEq": "Eq Gt Lt",
+    "Lt": "LtE GtE",
+    "LtE": "Lt Gt",
+    "Gt": "GtE LtE",
+    "GtE": "Gt Lt",
+    "Is": "IsNot",
+    "IsNot": "Is",
+}
+GENERAL = {
+    **{f"ReplaceBinaryOperator_{a}_{b}": "another operator" for a, bs in OTHER_OPERATORS.items() for b in bs.split()},
+    **{
+        f"ReplaceComparisonOperator_{a}_{b}": "another comparison"
+        for a, bs in OTHER_COMPARISONS.items()
+        for b in bs.split()
+    },
+    "ReplaceUnaryOperator_Delete_USub": "dropped -",
+    "ReplaceUnaryOperator_Delete_Invert": "dropped ~",
+    "ReplaceUnaryOperator_Delete_Not": "dropped not",
+    "ReplaceTrueWithFalse": "True → False",
+    "ReplaceFalseWithTrue": "False → True",
+    "ReplaceAndWithOr": "and → or",
+    "ReplaceOrWithAnd": "or → and",
+    "ReplaceBreakWithContinue": "break → continue",
+    "ReplaceContinueWithBreak": "continue → break",
+    "NumberReplacer": "another number",
+    "RemoveDecorator": "dropped decorator",
+    "ZeroIterationForLoop": "empty loop",
+}  # of cosmic-ray's operators those that say something here
+
+
+def general_edits(source: Source) -> Iterator[Edit]:
+    """What cosmic-ray's operators make of a source. They write into the tree they are given, so each gets a new one."""
+    try:
+        from cosmic_ray.ast import ast_nodes, get_ast
+        from cosmic_ray.plugins import get_operator
+    except ImportError:
+        raise NoEngine("the mutation engine is not installed: pip install -e '.[mutants]'") from None
+    operators = {name: get_operator(f"core/{name}")() for name in GENERAL}
+    for first, last, _ in _definitions(source.tree):
+        text = source.text(source.lines[first - 1], source.lines[last])
+        for place, node in enumerate(ast_nodes(get_ast(text))):
+            for name, operator in operators.items():
+                for index, _ in enumerate(() if _is_noise(name, node) else operator.mutation_positions(node)):
+                    fresh = list(ast_nodes(get_ast(text)))[place]
+                    (line, column), end = fresh.start_pos, source.at(first - 1 + fresh.end_pos[0], fresh.end_pos[1])
+                    changed = operator.mutate(fresh, index)
+                    now = changed.get_code(include_prefix=False).strip(" ") if changed else ""
+                    yield Edit(GENERAL[name], source.at(first - 1 + line, column if now else 0), end, now)
+
+
+def _is_noise(name: str, node) -> bool:
+    """An order of texts (`kind > "relu"`), or the lone * of a signature taken for a product."""
+    if node.type == "comparison":
+        return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(child.type == "string" for child in node.children)
+    return node.parent is not None and node.parent.type in ("parameters", "lambdef")
+
+
+def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
+    """Spans without edits: docstrings, annotations, imports, `__all__`, error texts, and what the stub gives."""
+    given = {(owner, ast.unparse(node)) for owner, node in _members(stub)}
+    signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
+    nodes, spans = [], []
+    for owner, node in _members(source.tree):
+        if (owner, ast.unparse(node)) in given:
+            nodes.append(node)
+        elif getattr(node, "decorator_list", ()) and (owner, node.name) in signatures:
+            spans.append((source.lines[node.decorator_list[0].lineno - 1], source.lines[node.lineno - 1]))
+    for node in ast.walk(source.tree):
+        match node:
+            case (
+                ast.Import()
+                | ast.ImportFrom()
+                | ast.Expr(value=ast.Constant())
+                | ast.Assign(targets=[ast.Name(id="__all__")])
+            ):
+                nodes.append(node)
+            case (
+                ast.arg(annotation=ast.expr() as part)
+                | ast.AnnAssign(annotation=part)
+                | ast.Assert(msg=ast.expr() as part)
+            ):
+                nodes.append(part)
+            case ast.Call(func=ast.Name(id="zip"), keywords=keywords):
+                nodes += keywords
+            case ast.Raise(exc=ast.Call(args=args, keywords=keywords)):
+                nodes += [*args, *(keyword.value for keyword in keywords)]
+            case ast.FunctionDef():
+                nodes += [*filter(None, [node.returns]), *_only_for_messages(node)]
+    return spans + [(source.start(node), source.end(node)) for node in nodes]
+
+
+def _members(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
+    """The statements of a module and of its classes, each with the name of its class ("" for the module)."""
+    for node in tree.body:
+        yield "", node
+        if isinstance(node, ast.ClassDef):
+            yield from ((node.name, inner) for inner in node.body)
+
+
+def _only_for_messages(function: ast.FunctionDef) -> list[ast.Assign]:
+    """Assignments of names that are read in a `raise` and nowhere else: they prepare its text."""
+    raises = [node for node in ast.walk(function) if isinstance(node, ast.Raise)]
+    told = [node for raise_ in raises for node in ast.walk(raise_) if isinstance(node, ast.Name)]
+    read = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    names = {node.id for node in told} - {node.id for node in read if node not in told}
+    assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
+    return [node for node in assigned if isinstance(node.targets[0], ast.Name) and node.targets[0].id in names]
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[int, int, str]]:
+    """The first and last line of each statement of a module, with its decorators, and the name that it defines."""
+    for node in tree.body:
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+        yield first, node.end_lineno, getattr(node, "name", "")
+
+
+def _meaning(code: str) -> str:
+    """The code without its layout; empty if it does not compile."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(code)
+            compile(tree, "mutant", "exec")
+    except SyntaxError:
+        return ""
+    return ast.dump(tree)
+
+
+def _trimmed(source: Source, edit: Edit) -> Edit:
+    """The same edit without what it leaves as it was at its start and its end."""
+    was, now = source.text(edit.start, edit.end), edit.now
+    head = commonprefix([was, now])
+    was, now = was[len(head) :], now[len(head) :]
+    tail = commonprefix([was[::-1], now[::-1]])
+    return Edit(
+        edit.operator, edit.start + len(head.encode()), edit.end - len(tail.encode()), now[: len(now) - len(tail)]
+    )
+
+
+def _mutant(source: Source, edit: Edit, definition: str) -> Mutant:
+    after = source.edited(edit)
+    was, now = source.data.decode().splitlines(), after.splitlines()
+    head = len(commonprefix([was, now]))
+    was, now = was[head:], now[head:]
+    tail = len(commonprefix([was[::-1], now[::-1]]))
+    was, now = was[: len(was) - tail], now[: len(now) - tail]
+    return Mutant(head + 1, definition, edit.operator, after, _one_line(was), _one_line(now))
+
+
+def _one_line(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines)
+
+
+# Running
+
+
+def _of_reference(kata: Kata) -> KataResult:
+    """What the specs say of the reference itself, and how long each takes over it."""
+    [result] = variants.results([variants.job(kata, kata.reference.read_text(encoding="utf-8"))]).values()
+    for failing in variants.failing(result)[:1]:
+        raise Trouble(f"the reference of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
+    return result
+
+
+def _killed(kata: Kata, mutants: list[Mutant], reference: KataResult) -> Iterator[Mutant]:
+    """The mutants that a spec rejects, as they are found."""
+    limit = max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(reference)))
+    by_job: dict[Job, Mutant] = {}
+
+    def jobs() -> Iterator[Job]:
+        for mutant in mutants:
+            order = _soonest_failure(mutant, reference)
+            options = RunOptions(order=order, spec_seconds=limit, stop_at_failure=True)
+            job = variants.job(kata, mutant.source, options)
+            by_job[job] = mutant
+            yield job
+
+    bar = Progress(
+        TextColumn(kata.name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("mutants"),
+        TimeElapsedColumn(),
+        transient=True,
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        for job, result in bar.track(scheduler.run(jobs()), total=len(mutants)):
+            if variants.failing(result):
+                yield by_job[job]
+
+
+def _soonest_failure(mutant: Mutant, reference: KataResult) -> tuple[str, ...]:
+    """The specs, most likely failures first: the quick ones, and among these the exercise's own."""
+    specs = [(spec, exercise.name) for exercise in reference.exercises for spec in exercise.specs]
+    specs.sort(key=lambda pair: (pair[0].seconds > SLOW, pair[1] != mutant.definition))
+    return tuple(spec.name for spec, _ in specs)
+
+
+# Showing
+
+
+def _list(kata: Kata) -> int:
+    mutants = generate(kata)
+    for mutant in mutants:
+        print(_shown(kata, mutant))
+    print(f"{kata.name}: {len(mutants)} mutants")
+    return 0
+
+
+def _one_kata(kata: Kata) -> int:
+    outcome = measure(kata)
+    for line in [*(_shown(kata, mutant) for mutant in outcome.survivors), *outcome.wrong_records, _summary(outcome)]:
+        print(line, flush=True)
+    return _exit_code(outcome)
+
+
+def _all_katas(katas: list[Kata]) -> int:
+    """One line a kata and a total. A kata that cannot be measured does not keep the others from it."""
+    outcomes, code = [], 0
+    width = max(len(kata.name) for kata in katas)
+    for kata in katas:
+        try:
+            outcomes.append(measure(kata))
+            print(f"{kata.name:<{width}}  {_summary(outcomes[-1])}", flush=True)
+            code = max(code, _exit_code(outcomes[-1]))
+        except Trouble as trouble:
+            print(f"{kata.name:<{width}}  {trouble}", flush=True)
+            code = 2
+    print(f"{'total':<{width}}  {_summary(*outcomes)}")
+    return code
+
+
+def _summary(*outcomes: Outcome) -> str:
+    killed, equivalent = sum(o.killed for o in outcomes), sum(o.equivalent for o in outcomes)
+    survivors, wrong = sum(len(o.survivors) for o in outcomes), sum(len(o.wrong_records) for o in outcomes)
+    parts = [
+        f"{killed + equivalent + survivors} mutants",
+        f"{killed} killed ({_percent(killed, survivors):.1f} %)",
+        f"{equivalent} equivalent on record",
+        f"{survivors} survive",
+        *([f"{wrong} wrong records"] if wrong else []),
+        f"{sum(o.seconds for o in outcomes):.0f} s",
+    ]
+    return ", ".join(parts)
+
+
+def _exit_code(outcome: Outcome) -> int:
+    return int(_percent(outcome.killed, len(outcome.survivors)) < ENOUGH)
+
+
+def _percent(killed: int, survivors: int) -> float:
+    return 100 * killed / ((killed + survivors) or 1)
+
+
+def _shown(kata: Kata, mutant: Mutant) -> str:
+    return f"{kata.file.name}:{mutant.line}  {mutant.operator}{_difference(mutant.was, mutant.now)}"
+
+
+def _difference(was: str, now: str) -> str:
+    return f"   - {was}   + {now}".rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

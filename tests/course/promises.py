@@ -1,0 +1,269 @@
+"""What every kata promises, as functions from a kata to the list of its broken promises, each a sentence."""
+
+import ast
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from grader.course import cells, hints, notebooks, pages, stubs
+from grader.course.catalogue import ROOT, Kata
+from grader.errors import KataError
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from tests.course import variants
+
+SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
+BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
+HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
+FEWEST_MISTAKES, FEWEST_ACCEPTED = 8, 2
+CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
+
+
+def folder(kata: Kata) -> list[str]:
+    """Everything that belongs to a kata is there, and what its texts point to exists."""
+    wanted = [kata.folder / name for name in ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")]
+    wanted += [kata.code, kata.specs, kata.reference, kata.root / "tests/mistakes" / f"{kata.name}.py"]
+    missing = [f"{path.relative_to(kata.root)} is missing" for path in wanted if not path.is_file()]
+    if missing:
+        return missing
+    try:
+        problems = _description(kata)
+    except KataError as error:
+        return [str(error)]
+    return problems + _lesson_text(kata) + _hints(kata) + _figure(kata.folder / "figure.png") + _amounts(kata)
+
+
+def stub(kata: Kata) -> list[str]:
+    """The stub is what the generator makes of the reference, byte for byte."""
+    if kata.code.read_text(encoding="utf-8") == stubs.stub_of(kata):
+        return []
+    return [f"katas/{kata.file} is stale: `make stubs` makes it anew from solutions/{kata.file}"]
+
+
+def specs(kata: Kata) -> list[str]:
+    """Each exercise has its class in order, each spec a docstring, and code is reached only through the fixture."""
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")}
+    named = [exercise.spec_class for exercise in kata.exercises]
+    problems = []
+    if list(classes) != named:
+        problems.append(f"{kata.specs.name} has the classes {', '.join(classes)}; kata.toml has {', '.join(named)}")
+    for exercise in kata.exercises:
+        node = classes.get(exercise.spec_class)
+        marked = node is not None and "pytest.mark.stretch" in map(ast.unparse, node.decorator_list)
+        if node is not None and marked != exercise.stretch:
+            problems.append(f"{exercise.spec_class}: stretch in kata.toml or by its mark, and not in the other")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            problems.append(f"line {node.lineno}: a bare assert; check.that says what was expected")
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and kata.module in ast.unparse(node):
+            problems.append(f"line {node.lineno}: imports the implementation")
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
+            problems.append(f"{node.name} has no docstring to explain itself with")
+    return problems
+
+
+def stub_fails(kata: Kata) -> list[str]:
+    """The stub fails every spec, for being unwritten and nothing else."""
+    [result] = variants.results([variants.job(kata, kata.code.read_text(encoding="utf-8"))]).values()
+    problems = [f"the stub passes {spec.name}" for spec in variants.specs(result) if spec.status == "passed"]
+    wrong = [spec for spec in variants.failing(result) if not spec.message.endswith("not written yet")]
+    return problems + [f"on the stub {spec.name} says: {spec.message.splitlines()[0]}" for spec in wrong]
+
+
+def reference_passes(kata: Kata) -> list[str]:
+    """The reference passes every spec: forwards, backwards, from other seeds, and within the time budget."""
+    text = kata.reference.read_text(encoding="utf-8")
+    runs = {
+        "": variants.job(kata, text, RunOptions(spec_seconds=60)),
+        " backwards": variants.job(kata, text, RunOptions(backwards=True, spec_seconds=60)),
+        " from seed 1": variants.job(kata, text, RunOptions(seed=1, spec_seconds=60)),
+        " from seed 20": variants.job(kata, text, RunOptions(seed=20, spec_seconds=60)),
+    }
+    results = variants.results(runs.values(), CACHE)
+    problems = []
+    for how, job in runs.items():
+        problems += [f"the reference fails{how} {s.name}: {s.message.strip()}" for s in variants.failing(results[job])]
+    cpu = min(result.cpu_seconds for result in results.values())
+    budget = _budget(kata)
+    print(f"{kata.name}: {len(variants.specs(results[runs['']]))} specs, {cpu:.2f} s of CPU time, budget {budget:g} s")
+    return problems + (
+        [f"the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"] if cpu > HEADROOM * budget else []
+    )
+
+
+def mistakes(kata: Kata) -> list[str]:
+    """Every mistake applies to the reference and is caught by the spec it names, run alone."""
+    text = kata.reference.read_text(encoding="utf-8")
+    problems, jobs = [], {}
+    for mistake in variants.mistakes(kata):
+        found = text.count(mistake.was)
+        if found != 1:
+            problems.append(f"mistake '{mistake.name}': its `was` is {found} times in the reference")
+        else:
+            options = RunOptions(only=mistake.caught_by, stop_at_failure=True)
+            jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), options)
+    results = variants.results(jobs.values(), CACHE)
+    for mistake, job in jobs.items():
+        if not variants.specs(results[job]) or not results[job].exercises[0].specs[0].name.count("::test_"):
+            problems.append(f"mistake '{mistake.name}': there is no spec {mistake.caught_by}")
+        elif not variants.failing(results[job]):
+            problems.append(f"mistake '{mistake.name}' is not caught by {mistake.caught_by}")
+    return problems
+
+
+def accepted(kata: Kata) -> list[str]:
+    """Every accepted solution passes every spec."""
+    text = kata.reference.read_text(encoding="utf-8")
+    jobs = {
+        path: variants.job(kata, f"{text}\n\n{path.read_text(encoding='utf-8')}") for path in variants.accepted(kata)
+    }
+    results = variants.results(jobs.values(), CACHE)
+    return [
+        f"{path.name} is rejected by {spec.name}: {spec.message.strip()}"
+        for path, job in jobs.items()
+        for spec in variants.failing(results[job])
+    ]
+
+
+def lesson(kata: Kata) -> list[str]:
+    """The lesson runs to its end, prints, and draws its figure: cell by cell in the kata's notebook, followed by the
+    reference's code. Put together from the cells, that code passes every spec."""
+    text = kata.reference.read_text(encoding="utf-8")
+    notebook = notebooks.build(kata, text)
+    steps = [cell for cell in notebooks.code(notebook) if cell.startswith("# lesson ")]
+    given = (kata.folder / "lesson.py").read_text(encoding="utf-8")
+    problems = []
+    if "\n".join(step.partition("\n")[2] for step in steps).split() != given.split():
+        problems.append("the notebook's lesson is not lesson.py")
+    own = [cell for cell in notebooks.code(notebook) if not cells.NOT_CODE.match(cell)]
+    with tempfile.TemporaryDirectory() as scratch:
+        figure = Path(scratch) / "figure.png"
+        said, trouble = in_fork(lambda: _run_cells(kata, [*steps, *own], figure))
+        if trouble:
+            return [*problems, f"the lesson ended in {trouble}"]
+        if len(said.splitlines()) <= 5:
+            problems.append("lesson.py prints next to nothing")
+        problems += _figure(figure) if figure.is_file() else ["lesson.py draws no figure"]
+    together = variants.job(kata, cells.join(own, notebooks.names(kata)))
+    failing = variants.failing(variants.results([together], CACHE)[together])
+    return problems + [f"in the notebook the reference fails {spec.name}: {spec.message.strip()}" for spec in failing]
+
+
+def in_fork(work: Callable[[], None]) -> tuple[str, str]:
+    """Run `work` in a forked process; what it printed, and the traceback it ended in, if it did."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with contextlib.redirect_stdout(said):
+                    work()
+            except BaseException:
+                trouble.write(traceback.format_exc())
+            said.flush(), trouble.flush()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        said.seek(0), trouble.seek(0)
+        return said.read(), trouble.read()
+
+
+def _run_cells(kata: Kata, code: list[str], figure: Path) -> None:
+    """Run the cells one after the other in a main module of their own, as a kernel does."""
+    main = types.ModuleType("__main__")
+    main.__file__ = str(kata.folder / "lesson.py")
+    sys.modules["__main__"] = main
+    sys.argv[:] = [main.__file__, str(figure)]
+    for number, cell in enumerate(code, start=1):
+        exec(compile(cell, f"{kata.name}, cell {number}", "exec"), vars(main))
+
+
+def _lesson_text(kata: Kata) -> list[str]:
+    text = (kata.folder / "README.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    problems = [] if headings == SECTIONS else [f"README.md has the sections {headings}, not {SECTIONS}"]
+    if pages.lesson(kata) != text:
+        problems.append("README.md: head or exercise table is stale: make stubs")
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    problems += [
+        f"README.md links to {link}, which is not there" for link in links if not (kata.folder / link).exists()
+    ]
+    problems += [] if "figure.png" in links else ["README.md does not show figure.png"]
+    unnamed = [e.name for e in kata.exercises if e.name not in text]
+    return problems + [f"README.md does not mention {name}" for name in unnamed]
+
+
+def _hints(kata: Kata) -> list[str]:
+    found, names = hints.sections(kata), [exercise.name for exercise in kata.exercises]
+    problems = [] if list(found) == names else [f"hints.md has {list(found)}, the exercises are {names}"]
+    return problems + [
+        f"hints.md: {name} has {len(items)} hints, not 3" for name, items in found.items() if len(items) != 3
+    ]
+
+
+def _figure(path: Path) -> list[str]:
+    with Image.open(path) as image:
+        width, height = image.size
+        colours = image.convert("RGB").resize((64, 64)).getcolors(64 * 64)
+    problems = [] if width >= 800 and height >= 300 else [f"the figure is only {width} × {height} pixels"]
+    return problems if len(colours) > 5 else [*problems, "the figure is empty"]
+
+
+def _amounts(kata: Kata) -> list[str]:
+    problems = []
+    if len(variants.mistakes(kata)) < FEWEST_MISTAKES:
+        problems.append(f"only {len(variants.mistakes(kata))} mistakes, at least {FEWEST_MISTAKES} are wanted")
+    if len(variants.accepted(kata)) < FEWEST_ACCEPTED:
+        problems.append(
+            f"only {len(variants.accepted(kata))} accepted solutions, at least {FEWEST_ACCEPTED} are wanted"
+        )
+    return problems
+
+
+def _description(kata: Kata) -> list[str]:
+    """kata.toml names what the reference holds: its exercises, in order, and the katas that it builds on."""
+    tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
+    called = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
+    ]
+    taken = [node.args[0].value for node in called]
+    problems = []
+    if set(taken) != set(kata.description.builds_on):
+        problems.append(
+            f"kata.toml builds on {kata.description.builds_on}, the code takes names from {sorted(set(taken))}"
+        )
+    ideas = [Kata(kata.root, name) for name in kata.description.ideas_of]
+    problems += [
+        f"kata.toml: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
+    ]
+    defined = _defined(tree)
+    names = [exercise.name for exercise in kata.exercises]
+    problems += [f"{name}: no such name in the reference" for name in names if name not in defined]
+    found = [name for name in defined if name in names]
+    return problems + (
+        [] if found == [n for n in names if n in found] else [f"in the reference the order is {', '.join(found)}"]
+    )
+
+
+def _defined(tree: ast.Module) -> list[str]:
+    """Functions, classes and their methods by dotted name, in order."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.append(node.name)
+            methods = node.body if isinstance(node, ast.ClassDef) else []
+            found += [f"{node.name}.{inner.name}" for inner in methods if isinstance(inner, ast.FunctionDef)]
+    return found
+
+
+def _budget(kata: Kata) -> float:
+    if kata.name.startswith("papers/"):
+        return BUDGET_OF_PAPERS
+    return BUDGET_WITH_TRAINING if "training" in kata.description.needs else BUDGET

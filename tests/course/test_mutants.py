@@ -1,0 +1,224 @@
+"""Generated mutants: what each of our operators does, what is left alone, and how survivors and records are told."""
+
+import ast
+import shutil
+import sys
+
+import pytest
+
+from tests.conftest import SOUND
+from tests.course import mutants, mutation_operators, variants
+from tests.course.mutants import Mutant
+from tests.course.mutation_operators import Source
+from tests.course.variants import Equivalent
+
+EXAMPLES = [  # operator, code, what it becomes, among other things
+    ("another_dim", "x.softmax(dim=-1)", "x.softmax(dim=-2)"),
+    ("another_dim", "x.transpose(1, 2)", "x.transpose(1, 1)"),
+    ("another_dim", "torch.stack([a, b], 1)", "torch.stack([a, b], 0)"),
+    ("another_dim", "x.sum(dim=(0, 2))", "x.sum(dim=(0,))"),
+    ("dropped_call", "y = x.transpose(1, 2).contiguous()", "y = x.transpose(1, 2)"),
+    ("dropped_call", "y = (a @ b).softmax(-1)", "y = (a @ b)"),
+    ("dropped_call", "y = self.norm(x + z)", "y = (x + z)"),
+    ("dropped_call", "y = torch.exp(x)", "y = x"),
+    ("dropped_attribute", "q @ k.mT", "q @ k"),
+    ("swapped_arguments", "f(a, b, c)", "f(b, a, c)"),
+    ("swapped_arguments", "torch.where(m, a, b)", "torch.where(m, b, a)"),
+    ("no_mask", "f(q, attn_mask=m)", "f(q, attn_mask=None)"),
+    ("no_mask", "f(q, mask)", "f(q, None)"),
+    ("no_bias", "nn.Linear(3, 4, bias=b)", "nn.Linear(3, 4, bias=False)"),
+    ("flipped_training", "F.dropout(x, p, training=self.training)", "F.dropout(x, p, training=not self.training)"),
+    ("dropped_keyword", "f(x, eps=e, dim=0)", "f(x, dim=0)"),
+    ("dropped_keyword", "f(\n    eps=e,\n    dim=0,\n)", "f(\n    dim=0,\n)"),
+    ("another_function", "torch.no_grad()", "torch.enable_grad()"),
+    ("another_function", "model.train()", "model.eval()"),
+    ("another_function", "all(xs)", "any(xs)"),
+    ("another_dtype", "x.to(torch.float32)", "x.to(torch.float64)"),
+    ("another_key", "{'mean': m}", "{'mean_': m}"),
+    ("another_key", "x[f'loss {i}'] = 1", "x[f'loss {i}_'] = 1"),
+    ("another_default", "def f(x, bias=True): pass", "def f(x, bias=False): pass"),
+    ("another_default", "def f(x, dim=0): pass", "def f(x, dim=1): pass"),
+    ("another_default", "def f(x, *, p=0.25): pass", "def f(x, *, p=0.5): pass"),
+    ("dropped_operand", "q @ k / math.sqrt(d)", "q @ k"),
+    ("dropped_operand", "(a + b) / (c + eps)", "(a + b)"),
+    ("dropped_operand", "(a + b) / (c + eps)", "(a + b) / (c)"),
+    ("dropped_operand", "x + f(x)", "f(x)"),
+    ("swapped_product", "a @ (b + c)", "(b + c) @ a"),
+    ("dropped_condition", "a and (b or c)", "a"),
+    ("dropped_condition", "a if c else b", "b"),
+    ("dropped_condition", "if c:\n    x = 1", "if True:\n    x = 1"),
+    ("dropped_condition", "[x for x in xs if x > 0]", "[x for x in xs if True]"),
+    ("dropped_bound", "x[:, 1:n]", "x[:, :n]"),
+    ("membership", "x not in xs", "x in xs"),
+    ("dropped_statement", "optimizer.zero_grad()", "pass"),
+    ("dropped_statement", "total += x", "total = x"),
+    ("dropped_statement", "total += x", "total -= x"),
+    ("dropped_statement", "p.grad = None", "pass"),
+    ("dropped_statement", "raise ValueError('no')", "pass"),
+    ("dropped_statement", "raise ValueError('no')", "raise Exception('no')"),
+    (
+        "dropped_statement",
+        "def f(x):\n    if x:\n        return 1\n    return 2",
+        "def f(x):\n    if x:\n        pass\n    return 2",
+    ),
+]
+IMPORTS = "import torch, math  # − counts as three bytes\n"
+
+
+@pytest.mark.parametrize(("operator", "code", "expected"), EXAMPLES)
+def test_operator(operator, code, expected):
+    source = Source(IMPORTS + code)
+    found = [
+        source.edited(edit) for n in ast.walk(source.tree) for edit in getattr(mutation_operators, operator)(source, n)
+    ]
+    assert IMPORTS + expected in found
+
+
+def test_every_operator_has_an_example():
+    assert {operator.__name__ for operator in mutation_operators.OPERATORS} == {operator for operator, _, _ in EXAMPLES}
+
+
+def test_what_nobody_writes_wrong_is_left_alone():
+    reference = '''"""Module."""
+import math
+
+__all__ = ["f"]
+half = 1 / 2
+
+
+def f(x: int) -> list[int]:
+    """Docstring."""
+    size = len(x) + 1
+    if x:
+        raise ValueError("text" + str(x) + str(size))
+    assert x, "why"
+    return zip(x, x, strict=True)
+
+
+def given(x):
+    return x + 1
+'''
+    stub = "half = 1 / 2\ndef f(x):\n    raise NotImplementedError\ndef given(x):\n    return (x + 1)\n"
+    source = Source(reference)
+    fixed = {source.text(*part) for part in mutants.fixed_parts(source, ast.parse(stub))}
+    assert fixed == {
+        '"""Module."""',
+        "import math",
+        '__all__ = ["f"]',
+        "half = 1 / 2",
+        "int",
+        "list[int]",
+        '"""Docstring."""',
+        "size = len(x) + 1",
+        '"text" + str(x) + str(size)',
+        '"why"',
+        "strict=True",
+        "def given(x):\n    return x + 1",
+    }
+
+
+WAS, NOW = "def total(x: Tensor, dim: int = 0) -> Tensor:", "def total(x: Tensor, dim: int = 1) -> Tensor:"
+
+
+@pytest.fixture
+def no_general_operators(monkeypatch):
+    monkeypatch.setattr(mutants, "general_edits", lambda source: iter(()))
+
+
+class TestCommand:
+    def test_a_survivor_is_shown_as_its_difference(self, no_general_operators, capsys):
+        """No spec of the fixture's kata looks at the default of `dim`."""
+        assert mutants.main(["01"], SOUND) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"sums.py:12  another default   - {WAS}   + {NOW}"
+        assert lines[1].startswith("8 mutants, 7 killed (87.5 %), 0 equivalent on record, 1 survive, ")
+
+    def test_one_line_for_each_of_all_katas(self, no_general_operators, monkeypatch, capsys):
+        monkeypatch.setattr(
+            variants, "equivalents", lambda kata: [Equivalent(WAS, NOW, "a reason")][: kata.name == "01_sums"]
+        )
+        assert mutants.main([], SOUND) == 0
+        first, second, total = capsys.readouterr().out.splitlines()
+        assert first.startswith("01_sums   8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
+        assert second.startswith("02_reuse  1 mutants, 1 killed")
+        assert total.startswith("total     9 mutants, 8 killed (100.0 %), 1 equivalent on record, 0 survive, ")
+
+    def test_list_runs_nothing(self, no_general_operators, capsys):
+        assert mutants.main(["--list", "01"], SOUND) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert "sums.py:20  sum → mean   - return x.sum(dim)   + return x.mean(dim)" in lines
+        assert lines[-1] == "01_sums: 8 mutants"
+
+    def test_a_reference_that_fails_its_own_specs(self, no_general_operators, tmp_path, capsys):
+        root = shutil.copytree(SOUND, tmp_path / "tree")
+        reference = root / "solutions/01_sums/sums.py"
+        reference.write_text(reference.read_text().replace("2 * x", "3 * x"))
+        assert mutants.main(["01"], root) == 2
+        assert "the reference of 01_sums fails TestDouble::test_every_value_is_doubled" in capsys.readouterr().err
+
+    def test_no_such_kata(self, capsys):
+        assert mutants.main(["99"], SOUND) == 2
+        assert capsys.readouterr().err.startswith("mutants: '99' matches nothing")
+
+    def test_no_engine(self, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "cosmic_ray", None)
+        monkeypatch.setitem(sys.modules, "cosmic_ray.ast", None)
+        assert mutants.main(["--list"], SOUND) == 2
+        assert capsys.readouterr().err == "mutants: the mutation engine is not installed: pip install -e '.[mutants]'\n"
+
+
+class TestRecords:
+    """What is on record as equivalent, against what became of the mutants."""
+
+    KILLED, ALIVE = (Mutant(line, "f", "words", str(line), "was 1", f"now {line}") for line in (1, 2))
+
+    def outcome(self, *records: Equivalent):
+        return mutants.sort_out([self.KILLED, self.ALIVE], {self.ALIVE}, records, 0.0)
+
+    def test_none(self):
+        outcome = self.outcome()
+        assert (outcome.killed, outcome.equivalent, outcome.survivors, outcome.wrong_records) == (
+            1,
+            0,
+            (self.ALIVE,),
+            (),
+        )
+
+    def test_an_equivalent_is_no_survivor(self):
+        outcome = self.outcome(Equivalent("was 1", "now 2", "reason"))
+        assert (outcome.killed, outcome.equivalent, outcome.survivors, outcome.wrong_records) == (1, 1, (), ())
+
+    def test_one_that_matches_no_mutant_is_stale(self):
+        outcome = self.outcome(Equivalent("was 1", "now 3", "reason"))
+        assert outcome.wrong_records == ("stale record, no mutant is   - was 1   + now 3",)
+        assert outcome.survivors == (self.ALIVE,)
+
+    def test_one_that_a_spec_kills_is_wrong(self):
+        outcome = self.outcome(Equivalent("was 1", "now 1", "reason"))
+        assert outcome.wrong_records == ("on record as equivalent, but killed:   - was 1   + now 1",)
+        assert outcome.killed == 1
+
+
+class TestStopAtFailure:
+    def run(self, kata, code: str, **options) -> dict[str, tuple[str, str]]:
+        source = f"{kata.reference.read_text()}\n\n{code}\n"
+        [result] = variants.results([variants.job(kata, source, stop_at_failure=True, **options)]).values()
+        return {spec.name: (spec.status, spec.message) for spec in variants.specs(result) if spec.status != "skipped"}
+
+    def test_nothing_is_run_after_it(self, sound):
+        specs = self.run(sound[0], "def double(x):\n    return x")
+        assert [status for status, _ in specs.values()] == ["failed", *["missing"] * (len(specs) - 1)]
+        assert specs["TestTotal::test_no_dimension_is_an_error"][1] == "not run: an earlier spec failed"
+
+    def test_a_crash_is_a_failure(self, sound):
+        specs = self.run(sound[0], "def double(x):\n    import os\n    os._exit(0)")
+        assert [status for status, _ in specs.values()] == ["error", *["missing"] * (len(specs) - 1)]
+
+    def test_specs_can_be_put_first(self, sound):
+        first = ("TestTotal::test_no_dimension_is_an_error", "TestDoubler::test_the_layer_doubles")
+        specs = self.run(sound[0], "def double(x):\n    return x", order=first)
+        assert [specs.pop(name)[0] for name in first] == ["passed", "failed"]
+        assert {status for status, _ in specs.values()} == {"missing"}
+
+    def test_without_a_failure_all_are_run(self, sound):
+        assert {status for status, _ in self.run(sound[0], "").values()} == {"passed"}

@@ -1,0 +1,67 @@
+"""The pages that speak of all katas at once — README, coverage, glossary — hold to what the katas are."""
+
+import re
+
+import pytest
+
+from grader.course import catalogue, pages
+from grader.course.catalogue import ROOT, all_katas
+from grader.execution import prerequisites
+from grader.results import title
+
+PATH = [kata for kata in all_katas() if "/" not in kata.name]
+COVERAGE = ROOT / "katas" / "COVERAGE.md"
+GLOSSARY = ROOT / "katas" / "GLOSSARY.md"
+PAGES = [ROOT / "README.md", COVERAGE, GLOSSARY]
+
+
+def test_the_readme_shows_a_failure_as_it_is(tmp_path):
+    sixteen = catalogue.find("16")
+    before, name, after = (sixteen.folder / sixteen.file.name).read_text().partition("def split_heads")
+    slip = "B, T, C = x.shape\n    return x.reshape(B, num_heads, T, C // num_heads)"
+    (tmp_path / sixteen.file).parent.mkdir()
+    (tmp_path / sixteen.file).write_text(before + name + after.replace("raise NotImplementedError", slip, 1))
+    [result] = prerequisites.grade_folder([sixteen], tmp_path)
+    failure = result.exercises[0].first_failure
+    page = " ".join((ROOT / "README.md").read_text().split())
+    assert f"FAILED split_heads · {title(failure.name)}" in page
+    assert " ".join(failure.message.split()) in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_resolve(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert links and not missing
+
+
+def test_the_pages_say_what_kata_toml_says():
+    """The README's table, every lesson's head and exercise table, and the coverage: `make stubs` writes them."""
+    assert list(pages.stale(all_katas())) == [], "make stubs"
+
+
+def test_every_practice_problem_has_its_exercises():
+    """Three problems for each of the eighteen lessons and two appendices."""
+    with_problems = [kata.name for kata in PATH if kata.description.practice]
+    assert with_problems == [kata.name for kata in PATH if kata.number <= "18" or kata.number.startswith("appendix")]
+    assert all(len(kata.description.practice) == 3 for kata in PATH if kata.description.practice)
+
+
+def test_every_step_of_gpt_2_has_its_exercises():
+    steps = {step.step for kata in PATH for step in kata.description.gpt2}
+    assert [step[:2] for step in sorted(steps)] == [f"{number:02}" for number in range(1, 34)]
+
+
+def test_the_glossary_is_sorted_and_says_where_a_term_is_taught():
+    """One line a term: "**term** — what it is. [16]". Each kata of the path is named by some term."""
+    entries = re.findall(r"^\*\*(.+?)\*\* — (.+)$", GLOSSARY.read_text(), re.MULTILINE)
+    terms = [term.lower() for term, _ in entries]
+    assert len(terms) >= 80 and terms == sorted(set(terms))
+    assert all("](" in text for _, text in entries)
+    named = {kata for _, text in entries for kata in re.findall(r"\]\((\w+)/README.md\)", text)}
+    assert named == {kata.name for kata in PATH}
+
+
+def test_every_lesson_links_to_the_glossary():
+    missing = [kata.name for kata in PATH if "](../GLOSSARY.md)" not in (kata.folder / "README.md").read_text()]
+    assert not missing

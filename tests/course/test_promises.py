@@ -1,0 +1,203 @@
+"""The checks of promises can themselves fail: a sound tree has no problem, each crooked one has its own."""
+
+import shutil
+
+import pytest
+
+from grader.course.catalogue import Kata, all_katas
+from tests.conftest import SOUND
+from tests.course import promises
+from tests.test_katas import PROMISES
+
+SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
+HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"
+TOML = "katas/01_sums/kata.toml"
+MISTAKES, ACCEPTED = "tests/mistakes/01_sums.py", "tests/accepted/01_sums/by_addition.py"
+
+# promise, file, the text in it, what it becomes, what the report must say
+CROOKED = {
+    "a toothless spec": (
+        promises.mistakes,
+        SPECS,
+        "check.equal(kata.double(x), x + x",
+        "check.equal(x + x, x + x",
+        "mistake 'squared' is not caught by test_every_value_is_doubled",
+    ),
+    "a toothless spec passes the stub": (
+        promises.stub_fails,
+        SPECS,
+        "kata.double(x)\n\n\nclass TestTotal",
+        "pass\n\n\nclass TestTotal",
+        "the stub passes TestDouble::test_the_input_is_left_alone",
+    ),
+    "an unfair spec": (
+        promises.accepted,
+        SPECS,
+        '"""Doubling is per element."""',
+        'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
+        "by_addition.py is rejected by TestDouble::test_every_value_is_doubled",
+    ),
+    "a spec that wants a seed": (
+        promises.reference_passes,
+        SPECS,
+        '"""Doubling is per element."""',
+        "check.close(torch.rand(1), torch.tensor([0.4962566]), atol=1e-3)",
+        "fails from seed 1",
+    ),
+    "a spec that wants an order": (
+        promises.reference_passes,
+        SPECS,
+        '"""The other dimension stays."""',
+        'check.that(hasattr(check, "seen_before") or dim == 0, "order"); check.seen_before = True',
+        "fails backwards",
+    ),
+    "a slow spec": (
+        promises.reference_passes,
+        SPECS,
+        '"""Doubling is per element."""',
+        "import time; end = time.process_time() + 1\n        while time.process_time() < end: pass",
+        "the budget is 0.2 s",
+    ),
+    "a leaking stub": (
+        promises.stub,
+        STUB,
+        "raise NotImplementedError\n\n\ndef total",
+        "return 2 * x\n\n\ndef total",
+        "katas/01_sums/sums.py is stale",
+    ),
+    "a helper left in the stub": (
+        promises.stub,
+        STUB,
+        "def double",
+        "def _twice(x):\n    return 2 * x\n\n\ndef double",
+        "is stale",
+    ),
+    "another signature": (promises.stub, STUB, "dim: int = 0", "dim: int = 1", "is stale"),
+    "another docstring": (promises.stub, STUB, "Twice x, of any shape", "Double x", "is stale"),
+    "an exercise without a stub": (
+        promises.stub,
+        STUB,
+        "class Doubler(nn.Module)",
+        "class Twicer(nn.Module)",
+        "is stale",
+    ),
+    "a missing hint": (promises.folder, HINTS, "3. (2, 3) over dim 0 gives (3,).\n", "", "total has 2 hints, not 3"),
+    "hints missing for an exercise": (promises.folder, HINTS, "## Doubler", "## Doubling", "the exercises are"),
+    "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md has the sections"),
+    "a dead link": (
+        promises.folder,
+        README,
+        "../02_reuse/README.md",
+        "../03_more/README.md",
+        "../03_more/README.md, which is not there",
+    ),
+    "an exercise the lesson forgets": (
+        promises.folder,
+        README,
+        "double, total, Doubler",
+        "double, Doubler",
+        "does not mention total",
+    ),
+    "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
+    "a bare assert": (
+        promises.specs,
+        SPECS,
+        "kata.double(x)\n\n\nclass TestTotal",
+        "assert kata.double(x) is not x\n\n\nclass TestTotal",
+        "a bare assert",
+    ),
+    "a class for no exercise": (
+        promises.specs,
+        SPECS,
+        "class TestTotal",
+        "class TestSubtotal",
+        "has the classes TestDouble, TestSubtotal, TestDoubler; kata.toml has TestDouble, TestTotal, TestDoubler",
+    ),
+    "stretch by its mark only": (
+        promises.specs,
+        TOML,
+        'name = "Doubler", stretch = true',
+        'name = "Doubler"',
+        "TestDoubler: stretch",
+    ),
+    "an exercise that is not there": (promises.folder, TOML, 'name = "total"', 'name = "sum"', "sum: no such name"),
+    "a description that cannot be read": (
+        promises.folder,
+        TOML,
+        "difficulty",
+        "difficult",
+        "kata.toml: difficulty is missing",
+    ),
+    "a kata that it does not build on": (
+        promises.folder,
+        TOML,
+        "minutes",
+        'builds_on = ["02_reuse"]\nminutes',
+        "builds on",
+    ),
+    "a stale head": (promises.folder, README, "easy ·", "hard ·", "head or exercise table is stale"),
+    "a mistake that does not apply": (
+        promises.mistakes,
+        MISTAKES,
+        'was="x.sum(dim)", now="x.sum()"',
+        'was="x.sum(axis)", now="x.sum()"',
+        "is 0 times in the reference",
+    ),
+    "a mistake that names no spec": (
+        promises.mistakes,
+        MISTAKES,
+        'caught_by="test_the_layer_doubles"',
+        'caught_by="test_nothing"',
+        "there is no spec test_nothing",
+    ),
+    "a wrong reference": (
+        promises.reference_passes,
+        REFERENCE,
+        "return x.sum(dim)",
+        "return x.sum(0)",
+        "the reference fails",
+    ),
+    "a lesson that raises": (
+        promises.lesson,
+        LESSON,
+        "for size in range(6):",
+        "for size in range(6 / 0):",
+        "ZeroDivisionError",
+    ),
+    "a lesson without a figure": (promises.lesson, LESSON, "save_figure(figure, __file__)", "", "draws no figure"),
+    "a lesson that draws nothing": (
+        promises.lesson,
+        LESSON,
+        'axes.plot([1, 2, 3], [2, 4, 6], label="double")\naxes.legend()',
+        "figure.clear()",
+        "the figure is empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_a_sound_tree_has_no_problems(promise, sound):
+    assert [problem for kata in sound for problem in promise(kata)] == []
+
+
+@pytest.mark.parametrize("fault", CROOKED)
+def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
+    monkeypatch.setattr(promises, "BUDGET", 0.2)
+    promise, file, was, now, words = CROOKED[fault]
+    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    path = tmp_path / "tree" / file
+    text = path.read_text()
+    assert text.count(was) >= 1, "the fault does not apply to the sound tree"
+    path.write_text(text.replace(was, now, 1))
+    problems = "\n".join(promise(all_katas(tmp_path / "tree")[0]))
+    assert words in problems, problems
+
+
+@pytest.mark.parametrize(
+    "file", [TOML, README, HINTS, LESSON, STUB, REFERENCE, SPECS, MISTAKES, "katas/01_sums/figure.png"]
+)
+def test_a_missing_file_is_reported(file, tmp_path):
+    shutil.copytree(SOUND, tmp_path / "tree")
+    (tmp_path / "tree" / file).unlink()
+    problems = promises.folder(Kata(tmp_path / "tree", "01_sums"))
+    assert any(f"{file} is missing" in problem for problem in problems), problems

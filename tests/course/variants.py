@@ -1,0 +1,90 @@
+"""Variants of a kata's code as data (mistakes, accepted solutions, mutants), each run in a warm worker."""
+
+import runpy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.execution import scheduler
+from grader.execution.jobs import Job
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.results import KataResult, SpecResult
+
+DEFAULT = RunOptions()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong solution: the reference with `was`, which occurs in it exactly once, replaced by `now`.
+
+    `caught_by` names a spec that must fail on it: "test_name", or "TestClass::test_name" where classes share the name.
+    """
+
+    name: str
+    was: str
+    now: str
+    caught_by: str
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A generated mutant that no spec can catch, by its difference as `make mutants` shows it, and the reason.
+
+    They are listed as EQUIVALENT beside the MISTAKES.
+    """
+
+    was: str
+    now: str
+    reason: str
+
+
+def mistakes(kata: Kata) -> list[Mistake]:
+    return runpy.run_path(str(_mistakes_file(kata)))["MISTAKES"]
+
+
+def equivalents(kata: Kata) -> list[Equivalent]:
+    return runpy.run_path(str(_mistakes_file(kata))).get("EQUIVALENT", []) if _mistakes_file(kata).is_file() else []
+
+
+def accepted(kata: Kata) -> list[Path]:
+    return sorted((kata.root / "tests" / "accepted" / kata.name).glob("*.py"))
+
+
+def job(kata: Kata, source: str, options: RunOptions = DEFAULT) -> Job:
+    """The kata's specs against this text of its file, on the references of the earlier katas."""
+    files = {earlier.file: earlier.reference.read_text(encoding="utf-8") for earlier in with_prerequisites([kata])}
+    return Job(kata, files | {kata.file: source}, options=options)
+
+
+def results(jobs: Iterable[Job], cache: ResultCache | None = None) -> dict[Job, KataResult]:
+    """Every job's result, by the job itself (jobs compare by identity).
+
+    Args:
+        cache: where results are looked up and kept. A clean clone has an empty one, so that CI runs everything.
+    """
+    found, open_ = {}, []
+    for one in jobs:
+        known = cache.find(one) if cache else None
+        if known:
+            found[one] = known
+        else:
+            open_.append(one)
+    for one, result in scheduler.run(open_):
+        found[one] = result
+        if cache:
+            cache.keep(one, result)
+    return found
+
+
+def specs(result: KataResult) -> list[SpecResult]:
+    return [spec for exercise in result.exercises for spec in exercise.specs]
+
+
+def failing(result: KataResult) -> list[SpecResult]:
+    return [spec for spec in specs(result) if spec.status not in ("passed", "skipped")]
+
+
+def _mistakes_file(kata: Kata) -> Path:
+    return kata.root / "tests" / "mistakes" / f"{kata.name}.py"

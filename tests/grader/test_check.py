@@ -1,0 +1,164 @@
+"""The comparisons that specs share: what they let pass, and what they say when they do not."""
+
+import numpy as np
+import pytest
+import torch
+
+from grader.specs import check
+
+
+def said(call, *args, **kwargs) -> str:
+    with pytest.raises(check.Mismatch) as caught:
+        call(*args, **kwargs)
+    return str(caught.value)
+
+
+X = torch.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (X, X.clone()),
+        (torch.tensor(float("nan")), torch.tensor(float("nan"))),
+        (torch.zeros(0, 3), torch.zeros(0, 3)),
+        (torch.tensor([True]), torch.tensor([True])),
+        ({"a": 1, "b": X}, {"a": 1, "b": X}),
+        ([1, 2.5], [1, 2.5]),
+        ((X, None), (X, None)),
+        (np.arange(3), np.arange(3)),
+        ("relu", "relu"),
+        (torch.int64, torch.int64),
+    ],
+)
+def test_equal_accepts_what_is_equal(got, expected):
+    check.equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "words"),
+    [
+        (X.T, X, "shape      (3, 2)  expected (2, 3)"),
+        (X.T, X, "the last two dimensions are swapped"),
+        (X.reshape(6), X, "the right numbers in another shape"),
+        (X.double(), X, "dtype      float64  expected float32"),
+        (X + 1, X, "at 6 of 6 places, first at [0, 0]: got 1, expected 0"),
+        (3 * X, X, "every value is 3 times the expected one"),
+        (-X, X, "the right numbers with the sign flipped"),
+        (X / 0, X, "values are NaN"),
+        (~(X > 2), X > 2, "inverted"),
+        (None, X, "got        None"),
+        (None, X, "a tensor of shape (2, 3)"),
+        ([X], X, "list of 1: float32 tensor (2, 3)"),
+        ({"a": 1}, {"a": 1, "b": 2}, "keys"),
+        ({"a": 1}, {"a": 2}, "['a']"),
+        ([1, 2], (1, 2), "tuple of 2"),
+        ((1, 2, 3), (1, 2), "2 of them"),
+        (True, 1, "the number 1"),
+        (1.0, 1, "the int 1"),
+        (torch.tensor(2), 2, "int64 tensor ()"),
+        (X, np.zeros((2, 3)), "NumPy array"),
+        ("gelu", "relu", "'gelu'"),
+    ],
+)
+def test_equal_says_how_things_differ(got, expected, words):
+    assert words in said(check.equal, got, expected)
+
+
+def test_the_name_of_a_known_wrong_answer_is_said():
+    assert "looks like squared" in said(check.equal, X * X, 2 * X, unlike={"cubed": X**3, "squared": X * X})
+    assert "squared" not in said(check.equal, X * X + 1, 2 * X, unlike={"squared": X * X})
+    assert "looks like b" in said(check.equal, {"a": X + 1}, {"a": X}, unlike={"b": {"a": X + 1}})
+    assert "looks like upper" in said(check.equal, ["a", "B"], ["a", "b"], unlike={"lower": ["a"], "upper": ["a", "B"]})
+    assert "looks like cut off" in said(check.equal, [1, 2], [1, 2, 3], unlike={"cut off": [1, 2]})
+    assert "looks like" not in said(check.equal, ["a", "C"], ["a", "b"], unlike={"upper": ["a", "B"]})
+    assert "looks like rounded" in said(check.close, 2.0, 2.5, unlike={"rounded": 2})
+
+
+def test_a_broken_repr_does_no_harm():
+    class Broken:
+        def __repr__(self):
+            raise KeyError
+
+    assert "a Broken whose repr raises KeyError" in said(check.equal, Broken(), X)
+
+
+def test_imprecise_is_not_called_a_factor():
+    assert "times" not in said(check.equal, X * (1 + 1e-6), X)
+
+
+def test_close_follows_the_less_precise_dtype():
+    check.close(X + 1e-6, X.double())
+    check.close((X / 3).bfloat16(), X.double() / 3)
+    assert "differs" in said(check.close, X.double() + 1e-6, X.double())
+    assert "differs" in said(check.close, X + 1e-2, X)
+    check.close(X + 0.5, X, atol=1)
+    check.close(1.0 + 1e-8, 1.0)
+    assert "expected" in said(check.close, float("inf"), 1.0)
+    assert "differs" in said(check.close, X / 0, X)
+
+
+def test_raises():
+    with check.raises(ValueError, 10, "heads"):
+        raise ValueError("10 features, 3 Heads")
+
+    def block(error, *mentions, expected=ValueError):
+        with check.raises(expected, *mentions):
+            if error:
+                raise error
+
+    assert "nothing" in said(block, None)
+    assert "RuntimeError: no" in said(block, RuntimeError("no"))
+    assert "should mention 3" in said(block, ValueError("ten"), 3)
+    with pytest.raises(NotImplementedError):
+        block(NotImplementedError(), expected=RuntimeError)
+    with pytest.raises(TypeError, match="takes"):
+        block(TypeError("f() takes 1 positional argument but 2 were given"), expected=TypeError)
+
+
+def test_unchanged():
+    x = torch.ones(3)
+    with check.unchanged(x=x):
+        x.add(1)
+
+    def block(change):
+        y = torch.ones(3)
+        with check.unchanged(y=y):
+            change(y)
+
+    assert "y after the call" in said(block, lambda y: y.add_(1))
+    assert "requires_grad" in said(block, lambda y: y.requires_grad_())
+
+
+def test_memory():
+    check.view_of(X[0], X)
+    check.independent(X.clone(), X)
+    assert "a copy" in said(check.view_of, X.clone(), X)
+    assert "shares memory" in said(check.independent, X.T, X)
+
+
+def test_forbidden_reaches_the_modules_own_import():
+    module = type(torch)("learner")
+    module.softmax = torch.nn.functional.softmax
+    with check.forbidden(module, "torch.nn.functional.softmax", "torch.nn.Linear"):
+        with pytest.raises(check.Forbidden, match=r"without torch\.nn\.functional\.softmax"):
+            module.softmax(X, -1)
+        with pytest.raises(check.Forbidden):
+            torch.nn.Linear(2, 2)
+    assert module.softmax(X, -1).shape == X.shape
+    assert torch.nn.Linear(2, 2).bias is not None
+
+
+def test_gradients():
+    check.gradients(lambda a, b: a * b, lambda a, b: b * a, X, X + 1)
+    assert "gradient of input 1" in said(check.gradients, lambda a, b: a * b + b, lambda a, b: a * b, X, X)
+    assert "has no autograd graph" in said(check.gradients, lambda a: a.detach(), lambda a: a, X)
+    assert "is None: the result is detached" in said(check.gradients, lambda a, b: a * b.detach(), lambda a, b: a * b, X, X)
+
+
+def test_shape_dtype_finite_that():
+    check.shape(X, (2, 3)), check.dtype(X, torch.float32), check.finite(X), check.that(True, "")
+    assert "(2, 3)  expected (3,)" in said(check.shape, X, (3,))
+    assert "float32  expected int64" in said(check.dtype, X, torch.int64)
+    assert "first at [0, 0]: nan" in said(check.finite, X / X)
+    assert "because" in said(check.that, False, "because")

@@ -1,0 +1,229 @@
+"""The `kata` command as a person or a script meets it: output, exit codes, reports, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from grader.cli import grade
+from grader.course.catalogue import ROOT, all_katas, find
+from grader.protocol import RunOptions
+from tests.conftest import KATA, kata_command
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
+
+@pytest.fixture(scope="module")
+def half_written(tmp_path_factory) -> Path:
+    """16 with three exercises right, one with the scale forgotten, one that loops for ever; the rest is not written."""
+    sixteen = find("16")
+    text = sixteen.reference.read_text()
+    scaled, looping = "/ math.sqrt(self.d_k)", "def attention_patterns("
+    assert text.count(scaled) == 1, "the reference has changed: this submission has to follow"
+    before, _, after = text.replace(scaled, "").partition(looping)
+    unwritten = (sixteen.folder / sixteen.file.name).read_text().partition("def head_statistics(")[2]
+    signature, _, _ = after.partition('    """')
+    folder = tmp_path_factory.mktemp("half") / "code"
+    (folder / sixteen.file).parent.mkdir(parents=True)
+    helpers = text[text.index("\ndef _require_bool(") :]
+    loop = f"{before}{looping}{signature}    while True:\n        pass\n\n\ndef head_statistics({unwritten}\n{helpers}"
+    (folder / sixteen.file).write_text(loop)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_a_person(tmp_path_factory) -> subprocess.CompletedProcess:
+    """A report to standard output, from a process of its own, where the folder for temporary files has a long name."""
+    place = tmp_path_factory.mktemp("long") / ("x" * 100)
+    place.mkdir()
+    options = ["--code", "solutions", "--report", "csv=/dev/stdout"]
+    return kata_command("grade", "15", *options, env=os.environ | {"TMPDIR": str(place)})
+
+
+class TestGrade:
+    def test_a_half_written_submission(self, half_written, tmp_path, kata_here, monkeypatch):
+        assert RunOptions().spec_seconds == 10, "what a spec may take; one second will do here"
+        monkeypatch.setattr(grade, "RunOptions", partial(RunOptions, spec_seconds=1.0))
+        started = time.monotonic()
+        done = kata_here(
+            "grade",
+            "16",
+            "--code",
+            half_written,
+            "--report",
+            f"json={tmp_path}/r.json",
+            "--report",
+            f"junit={tmp_path}/r.xml",
+        )
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - started < 60
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert report["schema"] == "kata-report/1" and report["complete"] is True
+        [graded] = report["katas"]
+        points = {exercise["name"]: exercise["points"] for exercise in graded["exercises"]}
+        assert points == {
+            "split_heads": 1,
+            "merge_heads": 1,
+            "prepare_mask": 1,
+            "MultiHeadAttention": 0,
+            "attention_patterns": 0,
+            "head_statistics": 0,
+            "to_torch_mha": 0,
+            "compare_with_torch": 0,
+        }
+        assert (report["points"], report["max_points"], graded["status"]) == (3, 8, "failed")
+        said = {
+            e["name"]: [s["message"] for s in e["specs"] if s["status"] in ("failed", "error")]
+            for e in graded["exercises"]
+        }
+        assert any("looks like scores not divided by √d_k" in message for message in said["MultiHeadAttention"])
+        assert "still running after 1 s" in said["attention_patterns"][0]
+        assert set(said["head_statistics"]) == {"head_statistics: not written yet"}
+        for words in ("16_multi_head_attention: failed, 3 of 8 points", "split_heads", "3 of 8 points ·"):
+            assert words in done.stdout
+        assert "\x1b" not in done.stdout + done.stderr, "no colour codes in a pipe"
+        suites = ET.parse(tmp_path / "r.xml").getroot()
+        specs = [spec for exercise in graded["exercises"] for spec in exercise["specs"]]
+        assert int(suites.get("tests")) == len(specs) == len(suites.findall("testsuite/testcase"))
+        assert int(suites.get("failures")) == sum(spec["status"] == "failed" for spec in specs)
+
+    def test_the_stubs_are_not_started_and_nothing_is_an_error(self, tmp_path, kata_here):
+        done = kata_here("grade", "--report", f"json={tmp_path}/r.json")
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert done.returncode == 0
+        assert report["points"] == 0
+        assert {graded["status"] for graded in report["katas"]} == {"not started"}
+        assert [graded["kata"] for graded in report["katas"]] == [k.name for k in all_katas()]
+
+    def test_the_reference_earns_every_point_and_core_leaves_out_the_rest(self, tmp_path, kata_here):
+        """On four katas; that the reference of every kata passes is a promise of test_katas.py."""
+        chosen = ["15", "16", "17", "18"]
+        options = ["--code", "solutions", "--core", "--fail-under", "100", "--report", f"json={tmp_path}/r.json"]
+        done = kata_here("grade", *chosen, *options)
+        assert done.returncode == 0, done.stdout
+        report = json.loads((tmp_path / "r.json").read_text())
+        core = [exercise for number in chosen for exercise in find(number).exercises if not exercise.stretch]
+        assert report["points"] == report["max_points"] == len(core)
+        assert len(core) < sum(len(find(number).exercises) for number in chosen)
+        assert not any(exercise["stretch"] for graded in report["katas"] for exercise in graded["exercises"])
+
+    def test_fail_under(self, kata_here):
+        assert kata_here("grade", "01", "--fail-under", "1").returncode == 1
+        assert kata_here("grade", "01", "--fail-under", "0").returncode == 0
+
+    def test_an_empty_folder_is_graded(self, tmp_path, kata_here):
+        done = kata_here("grade", "01", "--code", tmp_path)
+        assert done.returncode == 0
+        assert "tensors.py: not found in" in done.stdout and "0 of 8 points" in done.stdout
+
+    def test_a_report_may_go_to_standard_output(self, by_a_person):
+        assert by_a_person.returncode == 0, by_a_person.stderr
+        assert "\n15_scaled_dot_product_attention,scaled_dot_product_attention,core,1,1," in by_a_person.stdout
+        assert Path("/dev/stdout").is_symlink()
+
+    @pytest.mark.parametrize(
+        ("args", "words"),
+        [
+            (["grade", "--code", "nowhere"], "nowhere: no such folder"),
+            (["grade", "--code", "."], "--code takes a folder laid out like katas/"),
+            (["grade", "99"], "'99' matches nothing in katas/: the nearest are "),
+            (["grade", "1"], "'1' could be 1"),
+            (["grade", "01", "--report", "json=/nowhere/r.json"], "/nowhere/r.json cannot be written"),
+            (["grade", "01", "--report", "json=/"], "/ cannot be written"),
+            (["grade", "01", "--report", "pdf=x"], "write FORMAT=FILE, where FORMAT is json, junit, "),
+            (["grade", "01", "--report", "json"], "write FORMAT=FILE, where FORMAT is json, junit, "),
+            (["hint", "16", "nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
+        ],
+    )
+    def test_what_cannot_be_done_is_one_line(self, args, words, kata_here):
+        done = kata_here(*args)
+        assert done.returncode == 2
+        assert words in done.stderr and done.stderr.startswith("kata: ")
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert done.stdout == ""
+
+    def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(self, tmp_path):
+        for kata_ in all_katas():
+            (tmp_path / "code" / kata_.file).parent.mkdir(parents=True)
+            endless = "import time\nwhile True:\n    time.sleep(1)\n"
+            (tmp_path / "code" / kata_.file).write_text(
+                kata_.reference.read_text() if kata_.number == "15" else endless
+            )
+        command = [
+            KATA,
+            "grade",
+            "15",
+            "16",
+            "--jobs",
+            "1",
+            "--code",
+            tmp_path / "code",
+            "--report",
+            f"json={tmp_path}/r.json",
+        ]
+        with tempfile.TemporaryDirectory() as scratch:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | {"TMPDIR": scratch},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            wait_until(lambda: list(Path(scratch).glob("kata-*/*/16_*")), process)  # one at a time: 15 has its result
+            os.killpg(process.pid, signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            assert process.returncode == 130, out + err
+            assert "Traceback" not in err
+            report = json.loads((tmp_path / "r.json").read_text())
+            assert report["complete"] is False
+            assert [graded["kata"] for graded in report["katas"]] == ["15_scaled_dot_product_attention"]
+            assert "interrupted" in out
+            deadline = time.monotonic() + 10
+            while (left := _working_in(scratch)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert not left
+            assert not os.listdir(scratch)
+
+    def test_a_folder_for_temporary_files_may_have_a_long_name(self, by_a_person):
+        assert by_a_person.returncode == 0, by_a_person.stderr
+        assert "6 of 6 points" in by_a_person.stdout
+
+
+class TestHelp:
+    def test_the_runner_never_loads_torch(self):
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys, grader.cli.main; print('torch' in sys.modules)"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == "False"
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def _working_in(folder: str) -> list[Path]:
+    """The processes whose working folder is this one, or lies below it."""
+    return [p for p in Path("/proc").glob("[0-9]*/cwd") if _reads(p).startswith(folder)]
+
+
+def _reads(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""

@@ -1,0 +1,190 @@
+"""A class over a cluster: the same verdicts as on one machine, a lost task that costs its own students only, nothing run twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT, find
+from grader.errors import ClusterUnavailable
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.teaching import cluster, submissions
+from tests.conftest import KATA
+
+STUDENTS = ("alice", "bob", "carol", "dave")
+# In place of the command of a task: bob's kills itself, and as `LOST` first the process in which the engine runs the task.
+DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
+LOST = "os.kill(os.getppid(), 9); "
+
+
+@pytest.fixture
+def course(tmp_path) -> Path:
+    """Four students, whose code no verdict is on file for: alice's is not written, the others' is right."""
+    kata = find("01")
+    for student in STUDENTS:
+        text = (kata.folder / kata.file.name if student == "alice" else kata.reference).read_text()
+        path = tmp_path / "class" / student / kata.file
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{text}\n# {tmp_path} {time.time_ns()} {student}\n")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def local():
+    """Submitit's own stand-in for Slurm: every job a process of this machine."""
+    pytest.importorskip("submitit")
+    return partial(cluster.slurm, cluster="local")
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a dask cluster of two workers on this machine."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as here:
+        yield here.scheduler_address
+
+
+@pytest.fixture
+def dask(scheduler):
+    """The engine, for that cluster."""
+    import dask
+
+    with dask.config.set({"scheduler-address": scheduler}):
+        yield cluster.dask
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Every task's command and folder are gone at the latest soon after a test."""
+    yield
+    deadline = time.monotonic() + 60
+    while (left := commands()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+    assert not list((ROOT / ".kata").glob("engine-*"))
+
+
+def commands() -> list[str]:
+    """The commands of tasks that are running on this machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "--student=" in command and "die_with_parent" in command:
+            found.append(command)
+    return found
+
+
+def graded(course: Path, engine: cluster.Engine, **how) -> dict:
+    handed_in, cache = submissions.collect(course), ResultCache(ROOT)
+    katas, options = [find("01")], RunOptions()
+    return dict(cluster.grade_on_cluster(handed_in, katas, course, engine, cache=cache, options=options, **how))
+
+
+def points(results: dict) -> dict[str, int]:
+    return {student: results[student].points for student in sorted(results)}
+
+
+def asked_for(course: Path) -> list[str]:
+    """The students whom the next call would send to the cluster; the others are on file."""
+    names = []
+
+    @contextmanager
+    def no_cluster(tasks, *_):
+        names.extend(
+            word.removeprefix("--student=") for task in tasks for word in task.command if word.startswith("--student=")
+        )
+        yield [lambda: "there is no cluster" for _ in tasks]
+
+    graded(course, no_cluster)
+    return names
+
+
+class TestSlurm:
+    def test_the_verdicts_are_those_of_one_machine_and_go_on_file(self, course, local):
+        assert points(graded(course, local)) == {"alice": 0, "bob": 8, "carol": 8, "dave": 8}
+        assert asked_for(course) == []
+
+    def test_a_lost_task_costs_its_own_students_only_and_is_sent_again(self, course, local, monkeypatch):
+        monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING.format(LOST)])
+        results = graded(course, local, students=2)
+        assert points(results) == {"alice": 0, "bob": 0, "carol": 8, "dave": 8}
+        for student in ("alice", "bob"):
+            assert results[student].status == "error" and "Slurm lost the task" in results[student].message
+        assert asked_for(course) == ["alice", "bob"]
+
+    def test_no_slurm_here(self, course, monkeypatch):
+        pytest.importorskip("submitit")
+        monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
+        with pytest.raises(ClusterUnavailable, match="^--engine slurm: .*srun"):
+            graded(course, cluster.slurm)
+
+
+class TestDask:
+    def test_a_lost_task_costs_its_own_students_only(self, course, dask, monkeypatch):
+        monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING.format("")])
+        results = graded(course, dask, students=2)
+        assert points(results) == {"alice": 0, "bob": 0, "carol": 8, "dave": 8}
+        assert results["bob"].message == "not graded: kata ended with exit code -9"
+
+    def test_the_command_interrupted_and_gone_on_with(self, course, scheduler, tmp_path):
+        lines, last = tmp_path / "r.jsonl", course / "dave" / find("01").file
+        right = last.read_text()
+        last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
+        command = [KATA, "grade", "01", "--submissions", course, "--engine", "dask", "--jobs", "1", "--results", lines]
+        where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
+        process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (lines.exists() and lines.read_text()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 130 and "run the same command again to continue" in said
+        before = {json.loads(line)["student"] for line in lines.read_text().splitlines()}
+        assert before and not before & set(asked_for(course))
+        last.write_text(right)
+        done = subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert "alice: 0 of 8 points" in done.stdout and "dave: 8 of 8 points" in done.stdout
+        assert sorted(json.loads(line)["student"] for line in lines.read_text().splitlines()) == sorted(STUDENTS)
+
+    def test_no_scheduler_is_named(self, course, monkeypatch):
+        pytest.importorskip("distributed")
+        monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+        with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
+            graded(course, cluster.dask)
+
+
+@pytest.mark.parametrize(("engine", "module"), [("slurm", "submitit"), ("dask", "distributed")])
+def test_an_extra_is_missing(course, engine, module, kata_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    done = kata_here("grade", "01", "--submissions", course, "--engine", engine)
+    assert done.returncode == 2
+    assert done.stderr == f"kata: --engine {engine} needs {module}: pip install 'torch-katas[{engine}]'\n"
+
+
+def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here):
+    @contextmanager
+    def lossy(tasks, *_):
+        yield [lambda: "the machine burnt down" for _ in tasks]
+
+    monkeypatch.setitem(cluster.ENGINES, "slurm", lossy)
+    table, lines = tmp_path / "c.csv", tmp_path / "r.jsonl"
+    files = ["--report", f"csv={table}", "--results", lines]
+    done = kata_here("grade", "01", "--submissions", course, "--engine", "slurm", *files)
+    assert done.returncode == 2
+    assert done.stderr == "kata: 4 of 4 students could not be graded: run the same command again to retry\n"
+    assert "bob: 0 of 0 points  (not graded: the machine burnt down)" in done.stdout
+    assert "bob,0,0\n" in table.read_text()
+    graded_ = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [(line["student"], line["status"]) for line in graded_] == [(student, "error") for student in STUDENTS]

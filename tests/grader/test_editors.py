@@ -1,0 +1,36 @@
+"""What an editor does with this repository's settings: its test explorer finds the katas' specs, each under its exercise."""
+
+import json
+import subprocess
+import sys
+
+from grader.course.catalogue import ROOT, all_katas
+
+
+def test_the_test_explorer_finds_every_exercise():
+    """As the editor asks: pytest with its arguments, collecting only."""
+    settings = json.loads((ROOT / ".vscode/settings.json").read_text())
+    assert settings["python.testing.pytestEnabled"] is True
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *settings["python.testing.pytestArgs"],
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout[-2000:]
+    for kata in all_katas():
+        for exercise in kata.exercises:
+            assert f"test_{kata.module}.py::{exercise.spec_class}::" in done.stdout, f"{kata.name}: {exercise.name}"
+
+
+def test_a_codespace_sets_itself_up():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    makefile = (ROOT / "grader/setup.mk").read_text()
+    command, target = container["postCreateCommand"].split()
+    assert command == "make" and f"\n{target}: " in makefile
+    assert container["image"].partition(":")[2] in ("3.11", "3.12", "3.13")

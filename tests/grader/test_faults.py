@@ -1,0 +1,380 @@
+"""Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and nothing else is harmed by it."""
+
+import ctypes
+import os
+import shutil
+import time
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from grader.course import loading
+from grader.course.catalogue import Kata, all_katas
+from grader.execution import prerequisites, supervisor
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from tests.conftest import SOUND
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+
+
+def graded(kata: Kata, code: Path, **options) -> KataResult:
+    [result] = prerequisites.grade_folder([kata], code, options=RunOptions(**options))
+    return result
+
+
+def statuses(result: KataResult) -> dict[str, set[str]]:
+    return {exercise.name: {spec.status for spec in exercise.specs} for exercise in result.exercises}
+
+
+def messages(result: KataResult) -> str:
+    return "\n".join([result.message, *(s.message for e in result.exercises for s in e.specs)])
+
+
+def can_have_a_network_of_its_own() -> bool:
+    """Whether this machine lets a process into a new network, tried in a process that is not needed any more."""
+    new_user, new_network = 0x10000000, 0x40000000
+    unshare = ctypes.CDLL(None).unshare
+    pid = os.fork()
+    if pid == 0:
+        os._exit(unshare(new_network) and unshare(new_user | new_network))
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def replaced(function: str, body: str) -> str:
+    """The reference with one function redefined after it."""
+    return f"{RIGHT}\n\nimport torch, os, time, sys\n\ndef {function}:\n    {body}\n"
+
+
+class TestTheFile:
+    """What stands where the kata's file should be. In each case all specs fail with the same single line."""
+
+    def check(self, sound, code: Path, *words: str) -> None:
+        result = graded(sound[0], code)
+        assert result.points == 0
+        lines = {spec.message for exercise in result.exercises for spec in exercise.specs if spec.status != "skipped"}
+        assert len(lines) == 1, lines
+        [line] = lines
+        assert "\n" not in line and "sums.py" in line
+        for word in words:
+            assert word in line
+        assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"failed", "skipped"}
+
+    def test_missing(self, sound, tmp_path):
+        self.check(sound, tmp_path, "not found in")
+
+    def test_a_folder(self, sound, tmp_path):
+        (tmp_path / sound[0].file).mkdir(parents=True)
+        self.check(sound, tmp_path, "is a folder")
+
+    def test_a_symbolic_link(self, sound, tmp_path):
+        (tmp_path / sound[0].file).parent.mkdir()
+        (tmp_path / sound[0].file).symlink_to(sound[0].reference)
+        self.check(sound, tmp_path, "symbolic link")
+
+    def test_a_named_pipe_does_not_block(self, sound, tmp_path):
+        (tmp_path / sound[0].file).parent.mkdir()
+        os.mkfifo(tmp_path / sound[0].file)
+        self.check(sound, tmp_path, "not a regular file")
+
+    def test_binary(self, sound, submission):
+        self.check(sound, submission(sound[0], bytes(range(256)) * 4), "not UTF-8 text")
+
+    def test_nul_characters(self, sound, submission):
+        self.check(sound, submission(sound[0], b"x = 1\0\n"), "NUL")
+
+    def test_a_hundred_megabytes(self, sound, submission):
+        code = submission(sound[0], b"")
+        with open(code / sound[0].file, "r+b") as file:
+            file.truncate(100_000_000)
+        self.check(sound, code, "100 MB", "limit is 1 MB")
+
+    def test_another_encoding_that_it_declares(self, sound, submission):
+        text = "# -*- coding: latin-1 -*-\n# caf\xe9\n" + RIGHT
+        assert graded(sound[0], submission(sound[0], text.encode("latin-1"))).status == "passed"
+
+    def test_empty(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], ""))
+        assert result.points == 0
+        assert "double: not found in sums.py" in messages(result)
+
+    def test_a_syntax_error_names_the_line(self, sound, submission):
+        self.check(sound, submission(sound[0], "import torch\n\ndef double(x:\n    return x\n"), ":3: SyntaxError")
+
+    def test_a_failing_import_names_line_and_module(self, sound, submission):
+        self.check(
+            sound,
+            submission(sound[0], "import torch\nimport no_such_module\n"),
+            ":2:",
+            "No module named 'no_such_module'",
+        )
+
+    def test_raising_while_imported(self, sound, submission):
+        self.check(sound, submission(sound[0], "x = 1\ny = x / 0\n"), ":2: ZeroDivisionError")
+
+    def test_exiting_while_imported(self, sound, submission):
+        self.check(sound, submission(sound[0], "import sys\nsys.exit(0)\n"), ":2: SystemExit")
+
+
+class TestTheModule:
+    """What the code does while it is imported or called. The grader's process and other exercises come through."""
+
+    def test_leaving_the_process_while_imported(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], "import os\nos._exit(0)\n"))
+        assert (result.status, result.points) == ("error", 0)
+        assert "sums.py: ended the process (exit code 0) while it was imported" in result.message
+
+    def test_leaving_the_process_when_called(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os._exit(0)")))
+        assert result.status == "error"
+        assert statuses(result)["double"] == {"error", "missing"}
+        assert statuses(result)["total"] == {"passed"}, "the other exercises get a worker of their own"
+        assert "double: ended the process (exit code 0) during this spec" in messages(result)
+
+    def test_system_exit_when_called(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", "sys.exit(0)")))
+        assert statuses(result)["double"] == {"failed"}
+        assert statuses(result)["total"] == {"passed"}
+
+    @pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit", "BaseException", "pytest.exit.Exception"])
+    def test_raising_what_is_not_an_exception(self, sound, submission, error):
+        result = graded(sound[0], submission(sound[0], "import pytest\n" + replaced("double(x)", f"raise {error}")))
+        assert statuses(result)["double"] <= {"failed", "error", "missing"}
+        assert statuses(result)["total"] == {"passed"}
+
+    def test_skipping_itself_is_a_failure(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], "import pytest\n" + replaced("double(x)", "pytest.skip('no')")))
+        assert statuses(result)["double"] == {"failed"}
+        assert "skipped by the code itself" in messages(result)
+
+    def test_a_crash_of_the_interpreter(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 11)")))
+        assert statuses(result)["double"] == {"error", "missing"}
+        assert statuses(result)["total"] == {"passed"}
+        assert "crashed the process (SIGSEGV)" in messages(result)
+
+    def test_endless_recursion(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", "return double(x)")))
+        assert statuses(result)["double"] == {"failed"}
+        assert "RecursionError" in messages(result)
+
+    def test_ten_megabytes_of_output(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], f"print('x' * 10_000_000)\n{RIGHT}"))
+        assert result.status == "passed"
+
+    def test_a_report_on_standard_output_counts_for_nothing(self, sound, submission):
+        fake = '{"result": "TestDouble::test_every_value_is_doubled", "status": "passed", "message": "", "seconds": 0}'
+        code = replaced("double(x)", f"print('''{fake}'''); print('{{\"done\": true}}', flush=True); os._exit(0)")
+        assert graded(sound[0], submission(sound[0], code)).points == 1, "only total's"
+
+    def test_threads_are_left_behind(self, sound, submission):
+        code = (
+            "import threading, time\nfor _ in range(4):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+            + RIGHT
+        )
+        started = time.monotonic()
+        assert graded(sound[0], submission(sound[0], code)).status == "passed"
+        assert time.monotonic() - started < 30
+
+    @pytest.mark.parametrize(
+        "way", ["os.fork()", "__import__('subprocess').run(['sleep', '600'])", "os.execv('/bin/true', ['true'])"]
+    )
+    def test_no_processes_of_its_own(self, sound, submission, way):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", f"{way}; return 2 * x")))
+        assert statuses(result)["double"] == {"failed"}
+        assert "PermissionError" in messages(result)
+
+    @pytest.mark.parametrize("needs", [[], ["processes"], ["processes", "loopback"]], ids=" and ".join)
+    def test_what_its_specs_need_is_open(self, submission, tmp_path, needs):
+        """Processes that hand each other tensors, and a network in which only the loopback address answers."""
+        shutil.copytree(SOUND, tmp_path / "tree")
+        kata = all_katas(tmp_path / "tree")[0]
+        description = kata.folder / "kata.toml"
+        description.write_text(f"needs = {needs}\n{description.read_text()}")
+        work = "import torch\nfrom torch.multiprocessing import get_context\n" + RIGHT
+        work += "\n\ndef double(x):\n    pool = get_context('fork').Pool(1)\n    return pool.apply(torch.add, (x, x))\n"
+        network = (
+            "import socket\n" + RIGHT + "\n\ndef double(x):\n    server = socket.create_server(('127.0.0.1', 0))\n"
+        )
+        network += "    socket.create_connection(server.getsockname()).close()\n"
+        if can_have_a_network_of_its_own():
+            network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n"
+        network += "    return 2 * x\n"
+        for code, need in ((work, "processes"), (network, "loopback")):
+            result = graded(kata, submission(kata, code))
+            assert statuses(result)["double"] == ({"passed"} if need in needs else {"failed"}), messages(result)
+
+    def test_memory_is_bounded(self, sound, submission):
+        code = "import torch\nhoard = []\nwhile True:\n    hoard.append(torch.ones(50_000_000))\n"
+        result = graded(sound[0], submission(sound[0], code))
+        assert result.points == 0
+        assert "sums.py:4: RuntimeError" in messages(result) and "memory" in messages(result)
+
+    def test_computing_is_bounded(self, sound, submission):
+        body = "import resource; assert 0 < resource.getrlimit(resource.RLIMIT_CPU)[1] <= 900; return 2 * x"
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
+    def test_files_are_bounded(self, sound, submission):
+        body = "f = open('big', 'wb'); [f.write(bytes(1 << 20)) for _ in range(100)]; f.close(); return 2 * x"
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", body)))
+        assert statuses(result)["double"] == {"failed"}
+        assert "File too large" in messages(result)
+
+    def test_secrets_of_the_environment_are_out_of_sight(self, sound, submission, monkeypatch):
+        monkeypatch.setenv("COURSE_TOKEN", "hush")
+        body = "assert 'COURSE_TOKEN' not in os.environ, 'seen'; return 2 * x"
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
+    @pytest.mark.parametrize(
+        "way",
+        [
+            "open(SOLUTION).read()",
+            "open(__import__('os').path.expanduser('~root/.bashrc')).read()",
+            "open('/etc/passwd').read()",
+            "os.listdir('/proc/1')",
+            "os.listdir('/tmp')",
+            "open(SOLUTION.replace('solutions', 'katas'), 'a')",
+            "open('/dev/shm/x', 'w')",
+            "os.kill(os.getppid(), 0)",
+            "__import__('socket').create_connection(('127.0.0.1', 9))",
+        ],
+    )
+    def test_what_is_not_its_own_is_out_of_reach(self, sound, submission, way):
+        code = f"SOLUTION = {str(sound[0].reference)!r}\n" + replaced("double(x)", f"{way}; return 2 * x")
+        result = graded(sound[0], submission(sound[0], code))
+        assert statuses(result)["double"] == {"failed"}
+        assert "PermissionError" in messages(result)
+
+    def test_a_scratch_folder_is_its_own(self, sound, submission):
+        body = (
+            "import tempfile; f = tempfile.TemporaryFile(); f.write(b'x'); open('note', 'w').write('y'); return 2 * x"
+        )
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
+    def test_messages_are_printable(self, sound, submission):
+        body = "raise ValueError('\\x1b[2J \\x00 \\ud800 \\x9b31m [bold] done')"
+        said = messages(graded(sound[0], submission(sound[0], replaced("double(x)", body))))
+        assert "[bold] done" in said
+        assert not {"\x1b", "\x00", "\ud800", "\x9b"} & set(said)
+
+    def test_global_state_does_not_reach_the_next_spec(self, sound, submission):
+        body = (
+            "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.manual_seed(3); return 2 * x"
+        )
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
+
+class TestTime:
+    """Loops without end. The limit of a spec is half a second here."""
+
+    @pytest.fixture(autouse=True)
+    def little_grace(self, monkeypatch):
+        monkeypatch.setattr(supervisor, "GRACE", 0.5)
+
+    def test_a_python_loop_when_called(self, sound, submission):
+        code = submission(sound[0], replaced("total(x, dim=0)", "while True: pass"))
+        started = time.monotonic()
+        result = graded(sound[0], code, spec_seconds=0.5)
+        assert time.monotonic() - started < 15
+        assert statuses(result)["double"] == {"passed"}
+        assert statuses(result)["total"] == {"failed"}
+        assert "still running after 0.5 s" in messages(result)
+        assert "not run: an earlier spec of this exercise timed out" in messages(result)
+
+    @pytest.mark.parametrize(
+        "endless",
+        [
+            "while True:\n        try:\n            time.sleep(600)\n        except BaseException:\n            pass",
+            "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); time.sleep(600)",
+            "return sum(range(10**15))",
+        ],
+        ids=["catches everything", "ignores the alarm", "loops in C"],
+    )
+    def test_what_ignores_the_alarm_is_killed(self, sound, submission, endless):
+        code = submission(sound[0], replaced("double(x)", endless))
+        started = time.monotonic()
+        result = graded(sound[0], code, spec_seconds=0.5)
+        assert time.monotonic() - started < 20
+        assert statuses(result)["double"] == {"error", "missing"}
+        assert statuses(result)["total"] == {"passed"}
+        assert "was killed" in messages(result)
+
+    def test_a_loop_while_imported(self, sound, submission):
+        result = graded(sound[0], submission(sound[0], "while True:\n    pass\n"), spec_seconds=0.5)
+        assert (result.status, result.points) == ("error", 0)
+        assert "was killed while it was imported" in result.message
+
+
+class TestResults:
+    """What a function hands back."""
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            ("return None", "None"),
+            ("return [1, 2]", "[1, 2]"),
+            ("return x * float('nan')", "6 values are NaN"),
+            ("return x", "every value is 0.5 times"),
+            ("x *= 2; return x", ""),
+            ("return x * x", "squared"),
+            ("return (2 * x).double()", "float64  expected float32"),
+            ("return (2 * x)[0]", "(3,)  expected (2, 3)"),
+        ],
+    )
+    def test_a_wrong_result_fails_and_says_how(self, sound, submission, body, words):
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", body)))
+        assert "failed" in statuses(result)["double"]
+        assert words in messages(result)
+        assert statuses(result)["total"] == {"passed"}
+
+
+class TestOthersAreSafe:
+    def test_katas_beside_a_broken_one_keep_their_verdicts(self, sound, submission):
+        code = submission(sound[0], "import os\nos._exit(1)\n")
+        submission(sound[1], sound[1].reference.read_text())
+        by_name = {result.kata: result for result in prerequisites.grade_folder(sound, code)}
+        assert by_name["01_sums"].status == "error"
+        assert by_name["02_reuse"].status == "passed"
+        assert "builds on the reference of 01_sums" in by_name["02_reuse"].message
+
+    @pytest.mark.parametrize(
+        "specs", [None, "def test_x(:\n", "raise SystemExit\n"], ids=["missing", "syntax error", "exits"]
+    )
+    def test_a_kata_without_usable_specs_is_an_error_of_its_own(self, tmp_path, specs):
+        shutil.copytree(SOUND, tmp_path / "tree")
+        katas = all_katas(tmp_path / "tree")
+        katas[1].specs.unlink()
+        if specs:
+            katas[1].specs.write_text(specs)
+        by_name = {result.kata: result for result in prerequisites.grade_folder(katas, tmp_path / "tree" / "solutions")}
+        assert by_name["01_sums"].status == "passed"
+        assert (by_name["02_reuse"].status, by_name["02_reuse"].points) == ("error", 0)
+        assert "test_reuse.py could not be collected" in by_name["02_reuse"].message
+
+    def test_it_inherits_no_pipe_and_no_socket(self, sound, submission):
+        looks = """\
+import os, stat
+modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
+raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
+"""
+        assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
+
+    def test_no_process_is_left(self, sound, submission):
+        list(prerequisites.grade_folder(sound, submission(sound[0], RIGHT)))
+        server = forkserver._forkserver._forkserver_pid
+        assert Path(f"/proc/{server}/task/{server}/children").read_text() == ""
+
+    def test_closing_the_run_ends_its_workers(self, sound, submission):
+        code = submission(sound[0], "import time\ntime.sleep(600)\n")
+        submission(sound[1], sound[1].reference.read_text())
+        run = prerequisites.grade_folder(sound, code, at_a_time=2, options=RunOptions(spec_seconds=60))
+        started = time.monotonic()
+        run.close()
+        assert time.monotonic() - started < 10
+
+
+def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
+    (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
+    assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"

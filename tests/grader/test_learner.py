@@ -1,0 +1,207 @@
+"""Hints that are remembered, solutions after hints, reset and undo that lose nothing, the next step, the lesson, the doctor."""
+
+import os
+import shutil
+
+import pytest
+
+from grader.course import stubs
+from grader.course.catalogue import ROOT, Kata, find
+from grader.errors import NotPossible
+from grader.learner import doctor, hints, history, reading
+from tests.conftest import kata_command
+
+
+@pytest.fixture
+def tree(tmp_path) -> Kata:
+    """Kata 01 in a checkout of its own."""
+    one = find("01")
+    for folder in (one.folder, one.reference.parent):
+        shutil.copytree(folder, tmp_path / folder.relative_to(ROOT))
+    return Kata(tmp_path, one.name)
+
+
+class TestHints:
+    def test_one_level_at_a_time_and_then_the_last(self, tree):
+        said = [hints.next_hint(tree, "describe", None) for _ in range(4)]
+        assert [text.split(":")[0] for text in said] == [f"describe, hint {level} of 3" for level in (1, 2, 3, 3)]
+        assert "More: kata hint 01 describe" in said[0] and "kata solution 01 describe" in said[3]
+
+    def test_each_exercise_has_its_own_count(self, tree):
+        hints.next_hint(tree, "describe", None)
+        assert hints.next_hint(tree, None, None).startswith("memory_by_dtype, hint 1 of 3")
+
+    def test_a_level_can_be_asked_for_again(self, tree):
+        hints.next_hint(tree, "describe", 3)
+        assert hints.next_hint(tree, "describe", 1).startswith("describe, hint 1 of 3")
+
+    @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01_tensors describe": "many"}', "\x00"])
+    def test_a_damaged_memory_starts_anew(self, tree, damage):
+        hints.next_hint(tree, "describe", None)
+        (tree.root / ".kata/hints.json").write_text(damage)
+        assert hints.next_hint(tree, "describe", None).startswith("describe, hint 1 of 3")
+
+    def test_an_unknown_exercise_is_one_line(self, kata_here):
+        done = kata_here("hint", "01", "no_such")
+        assert done.returncode == 2 and "has no exercise 'no_such'" in done.stderr and done.stderr.count("\n") == 1
+
+
+class TestSolution:
+    def test_only_after_three_hints_or_now(self, tree):
+        with pytest.raises(NotPossible, match="0 of 3 hints taken"):
+            hints.solution(tree, "describe")
+        hints.next_hint(tree, "describe", 3)
+        assert hints.solution(tree, "describe") == hints.solution(tree, "describe", now=True)
+
+    def test_it_is_a_difference_to_the_learners_code_of_that_exercise(self, tree):
+        lines = hints.solution(tree, "memory_by_dtype", now=True)
+        assert "-    raise NotImplementedError" in lines
+        assert any(line.startswith(" def memory_by_dtype(") for line in lines)
+        assert not any("def describe" in line for line in lines)
+
+    def test_the_same_code_is_said_to_be(self, tree):
+        shutil.copy(tree.reference, tree.folder)
+        assert hints.solution(tree, "describe", now=True) == ["your code is the same as the reference"]
+
+    def test_a_half_typed_file_still_shows_the_reference(self, tree):
+        (tree.folder / tree.file.name).write_text("def describe(")
+        assert any(line.startswith("+def describe") for line in hints.solution(tree, "describe", now=True))
+
+    def test_a_starter_has_none(self, tree):
+        tree.reference.unlink()
+        with pytest.raises(NotPossible, match="no solutions/"):
+            hints.solution(tree, "describe", now=True)
+
+
+class TestResetAndUndo:
+    def test_nothing_written_is_ever_lost(self, tree):
+        path = tree.folder / tree.file.name
+        stub = path.read_bytes()
+        path.write_text("my first version")
+        history.reset(tree)
+        assert path.read_bytes() == stub
+        history.undo(tree)
+        assert path.read_text() == "my first version"
+        path.write_text("my second version")
+        history.reset(tree), history.undo(tree), history.undo(tree), history.reset(tree)
+        kept = {version.read_text() for version in history.versions(tree)}
+        assert {"my first version", "my second version"} <= kept
+
+    def test_undoing_twice_changes_nothing(self, tree):
+        path = tree.folder / tree.file.name
+        path.write_text("mine")
+        history.reset(tree)
+        stub = path.read_bytes()
+        history.undo(tree), history.undo(tree)
+        assert path.read_bytes() == stub
+
+    def test_a_stub_or_a_missing_file(self, tree):
+        assert "already the stub" in history.reset(tree)
+        with pytest.raises(NotPossible, match="nothing to undo"):
+            history.undo(tree)
+        (tree.folder / tree.file.name).unlink()
+        history.reset(tree)
+        assert (tree.folder / tree.file.name).read_bytes() == stubs.stub_of(tree).encode()
+
+    def test_stopped_in_the_middle_the_file_is_as_it_was(self, tree, monkeypatch):
+        path = tree.folder / tree.file.name
+        path.write_text("mine")
+        monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            history.reset(tree)
+        assert path.read_text() == "mine"
+        assert not [file for file in tree.root.rglob(".*") if file.is_file()], "half-written files are left"
+
+    def test_a_link_to_a_file_elsewhere_stays_one(self, tree, tmp_path):
+        path, elsewhere = tree.folder / tree.file.name, tmp_path / "elsewhere.py"
+        stub = path.read_bytes()
+        elsewhere.write_text("mine")
+        path.unlink()
+        path.symlink_to(elsewhere)
+        history.reset(tree)
+        assert path.is_symlink() and elsewhere.read_bytes() == stub
+
+    def test_a_starter_puts_back_the_stub_that_it_was_given(self, tree):
+        stub = tree.code.read_bytes()
+        stubs.pack([tree], tree.root)
+        shutil.rmtree(tree.root / "solutions")
+        tree.code.write_text("mine")
+        history.reset(tree)
+        assert tree.code.read_bytes() == stub
+
+    def test_without_a_reference_or_a_packed_stub_nothing_is_touched(self, tree):
+        shutil.rmtree(tree.root / "solutions")
+        tree.code.write_text("mine")
+        with pytest.raises(NotPossible, match="the stub of 01_tensors cannot be made here"):
+            history.reset(tree)
+        assert tree.code.read_text() == "mine"
+
+
+class TestNext:
+    def test_it_names_the_exercise_the_files_and_the_commands(self, kata_here):
+        done = kata_here("next")
+        assert done.returncode == 0, done.stderr
+        for words in (
+            "01 Tensors",
+            "katas/01_tensors/tensors.py",
+            "exercise   memory_by_dtype",
+            "kata hint 01 memory_by_dtype",
+            "kata watch 01",
+        ):
+            assert words in done.stdout
+
+
+class TestLesson:
+    def test_in_a_pipe_the_text_as_it_is_and_what_lesson_py_says(self, kata_here):
+        done = kata_here("lesson", "01")
+        assert done.returncode == 0, done.stderr
+        assert (
+            done.stdout.startswith("# 01 · Tensors") and "The figure is in" in done.stdout and "\x1b" not in done.stdout
+        )
+
+    def test_text_only(self, kata_here):
+        assert kata_here("lesson", "01", "--text").stdout == (find("01").folder / "README.md").read_text() + "\n"
+
+    def test_a_terminal_gets_no_link_that_leads_nowhere(self):
+        page = reading.for_terminal("![a b](figure.png) and [next](../02/README.md), [web](https://x.y)")
+        assert page == "*Figure: a b* and next, [web](https://x.y)"
+
+    @pytest.mark.parametrize(
+        ("environment", "start"),
+        [
+            ({"TERM": "xterm-kitty"}, "\x1b_Ga=T,f=100,m="),
+            ({"TERM_PROGRAM": "iTerm.app"}, "\x1b]1337;File=inline=1"),
+            ({"TERM": "xterm-256color"}, ""),
+            ({"TERM": "xterm-kitty", "TMUX": "/x"}, ""),
+        ],
+    )
+    def test_a_figure_only_where_the_terminal_can(self, environment, start):
+        shown = reading.inline(find("01").folder / "figure.png", environment)
+        assert shown.startswith(start) and bool(shown) == bool(start)
+
+
+class TestDoctor:
+    def test_a_ready_machine(self, kata_here):
+        done = kata_here("doctor")
+        assert done.returncode == 0, done.stdout
+        for what in ("Python", "torch", "isolation", "data sets", "free disk", "katas"):
+            assert what in done.stdout
+
+    def test_what_is_wrong_is_said_with_what_to_do(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
+        monkeypatch.setattr(doctor.sandbox, "gaps", lambda: ["it may use the network"])
+        monkeypatch.setattr(
+            doctor.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 1e8})
+        )
+        found = {finding.what: finding for finding in doctor.examine()}
+        assert found["no-such-package"].state == "bad" and "make setup" in found["no-such-package"].says
+        assert found["isolation"].state == "note" and found["free disk"].state == "note"
+
+
+def test_completion_knows_katas_and_exercises():
+    """As a shell asks for it: the words so far in COMP_WORDS, the place in COMP_CWORD."""
+    environment = os.environ | {"_KATA_COMPLETE": "complete_bash"}
+    katas = kata_command(env=environment | {"COMP_WORDS": "kata hint 1", "COMP_CWORD": "2"}).stdout.split()
+    assert "16" in katas and "01" not in katas
+    exercises = kata_command(env=environment | {"COMP_WORDS": "kata hint 16 split", "COMP_CWORD": "3"}).stdout.split()
+    assert exercises == ["split_heads"]

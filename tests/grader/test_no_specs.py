@@ -1,0 +1,76 @@
+"""A run without specs is never a success: not in pytest, and not in a grading."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT, Kata, all_katas
+from grader.execution import prerequisites
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from tests.conftest import SOUND
+
+ONLY_DOUBLE = '''
+class TestDouble:
+    def test_it(self, kata):
+        """Twice as much."""
+        assert kata.double(2) == 4
+'''
+
+
+@pytest.fixture
+def kata(tmp_path) -> Kata:
+    """01_sums in a tree of its own."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    return all_katas(tmp_path / "tree")[0]
+
+
+def graded(kata: Kata, **options) -> KataResult:
+    [result] = prerequisites.grade_folder([kata], kata.root / "solutions", options=RunOptions(**options))
+    return result
+
+
+def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_pytest_says_that_nothing_was_selected():
+    done = pytest_run(ROOT, "katas/16", "-k", "nothing_like_this")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert done.stdout.count("no specs were run: none matches the path, -k and -m\n") == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("text", ["", "import torch\n", "class TestDouble:\n    pass\n"])
+def test_a_spec_file_without_specs_is_an_error(kata, text):
+    kata.specs.write_text(text)
+    result = graded(kata)
+    assert (result.status, result.points, result.max_points) == ("error", 0, 3)
+    assert result.message == "test_sums.py holds no spec to run"
+    assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"missing"}
+
+
+def test_an_exercise_without_specs_earns_no_point(kata):
+    kata.specs.write_text(ONLY_DOUBLE)
+    result = graded(kata)
+    assert (result.status, result.points, result.max_points) == ("error", 1, 3)
+    failures = [exercise.first_failure for exercise in result.exercises]
+    assert [failure and failure.message for failure in failures] == [
+        None,
+        "test_sums.py holds no spec of total",
+        "test_sums.py holds no spec of Doubler",
+    ]
+
+
+def test_options_that_leave_an_exercise_out_are_no_error(kata):
+    assert [exercise.name for exercise in graded(kata, core=True).exercises] == ["double", "total"]
+    assert [exercise.name for exercise in graded(kata, only="TestTotal").exercises] == ["total"]
+
+
+def test_options_that_no_spec_fits_are_an_error(kata):
+    result = graded(kata, only="test_nothing_like_this")
+    assert (result.status, result.message) == ("error", "test_sums.py holds no spec to run")

@@ -1,0 +1,261 @@
+"""Notebooks: back and forth without loss, whatever students do to them, checked in a kernel, handed in."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from grader.course import cells, notebooks
+from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.learner import notebook_check
+from tests.conftest import kata_command
+
+SIXTEEN = find("16")
+RIGHT = SIXTEEN.reference.read_text()
+STUB = (SIXTEEN.folder / SIXTEEN.file.name).read_text()
+
+
+def points(path: Path) -> dict[str, int]:
+    """What `kata grade` gives a notebook, by exercise."""
+    report = path.with_suffix(".json")
+    done = kata_command("grade", path, "--report", f"json={report}")
+    assert done.returncode == 0, done.stderr
+    [kata] = json.loads(report.read_text())["katas"]
+    return {exercise["name"]: exercise["points"] for exercise in kata["exercises"]}
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("kata", all_katas(), ids=lambda kata: kata.name)
+    def test_module_to_notebook_to_module(self, kata):
+        """Character by character, for stub and reference; and the file and the notebook are the same at every call."""
+        for path in (kata.folder / kata.file.name, kata.reference):
+            text = path.read_text()
+            notebook = notebooks.build(kata, text)
+            nbformat.validate(notebook)
+            again = nbformat.reads(nbformat.writes(notebook), as_version=4)
+            assert notebooks.module(again, kata) == text
+            assert notebooks.build(kata, notebooks.module(again, kata)) == notebook
+            assert notebooks.kata_of(again, all_katas(), "x.ipynb") == kata
+
+    @pytest.mark.parametrize("kata", all_katas(), ids=lambda kata: kata.name)
+    def test_put_together_it_defines_every_exercise(self, kata):
+        names = [exercise.name for exercise in kata.exercises]
+        segments = cells.cut(kata.reference.read_text(), names)
+        joined = cells.join([segment.text for segment in reversed(segments)], notebooks.names(kata))
+        defined = {name for statement in ast.parse(joined).body for name in cells.bound(statement)}
+        assert set(names) <= set(notebooks.names(kata)) <= defined
+        compile(joined, "joined", "exec")
+
+
+@pytest.mark.parametrize(
+    ("remote", "cloned_from"),
+    [
+        ("https://github.com/acme/course.git", "https://github.com/acme/course.git"),
+        ("https://ada:secret@github.com/acme/course", "https://github.com/acme/course"),
+        ("git@github.com:acme/course.git", "https://github.com/acme/course.git"),
+        ("ssh://git@github.com/acme/course", "https://github.com/acme/course"),
+        ("/home/ada/course", notebooks.REPOSITORY),
+        ("", notebooks.REPOSITORY),
+    ],
+)
+def test_it_clones_the_repository_that_it_was_made_in(tmp_path, remote, cloned_from):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if remote:
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
+    assert notebooks.origin(tmp_path) == cloned_from
+    start = notebooks.build(SIXTEEN, STUB, cloned_from).cells[0].source
+    assert f'"clone", "--depth", "1", "{cloned_from}"' in start
+
+
+class TestJoin:
+    """What of a notebook counts as its code."""
+
+    def join(self, *cells_: str) -> str:
+        return cells.join([textwrap.dedent(cell).strip("\n") for cell in cells_], ["f", "g"])
+
+    def run(self, *cells_: str) -> dict:
+        space: dict = {}
+        exec(self.join(*cells_), space)
+        return space
+
+    def test_only_what_the_exercises_need(self):
+        said = self.join(
+            "import torch\nimport os", "def f(x):\n    return torch.abs(x)", "y = f(torch.ones(3))\nprint(y)"
+        )
+        assert said == "import torch\n\n\ndef f(x):\n    return torch.abs(x)\n"
+
+    def test_cells_in_any_order(self):
+        space = self.run(
+            "def f(x=SIZE):\n    return helper(x)",
+            "class g(Base):\n    pass",
+            "class Base:\n    a = SIZE",
+            "SIZE = 3",
+            "def helper(x):\n    return x + 1",
+        )
+        assert space["f"]() == 4 and space["g"].a == 3
+
+    def test_the_last_definition_counts_but_not_one_that_is_unwritten(self):
+        assert self.run("def f():\n    return 1", "def f():\n    return 2")["f"]() == 2
+        assert self.run("def f():\n    return 1", "def f():\n    raise NotImplementedError")["f"]() == 1
+
+    def test_magics_shell_lines_and_questions(self):
+        space = self.run(
+            "%matplotlib inline\n!pip install torch\nimport math",
+            "%%time\ndef f():\n    return math.pi",
+            "%%bash\nrm -rf /",
+            "f?\n??f\nfiles = !ls",
+            "def g():\n    !ls\n    return 2",
+        )
+        assert space["g"]() == 2 and round(space["f"]()) == 3
+
+    def test_a_cell_that_is_no_python_breaks_only_its_own_exercise(self):
+        space = self.run("def f(:\n    pass", "def g():\n    return 2", "this is no python")
+        assert space["g"]() == 2
+        with pytest.raises(SyntaxError, match="cell 1, line 1"):
+            space["f"]()
+
+    def test_lesson_and_check_cells_do_not_count(self):
+        assert self.join("# lesson 3\ndef f():\n    pass", "# check\ncheck('f')") == ""
+
+    def test_what_has_side_effects_is_left_out(self):
+        assert "open" not in self.join(
+            "def f():\n    return 1", "log = open('/tmp/x', 'w')", "for i in range(3):\n    print(i)"
+        )
+
+
+class TestHandedIn:
+    @pytest.fixture
+    def hand_in(self, tmp_path):
+        def write(notebook) -> Path:
+            nbformat.write(notebook, tmp_path / "handed_in.ipynb")
+            return tmp_path / "handed_in.ipynb"
+
+        return write
+
+    def test_the_reference_earns_everything_the_stub_nothing(self, hand_in):
+        assert set(points(hand_in(notebooks.build(SIXTEEN, RIGHT))).values()) == {1}
+        assert set(points(hand_in(notebooks.build(SIXTEEN, STUB))).values()) == {0}
+
+    def test_what_students_do_to_notebooks(self, hand_in):
+        """Other order, magics, plots, outputs, extra cells, metadata lost, one cell broken: the rest counts as it is."""
+        notebook = notebooks.build(SIXTEEN, RIGHT)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        for cell in code:
+            cell.metadata.clear()
+            cell.outputs = [nbformat.v4.new_output("stream", text="0 of 8\n" * 1000)]
+            if cell.source.startswith("class MultiHeadAttention"):
+                cell.source = "%%time\n!pip install torch\n" + cell.source
+            if cell.source.startswith("def head_statistics"):
+                cell.source = cell.source.replace(":", "", 1)
+        extra = [
+            "%matplotlib inline",
+            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+            "1 / 0",
+            "x = split_heads(torch.ones(2, 3, 4), 2)",
+        ]
+        notebook.cells = [*map(new_code_cell, extra), *reversed(notebook.cells)]
+        del notebook.metadata["kata"]
+        earned = points(hand_in(notebook))
+        assert [name for name, point in earned.items() if not point] == ["head_statistics"]
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"", "line 1, column 1"),
+            (b'{"cells": [\n  {]}', "line 2, column 4"),
+            (b"\xff\xfe", "not UTF-8 text"),
+            (b"[1, 2]", "not a valid notebook"),
+            (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}', "metadata"),
+            (b"[" * 100_000, "nested too deep"),
+            (json.dumps(new_notebook(cells=[new_code_cell("x = 1")])).encode(), "no cell defines an exercise"),
+        ],
+    )
+    def test_no_notebook_says_where(self, tmp_path, content, said):
+        (tmp_path / "x.ipynb").write_bytes(content)
+        done = kata_command("grade", tmp_path / "x.ipynb")
+        assert done.returncode == 2 and "x.ipynb" in done.stderr and said in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_a_file_that_is_not_there(self):
+        done = kata_command("grade", "no/such.ipynb")
+        assert done.returncode == 2 and done.stderr == "kata: such.ipynb: No such file or directory\n"
+
+
+class TestTheCommand:
+    def test_there_and_back_keeps_what_was_there(self, tmp_path):
+        checkout = tmp_path / "checkout"
+        shutil.copytree(ROOT / "grader", checkout / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+        for folder in (SIXTEEN.folder, SIXTEEN.reference.parent):
+            shutil.copytree(folder, checkout / folder.relative_to(ROOT))
+
+        def command(*arguments: str) -> subprocess.CompletedProcess:
+            run = [sys.executable, "-c", "from grader.cli.main import main; main()", "notebook", "16", *arguments]
+            return subprocess.run(
+                run,
+                cwd=checkout,
+                capture_output=True,
+                text=True,
+                timeout=240,
+                env=os.environ | {"PYTHONPATH": str(checkout)},
+            )
+
+        path = checkout / "katas" / SIXTEEN.name / f"{SIXTEEN.name}.ipynb"
+        assert command().returncode == 0
+        notebook = nbformat.read(path, 4)
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(
+                STUB[STUB.index("def split_heads") : STUB.index("def merge_heads")].rstrip(),
+                "def split_heads(x, num_heads):\n    return 1",
+            )
+        nbformat.write(notebook, path)
+        done = command("--back")
+        file = checkout / "katas" / SIXTEEN.file
+        assert "def split_heads(x, num_heads):\n    return 1" in file.read_text()
+        kept = checkout / done.stdout.rpartition("kept in ")[2].strip()
+        assert kept.read_text() == STUB
+        file.write_text("def half(")
+        done = command()
+        assert done.returncode == 2 and "half-written" in done.stderr
+
+
+def test_a_hint_in_a_notebook_names_the_next_as_a_notebook_asks_for_it(tmp_path, monkeypatch, capsys):
+    shutil.copytree(SIXTEEN.folder, tmp_path / "katas" / SIXTEEN.name)
+    monkeypatch.setattr(notebook_check, "_kata", [Kata(tmp_path, SIXTEEN.name)])
+    notebook_check.hint("split_heads")
+    said = capsys.readouterr().out
+    assert said.startswith("split_heads, hint 1 of 3: ") and said.endswith('\nMore: hint("split_heads")\n')
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kata", all_katas(), ids=lambda kata: kata.name)
+def test_executed_in_a_kernel(kata, monkeypatch):
+    """With the reference filled in, from a folder of the repository: lesson, figure, every check passed, and no error."""
+    notebook = notebooks.build(kata, kata.reference.read_text())
+    first = kata.exercises[0].name
+    wrong = f"class {first}:\n    def __init__(self, *_, **__):" if first[0].isupper() else f"def {first}(*_, **__):"
+    notebook.cells.append(new_code_cell(f"{wrong} pass"))
+    notebook.cells.append(new_code_cell(f'check("{first}")'))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(kata.folder)}}).execute()
+    said = {
+        cell.source: "".join(out.get("text", "") for out in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+    checks = [text for source, text in said.items() if source.startswith("# check")]
+    assert [text.split()[:2] for text in checks] == [["passed", f"{exercise.name}:"] for exercise in kata.exercises], (
+        checks
+    )
+    figure = next(cell for cell in notebook.cells if cell.source == notebooks.FIGURE)
+    assert any("image/png" in output.get("data", {}) for output in figure.outputs)
+    last = "".join(output.text for output in notebook.cells[-1].outputs)
+    assert last.startswith(f"FAILED  {first}") and f'\nhint("{first}")\n' in last, last

@@ -1,0 +1,225 @@
+"""`pytest katas/16` as a learner meets it: what a path means, which code is judged, and what a failure says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from grader.course.catalogue import ROOT
+from tests.conftest import SOUND
+
+torch.set_num_threads(1)  # before anything forks
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that runs pytest with these arguments in a forked process: (exit code, what it printed)."""
+
+    def call(*args: str, cwd: Path = SOUND) -> tuple[int, str]:
+        output = tmp_path / "output.txt"
+        pid = os.fork()
+        if pid == 0:
+            descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+            os.dup2(descriptor, 1), os.dup2(descriptor, 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            for name in [name for name in sys.modules if name.startswith("katas.")]:
+                del sys.modules[name]
+            os.chdir(cwd)
+            sys.argv[:] = ["pytest", *map(str, args)]
+            code = pytest.main(
+                list(map(str, args)) + ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            )
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(int(code))
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.read_text()
+
+    return call
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("args", "cwd", "count"),
+        [
+            (["katas/01", "--code", "solutions"], ".", "6 passed, 1 skipped"),
+            (["katas/01::TestTotal", "--code", "solutions"], ".", "3 passed"),
+            (
+                ["katas/01/test_sums.py::TestTotal::test_no_dimension_is_an_error", "--code", "solutions"],
+                ".",
+                "1 passed",
+            ),
+            (["katas/01/test_s::TestDouble", "--code", "solutions"], ".", "2 passed"),
+            (["katas/01", "katas/02", "--code", "solutions"], ".", "7 passed, 1 skipped"),
+            (["katas", "--code", "solutions"], ".", "7 passed, 1 skipped"),
+            (["--code", "../../solutions"], "katas/02_reuse", "1 passed"),
+            (["--code", "solutions"], "katas/02_reuse", "1 passed"),
+            (["../01", "--code", "solutions"], "katas/02_reuse", "6 passed, 1 skipped"),
+            (["test_reuse.py", "--code=../../solutions"], "katas/02_reuse", "1 passed"),
+            (["katas/01", "--code", "solutions", "-m", "not stretch"], ".", "5 passed, 2 deselected"),
+        ],
+    )
+    def test_what_runs(self, run, args, cwd, count):
+        code, said = run(*args, cwd=SOUND / cwd)
+        assert (code, count in said) == (0, True), said
+
+    @pytest.mark.parametrize(
+        ("arg", "words"),
+        [
+            ("katas/0", "'katas/0' could be 01_sums, 02_reuse"),
+            ("katas/99", "'katas/99' matches nothing in katas/: the nearest are 02_reuse, 01_sums"),
+            ("katas/01/nothing.py", "matches nothing in 01_sums/"),
+        ],
+    )
+    def test_no_match_or_several_is_one_line(self, run, arg, words):
+        code, said = run(arg)
+        assert code == pytest.ExitCode.USAGE_ERROR
+        assert words in said
+        assert len(said.strip().splitlines()) == 1, said
+
+    def test_a_code_folder_that_is_not_there(self, run):
+        code, said = run("katas/01", "--code", "nowhere")
+        assert code == pytest.ExitCode.USAGE_ERROR
+        assert "--code nowhere: no such folder" in said
+
+
+class TestTheRepository:
+    """In the repository itself, with a new interpreter, as a learner would."""
+
+    def pytest(self, *args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "pytest", *args], cwd=cwd, capture_output=True, text=True)
+
+    def test_a_code_folder_elsewhere(self, tmp_path):
+        done = self.pytest("katas/15", "-q", "--code", str(tmp_path))
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert f"scaled_dot_product_attention.py: not found in {tmp_path}" in done.stdout
+
+    def test_plain_pytest_runs_the_projects_tests_and_says_so(self):
+        done = self.pytest("--collect-only", "-k", "test_what_runs or TestSplitHeads")
+        assert "a kata's specs: pytest katas/16" in done.stdout
+        assert "<Function test_what_runs[" in done.stdout, done.stdout + done.stderr
+        assert "<Class TestSplitHeads>" not in done.stdout, "a kata's specs are not among the project's tests"
+
+
+class TestFailures:
+    def said(self, run, submission, sound, code: str, *args: str) -> str:
+        folder = submission(sound[0], code)
+        exit_code, said = run("katas/01", f"--code={folder}", "--no-header", *args)
+        assert exit_code == 1, said
+        for internal in ("Traceback", "grader/", "site-packages", "pluggy"):
+            assert internal not in said, said
+        return said
+
+    def test_unwritten_is_one_line_an_exercise(self, run):
+        code, said = run("katas/01")
+        assert code == 1
+        assert said.count("not written yet") == 3
+        assert "double   not written yet" in said and "Doubler  Doubler.forward: not written yet" in said
+
+    def test_a_wrong_value_is_explained(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "return x * x"))
+        for words in (
+            "FAILED  double · every value is doubled",
+            "  Doubling is per element.",
+            "given      double(x)",
+            "x = float32 tensor (2, 3) [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]",
+            "shape      (2, 3)  as it should be",
+            "differs    at 4 of 6 places, first at [0, 1]: got 1, expected 2",
+            "looks like squared",
+            "sums.py:7 · kata hint 01 double",
+            "double   1 of 2 specs pass",
+        ):
+            assert words in said, said
+
+    def test_an_error_names_the_learners_line(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "y = x.no_such()\n    return y"))
+        assert "raised     AttributeError: 'Tensor' object has no attribute 'no_such'" in said
+        assert "at         line 9: y = x.no_such()" in said
+        assert "sums.py:9 · kata hint 01 double" in said
+
+    def test_an_error_that_does_not_come_shows_the_call(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("raise ValueError", "return ValueError"))
+        assert "given      total(torch.tensor(1.0))" in said
+        assert "raised     nothing" in said and "expected   ValueError" in said
+
+    def test_a_missing_function_is_one_line_and_guesses_at_a_new_name(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("double(", "doubled("))
+        assert "double   not found in sums.py (it defines doubled: renamed?)" in said
+
+    def test_a_wrong_signature_shows_it(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("total(x: Tensor, dim: int = 0)", "total(x)"))
+        assert "total    wrong signature: takes 1 positional argument but 2 were given; yours is total(x)" in said
+
+    def test_a_wrong_forward_shows_it(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("def forward(self, x: Tensor)", "def forward(self)"))
+        assert "Doubler  Doubler.forward: wrong signature" in said or "Doubler  wrong signature" in said, said
+
+    def test_a_syntax_error_is_said_once(self, run, submission, sound):
+        said = self.said(run, submission, sound, "def double(x:\n    return x\n")
+        assert said.count("SyntaxError") == 1
+        assert "sums.py:1: SyntaxError: '(' was never closed" in said
+
+    def test_a_failing_import_is_said_once(self, run, submission, sound):
+        said = self.said(run, submission, sound, "import torch\nimport torchvision_of_old\n")
+        assert said.count("ModuleNotFoundError") == 1
+        assert "sums.py:2: ModuleNotFoundError" in said
+
+    def test_a_loop_is_stopped_and_its_line_shown(self, run, submission, sound):
+        said = self.said(
+            run,
+            submission,
+            sound,
+            RIGHT.replace("return x.sum(dim)", "while True:\n        pass"),
+            "--spec-seconds=0.5",
+        )
+        assert "stopped    still running after 0.5 s" in said
+        assert "while True" in said or "line 2" in said
+
+    def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
+        """A first import on a slow disk or a busy machine is no loop; what never ends is stopped all the same."""
+        slow = RIGHT.replace("return x.sum(dim)", "import time\n    time.sleep(0.3)\n    return x.sum(dim)")
+        code, said = run("katas/01", f"--code={submission(sound[0], slow)}", "--spec-seconds=0.2", "-k", "TestTotal")
+        assert code == 0, said
+        asleep = slow.replace("0.3", "60")
+        assert "stopped    still running after 0.2 s" in self.said(run, submission, sound, asleep, "--spec-seconds=0.2")
+
+    @pytest.mark.parametrize("choice", [("-k", "TestTotal"), ("-m", "not stretch")])
+    def test_a_choice_of_specs_is_told_in_the_same_way(self, run, choice):
+        _, said = run("katas/01", *choice)
+        assert "  total" in said and "not written yet" in said
+        assert "NotImplementedError" not in said and "Doubler" not in said
+
+    def test_verbose_tells_every_failure(self, run, submission, sound):
+        code = RIGHT.replace("return x.sum(dim)", "return x")
+        assert self.said(run, submission, sound, code).count("FAILED  total") == 1
+        assert self.said(run, submission, sound, code, "-v").count("FAILED  total") == 2
+
+    def test_pytests_own_tracebacks_are_there_for_the_asking(self, run, submission, sound):
+        folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x.no_such()"))
+        _, said = run("katas/01", f"--code={folder}", "--tb=short")
+        assert "in double" in said and "FAILURES" in said
+
+
+class TestBuildingOn:
+    def test_the_reference_stands_in_and_that_is_said(self, run, submission, sound):
+        folder = submission(sound[1], sound[1].reference.read_text())
+        code, said = run("katas/02", f"--code={folder}")
+        assert code == 0, said
+        assert "01_sums: the reference stands in for yours (sums.py: not found" in said
+
+    def test_the_learners_own_code_is_used_where_its_core_passes(self, run, submission, sound):
+        own = RIGHT.replace("return 2 * x", "return x + x").replace("return double(x)", "raise NotImplementedError")
+        folder = submission(sound[0], own)
+        submission(sound[1], sound[1].reference.read_text())
+        code, said = run("katas/02", f"--code={folder}")
+        assert code == 0, said
+        assert "01_sums: your own code, its core specs pass" in said
+
+    def test_failing_code_is_replaced(self, run, submission, sound):
+        folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x * x"))
+        submission(sound[1], sound[1].reference.read_text())
+        code, said = run("katas/02", f"--code={folder}")
+        assert code == 0, said
+        assert "01_sums: the reference stands in for yours (a spec of double fails)" in said

@@ -1,0 +1,119 @@
+"""How far the learner is: the result cache, its loss and damage, the path in chapters."""
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import Kata, all_katas
+from grader.execution import prerequisites, scheduler
+from grader.execution.result_cache import ResultCache
+from grader.learner import progress
+from tests.conftest import SOUND
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+STUB = (SOUND / "katas/01_sums/sums.py").read_text()
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list[str]:
+    """The names of the katas that are really run, as it happens."""
+    started, run = [], scheduler.run
+
+    def counting(jobs_ready, **options):
+        def counted():
+            for job in jobs_ready():
+                started.append(job.kata.name)
+                yield job
+
+        return run(counted, **options)
+
+    monkeypatch.setattr(scheduler, "run", counting)
+    return started
+
+
+def graded(katas: list[Kata], code: Path, cache: ResultCache, **options) -> dict[str, int]:
+    return {result.kata: result.points for result in prerequisites.grade_folder(katas, code, cache=cache, **options)}
+
+
+class TestResultCache:
+    def test_the_same_code_is_run_once(self, sound, submission, tmp_path, runs):
+        code = submission(sound[0], RIGHT)
+        first = graded(sound, code, ResultCache(tmp_path))
+        assert graded(sound, code, ResultCache(tmp_path)) == first
+        assert sorted(runs) == ["01_sums", "02_reuse"]
+        graded(sound, code, ResultCache(tmp_path), again=True)
+        assert sorted(runs) == ["01_sums", "01_sums", "02_reuse", "02_reuse"]
+
+    def test_what_a_kata_builds_on_counts_as_its_code(self, sound, submission, tmp_path, runs):
+        submission(sound[1], (SOUND / "solutions/02_reuse/reuse.py").read_text())
+        graded(sound, submission(sound[0], RIGHT), ResultCache(tmp_path))
+        graded(sound, submission(sound[0], RIGHT + "\nONE_MORE = 1\n"), ResultCache(tmp_path))
+        assert sorted(runs) == ["01_sums", "01_sums", "02_reuse", "02_reuse"]
+
+    def test_a_result_comes_back_whole(self, sound, submission, tmp_path):
+        code = submission(sound[0], STUB)
+        [fresh] = prerequisites.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
+        [kept] = prerequisites.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
+        assert kept == fresh
+
+    @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100, None])
+    def test_a_damaged_or_lost_file_costs_only_time(self, sound, submission, tmp_path, damage):
+        code = submission(sound[0], RIGHT)
+        first = graded(sound[:1], code, ResultCache(tmp_path))
+        file = ResultCache(tmp_path).path
+        file.unlink() if damage is None else file.write_bytes(damage)
+        assert graded(sound[:1], code, ResultCache(tmp_path)) == first
+        assert sqlite3.connect(file).execute("SELECT count(*) FROM results").fetchone() == (1,)
+
+    def test_a_file_cut_short_costs_only_time(self, sound, submission, tmp_path):
+        code = submission(sound[0], RIGHT)
+        first = graded(sound[:1], code, ResultCache(tmp_path))
+        file = ResultCache(tmp_path).path
+        file.write_bytes(file.read_bytes()[:5000])
+        assert graded(sound[:1], code, ResultCache(tmp_path)) == first
+
+    def test_a_place_that_cannot_be_written_keeps_nothing(self, sound, submission, tmp_path):
+        (tmp_path / ".kata").write_text("in the way")
+        assert graded(sound[:1], submission(sound[0], RIGHT), ResultCache(tmp_path)) == {"01_sums": 3}
+
+
+class TestSoFar:
+    def test_an_untouched_stub_is_not_run(self, sound, runs):
+        assert progress.so_far(sound, SOUND / "katas") == dict.fromkeys(sound)
+        assert runs == []
+
+    def test_what_is_begun_is_judged(self, sound, submission):
+        code = submission(sound[0], STUB.replace("raise NotImplementedError", "return 2 * x", 1))
+        results = progress.so_far(sound, code)
+        assert progress.in_words(sound[0], results[sound[0]]) == "1 of 2 core"
+        assert progress.in_words(sound[1], results[sound[1]]) == "not started"
+
+    @pytest.mark.parametrize("begun", ["def double(x:\n", "", "import no_such_module\n"])
+    def test_a_broken_file_is_begun(self, sound, submission, begun):
+        code = submission(sound[0], begun)
+        assert progress.in_words(sound[0], progress.so_far(sound[:1], code)[sound[0]]) == "0 of 2 core"
+
+
+class TestThePath:
+    def test_every_kata_takes_its_time_and_builds_on_katas_that_there_are(self):
+        names = {kata.name for kata in all_katas()}
+        for kata in all_katas():
+            said = kata.description
+            assert said.title and said.chapter and 0 < said.minutes_core <= said.minutes_all, kata.name
+            assert {*said.builds_on, *said.ideas_of} <= names - {kata.name}, kata.name
+
+    def test_the_chapters_follow_each_other(self):
+        chapters = [kata.description.chapter for kata in all_katas() if "/" not in kata.name]
+        runs = [chapter for chapter, _ in itertools.groupby(chapters)]
+        assert len(set(runs)) == len(runs) > 5
+
+    def test_listed_for_a_pipe(self, kata_here):
+        done = kata_here("list")
+        assert done.returncode == 0, done.stderr
+        *rows, total = done.stdout.splitlines()
+        assert [row.split("\t")[1] for row in rows] == [kata.number for kata in all_katas()]
+        assert all(len(row.split("\t")) == 8 for row in rows)
+        assert total.endswith("exercises") and "\x1b" not in done.stdout

@@ -1,0 +1,70 @@
+"""`make` on a machine that is not ready: one clear line and a non-zero exit, whatever is missing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what the set-up reads, without a virtual environment."""
+    for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def make(folder: Path, *args: str, **environment: str) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *args], cwd=folder, env=clean | environment, capture_output=True, text=True, timeout=200
+    )
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_python_is_too_old(checkout):
+    old = script(checkout / "old-python", "exit 1")
+    done = make(checkout, "grade", f"PYTHON={old}")
+    assert done.returncode == 2
+    assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_venv_is_missing(checkout):
+    broken = script(
+        checkout / "broken-python", 'case "$*" in *venv*) echo "No module named venv"; exit 1;; esac; exit 0'
+    )
+    done = make(checkout, "grade", f"PYTHON={broken}")
+    assert done.returncode == 2
+    assert "could not create .venv: No module named venv" in done.stderr
+
+
+def test_the_install_fails_and_is_tried_again_next_time(checkout):
+    pyproject = (checkout / "pyproject.toml").read_text()
+    (checkout / "pyproject.toml").write_text(pyproject.replace('"torch>=', '"no-such-package-of-ours>='))
+    for _ in range(2):
+        done = make(checkout, "grade", PIP_NO_INDEX="1", PIP_FIND_LINKS="", PIP_NO_BUILD_ISOLATION="1")
+        assert done.returncode == 2
+        assert [line for line in done.stderr.splitlines() if line.startswith("make: installing failed: ERROR")], (
+            done.stderr
+        )
+        assert "Installing the pinned packages" in done.stdout
+        assert not (checkout / ".venv" / "installed").exists()
+
+
+def test_nothing_is_done_twice(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "installed").touch()
+    done = make(checkout, "setup")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Installing" not in done.stdout and "Creating" not in done.stdout

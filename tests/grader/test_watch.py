@@ -1,0 +1,251 @@
+"""`kata watch` in a real pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow and absent terminals."""
+
+import fcntl
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT, find
+
+ONE = find("01")
+RIGHT, STUB = ONE.reference.read_text(), (ONE.folder / ONE.file.name).read_text()
+WRONG = RIGHT.replace("math.prod(shape)", "sum(shape)")
+assert WRONG != RIGHT, "the reference has changed: this mistake has to follow"
+SECONDS = 90
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A checkout of its own with katas 01 and 02, so that nothing here writes to the real ones."""
+    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    for number in ("01", "02"):
+        for folder in (find(number).folder, find(number).reference.parent):
+            shutil.copytree(folder, tmp_path / folder.relative_to(ROOT), ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def command(checkout: Path, *arguments: str) -> dict:
+    run = "from grader.cli.main import main; main()"
+    around = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return {
+        "args": [sys.executable, "-c", run, "watch", *arguments],
+        "cwd": checkout,
+        "env": around | {"PYTHONPATH": str(checkout), "TERM": "xterm"},
+    }
+
+
+class Terminal:
+    """`kata watch` in a pseudo-terminal: what it has written so far, and what to wait for."""
+
+    def __init__(self, checkout: Path, *arguments: str, columns: int = 100):
+        self.master, slave = pty.openpty()
+        self.resize(columns)
+        self.before = termios.tcgetattr(slave)
+        self.slave, self.said, self.seen = slave, "", 0
+        self.process = subprocess.Popen(
+            **command(checkout, *arguments), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                came = os.read(self.master, 65536)
+            except OSError:
+                return
+            self.said += came.decode(errors="replace").replace("\r\n", "\n")
+
+    def waits_for(self, text: str) -> str:
+        """What was written since the last wait, up to and with this text."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            found = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.said)
+            if text in found[self.seen :]:
+                end = found.index(text, self.seen) + len(text)
+                came, self.seen = found[self.seen : end], end
+                return came
+            time.sleep(0.02)
+        raise AssertionError(f"no {text!r} in {found[self.seen :]!r}")
+
+    def verdict(self, text: str) -> str:
+        """Waits for the text and then for the line of keys that ends a verdict."""
+        return self.waits_for(text) + self.waits_for("q quit")
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def resize(self, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
+    def ends(self) -> int:
+        code = self.process.wait(SECONDS)
+        assert termios.tcgetattr(self.slave) == self.before, "the terminal is not as it was found"
+        return code
+
+
+@pytest.fixture
+def terminal(checkout):
+    started: list[Terminal] = []
+
+    def start(*arguments: str, **options) -> Terminal:
+        started.append(Terminal(checkout, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+        os.close(one.master), os.close(one.slave)
+
+
+def save(checkout: Path, text: str, how: str = "write") -> None:
+    path = checkout / "katas" / ONE.file
+    if how == "write":
+        path.write_text(text)
+    if how == "rename":
+        path.with_suffix(".swp").write_text(text)
+        os.replace(path.with_suffix(".swp"), path)
+    if how == "burst":
+        for end in range(0, len(text), len(text) // 6):
+            path.write_text(text[:end])
+        path.write_text(text)
+
+
+def test_a_day(terminal, checkout):
+    """Save right and wrong, by rename and in bursts, half-typed, deleted and restored; hints; on to the next kata and back."""
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    save(checkout, WRONG)
+    assert "FAILED  memory_by_dtype" in screen.verdict("kata hint 01 memory_by_dtype")
+    screen.press("h")
+    screen.waits_for("memory_by_dtype, hint 1 of 3")
+    screen.press("h")
+    screen.waits_for("memory_by_dtype, hint 2 of 3")
+    save(checkout, RIGHT + "\ndef (\n")
+    assert "FAILED" not in screen.verdict("tensors.py:")
+    save(checkout, WRONG, "rename")
+    screen.verdict("FAILED  memory_by_dtype")
+    (checkout / "katas" / ONE.file).unlink()
+    screen.verdict("tensors.py: not found in")
+    save(checkout, RIGHT, "burst")
+    screen.verdict("Every exercise of this kata is done. Press n for 02 Reshaping")
+    screen.press("n")
+    screen.verdict("add_batch_dim: not written yet")
+    screen.press("n")
+    screen.waits_for("this is the last kata of the path")
+    screen.press("p")
+    screen.verdict("Every exercise of this kata is done")
+    screen.press("a")
+    screen.verdict("8/8")
+    screen.press("l")
+    screen.verdict("Objectives")
+    screen.press("q")
+    assert screen.ends() == 0
+
+
+def test_the_core_done_offers_the_stretch(terminal, checkout):
+    save(checkout, RIGHT + "\n\ndef from_array(array, *, copy=False):\n    raise NotImplementedError\n")
+    screen = terminal("01")
+    said = screen.verdict("The core of this kata is done. Stretch exercises left: from_array. Press n for 02")
+    assert "from_array: not written yet" in said
+    screen.press("q")
+    assert screen.ends() == 0
+
+
+def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    one = "\n\ndef describe(x):\n    raise NotImplementedError\n"
+    save(checkout, RIGHT + one)
+    screen.verdict("describe: not written yet")
+    save(checkout, WRONG + one)
+    screen.verdict("describe: not written yet")
+    screen.waits_for("No longer passing: memory_by_dtype. Press a to see why.")
+    save(checkout, WRONG + one + "def (")
+    screen.verdict("SyntaxError")
+    time.sleep(2)
+    save(checkout, RIGHT + one)
+    assert "No longer passing" not in screen.verdict("describe: not written yet")
+
+
+def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    save(checkout, RIGHT + "\n\ndef memory_by_dtype(shape, dtypes):\n    while True:\n        pass\n")
+    screen.waits_for("running the specs")
+    time.sleep(1)
+    save(checkout, RIGHT)
+    screen.verdict("Every exercise of this kata is done")
+    screen.press("q")
+    assert screen.ends() == 0
+
+
+def test_a_hanging_spec_is_said_and_watching_goes_on(terminal, checkout):
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    save(checkout, RIGHT + "\n\ndef memory_by_dtype(shape, dtypes):\n    while True:\n        pass\n")
+    screen.verdict("still running after 10 s")
+    save(checkout, WRONG)
+    screen.verdict("FAILED  memory_by_dtype")
+
+
+def test_control_c_leaves_the_terminal_as_it_was(terminal):
+    screen = terminal("01")
+    screen.verdict("memory_by_dtype: not written yet")
+    screen.process.send_signal(signal.SIGINT)
+    assert screen.ends() == 0
+    assert "Traceback" not in screen.said
+
+
+def test_sixty_columns_and_a_resize(terminal, checkout):
+    save(checkout, WRONG)
+    screen = terminal("01", columns=60)
+    said = screen.verdict("FAILED  memory_by_dtype")
+    assert max(map(len, said.splitlines())) <= 60
+    screen.resize(120)
+    screen.process.send_signal(signal.SIGWINCH)
+    screen.verdict("FAILED  memory_by_dtype")
+    screen.press("q")
+    assert screen.ends() == 0
+
+
+def test_not_a_terminal_at_all(checkout, tmp_path):
+    """Into a file: verdicts without colours or keys, until it is told to end."""
+    log = tmp_path / "log"
+    with open(log, "w") as file:
+        process = subprocess.Popen(**command(checkout, "01"), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    try:
+        for text, says in ((None, "memory_by_dtype: not written yet"), (WRONG, "FAILED  memory_by_dtype")):
+            if text:
+                save(checkout, text)
+            deadline = time.monotonic() + SECONDS
+            while says not in log.read_text() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert says in log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "\x1b" not in log.read_text() and "q quit" not in log.read_text()
+
+
+def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
+    save(checkout, RIGHT)
+    screen = terminal()
+    screen.verdict("add_batch_dim: not written yet")
+    screen.press("q")
+    assert screen.ends() == 0
