@@ -3,7 +3,8 @@
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
     python -m venv ../others && ../others/bin/pip install otter-grader nbgrader
-    echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" > ../others/lib/python3.11/site-packages/main.pth
+    PACKAGES=lib/python3.11/site-packages
+    echo "import site; site.addsitedir('$PWD/.venv/$PACKAGES')" > ../others/$PACKAGES/main.pth
     python -m tests.bench.bench_class --others ../others
 """
 
@@ -25,14 +26,14 @@ from pathlib import Path
 from statistics import mean
 
 import nbformat
-from grader.execution.runner import available_cores
 from nbformat.v4 import new_code_cell, new_notebook
 from rich.console import Console
 from rich.table import Table
 
 from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
-from grader.isolation import confine
+from grader.execution.scheduler import available_cores
+from grader.isolation import processes
 from tests.course import variants
 
 KATAS = ("01", "16")
@@ -50,7 +51,7 @@ OTHERS = ("half-finished", "right in its own way", "wrong in its own way")  # on
 AT_MOST = ["timeout", "-k", "5", "240"]  # seconds for one command on one submission
 SCALE = (1_000, 30)  # students and katas, on paper
 
-# What a notebook's hidden tests import in the other graders' kernels: every spec runs once, in that kernel, without reports.
+# What a notebook's hidden tests import in the other graders' kernels: there every spec runs once, without reports.
 JUDGE = '''
 import contextlib, io, os, types
 from pathlib import Path
@@ -128,7 +129,7 @@ def main() -> None:
     for name in ("otter", "nbgrader"):
         if asked.others and not (asked.others / "bin" / name).exists():
             arguments.error(f"{asked.others} has no {name}: see the top of this file")
-    confine.adopt_orphans()  # so that what our command leaves to end by itself is counted to it
+    processes.adopt_orphans()  # so that what our command leaves to end by itself is counted to it
     with tempfile.TemporaryDirectory(prefix="kata-bench-") as folder:
         report(Path(folder), asked.students, asked.others and asked.others.resolve())
 
@@ -191,12 +192,14 @@ def show(lines: list[Line], students: list[Student], katas: list[Kata], specs_cp
     console.print(table)
     added = ours.cpu - specs_cpu
     console.print(
-        f"CPU time of our run: {ours.cpu:.1f} s, of which the workers {specs_cpu:.1f} s from their fork to their last spec. Grading adds "
-        f"{added:.1f} s: {added / results:.3f} s a submission and kata, {added / run:.3f} s for each of the {run} that had to be run (aim 0.1)."
+        f"CPU time of our run: {ours.cpu:.1f} s, of which the workers {specs_cpu:.1f} s from their fork to their last "
+        f"spec. Grading adds {added:.1f} s: {added / results:.3f} s per submission and kata, {added / run:.3f} s for "
+        f"each of the {run} that had to be run (aim 0.1)."
     )
     many, hours = SCALE[0] * SCALE[1], 3600
     console.print(
-        f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these two's: {many * ours.seconds / results / hours:.1f} h on this machine, "
+        f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these two's: "
+        f"{many * ours.seconds / results / hours:.1f} h on this machine, "
         f"{many * ours.seconds / run / hours:.1f} h if no two had written the same; "
         + ", ".join(f"{line.grader} {many * line.seconds / results / hours:.1f} h" for line in lines[1:])
     )
@@ -271,7 +274,11 @@ def hand_in(students: list[Student], folder: Path) -> None:
 
 
 def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orphans: bool = False) -> Cost:
-    """Run a command to its end, whatever its exit code. Orphans: wait also for what it leaves behind (nothing else may run)."""
+    """Run a command to its end, whatever its exit code.
+
+    Args:
+        orphans: wait also for the processes that it leaves behind. Nothing else may run.
+    """
     started = time.perf_counter()
     with open(cwd / "bench.log", "ab") as log:
         process = subprocess.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
@@ -288,7 +295,7 @@ def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orph
 
 
 def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
-    """Each student's points a kata, what grading the class took, the CPU time of all its workers, and how many these were."""
+    """Each student's points per kata, what grading the class took, the CPU time of its workers, and their number."""
     lines = tree / "results.jsonl"
     command = [
         sys.executable,
@@ -305,14 +312,14 @@ def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
     points: dict[str, dict[str, int]] = defaultdict(dict)
     for line in map(json.loads, lines.read_text(encoding="utf-8").splitlines()):
         points[line["student"]][line["kata"]] = line["points"]
-    [(run, cpu)] = sqlite3.connect(tree / ".kata" / "verdicts.sqlite").execute(
-        "SELECT count(*), sum(json_extract(result, '$.cpu_seconds')) FROM verdicts"
+    [(run, cpu)] = sqlite3.connect(tree / ".kata" / "results.sqlite").execute(
+        "SELECT count(*), sum(json_extract(result, '$.cpu_seconds')) FROM results"
     )
     return points, cost, cpu, run
 
 
 def with_pytest(tree: Path, katas: list[Kata], students: list[Student], handed_in: Path) -> Line:
-    """One command a submission and kata, as many at a time as there are cores; each kind's costs times how many there are of it."""
+    """One command per submission and kata, one at a time per core. A kind's costs count as often as there are of it."""
     kinds = Counter(student.kind for student in students)
     by_kind = {kind: [s for s in students if s.kind == kind][: COLD // len(MIX)] for kind in kinds}
     work = [(kind, student, kata) for kind, chosen in by_kind.items() for student in chosen for kata in katas]

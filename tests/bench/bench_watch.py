@@ -1,4 +1,4 @@
-"""How soon `kata watch` answers a save, beside cold pytest, in one run: kata 16, in a pseudo-terminal and a checkout of its own."""
+"""How soon `kata watch` answers a save, beside cold pytest, in one run: kata 16, in a pseudo-terminal."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.test_watch import Terminal
 
 from grader.course.catalogue import ROOT, Kata, find
 from grader.execution import prerequisites
+from tests.grader.test_watch import Terminal
 
 ROUNDS = 7
 WRONG = ("/ math.sqrt(self.d_k)", "")  # scores that are not scaled: the core's fourth exercise is wrong

@@ -1,4 +1,4 @@
-"""A class over a cluster: the same verdicts as on one machine, a lost task that costs its own students only, nothing run twice."""
+"""A class over a cluster: the results of one machine, a lost task costs its own students only, nothing is run twice."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from grader.teaching import cluster, submissions
 from tests.conftest import KATA
 
 STUDENTS = ("alice", "bob", "carol", "dave")
-# In place of the command of a task: bob's kills itself, and as `LOST` first the process in which the engine runs the task.
+# In place of a task's command: bob's kills itself, and as `LOST` first the process in which the engine runs the task.
 DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
 LOST = "os.kill(os.getppid(), 9); "
 
@@ -38,9 +38,10 @@ def course(tmp_path) -> Path:
 
 
 @pytest.fixture
-def local():
-    """Submitit's own stand-in for Slurm: every job a process of this machine."""
-    pytest.importorskip("submitit")
+def local(monkeypatch):
+    """Submitit's own stand-in for Slurm: each job a process here. It waits a second for a lost job's result."""
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)
     return partial(cluster.slurm, cluster="local")
 
 
