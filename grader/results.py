@@ -188,7 +188,8 @@ def number(value: float) -> str:
 def kata_result(data: dict[str, Any]) -> KataResult:
     """Rebuild one kata's unweighted result from its `dataclasses.asdict` form, or from its entry in a report."""
     exercises = [
-        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"]) for e in data["exercises"]
+        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"])
+        for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
     return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds)

@@ -91,9 +91,7 @@ def load(kata: Kata, code: Path, sources: Sources | None = None) -> ModuleType:
         return _run(kata, code / kata.file, "kata_")
 
 
-def load_with(
-    kata: Kata, code: Path, sources: Sources, reference: str, names: Iterable[str]
-) -> ModuleType:
+def load_with(kata: Kata, code: Path, sources: Sources, reference: str, names: Iterable[str]) -> ModuleType:
     """Run the kata's file again, as `load` does, and give the new module the reference's definitions of these names.
 
     Args:

@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from grader.course.catalogue import Kata
-from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.specs import failures, state
 
@@ -23,7 +21,7 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
         NotRun: a used exercise does not work, and there is no reference to replace it.
     """
     kata, exercise = katas.specs[spec.nodeid]
-    used = _used(kata, exercise)
+    used = kata.used_by(exercise)
     broken = tuple(name for name in used if (kata, name) in katas.broken)
     if not used or isinstance(error, (LoadFailure, failures.NotRun)) or failures.is_unwritten(error, exercise):
         raise error
@@ -42,20 +40,6 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     finally:
         spec.funcargs["kata"] = own
     return f"with the reference's {', '.join(broken or used)}"
-
-
-def _used(kata: Kata, exercise: Exercise) -> tuple[str, ...]:
-    """Everything that the exercise uses, directly or not, but for its own class."""
-    uses = {other.name: other.uses for other in kata.exercises}
-    found: dict[str, None] = {}
-    names = [*exercise.uses]
-    while names:
-        name = names.pop(0)
-        if name not in found:
-            found[name] = None
-            names += uses.get(name, ())
-    owners = dict.fromkeys(name.partition(".")[0] for name in found)
-    return tuple(name for name in owners if name != exercise.owner)
 
 
 def _waits(broken: tuple[str, ...], error: Exception) -> failures.NotRun:

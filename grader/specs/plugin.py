@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -49,7 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: specs of an exercise beyond the core of its kata")
-    config.addinivalue_line("markers", "edge: asks for what a careful textbook author would leave out; decides the star")
+    config.addinivalue_line(
+        "markers", "edge: asks for what a careful textbook author would leave out; decides the star"
+    )
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
     hypothesis.settings.load_profile("katas")
@@ -82,7 +84,7 @@ class Katas:
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
-        self.references: dict[Kata, str] = {}  # the text of the reference, where no file of it can be read
+        self.follows_through = True  # in a worker, the runner sees to that
         self.failed: dict[str, failures.Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
@@ -151,9 +153,10 @@ class Katas:
         try:
             yield
         except Exception as error:
-            if not isinstance(item, pytest.Function) or item.nodeid not in self.specs:
+            known = isinstance(item, pytest.Function) and item.nodeid in self.specs
+            if not known or not self.follows_through:
                 raise
-            self.notes[item.nodeid] = follow_through.again(self, item, error)
+            self.notes[item.nodeid] = follow_through.again(self, cast(pytest.Function, item), error)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -197,14 +200,11 @@ class Katas:
 
     def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
         """The module under test, loaded anew, with the reference's definitions of these names; None without a reference."""
-        text = self.references.get(kata)
-        if text is None and kata.reference.is_file():
-            text = kata.reference.read_text(encoding="utf-8")
-        if text is None:
+        if not kata.reference.is_file():
             return None
         if (kata, names) not in self.replaced:
-            sources = self.choices.get(kata, Choice()).sources
-            self.replaced[kata, names] = loading.load_with(kata, self._code(kata), sources, text, names)
+            reference, sources = kata.reference.read_text(encoding="utf-8"), self.choices[kata].sources
+            self.replaced[kata, names] = loading.load_with(kata, self._code(kata), sources, reference, names)
         return self.replaced[kata, names]
 
     def _code(self, kata: Kata) -> Path:
