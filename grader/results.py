@@ -1,6 +1,8 @@
 """Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
@@ -183,6 +185,18 @@ def title(name: str) -> str:
 def number(value: float) -> str:
     """A score as people write it, with at most two decimals: "2.5", "20"."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def rounded(values: Iterable[float], digits: int = 2) -> list[float]:
+    """The values with so many digits, and their sum too: each passes its rounding error on to the next."""
+    sums = [0.0, *(round(total, digits) for total in accumulate(values))]
+    return [plain(after - before, digits) for before, after in pairwise(sums)]
+
+
+def plain(value: float, digits: int = 6) -> float:
+    """The value with so many digits at most, as an integer if it is whole."""
+    value = round(value, digits)
+    return int(value) if value == int(value) else value
 
 
 def kata_result(data: dict[str, Any]) -> KataResult:

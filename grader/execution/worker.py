@@ -88,7 +88,7 @@ def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Fu
     if options.core:
         items = [item for item in items if not item.get_closest_marker("stretch")]
     if options.only:
-        items = [item for item in items if _is_named(options.only, _name(item))]
+        items = [item for item in items if any(_is_named(wanted, _name(item)) for wanted in options.only)]
     if options.order:
         place = {name: number for number, name in enumerate(options.order)}
         items = sorted(items, key=lambda item: place.get(_name(item), place.get(item.cls.__name__, len(place))))

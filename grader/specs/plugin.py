@@ -180,9 +180,11 @@ class Katas:
                 if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
                     report.when = "call"
                 if edge and not self.config.option.edges:
-                    report.outcome, report.wasxfail = "skipped", "open edge"  # type: ignore[attr-defined]
+                    report.outcome, report.wasxfail = "skipped", "open edge"
             choice = self.choices.get(kata, Choice())
-            told = summary.Told(kata.name, exercise.name, edge, self.notes.get(item.nodeid, ""), choice.notes)
+            place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
+            note = self.notes.get(item.nodeid, "")
+            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes)
             summary.attach(report, told, failure)
         return report
 
@@ -199,7 +201,7 @@ class Katas:
         return module
 
     def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
-        """The module under test, loaded anew, with the reference's definitions of these names; None without a reference."""
+        """The module under test, reloaded with the reference's definitions of these names. None without a reference."""
         if not kata.reference.is_file():
             return None
         if (kata, names) not in self.replaced:

@@ -22,6 +22,7 @@ class Told:
 
     kata: str
     exercise: str
+    place: int  # of the exercise in its kata
     edge: bool
     note: str = ""
     choices: list[str] = field(default_factory=list)  # whose code was used for earlier katas
@@ -93,7 +94,7 @@ class Summary:
 
 def _by_exercise(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
     found: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in outcomes:
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.told.kata, outcome.told.place)):
         found.setdefault((outcome.told.kata, outcome.told.exercise), []).append(outcome)
     return found
 

@@ -12,6 +12,7 @@ from grader.errors import BrokenRules, KataError
 from grader.results import KataResult
 
 NAME = "grading.toml"  # the default file, beside katas/
+OLD_NAME = "weights.toml"  # before it, with one line per kata
 KEYS = ("edges", "katas", "exercises")
 
 
@@ -40,9 +41,13 @@ class Rules:
         rest = self.katas[kata] - sum(own.values()) if kata in self.katas else float(len(others))
         return {name: own.get(name, rest / max(1, len(others))) for name in names}
 
-    def applied(self, result: KataResult) -> KataResult:
-        """The kata's result with what its exercises are worth."""
-        worth = self.worth(result.kata, [exercise.name for exercise in result.exercises])
+    def applied(self, result: KataResult, exercises: Iterable[str]) -> KataResult:
+        """The kata's result with what its exercises are worth.
+
+        Args:
+            exercises: those that share the kata's points. The result may have fewer.
+        """
+        worth = self.worth(result.kata, exercises)
         weighted = [replace(e, worth=worth[e.name], star_share=self.edges / 100) for e in result.exercises]
         return replace(result, exercises=tuple(weighted))
 
@@ -71,9 +76,12 @@ def of_course(path: Path | None, root: Path) -> Rules:
     Raises:
         BrokenRules: the file cannot be read or breaks the format.
     """
-    if path is None and not (root / NAME).exists():
-        return Rules()
-    return read(path or root / NAME)
+    if path or (root / NAME).exists():
+        return read(path or root / NAME)
+    if (root / OLD_NAME).exists():
+        todo = f"rename it to {NAME} and put the line [katas] above its lines"
+        raise BrokenRules(f"{root / OLD_NAME} is no longer read: {todo}")
+    return Rules()
 
 
 def text(rules: Rules, katas: Iterable[Kata]) -> str:
@@ -105,12 +113,17 @@ def _rules(table: dict[str, Any]) -> Rules:
     for query, value in _table(table, "exercises").items():
         kata, _, exercise = query.partition("::")
         found = catalogue.find(kata)
-        exercises[found.name, found.exercise(exercise).name] = _number(query, value)
+        place = (found.name, found.exercise(exercise).name)
+        if place in exercises:
+            raise ValueError(f"{'::'.join(place)} is there twice")
+        exercises[place] = _number(query, value)
     rules = Rules(edges, katas, exercises)
     for name, points in katas.items():
-        own = sum(value for (kata, _), value in exercises.items() if kata == name)
-        if own > points:
-            raise ValueError(f"{name} is worth {points:g}, but its exercises {own:g}")
+        own = [value for (kata, _), value in exercises.items() if kata == name]
+        all_have_own = len(own) == len(catalogue.find(name).exercises)
+        missing = round(points - sum(own), 6)
+        if missing < 0 or (all_have_own and missing):
+            raise ValueError(f"{name} is worth {points:g}, but its exercises {sum(own):g}")
     return rules
 
 

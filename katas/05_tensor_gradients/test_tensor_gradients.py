@@ -165,6 +165,7 @@ class TestFiniteDifferenceGradient:
         check.close(got, torch.tensor([6.0, -2.0]), rtol=1e-7)
 
     @pytest.mark.parametrize("size", [0, 2])
+    @pytest.mark.edge
     def test_more_or_less_than_one_element_is_an_error(self, kata, size):
         """The slope of several numbers is not one number: a silent sum would hide the mistake."""
         x = torch.tensor([1.0, 2.0, 3.0])
@@ -193,6 +194,7 @@ class TestPartialDerivatives:
         got = kata.partial_derivatives(lambda x, y, z: x.sum() * z, x, y, z)
         check.close(got, (torch.full((3,), 6.0), torch.zeros(2, 4), torch.tensor(6.0)), what="partials")
 
+    @pytest.mark.edge
     def test_a_constant_f_gives_zeros(self, kata):
         """A constant has no graph to walk, and its slope in every direction is zero."""
         got = kata.partial_derivatives(lambda x, y: torch.tensor(3.0), torch.ones(2, 3), torch.tensor(5.0))
@@ -242,6 +244,7 @@ class TestPartialDerivatives:
             (got,) = kata.partial_derivatives(lambda x: (weight * x).sum() + bias, torch.tensor([1.0, 4.0]))
         check.close(got, torch.tensor([2.0, 3.0]))
 
+    @pytest.mark.edge
     def test_the_gradients_do_not_require_grad(self, kata):
         """The answer is plain numbers, used or unused, constant or not, even where an input requires grad."""
         x, y = torch.tensor(3.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
@@ -250,12 +253,14 @@ class TestPartialDerivatives:
         for name, gradient in {"used": used, "unused": unused, "constant": constant}.items():
             check.that(not gradient.requires_grad, f"the gradient of the {name} input requires grad")
 
+    @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
         """Under the caller's no_grad nothing is recorded, unless recording is switched on for the call of f."""
         with torch.no_grad():
             got = kata.partial_derivatives(lambda x: (x * x).sum(), torch.tensor([3.0, -1.0]))
         check.close(got, (torch.tensor([6.0, -2.0]),), what="partials")
 
+    @pytest.mark.edge
     def test_the_grad_mode_of_the_caller_holds_afterwards(self, kata):
         """Recording that stays switched on fills the memory of whoever had switched it off."""
         with torch.no_grad():
@@ -264,6 +269,7 @@ class TestPartialDerivatives:
         kata.partial_derivatives(lambda x: x * x, torch.tensor(3.0))
         check.that(torch.is_grad_enabled(), "grad mode was on before the call and is off after it")
 
+    @pytest.mark.edge
     def test_every_gradient_has_the_dtype_of_its_input(self, kata):
         """A gradient is there to be subtracted from its input, so it has that input's dtype, zeros included."""
         x, y = torch.ones(2, dtype=torch.float64), torch.ones(3, dtype=torch.float32)
@@ -281,11 +287,13 @@ class TestPartialDerivatives:
         check.close(got, (torch.tensor([6.0, 8.0]),), what="partials")
 
     @pytest.mark.parametrize("size", [0, 2])
+    @pytest.mark.edge
     def test_more_or_less_than_one_element_is_an_error(self, kata, size):
         """Several values have a Jacobian, not a gradient: a silent sum would hide the mistake."""
         with check.raises(ValueError):
             kata.partial_derivatives(lambda x: x[:size] * 2, torch.tensor([1.0, 2.0, 3.0]))
 
+    @pytest.mark.edge
     def test_a_constant_vector_is_an_error_too(self, kata):
         """Whether f returns one element has nothing to do with whether autograd recorded it."""
         with check.raises(ValueError):
@@ -501,6 +509,7 @@ class TestFrozenTargetLoss:
         for name, gradient in zip(("next_state", "reward"), grads[1:], strict=True):
             check.that(gradient is None or not gradient.any(), f"a gradient reaches {name}")
 
+    @pytest.mark.edge
     def test_another_how_is_an_error(self, kata):
         """A misspelt mode must not fall back to one of the three in silence."""
         with check.raises(ValueError):
@@ -649,6 +658,7 @@ class TestJacobian:
         got = kata.jacobian(lambda t: torch.stack([3 * t[0], torch.tensor(4.0), 5 * t[1]]), torch.tensor([1.0, 2.0]))
         check.close(got, torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, 5.0]]))
 
+    @pytest.mark.edge
     def test_a_constant_f_gives_zeros(self, kata):
         """If no entry depends on x, y has no graph at all."""
         check.close(kata.jacobian(lambda t: torch.ones(4), torch.ones(2, 3)), torch.zeros(4, 2, 3))
@@ -667,6 +677,7 @@ class TestJacobian:
             kata.jacobian(lambda t: weight * t, plain)
             kata.jacobian(lambda t: weight * t, tracked)
 
+    @pytest.mark.edge
     def test_the_result_does_not_require_grad(self, kata):
         """The derivatives are plain numbers, also where x requires grad."""
         x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -674,6 +685,7 @@ class TestJacobian:
         zeros = kata.jacobian(lambda t: torch.ones(2), x)
         check.that(not zeros.requires_grad, "the zeros of a constant f require grad")
 
+    @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
         """f has to be recorded, also where the caller has switched recording off."""
         with torch.no_grad():
@@ -681,6 +693,7 @@ class TestJacobian:
         check.close(got, torch.tensor([[6.0, 0.0], [0.0, -2.0]]))
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+    @pytest.mark.edge
     def test_has_the_dtype_of_x(self, kata, dtype):
         """Derivatives with respect to x have x's dtype, zeros included."""
         x = torch.tensor([1.0, 2.0], dtype=dtype)
@@ -760,6 +773,7 @@ class TestInplaceIsSafe:
                 kata.inplace_is_safe(torch.exp, x, "input")
                 kata.inplace_is_safe(torch.exp, x, "output")
 
+    @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
         """The trial needs a graph, also where the caller has switched recording off."""
         with torch.no_grad():
@@ -771,11 +785,13 @@ class TestInplaceIsSafe:
         with check.raises(RuntimeError):
             kata.inplace_is_safe(lambda h: h @ torch.ones(7), self.x)
 
+    @pytest.mark.edge
     def test_another_error_of_the_backward_pass_comes_through(self, kata):
         """Only the report that a tensor was modified by an inplace operation means unsafe."""
         with check.raises(RuntimeError, "no derivative known"):
             kata.inplace_is_safe(BrokenBackward.apply, self.x)
 
+    @pytest.mark.edge
     def test_another_target_is_an_error(self, kata):
         """A misspelt target must not be taken for one of the two."""
         with check.raises(ValueError):

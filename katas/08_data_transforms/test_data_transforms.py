@@ -270,6 +270,7 @@ class TestResize:
         has_size(image, 10, 8)
         check.equal(pixels(image), pixels(before), what="the image given, after the call")
 
+    @pytest.mark.edge
     def test_sizes_begin_at_one(self, kata):
         """An image has at least one pixel; the mistake is found where it is made, not at the first image. One pixel is
         enough."""
@@ -313,12 +314,14 @@ class TestCenterCrop:
             has_mode(got, mode)
             check.equal(pixels(got), pixels(image)[2:6, 2:7], what=f"pixels in mode {mode}")
 
+    @pytest.mark.edge
     def test_too_large_a_crop_is_refused(self, kata):
         """PIL would fill up with black, without a word, and the model would learn black borders."""
         for size in ((7, 5), (5, 8), 7):
             with check.raises(ValueError):
                 kata.CenterCrop(size)(picture(6, 7))
 
+    @pytest.mark.edge
     def test_sizes_begin_at_one(self, kata):
         """A crop without pixels is a slip; it is found when the transform is made. One pixel is enough."""
         has_size(kata.CenterCrop(1)(picture(3, 4)), 1, 1)
@@ -410,6 +413,7 @@ class TestToTensor:
         array[:] = 0
         check.close(second, expected, what="the tensor, after writes to another tensor and to the array")
 
+    @pytest.mark.edge
     def test_anything_else_is_refused(self, kata):
         """Floats may lie in 0 … 1 or in 0 … 255: dividing them would be a guess. A tensor is no array."""
         array = np.zeros((2, 3, 3))
@@ -458,6 +462,7 @@ class TestNormalize:
             kata.Normalize(MEAN, STD)(x)
             kata.Normalize(MEAN, STD).inverse(x)
 
+    @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
         """float64 stays float64, and a bfloat16 image does not become float32 because the means are."""
         normalize = kata.Normalize(MEAN, STD)
@@ -469,12 +474,14 @@ class TestNormalize:
             check.close(normalize(x), expected, atol=atol, what=f"the result in {dtype}")
             check.dtype(normalize.inverse(x), dtype, what="the inverse")
 
+    @pytest.mark.edge
     def test_the_device_stays(self, kata):
         """Means that wait on the CPU cannot meet an image on another device. The device "meta" stands for one here."""
         x = torch.rand(3, 4, 5, device="meta")
         for got in (kata.Normalize(MEAN, STD)(x), kata.Normalize(MEAN, STD).inverse(x)):
             check.that(got.device.type == "meta", f"the image is on the device meta, the result on {got.device}")
 
+    @pytest.mark.edge
     def test_another_number_of_channels_is_refused(self, kata):
         """A grey image with three means would broadcast to a coloured one, and three channels would share a single
         mean. Neither is what was meant, here or in `inverse`."""
@@ -485,6 +492,7 @@ class TestNormalize:
                     with check.raises(ValueError):
                         call(torch.rand(shape))
 
+    @pytest.mark.edge
     def test_integers_are_refused(self, kata):
         """An image that is still 0 … 255 has not been through ToTensor; its normalised values could not be stored."""
         normalize = kata.Normalize(MEAN, STD)
@@ -493,12 +501,14 @@ class TestNormalize:
                 with check.raises(TypeError):
                     call(torch.ones(3, 4, 5, dtype=dtype))
 
+    @pytest.mark.edge
     def test_every_mean_has_a_std(self, kata):
         """Three means and one std would broadcast; whoever writes that has forgotten two numbers."""
         for mean, std in ((MEAN, [0.5]), ([0.5], STD), (MEAN, STD[:2])):
             with check.raises(ValueError):
                 kata.Normalize(mean, std)
 
+    @pytest.mark.edge
     def test_a_std_is_above_zero(self, kata):
         """A division by 0 gives no error, only inf, and a negative std turns the channel into its negative."""
         for bad in (0, -0.5):
@@ -557,6 +567,7 @@ class TestRandomHorizontalFlip:
         with check.unchanged(image=image):
             kata.RandomHorizontalFlip(1.0)(image)
 
+    @pytest.mark.edge
     def test_p_is_a_probability(self, kata):
         """-0.1 and 1.5 are none; both ends of [0, 1] are."""
         for p in (-0.1, 1.5):
@@ -615,6 +626,7 @@ class TestAddGaussianNoise:
         x = torch.rand(3, 4, 5)
         check.equal(kata.AddGaussianNoise(0.0)(x), x)
 
+    @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
         """A float64 or bfloat16 image is that still when noise was added."""
         for dtype in (torch.float64, torch.bfloat16, torch.float16):
@@ -623,6 +635,7 @@ class TestAddGaussianNoise:
             found = (got.double() - 0.5).std().item()
             check.that(0.09 < found < 0.11, f"in {dtype} the std should be 0.1, it is {found:.4f}")
 
+    @pytest.mark.edge
     def test_the_device_stays(self, kata):
         """The noise is drawn where the image is. The device "meta" stands for a GPU here."""
         got = kata.AddGaussianNoise(0.1)(torch.rand(3, 4, 5, device="meta"))
@@ -646,6 +659,7 @@ class TestAddGaussianNoise:
         with check.unchanged(image=x):
             kata.AddGaussianNoise(0.3)(x)
 
+    @pytest.mark.edge
     def test_a_negative_std_is_refused(self, kata):
         """A standard deviation is never below 0; found when the transform is made."""
         with check.raises(ValueError):
@@ -675,6 +689,7 @@ class TestAugmentationGallery:
         image = torch.rand(3, 4, 5)
         check.equal(kata.augmentation_gallery(image, lambda x: x, 1), image[None])
 
+    @pytest.mark.edge
     def test_an_empty_gallery_is_refused(self, kata):
         """Nothing can be stacked of no images."""
         for n in (0, -2):
@@ -816,6 +831,7 @@ class TestAffine:
         unlike = {"half as large: the inverse": kata.affine(image, scale=0.5), "not zoomed": tent(11, 13, 5, 8, 1)}
         check.close(kata.affine(image, scale=2.0), tent(11, 13, 5, 10, 2), **EXACT, unlike=unlike)
 
+    @pytest.mark.edge
     def test_any_angle_in_an_image_of_any_sides(self, kata):
         """On a slanted plane bilinear interpolation is exact, so every pixel shows where it came from. Angles are
         measured in pixels: in coordinates from −1 to 1, an image that is not square is sheared. Judged inside the
@@ -855,6 +871,7 @@ class TestAffine:
         alone = torch.stack([kata.affine(image, 25.0, (0.5, 1.0), 1.2) for image in batch])
         check.close(got, alone)
 
+    @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
         """float64 and bfloat16 images stay what they are. Places need more digits than colours: in bfloat16 there is
         no pixel 301 between 300 and 302."""
@@ -888,6 +905,7 @@ class TestAffine:
         with check.unchanged(image=image):
             kata.affine(image, 20.0, (1.0, 2.0), 1.5)
 
+    @pytest.mark.edge
     def test_scale_is_above_zero(self, kata):
         """Zoomed to nothing, the image has no way back."""
         for scale in (0.0, -1.0):
@@ -971,6 +989,7 @@ class TestRandomAffine:
         image = torch.rand(2, 5, 6)
         follows_torch_without_a_generator(lambda g: kata.RandomAffine(20, (0.2, 0.2), (0.8, 1.2), g), image)
 
+    @pytest.mark.edge
     def test_impossible_limits_are_refused(self, kata):
         """A range that ends before it begins, a shift by more than the whole image, a zoom to nothing: all found when
         the transform is made."""
@@ -1033,6 +1052,7 @@ class TestRandomRotation:
         """Then `torch.manual_seed` makes the sequence repeatable."""
         follows_torch_without_a_generator(lambda g: kata.RandomRotation(20, g), torch.rand(2, 5, 6))
 
+    @pytest.mark.edge
     def test_limits_are_in_order(self, kata):
         """A range that ends before it begins is refused; one number alone is a range."""
         with check.raises(ValueError):
@@ -1176,6 +1196,7 @@ class TestRandomResizedCrop:
         share = sum(box == (0, 8, 10, 13) for box in found) / len(found)
         check.that(share < 0.25, f"{share:.0%} of the boxes are the fallback in the centre; ten tries make that rare")
 
+    @pytest.mark.edge
     def test_tiny_images_have_boxes_too(self, kata):
         """A side that is rounded to 0 does not fit; nor is a side of the fallback ever less than one pixel."""
         boxes(kata.RandomResizedCrop(8), 1, 1, n=20)
@@ -1207,6 +1228,7 @@ class TestRandomResizedCrop:
         with check.unchanged(image=image):
             kata.RandomResizedCrop(4)(image)
 
+    @pytest.mark.edge
     def test_impossible_limits_are_refused(self, kata):
         """No pixels, no area, more than the whole image, or limits in the wrong order: found when the crop is made."""
         bad = [{"size": size} for size in (0, (0, 4), (4, -1))]

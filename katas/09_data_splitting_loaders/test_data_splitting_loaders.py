@@ -163,6 +163,7 @@ class TestSplitSizes:
         goes to the first split."""
         are_sizes(kata.split_sizes(1999, (0.9995, 0.0005)), [1999, 0], {"0.9995 taken for 1": [1998, 1]})
 
+    @pytest.mark.edge
     def test_a_sum_of_nearly_one_will_do(self, kata):
         """Three times 0.3333333 is 0.9999999. A sum that is off 1 by no more than 1e-6 is meant to be 1, and the sizes
         sum to n all the same, even if ten samples of a hundred million are left over."""
@@ -171,6 +172,7 @@ class TestSplitSizes:
         got = kata.split_sizes(10**8, (0.3333333,) * 3)
         check.that(sum(got) == 10**8, f"10**8 by three times 0.3333333 gives {got}, which sums to {sum(got)}")
 
+    @pytest.mark.edge
     def test_fractions_have_to_make_sense(self, kata):
         """Fractions are shares of a whole: there is at least one, none is negative, and they sum to 1. An error here is
         better than a test set that silently lacks a third of its samples."""
@@ -247,6 +249,7 @@ class TestRandomSplitIndices:
         are_splits(kata.random_split_indices(0, USUAL, seeded()), [0, 0, 0])
         are_splits(kata.random_split_indices(5, (0.0, 1.0), seeded()), [0, 5])
 
+    @pytest.mark.edge
     def test_sizes_are_checked(self, kata):
         """Whatever `split_sizes` refuses is refused here."""
         for n, fractions in ((-1, USUAL), (10, ()), (10, (0.5, 0.4)), (10, (1.5, -0.5))):
@@ -343,6 +346,7 @@ class TestStratifiedSplit:
             got = kata.stratified_split(table[:, 0], (0.5, 0.5), seeded())
         are_splits(got, [10, 10])
 
+    @pytest.mark.edge
     def test_no_labels_give_empty_splits(self, kata):
         """Without samples there are no classes, and still as many splits as fractions: int64 tensors of shape (0,)."""
         are_splits(kata.stratified_split(torch.empty(0, dtype=torch.int64), USUAL, seeded()), [0, 0, 0])
@@ -351,12 +355,14 @@ class TestStratifiedSplit:
         """One sample of one class goes to the first split; the others are empty int64 tensors."""
         are_splits(kata.stratified_split(torch.tensor([4]), USUAL, seeded()), [1, 0, 0])
 
+    @pytest.mark.edge
     def test_labels_are_a_vector(self, kata):
         """Labels of shape (N, 1) or () are refused: is it one-hot, a column, a single label? Better ask than guess."""
         for shape in ((6, 1), (2, 3), ()):
             with check.raises(ValueError):
                 kata.stratified_split(torch.ones(shape, dtype=torch.int64), USUAL, seeded())
 
+    @pytest.mark.edge
     def test_fractions_have_to_make_sense(self, kata):
         """Whatever `split_sizes` refuses is refused here, also where there are no labels to split."""
         for n in (6, 0):
@@ -532,6 +538,7 @@ class TestMiniLoader:
         with check.forbidden(kata, "torch.utils.data.DataLoader.__init__"):
             batches_of(kata.MiniLoader(samples(5), 2, shuffle=True))
 
+    @pytest.mark.edge
     def test_a_batch_holds_at_least_one_sample(self, kata):
         """A batch size of 0 would never come to an end. It is refused when the loader is made."""
         for size in (0, -2):
@@ -609,6 +616,7 @@ class TestPadCollate:
         check.equal(sequences, torch.tensor([[1.0, 2, 3], [7, -1, -1]]), what="sequences")
         check.equal(lengths, torch.tensor([3, 1]), what="lengths")
 
+    @pytest.mark.edge
     def test_the_labels_padding_can_be_chosen(self, kata):
         """label_pad_value fills up labels and nothing else. They are int64, whatever integers came."""
         for dtype in (torch.int64, torch.uint8):
@@ -878,6 +886,7 @@ class TestShardedRange:
         """end = start gives no numbers, and is no error."""
         check.equal(reads(kata.ShardedRange(4, 4)), [], what="ShardedRange(4, 4)")
 
+    @pytest.mark.edge
     def test_the_end_is_not_before_the_start(self, kata):
         """A range that runs backwards is a mistake of the caller, found when the stream is made."""
         with check.raises(ValueError):

@@ -187,12 +187,14 @@ class TestVocabulary:
         check.equal(vocabulary.tokens, ["<pad>", "<unk>"], what="tokens")
         check.equal(vocabulary.encode("the cat"), torch.tensor([1, 1]), what="the ids of 'the cat'")
 
+    @pytest.mark.edge
     def test_special_tokens_in_a_text_get_no_second_entry(self, kata):
         """A text that holds "<pad>" or "<unk>" must not move their ids, nor take the place of a word."""
         vocabulary = kata.Vocabulary(["<unk> cat <pad> <pad> <unk>", "<pad> dog <unk>"], max_size=4)
         check.equal(vocabulary.tokens, ["<pad>", "<unk>", "cat", "dog"], what="tokens")
         check.equal((vocabulary.ids["<pad>"], vocabulary.ids["<unk>"]), (0, 1), what="ids of <pad> and <unk>")
 
+    @pytest.mark.edge
     def test_decode_refuses_ids_that_do_not_exist(self, kata):
         """A Python list takes −1 for its last entry: a wrong id would decode to a word that looks right."""
         vocabulary = vocabulary_of(kata)
@@ -200,6 +202,7 @@ class TestVocabulary:
             with check.raises(IndexError):
                 vocabulary.decode(torch.tensor([2, bad, 3]))
 
+    @pytest.mark.edge
     def test_limits_that_make_no_sense_are_errors(self, kata):
         """Every word occurs at least once, and the two special tokens always need a place."""
         for limits in ({"min_freq": 0}, {"min_freq": -2}, {"max_size": 1}, {"max_size": 0}, {"max_size": -3}):
@@ -300,11 +303,13 @@ class TestPadBatch:
         padded, _ = kata.pad_batch([long])
         check.independent(padded, long, what="the padded batch of a single sequence")
 
+    @pytest.mark.edge
     def test_no_sequences_are_an_error(self, kata):
         """A batch of nothing has no width, no dtype and no further dimensions."""
         with check.raises(ValueError):
             kata.pad_batch([])
 
+    @pytest.mark.edge
     def test_max_len_is_at_least_one(self, kata):
         """0 would cut everything away, and a negative limit counts from the end in a slice."""
         for limit in (0, -2):
@@ -427,6 +432,7 @@ class TestEmbedding:
             with check.unchanged(ids=ids):
                 kata.Embedding(V, D, padding_idx=2)(ids)
 
+    @pytest.mark.edge
     def test_ids_that_do_not_exist_are_an_error(self, kata):
         """−1 would quietly fetch the last row, as Python counts from the end. The message names the bad id and the
         size of the table."""
@@ -437,6 +443,7 @@ class TestEmbedding:
         with check.raises(IndexError, -5, V):
             kata.Embedding(V, D, padding_idx=2)(torch.tensor(-5, dtype=torch.int32))
 
+    @pytest.mark.edge
     def test_float_and_bool_ids_are_an_error(self, kata):
         """A float is no row number, and a bool tensor as an index is a mask: it would pick rows, not look them up."""
         table = kata.Embedding(3, D)
@@ -444,6 +451,7 @@ class TestEmbedding:
             with check.raises(TypeError):
                 table(ids)
 
+    @pytest.mark.edge
     def test_the_padding_row_must_exist(self, kata):
         """A row beyond the table is a mistake of the caller's, and so is −1, which would mean the last row."""
         for padding_idx in (V, -1):
@@ -635,6 +643,7 @@ class TestEmbedTexts:
         counts = torch.bincount(ids.flatten(), minlength=V).double()
         check.close(table.weight.grad, counts[:, None].expand(V, D), what="gradient of the table")
 
+    @pytest.mark.edge
     def test_no_texts_or_no_room_are_an_error(self, kata):
         """As in `pad_batch`: a batch needs a text, and a limit of at least 1."""
         with check.raises(ValueError):
@@ -772,6 +781,7 @@ class TestPackedBatch:
                 first.zero_()
             check.equal(packed.unpack()[0], refilled(padded, LENGTHS, 0), what="unpacked a second time")
 
+    @pytest.mark.edge
     def test_lengths_must_fit_the_batch(self, kata):
         """One length for each sequence, none beyond T, and none empty, as in PyTorch. The message says "lengths"."""
         padded, _ = batch_to_pack(3)
@@ -829,6 +839,7 @@ class TestMemoryComparison:
         }
         check.close(got, expected)
 
+    @pytest.mark.edge
     def test_no_tokens_have_ratio_zero(self, kata):
         """Without words there is no input to compare, and 0 / 0 must not be an error. The table is as large as ever."""
         got = kata.memory_comparison(30, 5, 0)
@@ -898,6 +909,7 @@ class TestProject2d:
         got = kata.project_2d(flat)
         check.close(torch.cdist(got, got), torch.cdist(flat, flat), rtol=1e-3, atol=1e-3, what="distances")
 
+    @pytest.mark.edge
     def test_anything_but_a_table_is_an_error(self, kata):
         """A plane needs at least two vectors of at least two features."""
         for shape in ((4,), (2, 3, 4), (1, 4), (5, 1)):

@@ -515,6 +515,7 @@ class TestRunRecurrent:
                 expected = one_by_one(cell, x, lengths, initial, reverse)[0]
                 check.close(outputs, expected, what=f"outputs of {name}")
 
+    @pytest.mark.edge
     def test_wrong_lengths_are_an_error(self, kata):
         """One number for each sequence, none negative, none beyond the T steps that there are."""
         cell = nn.GRUCell(I, H)
@@ -632,6 +633,7 @@ class TestRunBidirectional:
         for name, cell in {"forward": forward, "backward": backward}.items():
             check.that(cell.weight_hh.grad is not None, f"no gradient reaches the {name} cell")
 
+    @pytest.mark.edge
     def test_wrong_lengths_are_an_error(self, kata):
         """As in run_recurrent."""
         _, forward, backward = both_ways()
@@ -741,6 +743,7 @@ class TestCharRNN:
                 expected = model.rnn(model.embedding(ids[None]))[0][0]
                 check.close(model.hidden_states(ids), expected, what=f"states for {kind!r}, {layers} layer(s)")
 
+    @pytest.mark.edge
     def test_hidden_states_carry_no_graph_and_keep_the_mode(self, kata):
         """A look inside leaves nothing behind: no graph, and the training flag as it was, whichever that is. While it
         looks, the model is in eval mode."""
@@ -753,6 +756,7 @@ class TestCharRNN:
             flags = (model.training, model.rnn.training)
             check.equal(flags, (training, training), what="training flags of the model and of its rnn")
 
+    @pytest.mark.edge
     def test_the_mode_is_kept_after_an_error_too(self, kata):
         """An id that the table does not have is an IndexError. The model is in training mode as before all the same."""
         model = kata.CharRNN(V, E, H)
@@ -767,6 +771,7 @@ class TestCharRNN:
         other.load_state_dict(model.state_dict())
         check.close(other(ids)[0], model(ids)[0], what="logits of a second model with the first one's state_dict")
 
+    @pytest.mark.edge
     def test_an_unknown_cell_type_is_an_error(self, kata):
         """Only three are known; the message names the argument."""
         for kind in ("transformer", ""):
@@ -1014,6 +1019,7 @@ class TestTrainCharRnn:
             losses(model, 1, None) != losses(model, 2, None), "without a generator the windows are always the same"
         )
 
+    @pytest.mark.edge
     def test_the_shortest_text_is_one_window(self, kata):
         """N = seq_len + 1 symbols hold one window, which starts at 0 every time. One symbol less is an error that says
         so, and not one of some function underneath."""
@@ -1037,6 +1043,7 @@ class TestTrainCharRnn:
         got = {name: parameters[name].default if name in parameters else "missing" for name in expected}
         check.equal(got, expected, what="defaults")
 
+    @pytest.mark.edge
     def test_the_mode_is_training_and_then_as_before(self, kata):
         """The model trains in training mode, and is left in the mode in which it came, also after an error: here an id
         that its table does not have."""

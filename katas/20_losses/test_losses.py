@@ -132,6 +132,7 @@ class TestRegressionLoss:
                 kata.regression_loss(scores(3), scores(3) + 1, kind)
 
     @pytest.mark.parametrize("shapes", [((4,), (4, 1)), ((3, 4), (4,)), ((3, 4), ())], ids=str)
+    @pytest.mark.edge
     def test_shapes_that_only_broadcast_are_refused(self, kata, shapes):
         """A (B,) prediction minus (B, 1) targets is a (B, B) table of all pairs, whose mean is a plausible number that
         no training can bring down. A loss should refuse what is not an exact match."""
@@ -139,6 +140,7 @@ class TestRegressionLoss:
             kata.regression_loss(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
     @pytest.mark.parametrize("wrong", [{"reduction": "average"}, {"kind": "rmse"}], ids=str)
+    @pytest.mark.edge
     def test_unknown_kind_or_reduction_is_refused_by_name(self, kata, wrong):
         """A misspelt option that falls through to a default trains on another loss than the one asked for."""
         with check.raises(ValueError, *wrong.values()):
@@ -218,6 +220,7 @@ class TestNllLoss:
         )
 
     @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.edge
     def test_all_ignored_is_zero_with_zero_gradient(self, kata, weighted):
         """A batch of padding alone has nothing to average. 0/0 is NaN, and one NaN step ruins every parameter."""
         log_probs = leaf(scores(5, 4))
@@ -250,6 +253,7 @@ class TestNllLoss:
             kata.nll_loss(log_probs, targets, weight=weight)
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+    @pytest.mark.edge
     def test_keeps_the_dtype(self, kata, dtype):
         """Neither a mask nor a count may change the precision of the loss."""
         log_probs, targets = -scores(5, 4, dtype=dtype).abs(), torch.tensor(TARGETS)
@@ -263,23 +267,27 @@ class TestNllLoss:
             kata.nll_loss(scores(5, 4), torch.tensor(TARGETS))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
+    @pytest.mark.edge
     def test_targets_must_be_class_ids(self, kata, dtype):
         """Float targets are probabilities or a forgotten `.long()`; bool ones would be taken for a mask."""
         with check.raises(TypeError):
             kata.nll_loss(scores(2, 4), torch.tensor([0, 1]).to(dtype))
 
     @pytest.mark.parametrize("wrong", [4, 57, -1])
+    @pytest.mark.edge
     def test_a_target_that_is_no_class_is_named(self, kata, wrong):
         """A label of 57 for 4 classes is a bug in the data. The message should say which value it was; −1 must not
         count from the end, and is not to be ignored, either."""
         with check.raises(IndexError, wrong):
             kata.nll_loss(scores(5, 4), torch.tensor([0, 1, wrong, -100, 2]))
 
+    @pytest.mark.edge
     def test_minus_one_hundred_is_nothing_special(self, kata):
         """It is only the default of `ignore_index`: with another, a target of −100 is an error as any other."""
         with check.raises(IndexError, -100):
             kata.nll_loss(scores(5, 4), torch.tensor([0, 1, -100, 3, 2]), ignore_index=0)
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(N, C) needs (N,) targets and (C,) weights. Fewer targets than rows would be gathered without an error."""
         rows, targets = scores(5, 4), torch.tensor(TARGETS)
@@ -294,6 +302,7 @@ class TestNllLoss:
             with check.raises(ValueError):
                 kata.nll_loss(log_probs, target, weight=weight)
 
+    @pytest.mark.edge
     def test_unknown_reduction_is_refused_by_name(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
         with check.raises(ValueError, "average"):
@@ -394,6 +403,7 @@ class TestCrossEntropy:
             kata.cross_entropy(logits, targets, label_smoothing=0.1)
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+    @pytest.mark.edge
     def test_keeps_the_dtype(self, kata, dtype):
         """A distribution built on the way must not change the precision of the loss."""
         for smoothing in (0.0, 0.2):
@@ -406,17 +416,20 @@ class TestCrossEntropy:
             kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), label_smoothing=0.1)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
+    @pytest.mark.edge
     def test_targets_must_be_class_ids(self, kata, dtype):
         """Float targets are probabilities or a forgotten `.long()`."""
         with check.raises(TypeError):
             kata.cross_entropy(scores(2, 4), torch.tensor([0, 1]).to(dtype))
 
     @pytest.mark.parametrize("wrong", [4, 57, -1])
+    @pytest.mark.edge
     def test_a_target_that_is_no_class_is_named(self, kata, wrong):
         """A class id beyond the last, or a negative one that is not `ignore_index`, is a bug in the data."""
         with check.raises(IndexError, wrong):
             kata.cross_entropy(scores(5, 4), torch.tensor([0, 1, wrong, -100, 2]))
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(N, C) needs (N,) targets."""
         rows, targets = scores(5, 4), torch.tensor(TARGETS)
@@ -431,11 +444,13 @@ class TestCrossEntropy:
                 kata.cross_entropy(logits, target)
 
     @pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5])
+    @pytest.mark.edge
     def test_label_smoothing_lies_in_zero_to_one(self, kata, smoothing):
         """At s = 1 nothing of the target is left to learn; a negative s asks for negative probabilities."""
         with check.raises(ValueError):
             kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), label_smoothing=smoothing)
 
+    @pytest.mark.edge
     def test_unknown_reduction_is_refused_by_name(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
         with check.raises(ValueError, "average"):
@@ -534,17 +549,20 @@ class TestBceWithLogits:
             kata.bce_with_logits(scores(3), torch.ones(3, dtype=torch.float64))
 
     @pytest.mark.parametrize("shapes", [((4,), (4, 1)), ((3, 4), (4,)), ((3, 1), (3, 4))], ids=str)
+    @pytest.mark.edge
     def test_shapes_that_only_broadcast_are_refused(self, kata, shapes):
         """A head returns (B, 1), the labels are (B,): broadcast, every answer is compared with every label."""
         with check.raises(ValueError):
             kata.bce_with_logits(torch.zeros(shapes[0]), torch.ones(shapes[1]))
 
     @pytest.mark.parametrize("shape", [(2,), (4, 2, 3), (1, 2, 3)], ids=str)
+    @pytest.mark.edge
     def test_a_pos_weight_that_does_not_fit_is_refused(self, kata, shape):
         """It has to broadcast to the logits. One that is larger would enlarge the loss, and change its mean or sum."""
         with check.raises(ValueError):
             kata.bce_with_logits(torch.zeros(2, 3), torch.ones(2, 3), pos_weight=torch.ones(shape))
 
+    @pytest.mark.edge
     def test_unknown_reduction_is_refused_by_name(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
         with check.raises(ValueError, "average"):
@@ -670,17 +688,20 @@ class TestSequenceCrossEntropy:
             check.dtype(got, torch.float64, what=reduction)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
+    @pytest.mark.edge
     def test_targets_must_be_token_ids(self, kata, dtype):
         """Token ids are ints."""
         with check.raises(TypeError):
             kata.sequence_cross_entropy(scores(2, 3, 5), torch.ones(2, 3, dtype=dtype))
 
     @pytest.mark.parametrize("wrong", [5, 57, -7])
+    @pytest.mark.edge
     def test_a_target_outside_the_vocabulary_is_named(self, kata, wrong):
         """An id that the vocabulary lacks comes from another tokenizer: say which it was."""
         with check.raises(IndexError, wrong):
             kata.sequence_cross_entropy(scores(2, 3, 5), ids((2, 3, 5), at={(1, 0): wrong, (0, 1): -100}))
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(B, T, V) needs (B, T) targets. (T, B) ones have as many tokens, in another order: flattened, they pass."""
         for logits, targets in [
@@ -693,6 +714,7 @@ class TestSequenceCrossEntropy:
             with check.raises(ValueError):
                 kata.sequence_cross_entropy(logits, targets)
 
+    @pytest.mark.edge
     def test_unknown_reduction_is_refused_by_name(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
         with check.raises(ValueError, "average"):
@@ -770,6 +792,7 @@ class TestTokenLogProbs:
             got = kata.token_log_probs(scores(2, 3, 5, dtype=dtype), ids((2, 3, 5)), torch.zeros(2, 3).bool())
             check.dtype(got, dtype)
 
+    @pytest.mark.edge
     def test_targets_must_be_token_ids(self, kata):
         """Token ids are ints."""
         for dtype in (torch.float32, torch.bool):
@@ -777,6 +800,7 @@ class TestTokenLogProbs:
                 kata.token_log_probs(scores(2, 3, 5), torch.ones(2, 3, dtype=dtype))
 
     @pytest.mark.parametrize("wrong", [5, 57, -7])
+    @pytest.mark.edge
     def test_a_target_that_is_not_masked_must_be_a_token(self, kata, wrong):
         """Where the mask is True, or without a mask, an id outside the vocabulary is a bug: say which it was."""
         targets, mask = ids((2, 3, 5), at={(1, 1): wrong}), torch.ones(2, 3).bool()
@@ -785,6 +809,7 @@ class TestTokenLogProbs:
             with check.raises(IndexError, wrong):
                 kata.token_log_probs(scores(2, 3, 5), targets, *masks)
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(B, T, V) needs (B, T) targets and a (B, T) mask; a (T,) mask is not broadcast."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5))
@@ -864,6 +889,7 @@ class TestKlDivergence:
         with check.forbidden(kata, *READY_MADE):
             kata.kl_divergence(log_softmax(scores(3, 5)), log_softmax(scores(3, 5)))
 
+    @pytest.mark.edge
     def test_shapes_must_be_equal(self, kata):
         """One q for all rows of p has to be expanded by the caller, who knows that it is meant."""
         for other in [(5,), (1, 5), (3, 1)]:
@@ -944,6 +970,7 @@ class TestApproximateKl:
         for name, slopes in zip(("policy", "ref"), gradient(got, policy, ref), strict=True):
             check.equal(slopes[1:], torch.zeros(4), what=f"gradient of the masked positions of {name}")
 
+    @pytest.mark.edge
     def test_nothing_kept_is_zero_with_zero_gradient(self, kata):
         """An empty selection has no mean: 0, not NaN."""
         policy, ref = leaf(scores(2, 3)), leaf(scores(2, 3) - 1)
@@ -966,6 +993,7 @@ class TestApproximateKl:
         with check.unchanged(policy=policy, ref=ref, mask=mask):
             kata.approximate_kl(policy, ref, "k3", mask)
 
+    @pytest.mark.edge
     def test_shapes_must_be_equal(self, kata):
         """(B,) against (B, 1) would be broadcast to all pairs, and a (T,) mask to all sequences."""
         for policy, ref, mask in [
@@ -978,6 +1006,7 @@ class TestApproximateKl:
             with check.raises(ValueError):
                 kata.approximate_kl(torch.zeros(policy), torch.zeros(ref), "k1", *masks)
 
+    @pytest.mark.edge
     def test_unknown_estimator_is_refused_by_name(self, kata):
         """A misspelt estimator must not fall through to another one."""
         with check.raises(ValueError, "k4"):

@@ -182,6 +182,7 @@ class TestCharTokenizer:
         same(tokenizer.encode(""), [], 'ids of ""')
         same(tokenizer.decode([]), "", "text of no ids")
 
+    @pytest.mark.edge
     def test_an_unknown_character_is_named(self, kata):
         """Dropped silently it would be missed far too late, and a KeyError does not say where in a long text it
         stands. The message holds the character and its position."""
@@ -189,6 +190,7 @@ class TestCharTokenizer:
         with check.raises(ValueError, "%", 13):
             tokenizer.encode("abcabcabcabca%bc")
 
+    @pytest.mark.edge
     def test_an_unknown_id_is_refused(self, kata):
         """Ids end at vocab_size - 1."""
         tokenizer = kata.CharTokenizer("hello")
@@ -196,6 +198,7 @@ class TestCharTokenizer:
             with check.raises(ValueError, i):
                 tokenizer.decode([0, i])
 
+    @pytest.mark.edge
     def test_a_negative_id_is_refused(self, kata):
         """In a list the index -1 is the last entry, and a wrong id would go through as a character."""
         tokenizer = kata.CharTokenizer("hello")
@@ -203,6 +206,7 @@ class TestCharTokenizer:
             with check.raises(ValueError, ids[-1].item() if isinstance(ids, torch.Tensor) else -1):
                 tokenizer.decode(ids)
 
+    @pytest.mark.edge
     def test_an_empty_text_is_refused(self, kata):
         """A vocabulary of nothing can encode nothing."""
         with check.raises(ValueError):
@@ -389,6 +393,7 @@ class TestTrainBpe:
             expected = [(b"a", b"b")] if text == "abab" else []
             same(kata.train_bpe(text, 300), expected, f"merges of {text!r}")
 
+    @pytest.mark.edge
     def test_there_is_no_room_below_the_bytes(self, kata):
         """With fewer than 256 tokens some byte would have none."""
         for vocab_size in (255, 0):
@@ -563,6 +568,7 @@ class TestBPETokenizer:
         same(tokenizer.vocab, vocab, "vocab")
         check.equal(tokenizer.vocab_size, 259, what="vocab_size")
 
+    @pytest.mark.edge
     def test_rank_is_the_place_in_the_list(self, kata):
         """Which pair goes first does not depend on ids: here ab has a lower one than bc, but was learned later. And
         a pair that is listed twice has its first place."""
@@ -600,6 +606,7 @@ class TestBPETokenizer:
             same(tokenizer.decode(ids), f"low!{END}", f"text of the ids in {check.describe(ids)}")
         same(tokenizer.decode_bytes(torch.tensor([257, 33])), b"low!", "bytes of the ids in a tensor")
 
+    @pytest.mark.edge
     def test_an_unknown_id_is_refused(self, kata):
         """The first id that no token has, one in a gap below a special token, a negative one."""
         tokenizer = kata.BPETokenizer(LOW, special_tokens={END: 1000})
@@ -609,6 +616,7 @@ class TestBPETokenizer:
             with check.raises(ValueError, i):
                 tokenizer.decode_bytes([257, i])
 
+    @pytest.mark.edge
     def test_a_special_id_must_be_free(self, kata):
         """Two tokens with one id could not be told apart: not with a byte, not with a merge, not with each other."""
         for special in ({END: 108}, {END: 258}, {END: 259, "<|user|>": 259}):
@@ -743,6 +751,7 @@ class TestLoadGpt2Files:
             for name, text in TEXTS.items():
                 same(loaded.encode(text), saved.encode(text), f"ids of {name}")
 
+    @pytest.mark.edge
     def test_a_missing_byte_is_refused(self, kata, tmp_path):
         """Some text could not be encoded then."""
         for missing in ("!", "Ġ", "Ń"):
@@ -750,6 +759,7 @@ class TestLoadGpt2Files:
             with check.raises(ValueError):
                 kata.load_gpt2_files(*paths)
 
+    @pytest.mark.edge
     def test_a_missing_merge_is_refused(self, kata, tmp_path):
         """A pair would be merged into a token without an id."""
         for missing in ("lo", "Ġlow"):
@@ -780,6 +790,7 @@ class TestBytesPerToken:
         check.close(got, 3.0, unlike={"characters counted": 1.0, "bytes of UTF-16": 4.0})
         check.close(kata.bytes_per_token(kata.BPETokenizer([]), text), 1.0, unlike={"characters counted": 1 / 3})
 
+    @pytest.mark.edge
     def test_an_empty_text_is_refused(self, kata):
         """Nothing divided by nothing is no measure."""
         for tokenizer in (kata.CharTokenizer("a"), kata.BPETokenizer(LOW)):

@@ -51,7 +51,9 @@ def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(attack, sound, tmp_path, monkeypatch):
     options = RunOptions(spec_seconds=1.5)
-    if attack.gets == "nothing":  # less patience than for right answers: what hangs is killed three times, once per exercise
+    if (
+        attack.gets == "nothing"
+    ):  # less patience than for right answers: what hangs is killed three times, once per exercise
         options = RunOptions(spec_seconds=0.5)
         monkeypatch.setattr(supervisor, "GRACE", 0.5)
     tree = {path: path.read_bytes() for path in SOUND.rglob("*.py")}
@@ -60,7 +62,7 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
     assert time.monotonic() - started < 90
     result, neighbour = results["01_sums"], results["02_reuse"]
     if attack.gets != "open":
-        assert result.points == (3 if attack.gets == "its points" else 0), [
+        assert (result.points, result.stars) == ((3, 3) if attack.gets == "its points" else (0, 0)), [
             s for e in result.exercises for s in e.specs
         ]
     assert neighbour.points == 1, "the kata next to it came to harm"

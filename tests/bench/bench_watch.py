@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.test_watch import Terminal
 
 from grader.course.catalogue import ROOT, Kata, find
 from grader.execution import prerequisites
+from tests.grader.test_watch import Terminal
 
 ROUNDS = 7
 WRONG = ("/ math.sqrt(self.d_k)", "")  # scores that are not scaled: the core's fourth exercise is wrong
@@ -44,9 +44,7 @@ def measure(kata: Kata) -> None:
         for name, text in texts.items():
             save(kata, f"{text}\n# {number}\n")
             started = time.perf_counter()
-            screen.verdict(
-                "kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata is done"
-            )
+            screen.verdict("kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata works")
             waits[name].append(time.perf_counter() - started)
             code = kata.root / "katas"
             cpu[name] += [result.cpu_seconds for result in prerequisites.grade_folder([find("16")], code)]

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
-from tests.test_watch import Terminal
 
 from grader.course.catalogue import ROOT, find
+from tests.grader.test_watch import Terminal
 
 PICTURES = ROOT / ".github" / "pictures"
 COLUMNS = 104

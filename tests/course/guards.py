@@ -1,4 +1,4 @@
-"""The reference without its guards: every `if …: raise` and every helper that only checks is taken out, nothing else changes."""
+"""The reference without its guards: without every `if …: raise` and every helper that only checks."""
 
 import ast
 

@@ -1,6 +1,7 @@
 """What a kata's textbook solution and its unguarded reference earn, and how long its docstrings are.
 
-`python -m tests.course.points 16` shows it for one kata, with each lost point's first failure; without a number, a line per kata.
+`python -m tests.course.points 16` shows it for one kata, with the reason of each lost point. Without a number, it prints
+one line per kata.
 """
 
 import ast
@@ -56,9 +57,10 @@ def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
     textbook, unguarded = (
         f"{sum(e.works and not e.note for e in result.exercises)}/{result.max_points}" for result in results
     )
+    idea, edge = (statistics.median(count[part] for count in counts.values()) for part in (0, 1))
     return (
-        f"{kata.name:<32} textbook {textbook:>6}  unguarded {unguarded:>6}  words {statistics.median(i for i, _ in counts.values()):>5g}"
-        f" + {statistics.median(e for _, e in counts.values()):>4g}, at most {max(map(sum, counts.values())):>4}"
+        f"{kata.name:<32} textbook {textbook:>6}  unguarded {unguarded:>6}  words {idea:>5g}"
+        f" + {edge:>4g}, at most {max(map(sum, counts.values())):>4}"
         f"  specs {sum(ideas):>3} + {sum(edges):>3}, at most {max(ideas):>3} per point"
     )
 

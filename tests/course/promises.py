@@ -132,7 +132,7 @@ def mistakes(kata: Kata) -> list[str]:
         if found != 1:
             problems.append(f"mistake '{mistake.name}': its `was` is {found} times in the reference")
         else:
-            options = RunOptions(only=mistake.caught_by, stop_at_failure=True)
+            options = RunOptions(only=(mistake.caught_by,), stop_at_failure=True)
             jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), options)
     results = variants.results(jobs.values(), CACHE)
     for mistake, job in jobs.items():

@@ -153,7 +153,9 @@ def test_gradients():
     check.gradients(lambda a, b: a * b, lambda a, b: b * a, X, X + 1)
     assert "gradient of input 1" in said(check.gradients, lambda a, b: a * b + b, lambda a, b: a * b, X, X)
     assert "has no autograd graph" in said(check.gradients, lambda a: a.detach(), lambda a: a, X)
-    assert "is None: the result is detached" in said(check.gradients, lambda a, b: a * b.detach(), lambda a, b: a * b, X, X)
+    assert "is None: the result is detached" in said(
+        check.gradients, lambda a, b: a * b.detach(), lambda a, b: a * b, X, X
+    )
 
 
 def test_shape_dtype_finite_that():

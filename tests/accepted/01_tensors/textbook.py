@@ -31,6 +31,32 @@ def describe(x: Tensor) -> dict[str, object]:
     }
 
 
+def counting_patterns(
+    rows: int, cols: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
+    """Five tensors that count."""
+    options = {"dtype": dtype, "device": device}
+    return {
+        "vector": torch.arange(0, 2 * cols, 2, **options),
+        "matrix": torch.arange(rows * cols, **options).reshape(rows, cols),
+        "cube": torch.arange(2 * rows * cols, **options).reshape(2, rows, cols),
+        "linspace": torch.linspace(0, 1, cols, **options),
+        "indices": torch.arange(cols, device=device),
+    }
+
+
+def random_patterns(
+    rows: int,
+    cols: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Uniform and normal random numbers."""
+    options = {"dtype": dtype, "device": device, "generator": generator}
+    return {"uniform": torch.rand(rows, cols, **options), "normal": torch.randn(rows, cols, **options)}
+
+
 def creation_patterns(
     rows: int,
     cols: int,
@@ -43,16 +69,11 @@ def creation_patterns(
     options = {"dtype": dtype, "device": device}
     return {
         "scalar": torch.tensor(7, **options),
-        "vector": torch.arange(0, 2 * cols, 2, **options),
-        "matrix": torch.arange(rows * cols, **options).reshape(rows, cols),
-        "cube": torch.arange(2 * rows * cols, **options).reshape(2, rows, cols),
         "zeros": torch.zeros(rows, cols, **options),
         "ones": torch.ones(rows, cols, **options),
         "eye": torch.eye(rows, **options),
-        "linspace": torch.linspace(0, 1, cols, **options),
-        "uniform": torch.rand(rows, cols, generator=generator, **options),
-        "normal": torch.randn(rows, cols, generator=generator, **options),
-        "indices": torch.arange(cols, device=device),
+        **counting_patterns(rows, cols, dtype, device),
+        **random_patterns(rows, cols, dtype, device, generator),
     }
 
 

@@ -1,7 +1,6 @@
 """Indexing and slicing: slices give views, index tensors and masks give copies.
 
-Sizes: R or T rows, N × N matrices, H × W images, C columns, B batch elements. "(…, N, N)" stands for any number of
-dimensions in front, none included.
+"(…, N, N)" stands for any number of dimensions in front, none included.
 """
 
 import torch
@@ -26,10 +25,7 @@ def sliding_windows(x: Tensor, size: int, step: int = 1) -> Tensor:
 
 
 def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """A rectangle that may not leave the image."""
-    h, w = image.shape[-2:]
-    if top < 0 or left < 0 or height < 1 or width < 1 or top + height > h or left + width > w:
-        raise ValueError(f"the rectangle leaves the image of {h} × {w}")
+    """A rectangle cut out of an image, as a view."""
     return image[..., top : top + height, left : left + width]
 
 

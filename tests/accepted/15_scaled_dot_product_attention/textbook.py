@@ -44,6 +44,17 @@ def scaled_dot_product_attention(
     return weights @ v, weights
 
 
+def score_statistics(scores: Tensor, v: Tensor) -> dict[str, float]:
+    """How sharply the weights choose among the keys."""
+    w = scores.softmax(dim=-1)
+    return {
+        "std": scores.std().item(),
+        "entropy": torch.special.entr(w).sum(dim=-1).mean().item(),
+        "gradient": (w * (1 - w)).sum(dim=-1).mean().item(),
+        "output_std": (w @ v).std().item(),
+    }
+
+
 def compare_scaling(
     head_dims: Sequence[int], num_queries: int = 64, num_keys: int = 32, generator: torch.Generator | None = None
 ) -> dict[int, dict[str, float]]:
@@ -53,14 +64,10 @@ def compare_scaling(
         q = torch.randn(num_queries, dim, generator=generator)
         k = torch.randn(num_keys, dim, generator=generator)
         v = torch.randn(num_keys, dim, generator=generator)
-        raw = q @ k.mT
-        results[dim] = {}
-        for name, scores in {"raw": raw, "scaled": raw / math.sqrt(dim)}.items():
-            w = scores.softmax(dim=-1)
-            results[dim][f"std_{name}"] = scores.std().item()
-            results[dim][f"entropy_{name}"] = torch.special.entr(w).sum(dim=-1).mean().item()
-            results[dim][f"gradient_{name}"] = (w * (1 - w)).sum(dim=-1).mean().item()
-            results[dim][f"output_std_{name}"] = (w @ v).std().item()
+        raw = score_statistics(q @ k.mT, v)
+        scaled = score_statistics(q @ k.mT / math.sqrt(dim), v)
+        results[dim] = {f"{name}_raw": value for name, value in raw.items()}
+        results[dim] |= {f"{name}_scaled": value for name, value in scaled.items()}
     return results
 
 

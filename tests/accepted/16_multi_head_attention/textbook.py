@@ -112,9 +112,7 @@ def head_statistics(weights: Tensor) -> dict[str, Tensor]:
 def to_torch_mha(mha: MultiHeadAttention) -> nn.MultiheadAttention:
     """PyTorch's own layer with the same weights."""
     has_bias = mha.W_q.bias is not None
-    twin = nn.MultiheadAttention(
-        mha.d_model, mha.num_heads, dropout=mha.dropout.p, bias=has_bias, batch_first=True
-    )
+    twin = nn.MultiheadAttention(mha.d_model, mha.num_heads, dropout=mha.dropout.p, bias=has_bias, batch_first=True)
     with torch.no_grad():
         twin.in_proj_weight.copy_(torch.cat([mha.W_q.weight, mha.W_k.weight, mha.W_v.weight]))
         twin.out_proj.weight.copy_(mha.W_o.weight)
