@@ -30,11 +30,11 @@ def summary_stats(x: Tensor, dim: int | None = None) -> dict[str, Tensor]:
         x: any shape, floating point.
         dim: the dimension to reduce, which may be negative; None reduces all of x.
     Returns:
-        A dict with the keys "min", "max", "mean" and "std". Without `dim` its values are 0-dim tensors; with `dim` they
-        have x's shape without that dimension: for x of shape (3, 4, 5), dim = 1 gives (3, 5).
+        A dict of tensors with the keys "min", "max", "mean" and "std", each of x's shape without `dim`: for x of shape
+        (3, 4, 5), dim = 1 gives (3, 5) and None gives ().
 
-    `std` = sqrt(mean((x − mean)²)): the sum of squares is divided by n, not by n − 1. So [1, 3] has std 1, and a single
-    element has std 0. Gradients flow back to x.
+    `std` = sqrt(mean((x − mean)²)) divides by n, not by n − 1: [1, 3] has std 1, and a single element has std 0.
+    Gradients flow back to x.
 
     Edge cases ★
         x may be an integer tensor or non-contiguous. `min` and `max` keep its dtype, and so do `mean` and `std` of a
@@ -49,13 +49,12 @@ def standardize(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
 
     Args:
         x: any shape, floating point; it is not written to.
-        dim: the dimension or dimensions that one slice extends along, which may be negative; None takes all of x as
-            one slice.
+        dim: the dimension or dimensions of one slice, which may be negative; None takes all of x as one slice.
     Returns:
-        (x − mean) / std, of x's shape, with the mean and the std of each slice; std divides by n, not by n − 1.
+        (x − mean) / std per slice, of x's shape; std divides by n, not by n − 1.
 
-    For x of shape (N, D), dim = 0 treats each column by itself: [[1, 10], [3, 30]] becomes [[−1, −1], [1, 1]].
-    A slice whose elements are all equal becomes 0. Gradients flow back to x.
+    Along dim 0 each column is a slice: [[1, 10], [3, 30]] becomes [[−1, −1], [1, 1]].
+    A slice of equal elements becomes 0. Gradients flow back to x.
 
     Edge cases ★
         Each slice has std 1 afterwards, however small its spread was (as long as the dtype can hold its square): no eps
@@ -70,20 +69,20 @@ def cosine_similarity(a: Tensor, b: Tensor, dim: int = -1, eps: float = 1e-8) ->
     """Measure how far two vectors point the same way: 1 for the same direction, 0 at right angles, −1 for opposite.
 
     Args:
-        a, b: floating-point tensors whose shapes broadcast.
-        dim: the dimension that the vectors lie along; it may be negative.
+        a, b: floating-point tensors whose shapes broadcast: (N, 1, D) with (1, M, D) gives all pairs, (N, M).
+        dim: the dimension that the vectors lie along.
         eps: the least that a norm counts as.
     Returns:
         a·b / (max(‖a‖, eps) · max(‖b‖, eps)), of the broadcast shape without `dim`.
 
-    a = [3, 4] and b = [4, 3] have a·b = 24 and norms 5, so the result is 24 / 25 = 0.96. All pairs of N and M vectors:
-    (N, 1, D) with (1, M, D) gives (N, M). A zero vector has similarity 0 to everything. Gradients flow to a and b.
+    a = [3, 4] and b = [4, 3] have a·b = 24 and norms 5: 24 / 25 = 0.96. A zero vector has similarity 0 to everything.
+    Gradients flow to a and b.
 
     Write it without `F.cosine_similarity` and `nn.CosineSimilarity`; functions for norms are allowed.
 
     Edge cases ★
-        `eps` bounds each norm by itself. The gradients are finite at a zero vector. `dim` counts in the broadcast shape:
-        (2, 3) with (3,) along dim 0 gives (3,). The dtype stays.
+        `eps` bounds each norm by itself. The gradients are finite at a zero vector. `dim` counts in the broadcast
+        shape: (2, 3) with (3,) along dim 0 gives (3,). The dtype stays.
     """
     raise NotImplementedError
 
@@ -99,7 +98,7 @@ def matmul_shape(a_shape: Sequence[int], b_shape: Sequence[int]) -> tuple[int, .
     - Two matrices: (M, K), (K, N) → (M, N).
     - A 1-D b is a column that vanishes afterwards, a 1-D a is a row that does: (M, K), (K,) → (M,) and
       (K,), (K, N) → (N,). Two vectors: (K,), (K,) → ().
-    - All dimensions before the last two are batch dimensions, and broadcast: aligned from the right, two sizes fit if
+    - All dimensions before the last two are batch dimensions. They broadcast: aligned from the right, two sizes fit if
       they are equal or one is 1, and a missing one counts as 1. (7, 1, M, K), (5, K, N) → (7, 5, M, N).
 
     Raises:
@@ -162,8 +161,7 @@ def masked_mean(x: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = Non
 
     Args:
         x: floating point, any shape.
-        mask: bool, True = counts. It broadcasts to x's shape: (T, 1) with x (B, T, C) says for each t whether it
-            counts, in all batch elements and all features.
+        mask: bool, True = counts; it broadcasts to x's shape, such as (T, 1) to (B, T, C).
         dim: the dimension or dimensions to reduce, which may be negative; None reduces all of x.
     Returns:
         The sum of the entries with mask True, divided by their number: x's shape without `dim`.

@@ -108,8 +108,8 @@ class TestBetween:
 
     @given(case=ranges())
     def test_any_range_of_any_numbers(self, kata, case):
-        """Integers may be compared with fractions, and a range of one number holds that number. Turning 1.5 into an integer
-        first would move the end."""
+        """Integers may be compared with fractions, and a range of one number holds that number. Turning 1.5 into an
+        integer first would move the end."""
         values, low, high = case
         x = torch.tensor(values)
         check.equal(kata.between(x, low, high), torch.tensor([low <= value <= high for value in values]))
@@ -149,8 +149,8 @@ class TestSummaryStats:
 
     @given(case=shapes_and_dims())
     def test_along_one_dim(self, kata, case):
-        """The reduced dimension is gone, and each value is a tensor: x.min(dim) and x.max(dim) answer with a pair of values
-        and indices."""
+        """The reduced dimension is gone, and each value is a tensor: x.min(dim) and x.max(dim) answer with a pair of
+        values and indices."""
         shape, dim = case
         x = numbers(*shape)
         check.close(kata.summary_stats(x, dim), stats_by_numpy(x, dim))
@@ -260,7 +260,7 @@ class TestStandardize:
 
     @pytest.mark.parametrize("dim", [0, -1, (0, 2)], ids=str)
     def test_along_some_dims(self, kata, dim):
-        """Each slice has a mean and a std of its own. Keep the reduced dims with size 1, so that both meet their slice."""
+        """Each slice has its own mean and std. Keep the reduced dims with size 1, so that both meet their slice."""
         x = numbers(3, 4, 5)
         check.close(kata.standardize(x, dim), standardized_by_numpy(x, dim), atol=1e-4)
 
@@ -482,8 +482,8 @@ class TestMatmulShape:
     @pytest.mark.edge
     @given(case=two_shapes(smallest=0))
     def test_a_size_may_be_0(self, kata, case):
-        """0 is a size like any other. As a batch size it meets 1 and gives 0, which max() gets wrong; as an inner size it
-        leaves a product of empty sums."""
+        """0 is a size like any other. As a batch size it meets 1 and gives 0, which max() gets wrong; as an inner size
+        it leaves a product of empty sums."""
         a, b = case
         expected = shape_by_torch(a, b)
         if expected is None:
@@ -697,7 +697,7 @@ class TestMaskedMean:
         check.close(kata.masked_mean(x, mask, dim), expected)
 
     def test_a_mask_for_each_position(self, kata):
-        """A (T, 1) mask over (B, T, C) has T entries, but lets B · T · C through: expand it before you count its Trues."""
+        """A (T, 1) mask over (B, T, C) has T entries, but covers B · T · C: expand it before you count its Trues."""
         x, mask = numbers(2, 3, 4), torch.tensor([[True], [False], [True]])
         both = (x[:, 0] + x[:, 2]) / 2
         suspects = {"divided by the Trues of the mask before it broadcasts": 8 * both.mean()}

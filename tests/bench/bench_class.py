@@ -3,7 +3,8 @@
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
     python -m venv ../others && ../others/bin/pip install otter-grader nbgrader
-    echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" > ../others/lib/python3.11/site-packages/main.pth
+    packages=lib/python3.11/site-packages
+    echo "import site; site.addsitedir('$PWD/.venv/$packages')" > ../others/$packages/main.pth
     python -m tests.bench.bench_class --others ../others
 """
 
@@ -50,7 +51,7 @@ OTHERS = ("half-finished", "right in its own way", "wrong in its own way")  # on
 AT_MOST = ["timeout", "-k", "5", "240"]  # seconds for one command on one submission
 SCALE = (1_000, 30)  # students and katas, on paper
 
-# What a notebook's hidden tests import in the other graders' kernels: every spec runs once, in that kernel, without reports.
+# What a notebook's hidden tests import in the other graders' kernels: every spec runs once, without reports.
 JUDGE = '''
 import contextlib, io, os, types
 from pathlib import Path
@@ -191,12 +192,14 @@ def show(lines: list[Line], students: list[Student], katas: list[Kata], specs_cp
     console.print(table)
     added = ours.cpu - specs_cpu
     console.print(
-        f"CPU time of our run: {ours.cpu:.1f} s, of which the workers {specs_cpu:.1f} s from their fork to their last spec. Grading adds "
-        f"{added:.1f} s: {added / results:.3f} s a submission and kata, {added / run:.3f} s for each of the {run} that had to be run (aim 0.1)."
+        f"CPU time of our run: {ours.cpu:.1f} s, of which the workers {specs_cpu:.1f} s from their fork to their last "
+        f"spec. Grading adds {added:.1f} s: {added / results:.3f} s per submission and kata, {added / run:.3f} s for "
+        f"each of the {run} that had to be run (aim 0.1)."
     )
     many, hours = SCALE[0] * SCALE[1], 3600
     console.print(
-        f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these two's: {many * ours.seconds / results / hours:.1f} h on this machine, "
+        f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these two's: "
+        f"{many * ours.seconds / results / hours:.1f} h on this machine, "
         f"{many * ours.seconds / run / hours:.1f} h if no two had written the same; "
         + ", ".join(f"{line.grader} {many * line.seconds / results / hours:.1f} h" for line in lines[1:])
     )
@@ -271,7 +274,7 @@ def hand_in(students: list[Student], folder: Path) -> None:
 
 
 def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orphans: bool = False) -> Cost:
-    """Run a command to its end, whatever its exit code. Orphans: wait also for what it leaves behind (nothing else may run)."""
+    """Run a command to its end, whatever its exit code. With `orphans`, also wait for what it leaves behind."""
     started = time.perf_counter()
     with open(cwd / "bench.log", "ab") as log:
         process = subprocess.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
@@ -288,7 +291,7 @@ def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orph
 
 
 def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
-    """Each student's points a kata, what grading the class took, the CPU time of all its workers, and how many these were."""
+    """Each student's points per kata, the cost of grading the class, the workers' CPU time and their number."""
     lines = tree / "results.jsonl"
     command = [
         sys.executable,
@@ -312,7 +315,7 @@ def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
 
 
 def with_pytest(tree: Path, katas: list[Kata], students: list[Student], handed_in: Path) -> Line:
-    """One command a submission and kata, as many at a time as there are cores; each kind's costs times how many there are of it."""
+    """One command per submission and kata, one at a time per core. Costs are scaled by the number of each kind."""
     kinds = Counter(student.kind for student in students)
     by_kind = {kind: [s for s in students if s.kind == kind][: COLD // len(MIX)] for kind in kinds}
     work = [(kind, student, kata) for kind, chosen in by_kind.items() for student in chosen for kata in katas]

@@ -1,4 +1,4 @@
-"""A class over a cluster: the same verdicts as on one machine, a lost task that costs its own students only, nothing run twice."""
+"""A class on a cluster: the same verdicts as on one machine. A lost task costs only its own students."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.conftest import KATA
 
 ALL = len(find("01").exercises)  # points of kata 01
 STUDENTS = ("alice", "bob", "carol", "dave")
-# In place of the command of a task: bob's kills itself, and as `LOST` first the process in which the engine runs the task.
+# In place of a task's command: bob's kills itself. With `LOST` it first kills the process that the engine started.
 DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
 LOST = "os.kill(os.getppid(), 9); "
 

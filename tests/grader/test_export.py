@@ -1,4 +1,4 @@
-"""Repositories to hand out: what is in them, updating one, and each platform's steps run as the platform would run them."""
+"""Repositories to hand out: what is in them, updates, and each platform's steps, run as the platform runs them."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and nothing else is harmed by it."""
+"""Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and harms nothing else."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Hints that are remembered, solutions after hints, reset and undo that lose nothing, the next step, the lesson, the doctor."""
+"""The learner's commands: hints, solutions after hints, reset and undo that lose nothing, next, lesson, doctor."""
 
 import os
 import shutil

@@ -148,7 +148,7 @@ class TestHandedIn:
         assert set(points(hand_in(notebooks.build(SIXTEEN, STUB))).values()) == {0}
 
     def test_what_students_do_to_notebooks(self, hand_in):
-        """Other order, magics, plots, outputs, extra cells, metadata lost, one cell broken: the rest counts as it is."""
+        """Other order, magics, plots, outputs, extra cells, no metadata, one cell broken: the rest counts."""
         notebook = notebooks.build(SIXTEEN, RIGHT)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         for cell in code:
@@ -261,7 +261,7 @@ def test_a_check_says_what_works_and_which_edges_are_open(specs, said):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kata", all_katas(), ids=lambda kata: kata.name)
 def test_executed_in_a_kernel(kata, monkeypatch):
-    """With the reference filled in, from a folder of the repository: lesson, figure, every check passed, and no error."""
+    """With the reference filled in, from the kata's folder: lesson and figure, every exercise works, no error."""
     notebook = notebooks.build(kata, kata.reference.read_text())
     first = kata.exercises[0].name
     wrong = f"class {first}:\n    def __init__(self, *_, **__):" if first[0].isupper() else f"def {first}(*_, **__):"

@@ -1,4 +1,4 @@
-"""What katas, exercises and edges are worth: the file that says so, the score in every report, and in what is exported."""
+"""What katas, exercises and edges are worth: the file that says so, the scores in reports, and exports."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""A class: what counts as a submission, one student's failure never another's, nothing run twice, interruption and resumption."""
+"""A class: what counts as a submission, no student's failure another's, nothing run twice, interruption."""
 
 import csv
 import json
@@ -15,8 +15,8 @@ import pytest
 from grader.course import notebooks
 from grader.course.catalogue import ROOT, find
 from grader.errors import NoSubmissions
-from grader.execution.result_cache import ResultCache
 from grader.execution.jobs import SourceText
+from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import class_grading, submissions
 from tests.conftest import KATA, SOUND

@@ -1,4 +1,4 @@
-"""`kata watch` in a real pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow and absent terminals."""
+"""`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow or no terminals."""
 
 import fcntl
 import os
@@ -129,7 +129,7 @@ def save(checkout: Path, text: str, how: str = "write") -> None:
 
 
 def test_a_day(terminal, checkout):
-    """Save right and wrong, by rename and in bursts, half-typed, deleted and restored; hints; on to the next kata and back."""
+    """Save right and wrong, by rename and in bursts, half-typed, deleted; hints; the next kata and back."""
     screen = terminal("01")
     screen.verdict("memory_by_dtype: not written yet")
     save(checkout, WRONG)
