@@ -1,14 +1,16 @@
 """The pytest plugin for specs: path prefixes, `--code`, the `kata` fixture, equal initial state, readable failures."""
 
+import contextlib
+import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, cast
 
-import hypothesis
 import pytest
 import torch
 
@@ -17,19 +19,10 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure, UnknownKata
-from grader.specs import failures, follow_through, hooks, state, summary
+from grader.specs import failures, follow_through, hooks, pytest_private, state, summary, torch_private
 
 SPEC_SECONDS = 10.0
 PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
-hypothesis.settings.register_profile(
-    "katas",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=20,
-    report_multiple_bugs=False,
-    print_blob=False,
-)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -54,11 +47,29 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
-    hypothesis.settings.load_profile("katas")
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # or checking for a device would start CUDA
+    pytest_private.rewrite_no_libraries(config)
     config.args[:] = [_expanded(arg, config.invocation_params.dir) for arg in config.args]
     config.pluginmanager.register(Katas(config), "katas")
     config.pluginmanager.register(summary.Summary(config), "kata_summary")
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Load the profile for a file that uses Hypothesis, before its `@settings` take their defaults from it."""
+    if not isinstance(collector, pytest.Module) or b"hypothesis" not in collector.path.read_bytes():
+        return
+    import hypothesis  # here, because other files need not wait for it
+
+    hypothesis.settings.register_profile(
+        "katas",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        max_examples=20,
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    hypothesis.settings.load_profile("katas")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -105,6 +116,7 @@ class Katas:
             limit([item for item in items if item.nodeid in self.specs], self.config.option.spec_seconds)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._skip_needless_work()
         chosen = {item.nodeid for item in session.items}  # -k and -m may have removed some
         self.specs = {nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen}
 
@@ -127,7 +139,7 @@ class Katas:
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
         """Make pytest-timeout's alarm count CPU time instead of wall clock time.
 
-        PyTorch imports modules at the first use of an optimizer or the meta device. On a slow disk or a busy machine
+        PyTorch imports modules at the first use of the meta device or of its compiler. On a slow disk or a busy machine
         that takes many seconds, for which right code must not be stopped.
         """
         answer = yield
@@ -187,6 +199,15 @@ class Katas:
             told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes)
             summary.attach(report, told, failure)
         return report
+
+    def _skip_needless_work(self) -> None:
+        """Import nothing for libraries that no spec file uses, and collect no garbage among what is imported by now."""
+        plugin = self.config.pluginmanager.get_plugin("hypothesispytest")
+        if plugin and "hypothesis" not in sys.modules:
+            self.config.pluginmanager.unregister(plugin)  # its summary would import Hypothesis
+        with contextlib.suppress(AttributeError, ValueError):  # a torch with other private names is only slower
+            torch_private.import_compiler_late()
+        gc.freeze()
 
     def module(self, kata: Kata) -> ModuleType:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 from _pytest.config import _prepareconfig
 from _pytest.config.findpaths import determine_setup
 
@@ -31,6 +32,15 @@ def set_root(config: pytest.Config, root: Path) -> None:
     config._inicache.clear()
     config.known_args_namespace.confcutdir = str(root)
     config.known_args_namespace.file_or_dir = [str(root)]
+
+
+def rewrite_no_libraries(config: pytest.Config) -> None:
+    """Rewrite assertions in tests only. By default pytest also rewrites each library that brings a plugin, Hypothesis
+    for one. That takes a second in every run where Python writes no bytecode (PYTHONDONTWRITEBYTECODE)."""
+    hook = config.pluginmanager.rewrite_hook
+    if isinstance(hook, AssertionRewritingHook):
+        hook._must_rewrite.clear()
+        hook._marked_for_rewrite_cache.clear()
 
 
 def width(terminal: pytest.TerminalReporter) -> int:

@@ -437,8 +437,8 @@ class TestStandardizedLinearForward:
         check.that(not learning, f"after two training calls these require a gradient: {learning}")
 
     def test_statistics_survive_a_state_dict_round_trip_and_go_on_identically(self, kata):
-        """A run that is stopped, saved and loaded goes on as if never stopped: it needs weights, mean, var and the count
-        of rows."""
+        """A run that is stopped, saved and loaded goes on as if never stopped: it needs weights, mean, var and
+        the count of rows."""
         first, second = some_rows(4), some_rows(6) + 2
         layer, other = kata.StandardizedLinear(IN, OUT), kata.StandardizedLinear(IN, OUT)
         layer(first)

@@ -51,9 +51,7 @@ def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(attack, sound, tmp_path, monkeypatch):
     options = RunOptions(spec_seconds=1.5)
-    if (
-        attack.gets == "nothing"
-    ):  # less patience than for right answers: what hangs is killed three times, once per exercise
+    if attack.gets == "nothing":  # what hangs is killed three times, once per exercise: have less patience with it
         options = RunOptions(spec_seconds=0.5)
         monkeypatch.setattr(supervisor, "GRACE", 0.5)
     tree = {path: path.read_bytes() for path in SOUND.rglob("*.py")}

@@ -3,8 +3,8 @@
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
     python -m venv ../others && ../others/bin/pip install otter-grader nbgrader
-    packages=lib/python3.11/site-packages
-    echo "import site; site.addsitedir('$PWD/.venv/$packages')" > ../others/$packages/main.pth
+    PACKAGES=lib/python3.11/site-packages
+    echo "import site; site.addsitedir('$PWD/.venv/$PACKAGES')" > ../others/$PACKAGES/main.pth
     python -m tests.bench.bench_class --others ../others
 """
 
@@ -51,7 +51,7 @@ OTHERS = ("half-finished", "right in its own way", "wrong in its own way")  # on
 AT_MOST = ["timeout", "-k", "5", "240"]  # seconds for one command on one submission
 SCALE = (1_000, 30)  # students and katas, on paper
 
-# What a notebook's hidden tests import in the other graders' kernels: every spec runs once, without reports.
+# What a notebook's hidden tests import in the other graders' kernels: there every spec runs once, without reports.
 JUDGE = '''
 import contextlib, io, os, types
 from pathlib import Path
@@ -274,7 +274,11 @@ def hand_in(students: list[Student], folder: Path) -> None:
 
 
 def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orphans: bool = False) -> Cost:
-    """Run a command to its end, whatever its exit code. With `orphans`, also wait for what it leaves behind."""
+    """Run a command to its end, whatever its exit code.
+
+    Args:
+        orphans: wait also for the processes that it leaves behind. Nothing else may run.
+    """
     started = time.perf_counter()
     with open(cwd / "bench.log", "ab") as log:
         process = subprocess.Popen([*map(str, command)], cwd=cwd, env=env, stdout=log, stderr=log)
@@ -291,7 +295,7 @@ def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orph
 
 
 def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
-    """Each student's points per kata, the cost of grading the class, the workers' CPU time and their number."""
+    """Each student's points per kata, what grading the class took, the CPU time of its workers, and their number."""
     lines = tree / "results.jsonl"
     command = [
         sys.executable,
@@ -315,7 +319,7 @@ def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
 
 
 def with_pytest(tree: Path, katas: list[Kata], students: list[Student], handed_in: Path) -> Line:
-    """One command per submission and kata, one at a time per core. Costs are scaled by the number of each kind."""
+    """One command per submission and kata, one at a time per core. A kind's costs count as often as there are of it."""
     kinds = Counter(student.kind for student in students)
     by_kind = {kind: [s for s in students if s.kind == kind][: COLD // len(MIX)] for kind in kinds}
     work = [(kind, student, kata) for kind, chosen in by_kind.items() for student in chosen for kata in katas]

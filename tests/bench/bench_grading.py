@@ -1,4 +1,4 @@
-"""How fast grading is on this machine: a warm worker beside cold pytest, and the whole set beside both bounds."""
+"""How fast grading is on this machine, in one run: a warm worker beside cold pytest, all katas beside both bounds."""
 
 import statistics
 import subprocess
@@ -59,8 +59,8 @@ def main() -> None:
     console.print(f"a warm verdict comes {ratio(cold, warm):.1f} times sooner than a cold one")
     console.print(f"the whole set takes 1/{ratio(alone, whole):.1f} of the cold runs")
     console.print(
-        f"and {statistics.median(whole) / bound:.2f} × {bound:.2f} s, "
-        "which is the CPU time of the specs ÷ cores + one torch import"
+        f"and {statistics.median(whole) / bound:.2f} × "
+        f"(CPU time of the specs ÷ cores + one torch import) = {bound:.2f} s"
     )
 
 

@@ -20,13 +20,13 @@ COLUMNS = 104
 SLIP = "    return x.reshape(x.size(0), num_heads, x.size(1), x.size(2) // num_heads)\n"
 FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, monospace;
- font-size: {char_height}px; line-height: {line_height}px; }}
+font-size: {char_height}px; line-height: {line_height}px; }}
 {styles}</style>
-<defs><clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0"
- width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
 <rect fill="#191919" width="{width}" height="{height}" rx="8"/>
-<g transform="translate(10, 14)" clip-path="url(#{unique_id}-clip-terminal)"
->{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
+<g transform="translate(10, 14)" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
 </svg>
 """
 

@@ -1,9 +1,13 @@
 """The capstone's lesson as a program: interrupted and resumed, on any text, clear about what it cannot use."""
 
+import importlib
 import json
+import os
+import runpy
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -22,12 +26,37 @@ def text(tmp_path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """What takes a new process seconds to import is imported here: matplotlib, and what the first optimizer needs."""
+    importlib.import_module("matplotlib.figure")
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+
+
 @pytest.fixture
-def lesson(tmp_path):
-    """A function that runs the lesson with a figure and checkpoints in a scratch folder, and returns how it ended."""
+def lesson(tmp_path, warm):
+    """A function that runs the lesson with a figure and checkpoints in a scratch folder, in a fork of this process."""
 
     def run(*arguments) -> subprocess.CompletedProcess:
-        return subprocess.run(command(tmp_path, *arguments), capture_output=True, text=True, timeout=240)
+        said, complaints = tmp_path / "said", tmp_path / "complaints"
+        pid = os.fork()
+        if pid == 0:
+            for descriptor, path in ((1, said), (2, complaints)):
+                os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            _, *sys.argv = map(str, command(tmp_path, *arguments))
+            code = 1
+            try:
+                runpy.run_path(str(LESSON), run_name="__main__")
+                code = 0
+            except SystemExit as end:
+                code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return subprocess.CompletedProcess(arguments, code, said.read_text(), complaints.read_text())
 
     return run
 

@@ -39,9 +39,10 @@ def course(tmp_path) -> Path:
 
 
 @pytest.fixture
-def local():
-    """Submitit's own stand-in for Slurm: every job a process of this machine."""
-    pytest.importorskip("submitit")
+def local(monkeypatch):
+    """Submitit's own stand-in for Slurm: each job a process here. It waits a second for a lost job's result."""
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)
     return partial(cluster.slurm, cluster="local")
 
 

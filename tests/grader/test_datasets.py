@@ -450,7 +450,8 @@ class TestWhatGoesWrong:
         script = (
             "import pathlib; from grader.cli import main; from grader.course import downloads as d; "
             f"d.DATA = pathlib.Path({str(downloads.DATA)!r}); s = d.Source({play.sources[0].url!r}, {len(BODY)}, "
-            f"{play.sources[0].sha256!r}, d.keep, 'play.txt'); d.SETS = (d.DataSet('play', '', '', (s,), ('play.txt',)),); main.main()"
+            f"{play.sources[0].sha256!r}, d.keep, 'play.txt'); "
+            "d.SETS = (d.DataSet('play', '', '', (s,), ('play.txt',)),); main.main()"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", script, "data", "play"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader.course import loading
-from grader.course.catalogue import Kata, all_katas
+from grader.course.catalogue import Kata, all_katas, find
 from grader.execution import prerequisites, supervisor
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -31,6 +31,12 @@ def statuses(result: KataResult) -> dict[str, set[str]]:
 
 def messages(result: KataResult) -> str:
     return "\n".join([result.message, *(s.message for e in result.exercises for s in e.specs)])
+
+
+def workers() -> list[str]:
+    """The process ids of the workers that there are."""
+    server = forkserver._forkserver._forkserver_pid
+    return Path(f"/proc/{server}/task/{server}/children").read_text().split()
 
 
 def can_have_a_network_of_its_own() -> bool:
@@ -363,16 +369,16 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 
     def test_no_process_is_left(self, sound, submission):
         list(prerequisites.grade_folder(sound, submission(sound[0], RIGHT)))
-        server = forkserver._forkserver._forkserver_pid
-        assert Path(f"/proc/{server}/task/{server}/children").read_text() == ""
+        assert not workers()
 
     def test_closing_the_run_ends_its_workers(self, sound, submission):
+        """One kata is done, the other one still runs."""
         code = submission(sound[0], "import time\ntime.sleep(600)\n")
-        submission(sound[1], sound[1].reference.read_text())
-        run = prerequisites.grade_folder(sound, code, at_a_time=2, options=RunOptions(spec_seconds=60))
+        run = prerequisites.grade_folder([find("15"), sound[0]], code, at_a_time=2, options=RunOptions(spec_seconds=60))
+        assert next(run).kata == find("15").name and workers()
         started = time.monotonic()
         run.close()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 10 and not workers()
 
 
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):

@@ -84,9 +84,7 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """All derivatives of f(x), one backward pass for each entry of y."""
     x = x.detach().clone().requires_grad_()
     y = f(x)
-    rows = [
-        torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()
-    ]
+    rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()]
     return torch.stack(rows).reshape(y.shape + x.shape)
 
 

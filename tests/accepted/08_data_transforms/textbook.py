@@ -1,12 +1,4 @@
-"""Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time.
-
-A transform is anything that can be called with an image and returns one. There are two stages: PIL images, whose sizes
-are (width, height), then float tensors (C, H, W). No transform changes the image it is given.
-
-The random transforms share three rules. Each keeps the `torch.Generator` it is given and takes all its random numbers
-from it, anew at every call; torch's global generator is not touched then. With `generator=None` they come from torch's
-global one. So equally seeded generators give equal sequences of results, in whatever order the numbers are drawn.
-"""
+"""Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time."""
 
 import math
 from collections.abc import Callable, Sequence

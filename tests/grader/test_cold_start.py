@@ -1,0 +1,80 @@
+"""What a cold `pytest katas/16` must not import, and that everything works as before once it is needed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from grader.course.catalogue import ROOT
+
+TORCH = """
+import sys
+import torch
+from grader.specs import torch_private
+
+def trained(optimizer):
+    w = torch.ones(3, requires_grad=True)
+    optimizer = optimizer([w], lr=0.1)
+    optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)]})
+    for _ in range(2):
+        optimizer.zero_grad()
+        optimizer.step(lambda: (w ** 2).sum().backward())
+    optimizer.load_state_dict(optimizer.state_dict())
+    return w.tolist()
+
+class Mode(torch.utils._python_dispatch.TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+torch_private.import_compiler_late()
+optimizers = [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop]
+unmarked = [trained(optimizer) for optimizer in optimizers]
+with Mode():
+    torch.ones(2) + 1
+assert (torch.ones(2, 3, device="meta") @ torch.ones(3, 4, device="meta")).tril().shape == (2, 4)
+assert torch.is_grad_enabled()
+assert "torch._dynamo" not in sys.modules, "something imports the compiler"
+
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2)).tolist() == [2.0, 2.0]
+assert "torch._dynamo" in sys.modules
+assert [trained(optimizer) for optimizer in optimizers] == unmarked
+marked = torch.optim.Optimizer.zero_grad.__wrapped__.__dynamo_disable
+assert marked._torchdynamo_disable, "zero_grad is not kept from the compiler"
+"""
+
+SPECS = """
+from hypothesis import given, settings, strategies as st
+
+class TestDouble:
+    @settings(max_examples=3)
+    @given(x=st.integers(0, 5))
+    def test_twice(self, x):
+        assert settings.default.derandomize
+        assert self.test_twice._hypothesis_internal_use_settings.derandomize
+"""
+REPORT = """
+import sys
+
+def pytest_unconfigure(config):
+    hook = config.pluginmanager.rewrite_hook
+    print("rewritten:", *sorted(name for name in hook._rewritten_names if name.startswith("hypothesis")))
+    print("imported:", *sorted({"hypothesis", "anyio", "torch._dynamo"} & set(sys.modules)))
+"""
+
+
+def test_torch_imports_its_compiler_only_to_compile():
+    done = subprocess.run([sys.executable, "-c", TORCH], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("uses_hypothesis", [False, True])
+def test_hypothesis_is_imported_by_its_users_and_not_rewritten(tmp_path, uses_hypothesis):
+    specs = SPECS if uses_hypothesis else "def test_nothing():\n    pass\n"
+    (tmp_path / "test_it.py").write_text(specs)
+    (tmp_path / "report.py").write_text(REPORT)
+    command = [sys.executable, "-m", "pytest", "-p", "report", f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}"]
+    command += ["-p", "grader.specs.plugin", "-p", "no:cacheprovider", str(tmp_path / "test_it.py")]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rewritten:\n" in done.stdout
+    assert f"imported:{' hypothesis' if uses_hypothesis else ''}\n" in done.stdout, done.stdout
