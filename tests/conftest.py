@@ -51,7 +51,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test a time limit. Under xdist, keep the tests of a file in one process, for the fixtures that they share.
+    """Give each test a time limit. Under xdist, keep the tests of a file in one process, for their shared fixtures.
     The promises of katas go to whichever process is free."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):

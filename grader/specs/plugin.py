@@ -68,6 +68,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         max_examples=20,
         report_multiple_bugs=False,
         print_blob=False,
+        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("katas")
 
@@ -197,7 +198,7 @@ class Katas:
             place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
             note = self.notes.get(item.nodeid, "")
             told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes)
-            summary.attach(report, told, failure)
+            summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
         return report
 
     def _skip_needless_work(self) -> None:

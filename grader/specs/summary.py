@@ -43,11 +43,12 @@ class Outcome:
         return bool(self.told.line)
 
 
-def attach(report: pytest.TestReport, told: Told, failure: Failure | None) -> None:
-    """Put what is told about a spec on its report, from where `Summary` takes it."""
+def attach(report: pytest.TestReport, told: Told, failure: Failure | None, *, own_traceback: bool) -> None:
+    """Put what is told about a spec on its report, in place of pytest's own traceback, for `Summary` to collect."""
     if failure:
         told.line, told.details = failure.line, failure.details
-        report.longrepr = failure.text
+        if not own_traceback:
+            report.longrepr = failure.text
     report.kata = asdict(told)  # type: ignore[attr-defined]
 
 

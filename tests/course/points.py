@@ -1,6 +1,6 @@
 """What a kata's textbook solution and its unguarded reference earn, and how long its docstrings are.
 
-`python -m tests.course.points 16` shows it for one kata, with the reason of each lost point. Without a number, it prints
+`python -m tests.course.points 16` shows it for one kata, with the reason of each lost point. Without a number, there is
 one line per kata.
 """
 

@@ -115,24 +115,28 @@ MISTAKES = [
         was=CHECK,
         now=CHECK.replace("abs_tol=1e-6", "abs_tol=1e-9"),
         caught_by="test_a_sum_of_nearly_one_will_do",
+        edge=True,
     ),
     Mistake(
         "a tolerance of a per cent",
         was=CHECK,
         now=CHECK.replace("abs_tol=1e-6", "abs_tol=1e-2"),
         caught_by="TestSplitSizes::test_fractions_have_to_make_sense",
+        edge=True,
     ),
     Mistake(
         "only sums above 1 are refused",
         was=CHECK,
         now="    if n < 0 or not fractions or total > 1 + 1e-6 or min(fractions) < 0:",
         caught_by="TestSplitSizes::test_fractions_have_to_make_sense",
+        edge=True,
     ),
     Mistake(
         "negative fractions go through",
         was=CHECK,
         now=CHECK.replace(" or min(fractions) < 0", ""),
         caught_by="TestSplitSizes::test_fractions_have_to_make_sense",
+        edge=True,
     ),
     # random_split_indices
     Mistake(
@@ -299,18 +303,21 @@ MISTAKES = [
         was=SPLITS,
         now="    splits = [[] for _ in fractions]\n",
         caught_by="test_no_labels_give_empty_splits",
+        edge=True,
     ),
     Mistake(
         "a column of labels flattened",
         was=ONE_D,
         now="    labels = labels.flatten()\n",
         caught_by="test_labels_are_a_vector",
+        edge=True,
     ),
     Mistake(
         "fractions unchecked where there are no labels",
         was=CHECK_FRACTIONS,
         now="",
         caught_by="TestStratifiedSplit::test_fractions_have_to_make_sense",
+        edge=True,
     ),
     # MiniLoader
     Mistake(
@@ -530,6 +537,7 @@ MISTAKES = [
         was="if batch_size < 1:",
         now="if batch_size < 0:",
         caught_by="test_a_batch_holds_at_least_one_sample",
+        edge=True,
     ),
     # pad_collate
     Mistake(
@@ -627,12 +635,14 @@ MISTAKES = [
         was=PAD_LABELS,
         now="labels = _padded([label.long() for label in labels], -100)",
         caught_by="test_the_labels_padding_can_be_chosen",
+        edge=True,
     ),
     Mistake(
         "label sequences keep their dtype",
         was=PAD_LABELS,
         now="labels = _padded(labels, label_pad_value)",
         caught_by="test_the_labels_padding_can_be_chosen",
+        edge=True,
     ),
     Mistake(
         "labels of one element taken for ints",
@@ -645,6 +655,7 @@ MISTAKES = [
         was=PER_STEP,
         now="if isinstance(labels[0], Tensor) and labels[0].numel() > 1:",
         caught_by="test_the_labels_padding_can_be_chosen",
+        edge=True,
     ),
     Mistake(
         "at least one step",
@@ -898,6 +909,7 @@ MISTAKES = [
         was="if end < start:",
         now="if False:",
         caught_by="test_the_end_is_not_before_the_start",
+        edge=True,
     ),
 ]
 

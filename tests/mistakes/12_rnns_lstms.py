@@ -265,6 +265,7 @@ MISTAKES = [
         was=FIT,
         now="elif lengths.shape != (batch,) or (lengths < 0).any():",
         caught_by="TestRunRecurrent::test_wrong_lengths_are_an_error",
+        edge=True,
     ),
     Mistake(
         "length 0 refused, as packing does",
@@ -325,6 +326,7 @@ MISTAKES = [
         was="if cell_type not in classes:",
         now="cell_type = cell_type if cell_type in classes else 'lstm'\n        if cell_type not in classes:",
         caught_by="TestCharRNN::test_an_unknown_cell_type_is_an_error",
+        edge=True,
     ),
     Mistake(
         "logits in place of the hidden states",
@@ -337,12 +339,14 @@ MISTAKES = [
         was=LOOK,
         now=LOOK.replace("torch.no_grad()", "torch.enable_grad()"),
         caught_by="TestCharRNN::test_hidden_states_carry_no_graph_and_keep_the_mode",
+        edge=True,
     ),
     Mistake(
         "left in eval mode",
         was=LOOK,
         now=LOOK.replace("self.train(was_training)", "pass"),
         caught_by="TestCharRNN::test_hidden_states_carry_no_graph_and_keep_the_mode",
+        edge=True,
     ),
     Mistake(
         "mode lost after an error",
@@ -352,6 +356,7 @@ MISTAKES = [
             "        except ZeroDivisionError:\n            pass\n        self.train",
         ),
         caught_by="TestCharRNN::test_the_mode_is_kept_after_an_error_too",
+        edge=True,
     ),
     # train_char_rnn
     Mistake(
@@ -445,12 +450,14 @@ MISTAKES = [
         was="if len(data) < seq_len + 1:",
         now="if len(data) <= seq_len + 1:",
         caught_by="test_the_shortest_text_is_one_window",
+        edge=True,
     ),
     Mistake(
         "no check of the length: randint complains",
         was='        raise ValueError(f"data has',
         now='        str(f"data has',
         caught_by="test_the_shortest_text_is_one_window",
+        edge=True,
     ),
     Mistake(
         "tokens_per_second without seq_len",
@@ -463,12 +470,14 @@ MISTAKES = [
         was="    model.train()\n",
         now="",
         caught_by="test_the_mode_is_training_and_then_as_before",
+        edge=True,
     ),
     Mistake(
         "always in training mode after training",
         was=TRAIN_END,
         now="    finally:\n        pass\n",
         caught_by="test_the_mode_is_training_and_then_as_before",
+        edge=True,
     ),
     # input_gradient_norms
     Mistake(

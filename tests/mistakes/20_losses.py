@@ -52,12 +52,14 @@ MISTAKES = [
         was='    _require_same_shape("target", target, pred.shape)\n',
         now="",
         caught_by="TestRegressionLoss::test_shapes_that_only_broadcast_are_refused",
+        edge=True,
     ),
     Mistake(
         "only the number of elements compared",
         was='_require_same_shape("target", target, pred.shape)',
         now='_require_same_shape("target", target.flatten(), pred.flatten().shape)',
         caught_by="TestRegressionLoss::test_shapes_that_only_broadcast_are_refused",
+        edge=True,
     ),
     Mistake(
         "smooth L1 for Huber",
@@ -110,6 +112,7 @@ MISTAKES = [
     else:
         values = error.abs()""",
         caught_by="test_unknown_kind_or_reduction_is_refused_by_name",
+        edge=True,
     ),
     Mistake(
         "any other reduction is the mean",
@@ -118,6 +121,7 @@ MISTAKES = [
     raise ValueError(f"there is no reduction {reduction!r}")""",
         now="    return values.sum() / count",
         caught_by="TestNllLoss::test_unknown_reduction_is_refused_by_name",
+        edge=True,
     ),
     # nll_loss
     Mistake(
@@ -143,12 +147,14 @@ MISTAKES = [
         was="torch.where(total == 0, 1.0, total)",
         now="total",
         caught_by="TestNllLoss::test_all_ignored_is_zero_with_zero_gradient",
+        edge=True,
     ),
     Mistake(
         "no graph when all rows are ignored",
         was="    total = counts.sum()\n",
         now="    total = counts.sum()\n    if not kept.any():\n        return torch.tensor(0.0)\n",
         caught_by="TestNllLoss::test_all_ignored_is_zero_with_zero_gradient",
+        edge=True,
     ),
     Mistake(
         "weights of ignored rows counted as class 0",
@@ -167,12 +173,14 @@ MISTAKES = [
         was="    kept = targets != ignore_index\n    classes =",
         now="    kept = (targets != ignore_index) & (targets >= 0)\n    classes =",
         caught_by="TestNllLoss::test_a_target_that_is_no_class_is_named",
+        edge=True,
     ),
     Mistake(
         "−100 ignored beside ignore_index",
         was="    kept = targets != ignore_index\n    classes =",
         now="    kept = (targets != ignore_index) & (targets != -100)\n    classes =",
         caught_by="test_minus_one_hundred_is_nothing_special",
+        edge=True,
     ),
     Mistake(
         "negative targets refused, ignore_index included",
@@ -209,6 +217,7 @@ MISTAKES = [
         was="counts = kept.to(log_probs.dtype)",
         now="counts = kept.float()",
         caught_by="TestNllLoss::test_keeps_the_dtype",
+        edge=True,
     ),
     Mistake(
         "float targets converted",
@@ -216,18 +225,21 @@ MISTAKES = [
         raise TypeError(f"targets should be int64 class ids, not {targets.dtype}")""",
         now="    targets = targets.long()",
         caught_by="TestNllLoss::test_targets_must_be_class_ids",
+        edge=True,
     ),
     Mistake(
         "negative class ids count from the end",
         was="((targets < 0) | (targets >= scores.shape[-1]))",
         now="((targets < -1000) | (targets >= scores.shape[-1]))",
         caught_by="TestCrossEntropy::test_a_target_that_is_no_class_is_named",
+        edge=True,
     ),
     Mistake(
         "fewer targets than rows accepted",
         was='    _require_same_shape("targets", targets, scores.shape[:-1])\n',
         now="",
         caught_by="TestNllLoss::test_shapes_must_fit",
+        edge=True,
     ),
     # cross_entropy
     Mistake(
@@ -295,6 +307,7 @@ MISTAKES = [
         was="if not 0 <= label_smoothing < 1:",
         now="if not 0 <= label_smoothing <= 1:",
         caught_by="test_label_smoothing_lies_in_zero_to_one",
+        edge=True,
     ),
     # bce_with_logits
     Mistake(
@@ -348,12 +361,14 @@ MISTAKES = [
         was='    _require_same_shape("targets", targets, logits.shape)\n    yes =',
         now="    yes =",
         caught_by="TestBceWithLogits::test_shapes_that_only_broadcast_are_refused",
+        edge=True,
     ),
     Mistake(
         "pos_weight enlarges the loss",
         was='        _require_fitting("pos_weight", pos_weight, logits.shape)\n',
         now="",
         caught_by="test_a_pos_weight_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "pos_weight must have the shape of the logits",
@@ -416,6 +431,7 @@ MISTAKES = [
         was='    _require_same_shape("targets", targets, logits.shape[:-1])\n    values',
         now="    values",
         caught_by="TestSequenceCrossEntropy::test_shapes_must_fit",
+        edge=True,
     ),
     Mistake(
         "targets shifted once more",
@@ -471,6 +487,7 @@ MISTAKES = [
         was='    _require_same_shape("mask", mask, targets.shape)\n',
         now="",
         caught_by="TestTokenLogProbs::test_shapes_must_fit",
+        edge=True,
     ),
     # kl_divergence
     Mistake(
@@ -553,6 +570,7 @@ MISTAKES = [
         was=KL_MEAN,
         now="return values[mask].mean()",
         caught_by="test_nothing_kept_is_zero_with_zero_gradient",
+        edge=True,
     ),
     Mistake(
         "masked positions multiplied by 0",
@@ -579,6 +597,7 @@ MISTAKES = [
         was='    _require_same_shape("log_probs_ref", log_probs_ref, log_probs_policy.shape)\n',
         now="",
         caught_by="TestApproximateKl::test_shapes_must_be_equal",
+        edge=True,
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Derivatives, gradients and the graph: what autograd records, saves, adds up and frees."""
+"""Derivatives, gradients and the graph: what autograd records, saves, adds and frees."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
