@@ -8,6 +8,7 @@ from typing import Any, Literal
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
+STOPPED = "still running after"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 

@@ -83,17 +83,23 @@ def _given(kata: Kata) -> dict[str, int]:
 
 
 def _source_of(path: Path, exercise: str) -> list[str]:
-    """The lines that define the exercise; for a method, those of its class. Empty if they are not found."""
+    """The lines that define the exercise, unindented. Empty if they are not found."""
     try:
         text = path.read_text(encoding="utf-8")
-        nodes = ast.parse(text).body
+        nodes: list[ast.stmt] = ast.parse(text).body
     except (OSError, SyntaxError, ValueError):
         return []
-    for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == exercise.partition(".")[0]:
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            return text.splitlines()[first - 1 : node.end_lineno]
-    return []
+    found: ast.FunctionDef | ast.ClassDef | None = None
+    for name in exercise.split("."):
+        named = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == name]
+        if not named:
+            return []
+        found, nodes = named[0], named[0].body
+    assert found is not None
+    first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
+    margin = found.col_offset
+    lines = text.splitlines()[first - 1 : found.end_lineno]
+    return [line[margin:] if line[:margin].isspace() else line for line in lines]
 
 
 def _without_docstrings(lines: list[str]) -> list[str]:

@@ -57,11 +57,12 @@ def render_class(report: ClassReport) -> str:
     weighted = any(one.weighted for one in students.values())
     most = max((one.max_score for one in students.values()), default=0)
     middle = median(one.score for one in students.values()) if students else 0
+    typical = f"{number(middle)} of {number(most)}"
     state = "" if report.complete else " · interrupted, the rest was not graded"
     heading = f"{len(students)} students"
     head = (
         f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
-        f"median {number(middle)} of {number(most)} {'score' if weighted else 'points'}</p>"
+        f"median {f'score {typical}' if weighted else f'{typical} points'}</p>"
     )
     parts = [_matrix(students, weighted), _hardest(students), _common(students), _slowest(students)]
     return _page(heading, head + "".join(parts))

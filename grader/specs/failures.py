@@ -16,7 +16,7 @@ import torch
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
-from grader.results import NOT_WRITTEN
+from grader.results import NOT_WRITTEN, STOPPED
 from grader.specs import check
 
 TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
@@ -80,7 +80,7 @@ def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tup
     timeout = TIMED_OUT.match(str(error))
     where = [("at", f"line {theirs[-1][1]}: {_source_line(*theirs[-1])}")] if theirs else []
     if timeout:
-        return [("stopped", f"still running after {float(timeout[1]):g} s: an endless loop?"), *where]
+        return [("stopped", f"{STOPPED} {float(timeout[1]):g} s: an endless loop?"), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Falsifying")]
     said = said if len(said) <= 600 else said[:600] + " …"

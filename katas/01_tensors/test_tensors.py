@@ -257,9 +257,7 @@ class TestRandomPatterns:
     def test_uniform_is_spread_over_zero_to_one(self, kata):
         """Every number in [0, 1) is equally likely: the mean is 1/2, the standard deviation √(1/12) ≈ 0.289, and
         nothing lies outside."""
-        patterns = kata.random_patterns(50, 80)
-        check.that(isinstance(patterns, dict), f"a dict was expected, not {check.describe(patterns)}")
-        uniform = patterns.get("uniform")
+        uniform = kata.random_patterns(50, 80).get("uniform")
         check.shape(uniform, (50, 80), what="uniform")
         check.that(uniform.min() >= 0, f"uniform holds {uniform.min():.3f}: drawn from the normal distribution?")
         check.that(uniform.max() < 1, f"uniform holds {uniform.max():.3f}, which is not below 1")
@@ -268,8 +266,7 @@ class TestRandomPatterns:
 
     def test_normal_has_mean_zero_and_deviation_one(self, kata):
         """The bell curve: about 68 % of the numbers lie less than one standard deviation from the mean."""
-        patterns = kata.random_patterns(50, 80)
-        normal = patterns.get("normal")
+        normal = kata.random_patterns(50, 80).get("normal")
         check.shape(normal, (50, 80), what="normal")
         check.close(normal.mean().item(), 0.0, atol=0.1, what="mean of normal")
         check.close(normal.std().item(), 1.0, atol=0.08, what="standard deviation of normal")
@@ -478,8 +475,8 @@ class TestFromArray:
 
     @pytest.mark.edge
     def test_a_read_only_array_is_not_shared(self, kata):
-        """A tensor cannot be made read-only, so sharing would let it write where nobody may. torch only warns about it,
-        and only once: refuse."""
+        """A tensor cannot be made read-only, so sharing would let it write to protected memory. torch only warns
+        about it, and only once: refuse."""
         array = np.array([1.0, 2, 3])
         array.flags.writeable = False
         with check.raises(ValueError):
@@ -730,7 +727,7 @@ class TestTensorToDataframe:
     @pytest.mark.edge
     @pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "d"]], ids=["too few", "too many"])
     def test_the_number_of_names_must_fit(self, kata, names):
-        """Each column has one name: with one missing or one left over, nobody can say which belongs where."""
+        """Each column has one name: with one missing or one left over, names and columns no longer fit."""
         x = torch.zeros(2, 3)
         with check.raises(ValueError):
             kata.tensor_to_dataframe(x, names)

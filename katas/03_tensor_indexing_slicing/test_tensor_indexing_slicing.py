@@ -167,7 +167,7 @@ class TestDiagonal:
         check.equal(kata.diagonal(x), expected, unlike=unlike)
 
     def test_of_every_matrix_in_a_batch(self, kata):
-        """(2, 3, 5, 5) holds six matrices, and all have a diagonal. The matrix stands in the last two dimensions:
+        """(2, 3, 5, 5) holds six matrices, and all have a diagonal. The matrices are in the last two dimensions:
         x[i, i] indexes the first two, which are the batch."""
         x = numbers(2, 3, 5, 5)
         unlike = {"every sixth number of all, without regard to the batch": x.flatten()[::6]}
@@ -264,7 +264,7 @@ class TestSlidingWindows:
         check.equal(kata.sliding_windows(x, size, step), windows_by_hand(x, size, step))
 
     def test_gradients_add_up_where_windows_overlap(self, kata):
-        """The gradient of a row is the sum over the windows it stands in. Windows of 2 over 4 rows hold the rows
+        """The gradient of a row is the sum over the windows that hold the row. Windows of 2 over 4 rows hold the rows
         1, 2, 2 and 1 times."""
         x = numbers(4).requires_grad_()
         result = kata.sliding_windows(x, 2)
@@ -274,7 +274,7 @@ class TestSlidingWindows:
 
     @pytest.mark.edge
     def test_windows_share_no_memory(self, kata):
-        """A row of x stands in several windows, and `unfold` stores it once for all of them: a write to one window
+        """A row of x is in several windows, and `unfold` stores the row once for all of them: a write to one window
         would change its neighbours. Independent windows have to be copies."""
         x = numbers(6, 2)
         result = kata.sliding_windows(x, 3)
@@ -398,7 +398,7 @@ class TestCrop:
 
     @pytest.mark.edge
     def test_an_empty_rectangle_is_refused(self, kata):
-        """Height and width are at least 1: an empty image only fails later, where nobody looks for the cause."""
+        """Height and width are at least 1: an empty image only fails later, far from the cause."""
         for height, width in ((0, 2), (2, 0), (-1, 2), (2, -1)):
             with check.raises(ValueError):
                 kata.crop(numbers(6, 8), 1, 1, height, width)
@@ -569,7 +569,7 @@ class TestPickPerRow:
 
     @pytest.mark.edge
     def test_index_c_is_out_of_range(self, kata):
-        """The columns are 0 … C - 1. One past them is an IndexError, wherever in the index it stands."""
+        """The columns are 0 … C - 1. One past them is an error, at any place of the index."""
         for index in ([0, 3, 1, 2], [0, 1, 2, 7]):
             with check.raises(IndexError):
                 kata.pick_per_row(numbers(4, 3), torch.tensor(index))

@@ -161,7 +161,7 @@ class TestSummaryStats:
         check.equal(kata.summary_stats(torch.tensor([[3.0], [5.0]]), 1)["std"], torch.zeros(2), what="std along dim 1")
 
     def test_gradients_flow_back(self, kata):
-        """All four are differentiable, so that they may stand in a loss."""
+        """All four are differentiable, so that a loss may use them."""
         names = ("min", "max", "mean", "std")
 
         def by_hand(x):
@@ -253,6 +253,7 @@ class TestStandardize:
         mean, std = x.mean(1), x.std(1, correction=0)
         suspects = {
             "keepdim is missing: row statistics were applied to columns": (x - mean) / std,
+            "keepdim is missing for the mean": (x - mean) / std[:, None],
             "keepdim is missing for the std": (x - mean[:, None]) / std,
             "columns instead of rows": standardized_by_numpy(x, 0),
         }
@@ -522,6 +523,7 @@ class TestMatmul:
         a, b = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
         suspects = {
             "a * b, entry by entry": a * b,
+            "summed over the wrong dimension": torch.tensor([[11.0, 30.0], [33.0, 60.0]]),
             "columns of a with columns of b": torch.tensor([[26.0, 30.0], [38.0, 44.0]]),
             "rows of a with rows of b": torch.tensor([[17.0, 23.0], [39.0, 53.0]]),
             "b times a": torch.tensor([[23.0, 34.0], [31.0, 46.0]]),
@@ -671,7 +673,7 @@ class TestPairwiseDistances:
         ("a", "b"), [((3,), (4, 3)), ((4, 3), (3,)), ((2, 3, 5), (4, 3)), ((4, 3), (2, 3, 5))], ids=str
     )
     def test_both_must_be_2_d(self, kata, a, b):
-        """A single point is (1, D). Anything else would broadcast in ways that nobody asked for."""
+        """A single point is (1, D). Anything else would broadcast to an unexpected shape."""
         with check.raises(ValueError):
             kata.pairwise_distances(torch.ones(a), torch.ones(b))
 

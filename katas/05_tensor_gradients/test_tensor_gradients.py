@@ -39,7 +39,7 @@ class BrokenBackward(Triple):
 
 
 def smooth(x):
-    """A function of all elements together, so that no partial derivative stands alone."""
+    """A function of all elements together, so that each partial derivative depends on all of them."""
     return (x.sin() * x.flip(0)).sum().exp()
 
 
@@ -87,8 +87,8 @@ class TestFiniteDifferenceGradient:
         )
 
     def test_only_one_element_moves_at_a_time(self, kata):
-        """A partial derivative asks what one variable does while the others stand still, those that have
-        had their turn included. Of a·b·c it is b·c, c·a and a·b, for steps of any size."""
+        """A partial derivative asks what one variable does while all others keep their values, those
+        that have had their turn included. Of a·b·c it is b·c, c·a and a·b, for steps of any size."""
         x = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)
         moved_together = torch.full((3,), (2.5 * 3.5 * 5.5 - 1.5 * 2.5 * 4.5), dtype=torch.float64)
         check.close(
@@ -262,7 +262,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_the_same_tensor_twice_is_two_variables(self, kata):
-        """f(x, y) = x · y² has the partials y² and 2xy, also at x = y and when one tensor stands for both. A leaf
+        """f(x, y) = x · y² has the partials y² and 2xy, also at x = y and when one tensor is passed for both. A leaf
         shared by both positions would collect the sum, twice."""
         x = torch.tensor(3.0)
         got = kata.partial_derivatives(lambda x, y: x * y * y, x, x)
@@ -285,7 +285,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_parameters_inside_f_stay_as_they_were(self, kata):
-        """`backward()` adds into every leaf of the graph, also those that nobody asked about."""
+        """`backward()` adds into every leaf of the graph, also into those that are no input of f."""
         weight, bias = torch.tensor([2.0, 3.0], requires_grad=True), torch.tensor(1.0, requires_grad=True)
         bias.grad = torch.tensor(7.0)
         with check.unchanged(weight=weight, bias=bias):
@@ -301,7 +301,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_the_grad_mode_of_the_caller_holds_afterwards(self, kata):
-        """Recording that stays switched on fills the memory of whoever had switched it off."""
+        """Recording that stays switched on fills the memory of a caller that had switched it off."""
         with torch.no_grad():
             kata.partial_derivatives(lambda x: x * x, torch.tensor(3.0))
             check.that(not torch.is_grad_enabled(), "grad mode was off before the call and is on after it")
@@ -378,8 +378,8 @@ class TestGradientHistory:
 
     @given(case=st.tuples(st.lists(st.integers(-3, 3), min_size=1, max_size=4), st.booleans()))
     def test_any_number_of_inputs(self, kata, case):
-        """The loss w·x has the gradient x, so the history is the inputs themselves, or their running sums. A snapshot is
-        a copy: it does not change when the next backward pass adds to .grad."""
+        """The loss w·x has the gradient x, so the history is the inputs themselves, or their running sums. A snapshot
+        is a copy: it does not change when the next backward pass adds to .grad."""
         numbers, zero_between = case
         inputs = [torch.tensor(float(n)) for n in numbers]
         expected = numbers if zero_between else itertools.accumulate(numbers)
@@ -408,7 +408,7 @@ class TestGradientHistory:
 
     @pytest.mark.parametrize("zero_between", [True, False])
     def test_an_old_gradient_neither_counts_nor_changes(self, kata, zero_between):
-        """What stands in weight.grad before the call is somebody else's. It belongs to no sum of this history."""
+        """An old weight.grad belongs to the caller, and to no sum of this history."""
         weight = self.weight.clone().requires_grad_()
         weight.grad = torch.tensor([100.0, 100.0])
         with check.unchanged(weight=weight):
@@ -762,7 +762,7 @@ class TestJacobian:
     @pytest.mark.edge
     def test_stays_on_the_device_of_x(self, kata):
         """Whatever is made on the way, such as zeros or unit vectors, has to be made where x is. The meta device, which
-        has shapes and no numbers, stands for a GPU here."""
+        has shapes and no numbers, takes the place of a GPU here."""
         a, x = torch.ones(4, 3, device="meta"), torch.ones(3, device="meta")
         got = kata.jacobian(lambda t: a @ t, x)
         check.that(got.device == x.device, f"the result is on {got.device}, x on {x.device}")

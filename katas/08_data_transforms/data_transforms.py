@@ -328,8 +328,6 @@ class RandomResizedCrop:
         Edge cases ★
             If no try fits, take the largest box whose w / h is the image's own, clipped to ratio. Round its sides, none
             below 1, and centre it as in `CenterCrop`: (0, 43, 10, 13) in an image of 10 × 100 with the default ratio.
-            Errors when the transform is made: a size below 1; a scale without 0 < low ≤ high ≤ 1; a ratio without
-            0 < low ≤ high.
         """
         raise NotImplementedError
 

@@ -825,7 +825,7 @@ class TestAffine:
         for the way back from the result to the image, and only there."""
         image = torch.zeros(1, 11, 13)
         image[0, 5, 8] = 1
-        unlike = {"half as large: the inverse": kata.affine(image, scale=0.5), "not zoomed": tent(11, 13, 5, 8, 1)}
+        unlike = {"half as large: the inverse": tent(11, 13, 5, 7, 1), "not zoomed": tent(11, 13, 5, 8, 1)}
         check.close(kata.affine(image, scale=2.0), tent(11, 13, 5, 10, 2), **EXACT, unlike=unlike)
 
     def test_a_bright_pixel_lands_where_it_should(self, kata):
@@ -1162,16 +1162,6 @@ class TestRandomResizedCropSample:
         boxes(kata.RandomResizedCrop(8), 2, 3, n=50)
         boxes(kata.RandomResizedCrop(8, ratio=(0.1, 0.3)), 1, 7, n=20)
         boxes(kata.RandomResizedCrop(8, ratio=(3.0, 9.0)), 7, 1, n=20)
-
-    @pytest.mark.edge
-    def test_impossible_limits_are_refused(self, kata):
-        """No pixels, no area, more than the whole image, or limits in the wrong order: found when the crop is made."""
-        bad = [{"size": size} for size in (0, (0, 4), (4, -1))]
-        bad += [{"size": 4, "scale": scale} for scale in ((0.0, 0.5), (0.5, 1.2), (0.6, 0.5))]
-        bad += [{"size": 4, "ratio": ratio} for ratio in ((0.0, 1.0), (-1.0, 1.0), (1.5, 1.2))]
-        for options in bad:
-            with check.raises(ValueError):
-                kata.RandomResizedCrop(**options)
 
 
 @pytest.mark.stretch

@@ -112,7 +112,7 @@ def reshape_and_check(x: Tensor, shape: Sequence[int]) -> tuple[Tensor, bool]:
 
     Args:
         x: any tensor, contiguous or not.
-        shape: the new shape; one size may be -1, which stands for whatever is left.
+        shape: the new shape; one size may be -1: whatever is left.
     Returns:
         The pair (reshaped, is_view). `reshaped` has the elements of x in the order in which x is indexed.
         `is_view` is True if it shares memory with x, False if it is a copy.

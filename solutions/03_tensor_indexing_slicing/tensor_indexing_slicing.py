@@ -1,6 +1,6 @@
 """Indexing and slicing: slices give views, index tensors and masks give copies.
 
-"(…, N, N)" stands for any number of dimensions in front, none included.
+"(…, N, N)" means any number of dimensions in front, none included.
 """
 
 import torch

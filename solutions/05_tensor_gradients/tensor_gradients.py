@@ -50,7 +50,7 @@ def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tens
     Edge cases ★
         A constant f, or one made of parameters alone, gives zeros too. No .grad changes anywhere, also not that of
         parameters f closes over. The call works inside the caller's `torch.no_grad()`, which still holds afterwards.
-        A tensor that is passed twice stands for two variables; an input may be the result of other operations.
+        A tensor that is passed twice counts as two variables; an input may be the result of other operations.
         Each gradient has its input's dtype. f may return one element of any shape; anything else is an error.
     """
     with torch.enable_grad():
@@ -69,7 +69,7 @@ def gradient_history(
     """Run one backward pass per input and record the weight's .grad after each.
 
     Args:
-        loss_fn: called as loss_fn(w, input), once per input in turn; returns a 0-dim loss.
+        loss_fn: called as loss_fn(w, input); returns a 0-dim loss.
         weight: the values that w starts from.
         inputs: tensors.
         zero_between: True gives each gradient alone; False lets `backward()` add it to those before.
@@ -81,8 +81,8 @@ def gradient_history(
     count.
 
     Edge cases ★
-        weight stays as it was even if loss_fn writes to w. The gradients have weight's dtype.
-        `inputs` may be an iterator; no input gives [].
+        loss_fn is called once per input, in turn. weight stays as it was even if loss_fn writes to w.
+        The gradients have weight's dtype. `inputs` may be an iterator; no input gives [].
     """
     w = weight.detach().clone().requires_grad_()
     history = []
@@ -115,7 +115,7 @@ def frozen_target_loss(
         The 0-dim mean over N of (value_fn(state) - target)², where target = reward + gamma * value_fn(next_state).
 
     The target counts as a constant: no gradient flows through value_fn(next_state).
-    Call value_fn(state) outside these modes: it is tracked, and loss and gradient are the same in all three.
+    value_fn(state) is always tracked; loss and gradient are the same in all three.
 
     Edge cases ★
         No gradient reaches a reward that requires grad. Another `how` is an error.
@@ -181,8 +181,7 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         f: returns a tensor of any shape. It is called exactly once.
         x: floating-point tensor of any shape.
     Returns:
-        A tensor of shape y.shape + x.shape, where y = f(x), without grad: entry [i, j] is ∂y[i] / ∂x[j], with as many
-        indices i as y has dimensions and as many j as x has.
+        A tensor of shape y.shape + x.shape, where y = f(x), without grad: entry [i, j] is ∂y[i] / ∂x[j].
 
     For f(x) = A @ x with A of shape (4, 3) the result is A; for y (3,) and x (2, 3) its shape is (3, 2, 3).
     Entries of y that do not depend on x give zeros.

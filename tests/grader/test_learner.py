@@ -10,7 +10,7 @@ from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
 from grader.learner import doctor, hints, history, reading
-from tests.conftest import kata_command
+from tests.conftest import SOUND, kata_command
 
 
 @pytest.fixture
@@ -68,6 +68,13 @@ class TestSolution:
         full = hints.solution(tree, "describe", now=True, full=True)
         assert full[1] == f"+++ solutions/{tree.file}" and any('"""' in line for line in full)
         assert "--full" not in full[-1]
+
+    def test_of_a_method_only_that_method_is_shown(self):
+        one = Kata(SOUND, "01_sums")
+        lines = hints.solution(one, "Doubler", now=True)
+        assert "+        return double(x)" in lines and " class Doubler(nn.Module):" in lines
+        forward = hints._source_of(one.reference, "Doubler.forward")
+        assert forward[0] == "def forward(self, x: Tensor) -> Tensor:" and forward[-1] == "    return double(x)"
 
     def test_without_a_textbook_solution_of_it_the_reference_is_shown(self, tree):
         copy = tree.root / "tests/accepted" / tree.name / "textbook.py"

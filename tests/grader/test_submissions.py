@@ -138,7 +138,7 @@ class TestGrade:
             "bob": {"01_sums": 0, "02_reuse": 1},
             "carol": {"01_sums": 0, "02_reuse": 0},
             "dave": {"01_sums": 0, "02_reuse": 0},
-            "eve": {"01_sums": 1, "02_reuse": 0},
+            "eve": {"01_sums": 2, "02_reuse": 0},  # total, and the layer with the reference's double
         }
 
     def test_the_same_code_is_run_once(self, hand_in, tmp_path, sound, runs):  # noqa: F811

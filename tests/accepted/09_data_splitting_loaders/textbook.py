@@ -1,7 +1,4 @@
-"""Splits, batches and loaders: which samples a model learns from, and in which order and company it meets them.
-
-Throughout, a dataset is one that knows its length: len(dataset) samples, dataset[i] for an int i from 0 to len - 1.
-"""
+"""Splits, batches and loaders: which samples a model learns from, and in which order and company it meets them."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -133,6 +133,15 @@ class CharRNN(nn.Module):
         return outputs.squeeze(0)
 
 
+def draw_windows(
+    data: Tensor, batch_size: int, seq_len: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Inputs, and as targets the symbols that follow them."""
+    starts = torch.randint(len(data) - seq_len, (batch_size,), generator=generator)
+    windows = data[starts[:, None] + torch.arange(seq_len + 1)]
+    return windows[:, :-1], windows[:, 1:]
+
+
 def train_char_rnn(
     model: CharRNN,
     data: Tensor,
@@ -143,15 +152,13 @@ def train_char_rnn(
     max_norm: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> dict[str, object]:
-    """Windows, shifted targets, clipping."""
+    """Predict, loss, backward, clip, step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()
     losses = []
     start_time = time.perf_counter()
     for _ in range(steps):
-        starts = torch.randint(len(data) - seq_len, (batch_size,), generator=generator)
-        windows = data[starts[:, None] + torch.arange(seq_len + 1)]
-        inputs, targets = windows[:, :-1], windows[:, 1:]
+        inputs, targets = draw_windows(data, batch_size, seq_len, generator)
         logits, _ = model(inputs)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
