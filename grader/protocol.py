@@ -19,7 +19,7 @@ class RunOptions:
     """Which specs of a kata to run, in which order and how."""
 
     core: bool = False  # leave out the stretch exercises
-    only: str = ""  # one class, or one spec with all its parameters: "test_name", "TestClass::test_name"
+    only: tuple[str, ...] = ()  # classes, or specs with all their parameters: "test_name", "TestClass::test_name"
     order: tuple[str, ...] = ()  # names of specs or classes to run first, in this order
     backwards: bool = False
     seed: int = 0
@@ -40,6 +40,8 @@ class WorkOrder:
     environment: dict[str, str]
     problem: str = ""
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
+    reference: str = ""  # where the definitions of the names in `replaced` come from
+    replaced: tuple[str, ...] = ()
     limits: Limits = Limits()
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # signs the messages
 
@@ -52,6 +54,8 @@ class SpecInfo:
     exercise: str
     seconds: float  # time limit
     skip_reason: str
+    edge: bool
+    line: int  # of the spec file
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
-SCHEMA = "kata-report/1"
+SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
+STOPPED = "still running after"
+DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 
 @dataclass(frozen=True)
 class SpecResult:
-    """The verdict on one spec. The message is printable text.
+    """The verdict on one spec. Message and printed text are printable.
 
     `error`: the worker died while running this spec. `missing`: it could not be run after that.
     """
@@ -19,34 +23,68 @@ class SpecResult:
     status: Status
     message: str = ""
     seconds: float = 0.0
+    edge: bool = False  # decides the star, not the point
+    line: int = 0  # of the spec file
+    printed: str = ""
 
 
 @dataclass(frozen=True)
 class ExerciseResult:
-    """The verdicts on the specs of one exercise."""
+    """The verdicts on the specs of one exercise: a point if it works, a star if it holds at the edges too.
+
+    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1.
+    """
 
     name: str
     specs: tuple[SpecResult, ...]
     stretch: bool = False
-    max_points: int = 1
+    worth: float = 1.0
+    star_share: float = 0.0
 
     @property
-    def solved(self) -> bool:
-        """Whether every spec passed. Specs skipped because there is no device do not count, but one must have run."""
-        statuses = {spec.status for spec in self.specs}
-        return "passed" in statuses and statuses <= {"passed", "skipped"}
+    def ideas(self) -> tuple[SpecResult, ...]:
+        return tuple(spec for spec in self.specs if not spec.edge)
+
+    @property
+    def works(self) -> bool:
+        """Whether every spec of the idea passed. A skipped spec does not count, but one must have run."""
+        statuses = {spec.status for spec in self.ideas}
+        return "passed" in statuses and statuses <= set(DONE)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the exercise works at the edges too. One without edges has its star with its point."""
+        return self.works and not self.open_edges
+
+    @property
+    def open_edges(self) -> tuple[SpecResult, ...]:
+        return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
     def points(self) -> int:
-        return self.max_points if self.solved else 0
+        return int(self.works)
+
+    @property
+    def stars(self) -> int:
+        return int(self.holds)
+
+    @property
+    def score(self) -> float:
+        return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
 
     @property
     def not_written(self) -> bool:
-        return bool(self.specs) and all(s.message.endswith(NOT_WRITTEN) for s in self.specs if s.status != "skipped")
+        return bool(self.ideas) and all(s.message.endswith(NOT_WRITTEN) for s in self.ideas if s.status != "skipped")
 
     @property
     def first_failure(self) -> SpecResult | None:
-        return next((spec for spec in self.specs if spec.status not in ("passed", "skipped")), None)
+        """The first spec of the idea that failed."""
+        return next((spec for spec in self.ideas if spec.status not in DONE), None)
+
+    @property
+    def note(self) -> str:
+        """With whose code the exercise works, if the reference replaced an exercise that it uses."""
+        return next((spec.message for spec in self.ideas if spec.status == "passed" and spec.message), "")
 
 
 @dataclass(frozen=True)
@@ -61,11 +99,11 @@ class KataResult:
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started"]:
-        if not self.exercises or any(
-            spec.status in ("error", "missing") for exercise in self.exercises for spec in exercise.specs
-        ):
+        """Passed if every exercise works, whatever its edges."""
+        ideas = [spec for exercise in self.exercises for spec in exercise.ideas]
+        if not self.exercises or any(spec.status in ("error", "missing") for spec in ideas):
             return "error"
-        if all(exercise.solved for exercise in self.exercises):
+        if all(exercise.works for exercise in self.exercises):
             return "passed"
         return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
 
@@ -74,12 +112,25 @@ class KataResult:
         return sum(exercise.points for exercise in self.exercises)
 
     @property
-    def max_points(self) -> int:
-        return sum(exercise.max_points for exercise in self.exercises)
+    def stars(self) -> int:
+        return sum(exercise.stars for exercise in self.exercises)
 
     @property
-    def core_done(self) -> bool:
-        return all(exercise.solved for exercise in self.exercises if not exercise.stretch)
+    def max_points(self) -> int:
+        """One point per exercise, and as many stars."""
+        return len(self.exercises)
+
+    @property
+    def score(self) -> float:
+        return sum(exercise.score for exercise in self.exercises)
+
+    @property
+    def max_score(self) -> float:
+        return sum(exercise.worth for exercise in self.exercises)
+
+    @property
+    def core_works(self) -> bool:
+        return all(exercise.works for exercise in self.exercises if not exercise.stretch)
 
 
 @dataclass(frozen=True)
@@ -92,13 +143,27 @@ class Report:
     complete: bool
     katas: tuple[KataResult, ...] = field(default=())
 
+    weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
+
     @property
     def points(self) -> int:
         return sum(kata.points for kata in self.katas)
 
     @property
+    def stars(self) -> int:
+        return sum(kata.stars for kata in self.katas)
+
+    @property
     def max_points(self) -> int:
         return sum(kata.max_points for kata in self.katas)
+
+    @property
+    def score(self) -> float:
+        return sum(kata.score for kata in self.katas)
+
+    @property
+    def max_score(self) -> float:
+        return sum(kata.max_score for kata in self.katas)
 
 
 @dataclass(frozen=True)
@@ -118,63 +183,78 @@ def title(name: str) -> str:
     return words + (f" [{case}" if bracket else "")
 
 
-def shares(points: int, number: int) -> list[int]:
-    """Split points over a number of exercises, in whole points and as evenly as possible."""
-    return [points * (place + 1) // number - points * place // number for place in range(number)]
+def number(value: float) -> str:
+    """A score as people write it, with at most two decimals: "2.5", "20"."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def weighted(result: KataResult, points: int | None) -> KataResult:
-    """The kata's result with its exercises worth so many points in all; with None, one point per exercise."""
-    number = len(result.exercises)
-    dealt = [1] * number if points is None else shares(points, number)
-    return replace(
-        result, exercises=tuple(replace(e, max_points=p) for e, p in zip(result.exercises, dealt, strict=True))
-    )
+def rounded(values: Iterable[float], digits: int = 2) -> list[float]:
+    """The values with so many digits, and their sum too: each passes its rounding error on to the next."""
+    sums = [0.0, *(round(total, digits) for total in accumulate(values))]
+    return [plain(after - before, digits) for before, after in pairwise(sums)]
+
+
+def plain(value: float, digits: int = 6) -> float:
+    """The value with so many digits at most, as an integer if it is whole."""
+    value = round(value, digits)
+    return int(value) if value == int(value) else value
 
 
 def kata_result(data: dict[str, Any]) -> KataResult:
-    """Rebuild one kata's result from its `dataclasses.asdict` form."""
+    """Rebuild one kata's unweighted result from its `dataclasses.asdict` form, or from its entry in a report."""
     exercises = [
         ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"])
         for e in data["exercises"]
     ]
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], data["cpu_seconds"])
+    cpu_seconds = data.get("cpu_seconds", 0.0)
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/1."""
+    """The report as a JSON object of schema kata-report/2."""
     return {
         "schema": SCHEMA,
         "code": report.code,
         "started": report.started,
         "seconds": round(report.seconds, 3),
         "complete": report.complete,
-        "points": report.points,
-        "max_points": report.max_points,
+        **_sums(report),
+        "sealed": False,
         "katas": [kata_as_dict(kata) for kata in report.katas],
     }
 
 
 def kata_as_dict(kata: KataResult) -> dict[str, Any]:
-    """One kata's entry in a report of schema kata-report/1."""
+    """One kata's entry in a report of schema kata-report/2."""
     return {
         "kata": kata.kata,
         "status": kata.status,
         "message": kata.message,
-        "points": kata.points,
-        "max_points": kata.max_points,
+        **_sums(kata),
         "seconds": round(kata.seconds, 3),
         "exercises": [
             {
                 "name": exercise.name,
-                "stretch": exercise.stretch,
                 "points": exercise.points,
-                "max_points": exercise.max_points,
-                "specs": [
-                    {"name": s.name, "status": s.status, "message": s.message, "seconds": round(s.seconds, 4)}
-                    for s in exercise.specs
-                ],
+                "max_points": 1,
+                "star": exercise.stars,
+                "score": round(exercise.score, 6),
+                "max_score": round(exercise.worth, 6),
+                "stretch": exercise.stretch,
+                "sealed": None,
+                "specs": [asdict(spec) | {"seconds": round(spec.seconds, 4)} for spec in exercise.specs],
             }
             for exercise in kata.exercises
         ],
+    }
+
+
+def _sums(result: KataResult | Report) -> dict[str, Any]:
+    return {
+        "points": result.points,
+        "max_points": result.max_points,
+        "stars": result.stars,
+        "max_stars": result.max_points,
+        "score": round(result.score, 6),
+        "max_score": round(result.max_score, 6),
     }

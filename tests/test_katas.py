@@ -14,6 +14,8 @@ PROMISES = [
     promises.specs,
     promises.stub_fails,
     promises.reference_passes,
+    promises.textbook,
+    promises.unguarded,
     promises.mistakes,
     promises.accepted,
     promises.lesson,

@@ -74,11 +74,7 @@ MaybeKata = Annotated[str | None, typer.Argument(metavar="[KATA]", autocompletio
 CodeFolder = Annotated[
     Path, typer.Option(metavar="DIR", help="code folder, laid out like katas/; default: katas/", show_default=False)
 ]
-WeightsFile = Annotated[
+RulesFile = Annotated[
     Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="points per kata, one line such as 16 = 20 each; default: weights.toml, if any",
-    ),
+    typer.Option("--rules", metavar="FILE", help="what katas, exercises and edges are worth; default: grading.toml"),
 ]

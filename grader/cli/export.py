@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from grader.cli.app import WeightsFile, app, katas
+from grader.cli.app import RulesFile, app, katas
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
-from grader.teaching import export, weights
+from grader.teaching import export, rules
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
 UNKNOWN_PLACE = "OWNER/REPOSITORY@COMMIT"  # to be filled in by hand in the exported workflow
@@ -39,16 +39,16 @@ def export_(
     grader: Annotated[
         str, typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="the teacher's copy that workflows grade with")
     ] = UNKNOWN_PLACE,
-    weights_file: WeightsFile = None,
+    rules_file: RulesFile = None,
 ) -> None:
     """Write a repository for students or for grading. An earlier export is updated; students' work is kept."""
     place = PLACE.fullmatch(grader)
     if place is None:
         raise KataError(f"--grader {grader}: write OWNER/REPOSITORY@COMMIT")
     make = export.starter if whose is Whose.starter else export.teacher
-    worth = weights.of_course(weights_file, ROOT)
+    course = rules.of_course(rules_file, ROOT)
     try:
-        said = make(folder, katas(chosen), place["repository"], place["ref"], worth)
+        said = make(folder, katas(chosen), place["repository"], place["ref"], course)
     except OSError as error:
         raise KataError(f"{error.filename or folder}: {error.strerror}") from None
     print(*said, sep="\n")

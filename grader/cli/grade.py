@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from grader.cli import grade_submissions, report_files
-from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, WeightsFile, app, bar, complete_kata, katas
+from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, RulesFile, app, bar, complete_kata, katas
 from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
 from grader.course import catalogue, notebooks
 from grader.course.catalogue import ROOT, Kata
@@ -24,8 +24,9 @@ from grader.isolation import sandbox
 from grader.protocol import RunOptions
 from grader.reports import table
 from grader.results import KataResult, Report
-from grader.teaching import cluster, weights
+from grader.teaching import cluster, rules
 from grader.teaching.assignment import Assignment
+from grader.teaching.rules import Rules
 
 
 class EngineName(StrEnum):
@@ -38,7 +39,9 @@ class EngineName(StrEnum):
 Katas = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KATA]…", help="16, papers/13, multi_head, 16.ipynb; default: all", autocompletion=complete_kata
+        metavar="[KATA]…",
+        help="16, papers/13, multi_head, 16.ipynb, 16::split_heads for one exercise; default: all",
+        autocompletion=complete_kata,
     ),
 ]
 ClassFolder = Annotated[
@@ -75,12 +78,12 @@ def grade(
     feedback: Feedback = None,
     core: Core = False,
     jobs: Jobs = 0,
-    weights_file: WeightsFile = None,
+    rules_file: RulesFile = None,
     fail_under: FailUnder = None,
     engine: Engine = None,
     student: Students = None,
 ) -> None:
-    """Run the specs in isolated processes and count the points.
+    """Run the specs in isolated processes and count points and stars.
 
     Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: grading was not possible.
     """
@@ -89,7 +92,7 @@ def grade(
     if not class_folder and (results or feedback or engine or student):
         raise KataError("--results, --feedback and --engine belong to a class: give --submissions DIR")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
-        assignment = Assignment(chosen, RunOptions(core=core), weights.of_course(weights_file, ROOT), jobs)
+        assignment = _assignment(chosen, kata or [], core, rules.of_course(rules_file, ROOT), jobs)
         if class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
             outputs = grade_submissions.Outputs(class_reports, results, feedback)
@@ -102,11 +105,29 @@ def grade(
             )
 
 
+def _assignment(chosen: list[Kata], queries: list[str], core: bool, course: Rules, jobs: int) -> Assignment:
+    """The assignment to grade these katas, or only the exercises that queries such as "16::split_heads" name."""
+    if not any("::" in query for query in queries):
+        return Assignment(chosen, RunOptions(core=core), course, jobs)
+    asked: set[tuple[str, str]] = set()
+    classes: set[str] = set()
+    for query in queries:
+        number, colons, name = query.partition("::")
+        found = catalogue.find(number)
+        for exercise in [found.exercise(name)] if colons else found.exercises:
+            if colons and core and exercise.stretch:
+                raise KataError(f"--core leaves out {query}, which is a stretch exercise")
+            asked.add((found.name, exercise.name))
+            classes.update(prerequisites.specs_for(found, exercise))
+    options = RunOptions(core=core, only=tuple(sorted(classes)))
+    return Assignment(chosen, options, course, jobs, frozenset(asked))
+
+
 @contextmanager
 def _notebooks_unpacked(queries: list[str] | None, code: Path) -> Iterator[tuple[list[Kata], Path]]:
     """The katas to grade and their code folder. If notebooks are given, a temporary folder holds their code."""
     if not any(query.endswith(".ipynb") for query in queries or []):
-        yield katas(queries), code
+        yield katas([query.partition("::")[0] for query in queries or []]), code
         return
     with tempfile.TemporaryDirectory(prefix="kata-") as folder:
         yield [_unpack(Path(query), Path(folder)) for query in queries or []], Path(folder)
@@ -141,7 +162,7 @@ def _grade_folder(
         file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
-    if fail_under is not None and 100 * report.points < fail_under * report.max_points:
+    if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
 
 
@@ -160,10 +181,11 @@ def _graded(code: Path, assignment: Assignment) -> Report:
     try:
         with bar("grading") as counting:
             for result in counting.track(grading, total=len(assignment.katas)):
-                results[result.kata] = assignment.weighted(result)
+                results[result.kata] = assignment.graded(result)
     except KeyboardInterrupt:
         grading.close()
     in_order = tuple(results[kata.name] for kata in assignment.katas if kata.name in results)
     shown = code.relative_to(ROOT) if code.is_relative_to(ROOT) else code
     seconds = time.monotonic() - clock
-    return Report(str(shown), started, seconds, len(in_order) == len(assignment.katas), in_order)
+    complete = len(in_order) == len(assignment.katas)
+    return Report(str(shown), started, seconds, complete, in_order, weighted=bool(assignment.rules))

@@ -16,7 +16,7 @@ from grader.cli.report_files import ReportFile
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
-from grader.reports import html_report
+from grader.reports import html_report, words
 from grader.results import ClassReport, kata_as_dict
 from grader.teaching import class_grading, cluster, submissions
 from grader.teaching.assignment import Assignment
@@ -88,8 +88,8 @@ def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, to
     """Enter the results into the gradebook and write one line each. True if Ctrl-C interrupted the grading."""
     try:
         with closing(grading), bar("grading", "results", left=True) as counting:
-            for student, unweighted in counting.track(grading, total=total):
-                result = book.enter(student, unweighted)
+            for student, found in counting.track(grading, total=total):
+                result = book.enter(student, found)
                 stream.write(json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False) + "\n")
                 stream.flush()
     except KeyboardInterrupt:
@@ -98,11 +98,11 @@ def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, to
 
 
 def _write(book: Gradebook, outputs: Outputs, interrupted: bool) -> None:
-    """Print each student's points, and write pages and reports."""
+    """Print each student's totals, and write pages and reports."""
     whole = book.class_report(interrupted=interrupted)
     for student, report in whole.students.items():
         missing = "" if report.complete else f"  ({book.lost.get(student, 'not all graded')})"
-        print(f"{student}: {report.points} of {report.max_points} points{missing}")
+        print(f"{student}: {words.totals(report)}{missing}")
         if outputs.pages:
             report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
     for file in outputs.reports:

@@ -46,19 +46,23 @@ def watch(kata: MaybeKata = None) -> None:
         [first] = katas([kata])
     else:
         results = progress.so_far(path, KATAS)
-        first = next((k for k, result in results.items() if not (result and result.core_done)), path[-1])
+        first = next((k for k, result in results.items() if not (result and result.core_works)), path[-1])
     watching.start_session(path, first)
 
 
 @app.command("next")
 def next_() -> None:
-    """Show the first core exercise that is not done, its first failure, and the commands for it."""
+    """Show the first core exercise that does not work, its first failure, and the commands for it."""
+    before: list[KataResult] = []
     for kata in katas(None):
         result = progress.so_far([kata], KATAS)[kata]
-        if not (result and result.core_done):
+        if not (result and result.core_works):
             _say_next(kata, result)
+            _say_open_stars([*before, *([result] if result else [])])
             return
-    say("The core of every kata is done. kata list shows which stretch exercises are left.")
+        before.append(result)
+    say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
+    _say_open_stars(before)
 
 
 @app.command()
@@ -76,9 +80,10 @@ def solution(
     kata: OneKata,
     exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
     now: Annotated[bool, typer.Option("--now", help="show it without taking the hints first")] = False,
+    full: Annotated[bool, typer.Option("--full", help="show the reference, which also has the edge cases")] = False,
 ) -> None:
-    """Show the reference of an exercise as a difference to your code, once you have taken its three hints."""
-    lines = hints.solution(katas([kata])[0], exercise, now=now)
+    """Show the shortest right code of an exercise beside yours, once you have taken its three hints."""
+    lines = hints.solution(katas([kata])[0], exercise, now=now, full=full)
     console = Console(highlight=False)
     for line in lines:
         console.print(line, style=COLOURS.get(line[:1], ""), markup=False, soft_wrap=True)
@@ -173,9 +178,9 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
 
 
 def _say_next(kata: Kata, result: KataResult | None) -> None:
-    undone = [e for e in result.exercises if not (e.solved or e.stretch)] if result else []
+    undone = [e for e in result.exercises if not (e.works or e.stretch)] if result else []
     name = undone[0].name if undone else kata.exercises[0].name
-    say(f"{kata.number} {kata.title}: {progress.in_words(kata, result)}")
+    say(f"{kata.number} {kata.title}: {progress.in_words(result)}")
     say(f"lesson     kata lesson {kata.number}")
     say(f"code       katas/{kata.file}")
     say(f"specs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
@@ -183,3 +188,13 @@ def _say_next(kata: Kata, result: KataResult | None) -> None:
     say(f"hint       kata hint {kata.number} {name}")
     if undone and undone[0].first_failure:
         say(f"\n{undone[0].first_failure.message}")
+
+
+def _say_open_stars(results: list[KataResult]) -> None:
+    """Name the exercises whose star is open, for the last kata that has some, and count those of the others."""
+    left = [(result.kata, progress.open_stars(result)) for result in results if progress.open_stars(result)]
+    if not left:
+        return
+    *others, (kata, names) = left
+    more = sum(len(exercises) for _, exercises in others)
+    say(f"stars open {kata}: {', '.join(names)}" + (f", and {more} in earlier katas: kata list" if more else ""))

@@ -72,6 +72,19 @@ class Kata:
         """The earlier katas whose code this one uses."""
         return [Kata(self.root, name) for name in self.description.builds_on]
 
+    def used_by(self, exercise: Exercise) -> tuple[str, ...]:
+        """The functions and classes that an exercise uses, directly or not, without its own class."""
+        uses = {other.name: other.uses for other in self.exercises}
+        found: dict[str, None] = {}
+        names = list(exercise.uses)
+        while names:
+            name = names.pop(0)
+            if name not in found:
+                found[name] = None
+                names += uses.get(name, ())
+        owners = dict.fromkeys(name.partition(".")[0] for name in found)
+        return tuple(name for name in owners if name != exercise.owner)
+
     def exercise(self, name: str) -> Exercise:
         """The exercise of this name.
 

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Description:
     needs: frozenset[str] = frozenset()
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
+    guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
 
 
 @cache
@@ -104,10 +105,12 @@ def _description(table: dict[str, Any]) -> Description:
         needs=frozenset(_texts(table, "needs")),
         practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
+        guarded=_taken(table, "guarded", dict, {}),
     )
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
+    named |= found.guarded.keys()
     unknown = [key for part in (table, minutes, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {', '.join(unknown)}")
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")

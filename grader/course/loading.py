@@ -7,7 +7,7 @@ import stat
 import sys
 import tokenize
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +91,25 @@ def load(kata: Kata, code: Path, sources: Sources | None = None) -> ModuleType:
         return _run(kata, code / kata.file, "kata_")
 
 
+def load_with(kata: Kata, code: Path, sources: Sources, reference: str, names: Iterable[str]) -> ModuleType:
+    """Run the kata's file again, as `load` does, and give the new module the reference's definitions of these names.
+
+    Args:
+        reference: the text of the reference.
+    Raises:
+        LoadFailure: one of the two files raised an exception.
+    """
+    before = sys.modules.get(_module_name("kata_", kata))
+    with building_on(kata.root, sources, code):
+        theirs = _executed(kata, reference, kata.reference, "reference_")
+        module = _run(kata, code / kata.file, "kata_")
+    for name in names:
+        setattr(module, name, getattr(theirs, name))
+    if before:
+        sys.modules[before.__name__] = before
+    return module
+
+
 def prerequisite(name: str) -> ModuleType:
     """Load an earlier kata for the kata that is being loaded (see `is_under_way`)."""
     root, sources, rest = _context[-1]
@@ -129,7 +148,10 @@ def _too_large(size: int) -> str:
 
 
 def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:
-    source = read_source(path)
+    return _executed(kata, read_source(path), path, prefix)
+
+
+def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     module = ModuleType(_module_name(prefix, kata))
     module.__file__ = str(path)
     sys.modules[module.__name__] = module

@@ -47,8 +47,7 @@ def pack(katas: Iterable[Kata], root: Path) -> None:
 
 
 def is_begun(kata: Kata, path: Path) -> bool:
-    """Whether a file contains work: a written function that the stub does not have, text that does not parse, or none
-    of the stub at all."""
+    """Whether a file contains work: a written function that the stub lacks, no function of the stub, or broken text."""
     try:
         functions = dict(_functions(ast.parse(loading.read_source(path)).body))
     except LoadFailure:

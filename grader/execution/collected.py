@@ -32,7 +32,17 @@ NOT_NEEDED = (
     "subtests",
 )
 OPTIONS = [
-    *("--noconftest", "--assert=plain", "--capture=no", "--no-header", "--no-summary", "-qq", "--spec-seconds", "0"),
+    *(
+        "--noconftest",
+        "--assert=plain",
+        "--capture=no",
+        "--no-header",
+        "--no-summary",
+        "-qq",
+        "--spec-seconds",
+        "0",
+        "--edges",
+    ),
     *(part for name in PLUGINS for part in ("-p", name)),
     *(part for name in NOT_NEEDED for part in ("-p", f"no:{name}")),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure
 from grader.execution import jobs, scheduler
@@ -37,6 +38,12 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
             choice.sources[earlier.name] = solutions
             choice.notes.append(f"{earlier.name}: the reference stands in for yours ({reason})")
     return choice
+
+
+def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
+    """The spec classes that must run to judge one exercise: its own, and those of the exercises that it uses."""
+    used = kata.used_by(exercise)
+    return [other.spec_class for other in kata.exercises if other == exercise or other.owner in used]
 
 
 class Grading:
@@ -155,7 +162,7 @@ def _why_not(kata: Kata, code: Path) -> str:
 def _why_core_fails(result: KataResult) -> str:
     """One line on the first core exercise that does not work; empty if all of them do."""
     for exercise in result.exercises:
-        if not exercise.stretch and not exercise.solved:
+        if not exercise.stretch and not exercise.works:
             failure = exercise.first_failure
             line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
             return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.execution.jobs import Job
-from grader.results import KataResult, kata_result
+from grader.results import STOPPED, KataResult, SpecResult, kata_result
 
 PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
 ROOMS = (".", "course", "specs", "isolation", "execution")  # folders of the grader whose code can change a result
@@ -48,8 +48,8 @@ class ResultCache:
         return None
 
     def keep(self, job: Job, result: KataResult) -> None:
-        """Cache the job's result."""
-        if self.connection is None:
+        """Cache the job's result, unless a busy machine may be the reason for it."""
+        if self.connection is None or any(_may_be_chance(spec) for e in result.exercises for spec in e.specs):
             return
         with contextlib.suppress(sqlite3.Error), self.connection:
             row = (key(job), json.dumps(asdict(result)))
@@ -61,6 +61,11 @@ class ResultCache:
         connection.execute("CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, result TEXT NOT NULL)")
         connection.execute("SELECT count(*) FROM results").fetchone()
         return connection
+
+
+def _may_be_chance(spec: SpecResult) -> bool:
+    """Whether the spec ran out of time, or lost its worker."""
+    return spec.status == "error" or STOPPED in spec.message
 
 
 def key(job: Job) -> str:

@@ -7,14 +7,16 @@ import signal
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from grader import protocol
 from grader.course.description import Exercise
-from grader.execution import forkserver
+from grader.execution import follow_up, forkserver
+from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import ExerciseResult, KataResult, SpecResult, Status
+from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
@@ -42,6 +44,7 @@ class Supervisor:
             (self.folder / path).write_text(text, encoding="utf-8", newline="")
         self.specs: dict[str, SpecInfo] = {}
         self.results: dict[str, SpecResult] = {}
+        self.follow_ups: list[FollowUp] = []
         self.crashed = ""
         self.cpu_seconds = 0.0
         self.finished = False
@@ -81,13 +84,16 @@ class Supervisor:
         return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
 
     def _start(self) -> None:
+        plan = self.follow_ups[0] if self.follow_ups else None
         self.order = WorkOrder(
             self.job.kata,
             self.folder,
             self.job.options,
             forkserver.environment(),
             self.job.problem,
-            frozenset(self.results),
+            frozenset(self.specs.keys() - plan.specs if plan else self.results),
+            plan.reference if plan else "",
+            plan.replaced if plan else (),
         )
         self.received = 0
         self.worker = forkserver.start_worker(self.order)
@@ -116,13 +122,15 @@ class Supervisor:
                 self.phase, self.current = "between", ""
                 self._due_in(START_SECONDS)
             case Done(cpu_seconds, _):
-                self.done, self.cpu_seconds = True, cpu_seconds
+                self.done = True
+                self.cpu_seconds += cpu_seconds
                 self._end()
 
     def _void(self, changed: str) -> None:
         """Fail every spec, because the code replaced a function that the specs rely on."""
         self._stop(f"the code changes {changed}, which the specs rely on: nothing counts")
-        self.results = {name: SpecResult(name, "failed", self.crashed) for name in self.specs}
+        for name in self.specs:
+            self._judge(name, "failed", self.crashed)
 
     def _stop(self, reason: str) -> None:
         """End the job for this reason."""
@@ -133,28 +141,40 @@ class Supervisor:
     def _keep(self, message: SpecFinished) -> None:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
+        if self.follow_ups and name in self.follow_ups[0].specs and status == "passed":
+            self.results[name] = replace(self.results[name], status="passed", message=self.follow_ups[0].note)
         if name not in self.specs or name in self.results or status is None:
             return
         text = COMMAND.sub(r"\1. ", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.message))
         reason = self.specs[name].skip_reason
         if status == "skipped":
-            self.results[name] = SpecResult(name, "skipped" if reason else "failed", reason or text)
+            self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
-            self.results[name] = SpecResult(name, status, text, message.seconds)
+            self._judge(name, status, text, message.seconds)
+
+    def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0) -> None:
+        spec = self.specs[name]
+        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line)
 
     def _end(self, *, killed: bool = False) -> None:
         if not killed:
             self.worker.process.join(1)
         self.kill()
+        if self.follow_ups:  # whatever it came to, the next one is due
+            self.follow_ups.pop(0)
+            return self._follow_up()
         lost = [name for name in self.specs if name not in self.results]
         if self.done and (not lost or self._may_stop()):
-            self.finished = True
-            return
+            if self.job.options.stop_at_failure or self.job.problem:
+                self.finished = True
+                return
+            self.follow_ups = follow_up.needed(self.job.kata, self.specs, self.results)
+            return self._follow_up()
         how = self._how_it_ended(killed)
         if self.phase == "loading":
             self.crashed = f"{self.job.kata.file.name}: {how} while it was imported"
             for name in lost:
-                self.results[name] = SpecResult(name, "error", self.crashed)
+                self._judge(name, "error", self.crashed)
         elif self.current in self.specs:
             self._blame(self.current, how)
             if any(name not in self.results for name in self.specs) and not self._may_stop():
@@ -163,6 +183,17 @@ class Supervisor:
             self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
         else:
             self.crashed = f"the worker {how}"
+        self.finished = True
+
+    def _follow_up(self) -> None:
+        """Start the next run with the reference's code. Without a reference, say what the failing specs wait for."""
+        while self.follow_ups and not self.follow_ups[0].reference:
+            plan = self.follow_ups.pop(0)
+            for name in plan.specs:
+                told = f"waits for {', '.join(plan.replaced)}\n\n{self.results[name].message}"
+                self.results[name] = replace(self.results[name], message=told)
+        if self.follow_ups:
+            return self._start()
         self.finished = True
 
     def _how_it_ended(self, killed: bool) -> str:
@@ -181,23 +212,25 @@ class Supervisor:
     def _blame(self, name: str, how: str) -> None:
         """Give this spec an error. The remaining specs of its exercise are not run."""
         exercise = self.specs[name].exercise
-        self.results[name] = SpecResult(name, "error", f"{exercise}: {how} during this spec")
+        self._judge(name, "error", f"{exercise}: {how} during this spec")
         for other in self.specs.values():
             if other.exercise == exercise and other.name not in self.results:
-                reason = f"not run: {exercise} {how} in an earlier spec"
-                self.results[other.name] = SpecResult(other.name, "missing", reason)
+                self._judge(other.name, "missing", f"not run: {exercise} {how} in an earlier spec")
 
     def _may_stop(self) -> bool:
         """Whether the job may end before all specs have run: one has failed, and the options stop there."""
-        failed = any(result.status not in ("passed", "skipped") for result in self.results.values())
+        failed = any(result.status not in DONE and not result.edge for result in self.results.values())
         return self.job.options.stop_at_failure and failed
 
     def _verdicts(self, exercise: Exercise) -> tuple[SpecResult, ...]:
         """The verdict of every spec of the exercise; none if the options leave the exercise out."""
         not_run = "not run: an earlier spec failed" if self._may_stop() else "the worker ended before this spec was run"
-        specs = [spec.name for spec in self.specs.values() if spec.exercise == exercise.name]
+        specs = [spec for spec in self.specs.values() if spec.exercise == exercise.name]
         if specs:
-            return tuple(self.results.get(s, SpecResult(s, "missing", self.crashed or not_run)) for s in specs)
+            for spec in specs:
+                if spec.name not in self.results:
+                    self._judge(spec.name, "missing", self.crashed or not_run)
+            return tuple(self.results[spec.name] for spec in specs)
         options = self.job.options
         if options.only or (options.core and exercise.stretch):
             return ()

@@ -58,6 +58,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     items = _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
     reporter = Reporter(specs.session.config, channel, order.key)
+    reporter.katas.follows_through = False
     reporter.send(Collected(_described(order.kata, items)))
     guard = Guard(order.scratch)
     reporter.send(Loading())
@@ -66,7 +67,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     items = [item for item in items if _name(item) not in order.skip]
     for item, following in zip_longest(items, items[1:]):
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        if order.options.stop_at_failure and reporter.katas.failed:
+        if order.options.stop_at_failure and reporter.katas.broken:
             break
     reporter.send(Done(time.process_time() - born, guard.changed))
     os._exit(0)
@@ -87,7 +88,7 @@ def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Fu
     if options.core:
         items = [item for item in items if not item.get_closest_marker("stretch")]
     if options.only:
-        items = [item for item in items if _is_named(options.only, _name(item))]
+        items = [item for item in items if any(_is_named(wanted, _name(item)) for wanted in options.only)]
     if options.order:
         place = {name: number for number, name in enumerate(options.order)}
         items = sorted(items, key=lambda item: place.get(_name(item), place.get(item.cls.__name__, len(place))))
@@ -101,9 +102,9 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
     for item in items:
         skip, limit = item.get_closest_marker("skip"), item.get_closest_marker("timeout")
         seconds = float(limit.args[0]) if limit else 0.0
-        described.append(
-            SpecInfo(_name(item), exercises[item.cls.__name__], seconds, skip.kwargs["reason"] if skip else "")
-        )
+        reason, edge = skip.kwargs["reason"] if skip else "", item.get_closest_marker("edge") is not None
+        _, line, _ = item.reportinfo()
+        described.append(SpecInfo(_name(item), exercises[item.cls.__name__], seconds, reason, edge, (line or 0) + 1))
     return tuple(described)
 
 
@@ -112,6 +113,8 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     try:
         if order.problem:
             raise LoadFailure(order.problem)
+        if order.replaced:
+            return loading.load_with(order.kata, order.scratch, {}, order.reference, order.replaced)
         return loading.load(order.kata, order.scratch)
     except LoadFailure as failure:
         return failure

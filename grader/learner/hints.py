@@ -1,4 +1,4 @@
-"""Help for a learner who is stuck: one hint at a time, and the reference as a difference to their code."""
+"""Help for a learner who is stuck: one hint at a time, and a solution as a difference to their code."""
 
 import ast
 import difflib
@@ -32,15 +32,18 @@ def next_hint(kata: Kata, exercise: str | None, level: int | None) -> str:
     if wanted < LEVELS:
         text += f"\nMore: kata hint {kata.number} {name}"
     elif kata.reference.is_file():
-        text += f"\nStill stuck? kata solution {kata.number} {name} shows the reference beside your code."
+        text += f"\nStill stuck? kata solution {kata.number} {name} shows a solution beside your code."
     return text
 
 
-def solution(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
-    """The lines of a unified diff from the learner's code to the reference of one exercise.
+def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False) -> list[str]:
+    """The lines of a unified diff from the learner's code to the solution of one exercise.
+
+    The textbook solution is shown, without docstrings, or the reference if there is no textbook solution.
 
     Args:
         now: do not ask for the hints to be taken first.
+        full: show the reference, with its edge cases.
     Raises:
         UnknownExercise: the kata has no such exercise.
         NotPossible: there is no reference here, or not all hints were taken.
@@ -51,10 +54,19 @@ def solution(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
     seen = _given(kata).get(f"{kata.name} {exercise}", 0)
     if seen < LEVELS and not now:
         raise NotPossible(f"{seen} of {LEVELS} hints taken: kata hint {kata.number} {exercise} first, or add --now")
-    mine, right = _source_of(kata.code, exercise), _source_of(kata.reference, exercise)
-    names = (f"your katas/{kata.file}", f"solutions/{kata.file}")
+    textbook = kata.root / "tests" / "accepted" / kata.name / "textbook.py"
+    short = [] if full else _without_docstrings(_source_of(textbook, exercise))
+    mine = _source_of(kata.code, exercise)
+    if not short:
+        return _difference(kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}")
+    more = f"with edge cases: kata solution {kata.number} {exercise} --full"
+    return [*_difference(kata, _without_docstrings(mine), short, "the textbook solution"), "", more]
+
+
+def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> list[str]:
+    names = (f"your katas/{kata.file}", name)
     lines = difflib.unified_diff(mine, right, *names, lineterm="", n=max(len(mine), len(right)))
-    return list(lines) or ["your code is the same as the reference"]
+    return list(lines) or [f"your code is the same as {name}"]
 
 
 def _memory(kata: Kata) -> Path:
@@ -71,14 +83,31 @@ def _given(kata: Kata) -> dict[str, int]:
 
 
 def _source_of(path: Path, exercise: str) -> list[str]:
-    """The lines that define the exercise; for a method, those of its class. Empty if they are not found."""
+    """The lines that define the exercise, unindented. Empty if they are not found."""
     try:
         text = path.read_text(encoding="utf-8")
-        nodes = ast.parse(text).body
+        nodes: list[ast.stmt] = ast.parse(text).body
     except (OSError, SyntaxError, ValueError):
         return []
-    for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == exercise.partition(".")[0]:
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            return text.splitlines()[first - 1 : node.end_lineno]
-    return []
+    found: ast.FunctionDef | ast.ClassDef | None = None
+    for name in exercise.split("."):
+        named = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == name]
+        if not named:
+            return []
+        found, nodes = named[0], named[0].body
+    assert found is not None
+    first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
+    margin = found.col_offset
+    lines = text.splitlines()[first - 1 : found.end_lineno]
+    return [line[margin:] if line[:margin].isspace() else line for line in lines]
+
+
+def _without_docstrings(lines: list[str]) -> list[str]:
+    """The lines of a definition without its docstrings, which would hide the few lines that differ."""
+    kept = list(lines)
+    definitions = [n for n in ast.walk(ast.parse("\n".join(lines))) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    for definition in sorted(definitions, key=lambda node: -node.lineno):
+        docstring = definition.body[0]
+        if ast.get_docstring(definition) is not None and len(definition.body) > 1:
+            del kept[docstring.lineno - 1 : docstring.end_lineno]
+    return kept

@@ -5,18 +5,19 @@ import sys
 
 from grader.course import catalogue, cells, notebooks
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.execution import forkserver, jobs, scheduler
+from grader.execution import forkserver, jobs, prerequisites, scheduler
 from grader.execution.jobs import SourceText
 from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
 from grader.learner import hints
 from grader.protocol import RunOptions
+from grader.reports import words
 from grader.results import ExerciseResult, title
 
 # Parts of a failure's text that name a place in the kata's file, which a notebook does not have.
 LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)
-FOOTER = re.compile(r"^\S+\.py(?::\d+)? · kata hint \S+ (\w+)$", re.MULTILINE)
-MORE = re.compile(r"kata hint \S+ (\w+)")
+FOOTER = re.compile(r"^\S+\.py(?::\d+)? · kata hint \S+ ([\w.]+)$", re.MULTILINE)
+MORE = re.compile(r"kata hint \S+ ([\w.]+)")
 _kata: list[Kata] = []  # the notebook's kata, once `use` was called
 
 
@@ -29,11 +30,11 @@ def use(name: str) -> None:
 def check(exercise: str) -> None:
     """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
     kata = _kata[0]
-    spec_class = kata.exercise(exercise).spec_class
+    classes = tuple(prerequisites.specs_for(kata, kata.exercise(exercise)))
     text = cells.join(sys.modules["__main__"].In, notebooks.names(kata))
     code = kata.root / "katas"
     sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
-    grading, cache = Grading([kata], sources, options=RunOptions(only=spec_class)), ResultCache(kata.root)
+    grading, cache = Grading([kata], sources, options=RunOptions(only=classes)), ResultCache(kata.root)
     for job, result in scheduler.run(lambda: grading.ready(lambda job: cache.find(job) if job.kata != kata else None)):
         if job.kata == kata:
             found = [e for e in result.exercises if e.name == exercise]
@@ -51,11 +52,22 @@ def hint(exercise: str, level: int | None = None) -> None:
 def _said(result: ExerciseResult | None, note: str) -> str:
     if result is None:
         return f"could not be checked: {note}"
+    if result.works:
+        return _working(result) + (f" ({note})" if note else "")
     failure = result.first_failure
     if failure is None:
-        return f"passed  {result.name}: all {len(result.specs)} specs" + (f" ({note})" if note else "")
+        return f"{result.name}: {words.verdict(result)}"
     if result.not_written:
         return failure.message
     message = FOOTER.sub(r'hint("\1")', LINE.sub(r"\1", failure.message))
-    passed = sum(spec.status == "passed" for spec in result.specs)
-    return f"FAILED  {result.name} · {title(failure.name)}\n\n{message}\n\n{passed} of {len(result.specs)} specs pass"
+    return f"FAILED  {result.name} · {title(failure.name)}\n\n{message}\n\n{words.verdict(result)}"
+
+
+def _working(result: ExerciseResult) -> str:
+    """ "works  split_heads: all 5 specs · ★ open: 1 (works on a view)"."""
+    specs = result.ideas if result.open_edges else result.specs
+    ran = f"all {len(specs)} specs" if len(specs) > 1 else "its spec"
+    works = f"works  {result.name}: {ran}" + (f", {result.note}" if result.note else "")
+    if result.open_edges:
+        return f"{works} · {words.STAR} open: {len(result.open_edges)} ({words.open_edges(result)})"
+    return f"{works} {words.STAR}"

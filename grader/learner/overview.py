@@ -5,21 +5,22 @@ from rich.table import Table
 
 from grader.course.catalogue import Kata
 from grader.learner import progress
+from grader.reports.words import STAR
 from grader.results import KataResult
 
-COLOURS = {"done": "green", "core done": "green", "not started": "dim"}
+COLOURS = {"done": "green", "core works": "green", "not started": "dim"}
+WIDEST = {"builds on": 14, "you": 14}  # columns that wrap
 
 
 def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Console) -> None:
     """Print a line per chapter, a row per kata, and the sum."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("kata", "title", "", "min", "builds on", "core +\nstretch", "you"):
-        widest = 14 if column == "builds on" else None
+    for column in ("kata", "title", "", "min", "builds on", "core +\nstretch", "you", "stars"):
         table.add_column(
             column,
             justify="right" if column == "min" else "left",
-            no_wrap=column not in ("title", "builds on"),
-            max_width=widest,
+            no_wrap=column not in ("title", *WIDEST),
+            max_width=WIDEST.get(column),
         )
     before = ""
     for kata in katas:
@@ -28,17 +29,21 @@ def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Con
             table.add_row()
             table.add_row("", f"[bold]{before}[/]")
         row = _row(kata, results[kata])
-        colour = COLOURS.get(row[-1].partition(",")[0], "yellow")
-        table.add_row(*row[:-1], f"[{colour}]{row[-1]}[/]")
+        *head, you, earned = row
+        colour = COLOURS.get(you.partition(",")[0], "yellow")
+        table.add_row(*head, f"[{colour}]{you}[/]", earned)
         if not console.is_terminal:
             print(before, *row, sep="\t")
     if console.is_terminal:
         console.print(table, "")
-    done = sum(result is not None and result.core_done for result in results.values())
-    points = sum(result.points for result in results.values() if result)
+    begun = [result for result in results.values() if result]
+    done = sum(result.core_works for result in begun)
+    works, stars = sum(result.points for result in begun), sum(result.stars for result in begun)
     exercises = sum(len(kata.exercises) for kata in katas)
     console.print(
-        f"{done} of {len(katas)} katas done · {points} of {exercises} exercises", style="bold", soft_wrap=True
+        f"{done} of {len(katas)} katas done · {works} of {exercises} exercises work · {STAR} {stars}",
+        style="bold",
+        soft_wrap=True,
     )
 
 
@@ -54,5 +59,6 @@ def _row(kata: Kata, result: KataResult | None) -> tuple[str, ...]:
         str(head.minutes_all),
         builds_on,
         amount,
-        progress.in_words(kata, result),
+        progress.points(result),
+        progress.stars(result),
     )

@@ -7,6 +7,7 @@ from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.execution import prerequisites
 from grader.execution.result_cache import ResultCache
+from grader.reports.words import STAR
 from grader.results import KataResult
 
 
@@ -34,14 +35,29 @@ def so_far(
     return results
 
 
-def in_words(kata: Kata, result: KataResult | None) -> str:
-    """ "not started", "2 of 5 core", "core done, 1 of 3 stretch", "done"."""
+def in_words(result: KataResult | None) -> str:
+    """ "3 of 5 core · ★ 2 of 8": what works, and the stars."""
+    return " · ".join(part for part in (points(result), stars(result)) if part)
+
+
+def points(result: KataResult | None) -> str:
+    """ "not started", "3 of 5 core", "core works, 1 of 3 stretch", "done"."""
     if result is None or not result.exercises:
         return "not started"
     if result.status == "passed":
         return "done"
     core = [e for e in result.exercises if not e.stretch]
     stretch = [e for e in result.exercises if e.stretch]
-    if result.core_done:
-        return f"core done, {sum(e.solved for e in stretch)} of {len(stretch)} stretch"
-    return f"{sum(e.solved for e in core)} of {len(core)} core"
+    if result.core_works:
+        return f"core works, {sum(e.works for e in stretch)} of {len(stretch)} stretch"
+    return f"{sum(e.works for e in core)} of {len(core)} core"
+
+
+def stars(result: KataResult | None) -> str:
+    """ "★ 6 of 8"; empty while no exercise works."""
+    return f"{STAR} {result.stars} of {result.max_points}" if result and result.points else ""
+
+
+def open_stars(result: KataResult) -> list[str]:
+    """The exercises that work, but not at their edges, each with the number of open edges: "split_heads (2)"."""
+    return [f"{e.name} ({len(e.open_edges)})" for e in result.exercises if e.works and not e.holds]

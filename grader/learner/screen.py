@@ -9,7 +9,8 @@ from rich.text import Text
 
 from grader.course.catalogue import Kata
 from grader.learner import reading
-from grader.reports import table
+from grader.reports import table, words
+from grader.reports.words import STAR
 from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
 from grader.specs import layout
 
@@ -44,14 +45,22 @@ class Screen:
             self.console.print("[dim]running the specs …[/]")
 
     def head(self, kata: Kata, exercises: Iterable[ExerciseResult]) -> None:
-        """Start a verdict: clear the terminal, then print the kata and a sign per exercise."""
+        """Start a verdict: clear the terminal, then print the kata and a sign per exercise.
+
+        ★ holds at the edges too, ● works, ○ does not work yet.
+        """
         if self.console.is_terminal:
             self.console.clear()
         heading = f"[bold]{kata.number} {kata.title}[/]  [dim]katas/{kata.file}[/]"
         self.console.print(heading, soft_wrap=not self.console.is_terminal)
-        solved = [exercise.solved for exercise in exercises]
-        signs = [f"{'●' if exercise.solved else '○'} {exercise.name}" for exercise in exercises]
-        self._line([f"{sum(solved)}/{len(solved)}", *signs], r"^\d+/\d+", "dim")
+        works = [exercise.works for exercise in exercises]
+        signs = [f"{_sign(exercise)} {exercise.name}" for exercise in exercises]
+        self._line([f"{sum(works)}/{len(works)}", *signs], r"^\d+/\d+", "dim")
+
+    def open_edges(self, exercise: ExerciseResult) -> None:
+        """Name the open edges of an exercise that works, in one line."""
+        number, names = len(exercise.open_edges), words.open_edges(exercise)
+        self.say(f"{exercise.name} works · {STAR} open: {number} ({names})")
 
     def failure(self, exercise: str, spec: SpecResult) -> None:
         """Print a failed spec: its message with a heading, or alone if it is one line."""
@@ -64,7 +73,7 @@ class Screen:
         self.console.print(Text(layout.wrapped(spec.message, width)), soft_wrap=True)
 
     def all_specs(self, result: KataResult) -> None:
-        """Print the table of exercises and the first failure of each."""
+        """Print the table of exercises and what is open in each."""
         table.show(Report("katas", "", result.seconds, True, (result,)), self.console)
 
     def lesson(self, kata: Kata) -> None:
@@ -87,3 +96,9 @@ class Screen:
         text = Text(line.replace(unbroken, " "))
         text.highlight_regex(special, style)
         self.console.print(text, soft_wrap=True)
+
+
+def _sign(exercise: ExerciseResult) -> str:
+    if exercise.holds:
+        return STAR
+    return "●" if exercise.works else "○"

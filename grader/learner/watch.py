@@ -15,7 +15,7 @@ from grader.learner import hints
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
-from grader.results import KataResult, SpecResult
+from grader.results import ExerciseResult, KataResult, SpecResult
 
 
 def start_session(katas: list[Kata], first: Kata) -> None:
@@ -41,6 +41,7 @@ class Watched:
     text: str | None = None  # the file as judged last; None if it must be judged
     result: KataResult | None = None
     partial: bool = False  # whether some exercises keep the result of an older text
+    new: tuple[ExerciseResult, ...] = ()  # the exercises that work since the last save
 
 
 class Session:
@@ -120,6 +121,8 @@ class Session:
         missing = any(spec.status == "missing" for exercise in result.exercises for spec in exercise.specs)
         self.state.partial = missing and not everything and before is not None
         self.state.result = result if everything or before is None else _merged(before, result)
+        worked = _working(before or self.state.result)
+        self.state.new = tuple(e for e in self.state.result.exercises if e.works and e.name not in worked)
         self._show(self.state.result, everything=everything)
         return True
 
@@ -131,10 +134,10 @@ class Session:
         self.state.partial = False
         if len({exercise.first_failure and exercise.first_failure.message for exercise in result.exercises}) == 1:
             return  # the same failure everywhere: the file cannot be imported, which is on the screen already
-        were_solved = {e.name for e in self.state.result.exercises if e.solved} if self.state.result else set()
+        worked = _working(self.state.result)
         self.state.result = result
-        if broken := [e.name for e in result.exercises if e.name in were_solved and not e.solved]:
-            self.screen.say(f"No longer passing: {', '.join(broken)}. Press a to see why.")
+        if broken := [e.name for e in result.exercises if e.name in worked and not e.works]:
+            self.screen.say(f"No longer working: {', '.join(broken)}. Press a to see why.")
 
     def _result(self, *, everything: bool) -> KataResult | None:
         """Run the specs; None if a save or a key came first."""
@@ -150,7 +153,7 @@ class Session:
 
     def _jobs(self, grading: Grading, everything: bool) -> Callable[[], Iterator[Job]]:
         kata = self.state.kata
-        current = None if self._all_solved() else self._current_exercise()
+        current = None if self._all_work() else self._current_exercise()
         in_turn = sorted(kata.exercises, key=lambda e: (e != current, e.stretch))
         order = tuple(exercise.spec_class for exercise in in_turn)
         options = RunOptions(order=order, stop_at_failure=not everything)
@@ -161,15 +164,15 @@ class Session:
 
         return ready
 
-    def _all_solved(self) -> bool:
+    def _all_work(self) -> bool:
         result = self.state.result
-        return result is not None and all(exercise.solved for exercise in result.exercises)
+        return result is not None and all(exercise.works for exercise in result.exercises)
 
     def _current_exercise(self) -> Exercise:
-        """The first unsolved exercise, core before stretch; the last one if all are solved."""
+        """The first exercise that does not work, core before stretch; the last one if all do."""
         exercises = sorted(self.state.kata.exercises, key=lambda e: e.stretch)
-        solved = {e.name for e in self.state.result.exercises if e.solved} if self.state.result else set()
-        return next((e for e in exercises if e.name not in solved), exercises[-1])
+        working = _working(self.state.result)
+        return next((e for e in exercises if e.name not in working), exercises[-1])
 
     def _show(self, result: KataResult, *, everything: bool = False) -> None:
         """Show the verdict: with `everything` the whole table, otherwise the first failure."""
@@ -178,13 +181,17 @@ class Session:
             self.screen.all_specs(result)
         elif failure := _first_failure(result, self._current_exercise().name):
             self.screen.failure(*failure)
-        elif self._all_solved():
-            self.screen.say(f"Every exercise of this kata is done. {self._onward()}")
+        elif self._all_work():
+            self.screen.say(f"Every exercise of this kata works. {self._onward()}")
         elif result.message:  # no failure, but something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)
-        if result.core_done and not self._all_solved():
-            left = ", ".join(e.name for e in result.exercises if not e.solved)
-            self.screen.say(f"The core of this kata is done. Stretch exercises left: {left}. {self._onward()}")
+        if result.core_works and not self._all_work():
+            left = ", ".join(e.name for e in result.exercises if not e.works)
+            self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
+        if not everything:  # the table has them
+            for exercise in result.exercises if self._all_work() else self.state.new:
+                if exercise.open_edges:
+                    self.screen.open_edges(exercise)
         self.screen.keys()
 
     def _onward(self) -> str:
@@ -194,11 +201,16 @@ class Session:
         )
 
 
+def _working(result: KataResult | None) -> set[str]:
+    """The names of the exercises that work."""
+    return {exercise.name for exercise in result.exercises if exercise.works} if result else set()
+
+
 def _merged(before: KataResult, now: KataResult) -> KataResult:
     """The new result. Exercises whose specs did not all run, without a failure, keep their earlier result."""
     known = {exercise.name: exercise for exercise in before.exercises}
     ran = [
-        all(s.status != "missing" for s in e.specs) or any(s.status in ("failed", "error") for s in e.specs)
+        all(s.status != "missing" for s in e.specs) or any(s.status in ("failed", "error") for s in e.ideas)
         for e in now.exercises
     ]
     return replace(
@@ -207,9 +219,9 @@ def _merged(before: KataResult, now: KataResult) -> KataResult:
 
 
 def _first_failure(result: KataResult, current: str) -> tuple[str, SpecResult] | None:
-    """The name of an exercise and its first failed spec, the current exercise's if it has one."""
+    """The name of an exercise and the first failed spec of its idea, the current exercise's if it has one."""
     for exercise in sorted(result.exercises, key=lambda exercise: exercise.name != current):
-        for spec in exercise.specs:
+        for spec in exercise.ideas:
             if spec.status in ("failed", "error"):
                 return exercise.name, spec
     return None

@@ -1,18 +1,18 @@
-"""Renders the results of a class: as JSON (schema kata-class/1), and as CSV with one row per student."""
+"""Renders the results of a class: as JSON (schema kata-class/2), and as CSV with one row per student."""
 
 import csv
 import io
 import json
 
 from grader.reports.csv_report import as_text
-from grader.results import ClassReport, as_dict
+from grader.results import ClassReport, as_dict, plain
 
 
 def render_json(report: ClassReport) -> str:
     """One report per student, in the form of the JSON report."""
     students = [{"student": student, "report": as_dict(one)} for student, one in report.students.items()]
     data = {
-        "schema": "kata-class/1",
+        "schema": "kata-class/2",
         "started": report.started,
         "seconds": round(report.seconds, 3),
         "complete": report.complete,
@@ -21,12 +21,13 @@ def render_json(report: ClassReport) -> str:
 
 
 def render_csv(report: ClassReport) -> str:
-    """One column per kata, and the sum. An empty cell means not graded."""
+    """The sums, and one column per kata with its score. An empty cell means not graded."""
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["student", "points", "max_points", *katas])
+    writer.writerow(["student", "points", "max_points", "stars", "score", "max_score", *katas])
     for student, one in report.students.items():
-        points = {kata.kata: kata.points for kata in one.katas}
-        writer.writerow([as_text(student), one.points, one.max_points, *(points.get(name, "") for name in katas)])
+        scores = {kata.kata: plain(kata.score) for kata in one.katas}
+        sums = (one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score))
+        writer.writerow([as_text(student), *sums, *(scores.get(name, "") for name in katas)])
     return file.getvalue()

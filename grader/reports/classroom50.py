@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
+from grader.reports import scores, words
 from grader.results import Report
 
 SCHEMA = "classroom50/result/v1"
@@ -13,15 +15,17 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
     """One test per exercise. The platform's runner names the student and the assignment in the environment."""
     given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
+    parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
+    score, max_score = scores.total(parts)
     tests = [
         {
-            "test-name": f"{kata.kata} · {exercise.name}",
-            "passed": exercise.solved,
-            "score": exercise.points,
-            "max-score": exercise.max_points,
+            "test-name": part.name,
+            "passed": part.exercise.works,
+            "score": part.score,
+            "max-score": part.max_score,
+            "message": words.details(part.exercise),
         }
-        for kata in report.katas
-        for exercise in kata.exercises
+        for part in parts
     ]
     result = {
         "schema": SCHEMA,
@@ -31,9 +35,9 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
         "owner": environment.get("OWNER") or environment.get("GITHUB_REPOSITORY_OWNER", ""),
         "submission": given["submission_tag"],
         **links,
-        "datetime": report.started,
-        "score": report.points,
-        "max-score": report.max_points,
+        "datetime": datetime.fromisoformat(report.started).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "score": score,
+        "max-score": max_score,
         "tests": tests,
     }
     return json.dumps(result, indent=2, ensure_ascii=False) + "\n"

@@ -3,13 +3,28 @@
 import csv
 import io
 
-from grader.results import ExerciseResult, KataResult, Report
+from grader.results import ExerciseResult, KataResult, Report, plain
 
-COLUMNS = ("kata", "exercise", "part", "points", "max_points", "specs_passed", "specs", "seconds", "first_failure")
+COLUMNS = (
+    "kata",
+    "exercise",
+    "part",
+    "points",
+    "max_points",
+    "star",
+    "score",
+    "max_score",
+    "specs_passed",
+    "specs",
+    "edges_open",
+    "edges",
+    "seconds",
+    "first_failure",
+)
 
 
 def render(report: Report) -> str:
-    """A header and one row per exercise."""
+    """A header and one row per exercise. `specs` are those of the point, `edges` those of the star."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -31,9 +46,14 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         exercise.name,
         "stretch" if exercise.stretch else "core",
         exercise.points,
-        exercise.max_points,
-        sum(spec.status == "passed" for spec in exercise.specs),
-        len(exercise.specs),
+        1,
+        exercise.stars,
+        plain(exercise.score),
+        plain(exercise.worth),
+        sum(spec.status == "passed" for spec in exercise.ideas),
+        len(exercise.ideas),
+        len(exercise.open_edges),
+        len(exercise.specs) - len(exercise.ideas),
         round(sum(spec.seconds for spec in exercise.specs), 3),
         as_text(failure.message.partition("\n")[0]) if failure else "",
     ]

@@ -2,40 +2,43 @@
 
 import json
 
-from grader.results import ExerciseResult, KataResult, Report, title
+from grader.reports import scores, words
+from grader.reports.scores import Scored
+from grader.results import Report
 
 
 def render(report: Report) -> str:
-    """One test per exercise, with its first failure as plain text."""
-    tests = [
-        _test(kata, exercise, f"{k}.{e}")
-        for k, kata in enumerate(report.katas, start=1)
-        for e, exercise in enumerate(kata.exercises, start=1)
-    ]
-    notes = [f"{kata.kata}: {kata.message}" for kata in report.katas if kata.message]
+    """One test per exercise, with its first failure or its open edges as plain text."""
+    parts = scores.scored(report)
+    score, _ = scores.total(parts)
+    notes = [words.totals(report), *(f"{kata.kata}: {kata.message}" for kata in report.katas if kata.message)]
     if not report.complete:
         notes.append("grading was interrupted: the missing katas were not graded")
     results = {
-        "score": report.points,
+        "score": score,
         "execution_time": round(report.seconds),
         "output": "\n".join(notes),
         "output_format": "text",
         "stdout_visibility": "hidden",
-        "tests": tests,
+        "tests": [_test(part, number) for part, number in zip(parts, _numbers(report), strict=True)],
     }
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 
-def _test(kata: KataResult, exercise: ExerciseResult, number: str) -> dict[str, str | int | list[str]]:
-    failure = exercise.first_failure
+def _numbers(report: Report) -> list[str]:
+    """ "2.3" for the third exercise of the second kata."""
+    return [f"{k}.{e}" for k, kata in enumerate(report.katas, start=1) for e, _ in enumerate(kata.exercises, start=1)]
+
+
+def _test(part: Scored, number: str) -> dict[str, str | float | list[str]]:
     return {
-        "name": f"{kata.kata} · {exercise.name}",
+        "name": part.name,
         "number": number,
-        "score": exercise.points,
-        "max_score": exercise.max_points,
-        "status": "passed" if exercise.solved else "failed",
-        "output": f"{title(failure.name)}\n\n{failure.message}" if failure else "",
+        "score": part.score,
+        "max_score": part.max_score,
+        "status": "passed" if part.exercise.works else "failed",
+        "output": words.details(part.exercise),
         "output_format": "text",
-        "tags": [kata.kata, "stretch" if exercise.stretch else "core"],
+        "tags": [part.kata.kata, "stretch" if part.exercise.stretch else "core"],
         "visibility": "visible",
     }

@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from html import escape
 from statistics import median
 
-from grader.results import NOT_WRITTEN, ClassReport, ExerciseResult, KataResult, Report, title
+from grader.reports import words
+from grader.results import ClassReport, ExerciseResult, KataResult, Report, number, title
 
 STYLE = """
 :root{color-scheme:light dark;
@@ -42,57 +43,61 @@ HARDEST, MOST_COMMON, SLOWEST = 10, 10, 10  # rows shown
 
 
 def render(report: Report) -> str:
-    """One student's page: the points, and the first failure of each exercise."""
-    sections = [_kata(kata) for kata in report.katas]
+    """One student's page: the totals, and what is open in each exercise."""
+    sections = [_kata(kata, report.weighted) for kata in report.katas]
     state = "" if report.complete else " · interrupted, the rest was not graded"
-    heading = f"{report.points} of {report.max_points} points"
+    heading = words.totals(report)
     head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
-    return _page(heading, head + _bar(report.points, report.max_points) + "".join(sections))
+    return _page(heading, head + _bar(report.score, report.max_score) + "".join(sections))
 
 
 def render_class(report: ClassReport) -> str:
     """The page of a class: points per student and kata, hardest exercises, most common failures, slowest katas."""
     students = report.students
-    most = max((one.max_points for one in students.values()), default=0)
-    middle = median(one.points for one in students.values()) if students else 0
+    weighted = any(one.weighted for one in students.values())
+    most = max((one.max_score for one in students.values()), default=0)
+    middle = median(one.score for one in students.values()) if students else 0
+    typical = f"{number(middle)} of {number(most)}"
     state = "" if report.complete else " · interrupted, the rest was not graded"
     heading = f"{len(students)} students"
     head = (
         f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
-        f"median {middle:g} of {most} points</p>"
+        f"median {f'score {typical}' if weighted else f'{typical} points'}</p>"
     )
-    parts = [_matrix(students), _hardest(students), _common(students), _slowest(students)]
+    parts = [_matrix(students, weighted), _hardest(students), _common(students), _slowest(students)]
     return _page(heading, head + "".join(parts))
 
 
-def _kata(kata: KataResult) -> str:
+def _kata(kata: KataResult, weighted: bool) -> str:
     note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
     state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
-    rows = "".join(map(_exercise, kata.exercises))
-    return f"<h2>{escape(kata.kata)} · {kata.points}/{kata.max_points} · {state}</h2>{note}{rows}"
+    rows = "".join(_exercise(exercise, weighted) for exercise in kata.exercises)
+    sums = f"{kata.points}/{kata.max_points} points · {kata.stars}/{kata.max_points} stars"
+    if weighted:
+        sums += f" · score {number(kata.score)}/{number(kata.max_score)}"
+    return f"<h2>{escape(kata.kata)} · {sums} · {state}</h2>{note}{rows}"
 
 
-def _exercise(exercise: ExerciseResult) -> str:
-    """One line, which unfolds to the first failure."""
+def _exercise(exercise: ExerciseResult, weighted: bool) -> str:
+    """One line, which unfolds to the first failure, or to the open edges."""
     kind = "stretch" if exercise.stretch else "core"
-    colour, verdict = _verdict(exercise)
-    state = f"<span class='dim'>{kind}</span> <span class='{colour}'>{verdict}</span>"
-    line = f"<code>{escape(exercise.name)}</code> {state}"
-    failure = exercise.first_failure
-    if failure is None or exercise.not_written:
+    score = f" <span class='dim'>{number(exercise.score)}/{number(exercise.worth)}</span>" if weighted else ""
+    state = (
+        f"<span class='dim'>{kind}</span> <span class='{_colour(exercise)}'>{escape(words.verdict(exercise))}</span>"
+    )
+    line = f"{words.star(exercise)} <code>{escape(exercise.name)}</code> {state}{score}"
+    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
+    if not failures or exercise.not_written:
         return f"<div class='row'>{line}</div>"
-    text = f"{title(failure.name)}\n\n{failure.message}"
+    text = "\n\n".join(f"{title(failure.name)}\n\n{failure.message}" for failure in failures)
     return f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>"
 
 
-def _verdict(exercise: ExerciseResult) -> tuple[str, str]:
-    """The CSS class of an exercise's verdict, and the verdict in words."""
-    if exercise.solved:
-        return "passed", "passed"
-    if exercise.not_written:
-        return "notstarted", NOT_WRITTEN
-    passed = sum(spec.status == "passed" for spec in exercise.specs)
-    return "failed", f"{passed} of {len(exercise.specs)} specs pass"
+def _colour(exercise: ExerciseResult) -> str:
+    """The CSS class of an exercise's verdict."""
+    if exercise.works:
+        return "passed"
+    return "notstarted" if exercise.not_written else "failed"
 
 
 def _page(heading: str, body: str) -> str:
@@ -103,19 +108,23 @@ def _page(heading: str, body: str) -> str:
     )
 
 
-def _bar(points: int, most: int) -> str:
+def _bar(points: float, most: float) -> str:
     return f"<div class='bar'><i style='width:{100 * points / most if most else 0:.0f}%'></i></div>"
 
 
-def _matrix(students: dict[str, Report]) -> str:
+def _matrix(students: dict[str, Report], weighted: bool) -> str:
     katas = list(dict.fromkeys(kata.kata for report in students.values() for kata in report.katas))
-    heads = "".join(f"<th class='cell' title='{escape(k)}'>{escape(_number(k))}</th>" for k in katas)
+    heads = "".join(f"<th class='cell' title='{escape(k)}'>{escape(_short(k))}</th>" for k in katas)
     rows = []
     for student, report in students.items():
         by_name = {kata.kata: kata for kata in report.katas}
         cells = "".join(_cell(by_name.get(name)) for name in katas)
-        rows.append(f"<tr><td class='who'>{escape(student)}</td><td class='n'>{report.points}</td>{cells}</tr>")
-    table = f"<table><tr><th class='corner'>student</th><th class='n'>points</th>{heads}</tr>{''.join(rows)}</table>"
+        sums = [str(report.points), str(report.stars), *([number(report.score)] if weighted else [])]
+        amounts = "".join(f"<td class='n'>{amount}</td>" for amount in sums)
+        rows.append(f"<tr><td class='who'>{escape(student)}</td>{amounts}{cells}</tr>")
+    titles = ["points", "stars", *(["score"] if weighted else [])]
+    sum_heads = "".join(f"<th class='n'>{name}</th>" for name in titles)
+    table = f"<table><tr><th class='corner'>student</th>{sum_heads}{heads}</tr>{''.join(rows)}</table>"
     return f"<h2>Points</h2><div class='wide'>{table}</div>"
 
 
@@ -127,11 +136,11 @@ def _cell(kata: KataResult | None) -> str:
     text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(
         kata.status, str(kata.points)
     )
-    name = escape(f"{kata.kata}: {kata.points} of {kata.max_points}, {kata.status}")
+    name = escape(f"{kata.kata}: {kata.points} of {kata.max_points} points, {kata.stars} stars, {kata.status}")
     return f"<td class='cell' style='background:{shade}' title='{name}'>{text}</td>"
 
 
-def _number(kata: str) -> str:
+def _short(kata: str) -> str:
     track, slash, name = kata.rpartition("/")
     parts = name.split("_")
     return f"{track}{slash}{parts[0] if parts[0].isdigit() else parts[1].upper()}"
@@ -139,19 +148,19 @@ def _number(kata: str) -> str:
 
 def _hardest(students: dict[str, Report]) -> str:
     begun: Counter[tuple[str, str]] = Counter()
-    solved: Counter[tuple[str, str]] = Counter()
+    working: Counter[tuple[str, str]] = Counter()
     for kata, exercise in _exercises(students):
         if not exercise.not_written:
             begun[kata.kata, exercise.name] += 1
-            solved[kata.kata, exercise.name] += exercise.solved
-    hardest = sorted(begun, key=lambda name: (solved[name] / begun[name], -begun[name]))[:HARDEST]
+            working[kata.kata, exercise.name] += exercise.works
+    hardest = sorted(begun, key=lambda name: (working[name] / begun[name], -begun[name]))[:HARDEST]
     rows = "".join(
         f"<tr><td>{escape(kata)} · <code>{escape(name)}</code></td>"
-        f"<td class='n'>{solved[kata, name]} of {begun[kata, name]}</td>"
-        f"<td>{_bar(solved[kata, name], begun[kata, name])}</td></tr>"
+        f"<td class='n'>{working[kata, name]} of {begun[kata, name]}</td>"
+        f"<td>{_bar(working[kata, name], begun[kata, name])}</td></tr>"
         for kata, name in hardest
     )
-    note = "<p class='dim'>students who solved the exercise, of those who started it</p>"
+    note = "<p class='dim'>students whose code works, of those who started the exercise</p>"
     return f"<h2>Hardest exercises</h2>{note}<div class='wide'><table>{rows}</table></div>"
 
 
@@ -165,9 +174,9 @@ def _common(students: dict[str, Report]) -> str:
             count[name] += 1
             example.setdefault(name, failure.message)
     rows = "".join(
-        f"<details><summary>{number} × {escape(kata)} · <code>{escape(name)}</code> · {escape(spec)}</summary>"
+        f"<details><summary>{times} × {escape(kata)} · <code>{escape(name)}</code> · {escape(spec)}</summary>"
         f"<pre>{escape(example[kata, name, spec])}</pre></details>"
-        for (kata, name, spec), number in count.most_common(MOST_COMMON)
+        for (kata, name, spec), times in count.most_common(MOST_COMMON)
     )
     return f"<h2>Most common failures</h2>{rows or '<p>none</p>'}"
 

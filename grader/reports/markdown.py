@@ -3,7 +3,8 @@
 import re
 from html import escape
 
-from grader.results import KataResult, Report, title
+from grader.reports import words
+from grader.results import KataResult, Report, number, title
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}
 LONGEST = 4000  # characters shown of one failure: GitHub limits a summary to 1 MB
@@ -12,29 +13,33 @@ LONGEST = 4000  # characters shown of one failure: GitHub limits a summary to 1 
 def render(report: Report) -> str:
     """A table of the katas, then the first failure of each exercise that was started, folded."""
     state = "" if report.complete else " · interrupted, the rest was not graded"
-    lines = [
-        f"## {report.points} of {report.max_points} points{state}",
-        "",
-        "| kata | | points | open |",
-        "| --- | --- | --- | --- |",
-    ]
+    columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
+    lines = [f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
     for kata in report.katas:
-        open_ = ", ".join(f"`{e.name}`" for e in kata.exercises if not e.solved)
-        lines.append(
-            f"| {kata.kata} | {SIGNS[kata.status]} {kata.status} | {kata.points}/{kata.max_points} | {open_} |"
-        )
+        score = [f"{number(kata.score)}/{number(kata.max_score)}"] if report.weighted else []
+        open_ = [exercise.name for exercise in kata.exercises if not exercise.works]
+        edges = [exercise.name for exercise in kata.exercises if exercise.works and not exercise.holds]
+        sums = [f"{amount}/{kata.max_points}" for amount in (kata.points, kata.stars)]
+        names = [", ".join(f"`{name}`" for name in part) for part in (open_, edges)]
+        lines.append(_row([kata.kata, f"{SIGNS[kata.status]} {kata.status}", *sums, *score, *names]))
     for kata in report.katas:
         lines += _failures(kata)
     return "\n".join(lines) + "\n"
 
 
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def _failures(kata: KataResult) -> list[str]:
+    """The first failure of each exercise, folded; of one that works, its first open edge."""
     lines = [f"\n**{kata.kata}**: {_inline(kata.message)}"] if kata.message else []
     for exercise in kata.exercises:
-        failure = exercise.first_failure
+        failure = exercise.first_failure or next(iter(exercise.open_edges), None)
         if failure and not exercise.not_written:
             text = failure.message if len(failure.message) <= LONGEST else failure.message[:LONGEST] + "\n…"
-            summary = f"{kata.kata} · {exercise.name} · {escape(title(failure.name))}"
+            sign = "open edge: " if exercise.works else ""
+            summary = f"{kata.kata} · {exercise.name} · {sign}{escape(title(failure.name))}"
             lines += ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]
     return lines
 

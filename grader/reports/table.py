@@ -9,99 +9,91 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, title
+from grader.reports import words
+from grader.results import ExerciseResult, KataResult, Report, title
 
 COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim"}
 
 
 def show(report: Report, console: Console) -> None:
-    """Print one row per exercise, then the first failure of each, then the points."""
+    """Print one row per exercise, then what is open in each, then the totals."""
     if console.is_terminal:
         console.print(_table(report))
     else:
         for line in _lines(report):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     for kata in report.katas:
-        _show_failures(kata, console)
+        _show_open(kata, console)
     end = "" if report.complete else "  (interrupted: the rest was not graded)"
     console.print(
-        f"\n{report.points} of {report.max_points} points · {report.seconds:.1f} s{end}",
-        style="bold",
-        highlight=False,
-        soft_wrap=True,
+        f"\n{words.totals(report)} · {report.seconds:.1f} s{end}", style="bold", highlight=False, soft_wrap=True
     )
 
 
 def _table(report: Report) -> Table:
-    """One row per kata with its sum, followed by one row per exercise."""
+    """One row per kata with its sums, followed by one row per exercise."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("kata and exercises", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("verdict")
     table.add_column("points", justify="right", no_wrap=True)
+    table.add_column("stars", justify="right", no_wrap=True)
     for kata in report.katas:
         state = f"[{COLOURS[kata.status]}]{kata.status}[/]"
-        table.add_row(f"[bold]{kata.kata}[/]", "", state, f"[bold]{kata.points}/{kata.max_points}[/]")
+        sums = (f"[bold]{amount}/{kata.max_points}[/]" for amount in (kata.points, kata.stars))
+        table.add_row(f"[bold]{kata.kata}[/]", "", state, *sums)
         for exercise in kata.exercises:
-            state = f"[{_colour(exercise)}]{escape(_verdict(exercise))}[/]"
-            table.add_row(
-                f"  {exercise.name}",
-                "stretch" if exercise.stretch else "core",
-                state,
-                f"{exercise.points}/{exercise.max_points}",
-            )
+            state = f"[{_colour(exercise)}]{escape(words.verdict(exercise))}[/]"
+            table.add_row(f"  {exercise.name}", _part(exercise), state, f"{exercise.points}/1", words.star(exercise))
         table.add_section()
     return table
 
 
 def _colour(exercise: ExerciseResult) -> str:
-    if exercise.solved:
+    if exercise.works:
         return COLOURS["passed"]
     return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
 
 
-def _verdict(exercise: ExerciseResult) -> str:
-    """ "passed", "not written yet", or how many specs pass; and why specs were skipped."""
-    ran = [spec for spec in exercise.specs if spec.status != "skipped"]
-    skipped = [spec.message for spec in exercise.specs if spec.status == "skipped"]
-    passed = sum(spec.status == "passed" for spec in ran)
-    if exercise.solved:
-        return "passed" + (f", {len(skipped)} not run ({skipped[0]})" if skipped else "")
-    first = exercise.first_failure
-    if exercise.not_written and first:
-        return NOT_WRITTEN if first.message.startswith(exercise.name) else first.message
-    if any(spec.status == "error" for spec in ran):
-        return f"error, {passed} of {len(ran)} specs pass"
-    return f"{passed} of {len(ran)} specs pass" if ran else "not run"
+def _part(exercise: ExerciseResult) -> str:
+    return "stretch" if exercise.stretch else "core"
 
 
 def _lines(report: Report) -> list[str]:
     lines = []
     width = max((len(e.name) for kata in report.katas for e in kata.exercises), default=0)
     for kata in report.katas:
-        lines.append(f"{kata.kata}: {kata.status}, {kata.points} of {kata.max_points} points")
+        sums = f"{kata.points} of {kata.max_points} points, {kata.stars} of {kata.max_points} stars"
+        lines.append(f"{kata.kata}: {kata.status}, {sums}")
         for e in kata.exercises:
-            kind = "stretch" if e.stretch else "core"
-            lines.append(f"  {e.name:<{width}}  {kind:<7}  {e.points}/{e.max_points}  {_verdict(e)}")
+            lines.append(f"  {e.name:<{width}}  {_part(e):<7}  {e.points}/1  {words.star(e)}  {words.verdict(e)}")
     return lines
 
 
-def _show_failures(kata: KataResult, console: Console) -> None:
-    """Print the first failure of each exercise that was started. A message shared by several exercises appears once."""
+def _show_open(kata: KataResult, console: Console) -> None:
+    """Print the first failure of each exercise that was started, and one line on one that works with open edges.
+
+    A message shared by several exercises appears once.
+    """
     if kata.message:
         console.print(f"\n{kata.kata}: {kata.message}", markup=False, highlight=False, soft_wrap=True)
     said: set[str] = set()
     for exercise in kata.exercises:
         failure = exercise.first_failure
+        name = f"{kata.kata} · {exercise.name}"
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
             console.print(
-                f"\nFAILED  {kata.kata} · {exercise.name} · {title(failure.name)}",
+                f"\nFAILED  {name} · {title(failure.name)}",
                 style="red",
                 markup=False,
                 highlight=False,
+                soft_wrap=True,
             )
             text = Padding(Text(failure.message), (0, 0, 0, 2))
             console.print(
                 text if console.is_terminal else Text(indent(failure.message, "  ")), soft_wrap=not console.is_terminal
             )
+        elif exercise.works and exercise.open_edges:
+            line = f"\nopen edge  {name} · {title(exercise.open_edges[0].name)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ import torch
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
-from grader.results import NOT_WRITTEN
+from grader.results import NOT_WRITTEN, STOPPED
 from grader.specs import check
 
 TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
@@ -60,8 +60,18 @@ def explain(
     rows = _given(frames, spec) + _rows(error, theirs)
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
-    story = [reason, _table(rows), f"{place} · kata hint {kata.number} {exercise.name}"]
+    _, line, _ = spec.reportinfo()
+    where = f"{place} · kata hint {kata.number} {exercise.name}\n{kata.specs.name}:{(line or 0) + 1} · {spec.name}"
+    story = [reason, _table(rows), where]
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
+
+
+def is_unwritten(error: BaseException, exercise: Exercise) -> bool:
+    """Whether the error says that this exercise, not another one that it calls, is not written yet."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not isinstance(error, NotImplementedError) or not frames or not _is_stub_line(*frames[-1]):
+        return False
+    return _written_name(frames[-1][0]).partition(".")[0] == exercise.owner
 
 
 def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tuple[str, str]]:
@@ -70,7 +80,7 @@ def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tup
     timeout = TIMED_OUT.match(str(error))
     where = [("at", f"line {theirs[-1][1]}: {_source_line(*theirs[-1])}")] if theirs else []
     if timeout:
-        return [("stopped", f"still running after {float(timeout[1]):g} s: an endless loop?"), *where]
+        return [("stopped", f"{STOPPED} {float(timeout[1]):g} s: an endless loop?"), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Falsifying")]
     said = said if len(said) <= 600 else said[:600] + " …"

@@ -3,17 +3,14 @@
 import contextlib
 import gc
 import os
-import random
 import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,8 +19,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure, UnknownKata
-from grader.results import NOT_WRITTEN, title
-from grader.specs import failures, hooks, layout, pytest_private, torch_private
+from grader.specs import failures, follow_through, hooks, pytest_private, state, summary, torch_private
 
 SPEC_SECONDS = 10.0
 PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
@@ -39,18 +35,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--code", metavar="DIR", help="the code to run specs against, a folder laid out like katas/ (solutions)"
     )
     group.addoption("--seed", type=int, default=0, help="random seed of every spec (default 0)")
+    group.addoption("--edges", action="store_true", help="show failing edge specs in full, and count them as failures")
     seconds = "time limit of a spec in seconds (default 10; 0: none)"
     group.addoption("--spec-seconds", type=float, default=SPEC_SECONDS, help=seconds)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stretch: specs of an exercise beyond the core of its kata")
+    config.addinivalue_line(
+        "markers", "edge: asks for what a careful textbook author would leave out; decides the star"
+    )
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # or checking for a device would start CUDA
     pytest_private.rewrite_no_libraries(config)
     config.args[:] = [_expanded(arg, config.invocation_params.dir) for arg in config.args]
     config.pluginmanager.register(Katas(config), "katas")
+    config.pluginmanager.register(summary.Summary(config), "kata_summary")
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
@@ -67,6 +68,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         max_examples=20,
         report_multiple_bugs=False,
         print_blob=False,
+        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("katas")
 
@@ -94,10 +96,12 @@ class Katas:
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
+        self.follows_through = True  # in a worker, the runner sees to that
         self.failed: dict[str, failures.Failure] = {}
-        self.passed: set[str] = set()
+        self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
+        self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
         self.hung: set[tuple[Kata, Exercise]] = set()
-        self.teaching = False  # every item is a spec, and --tb is not given
+        self.replaced: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -114,16 +118,8 @@ class Katas:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._skip_needless_work()
-        option = self.config.option
         chosen = {item.nodeid for item in session.items}  # -k and -m may have removed some
         self.specs = {nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen}
-        self.teaching = bool(self.specs) and len(self.specs) == len(session.items) and option.tbstyle == "auto"
-        if self.teaching:
-            option.tbstyle = "no"
-            option.reportchars = option.reportchars.replace("f", "").replace("E", "")
-            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-            if reporter:
-                reporter.reportchars = reporter.reportchars.replace("f", "").replace("E", "")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -138,7 +134,7 @@ class Katas:
         if item.nodeid in self.specs:
             if self.specs[item.nodeid] in self.hung:
                 raise failures.NotRun("not run: an earlier spec of this exercise timed out")
-            same_start(self.config.option.seed)
+            state.reset(self.config.option.seed)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
@@ -165,36 +161,45 @@ class Katas:
         return answer
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Run a failing spec once more with the reference's code for the exercises that its own exercise uses."""
+        try:
+            yield
+        except Exception as error:
+            known = isinstance(item, pytest.Function) and item.nodeid in self.specs
+            if not known or not self.follows_through:
+                raise
+            self.notes[item.nodeid] = follow_through.again(self, cast(pytest.Function, item), error)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if isinstance(item, pytest.Function) and item.nodeid in self.specs:
             kata, exercise = self.specs[item.nodeid]
-            if report.passed and call.when == "call":
-                self.passed.add(item.nodeid)
-            elif report.failed and call.excinfo:
+            edge = item.get_closest_marker("edge") is not None
+            failure = None
+            if report.failed and call.excinfo:
                 error, module = call.excinfo.value, self.modules.get(kata)
                 failure = failures.explain(
                     error, kata, exercise, item, module if isinstance(module, ModuleType) else None
                 )
                 self.failed.setdefault(item.nodeid, failure)
+                if not edge:
+                    self.broken.add((kata, exercise.owner))
                 if failures.TIMED_OUT.match(str(error)):
                     self.hung.add((kata, exercise))
                 if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
                     report.when = "call"
-                if self.teaching:
-                    report.longrepr = failure.text
+                if edge and not self.config.option.edges:
+                    report.outcome, report.wasxfail = "skipped", "open edge"
+            choice = self.choices.get(kata, Choice())
+            place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
+            note = self.notes.get(item.nodeid, "")
+            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes)
+            summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
         return report
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        if self.teaching:
-            notes = dict.fromkeys(note for choice in self.choices.values() for note in choice.notes)
-            for note in notes:
-                terminalreporter.write_line(f"\n{note}")
-            _summarise(self, terminalreporter)
-        elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-            terminalreporter.write_line("no specs were run: none matches the path, -k and -m", red=True)
 
     def _skip_needless_work(self) -> None:
         """Import nothing for libraries that no spec file uses, and collect no garbage among what is imported by now."""
@@ -217,6 +222,15 @@ class Katas:
             raise module.with_traceback(None)
         return module
 
+    def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
+        """The module under test, reloaded with the reference's definitions of these names. None without a reference."""
+        if not kata.reference.is_file():
+            return None
+        if (kata, names) not in self.replaced:
+            reference, sources = kata.reference.read_text(encoding="utf-8"), self.choices[kata].sources
+            self.replaced[kata, names] = loading.load_with(kata, self._code(kata), sources, reference, names)
+        return self.replaced[kata, names]
+
     def _code(self, kata: Kata) -> Path:
         return self.code or kata.root / "katas"
 
@@ -226,23 +240,6 @@ def limit(specs: Iterable[pytest.Item], seconds: float) -> None:
     for spec in specs:
         if not spec.get_closest_marker("timeout"):
             spec.add_marker(pytest.mark.timeout(seconds))
-
-
-def same_start(seed: int) -> None:
-    """Reset the global state, so that every spec starts from the same one."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
-    torch.set_grad_enabled(True)
-    torch.set_num_threads(1)
-    if torch.are_deterministic_algorithms_enabled():  # the setter imports modules for a second
-        torch.use_deterministic_algorithms(False)
-    torch.autograd.set_detect_anomaly(False)
-    torch.set_float32_matmul_precision("highest")
 
 
 def _is_a_bad_moment(frame: FrameType | None) -> bool:
@@ -282,38 +279,3 @@ def _expanded(arg: str, here: Path) -> str:
     if colons and path.is_dir() and (kata := catalogue.kata_at(path / "any")):
         path = kata.specs
     return f"{path}{colons}{rest}"
-
-
-def _summarise(katas: Katas, terminal: pytest.TerminalReporter) -> None:
-    """Print the first failure of each exercise in full, or all with -v. Then print one line per exercise."""
-    by_exercise: dict[tuple[Kata, Exercise], list[str]] = defaultdict(list)
-    for nodeid, place in katas.specs.items():
-        by_exercise[place].append(nodeid)
-    said: set[str] = set()
-    for (_, exercise), nodeids in by_exercise.items():
-        told = [n for n in nodeids if n in katas.failed and katas.failed[n].details]
-        for nodeid in told if terminal.verbosity > 0 else told[:1]:
-            what = f"{exercise.name} · {title(nodeid)}"
-            terminal.write_line(f"\nFAILED  {what}\n", red=True, bold=True)
-            terminal.write_line(layout.wrapped(katas.failed[nodeid].details, pytest_private.width(terminal)))
-    terminal.write_line("")
-    width = max((len(exercise.name) for _, exercise in by_exercise), default=0)
-    kata_before = None
-    for (kata, exercise), nodeids in by_exercise.items():
-        if kata != kata_before:
-            terminal.write_line(f"katas/{kata.name}", bold=True)
-            kata_before = kata
-        failed = [katas.failed[n] for n in nodeids if n in katas.failed]
-        passed = sum(n in katas.passed for n in nodeids)
-        if failed and not any(failure.details for failure in failed):
-            line = failed[0].line
-            state = line.removeprefix(f"{exercise.name}: ")
-            if line in said and not state.endswith(NOT_WRITTEN):
-                state = "the same"
-            said.add(line)
-        elif failed:
-            state = f"{passed} of {passed + len(failed)} specs pass"
-        else:
-            state = "passed" if passed else "not run"
-        colour = {"green": state == "passed", "red": bool(failed) and not state.endswith(NOT_WRITTEN)}
-        terminal.write_line(f"  {exercise.name:<{width}}  {state}", **colour)

@@ -1,1 +1,1 @@
-"""For the teacher: submissions of a class, weights, clusters, and repositories to hand out."""
+"""For the teacher: submissions of a class, rules for points, clusters, and repositories to hand out."""

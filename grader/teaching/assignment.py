@@ -1,10 +1,11 @@
-"""An assignment: which katas are graded, how their specs run, and what the katas are worth."""
+"""An assignment: which katas and exercises are graded, how their specs run, and what they are worth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from grader.course.catalogue import Kata
 from grader.protocol import RunOptions
-from grader.results import KataResult, weighted
+from grader.results import KataResult
+from grader.teaching.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -13,9 +14,13 @@ class Assignment:
 
     katas: list[Kata]
     options: RunOptions
-    worth: dict[str, int]  # points per kata; a kata without an entry is worth one point per exercise
+    rules: Rules = field(default_factory=Rules)
     at_a_time: int = 0  # katas graded in parallel; 0 means one per core
+    exercises: frozenset[tuple[str, str]] = frozenset()  # (kata, exercise) to grade; empty for all that were run
 
-    def weighted(self, result: KataResult) -> KataResult:
-        """The result in the points of this assignment."""
-        return weighted(result, self.worth.get(result.kata))
+    def graded(self, result: KataResult) -> KataResult:
+        """The exercises of a result that are asked for, with what they are worth."""
+        [kata] = [kata for kata in self.katas if kata.name == result.kata]
+        shared = [e.name for e in kata.exercises if not (self.options.core and e.stretch)]
+        asked = [e for e in result.exercises if not self.exercises or (kata.name, e.name) in self.exercises]
+        return self.rules.applied(replace(result, exercises=tuple(asked)), shared)

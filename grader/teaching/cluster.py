@@ -90,7 +90,7 @@ def grade_on_cluster(
     slices = [left[start : start + students] for start in range(0, len(left), students)]
     owed = {(student, kata.name): number for number, names in enumerate(slices) for student in names for kata in katas}
     arguments = [f"--submissions={folder.resolve()}", f"--jobs={at_a_time}", *(["--core"] if options.core else [])]
-    command = [*KATA, "grade", *(kata.name for kata in katas), *arguments]
+    command = [*KATA, "grade", *(name for kata in katas for name in _asked(kata, options)), *arguments]
     with _shared_folder() as shared:
         tasks = [
             Slice((*command, *(f"--student={name}" for name in names)), f"{shared}/{number}")
@@ -182,6 +182,12 @@ def run_slice(task: Slice) -> str:
     if process.returncode == 0:
         return ""
     return f"kata ended with exit code {process.returncode}" + (f": {reason}" if reason else "")
+
+
+def _asked(kata: Kata, options: RunOptions) -> list[str]:
+    """The kata as the command line names it, or its exercises if the options choose some."""
+    chosen = [exercise.name for exercise in kata.exercises if exercise.spec_class in options.only]
+    return [f"{kata.name}::{name}" for name in chosen] or [kata.name]
 
 
 def _cached(submission: Submission, katas: list[Kata], cache: ResultCache, options: RunOptions) -> list[KataResult]:

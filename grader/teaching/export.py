@@ -8,7 +8,8 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import ExportFailure
-from grader.teaching import platforms, template_files, weights
+from grader.teaching import platforms, rules, template_files
+from grader.teaching.rules import Rules
 
 MARK = ".kata-starter"  # a file that marks a folder as an export, which another export may update
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
@@ -24,7 +25,7 @@ include grader/setup.mk
 """
 
 
-def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, worth: dict[str, int]) -> list[str]:
+def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, course: Rules) -> list[str]:
     """Write or update a starter repository. Returns one sentence per thing done.
 
     Students' work is kept: the file of a kata is replaced only while it is an untouched stub. The katas that the
@@ -33,7 +34,7 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, wort
     Args:
         repository: the teacher's copy on GitHub, as OWNER/NAME.
         ref: the commit of the teacher's copy that grades.
-        worth: points of the katas that are not worth one point per exercise.
+        course: what katas, exercises and edges are worth.
     Raises:
         ExportFailure: the folder is not an export, or a stub in this tree has been edited.
     """
@@ -60,12 +61,12 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, wort
         first_folder=f"katas/{katas[0].name}",
         first_file=katas[0].file.name,
     )
-    _write_weights(folder, katas, worth)
-    platforms.write_for_students(folder, katas, repository, ref, worth)
+    _write_rules(folder, katas, course)
+    platforms.write_for_students(folder, katas, repository, ref, course)
     return [f"{len(katas)} katas in {folder}", *(f"kept the student's katas/{kata.file}" for kata in kept)]
 
 
-def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, worth: dict[str, int]) -> list[str]:
+def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, course: Rules) -> list[str]:
     """Write or update the teacher's copy: specs, references, grader, and the scripts of each platform.
 
     The arguments are those of `starter`.
@@ -82,7 +83,7 @@ def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, wort
     _replace_folder(root / "grader", folder / "grader")
     _copy(root, folder, [*SHARED, "README.md", *PAGES])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
-    _write_weights(folder, katas, worth)
+    _write_rules(folder, katas, course)
     _unlink_missing(folder)
     archive = platforms.write_for_teacher(folder, katas, repository, ref)
     return [f"{len(katas)} katas in {folder}", f"Gradescope's autograder is {archive}"]
@@ -135,9 +136,9 @@ def _unlink_missing(folder: Path) -> None:
             page.write_text(linked, encoding="utf-8")
 
 
-def _write_weights(folder: Path, katas: list[Kata], worth: dict[str, int]) -> None:
-    """Write the weights where `kata grade` looks for them; no file if every exercise is worth a point."""
-    path = folder / weights.NAME
-    path.unlink(missing_ok=True)
-    if text := weights.text(worth, katas):
-        path.write_text(text, encoding="utf-8")
+def _write_rules(folder: Path, katas: list[Kata], course: Rules) -> None:
+    """Write the rules where `kata grade` looks for them; no file if every exercise is worth a point."""
+    for name in (rules.NAME, rules.OLD_NAME):
+        (folder / name).unlink(missing_ok=True)
+    if text := rules.text(course, katas):
+        (folder / rules.NAME).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from grader.teaching.assignment import Assignment
 
 
 class Gradebook:
-    """The results of each student, in the points of the assignment."""
+    """The results of each student, as the assignment counts them."""
 
     def __init__(self, students: Iterable[str], assignment: Assignment):
         self.assignment = assignment
@@ -18,9 +18,9 @@ class Gradebook:
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
-    def enter(self, student: str, unweighted: KataResult) -> KataResult:
-        """Take in a result. Returns it in the points of the assignment."""
-        result = self.assignment.weighted(unweighted)
+    def enter(self, student: str, found: KataResult) -> KataResult:
+        """Take in a result. Returns it as the assignment counts it."""
+        result = self.assignment.graded(found)
         if result.exercises:
             self.results[student][result.kata] = result
         else:
@@ -32,7 +32,8 @@ class Gradebook:
         results, katas = self.results[student], self.assignment.katas
         graded = tuple(results[kata.name] for kata in katas if kata.name in results)
         seconds = sum(result.seconds for result in graded)
-        return Report(student, self.started, seconds, len(graded) == len(katas), graded)
+        weighted = bool(self.assignment.rules)
+        return Report(student, self.started, seconds, len(graded) == len(katas), graded, weighted)
 
     def class_report(self, *, interrupted: bool) -> ClassReport:
         """The report of the class so far."""

@@ -6,8 +6,9 @@ import zipfile
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.results import shares
+from grader.results import plain, rounded
 from grader.teaching import template_files
+from grader.teaching.rules import Rules
 
 MINUTES = 10  # a platform's time limit per kata
 STEP = """\
@@ -19,11 +20,13 @@ STEP = """\
 """
 
 
-def write_for_students(folder: Path, katas: list[Kata], repository: str, ref: str, worth: dict[str, int]) -> None:
+def write_for_students(folder: Path, katas: list[Kata], repository: str, ref: str, rules: Rules) -> None:
     """Write GitHub Classroom's workflow, and the older list of commands that grades the same way."""
-    points = {kata: _points(kata, worth) for kata in katas}
-    _write_workflow(folder / ".github/workflows/classroom.yml", points, repository, ref)
-    _write_commands(folder / ".github/classroom/autograding.json", points, repository, ref)
+    worth = {kata: rules.worth(kata.name, [exercise.name for exercise in kata.exercises]) for kata in katas}
+    most = {kata: plain(sum(exercises.values()), digits=2) for kata, exercises in worth.items()}
+    _write_workflow(folder / ".github/workflows/classroom.yml", most, repository, ref)
+    tests = [test for kata in katas for test in _tests(kata, worth[kata], rules.edges / 100)]
+    _write_commands(folder / ".github/classroom/autograding.json", tests, repository, ref)
 
 
 def write_for_teacher(folder: Path, katas: list[Kata], repository: str, ref: str) -> Path:
@@ -44,18 +47,24 @@ def write_for_teacher(folder: Path, katas: list[Kata], repository: str, ref: str
     return scripts / "gradescope.zip"
 
 
-def _points(kata: Kata, worth: dict[str, int]) -> list[int]:
-    """The points of each exercise."""
-    number = len(kata.exercises)
-    return shares(worth.get(kata.name, number), number)
+def _tests(kata: Kata, worth: dict[str, float], star_share: float) -> list[tuple[str, str, float]]:
+    """The name, the pytest arguments and the points of each exercise's test, and of its star's if that counts."""
+    specs = kata.specs.relative_to(kata.root).as_posix()
+    tests = []
+    for exercise in kata.exercises:
+        name, place, points = f"{kata.name} · {exercise.name}", f"{specs}::{exercise.spec_class}", worth[exercise.name]
+        tests.append((name, place, points * (1 - star_share)))
+        if star_share:
+            tests.append((f"{name} \N{BLACK STAR}", f"{place} --edges", points * star_share))
+    return tests
 
 
-def _write_workflow(path: Path, points: dict[Kata, list[int]], repository: str, ref: str) -> None:
-    """One step per kata."""
-    ids = {kata: f"kata{re.sub('[^0-9a-z]', '', kata.number)}" for kata in points}
+def _write_workflow(path: Path, most: dict[Kata, float], repository: str, ref: str) -> None:
+    """One step per kata, with the most points that it can give."""
+    ids = {kata: f"kata{re.sub('[^0-9a-z]', '', kata.number)}" for kata in most}
     steps = [
-        STEP.format(name=kata.name, id=ids[kata], minutes=MINUTES, number=kata.number, points=sum(shared))
-        for kata, shared in points.items()
+        STEP.format(name=kata.name, id=ids[kata], minutes=MINUTES, number=kata.number, points=points)
+        for kata, points in most.items()
     ]
     results = [f"          {name.upper()}_RESULTS: ${{{{ steps.{name}.outputs.result }}}}\n" for name in ids.values()]
     template_files.write(
@@ -69,30 +78,25 @@ def _write_workflow(path: Path, points: dict[Kata, list[int]], repository: str, 
     )
 
 
-def _write_commands(path: Path, points: dict[Kata, list[int]], repository: str, ref: str) -> None:
-    """One test per exercise."""
+def _write_commands(path: Path, tests: list[tuple[str, str, float]], repository: str, ref: str) -> None:
+    """One command per test."""
     clone = f"git clone -q https://github.com/{repository} .course"
     course = f"{clone} && git -C .course checkout -q {ref} && make -C .course setup"
-    tests = [
+    commands = [
         {
-            "name": f"{kata.name} · {exercise.name}",
+            "name": name,
             "setup": f"test -e .course || ({course})",
-            "run": f"cd .course && .venv/bin/pytest -q {_spec_file(kata)}::{exercise.spec_class} --code ../katas",
+            "run": f"cd .course && .venv/bin/pytest -q {arguments} --code ../katas",
             "input": "",
             "output": "",
             "comparison": "included",
             "timeout": MINUTES,
-            "points": number,
+            "points": points,
         }
-        for kata, shared in points.items()
-        for exercise, number in zip(kata.exercises, shared, strict=True)
+        for (name, arguments, _), points in zip(tests, rounded(points for *_, points in tests), strict=True)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"tests": tests}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _spec_file(kata: Kata) -> str:
-    return kata.specs.relative_to(kata.root).as_posix()
+    path.write_text(json.dumps({"tests": commands}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_archive(folder: Path, path: Path) -> None:

@@ -99,9 +99,9 @@ print("   labels with a missing one, -1:", labels.tolist())
 wrapped = scores[torch.arange(4), labels]
 print("   two index tensors take the last class for it:", [round(v, 1) for v in wrapped.tolist()])
 try:
-    kata.pick_per_row(scores, labels)
-except IndexError as error:
-    print("   pick_per_row raises IndexError:", error)
+    scores.gather(1, labels.unsqueeze(1))
+except RuntimeError as error:
+    print("   gather refuses it:", error)
 image = torch.arange(48).reshape(6, 8)
 print("   image[4:4 + 3, 6:6 + 3] of a 6 × 8 image has the shape", tuple(image[4:7, 6:9].shape))
 flags = torch.tensor([0, 1, 1, 0])

@@ -1,4 +1,4 @@
-"""Derivatives, gradients and the graph: what autograd records, saves, adds up and frees."""
+"""Derivatives, gradients and the graph: what autograd records, saves, adds and frees."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,20 +11,18 @@ def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: fl
     """Estimate the gradient of f at x from values of f alone, without autograd.
 
     Args:
-        f: takes a tensor of x's shape and returns one element, of whatever shape: (), (1,), (1, 1), …
+        f: takes a tensor of x's shape, in float64, and returns a 0-dim tensor.
         x: the point, of any shape.
-        eps: how far each element is moved, once up and once down.
+        eps: the size of the step, once up and once down.
     Returns:
-        A float64 tensor of x's shape that does not require grad. Where only element i of x is moved, its entry i is
-        (f(x + eps) - f(x - eps)) / (2 * eps), the central difference.
+        Of x's shape, float64 whatever x's dtype, without grad: entry i is the central difference
+        (f(x + eps) - f(x - eps)) / (2 * eps), with only element i of x moved.
 
     For f(x) = x³ at x = 2 and eps = 0.01 this is (2.01³ - 1.99³) / 0.02 = 12.0001; calculus says 12.
 
-    Everything happens in float64 whatever x's dtype, float32 and integers included: f is called with float64 tensors.
-    x may be 0-dim or not contiguous, and is not changed.
-
-    Raises:
-        ValueError: f does not return exactly one element.
+    Edge cases ★
+        x may be 0-dim, non-contiguous, bfloat16 or integer, and is not changed. f may return one element of any shape,
+        such as (1, 1); anything but one element is an error.
     """
     raise NotImplementedError
 
@@ -33,20 +31,19 @@ def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tens
     """Differentiate f with respect to each of its inputs, at their present values.
 
     Args:
-        f: called as f(*inputs); returns one element, of whatever shape: (), (1,), (1, 1), …
+        f: called as f(*inputs); returns a 0-dim tensor.
         inputs: floating-point tensors of any shapes, with or without requires_grad.
     Returns:
-        One gradient per input, in order, each of its input's shape and dtype; none requires grad.
+        One gradient per input, in order, each of its input's shape; none requires grad.
 
-    For f(x, y) = x² · y at x = 3, y = 5 the partials are 2xy = 30 and x² = 9.
+    For f(x, y) = x² · y at x = 3, y = 5 the partials are 2xy = 30 and x² = 9. An input that f does not use gets zeros.
+    The inputs, their requires_grad and their .grad stay as they were.
 
-    An input that f does not use gets zeros, and so does every input of a constant f. A tensor that is passed twice
-    stands for two variables, and each position gets its own partial. The call leaves everything as it was: the
-    inputs, their requires_grad, and every .grad, also that of parameters f closes over. It works inside the caller's
-    `torch.no_grad()`, and that mode holds afterwards as before.
-
-    Raises:
-        ValueError: f does not return exactly one element, constant or not.
+    Edge cases ★
+        A constant f, or one made of parameters alone, gives zeros too. No .grad changes anywhere, also not that of
+        parameters f closes over. The call works inside the caller's `torch.no_grad()`, which still holds afterwards.
+        A tensor that is passed twice counts as two variables; an input may be the result of other operations.
+        Each gradient has its input's dtype. f may return one element of any shape; anything else is an error.
     """
     raise NotImplementedError
 
@@ -54,20 +51,23 @@ def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tens
 def gradient_history(
     loss_fn: Callable[[Tensor, Tensor], Tensor], weight: Tensor, inputs: Iterable[Tensor], zero_between: bool
 ) -> list[Tensor]:
-    """Run one backward pass per input and record what stands in the weight's .grad after each.
+    """Run one backward pass per input and record the weight's .grad after each.
 
     Args:
-        loss_fn: called as loss_fn(w, input), once for each input in turn; returns a 0-dim loss.
+        loss_fn: called as loss_fn(w, input); returns a 0-dim loss.
         weight: the values that w starts from.
-        inputs: any iterable of tensors, an iterator included.
-        zero_between: True gives the gradient of each loss alone; False lets `backward()` add each one to those before.
+        inputs: tensors.
+        zero_between: True gives each gradient alone; False lets `backward()` add it to those before.
     Returns:
-        One snapshot of w.grad per input, in order. Snapshots do not change later and do not require grad.
+        A list with one snapshot of w.grad per input. Snapshots do not change later and do not require grad.
 
-    If the losses have gradients 2, 3 and 10, the history is [2, 3, 10] with zero_between and [2, 5, 15] without.
+    For gradients 2, 3 and 10 the history is [2, 3, 10] with zero_between and [2, 5, 15] without.
+    w is a private copy that requires grad: weight, its flag and its .grad stay as they were, and an old .grad does not
+    count.
 
-    w is a private copy that requires grad: weight, its requires_grad and its .grad stay as they were, even if loss_fn
-    writes to w, and a .grad that weight had before the call does not count. No input gives [].
+    Edge cases ★
+        loss_fn is called once per input, in turn. weight stays as it was even if loss_fn writes to w.
+        The gradients have weight's dtype. `inputs` may be an iterator; no input gives [].
     """
     raise NotImplementedError
 
@@ -83,24 +83,21 @@ def frozen_target_loss(
     """Compare a prediction with a target that the same function made, and let only the prediction learn.
 
     Args:
-        value_fn: maps states (N, D) to one value for each (N,).
-        state: (N, D).
-        next_state: (N, D).
+        value_fn: maps states (N, D) to one value per state, (N,).
+        state, next_state: (N, D).
         reward: (N,).
-        gamma: how much the next state's value counts.
-        how: what keeps the target out of the graph:
-            "detach" calls value_fn(next_state) in the ordinary way and detaches afterwards,
-            "no_grad" calls value_fn(next_state) inside `torch.no_grad()`,
-            "inference_mode" calls value_fn(next_state) inside `torch.inference_mode()`.
+        gamma: the weight of the next state's value.
+        how: what keeps the target out of the graph. "detach" calls value_fn(next_state) in the ordinary way and
+            detaches afterwards; "no_grad" and "inference_mode" call it inside that mode of torch.
     Returns:
         The 0-dim mean over N of (value_fn(state) - target)², where target = reward + gamma * value_fn(next_state).
 
-    The target counts as a constant: no gradient reaches next_state, reward, or through the target the parameters of
-    value_fn. The call value_fn(state) stands outside these modes and is tracked, whatever `how` is, so that loss and
-    gradient are the same in all three.
+    The target counts as a constant: no gradient flows through value_fn(next_state).
+    value_fn(state) is always tracked; loss and gradient are the same in all three.
 
-    Raises:
-        ValueError: `how` is none of the three.
+    Edge cases ★
+        No gradient reaches a reward that requires grad. Another `how` is an error.
+
     Source: the temporal-difference target of Sutton and Barto, Reinforcement Learning, section 6.1.
     """
     raise NotImplementedError
@@ -110,20 +107,23 @@ def describe_graph(output: Tensor) -> dict[str, object]:
     """List what autograd recorded on the way to `output`: how many operations of each kind, and from which leaves.
 
     Args:
-        output: any tensor.
+        output: the result of tracked operations.
     Returns:
         A dict with the keys
         "ops": dict from operation name to the number of nodes of that name reachable from output.grad_fn,
-        "leaves": list of the leaf tensors that `output.backward()` would give a gradient to: the tensor objects
-            themselves, each once, in any order.
+        "leaves": list of the leaf tensors that `output.backward()` would give a gradient to: the objects themselves,
+            each once, in any order.
 
     With d = 2 * x, the graph of (d * d + b).sum() has the ops {"Mul": 2, "Add": 1, "Sum": 1} and the leaves x and b.
 
-    The name of an operation is the class name of its node without trailing digits and then without the ending
-    "Backward": "MulBackward0" → "Mul", "Log2Backward0" → "Log2", and "MyBackward", the node of a custom Function My,
-    → "My". The nodes that stand for leaves (AccumulateGrad) are no operations. A node that is reached on several ways
-    counts once; a chain of 3000 operations is no problem. A leaf that requires grad has no ops and is its own only
-    leaf; a tensor that is not tracked has neither: {} and [].
+    - A name is the node's class name without trailing digits and then without the ending "Backward":
+      "MulBackward0" → "Mul", "Log2Backward0" → "Log2", "MyBackward" (of a custom Function My) → "My".
+    - The nodes of leaves (AccumulateGrad) are no operations.
+    - Each node counts once, however many ways lead to it.
+
+    Edge cases ★
+        A chain of 3000 operations is no problem. A leaf that requires grad has no ops and is its own only leaf.
+        A tensor that is not tracked has neither: {} and []. A node with several outputs counts once.
     """
     raise NotImplementedError
 
@@ -132,17 +132,19 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Differentiate every entry of f(x) with respect to every entry of x.
 
     Args:
-        f: made of ordinary torch operations; returns a tensor of any shape, 0-dim included. It is called exactly once.
-        x: floating-point tensor of any shape, 0-dim included.
+        f: returns a tensor of any shape. It is called exactly once.
+        x: floating-point tensor of any shape.
     Returns:
-        A tensor of shape y.shape + x.shape, where y = f(x), with x's dtype and device: entry [i, j] is ∂y[i] / ∂x[j],
-        with as many indices i as y has dimensions and as many j as x has.
+        A tensor of shape y.shape + x.shape, where y = f(x), without grad: entry [i, j] is ∂y[i] / ∂x[j].
 
     For f(x) = A @ x with A of shape (4, 3) the result is A; for y (3,) and x (2, 3) its shape is (3, 2, 3).
+    Entries of y that do not depend on x give zeros.
 
-    Entries of y that do not depend on x give zeros, also when none of them does. The result does not require grad, no
-    .grad changes anywhere, x stays as it was, and all this holds inside the caller's `torch.no_grad()` as well.
-    `torch.autograd.functional` and `torch.func` are not allowed.
+    Write it without `torch.autograd.functional` and `torch.func`.
+
+    Edge cases ★
+        y or x may be 0-dim. Zeros come also where no entry depends on x. No .grad changes anywhere, and x stays as it
+        was. All this holds inside the caller's `torch.no_grad()` as well. The result has x's dtype and device.
     """
     raise NotImplementedError
 
@@ -152,20 +154,18 @@ def inplace_is_safe(op: Callable[[Tensor], Tensor], x: Tensor, target: str = "ou
 
     Args:
         op: maps a tensor to a new tensor.
-        x: floating-point tensor, the values to try it with.
+        x: floating-point values to try it with.
         target: which tensor is changed: "output" or "input".
     Returns:
         False if autograd reports a tensor "modified by an inplace operation", else True.
 
-    The trial: a copy h of x that is tracked and not a leaf, then y = op(h), then 1 is added in place to y ("output")
-    or to h ("input"), then y.sum().backward(). Autograd reports a change exactly if it saved the changed tensor:
-    exp saves its output, sin its input, and adding or multiplying by a constant saves neither.
+    Try it: make a tracked copy h of x that is no leaf, then y = op(h). Add 1 in place to y ("output") or to h
+    ("input"), and run y.sum().backward(). Autograd complains if it saved the changed tensor: exp saves its output, sin
+    its input, and x + 3 neither.
 
-    x stays as it was, its requires_grad and .grad included. The caller's `torch.no_grad()` makes no difference. Any
-    other error, whether it comes from op or from its backward pass, comes through.
-
-    Raises:
-        ValueError: target is neither of the two.
+    Edge cases ★
+        x stays as it was, its requires_grad and .grad included. The caller's `torch.no_grad()` makes no difference.
+        Any other error of op or of its backward pass comes through. Another target is an error.
     """
     raise NotImplementedError
 
@@ -173,14 +173,17 @@ def inplace_is_safe(op: Callable[[Tensor], Tensor], x: Tensor, target: str = "ou
 class LeakyReLUFunction(torch.autograd.Function):
     """The leaky rectifier with a backward pass of its own: x where x > 0, and slope · x elsewhere.
 
-    Used as `LeakyReLUFunction.apply(x, slope)`, with x a floating-point tensor of any shape and slope a float of any
-    sign; the result has x's shape and dtype. With slope 0.1: [-2, 0, 3] → [-0.2, 0, 3], and the derivatives are
-    [0.1, 0.1, 1], for x == 0 counts as elsewhere.
+    Used as `LeakyReLUFunction.apply(x, slope)`, with x a floating-point tensor of any shape and slope a float.
+    With slope 0.1: [-2, 0, 3] → [-0.2, 0, 3], and the derivatives are [0.1, 0.1, 1], for x == 0 counts as elsewhere.
 
-    There is one gradient for x and none for slope. It passes `torch.autograd.gradcheck` and `gradgradcheck`, for
-    slopes below zero and above one too. Neither x nor the incoming gradient is written to. If x is changed in place
-    between forward and backward, autograd raises its usual error or the gradient is still right: what backward needs
-    goes through `ctx.save_for_backward`. `F.leaky_relu` is not allowed.
+    backward returns one gradient for x and None for slope. It passes `torch.autograd.gradcheck` and `gradgradcheck`.
+    Write it without `F.leaky_relu`.
+
+    Edge cases ★
+        All this holds for a slope of 0 and below as well. Result and gradient have x's dtype, and x may be
+        non-contiguous. Neither x nor the incoming gradient is written to. If x is changed in place between forward and
+        backward, autograd raises its usual error or the gradient is still right: `ctx.save_for_backward` keeps what
+        backward needs.
     """
 
     @staticmethod

@@ -74,8 +74,8 @@ print(f"learned: slope {wrong.weight.item():.3f}, intercept {wrong.bias.item():.
 print("mse_loss:", end=" ")
 try:
     stretch(kata.mse_loss, torch.zeros(9, 1), torch.zeros(9))
-except ValueError as error:
-    print("ValueError:", error)
+except Exception as error:
+    print(f"{type(error).__name__}:", error)
 
 
 # 5. Scale decides. Heights and ages of 80 people; the weight is to be predicted. Along the weight of the heights the

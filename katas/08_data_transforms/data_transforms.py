@@ -1,13 +1,11 @@
 """Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time.
 
-A transform is anything that can be called with an image and returns one. There are two stages: PIL images, whose sizes
-are (width, height), then float tensors (C, H, W). No transform changes the image it is given.
-
-The random transforms share three rules. Each keeps the `torch.Generator` it is given and takes all its random numbers
-from it, anew at every call; torch's global generator is not touched then. With `generator=None` they come from torch's
-global one. So equally seeded generators give equal sequences of results, in whatever order the numbers are drawn.
+A transform is called with an image and returns one: PIL images, whose sizes are (width, height), or float tensors
+(C, H, W). A transform with a `generator` draws its random numbers from it alone, anew at every call; None is torch's
+global generator. Equally seeded generators give equal sequences of results, in whatever order the numbers are drawn.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,14 +16,12 @@ from torch import Tensor
 
 
 class Compose:
-    """Several transforms as one: each gets what the one before it returned.
+    """Several transforms as one: each gets the result of the one before.
 
     Args:
-        transforms: the transforms, in order; one of them may be a `Compose` itself.
-    Attributes:
-        transforms: the same as a list.
+        transforms: the transforms, in order. The attribute `transforms` keeps them as a list.
 
-    `compose(x)` returns what the last transform returns. Without any transform that is x.
+    `compose(x)` returns the result of the last transform.
     """
 
     def __init__(self, transforms: Sequence[Callable]):
@@ -35,13 +31,16 @@ class Compose:
         raise NotImplementedError
 
     def steps(self, x: Any) -> list[tuple[str, Any]]:
-        """The same, and every result on the way: what to look at when a pipeline does not do what it should.
+        """Apply the transforms and keep every result on the way.
 
         Returns:
-            `("input", x)`, and then for each transform the name of its class and its result:
-            `[("input", image), ("Resize", smaller), ("ToTensor", tensor)]`.
+            ("input", x), then the class name and the result of each transform, such as
+            [("input", image), ("Resize", smaller), ("ToTensor", tensor)].
 
-        Each transform is called once, on the result of the one before. A `Compose` among them is one step.
+        Call each transform once, on the result of the one before.
+
+        Edge cases ★
+            Without any transform, the call returns x. A `Compose` among the transforms is one step.
         """
         raise NotImplementedError
 
@@ -50,14 +49,14 @@ class Resize:
     """Bring a PIL image to a size: PIL image in, PIL image of the same mode out.
 
     Args:
-        size: an int is the new length of the shorter side; the longer one becomes int(size · longer / shorter), so the
-            image keeps its proportions. An image 40 wide and 30 high becomes 8 wide and 6 high for 6. A pair is
-            (height, width), whatever the proportions.
-    Raises:
-        ValueError: when it is made with a size below 1.
+        size: an int is the new length of the shorter side, and the longer one becomes int(size · longer / shorter): an
+            image 40 wide and 30 high becomes 8 wide and 6 high for 6. A pair is (height, width).
 
-    The pixels are those of PIL's bilinear filter, `Image.Resampling.BILINEAR`: weighted averages of the pixels around,
-    of all that fall together where the image shrinks. An image may also grow.
+    Small images grow. The pixels are those of PIL's filter `Image.Resampling.BILINEAR`.
+
+    Edge cases ★
+        Modes with transparency are kept, too. For 6, an image of 11 × 55 becomes 6 × 30: multiply first. The image
+        given is not changed. A size below 1 is an error when the transform is made.
     """
 
     def __init__(self, size: int | tuple[int, int]):
@@ -72,11 +71,13 @@ class CenterCrop:
 
     Args:
         size: (height, width), or an int for a square.
-    Raises:
-        ValueError: when it is made with a size below 1; when it is called with an image that is smaller than that.
 
-    For an image of height H and width W the box of height h and width w begins at row (H − h) // 2 and column
-    (W − w) // 2. Its pixels are those of the image, unchanged.
+    In an image of height H and width W, a box of height h and width w begins at row (H − h) // 2 and column
+    (W − w) // 2. Its pixels are unchanged.
+
+    Edge cases ★
+        A box as large as the image gives the whole image. A larger box is an error, and so is a size below 1 when the
+        transform is made.
     """
 
     def __init__(self, size: int | tuple[int, int]):
@@ -89,15 +90,14 @@ class CenterCrop:
 class ToTensor:
     """Turn a PIL image or a uint8 array into a float tensor.
 
-    `to_tensor(image)` returns float32 (C, H, W) in [0, 1]: every value divided by 255, however dark or bright the image
-    is. It shares no memory with the image.
+    `to_tensor(image)` returns float32 (C, H, W) in [0, 1]: every value divided by 255, however dark the image is.
 
-    - PIL: mode "L" gives one channel, "RGB" three. An image of any other mode is converted to RGB first.
-    - A NumPy array of dtype uint8, (H, W) or (H, W, C): (H, W) gives one channel. It may be read-only, and a view with
-      any strides.
+    - PIL: mode "L" gives one channel, "RGB" three.
+    - A NumPy array of dtype uint8, (H, W) or (H, W, C): (H, W) gives one channel.
 
-    Raises:
-        TypeError: the image is an array of another dtype, or anything else.
+    Edge cases ★
+        A PIL image of any other mode is converted to RGB first. An array may be read-only, or a view with any strides.
+        The tensor shares no memory with it. An array of another dtype, or anything else, is an error.
     """
 
     def __call__(self, image: Image.Image | np.ndarray) -> Tensor:
@@ -105,19 +105,13 @@ class ToTensor:
 
 
 class Normalize:
-    """Move and scale every channel by its own two numbers, so that all of them vary about 0 by about 1.
+    """Move and scale every channel by its own two numbers.
 
     Args:
-        mean: a number for each channel, usually the mean of that channel over the training images.
-        std: likewise the standard deviation.
-    Raises:
-        ValueError: when it is made, mean and std have different lengths, or an std is not above 0. When `normalize` or
-            `inverse` is called, x has another number of channels than there are means: an image of one channel is
-            refused, not repeated.
-        TypeError: when either is called with integers; (x − mean) / std is no integer.
+        mean: a number per channel, usually its mean over the training images.
+        std: a number per channel, usually its standard deviation.
 
-    `normalize(x)` takes floats (..., C, H, W), that is one image or a batch, and returns (x − mean) / std of the same
-    shape and dtype, on the same device.
+    `normalize(x)` takes floats (..., C, H, W), one image or a batch, and returns (x − mean) / std.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
@@ -127,20 +121,27 @@ class Normalize:
         raise NotImplementedError
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Undo it: x · std + mean, for looking at a normalised image. Same shapes, dtypes and errors."""
+        """Undo it: x · std + mean, for looking at a normalised image.
+
+        Edge cases ★
+            Both calls keep dtype and device, and leave x unchanged. They raise an error for integers, and for another
+            number of channels than there are means: one channel is not repeated. Different lengths of mean and std, or
+            a std that is not above 0, are an error when the transform is made.
+        """
         raise NotImplementedError
 
 
 class RandomHorizontalFlip:
-    """Mirror an image now and then: left becomes right.
+    """Mirror an image with probability p: left becomes right.
 
     Args:
         p: the probability. 0 never flips, 1 always does.
-        generator: where the random numbers come from (see the top of this file).
-    Raises:
-        ValueError: when it is made with a p outside [0, 1].
+        generator: see the top of this file.
 
     `flip(image)` takes (C, H, W) and returns it as it is, or with its last dim, the width, reversed.
+
+    Edge cases ★
+        The image given is not changed. A p outside [0, 1] is an error when the transform is made.
     """
 
     def __init__(self, p: float = 0.5, generator: torch.Generator | None = None):
@@ -151,16 +152,18 @@ class RandomHorizontalFlip:
 
 
 class AddGaussianNoise:
-    """Grain, as of a camera in the dark: the transform of one's own.
+    """Grain, as of a camera in the dark: a transform of your own.
 
     Args:
-        std: how strong the noise is.
-        generator: where the random numbers come from (see the top of this file).
-    Raises:
-        ValueError: when it is made with a negative std.
+        std: the standard deviation of the noise.
+        generator: see the top of this file.
 
-    `noise(x)` takes floats of any shape, with values in [0, 1], and returns x + std · N(0, 1), clamped to [0, 1]. Dtype
-    and device stay those of x. Every element of every call gets a number of its own.
+    `noise(x)` takes floats of any shape in [0, 1] and returns x + std · N(0, 1), clamped to [0, 1]. Every element of
+    every call gets a number of its own.
+
+    Edge cases ★
+        Dtype and device stay those of x, and x is not changed. std = 0 adds nothing; a negative std is an error when
+        the transform is made.
     """
 
     def __init__(self, std: float = 0.05, generator: torch.Generator | None = None):
@@ -174,26 +177,27 @@ def augmentation_gallery(image: Any, transform: Callable, n: int) -> Tensor:
     """Put one image through a random transform n times, to see what a model would be shown.
 
     Args:
-        image: whatever the transform takes.
+        image: the input of the transform, whatever its type.
         transform: returns a tensor (C, H, W).
-        n: how many times.
+        n: the number of calls.
     Returns:
         (n, C, H, W): the results of n calls on the image, in order.
-    Raises:
-        ValueError: n is below 1.
+
+    Edge cases ★
+        n below 1 is an error.
     """
     raise NotImplementedError
 
 
 def eval_transform(size: int, mean: Sequence[float], std: Sequence[float]) -> Compose:
-    """The pipeline for validation, test and use: it makes a tensor of an image, and always the same one.
+    """The pipeline for validation, test and use: it makes always the same tensor of an image.
 
     Args:
         size: the height and the width of the result.
-        mean, std: of the channels, for `Normalize`.
+        mean, std: per channel, for `Normalize`.
     Returns:
         A `Compose` of `Resize`, `CenterCrop`, `ToTensor` and `Normalize`: a PIL image of mode RGB becomes
-        (3, size, size). The image's shorter side becomes size; what its longer side has too much is cut off.
+        (3, size, size). The shorter side becomes size, and the middle of the longer side is cut out.
 
     It draws no random number.
     """
@@ -206,23 +210,23 @@ def affine(
     translate: tuple[float, float] = (0.0, 0.0),
     scale: float = 1.0,
 ) -> Tensor:
-    """Rotate, zoom and shift an image, all in one resampling.
+    """Rotate, zoom and shift an image in one resampling.
 
     Args:
-        image: (C, H, W), or a batch (B, C, H, W) whose images are all treated alike.
-        angle: degrees, counter-clockwise as one looks at the image (row 0 is at the top).
+        image: (C, H, W), or a batch (B, C, H, W) of images that are all treated alike.
+        angle: degrees, counter-clockwise as you look at the image (row 0 is at the top).
         translate: (right, down) in pixels.
         scale: 2.0 makes everything in the image twice as large.
     Returns:
-        The same shape, dtype and device. The content is rotated and zoomed about the centre of the image, and after
-        that shifted. A pixel of the result is interpolated bilinearly between the four pixels around the place that it
-        came from; it is 0 where that place lies outside the image.
-    Raises:
-        ValueError: scale is not above 0.
+        The same shape: rotated and zoomed about the centre of the image, then shifted. A pixel of the result is
+        interpolated bilinearly at the place that it came from, and is 0 if that place lies outside the image.
 
-    All is measured in pixels, so an image that is not square is not distorted. 90 degrees of a square image is
-    `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels moves the pixels as they are, also in float16 or bfloat16
-    and a wide image. Gradients flow to the image.
+    Measure in pixels, so that an image that is not square is not distorted. 90 degrees of a square image is
+    `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels is exact. Gradients flow to the image.
+
+    Edge cases ★
+        Dtype and device stay. Compute places in float32 at least: bfloat16 does not know pixel 301. The image given is
+        not changed. A scale that is not above 0 is an error.
     """
     raise NotImplementedError
 
@@ -231,16 +235,13 @@ class RandomAffine:
     """Rotate, shift and zoom by chance, within limits.
 
     Args:
-        degrees: the limits (low, high) of the angle; one number d stands for (−d, d).
+        degrees: the limits (low, high) of the angle; one number d means (−d, d).
         translate: (a, b): the shift is at most a · width to either side and b · height up or down. None: no shift.
         scale: the limits (low, high) of the zoom. None: no zoom.
-        generator: where the random numbers come from (see the top of this file).
-    Raises:
-        ValueError: when it is made with low > high for the angle, with an a or b outside [0, 1], or unless
-            0 < low ≤ high for the scale.
+        generator: see the top of this file.
 
-    `random_affine(image)` returns `affine(image, angle, translate, scale)` with what one call of
-    `self.sample(height, width)` gives for the image's height and width. A subclass may override `sample`.
+    `random_affine(image)` returns `affine(image, angle, translate, scale)` with the result of one call of
+    `self.sample(height, width)`. A subclass may override `sample`.
     """
 
     def __init__(
@@ -255,9 +256,12 @@ class RandomAffine:
     def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
         """Draw (angle, (right, down), scale) for an image of this size, as plain floats.
 
-        Each is drawn by itself, and uniformly: the angle and the scale between their limits, right between
-        ±translate[0] · width and down between ±translate[1] · height, not rounded. No translate gives (0.0, 0.0), and
-        no scale gives 1.0.
+        Each is drawn by itself and uniformly, shifts in pixels and not rounded. Without translate the shift is (0.0,
+        0.0), and without scale the scale is 1.0.
+
+        Edge cases ★
+            low = high is allowed. Errors when the transform is made: low > high, a or b outside [0, 1], a scale without
+            0 < low.
         """
         raise NotImplementedError
 
@@ -269,20 +273,22 @@ class RandomRotation:
     """`RandomAffine` with the angle alone.
 
     Args:
-        degrees: the limits (low, high) of the angle; one number d stands for (−d, d).
-        generator: where the random numbers come from (see the top of this file).
-    Raises:
-        ValueError: when it is made with low > high.
+        degrees: the limits (low, high) of the angle; one number d means (−d, d).
+        generator: see the top of this file.
 
-    `rotation(image)` returns `affine(image, angle, translate, scale)` with what one call of
-    `self.sample(height, width)` gives. A subclass may override `sample`.
+    `rotation(image)` returns `affine(image, angle, translate, scale)` with the result of one call of
+    `self.sample(height, width)`. A subclass may override `sample`.
     """
 
     def __init__(self, degrees: float | tuple[float, float], generator: torch.Generator | None = None):
         raise NotImplementedError
 
     def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
-        """(angle, (0.0, 0.0), 1.0) with an angle drawn uniformly between the limits, as a plain float."""
+        """Draw (angle, (0.0, 0.0), 1.0), the angle uniform between the limits, as a plain float.
+
+        Edge cases ★
+            low = high is allowed; low > high is an error when the transform is made.
+        """
         raise NotImplementedError
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -296,14 +302,7 @@ class RandomResizedCrop:
         size: (height, width) of the result, or an int for a square.
         scale: the limits (low, high) of the box's area, as a share of the image's area.
         ratio: the limits (low, high) of the box's width / height.
-        generator: where the random numbers come from (see the top of this file).
-    Raises:
-        ValueError: when it is made with a size below 1, unless 0 < low ≤ high ≤ 1 for the scale, or unless
-            0 < low ≤ high for the ratio.
-
-    `crop(image)` takes (C, H, W) and returns (C, h, w): the box that one call of `self.sample(height, width)` gives,
-    resized bilinearly. A box that has the size already comes out unchanged; equal values stay equal. A subclass may
-    override `sample`.
+        generator: see the top of this file.
     """
 
     def __init__(
@@ -313,22 +312,34 @@ class RandomResizedCrop:
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         generator: torch.Generator | None = None,
     ):
-        raise NotImplementedError
+        self.size = _pair(size)
+        self.scale, self.ratio, self.generator = scale, ratio, generator
+        _require_limits("scale", scale, highest=1)
+        _require_limits("ratio", ratio)
 
     def sample(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Draw a box (top, left, h, w) in an image of this size, as plain ints.
 
-        - The area is uniform between scale[0] · height · width and scale[1] · height · width; the logarithm of w / h is
-          uniform between log(ratio[0]) and log(ratio[1]), so that 1/2 is as likely as 2. Both sides follow and are
-          rounded to whole numbers.
-        - If h is not in 1 … height or w not in 1 … width, area and ratio are drawn again, up to ten tries in all.
-        - The corner is uniform over all places that there are: top in 0 … height − h, left in 0 … width − w.
-        - If no try fits: the largest box whose w / h is the image's own, clipped to ratio; rounded, no side below 1,
-          and in the centre as in `CenterCrop`. With the default ratio that is (0, 43, 10, 13) in an image of 10 × 100.
+        - The area is uniform between scale[0] · height · width and scale[1] · height · width. The logarithm of w / h is
+          uniform between log(ratio[0]) and log(ratio[1]), so that 1/2 is as likely as 2. Round both sides.
+        - If h is not in 1 … height or w not in 1 … width, draw area and ratio again, up to ten tries in all.
+        - The corner is uniform over all places: top in 0 … height − h, left in 0 … width − w.
+
+        Edge cases ★
+            If no try fits, take the largest box whose w / h is the image's own, clipped to ratio. Round its sides, none
+            below 1, and centre it as in `CenterCrop`: (0, 43, 10, 13) in an image of 10 × 100 with the default ratio.
         """
         raise NotImplementedError
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Resize the box that one call of `self.sample(height, width)` gives: (C, H, W) becomes (C, h, w).
+
+        Resize bilinearly. A box that has the size already comes out unchanged, and equal values stay equal. A subclass
+        may override `sample`.
+
+        Edge cases ★
+            The image given is not changed.
+        """
         raise NotImplementedError
 
 
@@ -338,15 +349,29 @@ def train_transform(
     std: Sequence[float],
     generator: torch.Generator | None = None,
 ) -> Compose:
-    """The pipeline for training: it makes a tensor of an image, and a slightly different one each time.
+    """The pipeline for training: it makes a slightly different tensor of an image each time.
 
     Args:
         size: the height and the width of the result.
-        mean, std: of the channels, for `Normalize`.
-        generator: where all random numbers come from (see the top of this file).
+        mean, std: per channel, for `Normalize`.
+        generator: the source of all random numbers; see the top of this file.
     Returns:
         A `Compose` of `ToTensor`, `RandomResizedCrop`, `RandomHorizontalFlip`, `RandomRotation` by up to 10 degrees
-        either way, and `Normalize`: a PIL image of mode RGB becomes (3, size, size). What is not named here is as the
-        classes have it by default.
+        either way, and `Normalize`, otherwise with their defaults: a PIL image of mode RGB becomes (3, size, size).
     """
     raise NotImplementedError
+
+
+# Helpers of the classes above.
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width), both at least 1."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"a size should be at least 1, not {size}")
+    return height, width
+
+
+def _require_limits(name: str, limits: tuple[float, float], highest: float = math.inf) -> None:
+    low, high = limits
+    if not 0 < low <= high <= highest:
+        raise ValueError(f"{name} should have 0 < low <= high <= {highest}, not {limits}")

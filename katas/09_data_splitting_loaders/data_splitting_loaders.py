@@ -1,6 +1,7 @@
-"""Splits, batches and loaders: which samples a model learns from, and in which order and company it meets them.
+"""Splits, batches and loaders: which samples a model learns from, in which order, and in which batches.
 
-Throughout, a dataset is one that knows its length: len(dataset) samples, dataset[i] for an int i from 0 to len - 1.
+A dataset here is one that knows its length: len(dataset) samples, dataset[i] for an int i from 0 to len - 1. A function
+with a `generator` draws its random numbers from it alone; None is torch's global generator. Set no seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,20 +15,18 @@ def split_sizes(n: int, fractions: Sequence[float]) -> list[int]:
     """Turn fractions of n samples into whole numbers of samples that sum to n.
 
     Args:
-        n: how many samples there are.
+        n: the number of samples.
         fractions: the share of each split, such as (0.7, 0.15, 0.15); they sum to 1.
     Returns:
-        One int a split, in order: n · fraction rounded down. What is left over then is handed out one by one from the
-        first split on, skipping fractions of 0, which stay empty.
+        One int per split, in order: n · fraction rounded down. The leftovers are dealt out one by one from the first
+        split on.
 
-    11 by (0.7, 0.15, 0.15) is 7.7, 1.65, 1.65, so 7, 1, 1; two are left over, and the sizes are [8, 2, 1]. For n = 1
-    they are [1, 0, 0].
+    11 by (0.7, 0.15, 0.15) is 7.7, 1.65, 1.65, so 7, 1, 1 with two left over: [8, 2, 1]. For n = 1 it is [1, 0, 0].
 
-    A product that is whole but for rounding error counts as whole: 100 · 0.29 is 28.999999999999996 in Python, and
-    100 by (0.71, 0.29) is [71, 29].
-
-    Raises:
-        ValueError: n < 0, no fractions, a negative one, or a sum that is off 1 by more than 1e-6.
+    Edge cases ★
+        Fractions of 0 get no leftover. A product that is whole but for rounding errors counts as whole: 100 · 0.29 is
+        28.999999999999996 in Python, and 100 by (0.71, 0.29) is [71, 29]. Errors: n < 0, no fractions, a negative
+        fraction, a sum that is off 1 by more than 1e-6 (a smaller difference is fine).
     """
     raise NotImplementedError
 
@@ -36,18 +35,16 @@ def random_split_indices(n: int, fractions: Sequence[float], generator: torch.Ge
     """Deal out 0 … n - 1 to splits at random, each number to exactly one.
 
     Args:
-        n: how many samples there are.
+        n: the number of samples.
         fractions: the share of each split; the sizes are those of `split_sizes`.
-        generator: where the random numbers come from; None takes torch's global generator.
+        generator: see the top of this file.
     Returns:
-        One int64 tensor a split: a random permutation of 0 … n - 1, cut into pieces. All permutations are equally
-        likely, and the indices of a split stay in the order in which they were drawn.
+        One int64 tensor per split: a random permutation of 0 … n - 1, cut into pieces, in the order drawn.
 
-    Nothing is seeded here. A generator of the same seed gives the same splits again, a second call with the same
-    generator gives others, and a call with a generator leaves the global one as it was.
+    An equally seeded generator gives the same splits again.
 
-    Raises:
-        ValueError: as in `split_sizes`.
+    Edge cases ★
+        An empty split is an int64 tensor (0,). Arguments that `split_sizes` refuses are an error.
     """
     raise NotImplementedError
 
@@ -60,18 +57,16 @@ def stratified_split(
     Args:
         labels: (N,) integers, the class of each sample; any values, not only 0 … K - 1.
         fractions: the share of each split.
-        generator: where the random numbers come from; None takes torch's global generator.
+        generator: see the top of this file.
     Returns:
-        One int64 tensor of sample indices a split, in ascending order (it is the loader that shuffles). Together they
-        hold every index once. Split k has exactly `split_sizes(count, fractions)[k]` members of a class with count
-        members: 7 by (0.7, 0.15, 0.15) are 5, 1 and 1. Which members these are is drawn at random, with equal chances
-        for all members of a class.
+        One int64 tensor of sample indices per split, in ascending order. Together they hold every index once.
 
-    Nothing is seeded here. A generator of the same seed gives the same splits again, and a call with a generator leaves
-    the global one as it was. No labels, shape (0,), give empty splits. labels is not changed.
+    Of a class with count members, split k gets exactly `split_sizes(count, fractions)[k]`, drawn at random: 7 members
+    by (0.7, 0.15, 0.15) are 5, 1 and 1. An equally seeded generator gives the same splits again.
 
-    Raises:
-        ValueError: labels is not 1-D, or fractions are as in `split_sizes`, whether there are labels or not.
+    Edge cases ★
+        Labels have any integer dtype and are not changed. No labels, shape (0,), give empty int64 tensors. Labels that
+        are not 1-D are an error, and fractions that `split_sizes` refuses, also without labels.
     """
     raise NotImplementedError
 
@@ -81,25 +76,10 @@ class MiniLoader:
 
     Args:
         dataset: its items are tuples, of tensors or ints; a field has the same shape in every item.
-        batch_size: samples in a batch.
+        batch_size: samples per batch.
         shuffle: False goes through 0, 1, 2, …; True draws a new random order of all samples at every pass.
         drop_last: leave out the last batch if it is smaller than batch_size.
-        generator: where the random orders come from; None takes torch's global generator.
-
-    `len(loader)` is the number of batches of a pass. Iterating gives a tuple a batch, with one tensor a field: the
-    values of the batch's samples stacked along a new first dimension, dtype kept; ints become int64. Seven samples of
-    ((2, 3), int) in batches of 3 come as ((3, 2, 3), (3,)) twice and ((1, 2, 3), (1,)) once.
-
-    A batch's samples are fetched when the batch is asked for, not before, each once a pass. Every `iter(loader)` starts
-    a pass of its own: two iterators over one loader, as in nested loops, do not disturb each other.
-
-    Nothing is seeded here. Loaders with generators of the same seed go through the same orders, and a loader with a
-    generator leaves the global one as it was. An empty dataset gives no batch, shuffled or not.
-
-    To be written without `DataLoader`; the samplers of `torch.utils.data` and `default_collate` are welcome.
-
-    Raises:
-        ValueError: batch_size < 1.
+        generator: see the top of this file.
     """
 
     def __init__(
@@ -110,35 +90,58 @@ class MiniLoader:
         drop_last: bool = False,
         generator: torch.Generator | None = None,
     ):
-        raise NotImplementedError
+        if batch_size < 1:
+            raise ValueError(f"a batch holds at least one sample, not {batch_size}")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.generator = generator
 
     def __len__(self) -> int:
+        """The number of batches in a pass: 3 for seven samples in batches of 3, or 2 with drop_last.
+
+        Edge cases ★
+            No samples make no batches.
+        """
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """One pass: a tuple per batch, with one tensor per field.
+
+        The values of the batch's samples are stacked along a new first dimension; ints become int64. Seven samples of
+        ((2, 3), int) in batches of 3 come as ((3, 2, 3), (3,)) twice and ((1, 2, 3), (1,)) once. Fetch the samples of a
+        batch when the batch is asked for, each once per pass. An equally seeded generator gives the same orders again.
+
+        Write it without `DataLoader`; the samplers of `torch.utils.data` and `default_collate` are allowed.
+
+        Edge cases ★
+            Every `iter(loader)` is a pass of its own: two iterators over one loader do not disturb each other, and a
+            pass may be left early. Fields keep their dtype, for any number of fields. dataset[i] gets a Python int. An
+            empty dataset gives no batch.
+        """
         raise NotImplementedError
 
 
 def pad_collate(
     batch: Sequence[tuple[Tensor, int | Tensor]], pad_value: float = 0, label_pad_value: int = -100
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Stack sequences of different lengths: fill the short ones up at the end, and remember how long each one was.
+    """Stack sequences of different lengths: fill up the short ones at the end, and keep the lengths.
 
     Args:
-        batch: samples (sequence, label). The sequences (T_i, …) have one dtype and agree in all dimensions but the
-            first; a length of 0 is fine. Either every label is an int or an integer tensor of shape (), or every label
-            is an integer tensor of shape (T_i,), one label a step.
-        pad_value: what fills up sequences.
-        label_pad_value: what fills up labels of steps; -100 is what cross-entropy leaves out.
+        batch: samples (sequence, label) with sequences (T_i, …) of one dtype. Labels are ints or integer tensors (), or
+            all of them are integer tensors (T_i,), one label per step.
+        pad_value: fills up sequences.
+        label_pad_value: fills up labels per step; -100 is the value that cross-entropy leaves out.
     Returns:
-        sequences (B, T_max, …) in their dtype, lengths (B,) int64, and labels int64: (B,) for one label a sequence,
-        (B, T_max) for one a step, padded at the end as the sequences are, also when every T_i is 1. T_max is the length
-        of the longest sequence of this batch.
+        sequences (B, T_max, …) in their dtype; lengths (B,) int64; labels int64, (B,), or (B, T_max) for labels per
+        step. T_max is the longest length of this batch.
 
-    Nothing in the result shares memory with the batch. `DataLoader(dataset, batch_size, collate_fn=pad_collate)` works.
+    `DataLoader(dataset, batch_size, collate_fn=pad_collate)` works.
 
-    Raises:
-        ValueError: the batch is empty.
+    Edge cases ★
+        Labels per step stay (B, T_max), even if every T_i is 1. Sequences have any dtype, labels any integer dtype. A
+        length of 0 is fine. The result shares no memory with the batch. An empty batch is an error.
     """
     raise NotImplementedError
 
@@ -155,29 +158,32 @@ def make_loaders(
     """A DataLoader for each split: training data in a new order each epoch, the others always in order.
 
     Args:
-        train, val, test: one dataset a split.
-        batch_size: samples in a batch, the same for all three.
-        generator: decides the order of the training data; None takes torch's global generator.
+        train, val, test: one dataset per split.
+        batch_size: samples per batch, the same for all three.
+        generator: decides the order of the training data; see the top of this file.
         num_workers: worker processes of each loader, 0 for none.
     Returns:
         The loaders under "train", "val" and "test". None of them drops samples: the last batch may be smaller.
 
-    An equal generator gives equal training orders, epoch by epoch, whether or not val and test were read in between.
-    That takes care: a DataLoader draws a number from its generator at every pass, even if it does not shuffle.
+    An equally seeded generator gives equal training orders, epoch by epoch.
+
+    Edge cases ★
+        Also if val and test were read in between: a DataLoader draws a number from its generator at every pass, even if
+        it does not shuffle. Without a generator, nothing is seeded.
     """
     raise NotImplementedError
 
 
 def batch_report(dataset: Dataset, batch_sizes: Sequence[int]) -> dict[int, dict[str, int]]:
-    """What a batch size costs: how many batches, how many bytes at once, how many samples in the last one.
+    """Count what a batch size costs: batches, bytes at once, and samples in the last batch.
 
     Args:
-        dataset: at least one item. Items are tuples of tensors; a field has the same shape and dtype in each of them.
+        dataset: at least one item. Items are tuples of tensors; a field has the same shape and dtype in all items.
         batch_sizes: the sizes to look at, each at least 1.
     Returns:
         For each batch size a dict of ints, for a pass over all samples with nothing dropped:
 
-        - "batches": how many there are
+        - "batches": their number
         - "max_bytes": the bytes of all tensors of the largest batch, inputs and labels together
         - "last_batch": the samples in the last one
 
@@ -188,23 +194,22 @@ def batch_report(dataset: Dataset, batch_sizes: Sequence[int]) -> dict[int, dict
 
 
 class ShardedRange(IterableDataset):
-    """The ints start … end - 1 as a stream that worker processes share instead of each reading all of it.
+    """The ints start … end - 1 as a stream that worker processes share.
 
     Args:
         start: the first number.
-        end: where the stream ends; this number is not part of it. end = start gives an empty stream.
+        end: the number after the last one.
 
-    Iterating gives the numbers as Python ints, in ascending order where there are no workers, and every `iter` starts
-    again. A DataLoader with workers gives each of them a copy of the dataset and joins what they read. So in a worker,
-    iterating gives only this worker's part: together the workers read each number exactly once, however many they are,
-    also when there are fewer numbers than workers. Which worker reads which numbers is up to you, but none reads more
-    than another if the numbers can be shared out evenly.
+    Iterating gives Python ints in ascending order, and every `iter` starts again. A DataLoader gives each worker a copy
+    of the dataset and joins what they read. So in a worker, iterating gives only this worker's part: together the
+    workers read each number exactly once, in equal parts if possible.
 
-    `torch.utils.data.get_worker_info()` tells code where it runs: it is None where there are no workers; in a worker it
-    has the attributes `id` (0, 1, …) and `num_workers`.
+    `torch.utils.data.get_worker_info()` is None outside of workers; in a worker it has the attributes `id` (0, 1, …)
+    and `num_workers`.
 
-    Raises:
-        ValueError: end < start.
+    Edge cases ★
+        There may be more workers than numbers. A worker's second pass gives the same part. end = start is an empty
+        stream, and end < start an error when the stream is made.
     """
 
     def __init__(self, start: int, end: int):

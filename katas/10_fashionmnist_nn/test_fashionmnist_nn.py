@@ -402,6 +402,7 @@ class TestTrainEpoch:
         check.close(loss, 2 * run.numbers[0], what="loss")
         check.close(weights_of(model), run.weights, **EXACT, what="[weight, bias] after the epoch")
 
+    @pytest.mark.edge
     def test_batches_are_moved_to_the_models_device(self, kata):
         """Loaders give batches on the CPU, wherever the model is: inputs and labels both have to be moved to where the
         model's parameters are."""
@@ -434,6 +435,7 @@ class TestTrainEpoch:
         check.that(list(losses) == sorted(losses, reverse=True), f"the losses of five epochs do not fall: {shown}")
         check.that(accuracies[-1] > 0.85, f"accuracy in the fifth epoch is {accuracies[-1]:.2f}, expected above 0.85")
 
+    @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
         """Nothing to train on has no mean loss. Told early, it is a message; later it is a division by zero."""
         model = one_layer()
@@ -495,6 +497,7 @@ class TestEvaluate:
             check_modes(model, mode, "after an evaluation")
         check.that(torch.is_grad_enabled(), "gradients are still switched off after the evaluation")
 
+    @pytest.mark.edge
     def test_the_mode_is_put_back_after_an_error(self, kata):
         """A loss function that fails, or Ctrl-C, ends the evaluation. The model must not stay in eval mode for that: a
         notebook goes on."""
@@ -519,10 +522,12 @@ class TestEvaluate:
             got = kata.evaluate(one_layer(), loader, nn.NLLLoss())
             check.close(got, expected, what=f"(loss, accuracy) with {kind}")
 
+    @pytest.mark.edge
     def test_batches_are_moved_to_the_models_device(self, kata):
         """Loaders give batches on the CPU, wherever the model is: inputs and labels both have to be moved."""
         check_moved(kata.evaluate)
 
+    @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
         """Nothing to evaluate has no mean loss, and the model is in its mode again."""
         model = with_modes().train()
@@ -686,6 +691,7 @@ class TestEarlyStopping:
         got = told(kata.EarlyStopping(), [0.5, 0.4999, 0.6, 0.6, 0.6])
         check.equal(got, [False, False, False, False, True], what="answers to 0.5, 0.4999, 0.6, 0.6, 0.6")
 
+    @pytest.mark.edge
     def test_nothing_to_restore_is_an_error(self, kata):
         """Without an improvement there is no best state: no call of `step` so far, or nothing but NaN."""
         stopper = kata.EarlyStopping()
@@ -695,6 +701,7 @@ class TestEarlyStopping:
         with check.raises(RuntimeError):
             stopper.restore(net())
 
+    @pytest.mark.edge
     def test_patience_and_min_delta_make_sense(self, kata):
         """Patience 0 would stop before the first bad epoch, and a negative min_delta would call a rising loss
         better."""
@@ -812,6 +819,7 @@ class TestMisclassified:
         check.that(not any(model.graphs), "the outputs of the model require grad: a graph was recorded")
         check.that(not got["confidence"].requires_grad, "confidence carries a graph")
 
+    @pytest.mark.edge
     def test_the_mode_is_put_back(self, kata):
         """As in `evaluate`: training goes on as training, also if the model fails on the way."""
         for mode in (True, False):
@@ -979,6 +987,7 @@ class TestFit:
         kata.fit(model, batches(x, y, 11), batches(x, y, 11), torch.optim.SGD(model.parameters(), lr=0.1), 3)
         check.equal(model.modes, [True, False] * 3, what="in training mode? Training and validation in turn")
 
+    @pytest.mark.edge
     def test_no_epochs_do_nothing(self, kata):
         """Four empty lists and a model as it was. An early stopping that has seen nothing has nothing to restore."""
         for stopper in (None, kata.EarlyStopping()):
@@ -986,6 +995,7 @@ class TestFit:
             check.equal(history, {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": []})
             check.equal(model.weight.item(), 0.0, what="weight after no epochs")
 
+    @pytest.mark.edge
     def test_a_run_of_nan_ends_without_an_error(self, kata):
         """If no epoch was an improvement there are no best weights, and the model keeps the last ones."""
         broken = lambda outputs, labels: nn.functional.nll_loss(outputs, labels) * math.nan  # noqa: E731
@@ -1227,6 +1237,7 @@ class TestReadIdx:
         check.close(images, torch.tensor(array).unsqueeze(1).double() / 255, what="images")
         check.equal(labels, torch.tensor(array[:, 0, 0] % 10).long(), what="labels")
 
+    @pytest.mark.edge
     def test_a_truncated_payload_is_an_error(self, kata, tmp_path):
         """A broken download must not become a smaller data set, or a puzzling error from `reshape`. The message names
         the file, says "truncated", and how many bytes there should be and are."""
@@ -1236,6 +1247,7 @@ class TestReadIdx:
             with check.raises(ValueError, "pictures.idx", "truncated", 1800, there):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_a_truncated_header_is_an_error(self, kata, tmp_path):
         """It may end within the sizes, within the first four bytes, or before it began: an empty file."""
         file = tmp_path / "pictures.idx"
@@ -1244,6 +1256,7 @@ class TestReadIdx:
             with check.raises(ValueError, "pictures.idx", "truncated"):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_a_cut_gzip_stream_is_an_error(self, kata, tmp_path):
         """gzip says EOFError when its stream ends too early, wherever that is. Whoever calls this function waits for a
         ValueError that names the file."""
@@ -1254,6 +1267,7 @@ class TestReadIdx:
             with check.raises(ValueError, "pictures.gz", "truncated"):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_bytes_left_over_are_an_error(self, kata, tmp_path):
         """Sizes and elements have to agree: bytes too many mean that the header is wrong, and so is every picture."""
         file = tmp_path / "pictures.idx"
@@ -1262,6 +1276,7 @@ class TestReadIdx:
             with check.raises(ValueError, "pictures.idx"):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_another_beginning_is_an_error(self, kata, tmp_path):
         """The first two bytes of an IDX file are zero, both. Other files begin otherwise, and so do IDX files that were
         damaged on the way."""
@@ -1272,6 +1287,7 @@ class TestReadIdx:
             with check.raises(ValueError, "labels.idx"):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_another_type_is_an_error(self, kata, tmp_path):
         """0d are floats of four bytes, 0b are shorts: read as unsigned bytes they are nonsense. The message shows the
         type in hex, as tables of file formats do."""
@@ -1281,6 +1297,7 @@ class TestReadIdx:
             with check.raises(ValueError, "numbers.idx", shown):
                 kata.read_idx(file)
 
+    @pytest.mark.edge
     def test_no_dimensions_are_an_error(self, kata, tmp_path):
         """A data set has at least one size, the number of its examples."""
         file = tmp_path / "nothing.idx"

@@ -15,19 +15,19 @@ class RNNCell(nn.Module):
         hidden_size: H.
     Attributes:
         input_size, hidden_size: the arguments.
-        weight_ih (H, I), weight_hh (H, H), bias_ih (H,), bias_hh (H,): the only parameters, each element drawn
-            uniformly from −1/√H … 1/√H.
+        weight_ih (H, I), weight_hh (H, H), bias_ih (H,), bias_hh (H,): the only parameters, as in `nn.RNNCell`. Each
+            element is drawn uniformly from −1/√H … 1/√H.
 
-    `forward(x, state)` takes x (B, I) and the state (B, H) that the step before returned, and returns the next one:
+    `forward(x, state)` takes x (B, I) and the state h (B, H), and returns the next state, differentiable in both:
 
         tanh(W_ih x + b_ih + W_hh h + b_hh)
 
-    - Without a state (None) it starts from zeros of x's dtype and device. The cell itself remembers nothing: whoever
-      calls it hands the state on.
-    - x and state are not written to. Gradients flow through both.
-    - The parameters have the names and shapes of `nn.RNNCell`, so each can load the other's state_dict. But `nn.RNN`,
-      `nn.LSTM`, `nn.GRU`, their `…Cell` classes and the torch functions behind them (`torch.lstm_cell` …) are not used
-      in this exercise, nor as a base class.
+    - None as state means zeros. The cell remembers nothing between calls.
+    - Write it without `nn.RNN`, `nn.LSTM`, `nn.GRU`, their `…Cell` classes and functions such as `torch.lstm_cell`.
+
+    Edge cases ★
+        The zeros have the dtype and device of x: a float64 cell gives float64. x and state may be non-contiguous, and
+        are not written to.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -38,25 +38,26 @@ class RNNCell(nn.Module):
 
 
 class LSTMCell(nn.Module):
-    """Read one step into two states: a memory c, which gates erase from and write to, and an output h,
-    which shows some.
+    """Read one step into two states: a memory c, which gates erase from and write to, and an output h.
 
     Args:
         input_size: I.
         hidden_size: H.
     Attributes:
         input_size, hidden_size: the arguments.
-        weight_ih (4H, I), weight_hh (4H, H), bias_ih (4H,), bias_hh (4H,): the only parameters, each element drawn
-            uniformly from −1/√H … 1/√H. The first H rows of each belong to i, the next to f, then g, then o.
+        weight_ih (4H, I), weight_hh (4H, H), bias_ih (4H,), bias_hh (4H,): the only parameters, drawn like those of
+            `RNNCell`. The first H rows of each belong to i, the next to f, then g, then o, as in `nn.LSTMCell`.
 
     `forward(x, state)` takes x (B, I) and the pair (h, c), each (B, H), and returns the next pair, as a tuple. Each of
-    i, f, g, o is its H rows of W_ih x + b_ih + W_hh h + b_hh, and with σ the sigmoid
+    i, f, g, o is its H rows of W_ih x + b_ih + W_hh h + b_hh:
 
         c ← σ(f) · c + σ(i) · tanh(g)       forget some, then add something new
         h ← σ(o) · tanh(c)                  show some of the new c
 
-    All else is as in `RNNCell`: what None means, that the cell remembers nothing, what is not used here; the state_dict
-    is that of `nn.LSTMCell`.
+    None as state, memory between calls, and what not to use: as in `RNNCell`.
+
+    Edge cases ★
+        As in `RNNCell`.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -74,18 +75,20 @@ class GRUCell(nn.Module):
         hidden_size: H.
     Attributes:
         input_size, hidden_size: the arguments.
-        weight_ih (3H, I), weight_hh (3H, H), bias_ih (3H,), bias_hh (3H,): the only parameters, each element drawn
-            uniformly from −1/√H … 1/√H. The first H rows of each belong to r, the next to z, then n: W_r, W_z, W_n.
+        weight_ih (3H, I), weight_hh (3H, H), bias_ih (3H,), bias_hh (3H,): the only parameters, drawn like those of
+            `RNNCell`. Their rows are those of r, then z, then n, H each, as in `nn.GRUCell`.
 
-    `forward(x, state)` takes x (B, I) and the state h (B, H), and returns the next h:
+    `forward(x, state)` turns x (B, I) and the state h (B, H) into the next h:
 
-        r = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: how much of the old state the new proposal sees
-        z = σ(W_iz x + b_iz + W_hz h + b_hz)            update: how much of the old state stays
+        r = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: how much of the old state n sees
+        z = σ(W_iz x + b_iz + W_hz h + b_hz)            update: how much of the old state is kept
         n = tanh(W_in x + b_in + r · (W_hn h + b_hn))   the proposal
         h ← (1 − z) · n + z · h
 
-    The reset gate acts after the hidden matrix, on W_hn h + b_hn, as in PyTorch; in the first paper it acts before it.
-    All else is as in `RNNCell`; the state_dict is that of `nn.GRUCell`.
+    None as state, memory between calls, and what not to use: as in `RNNCell`.
+
+    Edge cases ★
+        As in `RNNCell`.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -105,24 +108,23 @@ def run_recurrent(
     """Read whole sequences with a cell, one step after the other.
 
     Args:
-        cell: an `LSTMCell`, whose state is the pair (h, c), or a module whose state is one tensor h: an `RNNCell`, a
-            `GRUCell`, or another that is called as they are, such as `nn.GRUCell`.
-        x: (B, T, I), T at least 1.
-        lengths: (B,) int64, how many steps of each sequence are real, each 0 … T; the rest is padding, any finite
-            numbers. None: all T of them.
-        initial_state: the state before the first step that is read; None = zeros.
+        cell: an `LSTMCell`, or a cell whose state is one tensor, such as `RNNCell` or `nn.GRUCell`.
+        x: (B, T, I).
+        lengths: (B,) int64, the number of real steps per sequence; the rest is padding. None means all T.
+        initial_state: the state before the first step that is read. None means zeros.
         reverse: read each sequence from its last real step to its first.
     Returns:
-        The pair (outputs, final state). `outputs` (B, T, H) holds at position t the h after reading x[:, t], also when
-        reading in reverse, and exactly 0 where x is padding. The final state, in the form in which the cell returns it,
-        is each sequence's own: the one after the last of its real steps that was read. Padding changes no state, and a
-        sequence of length 0 keeps its initial one.
+        The pair (outputs, final state). `outputs` (B, T, H) holds at position t the h after reading x[:, t], also in
+        reverse, and exactly 0 where x is padding. The final state, in the form in which the cell returns it, is that
+        of each sequence after its last real step that was read.
 
-    These are the results that PyTorch gives for a packed sequence. x and initial_state are not written to; gradients
-    flow through both, and none reaches the padding. What `RNNCell` does not use is not used here either.
+    Padding changes no state: the results are those of PyTorch for a packed sequence. Gradients flow to x, cell and
+    initial_state. Do not use what `RNNCell` does without.
 
-    Raises:
-        ValueError: lengths is not of shape (B,), or one of them lies outside 0 … T; the message says "lengths".
+    Edge cases ★
+        A sequence of length 0 keeps its initial state. T may be 1. float64 stays float64, and everything is created on
+        the device of x. Arguments may be non-contiguous and are not written to. lengths of another shape than (B,) or
+        with a value outside 0 … T are an error that says "lengths".
     """
     raise NotImplementedError
 
@@ -130,43 +132,46 @@ def run_recurrent(
 def run_bidirectional(
     forward_cell: nn.Module, backward_cell: nn.Module, x: Tensor, lengths: Tensor | None = None
 ) -> tuple[Tensor, tuple]:
-    """Read every sequence twice, from the left with one cell and from the right with another.
+    """Read every sequence twice: from the left with one cell, from the right with another.
 
     Args:
         forward_cell, backward_cell: two cells as in `run_recurrent`, both with H hidden features.
-        x: (B, T, I), T at least 1.
-        lengths: (B,) int64 as in `run_recurrent`, or None. The reading from the right begins at the last real step.
+        x: (B, T, I).
+        lengths: (B,) int64 or None, as in `run_recurrent`. The reading from the right begins at the last real step.
     Returns:
-        The pair (outputs, final states). `outputs` (B, T, 2H): at position t the H features of the forward cell after
-        reading steps 0 … t, then the H features of the backward cell after reading the last real step … t; 0 where x is
-        padding. The final states are the pair (forward cell's, backward cell's), each as its cell returns it.
+        The pair (outputs, final states). `outputs` (B, T, 2H) holds at position t the H features of the forward cell
+        after reading steps 0 … t, then those of the backward cell after reading the last real step … t; 0 where x is
+        padding. The final states are the pair (of the forward cell, of the backward cell).
 
-    Raises:
-        ValueError: lengths does not fit, as in `run_recurrent`.
+    Gradients flow to x and both cells. Do not use what `RNNCell` does without.
+
+    Edge cases ★
+        lengths that do not fit are an error, as in `run_recurrent`.
     """
     raise NotImplementedError
 
 
 class CharRNN(nn.Module):
-    """Guess the next symbol of a text from all symbols before it.
+    """Predict the next symbol of a text from all symbols before it.
 
     Args:
         vocab_size: V.
         embed_dim: the features of a symbol.
         hidden_size: H.
         cell_type: "rnn", "lstm" or "gru".
-        num_layers: how many recurrent layers lie on top of one another.
+        num_layers: the number of recurrent layers.
     Attributes:
-        embedding: `nn.Embedding`, a row for each symbol.
-        rnn: `nn.RNN`, `nn.LSTM` or `nn.GRU` with batch_first; here the nn classes are wanted, for their speed.
+        embedding: `nn.Embedding`, one row per symbol.
+        rnn: `nn.RNN`, `nn.LSTM` or `nn.GRU` with batch_first. They are allowed here.
         head: `nn.Linear` from H features to V logits.
 
-    `forward(ids, state)` takes ids (B, T) int64 and returns the pair (logits (B, T, V), state): the embedded ids go
-    through rnn and head, and the state is what rnn returned, whatever its form. Given back to the next call, it lets
-    the reading go on: a text read in two pieces gives the logits of reading it at once. None = from the beginning.
+    `forward(ids, state)` takes ids (B, T) int64 through all three and returns (logits (B, T, V), state of rnn).
+    Passed to the next call, the state lets the reading go on: two pieces of a text give the logits of the whole. None
+    means the beginning of a text.
 
-    Raises:
-        ValueError: the cell_type is none of these; the message says "cell_type".
+    Edge cases ★
+        An unknown cell_type is an error. A model can load the state_dict of another one. Logits are on
+        the device of ids.
     """
 
     def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, cell_type: str = "lstm", num_layers: int = 1):
@@ -178,12 +183,36 @@ class CharRNN(nn.Module):
         raise NotImplementedError
 
     def hidden_states(self, ids: Tensor) -> Tensor:
-        """What the model has in mind after each symbol: ids (T,) int64 → the last layer's h at each step, (T, H).
+        """Show the state after each symbol: ids (T,) int64 → the last layer's h at each step, (T, H).
 
-        It runs in eval mode and without a graph, from the beginning of a text. `training` is afterwards what it was
-        before, also after an exception.
+        The model reads from the beginning of a text, in eval mode and without a graph.
+
+        Edge cases ★
+            `training` is put back, also after an error.
         """
         raise NotImplementedError
+
+
+def draw_windows(
+    data: Tensor, batch_size: int, seq_len: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw a batch of windows from random places of one long text.
+
+    Args:
+        data: (N,) int64, the text as ids.
+        batch_size: the number of windows.
+        seq_len: the number of symbols to read per window.
+        generator: the source of the draws. None means the global generator.
+    Returns:
+        The pair (inputs, targets), both (batch_size, seq_len). Each window is seq_len + 1 symbols that follow one
+        another, drawn with replacement: every start 0 … N − seq_len − 1 is equally likely. Inputs are all but its last
+        symbol, targets all but its first: at each place the *next* symbol.
+
+    Edge cases ★
+        N = seq_len + 1 has exactly one window. A shorter text is an error. data may be non-contiguous and is not
+        written to.
+    """
+    raise NotImplementedError
 
 
 def train_char_rnn(
@@ -196,48 +225,42 @@ def train_char_rnn(
     max_norm: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> dict[str, object]:
-    """Teach a model to guess the next symbol, on windows from random places of one long text.
+    """Teach a model to predict the next symbol of a text.
 
     Args:
         model: a `CharRNN`, trained in place.
         data: (N,) int64, the text as ids.
-        steps: the number of updates, at least 1.
-        batch_size: how many windows make a batch.
-        seq_len: how many symbols the model reads of each.
-        lr: the learning rate.
+        steps: the number of updates.
+        batch_size, seq_len, generator: as in `draw_windows`, which makes the batch of each step.
+        lr: the learning rate of Adam.
         max_norm: the norm of all gradients together is clipped to this.
-        generator: where every draw comes from; None = the global one.
     Returns:
         A dict with
-        - `losses`: a list of `steps` plain floats, the loss of each batch before its update;
-        - `seconds`: how long the training took, a float;
+
+        - `losses`: a list of plain floats, the loss of each step before its update;
+        - `seconds`: the duration of all steps, a float;
         - `tokens_per_second`: steps · batch_size · seq_len / seconds.
 
-    In each step `batch_size` windows of seq_len + 1 symbols that follow one another are drawn, with replacement; every
-    start 0 … N − seq_len − 1 is equally likely. The model reads all but the last symbol of a window, from no state, in
-    one call for the whole batch; its targets are all but the first, so at each place the *next* symbol. The loss is
-    the mean cross-entropy over all places. Gradients are cleared, computed and clipped, then Adam (with its defaults
-    but for lr) takes a step.
+    The model reads each batch in one call, from no state. The loss is the mean cross-entropy over all places.
 
-    The model is in training mode meanwhile; `training` is afterwards what it was before, also after an exception. data
-    is not written to.
-
-    Raises:
-        ValueError: data is shorter than one window, N < seq_len + 1. N = seq_len + 1 has exactly one.
+    Edge cases ★
+        The model trains in training mode, and `training` is put back, also after an error. A text shorter than one
+        window is an error.
     """
     raise NotImplementedError
 
 
 def input_gradient_norms(cell: nn.Module, x: Tensor) -> Tensor:
-    """Measure how much of each step's input is still heard at the end.
+    """Measure how much of each step's input is left in the last output.
 
     Args:
         cell: as in `run_recurrent`.
-        x: (B, T, I), T at least 1.
+        x: (B, T, I).
     Returns:
-        (T,), detached: for each step t the L2 norm, over batch and features, of the gradient of Σ h_T with respect to
-        x[:, t], where Σ h_T is the sum of all elements of the last step's output (h, not c).
+        (T,), without a graph: for each step t the L2 norm, over batch and features, of the gradient of Σ h_T with
+        respect to x[:, t]. Σ h_T is the sum of all elements of the last output (h, not c).
 
-    x and every `.grad` stay as they were: x's own, and those of the cell's parameters.
+    Edge cases ★
+        x and every `.grad`, of x and of the cell's parameters, stay as they were. T may be 1. float64 gives float64.
     """
     raise NotImplementedError

@@ -195,17 +195,20 @@ class TestNormalizationGroups:
         check.equal(kata.normalization_groups(torch.zeros(2, 3).shape, "batch"), expected, what="ids for a torch.Size")
         check.equal(kata.normalization_groups([3], "layer"), torch.tensor([0, 0, 0]), what="ids for one dim")
 
+    @pytest.mark.edge
     def test_unknown_kinds_are_refused(self, kata):
         """A typing error should not end in some other kind of groups."""
         with check.raises(ValueError):
             kata.normalization_groups((2, 3, 4), "group")
 
+    @pytest.mark.edge
     def test_too_few_dims_are_refused(self, kata):
         """Without dim 1 there are no channels, and without a third dim an instance group would be a single number."""
         for shape, kind in (((4,), "batch"), ((3, 4), "instance"), ((4,), "instance")):
             with check.raises(ValueError):
                 kata.normalization_groups(shape, kind)
 
+    @pytest.mark.edge
     def test_normalized_dims_must_exist(self, kata):
         """A tensor of three dims has one to three last dims; 0 would make every element its own mean."""
         for dims in (0, 4, -1):
@@ -400,6 +403,7 @@ class TestBatchNorm1d:
             check.dtype(norm.train(mode)(x), torch.float64, what=f"the output with training={mode}")
         check.close(norm.train()(x), per_channel(x), what="the output")
 
+    @pytest.mark.edge
     def test_one_value_a_channel_is_refused_in_training(self, kata):
         """The variance of a single value is 0, or NaN when unbiased: there is nothing to normalise by. In training mode
         that is an error; without running statistics in eval mode too."""
@@ -420,6 +424,7 @@ class TestBatchNorm1d:
         norm, x = kata.BatchNorm1d(C).eval(), torch.randn(1, C)
         check.close(norm(x), x, atol=1e-3)
 
+    @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
         """Two or three dims with C channels in dim 1, in both modes. A single channel would broadcast to C of them
         silently; the message names the shape that came."""
@@ -428,6 +433,7 @@ class TestBatchNorm1d:
                 with check.raises(ValueError, ", ".join(map(str, shape))):
                     kata.BatchNorm1d(C).train(mode)(torch.randn(shape))
 
+    @pytest.mark.edge
     def test_a_refused_input_leaves_the_buffers_alone(self, kata):
         """Check first, count afterwards: an error must leave a layer that can go on as if nothing had been."""
         norm = kata.BatchNorm1d(C)
@@ -512,6 +518,7 @@ class TestBatchNorm2d:
             output = kata.BatchNorm2d(C, eps=0.1)(x)
         check.close(output, expected)
 
+    @pytest.mark.edge
     def test_one_value_a_channel_is_refused_in_training(self, kata):
         """One example of one pixel has no variance. Two pixels have one, and eval mode needs none."""
         norm = kata.BatchNorm2d(C)
@@ -521,6 +528,7 @@ class TestBatchNorm2d:
         check.shape(norm.eval()(torch.randn(1, C, 1, 1)), (1, C, 1, 1))
         check.shape(norm.train()(torch.randn(1, C, 1, 2)), (1, C, 1, 2))
 
+    @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
         """Four dims with C channels in dim 1: neither a single image nor channels at the end."""
         for shape in ((N, C), (C, 3, 2), (N, C, 3, 2, 2), (N, 3, 2, C), (N, 1, 3, 2)):
@@ -685,6 +693,7 @@ class TestLayerNorm:
         check.that(output.device == x.device, f"the output is on {output.device}, x on {x.device}")
         check.close(output, per_row(x, (2,), 0.1), rtol=1e-3, atol=1e-3)
 
+    @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
         """x must end in normalized_shape. A last dim of 1 would be broadcast to D features silently."""
         for normalized, shape in ((D, (N, T)), (D, (N, 1)), ((T, D), (D,)), ((T, D), (T, N, D)), ((T, D), (N, D, T))):
@@ -857,6 +866,7 @@ class TestBatchSizeEffect:
             got = kata.batch_size_effect(x, [5])
         check.close(got, {5: effect_by_hand(x, 5)}, rtol=1e-3, atol=1e-5)
 
+    @pytest.mark.edge
     def test_batch_sizes_must_fit(self, kata):
         """Sizes run from 1 to N, also when one that fits comes first."""
         for size in (0, -2, N + 1):
@@ -938,6 +948,7 @@ class TestCompareTraining:
         other = kata.compare_training(x, y, hidden_dim=5, depth=1, steps=3, seed=4)
         check.that(other != first, "seed=4 gives the very curves of seed=3: the seed is not used")
 
+    @pytest.mark.edge
     def test_x_and_its_dtype_stay(self, kata):
         """float64 data trains a float64 network, and the data are not written to."""
         x, y = four_classes()

@@ -267,6 +267,7 @@ class TestMaskedSoftmax:
         with check.unchanged(scores=scores, mask=mask):
             kata.masked_softmax(scores, mask)
 
+    @pytest.mark.edge
     def test_a_mask_that_is_not_bool_is_refused(self, kata):
         """A float mask means 0 and 1 to some and 0 and −inf to others. It is refused; the message names its dtype."""
         for dtype in (torch.float32, torch.int64, torch.uint8):
@@ -729,6 +730,7 @@ class TestGreedyDecode:
             tokens = kata.greedy_decode(model, src, 2)[0]
             check.equal(tokens, torch.full((B, 2), symbol), what=f"tokens where {symbol} is always the likeliest")
 
+    @pytest.mark.edge
     def test_decodes_in_eval_mode_and_puts_the_flag_back(self, kata):
         """In training mode dropout or batch norm, once there are any, would blur the answer. Whoever trains on must
         find the model as it was."""
@@ -745,6 +747,7 @@ class TestGreedyDecode:
             )
         check.that(not any(seen), "the encoder ran while the model was in training mode")
 
+    @pytest.mark.edge
     def test_the_flag_is_put_back_after_an_error(self, kata):
         """A symbol that the embedding lacks ends in an error, and even then the model goes back to training mode."""
         model = kata.Seq2Seq(V, EMBED, STATE)

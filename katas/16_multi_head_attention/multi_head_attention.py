@@ -11,33 +11,33 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """Give every head its own slice of the features.
 
     Args:
-        x: (B, T, C).
-        num_heads: H, how many heads share the C features.
+        x: (B, T, C) features.
+        num_heads: H, a divisor of C.
     Returns:
-        (B, H, T, D) with D = C / H: head h of position t holds the features h·D to (h + 1)·D − 1 of `x[:, t]`.
-        With C = 6 and H = 3, position t = [a b c d e f] gives head 0 [a b], head 1 [c d] and head 2 [e f].
+        (B, H, T, D) with D = C / H: head h of position t holds features h·D to (h + 1)·D − 1 of `x[:, t]`.
+        With C = 6 and H = 3, [a b c d e f] becomes [a b], [c d] and [e f].
 
-    Once the heads stand before the positions, every head is one more batch element to a matrix product. `x` may be
-    non-contiguous (a transposed view, say), and gradients flow back to it.
+    Gradients flow back to `x`.
 
-    Raises:
-        ValueError: `x` is not 3-D; or `num_heads` is below 1 or does not divide C (the message names both numbers).
+    Edge cases ★
+        `x` may be non-contiguous. An `x` that is not 3-D or an H below 1 is an error. So is an H that does not divide
+        C, and its message names both numbers.
     """
     raise NotImplementedError
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """Put the heads of every position side by side again: the exact inverse of `split_heads`.
+    """Put the heads of every position side by side again: the inverse of `split_heads`.
 
     Args:
         x: (B, H, T, D), contiguous or not.
     Returns:
-        (B, T, H·D): `merge_heads(split_heads(x, H))` equals `x`.
+        (B, T, H·D): position t holds the features of head 0, then those of head 1, and so on.
 
     Gradients flow back to `x`.
 
-    Raises:
-        ValueError: `x` is not 4-D.
+    Edge cases ★
+        An `x` that is not 4-D is an error.
     """
     raise NotImplementedError
 
@@ -45,69 +45,50 @@ def merge_heads(x: Tensor) -> Tensor:
 def prepare_mask(
     mask: Tensor | None, key_padding_mask: Tensor | None, shape: tuple[int, int, int, int]
 ) -> Tensor | None:
-    """Turn the masks that a caller may pass into one that fits the scores of all heads.
+    """Turn the masks of a caller into one that fits the scores of all heads. True means "may attend".
 
     Args:
-        mask: bool, True = this query may attend to this key. The number of its dimensions says what it is:
-            1 → (S,), 2 → (T, S), 3 → (B, T, S), 4 → (B, H, T, S). Each size may also be 1, which stands for
-            "the same for all", as in broadcasting. Three dimensions always are one mask per batch element for all
-            heads, never one per head, also when B equals H.
-        key_padding_mask: bool, exactly (B, S), True = a real token. A padded key is hidden from every query.
+        mask: bool. The number of dimensions says what it is: (S,), (T, S), (B, T, S) or (B, H, T, S). Any size may
+            be 1, which means "the same for all". Three dimensions are one mask per batch element, for all heads,
+            also when B equals H.
+        key_padding_mask: (B, S) bool, True for a real token. A padded key is hidden from every query.
         shape: (B, H, T, S), the shape of the scores.
     Returns:
-        None if both masks are None; otherwise a bool tensor for which `.expand(B, H, T, S)` works, True where both
-        masks (or the only one given) allow it. It may keep sizes of 1, or be expanded already.
+        A bool tensor that `.expand(B, H, T, S)` accepts: True where both masks, or the only one, allow it.
+        None if there is no mask.
 
-    Neither mask is written to.
-
-    Raises:
-        TypeError: a mask is not bool; the message names the argument and its dtype.
-        ValueError: a mask does not fit; the message names the argument, its shape and the wanted shape, which is the
-            one above for that number of dimensions, and (B, H, T, S) for a mask of more than four. A mask never
-            enlarges the scores: a (5, T, S) mask for B = 1 does not fit.
+    Edge cases ★
+        Neither mask is written to. A mask that is not bool is an error that names its dtype. A mask that does not fit
+        is an error that names its shape: sizes other than those above, more than four dimensions, or a
+        `key_padding_mask` that is not exactly (B, S). A mask never enlarges the scores: (5, T, S) does not fit B = 1.
     """
     raise NotImplementedError
 
 
 class MultiHeadAttention(nn.Module):
-    """Attention in `num_heads` slices of the features at once, with one mask for all of them or one for each.
+    """Attention in `num_heads` slices of the features at once (Vaswani et al. 2017, section 3.2.2).
 
-    Each head computes softmax(q kᵀ / √d_k) v on its own d_k = d_model / num_heads features of the projected query, key
-    and value; the heads are put side by side again and go through `W_o` (Vaswani et al. 2017, section 3.2.2).
-
-    Args:
-        d_model: C, the number of features of query, key, value and output.
-        num_heads: H, a divisor of `d_model`.
-        dropout: the probability with which an attention weight is zeroed in training mode.
-        bias: whether the four linear layers have a bias.
-    Attributes:
-        W_q, W_k, W_v, W_o: `nn.Linear(d_model, d_model, bias=bias)`; they hold the only entries of the state_dict.
-        dropout: an `nn.Dropout`.
-        d_model, num_heads, d_k: plain ints.
-
-    `forward(query, key=None, value=None, mask=None, key_padding_mask=None, need_weights=False)` takes a query (B, T, C)
-    and a key and a value (B, S, C); T and S may differ. Without a key, the key is the query (self-attention); without
-    a value, the value is the key. It returns the output (B, T, C), or with `need_weights` the pair (output, weights)
-    with weights (B, H, T, S); the numbers do not depend on whether the weights are asked for.
-
-    - The softmax runs over the keys. Scores in the hundreds are no problem.
-    - The masks are those of `prepare_mask`, True = may attend. A masked key gets weight 0 and the allowed ones share 1;
-      what a masked key or value holds changes nothing, even 1e4. A query without any allowed key gets weights of all
-      zeros, so that its output is the bias of `W_o` (zeros without bias); every gradient stays finite.
-    - Dropout acts on the weights and on nothing else, in training mode only. The returned weights are those before
-      dropout. The layer keeps no state between calls: the output depends on the arguments, the parameters and (in
-      training mode) the dropout draw; the arguments stay as they were.
-    - A layer of float64, float32, float16 or bfloat16 returns output and weights of its own dtype, masked or not. Under
-      `torch.autocast` the result stays finite and near that of float32.
-    - `nn.MultiheadAttention` and `F.multi_head_attention_forward` are not used here;
-      `F.scaled_dot_product_attention` may be.
-
-    Raises:
-        ValueError: `num_heads` is below 1 or does not divide `d_model`; `dropout` lies outside [0, 1]; in `forward`,
-            the last dimension of query is not `d_model` (the message names both numbers); masks as in `prepare_mask`.
+    Each head computes softmax(q kᵀ / √d_k) v on its own d_k features of the projected query, key and value. The heads
+    are merged, and `W_o` mixes them. Write it without `nn.MultiheadAttention` and `F.multi_head_attention_forward`;
+    `F.scaled_dot_product_attention` is allowed.
     """
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True):
+        """Create four linear layers and a dropout.
+
+        Args:
+            d_model: C, the number of features of query, key, value and output.
+            num_heads: H, a divisor of `d_model`.
+            dropout: the probability of dropping an attention weight.
+            bias: whether the linear layers have a bias.
+        Attributes:
+            W_q, W_k, W_v, W_o: `nn.Linear(d_model, d_model, bias=bias)`. They hold all the parameters.
+            dropout: an `nn.Dropout`.
+            d_model, num_heads, d_k: ints. d_k is the width of one head, d_model / num_heads.
+
+        Edge cases ★
+            A `num_heads` that is below 1 or does not divide `d_model` is an error. So is a `dropout` outside [0, 1].
+        """
         raise NotImplementedError
 
     def forward(
@@ -119,6 +100,29 @@ class MultiHeadAttention(nn.Module):
         key_padding_mask: Tensor | None = None,
         need_weights: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
+        """Let every query read from the keys that it may attend to.
+
+        Args:
+            query: (B, T, C).
+            key: (B, S, C). By default the query: self-attention.
+            value: (B, S, C). By default the key.
+            mask, key_padding_mask: as in `prepare_mask`, True = may attend.
+            need_weights: whether to return the attention weights as well.
+        Returns:
+            The output (B, T, C); with `need_weights` the pair (output, weights), the weights being (B, H, T, S).
+
+        The softmax runs over the keys. The allowed keys share a weight of 1; what a masked key or value holds changes
+        nothing. Dropout acts on the weights and on nothing else, in training mode only.
+
+        Edge cases ★
+            The returned weights are those before dropout. A query without any allowed key has weights of zero, so
+            its output is the bias of `W_o`; all gradients stay finite. Scores in the thousands and masked contents
+            of 1e4 do no harm. Output and weights have the layer's dtype, also float64, float16 and bfloat16.
+            Under `torch.autocast` they stay finite and near those of float32. The layer keeps nothing between calls,
+            and no argument is written to: a layer that loads the state_dict of another one gives the same output.
+            A query that is not `d_model` wide is an error that names both widths. Masks are checked as in
+            `prepare_mask`. Everything runs on the device of the input.
+        """
         raise NotImplementedError
 
 
@@ -129,49 +133,54 @@ def attention_patterns(
     mask: Tensor | None = None,
     key_padding_mask: Tensor | None = None,
 ) -> Tensor:
-    """The attention weights of one call, ready to plot.
+    """Compute the attention weights of one call, ready to plot.
 
     Args:
         mha: the layer to look into.
-        query, key, mask, key_padding_mask: as in a call of the layer; the value is the key.
+        query, key, mask, key_padding_mask: as in a call of the layer. The value is the key.
     Returns:
-        (B, H, T, S) weights without a graph (`requires_grad` is False).
+        (B, H, T, S) weights without a graph (`requires_grad` is False), computed in eval mode: no dropout is drawn.
 
-    Looking changes nothing: the weights are computed in eval mode, so no dropout is drawn; the training flag of the
-    layer is put back afterwards, also when the call raises; and no `.grad` is touched.
+    Edge cases ★
+        The training flag of the layer and of its parts is put back, also when the call raises. No `.grad` is touched.
     """
     raise NotImplementedError
 
 
 def head_statistics(weights: Tensor) -> dict[str, Tensor]:
-    """Four numbers a head that say what kind of attention it pays.
+    """Describe the attention of each head by four numbers.
 
     Args:
-        weights: (B, H, T, S) attention weights; each row adds up to 1, or is all zeros where every key was masked.
+        weights: (B, H, T, S) attention weights. Each row sums to 1.
     Returns:
-        A dict of four (H,) tensors. For one row i with weights w_i0 … w_i(S−1):
+        A dict of four (H,) tensors, each averaged over all rows of the head in all batch elements.
+        For row i with weights w_i0 … w_i(S−1):
 
-        - `entropy`: −Σ_j w_ij · ln w_ij in nats, with 0 · ln 0 = 0; 0 for one key, ln S for all alike.
-        - `mean_distance`: Σ_j w_ij · |i − j|, how far away the head looks.
+        - `entropy`: −Σ_j w_ij · ln w_ij in nats, with 0 · ln 0 = 0. One key gives 0, equal weights give ln S.
+        - `mean_distance`: Σ_j w_ij · |i − j|.
         - `max_weight`: the largest w_ij.
-        - `self_weight`: w_ii, what the position gives to itself; 0 where i ≥ S.
+        - `self_weight`: w_ii.
 
-        Each is averaged over all rows of the head, in all batch elements, except the rows of all zeros. A head
-        that has only such rows gets 0.0. Half-precision weights are summed in float32, and give float32 statistics.
+    Edge cases ★
+        Rows of all zeros (every key masked) do not count in the average; a head with only such rows gets 0.0.
+        `self_weight` is 0 where i ≥ S. Half-precision weights are summed in float32 and give float32 statistics.
+        Everything runs on the device of the weights.
     """
     raise NotImplementedError
 
 
 def to_torch_mha(mha: MultiHeadAttention) -> nn.MultiheadAttention:
-    """PyTorch's own layer with the same weights.
+    """Build PyTorch's own layer with the same weights.
 
     Returns:
-        An `nn.MultiheadAttention` with `batch_first=True` and the same d_model, number of heads, bias, dropout
-        probability, training flag, dtype and device. Its `in_proj_weight` (3·C, C) is W_q, W_k and W_v stacked in this
-        order, its `in_proj_bias` likewise, and its `out_proj` is W_o.
+        An `nn.MultiheadAttention` with `batch_first=True` and the same d_model, number of heads and bias.
+        Its `in_proj_weight` (3·C, C) is W_q, W_k and W_v stacked in this order, its `in_proj_bias` likewise.
+        Its `out_proj` is W_o.
 
-    The weights are copies: later changes of one layer do not reach the other. The parameters of the result are leaves
-    that require a gradient.
+    Edge cases ★
+        Dropout probability, training flag, dtype and device are those of `mha`. The weights are copies: a later change
+        of one layer does not reach the other. The parameters of the result are leaves that require a gradient, also
+        if `mha` is frozen.
     """
     raise NotImplementedError
 
@@ -184,18 +193,21 @@ def compare_with_torch(
     mask: Tensor | None = None,
     key_padding_mask: Tensor | None = None,
 ) -> dict[str, float]:
-    """How far the layer is from PyTorch's own with the same weights (`to_torch_mha`), on one call in eval mode.
+    """Measure how far the layer is from `to_torch_mha(mha)` on one call, both in eval mode.
 
     Args:
         mha: the layer to check.
         query, key, value, mask, key_padding_mask: as in a call of the layer, with the same defaults.
     Returns:
-        The largest absolute difference of the outputs under "output" and of the weights of every head (not averaged
-        over the heads) under "weights", as plain floats. Around 1e-7 for a correct float32 layer.
+        The largest absolute difference of the outputs, as "output", and of the weights of every head (not averaged
+        over the heads), as "weights". Both are plain floats, around 1e-7 for a right float32 layer.
 
-    PyTorch's boolean masks mean the opposite (True = blocked), and one mask per head is (B·H, T, S) there, the heads of
-    one batch element after one another. It answers NaN for a query without any allowed key, so these are left out:
-    row (b, t) of the output if any head of it is fully masked, row (b, h, t) of the weights if it is. If nothing is
-    left, the difference is 0.0. The training flag of the layer is put back.
+    PyTorch's boolean masks mean the opposite (True = blocked). One mask per head is (B·H, T, S) there: all heads of the
+    first batch element, then those of the second.
+
+    Edge cases ★
+        PyTorch returns NaN for a query without any allowed key. Leave out row (b, h, t) of the weights if it is fully
+        masked, and row (b, t) of the output if any of its heads is. If nothing is left, the difference is 0.0.
+        The training flag of `mha` is put back.
     """
     raise NotImplementedError

@@ -5,13 +5,14 @@ from unittest import mock
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from grader.specs import check
 
 B, T, C, H, D = 2, 5, 6, 3, 4
-CYCLE = torch.tensor([2, 0, 1, 4, 3])  # not its own inverse
 
 
 def angle(position, pair, width, base=10000.0):
@@ -23,6 +24,12 @@ def table(rows, width, base=10000.0):
     waves = (math.sin, math.cos)
     values = [[waves[c % 2](angle(p, c // 2, width, base)) for c in range(width)] for p in range(rows)]
     return torch.tensor(values, dtype=torch.float64)
+
+
+def far_row():
+    """Row 4999 of the table with six columns."""
+    waves = [wave(angle(4999, i, 6)) for i in range(3) for wave in (math.sin, math.cos)]
+    return torch.tensor(waves, dtype=torch.float64)
 
 
 def turned(x, positions, base=10000.0, sign=1):
@@ -44,35 +51,30 @@ def plain_block(kata, width=8):
 class TestPermutationGap:
     def test_is_the_largest_difference(self, kata):
         """Adding 0, 1, 2, … to the positions makes the two results differ by p[t] − t. Moving everything one place on
-        and the last to the front gives 1, 1, 1, 1 and −4: the largest in size is 4."""
+        and the last to the front gives 1, 1, 1, 1 and −4: the largest in size is 4, a plain float."""
         numbers = torch.arange(T).reshape(T, 1) * 1.0
         got = kata.permutation_gap(lambda x: x + numbers, torch.randn(B, T, C), torch.tensor([1, 2, 3, 4, 0]))
         wrong = {"the largest without its sign taken off": 1.0, "the mean": 1.6, "x permuted back and forth": 0.0}
         check.close(got, 4.0, rtol=1e-5, unlike=wrong)
+        check.that(type(got) is float, f"the result is of type {type(got).__name__}, expected float")
 
-    def test_is_zero_for_a_linear_layer(self, kata):
-        """A linear layer works on each position alone, so it does not matter when the positions are moved."""
-        got = kata.permutation_gap(nn.Linear(C, 7), torch.randn(B, T, C), CYCLE)
-        check.close(got, 0.0, atol=1e-5)
-
-    def test_is_zero_for_a_block_without_positions(self, kata):
-        """Attention adds up over a set: move the tokens, and the outputs move along. This permutation is not its own
-        inverse, so undoing it is not the same as doing it."""
-        got = kata.permutation_gap(plain_block(kata), torch.randn(B, T, 8), CYCLE)
-        check.that(abs(got) < 1e-4, f"the gap is {got:.3g}, expected about 0")
+    @given(numbers=st.permutations(range(T)))
+    def test_is_zero_for_a_block_without_positions(self, kata, numbers):
+        """A linear layer treats each position alone, and attention adds up over a set: move the tokens, and the
+        outputs move along. Undoing a permutation is in general not the same as doing it."""
+        torch.manual_seed(0)
+        permutation = torch.tensor(numbers)
+        for name, layer in (("linear layer", nn.Linear(8, 7)), ("block", plain_block(kata))):
+            got = kata.permutation_gap(layer, torch.randn(B, T, 8), permutation)
+            check.that(abs(got) < 1e-4, f"the gap of a {name} is {got:.3g} for {numbers}, expected about 0")
 
     def test_is_large_for_a_block_with_positions(self, kata):
         """Once something else is added at every position, the same tokens in another order are another input."""
         block, places = plain_block(kata), torch.randn(T, 8)
-        got = kata.permutation_gap(lambda x: block(x + places), torch.randn(B, T, 8), CYCLE)
+        got = kata.permutation_gap(lambda x: block(x + places), torch.randn(B, T, 8), torch.tensor([2, 0, 1, 4, 3]))
         check.that(got > 0.1, f"the gap is {got:.3g}, expected more than 0.1")
 
-    def test_is_a_plain_float(self, kata):
-        """A Python float can be printed and compared without a thought for devices and graphs."""
-        got = kata.permutation_gap(nn.Linear(C, 7), torch.randn(B, T, C), CYCLE)
-        check.that(type(got) is float, f"the result is of type {type(got).__name__}, expected float")
-
-    def test_leaves_no_graph_and_the_input_alone(self, kata):
+    def test_leaves_no_graph(self, kata):
         """Nothing is going to be learned from a measurement, so it is made without recording."""
         recording = []
 
@@ -80,27 +82,20 @@ class TestPermutationGap:
             recording.append(torch.is_grad_enabled())
             return x * 2
 
-        x = torch.randn(B, T, C, requires_grad=True)
-        with check.unchanged(x=x):
-            kata.permutation_gap(spy, x, CYCLE)
+        kata.permutation_gap(spy, torch.randn(B, T, C, requires_grad=True), torch.arange(T))
         check.that(not any(recording), "fn is run with gradients enabled")
 
+    @pytest.mark.edge
     @pytest.mark.parametrize(
-        "numbers",
-        [[0, 1, 2], [0, 1, 2, 3, 4, 5], [0, 1, 1, 3, 4], [0, 1, 2, 3, -1], [1, 2, 3, 4, 5], [0, 0, 0, 0, 10]],
-        ids=["short", "long", "twice", "negative", "from 1", "right sum"],
+        "numbers", [[0, 1, 2], [0, 1, 1, 3, 4], [0, 1, 2, 3, -1]], ids=["short", "twice", "negative"]
     )
     def test_refuses_what_is_no_permutation(self, kata, numbers):
-        """Each position exactly once. Indexing takes repeats, negative numbers and fewer positions without a word."""
+        """Each position exactly once. Indexing takes repeats, negative numbers and fewer positions without an error."""
         with check.raises(ValueError):
             kata.permutation_gap(nn.Identity(), torch.randn(B, T, C), torch.tensor(numbers))
 
 
 class TestSinusoidalEncoding:
-    def test_shape(self, kata):
-        """One row a position, one column a feature."""
-        check.shape(kata.sinusoidal_encoding(7, 4), (7, 4))
-
     def test_two_columns_are_sine_and_cosine_of_the_position(self, kata):
         """With d_model=2 there is one angle, the position itself: first its sine, then its cosine."""
         p = torch.arange(5, dtype=torch.float64)
@@ -121,46 +116,48 @@ class TestSinusoidalEncoding:
         }
         check.close(kata.sinusoidal_encoding(9, 6), right, atol=2e-5, unlike=wrong)
 
+    def test_the_base_may_be_another(self, kata):
+        """base = 100 makes the slow waves faster."""
+        wrong = {"base 10000 whatever is asked for": table(8, 6)}
+        check.close(kata.sinusoidal_encoding(8, 6, 100.0), table(8, 6, 100.0), atol=2e-5, unlike=wrong)
+
+    def test_far_positions_are_right(self, kata):
+        """At position 4999 to 2e-3: each angle is computed from its own position, not added up from step to step."""
+        got = kata.sinusoidal_encoding(5000, 6)[-1]
+        check.close(got, far_row(), rtol=0, atol=2e-3, what="row 4999")
+
+    @given(shift=st.integers(1, 12), pairs=st.integers(1, 4), base=st.sampled_from([10000.0, 100.0]))
+    def test_a_shift_is_a_rotation(self, kata, shift, pairs, base):
+        """Row p + k is row p with every pair turned by an angle that depends on k alone: that is why sine and cosine
+        of one angle are neighbours."""
+        rows = kata.sinusoidal_encoding(20, 2 * pairs, base)
+        for pair in range(pairs):
+            turn = angle(shift, pair, 2 * pairs, base)
+            s, c = rows[:-shift, 2 * pair], rows[:-shift, 2 * pair + 1]
+            across, along = math.sin(turn), math.cos(turn)
+            expected = torch.stack([s * along + c * across, c * along - s * across], 1)
+            got = rows[shift:, 2 * pair : 2 * pair + 2]
+            check.close(got, expected, atol=5e-5, what=f"pair {pair}, {shift} positions on")
+
+    @pytest.mark.edge
     @pytest.mark.parametrize("width", [7, 1])
     def test_an_odd_width_ends_in_a_sine(self, kata, width):
         """An odd d_model has one sine more than cosines; its exponents are still over d_model."""
         check.close(kata.sinusoidal_encoding(9, width), table(9, width), atol=2e-5)
 
-    def test_the_base_may_be_another(self, kata):
-        """base = 100 makes the slow waves faster."""
-        check.close(kata.sinusoidal_encoding(8, 6, 100.0), table(8, 6, 100.0), atol=2e-5)
-
-    def test_a_shift_is_a_rotation(self, kata):
-        """Row p + k is row p with every pair turned by an angle that depends on k alone: that is why sines and cosines
-        of one angle stand side by side."""
-        rows = kata.sinusoidal_encoding(20, 6)
-        shift = 3
-        for pair in range(3):
-            turn = angle(shift, pair, 6)
-            s, c = rows[:-shift, 2 * pair], rows[:-shift, 2 * pair + 1]
-            across, along = math.sin(turn), math.cos(turn)
-            expected = torch.stack([s * along + c * across, c * along - s * across], 1)
-            got = rows[shift:, 2 * pair : 2 * pair + 2]
-            check.close(got, expected, atol=3e-5, what=f"pair {pair}, {shift} positions on")
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["float32", "float16"])
-    def test_far_positions_are_right(self, kata, dtype):
-        """At position 4999 to 2e-3, whatever the dtype asked for: in float16 there is no 4999, so the angles must be
-        computed before the numbers are made smaller, and each from its own position."""
-        got = kata.sinusoidal_encoding(5000, 6, dtype=dtype)[-1]
-        waves = [f(angle(4999, i, 6)) for i in range(3) for f in (math.sin, math.cos)]
-        check.close(got, torch.tensor(waves, dtype=torch.float64), rtol=0, atol=2e-3, what="row 4999")
-
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=["float64", "bfloat16"])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=["float64", "float16"])
     def test_has_the_dtype_asked_for(self, kata, dtype):
-        """dtype is that of the result; float32 is only the default."""
-        check.dtype(kata.sinusoidal_encoding(3, 4, dtype=dtype), dtype)
-        check.dtype(kata.sinusoidal_encoding(3, 4), torch.float32, what="the default")
+        """dtype is that of the result. In float16 there is no position 4999: compute the angles before rounding."""
+        got = kata.sinusoidal_encoding(5000, 6, dtype=dtype)
+        check.dtype(got, dtype)
+        check.close(got[-1], far_row(), rtol=0, atol=2e-3, what="row 4999")
 
-    @pytest.mark.parametrize("sizes, name", [((0, 4), "max_len"), ((4, 0), "d_model"), ((4, -2), "d_model")])
-    def test_refuses_an_empty_table(self, kata, sizes, name):
-        """A table without rows or columns is a mistake of the caller; the message says which number it was."""
-        with check.raises(ValueError, name):
+    @pytest.mark.edge
+    @pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (4, -2)])
+    def test_refuses_an_empty_table(self, kata, sizes):
+        """A table without rows or columns is a mistake of the caller."""
+        with check.raises(ValueError):
             kata.sinusoidal_encoding(*sizes)
 
 
@@ -178,17 +175,13 @@ class TestSinusoidalPositionalEncoding:
         check.close(got, x + table(T, C), atol=3e-5, unlike=wrong)
 
     def test_pe_is_the_table_as_a_buffer(self, kata):
-        """A buffer goes where the module goes and is no business of the optimizer. The front dimension of size 1 is
-        the batch."""
+        """A buffer goes where the module goes and is no business of the optimizer: a parameter would be trained, and
+        decayed towards zero. The front dimension of size 1 is the batch."""
         module = kata.SinusoidalPositionalEncoding(C, 9)
+        names = [name for name, _ in module.named_parameters()]
+        check.that(not names, f"there should be no parameters, there are {names}")
         check.that("pe" in dict(module.named_buffers()), "pe is not a registered buffer")
         check.close(module.pe, table(9, C).unsqueeze(0), atol=2e-5, what="pe")
-        check.dtype(module.pe, torch.float32, what="pe")
-
-    def test_has_no_parameters(self, kata):
-        """The table is fixed. A parameter would be trained, and decayed towards zero."""
-        names = [name for name, _ in kata.SinusoidalPositionalEncoding(C, 9).named_parameters()]
-        check.that(not names, f"there should be no parameters, there are {names}")
 
     def test_the_defaults(self, kata):
         """5000 positions, no dropout, added."""
@@ -198,26 +191,30 @@ class TestSinusoidalPositionalEncoding:
         check.close(module.train()(x.clone()), x + table(T, 4), atol=3e-5, what="the result in training mode")
 
     def test_offset_continues_the_table(self, kata):
-        """A sequence in two pieces gets the same positions as in one piece, if the second starts where the first
-        ended."""
+        """With an offset of 4 the first position of x is position 4 of the table."""
         module = kata.SinusoidalPositionalEncoding(C, 9)
         x = torch.randn(B, T, C)
-        expected = x + table(9, C)[4:]
         wrong = {"the offset is ignored": x + table(T, C), "one row too early": x + table(9, C)[3:8]}
-        check.close(module(x.clone(), 4), expected, atol=3e-5, unlike=wrong)
-        check.close(module(x.clone(), offset=3), x + table(9, C)[3:8], atol=3e-5, what="the result for offset=3")
+        check.close(module(x.clone(), 4), x + table(9, C)[4:], atol=3e-5, unlike=wrong)
 
     def test_concat_puts_the_columns_behind_x(self, kata):
-        """In "concat" the features stay as they are and the d_model columns follow; x may have any width."""
+        """In "concat" the features stay as they are and the d_model columns follow. x may have any width: equal widths
+        are no reason to add."""
         module = kata.SinusoidalPositionalEncoding(C, 9, mode="concat")
-        x = torch.randn(B, T, 4)
         rows = table(9, C)[2:7].expand(B, T, C)
-        wrong = {"positions first": torch.cat([rows, x], -1), "the offset is ignored": torch.cat([x, rows * 0], -1)}
-        check.close(module(x, offset=2), torch.cat([x.double(), rows], -1), atol=3e-5, unlike=wrong)
+        for width in (4, C):
+            x = torch.randn(B, T, width)
+            wrong = {"positions first": torch.cat([rows, x], -1)}
+            check.close(module(x, offset=2), torch.cat([x.double(), rows], -1), atol=3e-5, unlike=wrong)
 
-    def test_concat_also_where_the_widths_are_equal(self, kata):
-        """Equal widths are no reason to add."""
-        check.shape(kata.SinusoidalPositionalEncoding(C, 9, mode="concat")(torch.randn(B, T, C)), (B, T, 2 * C))
+    @given(cut=st.integers(1, T - 1), mode=st.sampled_from(["add", "concat"]))
+    def test_two_pieces_are_like_one(self, kata, cut, mode):
+        """A sequence handed over in two pieces gets the same positions as in one piece, if the second starts where the
+        first ended."""
+        module = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)
+        x = torch.randn(B, T, C, generator=torch.Generator().manual_seed(0))
+        pieces = torch.cat([module(x[:, :cut]), module(x[:, cut:], offset=cut)], dim=1)
+        check.close(pieces, module(x), what=f"the pieces before and from position {cut}, put together")
 
     @pytest.mark.parametrize("mode", ["add", "concat"])
     def test_dropout_is_on_the_result(self, kata, mode):
@@ -235,16 +232,16 @@ class TestSinusoidalPositionalEncoding:
         columns = dropped[..., C:].double().mean().item() if mode == "concat" else share
         check.that(0.3 < columns < 0.8, f"{columns:.2f} of the position columns are 0, expected about a half")
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("mode", ["add", "concat"])
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.float64], ids=["float16", "float64"])
-    def test_keeps_the_dtype_of_x(self, kata, mode, dtype):
+    def test_keeps_the_dtype_of_x(self, kata, mode):
         """The table is float32, and adding it must not turn half precision into float32."""
-        x = torch.randn(B, T, C).to(dtype)
+        x = torch.randn(B, T, C).half()
         got = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)(x.clone())
-        check.dtype(got, dtype)
-        expected = table(T, C) + (x if mode == "add" else x * 0)
-        check.close(got[..., -C:], expected, atol=1e-2 if dtype == torch.float16 else 3e-5)
+        check.dtype(got, torch.float16)
+        check.close(got[..., -C:], table(T, C) + (x if mode == "add" else x * 0), atol=1e-2)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("mode", ["add", "concat"])
     def test_leaves_x_and_the_table_alone(self, kata, mode):
         """`x += pe` writes into the caller's tensor, and writing to the table changes every later call."""
@@ -254,21 +251,19 @@ class TestSinusoidalPositionalEncoding:
             first = module(x)
         check.equal(module(x), first, what="the result of a second call")
 
-    def test_gradient_passes(self, kata):
-        """Adding a constant leaves the gradient as it is."""
-        module = kata.SinusoidalPositionalEncoding(C, 9)
-        check.gradients(module, lambda x: x + table(T, C).to(x.dtype), torch.randn(B, T, C))
-
+    @pytest.mark.edge
     def test_the_table_moves_with_the_module(self, kata):
         """`.to()` reaches buffers; a tensor kept as a plain attribute stays behind. (The "meta" device stands in for a
         GPU.)"""
         module = kata.SinusoidalPositionalEncoding(C, 9)
+        check.dtype(module.pe, torch.float32, what="pe")
         check.dtype(module.to(torch.float64).pe, torch.float64, what="pe after .to(torch.float64)")
         module.to("meta")
         check.that(module.pe.device.type == "meta", f"after .to('meta') pe is on {module.pe.device}")
         got = module(torch.randn(B, T, C, device="meta"), offset=1)
         check.that(got.device.type == "meta", f"the result is on {got.device}")
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """The module on the GPU gives for x on the GPU what it gives on the CPU, and there."""
@@ -278,16 +273,17 @@ class TestSinusoidalPositionalEncoding:
         check.that(got.device == x.device, f"the result is on {got.device}, x on {x.device}")
         check.close(got, x.cpu() + table(T, C), atol=1e-4)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("mode", ["add", "concat"])
-    @pytest.mark.parametrize("offset", [5, 8, 20, -1])
+    @pytest.mark.parametrize("offset", [5, 8, -1])
     def test_refuses_to_leave_the_table(self, kata, mode, offset):
         """A slice past the end is silently shorter, and a single row would even be added to every position. Nine rows
         hold five positions from offset 0 to 4."""
         module = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)
-        check.shape(module(torch.zeros(B, T, C), offset=4)[..., -C:], (B, T, C), what="the result for offset 4")
         with check.raises(ValueError):
             module(torch.zeros(B, T, C), offset=offset)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("width", [1, C + 1])
     def test_refuses_another_width_when_adding(self, kata, width):
         """One feature would broadcast: the sum has a shape, and it is not that of x."""
@@ -295,11 +291,11 @@ class TestSinusoidalPositionalEncoding:
         with check.raises(ValueError):
             module(torch.zeros(B, T, width))
 
-    @pytest.mark.parametrize("mode", ["sum", "cat", None])
-    def test_refuses_an_unknown_mode(self, kata, mode):
+    @pytest.mark.edge
+    def test_refuses_an_unknown_mode(self, kata):
         """There are two modes; a name mistyped should be noticed when the module is made."""
         with check.raises(ValueError):
-            kata.SinusoidalPositionalEncoding(C, 9, mode=mode)
+            kata.SinusoidalPositionalEncoding(C, 9, mode="sum")
 
 
 class TestLearnedPositionalEmbedding:
@@ -338,7 +334,7 @@ class TestLearnedPositionalEmbedding:
 
     def test_only_the_rows_used_get_gradients(self, kata):
         """Row p learns from position p only, once from each sequence. Rows beyond the longest training sequence stay
-        what chance made them."""
+        as they were drawn."""
         module = kata.LearnedPositionalEmbedding(9, C)
         probe = torch.randn(B, T, C)
         (module(torch.randn(B, T, C), offset=2) * probe).sum().backward()
@@ -347,32 +343,22 @@ class TestLearnedPositionalEmbedding:
         check.that(module.embedding.weight.grad is not None, "no gradient reaches embedding.weight")
         check.close(module.embedding.weight.grad, expected, what="the gradient of embedding.weight")
 
-    def test_gradient_passes_to_x(self, kata):
-        """What is added does not change the gradient of what it is added to."""
-        module = kata.LearnedPositionalEmbedding(9, C)
-        check.gradients(module, lambda x: x + module.embedding.weight.detach()[:T], torch.randn(B, T, C))
-
+    @pytest.mark.edge
     def test_leaves_x_alone(self, kata):
         """The sum is a new tensor, also for a view that is not contiguous."""
         x = torch.randn(T, B, C).transpose(0, 1)
         module = kata.LearnedPositionalEmbedding(9, C)
-        with check.unchanged(x=x):
+        with torch.no_grad(), check.unchanged(x=x):
             got = module(x)
         check.close(got, x + module.embedding.weight.detach()[:T], atol=1e-6, rtol=0)
 
-    def test_a_state_dict_brings_the_table_back(self, kata):
-        """The positions are learned, so they belong to what is saved."""
-        first, second = kata.LearnedPositionalEmbedding(9, C), kata.LearnedPositionalEmbedding(9, C)
-        second.load_state_dict(first.state_dict())
-        x = torch.randn(B, T, C)
-        check.equal(second(x), first(x))
-
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=["float64", "bfloat16"])
-    def test_follows_its_dtype(self, kata, dtype):
+    @pytest.mark.edge
+    def test_follows_its_dtype(self, kata):
         """A module moved to another dtype answers in it."""
-        module = kata.LearnedPositionalEmbedding(9, C).to(dtype)
-        check.dtype(module(torch.randn(B, T, C, dtype=dtype)), dtype)
+        module = kata.LearnedPositionalEmbedding(9, C).bfloat16()
+        check.dtype(module(torch.randn(B, T, C, dtype=torch.bfloat16)), torch.bfloat16)
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """Position numbers are made on the device of x."""
@@ -382,29 +368,34 @@ class TestLearnedPositionalEmbedding:
         check.that(got.device == x.device, f"the result is on {got.device}, x on {x.device}")
         check.close(got, x.cpu() + module.embedding.weight.detach().cpu()[:T], atol=1e-4)
 
-    @pytest.mark.parametrize("offset", [5, 8, 20, -1])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("offset", [5, -1])
     def test_refuses_to_leave_the_table(self, kata, offset):
         """There is no row for a position beyond the table, and none before its start. Nine rows hold five positions
         from offset 0 to 4."""
         module = kata.LearnedPositionalEmbedding(9, C)
-        check.shape(module(torch.zeros(B, T, C), offset=4), (B, T, C), what="the result for offset 4")
         with check.raises(ValueError):
             module(torch.zeros(B, T, C), offset=offset)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("width", [1, C + 1])
     def test_refuses_another_width(self, kata, width):
-        """One feature would broadcast to d_model without a word."""
+        """One feature would broadcast to d_model without an error."""
         module = kata.LearnedPositionalEmbedding(9, C)
         with check.raises(ValueError):
             module(torch.zeros(B, T, width))
 
 
+@st.composite
+def rows_at_positions(draw):
+    """Leading sizes of x, the positions of its rows, and how many pairs a row has."""
+    leading = draw(st.lists(st.integers(1, 3), max_size=3))
+    positions = draw(st.lists(st.integers(0, 200), min_size=1, max_size=5))
+    return leading, positions, draw(st.integers(1, 3))
+
+
 @pytest.mark.stretch
 class TestApplyRope:
-    def test_keeps_the_shape(self, kata):
-        """Pairs are turned in their places."""
-        check.shape(kata.apply_rope(torch.randn(B, H, T, D)), (B, H, T, D))
-
     def test_turns_a_pair_by_its_position(self, kata):
         """With D=2 the angle is the position: (1, 0) at position p becomes (cos p, sin p)."""
         x = torch.tensor([[1.0, 0.0]] * 4)
@@ -431,35 +422,42 @@ class TestApplyRope:
         }
         check.close(kata.apply_rope(x.clone(), **width), turned(x, range(T), used), atol=3e-5, unlike=wrong)
 
-    @pytest.mark.parametrize("leading", [(), (3,), (2, 3, 2)], ids=["(T, D)", "(B, T, D)", "(B, G, H, T, D)"])
-    def test_any_leading_dimensions(self, kata, leading):
-        """Positions run along the last dimension but one, whatever comes before."""
-        x = torch.randn(*leading, T, D)
-        check.close(kata.apply_rope(x.clone()), turned(x, range(T)), atol=3e-5)
+    @given(case=rows_at_positions())
+    def test_any_positions_and_leading_dimensions(self, kata, case):
+        """Positions run along the last dimension but one, whatever comes before. They come in any order and repeat: a
+        batch may go on where a cache ends, or hold two pieces of text."""
+        leading, positions, pairs = case
+        x = torch.randn(*leading, len(positions), 2 * pairs, generator=torch.Generator().manual_seed(0))
+        wrong = {"positions 0 … T − 1 whatever is asked for": turned(x, range(len(positions)))}
+        got = kata.apply_rope(x.clone(), torch.tensor(positions))
+        check.close(got, turned(x, positions), atol=1e-4, unlike=wrong, what=f"{tuple(x.shape)} at {positions}")
 
-    def test_positions_may_be_any(self, kata):
-        """In any order and repeated: a batch may go on where a cache ends, or hold two pieces of text."""
-        x, places = torch.randn(B, H, T, D), [7, 0, 3, 3, 12]
-        wrong = {"positions 0 … T − 1 whatever is asked for": turned(x, range(T))}
-        check.close(kata.apply_rope(x.clone(), torch.tensor(places)), turned(x, places), atol=3e-5, unlike=wrong)
-
-    def test_lengths_are_kept(self, kata):
-        """A rotation changes the direction of a pair and nothing else."""
-        x = torch.randn(B, H, T, D)
-        got = kata.apply_rope(x.clone()).unflatten(-1, (-1, 2)).norm(dim=-1)
-        check.close(got, x.unflatten(-1, (-1, 2)).norm(dim=-1), what="the lengths of the pairs")
-
-    def test_scores_depend_on_the_distance_only(self, kata):
+    @given(i=st.integers(0, 20), j=st.integers(0, 20), shift=st.integers(1, 100))
+    def test_scores_depend_on_the_distance_only(self, kata, i, j, shift):
         """The score of a query at 3 with a key at 1 is that at 103 and 101: both turn by the same amount more."""
-        q, k = torch.randn(2, 1, 8)
+        q, k = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(0))
 
         def score(i, j):
             return (kata.apply_rope(q, torch.tensor([i])) * kata.apply_rope(k, torch.tensor([j]))).sum().item()
 
-        near, far, other = score(3, 1), score(103, 101), score(3, 2)
-        check.close(far, near, atol=2e-3, rtol=0, what="the score at (103, 101), compared with that at (3, 1)")
-        check.that(abs(near - other) > 1e-4, f"the score is {near:.4f} at (3, 1) and at (3, 2): distance has no effect")
+        what = f"the score at ({i + shift}, {j + shift}), compared with ({i}, {j})"
+        check.close(score(i + shift, j + shift), score(i, j), atol=2e-3, rtol=0, what=what)
+        check.that(
+            abs(score(i, j) - score(i, j + 1)) > 1e-5, f"the scores at ({i}, {j}) and ({i}, {j + 1}) are the same"
+        )
 
+    def test_gradient_of_the_squared_length_is_twice_x(self, kata):
+        """A rotation changes the direction of a pair and not its length. So Σ y² = Σ x², and its gradient is 2x: it
+        must arrive through both members of a pair."""
+        x = torch.randn(B, H, T, D, requires_grad=True)
+        y = kata.apply_rope(x)
+        lengths, expected = (z.detach().unflatten(-1, (-1, 2)).norm(dim=-1) for z in (y, x))
+        check.close(lengths, expected, what="the lengths of the pairs")
+        check.that(y.requires_grad, "the result carries no graph")
+        y.square().sum().backward()
+        check.close(x.grad, 2 * x.detach(), atol=1e-4, what="gradient of x")
+
+    @pytest.mark.edge
     def test_leaves_x_alone_also_as_a_view(self, kata):
         """Turning in place would use a feature that has been changed for its neighbour. A transposed view works too."""
         x = torch.randn(B, T, H, D).transpose(1, 2)
@@ -467,18 +465,11 @@ class TestApplyRope:
             got = kata.apply_rope(x)
         check.close(got, turned(x, range(T)), atol=3e-5)
 
-    def test_gradient_of_the_squared_length_is_twice_x(self, kata):
-        """Σ y² = Σ x² for a rotation, so its gradient is 2x. It must arrive, and through both members of a pair."""
-        x = torch.randn(B, H, T, D, requires_grad=True)
-        y = kata.apply_rope(x)
-        check.that(y.requires_grad, "the result carries no graph")
-        y.square().sum().backward()
-        check.close(x.grad, 2 * x.detach(), atol=1e-4, what="gradient of x")
-
+    @pytest.mark.edge
     @pytest.mark.parametrize(
         "dtype, within",
-        [(torch.float32, 2e-3), (torch.float16, 2e-2), (torch.bfloat16, 5e-2)],
-        ids=["float32", "float16", "bfloat16"],
+        [(torch.float64, 2e-3), (torch.float32, 2e-3), (torch.float16, 2e-2), (torch.bfloat16, 5e-2)],
+        ids=["float64", "float32", "float16", "bfloat16"],
     )
     def test_far_positions_are_right(self, kata, dtype, within):
         """bfloat16 has no 2999 and rounds it to 2992: angles belong in float32. The result goes back to the dtype
@@ -489,16 +480,13 @@ class TestApplyRope:
         check.dtype(got, dtype)
         check.close(got, turned(x, places), rtol=0, atol=within)
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-    def test_keeps_the_dtype(self, kata, dtype):
-        """The result has the dtype of x."""
-        check.dtype(kata.apply_rope(torch.randn(T, D, dtype=dtype)), dtype)
-
+    @pytest.mark.edge
     def test_works_where_x_is(self, kata):
         """Angles are made on the device of x. (The "meta" device stands in for a GPU.)"""
         got = kata.apply_rope(torch.randn(B, T, D, device="meta"))
         check.that(got.device.type == "meta", f"the result is on {got.device}")
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """Angles are made on the device of x."""
@@ -507,15 +495,17 @@ class TestApplyRope:
         check.that(got.device == x.device, f"the result is on {got.device}, x on {x.device}")
         check.close(got, turned(x.cpu(), range(T)), atol=1e-4)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("width", [5, 1])
     def test_refuses_an_odd_width(self, kata, width):
         """One feature would be left without a partner."""
         with check.raises(ValueError):
             kata.apply_rope(torch.randn(B, T, width))
 
-    @pytest.mark.parametrize("size", [(T + 1,), (T - 1,), (1,), (1, T), ()], ids=str)
+    @pytest.mark.edge
+    @pytest.mark.parametrize("size", [(T + 1,), (1,), (1, T)], ids=str)
     def test_refuses_positions_of_another_shape(self, kata, size):
-        """One position for each row; a single one would broadcast to all."""
+        """One position per row; a single one would broadcast to all."""
         with check.raises(ValueError):
             kata.apply_rope(torch.randn(B, T, D), torch.zeros(size, dtype=torch.int64))
 
@@ -539,36 +529,35 @@ def slopes(num_heads):
 
 @pytest.mark.stretch
 class TestAlibiSlopes:
-    @pytest.mark.parametrize("num_heads", [4, 8, 16, 1])
-    def test_powers_of_two(self, kata, num_heads):
-        """From 2^(−8/H) down to 2^(−8) in equal factors: h runs from 1 to H."""
-        h = torch.arange(num_heads)
-        wrong = {"h runs from 0": 2.0 ** (-8 * h / num_heads), "the last head first": slopes(num_heads).flip(0)}
-        check.close(kata.alibi_slopes(num_heads), slopes(num_heads), unlike=wrong)
+    def test_powers_of_two(self, kata):
+        """From 2^(−8/H) down to 2^(−8) in equal factors: h runs from 1 to H. The slopes are float32."""
+        for num_heads in (4, 8, 16, 1):
+            h = torch.arange(num_heads)
+            wrong = {"h runs from 0": 2.0 ** (-8 * h / num_heads), "the last head first": slopes(num_heads).flip(0)}
+            got = kata.alibi_slopes(num_heads)
+            check.close(got, slopes(num_heads), unlike=wrong, what=f"the slopes of {num_heads} heads")
+            check.dtype(got, torch.float32)
 
-    @pytest.mark.parametrize("num_heads", [6, 3, 12, 15])
-    def test_other_numbers_of_heads(self, kata, num_heads):
+    def test_other_numbers_of_heads(self, kata):
         """The slopes of the power of two below, then every other slope of the power above, from its first."""
-        power = 2 ** (num_heads.bit_length() - 1)
-        double = 2.0 ** (-4 * torch.arange(1, 2 * power + 1) / power)
-        direct = 2.0 ** (-8 * torch.arange(1, num_heads + 1) / num_heads)
-        below = slopes(num_heads)[:power]
-        wrong = {
-            "2^(−8h/H), as for a power of two": direct,
-            "the first slopes of the power above": double[:num_heads],
-            "the 2nd, 4th … slope of the power above": torch.cat([below, double[1::2].double()])[:num_heads],
-        }
-        check.close(kata.alibi_slopes(num_heads), slopes(num_heads), unlike=wrong)
+        for num_heads in (6, 3, 12, 15):
+            power = 2 ** (num_heads.bit_length() - 1)
+            double = 2.0 ** (-4 * torch.arange(1, 2 * power + 1) / power)
+            direct = 2.0 ** (-8 * torch.arange(1, num_heads + 1) / num_heads)
+            below = slopes(num_heads)[:power]
+            wrong = {
+                "2^(−8h/H), as for a power of two": direct,
+                "the first slopes of the power above": double[:num_heads],
+                "the 2nd, 4th … slope of the power above": torch.cat([below, double[1::2].double()])[:num_heads],
+            }
+            got = kata.alibi_slopes(num_heads)
+            check.close(got, slopes(num_heads), unlike=wrong, what=f"the slopes of {num_heads} heads")
 
-    def test_is_float32(self, kata):
-        """(H,) in float32."""
-        for num_heads in (4, 6):
-            check.dtype(kata.alibi_slopes(num_heads), torch.float32)
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("num_heads", [0, -3])
     def test_refuses_less_than_one_head(self, kata, num_heads):
         """There is nothing to give a slope to."""
-        with check.raises(ValueError, "num_heads"):
+        with check.raises(ValueError):
             kata.alibi_slopes(num_heads)
 
 
@@ -583,10 +572,6 @@ def penalties(num_heads, queries, keys):
 
 @pytest.mark.stretch
 class TestAlibiBias:
-    def test_shape(self, kata):
-        """One matrix of T × S for each head, as the scores have it."""
-        check.shape(kata.alibi_bias(4, 3, 5), (4, 3, 5))
-
     def test_is_minus_slope_times_distance(self, kata):
         """Each key loses slope · |i − j| of its score, so near keys win."""
         i = torch.arange(T)
@@ -601,28 +586,21 @@ class TestAlibiBias:
         }
         check.close(kata.alibi_bias(4, T), right, unlike=wrong)
 
-    def test_nothing_is_lost_at_the_own_position(self, kata):
-        """Distance 0 costs nothing, everything else costs something, and both directions cost the same."""
-        bias = kata.alibi_bias(2, T)
-        check.close(bias.diagonal(dim1=1, dim2=2), torch.zeros(2, T), what="the bias at the own position")
-        below = int((bias < 0).sum())
-        check.that(below == 2 * T * (T - 1), f"{below} values are negative, expected {2 * T * (T - 1)}")
-        check.close(bias.mT, bias, what="the bias transposed")
-
     def test_short_queries_are_the_last_positions(self, kata):
-        """While text is generated, the keys are all there and only the newest tokens ask: query t stands at
-        position S − T + t."""
+        """While text is generated, the keys are all there and only the newest tokens ask: query t is at position
+        S − T + t."""
         wrong = {"queries at the first positions": penalties(2, T, T)[:, :2]}
         check.close(kata.alibi_bias(2, 2, T), penalties(2, 2, T), unlike=wrong)
 
-    def test_slopes_are_those_of_alibi_slopes(self, kata):
-        """Numbers of heads that are not powers of two work as well."""
-        check.close(kata.alibi_bias(6, 2, 3), penalties(6, 2, 3))
+    @given(num_heads=st.sampled_from(list(SLOPES)), queries=st.integers(1, 4), more=st.integers(0, 3))
+    def test_any_heads_queries_and_keys(self, kata, num_heads, queries, more):
+        """One matrix (T, S) per head, in float32 like ordinary scores; also where the number of heads is not a power
+        of two."""
+        got = kata.alibi_bias(num_heads, queries, queries + more)
+        check.close(got, penalties(num_heads, queries, queries + more), what=f"H={num_heads}, T={queries}, S=T+{more}")
+        check.dtype(got, torch.float32)
 
-    def test_is_float32(self, kata):
-        """The dtype of ordinary scores, although positions are integers."""
-        check.dtype(kata.alibi_bias(1, T), torch.float32)
-
+    @pytest.mark.edge
     def test_refuses_more_queries_than_keys(self, kata):
         """The queries are among the keys, so there cannot be more of them."""
         with check.raises(ValueError):
@@ -630,8 +608,8 @@ class TestAlibiBias:
 
 
 class Probe(nn.Module):
-    """Stands in for OrderClassifier: one weight, always right in eval mode but for a known kind of sequence, and a
-    record of everything that happens to it."""
+    """Takes the place of OrderClassifier: one weight, right in eval mode unless the first token is 7, and a record of
+    its calls."""
 
     made: list["Probe"] = []
 
@@ -660,45 +638,38 @@ class Probe(nn.Module):
 
 
 def watched(kata, *args, **settings):
-    """The result of comparing, with the probes that stood in for the classifiers."""
+    """The result of comparing, and the probes that took the place of the classifiers."""
     Probe.made = []
     with mock.patch.object(kata, "OrderClassifier", Probe):
         return kata.compare_position_encodings(*args, **settings), list(Probe.made)
 
 
 class TestComparePositionEncodings:
-    def test_keys(self, kata):
-        """A dict for each kind, in the order asked for, with the losses and two accuracies."""
-        result, _ = watched(kata, ("learned", "none"), 6, 2)
-        check.that(list(result) == ["learned", "none"], f"the kinds are {list(result)}, expected learned, none")
-        for kind, found in result.items():
-            wanted = ["accuracy", "losses", "test_length_accuracy"]
-            check.that(sorted(found) == wanted, f"the keys of {kind} are {sorted(found)}, expected {wanted}")
-
-    def test_builds_one_classifier_a_kind(self, kata):
-        """OrderClassifier(12, kind, max_len): its table must be long enough for the longer of the two lengths."""
+    def test_builds_one_classifier_per_kind(self, kata):
+        """OrderClassifier(12, kind, max_len), right after torch.manual_seed(seed), so that kinds differ in positions,
+        not in luck. The table must be long enough for the longer of the two lengths."""
         for length, test_length, longest in ((6, 9, 9), (6, 4, 6), (6, None, 6)):
-            _, probes = watched(kata, ("none", "learned"), length, 0, test_length=test_length)
+            _, probes = watched(kata, ("none", "learned"), length, 1, 5, test_length)
             built = [(probe.vocab_size, probe.kind, probe.max_len) for probe in probes]
             wanted = [(12, "none", longest), (12, "learned", longest)]
             check.that(built == wanted, f"for lengths {length} and {test_length} built {built}, expected {wanted}")
-
-    def test_every_kind_starts_from_the_seed(self, kata):
-        """torch.manual_seed(seed) right before each classifier, so that kinds differ in positions and not in luck."""
-        _, probes = watched(kata, ("none", "learned"), 6, 1, 5)
         torch.manual_seed(5)
         first = torch.rand(1).item()
         check.close([probe.drawn for probe in probes], [first, first], what="the first random number of each model")
 
     def test_losses_are_taken_before_the_update(self, kata):
-        """Entry s is the cross-entropy of batch s on the model as it was when it saw that batch: floats, one a step."""
-        result, [probe] = watched(kata, ["none"], 6, 4)
-        seen = [call["loss"] for call in probe.calls[:4]]
-        losses = result["none"]["losses"]
-        kinds = {type(loss).__name__ for loss in losses}
-        check.that(kinds == {"float"}, f"the losses are of type {kinds}, expected float")
-        check.close(losses, seen, rtol=1e-5, what="losses")
-        check.that(seen[3] < seen[0], f"the loss went from {seen[0]:.4f} to {seen[3]:.4f}: nothing is learned")
+        """A dict per kind, in the order asked for. Entry s of its losses is the cross-entropy of batch s on the model
+        as it was when it saw that batch: floats, one per step."""
+        result, probes = watched(kata, ("learned", "none"), 6, 4)
+        check.that(list(result) == ["learned", "none"], f"the kinds are {list(result)}, expected learned, none")
+        for probe, (kind, found) in zip(probes, result.items(), strict=True):
+            wanted = ["accuracy", "losses", "test_length_accuracy"]
+            check.that(sorted(found) == wanted, f"the keys of {kind} are {sorted(found)}, expected {wanted}")
+            seen = [call["loss"] for call in probe.calls[:4]]
+            kinds = {type(loss).__name__ for loss in found["losses"]}
+            check.that(kinds == {"float"}, f"the losses are of type {kinds}, expected float")
+            check.close(found["losses"], seen, rtol=1e-5, what="losses")
+            check.that(seen[3] < seen[0], f"the loss went from {seen[0]:.4f} to {seen[3]:.4f}: nothing is learned")
 
     def test_every_step_gets_a_fresh_batch_of_64(self, kata):
         """steps batches of 64 sequences of `length`, whatever the test length is, and none of them twice."""
@@ -711,23 +682,19 @@ class TestComparePositionEncodings:
         check.that(not torch.equal(batches[0], batches[1]), "the second step sees the batch of the first again")
         check.that(int(batches[0].max()) == 11, f"the largest token is {int(batches[0].max())}, expected 11")
 
-    def test_every_kind_sees_the_same_batches(self, kata):
-        """A generator that goes on from kind to kind would hand each of them other data, and the comparison would be
-        one of data as well."""
-        _, (one, two) = watched(kata, ("none", "learned"), 6, 2)
-        for step in range(2):
-            got, expected = (probe.calls[step]["ids"] for probe in (two, one))
-            check.equal(got, expected, what=f"the ids of step {step} of the second kind")
-
-    def test_batches_depend_on_the_seed_alone(self, kata):
-        """Whatever else has been drawn, the same seed gives the same batches, and another seed others."""
-        batches = []
-        for seed in (3, 3, 4):
+    def test_every_kind_sees_the_same_sequences(self, kata):
+        """A generator that goes on from kind to kind would hand each of them other data to train on and to be measured
+        by, and the comparison would be partly luck. Another seed gives other batches."""
+        seen = []
+        for seed in (3, 4):
             torch.rand(3)
-            _, [probe] = watched(kata, ["none"], 6, 1, seed)
-            batches.append(probe.calls[0]["ids"])
-        check.equal(batches[1], batches[0], what="the first batch of a second run")
-        check.that(not torch.equal(batches[2], batches[0]), "another seed gives the same batches")
+            _, (one, two) = watched(kata, ("none", "learned"), 6, 2, seed, 9)
+            first, second = ([call["ids"] for call in probe.calls] for probe in (one, two))
+            check.equal(second, first, what="the ids of the second kind, batch by batch")
+            seen.append(first)
+        _, [probe] = watched(kata, ["none"], 6, 1, 3)
+        check.equal(probe.calls[0]["ids"], seen[0][0], what="the first batch of a second run with the same seed")
+        check.that(not torch.equal(seen[1][0], seen[0][0]), "another seed gives the same batches")
 
     def test_adamw_gets_the_gradient_of_one_batch(self, kata):
         """AdamW with lr=3e-3 on the model's parameters. A gradient left over from the step before would be added."""
@@ -750,7 +717,8 @@ class TestComparePositionEncodings:
         check.close([each[3] for each in found], fresh, rtol=1e-4, what="the gradient at each update")
 
     def test_measures_500_fresh_sequences_of_each_length(self, kata):
-        """Accuracy is about sequences the model was not trained on: from another seed, and of both lengths."""
+        """Accuracy is about sequences the model was not trained on: from another seed, and of both lengths. Without a
+        test_length both are `length`."""
         _, [probe] = watched(kata, ["none"], 6, 1, 3, 9)
         measured = [call["ids"] for call in probe.calls[1:]]
         counts = {length: sum(len(ids) for ids in measured if ids.size(1) == length) for length in (6, 9)}
@@ -761,15 +729,12 @@ class TestComparePositionEncodings:
             again = kata.make_order_task(size, 6, 12, torch.Generator().manual_seed(3))[0]
             same = torch.equal(ids[:size], again)
             check.that(not same, "the sequences measured come from the seed of the training batches")
-
-    def test_every_kind_is_measured_on_the_same_sequences(self, kata):
-        """With other sequences for each kind, differences would be partly luck."""
-        _, (one, two) = watched(kata, ("none", "learned"), 6, 1, 3, 9)
-        first, second = ([call["ids"] for call in probe.calls[1:]] for probe in (one, two))
-        check.equal(second, first, what="the ids measured for the second kind")
+        _, [probe] = watched(kata, ["none"], 6, 1)
+        lengths = {call["ids"].size(1) for call in probe.calls[1:]}
+        check.that(lengths == {6}, f"without a test_length the lengths measured are {lengths}, expected 6 only")
 
     def test_accuracy_is_the_share_that_is_right(self, kata):
-        """A share between 0 and 1 for each length. The model at hand is right in eval mode unless the first token
+        """A share between 0 and 1 for each length. The model used here is right in eval mode unless the first token
         is 7."""
         result, [probe] = watched(kata, ["none"], 6, 1, 3, 9)
         measured = [call["ids"] for call in probe.calls[1:]]
@@ -785,12 +750,6 @@ class TestComparePositionEncodings:
         kinds = {type(got[name]).__name__ for name in ("accuracy", "test_length_accuracy")}
         check.that(kinds == {"float"}, f"the accuracies are of type {kinds}, expected float")
 
-    def test_without_a_test_length_both_use_the_length(self, kata):
-        """test_length=None means the length of training."""
-        _, [probe] = watched(kata, ["none"], 6, 1)
-        lengths = {call["ids"].size(1) for call in probe.calls[1:]}
-        check.that(lengths == {6}, f"the lengths measured are {lengths}, expected 6 only")
-
     def test_measures_in_eval_mode_without_a_graph(self, kata):
         """Every step trains in training mode; afterwards nothing is recorded and nothing dropped."""
         _, [probe] = watched(kata, ["none"], 6, 2)
@@ -799,12 +758,6 @@ class TestComparePositionEncodings:
         check.that(len(modes) > 2 and not any(modes[2:]), f"the training flag when measuring is {modes[2:]}")
         recorded = [call["graph"] for call in probe.calls[2:]]
         check.that(not any(recorded), "the accuracy is measured with gradients enabled")
-
-    def test_no_steps_only_measure(self, kata):
-        """With steps=0 there are no losses, and the accuracies are those of the untrained model."""
-        result, [probe] = watched(kata, ["none"], 6, 0)
-        check.equal(result["none"]["losses"], [], what="losses")
-        check.that(not any(call["training"] for call in probe.calls), "the model is run in training mode")
 
     def test_the_defaults(self, kata):
         """Three kinds, length 10, 150 steps, seed 0."""
@@ -817,19 +770,6 @@ class TestComparePositionEncodings:
         _, [probe] = watched(kata, ["none"], steps=1, seed=0)
         check.equal(probes[0].calls[0]["ids"], probe.calls[0]["ids"], what="the first batch, compared with seed=0")
 
-    def test_the_same_seed_gives_the_same_losses(self, kata):
-        """With real classifiers: the same call twice tells the same story."""
-        runs = [kata.compare_position_encodings(("none", "learned"), 5, 3, 2) for _ in range(2)]
-        for kind in ("none", "learned"):
-            check.close(runs[1][kind]["losses"], runs[0][kind]["losses"], rtol=1e-3, what=f"losses of {kind}")
-
-    def test_refuses_an_unknown_kind_before_training(self, kata):
-        """A name mistyped should not be noticed after the other kinds have been trained for a minute."""
-        Probe.made = []
-        with mock.patch.object(kata, "OrderClassifier", Probe), check.raises(ValueError, "spiral"):
-            kata.compare_position_encodings(("none", "spiral"), 6, 1)
-        check.that(not any(probe.calls for probe in Probe.made), "a model was trained before the kinds were checked")
-
     @pytest.mark.timeout(60)
     def test_order_needs_positions(self, kata):
         """Length 8, 150 steps. Without positions "1 before 2" and "2 before 1" are the same set, and no training helps:
@@ -839,3 +779,18 @@ class TestComparePositionEncodings:
         check.that(accuracy["none"] <= 0.6, f"without positions the accuracy is {accuracy['none']:.2f}, expected 0.5")
         for kind in ("sinusoidal", "learned"):
             check.that(accuracy[kind] >= 0.85, f"the accuracy of {kind} is {accuracy[kind]:.2f}, at least 0.85 is due")
+
+    @pytest.mark.edge
+    def test_no_steps_only_measure(self, kata):
+        """With steps=0 there are no losses, and the accuracies are those of the untrained model."""
+        result, [probe] = watched(kata, ["none"], 6, 0)
+        check.equal(result["none"]["losses"], [], what="losses")
+        check.that(not any(call["training"] for call in probe.calls), "the model is run in training mode")
+
+    @pytest.mark.edge
+    def test_refuses_an_unknown_kind_before_training(self, kata):
+        """A name mistyped should be noticed before the other kinds have been trained for a minute."""
+        Probe.made = []
+        with mock.patch.object(kata, "OrderClassifier", Probe), check.raises(ValueError):
+            kata.compare_position_encodings(("none", "spiral"), 6, 1)
+        check.that(not any(probe.calls for probe in Probe.made), "a model was trained before the kinds were checked")

@@ -115,7 +115,7 @@ print(
 print(f"   zeros in eval mode: nn.Dropout {int((drop(x) == 0).sum())}, F.dropout(x) {int((F.dropout(x) == 0).sum())}")
 
 # 5. A chain whose parts do not fit is built without complaint: each layer knows only its own sizes. The error comes
-#    when it runs, and names no layer. A trace does.
+#    when it runs, and names no layer. A trace does, once trace_shapes has its star.
 print("\n5. A chain that does not fit")
 chain = kata.SimpleSequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(3, 2))
 print("   built without an error")

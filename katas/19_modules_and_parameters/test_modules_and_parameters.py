@@ -5,12 +5,15 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from grader.specs import check
 
 IN, OUT = 3, 4  # the widths of the StandardizedLinear in these specs
 KINDS = ("trainable", "frozen", "buffers", "transient")
+CONTAINERS = ("torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict")
 
 
 class Tied(nn.Module):
@@ -85,6 +88,13 @@ def buffers_of(layer):
     return {name: getattr(layer, name).clone() for name in ("mean", "var", "count")}
 
 
+def no_containers_in(container):
+    """Check that a container is neither derived from one of PyTorch's nor made of them."""
+    kinds = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    found = sorted({kind.__name__ for part in container.modules() for kind in kinds if isinstance(part, kind)})
+    check.that(not found, f"it is derived from, or made of, nn.{', nn.'.join(found)}")
+
+
 def two_linears():
     return nn.Linear(3, 5), nn.Linear(5, 2)
 
@@ -120,7 +130,7 @@ class Zigzag(nn.Module):
 
 
 class Labelled(nn.Module):
-    """A layer whose first tensor stands inside a list, behind something else."""
+    """A layer whose first output tensor is inside a list, behind something else."""
 
     def forward(self, x: Tensor, times: int) -> tuple[None, list[Tensor]]:
         return None, [x.mT] * times
@@ -199,7 +209,7 @@ class TestDescribeState:
         same_description(kata.describe_state(nested), expected, "a nested nn.Sequential")
         same_description(kata.describe_state(nn.ReLU()), described(), "nn.ReLU")
 
-    def test_frozen_parameters_stand_apart(self, kata):
+    def test_frozen_parameters_have_their_own_list(self, kata):
         """A parameter without requires_grad is still a parameter, and saved; only the optimizer cannot change it."""
         model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4))
         model[0].weight.requires_grad = False
@@ -214,21 +224,15 @@ class TestDescribeState:
         same_description(kata.describe_state(model), described(["0.weight", "0.bias"], buffers=statistics), "the model")
 
     def test_non_persistent_buffers_are_transient(self, kata):
-        """`persistent=False` keeps a buffer out of the state_dict, in a part of the model as in the model itself."""
+        """`persistent=False` keeps a buffer out of the state_dict, in a part of the model as in the model itself. The
+        module that registered it decides, not the last part of its name."""
         model = Tied()
         model.places = nn.ModuleList([Positions()])
+        model.norm.register_buffer("table", torch.zeros(2))
         got = kata.describe_state(model)
         same_names(got["transient"], ["mask", "places.0.table"], "'transient'")
-        expected = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
+        expected = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "norm.table"]
         same_names(got["buffers"], expected, "'buffers'")
-
-    def test_a_saved_buffer_may_share_its_last_name_with_a_transient_one(self, kata):
-        """Whether a buffer is saved is a matter of the module that registered it, not of what it is called."""
-        model = nn.Module()
-        model.a, model.b = Positions(), nn.Module()
-        model.b.register_buffer("table", torch.zeros(2))
-        expected = described(buffers=["b.table"], transient=["a.table"])
-        same_description(kata.describe_state(model), expected, "the model")
 
     def test_tied_weights_are_listed_once(self, kata):
         """The output layer uses the embedding's weight: one tensor with two names, of which the first counts. The
@@ -247,7 +251,7 @@ class TestDescribeState:
         same_description(got, described(["0.weight", "0.bias"], buffers=expected), "the chain")
 
     def test_plain_tensors_and_missing_biases_appear_nowhere(self, kata):
-        """A tensor that is only an attribute is not registered: nobody saves, moves or trains it. A bias of None is
+        """A tensor that is only an attribute is not registered: it is not saved, moved or trained. A bias of None is
         registered and has nothing to list."""
         got = kata.describe_state(Tied())
         names = [name for kind in got.values() for name in kind]
@@ -255,11 +259,12 @@ class TestDescribeState:
         check.that("body.2.bias" not in names, "body.2.bias is None, and it is listed")
 
 
-class TestStandardizedLinear:
+class TestStandardizedLinearInit:
     def test_weight_and_bias_are_parameters_and_the_statistics_are_not(self, kata):
         """What is registered as a Parameter is handed to the optimizer, which would train the mean away. What is not
-        registered at all is not saved."""
+        registered at all is not saved. The parameters are the layer's own, not those of an nn.Linear."""
         layer = kata.StandardizedLinear(IN, OUT)
+        check.that(not isinstance(layer, nn.Linear), "StandardizedLinear is derived from nn.Linear")
         parameters = {name: tuple(p.shape) for name, p in layer.named_parameters()}
         check.equal(parameters, {"weight": (OUT, IN), "bias": (OUT,)}, what="the shapes of the parameters")
         buffers = dict(layer.named_buffers())
@@ -278,12 +283,9 @@ class TestStandardizedLinear:
 
     def test_without_bias(self, kata):
         """`bias=False` leaves the attribute there, as None, and the key out of the state_dict."""
-        layer = kata.StandardizedLinear(IN, OUT, bias=False).eval()
+        layer = kata.StandardizedLinear(IN, OUT, bias=False)
         check.that(layer.bias is None, f"self.bias is {check.describe(layer.bias)}, expected None")
         check.that("bias" not in layer.state_dict(), "the state_dict has a key 'bias'")
-        x = some_rows(5)
-        nothing_seen = torch.zeros(IN), torch.ones(IN)
-        check.close(layer(x), standardized_by_hand(layer, x, *nothing_seen, 1e-5), what="the result in eval mode")
 
     def test_weight_and_bias_are_uniform_in_their_bounds(self, kata):
         """Both are uniform within ±1/√in_features: with 16 inputs within ±0.25, the whole range used evenly."""
@@ -296,6 +298,31 @@ class TestStandardizedLinear:
             check.that(abs(mean) < 0.05, f"{name}: the mean is {mean:.3f}, expected about 0")
             check.that(0.12 < spread < 0.17, f"{name}: standard deviation {spread:.3f}, expected 0.144")
 
+    def test_weights_are_drawn_from_the_generator_only(self, kata):
+        """The same seed gives the same layer, and the global generator does not move."""
+
+        def made(seed):
+            return kata.StandardizedLinear(IN, OUT, generator=torch.Generator().manual_seed(seed)).state_dict()
+
+        before = torch.get_rng_state()
+        first = made(1)
+        check.that(torch.equal(torch.get_rng_state(), before), "the global generator has moved")
+        torch.rand(3)
+        check.equal(made(1), first, what="a second layer from the same seed")
+        other = made(2)
+        for name in ("weight", "bias"):
+            check.that(not torch.equal(other[name], first[name]), f"{name} is the same for another seed")
+
+
+@st.composite
+def batches_of_rows(draw):
+    """Sizes of two to four training batches: a number of rows, or two leading dimensions."""
+    return draw(
+        st.lists(st.tuples(st.integers(1, 4)) | st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=2, max_size=4)
+    )
+
+
+class TestStandardizedLinearForward:
     def test_the_first_batch_is_standardized_by_its_own_statistics(self, kata):
         """In training the buffers take in x before they are used. The variance is that of these rows, divided by their
         number."""
@@ -354,14 +381,20 @@ class TestStandardizedLinear:
         check.equal(layer.count, torch.tensor(10), what="count")
         check.close(out, standardized_by_hand(layer, x, mean, var, 1e-5))
 
-    def test_a_single_vector_is_one_row(self, kata):
-        """Without any leading dimension x is one row, whose variance is 0 and not NaN."""
-        layer = kata.StandardizedLinear(IN, OUT, eps=0.5)
-        x = some_rows()
-        check.close(layer(x), layer.bias.detach(), what="the output for the only row seen so far")
-        check.equal(layer.count, torch.tensor(1), what="count")
-        check.close(layer.mean, x, what="mean")
-        check.close(layer.var, torch.zeros(IN), atol=1e-4, what="var")
+    @given(sizes=batches_of_rows(), seed=st.integers(0, 99))
+    def test_rows_count_alike_however_they_are_batched(self, kata, sizes, seed):
+        """After any sequence of batches the buffers hold the number, the mean and the population variance of all rows
+        so far."""
+        torch.manual_seed(seed)
+        layer = kata.StandardizedLinear(IN, OUT)
+        batches = [some_rows(*size) + i for i, size in enumerate(sizes)]
+        for batch in batches:
+            layer(batch)
+        mean, var = statistics(*batches)
+        told = f"after batches with the leading sizes {sizes}"
+        check.close(layer.count, torch.tensor(sum(math.prod(size) for size in sizes)), what=f"count {told}")
+        check.close(layer.mean, mean, what=f"mean {told}")
+        check.close(layer.var, var, atol=1e-4, what=f"var {told}")
 
     def test_eval_does_not_touch_the_buffers(self, kata):
         """In eval mode the layer uses what training saw, and one batch is treated like another. Test data that moves
@@ -377,29 +410,23 @@ class TestStandardizedLinear:
         check.close(first, standardized_by_hand(layer, x, *statistics(seen), 1e-5), unlike=unlike)
         check.equal(second, first, what="the second output for the same x")
 
-    def test_input_gradient_treats_statistics_as_constants(self, kata):
-        """Mean and variance come from x here, but they are records, not part of the model: the gradient is
-        weight / √var, as in eval mode."""
+    def test_gradients_treat_statistics_as_constants(self, kata):
+        """Mean and variance come from x here, but they are records, not part of the model: the gradient of x is
+        weight / √var, as in eval mode. Weight and bias learn as in a linear layer of the standardized x."""
         layer = kata.StandardizedLinear(IN, OUT)
         x = some_rows(5).requires_grad_()
         probe = torch.randn(5, OUT)
         (layer(x) * probe).sum().backward()
-        _, var = statistics(x)
-        expected = probe.double() @ layer.weight.detach().double() / (var + 1e-5) ** 0.5
-        check.that(x.grad is not None, "no gradient reaches x at all")
-        check.close(x.grad, expected, what="gradient of x")
-
-    def test_weight_and_bias_learn(self, kata):
-        """They get the gradients of a linear layer whose input is the standardized x."""
-        layer = kata.StandardizedLinear(IN, OUT)
-        x, probe = some_rows(5), torch.randn(5, OUT)
-        (layer(x) * probe).sum().backward()
         mean, var = statistics(x)
-        standardized = (x.double() - mean) / (var + 1e-5) ** 0.5
-        for name, expected in (("weight", probe.double().mT @ standardized), ("bias", probe.double().sum(0))):
-            grad = getattr(layer, name).grad
-            check.that(grad is not None, f"no gradient reaches {name}")
-            check.close(grad, expected, what=f"gradient of {name}")
+        root, probe = (var + 1e-5) ** 0.5, probe.double()
+        expected = {
+            "x": probe @ layer.weight.detach().double() / root,
+            "weight": probe.mT @ ((x.detach().double() - mean) / root),
+            "bias": probe.sum(0),
+        }
+        for name, tensor in (("x", x), ("weight", layer.weight), ("bias", layer.bias)):
+            check.that(tensor.grad is not None, f"no gradient reaches {name}")
+            check.close(tensor.grad, expected[name], what=f"gradient of {name}")
 
     def test_the_statistics_carry_no_graph(self, kata):
         """A buffer that remembers how it came from x keeps every batch so far in memory."""
@@ -410,8 +437,8 @@ class TestStandardizedLinear:
         check.that(not learning, f"after two training calls these require a gradient: {learning}")
 
     def test_statistics_survive_a_state_dict_round_trip_and_go_on_identically(self, kata):
-        """Whoever stops and loads must end where the other would have: weights, mean, var and the count of rows are all
-        that is needed."""
+        """A run that is stopped, saved and loaded goes on as if never stopped: it needs weights, mean, var and
+        the count of rows."""
         first, second = some_rows(4), some_rows(6) + 2
         layer, other = kata.StandardizedLinear(IN, OUT), kata.StandardizedLinear(IN, OUT)
         layer(first)
@@ -433,6 +460,17 @@ class TestStandardizedLinear:
             check.equal(got, expected, what=f"the dtypes {when}")
             check.dtype(layer(some_rows(2, dtype=torch.float64)), torch.float64, what="the output")
 
+    @pytest.mark.edge
+    def test_a_single_vector_is_one_row(self, kata):
+        """Without any leading dimension x is one row, whose variance is 0 and not NaN."""
+        layer = kata.StandardizedLinear(IN, OUT, eps=0.5)
+        x = some_rows()
+        check.close(layer(x), layer.bias.detach(), what="the output for the only row seen so far")
+        check.equal(layer.count, torch.tensor(1), what="count")
+        check.close(layer.mean, x, what="mean")
+        check.close(layer.var, torch.zeros(IN), atol=1e-4, what="var")
+
+    @pytest.mark.edge
     def test_a_batch_without_rows_changes_nothing(self, kata):
         """There is nothing to take in, and the mean of no rows is NaN."""
         layer = kata.StandardizedLinear(IN, OUT)
@@ -443,6 +481,7 @@ class TestStandardizedLinear:
             check.shape(layer(torch.zeros(0, 2, IN)), (0, 2, OUT), what="the output")
             check.equal(buffers_of(layer), before, what="the buffers")
 
+    @pytest.mark.edge
     def test_a_transposed_input_stays_as_it_was(self, kata):
         """x may be a view in another memory order, and belongs to the caller."""
         layer = kata.StandardizedLinear(IN, OUT)
@@ -451,30 +490,10 @@ class TestStandardizedLinear:
             got = layer(x)
         check.close(got, standardized_by_hand(layer, x, *statistics(x), 1e-5))
 
-    def test_weights_are_drawn_from_the_generator_only(self, kata):
-        """The same seed gives the same layer, and other users of the global generator are not disturbed."""
-
-        def made(seed):
-            return kata.StandardizedLinear(IN, OUT, generator=torch.Generator().manual_seed(seed)).state_dict()
-
-        before = torch.get_rng_state()
-        first = made(1)
-        check.that(torch.equal(torch.get_rng_state(), before), "the global generator has moved")
-        torch.rand(3)
-        check.equal(made(1), first, what="a second layer from the same seed")
-        other = made(2)
-        for name in ("weight", "bias"):
-            check.that(not torch.equal(other[name], first[name]), f"{name} is the same for another seed")
-
-    def test_it_is_written_without_linear(self, kata):
-        """The parameters of this layer are its own to register."""
-        with check.forbidden(kata, "torch.nn.Linear"):
-            layer = kata.StandardizedLinear(IN, OUT)
-            layer(some_rows(2))
-        check.that(not isinstance(layer, nn.Linear), "StandardizedLinear is made from nn.Linear")
-
+    @pytest.mark.edge
     def test_a_wrong_width_is_an_error(self, kata):
-        """The message names the width that came. A width of 1 would broadcast, and the statistics would be nonsense."""
+        """A width of 1 would broadcast, and the statistics would be nonsense. The message names the width, and no
+        buffer has changed."""
         layer = kata.StandardizedLinear(IN, OUT)
         layer(some_rows(2))
         before = buffers_of(layer)
@@ -483,6 +502,7 @@ class TestStandardizedLinear:
                 layer(torch.zeros(6, width))
         check.equal(buffers_of(layer), before, what="the buffers after the error")
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_statistics_follow_the_layer_to_the_gpu(self, kata):
         """`.to("cuda")` moves parameters and buffers; everything new is made where x is."""
@@ -519,43 +539,33 @@ class TestSimpleSequential:
         check.equal(seq(x), b(a(x).tanh()))
         check.equal(len(seq), 3, what="len")
 
-    def test_no_modules_is_the_identity(self, kata):
-        """An empty chain hands x on."""
-        x = torch.randn(2, 3)
-        for seq in (kata.SimpleSequential(), kata.SimpleSequential(OrderedDict())):
-            check.equal(seq(x), x)
-            check.equal(len(seq), 0, what="len")
-
-    def test_iteration_gives_the_modules_in_order(self, kata):
-        """As often as one likes, and the objects themselves."""
+    def test_it_is_read_like_a_list(self, kata):
+        """Length, indices and iteration as often as one likes, and the objects themselves, named or not."""
         modules = [*two_linears(), nn.Tanh()]
-        seq = kata.SimpleSequential(*modules)
-        for _ in range(2):
-            got = list(seq)
-            check.that(len(got) == 3 and all(map(lambda m, n: m is n, got, modules)), f"iterating gives {got}")
+        for seq in (
+            kata.SimpleSequential(*modules),
+            kata.SimpleSequential(OrderedDict(zip("abc", modules, strict=True))),
+        ):
+            check.equal(len(seq), 3, what="len")
+            for _ in range(2):
+                got = list(seq)
+                check.that(len(got) == 3 and all(map(lambda m, n: m is n, got, modules)), f"iterating gives {got}")
+            for i in range(3):
+                check.that(seq[i] is modules[i], f"seq[{i}] is {seq[i]}, expected {modules[i]}")
 
-    def test_indices_count_from_either_end(self, kata):
-        """seq[0] is the first and seq[-1] the last, as in a list."""
+    @given(part=st.slices(3))
+    def test_a_slice_is_a_chain_of_the_same_modules(self, kata, part):
+        """seq[:-1] is a model without its head. It shares the modules: training one trains the other. Any slice that a
+        list takes will do."""
         modules = [*two_linears(), nn.Tanh()]
-        seq = kata.SimpleSequential(*modules)
-        for i in (0, 1, 2, -1, -3):
-            check.that(seq[i] is modules[i], f"seq[{i}] is {seq[i]}, expected {modules[i]}")
-        named = kata.SimpleSequential(OrderedDict(first=modules[0], second=modules[1]))
-        check.that(named[1] is modules[1], "an index does not find a module that has a name")
-
-    def test_a_slice_is_a_chain_of_the_same_modules(self, kata):
-        """seq[:-1] is a model without its head. It shares the modules: training the one trains the other."""
-        modules = [*two_linears(), nn.Tanh()]
-        seq = kata.SimpleSequential(OrderedDict(zip("abc", modules, strict=True)))
-        for part in (slice(None, -1), slice(1, None), slice(None, None, -1), slice(3, None)):
-            got = seq[part]
-            kind = type(got).__name__
-            check.that(isinstance(got, kata.SimpleSequential), f"a slice is a {kind}, expected a SimpleSequential")
-            same = len(got) == len(modules[part]) and all(map(lambda m, n: m is n, got, modules[part]))
-            check.that(same, f"seq[{part.start}:{part.stop}:{part.step}] holds {list(got)}")
+        got = kata.SimpleSequential(OrderedDict(zip("abc", modules, strict=True)))[part]
+        kind = type(got).__name__
+        check.that(isinstance(got, kata.SimpleSequential), f"a slice is a {kind}, expected a SimpleSequential")
+        same = len(got) == len(modules[part]) and all(map(lambda m, n: m is n, got, modules[part]))
+        check.that(same, f"seq[{part.start}:{part.stop}:{part.step}] holds {list(got)}, expected {modules[part]}")
 
     def test_a_repeated_module_runs_twice(self, kata):
-        """`children()` and `modules()` skip what they have met before. A chain must not: the object stands in it twice,
+        """`children()` and `modules()` skip what they have met before. A chain must not: the object is in it twice,
         under two names."""
         half = nn.Linear(3, 3)
         x = torch.randn(4, 3)
@@ -573,29 +583,40 @@ class TestSimpleSequential:
         check.dtype(seq(torch.ones(2, 3, dtype=torch.float64)), torch.float64)
 
     def test_it_is_written_without_sequential(self, kata):
-        """The containers of PyTorch do just this; here you are to do it."""
-        with check.forbidden(kata, "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"):
+        """The containers of PyTorch do just this; here you write it. SimpleSequential is neither derived from one of
+        them nor made of them."""
+        with check.forbidden(kata, *CONTAINERS):
             seq = kata.SimpleSequential(nn.Tanh(), nn.ReLU())
             seq(torch.ones(2)), seq[:1]
-        theirs = [m for m in seq.modules() if isinstance(m, (nn.Sequential, nn.ModuleList, nn.ModuleDict))]
-        check.that(not theirs, f"it is made from {theirs}")
+        no_containers_in(seq)
 
-    def test_an_index_out_of_range_is_an_error(self, kata):
-        """IndexError, as in a list: what loops over indices stops at it."""
-        seq = kata.SimpleSequential(nn.Tanh(), nn.ReLU())
-        for i in (2, -3):
+    @pytest.mark.edge
+    def test_no_modules_is_the_identity(self, kata):
+        """An empty chain hands x on."""
+        x = torch.randn(2, 3)
+        for seq in (kata.SimpleSequential(), kata.SimpleSequential(OrderedDict())):
+            check.equal(seq(x), x)
+            check.equal(len(seq), 0, what="len")
+
+    @pytest.mark.edge
+    def test_indices_count_from_either_end(self, kata):
+        """seq[-1] is the last, as in a list. Out of range is an IndexError: a loop over indices stops at it."""
+        modules = [*two_linears(), nn.Tanh()]
+        seq = kata.SimpleSequential(*modules)
+        for i in (-1, -3):
+            check.that(seq[i] is modules[i], f"seq[{i}] is {seq[i]}, expected {modules[i]}")
+        for i in (3, -4):
             with check.raises(IndexError):
                 seq[i]
 
+    @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
         """A function, a list of modules or None is found when the chain is made, not when it runs."""
-        for wrong, kind in (("relu", "str"), (None, "NoneType"), ([nn.Tanh()], "list")):
-            with check.raises(TypeError, kind):
+        for wrong in ("relu", None, [nn.Tanh()], OrderedDict(act=nn.Tanh())):
+            with check.raises(TypeError):
                 kata.SimpleSequential(nn.Tanh(), wrong)
-            with check.raises(TypeError, kind):
-                kata.SimpleSequential(OrderedDict(act=wrong))
-        with check.raises(TypeError, "OrderedDict"):
-            kata.SimpleSequential(OrderedDict(act=nn.Tanh()), nn.Tanh())
+        with check.raises(TypeError):
+            kata.SimpleSequential(OrderedDict(act=None))
 
 
 @pytest.mark.stretch
@@ -622,11 +643,11 @@ class TestSimpleModuleList:
         check.that(len(modules) == 2 and modules[1] is b, "the module that was appended is not the last")
 
     def test_it_is_read_like_a_list(self, kata):
-        """Length, order and indices from either end, and the objects themselves."""
+        """Length, order and indices, and the objects themselves."""
         given = [*two_linears(), nn.Tanh()]
         modules = kata.SimpleModuleList(given)
         check.equal(len(modules), 3, what="len")
-        for i in (0, 2, -1, -3):
+        for i in range(3):
             check.that(modules[i] is given[i], f"modules[{i}] is {modules[i]}, expected {given[i]}")
         for _ in range(2):
             check.that(all(map(lambda m, n: m is n, modules, given)), f"iterating gives {list(modules)}")
@@ -640,40 +661,39 @@ class TestSimpleModuleList:
         check.that(len(got) == 2 and got[0] is given[1] and got[1] is given[2], f"modules[1:] holds {list(got)}")
 
     def test_the_same_object_may_be_in_it_twice(self, kata):
-        """Shared layers stand at two places, and iteration meets them twice. `children()` would skip the second."""
+        """A shared layer has two places, and iteration meets it twice. `children()` would skip the second."""
         shared = nn.Linear(2, 2)
         modules = kata.SimpleModuleList([shared, nn.Tanh()]).append(shared)
         check.equal(len(modules), 3, what="len")
         check.that(len(list(modules)) == 3 and modules[2] is shared, f"iterating gives {list(modules)}")
         check.equal(len(list(modules.parameters())), 2, what="number of different parameters")
 
-    def test_a_cast_and_eval_reach_every_child(self, kata):
-        """`double()` and `eval()` walk through what is registered, and nothing else."""
-        modules = kata.SimpleModuleList([nn.Linear(3, 5)]).append(nn.Dropout()).double().eval()
-        check.dtype(modules[0].weight, torch.float64, what="weight after double()")
-        check.that(not modules[1].training, "after eval() a module inside is still in training mode")
-
     def test_it_is_written_without_module_list(self, kata):
-        """The containers of PyTorch do just this; here you are to do it."""
-        with check.forbidden(kata, "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"):
+        """The containers of PyTorch do just this; here you write it. SimpleModuleList is neither derived from one of
+        them nor made of them."""
+        with check.forbidden(kata, *CONTAINERS):
             modules = kata.SimpleModuleList([nn.Tanh()]).append(nn.ReLU())
-        theirs = [m for m in modules.modules() if isinstance(m, (nn.Sequential, nn.ModuleList, nn.ModuleDict))]
-        check.that(not theirs, f"it is made from {theirs}")
+        no_containers_in(modules)
 
-    def test_an_index_out_of_range_is_an_error(self, kata):
-        """IndexError, as in a list."""
-        modules = kata.SimpleModuleList([nn.Tanh(), nn.ReLU()])
-        for i in (2, -3):
+    @pytest.mark.edge
+    def test_indices_count_from_either_end(self, kata):
+        """modules[-1] is the last, as in a list, and out of range is an IndexError."""
+        given = [*two_linears(), nn.Tanh()]
+        modules = kata.SimpleModuleList(given)
+        for i in (-1, -3):
+            check.that(modules[i] is given[i], f"modules[{i}] is {modules[i]}, expected {given[i]}")
+        for i in (3, -4):
             with check.raises(IndexError):
                 modules[i]
 
+    @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
-        """What is not a module is refused when it is put in, by the name of its type."""
-        for wrong, kind in (("relu", "str"), (None, "NoneType")):
-            with check.raises(TypeError, kind):
+        """What is not a module is refused when it is put in."""
+        for wrong in ("relu", None):
+            with check.raises(TypeError):
                 kata.SimpleModuleList([nn.Tanh(), wrong])
             modules = kata.SimpleModuleList()
-            with check.raises(TypeError, kind):
+            with check.raises(TypeError):
                 modules.append(wrong)
 
 
@@ -732,19 +752,14 @@ class TestSimpleModuleDict:
         heads = kata.SimpleModuleDict({"a": shared, "b": shared})
         check.equal([len(heads), len(list(heads.values())), len(list(heads.items()))], [2, 2, 2], what="lengths")
 
-    def test_a_cast_and_eval_reach_every_child(self, kata):
-        """`double()` and `eval()` walk through what is registered, and nothing else."""
-        heads = kata.SimpleModuleDict({"a": nn.Linear(3, 5), "b": nn.Dropout()}).double().eval()
-        check.dtype(heads["a"].weight, torch.float64, what="weight after double()")
-        check.that(not heads["b"].training, "after eval() a module inside is still in training mode")
-
     def test_it_is_written_without_module_dict(self, kata):
-        """The containers of PyTorch do just this; here you are to do it."""
-        with check.forbidden(kata, "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"):
+        """The containers of PyTorch do just this; here you write it. SimpleModuleDict is neither derived from one of
+        them nor made of them."""
+        with check.forbidden(kata, *CONTAINERS):
             heads = kata.SimpleModuleDict({"a": nn.Tanh()})
-        theirs = [m for m in heads.modules() if isinstance(m, (nn.Sequential, nn.ModuleList, nn.ModuleDict))]
-        check.that(not theirs, f"it is made from {theirs}")
+        no_containers_in(heads)
 
+    @pytest.mark.edge
     def test_a_missing_key_is_an_error(self, kata):
         """KeyError, also for the name of another attribute."""
         heads = kata.SimpleModuleDict({"topic": nn.Tanh()})
@@ -752,13 +767,14 @@ class TestSimpleModuleDict:
             with check.raises(KeyError):
                 heads[key]
 
+    @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
-        """What is not a module is refused when it is put in, by the name of its type."""
-        for wrong, kind in (("relu", "str"), (None, "NoneType")):
-            with check.raises(TypeError, kind):
+        """What is not a module is refused when it is put in."""
+        for wrong in ("relu", None):
+            with check.raises(TypeError):
                 kata.SimpleModuleDict({"a": wrong})
             heads = kata.SimpleModuleDict({"a": nn.Tanh()})
-            with check.raises(TypeError, kind):
+            with check.raises(TypeError):
                 heads["a"] = wrong
 
 
@@ -776,26 +792,11 @@ class TestInitWeights:
         check.that(0.13 < spread < 0.16, f"the standard deviation is {spread:.3f}, expected 0.25 / √3 = 0.144")
 
     def test_linear_biases_are_zero(self, kata):
-        """A layer without a bias is none the worse for it."""
+        """A layer without a bias is left without one."""
         model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2, bias=False))
         kata.init_weights(model)
         check.equal(model[0].bias.detach(), torch.zeros(4), what="bias")
         check.that(model[1].bias is None, "the layer without a bias has one now")
-
-    def test_subclasses_of_linear_count_as_linear(self, kata):
-        """The output layer of nn.MultiheadAttention is one: `type(m) is nn.Linear` misses it."""
-
-        class Head(nn.Linear):
-            pass
-
-        model = nn.Sequential(Head(3, 5))
-        with torch.no_grad():
-            model[0].weight.fill_(9.0)
-            model[0].bias.fill_(9.0)
-        kata.init_weights(model)
-        largest = model[0].weight.abs().max().item()
-        check.that(largest <= math.sqrt(6 / 8) + 1e-6, f"a weight of a subclass of nn.Linear is {largest:.3g}")
-        check.equal(model[0].bias.detach(), torch.zeros(5), what="bias")
 
     def test_embeddings_are_normal(self, kata):
         """normal(0, embedding_std), 0.02 unless another is given."""
@@ -809,24 +810,14 @@ class TestInitWeights:
             check.that(abs(mean) < 0.15, f"the mean is {mean:.2f} standard deviations away from 0")
             check.that(2.4 < largest < 6, f"the largest value is {largest:.2f} standard deviations: not normal")
 
-    def test_the_padding_row_is_zero(self, kata):
-        """The vector of the padding token means nothing and gets no gradient. Drawing anew overwrites its zeros."""
-        model = nn.Sequential(nn.Embedding(6, 4, padding_idx=2), nn.Embedding(5, 4, padding_idx=0))
-        kata.init_weights(model)
-        for embedding in model:
-            zero = (embedding.weight == 0).all(dim=1).nonzero().flatten().tolist()
-            check.equal(zero, [embedding.padding_idx], what="the rows that are all 0")
-
     def test_layer_norms_start_as_plain_standardizing(self, kata):
-        """Weight 1 and bias 0, where there is a weight and where there is a bias."""
-        model = nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(4, bias=False), nn.LayerNorm(4, elementwise_affine=False))
+        """Weight 1 and bias 0: the norm then does nothing but standardize."""
+        norm = nn.LayerNorm(4)
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(7.0)
-        kata.init_weights(model)
-        got = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        expected = {"0.weight": torch.ones(4), "0.bias": torch.zeros(4), "1.weight": torch.ones(4)}
-        check.equal(got, expected, what="parameters")
+            norm.weight.fill_(7.0), norm.bias.fill_(7.0)
+        kata.init_weights(norm)
+        check.equal(norm.weight.detach(), torch.ones(4), what="weight")
+        check.equal(norm.bias.detach(), torch.zeros(4), what="bias")
 
     def test_other_layers_stay_as_they_are(self, kata):
         """Only the three kinds named are touched: convolutions, batch norms and a model's own parameters are not."""
@@ -875,6 +866,40 @@ class TestInitWeights:
         for name in ("0.weight", "1.weight"):
             check.that(not torch.equal(other[name], first[name]), f"{name} is the same for another seed")
 
+    @pytest.mark.edge
+    def test_subclasses_of_linear_count_as_linear(self, kata):
+        """The output layer of nn.MultiheadAttention is one: `type(m) is nn.Linear` misses it."""
+
+        class Head(nn.Linear):
+            pass
+
+        model = nn.Sequential(Head(3, 5))
+        with torch.no_grad():
+            model[0].weight.fill_(9.0)
+            model[0].bias.fill_(9.0)
+        kata.init_weights(model)
+        largest = model[0].weight.abs().max().item()
+        check.that(largest <= math.sqrt(6 / 8) + 1e-6, f"a weight of a subclass of nn.Linear is {largest:.3g}")
+        check.equal(model[0].bias.detach(), torch.zeros(5), what="bias")
+
+    @pytest.mark.edge
+    def test_the_padding_row_is_zero(self, kata):
+        """The vector of the padding token means nothing and gets no gradient. Drawing anew overwrites its zeros."""
+        model = nn.Sequential(nn.Embedding(6, 4, padding_idx=2), nn.Embedding(5, 4, padding_idx=0))
+        kata.init_weights(model)
+        for embedding in model:
+            zero = (embedding.weight == 0).all(dim=1).nonzero().flatten().tolist()
+            check.equal(zero, [embedding.padding_idx], what="the rows that are all 0")
+
+    @pytest.mark.edge
+    def test_layer_norms_may_lack_a_bias_or_both(self, kata):
+        """`bias=False` leaves the weight alone, `elementwise_affine=False` nothing at all: there is nothing to set."""
+        model = nn.Sequential(nn.LayerNorm(4, bias=False), nn.LayerNorm(4, elementwise_affine=False))
+        with torch.no_grad():
+            model[0].weight.fill_(7.0)
+        kata.init_weights(model)
+        check.equal(model[0].weight.detach(), torch.ones(4), what="the weight of a norm without bias")
+
 
 class TestSetTrainable:
     def test_all_parameters_are_frozen_and_thawed(self, kata):
@@ -916,28 +941,17 @@ class TestSetTrainable:
         expected = [name for name in names_of(model) if not name.startswith("layer10")]
         same_names(got, expected, "the list of names covered")
 
-    def test_an_empty_list_covers_nothing(self, kata):
-        """[] is not None: no part was named, so nothing happens."""
-        model = layers_1_and_10()
-        same_names(kata.set_trainable(model, False, []), [], "the list of names covered")
-        check.that(all(flags_of(model).values()), "something was frozen")
-
     def test_freezing_clears_the_gradients_covered(self, kata):
-        """A gradient that is left over still moves the parameter: the optimizer looks at `.grad`, not at the flag."""
+        """A gradient that is left over still moves the parameter: the optimizer looks at `.grad`, not at the flag.
+        Thawing clears none: a gradient may be there for the step to come."""
         model = layers_1_and_10()
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
         kata.set_trainable(model, False, ["layer10"])
+        kata.set_trainable(model, True)
         kept = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
         expected = [name for name in names_of(model) if not name.startswith("layer10")]
         same_names(kept, expected, "the list of parameters that still have a gradient")
-
-    def test_thawing_leaves_gradients_alone(self, kata):
-        """A parameter that was trainable all along may hold a gradient for the step to come."""
-        model = nn.Linear(2, 3)
-        model.weight.grad = torch.ones(3, 2)
-        kata.set_trainable(model, True)
-        check.that(model.weight.grad is not None, "thawing has cleared a gradient")
 
     def test_parameters_and_modes_stay(self, kata):
         """Frozen is not the same as eval mode: a frozen dropout still drops. And the Parameters are the same objects
@@ -952,6 +966,14 @@ class TestSetTrainable:
         check.that(same, "there are new Parameter objects in the model")
         check.equal({name: p.detach() for name, p in model.named_parameters()}, values, what="values")
 
+    @pytest.mark.edge
+    def test_an_empty_list_covers_nothing(self, kata):
+        """[] is not None: no part was named, so nothing happens."""
+        model = layers_1_and_10()
+        same_names(kata.set_trainable(model, False, []), [], "the list of names covered")
+        check.that(all(flags_of(model).values()), "something was frozen")
+
+    @pytest.mark.edge
     def test_a_str_is_refused(self, kata):
         """A str is a sequence of letters, and "head" would be taken for "h", "e", "a", "d"."""
         model = layers_1_and_10()
@@ -960,6 +982,7 @@ class TestSetTrainable:
                 kata.set_trainable(model, False, text)
         check.that(all(flags_of(model).values()), "something was frozen before the error")
 
+    @pytest.mark.edge
     def test_a_prefix_that_covers_nothing_is_refused(self, kata):
         """A misspelt name would otherwise train what should be frozen, silently. The message names it, and nothing has
         been changed, not even by the prefixes before it."""
@@ -992,6 +1015,29 @@ class TestTraceShapes:
         """Its name is empty, as in named_modules()."""
         check.equal(records_of(kata.trace_shapes(nn.Linear(3, 2), torch.ones(4, 3))), [("", (4, 3), (4, 2))])
 
+    def test_it_runs_in_eval_mode_without_gradients(self, kata):
+        """Dropout would draw random numbers, a batch norm would take in the example as if it were data, and a graph
+        would cost memory."""
+        model = nn.Sequential(nn.BatchNorm1d(3), Watcher())
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        kata.trace_shapes(model, torch.randn(4, 3))
+        check.equal(model[1].seen, [(False, False)], what="(training, gradients on) while the layer ran")
+        check.equal(dict(model.state_dict()), before, what="state_dict")
+        check.that(torch.is_grad_enabled(), "gradients are still switched off afterwards")
+
+    def test_hooks_are_gone_and_those_of_others_stay(self, kata):
+        """A hook that is left slows every later call down, and adds to a list that is not read."""
+        model = Zigzag()
+        calls = []
+        model.second.register_forward_hook(lambda *_: calls.append("theirs"))
+        before = hooks_on(model)
+        got = kata.trace_shapes(model, torch.randn(5, 3))
+        check.that(hooks_on(model) == before, f"{hooks_on(model)} hooks are on the model, {before} were there before")
+        model(torch.randn(5, 3))
+        check.equal(len(got), 3, what="number of records after another call of the model")
+        check.equal(len(calls), 4, what="calls that the model's own hook has seen")
+
+    @pytest.mark.edge
     def test_the_first_tensor_of_a_tuple_counts(self, kata):
         """An LSTM returns (outputs, (h, c)), and a layer may get several tensors or a tuple of them."""
         lstm = nn.LSTM(3, 4, batch_first=True)
@@ -1002,13 +1048,7 @@ class TestTraceShapes:
         got = records_of(kata.trace_shapes(Labelled(), torch.randn(5, 3), 2))
         check.equal(got, [("", (5, 3), (3, 5))], what="an output of (None, [tensor])")
 
-    def test_it_runs_in_eval_mode_without_gradients(self, kata):
-        """Looking at shapes needs neither: dropout would draw random numbers, and a graph would cost memory."""
-        model = nn.Sequential(nn.Linear(3, 3), Watcher())
-        kata.trace_shapes(model, torch.randn(2, 3))
-        check.equal(model[1].seen, [(False, False)], what="(training, gradients on) while the layer ran")
-        check.that(torch.is_grad_enabled(), "gradients are still switched off afterwards")
-
+    @pytest.mark.edge
     def test_every_module_gets_its_own_flag_back(self, kata):
         """A model in training may have a part in eval mode, such as a frozen batch norm; `model.train()` at the end
         would wake it up. The other way round, too."""
@@ -1020,25 +1060,7 @@ class TestTraceShapes:
             kata.trace_shapes(model, torch.randn(4, 3))
             check.equal(modes_of(model), before, what="training flags")
 
-    def test_running_statistics_are_unchanged(self, kata):
-        """In training mode a batch norm would take in the example as if it were data."""
-        model = nn.Sequential(nn.BatchNorm1d(3))
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        kata.trace_shapes(model, torch.randn(4, 3))
-        check.equal(dict(model.state_dict()), before, what="state_dict")
-
-    def test_hooks_are_gone_and_those_of_others_stay(self, kata):
-        """A hook that is left slows every later call down, and adds to a list that nobody reads."""
-        model = Zigzag()
-        calls = []
-        model.second.register_forward_hook(lambda *_: calls.append("theirs"))
-        before = hooks_on(model)
-        got = kata.trace_shapes(model, torch.randn(5, 3))
-        check.that(hooks_on(model) == before, f"{hooks_on(model)} hooks are on the model, {before} were there before")
-        model(torch.randn(5, 3))
-        check.equal(len(got), 3, what="number of records after another call of the model")
-        check.equal(len(calls), 4, what="calls that the model's own hook has seen")
-
+    @pytest.mark.edge
     def test_hooks_are_gone_and_flags_restored_after_an_error(self, kata):
         """Cleaning up after the forward is skipped when the forward raises. A `finally` is not."""
         model = misfit()
@@ -1049,6 +1071,7 @@ class TestTraceShapes:
         check.equal(modes_of(model), modes, what="training flags after an error")
         check.that(torch.is_grad_enabled(), "gradients are still switched off after an error")
 
+    @pytest.mark.edge
     def test_the_failing_layer_and_its_input_shape_are_named(self, kata):
         """PyTorch's message shows two matrices and no name. Yours says which layer got which shape, and keeps the
         original error as its cause."""
@@ -1060,12 +1083,14 @@ class TestTraceShapes:
             cause = error.__cause__
             check.that(isinstance(cause, RuntimeError), f"the cause is {cause!r}, expected the original RuntimeError")
 
+    @pytest.mark.edge
     def test_a_leaf_may_raise_any_kind_of_error(self, kata):
         """An index that an embedding lacks is an IndexError; it becomes a RuntimeError with a name all the same."""
         model = nn.Sequential(OrderedDict(words=nn.Embedding(4, 2)))
         with check.raises(RuntimeError, "words", "(2, 3)"):
             kata.trace_shapes(model, torch.full((2, 3), 9))
 
+    @pytest.mark.edge
     def test_an_error_outside_of_a_leaf_comes_through(self, kata):
         """No layer is to blame for it, least of all the last that ran well."""
         model = Refuses()
@@ -1100,32 +1125,23 @@ class TestLoadMatching:
         for kind, names in expected.items():
             same_names(getattr(got, kind), names, kind)
 
-    def test_parameters_and_buffers_are_loaded(self, kata):
-        """Running statistics belong to what the old model has learned."""
-        old, new = old_and_new()
-        kata.load_matching(new, old.state_dict())
-        check.equal(dict(new["norm"].state_dict()), dict(old["norm"].state_dict()), what="norm")
-
-    def test_what_does_not_match_stays(self, kata):
-        """A new head starts from its own values. A shape that would broadcast, (1, 3) into (2, 3), is another shape."""
+    def test_parameters_and_buffers_are_loaded_and_the_rest_stays(self, kata):
+        """Running statistics belong to what the old model has learned. A new head starts from its own values."""
         old, new = old_and_new()
         before = {name: tensor.clone() for name, tensor in new.state_dict().items() if not name.startswith("norm")}
         kata.load_matching(new, old.state_dict())
+        check.equal(dict(new["norm"].state_dict()), dict(old["norm"].state_dict()), what="norm")
         check.equal({name: new.state_dict()[name] for name in before}, before, what="what did not match")
-        model = nn.Linear(3, 2)
-        weight = model.weight.detach().clone()
-        got = kata.load_matching(model, {"weight": torch.ones(1, 3)})
-        check.equal(got.mismatched, ["weight"], what="mismatched")
-        check.equal(model.weight.detach(), weight, what="the weight, for a state of shape (1, 3)")
 
-    def test_as_many_numbers_in_another_shape_do_not_match(self, kata):
-        """(3, 2) for (2, 3), say a weight that was saved transposed, holds six numbers too, and none where it
-        belongs."""
+    @pytest.mark.parametrize("shape", [(1, 3), (3, 2)], ids=["would broadcast", "as many numbers"])
+    def test_another_shape_does_not_match(self, kata, shape):
+        """(1, 3) would broadcast into a weight (2, 3), and (3, 2), saved transposed, holds as many numbers: neither has
+        them where they belong."""
         model = nn.Linear(3, 2)
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        got = kata.load_matching(model, {"weight": torch.ones(3, 2), "bias": torch.ones(1, 2)})
-        check.equal(got.mismatched, ["weight", "bias"], what="mismatched")
-        check.equal(dict(model.state_dict()), before, what="the state afterwards")
+        before = model.weight.detach().clone()
+        got = kata.load_matching(model, {"weight": torch.ones(shape)})
+        check.equal(got.mismatched, ["weight"], what="mismatched")
+        check.equal(model.weight.detach(), before, what="the weight afterwards")
 
     def test_parameters_stay_the_same_objects(self, kata):
         """The optimizer holds them. Frozen ones stay frozen and all stay leaves, even if the state holds Parameters."""
@@ -1139,6 +1155,15 @@ class TestLoadMatching:
         check.equal(flags_of(new), flags, what="requires_grad")
         check.equal(new.weight.detach(), old.weight.detach(), what="weight")
 
+    def test_no_memory_is_shared(self, kata):
+        """After `p.data = state[name]` training the one model changes the other."""
+        old, new = old_and_new()
+        state = old.state_dict()
+        kata.load_matching(new, state)
+        for name in ("norm.weight", "norm.running_mean", "norm.num_batches_tracked"):
+            check.independent(new.state_dict()[name], state[name], what=name)
+
+    @pytest.mark.edge
     def test_the_models_dtype_is_kept(self, kata):
         """A checkpoint in float64 or bfloat16 does not turn a part of the model into that."""
         old, new = nn.BatchNorm1d(3).double(), nn.BatchNorm1d(3)
@@ -1149,20 +1174,14 @@ class TestLoadMatching:
         check.equal({name: tensor.dtype for name, tensor in new.state_dict().items()}, dtypes, what="dtypes")
         check.equal(new.weight.detach(), torch.tensor([1.5, 2.5, 3.5]), what="weight")
 
+    @pytest.mark.edge
     def test_the_models_device_is_kept(self, kata):
         """A checkpoint is usually loaded on the CPU, wherever the model is: here on the meta device."""
         model = nn.Linear(3, 2, device="meta")
         kata.load_matching(model, nn.Linear(3, 2).state_dict())
         check.equal([p.device.type for p in model.parameters()], ["meta", "meta"], what="devices")
 
-    def test_no_memory_is_shared(self, kata):
-        """After `p.data = state[name]` training the one model changes the other."""
-        old, new = old_and_new()
-        state = old.state_dict()
-        kata.load_matching(new, state)
-        for name in ("norm.weight", "norm.running_mean", "norm.num_batches_tracked"):
-            check.independent(new.state_dict()[name], state[name], what=name)
-
+    @pytest.mark.edge
     def test_the_state_stays_as_it_was(self, kata):
         """It may be loaded into the next model: nothing is taken out of it, and nothing written to it."""
         old, new = old_and_new()
@@ -1172,6 +1191,7 @@ class TestLoadMatching:
             kata.load_matching(new, state)
         check.equal(list(state), names, what="the names in state")
 
+    @pytest.mark.edge
     def test_buffers_that_are_not_saved_are_not_missing(self, kata):
         """The names are those of the model's state_dict, which leaves transient buffers out."""
         got = kata.load_matching(Positions(), {"table": torch.zeros(4, dtype=torch.int64)})

@@ -1,10 +1,13 @@
 """Specs of 20: regression losses, log-likelihoods, cross-entropy, its binary and sequence forms, KL divergences."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader.specs import check
 
@@ -22,6 +25,7 @@ READY_MADE = [
         "kl_div",
     )
 ]
+READY_MADE += ["torch.binary_cross_entropy_with_logits", "torch.kl_div"]
 REDUCTIONS = ["none", "sum", "mean"]
 INF = float("inf")
 TARGETS = [2, 0, 3, 1, 2]  # N = 5 rows, C = 4 classes
@@ -62,6 +66,16 @@ def ids(shape_of_logits, at=None):
     return targets
 
 
+@st.composite
+def classifications(draw):
+    """Targets of one to five rows, and the options of a loss over four classes: at least one row is kept."""
+    ignored = draw(st.sampled_from([-100, 0, 3]))
+    targets = draw(
+        st.lists(st.integers(0, 3) | st.just(ignored), min_size=1, max_size=5).filter(lambda t: set(t) != {ignored})
+    )
+    return torch.tensor(targets), {"ignore_index": ignored, "reduction": draw(st.sampled_from(REDUCTIONS))}
+
+
 class TestRegressionLoss:
     def test_mean_squared_error(self, kata):
         """The default: square every error, and divide the sum by the number of elements, not of rows."""
@@ -78,13 +92,13 @@ class TestRegressionLoss:
             },
         )
 
-    @pytest.mark.parametrize(
-        "kind, costs", [("mse", [0.25, 9.0, 0.0, 4.0]), ("l1", [0.5, 3.0, 0.0, 2.0]), ("huber", [0.125, 2.5, 0.0, 1.5])]
-    )
-    def test_the_cost_of_each_error(self, kata, kind, costs):
+    def test_the_cost_of_each_error(self, kata):
         """With reduction "none" every element keeps its own cost; it does not depend on the sign of the error."""
         pred, target = torch.tensor([1.5, -1.0, 4.0, 3.0]), torch.tensor([1.0, 2.0, 4.0, 1.0])
-        check.close(kata.regression_loss(pred, target, kind, reduction="none"), torch.tensor(costs))
+        costs = {"mse": [0.25, 9.0, 0.0, 4.0], "l1": [0.5, 3.0, 0.0, 2.0], "huber": [0.125, 2.5, 0.0, 1.5]}
+        for kind, expected in costs.items():
+            got = kata.regression_loss(pred, target, kind, reduction="none")
+            check.close(got, torch.tensor(expected), what=f'the costs under "{kind}"')
 
     @pytest.mark.parametrize("delta", [0.5, 2.0])
     def test_delta_moves_the_bend_of_huber(self, kata, delta):
@@ -96,12 +110,15 @@ class TestRegressionLoss:
         got = kata.regression_loss(torch.tensor(errors), torch.zeros(7), "huber", delta=delta, reduction="none")
         check.close(got, torch.tensor(expected), unlike={"smooth L1, which is Huber divided by delta": smooth_l1})
 
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    @pytest.mark.parametrize("kind", ["mse", "l1", "huber"])
-    def test_values_and_gradients_equal_pytorch(self, kata, kind, reduction):
-        """Value, and the gradients of prediction and target, for each kind and each reduction."""
+    @given(
+        shape=st.lists(st.integers(1, 3), max_size=3),
+        kind=st.sampled_from(["mse", "l1", "huber"]),
+        reduction=st.sampled_from(REDUCTIONS),
+    )
+    def test_values_and_gradients_equal_pytorch(self, kata, shape, kind, reduction):
+        """Value, and the gradients of prediction and target, for each kind, each reduction and any shape."""
         theirs = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}[kind]
-        pred, target = scores(2, 3), scores(3, 2).mT
+        pred, target = scores(*shape), scores(2, *shape)[1]
         expected = theirs(pred, target, reduction=reduction)
         check.close(kata.regression_loss(pred, target, kind, reduction=reduction), expected)
         check.gradients(
@@ -111,6 +128,13 @@ class TestRegressionLoss:
             target,
         )
 
+    def test_is_written_without_the_ready_made_ones(self, kata):
+        """The point is to write them: square, abs and where are all it takes."""
+        with check.forbidden(kata, *READY_MADE):
+            for kind in ("mse", "l1", "huber"):
+                kata.regression_loss(scores(3), scores(3) + 1, kind)
+
+    @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
         """`pred -= target` saves a line and destroys the caller's predictions."""
         pred, target = scores(2, 3), scores(3, 2).mT
@@ -118,19 +142,14 @@ class TestRegressionLoss:
             for kind in ("mse", "l1", "huber"):
                 kata.regression_loss(pred, target, kind)
 
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-    def test_keeps_the_dtype(self, kata, dtype):
+    @pytest.mark.edge
+    def test_keeps_the_dtype(self, kata):
         """Tensors made on the way, such as one for delta, must not change the precision."""
         for kind in ("mse", "l1", "huber"):
-            got = kata.regression_loss(scores(3, dtype=dtype), scores(3, dtype=dtype) + 2, kind, delta=1.5)
-            check.dtype(got, dtype, what=kind)
+            got = kata.regression_loss(scores(3).bfloat16(), scores(3).bfloat16() + 2, kind, delta=1.5)
+            check.dtype(got, torch.bfloat16, what=kind)
 
-    def test_is_written_without_the_ready_made_ones(self, kata):
-        """The point is to write them: square, abs and where are all it takes."""
-        with check.forbidden(kata, *READY_MADE):
-            for kind in ("mse", "l1", "huber"):
-                kata.regression_loss(scores(3), scores(3) + 1, kind)
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("shapes", [((4,), (4, 1)), ((3, 4), (4,)), ((3, 4), ())], ids=str)
     def test_shapes_that_only_broadcast_are_refused(self, kata, shapes):
         """A (B,) prediction minus (B, 1) targets is a (B, B) table of all pairs, whose mean is a plausible number that
@@ -138,10 +157,11 @@ class TestRegressionLoss:
         with check.raises(ValueError):
             kata.regression_loss(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("wrong", [{"reduction": "average"}, {"kind": "rmse"}], ids=str)
-    def test_unknown_kind_or_reduction_is_refused_by_name(self, kata, wrong):
+    def test_unknown_kind_or_reduction_is_refused(self, kata, wrong):
         """A misspelt option that falls through to a default trains on another loss than the one asked for."""
-        with check.raises(ValueError, *wrong.values()):
+        with check.raises(ValueError):
             kata.regression_loss(scores(3), scores(3), **wrong)
 
 
@@ -174,18 +194,17 @@ class TestNllLoss:
         unlike = {"the sum divided by all N rows, the ignored ones included": torch.tensor(11 / 4)}
         check.close(kata.nll_loss(log_probs, targets), torch.tensor(5.5), what="mean", unlike=unlike)
 
-    @pytest.mark.parametrize("ignored", [0, 2, -1])
-    def test_any_number_may_be_the_ignored_one(self, kata, ignored):
+    def test_any_number_may_be_the_ignored_one(self, kata):
         """The padding id of a tokenizer is often 0, a real id. Whatever `ignore_index` is, rows with it do not
         count."""
-        log_probs, targets = log_softmax(scores(5, 4)), [1, ignored, 3, ignored, 1]
-        values = picked(log_probs, targets)
-        kept = torch.tensor([t != ignored for t in targets])
-        expected = values.masked_fill(~kept, 0.0)
-        got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored, reduction="none")
-        check.close(got, expected, what="none")
-        got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored)
-        check.close(got, expected.sum() / 3, what="mean")
+        for ignored in (0, 2, -1):
+            log_probs, targets = log_softmax(scores(5, 4)), [1, ignored, 3, ignored, 1]
+            kept = torch.tensor([t != ignored for t in targets])
+            expected = picked(log_probs, targets).masked_fill(~kept, 0.0)
+            got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored, reduction="none")
+            check.close(got, expected, what=f"none, with ignore_index={ignored}")
+            got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored)
+            check.close(got, expected.sum() / 3, what=f"mean, with ignore_index={ignored}")
 
     def test_weighted_mean_divides_by_the_kept_weights(self, kata):
         """A weighted mean divides by the weights that went into it: (0.5·2 + 0.25·9) / (0.5 + 0.25). These add up to
@@ -203,20 +222,26 @@ class TestNllLoss:
         got = kata.nll_loss(log_probs, targets, weight=weight)
         check.close(got, torch.tensor(3.25 / 0.75), what="mean", unlike=unlike)
 
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    def test_values_and_gradients_equal_pytorch(self, kata, reduction):
-        """With weights and ignored rows together."""
-        targets, weight = torch.tensor([3, 1, 0, 1, 2]), torch.tensor([0.2, 1.0, 3.0, 0.7], dtype=torch.float64)
-        options = {"weight": weight, "ignore_index": 1, "reduction": reduction}
-        log_probs = scores(4, 5).mT
-        got = kata.nll_loss(log_probs, targets.clone(), **options)
-        check.close(got, F.nll_loss(log_probs, targets, **options))
+    @given(case=classifications(), weighted=st.booleans())
+    def test_values_and_gradients_equal_pytorch(self, kata, case, weighted):
+        """With and without weights and ignored rows, under every reduction, as long as a row is kept."""
+        targets, options = case
+        weight = torch.tensor([0.2, 1.0, 3.0, 0.7], dtype=torch.float64) if weighted else None
+        log_probs = scores(len(targets), 4)
+        expected = F.nll_loss(log_probs, targets, weight, **options)
+        check.close(kata.nll_loss(log_probs, targets.clone(), weight=weight, **options), expected, what=str(options))
         check.gradients(
-            lambda x: kata.nll_loss(x, targets.clone(), **options),
-            lambda x: F.nll_loss(x, targets, **options),
+            lambda x: kata.nll_loss(x, targets.clone(), weight=weight, **options),
+            lambda x: F.nll_loss(x, targets, weight, **options),
             log_probs,
         )
 
+    def test_is_written_without_the_ready_made_ones(self, kata):
+        """The point is to write it: picking one entry per row and averaging is all it takes."""
+        with check.forbidden(kata, *READY_MADE):
+            kata.nll_loss(scores(5, 4), torch.tensor(TARGETS))
+
+    @pytest.mark.edge
     @pytest.mark.parametrize("weighted", [False, True])
     def test_all_ignored_is_zero_with_zero_gradient(self, kata, weighted):
         """A batch of padding alone has nothing to average. 0/0 is NaN, and one NaN step ruins every parameter."""
@@ -226,6 +251,7 @@ class TestNllLoss:
         check.close(loss, torch.tensor(0.0))
         check.equal(gradient(loss, log_probs)[0], torch.zeros(5, 4, dtype=torch.float64), what="gradient")
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("reduction", REDUCTIONS)
     def test_minus_infinity_elsewhere_does_no_harm(self, kata, reduction):
         """An impossible class has log-probability −inf. As long as no kept row has it for its target, value and
@@ -236,67 +262,55 @@ class TestNllLoss:
         check.close(loss, {"none": expected, "sum": expected.sum(), "mean": expected.sum() / 2}[reduction])
         check.finite(gradient(loss, log_probs)[0], what="gradient")
 
-    def test_one_class_is_enough(self, kata):
-        """With C = 1 there is one class id, 0. What stands in for an ignored target has to be a class, too."""
-        log_probs, targets = torch.tensor([[-1.0], [-2.0], [-5.0]]), torch.tensor([0, -100, 0])
-        check.close(kata.nll_loss(log_probs, targets, reduction="none"), torch.tensor([1.0, 0.0, 5.0]))
-
-    def test_the_targets_stay_as_they_were(self, kata):
-        """`targets[targets == ignore_index] = 0` writes to the caller's batch: the next loss of it counts the
-        padding."""
+    @pytest.mark.edge
+    def test_the_inputs_stay_as_they_were(self, kata):
+        """`targets[targets == ignore_index] = 0` writes to the caller's batch: its next loss counts the padding."""
         log_probs, targets = log_softmax(scores(5, 4)), torch.tensor([3, -100, 0, -100, 2])
         weight = torch.tensor([0.5, 2.0, 1.0, 0.25], dtype=torch.float64)
         with check.unchanged(log_probs=log_probs, targets=targets, weight=weight):
             kata.nll_loss(log_probs, targets, weight=weight)
 
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-    def test_keeps_the_dtype(self, kata, dtype):
+    @pytest.mark.edge
+    def test_keeps_the_dtype(self, kata):
         """Neither a mask nor a count may change the precision of the loss."""
-        log_probs, targets = -scores(5, 4, dtype=dtype).abs(), torch.tensor(TARGETS)
+        log_probs, targets = -scores(5, 4).abs().bfloat16(), torch.tensor(TARGETS)
         for reduction in REDUCTIONS:
-            check.dtype(kata.nll_loss(log_probs, targets, reduction=reduction), dtype, what=reduction)
-        check.dtype(kata.nll_loss(log_probs, targets, weight=torch.ones(4, dtype=dtype)), dtype, what="weighted mean")
+            check.dtype(kata.nll_loss(log_probs, targets, reduction=reduction), torch.bfloat16, what=reduction)
+        weighted = kata.nll_loss(log_probs, targets, weight=torch.ones(4, dtype=torch.bfloat16))
+        check.dtype(weighted, torch.bfloat16, what="weighted mean")
 
-    def test_is_written_without_the_ready_made_ones(self, kata):
-        """The point is to write it: picking one entry a row and averaging is all it takes."""
-        with check.forbidden(kata, *READY_MADE):
-            kata.nll_loss(scores(5, 4), torch.tensor(TARGETS))
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
     def test_targets_must_be_class_ids(self, kata, dtype):
         """Float targets are probabilities or a forgotten `.long()`; bool ones would be taken for a mask."""
         with check.raises(TypeError):
             kata.nll_loss(scores(2, 4), torch.tensor([0, 1]).to(dtype))
 
-    @pytest.mark.parametrize("wrong", [4, 57, -1])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("wrong", [57, -1, -100])
     def test_a_target_that_is_no_class_is_named(self, kata, wrong):
         """A label of 57 for 4 classes is a bug in the data. The message should say which value it was; −1 must not
-        count from the end, and is not to be ignored, either."""
+        count from the end, and −100 is nothing special where `ignore_index` is another number."""
         with check.raises(IndexError, wrong):
-            kata.nll_loss(scores(5, 4), torch.tensor([0, 1, wrong, -100, 2]))
+            kata.nll_loss(scores(4, 4), torch.tensor([0, 1, wrong, 2]), ignore_index=0)
 
-    def test_minus_one_hundred_is_nothing_special(self, kata):
-        """It is only the default of `ignore_index`: with another, a target of −100 is an error as any other."""
-        with check.raises(IndexError, -100):
-            kata.nll_loss(scores(5, 4), torch.tensor([0, 1, -100, 3, 2]), ignore_index=0)
-
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(N, C) needs (N,) targets and (C,) weights. Fewer targets than rows would be gathered without an error."""
         rows, targets = scores(5, 4), torch.tensor(TARGETS)
         for log_probs, target, weight in [
             (rows, targets[:3], None),
             (rows, targets[:, None], None),
-            (rows[0], targets[0], None),
             (scores(5, 4, 3), targets, None),
-            (scores(5, 4, 3), ids((5, 4, 3)), None),
             (rows, targets, torch.ones(5)),
         ]:
             with check.raises(ValueError):
                 kata.nll_loss(log_probs, target, weight=weight)
 
-    def test_unknown_reduction_is_refused_by_name(self, kata):
+    @pytest.mark.edge
+    def test_unknown_reduction_is_refused(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
-        with check.raises(ValueError, "average"):
+        with check.raises(ValueError):
             kata.nll_loss(scores(5, 4), torch.tensor(TARGETS), reduction="average")
 
 
@@ -313,23 +327,8 @@ class TestCrossEntropy:
         }
         check.close(kata.cross_entropy(logits, targets), values.mean(), unlike=unlike)
 
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-    def test_values_and_gradients_equal_pytorch(self, kata, smoothing, reduction):
-        """With ignored rows, with and without smoothing, under every reduction, for logits in any layout."""
-        targets = torch.tensor([3, 1, 0, 1, 2])
-        options = {"ignore_index": 1, "label_smoothing": smoothing, "reduction": reduction}
-        logits = scores(4, 5).mT
-        got = kata.cross_entropy(logits, targets.clone(), **options)
-        check.close(got, F.cross_entropy(logits, targets, **options))
-        check.gradients(
-            lambda x: kata.cross_entropy(x, targets.clone(), **options),
-            lambda x: F.cross_entropy(x, targets, **options),
-            logits,
-        )
-
     def test_ignored_rows_are_not_counted_under_mean(self, kata):
-        """Two equal logits cost ln 2 a row, however many rows are ignored beside it."""
+        """Two equal logits cost ln 2 per row, however many rows are ignored beside it."""
         for targets in ([1, -100, -100, 0, -100], [-100, -100, 1, -100, -100]):
             got = kata.cross_entropy(torch.zeros(5, 2), torch.tensor(targets))
             share = sum(t >= 0 for t in targets) / 5
@@ -370,6 +369,26 @@ class TestCrossEntropy:
         slopes = torch.tensor([[1 - share, share - 1], [share, -share], [share - 0.5, 0.5 - share]])
         check.close(gradient(loss, logits)[0], slopes, what="gradient")
 
+    @given(case=classifications(), smoothing=st.sampled_from([0.0, 0.3]))
+    def test_values_and_gradients_equal_pytorch(self, kata, case, smoothing):
+        """With ignored rows, with and without smoothing, under every reduction, as long as a row is kept."""
+        targets, options = case
+        options = options | {"label_smoothing": smoothing}
+        logits = scores(len(targets), 4)
+        expected = F.cross_entropy(logits, targets, **options)
+        check.close(kata.cross_entropy(logits, targets.clone(), **options), expected, what=str(options))
+        check.gradients(
+            lambda x: kata.cross_entropy(x, targets.clone(), **options),
+            lambda x: F.cross_entropy(x, targets, **options),
+            logits,
+        )
+
+    def test_is_written_without_the_ready_made_ones(self, kata):
+        """log_softmax or logsumexp does the delicate part; the rest is yours."""
+        with check.forbidden(kata, *READY_MADE):
+            kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), label_smoothing=0.1)
+
+    @pytest.mark.edge
     def test_an_impossible_class_does_no_harm(self, kata):
         """A logit of −inf rules a class out. Unless it is the target, value and gradient are those without the class;
         also the smoothing term must not turn it into 0 · −inf = NaN when s = 0."""
@@ -379,6 +398,7 @@ class TestCrossEntropy:
         expected = torch.tensor([[0.5, 0.0, -0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
         check.close(gradient(loss, logits)[0], expected, what="gradient")
 
+    @pytest.mark.edge
     def test_all_ignored_is_zero_with_zero_gradient(self, kata):
         """Nothing to average is 0, not 0/0, with smoothing as well."""
         for smoothing in (0.0, 0.2):
@@ -387,58 +407,53 @@ class TestCrossEntropy:
             check.close(loss, torch.tensor(0.0))
             check.equal(gradient(loss, logits)[0], torch.zeros(5, 4, dtype=torch.float64), what="gradient")
 
+    @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
         """Neither `logits -= logits.max()` nor a write to the ignored targets may reach the caller."""
         logits, targets = scores(5, 4), torch.tensor([3, -100, 0, -100, 2])
         with check.unchanged(logits=logits, targets=targets):
             kata.cross_entropy(logits, targets, label_smoothing=0.1)
 
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-    def test_keeps_the_dtype(self, kata, dtype):
+    @pytest.mark.edge
+    def test_keeps_the_dtype(self, kata):
         """A distribution built on the way must not change the precision of the loss."""
         for smoothing in (0.0, 0.2):
-            got = kata.cross_entropy(scores(5, 4, dtype=dtype), torch.tensor(TARGETS), label_smoothing=smoothing)
-            check.dtype(got, dtype)
+            got = kata.cross_entropy(scores(5, 4).bfloat16(), torch.tensor(TARGETS), label_smoothing=smoothing)
+            check.dtype(got, torch.bfloat16)
 
-    def test_is_written_without_the_ready_made_ones(self, kata):
-        """log_softmax or logsumexp does the delicate part; the rest is yours."""
-        with check.forbidden(kata, *READY_MADE):
-            kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), label_smoothing=0.1)
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
     def test_targets_must_be_class_ids(self, kata, dtype):
         """Float targets are probabilities or a forgotten `.long()`."""
         with check.raises(TypeError):
             kata.cross_entropy(scores(2, 4), torch.tensor([0, 1]).to(dtype))
 
-    @pytest.mark.parametrize("wrong", [4, 57, -1])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("wrong", [57, -1])
     def test_a_target_that_is_no_class_is_named(self, kata, wrong):
         """A class id beyond the last, or a negative one that is not `ignore_index`, is a bug in the data."""
         with check.raises(IndexError, wrong):
             kata.cross_entropy(scores(5, 4), torch.tensor([0, 1, wrong, -100, 2]))
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(N, C) needs (N,) targets."""
         rows, targets = scores(5, 4), torch.tensor(TARGETS)
-        for logits, target in [
-            (rows, targets[:3]),
-            (rows, targets[:, None]),
-            (rows[0], targets[0]),
-            (scores(5, 4, 3), targets),
-            (scores(5, 4, 3), ids((5, 4, 3))),
-        ]:
+        for logits, target in [(rows, targets[:3]), (rows, targets[:, None]), (scores(5, 4, 3), targets)]:
             with check.raises(ValueError):
                 kata.cross_entropy(logits, target)
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5])
-    def test_label_smoothing_lies_in_zero_to_one(self, kata, smoothing):
+    def test_label_smoothing_is_between_zero_and_one(self, kata, smoothing):
         """At s = 1 nothing of the target is left to learn; a negative s asks for negative probabilities."""
         with check.raises(ValueError):
             kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), label_smoothing=smoothing)
 
-    def test_unknown_reduction_is_refused_by_name(self, kata):
+    @pytest.mark.edge
+    def test_unknown_reduction_is_refused(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
-        with check.raises(ValueError, "average"):
+        with check.raises(ValueError):
             kata.cross_entropy(scores(5, 4), torch.tensor(TARGETS), reduction="average")
 
 
@@ -468,34 +483,14 @@ class TestBceWithLogits:
         }
         check.close(got, expected, unlike=unlike)
 
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    @pytest.mark.parametrize("shape", [None, (3,), (2, 1)], ids=str)
-    def test_values_and_gradients_equal_pytorch(self, kata, shape, reduction):
-        """Also with a weight for each column or each row. "mean" divides by the number of elements, whatever the
-        weights."""
-        logits, targets = scores(3, 2).mT, scores(2, 3).sigmoid()
-        pos_weight = None if shape is None else scores(*shape).exp()
-        options = {"pos_weight": pos_weight, "reduction": reduction}
-        theirs = F.binary_cross_entropy_with_logits
-        check.close(kata.bce_with_logits(logits, targets, **options), theirs(logits, targets, **options))
-        check.gradients(
-            lambda x: kata.bce_with_logits(x, targets, **options), lambda x: theirs(x, targets, **options), logits
-        )
-
     def test_logits_of_ten_thousand(self, kata):
-        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. In log space the cost is simply 1e4, and its slope −1."""
-        logits = leaf(torch.tensor([1e4, -1e4, 1e4, -1e4]))
-        loss = kata.bce_with_logits(logits, torch.tensor([1.0, 1.0, 0.0, 0.0]), reduction="none")
-        check.close(loss, torch.tensor([0.0, 1e4, 1e4, 0.0]))
-        check.close(gradient(loss, logits)[0], torch.tensor([0.0, -1.0, 1.0, 0.0]), what="gradient")
-
-    def test_pos_weight_at_ten_thousand(self, kata):
-        """Weighting the part of yes must not bring the overflow back."""
-        logits = leaf(torch.tensor([1e4, -1e4, 1e4, -1e4]))
-        targets = torch.tensor([1.0, 1.0, 0.0, 0.0])
-        loss = kata.bce_with_logits(logits, targets, pos_weight=torch.tensor(2.0), reduction="none")
-        check.close(loss, torch.tensor([0.0, 2e4, 1e4, 0.0]))
-        check.close(gradient(loss, logits)[0], torch.tensor([0.0, -2.0, 1.0, 0.0]), what="gradient")
+        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. In log space the cost is simply 1e4, and its slope −1.
+        Weighting the part of yes must not bring the overflow back."""
+        for weight in (None, torch.tensor(2.0)):
+            logits, yes = leaf(torch.tensor([1e4, -1e4, 1e4, -1e4])), 1.0 if weight is None else 2.0
+            loss = kata.bce_with_logits(logits, torch.tensor([1.0, 1.0, 0.0, 0.0]), pos_weight=weight, reduction="none")
+            check.close(loss, torch.tensor([0.0, 1e4 * yes, 1e4, 0.0]), what=f"the costs with pos_weight={weight}")
+            check.close(gradient(loss, logits)[0], torch.tensor([0.0, -yes, 1.0, 0.0]), what="gradient")
 
     def test_confident_right_answers_stay_precise(self, kata):
         """A logit of 30 with target 1 is not certain: it costs log1p(e⁻³⁰) = 9.36e-14. Through sigmoid(30) = 1 −
@@ -507,47 +502,74 @@ class TestBceWithLogits:
 
     @pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
     def test_the_gradient_is_probability_minus_target(self, kata, t):
-        """The slope of the sum is σ(x) − t for every logit. At a logit of exactly 0, where a head initialised to zeros
-        starts, clamp and abs have a kink: autograd picks a side, and the first step goes wrong."""
-        logits = leaf(torch.tensor([-8.0, -2.5, -1.0, -1e-3, 0.0, 1e-3, 0.75, 2.0, 8.0], dtype=torch.float64))
-        loss = kata.bce_with_logits(logits, torch.full((9,), t, dtype=torch.float64), reduction="sum")
+        """The slope of the sum is σ(x) − t for every logit."""
+        logits = leaf(torch.tensor([-8.0, -2.5, -1.0, -1e-3, 1e-3, 0.75, 2.0, 8.0], dtype=torch.float64))
+        loss = kata.bce_with_logits(logits, torch.full((8,), t, dtype=torch.float64), reduction="sum")
         expected = 1 / (1 + (-logits.detach()).exp()) - t
         check.close(gradient(loss, logits)[0], expected, rtol=1e-6, atol=1e-8, what="gradient")
 
-    def test_the_inputs_stay_as_they_were(self, kata):
-        """Nothing is written to logits, targets or weights."""
-        logits, targets, pos_weight = scores(2, 3), scores(2, 3).sigmoid(), torch.tensor([2.0, 0.5, 1.0])
-        with check.unchanged(logits=logits, targets=targets, pos_weight=pos_weight):
-            kata.bce_with_logits(logits, targets, pos_weight=pos_weight)
-
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-    def test_keeps_the_dtype(self, kata, dtype):
-        """Float targets and weights of the same dtype give a loss of that dtype."""
-        logits, targets = scores(2, 3, dtype=dtype), scores(2, 3, dtype=dtype).sigmoid()
-        check.dtype(kata.bce_with_logits(logits, targets), dtype)
-        weighted = kata.bce_with_logits(logits, targets, pos_weight=torch.ones(3, dtype=dtype))
-        check.dtype(weighted, dtype, what="weighted")
+    @given(shape=st.sampled_from([None, (), (3,), (2, 1), (2, 3)]), reduction=st.sampled_from(REDUCTIONS))
+    def test_values_and_gradients_equal_pytorch(self, kata, shape, reduction):
+        """Also with a weight for each column, row or element. "mean" divides by the number of elements, whatever the
+        weights."""
+        logits, targets = scores(3, 2).mT, scores(2, 3).sigmoid()
+        pos_weight = None if shape is None else scores(*shape).exp()
+        options = {"pos_weight": pos_weight, "reduction": reduction}
+        theirs = F.binary_cross_entropy_with_logits
+        check.close(kata.bce_with_logits(logits, targets, **options), theirs(logits, targets, **options))
+        check.gradients(
+            lambda x: kata.bce_with_logits(x, targets, **options), lambda x: theirs(x, targets, **options), logits
+        )
 
     def test_is_written_without_the_ready_made_ones(self, kata):
         """softplus(x) = ln(1 + eˣ) does the delicate part; the rest is yours."""
         with check.forbidden(kata, *READY_MADE):
             kata.bce_with_logits(scores(3), torch.ones(3, dtype=torch.float64))
 
+    @pytest.mark.edge
+    def test_the_gradient_at_zero(self, kata):
+        """At a logit of exactly 0, where a head initialised to zeros starts, clamp and abs have a kink: autograd picks
+        a side, and the first step goes wrong. The slope is ½ − t there as well."""
+        for t in (0.0, 0.3, 1.0):
+            logits = leaf(torch.zeros(2, dtype=torch.float64))
+            loss = kata.bce_with_logits(logits, torch.full((2,), t, dtype=torch.float64), reduction="sum")
+            check.close(
+                gradient(loss, logits)[0], torch.full((2,), 0.5 - t), atol=1e-8, what=f"gradient for target {t}"
+            )
+
+    @pytest.mark.edge
+    def test_the_inputs_stay_as_they_were(self, kata):
+        """Nothing is written to logits, targets or weights."""
+        logits, targets, pos_weight = scores(2, 3), scores(2, 3).sigmoid(), torch.tensor([2.0, 0.5, 1.0])
+        with check.unchanged(logits=logits, targets=targets, pos_weight=pos_weight):
+            kata.bce_with_logits(logits, targets, pos_weight=pos_weight)
+
+    @pytest.mark.edge
+    def test_keeps_the_dtype(self, kata):
+        """Float targets and weights of the same dtype give a loss of that dtype."""
+        logits = scores(2, 3).bfloat16()
+        check.dtype(kata.bce_with_logits(logits, logits.sigmoid()), torch.bfloat16)
+        weighted = kata.bce_with_logits(logits, logits.sigmoid(), pos_weight=torch.ones(3, dtype=torch.bfloat16))
+        check.dtype(weighted, torch.bfloat16, what="weighted")
+
+    @pytest.mark.edge
     @pytest.mark.parametrize("shapes", [((4,), (4, 1)), ((3, 4), (4,)), ((3, 1), (3, 4))], ids=str)
     def test_shapes_that_only_broadcast_are_refused(self, kata, shapes):
         """A head returns (B, 1), the labels are (B,): broadcast, every answer is compared with every label."""
         with check.raises(ValueError):
             kata.bce_with_logits(torch.zeros(shapes[0]), torch.ones(shapes[1]))
 
-    @pytest.mark.parametrize("shape", [(2,), (4, 2, 3), (1, 2, 3)], ids=str)
+    @pytest.mark.edge
+    @pytest.mark.parametrize("shape", [(2,), (4, 2, 3)], ids=str)
     def test_a_pos_weight_that_does_not_fit_is_refused(self, kata, shape):
-        """It has to broadcast to the logits. One that is larger would enlarge the loss, and change its mean or sum."""
+        """It has to broadcast to the logits. A larger one would enlarge the loss, and change its mean or sum."""
         with check.raises(ValueError):
             kata.bce_with_logits(torch.zeros(2, 3), torch.ones(2, 3), pos_weight=torch.ones(shape))
 
-    def test_unknown_reduction_is_refused_by_name(self, kata):
+    @pytest.mark.edge
+    def test_unknown_reduction_is_refused(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
-        with check.raises(ValueError, "average"):
+        with check.raises(ValueError):
             kata.bce_with_logits(scores(3), torch.ones(3), reduction="average")
 
 
@@ -588,27 +610,7 @@ class TestSequenceCrossEntropy:
         }
         check.close(got, torch.stack([one, four.mean()]), what="sequence", unlike=unlike)
 
-    def test_a_single_token_is_its_own_mean(self, kata):
-        """One kept token in the whole batch: the mean is its loss, divided by 1."""
-        logits, targets = scores(2, 3, 5), torch.full((2, 3), -100)
-        targets[1, 2] = 4
-        check.close(kata.sequence_cross_entropy(logits, targets), -log_softmax(logits)[1, 2, 4])
-
-    @pytest.mark.parametrize("reduction", [*REDUCTIONS, "sequence"])
-    def test_gradients_equal_pytorch(self, kata, reduction):
-        """A token gets its share of the gradient, an ignored one none at all."""
-        targets = ids((2, 3, 5), at={(0, 1): -100, (1, 2): -100})
-
-        def theirs(logits):
-            rows = [F.cross_entropy(x, t, reduction="none") for x, t in zip(logits, targets, strict=True)]
-            values = torch.stack(rows)
-            by_sequence = values.sum(1) / 2
-            return {"none": values, "sum": values.sum(), "mean": values.sum() / 4, "sequence": by_sequence}[reduction]
-
-        check.gradients(lambda x: kata.sequence_cross_entropy(x, targets, reduction=reduction), theirs, scores(2, 3, 5))
-
-    @pytest.mark.parametrize("reduction", ["mean", "sequence", "none"])
-    def test_the_ignored_id_may_be_a_real_one(self, kata, reduction):
+    def test_the_ignored_id_may_be_a_real_one(self, kata):
         """With padding id 2, position by position: what has target 2 does not count, the rest does."""
         logits, targets = scores(2, 3, 5), torch.tensor([[4, 2, 2], [3, 1, 2]])
         logs = log_softmax(logits)
@@ -619,9 +621,42 @@ class TestSequenceCrossEntropy:
             "sequence": torch.stack([a, (b + c) / 2]),
             "none": torch.stack([a, zero, zero, b, c, zero]).reshape(2, 3),
         }
-        got = kata.sequence_cross_entropy(logits, targets, ignore_index=2, reduction=reduction)
-        check.close(got, expected[reduction])
+        for reduction, right in expected.items():
+            got = kata.sequence_cross_entropy(logits, targets, ignore_index=2, reduction=reduction)
+            check.close(got, right, what=f'reduction "{reduction}" with ignore_index=2')
 
+    def test_gradients_equal_pytorch(self, kata):
+        """A token gets its share of the gradient, an ignored one none at all."""
+        targets = ids((2, 3, 5), at={(0, 1): -100, (1, 2): -100})
+
+        def theirs(logits):
+            rows = [F.cross_entropy(x, t, reduction="none") for x, t in zip(logits, targets, strict=True)]
+            values = torch.stack(rows)
+            return {"none": values, "sum": values.sum(), "mean": values.sum() / 4, "sequence": values.sum(1) / 2}
+
+        for reduction in (*REDUCTIONS, "sequence"):
+            ours = partial(kata.sequence_cross_entropy, targets=targets, reduction=reduction)
+            check.gradients(ours, lambda x: theirs(x)[reduction], scores(2, 3, 5))
+
+    @given(padding=st.integers(0, 4), lengths=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    def test_padding_changes_nothing(self, kata, padding, lengths):
+        """Longer padding holds more places and no more tokens: sum, mean and sequence means stay. They are those of
+        the two sequences without any padding."""
+        T = max(lengths) + padding
+        logits, targets = scores(2, T, 5), ids((2, T, 5))
+        for row, length in enumerate(lengths):
+            targets[row, length:] = -100
+        losses = [-log_softmax(logits)[b, range(n), targets[b, :n]] for b, n in enumerate(lengths)]
+        expected = {
+            "sum": torch.cat(losses).sum(),
+            "mean": torch.cat(losses).mean(),
+            "sequence": torch.stack([loss.mean() for loss in losses]),
+        }
+        for reduction, right in expected.items():
+            got = kata.sequence_cross_entropy(logits, targets.clone(), reduction=reduction)
+            check.close(got, right, what=f'reduction "{reduction}" of {lengths} tokens padded to {T}')
+
+    @pytest.mark.edge
     def test_a_sequence_without_tokens_is_zero(self, kata):
         """A row of padding has no mean of its own: 0, with gradient 0, and the others are as before."""
         logits = leaf(scores(3, 2, 5))
@@ -633,6 +668,7 @@ class TestSequenceCrossEntropy:
         check.finite(slopes, what="gradient")
         check.equal(slopes[1], torch.zeros(2, 5, dtype=torch.float64), what="gradient of the empty sequence")
 
+    @pytest.mark.edge
     @pytest.mark.parametrize("reduction", ["mean", "sequence"])
     def test_all_ignored_is_zero_with_zero_gradient(self, kata, reduction):
         """A batch of padding alone: 0, not 0/0, and nothing to learn."""
@@ -641,68 +677,55 @@ class TestSequenceCrossEntropy:
         check.close(loss, torch.zeros(() if reduction == "mean" else (2,)))
         check.equal(gradient(loss, logits)[0], torch.zeros(2, 3, 5, dtype=torch.float64), what="gradient")
 
+    @pytest.mark.edge
     def test_transposed_logits_work(self, kata):
-        """Logits that come from a transpose lie in memory in another order than their indices. `view` raises on them;
-        what matters is logits[b, t], wherever it lies."""
-        stored, targets = scores(3, 2, 5), ids((2, 3, 5), at={(0, 2): -100})
-        logits = stored.transpose(0, 1)
-        expected = torch.zeros(2, 3, dtype=torch.float64)
-        for b, t in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]:
-            expected[b, t] = -log_softmax(stored)[t, b, targets[b, t]]
-        got = kata.sequence_cross_entropy(logits, targets, reduction="none")
-        check.close(got, expected, what="batch and time swapped")
-        words_first = scores(2, 5, 3).mT
-        got = kata.sequence_cross_entropy(words_first, targets, reduction="none")
-        expected = kata.sequence_cross_entropy(words_first.contiguous(), targets, reduction="none")
-        check.close(got, expected, what="words before time in memory")
+        """Logits that come from a transpose are in memory in another order than their indices. `view` raises on them;
+        what matters is logits[b, t], wherever it is in memory."""
+        targets = ids((2, 3, 5), at={(0, 2): -100})
+        for logits in (scores(3, 2, 5).transpose(0, 1), scores(2, 5, 3).mT):
+            got = kata.sequence_cross_entropy(logits, targets, reduction="none")
+            check.close(got, kata.sequence_cross_entropy(logits.contiguous(), targets, reduction="none"))
 
-    def test_the_targets_stay_as_they_were(self, kata):
+    @pytest.mark.edge
+    def test_the_inputs_stay_as_they_were(self, kata):
         """The caller needs its padding for the next loss."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5), at={(1, 1): -100})
         with check.unchanged(logits=logits, targets=targets):
             kata.sequence_cross_entropy(logits, targets)
             kata.sequence_cross_entropy(logits, targets, reduction="sequence")
 
-    def test_keeps_the_dtype(self, kata):
-        """Counts are ints; they must not change the precision of the loss."""
-        for reduction in (*REDUCTIONS, "sequence"):
-            got = kata.sequence_cross_entropy(scores(2, 3, 5), ids((2, 3, 5)), reduction=reduction)
-            check.dtype(got, torch.float64, what=reduction)
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bool], ids=str)
     def test_targets_must_be_token_ids(self, kata, dtype):
         """Token ids are ints."""
         with check.raises(TypeError):
             kata.sequence_cross_entropy(scores(2, 3, 5), torch.ones(2, 3, dtype=dtype))
 
-    @pytest.mark.parametrize("wrong", [5, 57, -7])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("wrong", [57, -7])
     def test_a_target_outside_the_vocabulary_is_named(self, kata, wrong):
         """An id that the vocabulary lacks comes from another tokenizer: say which it was."""
         with check.raises(IndexError, wrong):
             kata.sequence_cross_entropy(scores(2, 3, 5), ids((2, 3, 5), at={(1, 0): wrong, (0, 1): -100}))
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(B, T, V) needs (B, T) targets. (T, B) ones have as many tokens, in another order: flattened, they pass."""
-        for logits, targets in [
-            (scores(2, 3, 5), ids((3, 2, 5))),
-            (scores(2, 3, 5), ids((6, 5))),
-            (scores(2, 3, 5), ids((2, 2, 5))),
-            (scores(6, 5), ids((6, 5))),
-            (scores(2, 3, 4, 5), ids((2, 3, 4, 5))),
-        ]:
+        for targets in (ids((3, 2, 5)), ids((6, 5)), ids((2, 2, 5))):
             with check.raises(ValueError):
-                kata.sequence_cross_entropy(logits, targets)
+                kata.sequence_cross_entropy(scores(2, 3, 5), targets)
 
-    def test_unknown_reduction_is_refused_by_name(self, kata):
+    @pytest.mark.edge
+    def test_unknown_reduction_is_refused(self, kata):
         """A misspelt reduction must not fall through to "mean"."""
-        with check.raises(ValueError, "average"):
+        with check.raises(ValueError):
             kata.sequence_cross_entropy(scores(2, 3, 5), ids((2, 3, 5)), reduction="average")
 
 
 @pytest.mark.stretch
 class TestTokenLogProbs:
     def test_log_probability_of_each_token(self, kata):
-        """log softmax over the words, and from it the entry of the token that stands there."""
+        """log softmax over the words, and from it the entry of the given token."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5))
         chosen = -picked(log_softmax(logits).reshape(6, 5), targets.flatten().tolist()).reshape(2, 3)
         unlike = {
@@ -737,13 +760,6 @@ class TestTokenLogProbs:
         slopes = gradient(kata.token_log_probs(logits, targets, mask), logits)[0]
         check.equal(slopes[~mask], torch.zeros(3, 5, dtype=torch.float64), what="gradient at masked positions")
 
-    def test_a_masked_impossible_token_is_zero(self, kata):
-        """A masked token with a logit of −inf: −inf · 0 would be NaN."""
-        logits = scores(1, 2, 3)
-        logits[0, 1, 0] = -INF
-        got = kata.token_log_probs(logits, torch.tensor([[2, 0]]), torch.tensor([[True, False]]))
-        check.close(got[0, 1], torch.tensor(0.0))
-
     def test_logits_of_ten_thousand(self, kata):
         """log(softmax(x)) is −inf here; the log-probabilities are 0 and −20000, their gradients finite."""
         logits = leaf(torch.tensor([[[1e4, -1e4], [1e4, -1e4]]], dtype=torch.float64))
@@ -752,11 +768,21 @@ class TestTokenLogProbs:
         expected = torch.tensor([[[0.0, 0.0], [-1.0, 1.0]]])
         check.close(gradient(got, logits)[0], expected, what="gradient")
 
+    @pytest.mark.edge
+    def test_a_masked_impossible_token_is_zero(self, kata):
+        """A masked token with a logit of −inf: −inf · 0 would be NaN."""
+        logits = scores(1, 2, 3)
+        logits[0, 1, 0] = -INF
+        got = kata.token_log_probs(logits, torch.tensor([[2, 0]]), torch.tensor([[True, False]]))
+        check.close(got[0, 1], torch.tensor(0.0))
+
+    @pytest.mark.edge
     def test_transposed_logits_work(self, kata):
-        """What matters is logits[b, t], wherever it lies in memory."""
+        """What matters is logits[b, t], wherever it is in memory."""
         logits, targets = scores(3, 2, 5).transpose(0, 1), ids((2, 3, 5))
         check.close(kata.token_log_probs(logits, targets), kata.token_log_probs(logits.contiguous(), targets))
 
+    @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
         """`targets[~mask] = 0` would write to the caller's batch."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5), at={(0, 1): -100})
@@ -764,19 +790,22 @@ class TestTokenLogProbs:
         with check.unchanged(logits=logits, targets=targets, mask=mask):
             kata.token_log_probs(logits, targets, mask)
 
+    @pytest.mark.edge
     def test_keeps_the_dtype(self, kata):
         """The zeros at masked positions must not change the precision."""
         for dtype in (torch.float64, torch.bfloat16):
             got = kata.token_log_probs(scores(2, 3, 5, dtype=dtype), ids((2, 3, 5)), torch.zeros(2, 3).bool())
             check.dtype(got, dtype)
 
+    @pytest.mark.edge
     def test_targets_must_be_token_ids(self, kata):
         """Token ids are ints."""
         for dtype in (torch.float32, torch.bool):
             with check.raises(TypeError):
                 kata.token_log_probs(scores(2, 3, 5), torch.ones(2, 3, dtype=dtype))
 
-    @pytest.mark.parametrize("wrong", [5, 57, -7])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("wrong", [57, -7])
     def test_a_target_that_is_not_masked_must_be_a_token(self, kata, wrong):
         """Where the mask is True, or without a mask, an id outside the vocabulary is a bug: say which it was."""
         targets, mask = ids((2, 3, 5), at={(1, 1): wrong}), torch.ones(2, 3).bool()
@@ -785,19 +814,13 @@ class TestTokenLogProbs:
             with check.raises(IndexError, wrong):
                 kata.token_log_probs(scores(2, 3, 5), targets, *masks)
 
+    @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
         """(B, T, V) needs (B, T) targets and a (B, T) mask; a (T,) mask is not broadcast."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5))
-        for x, t, mask in [
-            (logits, targets[:, :2], None),
-            (logits, targets.mT, None),
-            (logits[0], targets[0], None),
-            (scores(2, 3, 4, 5), ids((2, 3, 4, 5)), None),
-            (logits, targets, torch.ones(3).bool()),
-            (logits, targets, torch.ones(3, 2).bool()),
-        ]:
+        for t, mask in [(targets[:, :2], None), (targets.mT, None), (targets, torch.ones(3).bool())]:
             with check.raises(ValueError):
-                kata.token_log_probs(x, t, mask)
+                kata.token_log_probs(logits, t, mask)
 
 
 @pytest.mark.stretch
@@ -825,6 +848,16 @@ class TestKlDivergence:
         expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
         check.close(kata.kl_divergence(log_p, log_q), torch.tensor(expected))
 
+    @given(
+        p=st.lists(st.integers(-3, 3), min_size=4, max_size=4), q=st.lists(st.integers(-3, 3), min_size=4, max_size=4)
+    )
+    def test_is_zero_only_for_equal_distributions(self, kata, p, q):
+        """No q beats p itself where p does the averaging: the divergence is never negative; for q = p it is 0."""
+        log_p, log_q = (log_softmax(torch.tensor(logits)) for logits in (p, q))
+        got = kata.kl_divergence(log_p, log_q).item()
+        check.that(got > -1e-9, f"the divergence is {got:.3g} for the logits {p} and {q}, it is never negative")
+        check.close(kata.kl_divergence(log_p, log_p), torch.tensor(0.0), atol=1e-9, what="KL(p ‖ p)")
+
     def test_gradients_equal_the_formula(self, kata):
         """Both inputs get a gradient: log p(v) the term p (log p − log q) + p, log q(v) minus p."""
         check.gradients(
@@ -834,6 +867,19 @@ class TestKlDivergence:
             log_softmax(scores(2, 3, 5) * 0.5 + 1),
         )
 
+    def test_zero_in_q_alone_is_infinite(self, kata):
+        """q calls impossible what p does: no finite number of nats makes up for that. A clamp would hide it."""
+        log_p, log_q = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([[1.0, 0.0], [0.25, 0.75]]).log()
+        got = kata.kl_divergence(log_p, log_q)
+        check.that(got[0].item() == INF, f"expected inf where q is 0 and p is not, got {got[0].item()}")
+        check.finite(got[1], what="the other row")
+
+    def test_is_written_without_the_ready_made_one(self, kata):
+        """F.kl_div takes its arguments in the opposite order, and its "mean" is not the divergence."""
+        with check.forbidden(kata, *READY_MADE):
+            kata.kl_divergence(log_softmax(scores(3, 5)), log_softmax(scores(3, 5)))
+
+    @pytest.mark.edge
     def test_zero_in_p_contributes_nothing(self, kata):
         """lim p log p = 0 for p → 0. Computed, 0 · −inf is NaN, in the value or only in the gradient. Here q is 0 in
         one of the two places where p is."""
@@ -846,24 +892,14 @@ class TestKlDivergence:
         check.close(for_p, torch.tensor([half, half, 0.0, 0.0]), what="gradient of log_p")
         check.close(for_q, torch.tensor([-0.5, -0.5, 0.0, 0.0]), what="gradient of log_q")
 
-    def test_zero_in_q_alone_is_infinite(self, kata):
-        """q calls impossible what p does: no finite number of nats makes up for that. A clamp would hide it."""
-        log_p, log_q = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([[1.0, 0.0], [0.25, 0.75]]).log()
-        got = kata.kl_divergence(log_p, log_q)
-        check.that(got[0].item() == INF, f"expected inf where q is 0 and p is not, got {got[0].item()}")
-        check.finite(got[1], what="the other row")
-
+    @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
         """`log_p[log_p == -inf] = 0` would write to the caller's tensor."""
         log_p, log_q = torch.tensor([0.5, 0.5, 0.0]).log(), torch.tensor([0.25, 0.75, 0.0]).log()
         with check.unchanged(log_p=log_p, log_q=log_q):
             kata.kl_divergence(log_p, log_q)
 
-    def test_is_written_without_the_ready_made_one(self, kata):
-        """F.kl_div takes its arguments in the opposite order, and its "mean" is not the divergence."""
-        with check.forbidden(kata, *READY_MADE):
-            kata.kl_divergence(log_softmax(scores(3, 5)), log_softmax(scores(3, 5)))
-
+    @pytest.mark.edge
     def test_shapes_must_be_equal(self, kata):
         """One q for all rows of p has to be expanded by the caller, who knows that it is meant."""
         for other in [(5,), (1, 5), (3, 1)]:
@@ -882,11 +918,13 @@ class TestApproximateKl:
         formula = {"k1": lambda r: -r, "k2": lambda r: r * r / 2, "k3": lambda r: math.exp(r) - 1 - r}[estimator]
         turned = torch.tensor(sum(formula(-r) for r in gaps) / 6, dtype=torch.float64)
         expected = torch.tensor(sum(map(formula, gaps)) / 6, dtype=torch.float64)
-        unlike = {"r = policy − ref, which has the sign turned": turned, "the sum, not the mean": expected * 6}
-        check.close(kata.approximate_kl(policy, ref, estimator), expected, unlike=unlike if estimator != "k2" else {})
+        unlike = {"the sum, not the mean": expected * 6}
+        if estimator != "k2":
+            unlike["r = policy − ref, which has the sign turned"] = turned
+        check.close(kata.approximate_kl(policy, ref, estimator), expected, unlike=unlike)
 
     def test_k1_is_the_default(self, kata):
-        """Without an estimator: the mean of policy − ref."""
+        """Without an estimator: the mean of policy − ref, for any shape, here one number per text, (B,)."""
         policy, ref = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([-3.0, -2.5, -2.0])
         check.close(kata.approximate_kl(policy, ref), torch.tensor(1 / 6))
 
@@ -909,27 +947,28 @@ class TestApproximateKl:
                 got = kata.approximate_kl(policy, ref, estimator)
                 check.that(got.item() > 0, f"{estimator} at a position with r = {gap} should be > 0, not {got.item()}")
 
-    @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-    def test_gradients_equal_the_formula(self, kata, estimator):
-        """Both sides get gradients, at kept positions, divided by the number of those."""
-        mask = torch.tensor([[True, False, True], [False, True, True]])
-        formula = {"k1": lambda r: -r, "k2": lambda r: r**2 / 2, "k3": lambda r: r.exp() - 1 - r}[estimator]
-        check.gradients(
-            lambda a, b: kata.approximate_kl(a, b, estimator, mask),
-            lambda a, b: (formula(b - a) * mask).sum() / 4,
-            log_softmax(scores(2, 3)),
-            log_softmax(scores(3, 2)).mT,
-        )
-
-    @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-    def test_the_mean_is_over_kept_positions(self, kata, estimator):
+    def test_the_mean_is_over_kept_positions(self, kata):
         """A shorter text has fewer positions, not a smaller divergence: the sum is divided by the True positions."""
         policy, ref = torch.tensor([-1.0, -2.0, -7.0, -9.0]), torch.tensor([-2.0, -2.5, -1.0, -30.0])
         mask = torch.tensor([True, True, False, False])
-        expected = kata.approximate_kl(policy[:2], ref[:2], estimator)
-        unlike = {"divided by all positions, the masked included": expected / 2}
-        check.close(kata.approximate_kl(policy, ref, estimator, mask), expected, unlike=unlike)
+        for estimator in ("k1", "k2", "k3"):
+            expected = kata.approximate_kl(policy[:2], ref[:2], estimator)
+            unlike = {"divided by all positions, the masked included": expected / 2}
+            check.close(kata.approximate_kl(policy, ref, estimator, mask), expected, unlike=unlike, what=estimator)
 
+    def test_gradients_equal_the_formula(self, kata):
+        """Both sides get gradients, at kept positions, divided by the number of those."""
+        mask = torch.tensor([[True, False, True], [False, True, True]])
+        formulas = {"k1": lambda r: -r, "k2": lambda r: r**2 / 2, "k3": lambda r: r.exp() - 1 - r}
+        for estimator, formula in formulas.items():
+            check.gradients(
+                partial(kata.approximate_kl, estimator=estimator, mask=mask),
+                lambda a, b: (formula(b - a) * mask).sum() / 4,
+                log_softmax(scores(2, 3)),
+                log_softmax(scores(3, 2)).mT,
+            )
+
+    @pytest.mark.edge
     @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
     def test_what_is_masked_has_no_influence(self, kata, estimator):
         """Padding may hold NaN or −inf. Multiplied by 0 these are NaN, in the value, or only in the gradient when the
@@ -944,6 +983,7 @@ class TestApproximateKl:
         for name, slopes in zip(("policy", "ref"), gradient(got, policy, ref), strict=True):
             check.equal(slopes[1:], torch.zeros(4), what=f"gradient of the masked positions of {name}")
 
+    @pytest.mark.edge
     def test_nothing_kept_is_zero_with_zero_gradient(self, kata):
         """An empty selection has no mean: 0, not NaN."""
         policy, ref = leaf(scores(2, 3)), leaf(scores(2, 3) - 1)
@@ -953,32 +993,23 @@ class TestApproximateKl:
             for slopes in gradient(got, policy, ref):
                 check.equal(slopes, torch.zeros(2, 3, dtype=torch.float64), what="gradient")
 
-    def test_any_shape_will_do(self, kata):
-        """One number for each text, (B,), or more dimensions than two."""
-        for shape in [(4,), (2, 3, 2)]:
-            policy = scores(*shape)
-            got = kata.approximate_kl(policy, policy - 2, "k1", torch.ones(shape).bool())
-            check.close(got, torch.tensor(2.0))
-
+    @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
         """Masked positions are replaced in a new tensor."""
         policy, ref, mask = scores(2, 3), scores(2, 3) - 1, torch.tensor([[True, False, True]] * 2)
         with check.unchanged(policy=policy, ref=ref, mask=mask):
             kata.approximate_kl(policy, ref, "k3", mask)
 
+    @pytest.mark.edge
     def test_shapes_must_be_equal(self, kata):
         """(B,) against (B, 1) would be broadcast to all pairs, and a (T,) mask to all sequences."""
-        for policy, ref, mask in [
-            ((4,), (4, 1), None),
-            ((2, 3), (3,), None),
-            ((2, 3), (2, 3), (3,)),
-            ((2, 3), (2, 3), (2, 1)),
-        ]:
-            masks = [] if mask is None else [torch.ones(mask).bool()]
+        for policy, ref, mask in [((4,), (4, 1), ()), ((2, 3), (3,), ()), ((2, 3), (2, 3), (3,))]:
+            masks = [torch.ones(mask).bool()] if mask else []
             with check.raises(ValueError):
                 kata.approximate_kl(torch.zeros(policy), torch.zeros(ref), "k1", *masks)
 
-    def test_unknown_estimator_is_refused_by_name(self, kata):
+    @pytest.mark.edge
+    def test_unknown_estimator_is_refused(self, kata):
         """A misspelt estimator must not fall through to another one."""
-        with check.raises(ValueError, "k4"):
+        with check.raises(ValueError):
             kata.approximate_kl(scores(3), scores(3), "k4")

@@ -149,6 +149,7 @@ class TestWarmupCosine:
             got = kata.warmup_cosine(step, **CURVE)
             check.that(type(got) is float, f"step {step}: wanted a float, got {check.describe(got)}, {type(got)}")
 
+    @pytest.mark.edge
     def test_warmup_fits_into_the_run(self, kata):
         """A warm-up longer than the run, or of negative length, is a slip of the caller's."""
         for warmup_steps in (-1, 13):
@@ -444,6 +445,7 @@ class EveryOptimizer:
         with check.forbidden(kata, *self.not_allowed):
             journey(Optimizer, start, gradients_for(start, steps=1), **self.options)
 
+    @pytest.mark.edge
     def test_something_must_be_optimized(self, kata):
         """Without parameters there is nothing to do: a generator that was used up already, perhaps."""
         Optimizer = getattr(kata, self.name)
@@ -451,6 +453,7 @@ class EveryOptimizer:
             with check.raises(ValueError):
                 Optimizer(nothing, **self.options)
 
+    @pytest.mark.edge
     def test_a_parameter_is_in_one_group_only(self, kata):
         """In two groups it would move twice in every step, at two rates."""
         a, b, c = (nn.Parameter(p) for p in starting_points())
@@ -458,6 +461,7 @@ class EveryOptimizer:
         with check.raises(ValueError):
             Optimizer([{"params": [a, b]}, {"params": [c, a]}], **self.options)
 
+    @pytest.mark.edge
     def test_the_rate_may_not_be_negative(self, kata):
         """A negative rate climbs. The message says which number came."""
         params = [nn.Parameter(p) for p in starting_points()]
@@ -479,6 +483,7 @@ class TestSGD(EveryOptimizer, SGDFormula):
         right = "nesterov" in group and not group["nesterov"]
         check.that(right, f'wanted group["nesterov"] to be False; the group has {list(group)}')
 
+    @pytest.mark.edge
     def test_nesterov_needs_momentum(self, kata):
         """Nesterov looks ahead along the momentum; without any the switch does nothing, and is a slip."""
         with check.raises(ValueError):
@@ -510,6 +515,7 @@ class TestAdam(EveryOptimizer, AdamFormula):
         [group] = kata.Adam([nn.Parameter(p) for p in starting_points()]).param_groups
         check.close(group["lr"], 1e-3, what='group["lr"]')
 
+    @pytest.mark.edge
     def test_betas_are_below_one(self, kata):
         """A beta of 1 never lets a gradient in, and makes the bias correction divide by 0."""
         params = [nn.Parameter(p) for p in starting_points()]
@@ -551,6 +557,7 @@ class TestAdamW(EveryOptimizer, AdamFormula):
         [group] = kata.AdamW([nn.Parameter(p) for p in starting_points()]).param_groups
         check.close(group["lr"], 1e-3, what='group["lr"]')
 
+    @pytest.mark.edge
     def test_betas_are_below_one(self, kata):
         """A beta of 1 never lets a gradient in, and makes the bias correction divide by 0."""
         params = [nn.Parameter(p) for p in starting_points()]
@@ -752,6 +759,7 @@ class TestStepLR:
         with check.forbidden(kata, *schedules):
             epochs(kata.StepLR(optimizer, 2), optimizer, 1)
 
+    @pytest.mark.edge
     def test_a_rate_holds_for_at_least_one_epoch(self, kata):
         """step_size counts epochs; 0 or fewer make no sense."""
         for step_size in (0, -2):
@@ -835,6 +843,7 @@ class TestClipGradNorm:
         check.close(kata.clip_grad_norm(params, 2.0), torch.tensor(5.0), what="returned norm")
         check.that(params[1].grad is None, f"a .grad that was None is now {check.describe(params[1].grad)}")
 
+    @pytest.mark.edge
     def test_without_any_gradient_the_norm_is_zero(self, kata):
         """Nothing is not an error: the vector is empty, and its norm is 0 in every type."""
         for params in (with_gradients(None, None), []):
@@ -848,6 +857,7 @@ class TestClipGradNorm:
             got = kata.clip_grad_norm(with_gradients([1.0, 0.0], [bad]), 2.0)
             check.close(got, torch.tensor(bad), what="returned norm")
 
+    @pytest.mark.edge
     def test_a_wild_norm_is_an_error_on_request(self, kata):
         """error_if_nonfinite stops before anything is scaled: the gradients are still there to look at, the good ones
         too. A finite norm is no error."""
@@ -866,6 +876,7 @@ class TestClipGradNorm:
         with check.forbidden(kata, *(f"torch.nn.utils.{name}" for name in names)):
             kata.clip_grad_norm(with_gradients([3.0, 0.0], [[4.0]]), 2.0)
 
+    @pytest.mark.edge
     def test_the_limit_is_above_zero(self, kata):
         """A limit of 0 would wipe out every gradient, and a negative one turn them round."""
         for max_norm in (0.0, -1.0):
@@ -912,6 +923,7 @@ class TestClipGradValue:
         with check.forbidden(kata, *names):
             kata.clip_grad_value(with_gradients([3.0, 0.0]), 2.0)
 
+    @pytest.mark.edge
     def test_the_limit_is_above_zero(self, kata):
         """A limit of 0 would wipe out every gradient; a negative one has no meaning."""
         for clip_value in (0.0, -1.0):
@@ -971,6 +983,7 @@ class TestBatchSizeSchedule:
             check.that(sizes == sorted(sizes), f"sizes fall: {sizes}")
             check.that(start <= min(sizes) and max(sizes) == end, f"sizes leave {start} to {end}: {sizes}")
 
+    @pytest.mark.edge
     def test_the_sizes_are_in_order(self, kata):
         """A batch holds at least one sequence, and the end is not below the start."""
         for start, end in ((0, 4), (-1, 4), (5, 4)):

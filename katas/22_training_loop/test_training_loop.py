@@ -267,6 +267,7 @@ class TestTrainOneEpoch:
             check.equal(model.state_dict()[name], start[name], what=name)
         check.that(not torch.equal(model[2].weight, start["2.weight"]), "the trainable layer has not moved")
 
+    @pytest.mark.edge
     def test_a_loss_that_is_no_number_stops_the_epoch(self, kata):
         """One step along a NaN gradient, and every weight is NaN. So look at the loss before the step, and name the
         batch: the first has index 0. The batches before it have been trained on; its own step and the schedule's are
@@ -282,6 +283,7 @@ class TestTrainOneEpoch:
             check.close(weights(model), expected, unlike=unlike, what=f"weights after a loss of {bad} in batch 2")
             check.equal(scheduler.last_epoch, 2, what="steps of the scheduler")
 
+    @pytest.mark.edge
     def test_a_bad_first_batch_leaves_the_optimizer_alone(self, kata):
         """The very first loss is NaN: no weight changes, and the optimizer remembers nothing of that batch. Its moments
         would be NaN for ever."""
@@ -292,6 +294,7 @@ class TestTrainOneEpoch:
         check.equal(weights(model), start, what="weights")
         check.that(not optimizer.state, "the optimizer has made a step")
 
+    @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
         """There is no mean over no samples. An empty loader is a slip (a filter that let nothing through, drop_last on
         a small data set), and a plain ValueError says so. An exhausted generator is as empty as []."""
@@ -423,6 +426,7 @@ class TestEvaluate:
             )
         check.equal(probe.modes, ["eval"] * 12, what="the mode in each forward pass")
 
+    @pytest.mark.edge
     def test_flags_come_back_after_an_exception(self, kata):
         """Ctrl-C in the middle, or a loss that raises: a model that stays in eval mode then trains without dropout, and
         nothing says so. `finally` runs in any case. The exception itself comes through."""
@@ -450,6 +454,7 @@ class TestEvaluate:
         got = kata.evaluate(model, (batch for batch in batches), F.cross_entropy)
         check.close(got["loss"], expected, what="loss")
 
+    @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
         """No samples, no mean: ValueError. The flags come back here, too."""
         model = network().train()
@@ -574,6 +579,7 @@ class TestAccumulatedStep:
             check.equal(model.state_dict()[name], start[name], what=name)
         check.that(not torch.equal(model[2].weight, start["2.weight"]), "the trainable layer has not moved")
 
+    @pytest.mark.edge
     def test_no_micro_batches_are_an_error(self, kata):
         """There is nothing to make a step of: ValueError, and no weight moves, although gradients lie around."""
         model = network()
@@ -675,6 +681,7 @@ class TestEarlyStopping:
         ]
         follows(watch(kata.EarlyStopping(patience=4, min_delta=0.5, mode="max"), values), values, expected)
 
+    @pytest.mark.edge
     def test_nan_is_never_better(self, kata):
         """Every comparison with NaN is False. `not (value > best)` takes it for a gain, and as `best` it could never be
         beaten. It is a bad epoch like others, also at the very start."""
@@ -743,6 +750,7 @@ class TestEarlyStopping:
         same = all(p is q for p, q in zip(model.parameters(), parameters, strict=True))
         check.that(same, "the model has new Parameter objects; its optimizer still holds the old ones")
 
+    @pytest.mark.edge
     def test_there_must_be_something_to_restore(self, kata):
         """Without any usable value there is no best state: RuntimeError."""
         stopper, model = kata.EarlyStopping(), nn.Linear(2, 1)
@@ -752,6 +760,7 @@ class TestEarlyStopping:
             with check.raises(RuntimeError):
                 stopper.restore(model)
 
+    @pytest.mark.edge
     def test_patience_and_mode_are_checked(self, kata):
         """With patience 0 a run would stop before it could have a gain. A mode is "min" or "max", nothing else."""
         for options in ({"patience": 0}, {"patience": -1}, {"mode": "maximum"}, {"mode": ""}):
@@ -889,6 +898,7 @@ class TestFit:
         check.equal(len(got), 3, what="epochs")
         check.close(weights(model), best, unlike={"those of the last epoch": last}, what="weights at the end")
 
+    @pytest.mark.edge
     def test_without_a_usable_value_the_last_weights_stay(self, kata):
         """Every validation loss is NaN, so there is no best epoch to restore. That is no error: the history shows it,
         and the training is not lost."""
@@ -1077,6 +1087,7 @@ class TestSaveCheckpoint:
             job.save(kata, tmp_path / "run.pt", step=step)
             check.equal(listing(tmp_path), ["run.pt"], what=f"files in the folder after {step + 1} saves")
 
+    @pytest.mark.edge
     def test_a_failed_save_leaves_the_old_file_alone(self, kata, tmp_path):
         """`torch.save(…, path)` empties the file first. If it then meets something that it cannot save, or a full disk,
         both checkpoints are gone. Here a value in `extra` cannot be saved: the error comes through, the old file is
@@ -1091,6 +1102,7 @@ class TestSaveCheckpoint:
             check.that(path.read_bytes() == old, "the old checkpoint was overwritten")
             check.equal(listing(tmp_path), ["run.pt"], what="files in the folder after the failure")
 
+    @pytest.mark.edge
     def test_a_failed_first_save_leaves_no_file(self, kata, tmp_path):
         """Where there was no checkpoint there is none after a failure. Half a file would look like one."""
         with check.raises(Exception):
@@ -1225,6 +1237,7 @@ class TestLoadCheckpoint:
         check.equal(got["step"], 5, what="step")
         check.equal(job.generator.get_state(), own, what="state of a generator that was not handed over")
 
+    @pytest.mark.edge
     def test_a_missing_part_is_named_and_nothing_is_loaded(self, kata, tmp_path):
         """A schedule without a saved state would start over, silently. So a ValueError names what is missing, and it
         comes before anything has been changed: half a load is worse than none."""
@@ -1380,6 +1393,7 @@ class TestGradientReport:
         kata.gradient_report(model)
         check.equal(state_of(model), before, what="the model")
 
+    @pytest.mark.edge
     def test_half_precision_is_measured_in_a_wider_dtype(self, kata):
         """100 gradients of 30000 in float16 are all right, but their norm, 300000, is more than float16 can hold. In
         bfloat16 the norm would have two digits. Widen the gradient before measuring."""

@@ -97,6 +97,7 @@ class TestSequentialBatch:
         with check.unchanged(tokens=tokens):
             kata.sequential_batch(tokens, 2, 4, start=6)
 
+    @pytest.mark.edge
     def test_a_batch_that_does_not_fit_is_refused(self, kata):
         """One token too few, and the last target would be missing. Slices say nothing about that: they are short."""
         tokens = different_tokens(24)
@@ -104,6 +105,7 @@ class TestSequentialBatch:
             with check.raises(ValueError):
                 kata.sequential_batch(tokens[:length], 3, 4, start)
 
+    @pytest.mark.edge
     def test_a_negative_start_is_refused(self, kata):
         """A slice from -20 on counts from the end and finds enough tokens: wrong ones, without a word."""
         tokens = different_tokens(24)
@@ -198,6 +200,7 @@ class TestRandomBatch:
             check.dtype(got[1], torch.long, what=f"y from {dtype} tokens")
             check.equal(list(got), expected, what=f"x and y from {dtype} tokens")
 
+    @pytest.mark.edge
     def test_too_few_tokens_are_refused(self, kata):
         """T tokens are a window without a target for its last token."""
         for length in (6, 3, 0):
@@ -301,12 +304,14 @@ class TestSplitDocuments:
         check.equal(docs, DOCS, what="docs after the call")
         sides(kata.split_documents(tuple(DOCS), 0.3, seeded(0)), DOCS)
 
+    @pytest.mark.edge
     def test_a_fraction_of_nothing_or_all_is_refused(self, kata):
         """0 and 1 leave a side empty, and beyond them there is no sense in a fraction."""
         for fraction in (0, 1, -0.2, 1.5, 30):
             with check.raises(ValueError):
                 kata.split_documents(DOCS, fraction, seeded(0))
 
+    @pytest.mark.edge
     def test_one_document_cannot_be_split(self, kata):
         """Two sides need two documents, and three copies of one are one."""
         for docs in ([], ["a"], ["a", "a", "a"]):
@@ -365,12 +370,14 @@ class TestTokenizeDocuments:
         """Nothing in, nothing out, still as uint16."""
         check_stream(kata.tokenize_documents([], letters, 9), [])
 
+    @pytest.mark.edge
     def test_an_id_that_does_not_fit_is_refused(self, kata):
         """65536 turned into uint16 by `astype` is 0, and -1 is 65535: other tokens, and no error."""
         for ids in ([1, 65536, 2], [70_000], [3, -1], [-65536]):
             with check.raises(ValueError):
                 kata.tokenize_documents(["a", "b"], lambda text, ids=ids: ids, 5)
 
+    @pytest.mark.edge
     def test_a_mark_that_does_not_fit_is_refused(self, kata):
         """The mark is an id like the others."""
         for eot in (65536, -1):
@@ -461,6 +468,7 @@ class TestWriteShards:
         [path] = kata.write_shards(ids, tmp_path, 10, "train")
         check.equal(contents(path), ids, what="the shard")
 
+    @pytest.mark.edge
     def test_an_id_that_does_not_fit_is_refused(self, kata, tmp_path):
         """65536 would wrap to 0 and -1 to 65535 without an error. All ids are looked at before the first file is
         written, so that no half of a data set is left behind."""
@@ -471,6 +479,7 @@ class TestWriteShards:
                 left = files_in(tmp_path)
                 check.that(not left, f"the id {bad} was refused, but these were written before: {left}")
 
+    @pytest.mark.edge
     def test_a_shard_holds_at_least_one_token(self, kata, tmp_path):
         """Shards of 0 tokens would never get to the end of the stream."""
         for size in (0, -3):
@@ -515,6 +524,7 @@ class TestLoadShard:
             pytest.param(np.zeros(5, dtype=np.float32), id="float32"),
         ],
     )
+    @pytest.mark.edge
     def test_other_arrays_are_refused(self, kata, tmp_path, array):
         """A table, or numbers of another dtype, is no file of tokens. Whoever reads it anyway trains on anything."""
         path = saved(tmp_path / "other.npy", array)
@@ -730,6 +740,7 @@ class TestDataLoaderLite:
         loader = kata.DataLoaderLite((str(second), str(first)), 2, 4)
         check_steps(loader, [(1, 0), (1, 8), (0, 0), (0, 8), (1, 0)], 2, 4)
 
+    @pytest.mark.edge
     def test_a_rank_outside_the_world_is_refused(self, kata, tmp_path):
         """Two processes have the ranks 0 and 1."""
         paths = shards(tmp_path, 100)
@@ -737,6 +748,7 @@ class TestDataLoaderLite:
             with check.raises(ValueError):
                 kata.DataLoaderLite(paths, 2, 3, rank, world_size)
 
+    @pytest.mark.edge
     def test_shards_without_a_single_step_are_refused(self, kata, tmp_path):
         """Passing over short shards for ever is an endless loop, so the constructor says no if there is nothing else.
         It is the whole step of all ranks that has to fit, and its one token more."""
@@ -745,6 +757,7 @@ class TestDataLoaderLite:
                 kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 3, 0, 2)
         check_steps(kata.DataLoaderLite(shards(tmp_path, 5, 13), 2, 3, 1, 2), [(1, 0), (1, 0)], 2, 3, offset=6)
 
+    @pytest.mark.edge
     def test_a_state_that_does_not_fit_is_refused(self, kata, tmp_path):
         """A shard that is not there, or a position between two steps, is a state of other files or another number of
         ranks. The loader then is where it was before."""
@@ -808,12 +821,14 @@ class TestMixtureEpochs:
         kata.mixture_epochs(sizes, weights, 300)
         check.equal([sizes, weights], [{"web": 400, "books": 50}, {"web": 3, "books": 1}], what="the arguments")
 
+    @pytest.mark.edge
     def test_names_that_differ_are_refused(self, kata):
         """A dataset without a weight, or a weight without a dataset, is a slip of the pen."""
         for weights in ({"web": 1}, {"web": 1, "books": 1, "code": 1}, {"web": 1, "boks": 1}, {}):
             with check.raises(ValueError):
                 kata.mixture_epochs({"web": 400, "books": 50}, weights, 300)
 
+    @pytest.mark.edge
     def test_weights_must_be_proportions(self, kata):
         """A negative share means nothing, and shares of 0 throughout say nothing."""
         for web, books in ((3, -1), (-3, -1), (0, 0), (2, -2)):

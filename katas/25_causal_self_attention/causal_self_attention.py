@@ -5,9 +5,11 @@ q, k and v are (B, H, T, D). There may be fewer queries than keys, never more: t
 T_k positions, because a cache holds keys and values of the past. Boolean masks: True = may attend.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -21,22 +23,22 @@ class GPTConfig:
     n_head: int = 12
     n_embd: int = 768  # C, the features of a position
     dropout: float = 0.0
-    bias: bool = True  # do linear layers and layer norms have one?
+    bias: bool = True  # whether linear layers and layer norms have one
 
 
 def causal_mask(t_q: int, t_k: int, device: torch.device | str | None = None) -> Tensor:
-    """Say which keys each query may see, when the queries are the newest of all positions.
+    """Say which keys each query may see, when the queries are the newest positions.
 
     Args:
-        t_q: how many queries.
-        t_k: how many keys, those of the queries themselves included.
-        device: where the mask lies; None means the default device.
+        t_q: number of queries.
+        t_k: number of keys; the last t_q of them belong to the queries.
+        device: of the mask; None means the default device.
     Returns:
         (t_q, t_k) bool, True = may attend: query i sees keys 0 … i + (t_k − t_q).
-    Raises:
-        ValueError: unless 1 ≤ t_q ≤ t_k; the message names both numbers.
+        causal_mask(2, 4) is [[True, True, True, False], [True, True, True, True]].
 
-    causal_mask(2, 4) is [[True, True, True, False], [True, True, True, True]], and a single query sees every key.
+    Edge cases ★
+        The mask is on `device`. Sizes other than 1 ≤ t_q ≤ t_k are an error that names both.
     """
     raise NotImplementedError
 
@@ -48,19 +50,18 @@ def manual_attention(
 
     Args:
         q: (B, H, T_q, D) queries, the last T_q of the T_k positions.
-        k, v: (B, H, T_k, D) keys and values, T_q ≤ T_k.
-        dropout_p: the probability, at least 0 and below 1, that a weight is set to zero; those that stay are divided by
-            1 − dropout_p, so that the mean of the output does not change. It acts whenever it is above 0: the caller
-            knows whether this is training.
-        return_weights: hand out the weights too.
+        k, v: (B, H, T_k, D) keys and values.
+        dropout_p: probability that a weight is set to 0; the others are divided by 1 − dropout_p.
+        return_weights: return the weights too.
     Returns:
-        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k) *before* dropout: each row sums to 1,
-        and future keys have weight 0.
+        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k); each row sums to 1.
 
-    Everything has the dtype and the device of q. float64 is computed in float64. Large scores (±1e5 in float32) do no
-    harm: values and gradients stay finite. float16 comes out right as long as the *scaled* scores fit into it:
-    q = k = 40 everywhere with D = 64 makes dot products of 102400, and float16 ends at 65504. Inputs may be
-    non-contiguous, and none is written to. Write it yourself: F.scaled_dot_product_attention may not be called here.
+    Write it yourself, without F.scaled_dot_product_attention.
+
+    Edge cases ★
+        The returned weights are those before dropout. Scores of ±1e5 leave values and gradients finite. The output has
+        the dtype and device of q. In float16 only the scaled scores have to fit: q = k = 40 with D = 64 does. Inputs
+        may be non-contiguous and are not written to.
     """
     raise NotImplementedError
 
@@ -70,13 +71,15 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> 
 
     Args:
         q: (B, H, T_q, D) queries, the last T_q of the T_k positions.
-        k, v: (B, H, T_k, D) keys and values, T_q ≤ T_k.
+        k, v: (B, H, T_k, D) keys and values.
         dropout_p: as in `manual_attention`.
     Returns:
-        (B, H, T_q, D), equal to `manual_attention` up to rounding, in values and gradients; dtype and device of q.
+        (B, H, T_q, D), equal to `manual_attention` in values and gradients.
 
-    `is_causal=True` lines the mask up at the top left corner: query 0 sees key 0 alone. That is right only for
-    T_q = T_k. With more keys than queries the mask has to be given.
+    `is_causal=True` lines the mask up at the top left: query 0 sees key 0 alone. That is right for T_q = T_k only.
+
+    Edge cases ★
+        The output has the dtype and device of q, also with a mask.
     """
     raise NotImplementedError
 
@@ -85,10 +88,13 @@ class LayerCache:
     """The keys and values that one attention layer has computed so far.
 
     Attributes:
-        k, v: (B, H, T, D) with the T positions cached so far, or None as long as there are none.
+        k, v: (B, H, T, D) for the T positions cached so far, or None in a new cache.
 
-    `len(cache)` is T, and 0 for a new cache. (So a new cache is false: ask `cache is not None`, never `if cache`.)
-    Every cache has tensors of its own: two caches do not see each other's positions.
+    `len(cache)` is T. (A new cache has length 0 and is false: ask `cache is not None`, never `if cache`.)
+    Each cache has tensors of its own.
+
+    Edge cases ★
+        The tensors passed in are not changed, and their dtype is kept.
     """
 
     def __init__(self) -> None:
@@ -98,52 +104,58 @@ class LayerCache:
         raise NotImplementedError
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the new positions behind the old ones.
+        """Add new positions after the old ones.
 
         Args:
             k, v: (B, H, T_new, D).
         Returns:
-            (k, v) of all positions, old and new, each (B, H, T_old + T_new, D): what `self.k` and `self.v` are now.
-
-        The tensors passed in are not changed, and dtype and device stay as they are.
+            (k, v) of all positions, each (B, H, T_old + T_new, D), as in `self.k` and `self.v` now.
         """
         raise NotImplementedError
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention layer: project, cut into heads, attend causally, join the heads, project.
-
-    Args:
-        config: uses n_embd (C), n_head (H), block_size, dropout and bias.
-        flash: whether to compute with `flash_attention` or with `manual_attention`.
-    Shapes:
-        x (B, T, C) → (B, T, C).
-    Attributes:
-        c_attn: nn.Linear(C, 3C). Of its 3C outputs the first C are q, the next C are k, the last C are v; inside each,
-            head h has the D outputs from h·D on.
-        c_proj: nn.Linear(C, C), applied to the heads side by side, head 0 first.
-        resid_dropout: nn.Dropout(config.dropout), applied after c_proj.
-        flash: may be set to True or False at any time; the next call follows it.
-
-    - With config.bias = False neither linear layer has a bias. The state dict holds the parameters of c_attn and
-      c_proj alone, under these names, so that GPT-2's weights load. There are no buffers.
-    - config.dropout also acts on the attention weights, in training mode only. In eval mode nothing is random.
-    - Output t depends on x[:, : t + 1] only.
-    - With a cache, x holds the positions that follow the cached ones: its keys and values are appended, and its queries
-      see all of them. Chunks of any length, given one after the other to one cache, come out as in a single full pass.
-      A call without a cache (None) knows nothing of earlier calls.
-    - The output has the dtype of the layer's weights, x is not changed, and gradients reach x and every parameter.
-
-    Raises:
-        ValueError: in __init__, n_embd is not divisible by n_head (the message names both numbers); in forward, the
-            cached positions and those of x are more than block_size together (the message names block_size). Exactly
-            block_size are allowed. A cache is as before after the error.
-    """
+    """GPT-2's attention layer: project, cut into heads, attend causally, join the heads, project."""
 
     def __init__(self, config: GPTConfig, flash: bool = True):
+        """Create the layers under GPT-2's names.
+
+        Args:
+            config: uses n_embd (C), n_head (H), block_size, dropout and bias.
+            flash: whether forward uses `flash_attention` or `manual_attention`; kept as `self.flash`.
+
+        Attributes:
+            c_attn: nn.Linear(C, 3C, bias=config.bias), for q, k and v.
+            c_proj: nn.Linear(C, C, bias=config.bias).
+            resid_dropout: nn.Dropout(config.dropout).
+
+        The state dict holds the parameters of c_attn and c_proj alone.
+
+        Edge cases ★
+            An n_embd that n_head does not divide is an error that names both.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
+        """Attend within each row of the batch: output t depends on x[:, : t + 1] only.
+
+        Args:
+            x: (B, T, C). With a cache, the positions that follow the cached ones.
+            cache: gets the new keys and values; the queries see all of them. Chunks of any length give the outputs of
+                one full pass.
+        Returns:
+            (B, T, C).
+
+        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h has the D = C / H from h·D.
+        - c_proj gets the heads side by side, head 0 first; resid_dropout comes last.
+        - config.dropout also acts on the attention weights. In eval mode nothing is dropped.
+        - `self.flash` may be flipped at any time.
+
+        Edge cases ★
+            More than block_size positions, cached ones included, are an error that names the limit and leaves the cache
+            as it was. A layer in float64 or bfloat16, or on another device, computes there. `x` may be non-contiguous
+            and is not written to.
+        """
         raise NotImplementedError
 
 
@@ -153,12 +165,10 @@ def score_bytes(batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype 
     Args:
         batch_size: B.
         n_head: H.
-        n_tokens: T, queries and keys alike.
-        dtype: the type of the scores.
+        n_tokens: T, the number of queries and of keys.
+        dtype: of the scores.
     Returns:
-        The bytes of a (B, H, T, T) tensor of that dtype, as an int.
-
-    GPT-2's 12 heads on one sequence of 1024 positions take 48 MiB in float32. Nothing that large is made to find out:
-    the answer for a million tokens comes as fast as that for ten.
+        The bytes of a (B, H, T, T) tensor of that dtype, as an int. No such tensor is made.
+        GPT-2's 12 heads on one sequence of 1024 positions take 48 MiB in float32.
     """
     raise NotImplementedError

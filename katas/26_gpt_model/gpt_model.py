@@ -4,6 +4,10 @@ Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer bloc
 Names are GPT-2's own, so that its weights load.
 """
 
+import math
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from grader.loading import prerequisite
@@ -14,34 +18,35 @@ LayerCache = prerequisite("25_causal_self_attention").LayerCache
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """Bend every value with GPT-2's form of GELU: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    """Bend every value with GPT-2's GELU: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 
     Args:
-        x: floats of any shape, contiguous or not.
+        x: floats of any shape.
     Returns:
-        The same shape, dtype and device. Large positive values stay themselves, large negative ones become 0;
-        gelu_tanh(1) is 0.841192, where the exact form x·Φ(x) gives 0.841345.
+        The same shape. gelu_tanh(1) is 0.841192; the exact form x·Φ(x) gives 0.841345.
 
-    Gradients flow back to x, and x is not written to. Write the formula yourself: F.gelu and nn.GELU may not be called
-    here (in `MLP` they may).
+    Write the formula yourself, without F.gelu and nn.GELU. (In `MLP` they are allowed.)
+
+    Edge cases ★
+        Values of ±1000 give 1000 and 0. The dtype of `x` is kept, bfloat16 included. `x` may be non-contiguous and is
+        not written to.
     """
     raise NotImplementedError
 
 
 class MLP(nn.Module):
-    """The part of a block that works on each position alone: widen four times, bend, narrow, drop.
+    """Process each position by itself: four times as many features, GELU, back to C features, dropout.
+
+    forward(x): (B, T, C) → (B, T, C), dropout(c_proj(gelu(c_fc(x)))), with GELU in the tanh form.
 
     Args:
         config: uses n_embd (C), dropout and bias.
-    Shapes:
-        x (..., C) → (..., C), any leading dims: dropout(c_proj(gelu(c_fc(x)))), with GELU in the tanh form.
     Attributes:
-        c_fc: nn.Linear(C, 4C).
-        c_proj: nn.Linear(4C, C).
-        dropout: nn.Dropout(config.dropout), the only dropout here.
+        c_fc: nn.Linear(C, 4C), with a bias if config.bias.
+        c_proj: nn.Linear(4C, C), likewise.
+        dropout: nn.Dropout(config.dropout), the only dropout.
 
-    With config.bias = False neither linear layer has a bias. c_fc and c_proj hold all the parameters there are, and
-    there are no buffers. In eval mode nothing is dropped. x is not written to.
+    c_fc and c_proj hold everything in the state dict.
     """
 
     def __init__(self, config: GPTConfig):
@@ -52,20 +57,23 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of GPT-2: attention and MLP, each behind a layer norm, each added to what came in.
+    """One layer of GPT-2: attention, then MLP, each on normalised input and added to the residual path.
+
+    forward(x, cache=None): (B, T, C) → (B, T, C), x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)).
+    The cache is for the attention: with one, x holds the positions that follow the cached ones.
 
     Args:
         config: for all four parts.
         flash: handed to the attention.
-    Shapes:
-        x (B, T, C) → (B, T, C): x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)). The norms stay off the residual path.
     Attributes:
-        ln_1, ln_2: nn.LayerNorm(C, bias=config.bias), with the default eps.
+        ln_1, ln_2: nn.LayerNorm(C, bias=config.bias).
         attn: CausalSelfAttention.
         mlp: MLP.
 
-    These four hold all the parameters there are. `cache` is for the attention: with one, x holds the positions that
-    follow the cached ones; without, the call knows nothing of earlier calls. x is not written to.
+    These four hold everything in the state dict.
+
+    Edge cases ★
+        `x` may be non-contiguous and is not written to.
     """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
@@ -76,53 +84,54 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """GPT-2: token ids in, a score for every possible next token out, at every position.
-
-    Args:
-        config: the sizes.
-        flash: handed to every block.
-    Attributes:
-        config: the config that was given.
-        transformer: nn.ModuleDict with
-            wte: nn.Embedding(V, C), the token embedding,
-            wpe: nn.Embedding(block_size, C), the position embedding,
-            drop: nn.Dropout(config.dropout), on the sum of the two,
-            h: nn.ModuleList of L Blocks,
-            ln_f: nn.LayerNorm(C, bias=config.bias), after the last block.
-        lm_head: nn.Linear(C, V, bias=False). `lm_head.weight is transformer.wte.weight`: one Parameter under two names,
-            both in the state dict, once in parameters(). It stays one when a state dict is loaded, and it learns
-            through both uses.
-
-    There are no buffers. Building under `with torch.device("meta")` works, and so does running such a model: what
-    forward makes for itself, positions for instance, goes to the device of idx.
-
-    The start values are GPT-2's, drawn with torch's global generator: weights of Linear and Embedding from a normal
-    distribution with mean 0 and standard deviation 0.02, but those named `c_proj`, the two of each block that write to
-    the residual path, with 0.02 / √(2L); biases 0; layer norms multiply by 1.
-
-    forward(idx, targets, cache):
-        idx: (B, T) token ids.
-        targets: (B, T) the token that should follow each position. They come shifted already: position t of idx is
-            judged by position t of targets. −100 = this position does not count.
-        cache: one LayerCache a block, or None. With one, idx holds the tokens that follow the cached ones, and their
-            positions go on where those end. Chunks of any length come out as in a single full pass.
-    Returns:
-        (logits, loss): logits (B, T, V), for every position, with or without targets, in the dtype of the weights;
-        loss the cross entropy, a scalar, the mean over all positions that count, or None without targets.
-
-    idx and targets may be non-contiguous and are not written to. In eval mode nothing is random.
-
-    Raises:
-        ValueError: the cached positions and T are more than block_size together (the message has the word
-            "block_size" in it). Exactly block_size are allowed. The cache is as before after the error.
-    """
+    """GPT-2: token ids in, a score for every possible next token out, at every position."""
 
     def __init__(self, config: GPTConfig, flash: bool = True):
+        """Build the parts under GPT-2's names, share one weight, and draw the start values.
+
+        Args:
+            config: the sizes; kept as `self.config`.
+            flash: handed to every block.
+
+        `self.transformer` is an nn.ModuleDict with
+            wte: nn.Embedding(V, C), the token embedding,
+            wpe: nn.Embedding(block_size, C), the position embedding,
+            drop: nn.Dropout(config.dropout),
+            h: nn.ModuleList of L Blocks,
+            ln_f: nn.LayerNorm(C, bias=config.bias).
+        `self.lm_head` is nn.Linear(C, V, bias=False), and `lm_head.weight is transformer.wte.weight`: one Parameter
+        under two names, also after load_state_dict. There are no buffers.
+
+        Start values: weights of Linear and Embedding from a normal distribution with std 0.02; those named `c_proj`,
+        which write to the residual path, with std 0.02 / √(2L); biases 0; layer norm weights 1.
+
+        Edge cases ★
+            Building under `with torch.device("meta")` works.
+        """
         raise NotImplementedError
 
     def forward(
         self, idx: Tensor, targets: Tensor | None = None, cache: list[LayerCache] | None = None
     ) -> tuple[Tensor, Tensor | None]:
+        """Score every token of the vocabulary at every position, and judge the scores if targets are given.
+
+        The path: dropout of token plus position embedding, the blocks, ln_f, lm_head.
+
+        Args:
+            idx: (B, T) token ids.
+            targets: (B, T), the token that should follow each position. They are shifted already: targets[:, t]
+                belongs to the logits at t. −100 marks a position that does not count.
+            cache: one LayerCache per block. Then idx holds the tokens after the cached ones, and their positions
+                start at the cached length. Chunks give the logits of one full pass.
+        Returns:
+            (logits, loss): logits (B, T, V); loss the cross entropy, a mean over all positions that count, or None
+            without targets.
+
+        Edge cases ★
+            More than block_size positions, cached ones included, are an error that names the limit and leaves the
+            cache as it was. Positions are made on the device of `idx`. `idx` and `targets` may be non-contiguous and
+            are not written to.
+        """
         raise NotImplementedError
 
     def num_params(self, non_embedding: bool = False) -> int:
@@ -130,6 +139,11 @@ class GPT(nn.Module):
 
         Args:
             non_embedding: leave out wpe. (wte stays: it is the output layer too.)
+        Returns:
+            An int: 124,439,808 for GPT-2's smallest model, GPT(GPTConfig()).
+
+        Edge cases ★
+            Frozen parameters count as well.
         """
         raise NotImplementedError
 
@@ -138,9 +152,9 @@ def new_cache(model: GPT) -> list[LayerCache]:
     """Give every block of a model an empty cache of its own.
 
     Args:
-        model: a GPT of any depth.
+        model: a GPT.
     Returns:
-        A new list of L empty LayerCaches, in the order of the blocks, as GPT.forward takes it.
+        A new list of L empty LayerCaches, as GPT.forward takes it.
     """
     raise NotImplementedError
 
@@ -160,9 +174,10 @@ def gpt2_config(name: str = "gpt2") -> GPTConfig:
             gpt2-xl           48      25    1600
             ===========  =======  ======  ======
     Returns:
-        A new GPTConfig with these, vocab_size 50257, block_size 1024, dropout 0.0 and bias True.
-    Raises:
-        ValueError: another name; the message names it.
+        A GPTConfig with these, vocab_size 50257, block_size 1024, dropout 0.0 and bias True.
+
+    Edge cases ★
+        Every call returns a config of its own. Another name is an error that mentions it.
     """
     raise NotImplementedError
 
@@ -171,11 +186,11 @@ def parameter_count(config: GPTConfig) -> int:
     """Count the parameters of a GPT without the memory for them.
 
     Args:
-        config: any sizes, with or without bias; GPT-3's, for instance, which would need 650 GiB.
+        config: any sizes, with or without bias; GPT-3's would need 650 GiB.
     Returns:
-        What `GPT(config).num_params()` would be, as an int.
+        An int, equal to `GPT(config).num_params()`.
 
-    No weight may be allocated on the way. A formula does it; so does a model on the "meta" device, whose tensors have
-    shapes and no data.
+    No weight may be allocated on the way. Use a formula, or a model on the "meta" device, whose tensors have shapes
+    and no data.
     """
     raise NotImplementedError

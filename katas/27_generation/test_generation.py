@@ -203,6 +203,7 @@ class TestTopKFilter:
         check.that(fine, f"of the three tokens with logit 4 at least one should stay as it is, got {kept.tolist()}")
 
     @pytest.mark.parametrize("k", [0, -1])
+    @pytest.mark.edge
     def test_no_token_at_all_is_refused(self, kata, k):
         """With nothing left to draw from there is no next token: a ValueError says so before softmax gives NaN."""
         with check.raises(ValueError):
@@ -282,6 +283,7 @@ class TestTopPFilter:
                 total += weights[i] / sum(weights)
         check.equal(kata.top_p_filter(logits, 0.7), expected.reshape(shape))
 
+    @pytest.mark.edge
     def test_p_of_one_keeps_everything(self, kata):
         """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen),
         or a little above 1, but these tokens are possible and stay."""
@@ -291,6 +293,7 @@ class TestTopPFilter:
         check.equal(kata.top_p_filter(many, 1), many, what="4 rows of 3000 tokens")
 
     @pytest.mark.parametrize("p", [0.0, -0.5, 1.01])
+    @pytest.mark.edge
     def test_p_is_a_probability_above_0(self, kata, p):
         """Nothing can be drawn from an empty set, and no set reaches more than 1: a ValueError in both cases."""
         with check.raises(ValueError):
@@ -311,6 +314,7 @@ class TestTopPFilter:
         )
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+    @pytest.mark.edge
     def test_half_precision_is_added_up_in_float32(self, kata, dtype):
         """A thousand equally probable tokens and p = 0.9985: 999 stay. bfloat16 has no number between 0.996 and 1, so a
         sum kept in it cannot tell 998 of them from 1000. And the nearest that it has to 0.001 is 0.0009995: softmax has
@@ -405,12 +409,14 @@ class TestSampleNext:
         logits = torch.stack([close, torch.tensor([1e30, 0.0, 2e30])]).repeat(100, 1)
         check.equal(kata.sample_next(logits, temperature=0.0), torch.tensor([[1], [2]]).repeat(100, 1))
 
+    @pytest.mark.edge
     def test_a_negative_temperature_is_refused(self, kata):
         """It would turn the order round: the least probable token the most probable. A ValueError."""
         with check.raises(ValueError):
             kata.sample_next(torch.randn(2, 4), temperature=-0.5)
 
     @pytest.mark.parametrize("options", [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}], ids=["k=0", "p=0", "p=1.5"])
+    @pytest.mark.edge
     def test_refuses_what_the_filters_refuse(self, kata, options):
         """Only None switches a filter off. 0 is a number: it reaches the filter, which answers with a ValueError."""
         with check.raises(ValueError):
@@ -440,6 +446,7 @@ class TestSampleNext:
         check.close(got, torch.tensor(PROBABILITIES), rtol=0, atol=0.02, what="the share of each token")
         check.equal(seen(kata.sample_next(logits[:500], top_k=3, top_p=0.6)), [1, 3], what="with top-k and top-p, ")
 
+    @pytest.mark.edge
     def test_half_precision_and_a_small_temperature(self, kata):
         """600 / 0.004 is 150,000, and float16 ends at 65,504. Two logits that both become infinity are NaN after
         softmax: divide in float32."""
@@ -563,6 +570,7 @@ class TestGenerate:
         check.equal(after, gradients, what="whether gradients are recorded afterwards")
 
     @pytest.mark.parametrize("at", [1, 2])
+    @pytest.mark.edge
     def test_modes_are_put_back_after_an_exception(self, kata, at):
         """Out of memory in the middle of a sample, caught by a training script that goes on: it goes on in training
         mode and with gradients. The exception itself comes through."""
@@ -695,6 +703,7 @@ class TestGenerate:
         check.equal(kata.generate(model, idx, 5, temperature=0.0, use_cache=True), expected, what="the second text")
 
     @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
+    @pytest.mark.edge
     def test_no_new_tokens_is_a_copy(self, kata, use_cache):
         """max_new_tokens = 0 gives the prompt back, as a tensor of its own: whoever writes to it does not change the
         prompt."""
@@ -704,16 +713,19 @@ class TestGenerate:
         check.independent(got, idx)
 
     @pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
+    @pytest.mark.edge
     def test_the_prompts_are_two_dimensional(self, kata, shape):
         """(B, T), one row a text, also when there is only one: idx[None] makes (1, T) of (T,)."""
         with check.raises(ValueError):
             kata.generate(counting(), torch.zeros(shape, dtype=torch.long), 2)
 
+    @pytest.mark.edge
     def test_an_empty_prompt_is_refused(self, kata):
         """A GPT has no answer to nothing: there is no last position. A begin-of-text token would be a prompt."""
         with check.raises(ValueError):
             kata.generate(counting(), torch.zeros(2, 0, dtype=torch.long), 2)
 
+    @pytest.mark.edge
     def test_a_negative_number_of_tokens_is_refused(self, kata):
         """`range(-1)` is silently empty; a caller who computed a negative number has made a mistake and should know."""
         with check.raises(ValueError):
@@ -857,6 +869,7 @@ class TestSampleTexts:
             plain = isinstance(ids, list) and all(type(i) is int for i in ids)
             check.that(plain, f"decode was called with {check.describe(ids)}, expected a list of ints")
 
+    @pytest.mark.edge
     def test_an_empty_prompt_is_refused(self, kata):
         """Without a token there is no position to predict from: a ValueError."""
         with check.raises(ValueError):
@@ -914,6 +927,7 @@ class TestKvCacheBytes:
         check.equal(kata.kv_cache_bytes(12, 12, 64, 1024, batch_size=0), 0)
 
     @pytest.mark.parametrize("place", range(5), ids=["n_layer", "n_kv_head", "head_dim", "n_tokens", "batch_size"])
+    @pytest.mark.edge
     def test_negative_sizes_are_refused(self, kata, place):
         """A negative size is a mistake of the caller. Two of them multiply to a positive number that looks right."""
         sizes = [2, 3, 4, 5, 6]
@@ -954,6 +968,7 @@ class TestMaxCachedTokens:
         check.equal(kata.max_cached_tokens(tokens * 2 * 3 * 5 * 7 * 2, 3, 5, 7), tokens)
 
     @pytest.mark.parametrize("sizes", [(-1, 2, 3, 4), (10, 0, 3, 4), (10, 2, -3, 4), (10, 2, 3, 0), (10, 2, 3, 4, 0)])
+    @pytest.mark.edge
     def test_impossible_sizes_are_refused(self, kata, sizes):
         """A negative budget, or a cache with no layers, heads, features or sequences, which would hold any number of
         tokens: a ValueError, not a ZeroDivisionError."""

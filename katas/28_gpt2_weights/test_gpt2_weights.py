@@ -363,6 +363,7 @@ class TestConvertHfStateDict:
             tensor.add_(1.0)
         check.equal(hf, before, what="the checkpoint")
 
+    @pytest.mark.edge
     def test_transposed_views_are_copied_too(self, kata):
         """A checkpoint may itself consist of views. The transpose of a transpose is contiguous already, and
         `contiguous()` then copies nothing."""
@@ -382,6 +383,7 @@ class TestConvertHfStateDict:
         got = kata.convert_hf_state_dict(checkpoint(prefix=False) | {"h.0.adapter.weight": torch.ones(3)})
         check.that("transformer.h.0.adapter.weight" in got, "h.0.adapter.weight, which GPT does not know, was dropped")
 
+    @pytest.mark.edge
     def test_what_is_missing_stays_missing(self, kata):
         """Without wte there is nothing to make a head of, and nothing is made up."""
         hf = checkpoint(prefix=False)
@@ -484,6 +486,7 @@ class TestLoadHfWeights:
         hf["transformer.h.1.norm.weight"] = hf.pop("transformer.h.1.ln_1.weight")
         self.refused(kata, hf, "h.1.ln_1.weight", "h.1.norm.weight")
 
+    @pytest.mark.edge
     def test_a_missing_wte_is_named(self, kata):
         """No head can be made of it then, and still the message is about wte.weight."""
         for head in (False, True):
@@ -503,6 +506,7 @@ class TestLoadHfWeights:
         for name, tensor in {"wpe.weight": torch.randn(1, C), "ln_f.bias": torch.randn(1)}.items():
             self.refused(kata, checkpoint() | {f"transformer.{name}": tensor}, name)
 
+    @pytest.mark.edge
     def test_a_weight_that_is_not_conv1d_is_refused(self, kata):
         """A c_attn weight that is (out, in) already has the wrong shape once transposed, and is named."""
         hf = checkpoint()
@@ -510,6 +514,7 @@ class TestLoadHfWeights:
         hf[name] = hf[name].t().contiguous()
         self.refused(kata, hf, "h.1.attn.c_attn.weight")
 
+    @pytest.mark.edge
     def test_a_head_of_its_own_is_refused(self, kata):
         """Our model has one weight for both. Whichever of the two is copied last would win."""
         for prefix in (True, False):
@@ -604,6 +609,7 @@ class TestCropBlockSize:
             wrong = [name or "the model" for name, module in got.named_modules() if module.training != training]
             check.that(not wrong, f"with a model whose training is {training}, other is that of {', '.join(wrong[:4])}")
 
+    @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
         """float64 is not cut down to the default."""
         model = random_model(kata).double()
@@ -613,6 +619,7 @@ class TestCropBlockSize:
         idx = some_ids(B, 4)
         check.close(got(idx)[0], model(idx)[0], what="logits")
 
+    @pytest.mark.edge
     def test_the_device_stays(self, kata):
         """A model on a GPU gives a model on that GPU. (The "meta" device, whose tensors have shapes and no numbers,
         stands in for one here.)"""
@@ -636,6 +643,7 @@ class TestCropBlockSize:
             idx = some_ids(B, size)
             check.close(kata.crop_block_size(model, size)(idx)[0], model(idx)[0], what=f"logits of {size} positions")
 
+    @pytest.mark.edge
     def test_other_sizes_are_refused(self, kata):
         """There are no positions beyond the last one, and a slice up to −1 would quietly drop it."""
         model = random_model(kata)
@@ -715,6 +723,7 @@ class TestFreezeAllBut:
         check.equal(kata.freeze_all_but(model, ["2"]), 6, what="trainable numbers")
         self.compare(model, {"2.weight"})
 
+    @pytest.mark.edge
     def test_a_prefix_that_covers_nothing_is_an_error(self, kata):
         """A typing error would freeze the part that was meant. The message names the prefix; part of a word is none.
         Nothing has been changed then."""
@@ -789,6 +798,7 @@ class TestWriteFlat:
         check.equal(data[28:32], b"\0\0\0\0", what="bytes 28 to 31, the bias of the header")
         check.equal(values_in(data), flat_values(model), what="all values")
 
+    @pytest.mark.edge
     def test_any_float_dtype_becomes_float32(self, kata, tmp_path):
         """NumPy has no bfloat16, and float64 would take eight bytes a value."""
         for dtype in (torch.bfloat16, torch.float64):
@@ -797,6 +807,7 @@ class TestWriteFlat:
             expected = flat_values(model)
             check.equal(values_in(data), expected, what=f"values of a {dtype} model")
 
+    @pytest.mark.edge
     def test_the_model_stays_as_it_was(self, kata, tmp_path):
         """`model.float()` would convert the model itself."""
         model = random_model(kata).to(torch.bfloat16)
@@ -860,6 +871,7 @@ class TestReadFlat:
         got = kata.read_flat(str(self.saved(tmp_path / "model.bin", flat_bytes(model))))
         check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict()")
 
+    @pytest.mark.edge
     def test_another_kind_of_file_is_refused(self, kata, tmp_path):
         """The magic number is there to tell a flat file from a text, a picture, or another machine's byte order; the
         version to tell it from its successors."""
@@ -874,18 +886,21 @@ class TestReadFlat:
         for kind, data in foreign.items():
             self.refused(kata, self.saved(tmp_path / "model.bin", data), kind)
 
+    @pytest.mark.edge
     def test_a_short_header_is_refused(self, kata, tmp_path):
         """An empty file, or one that was cut off in its first 32 bytes."""
         data = flat_bytes(random_model(kata))
         for length in (0, 3, 16, 31):
             self.refused(kata, self.saved(tmp_path / "model.bin", data[:length]), f"{length} bytes of a header")
 
+    @pytest.mark.edge
     def test_too_few_values_are_refused(self, kata, tmp_path):
         """A download that stopped: a value short, a byte short, or nothing but the header."""
         data = flat_bytes(random_model(kata))
         for length in (len(data) - 4, len(data) - 1, 32):
             self.refused(kata, self.saved(tmp_path / "model.bin", data[:length]), f"{length} of {len(data)} bytes")
 
+    @pytest.mark.edge
     def test_too_many_values_are_refused(self, kata, tmp_path):
         """What does not belong to the model says that the header is not this file's."""
         data = flat_bytes(random_model(kata))

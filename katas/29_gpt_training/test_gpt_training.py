@@ -183,6 +183,7 @@ class TestCosineLr:
         for step in (1, 7, 15):
             plain_float(kata.cosine_lr(step, **CURVE), f"the rate of step {step}")
 
+    @pytest.mark.edge
     def test_the_warm_up_ends_before_the_run(self, kata):
         """A negative warm-up is a slip, and so is one that takes the whole run or more: no step would be left for the
         way down. A way down of one step is enough."""
@@ -341,6 +342,7 @@ class TestBatchSizeAt:
         got = [kata.batch_size_at(tokens, 8, 40, ramp) for tokens in (0, 10) for ramp in (0, -5)]
         check.equal(got, [40] * 4)
 
+    @pytest.mark.edge
     def test_the_sizes_are_in_order(self, kata):
         """1 ≤ start ≤ full; both may be the same."""
         for start, full in ((0, 8), (-2, 8), (9, 8)):
@@ -362,6 +364,7 @@ class TestAccumulationSteps:
         """If one batch holds all of the tokens there is nothing to add up."""
         check.equal(kata.accumulation_steps(30, 2, 5, 3), 1)
 
+    @pytest.mark.edge
     def test_what_does_not_divide_is_refused(self, kata):
         """Rounding would train with another batch size than the one asked for, and say nothing."""
         for arguments in ((31, 2, 5), (30, 2, 5, 2), (5, 2, 5)):
@@ -569,6 +572,7 @@ class TestTrainStep:
         for name in ("loss", "grad_norm"):
             plain_float(got[name], name)
 
+    @pytest.mark.edge
     def test_no_batches_are_refused(self, kata):
         """A step out of nothing would divide by 0, or move the weights by momentum and decay alone."""
         model = gpt(kata)
@@ -613,6 +617,7 @@ class TestEvaluate:
         }
         check.close(kata.evaluate(model, batches), mean_loss(start, model, batches).item(), unlike=unlike, what="loss")
 
+    @pytest.mark.edge
     def test_a_batch_without_targets_is_passed_over(self, kata):
         """If all targets of a batch are −100 its mean is 0 / 0: one NaN, and the whole sum is NaN."""
         model, batches = gpt(kata), uneven()
@@ -656,6 +661,7 @@ class TestEvaluate:
         got = kata.evaluate(model, (one for one in batches))
         check.close(got, mean_loss(by_name(model), model, batches).item(), what="loss")
 
+    @pytest.mark.edge
     def test_nothing_to_measure_is_refused(self, kata):
         """No batches, or none with a target that counts: there is no mean. The mode is put back all the same."""
         model, (x, y) = gpt(kata), batch()
@@ -665,6 +671,7 @@ class TestEvaluate:
                 kata.evaluate(model, batches)
             check.that(model.training, "the model came in training mode, and is in eval mode after the error")
 
+    @pytest.mark.edge
     def test_the_mode_is_put_back_after_an_error(self, kata):
         """A batch longer than the block size makes the model raise, in the middle of the evaluation. Whoever catches
         that must not go on training without dropout."""
@@ -906,6 +913,7 @@ class TestLoadCheckpoint:
         kata.load_checkpoint(str(tmp_path / "run.pt"), fresh)
         check.equal(weights(fresh), weights(model), what="weights of the fresh model")
 
+    @pytest.mark.edge
     def test_another_config_is_refused(self, kata, tmp_path):
         """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. So the configs
         are compared, and nothing is changed before they have been."""
@@ -914,6 +922,7 @@ class TestLoadCheckpoint:
             kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1, loader)
             unchanged_by_refusal(kata, tmp_path / "run.pt", a_run(kata, steps=2, **{field: value}))
 
+    @pytest.mark.edge
     def test_a_loader_that_was_not_saved_is_refused(self, kata, tmp_path):
         """Asked to put a loader back, with nothing in the file to put it back to: to start the data over in silence
         would be worse than an error. Nothing is changed then."""

@@ -142,6 +142,7 @@ class TestTokensPerSecond:
         check.close(kata.tokens_per_second(3, 4.0), 0.75)
 
     @pytest.mark.parametrize("seconds", [0.0, -1.0])
+    @pytest.mark.edge
     def test_a_step_takes_time(self, kata, seconds):
         """A time of 0 or less means that the clock was read wrongly: ValueError, before anything is divided by it."""
         with check.raises(ValueError):
@@ -174,6 +175,7 @@ class TestMfu:
         check.close(kata.mfu(0.25, 1, 0.5), 0.5)
 
     @pytest.mark.parametrize("peak", [0.0, -1e12])
+    @pytest.mark.edge
     def test_a_device_has_a_peak(self, kata, peak):
         """A peak of 0 or less is a slip: ValueError."""
         with check.raises(ValueError):
@@ -238,6 +240,7 @@ class TestTimeSteps:
         check.that(len(got) == 3 and all(0 < s < 10 for s in got), f"wanted three times above 0, got {got}")
 
     @pytest.mark.parametrize("n_steps", [0, -2])
+    @pytest.mark.edge
     def test_at_least_one_step(self, kata, n_steps):
         """No steps, no times: ValueError, before any warm-up."""
         gpu = FakeGpu(1.0, 1.0)
@@ -274,6 +277,7 @@ class TestPaddedSize:
         check.equal(kata.padded_size(n, multiple), size, unlike={"rounded down": n // multiple * multiple})
 
     @pytest.mark.parametrize("n, multiple", [(0, 8), (-3, 8), (8, 0), (8, -2)])
+    @pytest.mark.edge
     def test_sizes_are_at_least_one(self, kata, n, multiple):
         """A size or a multiple below 1 is a slip: ValueError."""
         with check.raises(ValueError):
@@ -472,6 +476,7 @@ class TestMaskPaddedLogits:
         check.equal(got.device, torch.device("meta"), what="device")
 
     @pytest.mark.parametrize("vocab_size", [0, -1, PADDED + 1])
+    @pytest.mark.edge
     def test_the_real_tokens_are_some_of_the_columns(self, kata, vocab_size):
         """No real token, or more than there are columns: ValueError that names both numbers."""
         with check.raises(ValueError, vocab_size, PADDED):
@@ -677,6 +682,7 @@ class TestAmpStep:
         check.equal(weights(model), before, what="weights after a step that the scaler left out")
         check.equal(scaler.get_scale(), 2.0**39, what="factor afterwards")
 
+    @pytest.mark.edge
     def test_float16_without_a_scaler_is_refused(self, kata):
         """Gradients below 6e-8 would become 0 without a word. ValueError, before anything has changed."""
         model, (x, y) = stirred(kata, torch.float32), batch()
@@ -790,6 +796,7 @@ class TestRoundMantissa:
         check.that(1e-4 < error <= 2.0**-11, f"the largest relative error is {error:.2e}, wanted 1e-4 to 2⁻¹¹ = 4.9e-4")
         check.equal(kata.round_mantissa(once, 10), once, what="the result, rounded once more")
 
+    @pytest.mark.edge
     def test_zeros_infinities_and_nan_stay(self, kata):
         """They have no mantissa to round. −0 keeps its sign. Adding to the bits of a NaN can turn it into −0."""
         x = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan])
@@ -831,12 +838,14 @@ class TestRoundMantissa:
         check.that(not mode.made, f"a tensor of {mode.made[0] if mode.made else None} was made on the way")
 
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int32], ids=str)
+    @pytest.mark.edge
     def test_float32_only(self, kata, dtype):
         """Other dtypes have their bits elsewhere: TypeError, not a number read from the wrong bits."""
         with check.raises(TypeError):
             kata.round_mantissa(torch.ones(3, dtype=dtype), 7)
 
     @pytest.mark.parametrize("bits", [0, -1, 24])
+    @pytest.mark.edge
     def test_one_to_23_bits(self, kata, bits):
         """ValueError for fewer bits than 1, or more than a float32 has."""
         with check.raises(ValueError):
@@ -873,6 +882,7 @@ class TestMatmulPrecision:
         check.equal(torch.get_float32_matmul_precision(), "highest", what="precision after both")
 
     @pytest.mark.parametrize("level", ["low", "tf32", ""])
+    @pytest.mark.edge
     def test_another_level_is_refused(self, kata, level):
         """torch itself only warns, and goes on as before. ValueError, and the level from before holds."""
         torch.set_float32_matmul_precision("high")

@@ -192,6 +192,7 @@ class TestDistInfoFromEnv:
         found = kata.dist_info_from_env({})
         check.that(found == kata.DistInfo(), f"wanted DistInfo(), got {found}")
 
+    @pytest.mark.edge
     def test_the_rank_is_one_of_the_world(self, kata):
         """Ranks count from 0, so 3 processes have 0, 1 and 2. Rank 3 of 3 would wait for a group that is full."""
         for rank in ("3", "4", "-1"):
@@ -220,6 +221,7 @@ class TestRankSlice:
                 check.equal([len(piece) for piece in pieces], [12 // world_size] * world_size, what="rows of each rank")
                 check.equal(torch.cat(pieces), x, what=f"the pieces of {world_size} ranks, joined")
 
+    @pytest.mark.edge
     def test_shares_are_equal(self, kata):
         """7 rows cannot be shared out among 2 ranks. With unequal shares the mean of the
         ranks' means is not the mean."""
@@ -227,6 +229,7 @@ class TestRankSlice:
             with check.raises(ValueError):
                 kata.rank_slice(torch.randn(rows, 3), 0, world_size)
 
+    @pytest.mark.edge
     def test_the_rank_is_one_of_the_world(self, kata):
         """Rank 2 of 2 does not exist; a slice beyond the end would be empty, and -1 would count from the back."""
         for rank in (2, 5, -1):
@@ -709,6 +712,7 @@ class TestDdpTrainStep:
             for name in ("loss", "grad_norm"):
                 plain_float(result[name], name)
 
+    @pytest.mark.edge
     def test_a_step_needs_a_batch(self, kata):
         """Without a batch there is no gradient to step along; a rank that went on in silence would leave the others
         waiting."""

@@ -209,6 +209,7 @@ class TestTokenLogProbs:
         check.close(kata.token_log_probs(logits[:, :-1], targets), expected)
 
     @pytest.mark.parametrize("shape", [(2, 3), (2, 5), (1, 4), (3, 4), (4, 2), (4,), (2, 4, 7)])
+    @pytest.mark.edge
     def test_shapes_must_agree(self, kata, shape):
         """Logits (2, 4, 7) belong to targets (2, 4). `gather` takes targets that are too few without a word, and then
         everything is a little off."""
@@ -258,6 +259,7 @@ class TestKlDivergence:
         check.shape(got, (40,))
         check.that(bool((got > 0).all()), f"the smallest of 40 divergences is {got.min().item():.4g}, not above 0")
 
+    @pytest.mark.edge
     def test_a_token_that_p_never_says_counts_zero(self, kata):
         """p = [½, ½, 0, 0] and q = [¼, ¼, ½, 0] as logits: where p is 0, p · log p is 0 · (−inf), which a computer
         calls NaN, and so it is where both are 0. In the limit it is 0. The rest comes to ln 2."""
@@ -368,6 +370,7 @@ class TestLoadExamples:
             *("label empty", "label c", "label null", "label 2", "label -1"),
         ],
     )
+    @pytest.mark.edge
     def test_a_broken_line_is_named(self, kata, tmp_path, line):
         """In a file of 10,000 lines "Expecting value" helps nobody: the ValueError says which line. Here it is 41, with
         28 blank lines before it; an editor counts these too, and begins with 1. (Labels are indices, and −1, which
@@ -467,6 +470,7 @@ class TestRenderExample:
         check_rows(got, torch.tensor([[3, 4, 5, 6], [1, 2, 3, 7]]), spans(4, (1, 4), (3, 4)))
 
     @pytest.mark.parametrize("endings", [("4 5 6 7", "8"), ("8", "4 5 6 7"), ("8", "4 5 6 7 8 9")])
+    @pytest.mark.edge
     def test_an_ending_that_leaves_no_context_is_refused(self, kata, endings):
         """Block size 4, and an ending of 4 tokens or more, in whichever place: nothing would judge its first token, or
         part of it would be lost, and endings that lose their worst tokens win."""
@@ -474,6 +478,7 @@ class TestRenderExample:
             kata.render_example(example("1 2 3", *endings), numbers, block_size=4)
 
     @pytest.mark.parametrize("block_size", [None, 8])
+    @pytest.mark.edge
     def test_a_context_without_tokens_is_refused(self, kata, block_size):
         """With no token before it, the first token of an ending is judged by nothing."""
         with check.raises(ValueError):
@@ -598,6 +603,7 @@ class TestPredict:
         check_mode(model, training)
 
     @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.edge
     def test_an_exception_puts_the_mode_back_too(self, kata, training):
         """A row that is too long makes a GPT raise. If the caller catches that and trains on, the model must not have
         stayed in eval mode."""
@@ -662,6 +668,7 @@ class TestEvaluateMultipleChoice:
         check_mode(model, training)
 
     @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.edge
     def test_an_exception_puts_the_mode_back_too(self, kata, training):
         """The second question is too long for this model, which raises. As in predict: whoever catches that and trains
         on must not find the model in eval mode, with gradients switched off."""
@@ -693,6 +700,7 @@ class TestEvaluateMultipleChoice:
         check.close(got, {"acc": 0.4, "acc_norm": 0.6, "total": 5})
 
     @pytest.mark.parametrize("nothing", [[], iter(())], ids=["empty list", "empty iterator"])
+    @pytest.mark.edge
     def test_no_examples_are_refused(self, kata, nothing):
         """0 of 0 is no accuracy. A ValueError says what a division by zero would hide."""
         with check.raises(ValueError):

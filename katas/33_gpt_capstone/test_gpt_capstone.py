@@ -282,6 +282,7 @@ class TestSplitProse:
         check.equal(docs, ["one", "one\n\nnew", "two"], what="docs after the call")
         check.equal(kata.split_prose(tuple(docs), 3), (["one", "two"], ["new"]))
 
+    @pytest.mark.edge
     def test_what_cannot_be_split_is_refused(self, kata):
         """With every = 1 nothing would be left for training. Fewer documents than `every` need not have a middle one.
         The message names the value, so that nobody has to guess which one was wrong."""
@@ -377,6 +378,7 @@ class TestPrepare:
         check.equal(data.val, torch.zeros(0, dtype=torch.long), what="val")
         check.equal(data.val_bytes, 0, what="val_bytes")
 
+    @pytest.mark.edge
     def test_at_least_bytes_and_the_mark(self, kata):
         """257 is the smallest vocabulary: 256 bytes, no merge, and the mark.
         256 is refused, and the message names it."""
@@ -386,6 +388,7 @@ class TestPrepare:
             with check.raises(ValueError, vocab_size):
                 kata.prepare(DOCS, vocab_size, every=3)
 
+    @pytest.mark.edge
     def test_too_few_documents(self, kata):
         """What split_prose refuses, prepare refuses as well."""
         with check.raises(ValueError):
@@ -488,6 +491,7 @@ class TestNgramLoss:
         losses = [kata.ngram_loss(train, val, n, 300) for n in (1, 2)]
         check.that(losses[1] < losses[0] - 0.5, f"one token of context should help here, got {losses} for n = 1 and 2")
 
+    @pytest.mark.edge
     def test_what_cannot_be_measured_is_refused(self, kata):
         """No token to predict (n = 0, or val shorter than n), or a strength that makes probabilities of 0: a ValueError
         that names the value."""
@@ -541,6 +545,7 @@ class TestEvaluateStream:
         model, stream = gpt(kata), torch.randint(11, (16 + extra,))
         check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream[:16])), rtol=1e-5)
 
+    @pytest.mark.edge
     def test_the_smallest_stream(self, kata):
         """8 tokens and the one after them are exactly one window of 8; of 8 tokens the last has no target. The message
         of the error says how many there are."""
@@ -563,6 +568,7 @@ class TestEvaluateStream:
         modes = {module.training for module in model.modules()}
         check.that(modes == {training}, f"model.training was {training}; afterwards modules have {modes}")
 
+    @pytest.mark.edge
     def test_the_mode_is_put_back_after_an_error(self, kata):
         """Here the model fails in the middle (an id that it does not know). Its mode is put back all the same."""
         model = gpt(kata).train()
@@ -611,6 +617,7 @@ class TestBitsPerByte:
         check.close(kata.bits_per_byte(math.log(2), 1, 1), 1.0)
 
     @pytest.mark.parametrize("n_bytes", [0, -12])
+    @pytest.mark.edge
     def test_a_text_has_bytes(self, kata, n_bytes):
         """Without a byte there is nothing to share the loss among; the message names the number."""
         with check.raises(ValueError, n_bytes):
@@ -763,6 +770,7 @@ class TestTrainCapstone:
         check.equal(history["step"], [0], what="steps")
         check.equal([step for step, _ in pairs(history["val"])], [0, 1], what="steps at which it was validated")
 
+    @pytest.mark.edge
     def test_a_run_needs_steps_and_tokens(self, kata):
         """No steps, no interval, or a stream without a single window: a ValueError that names the number, before any
         time is spent."""
@@ -836,6 +844,7 @@ class TestKnownWordRate:
         check.close(got, 0.75, unlike={"different words counted": 0.5})
 
     @pytest.mark.parametrize("text", ["", "  \n", "12 + 3 = a b", "of it"])
+    @pytest.mark.edge
     def test_no_words(self, kata, text):
         """Nothing to divide by: 0.0, and no error."""
         check.close(kata.known_word_rate(text, {"the"}), 0.0)
@@ -898,6 +907,7 @@ class TestReproductionPlan:
         check.equal(plan["steps"], 1_200_000, what="steps")
 
     @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
+    @pytest.mark.edge
     def test_nothing_is_zero(self, kata, name):
         """A model without parameters, a device that computes nothing: a slip, and a ValueError that names the value."""
         sizes = {
@@ -912,6 +922,7 @@ class TestReproductionPlan:
             with check.raises(ValueError, value):
                 kata.reproduction_plan(**{**sizes, name: value})
 
+    @pytest.mark.edge
     def test_no_device_does_more_than_it_can(self, kata):
         """mfu is a share: 1.0 is allowed, 38 (percent, probably) is not. A price may be 0, and not negative."""
         for mfu in (38, 1.25):

@@ -212,6 +212,7 @@ class TestConvOutputSize:
         for settings in ((3, 3), (3, 3, 5), (1, 1), (1, 3, 1, 1), (5, 3, 2, 0, 2)):
             check.equal(kata.conv_output_size(*settings), 1, what=f"conv_output_size{settings}")
 
+    @pytest.mark.edge
     def test_a_kernel_that_does_not_fit_is_refused(self, kata):
         """One pixel too few, and there is no place. Mind the stride: −1 / 2 rounded towards zero is 0, and one place
         would be counted. The message holds the size, which is what the reader of the error has to change."""
@@ -219,6 +220,7 @@ class TestConvOutputSize:
             with check.raises(ValueError, settings[0]):
                 kata.conv_output_size(*settings)
 
+    @pytest.mark.edge
     def test_senseless_settings_are_refused(self, kata):
         """kernel_size, stride and dilation begin at 1, padding at 0. A stride of 0 is no division by zero, but a
         ValueError."""
@@ -316,6 +318,7 @@ class TestConv2d:
         check.that(got.device.type == "cuda", f"the result is on {got.device}, x on a GPU")
         check.close(got, F.conv2d(*inputs, stride=(2, 1), padding=1))
 
+    @pytest.mark.edge
     def test_channels_must_match(self, kata):
         """A kernel for 3 channels says nothing about a picture of 2. With 1 channel, in the picture or in the kernel,
         broadcasting would find an answer without an error."""
@@ -323,6 +326,7 @@ class TestConv2d:
             with check.raises(ValueError):
                 kata.conv2d(torch.randn(B, channels, H, W), torch.randn(C_OUT, wanted, KH, KW))
 
+    @pytest.mark.edge
     def test_a_picture_smaller_than_the_kernel_is_refused(self, kata):
         """In either direction. The border counts as part of the picture, so with enough padding there is a place."""
         weight = torch.randn(C_OUT, C_IN, 3, 4)
@@ -421,6 +425,7 @@ class TestMaxPool2d:
         check.that(got.device.type == "cuda", f"the result is on {got.device}, x on a GPU")
         check.close(got, F.max_pool2d(x, 3, 2, 1))
 
+    @pytest.mark.edge
     def test_padding_of_more_than_half_is_refused(self, kata):
         """A window at the edge could hold nothing but border. Exactly half is fine, each direction for itself."""
         x = torch.randn(B, C_IN, H, W)
@@ -429,6 +434,7 @@ class TestMaxPool2d:
                 kata.max_pool2d(x, kernel_size, padding=padding)
         check.shape(kata.max_pool2d(x, (2, 4), padding=(1, 2)), (B, C_IN, 4, 3))
 
+    @pytest.mark.edge
     def test_a_picture_smaller_than_the_window_is_refused(self, kata):
         """In either direction: an empty result would surface layers later."""
         for size in ((2, 9), (9, 2), (1, 1)):
@@ -562,6 +568,7 @@ class TestBinaryCNN:
         idle = [name for name, p in model.named_parameters() if p.grad is None]
         check.that(not idle, f"no gradient reaches {', '.join(idle)}")
 
+    @pytest.mark.edge
     def test_the_size_must_halve_without_rest(self, kata):
         """Three blocks halve three times. 20 would become 10, 5, and 2 with a column lost."""
         for image_size in (20, 12, 17, 4):
@@ -569,6 +576,7 @@ class TestBinaryCNN:
                 kata.BinaryCNN(image_size=image_size)
         check.shape(kata.BinaryCNN(20, channels=(4, 6))(torch.rand(B, 3, 20, 20)), (B,))
 
+    @pytest.mark.edge
     def test_other_pictures_are_refused(self, kata):
         """Other channels, another size, a single picture without a batch: a clear error at the door is better than one
         about the shape of a matrix."""
@@ -685,6 +693,7 @@ class TestImageFolderDataset:
         check.equal(list(dataset.classes), ["cat"], what="classes")
         check.equal(names(dataset), [("a.png", 0)], what="samples")
 
+    @pytest.mark.edge
     def test_nested_folders_belong_to_the_class(self, kata, tmp_path):
         """Only the first level names classes. However deep a picture lies below it, it counts; a folder does not,
         whatever it is called."""
@@ -704,6 +713,7 @@ class TestImageFolderDataset:
         check.equal(len(dataset), 2, what="len(dataset)")
         check.shape(dataset[0][0], (3, 4, 5))
 
+    @pytest.mark.edge
     def test_an_empty_class_is_named(self, kata, tmp_path):
         """A class without a picture is a slip of whoever filled the folders. Which one it is, the message says."""
         picture(tmp_path / "cat" / "a.png")
@@ -712,6 +722,7 @@ class TestImageFolderDataset:
         with check.raises(FileNotFoundError, "walrus"):
             kata.ImageFolderDataset(tmp_path)
 
+    @pytest.mark.edge
     def test_folders_that_are_not_there_are_named(self, kata, tmp_path):
         """No such folder; a file in its place; a folder without folders. An empty dataset would surface later, in a
         DataLoader. The message names the folder that was asked for."""
@@ -809,6 +820,7 @@ class TestEvaluateBinary:
         kata.evaluate_binary(model, scored([4.0, 2.0, 3.0], [1, 0, 1]))
         check.equal(dict(model.state_dict()), before, what="state_dict")
 
+    @pytest.mark.edge
     def test_an_empty_loader_is_refused(self, kata):
         """There is no mean of nothing."""
         with check.raises(ValueError):
@@ -1017,6 +1029,7 @@ class TestCompareBatchNorm:
         same = other["plain"] == first["plain"] or other["batch_norm"] == first["batch_norm"]
         check.that(not same, "seed 1 gave the same history as seed 0")
 
+    @pytest.mark.edge
     def test_the_global_generator_is_left_alone(self, kata):
         """The caller's random numbers go on as if there had been no call. A seed set inside would give every caller the
         same numbers afterwards."""

@@ -69,6 +69,7 @@ class TestSelectDevice:
         check.equal(got, torch.device("cpu"))
 
     @pytest.mark.parametrize("wish, cuda, mps", [("cuda", False, True), ("cuda:1", False, True), ("mps", True, False)])
+    @pytest.mark.edge
     def test_an_unavailable_wish_is_an_error(self, kata, wish, cuda, mps):
         """A job that was sent to a GPU and quietly runs on something else takes days before somebody looks. Whether a
         wish can be met depends on its own kind of device only."""
@@ -76,6 +77,7 @@ class TestSelectDevice:
             kata.select_device(wish, cuda_available=lambda: cuda, mps_available=lambda: mps)
 
     @pytest.mark.parametrize("cuda, mps, best", [(True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+    @pytest.mark.edge
     def test_by_default_torch_is_asked_in_every_call(self, kata, cuda, mps, best):
         """Without probes of the caller's, `torch.cuda.is_available` and `torch.backends.mps.is_available` are called
         when `select_device` is. An answer stored when the module was loaded does not change any more. (This spec
@@ -93,6 +95,7 @@ class TestSelectDevice:
                         kata.select_device(kind)
 
     @pytest.mark.parametrize("wish", ["gpu", "tpu:0", "cuda:one"])
+    @pytest.mark.edge
     def test_text_that_is_no_device_is_named(self, kata, wish):
         """A slip in a configuration file. torch.device raises a RuntimeError that lists twenty kinds; a ValueError that
         holds the text is easier to find."""
@@ -100,6 +103,7 @@ class TestSelectDevice:
             kata.select_device(wish, cuda_available=lambda: True, mps_available=lambda: True)
 
     @pytest.mark.parametrize("wish", ["meta", "xpu"])
+    @pytest.mark.edge
     def test_other_kinds_of_device_are_refused(self, kata, wish):
         """torch.device knows more kinds than this function can answer for: they are a ValueError, too."""
         with check.raises(ValueError, wish):
@@ -456,6 +460,7 @@ class TestAccumulatedEpoch:
         check.equal(kata.accumulated_epoch(model, iter([]), F.mse_loss, optimizer, 3), [])
         check.equal(weights(model), before, what="weights")
 
+    @pytest.mark.edge
     def test_a_window_holds_at_least_one_batch(self, kata):
         """Windows of 0 batches would never come to a step."""
         model = small_model()
@@ -944,6 +949,7 @@ class TestOomSafeStep:
             check.equal(model.sizes, [6], what="rows of each forward pass, at ")
             check.equal(len(emptied), 0, what="calls of empty_cache")
 
+    @pytest.mark.edge
     def test_a_single_row_that_does_not_fit(self, kata):
         """Below one row there is nothing left to try: the error goes to the caller. The weights are untouched, and no
         partial gradients wait for the next step."""
@@ -964,6 +970,7 @@ class TestOomSafeStep:
             kata.oom_safe_step(model, x, y, F.mse_loss, optimizer)
         check.equal(emptied.call_count, 1, what="calls of torch.cuda.empty_cache")
 
+    @pytest.mark.edge
     def test_an_empty_batch_is_refused(self, kata):
         """The mean loss of no rows is NaN, and so would be the weights."""
         model, (x, y) = Cramped(more_than(3)), batch_of(0)
@@ -971,6 +978,7 @@ class TestOomSafeStep:
             self.step(kata, model, x, y)
 
     @pytest.mark.parametrize("size", [0, -1])
+    @pytest.mark.edge
     def test_pieces_have_at_least_one_row(self, kata, size):
         """A piece of 0 rows never gets through the batch."""
         model, (x, y) = Cramped(more_than(3)), batch_of(5)
@@ -1126,6 +1134,7 @@ class TestProfileEmptyCache:
         check.equal([record["allocated"] for record in got], [0, 100, 0, 0], what="allocated bytes, at ")
         check.equal([record["reserved"] for record in got], [0, 128, 128, 0], what="reserved bytes, at ")
 
+    @pytest.mark.edge
     def test_without_a_gpu_it_says_so(self, kata):
         """Four zeros would look like a result."""
         with mock.patch.multiple("torch.cuda", is_available=lambda: False, device_count=lambda: 0):
@@ -1248,6 +1257,7 @@ class TestBenchmark:
         check.that(right, f"wanted four small positive floats, got {check.describe(times)}")
 
     @pytest.mark.parametrize("options", [{"repeats": 0}, {"repeats": -1}, {"warmup": -1}], ids=str)
+    @pytest.mark.edge
     def test_at_least_one_call_is_measured(self, kata, options):
         """The mean of no times does not exist, and nothing can be called fewer than 0 times."""
         calls = []
@@ -1359,6 +1369,7 @@ class TestCompareDevices:
         check.that(0 < got["cpu"]["median"] < 1, f"wanted a small positive time, got {got['cpu']['median']}")
         check.close(got["cpu"]["speedup"], 1.0, what="speedup of the first device")
 
+    @pytest.mark.edge
     def test_no_devices_are_refused(self, kata):
         """There is no first device to compare with."""
         with check.raises(ValueError):

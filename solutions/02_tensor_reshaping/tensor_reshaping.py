@@ -1,4 +1,4 @@
-"""Reshaping: the same numbers in another shape, with each number still where its meaning says it should be."""
+"""Reshaping: the same numbers in another shape, each still in its right place."""
 
 import math
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from torch import Tensor
 
 
 def add_batch_dim(sample: Tensor) -> Tensor:
-    """Make a batch of one out of a single sample, by a new first dimension of size 1.
+    """Make a batch of one out of a single sample: add a first dimension of size 1.
 
     A model takes batches: an image (3, 8, 8) goes in as (1, 3, 8, 8).
 
     Args:
-        sample: any shape.
+        sample: any shape; it keeps that shape.
     Returns:
-        (1, *sample.shape), a view of the sample: nothing is copied, and gradients flow back to it.
+        (1, *sample.shape), a view of the sample: nothing is copied, and gradients flow back.
 
-    A sample without dimensions gives (1,), and a non-contiguous one (a transposed one, say) is not copied either. The
-    sample itself keeps its shape.
+    Edge cases ★
+        A sample without dimensions gives (1,). A non-contiguous sample is not copied either.
     """
     return sample.unsqueeze(0)
 
@@ -27,15 +27,14 @@ def drop_batch_dim(batch: Tensor) -> Tensor:
     """Take the only sample out of a batch of one: the way back from `add_batch_dim`.
 
     Args:
-        batch: (1, …).
+        batch: (1, …); it keeps that shape.
     Returns:
-        (…), a view of the batch: nothing is copied, and gradients flow back to it. Only the first dimension goes,
+        (…), a view of the batch: nothing is copied, and gradients flow back. Only the first dimension goes,
         other dimensions of size 1 stay: (1, 1, 5) gives (1, 5).
 
-    A non-contiguous batch is not copied either. The batch itself keeps its shape.
-
-    Raises:
-        ValueError: the first dimension is not of size 1, or there is none.
+    Edge cases ★
+        (1,) gives (). A non-contiguous batch is not copied either.
+        A first dimension of another size than 1, or none at all, is an error.
     """
     if batch.ndim == 0 or batch.shape[0] != 1:
         raise ValueError(f"expected a batch of one, not the shape {tuple(batch.shape)}")
@@ -46,16 +45,16 @@ def nhwc_to_nchw(images: Tensor) -> Tensor:
     """Move the channels of a batch of images from last place, where files have them, to second, where layers want them.
 
     Args:
-        images: (N, H, W, C), of any dtype: N images of H rows and W columns, each pixel with its C channels.
+        images: (N, H, W, C): N images of H rows and W columns, each pixel with its C channels.
     Returns:
-        (N, C, H, W), contiguous, of the same dtype: channel c of image n, `result[n, c]`, is the whole plane
-        `images[n, :, :, c]`. One image of 1 × 2 pixels, [[[r0, g0, b0], [r1, g1, b1]]], becomes three planes of
-        1 × 2: [[r0, r1]], [[g0, g1]] and [[b0, b1]].
+        (N, C, H, W): channel c of image n, `result[n, c]`, is the whole plane `images[n, :, :, c]`.
+        An image of 1 × 2 pixels, [[[r0, g0, b0], [r1, g1, b1]]], becomes [[r0, r1]], [[g0, g1]] and [[b0, b1]].
 
-    Gradients flow back to the images, which stay as they were and need not be contiguous.
+    Gradients flow back to the images.
 
-    Raises:
-        ValueError: `images` is not 4-D.
+    Edge cases ★
+        The result is contiguous and has the dtype of the images, which may be non-contiguous and stay as they were.
+        Images that are not 4-D are an error.
     """
     if images.ndim != 4:
         raise ValueError(f"images should be (N, H, W, C), not of shape {tuple(images.shape)}")
@@ -68,15 +67,16 @@ def flatten_samples(x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     Args:
         x: (N, …), a batch of N samples.
     Returns:
-        The pair (flat, sample shape). `flat` is (N, D) with D the number of elements of a sample: row i holds the
-        elements of `x[i]`, in the order of `x[i].flatten()`. The sample shape is a plain tuple of ints (torch.Size is a
-        class of its own), the shape of x without N. A batch (32, 3, 8, 8) gives (32, 192) and (3, 8, 8).
+        The pair (flat, sample shape). `flat` is (N, D) with D the number of elements per sample: row i is
+        `x[i].flatten()`. The sample shape is a tuple, the shape of x without N.
+        A batch (32, 3, 8, 8) gives (32, 192) and (3, 8, 8).
 
-    Gradients flow back to x, which need not be contiguous. An empty batch keeps its D: (0, 3, 8, 8) gives (0, 192).
-    A batch of numbers (N,) gives (N, 1) and the sample shape ().
+    Gradients flow back to x.
 
-    Raises:
-        ValueError: x has no dimensions, so no batch.
+    Edge cases ★
+        The sample shape is a plain tuple of ints, not a torch.Size. x may be non-contiguous.
+        An empty batch keeps its D: (0, 3, 8, 8) gives (0, 192). A batch of numbers (N,) gives (N, 1) and ().
+        An x without dimensions is an error.
     """
     if x.ndim == 0:
         raise ValueError("a tensor without dimensions is no batch")
@@ -89,16 +89,16 @@ def unflatten_samples(flat: Tensor, sample_shape: Sequence[int]) -> Tensor:
 
     Args:
         flat: (N, D), one row per sample.
-        sample_shape: the shape of one sample, without N: a tuple, a list or a torch.Size.
+        sample_shape: the shape of one sample, without N.
     Returns:
-        (N, *sample_shape): `result[i].flatten()` is `flat[i]`.
+        (N, *sample_shape): `result[i].flatten()` is `flat[i]`. (32, 192) and (3, 8, 8) give (32, 3, 8, 8).
 
-    N is that of `flat`, whatever the batch was before: a part of its rows and an empty batch (0, D) are fine.
-    The sample shape () turns (N, 1) into (N,). Gradients flow back to `flat`, which need not be contiguous.
+    N is that of `flat`, which may be only a part of the batch. Gradients flow back to `flat`.
 
-    Raises:
-        ValueError: `flat` is not 2-D, or D is not the product of `sample_shape` (also when N is 0). A -1 is not filled
-            in: (3, -1) has the product -3.
+    Edge cases ★
+        The sample shape may be a list or a torch.Size. () turns (N, 1) into (N,), and an empty batch (0, D) works.
+        `flat` may be non-contiguous. A `flat` that is not 2-D is an error, and so is a D that is not the product of
+        `sample_shape`, even if N is 0. A -1 is not filled in: (3, -1) has the product -3.
     """
     if flat.ndim != 2:
         raise ValueError(f"flat should be (N, D), not of shape {tuple(flat.shape)}")
@@ -108,49 +108,45 @@ def unflatten_samples(flat: Tensor, sample_shape: Sequence[int]) -> Tensor:
 
 
 def reshape_and_check(x: Tensor, shape: Sequence[int]) -> tuple[Tensor, bool]:
-    """Reshape x, and say whether the result is a view of it or a copy.
+    """Reshape x, and say whether the result is a view of x or a copy.
 
     Args:
         x: any tensor, contiguous or not.
-        shape: the shape wanted; one size may be -1, which stands for whatever is left.
+        shape: the new shape; one size may be -1: whatever is left.
     Returns:
-        The pair (reshaped, is_view). `reshaped` has the elements of x in the order in which x is indexed, and gradients
-        flow back. `is_view` is True if it shares memory with x, so that writing to one changes the other, and False if
-        it is a copy.
+        The pair (reshaped, is_view). `reshaped` has the elements of x in the order in which x is indexed.
+        `is_view` is True if it shares memory with x, False if it is a copy.
 
-    It is a view wherever one is possible. Of a contiguous x every shape is. Of a non-contiguous x some still are: the
-    transposed (4, 3) of a (3, 4) tensor can be viewed as (2, 2, 3), but not as (12,).
+    Return a view wherever one is possible. Every shape of a contiguous x is. The transposed (4, 3) of a (3, 4) tensor
+    can be viewed as (2, 2, 3), but not as (12,).
+    Gradients flow back to x.
 
-    Raises:
-        ValueError: the shape does not fit the number of elements, or has more than one -1.
+    Edge cases ★
+        A shape that does not fit the number of elements, or has two -1, is an error (PyTorch's own will do).
     """
     try:
         return x.view(shape), True
     except RuntimeError:  # no view: a copy, or an error for that shape
-        pass
-    try:
         return x.reshape(shape), False
-    except RuntimeError as error:
-        raise ValueError(f"{tuple(x.shape)} cannot be reshaped to {tuple(shape)}") from error
 
 
 def interleave(a: Tensor, b: Tensor, dim: int = 0) -> Tensor:
     """Take turns: a₀, b₀, a₁, b₁, … along one dimension.
 
-    Args:
-        a, b: two tensors of one shape and dtype.
-        dim: the dimension to interleave along; a negative one counts from the end of a and b, so -1 is their last.
-    Returns:
-        A tensor of twice the size along `dim` and the other sizes unchanged, of the same dtype and on the same device:
-        along `dim`, its elements 0, 2, 4, … are those of a and 1, 3, 5, … those of b.
-
         interleave([1, 2], [10, 20])  →  [1, 10, 2, 20]
 
-    Gradients flow back to a and b, which stay as they were and need not be contiguous.
+    Args:
+        a, b: two tensors of one shape.
+        dim: the dimension to interleave along; a negative one counts from the end of a and b, so -1 is their last.
+    Returns:
+        A tensor of twice the size along `dim` and the other sizes unchanged: along `dim`, its elements 0, 2, 4, … are
+        those of a and 1, 3, 5, … those of b.
 
-    Raises:
-        ValueError: the shapes differ (nothing is broadcast), or a and b have no dimensions.
-        IndexError: there is no dimension `dim`.
+    Gradients flow back to a and b.
+
+    Edge cases ★
+        a and b may be non-contiguous and stay as they were; the result has their dtype and device.
+        Different shapes (nothing is broadcast), tensors without dimensions, and a `dim` out of range are errors.
     """
     if a.shape != b.shape or a.ndim == 0:
         raise ValueError(f"shapes {tuple(a.shape)} and {tuple(b.shape)}: expected one shape with a dimension or more")
@@ -164,21 +160,20 @@ def make_grid(images: Tensor, columns: int) -> Tensor:
     """Put a batch of images side by side into one large image, row by row.
 
     Args:
-        images: (N, C, H, W), of any dtype, contiguous or not.
-        columns: how many images stand in a row.
+        images: (N, C, H, W).
+        columns: the number of images per row.
     Returns:
-        (C, R·H, columns·W) with R rows, as many as N images need (N / columns, rounded up). Image n is the cell in row
-        n // columns and column n % columns. Five images in three columns:
+        (C, R·H, columns·W) with R = N / columns rows, rounded up. Image n is the cell in row n // columns and
+        column n % columns. Five images in three columns:
 
             0 1 2
             3 4 ·
 
         Cells without an image are 0, also where `columns` is larger than N.
 
-    dtype and device are those of the images. The grid is a new tensor: it never shares memory with them.
-
-    Raises:
-        ValueError: `images` is not 4-D or holds no image, or `columns` is below 1.
+    Edge cases ★
+        The grid has the dtype and device of the images and never shares memory with them. They may be non-contiguous.
+        Images that are not 4-D, no images, and fewer than one column are errors.
     """
     if images.ndim != 4 or images.shape[0] == 0 or columns < 1:
         raise ValueError(f"no grid of {columns} columns for images of shape {tuple(images.shape)}")

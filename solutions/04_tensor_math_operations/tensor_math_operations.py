@@ -8,20 +8,19 @@ from torch import Tensor
 
 
 def between(x: Tensor, low: float, high: float) -> Tensor:
-    """Say of every element whether it lies between two numbers.
+    """Mark every element that lies between two numbers.
 
     Args:
-        x: any shape, integer or floating point.
+        x: any shape.
         low, high: the ends, which both belong to the range.
     Returns:
         A bool tensor of x's shape: True where low ≤ x ≤ high.
 
-    With x = [1, 2, 3, 4], low = 2 and high = 3 this is [False, True, True, False].
+    With x = [1, 2, 3, 4], low = 2 and high = 3 this is [False, True, True, False]. x may hold integers, and the ends
+    fractions.
 
-    NaN lies between no two numbers: False. `low` may equal `high`, and either end may be infinite.
-
-    Raises:
-        ValueError: `low` is greater than `high`.
+    Edge cases ★
+        NaN lies between no two numbers: False. Either end may be infinite. A `low` greater than `high` is an error.
     """
     if low > high:
         raise ValueError(f"low {low} is greater than high {high}")
@@ -32,22 +31,19 @@ def summary_stats(x: Tensor, dim: int | None = None) -> dict[str, Tensor]:
     """Summarise numbers by the smallest, the largest, the mean and the spread.
 
     Args:
-        x: any shape, integer or floating point.
+        x: any shape, floating point.
         dim: the dimension to reduce, which may be negative; None reduces all of x.
     Returns:
-        A dict with the keys "min", "max", "mean" and "std". Without `dim` its values are 0-dim tensors; with `dim` they
-        have x's shape without that dimension: for x of shape (3, 4, 5), dim = 1 gives (3, 5).
+        A dict of tensors with the keys "min", "max", "mean" and "std", each of x's shape without `dim`: for x of shape
+        (3, 4, 5), dim = 1 gives (3, 5) and None gives ().
 
-    `std` = sqrt(mean((x − mean)²)): the sum of squares is divided by n, the number of elements reduced, and not by
-    n − 1. So [1, 3] has std 1, and a single element has std 0.
+    `std` = sqrt(mean((x − mean)²)) divides by n, not by n − 1: [1, 3] has std 1, and a single element has std 0.
+    Gradients flow back to x.
 
-    It stays accurate where the mean is large beside the spread: [9999, 10001] in float32 has std 1.
-
-    `min` and `max` keep the dtype of x. So do `mean` and `std` of a floating-point x; of an integer x they are float32.
-    Gradients flow back to a floating-point x.
-
-    Raises:
-        ValueError: x is empty.
+    Edge cases ★
+        x may be an integer tensor or non-contiguous. `min` and `max` keep its dtype, and so do `mean` and `std` of a
+        floating-point x; of an integer x they are float32. Where the mean is large beside the spread, std stays
+        accurate: [9999, 10001] in float32 has std 1. An empty x is an error.
     """
     if x.numel() == 0:
         raise ValueError(f"a tensor of shape {tuple(x.shape)} has no elements to summarise")
@@ -65,22 +61,19 @@ def standardize(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Shift and scale every slice of x to mean 0 and standard deviation 1.
 
     Args:
-        x: any shape with at least one element.
-        dim: the dimension or dimensions that one slice extends along, which may be negative; None takes all of x as
-            one slice.
+        x: any shape, floating point; it is not written to.
+        dim: the dimension or dimensions of one slice, which may be negative; None takes all of x as one slice.
     Returns:
-        (x − mean) / std, of x's shape. Mean and std are those of each slice; std divides by n, not by n − 1.
+        (x − mean) / std per slice, of x's shape; std divides by n, not by n − 1.
 
-    For x of shape (N, D), dim = 0 treats each column by itself and dim = −1 each row: [[1, 10], [3, 30]] becomes
-    [[−1, −1], [1, 1]] along dim 0.
+    Along dim 0 each column is a slice: [[1, 10], [3, 30]] becomes [[−1, −1], [1, 1]].
+    A slice of equal elements becomes 0. Gradients flow back to x.
 
-    Each slice has std 1 afterwards, however small its spread was (as long as the dtype can hold its square): nothing is
-    added to the divisor. Far from 0 as well: [5, 5 + 2e-9] in float64 becomes [−1, 1].
-
-    A slice whose elements are all equal becomes exactly 0, even where the computed mean is off by a rounding step, as
-    that of seven times 0.1 is. The gradient is finite there too.
-
-    A floating-point dtype stays; an integer x is turned to float32. x is not written to, and gradients flow back to it.
+    Edge cases ★
+        Each slice has std 1 afterwards, however small its spread was (as long as the dtype can hold its square): no eps
+        in the divisor. Far from 0 as well: [5, 5 + 2e-9] in float64 becomes [−1, 1].
+        Equal elements become exactly 0 even where the computed mean is off by a rounding step, as that of seven
+        times 0.1 is; their gradient is finite. A floating-point dtype stays; an integer x becomes float32.
     """
     x = _floating(x)
     dims = _dims(x, dim)
@@ -94,18 +87,20 @@ def cosine_similarity(a: Tensor, b: Tensor, dim: int = -1, eps: float = 1e-8) ->
     """Measure how far two vectors point the same way: 1 for the same direction, 0 at right angles, −1 for opposite.
 
     Args:
-        a, b: floating-point tensors of one dtype whose shapes broadcast. They are broadcast first, as in `a * b`.
-        dim: the dimension that the vectors lie along, counted in the broadcast shape; it may be negative.
+        a, b: floating-point tensors whose shapes broadcast: (N, 1, D) with (1, M, D) gives all pairs, (N, M).
+        dim: the dimension that the vectors lie along.
         eps: the least that a norm counts as.
     Returns:
-        a·b / (max(‖a‖, eps) · max(‖b‖, eps)), of the broadcast shape without `dim`, in the dtype of a and b.
+        a·b / (max(‖a‖, eps) · max(‖b‖, eps)), of the broadcast shape without `dim`.
 
-    a = [3, 4] and b = [4, 3] have a·b = 24 and norms 5, so the result is 24 / 25 = 0.96. All pairs of N and M vectors:
-    (N, 1, D) with (1, M, D) gives (N, M).
+    a = [3, 4] and b = [4, 3] have a·b = 24 and norms 5: 24 / 25 = 0.96. A zero vector has similarity 0 to everything.
+    Gradients flow to a and b.
 
-    A zero vector has similarity 0 to everything, with finite gradients on both sides. Gradients flow to a and b.
+    Write it without `F.cosine_similarity` and `nn.CosineSimilarity`; functions for norms are allowed.
 
-    `F.cosine_similarity` and `nn.CosineSimilarity` are not allowed; functions for norms are.
+    Edge cases ★
+        `eps` bounds each norm by itself. The gradients are finite at a zero vector. `dim` counts in the broadcast
+        shape: (2, 3) with (3,) along dim 0 gives (3,). The dtype stays.
     """
     a, b = torch.broadcast_tensors(a, b)
     norm_a = torch.linalg.vector_norm(a, dim=dim).clamp(min=eps)
@@ -117,23 +112,25 @@ def matmul_shape(a_shape: Sequence[int], b_shape: Sequence[int]) -> tuple[int, .
     """Predict the shape of `torch.matmul(a, b)` from the shapes of a and b.
 
     Args:
-        a_shape, b_shape: sizes, in a tuple, a list or a `torch.Size`.
+        a_shape, b_shape: sizes.
     Returns:
         The shape of the product, as a tuple of ints.
 
     - Two matrices: (M, K), (K, N) → (M, N).
     - A 1-D b is a column that vanishes afterwards, a 1-D a is a row that does: (M, K), (K,) → (M,) and
       (K,), (K, N) → (N,). Two vectors: (K,), (K,) → ().
-    - All dimensions before the last two are batch dimensions, and broadcast: aligned from the right, two sizes fit if
-      they are equal or one is 1, and a missing one counts as 1. (7, 1, M, K), (5, K, N) → (7, 5, M, N). The inner
-      sizes K do not broadcast.
-
-    A size may be 0, which is a size like any other: batch sizes 0 and 1 give 0, and 0 and 3 do not fit.
-    Nothing is multiplied and no memory is taken, however large the sizes.
+    - All dimensions before the last two are batch dimensions. They broadcast: aligned from the right, two sizes fit if
+      they are equal or one is 1, and a missing one counts as 1. (7, 1, M, K), (5, K, N) → (7, 5, M, N).
 
     Raises:
-        ValueError: the shapes do not fit, or one of them is (), that of a single number. The message holds both shapes
-            as tuples, like "(2, 3)".
+        ValueError: the inner sizes K differ (they do not broadcast), or the batch sizes do not fit.
+
+    Multiply nothing: shapes alone decide, and the sizes may be larger than any memory.
+
+    Edge cases ★
+        A size may be 0: batch sizes 0 and 1 give 0, and 0 and 3 do not fit. The shapes may be lists or torch.Size.
+        () is an error, that of a single number.
+        The message of an error holds both shapes as tuples, like "(2, 3)".
     """
     a, b = tuple(a_shape), tuple(b_shape)
     mismatch = ValueError(f"matmul cannot multiply shapes {a} and {b}")
@@ -156,19 +153,18 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
     Args:
         a: (M, K).
-        b: (K, N), of a's dtype.
+        b: (K, N).
     Returns:
         (M, N): entry [i, j] is Σ_k a[i, k] · b[k, j], row i of a with column j of b.
 
-    [[1, 2], [3, 4]] · [[5, 6], [7, 8]] = [[19, 22], [43, 50]], where 19 = 1·5 + 2·7.
+    [[1, 2], [3, 4]] · [[5, 6], [7, 8]] = [[19, 22], [43, 50]], where 19 = 1·5 + 2·7. Gradients flow to both.
 
-    Made from element-wise products and sums, or `torch.dot`: `@`, `mm`, `matmul`, `einsum`, `tensordot`, `addmm`, `bmm`
-    and `F.linear` are not allowed. Gradients flow to both.
+    Write it with element-wise products and sums, or `torch.dot`: without `@`, `mm`, `matmul`, `einsum`, `tensordot`,
+    `addmm`, `bmm` and `F.linear`.
 
-    The dtype stays, int32 included. K = 0 gives zeros.
-
-    Raises:
-        ValueError: a or b is not 2-D, or the inner sizes differ. An inner size 1 is not stretched to fit another.
+    Edge cases ★
+        The dtype stays, int32 included. a and b may be non-contiguous. K = 0 gives zeros.
+        Anything but two 2-D tensors with equal inner sizes is an error: an inner size 1 is not stretched.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"cannot multiply {tuple(a.shape)} by {tuple(b.shape)}: wanted are (M, K) and (K, N)")
@@ -180,20 +176,19 @@ def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
     """Measure the Euclidean distance of every point in a to every point in b.
 
     Args:
-        a: (N, D), N points, floating point.
-        b: (M, D), M points, of a's dtype.
+        a: (N, D), N points.
+        b: (M, D), M points.
     Returns:
-        (N, M) in that dtype: entry [i, j] is sqrt(Σ_d (a[i, d] − b[j, d])²). The point (0, 0) is 5 away from (3, 4).
+        (N, M): entry [i, j] is sqrt(Σ_d (a[i, d] − b[j, d])²). The point (0, 0) is 5 away from (3, 4).
 
-    It is accurate far from the origin: points near 1000 that are 0.25 apart have distance 0.25 ± 1e-4 in float32.
+    Equal points have distance exactly 0. Gradients flow to both.
 
-    Equal points have distance exactly 0, and the gradient stays finite there. Gradients flow to both. M = 0 gives
-    (N, 0).
+    Write it without `torch.cdist`, `nn.PairwiseDistance` and `F.pairwise_distance`.
 
-    `torch.cdist`, `nn.PairwiseDistance` and `F.pairwise_distance` are not allowed.
-
-    Raises:
-        ValueError: a or b is not 2-D, or the two D differ. A D of 1 is not stretched to fit another.
+    Edge cases ★
+        Distances are accurate far from the origin: points near 1000 that are 0.25 apart have distance 0.25 ± 1e-4 in
+        float32. The gradient is finite at distance 0. The dtype stays, and M = 0 gives (N, 0).
+        Anything but two 2-D tensors of the same D is an error: a D of 1 is not stretched.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"points of shapes {tuple(a.shape)} and {tuple(b.shape)}: wanted are (N, D) and (M, D)")
@@ -206,19 +201,17 @@ def masked_mean(x: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = Non
 
     Args:
         x: floating point, any shape.
-        mask: bool, True = counts. It broadcasts to x's shape: (T, 1) with x (B, T, C) says for each t whether it
-            counts, in all batch elements and all features.
+        mask: bool, True = counts; it broadcasts to x's shape, such as (T, 1) to (B, T, C).
         dim: the dimension or dimensions to reduce, which may be negative; None reduces all of x.
     Returns:
-        The sum of the entries with mask True, divided by how many they are: x's shape without `dim`, in x's dtype.
+        The sum of the entries with mask True, divided by their number: x's shape without `dim`.
 
-    x = [2, 4, 100] with mask [True, True, False] gives 3.
+    x = [2, 4, 100] with mask [True, True, False] gives 3. The gradient is 0 at every masked-out entry.
+    Neither x nor mask is written to.
 
-    Where no entry counts, the mean is 0. A masked-out NaN or infinity reaches neither the value nor the gradient, which
-    is 0 at every masked-out entry; a NaN that counts gives NaN, as in any mean. Neither x nor mask is written to.
-
-    Raises:
-        TypeError: mask is not bool.
+    Edge cases ★
+        Where no entry counts, the mean is 0. A masked-out NaN or infinity reaches neither the value nor the gradient;
+        a NaN that counts gives NaN, as in any mean. The dtype of x stays. A mask that is not bool is an error.
     """
     if mask.dtype != torch.bool:
         raise TypeError(f"mask should be bool (True = counts), not {mask.dtype}")

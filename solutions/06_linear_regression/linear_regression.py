@@ -17,24 +17,23 @@ def make_line_data(
     x_range: tuple[float, float] = (-1.0, 1.0),
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw points on a line, with some noise on their heights if asked.
+    """Draw points on a line, with noise on y.
 
     Args:
-        n: how many points.
+        n: the number of points.
         slope: of the line.
-        intercept: where the line is at x = 0.
-        noise: the standard deviation of what is added to y.
-        x_range: (low, high), between which x is uniform.
-        generator: where the random numbers come from; None takes torch's global generator.
+        intercept: the height of the line at x = 0.
+        noise: standard deviation of the normal noise.
+        x_range: (low, high); x is uniform between them.
+        generator: the source of random numbers; None is torch's global generator.
     Returns:
-        X (n, 1) and y (n, 1), float32, with y = slope * X + intercept + noise * N(0, 1). The noise of a point is drawn
-        for it alone and independently of X; with noise 0 all points lie on the line, rounding apart.
+        X (n, 1) and y (n, 1), float32, with y = slope * X + intercept + noise * N(0, 1). Each point has noise of
+        its own, independent of X.
 
-    Nothing is seeded here: two calls in a row give different points, and a generator of the same seed gives the same
-    points again, whatever the state of the global one. A call with a generator leaves the global one as it was.
+    Do not set a seed. With a generator, draw from it alone.
 
-    Raises:
-        ValueError: n < 1 or noise < 0.
+    Edge cases ★
+        n < 1 and noise < 0 are errors.
     """
     if n < 1 or noise < 0:
         raise ValueError(f"n must be at least 1 and noise at least 0, not {n} and {noise}")
@@ -45,21 +44,19 @@ def make_line_data(
 
 
 def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """Measure how wrong predictions are: the mean of their squared differences to the targets.
+    """Measure the mean squared error of predictions.
 
     Args:
         pred: of any shape.
         target: of the same shape.
     Returns:
-        A 0-dim tensor, the mean over all elements of (pred - target)², which can be differentiated.
+        A 0-dim tensor, the mean of (pred - target)² over all elements: 2 for predictions 1, 2 and targets 3, 2.
 
-    For predictions 1, 2 and targets 3, 2 this is (4 + 0) / 2 = 2.
+    Shapes that differ are an error: (N, 1) minus (N,) would broadcast to (N, N) and compare every prediction with every
+    target. Write it without `F.mse_loss` and `nn.MSELoss`.
 
-    To be written without `F.mse_loss` and `nn.MSELoss`.
-
-    Raises:
-        ValueError: the shapes differ, by whatever; the message names both. (N, 1) minus (N,) would be (N, N): every
-            prediction against every target, without an error.
+    Edge cases ★
+        The error names both shapes.
     """
     if pred.shape != target.shape:
         raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must have the same shape")
@@ -67,24 +64,22 @@ def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def fit_manual(X: Tensor, y: Tensor, lr: float, epochs: int) -> tuple[Tensor, Tensor, list[float]]:
-    """Fit y ≈ X @ w + b by gradient descent, on two tensors of your own.
+    """Fit y ≈ X @ w + b by gradient descent on two tensors of your own.
 
     Args:
         X: (N, D) features.
         y: (N, 1) targets.
-        lr: how far each step goes, as a multiple of the gradient.
-        epochs: how many steps, each on all N rows.
+        lr: the learning rate.
+        epochs: the number of steps, each on all N rows.
     Returns:
-        w (D, 1) and b (1,), in X's dtype and without a graph, and a list of the loss of each epoch.
+        w (D, 1) and b (1,), detached, and the loss of each epoch before its update, as Python floats.
 
-    Both start at zero. Every epoch computes the mean squared error of X @ w + b, then its gradients with respect to w
-    and b, both from that one loss, and only then moves both: w - lr * gradient, b - lr * gradient.
+    Start w and b at zero. Each epoch computes the mean squared error, both its gradients, then both updates. With
+    X = [[1], [3]], y = [[2], [4]] and lr 0.1, one epoch gives w = [[1.4]], b = [0.6] and the losses [10.0].
+    Write it without `torch.nn` and `torch.optim`.
 
-    With X = [[1], [3]], y = [[2], [4]] and lr 0.1, one epoch gives w = [[1.4]], b = [0.6] and the losses [10.0]: each
-    loss is the one before its update, so the first is that of zero weights.
-
-    To be written without `torch.nn` and `torch.optim`; the gradients may come from autograd or from the formula. The
-    losses are Python floats, epochs 0 gives [], and X and y are not changed.
+    Edge cases ★
+        w and b have X's dtype. epochs = 0 gives zeros and []. X and y are not changed.
     """
     w = torch.zeros(X.shape[1], 1, dtype=X.dtype, requires_grad=True)
     b = torch.zeros(1, dtype=X.dtype, requires_grad=True)
@@ -101,18 +96,21 @@ def fit_manual(X: Tensor, y: Tensor, lr: float, epochs: int) -> tuple[Tensor, Te
 
 
 class LinearRegression(nn.Module):
-    """A line, or with more features a plane, as a module: one `nn.Linear` under the name `linear`.
+    """A line, or with more features a plane, as a module.
 
     Args of `__init__`:
-        in_features: features of an input row.
-        out_features: numbers to predict for each row.
+        in_features: features per row.
+        out_features: predictions per row.
     Args of `forward`:
         x: (N, in_features).
     Returns of `forward`:
         (N, out_features), x @ linear.weight.T + linear.bias.
 
-    `linear` is the only submodule and there are no parameters beside its own, so the keys of the state dict are
-    "linear.weight" (out_features, in_features) and "linear.bias" (out_features,).
+    The only submodule is an `nn.Linear` named `linear`, so the state dict has the keys "linear.weight" (out, in) and
+    "linear.bias" (out,).
+
+    Edge cases ★
+        After `model.double()` the model takes and returns float64.
     """
 
     def __init__(self, in_features: int = 1, out_features: int = 1):
@@ -135,17 +133,19 @@ def train(
 
     Args:
         model: called as model(X).
-        X: what the model is given.
-        y: the targets, of the shape that model(X) has.
-        optimizer: built by the caller on the parameters that are to learn.
-        epochs: how many steps of the optimizer.
-        loss_fn: called as loss_fn(prediction, y), returns a 0-dim loss; None means the mean squared error.
+        X: input of the model.
+        y: targets, of the shape of model(X).
+        optimizer: built by the caller on the model's parameters.
+        epochs: the number of steps.
+        loss_fn: called as loss_fn(prediction, y); None is the mean squared error.
     Returns:
         The loss of each epoch before its update, as Python floats.
 
-    Each epoch predicts, measures, differentiates and lets the optimizer step, once. The model runs in train mode, also
-    when it comes in eval mode. Gradients that were in its parameters before the call have no influence. A second call
-    goes on where the first one ended. epochs 0 gives [] and moves nothing.
+    Set train mode, whatever mode the model came in. Each epoch predicts once, measures, differentiates and lets the
+    optimizer step once.
+
+    Edge cases ★
+        Gradients left from before the call have no influence. epochs = 0 gives [] and moves nothing.
     """
     if loss_fn is None:
         loss_fn = F.mse_loss
@@ -161,21 +161,19 @@ def train(
 
 
 def fit_least_squares(X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit y ≈ X @ w + b exactly, without steps: the w and b whose mean squared error no others beat.
+    """Fit y ≈ X @ w + b exactly: the w and b with the least mean squared error.
 
     Args:
         X: (N, D) features.
-        y: (N, O) targets, one line for each of the O columns.
+        y: (N, O) targets, one fit per column.
     Returns:
-        w (D, O) and b (O,), in X's dtype.
+        w (D, O) and b (O,). At the minimum the residual X @ w + b - y has mean zero and is orthogonal to every
+        column of X.
 
-    At the minimum the residual X @ w + b - y has mean zero and is orthogonal to every column of X; whoever could reduce
-    it further with a column would do so.
-
-    Solved in float64 whatever X's dtype, so that a feature near 1000 with spread 1 in float32 still gives its slope to
-    1e-2. Columns that are duplicate, proportional or constant have many minimizers: any one of them is right, and
-    there is no error. (For such columns do not rely on "gelsy", the driver that `torch.linalg.lstsq` has by default: in
-    some versions of PyTorch it finds no minimizer now and then.)
+    Edge cases ★
+        Solve in float64 and return X's dtype: a float32 feature near 1000 with spread 1 still gives its slope to 1e-2.
+        Columns that are constant, duplicate or proportional are no error; any minimizer will do. (`torch.linalg.lstsq`
+        needs driver="gelsd" for such columns.) X and y are not changed.
     """
     columns = torch.cat([X, torch.ones_like(X[:, :1])], dim=1).double()
     solution = torch.linalg.lstsq(columns, y.double(), driver="gelsd").solution.to(X.dtype)
@@ -183,23 +181,23 @@ def fit_least_squares(X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fit_standardized(X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300) -> tuple[Tensor, Tensor]:
-    """Fit y ≈ X @ w + b by gradient descent on data of any scale: in standard units, and back.
+    """Fit y ≈ X @ w + b by gradient descent in standard units, and map the result back.
 
     Args:
         X: (N, D) features, such as heights in cm and ages in years.
         y: (N, 1) targets, such as weights in kg.
-        lr: learning rate of the descent in standard units.
-        epochs: its number of steps.
+        lr: the learning rate in standard units.
+        epochs: the number of steps.
     Returns:
-        w (D, 1) and b (1,) in original units, so that X @ w + b predicts y; in X's dtype and without a graph.
+        w (D, 1) and b (1,) in original units, detached: X @ w + b predicts y.
 
-    Heights around 170 make plain gradient descent at lr 0.1 explode. So each column of X, and y, has its mean
-    subtracted and is divided by its standard deviation (over N or N - 1, as you like). What is fitted there is mapped
-    back: the weights from standard units to kg per cm, and the intercept to 0 cm.
+    Heights around 170 make descent at lr 0.1 explode. Subtract the mean of each column of X and of y, and divide by its
+    standard deviation (over N or N - 1). With the defaults and weakly correlated columns, predictions match least
+    squares to 0.1 kg.
 
-    With the defaults and weakly correlated columns, predictions match least squares to 0.1 kg. A column whose entries
-    are all equal tells nothing and has no spread to divide by: its weight is exactly 0, and the other weights are what
-    they are without it. A constant y is predicted as that constant. X and y are not changed.
+    Edge cases ★
+        A column whose entries are all equal gets weight exactly 0, and the other weights are those of a fit without it.
+        A constant y is predicted as that constant. w and b have X's dtype. X and y are not changed.
     """
     standard_X, x_mean, x_std = _standardized(X)
     standard_y, y_mean, y_std = _standardized(y)
@@ -222,22 +220,23 @@ def compare_optimizers(
     optimizers: dict[str, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]],
     epochs: int,
 ) -> dict[str, list[float]]:
-    """Let optimizers race from the same start and record the loss curve of each.
+    """Record the loss curves of several optimizers from one start.
 
     Args:
-        make_model: returns a new model; its weights may be random and differ from call to call.
-        X: what the models are given.
-        y: the targets.
-        optimizers: by name, a function from a model's parameters to an optimizer for them, such as
+        make_model: returns a new model; its weights may differ from call to call.
+        X: input of the models.
+        y: targets.
+        optimizers: by name, a function from a model's parameters to its optimizer, such as
             `lambda parameters: torch.optim.SGD(parameters, lr=0.1)`.
-        epochs: how long each of them trains.
+        epochs: the number of steps for each.
     Returns:
-        By name, in the order of `optimizers`, the mean squared error of each epoch before its update, as `train`
-        returns it.
+        By name, in the order of `optimizers`, the mean squared error of each epoch before its update.
 
-    Each optimizer starts from weights that are identical to those of the others, and what one has learned or collected
-    does not reach the next: all the curves begin with the same loss, and the same optimizer under two names has the
-    same curve twice.
+    Every optimizer starts from identical weights, so all curves begin with the same loss. Nothing that one run learns
+    reaches the next.
+
+    Edge cases ★
+        No optimizers give {}, and epochs = 0 gives empty curves.
     """
     start = make_model()
     curves = {}

@@ -16,20 +16,18 @@ from torch.utils.data import Dataset
 
 
 def file_sha256(path: Path | str, chunk_size: int = 1 << 20) -> str:
-    """Compute the SHA-256 digest of a file's contents: 64 characters that no other file is known to share.
+    """Compute the SHA-256 digest of a file's contents.
 
-    Two files with the same digest are the same file, for all practical purposes, so a digest that is published beside
-    a download tells whether what came is what was sent. The digest of a file that holds the three bytes `abc`:
+    Args:
+        path: the file.
+        chunk_size: the number of bytes to read at a time. Hold no more than a few chunks in memory.
+    Returns:
+        The digest in lower-case hexadecimal, the same for every chunk size. A file with the three bytes `abc` has
 
         ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 
-    Args:
-        path: the file; any bytes, also none.
-        chunk_size: how many bytes to read at a time, at least 1. The digest is the same for every chunk size.
-    Returns:
-        The digest in hexadecimal, in lower case.
-
-    A data set may be larger than memory: never more than a few chunks of the file are held at once.
+    Edge cases ★
+        An empty file has a digest, too.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -42,25 +40,23 @@ def download(url: str, destination: Path | str, *, sha256: str | None = None, ti
     """Fetch a file once, and make sure that it is the right one.
 
     Args:
-        url: where it is: http, https or file (`file:///home/me/flowers.tgz`).
-        destination: the file to write. Its parent folders are made if they are missing.
-        sha256: the digest that the file must have, in upper or lower case; None takes whatever comes.
-        timeout: for how many seconds the server may be silent.
+        url: http, https or file (`file:///home/me/flowers.tgz`).
+        destination: the file to write. Missing parent folders are made.
+        sha256: the digest that the file must have; None accepts any file.
+        timeout: how many seconds the server may be silent.
     Returns:
         `destination`, as a Path.
 
-    If destination is there and its digest is the one asked for (or `sha256` is None), the URL is not opened. If it is
-    there with another digest, it is fetched anew and replaced.
+    Do not open the URL if destination exists and its digest is right, or `sha256` is None. Fetch a file with another
+    digest anew. A body with the wrong digest is an error.
 
-    Either destination is the whole, right file afterwards, or it is as it was before: absent, or with its old bytes.
-    In both cases no other file is left in its folder: nothing half-finished, nothing temporary.
-
-    Raises:
-        ValueError: the scheme of the URL is another one, or there is none. Nothing is opened then.
-        ValueError: what came has another digest. The message holds both digests in full.
-        OSError: the server answers with an error (such as 404), cannot be reached or stays silent for `timeout`
-            seconds; a file: URL leads to no file; the body ends before the length that its Content-Length header
-            promises. (A server that names no length is believed.)
+    Edge cases ★
+        `sha256` may be in upper case. The error for a wrong digest shows both digests in full.
+        An HTTP error, a missing file, an unreachable server and a body shorter than its Content-Length header (if there
+        is one) are OSErrors.
+        After any failure destination is as before: absent, or with its old bytes. No other file is left in its
+        folder, after a success either. The system's temporary folder may be on another disk. An empty body is fine.
+        Other schemes, or none, are an error before anything is opened.
     """
     destination = Path(destination)
     if urlsplit(url).scheme not in ("http", "https", "file"):
@@ -91,23 +87,19 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
     """Unpack a tar archive below a folder, and nowhere else.
 
     Args:
-        archive: a tar file, plain or compressed (.tar, .tgz, .tar.bz2 …); its contents tell which, not its name.
-        destination: the folder to unpack to; it is made if it is missing.
+        archive: a tar file, plain or compressed; its contents tell which, not its name.
+        destination: the folder to unpack to. Missing folders are made, existing files overwritten.
     Returns:
-        The paths of the regular files unpacked, sorted: destination / name of the member. Folders are made, with their
-        parents, but not listed.
+        The sorted paths, destination / name, of the regular files. An archive of the folder `jpg` and the files
+        `jpg/b.png` and `a.txt`, unpacked to `out`, gives [out/a.txt, out/jpg/b.png].
 
-    An archive that holds the folder `jpg`, the file `jpg/b.png` and the file `a.txt`, unpacked to `out`, gives
-    [out/a.txt, out/jpg/b.png]. Files that are there already are overwritten.
+    A member whose name leads out of destination through `..` is an error.
 
-    An archive is somebody else's text, and its members may be called `../../home/me/.bashrc`. So all members are
-    checked first, and if one of them is refused nothing is written, not even those before it.
-
-    Raises:
-        ValueError: a member's name is absolute, wherever it leads; or leads out of destination through `..`, or
-            through a symlink that already lies in destination. Or a member is something other than a regular file or a
-            folder: a symlink, a hard link, a device, a pipe. The message holds the member's name.
-            (`..` in a name that stays inside, such as `jpg/../a.txt`, is your choice.)
+    Edge cases ★
+        These are errors, too: an absolute name, wherever it leads; a name that leaves destination through a symlink
+        that lies there already; a member that is neither a regular file nor a folder. The error shows the member's
+        name. Check all members first: if one is refused, nothing is written. Names such as `a..b.txt` are fine, and
+        destination may be a symlink itself.
     """
     destination = Path(destination)
     home = destination.resolve()
@@ -124,44 +116,26 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
 
 
 class FlowerDataset(Dataset):
-    """Pictures in a folder, with a list of their labels, as a data set.
-
-    Args of `__init__`:
-        root: the folder. `root/labels.csv` is a table with the header `file,label`, a row a picture; the pictures lie
-            in `root/jpg/`. Labels are whole numbers counted from 1, as in Oxford Flowers.
-        transform: what to make of each picture, a function; None leaves it an image.
-    Attributes:
-        root: the folder, as a Path.
-        transform: as given.
-        files: list of str, the file names in the order of labels.csv.
-        targets: list of int, label - 1 for each of them: PyTorch counts classes from 0. Labels 5 and 9 become 4 and 8;
-            a gap stays a gap.
-        num_classes: the number of different targets.
-
-    `len(ds)` is the number of samples, and `ds[i]` is (image, target): a PIL image in mode RGB whatever the mode of
-    the file, and an int. With a transform, (transform(image), target); it is called once at each access, on the image
-    alone.
-
-    `labels.csv` is read once, by `__init__`, which opens no picture: a missing or broken one does not disturb the
-    others. A picture is opened anew at each access and read completely, and its file is closed before `ds[i]` returns:
-    whatever happens to the file then, the image in hand stays as it is.
-
-    `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists: ds[-1] is the last sample. Outside
-    it is an IndexError, which is also what ends `for image, target in ds`.
-
-    `repr(ds)` names the number of samples, of classes, and the arguments:
-
-        FlowerDataset(samples=7, classes=3, root='flowers', transform=None)
-
-    with repr(str(root)) and repr(transform).
-
-    Raises:
-        FileNotFoundError (by `__init__`): there is no labels.csv.
-        ValueError (by `__init__`): a label is less than 1.
-        OSError (by `ds[i]`): that picture is missing, or is no picture.
-    """
+    """Pictures in a folder, with a table of their labels, as a data set."""
 
     def __init__(self, root: Path | str, transform: Callable[[Image.Image], Any] | None = None):
+        """Read the table; open no picture.
+
+        Args:
+            root: the folder. `root/labels.csv` has the header `file,label` and a row per picture; the pictures lie in
+                `root/jpg/`. Labels are whole numbers counted from 1.
+            transform: a function to apply to each image, or None.
+        Attributes:
+            root: the folder, as a Path.
+            transform: as given.
+            files: list of str, the file names in the order of the table.
+            targets: list of int, label - 1 of each file. Labels 5 and 9 become 4 and 8: a gap stays a gap.
+            num_classes: the number of different targets.
+
+        Edge cases ★
+            A table without rows is a data set without samples. A missing table is a FileNotFoundError, and a label less
+            than 1 is an error.
+        """
         self.root = Path(root)
         self.transform = transform
         with open(self.root / "labels.csv", newline="", encoding="utf-8") as file:
@@ -176,6 +150,16 @@ class FlowerDataset(Dataset):
         return len(self.files)
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
+        """Read one sample: (image, target), or (transform(image), target) with a transform.
+
+        The image is a PIL image in mode RGB, whatever the mode of the file; the target is an int. Call the transform at
+        each access, once, on the image alone. A picture that is missing or broken is an OSError at its own access.
+
+        Edge cases ★
+            Read the pixels and close the file before returning: a later change of the file leaves the image as it is,
+            and shows at the next access. `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in
+            lists. Outside is an IndexError, which also ends `for image, target in ds`.
+        """
         with Image.open(self.root / "jpg" / self.files[i]) as file:
             image = file.convert("RGB")
         if self.transform is not None:
@@ -183,36 +167,40 @@ class FlowerDataset(Dataset):
         return image, self.targets[i]
 
     def __repr__(self) -> str:
+        """Name the number of samples and classes, repr(str(root)) and repr(transform):
+
+            FlowerDataset(samples=7, classes=3, root='flowers', transform=None)
+
+        Edge cases ★
+            A root with an apostrophe is in double quotes, as repr writes it.
+        """
         numbers = f"samples={len(self)}, classes={self.num_classes}"
         return f"FlowerDataset({numbers}, root={str(self.root)!r}, transform={self.transform!r})"
 
 
 class ClassSubset(Dataset):
-    """The samples of some classes of another data set, in its order, under new labels if asked for.
-
-    Args of `__init__`:
-        dataset: any data set whose samples are (item, label), with `targets`, the list of all labels as ints.
-        classes: the labels to keep.
-        relabel: True gives a sample the position of its label in `classes` as its new label, so that the labels are
-            0, 1, 2, … without gaps; False keeps the labels as they are.
-    Attributes:
-        dataset: as given.
-        classes: list of int, in the order given.
-        indices: list of int, the positions in `dataset` of the samples kept, in the order of `dataset`.
-        targets: list of int, the label of each sample of the subset, so that a subset can be made of a subset.
-
-    For targets [0, 1, 2, 0, 2] and classes [2, 0] the indices are [0, 2, 3, 4], and the targets [1, 0, 1, 0]: class 2
-    is now 0, and class 0 is now 1. With relabel=False they are [0, 2, 0, 2].
-
-    `len(sub)` is the number of samples kept, and `sub[i]` is (item, label): the item of the sample, and the entry of
-    `targets`. `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists, and an IndexError
-    outside. `__init__` looks at `dataset.targets` alone and loads no sample; each access loads one, once.
-
-    Raises:
-        ValueError (by `__init__`): classes is empty, names a class twice, or names one without a sample.
-    """
+    """Some classes of another data set, in its order, under new labels if wanted."""
 
     def __init__(self, dataset: Dataset, classes: Sequence[int], relabel: bool = True):
+        """Choose the samples by `dataset.targets`; load none.
+
+        Args:
+            dataset: a data set of (item, label) with `targets`, the list of all labels.
+            classes: the labels to keep.
+            relabel: True makes the position in `classes` the new label; False keeps the labels.
+        Attributes:
+            dataset: as given.
+            classes: list of int, in the order given.
+            indices: list of int, the positions in `dataset` of the samples kept, in its order.
+            targets: list of int, the label of each sample kept.
+
+        For targets [0, 1, 2, 0, 2] and classes [2, 0] the indices are [0, 2, 3, 4] and the targets [1, 0, 1, 0], or
+        [0, 2, 0, 2] with relabel=False.
+
+        Edge cases ★
+            `dataset` and `classes` are not changed. It is an error if `classes` is empty, names a class twice, or names
+            one without a sample.
+        """
         self.dataset = dataset
         self.classes = list(classes)
         if not self.classes or len(set(self.classes)) < len(self.classes):
@@ -228,5 +216,12 @@ class ClassSubset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
+        """Load one sample of the subset: (item, label), with the label from `targets`.
+
+        `i` counts in the subset. Each access loads one sample of `dataset`, once. A subset of a subset works.
+
+        Edge cases ★
+            `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists. Outside is an IndexError.
+        """
         item, _ = self.dataset[self.indices[i]]
         return item, self.targets[i]

@@ -19,29 +19,28 @@ def tokenize(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """Number the words of some texts, and turn texts into ids and back.
-
-    Args:
-        texts: any iterable of texts, a generator too; `tokenize` cuts each of them into words.
-        min_freq: words that occur fewer times than this, in all texts together, are left out.
-        max_size: how many tokens there may be at most, the two special ones included; None for any number.
-    Attributes:
-        tokens: a list of str: "<pad>", "<unk>", then the words by falling count, equal counts alphabetically.
-        ids: a dict from each token to its place in `tokens`.
-        pad_id, unk_id: 0 and 1, the ids of "<pad>" (fills up short sequences) and "<unk>" (any word not listed).
-
-    For the texts "a dog saw a cat" and "a cat", `tokens` is ["<pad>", "<unk>", "a", "cat", "dog", "saw"].
-    `len(vocabulary)` is the number of tokens, and `"cat" in vocabulary` says whether a token is listed.
-
-    The words "<pad>" and "<unk>" may stand in a text: they get no second entry, and no token is listed twice.
-
-    Raises:
-        ValueError: `min_freq` is below 1, or `max_size` below 2.
-    """
+    """A numbering of words, to turn texts into ids and back. `tokenize` cuts a text into words."""
 
     tokenize = staticmethod(tokenize)
 
     def __init__(self, texts: Iterable[str], min_freq: int = 1, max_size: int | None = None):
+        """Collect the words of some texts.
+
+        Args:
+            texts: the texts.
+            min_freq: leave out words that occur fewer times than this, in all texts together.
+            max_size: the largest number of tokens, "<pad>" and "<unk>" included. None means any number.
+        Attributes:
+            tokens: a list of str: "<pad>", "<unk>", then the words by falling count, equal counts alphabetically.
+            ids: a dict from each token to its index in `tokens`.
+            pad_id, unk_id: 0 and 1, the ids of "<pad>" (padding) and "<unk>" (any word that is not listed).
+
+        For the texts "a dog saw a cat" and "a cat", `tokens` is ["<pad>", "<unk>", "a", "cat", "dog", "saw"].
+
+        Edge cases ★
+            `texts` may be a generator, or empty. "<pad>" and "<unk>" inside a text get no second entry. A `min_freq`
+            below 1 or a `max_size` below 2 is an error.
+        """
         if min_freq < 1:
             raise ValueError(f"min_freq = {min_freq} is below 1")
         if max_size is not None and max_size < 2:
@@ -55,20 +54,29 @@ class Vocabulary:
         self.pad_id, self.unk_id = 0, 1
 
     def __len__(self) -> int:
+        """The number of tokens. (Given.)"""
         return len(self.tokens)
 
     def __contains__(self, token: str) -> bool:
+        """Whether a token is listed. (Given.)"""
         return token in self.ids
 
     def encode(self, text: str) -> Tensor:
-        """The ids of a text's words, (T,) int64. A word that is not listed gets `unk_id`; "" gives shape (0,)."""
+        """Turn a text into the ids of its words.
+
+        Returns:
+            (T,) int64, one id per word. A word that is not listed gets `unk_id`.
+
+        Edge cases ★
+            "" gives int64 ids of shape (0,).
+        """
         return torch.tensor([self.ids.get(word, self.unk_id) for word in self.tokenize(text)], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
-        """The tokens of (T,) ids, joined by single blanks, with the pad ids left out.
+        """Turn (T,) ids into a text: the tokens joined by single blanks, without the pad ids.
 
-        Raises:
-            IndexError: an id lies outside 0 … len − 1. That includes −1, which a Python list would take for its end.
+        Edge cases ★
+            No ids give "". An id outside 0 … len − 1 is an error, also −1, which is the last entry of a Python list.
         """
         numbers = ids.tolist()
         for number in numbers:
@@ -80,23 +88,22 @@ class Vocabulary:
 def pad_batch(
     sequences: Sequence[Tensor], padding_value: float = 0, max_len: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Put sequences of different lengths into one tensor, filled up on the right, and say what is real.
+    """Put sequences of different lengths into one tensor, padded on the right, and say which items are real.
 
     Args:
-        sequences: tensors (T_i, *) of one dtype that differ in their first size only; T_i may be 0.
-        padding_value: what fills up the short ones.
-        max_len: cut every sequence to its first `max_len` items; None cuts nothing.
+        sequences: B tensors (T_i, *) that differ in their first size only.
+        padding_value: the value of the padding.
+        max_len: cut every sequence to its first `max_len` items. None cuts nothing.
     Returns:
-        The pair (padded, mask). `padded` (B, T, *) is a new tensor of the sequences' dtype, where T is the length of
-        the longest sequence after cutting: `max_len` never makes T larger. `mask` (B, T) is bool, True = real.
+        The pair (padded, mask). `padded` is (B, T, *) in the dtype of the sequences. T is the length of the longest
+        one after cutting, so `max_len` never makes T larger. `mask` (B, T) is bool, True = real.
+        [5, 6, 7] and [8] become [[5, 6, 7], [8, 0, 0]] and [[True, True, True], [True, False, False]].
 
-    [5, 6, 7] and [8] become padded [[5, 6, 7], [8, 0, 0]] and mask [[True, True, True], [True, False, False]].
+    The mask comes from the lengths: an item that equals `padding_value` is real, too. Gradients flow back.
 
-    The mask comes from the lengths: an item that happens to equal `padding_value` is as real as any other. Gradients
-    flow back to the sequences, which are not changed.
-
-    Raises:
-        ValueError: there are no sequences, or `max_len` is below 1.
+    Edge cases ★
+        A sequence may be empty. Every dtype is kept: float64, int32, bool. The sequences are not written to, and the
+        batch shares no memory with them. No sequences or a `max_len` below 1 are an error.
     """
     if len(sequences) == 0:
         raise ValueError("there are no sequences to pad")
@@ -110,30 +117,26 @@ def pad_batch(
 
 
 class Embedding(nn.Module):
-    """A table with one learned row for each id; looking up ids gives their rows.
+    """A table with one learned row per id. Looking up an id gives its row.
 
     Args:
         num_embeddings: V, the number of rows.
         embedding_dim: D, the size of a row.
-        padding_idx: a row that starts at zero and is never trained, for the padding; None for none.
+        padding_idx: a row for the padding, which starts at zero and gets no gradient. None means no such row.
     Attributes:
         num_embeddings, embedding_dim, padding_idx: the arguments.
-        weight: (V, D), the only parameter. It starts standard normal, except that row `padding_idx` starts at zero.
+        weight: (V, D), the only parameter. It starts standard normal, apart from row `padding_idx`.
 
-    `forward(ids)` takes int64 or int32 ids of any shape, 0-d and empty ones too, and returns (*ids.shape, D): for each
-    id the row of `weight` as it is at the moment, in the dtype of `weight`. That holds for row `padding_idx` as well:
-    if someone has written other values there, those come out. `ids` is not changed.
+    `forward(ids)` turns int64 ids of any shape, such as (B, T), into (*ids.shape, D): the current rows of `weight`.
 
-    An id that occurs several times adds up its gradients in its row. Row `padding_idx` never gets a gradient: after
-    `backward`, that row of `weight.grad` is zero.
+    - The gradients of an id that occurs several times add up in its row.
+    - The state_dict is that of `nn.Embedding`: each can load the other's.
+    - Write it without `nn.Embedding`, `nn.EmbeddingBag` and their functions in `torch.nn.functional`.
 
-    The state_dict is that of `nn.Embedding`: each can load the other's. `nn.Embedding`, `nn.EmbeddingBag`,
-    `F.embedding` and the functions behind them are not used here.
-
-    Raises:
-        ValueError: `padding_idx` lies outside 0 … V − 1.
-        TypeError: in `forward`, ids are float or bool.
-        IndexError: in `forward`, an id lies outside 0 … V − 1, negative ones included; the message names the id and V.
+    Edge cases ★
+        ids may be int32, 0-d or empty, and are not written to. Rows have the dtype of `weight`. Float or bool ids are
+        an error. So is an id outside 0 … V − 1, negative ones included; the message names the id and V. So is a
+        `padding_idx` outside 0 … V − 1.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
@@ -161,13 +164,16 @@ def one_hot_lookup(ids: Tensor, weight: Tensor) -> Tensor:
     """Look rows up the expensive way: each id as a vector of zeros with a single 1, times the table.
 
     Args:
-        ids: int64, of any shape, 0-d and empty ones too; each in 0 … V − 1.
-        weight: (V, D), any floating dtype.
+        ids: int64 of any shape, each in 0 … V − 1.
+        weight: (V, D).
     Returns:
-        (*ids.shape, D) in weight's dtype: the same rows as `weight[ids]`, and the same gradient for `weight`.
+        (*ids.shape, D): the same rows as `weight[ids]`, with the same gradient for `weight`.
 
-    With V = 4, id 2 is the one-hot row [0, 0, 1, 0]. The product is the only thing that reads `weight`: it is not
-    indexed (by square brackets, `index_select`, `gather`, `F.embedding` and the like).
+    With V = 4, id 2 is the one-hot row [0, 0, 1, 0]. Do not index `weight` (by brackets, `index_select`, `gather`,
+    `F.embedding` and the like): only multiply it.
+
+    Edge cases ★
+        ids may be 0-d or empty. The result has the dtype of `weight`, such as float64 or bfloat16.
     """
     return F.one_hot(ids, weight.shape[0]).to(weight.dtype) @ weight
 
@@ -175,24 +181,23 @@ def one_hot_lookup(ids: Tensor, weight: Tensor) -> Tensor:
 def embed_texts(
     texts: Sequence[str], vocabulary: Vocabulary, embedding: nn.Module, max_len: int | None = None
 ) -> dict[str, Tensor]:
-    """From texts to vectors: encode, pad, look up, and average each text's vectors.
+    """Turn texts into vectors: encode, pad, look up, and average the vectors of each text.
 
     Args:
         texts: B texts.
-        vocabulary: turns each into ids; its `pad_id` fills up the short ones.
-        embedding: any module that maps int64 ids (B, T) to vectors (B, T, D), `nn.Embedding` for one.
-        max_len: cut every text to its first `max_len` tokens, as in `pad_batch`.
+        vocabulary: turns each into ids. Its `pad_id` is the padding.
+        embedding: any module that maps ids (B, T) to vectors (B, T, D), such as `nn.Embedding`.
+        max_len: cut every text to its first `max_len` tokens.
     Returns:
-        A dict with
-        - `ids` (B, T) int64 and `mask` (B, T) bool, True = a real token (unknown words are real), from `pad_batch`;
-        - `vectors` (B, T, D): what the module makes of `ids`, padding included;
-        - `mean` (B, D): the mean of each text's vectors over its real tokens, in the dtype of `vectors`.
+        A dict with `ids` (B, T) and `mask` (B, T), as from `pad_batch`; `vectors` (B, T, D), the output of the
+        module, padding included; `mean` (B, D), the mean of the vectors of each text's real tokens.
 
-    The vectors at padded places do not count in the mean, also where they are not zero. A text without tokens has mean
-    zero, and so have all of them if none has any (T = 0). Gradients flow from `vectors` and `mean` to the module.
+    Padding does not count in the mean, also where its vector is not zero. An unknown word is a real token. Gradients
+    flow from `vectors` and `mean` to the module.
 
-    Raises:
-        ValueError: there are no texts, or `max_len` is below 1.
+    Edge cases ★
+        A text without tokens has mean zero. "<pad>" inside a text is one of its tokens. `mean` has the dtype of
+        `vectors`, such as bfloat16. No texts or a `max_len` below 1 are an error.
     """
     ids, mask = pad_batch([vocabulary.encode(text) for text in texts], vocabulary.pad_id, max_len)
     vectors = embedding(ids)
@@ -204,16 +209,16 @@ def embed_texts(
 class PackedBatch:
     """A padded batch without its padding: the real steps only, time step after time step.
 
-    Args and attributes, in this order:
+    Attributes, which are also the arguments in this order:
         data: (N, *), the N = Σ lengths real steps: step 0 of all sequences, then step 1 of those still running, and so
-            on; within a step the longest sequence comes first.
+            on. Within a step the longest sequence comes first.
         batch_sizes: (longest,) int64 on the CPU: how many sequences are still running at each step.
-        sorted_indices: (B,) int64: the place in the batch of the longest sequence, of the second longest, and so on.
+        sorted_indices: (B,) int64: the index in the batch of the longest sequence, of the second longest, and so on.
         total_length: T of the padded batch, an int.
 
     Two sequences [a b] and [c d e] become data [c a d b e], batch_sizes [2, 2, 1] and sorted_indices [1, 0]. That is
-    the layout of PyTorch's `PackedSequence`, which this exercise does without, as it does without
-    `pack_padded_sequence` and `pad_packed_sequence`. Gradients flow through `pack` and through `unpack`.
+    the layout of PyTorch's `PackedSequence`. Write it without that class, `pack_padded_sequence` and
+    `pad_packed_sequence`. `__init__` is given.
     """
 
     def __init__(self, data: Tensor, batch_sizes: Tensor, sorted_indices: Tensor, total_length: int):
@@ -227,15 +232,14 @@ class PackedBatch:
         """Leave the padding out.
 
         Args:
-            padded: (B, T, *), of any dtype.
-            lengths: (B,) int64, how many steps of each sequence are real, each 1 … T. They come in any order.
+            padded: (B, T, *).
+            lengths: (B,) int64, the number of real steps per sequence, each 1 … T, in any order.
         Returns:
-            The packed batch. Sequences of equal length keep their order: the earlier one in the batch comes first.
+            The packed batch. Sequences of equal length keep their order. Gradients flow back to `padded`.
 
-        Neither argument is changed.
-
-        Raises:
-            ValueError: `lengths` is not (B,), or one of them is not in 1 … T; the message says "lengths".
+        Edge cases ★
+            `padded` may be non-contiguous and of any dtype; nothing is written to. `lengths` of another shape or with
+            a value outside 1 … T are an error that says "lengths".
         """
         batch, steps = padded.shape[:2]
         if lengths.shape != (batch,):
@@ -252,12 +256,13 @@ class PackedBatch:
         """Put the padding back: the inverse of `pack`.
 
         Args:
-            padding_value: what stands behind the end of each sequence.
+            padding_value: the value of the padding.
         Returns:
-            The pair (padded, lengths), both in the original order of the batch: (B, T, *) with T = `total_length`, in
-            the dtype of `data` and with its further dimensions, and (B,) int64.
+            The pair (padded, lengths) in the original order of the batch: (B, T, *) with T = `total_length`, and (B,)
+            int64. Gradients flow back to `data`.
 
-        The packed batch stays as it was.
+        Edge cases ★
+            The dtype is that of `data`. The packed batch is not written to.
         """
         batch, rest = len(self.sorted_indices), self.data.shape[1:]
         padded = self.data.new_full((batch, self.total_length, *rest), padding_value)
@@ -272,21 +277,25 @@ class PackedBatch:
 def memory_comparison(
     vocab_size: int, embedding_dim: int, num_tokens: int, dtype: torch.dtype = torch.float32
 ) -> dict[str, float]:
-    """How many bytes the two ways of feeding words to a model take: one-hot vectors, or ids and a table.
+    """Compute the bytes of two ways to feed words to a model: one-hot vectors, or ids and a table.
 
     Args:
         vocab_size, embedding_dim: V and D, the size of the table.
-        num_tokens: N, how many words are fed in.
-        dtype: of the one-hot vectors, the table and the output. Ids always are int64.
+        num_tokens: N, the number of words.
+        dtype: of the one-hot vectors, the table and the output. Ids are always int64.
     Returns:
         A dict of plain numbers:
-        - `one_hot_bytes`: the input as N one-hot vectors of V entries, each as large as an element of `dtype`;
-        - `id_bytes`: the input as N ids;
-        - `table_bytes`: the (V, D) table, which both ways need;
-        - `output_bytes`: the N vectors of D features;
-        - `input_ratio`: `one_hot_bytes` / `id_bytes`; 0.0 for no tokens.
 
-    Everything is computed: no memory of that size is asked for, so that ten million words are no problem.
+        - `one_hot_bytes`: the input as N one-hot vectors of V entries.
+        - `id_bytes`: the input as N ids.
+        - `table_bytes`: the (V, D) table.
+        - `output_bytes`: N vectors of D features.
+        - `input_ratio`: `one_hot_bytes` / `id_bytes`.
+
+    Only compute: ten million words must be answered at once.
+
+    Edge cases ★
+        Without tokens `input_ratio` is 0.0.
     """
     size = dtype.itemsize
     one_hot_bytes = num_tokens * vocab_size * size
@@ -301,17 +310,17 @@ def memory_comparison(
 
 
 def project_2d(vectors: Tensor) -> Tensor:
-    """Flatten vectors onto the plane in which they spread most, for a picture.
+    """Project vectors onto the plane in which they spread most, for a picture.
 
     Args:
-        vectors: (V, D) float32 or float64, V and D at least 2, with or without `requires_grad`.
+        vectors: (V, D).
     Returns:
-        (V, 2) coordinates, without a graph (`requires_grad` is False): the vectors minus their mean, along the first
+        (V, 2) coordinates without a graph (`requires_grad` is False): the vectors minus their mean, along the first
         two principal axes. These are the eigenvectors of the covariance matrix with the largest eigenvalue (column 0)
         and the second largest (column 1). The sign of each column is free.
 
-    Raises:
-        ValueError: `vectors` is not 2-D, or V or D is below 2.
+    Edge cases ★
+        `vectors` is not written to. An input that is not 2-D, or with V or D below 2, is an error.
     """
     if vectors.ndim != 2 or min(vectors.shape) < 2:
         raise ValueError(f"vectors of shape {tuple(vectors.shape)} should be (V, D) with V and D at least 2")

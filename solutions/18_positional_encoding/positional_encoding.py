@@ -1,4 +1,4 @@
-"""Four ways to tell attention the order: a sinusoidal table, a learned one, rotated pairs, a penalty on distance."""
+"""Four ways to add order to attention: a sinusoidal table, a learned table, rotated pairs, a penalty on distance."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,13 +18,13 @@ KINDS = ("none", "sinusoidal", "learned")
 def make_order_task(
     num_sequences: int, length: int, vocab_size: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Sequences to classify by the order of two marks. Given: nothing to write here.
+    """Make sequences to classify by the order of two marks. Given: nothing to write here.
 
     Args:
         num_sequences: N.
         length: L, at least 2.
         vocab_size: tokens FIRST_FILLER … vocab_size − 1 are fillers without a meaning.
-        generator: where every draw comes from; None = the global one.
+        generator: source of every draw; None = the global one.
     Returns:
         (ids, labels). ids (N, L) int64: MARK_A once and MARK_B once, at two random places, and fillers elsewhere.
         labels (N,) int64: 1 if MARK_A comes before MARK_B, else 0.
@@ -39,20 +39,18 @@ def make_order_task(
 
 
 def permutation_gap(fn: Callable[[Tensor], Tensor], x: Tensor, permutation: Tensor) -> float:
-    """Say how much it matters to a function in which order the positions come.
+    """Measure how much the order of the positions matters to a function.
 
     Args:
         fn: takes (B, T, C) and gives a tensor of the same B and T.
         x: (B, T, C).
-        permutation: (T,) int64, the numbers 0 … T − 1 in any order; p below.
+        permutation: p, (T,) int64, the numbers 0 … T − 1 in any order.
     Returns:
-        max |fn(x)[:, p] − fn(x[:, p])| as a Python float: position t of the permuted input holds what was at position
-        p[t]. It is about 0 for a function that treats the positions as a set, such as a linear layer or an encoder
-        block without positions, and large where fn knows the positions.
-    Raises:
-        ValueError: permutation is not a reordering of 0 … T − 1: too short, too long, a number twice or negative.
+        max |fn(x)[:, p] − fn(x[:, p])| as a Python float, computed without a graph. It is about 0 for a linear layer
+        or an encoder block without positions, and large where fn knows the positions.
 
-    fn runs without building a graph. x is not written to.
+    Edge cases ★
+        A permutation that is not a reordering of 0 … T − 1 is an error: too short, a number twice or negative.
     """
     if sorted(permutation.tolist()) != list(range(x.size(1))):
         raise ValueError(f"permutation must hold each of 0 … {x.size(1) - 1} once, not {permutation.tolist()}")
@@ -71,16 +69,15 @@ def sinusoidal_encoding(
         base: how slow the waves get.
         dtype: of the result.
     Returns:
-        (max_len, d_model). With the angle a = pos / base^(2i / d_model), column 2i holds sin(a) and column 2i + 1
-        holds cos(a) of the same angle. If d_model is odd, the last column is a sine without its cosine.
-    Raises:
-        ValueError: max_len or d_model is below 1; the message names that argument.
-
-    With d_model=2 the rows are [sin 0, cos 0], [sin 1, cos 1], [sin 2, cos 2], …
-    The angles are computed in at least float32 whatever dtype is, each from its own position: below position 20 the
-    result is right to 1e-5, at position 4999 to 2e-3, and then rounded to dtype.
+        (max_len, d_model). With a = pos / base^(2i / d_model), column 2i is sin(a), column 2i + 1 is cos(a). With
+        d_model=2 the rows are [sin 0, cos 0], [sin 1, cos 1], … Values are right to 1e-5 at small positions and to
+        2e-3 at position 4999.
 
     Source: "Attention Is All You Need", section 3.5.
+
+    Edge cases ★
+        An odd d_model ends in a sine without its cosine. max_len or d_model below 1 is an error. Another dtype gets
+        the same accuracy before rounding to it.
     """
     for name, size in (("max_len", max_len), ("d_model", d_model)):
         if size < 1:
@@ -92,7 +89,7 @@ def sinusoidal_encoding(
 
 
 class SinusoidalPositionalEncoding(nn.Module):
-    """The sinusoidal table as a layer: added to the features, or put beside them.
+    """The sinusoidal table as a layer: added to the features, or appended to them.
 
     Args:
         d_model: columns of the table.
@@ -100,21 +97,15 @@ class SinusoidalPositionalEncoding(nn.Module):
         dropout: probability of dropping a value of the result in training mode.
         mode: "add" or "concat".
 
-    There are no parameters. `pe` is a registered buffer, (1, max_len, d_model), float32 at the start: the table that
-    `sinusoidal_encoding` gives. It moves with `.to()` and never changes otherwise.
+    `pe` is a registered buffer (1, max_len, d_model), the table of `sinusoidal_encoding`. There are no parameters.
+    forward(x, offset): x (B, T, C); position t of x is row offset + t of the table.
+        "add": x plus the rows, (B, T, C), where C = d_model.
+        "concat": the features of x, then the d_model columns of the rows, (B, T, C + d_model). C is free.
+    Dropout acts on the whole result.
 
-    forward(x, offset): x (B, T, C); position t of x is position offset + t of the table, so that a sequence can be
-    handed over in pieces.
-        "add": x plus rows offset … offset + T − 1 of the table, (B, T, C). C must be d_model.
-        "concat": the features of x, unchanged, then the d_model columns of those rows, (B, T, C + d_model). C is free.
-    Dropout acts on the whole result, in training mode only. The result has the dtype of x, whatever that of the table
-    is. x is not written to.
-
-    Raises:
-        ValueError: on creation, if mode is anything else; in forward, if offset is negative, offset + T is above
-            max_len, or C is not d_model in mode "add".
-
-    Source: "Attention Is All You Need", sections 3.5 and 5.4.
+    Edge cases ★
+        The result has the dtype of x; x and the table are not written to. `pe` is float32 and moves with `.to()`.
+        Errors: an unknown mode, a negative offset, offset + T above max_len, C other than d_model in "add".
     """
 
     def __init__(self, d_model: int, max_len: int = 5000, dropout: float = 0.0, mode: str = "add"):
@@ -138,20 +129,17 @@ class LearnedPositionalEmbedding(nn.Module):
     """A table of positions that is learned like any other weight.
 
     Args:
-        max_len: rows of the table: there is no position beyond.
+        max_len: rows of the table.
         d_model: columns of the table.
 
-    `embedding` is an `nn.Embedding(max_len, d_model)`, drawn from a normal distribution with mean 0 and standard
-    deviation 0.02, and holds all the parameters there are.
+    `embedding` is an `nn.Embedding(max_len, d_model)`, drawn from a normal distribution with standard deviation 0.02.
+    There are no other parameters.
+    forward(x, offset): x (B, T, d_model) → x plus rows offset … offset + T − 1 of the table. Only these rows get
+    gradients.
 
-    forward(x, offset): x (B, T, d_model), of the dtype of the table → the same shape and dtype: rows
-    offset … offset + T − 1 of the table added to every sequence. Only the rows used get gradients: those of the others
-    are zero. x is not written to.
-
-    Raises:
-        ValueError: in forward, if offset is negative, offset + T is above max_len, or x is not d_model wide.
-
-    Source: "Convolutional Sequence to Sequence Learning", section 3.1; GPT-2 for the 0.02.
+    Edge cases ★
+        x is not written to. The result has the dtype and device of the module and of x. Errors: a negative offset,
+        offset + T above max_len, an x that is not d_model wide.
     """
 
     def __init__(self, max_len: int, d_model: int):
@@ -173,16 +161,16 @@ def apply_rope(x: Tensor, positions: Tensor | None = None, base: float = 10000.0
         positions: (T,) integers in any order, repeats allowed; None = 0 … T − 1.
         base: as in `sinusoidal_encoding`.
     Returns:
-        The shape and dtype of x. At position p each neighbouring pair (a, b) = (x[…, 2i], x[…, 2i + 1]) is turned by
-        the angle p / base^(2i / D): (a cos − b sin, a sin + b cos) stands in its place.
-    Raises:
-        ValueError: D is odd, or positions are not of shape (T,).
+        The shape of x. At position p each neighbouring pair (a, b) = (x[…, 2i], x[…, 2i + 1]) is turned by the angle
+        p / base^(2i / D) and becomes (a cos − b sin, a sin + b cos).
 
-    Lengths stay as they are, and the product of a turned query with a turned key depends on their distance only.
-    The angles are computed in at least float32 whatever the dtype of x: at position 3000 the result is right to 2e-3
-    in float32, 2e-2 in float16 and 5e-2 in bfloat16, for values around 1. Gradients flow; x is not written to.
-
+    Lengths stay as they are, and the score of a turned query and key depends on their distance only.
     Source: "RoFormer: Enhanced Transformer with Rotary Position Embedding", section 3.2.2.
+
+    Edge cases ★
+        Compute angles in at least float32: at position 3000 the result is right to 2e-3, in float16 to 2e-2, in
+        bfloat16 to 5e-2. It has the dtype and device of x, which may be a view and is not written to. An odd D, or
+        positions not of shape (T,), are errors.
     """
     T, D = x.shape[-2:]
     if D % 2 == 1:
@@ -206,14 +194,13 @@ def alibi_slopes(num_heads: int) -> Tensor:
         num_heads: H.
     Returns:
         (H,) float32. If H is a power of two: 2^(−8h / H) for h = 1 … H. Otherwise, with P the largest power of two
-        below H: the P slopes for P heads, followed by the 1st, 3rd, 5th … slope for 2P heads until there are H.
-    Raises:
-        ValueError: num_heads is below 1; the message contains "num_heads".
+        below H: the P slopes for P heads, then the 1st, 3rd, 5th … slope for 2P heads until there are H.
 
-    For H = 4 these are 1/4, 1/16, 1/64, 1/256, and for H = 6 the same with 1/2 and 1/8 behind them.
+    H = 4 gives 1/4, 1/16, 1/64, 1/256; H = 6 gives the same, then 1/2 and 1/8.
+    Source: "Train Short, Test Long", section 3, and the authors' code.
 
-    Source: "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation", section 3, and
-    the authors' code for numbers of heads that are not powers of two.
+    Edge cases ★
+        num_heads below 1 is an error.
     """
     if num_heads < 1:
         raise ValueError(f"num_heads must be at least 1, not {num_heads}")
@@ -224,20 +211,20 @@ def alibi_slopes(num_heads: int) -> Tensor:
 
 
 def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Tensor:
-    """Write the penalty that each head puts on looking far away, to be added to the scores before the softmax.
+    """Compute the penalty of each head for looking far away, to be added to the scores before the softmax.
 
     Args:
         num_heads: H.
         query_len: T.
-        key_len: S; None = as many as queries.
+        key_len: S; None = T.
     Returns:
-        (H, T, S) float32: −slope_h · |i − j| for key j and a query at position i among the keys, with the slopes of
-        `alibi_slopes`. With fewer queries than keys the queries are the last T of the S positions, as with a causal
-        mask: query t stands at position S − T + t.
-    Raises:
-        ValueError: key_len is below query_len.
+        (H, T, S) float32: −slope_h · |i − j| for key j and a query at position i, with the slopes of `alibi_slopes`.
+        The queries are the last T of the S positions: query t is at position S − T + t.
 
-    For a head of slope 1/4 and T = S = 3 the rows are 0, −1/4, −1/2; −1/4, 0, −1/4; −1/2, −1/4, 0.
+    A head of slope 1/4 with T = S = 3 has the rows 0, −1/4, −1/2; −1/4, 0, −1/4; −1/2, −1/4, 0.
+
+    Edge cases ★
+        key_len below query_len is an error.
     """
     key_len = query_len if key_len is None else key_len
     if key_len < query_len:
@@ -286,27 +273,25 @@ def compare_position_encodings(
     seed: int = 0,
     test_length: int | None = None,
 ) -> dict[str, dict[str, object]]:
-    """Train the same classifier with different positions on the order task, and say how well each does.
+    """Train the same classifier with different positions on the order task, and measure each.
 
     Args:
-        kinds: what to compare, of "none", "sinusoidal" and "learned".
+        kinds: of "none", "sinusoidal" and "learned".
         length: of the training sequences.
-        steps: how many updates; with 0 the models are only measured.
+        steps: how many updates.
         seed: of the weights and of the batches.
         test_length: another length to measure at; None = `length`.
     Returns:
-        For each kind, in the order of `kinds`, a dict with
-        "losses": a list with the cross-entropy of each step's batch as a float, taken before that step's update;
-        "accuracy": the share (0 … 1, a float) that the trained model gets right of 500 fresh sequences of `length`;
-        "test_length_accuracy": the same for 500 fresh sequences of `test_length`.
-    Raises:
-        ValueError: a kind is unknown; the message names it. Nothing has been trained then.
+        Per kind, in order: "losses", the cross-entropy of each batch before its update, a list of float; "accuracy",
+        the share that is right of 500 fresh sequences of `length`; "test_length_accuracy", the same for `test_length`.
 
-    For each kind: `torch.manual_seed(seed)`, then `OrderClassifier(12, kind, max_len=m)` with m the larger of the two
-    lengths. It is trained in training mode by `torch.optim.AdamW` with lr=3e-3 and otherwise its defaults. Each step
-    draws a new batch of 64 with `make_order_task` and a vocabulary of 12, from a generator that is seeded with seed for
-    each kind anew: every kind sees the same batches. The accuracies are measured in eval mode, without a graph, on
-    sequences from another seed, and these too are the same for every kind.
+    - Per kind: `torch.manual_seed(seed)`, then `OrderClassifier(12, kind, max_len=m)`, m the larger of the two lengths.
+    - Train with `torch.optim.AdamW`, lr=3e-3. Each step draws 64 sequences by `make_order_task`, vocabulary 12, from a
+      generator seeded with `seed` anew per kind.
+    - Measure in eval mode, without a graph, on sequences from another seed, the same for every kind.
+
+    Edge cases ★
+        An unknown kind is an error before anything is trained. steps=0 only measures.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:

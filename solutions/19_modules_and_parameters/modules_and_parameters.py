@@ -31,18 +31,17 @@ def describe_state(module: nn.Module) -> dict[str, list[str]]:
     """Sort everything that a module has registered by what becomes of it.
 
     Args:
-        module: any module; its children and theirs belong to it.
+        module: any module, with its children.
     Returns:
-        Four lists of dotted names ("0.weight"):
-            "trainable": parameters with `requires_grad`, which an optimizer may change;
+        Four lists of dotted names ("0.weight"), each in the order of registration:
+            "trainable": parameters with `requires_grad`;
             "frozen": parameters without;
-            "buffers": tensors that are saved in the state_dict and not learned;
-            "transient": buffers registered with `persistent=False`, which are not even saved.
-        For `nn.Linear(3, 2)`: trainable ["weight", "bias"], the others []. All four keys are always there.
+            "buffers": buffers that are in the state_dict;
+            "transient": buffers registered with `persistent=False`.
+        For `nn.Linear(3, 2)`: trainable ["weight", "bias"], the others [].
 
-    Each list is in the order of registration: that of `named_parameters()` and `named_buffers()`. A tensor that has two
-    names (tied weights, a module used twice) is listed once, under the first. A parameter that is None, and a tensor
-    that is a plain attribute, appear nowhere.
+    A tensor with two names (tied weights, a module used twice) is listed once, under the first. A parameter that is
+    None and a plain tensor attribute are not listed.
     """
     saved = module.state_dict()
     parameters = list(module.named_parameters())
@@ -56,32 +55,9 @@ def describe_state(module: nn.Module) -> dict[str, list[str]]:
 
 
 class StandardizedLinear(nn.Module):
-    """A linear layer that standardizes its input with the statistics of everything it has seen in training.
+    """A linear layer that standardizes its input with the statistics of all rows it has seen in training.
 
-    Args:
-        in_features, out_features: the widths of the input and the output.
-        bias: False = `self.bias` is None, and the state_dict has no such key.
-        eps: added to the variance before the root.
-        generator: where weight and bias are drawn from; None = the global one. With it the global one does not move.
-
-    Parameters: `weight` (out_features, in_features) and `bias` (out_features,), each uniform within ±1 / √in_features.
-    Buffers, all saved: `mean` (in_features,), at first 0; `var` (in_features,), at first 1; `count` (), int64, at
-    first 0. Plain attributes: `in_features`, `out_features`, `eps`. Nothing else is in the state_dict.
-
-    forward(x): (..., in_features) → (..., out_features), any leading dimensions; every leading position is one row.
-        In training mode the buffers take in x first: afterwards `count` is the number of all rows seen so far, `mean`
-        their mean and `var` their population variance (divided by their number, not by one less). After the rows
-        [1.], [3.] and then, in a second call, [8.]: count 3, mean 4, var (9 + 1 + 16) / 3. In eval mode they stay.
-        Then, with the buffers as they are now, (x − mean) / √(var + eps) @ weightᵀ + bias.
-
-    The statistics are constants to autograd: no gradient flows through them, and they never require one. They follow
-    `.double()` and `.to(device)`, and the output has the dtype and device of x and the layer. After `load_state_dict`
-    in another layer, training goes on with just the same statistics. A batch without rows changes nothing. x is not
-    written to. Written without `nn.Linear`; `F.linear` is fine.
-
-    Raises:
-        ValueError: in forward, the last dimension of x is not in_features; the message names its size, and no buffer
-            has changed.
+    Written without `nn.Linear`; `F.linear` is fine.
     """
 
     def __init__(
@@ -92,6 +68,16 @@ class StandardizedLinear(nn.Module):
         eps: float = 1e-5,
         generator: torch.Generator | None = None,
     ):
+        """Register two parameters and three buffers, all saved and moved with the layer.
+
+        Args:
+            in_features, out_features, eps: kept as plain attributes.
+            bias: False = `self.bias` is None and not in the state_dict.
+            generator: source of all draws; None = the global one. With it the global generator does not move.
+
+        Parameters: `weight` (out_features, in_features) and `bias` (out_features,), uniform within ±1 / √in_features.
+        Buffers: `mean` (in_features,), all 0; `var` (in_features,), all 1; `count` (), int64, 0.
+        """
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -108,6 +94,24 @@ class StandardizedLinear(nn.Module):
         self.register_buffer("count", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Update the statistics in training mode, then standardize and apply the linear map.
+
+        Args:
+            x: (..., in_features). Every leading position is one row.
+        Returns:
+            (..., out_features): (x − mean) / √(var + eps) @ weightᵀ + bias, with the updated buffers.
+
+        - In training: `count` becomes the number of all rows so far, `mean` and `var` their mean and population
+          variance. After the rows [1.], [3.] and, in a second call, [8.]: 3, 4 and (9 + 1 + 16) / 3. In eval mode the
+          buffers stay.
+        - Statistics are constants to autograd and carry no graph.
+        - They follow `.double()`, and `load_state_dict` brings them back.
+
+        Edge cases ★
+            A single vector is one row, whose variance is 0. A batch without rows changes nothing. x may be
+            non-contiguous and is not written to. Buffers follow the layer to another device. A last dimension other
+            than in_features is an error that names its size, and no buffer has changed.
+        """
         if x.shape[-1] != self.in_features:
             raise ValueError(f"x has {x.shape[-1]} features, this layer takes {self.in_features}")
         if self.training and x.numel():
@@ -126,22 +130,19 @@ class StandardizedLinear(nn.Module):
 
 
 class SimpleSequential(nn.Module):
-    """A chain of modules: each gets what the one before it returned. Like `nn.Sequential`, and written without it.
+    """A chain of modules: each gets what the one before it returned.
 
     Args:
         args: modules, which are named "0", "1", …; or one OrderedDict, whose keys are the names.
 
-    forward(x): x through all modules in order; without any, x itself.
-    len(seq) counts the modules, and iterating gives them in order. seq[i] is the i-th, negative i count from the end.
-    seq[i:j] is a SimpleSequential of the same module objects (not copies). A named module is also an attribute:
-    `seq.fc1`. The names in `state_dict()` are those of nn.Sequential, so that each loads what the other saved.
-    `eval()`, `double()` and `parameters()` reach every module. An object that is passed twice runs twice, and is
-    counted twice.
+    forward(x): x through all modules in order. len, iteration and seq[i] are those of a Python list. A slice is a
+    SimpleSequential of the same module objects. A named module is also an attribute: `seq.fc1`. The names in
+    `state_dict()` are those of nn.Sequential. A module that is passed twice runs twice.
+    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
-    Raises:
-        TypeError: on creation, something is not an nn.Module (None, say, or an OrderedDict that is not alone); the
-            message holds the name of its type: "NoneType".
-        IndexError: an int index is out of range.
+    Edge cases ★
+        Without modules forward returns x. Negative indices count from the end; an index out of range is an
+        IndexError. Something that is not an nn.Module is an error on creation.
     """
 
     def __init__(self, *args: nn.Module | OrderedDict[str, nn.Module]):
@@ -169,19 +170,18 @@ class SimpleSequential(nn.Module):
 
 
 class SimpleModuleList(nn.Module):
-    """A list whose modules are registered. Like `nn.ModuleList`, and written without it (and without nn.Sequential).
+    """A list whose modules are registered, as "0", "1", ….
 
     Args:
         modules: any iterable of modules, a generator too; None = an empty list.
 
-    append(module) adds one at the end and returns the list itself. len, iteration and indices are those of a Python
-    list: negative ints count from the end, and a slice gives a SimpleModuleList of the same module objects. The modules
-    are registered as "0", "1", …, so that `parameters()`, `state_dict()`, `eval()` and `double()` reach them. The same
-    object may be in it twice; it then has two names and two places. There is no forward.
+    append(module) adds a module at the end and returns the list itself. len, iteration and modules[i] are those of a
+    Python list; a slice is a SimpleModuleList of the same module objects. The same object may be in it twice.
+    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
-    Raises:
-        TypeError: on creation or in append, something is not an nn.Module; the message holds the name of its type.
-        IndexError: an int index is out of range.
+    Edge cases ★
+        Negative indices count from the end; an index out of range is an IndexError. Something that is not an
+        nn.Module is an error on creation and in append.
     """
 
     def __init__(self, modules: Iterable[nn.Module] | None = None):
@@ -205,19 +205,18 @@ class SimpleModuleList(nn.Module):
 
 
 class SimpleModuleDict(nn.Module):
-    """A dict whose modules are registered. Like `nn.ModuleDict`, and written without it.
+    """A dict whose modules are registered under their keys.
 
     Args:
         modules: names and modules, in order; None = an empty dict.
 
-    d[key], d[key] = module, key in d, len(d), iteration (over the keys), keys(), values() and items() are those of a
-    Python dict, in the order of insertion: to replace a module leaves it in its place. Each module is registered under
-    its key, so that `parameters()`, `state_dict()`, `eval()` and `double()` reach it. There is no forward. Keys are
-    non-empty strings without dots that are no attribute of a module already.
+    d[key], d[key] = module, key in d, len(d), iteration over the keys, keys(), values() and items() are those of a
+    Python dict, in the order of insertion; replacing a module keeps its position. The same object may have two keys.
+    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
-    Raises:
-        TypeError: on creation or on assignment, something is not an nn.Module; the message holds the name of its type.
-        KeyError: d[key] for a key that is not there.
+    Edge cases ★
+        A missing key is a KeyError, also "training" or another attribute. Something that is not an nn.Module is an
+        error on creation and on assignment.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module] | None = None):
@@ -258,22 +257,22 @@ def init_weights(
     Args:
         model: any module, itself included: a lone `nn.Linear` is initialised too.
         embedding_std: standard deviation of the embeddings.
-        generator: where every draw comes from; None = the global one. With it the global one does not move, and the
-            same seed gives the same values.
+        generator: source of all draws; None = the global one. With it the global generator does not move.
     Returns:
         `model` itself.
 
-    | layer | weight | bias |
+    | layer | weight | bias, if there is one |
     |---|---|---|
-    | nn.Linear, and classes made from it | uniform within ±√(6 / (in + out)), "Xavier" | 0, if it has one |
-    | nn.Embedding | normal(0, embedding_std), the row `padding_idx`, if set, 0 | |
-    | nn.LayerNorm | 1, if it has one | 0, if it has one |
+    | nn.Linear | uniform within ±√(6 / (in + out)), "Xavier" | 0 |
+    | nn.Embedding | normal(0, embedding_std) | |
+    | nn.LayerNorm | 1 | 0 |
 
-    Every other module stays as it is. Values are written into the tensors that are there: the same Parameter objects as
-    before, with the same `requires_grad`, still leaves. `nn.Module.apply` walks through the model.
+    Every other module stays as it is. Write into the tensors that are there: the same Parameter objects, still leaves,
+    with the same `requires_grad`.
 
-    Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
-    equation 16; the 0.02 is that of GPT-2 and BERT.
+    Edge cases ★
+        Subclasses of nn.Linear count as Linear. The row `padding_idx` of an embedding, if set, is 0. A LayerNorm may
+        lack its bias, or both.
     """
 
     def initialise(module: nn.Module) -> None:
@@ -300,19 +299,17 @@ def set_trainable(model: nn.Module, trainable: bool, prefixes: Sequence[str] | N
 
     Args:
         trainable: the new `requires_grad`.
-        prefixes: names of parts ("encoder", "encoder.layer1") or of single parameters ("head.bias"). A prefix covers
-            the parameter of that very name and all whose names begin with it and a dot: "layer1" covers
-            "layer1.weight" and not "layer10.weight". None = all parameters; an empty list covers none.
+        prefixes: names of parts ("encoder.layer1") or parameters ("head.bias"); None = all parameters.
     Returns:
-        The names of the parameters covered, in the order of `named_parameters()`, each once, also where two prefixes
-        cover it. A shared parameter has only its first name there.
+        The names of the parameters covered, in the order of `named_parameters()`, each once.
 
-    Freezing also sets `.grad` to None, so that no optimizer step can use what is left of it; thawing leaves gradients
-    alone. Parameters not covered, and the train/eval mode of every module, stay as they are.
+    A prefix covers the parameter of that very name and all whose names begin with it and a dot: "layer1" covers
+    "layer1.weight" and not "layer10.weight". Freezing also sets `.grad` of the parameters covered to None; thawing
+    leaves gradients alone. Everything else stays, training flags too.
 
-    Raises:
-        TypeError: `prefixes` is a str, which would be taken for a sequence of letters.
-        ValueError: a prefix covers nothing; the message names it. On an error no parameter has been changed.
+    Edge cases ★
+        An empty list covers nothing. A str, and a prefix that covers nothing, are errors; the second message names
+        the prefix, and no parameter has been changed.
     """
     if isinstance(prefixes, str):
         raise TypeError(f"prefixes should be a list of names, not the text {prefixes!r}")
@@ -336,19 +333,18 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
     Args:
         inputs: what the model is called with.
     Returns:
-        One ShapeRecord for each call of a leaf (a module without children), in the order of the calls: a leaf that is
-        called twice has two records, one that is never called has none. `name` is the leaf's name in
-        `model.named_modules()`, so it is "" for a model that is a leaf itself. Shapes are plain tuples of ints, of the
-        first tensor in the positional arguments and of the first in the output, whether these are tensors or hold them
-        in tuples and lists, one inside another too: for an LSTM its input and its sequence of outputs.
+        One ShapeRecord per call of a leaf (a module without children), in the order of the calls: a leaf called twice
+        has two records. `name` is its name in `model.named_modules()`, "" if the model is a leaf itself. Shapes are
+        plain tuples.
 
-    The model runs by way of hooks, in eval mode and without gradients. Afterwards, also if it raised, every module has
-    the training flag that it had itself before (a model in training may have a part in eval mode), running statistics
-    are unchanged, and no hook of ours is left, while those of others still are.
+    Use forward hooks. The model runs in eval mode without gradients; buffers stay unchanged. Afterwards none of the
+    hooks is left; hooks of others are.
 
-    Raises:
-        RuntimeError: a leaf raised. The message holds the leaf's dotted name and the shape that went in, as "(5, 4)";
-            the original error is its `__cause__`. What is raised outside of a leaf comes through as it is.
+    Edge cases ★
+        With several inputs or outputs, the shape is that of the first tensor, also inside tuples and lists. Every
+        module gets its own training flag back. Flags and hooks are cleaned up after an error, too. If a leaf raises, a
+        RuntimeError is raised from the original; it names the leaf and its input shape, as "(5, 4)". Errors outside of
+        leaves come through.
     """
     names = {module: name for name, module in model.named_modules() if not list(module.children())}
     modes = {module: module.training for module in model.modules()}
@@ -383,19 +379,20 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
 
 
 def load_matching(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load what fits of a state_dict, and say what did not: the first step of fine-tuning.
+    """Load what fits of a state_dict, and report what did not: the first step of fine-tuning.
 
     Args:
-        state: tensors by name, as `state_dict()` of some other model gives them.
+        state: tensors by name, as `state_dict()` of another model gives them.
     Returns:
-        LoadReport(loaded, missing, unexpected, mismatched), lists of names. Of the names in `model.state_dict()`, and
-        in that order: loaded = in `state` with the same shape, missing = not in `state`, mismatched = there with
-        another shape (and then not missing). unexpected = names in `state` that the model lacks, in the order of
-        `state`.
+        LoadReport(loaded, missing, unexpected, mismatched), lists of names. Names in `model.state_dict()`, in that
+        order: loaded = in `state` with the same shape; missing = not in `state`; mismatched = there with another
+        shape. unexpected = names in `state` that the model lacks, in the order of `state`.
 
-    The values of what is loaded, parameters and buffers alike, are copied into the model's own tensors: the Parameter
-    objects, `requires_grad`, dtype and device stay the model's, and no memory is shared with `state`, which is not
-    written to. A shape that would only broadcast is mismatched. Everything that is not loaded keeps its values.
+    Copy values, parameters and buffers alike, into the model's own tensors: the same Parameter objects with their
+    `requires_grad`, and no memory shared with `state`. Everything else keeps its values.
+
+    Edge cases ★
+        The model's dtype and device stay. `state` is not changed. Buffers that are not saved are not missing.
     """
     own = model.state_dict()
     report = LoadReport([], [], [name for name in state if name not in own], [])

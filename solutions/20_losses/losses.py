@@ -1,8 +1,6 @@
-"""Loss functions: tables of values, one for each element, row or token, and the rule that makes one number of them.
+"""Loss functions: a table of values, one per element, row or token, and a rule that reduces it to one number.
 
 Sizes: N rows, C classes, B sequences, T tokens in each, V words in the vocabulary.
-Where nothing is left to average, because everything is ignored or masked, a "mean" is 0.0 here and its gradient is 0
-(PyTorch's own functions answer NaN). No function writes to its arguments.
 """
 
 import torch
@@ -13,28 +11,23 @@ from torch import Tensor
 def regression_loss(
     pred: Tensor, target: Tensor, kind: str = "mse", *, delta: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
-    """How far predictions are from the numbers they should be.
+    """Measure how far predictions are from the right numbers.
 
     Args:
         pred: predictions, any shape.
-        target: the right numbers, exactly the same shape.
-        kind: what an error d = pred − target costs:
-            "mse" → d²;
-            "l1" → |d|;
-            "huber" → d²/2 as long as |d| <= delta, and delta · (|d| − delta/2) beyond.
-        delta: where "huber" turns from a parabola into a line; the other kinds do not use it.
-        reduction: "none" → the costs, in the shape of `pred`; "sum" → their sum; "mean" → the sum divided by the
-            number of elements.
+        target: the right numbers, the same shape.
+        kind: the cost of an error d = pred − target: "mse" → d²; "l1" → |d|; "huber" → d²/2 as long as |d| <= delta,
+            and delta · (|d| − delta/2) beyond.
+        delta: where "huber" turns from a parabola into a line.
+        reduction: "none" → the costs; "sum" → their sum; "mean" → the sum divided by the number of elements.
     Returns:
-        The costs, or a scalar, in the dtype of `pred`. Errors 0.5 and −3 cost 0.25 and 9 as "mse", 0.5 and 3 as "l1",
-        0.125 and 2.5 as "huber".
+        The costs, or a scalar. Errors 0.5 and −3 cost 0.25 and 9 as "mse", 0.5 and 3 as "l1", 0.125 and 2.5 as "huber".
 
-    Gradients flow to both `pred` and `target`. Written without PyTorch's own losses: not `F.mse_loss`, `F.l1_loss`,
-    `F.huber_loss`, `F.smooth_l1_loss`, nor the `nn` classes of the same names.
+    Written without `F.mse_loss`, `F.l1_loss`, `F.huber_loss`, `F.smooth_l1_loss` and their `nn` classes.
 
-    Raises:
-        ValueError: the shapes differ, also where broadcasting could hide it, as between (B,) and (B, 1); or `kind` or
-            `reduction` is none of the above (the message holds the value).
+    Edge cases ★
+        Shapes that differ are an error, also (B,) and (B, 1), which would broadcast; so is an unknown kind or
+        reduction. The dtype is that of `pred`. Nothing is written to the arguments.
     """
     _require_same_shape("target", target, pred.shape)
     error = pred - target
@@ -58,28 +51,26 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log-probability of the right class.
+    """Take the negative log-probability of the right class.
 
     Args:
-        log_probs: (N, C), row n holds the log-probabilities of the C classes.
+        log_probs: (N, C), the log-probabilities of the C classes per row.
         targets: (N,) int64, the right class of each row, or `ignore_index`.
-        weight: (C,), what a row of each class counts; without it, 1.
+        weight: (C,), the weight of a row of each class; without it, 1.
         ignore_index: rows with this target contribute nothing. It may be a class id, such as 0 for padding.
         reduction: "none" → (N,), with 0 for ignored rows; "sum" → their sum; "mean" → the sum divided by the total
             weight of the kept rows, which without `weight` is their number.
     Returns:
-        Row n counts −weight[t] · log_probs[n, t] with t = targets[n]; reduced, in the dtype of `log_probs`. Values 2
-        and 5 of classes with weights 1 and 3 have the mean (1·2 + 3·5) / (1 + 3) = 4.25.
+        −weight[t] · log_probs[n, t] with t = targets[n], reduced. Values 2 and 5 of classes with weights 1 and 3 have
+        the mean (1·2 + 3·5) / (1 + 3) = 4.25.
 
-    If every row is ignored, the mean is 0.0 and its gradient is 0. Entries of −inf that are not a kept row's target do
-    no harm: loss and gradient stay finite. `targets` stays as it was. Written without `F.nll_loss`, `F.cross_entropy`
-    and the `nn` classes of the same names.
+    Written without `F.nll_loss`, `F.cross_entropy` and their `nn` classes.
 
-    Raises:
-        TypeError: `targets` is float or bool.
-        ValueError: `log_probs` is not (N, C), `targets` not (N,) or `weight` not (C,); `reduction` is none of the above
-            (the message holds the value).
-        IndexError: a target outside [0, C) that is not `ignore_index`; the message holds its value.
+    Edge cases ★
+        If every row is ignored, the mean and its gradient are 0. Entries of −inf that are not a kept row's target leave
+        loss and gradient finite. The dtype is that of `log_probs`; the arguments are not written to. Errors: float or
+        bool targets; a target outside [0, C) that is not `ignore_index`, whose value the message holds; shapes that do
+        not fit; an unknown reduction.
     """
     if log_probs.ndim != 2:
         raise ValueError(f"the input should be (N, C), not of shape {tuple(log_probs.shape)}")
@@ -105,27 +96,23 @@ def cross_entropy(
     """Softmax and negative log-likelihood in one, from raw scores.
 
     Args:
-        logits: (N, C), any real numbers; a softmax over a row gives its probabilities.
+        logits: (N, C), any real numbers.
         targets: (N,) int64, the right class of each row, or `ignore_index`.
         ignore_index: rows with this target contribute nothing; it may be a class id.
-        label_smoothing: s. The row should give the target 1 − s, plus s/C to every class, the target included. With
-            C = 4 and s = 0.2: [0.05, 0.85, 0.05, 0.05] for target 1.
-        reduction: "none" → (N,), with 0 for ignored rows; "sum" → their sum; "mean" → the sum divided by the number of
-            kept rows.
+        label_smoothing: s. The wanted distribution q is 1 − s on the target plus s/C on every class, the target
+            included. With C = 4 and s = 0.2: [0.05, 0.85, 0.05, 0.05] for target 1.
+        reduction: "none" → (N,), with 0 for ignored rows; "sum"; "mean" → the sum divided by the number of kept rows.
     Returns:
-        Row n counts −Σ_c q_c · log softmax(logits[n])_c, where q is the distribution that the row should give; reduced,
-        in the dtype of `logits`. Two equal logits cost ln 2.
+        −Σ_c q_c · log softmax(logits[n])_c per row, reduced. Two equal logits cost ln 2.
 
-    Logits of ±1e4 give finite values and gradients. Without smoothing, a logit of −inf does no harm to loss or gradient
-    in a class that is not the target. If every row is ignored, the mean is 0.0 and its gradient is 0. `targets` stays
-    as it was. Written without `F.cross_entropy`, `F.nll_loss` and the `nn` classes of the same names; `log_softmax`,
-    `logsumexp` and your own `nll_loss` are fine.
+    Logits of ±1e4 give finite values and gradients. Written without `F.cross_entropy`, `F.nll_loss` and their `nn`
+    classes; `log_softmax`, `logsumexp` and your own `nll_loss` are fine.
 
-    Raises:
-        TypeError: `targets` is float or bool.
-        ValueError: `logits` is not (N, C) or `targets` not (N,); not 0 <= label_smoothing < 1; `reduction` is none of
-            the above (the message holds the value).
-        IndexError: a target outside [0, C) that is not `ignore_index`; the message holds its value.
+    Edge cases ★
+        With s = 0, a logit of −inf in a class that is not the target leaves loss and gradient finite. If every row is
+        ignored, the mean and its gradient are 0. The dtype is that of `logits`; the arguments are not written to.
+        Errors: float or bool targets; a target outside [0, C) that is not `ignore_index`, whose value the message
+        holds; shapes that do not fit; s outside [0, 1); an unknown reduction.
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing should be at least 0 and below 1, not {label_smoothing}")
@@ -143,27 +130,25 @@ def cross_entropy(
 def bce_with_logits(
     logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """Binary cross-entropy, from raw scores: each element is a yes-or-no question of its own.
+    """Binary cross-entropy from raw scores: each element is a yes-or-no question of its own.
 
     Args:
         logits: x, any shape; sigmoid(x) is the probability of yes.
-        targets: t, the same shape, floats in [0, 1]. Values in between are fine: 0.3 is "yes in 30% of the cases".
-        pos_weight: w, of any shape that broadcasts to that of `logits`; multiplies the part of yes. Without it, 1.
-        reduction: "none" → the values, in the shape of `logits`; "sum" → their sum; "mean" → the sum divided by the
-            number of elements.
+        targets: t, the same shape, floats in [0, 1]; 0.3 is "yes in 30% of the cases".
+        pos_weight: w, broadcasts to `logits`; multiplies the part of yes. Without it, 1.
+        reduction: "none" → the values; "sum" → their sum; "mean" → the sum divided by the number of elements.
     Returns:
-        −(w · t · log sigmoid(x) + (1 − t) · log(1 − sigmoid(x))), reduced, in the dtype of `logits`. A logit of 0
-        costs ln 2, whatever the target, without `pos_weight`.
+        −(w · t · log sigmoid(x) + (1 − t) · log(1 − sigmoid(x))), reduced. A logit of 0 costs ln 2.
 
-    Logits of ±1e4 give finite values and gradients: a logit of −1e4 with target 1 costs 1e4. Confident right answers
-    stay precise: in float64 a logit of 30 with target 1 costs log1p(exp(−30)) = 9.36e-14, not 0. Without `pos_weight`
-    the gradient of the sum is sigmoid(logits) − targets everywhere, also at a logit of exactly 0, which is what a
-    head initialised to zeros produces. Written without `F.binary_cross_entropy`, `F.binary_cross_entropy_with_logits`
-    and their `nn` classes; `F.softplus`, `F.logsigmoid` and `torch.logaddexp` are fine.
+    Logits of ±1e4 give finite values and gradients. In float64 a logit of 30 with target 1 costs log1p(exp(−30)) =
+    9.36e-14, not 0. Without `pos_weight` the gradient of the sum is sigmoid(x) − t. Written without
+    `F.binary_cross_entropy`, `F.binary_cross_entropy_with_logits` and their `nn` classes; `F.softplus`,
+    `F.logsigmoid` and `torch.logaddexp` are fine.
 
-    Raises:
-        ValueError: the shapes of `logits` and `targets` differ; `pos_weight` does not broadcast to that shape, or would
-            enlarge it; `reduction` is none of the above (the message holds the value).
+    Edge cases ★
+        The gradient is sigmoid(x) − t also at a logit of exactly 0, which a head initialised to zeros produces. The
+        dtype is that of `logits`; the arguments are not written to. Errors: shapes that differ, a `pos_weight` that
+        does not broadcast or would enlarge the result, an unknown reduction.
     """
     _require_same_shape("targets", targets, logits.shape)
     yes = targets * F.softplus(-logits)
@@ -177,30 +162,25 @@ def bce_with_logits(
 def sequence_cross_entropy(
     logits: Tensor, targets: Tensor, *, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
-    """Cross-entropy of a batch of token sequences, as a language model is trained with.
+    """Cross-entropy of a batch of token sequences, the loss of a language model.
 
     Args:
-        logits: (B, T, V), contiguous or not.
-        targets: (B, T) int64, the right token at each position (already shifted: targets[b, t] belongs to
-            logits[b, t]), or `ignore_index`.
+        logits: (B, T, V).
+        targets: (B, T) int64, the right token at each position, already shifted, or `ignore_index`.
         ignore_index: tokens with this target contribute nothing; it may be a token id.
-        reduction:
-            "none" → (B, T), 0 at ignored positions;
-            "sum" → their sum;
-            "mean" → the sum divided by the number of kept tokens of the whole batch, so that every token counts alike;
-            "sequence" → (B,), for each sequence the mean over its own kept tokens, 0 if it has none.
+        reduction: "none" → (B, T), 0 at ignored positions; "sum" → their sum; "mean" → the sum divided by the number
+            of kept tokens of the whole batch; "sequence" → (B,), the mean over the kept tokens of each sequence.
     Returns:
-        The cross-entropies, reduced, in the dtype of `logits`. Two sequences, one with the losses 6, the other with
-        1, 1, 1, 1, have the mean 10/5 = 2, and as "sequence" [6, 1].
+        The cross-entropies, reduced. Two sequences with the losses 6 and 1, 1, 1, 1 have the mean 10/5 = 2, and as
+        "sequence" [6, 1].
 
-    If every token is ignored, the mean is 0.0 and its gradient is 0. `targets` stays as it was. Here `F.cross_entropy`
-    is allowed.
+    `F.cross_entropy` is allowed here.
 
-    Raises:
-        TypeError: `targets` is float or bool.
-        ValueError: `logits` is not (B, T, V) or `targets` not (B, T); `reduction` is none of the above (the message
-            holds the value).
-        IndexError: a target outside [0, V) that is not `ignore_index`; the message holds its value.
+    Edge cases ★
+        A sequence without kept tokens has the loss 0; if every token is ignored, the mean and its gradient are 0.
+        `logits` may be non-contiguous. The arguments are not written to. Errors: float or bool targets; a target
+        outside [0, V) that is not `ignore_index`, whose value the message holds; shapes that do not fit; an unknown
+        reduction.
     """
     if logits.ndim != 3:
         raise ValueError(f"logits should be (B, T, V), not of shape {tuple(logits.shape)}")
@@ -214,22 +194,21 @@ def sequence_cross_entropy(
 
 
 def token_log_probs(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The log-probability that a model gives to each token of a text.
+    """Take the log-probability that a model gives to each token of a text.
 
     Args:
-        logits: (B, T, V), contiguous or not.
+        logits: (B, T, V).
         targets: (B, T) int64, the tokens; targets[b, t] belongs to logits[b, t].
         mask: (B, T) bool, True = this token counts. Where it is False the target may be anything, such as −100.
     Returns:
-        (B, T) log softmax(logits[b, t]) at targets[b, t], in the dtype of `logits`, and 0.0 where the mask is False.
+        (B, T) log softmax(logits[b, t]) at targets[b, t], and 0.0 where the mask is False.
 
-    The numbers are logarithms, so none is above 0. No gradient flows where the mask is False: it is exactly 0 there.
-    Logits of ±1e4 give finite values and gradients. `targets` stays as it was.
+    No gradient flows where the mask is False. Logits of ±1e4 give finite values and gradients.
 
-    Raises:
-        TypeError: `targets` is float or bool.
-        ValueError: `logits` is not (B, T, V), or `targets` or `mask` not (B, T).
-        IndexError: a target outside [0, V) that is not masked; the message holds its value.
+    Edge cases ★
+        A masked token of logit −inf gives 0 as well. `logits` may be non-contiguous; the dtype is theirs. The arguments
+        are not written to. Errors: float or bool targets; a target outside [0, V) that is not masked, whose value the
+        message holds; targets or a mask that are not (B, T).
     """
     if logits.ndim != 3:
         raise ValueError(f"logits should be (B, T, V), not of shape {tuple(logits.shape)}")
@@ -242,21 +221,20 @@ def token_log_probs(logits: Tensor, targets: Tensor, mask: Tensor | None = None)
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence KL(p ‖ q) of whole distributions: what it costs to take q for p.
+    """The Kullback-Leibler divergence KL(p ‖ q) of whole distributions: the price of taking q for p.
 
     Args:
-        log_p: (…, V) log-probabilities of p, which the average is taken over.
-        log_q: (…, V) log-probabilities of q, exactly the same shape.
+        log_p: (…, V) log-probabilities of p, which does the averaging.
+        log_q: (…, V) log-probabilities of q, the same shape.
     Returns:
-        (…), the sum over the last dimension of p · (log p − log q), with p = exp(log_p).
-        For p = [1, 0] and q = [½, ½] it is ln 2; for these two exchanged it is +inf.
+        (…), the sum over the last dimension of p · (log p − log q), with p = exp(log_p). For p = [¼, ¾] and
+        q = [½, ½] it is ¼ ln ½ + ¾ ln 1½. Where q is 0 and p is not, it is +inf.
 
-    Where p is 0 (log_p is −inf) the term is 0, and the gradients that it sends to log_p and log_q are 0, also if q is
-    0 there too. Where q is 0 and p is not, the result is +inf. Elsewhere both inputs get the gradients of the formula.
     Written without `F.kl_div` and `nn.KLDivLoss`.
 
-    Raises:
-        ValueError: the shapes differ.
+    Edge cases ★
+        Where p is 0 (log_p is −inf) the term is 0, and so are its gradients to log_p and log_q, also if q is 0 there
+        too. The arguments are not written to. Shapes that differ are an error.
     """
     _require_same_shape("log_q", log_q, log_p.shape)
     p = log_p.exp()
@@ -271,21 +249,19 @@ def approximate_kl(
 
     Args:
         log_probs_policy: log-probabilities that the policy gives to the drawn tokens: (B, T), or any other shape.
-        log_probs_ref: those that the reference model gives to the same tokens, exactly the same shape.
-        estimator: how a position is estimated, with r = log_probs_ref − log_probs_policy:
-            "k1" → −r, right on average, may be negative;
-            "k2" → r²/2, never negative, a little off on average;
-            "k3" → exp(r) − 1 − r, never negative and right on average.
+        log_probs_ref: those of the reference model, the same shape.
+        estimator: with r = log_probs_ref − log_probs_policy, "k1" → −r; "k2" → r²/2; "k3" → exp(r) − 1 − r.
         mask: bool, the same shape, True = this position counts.
     Returns:
-        A scalar, the mean over all positions, or over those that the mask keeps; 0.0 with gradient 0 if it keeps none.
+        A scalar, the mean over all positions, or over those that the mask keeps.
 
-    Gradients flow to both inputs. What stands at masked positions has no influence, whatever it is (NaN and −inf
-    included), and gets a gradient of exactly 0. The estimators are those of J. Schulman, "Approximating KL Divergence"
-    (2020).
+    k1 is right on average and may be negative; k2 is never negative, a little off on average; k3 is never negative and
+    right on average. Gradients flow to both inputs. Source: J. Schulman, "Approximating KL Divergence" (2020).
 
-    Raises:
-        ValueError: the shapes differ; or `estimator` is none of the above (the message holds the value).
+    Edge cases ★
+        Masked positions have no influence and gradient 0, whatever they hold (NaN, −inf). If the mask keeps none, the
+        result and its gradient are 0. The arguments are not written to. Errors: shapes that differ, an unknown
+        estimator.
     """
     _require_same_shape("log_probs_ref", log_probs_ref, log_probs_policy.shape)
     if mask is None:

@@ -67,7 +67,7 @@ class Judge:
     def pytest_collection_finish(self, session):
         session.config.pluginmanager.get_plugin("katas").modules[self.kata] = self.module
     def pytest_runtest_logreport(self, report):
-        if report.when == "call" or report.failed:
+        if report.failed or (report.when == "call" and report.passed):  # not an open edge, which is no failure
             (passed if report.passed else failed).add(report.nodeid.split("::")[1])
 
 def holds(name, spec_class, names):
@@ -257,9 +257,9 @@ def texts(kata: Kata, kind: str) -> list[str]:
 
 def unwritten(source: str, names: list[str], body: str = "raise NotImplementedError") -> str:
     """The source with another body in every function of these names, and in the methods of classes of these names."""
-    tree = ast.parse(source)
+    tree, owners = ast.parse(source), {name.partition(".")[0] for name in names}
     for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in names:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in owners:
             for function in [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef)]:
                 function.body = ast.parse(body).body
     return ast.unparse(tree)

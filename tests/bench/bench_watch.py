@@ -44,9 +44,7 @@ def measure(kata: Kata) -> None:
         for name, text in texts.items():
             save(kata, f"{text}\n# {number}\n")
             started = time.perf_counter()
-            screen.verdict(
-                "kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata is done"
-            )
+            screen.verdict("kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata works")
             waits[name].append(time.perf_counter() - started)
             code = kata.root / "katas"
             cpu[name] += [result.cpu_seconds for result in prerequisites.grade_folder([find("16")], code)]

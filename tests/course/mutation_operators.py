@@ -80,8 +80,8 @@ def edits(source: Source) -> Iterator[Edit]:
 
 DIM_METHODS = set(
     "softmax log_softmax sum mean std var max min amax amin argmax argmin any all prod cumsum cumprod logsumexp norm "
-    "flip transpose permute movedim swapaxes unsqueeze squeeze flatten unflatten size stack cat chunk split unbind gather "
-    "scatter scatter_ scatter_add_ index_select index_add_ narrow select sort argsort topk diagonal roll".split()
+    "flip transpose permute movedim swapaxes unsqueeze squeeze flatten unflatten size stack cat chunk split unbind "
+    "gather scatter scatter_ scatter_add_ index_select index_add_ narrow select sort argsort topk diagonal roll".split()
 )
 DIM_KEYWORDS = {"dim", "dims", "axis", "dim0", "dim1", "start_dim", "end_dim"}
 

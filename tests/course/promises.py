@@ -8,7 +8,7 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from PIL import Image
@@ -18,19 +18,27 @@ from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from tests.course import variants
+from grader.results import DONE, SpecResult
+from tests.course import guards, variants
+from tests.course.variants import Mistake
 
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
-FEWEST_MISTAKES, FEWEST_ACCEPTED = 8, 2
+FEWEST_MISTAKES, FEWEST_ACCEPTED = 10, 2
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
 def folder(kata: Kata) -> list[str]:
     """Everything that belongs to a kata is there, and what its texts point to exists."""
     wanted = [kata.folder / name for name in ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")]
-    wanted += [kata.code, kata.specs, kata.reference, kata.root / "tests/mistakes" / f"{kata.name}.py"]
+    wanted += [
+        kata.code,
+        kata.specs,
+        kata.reference,
+        kata.root / "tests/mistakes" / f"{kata.name}.py",
+        variants.textbook(kata),
+    ]
     missing = [f"{path.relative_to(kata.root)} is missing" for path in wanted if not path.is_file()]
     if missing:
         return missing
@@ -100,8 +108,22 @@ def reference_passes(kata: Kata) -> list[str]:
     )
 
 
+def textbook(kata: Kata) -> list[str]:
+    """The textbook solution earns every point."""
+    return _points_lost(kata, variants.textbook(kata).read_text(encoding="utf-8"), "the textbook solution")
+
+
+def unguarded(kata: Kata) -> list[str]:
+    """The reference without its guards earns every point, but for the exercises whose guard is the idea."""
+    text = guards.stripped(kata.reference.read_text(encoding="utf-8"))
+    return _points_lost(kata, text, "the reference without guards", kata.description.guarded)
+
+
 def mistakes(kata: Kata) -> list[str]:
-    """Every mistake applies to the reference and is caught by the spec it names, run alone."""
+    """Every mistake is caught by the spec it names, run alone, which tells the learner what `says` promises.
+
+    At most a quarter of them cost only a star.
+    """
     text = kata.reference.read_text(encoding="utf-8")
     problems, jobs = [], {}
     for mistake in variants.mistakes(kata):
@@ -109,29 +131,32 @@ def mistakes(kata: Kata) -> list[str]:
         if found != 1:
             problems.append(f"mistake '{mistake.name}': its `was` is {found} times in the reference")
         else:
-            options = RunOptions(only=mistake.caught_by, stop_at_failure=True)
+            options = RunOptions(only=(mistake.caught_by,), stop_at_failure=True)
             jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), options)
     results = variants.results(jobs.values(), CACHE)
     for mistake, job in jobs.items():
-        if not variants.specs(results[job]) or not results[job].exercises[0].specs[0].name.count("::test_"):
-            problems.append(f"mistake '{mistake.name}': there is no spec {mistake.caught_by}")
-        elif not variants.failing(results[job]):
-            problems.append(f"mistake '{mistake.name}' is not caught by {mistake.caught_by}")
+        problems += _caught(mistake, variants.specs(results[job]))
+    edges = [mistake for mistake in jobs if mistake.edge]
+    if len(edges) > len(jobs) / 4:
+        problems.append(f"{len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
     return problems
 
 
 def accepted(kata: Kata) -> list[str]:
-    """Every accepted solution passes every spec."""
+    """Every accepted solution earns every point, and every star but those that it says it leaves open."""
     text = kata.reference.read_text(encoding="utf-8")
-    jobs = {
-        path: variants.job(kata, f"{text}\n\n{path.read_text(encoding='utf-8')}") for path in variants.accepted(kata)
-    }
+    sources = {path: path.read_text(encoding="utf-8") for path in variants.accepted(kata)}
+    jobs = {path: variants.job(kata, f"{text}\n\n{source}") for path, source in sources.items()}
     results = variants.results(jobs.values(), CACHE)
-    return [
-        f"{path.name} is rejected by {spec.name}: {spec.message.strip()}"
-        for path, job in jobs.items()
-        for spec in variants.failing(results[job])
-    ]
+    problems = []
+    for path, job in jobs.items():
+        left_open = set(
+            re.findall(r"test_\w+", " ".join(re.findall(r"^# leaves open: (.*)$", sources[path], re.MULTILINE)))
+        )
+        for spec in variants.failing(results[job]):
+            if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in left_open):
+                problems.append(f"{path.name} is rejected by {spec.name}: {spec.message.strip()}")
+    return problems
 
 
 def lesson(kata: Kata) -> list[str]:
@@ -218,12 +243,45 @@ def _figure(path: Path) -> list[str]:
 
 def _amounts(kata: Kata) -> list[str]:
     problems = []
-    if len(variants.mistakes(kata)) < FEWEST_MISTAKES:
-        problems.append(f"only {len(variants.mistakes(kata))} mistakes, at least {FEWEST_MISTAKES} are wanted")
-    if len(variants.accepted(kata)) < FEWEST_ACCEPTED:
+    mistakes, solutions = len(variants.mistakes(kata)), len(variants.accepted(kata))
+    if mistakes < FEWEST_MISTAKES:
+        problems.append(f"only {mistakes} mistakes, at least {FEWEST_MISTAKES} are wanted")
+    if solutions < FEWEST_ACCEPTED:
         problems.append(
-            f"only {len(variants.accepted(kata))} accepted solutions, at least {FEWEST_ACCEPTED} are wanted"
+            f"only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
         )
+    return problems
+
+
+def _points_lost(kata: Kata, source: str, whose: str, but: Container[str] = ()) -> list[str]:
+    """The exercises that do not work on this code, without help from the reference."""
+    job = variants.job(kata, source)
+    lost = [
+        exercise for exercise in variants.results([job], CACHE)[job].exercises if not exercise.works or exercise.note
+    ]
+    problems = []
+    for exercise in lost:
+        if exercise.name not in but:
+            failure = exercise.first_failure
+            said = f"{failure.name}: {failure.message.strip()}" if failure else exercise.note
+            problems.append(f"{whose} does not earn the point of {exercise.name}: {said}")
+    return problems
+
+
+def _caught(mistake: Mistake, specs: list[SpecResult]) -> list[str]:
+    """What is wrong with how this mistake is caught, by the results of the spec that it names."""
+    name = f"mistake '{mistake.name}'"
+    if not specs or "::test_" not in specs[0].name:
+        return [f"{name}: there is no spec {mistake.caught_by}"]
+    failing = [spec for spec in specs if spec.status not in DONE]
+    if not failing:
+        return [f"{name} is not caught by {mistake.caught_by}"]
+    problems = []
+    if failing[0].edge != mistake.edge:
+        problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
+    told = " ".join(failing[0].message.split())
+    if " ".join(mistake.says.split()) not in told:
+        problems.append(f"{name}: '{mistake.says}' is not said, but: {told}")
     return problems
 
 
@@ -245,6 +303,7 @@ def _description(kata: Kata) -> list[str]:
     ]
     defined = _defined(tree)
     names = [exercise.name for exercise in kata.exercises]
+    problems += [f"guarded: {name} is no exercise" for name in kata.description.guarded if name not in names]
     problems += [f"{name}: no such name in the reference" for name in names if name not in defined]
     found = [name for name in defined if name in names]
     return problems + (

@@ -20,12 +20,15 @@ class Mistake:
     """A wrong solution: the reference with `was`, which occurs in it exactly once, replaced by `now`.
 
     `caught_by` names a spec that must fail on it: "test_name", or "TestClass::test_name" where classes share the name.
+    `says` are words that the learner reads then. With `edge`, the spec decides the star only.
     """
 
     name: str
     was: str
     now: str
     caught_by: str
+    says: str = ""
+    edge: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,14 @@ def equivalents(kata: Kata) -> list[Equivalent]:
 
 
 def accepted(kata: Kata) -> list[Path]:
-    return sorted((kata.root / "tests" / "accepted" / kata.name).glob("*.py"))
+    """Right solutions written differently, to be appended to the reference."""
+    folder = kata.root / "tests" / "accepted" / kata.name
+    return sorted(path for path in folder.glob("*.py") if path != textbook(kata))
+
+
+def textbook(kata: Kata) -> Path:
+    """The whole kata as a textbook has it: short and unguarded."""
+    return kata.root / "tests" / "accepted" / kata.name / "textbook.py"
 
 
 def job(kata: Kata, source: str, options: RunOptions = DEFAULT) -> Job:

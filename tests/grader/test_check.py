@@ -108,8 +108,13 @@ def test_raises():
                 raise error
 
     assert "nothing" in said(block, None)
-    assert "RuntimeError: no" in said(block, RuntimeError("no"))
+    block(RuntimeError("the library's own answer"))
+    block(OverflowError("300 does not fit"), 300)
+    block(AttributeError("frozen"), expected=AttributeError)
     assert "should mention 3" in said(block, ValueError("ten"), 3)
+    for slip in (NameError("x"), AttributeError("x"), ImportError("x")):
+        with pytest.raises(type(slip)):
+            block(slip)
     with pytest.raises(NotImplementedError):
         block(NotImplementedError(), expected=RuntimeError)
     with pytest.raises(TypeError, match="takes"):

@@ -15,27 +15,26 @@ import pytest
 
 from grader.cli import grade
 from grader.course.catalogue import ROOT, all_katas, find
+from grader.execution import prerequisites
 from grader.protocol import RunOptions
+from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
+FIFTEEN = find("15")
 
 
 @pytest.fixture(scope="module")
 def half_written(tmp_path_factory) -> Path:
-    """16 with three exercises right, one with the scale forgotten, one that loops for ever; the rest is not written."""
-    sixteen = find("16")
-    text = sixteen.reference.read_text()
-    scaled, looping = "/ math.sqrt(self.d_k)", "def attention_patterns("
+    """15 with two exercises right, one with the scale forgotten, one that loops for ever, and two not written."""
+    text, scaled = FIFTEEN.reference.read_text(), "1 / math.sqrt(q.size(-1))"
     assert text.count(scaled) == 1, "the reference has changed: this submission has to follow"
-    before, _, after = text.replace(scaled, "").partition(looping)
-    unwritten = (sixteen.folder / sixteen.file.name).read_text().partition("def head_statistics(")[2]
-    signature, _, _ = after.partition('    """')
+    text = text.replace(scaled, "1.0") + "\n\ndef padding_mask(*_):\n    while True:\n        pass\n"
+    for name in ("compare_scaling", "attention_cost"):
+        text += f"\n\ndef {name}(*_, **__):\n    raise NotImplementedError\n"
     folder = tmp_path_factory.mktemp("half") / "code"
-    (folder / sixteen.file).parent.mkdir(parents=True)
-    helpers = text[text.index("\ndef _require_bool(") :]
-    loop = f"{before}{looping}{signature}    while True:\n        pass\n\n\ndef head_statistics({unwritten}\n{helpers}"
-    (folder / sixteen.file).write_text(loop)
+    (folder / FIFTEEN.file).parent.mkdir(parents=True)
+    (folder / FIFTEEN.file).write_text(text)
     return folder
 
 
@@ -53,47 +52,38 @@ class TestGrade:
         assert RunOptions().spec_seconds == 10, "what a spec may take; two seconds will do here"
         monkeypatch.setattr(grade, "RunOptions", partial(RunOptions, spec_seconds=2.0))
         started = time.monotonic()
-        done = kata_here(
-            "grade",
-            "16",
-            "--code",
-            half_written,
-            "--report",
-            f"json={tmp_path}/r.json",
-            "--report",
-            f"junit={tmp_path}/r.xml",
-        )
+        reports = ["--report", f"json={tmp_path}/r.json", "--report", f"junit={tmp_path}/r.xml"]
+        done = kata_here("grade", "15", "--code", half_written, *reports)
         assert done.returncode == 0, done.stderr
         assert time.monotonic() - started < 60
         report = json.loads((tmp_path / "r.json").read_text())
-        assert report["schema"] == "kata-report/1" and report["complete"] is True
+        assert report["schema"] == "kata-report/2" and report["complete"] is True
         [graded] = report["katas"]
         points = {exercise["name"]: exercise["points"] for exercise in graded["exercises"]}
         assert points == {
-            "split_heads": 1,
-            "merge_heads": 1,
-            "prepare_mask": 1,
-            "MultiHeadAttention": 0,
-            "attention_patterns": 0,
-            "head_statistics": 0,
-            "to_torch_mha": 0,
-            "compare_with_torch": 0,
+            "causal_mask": 1,
+            "padding_mask": 0,
+            "combine_masks": 1,
+            "scaled_dot_product_attention": 0,
+            "compare_scaling": 0,
+            "attention_cost": 0,
         }
-        assert (report["points"], report["max_points"], graded["status"]) == (3, 8, "failed")
+        assert (report["points"], report["max_points"], graded["status"]) == (2, 6, "failed")
         said = {
             e["name"]: [s["message"] for s in e["specs"] if s["status"] in ("failed", "error")]
             for e in graded["exercises"]
         }
-        assert any("looks like scores not divided by √d_k" in message for message in said["MultiHeadAttention"])
-        assert "still running after 2 s" in said["attention_patterns"][0]
-        assert set(said["head_statistics"]) == {"head_statistics: not written yet"}
-        for words in ("16_multi_head_attention: failed, 3 of 8 points", "split_heads", "3 of 8 points ·"):
+        assert any("differs" in message for message in said["scaled_dot_product_attention"])
+        assert "still running after 1 s" in said["padding_mask"][0]
+        assert set(said["attention_cost"]) == {"attention_cost: not written yet"}
+        for words in (f"{FIFTEEN.name}: failed, 2 of 6 points", "  causal_mask ", "\n2 of 6 points ·"):
             assert words in done.stdout
         assert "\x1b" not in done.stdout + done.stderr, "no colour codes in a pipe"
         suites = ET.parse(tmp_path / "r.xml").getroot()
         specs = [spec for exercise in graded["exercises"] for spec in exercise["specs"]]
         assert int(suites.get("tests")) == len(specs) == len(suites.findall("testsuite/testcase"))
-        assert int(suites.get("failures")) == sum(spec["status"] == "failed" for spec in specs)
+        failures = sum(spec["status"] == "failed" and not spec["edge"] for spec in specs)
+        assert int(suites.get("failures")) == failures
 
     def test_the_stubs_are_not_started_and_nothing_is_an_error(self, tmp_path, kata_here):
         done = kata_here("grade", "--report", f"json={tmp_path}/r.json")
@@ -119,14 +109,21 @@ class TestGrade:
         assert kata_here("grade", "01", "--fail-under", "1").returncode == 1
         assert kata_here("grade", "01", "--fail-under", "0").returncode == 0
 
+    def test_fail_under_is_kept_to_the_percent(self, kata_here, half_written):
+        """Two of three chosen exercises work."""
+        chosen = ["15::causal_mask", "15::combine_masks", "15::compare_scaling"]
+        graded = partial(kata_here, "grade", *chosen, "--code", half_written, "--fail-under")
+        assert (graded("66.6").returncode, graded("66.7").returncode) == (0, 1)
+
     def test_an_empty_folder_is_graded(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--code", tmp_path)
         assert done.returncode == 0
-        assert "tensors.py: not found in" in done.stdout and "0 of 8 points" in done.stdout
+        assert "tensors.py: not found in" in done.stdout
+        assert f"0 of {len(find('01').exercises)} points" in done.stdout
 
     def test_a_report_may_go_to_standard_output(self, by_a_person):
         assert by_a_person.returncode == 0, by_a_person.stderr
-        assert "\n15_scaled_dot_product_attention,scaled_dot_product_attention,core,1,1," in by_a_person.stdout
+        assert f"\n{FIFTEEN.name},scaled_dot_product_attention,core,1,1,1,1,1," in by_a_person.stdout
         assert Path("/dev/stdout").is_symlink()
 
     @pytest.mark.parametrize(
@@ -141,6 +138,10 @@ class TestGrade:
             (["grade", "01", "--report", "pdf=x"], "write FORMAT=FILE, where FORMAT is json, junit, "),
             (["grade", "01", "--report", "json"], "write FORMAT=FILE, where FORMAT is json, junit, "),
             (["hint", "16", "nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
+            (["grade", "16::nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
+            (["grade", "16::"], "has no exercise '': it has split_heads, merge_heads"),
+            (["grade", "99::split_heads"], "'99' matches nothing in katas/: the nearest are "),
+            (["grade", "15::attention_cost", "--core"], "--core leaves out 15::attention_cost, which is a stretch"),
         ],
     )
     def test_what_cannot_be_done_is_one_line(self, args, words, kata_here):
@@ -196,7 +197,56 @@ class TestGrade:
 
     def test_a_folder_for_temporary_files_may_have_a_long_name(self, by_a_person):
         assert by_a_person.returncode == 0, by_a_person.stderr
-        assert "6 of 6 points" in by_a_person.stdout
+        assert "6 of 6 points · 6 of 6 stars" in by_a_person.stdout
+
+
+class TestOneExercise:
+    """`kata grade 15::causal_mask`: an exercise is judged as in the whole kata, and nothing else counts."""
+
+    def report(self, kata_here, tmp_path, *arguments: str | Path) -> dict:
+        done = kata_here("grade", *arguments, "--report", f"json={tmp_path}/r.json")
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "r.json").read_text())
+
+    def exercises(self, report: dict) -> dict[str, list[str]]:
+        return {kata["kata"]: [exercise["name"] for exercise in kata["exercises"]] for kata in report["katas"]}
+
+    def test_one_and_several_of_a_kata(self, kata_here, tmp_path, half_written):
+        report = self.report(kata_here, tmp_path, "15::causal_mask", "--code", half_written)
+        assert self.exercises(report) == {FIFTEEN.name: ["causal_mask"]}
+        assert (report["points"], report["max_points"], report["katas"][0]["status"]) == (1, 1, "passed")
+        two = ["15::compare_scaling", "scaled_dot::causal_mask"]
+        report = self.report(kata_here, tmp_path, *two, "--code", half_written)
+        assert self.exercises(report) == {FIFTEEN.name: ["causal_mask", "compare_scaling"]}
+        assert (report["points"], report["max_points"]) == (1, 2)
+
+    def test_beside_a_whole_kata(self, kata_here, tmp_path):
+        """Katas may have spec classes of the same name: 10 and 22 both have TestEvaluate."""
+        both = [{exercise.spec_class for exercise in find(number).exercises} for number in ("10", "22")]
+        assert "TestEvaluate" in both[0] & both[1]
+        report = self.report(kata_here, tmp_path, "10::evaluate", "15", "22", "--code", tmp_path)
+        found = self.exercises(report)
+        assert found[find("10").name] == ["evaluate"]
+        assert [len(found[find(number).name]) for number in ("15", "22")] == [
+            len(find(number).exercises) for number in ("15", "22")
+        ]
+
+    def test_it_keeps_its_worth(self, kata_here, tmp_path, half_written):
+        (tmp_path / "g.toml").write_text("[katas]\n15 = 15\n")
+        rules = ["--rules", tmp_path / "g.toml"]
+        report = self.report(kata_here, tmp_path, "15::causal_mask", "--code", half_written, *rules)
+        assert (report["score"], report["max_score"]) == (2.5, 2.5)
+
+    def test_what_it_uses_may_be_broken(self, sound, submission):
+        """Doubler uses double, which fails: the reference's stands in, as when the whole kata is graded."""
+        broken = sound[0].reference.read_text().replace("return 2 * x", "return x")
+        only = tuple(prerequisites.specs_for(sound[0], sound[0].exercise("Doubler")))
+        assert only == ("TestDouble", "TestDoubler")
+        code = submission(sound[0], broken)
+        [result] = prerequisites.grade_folder(sound[:1], code, options=RunOptions(only=only))
+        assignment = Assignment(sound[:1], RunOptions(only=only), exercises=frozenset({("01_sums", "Doubler")}))
+        [doubler] = assignment.graded(result).exercises
+        assert (doubler.name, doubler.works, doubler.note) == ("Doubler", True, "with the reference's double")
 
 
 class TestHelp:

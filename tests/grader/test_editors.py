@@ -1,4 +1,4 @@
-"""An editor with this repository's settings: its test explorer finds the katas' specs, each under its exercise."""
+"""What an editor does with this repository's settings: its explorer finds the specs, each under its exercise."""
 
 import json
 import subprocess

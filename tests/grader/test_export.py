@@ -1,4 +1,4 @@
-"""Repositories to hand out: what is in them, updating one, and each platform's steps run as the platform runs them."""
+"""Repositories to hand out: what is in them, updates, and each platform's steps, run as the platform runs them."""
 
 import base64
 import json
@@ -15,6 +15,7 @@ import yaml
 
 from grader.course.catalogue import find
 from grader.teaching import export
+from grader.teaching.rules import Rules
 from tests.grader.test_reports import holds_to
 
 KATAS = ("01", "02")
@@ -24,7 +25,7 @@ EXERCISES = sum(len(find(number).exercises) for number in KATAS)
 @pytest.fixture(scope="module")
 def starter(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("starter") / "repository"
-    export.starter(folder, map(find, KATAS), "acme/course", "0123abc", {})
+    export.starter(folder, map(find, KATAS), "acme/course", "0123abc", Rules())
     return folder
 
 
@@ -32,7 +33,7 @@ def starter(tmp_path_factory) -> Path:
 def course(tmp_path_factory) -> Path:
     """The teacher's copy; instead of an environment of its own it has this one, with the copy's grader before ours."""
     folder = tmp_path_factory.mktemp("teacher") / "course"
-    export.teacher(folder, map(find, KATAS), "acme/course", "0123abc", {})
+    export.teacher(folder, map(find, KATAS), "acme/course", "0123abc", Rules())
     tools = folder / ".venv" / "bin"
     tools.mkdir(parents=True)
     for name, run in (
@@ -89,7 +90,7 @@ class TestStarter:
         assert links and [(p, link) for p, link in links if not (p.parent / link).exists()] == []
 
     def test_what_a_kata_builds_on_comes_along(self, tmp_path):
-        export.starter(tmp_path / "s", [find("17")], "a/b", "c", {})
+        export.starter(tmp_path / "s", [find("17")], "a/b", "c", Rules())
         assert sorted(p.name for p in (tmp_path / "s/katas").iterdir() if p.is_dir()) == [
             find("16").name,
             find("17").name,
@@ -109,14 +110,14 @@ class TestStarter:
 
     def test_an_update_keeps_what_a_student_wrote(self, tmp_path):
         folder = tmp_path / "s"
-        export.starter(folder, map(find, KATAS), "a/b", "c", {})
+        export.starter(folder, map(find, KATAS), "a/b", "c", Rules())
         written = folder / "katas" / find("01").file
         written.write_text(find("01").reference.read_text())
         (folder / "katas" / find("02").file).write_text(find("02").reference.read_text().partition("\n")[0] + "\ndef (")
         lesson = folder / "katas" / find("01").name / "README.md"
         lesson.write_text("old")
         (folder / "notes.txt").write_text("mine")
-        said = export.starter(folder, map(find, KATAS), "a/b", "new", {})
+        said = export.starter(folder, map(find, KATAS), "a/b", "new", Rules())
         assert written.read_text() == find("01").reference.read_text()
         assert (folder / "katas" / find("02").file).read_text().endswith("def (")
         assert lesson.read_text() != "old" and (folder / "notes.txt").read_text() == "mine"

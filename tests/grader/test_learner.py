@@ -1,15 +1,16 @@
-"""Hints that are remembered, solutions after hints, reset and undo that lose nothing, what is next, lesson, doctor."""
+"""The learner's commands: hints, solutions after hints, reset and undo that lose nothing, next, lesson, doctor."""
 
 import os
 import shutil
 
 import pytest
 
+from grader.cli import learner
 from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
 from grader.learner import doctor, hints, history, reading
-from tests.conftest import kata_command
+from tests.conftest import SOUND, kata_command
 
 
 @pytest.fixture
@@ -53,6 +54,34 @@ class TestSolution:
         hints.next_hint(tree, "describe", 3)
         assert hints.solution(tree, "describe") == hints.solution(tree, "describe", now=True)
 
+    def test_the_textbook_solution_comes_first(self, tree):
+        """Without docstrings, which would hide it; the reference, whose code is longer, comes with --full."""
+        textbook = ROOT / "tests/accepted" / tree.name / "textbook.py"
+        copy = tree.root / textbook.relative_to(ROOT)
+        copy.parent.mkdir(parents=True)
+        copy.write_text('def describe(x):\n    """Of x."""\n    return str(x)\n')
+        lines = hints.solution(tree, "describe", now=True)
+        assert lines[:2] == [f"--- your katas/{tree.file}", "+++ the textbook solution"]
+        assert [line for line in lines if line.startswith("+")][1:] == ["+def describe(x):", "+    return str(x)"]
+        assert "-    raise NotImplementedError" in lines and not any('"""' in line for line in lines)
+        assert lines[-1] == "with edge cases: kata solution 01 describe --full"
+        full = hints.solution(tree, "describe", now=True, full=True)
+        assert full[1] == f"+++ solutions/{tree.file}" and any('"""' in line for line in full)
+        assert "--full" not in full[-1]
+
+    def test_of_a_method_only_that_method_is_shown(self):
+        one = Kata(SOUND, "01_sums")
+        lines = hints.solution(one, "Doubler", now=True)
+        assert "+        return double(x)" in lines and " class Doubler(nn.Module):" in lines
+        forward = hints._source_of(one.reference, "Doubler.forward")
+        assert forward[0] == "def forward(self, x: Tensor) -> Tensor:" and forward[-1] == "    return double(x)"
+
+    def test_without_a_textbook_solution_of_it_the_reference_is_shown(self, tree):
+        copy = tree.root / "tests/accepted" / tree.name / "textbook.py"
+        copy.parent.mkdir(parents=True)
+        copy.write_text("def something_else(x):\n    return x\n")
+        assert hints.solution(tree, "describe", now=True) == hints.solution(tree, "describe", now=True, full=True)
+
     def test_it_is_a_difference_to_the_learners_code_of_that_exercise(self, tree):
         lines = hints.solution(tree, "memory_by_dtype", now=True)
         assert "-    raise NotImplementedError" in lines
@@ -61,7 +90,7 @@ class TestSolution:
 
     def test_the_same_code_is_said_to_be(self, tree):
         shutil.copy(tree.reference, tree.folder)
-        assert hints.solution(tree, "describe", now=True) == ["your code is the same as the reference"]
+        assert hints.solution(tree, "describe", now=True) == [f"your code is the same as solutions/{tree.file}"]
 
     def test_a_half_typed_file_still_shows_the_reference(self, tree):
         (tree.folder / tree.file.name).write_text("def describe(")
@@ -149,6 +178,15 @@ class TestNext:
             "kata watch 01",
         ):
             assert words in done.stdout
+
+    def test_it_says_which_stars_are_open(self, sound, submission, monkeypatch, capsys):
+        """01 works with an open edge, so 02 is next; the star of 01 is named."""
+        monkeypatch.setattr(learner, "katas", lambda _: sound)
+        text = sound[0].reference.read_text().replace("x.dim() == 0", "False")
+        monkeypatch.setattr(learner, "KATAS", submission(sound[0], text))
+        learner.next_()
+        said = capsys.readouterr().out
+        assert "exercise   quadruple" in said and said.endswith("stars open 01_sums: total (1)\n")
 
 
 class TestLesson:

@@ -68,9 +68,11 @@ def test_an_exercise_without_specs_earns_no_point(kata):
 
 def test_options_that_leave_an_exercise_out_are_no_error(kata):
     assert [exercise.name for exercise in graded(kata, core=True).exercises] == ["double", "total"]
-    assert [exercise.name for exercise in graded(kata, only="TestTotal").exercises] == ["total"]
+    both = graded(kata, only=("test_the_layer_doubles", "TestDouble"))
+    assert [exercise.name for exercise in both.exercises] == ["double", "Doubler"]
+    assert [exercise.name for exercise in graded(kata, only=("TestTotal",)).exercises] == ["total"]
 
 
 def test_options_that_no_spec_fits_are_an_error(kata):
-    result = graded(kata, only="test_nothing_like_this")
+    result = graded(kata, only=("test_nothing_like_this",))
     assert (result.status, result.message) == ("error", "test_sums.py holds no spec to run")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import nbclient
@@ -17,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from grader.course import cells, notebooks
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.learner import notebook_check
+from grader.results import ExerciseResult, SpecResult
 
 SIXTEEN = find("16")
 RIGHT = SIXTEEN.reference.read_text()
@@ -239,6 +241,27 @@ def test_a_hint_in_a_notebook_names_the_next_as_a_notebook_asks_for_it(tmp_path,
     assert said.startswith("split_heads, hint 1 of 3: ") and said.endswith('\nMore: hint("split_heads")\n')
 
 
+IDEA, EDGE = SpecResult("TestF::test_x", "passed"), SpecResult("TestF::test_works_on_a_view", "failed", edge=True)
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ((IDEA, replace(EDGE, status="passed")), "works  f: all 2 specs ★ (a note)"),
+        ((IDEA, IDEA, EDGE), "works  f: all 2 specs · ★ open: 1 (works on a view) (a note)"),
+        (
+            (replace(IDEA, message="with the reference's g"),),
+            "works  f: its spec, with the reference's g ★ (a note)",
+        ),
+        ((replace(IDEA, status="failed", message="f: not written yet"), EDGE), "f: not written yet"),
+        ((IDEA, replace(IDEA, status="failed", message="no")), "FAILED  f · x\n\nno\n\n1 of 2 specs pass"),
+        ((replace(IDEA, status="skipped", message="gpu: no CUDA device here"),), "f: not run"),
+    ],
+)
+def test_a_check_says_what_works_and_which_edges_are_open(specs, said):
+    assert notebook_check._said(ExerciseResult("f", specs), "a note") == said
+
+
 @pytest.mark.parametrize("kata", [find("09"), find("31")], ids=lambda kata: kata.name)
 def test_executed_in_a_kernel(kata, monkeypatch):
     """With the reference filled in, from a folder of the repository: lesson, figure, every check passed, and no error.
@@ -259,7 +282,7 @@ def test_executed_in_a_kernel(kata, monkeypatch):
         if cell.cell_type == "code"
     }
     checks = [text for source, text in said.items() if source.startswith("# check")]
-    assert [text.split()[:2] for text in checks] == [["passed", f"{exercise.name}:"] for exercise in kata.exercises], (
+    assert [text.split()[:2] for text in checks] == [["works", f"{exercise.name}:"] for exercise in kata.exercises], (
         checks
     )
     figure = next(cell for cell in notebook.cells if cell.source == notebooks.FIGURE)

@@ -143,9 +143,19 @@ class TestFailures:
         assert "sums.py:9 · kata hint 01 double" in said
 
     def test_an_error_that_does_not_come_shows_the_call(self, run, submission, sound):
-        said = self.said(run, submission, sound, RIGHT.replace("raise ValueError", "return ValueError"))
+        said = self.said(run, submission, sound, RIGHT.replace("raise ValueError", "return ValueError"), "--edges")
         assert "given      total(torch.tensor(1.0))" in said
-        assert "raised     nothing" in said and "expected   ValueError" in said
+        assert "raised     nothing" in said and "expected   an error, such as ValueError" in said
+
+    def test_an_open_edge_fails_nothing_and_is_named_at_the_end(self, run, submission, sound):
+        folder = submission(sound[0], RIGHT.replace("raise ValueError", "return ValueError"))
+        code, said = run("katas/01", f"--code={folder}", f"--junitxml={folder}/junit.xml")
+        assert code == 0 and "5 passed, 1 skipped, 1 xfailed" in said
+        assert "  total    works · ★ open: 1 of 1 (no dimension is an error)\n" in said
+        assert "  double   works ★\n" in said and "FAILED" not in said and "raised" not in said
+        assert 'failures="0" skipped="2"' in (folder / "junit.xml").read_text()
+        code, said = run("katas/01", f"--code={folder}", "--edges")
+        assert code == 1 and "FAILED  total · no dimension is an error" in said and "1 failed, 5 passed" in said
 
     def test_a_missing_function_is_one_line_and_guesses_at_a_new_name(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("double(", "doubled("))

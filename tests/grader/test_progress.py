@@ -1,15 +1,18 @@
 """How far the learner is: the result cache, its loss and damage, the path in chapters."""
 
 import itertools
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from grader.course.catalogue import Kata, all_katas
 from grader.execution import prerequisites, scheduler
 from grader.execution.result_cache import ResultCache
-from grader.learner import progress
+from grader.learner import overview, progress
+from grader.results import ExerciseResult, KataResult, SpecResult
 from tests.conftest import SOUND
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -88,13 +91,32 @@ class TestSoFar:
     def test_what_is_begun_is_judged(self, sound, submission):
         code = submission(sound[0], STUB.replace("raise NotImplementedError", "return 2 * x", 1))
         results = progress.so_far(sound, code)
-        assert progress.in_words(sound[0], results[sound[0]]) == "1 of 2 core"
-        assert progress.in_words(sound[1], results[sound[1]]) == "not started"
+        assert progress.in_words(results[sound[0]]) == "1 of 2 core · ★ 1 of 3"
+        assert progress.in_words(results[sound[1]]) == "not started"
+
+    @pytest.mark.parametrize(
+        ("was", "now", "said"),
+        [
+            ("", "", "done · ★ 3 of 3"),
+            ("x.dim() == 0", "False", "done · ★ 2 of 3"),
+            ("return double(x)", "return x", "core works, 0 of 1 stretch · ★ 2 of 3"),
+            ("x.sum(dim)", "x", "1 of 2 core · ★ 2 of 3"),
+        ],
+    )
+    def test_what_works_and_the_stars_in_words(self, sound, submission, was, now, said):
+        text = RIGHT.replace(was, now) if was else RIGHT
+        result = progress.so_far(sound[:1], submission(sound[0], text))[sound[0]]
+        assert progress.in_words(result) == said
+
+    def test_open_stars_are_those_of_what_works(self, sound, submission):
+        text = RIGHT.replace("x.dim() == 0", "False").replace("return 2 * x", "return x")
+        result = progress.so_far(sound[:1], submission(sound[0], text))[sound[0]]
+        assert progress.open_stars(result) == ["total (1)"]
 
     @pytest.mark.parametrize("begun", ["def double(x:\n", "", "import no_such_module\n"])
     def test_a_broken_file_is_begun(self, sound, submission, begun):
         code = submission(sound[0], begun)
-        assert progress.in_words(sound[0], progress.so_far(sound[:1], code)[sound[0]]) == "0 of 2 core"
+        assert progress.in_words(progress.so_far(sound[:1], code)[sound[0]]) == "0 of 2 core"
 
 
 class TestThePath:
@@ -115,5 +137,27 @@ class TestThePath:
         assert done.returncode == 0, done.stderr
         *rows, total = done.stdout.splitlines()
         assert [row.split("\t")[1] for row in rows] == [kata.number for kata in all_katas()]
-        assert all(len(row.split("\t")) == 8 for row in rows)
-        assert total.endswith("exercises") and "\x1b" not in done.stdout
+        assert all(len(row.split("\t")) == 9 for row in rows)
+        assert re.search(r"katas done · \d+ of \d+ exercises work · ★ \d+$", total) and "\x1b" not in done.stdout
+
+    def test_listed_on_a_terminal_in_a_hundred_columns(self):
+        """With the longest that each column may hold."""
+        katas = all_katas()
+        idea, edge = SpecResult("TestX::test_x", "passed"), SpecResult("TestX::test_y", "failed", edge=True)
+        unwritten = SpecResult("TestX::test_x", "failed", "x: not written yet")
+        results = {
+            kata: KataResult(
+                kata.name,
+                tuple(
+                    ExerciseResult(e.name, (unwritten,) if e.stretch else (idea, edge)[: 1 + number % 2], e.stretch)
+                    for number, e in enumerate(kata.exercises)
+                ),
+            )
+            for kata in katas
+        }
+        console = Console(record=True, width=100, file=open("/dev/null", "w"), force_terminal=True)
+        overview.show(katas, results, console)
+        said = console.export_text()
+        assert max(map(len, said.splitlines())) <= 100
+        assert said.count("core works,") == len(katas) and "…" not in said
+        assert len(re.findall(r"★ \d+ of \d+", said)) == len(katas)

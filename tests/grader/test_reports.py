@@ -5,6 +5,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -22,8 +23,10 @@ from grader.reports import (
     junit,
     markdown,
     table,
+    words,
 )
-from grader.results import ClassReport, ExerciseResult, KataResult, Report, SpecResult, as_dict
+from grader.results import ClassReport, ExerciseResult, KataResult, Report, SpecResult, as_dict, rounded
+from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
     SpecResult("TestA::test_x", "passed", "", 0.25),
@@ -31,17 +34,23 @@ PASSED, FAILED = (
 )
 GPU = SpecResult("TestB::test_z", "skipped", "gpu: no CUDA device here")
 UNWRITTEN = SpecResult("TestC::test_w", "failed", "c: not written yet")
+EDGE = SpecResult("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", edge=True, line=7)
+HELD = SpecResult("TestD::test_works_on_a_view", "passed", edge=True)
 KATA = KataResult(
     "16_multi_head_attention",
     (
         ExerciseResult("a", (PASSED, FAILED)),
         ExerciseResult("b", (SpecResult("TestB::test_x", "passed"), GPU), stretch=True),
         ExerciseResult("c", (UNWRITTEN,)),
+        ExerciseResult("d", (SpecResult("TestD::test_x", "passed"), EDGE, HELD)),
     ),
     "a note",
     1.5,
 )
 REPORT = Report("katas", "2026-01-02T03:04:05+00:00", 2.0, True, (KATA,))
+# As a course counts it: 10 points, a fifth of them for edges.
+RULES = Rules(edges=20, katas={KATA.kata: 10})
+WEIGHTED = replace(REPORT, katas=(RULES.applied(KATA, ["a", "b", "c", "d"]),), weighted=True)
 
 
 def shown(report: Report, **options) -> str:
@@ -51,10 +60,40 @@ def shown(report: Report, **options) -> str:
 
 
 def test_points_are_all_or_nothing_and_devices_do_not_count():
-    assert [exercise.points for exercise in KATA.exercises] == [0, 1, 0]
-    assert (KATA.points, KATA.max_points, KATA.status, KATA.core_done) == (1, 3, "failed", False)
+    assert [exercise.points for exercise in KATA.exercises] == [0, 1, 0, 1]
+    assert (KATA.points, KATA.max_points, KATA.status, KATA.core_works) == (2, 4, "failed", False)
     only_skipped = ExerciseResult("b", (GPU,))
     assert only_skipped.points == 0
+
+
+def test_a_star_needs_the_point_and_every_edge():
+    assert [exercise.stars for exercise in KATA.exercises] == [0, 1, 0, 0]
+    assert (KATA.stars, KATA.exercises[3].open_edges) == (1, (EDGE,))
+    idea = SpecResult("TestD::test_x", "passed")
+    assert ExerciseResult("d", (idea, HELD)).stars == 1
+    assert ExerciseResult("d", (replace(idea, status="failed"), HELD)).stars == 0
+    assert ExerciseResult("d", (HELD,)).points == 0, "an edge alone shows no idea"
+
+
+def test_an_edge_that_breaks_the_worker_costs_only_the_star():
+    kata = KataResult("k", (ExerciseResult("d", (PASSED, replace(EDGE, status="error"))),))
+    assert (kata.status, kata.points, kata.stars) == ("passed", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("worth", "digits", "expected"),
+    [
+        ([2.5] * 4, 2, [2.5] * 4),
+        ([20 / 3] * 3, 2, [6.67, 6.66, 6.67]),
+        ([2.5] * 4, 0, [2, 3, 3, 2]),
+        ([1.0] * 3, 2, [1, 1, 1]),
+        ([0.8] * 5, 0, [1, 1, 0, 1, 1]),
+        ([], 2, []),
+    ],
+)
+def test_rounded_numbers_sum_to_the_rounded_sum(worth, digits, expected):
+    assert rounded(worth, digits) == expected
+    assert round(sum(rounded(worth, digits)), 6) == round(sum(worth), digits)
 
 
 def test_a_kata_with_a_lost_spec_is_an_error():
@@ -68,17 +107,38 @@ def test_nothing_written_is_not_started():
 
 def test_json_has_the_pinned_schema():
     report = json.loads(json_report.render(REPORT))
-    assert list(report) == ["schema", "code", "started", "seconds", "complete", "points", "max_points", "katas"]
+    sums = ["points", "max_points", "stars", "max_stars", "score", "max_score"]
+    assert list(report) == ["schema", "code", "started", "seconds", "complete", *sums, "sealed", "katas"]
+    assert report["schema"] == "kata-report/2"
     [kata] = report["katas"]
-    assert list(kata) == ["kata", "status", "message", "points", "max_points", "seconds", "exercises"]
-    assert kata["exercises"][1] == {
-        "name": "b",
-        "stretch": True,
+    assert list(kata) == ["kata", "status", "message", *sums, "seconds", "exercises"]
+    assert [kata[name] for name in sums] == [2, 4, 1, 4, 2.0, 4.0]
+    [weighted] = json.loads(json_report.render(WEIGHTED))["katas"]
+    assert [weighted[name] for name in sums] == [2, 4, 1, 4, 4.5, 10.0]
+    assert weighted["exercises"][3] == {
+        "name": "d",
         "points": 1,
         "max_points": 1,
+        "star": 0,
+        "score": 2.0,
+        "max_score": 2.5,
+        "stretch": False,
+        "sealed": None,
         "specs": [
-            {"name": "TestB::test_x", "status": "passed", "message": "", "seconds": 0.0},
-            {"name": "TestB::test_z", "status": "skipped", "message": "gpu: no CUDA device here", "seconds": 0.0},
+            {
+                "name": name,
+                "status": status,
+                "message": message,
+                "seconds": 0.0,
+                "edge": edge,
+                "line": line,
+                "printed": "",
+            }
+            for name, status, message, edge, line in [
+                ("TestD::test_x", "passed", "", False, 0),
+                ("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", True, 7),
+                ("TestD::test_works_on_a_view", "passed", "", True, 0),
+            ]
         ],
     }
 
@@ -86,34 +146,64 @@ def test_json_has_the_pinned_schema():
 def test_junit_parses_whatever_a_message_holds():
     suites = ET.fromstring(junit.render(REPORT).encode("utf-8"))
     [suite] = suites
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
-        "5",
-        "2",
-        "0",
-        "1",
-    )
+    counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
+    assert counts == ["8", "2", "0", "2"]
     failure = suite.find("testcase/failure")
     assert failure.text == "no ]]> <b> & ü [red]"
     assert suite.find("testcase").get("classname") == "16_multi_head_attention.a"
 
 
+def test_junit_skips_an_open_edge_and_says_why():
+    lost = replace(EDGE, status="missing", message="not run")
+    kata = KataResult("k", (ExerciseResult("d", (PASSED, EDGE, lost)),))
+    [suite] = ET.fromstring(junit.render(replace(REPORT, katas=(kata,))).encode("utf-8"))
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "2")
+    skips = [(skip.get("message"), skip.text) for skip in suite.findall("testcase/skipped")]
+    assert skips == [("open edge: raised nothing", "raised nothing\nmore"), ("open edge: not run", "not run")]
+
+
 def test_a_pipe_gets_plain_lines():
     said = shown(REPORT)
     for line in (
-        "16_multi_head_attention: failed, 1 of 3 points",
-        "  a  core     0/1  1 of 2 specs pass",
-        "  b  stretch  1/1  passed, 1 not run (gpu: no CUDA device here)",
-        "  c  core     0/1  not written yet",
+        "16_multi_head_attention: failed, 2 of 4 points, 1 of 4 stars",
+        "  a  core     0/1  ☆  1 of 2 specs pass",
+        "  b  stretch  1/1  ★  works, 1 not run (gpu: no CUDA device here)",
+        "  c  core     0/1  ☆  not written yet",
+        "  d  core     1/1  ☆  works · 1 edge open",
         "16_multi_head_attention: a note",
         "FAILED  16_multi_head_attention · a · y",
-        "1 of 3 points · 2.0 s",
+        "open edge  16_multi_head_attention · d · no dimension is an error",
+        "2 of 4 points · 1 of 4 stars · 2.0 s",
     ):
         assert line in said.splitlines(), said
+    assert "raised nothing" not in said
+    assert "2 of 4 points · 1 of 4 stars · score 4.5 of 10 · 2.0 s" in shown(WEIGHTED).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ((replace(PASSED, message="with the reference's total"),), "works, with the reference's total"),
+        (
+            (replace(PASSED, message="with the reference's a"), EDGE, EDGE),
+            "works, with the reference's a · 2 edges open",
+        ),
+        ((replace(FAILED, message="waits for total\n\ntotal: not written yet"),), "waits for total"),
+        ((replace(FAILED, message="E.f: not written yet"), EDGE), "not written yet"),
+        ((replace(FAILED, message="total: not written yet"),), "total: not written yet"),
+        ((PASSED, FAILED, EDGE, HELD), "1 of 2 specs pass"),
+        ((PASSED, replace(FAILED, status="error")), "error, 1 of 2 specs pass"),
+        ((GPU,), "not run"),
+    ],
+)
+def test_the_verdict_on_an_exercise_in_words(specs, said):
+    assert words.verdict(ExerciseResult("E.f", specs)) == said
 
 
 def test_a_terminal_gets_a_table():
     said = shown(REPORT, force_terminal=True)
-    assert "kata and exercises" in said and "16_multi_head_attention" in said and "1/3" in said
+    assert "kata and exercises" in said and "16_multi_head_attention" in said and "2/4" in said and "1/4" in said
+    assert re.search(r"  d +core +works · 1 edge open +1/1 +☆", said), said
     assert max(map(len, said.splitlines())) <= 100
 
 
@@ -141,7 +231,8 @@ NASTY = Report(
     ),
 )
 NOTHING = Report("katas", "2026-01-02T03:04:05+00:00", 0.0, False)
-REPORTS = pytest.mark.parametrize("report", [REPORT, NASTY, NOTHING], ids=["a report", "a nasty one", "nothing"])
+IDS = ["a report", "one with rules", "a nasty one", "nothing"]
+REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING], ids=IDS)
 
 
 class TestPlatforms:
@@ -151,7 +242,18 @@ class TestPlatforms:
     def test_classroom(self, report):
         data = json.loads(classroom.render(report))
         holds_to("classroom", data)
-        assert (sum(test["score"] for test in data["tests"]), data["max_score"]) == (report.points, report.max_points)
+        assert (sum(test["score"] for test in data["tests"]), data["max_score"]) == (report.score, report.max_score)
+
+    def test_open_edges_are_named_and_pass(self):
+        for report, score in ((REPORT, 1), (WEIGHTED, 2)):
+            test = json.loads(classroom.render(report))["tests"][3]
+            assert (test["status"], test["score"]) == ("pass", score)
+            assert test["message"] == "open edges: no dimension is an error"
+            test = json.loads(gradescope.render(report))["tests"][3]
+            assert (test["status"], test["score"]) == ("passed", score)
+            assert test["output"] == "open edges: no dimension is an error"
+            test = json.loads(classroom50.render(report))["tests"][3]
+            assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
 
     def test_classroom_tells_pass_fail_and_error_apart(self):
         def status(report: Report) -> str:
@@ -173,34 +275,65 @@ class TestPlatforms:
         }
         data = json.loads(classroom50.render(report, environment))
         holds_to("classroom50", data)
-        assert (data["score"], data["max-score"]) == (report.points, report.max_points)
+        assert (data["score"], data["max-score"]) == (int(report.score), report.max_score)
+        tests = data["tests"]
+        assert data["score"] == sum(test["score"] for test in tests)
+        assert data["max-score"] == sum(test["max-score"] for test in tests)
+        assert all(test["score"] <= test["max-score"] for test in tests)
         assert (data["owner"], data["commit"], data["submission"]) == ("alice", "https://c", "submit/2026-01-02")
 
     @REPORTS
     def test_gradescope(self, report):
         data = json.loads(gradescope.render(report))
         holds_to("gradescope", data)
-        assert data["score"] == sum(test["score"] for test in data["tests"]) == report.points
+        assert data["score"] == sum(test["score"] for test in data["tests"]) == report.score
+        assert sum(test["max_score"] for test in data["tests"]) == report.max_score
 
     @REPORTS
     def test_csv(self, report):
         rows = list(csv.DictReader(io.StringIO(csv_report.render(report))))
         assert sum(int(row["points"]) for row in rows) == report.points
+        assert sum(int(row["star"]) for row in rows) == report.stars
+        assert sum(float(row["score"]) for row in rows) == report.score
+        assert sum(float(row["max_score"]) for row in rows) == report.max_score
         assert len(rows) == report.max_points
         assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+    def test_csv_counts_open_edges(self):
+        row = list(csv.DictReader(io.StringIO(csv_report.render(WEIGHTED))))[3]
+        assert [row[name] for name in ("points", "max_points", "star", "score", "max_score")] == [
+            "1",
+            "1",
+            "0",
+            "2",
+            "2.5",
+        ]
+        assert [row[name] for name in ("specs_passed", "specs", "edges_open", "edges")] == ["1", "1", "1", "2"]
 
     @REPORTS
     def test_markdown_folds_failures_and_lets_no_text_out(self, report):
         text = markdown.render(report)
-        assert text.startswith(f"## {report.points} of {report.max_points} points")
+        assert text.startswith(f"## {words.totals(report)}")
         outside = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
         assert "<script" not in outside
+
+    def test_markdown_names_what_is_to_do_and_open_edges(self):
+        row = "| 16_multi_head_attention | ❌ failed | 2/4 | 1/4 | `a`, `c` | `d` |"
+        assert row in markdown.render(REPORT).splitlines()
+        assert row.replace("1/4", "1/4 | 4.5/10") in markdown.render(WEIGHTED).splitlines()
+        assert "d · open edge: no dimension is an error</summary>" in markdown.render(REPORT)
 
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):
         page = html_report.render(report)
         assert "<script" not in page and "http" not in page
-        assert f"{report.points} of {report.max_points} points" in page
+        assert words.totals(report) in page
+
+    def test_html_shows_stars_and_unfolds_an_open_edge(self):
+        page = html_report.render(WEIGHTED)
+        assert "★ <code>b</code>" in page and "☆ <code>d</code>" in page
+        assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
+        assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
 
 
 class TestClass:
@@ -211,12 +344,19 @@ class TestClass:
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
         for heading in ("Points", "Hardest exercises", "Most common failures", "Time"):
             assert f"<h2>{heading}</h2>" in page
+        assert "2 of 4 points, 1 stars, failed" in page and "<th class='n'>score</th>" not in page
         assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
+        weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
+        assert "<th class='n'>score</th>" in weighted and "median score 4.5 of 10<" in weighted
 
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
-        assert head == ["student", "points", "max_points", "16_multi_head_attention", "01_sums"]
-        assert ann == ["<b>ann", "1", "3", "1", ""] and bob == ["'=bob", "0", "1", "", "0"]
+        sums = ["points", "max_points", "stars", "score", "max_score"]
+        assert head == ["student", *sums, "16_multi_head_attention", "01_sums"]
+        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", ""]
+        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0"]
+        weighted = replace(self.TWO, students={"ann": WEIGHTED})
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))

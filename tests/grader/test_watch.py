@@ -1,4 +1,4 @@
-"""`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow and no terminals."""
+"""`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow or no terminals."""
 
 import fcntl
 import os
@@ -15,8 +15,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from grader.course.catalogue import ROOT, find
+from grader.course.catalogue import ROOT, all_katas, find
+from grader.learner.screen import Screen
+from grader.learner.watch import Session
+from tests.conftest import SOUND
 
 ONE = find("01")
 RIGHT, STUB = ONE.reference.read_text(), (ONE.folder / ONE.file.name).read_text()
@@ -126,7 +130,7 @@ def save(checkout: Path, text: str, how: str = "write") -> None:
 
 
 def test_a_day(terminal, checkout):
-    """Save right and wrong, by rename, in bursts, half-typed, deleted, restored; hints; to the next kata and back."""
+    """Save right and wrong, by rename and in bursts, half-typed, deleted; hints; the next kata and back."""
     screen = terminal("01")
     screen.verdict("memory_by_dtype: not written yet")
     save(checkout, WRONG)
@@ -142,28 +146,65 @@ def test_a_day(terminal, checkout):
     (checkout / "katas" / ONE.file).unlink()
     screen.verdict("tensors.py: not found in")
     save(checkout, RIGHT, "burst")
-    screen.verdict("Every exercise of this kata is done. Press n for 02 Reshaping")
+    screen.verdict("Every exercise of this kata works. Press n for 02 Reshaping")
     screen.press("n")
     screen.verdict("add_batch_dim: not written yet")
     screen.press("n")
     screen.waits_for("this is the last kata of the path")
     screen.press("p")
-    screen.verdict("Every exercise of this kata is done")
+    screen.verdict("Every exercise of this kata works")
     screen.press("a")
-    screen.verdict("8/8")
+    screen.verdict(f"{len(ONE.exercises)}/{len(ONE.exercises)}")
     screen.press("l")
     screen.verdict("Objectives")
     screen.press("q")
     assert screen.ends() == 0
 
 
-def test_the_core_done_offers_the_stretch(terminal, checkout):
+def test_a_working_core_offers_the_stretch(terminal, checkout):
     save(checkout, RIGHT + "\n\ndef from_array(array, *, copy=False):\n    raise NotImplementedError\n")
     screen = terminal("01")
-    said = screen.verdict("The core of this kata is done. Stretch exercises left: from_array. Press n for 02")
+    said = screen.verdict("The core of this kata works. Stretch exercises left: from_array. Press n for 02")
     assert "from_array: not written yet" in said
     screen.press("q")
     assert screen.ends() == 0
+
+
+class NoInputs:
+    """A learner who only saves."""
+
+    descriptors = ()
+
+    def follow(self, folder: Path) -> None:
+        pass
+
+
+def test_open_edges_are_named_once_an_exercise_works(tmp_path):
+    """In one line, after which the next exercise follows; again when the whole kata works."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    one, two = all_katas(tmp_path / "tree")
+    right = one.reference.read_text()
+    open_edge = right.replace("x.dim() == 0", "False")
+    layer = "\n\nclass Doubler:\n    def __init__(self):\n        raise NotImplementedError\n"
+    console = Console(record=True, width=100, file=open(os.devnull, "w"))
+    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
+
+    def said_after(text: str) -> str:
+        one.code.write_text(text)
+        session._judge_and_show()
+        return console.export_text()
+
+    line = "total works · ★ open: 1 (no dimension is an error)\n"
+    assert "double: not written yet" in said_after(one.code.read_text())
+    said = said_after(open_edge + layer)
+    assert "2/3  ★ double  ● total  ○ Doubler\n" in said and "Doubler: not written yet" in said
+    assert "The core of this kata works. Stretch exercises left: Doubler. Press n for 02 Reuse." in said
+    assert said.endswith(line)
+    assert line not in said_after(open_edge + layer + "\n# one more save\n")
+    said = said_after(open_edge)
+    assert "Every exercise of this kata works. Press n for 02 Reuse." in said and said.endswith(line)
+    said = said_after(right)
+    assert "3/3  ★ double  ★ total  ★ Doubler\n" in said and "open" not in said
 
 
 def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
@@ -174,12 +215,12 @@ def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
     screen.verdict("describe: not written yet")
     save(checkout, WRONG + one)
     screen.verdict("describe: not written yet")
-    screen.waits_for("No longer passing: memory_by_dtype. Press a to see why.")
+    screen.waits_for("No longer working: memory_by_dtype. Press a to see why.")
     save(checkout, WRONG + one + "def (")
     screen.verdict("SyntaxError")
     time.sleep(1)  # in which the other exercises could be said to be broken
     save(checkout, RIGHT + one)
-    assert "No longer passing" not in screen.verdict("describe: not written yet")
+    assert "No longer working" not in screen.verdict("describe: not written yet")
 
 
 def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
@@ -189,7 +230,7 @@ def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
     screen.waits_for("running the specs")
     time.sleep(0.5)
     save(checkout, RIGHT)
-    screen.verdict("Every exercise of this kata is done")
+    screen.verdict("Every exercise of this kata works")
     screen.press("q")
     assert screen.ends() == 0
 

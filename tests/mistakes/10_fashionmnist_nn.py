@@ -216,12 +216,14 @@ MISTAKES = [
         was=TRAIN_MOVE,
         now=TRAIN_MOVE.replace("inputs, labels = inputs", "inputs"),
         caught_by="TestTrainEpoch::test_batches_are_moved_to_the_models_device",
+        edge=True,
     ),
     Mistake(
         "no batch is a division by zero",
         was='    if count == 0:\n        raise ValueError("the loader gave no batch to train on")\n',
         now="",
         caught_by="TestTrainEpoch::test_an_empty_loader_is_an_error",
+        edge=True,
     ),
     # evaluate
     Mistake(
@@ -265,6 +267,7 @@ MISTAKES = [
         yield
     model.train(was_training)""",
         caught_by="test_the_mode_is_put_back_after_an_error",
+        edge=True,
     ),
     Mistake(
         "gradients stay switched off",
@@ -283,12 +286,14 @@ MISTAKES = [
         was=EVAL_MOVE,
         now=EVAL_MOVE.replace("= inputs.to(device), ", "= inputs, "),
         caught_by="TestEvaluate::test_batches_are_moved_to_the_models_device",
+        edge=True,
     ),
     Mistake(
         "no batch gives zeros",
         was='raise ValueError("the loader gave no batch to evaluate")',
         now="return 0.0, 0.0",
         caught_by="TestEvaluate::test_an_empty_loader_is_an_error",
+        edge=True,
     ),
     # EarlyStopping
     Mistake(
@@ -350,18 +355,21 @@ MISTAKES = [
         was='raise RuntimeError("no epoch has been an improvement, so there is nothing to restore")',
         now="return",
         caught_by="test_nothing_to_restore_is_an_error",
+        edge=True,
     ),
     Mistake(
         "patience 0 goes through",
         was="if patience < 1 or",
         now="if patience < 0 or",
         caught_by="test_patience_and_min_delta_make_sense",
+        edge=True,
     ),
     Mistake(
         "a negative min_delta goes through",
         was=" or min_delta < 0:",
         now=":",
         caught_by="test_patience_and_min_delta_make_sense",
+        edge=True,
     ),
     # misclassified
     Mistake(
@@ -487,6 +495,7 @@ MISTAKES = [
         was="if early_stopping is not None and early_stopping.best_state is not None:",
         now="if early_stopping is not None:",
         caught_by="test_no_epochs_do_nothing",
+        edge=True,
     ),
     # compare_depths
     Mistake(
@@ -558,48 +567,56 @@ MISTAKES = [
         was=TOO_FEW,
         now="    if False:\n",
         caught_by="test_a_truncated_payload_is_an_error",
+        edge=True,
     ),
     Mistake(
         "truncated, and no word of how many bytes",
         was='raise ValueError(f"{path}: truncated, {sizes} elements need {wanted} bytes and there are {there}")',
         now='raise ValueError(f"{path}: truncated")',
         caught_by="test_a_truncated_payload_is_an_error",
+        edge=True,
     ),
     Mistake(
         "as many as are wanted, the rest ignored",
         was="    if there > wanted:\n",
         now="    data = data[: start + wanted]\n    if False:\n",
         caught_by="test_bytes_left_over_are_an_error",
+        edge=True,
     ),
     Mistake(
         "an empty file is an IndexError",
         was="    if len(data) < 4:\n",
         now="    if False:\n",
         caught_by="test_a_truncated_header_is_an_error",
+        edge=True,
     ),
     Mistake(
         "EOFError goes through",
         was=UNPACK,
         now="        data = gzip.decompress(data)\n",
         caught_by="test_a_cut_gzip_stream_is_an_error",
+        edge=True,
     ),
     Mistake(
         "the beginning is not read",
         was='    if data[:2] != b"\\x00\\x00":\n',
         now="    if False:\n",
         caught_by="test_another_beginning_is_an_error",
+        edge=True,
     ),
     Mistake(
         "the type is not read",
         was="    if kind != 0x08:\n",
         now="    if False:\n",
         caught_by="test_another_type_is_an_error",
+        edge=True,
     ),
     Mistake(
         "the message does not name the file",
         was='raise ValueError(f"{path}: {there - wanted} bytes are left over after the last element")',
         now='raise ValueError("bytes are left over")',
         caught_by="test_bytes_left_over_are_an_error",
+        edge=True,
     ),
     Mistake(
         "a missing file is a ValueError",
@@ -612,6 +629,7 @@ MISTAKES = [
         was="    if dims == 0:\n",
         now="    if False:\n",
         caught_by="test_no_dimensions_are_an_error",
+        edge=True,
     ),
 ]
 

@@ -112,24 +112,28 @@ MISTAKES = [
         was='elif kind == "layer":',
         now='elif kind != "batch":',
         caught_by="test_unknown_kinds_are_refused",
+        edge=True,
     ),
     Mistake(
         "instance norm of two dims",
         was="_require_dims(shape, 3)",
         now="_require_dims(shape, 2)",
         caught_by="test_too_few_dims_are_refused",
+        edge=True,
     ),
     Mistake(
         "batch norm of one dim ends in an IndexError",
         was="_require_dims(shape, 2)",
         now="_require_dims(shape, 1)",
         caught_by="test_too_few_dims_are_refused",
+        edge=True,
     ),
     Mistake(
         "normalized_dims 0 allowed",
         was="if not 1 <= normalized_dims <= len(shape):",
         now="if not 0 <= normalized_dims <= len(shape):",
         caught_by="test_normalized_dims_must_exist",
+        edge=True,
     ),
     Mistake(
         "all dims at once refused",
@@ -356,6 +360,7 @@ MISTAKES = [
         was="if count < 2:",
         now="if count < 0:",
         caught_by="TestBatchNorm1d::test_one_value_a_channel_is_refused_in_training",
+        edge=True,
     ),
     Mistake(
         "one row refused, however many positions it has",
@@ -375,18 +380,21 @@ MISTAKES = [
         was="if x.shape[1] != norm.num_features:",
         now="if x.shape[1] not in (1, norm.num_features):",
         caught_by="TestBatchNorm1d::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     Mistake(
         "images taken by BatchNorm1d",
         was="if x.ndim not in (2, 3):",
         now="if x.ndim < 2:",
         caught_by="TestBatchNorm1d::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     Mistake(
         "shapes checked in training only",
         was="if x.shape[1] != norm.num_features:",
         now="if norm.training and x.shape[1] != norm.num_features:",
         caught_by="TestBatchNorm1d::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     Mistake(
         "counted before the input is checked",
@@ -395,6 +403,7 @@ MISTAKES = [
         "        if norm.running_mean is not None:\n            norm.num_batches_tracked += 1\n"
         "            norm.num_batches_tracked -= int(count > 1)\n",
         caught_by="test_a_refused_input_leaves_the_buffers_alone",
+        edge=True,
     ),
     Mistake(
         "PyTorch's function does the work",
@@ -434,6 +443,7 @@ MISTAKES = [
         was="if x.ndim != 4:",
         now="if x.ndim < 2:",
         caught_by="TestBatchNorm2d::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     # LayerNorm
     Mistake(
@@ -567,12 +577,14 @@ MISTAKES = [
         was=FITS,
         now="if x[(0,) * (x.ndim - len(dims))].numel() != math.prod(self.normalized_shape):",
         caught_by="TestLayerNorm::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     Mistake(
         "a last dim of one is broadcast",
         was=FITS,
         now="if x.shape[-1] not in (1, self.normalized_shape[-1]):",
         caught_by="TestLayerNorm::test_wrong_shapes_are_refused",
+        edge=True,
     ),
     Mistake(
         "PyTorch's layer norm does the work",
@@ -774,6 +786,7 @@ MISTAKES = [
         was="if not 1 <= size <= rows:",
         now="if size < 1:",
         caught_by="test_batch_sizes_must_fit",
+        edge=True,
     ),
     # compare_training
     Mistake(
@@ -875,6 +888,7 @@ MISTAKES = [
         was="int(y.max()) + 1)).to(x)",
         now="int(y.max()) + 1)).to(x.device)\n    x = x.float()",
         caught_by="test_x_and_its_dtype_stay",
+        edge=True,
     ),
 ]
 

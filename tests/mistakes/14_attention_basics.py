@@ -126,12 +126,14 @@ MISTAKES = [
         was="if mask.dtype != torch.bool:",
         now="mask = mask != 0\n    if mask.dtype != torch.bool:",
         caught_by="test_a_mask_that_is_not_bool_is_refused",
+        edge=True,
     ),
     Mistake(
         "integer masks taken",
         was="if mask.dtype != torch.bool:",
         now="if mask.dtype == torch.uint8:\n        mask = mask.bool()\n    if mask.dtype != torch.bool:",
         caught_by="test_a_mask_that_is_not_bool_is_refused",
+        edge=True,
     ),
     # attend
     Mistake(
@@ -444,30 +446,35 @@ MISTAKES = [
         was="    model.eval()\n    try:",
         now="    try:",
         caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
+        edge=True,
     ),
     Mistake(
         "left in eval mode",
         was="model.train(training)",
         now="pass",
         caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
+        edge=True,
     ),
     Mistake(
         "only the flag of the model itself put back, not those of its parts",
         was="model.train(training)",
         now="model.training = training",
         caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
+        edge=True,
     ),
     Mistake(
         "always back to training mode",
         was="model.train(training)",
         now="model.train()",
         caught_by="test_decodes_in_eval_mode_and_puts_the_flag_back",
+        edge=True,
     ),
     Mistake(
         "no finally",
         was="    finally:\n        model.train(training)\n",
         now="    except ZeroDivisionError:\n        pass\n    model.train(training)\n",
         caught_by="test_the_flag_is_put_back_after_an_error",
+        edge=True,
     ),
     Mistake(
         "decoded with a graph",

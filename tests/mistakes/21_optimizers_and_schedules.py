@@ -98,6 +98,7 @@ MISTAKES = [
         was="if not 0 <= warmup_steps <= max_steps:",
         now="if warmup_steps > max_steps:",
         caught_by="test_warmup_fits_into_the_run",
+        edge=True,
     ),
     # SGD
     Mistake(
@@ -218,6 +219,7 @@ MISTAKES = [
         was='raise ValueError("nesterov looks ahead along the momentum, which is 0")',
         now="pass",
         caught_by="test_nesterov_needs_momentum",
+        edge=True,
     ),
     Mistake(
         "nesterov is on by default",
@@ -281,6 +283,7 @@ MISTAKES = [
         was='raise ValueError("there are no parameters to optimize")',
         now="return []",
         caught_by="TestSGD::test_something_must_be_optimized",
+        edge=True,
     ),
     Mistake(
         "an empty group is refused",
@@ -293,18 +296,21 @@ MISTAKES = [
         was='raise ValueError("a parameter is in more than one group")',
         now="pass",
         caught_by="TestAdamW::test_a_parameter_is_in_one_group_only",
+        edge=True,
     ),
     Mistake(
         "a negative rate goes through",
         was="raise ValueError(f\"lr should not be negative: {defaults['lr']}\")",
         now="pass",
         caught_by="TestAdamW::test_the_rate_may_not_be_negative",
+        edge=True,
     ),
     Mistake(
         "the message hides the rate",
         was="raise ValueError(f\"lr should not be negative: {defaults['lr']}\")",
         now='raise ValueError("lr should not be negative")',
         caught_by="TestSGD::test_the_rate_may_not_be_negative",
+        edge=True,
     ),
     Mistake(
         "a rate of 0 is refused",
@@ -396,6 +402,7 @@ MISTAKES = [
         was="if not all(0 <= beta < 1 for beta in betas):",
         now="if not all(0 <= beta <= 1 for beta in betas):",
         caught_by="TestAdam::test_betas_are_below_one",
+        edge=True,
     ),
     Mistake(
         "a beta of 0 is refused",
@@ -573,6 +580,7 @@ MISTAKES = [
         was="if step_size < 1:",
         now="if step_size < 0:",
         caught_by="test_a_rate_holds_for_at_least_one_epoch",
+        edge=True,
     ),
     # clip_grad_norm
     Mistake(
@@ -654,12 +662,14 @@ MISTAKES = [
 """,
         now="",
         caught_by="TestClipGradNorm::test_without_any_gradient_the_norm_is_zero",
+        edge=True,
     ),
     Mistake(
         "NaN is not taken for a wild norm",
         was="if error_if_nonfinite and not total.isfinite():",
         now="if error_if_nonfinite and total.isinf():",
         caught_by="test_a_wild_norm_is_an_error_on_request",
+        edge=True,
     ),
     Mistake(
         "the error comes after the scaling",
@@ -672,6 +682,7 @@ MISTAKES = [
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(f"the norm of the gradients is {total.item()}")""",
         caught_by="test_a_wild_norm_is_an_error_on_request",
+        edge=True,
     ),
     Mistake(
         "a wild norm is always an error",
@@ -684,6 +695,7 @@ MISTAKES = [
         was="if max_norm <= 0:",
         now="if max_norm < 0:",
         caught_by="TestClipGradNorm::test_the_limit_is_above_zero",
+        edge=True,
     ),
     Mistake(
         "torch clips the norm",
@@ -721,6 +733,7 @@ MISTAKES = [
         was="if clip_value <= 0:",
         now="if clip_value < 0:",
         caught_by="TestClipGradValue::test_the_limit_is_above_zero",
+        edge=True,
     ),
     # batch_size_schedule
     Mistake(
@@ -782,6 +795,7 @@ MISTAKES = [
         was="if not 1 <= start <= end:",
         now="if not 1 <= start:",
         caught_by="test_the_sizes_are_in_order",
+        edge=True,
     ),
 ]
 

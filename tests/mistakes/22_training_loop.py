@@ -161,34 +161,35 @@ MISTAKES = [
         caught_by="TestTrainOneEpoch::test_batches_are_moved_to_the_device",
     ),
     Mistake(
-        "no look at the loss",
-        was=CHECK,
-        now="",
-        caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
+        "no look at the loss", was=CHECK, now="", caught_by="test_a_loss_that_is_no_number_stops_the_epoch", edge=True
     ),
     Mistake(
         "only NaN is looked for",
         was="if not math.isfinite(value):",
         now="if math.isnan(value):",
         caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
+        edge=True,
     ),
     Mistake(
         "the loss looked at after the step",
         was=CHECK + CLEAR + "\n" + STEP,
         now=CLEAR + "\n" + STEP.replace("        total", CHECK + "        total"),
         caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
+        edge=True,
     ),
     Mistake(
         "batches counted from 1",
         was="in enumerate(loader):",
         now="in enumerate(loader, 1):",
         caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
+        edge=True,
     ),
     Mistake(
         "bad batches passed over",
         was='raise FloatingPointError(f"the loss of batch {index} is {value}")',
         now="continue",
         caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
+        edge=True,
     ),
     Mistake(
         "the loss as a tensor",
@@ -201,6 +202,7 @@ MISTAKES = [
         was='    if not samples:\n        raise ValueError("the loader gave no batch to train on")\n',
         now="",
         caught_by="TestTrainOneEpoch::test_an_empty_loader_is_an_error",
+        edge=True,
     ),
     Mistake(
         "samples from the data set's length",
@@ -277,6 +279,7 @@ MISTAKES = [
         now=FLAGS.replace("finally", "except ZeroDivisionError")
         + "\n    for module, training in flags:\n        module.training = training",
         caught_by="test_flags_come_back_after_an_exception",
+        edge=True,
     ),
     Mistake(
         "gradients cleared by an evaluation",
@@ -301,6 +304,7 @@ MISTAKES = [
         was='        raise ValueError("the loader gave no batch to evaluate on")',
         now='        return {"loss": 0.0, "accuracy": 0.0}',
         caught_by="TestEvaluate::test_an_empty_loader_is_an_error",
+        edge=True,
     ),
     # accumulated_step
     Mistake(
@@ -404,6 +408,7 @@ MISTAKES = [
         was='        raise ValueError("there are no micro-batches to make a step of")',
         now="        return 0.0",
         caught_by="test_no_micro_batches_are_an_error",
+        edge=True,
     ),
     # EarlyStopping
     Mistake(
@@ -456,18 +461,21 @@ MISTAKES = [
         gain = self.best - value if self.mode == "min" else value - self.best
         return not gain <= self.min_delta""",
         caught_by="test_nan_is_never_better",
+        edge=True,
     ),
     Mistake(
         "the first value is best, NaN or not",
         was="return not math.isnan(value)",
         now="return True",
         caught_by="test_nan_is_never_better",
+        edge=True,
     ),
     Mistake(
         "NaN passed over",
         was="        else:\n            self.bad_epochs += 1",
         now="        elif not math.isnan(value):\n            self.bad_epochs += 1",
         caught_by="test_nan_is_never_better",
+        edge=True,
     ),
     Mistake(
         "zero taken for no value",
@@ -526,18 +534,21 @@ MISTAKES = [
         was='            raise RuntimeError("there is no best epoch to restore yet")',
         now="            return",
         caught_by="test_there_must_be_something_to_restore",
+        edge=True,
     ),
     Mistake(
         "patience 0 goes through",
         was="if patience < 1:",
         now="if patience < 0:",
         caught_by="test_patience_and_mode_are_checked",
+        edge=True,
     ),
     Mistake(
         "any mode goes through",
         was='if mode not in ("min", "max"):',
         now='if mode not in ("min", "max", "maximum"):',
         caught_by="test_patience_and_mode_are_checked",
+        edge=True,
     ),
     # fit
     Mistake(
@@ -596,6 +607,7 @@ MISTAKES = [
         was=RESTORE,
         now=RESTORE.replace(" and early_stopping.best is not None", ""),
         caught_by="test_without_a_usable_value_the_last_weights_stay",
+        edge=True,
     ),
     Mistake(
         "the last group's rate",
@@ -645,24 +657,28 @@ MISTAKES = [
         was=WRITE,
         now="    torch.save(checkpoint, path)",
         caught_by="test_a_failed_save_leaves_the_old_file_alone",
+        edge=True,
     ),
     Mistake(
         "the old file removed first",
         was="    try:\n        torch.save",
         now="    path.unlink(missing_ok=True)\n    try:\n        torch.save",
         caught_by="test_a_failed_save_leaves_the_old_file_alone",
+        edge=True,
     ),
     Mistake(
         "half a file left behind",
         was=WRITE,
         now="    torch.save(checkpoint, unfinished)\n    os.replace(unfinished, path)",
         caught_by="test_a_failed_save_leaves_the_old_file_alone",
+        edge=True,
     ),
     Mistake(
         "failures hidden",
         was="    finally:\n        unfinished",
         now="    except Exception:\n        unfinished",
         caught_by="test_a_failed_save_leaves_the_old_file_alone",
+        edge=True,
     ),
     Mistake(
         "renamed from the system's folder for temporary files",
@@ -808,24 +824,28 @@ MISTAKES = [
         was=MISSING,
         now="\n".join([MISSING.splitlines()[2], *MISSING.splitlines()[:2]]),
         caught_by="test_a_missing_part_is_named_and_nothing_is_loaded",
+        edge=True,
     ),
     Mistake(
         "generators set before the check",
         was="    if missing:\n",
         now='    torch.set_rng_state(checkpoint["torch"])\n    random.setstate(checkpoint["python"])\n    if missing:\n',
         caught_by="test_a_missing_part_is_named_and_nothing_is_loaded",
+        edge=True,
     ),
     Mistake(
         "a missing part passed over",
         was="    if missing:\n        raise ValueError(f\"{path} holds no state for {', '.join(missing)}\")",
         now="    wanted = {name: part for name, part in wanted.items() if name not in missing}",
         caught_by="test_a_missing_part_is_named_and_nothing_is_loaded",
+        edge=True,
     ),
     Mistake(
         "a missing part is a KeyError",
         was='raise ValueError(f"{path} holds no state',
         now='raise KeyError(f"{path} holds no state',
         caught_by="test_a_missing_part_is_named_and_nothing_is_loaded",
+        edge=True,
     ),
     Mistake(
         "an empty state taken for a missing one",
@@ -929,6 +949,7 @@ MISTAKES = [
         was="parameter.grad.cpu().double()",
         now="parameter.grad.detach()",
         caught_by="test_half_precision_is_measured_in_a_wider_dtype",
+        edge=True,
     ),
     # classify_error
     Mistake(

@@ -73,18 +73,21 @@ MISTAKES = [
         was=CHAR_ENCODE,
         now="        return [self.stoi[character] for character in text if character in self.stoi]",
         caught_by="TestCharTokenizer::test_an_unknown_character_is_named",
+        edge=True,
     ),
     Mistake(
         "unknown character is a KeyError",
         was=CHAR_ENCODE,
         now="        return [self.stoi[character] for character in text]",
         caught_by="TestCharTokenizer::test_an_unknown_character_is_named",
+        edge=True,
     ),
     Mistake(
         "ids of a tensor looked up as tensors",
         was=CHAR_DECODE,
         now=CHAR_DECODE.replace("map(int, ids)", "ids"),
         caught_by="TestCharTokenizer::test_ids_may_be_a_tensor",
+        edge=True,
     ),
     Mistake(
         "negative ids count from the end",
@@ -101,6 +104,7 @@ MISTAKES = [
             "self.itos[i]", "self.itos.get(i, '')"
         ),
         caught_by="TestCharTokenizer::test_an_unknown_id_is_refused",
+        edge=True,
     ),
     # bytes_to_unicode
     Mistake(
@@ -162,6 +166,7 @@ MISTAKES = [
         return list(tokens)
     while i < len(tokens):""",
         caught_by="test_the_list_given_stays_as_it_is",
+        edge=True,
     ),
     Mistake(
         "tokens compared by identity",
@@ -181,6 +186,7 @@ MISTAKES = [
     return tokens
     while i < len(tokens):""",
         caught_by="test_what_was_merged_is_not_merged_again",
+        edge=True,
     ),
     Mistake(
         "the same list comes back",
@@ -193,6 +199,7 @@ MISTAKES = [
         return tokens
 """,
         caught_by="test_the_list_given_stays_as_it_is",
+        edge=True,
     ),
     # train_bpe
     Mistake(
@@ -266,6 +273,7 @@ MISTAKES = [
         was="if vocab_size < 256:",
         now="if vocab_size < 1:",
         caught_by="test_there_is_no_room_below_the_bytes",
+        edge=True,
     ),
     Mistake(
         "characters instead of bytes",
@@ -308,6 +316,7 @@ MISTAKES = [
         was=DEFAULT,
         now="return {token: i for i, token in enumerate(tokens)}",
         caught_by="test_equal_results_share_an_id",
+        edge=True,
     ),
     Mistake(
         "encode does not cut the text",
@@ -334,12 +343,14 @@ MISTAKES = [
         was=ONLY_ON_REQUEST,
         now="if not allow_special:",
         caught_by="test_without_special_tokens_none_are_found",
+        edge=True,
     ),
     Mistake(
         "special strings in the order of the dict",
         was=LONGEST,
         now="longest_first = list(self.special_tokens)",
         caught_by="test_the_longer_special_string_wins",
+        edge=True,
     ),
     Mistake(
         "special strings taken for patterns",
@@ -367,12 +378,7 @@ MISTAKES = [
         ),
         caught_by="test_special_text_becomes_its_id_on_request",
     ),
-    Mistake(
-        "a special id may be taken",
-        was=TAKEN,
-        now="",
-        caught_by="test_a_special_id_must_be_free",
-    ),
+    Mistake("a special id may be taken", was=TAKEN, now="", caught_by="test_a_special_id_must_be_free", edge=True),
     Mistake(
         "vocab_size without special tokens",
         was="self.vocab_size = len(self.vocab) + len(self.special_tokens)",
@@ -427,6 +433,7 @@ MISTAKES = [
         was=LINES,
         now=LINES.replace(".splitlines()[1:]", '.split("\\n")[1:-1]'),
         caught_by="test_the_last_line_may_end_without_a_newline",
+        edge=True,
     ),
     Mistake(
         "a missing id goes unnoticed",

@@ -75,12 +75,14 @@ MISTAKES = [
         was=FITS,
         now="    if start < 0 or start + count > len(tokens):",
         caught_by="test_a_batch_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "a negative start counts from the end",
         was=FITS,
         now="    if len(tokens[start:]) < count + 1:",
         caught_by="test_a_negative_start_is_refused",
+        edge=True,
     ),
     Mistake(
         "the dtype of the stream carried through",
@@ -150,6 +152,7 @@ MISTAKES = [
         was=ENOUGH,
         now="if len(tokens) < 1:",
         caught_by="test_too_few_tokens_are_refused",
+        edge=True,
     ),
     # split_documents
     Mistake(
@@ -218,6 +221,7 @@ MISTAKES = [
         was=SPLIT_CHECK,
         now="if not 0 < val_fraction < 1 or len(docs) < 2:",
         caught_by="test_one_document_cannot_be_split",
+        edge=True,
     ),
     # tokenize_documents
     Mistake(
@@ -249,6 +253,7 @@ MISTAKES = [
         was=AS_STREAM,
         now="return np.array(stream).astype(np.uint16)",
         caught_by="test_an_id_that_does_not_fit_is_refused",
+        edge=True,
     ),
     # write_shards
     Mistake(
@@ -294,6 +299,7 @@ MISTAKES = [
             "stream[first : first + shard_size]", "_uint16(stream[first : first + shard_size])"
         ),
         caught_by="TestWriteShards::test_an_id_that_does_not_fit_is_refused",
+        edge=True,
     ),
     # load_shard
     Mistake(
@@ -313,6 +319,7 @@ MISTAKES = [
         was=SHARD_CHECK,
         now="if stream.ndim != 1:",
         caught_by="test_other_arrays_are_refused",
+        edge=True,
     ),
     # DataLoaderLite
     Mistake(
@@ -368,6 +375,7 @@ MISTAKES = [
         was=ANY,
         now="if not any(length > batch_size * block_size for length in self.lengths):",
         caught_by="test_shards_without_a_single_step_are_refused",
+        edge=True,
     ),
     Mistake(
         "reset stays in its shard",
@@ -410,18 +418,21 @@ MISTAKES = [
         was=STATE_CHECK,
         now='if state["shard"] >= len(self.paths) or state["position"] % self.stride:',
         caught_by="test_a_state_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "any piece is a place to resume at",
         was=STATE_CHECK,
         now=STATE_CHECK.replace("self.stride", "(self.batch_size * self.block_size)"),
         caught_by="test_a_state_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "the shard taken before the position is looked at",
         was=STATE_CHECK,
         now=f'self.shard = state["shard"] % len(self.paths)\n        {STATE_CHECK}',
         caught_by="test_a_state_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "reset goes back to the loaded state",
@@ -454,12 +465,14 @@ MISTAKES = [
         was=NAMES,
         now="if not dataset_tokens.keys() <= weights.keys():",
         caught_by="test_names_that_differ_are_refused",
+        edge=True,
     ),
     Mistake(
         "negative shares",
         was=WEIGHTS,
         now="if total_weight == 0:",
         caught_by="test_weights_must_be_proportions",
+        edge=True,
     ),
 ]
 

@@ -157,6 +157,7 @@ MISTAKES = [
         was=COPY,
         now="converted[name] = ours.contiguous()",
         caught_by="test_transposed_views_are_copied_too",
+        edge=True,
     ),
     Mistake(
         "clone keeps the strides of the transpose",
@@ -206,6 +207,7 @@ MISTAKES = [
         was=NAMES_DIFFER,
         now='    given["lm_head.weight"] == given["transformer.wte.weight"]\n    if missing or unexpected:\n',
         caught_by="test_a_missing_wte_is_named",
+        edge=True,
     ),
     Mistake(
         "copied before everything is checked",
@@ -220,7 +222,13 @@ MISTAKES = [
         now="    for name, tensor in own.items():\n        tensor.copy_(given[name])\n    for name, tensor in []:\n",
         caught_by="test_a_shape_that_would_broadcast_is_wrong",
     ),
-    Mistake("an untied head goes in", was=UNTIED, now="    if False:\n", caught_by="test_a_head_of_its_own_is_refused"),
+    Mistake(
+        "an untied head goes in",
+        was=UNTIED,
+        now="    if False:\n",
+        caught_by="test_a_head_of_its_own_is_refused",
+        edge=True,
+    ),
     Mistake(
         "new parameters, and the tie is gone",
         was=LOAD,
@@ -291,18 +299,15 @@ MISTAKES = [
         was=CROP,
         now=CROP.replace("wpe.device, ", ""),
         caught_by="test_the_device_stays",
+        edge=True,
     ),
-    Mistake(
-        "always float32",
-        was=".to(wpe.device, wpe.dtype)",
-        now="",
-        caught_by="test_the_dtype_stays",
-    ),
+    Mistake("always float32", was=".to(wpe.device, wpe.dtype)", now="", caught_by="test_the_dtype_stays", edge=True),
     Mistake(
         "no positions at all",
         was=CROP_LIMIT,
         now="if block_size > model.config.block_size:",
         caught_by="test_other_sizes_are_refused",
+        edge=True,
     ),
     # freeze_all_but
     Mistake(
@@ -340,12 +345,14 @@ MISTAKES = [
         was="        if not found:\n",
         now="        if False:\n",
         caught_by="test_a_prefix_that_covers_nothing_is_an_error",
+        edge=True,
     ),
     Mistake(
         "everything frozen before prefixes are checked",
         was="    covered = set()\n",
         now="    covered = set()\n    model.requires_grad_(False)\n",
         caught_by="test_a_prefix_that_covers_nothing_is_an_error",
+        edge=True,
     ),
     # write_flat
     Mistake(
@@ -359,6 +366,7 @@ MISTAKES = [
         was=WRITE,
         now="file.write(parameter.detach().cpu().numpy().tobytes())",
         caught_by="test_any_float_dtype_becomes_float32",
+        edge=True,
     ),
     Mistake(
         "column by column",
@@ -377,6 +385,7 @@ MISTAKES = [
         was="    config = model.config\n    sizes",
         now="    config = model.float().config\n    sizes",
         caught_by="TestWriteFlat::test_the_model_stays_as_it_was",
+        edge=True,
     ),
     # read_flat
     Mistake(
@@ -384,30 +393,35 @@ MISTAKES = [
         was="if (magic, version) != (MAGIC, VERSION):",
         now="if magic != MAGIC:",
         caught_by="test_another_kind_of_file_is_refused",
+        edge=True,
     ),
     Mistake(
         "the magic number not looked at",
         was="if (magic, version) != (MAGIC, VERSION):",
         now="if version != VERSION:",
         caught_by="test_another_kind_of_file_is_refused",
+        edge=True,
     ),
     Mistake(
         "a short header left to struct",
         was="    if len(data) < 32:\n",
         now="    if False:\n",
         caught_by="test_a_short_header_is_refused",
+        edge=True,
     ),
     Mistake(
         "what is left over ignored",
         was=LENGTH,
         now="    data = data[: 32 + expected]\n" + LENGTH,
         caught_by="test_too_many_values_are_refused",
+        edge=True,
     ),
     Mistake(
         "whole values counted, not bytes",
         was=LENGTH,
         now="    data = data[: len(data) // 4 * 4]\n" + LENGTH,
         caught_by="test_too_many_values_are_refused",
+        edge=True,
     ),
     Mistake(
         "always with bias",

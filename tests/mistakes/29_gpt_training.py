@@ -73,6 +73,7 @@ MISTAKES = [
         was="if not 0 <= warmup_steps < max_steps:",
         now="if not 0 <= warmup_steps <= max_steps:",
         caught_by="TestCosineLr::test_the_warm_up_ends_before_the_run",
+        edge=True,
     ),
     # param_groups
     Mistake(
@@ -164,6 +165,7 @@ MISTAKES = [
         was="    if total_tokens % at_once:\n",
         now="    if total_tokens < at_once:\n",
         caught_by="TestAccumulationSteps::test_what_does_not_divide_is_refused",
+        edge=True,
     ),
     # train_step
     Mistake(
@@ -303,6 +305,7 @@ MISTAKES = [
         was='        raise ValueError("a step needs at least one batch")\n',
         now='        return {"loss": 0.0, "grad_norm": 0.0}\n',
         caught_by="test_no_batches_are_refused",
+        edge=True,
     ),
     # evaluate
     Mistake(
@@ -323,6 +326,7 @@ MISTAKES = [
         was="                if targets:\n",
         now="                if True:\n",
         caught_by="test_a_batch_without_targets_is_passed_over",
+        edge=True,
     ),
     Mistake(
         "dropout stays on",
@@ -353,6 +357,7 @@ MISTAKES = [
         was="    finally:\n        model.train(was_training)\n",
         now="    except ZeroDivisionError:\n        pass\n    model.train(was_training)\n",
         caught_by="TestEvaluate::test_the_mode_is_put_back_after_an_error",
+        edge=True,
     ),
     # overfit_one_batch
     Mistake(
@@ -405,12 +410,14 @@ MISTAKES = [
         was='    if checkpoint["config"] != asdict(model.config):\n',
         now='    if checkpoint["config"]["vocab_size"] != model.config.vocab_size:\n',
         caught_by="test_another_config_is_refused",
+        edge=True,
     ),
     Mistake(
         "refused when the weights are in already",
         was=CHECKS,
         now=WEIGHTS + CHECKS.replace(WEIGHTS, ""),
         caught_by="test_a_loader_that_was_not_saved_is_refused",
+        edge=True,
     ),
     # train
     Mistake(

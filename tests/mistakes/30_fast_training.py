@@ -58,6 +58,7 @@ MISTAKES = [
         was="if seconds <= 0:",
         now="if seconds < 0:",
         caught_by="test_a_step_takes_time",
+        edge=True,
     ),
     Mistake(
         "the attention term is missing",
@@ -88,6 +89,7 @@ MISTAKES = [
         was="if peak_flops <= 0:",
         now="if peak_flops < 0:",
         caught_by="test_a_device_has_a_peak",
+        edge=True,
     ),
     # time_steps
     Mistake(
@@ -150,6 +152,7 @@ MISTAKES = [
         was="if n_steps < 1:",
         now="if n_steps < 0:",
         caught_by="test_at_least_one_step",
+        edge=True,
     ),
     # padded_size
     Mistake(
@@ -169,6 +172,7 @@ MISTAKES = [
         was="if n < 1 or multiple < 1:",
         now="if n < 0 or multiple < 1:",
         caught_by="test_sizes_are_at_least_one",
+        edge=True,
     ),
     # pad_vocab
     Mistake(
@@ -372,6 +376,7 @@ MISTAKES = [
         was="if dtype == torch.float16 and scaler is None:",
         now="if False:",
         caught_by="test_float16_without_a_scaler_is_refused",
+        edge=True,
     ),
     # round_mantissa, matmul_precision
     Mistake(
@@ -391,6 +396,7 @@ MISTAKES = [
         was=FINITE,
         now="return rounded.view(torch.float32).clone()",
         caught_by="test_zeros_infinities_and_nan_stay",
+        edge=True,
     ),
     Mistake(
         "not restored after an exception",

@@ -58,17 +58,27 @@ MISTAKES = [
         RANK_IN_WORLD,
         "if not 0 <= info.rank <= info.world_size:",
         "TestDistInfoFromEnv::test_the_rank_is_one_of_the_world",
+        edge=True,
     ),
     Mistake(
         "rank 0 refused",
         RANK_IN_WORLD,
         "if not 0 < info.rank < info.world_size:",
         "TestDistInfoFromEnv::test_the_rank_is_one_of_the_world",
+        edge=True,
     ),
     # rank_slice
     Mistake("every world_size-th row", SLICE, "return x[rank::world_size]", "test_contiguous_pieces"),
-    Mistake("the rest is dropped", "    if len(x) % world_size:\n", "    if False:\n", "test_shares_are_equal"),
-    Mistake("chunk, whatever the rank", RANK_RANGE, "if False:", "TestRankSlice::test_the_rank_is_one_of_the_world"),
+    Mistake(
+        "the rest is dropped", "    if len(x) % world_size:\n", "    if False:\n", "test_shares_are_equal", edge=True
+    ),
+    Mistake(
+        "chunk, whatever the rank",
+        RANK_RANGE,
+        "if False:",
+        "TestRankSlice::test_the_rank_is_one_of_the_world",
+        edge=True,
+    ),
     # broadcast_parameters
     Mistake("buffers forgotten", ALL_TENSORS, "for tensor in model.parameters():", "test_buffers_too"),
     Mistake(
@@ -229,7 +239,7 @@ MISTAKES = [
         '"grad_norm": min(norm.item(), max_norm or math.inf)',
         "test_clipped_after_averaging",
     ),
-    Mistake("a step without batches", EMPTY, "", "test_a_step_needs_a_batch"),
+    Mistake("a step without batches", EMPTY, "", "test_a_step_needs_a_batch", edge=True),
     Mistake("stale gradients", "    optimizer.zero_grad()\n", "", "test_stale_gradients_do_not_count"),
     Mistake("no training mode", "    model.train()\n", "", "TestDdpTrainStep::test_training_mode"),
     # save_on_main

@@ -80,12 +80,13 @@ MISTAKES = [
         "    return flat.gather(-1, targets.reshape(-1, 1)).view(targets.shape)",
         "test_logits_may_lie_anywhere_in_memory",
     ),
-    Mistake("shapes not looked at", SHAPES, "", "TestTokenLogProbs::test_shapes_must_agree"),
+    Mistake("shapes not looked at", SHAPES, "", "TestTokenLogProbs::test_shapes_must_agree", edge=True),
     Mistake(
         "only the number of rows looked at",
         "if logits.shape[:-1] != targets.shape:",
         "if len(logits) != len(targets):",
         "TestTokenLogProbs::test_shapes_must_agree",
+        edge=True,
     ),
     # kl_divergence
     Mistake(
@@ -107,7 +108,13 @@ MISTAKES = [
         KL.replace(".sum(dim=-1)", ".mean(dim=-1)"),
         "test_equals_the_sum_over_the_vocabulary",
     ),
-    Mistake("0 · −inf", KL, "return (p * (log_p - log_q)).sum(dim=-1)", "test_a_token_that_p_never_says_counts_zero"),
+    Mistake(
+        "0 · −inf",
+        KL,
+        "return (p * (log_p - log_q)).sum(dim=-1)",
+        "test_a_token_that_p_never_says_counts_zero",
+        edge=True,
+    ),
     Mistake(
         "infinities swept away with the NaN",
         KL,
@@ -147,16 +154,22 @@ MISTAKES = [
         LINES,
         "for number, line in enumerate((x for x in file if x.strip()), start=1):",
         "test_a_broken_line_is_named",
+        edge=True,
     ),
-    Mistake("lines counted from 0", LINES, LINES.replace(", start=1", ""), "test_a_broken_line_is_named"),
+    Mistake("lines counted from 0", LINES, LINES.replace(", start=1", ""), "test_a_broken_line_is_named", edge=True),
     Mistake(
         "the position inside the line as it came",
         NAMED,
         "raise ValueError(str(error)) from error",
         "test_a_broken_line_is_named",
+        edge=True,
     ),
-    Mistake("a TypeError comes through", CAUGHT, CAUGHT.replace(", TypeError", ""), "test_a_broken_line_is_named"),
-    Mistake("a KeyError comes through", CAUGHT, CAUGHT.replace("KeyError, ", ""), "test_a_broken_line_is_named"),
+    Mistake(
+        "a TypeError comes through", CAUGHT, CAUGHT.replace(", TypeError", ""), "test_a_broken_line_is_named", edge=True
+    ),
+    Mistake(
+        "a KeyError comes through", CAUGHT, CAUGHT.replace("KeyError, ", ""), "test_a_broken_line_is_named", edge=True
+    ),
     Mistake("read as Latin-1", OPEN, OPEN.replace("utf-8", "latin-1"), "test_texts_come_back_in_every_script"),
     Mistake(
         "cut by splitlines",
@@ -164,12 +177,15 @@ MISTAKES = [
         LINES.replace("(file", "(file.read().splitlines()"),
         "test_texts_come_back_in_every_script",
     ),
-    Mistake("labels beyond the endings", IN_RANGE, 'if example["label"] < 0:', "test_a_broken_line_is_named"),
+    Mistake(
+        "labels beyond the endings", IN_RANGE, 'if example["label"] < 0:', "test_a_broken_line_is_named", edge=True
+    ),
     Mistake(
         "label −1 is the last ending",
         IN_RANGE,
         'if example["label"] >= len(example["endings"]):',
         "test_a_broken_line_is_named",
+        edge=True,
     ),
     # render_example
     Mistake(
@@ -215,9 +231,10 @@ MISTAKES = [
         LIMIT,
         LIMIT.replace(" - 1", ""),
         "test_an_ending_that_leaves_no_context_is_refused",
+        edge=True,
     ),
     Mistake("a limit one too low", LIMIT, LIMIT.replace(" > ", " >= "), "test_one_token_of_context_is_enough"),
-    Mistake("a context of nothing", EMPTY, "if False:", "test_a_context_without_tokens_is_refused"),
+    Mistake("a context of nothing", EMPTY, "if False:", "test_a_context_without_tokens_is_refused", edge=True),
     # completion_losses
     Mistake(
         "shifted the wrong way",
@@ -272,6 +289,7 @@ MISTAKES = [
         "    finally:\n",
         "    except ZeroDivisionError:\n        raise\n    else:\n",
         "test_an_exception_puts_the_mode_back_too",
+        edge=True,
     ),
     Mistake("gradients on", "with torch.no_grad():", "with torch.enable_grad():", "test_no_gradients_are_recorded"),
     # evaluate_multiple_choice
@@ -293,6 +311,7 @@ MISTAKES = [
         "    device = next(model.parameters()).device\n",
         "    device = next(model.parameters()).device\n    was_training = model.training\n    model.eval()\n",
         "TestEvaluateMultipleChoice::test_an_exception_puts_the_mode_back_too",
+        edge=True,
     ),
     Mistake(
         "context and endings cleaned up",
@@ -323,6 +342,7 @@ MISTAKES = [
         NONE_AT_ALL,
         '    if total == 0:\n        return {"acc": 0.0, "acc_norm": 0.0, "total": 0}\n',
         "test_no_examples_are_refused",
+        edge=True,
     ),
 ]
 

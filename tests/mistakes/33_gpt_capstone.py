@@ -165,6 +165,7 @@ MISTAKES = [
         was="if every < 2 or len(docs) < every:",
         now="if every < 1 or len(docs) < every:",
         caught_by="test_what_cannot_be_split_is_refused",
+        edge=True,
     ),
     # prepare
     Mistake(
@@ -234,6 +235,7 @@ MISTAKES = [
         was="if vocab_size < 257:",
         now="if vocab_size < 0:",
         caught_by="test_at_least_bytes_and_the_mark",
+        edge=True,
     ),
     # ngram_loss
     Mistake(
@@ -293,6 +295,7 @@ MISTAKES = [
         was="if n < 1 or strength <= 0 or",
         now="if n < 1 or strength < 0 or",
         caught_by="TestNgramLoss::test_what_cannot_be_measured_is_refused",
+        edge=True,
     ),
     # evaluate_stream and bits_per_byte
     Mistake(
@@ -312,6 +315,7 @@ MISTAKES = [
         was="count = (len(stream) - 1) // size",
         now="count = (len(stream) - 2) // size",
         caught_by="TestEvaluateStream::test_the_smallest_stream",
+        edge=True,
     ),
     Mistake(
         "measured in training mode",
@@ -324,6 +328,7 @@ MISTAKES = [
         was="    finally:\n        model.train(was_training)\n",
         now="    except ZeroDivisionError:\n        pass\n    model.train(was_training)\n",
         caught_by="TestEvaluateStream::test_the_mode_is_put_back_after_an_error",
+        edge=True,
     ),
     Mistake(
         "gradients on",

@@ -89,6 +89,7 @@ MISTAKES = [
         was=FITS,
         now="    if int(room / stride) + 1 < 1:\n",
         caught_by="TestConvOutputSize::test_a_kernel_that_does_not_fit_is_refused",
+        edge=True,
     ),
     Mistake(
         "a size of 1 is refused",
@@ -96,7 +97,13 @@ MISTAKES = [
         now="    if room <= 0:\n",
         caught_by="test_a_kernel_as_large_as_the_picture_fits_once",
     ),
-    Mistake("settings are not checked", was=SETTINGS, now="if False:", caught_by="test_senseless_settings_are_refused"),
+    Mistake(
+        "settings are not checked",
+        was=SETTINGS,
+        now="if False:",
+        caught_by="test_senseless_settings_are_refused",
+        edge=True,
+    ),
     # conv2d
     Mistake(
         "the kernel is flipped",
@@ -153,7 +160,9 @@ MISTAKES = [
         now=CONV_SUM + "\n    y = y + torch.zeros(y.shape, dtype=y.dtype)",
         caught_by="TestConv2d::test_the_device_carries_through",
     ),
-    Mistake("channels are not compared", was=CHANNELS, now="if False:", caught_by="test_channels_must_match"),
+    Mistake(
+        "channels are not compared", was=CHANNELS, now="if False:", caught_by="test_channels_must_match", edge=True
+    ),
     Mistake(
         "small pictures refused before the border is added",
         was=CONV_WINDOWS,
@@ -161,6 +170,7 @@ MISTAKES = [
         raise ValueError("too small")
     {CONV_WINDOWS}""",
         caught_by="test_a_picture_smaller_than_the_kernel_is_refused",
+        edge=True,
     ),
     Mistake(
         "PyTorch's own",
@@ -217,6 +227,7 @@ MISTAKES = [
         was=POOL_HALF,
         now="if 2 * border[0] > kernel[0]:",
         caught_by="test_padding_of_more_than_half_is_refused",
+        edge=True,
     ),
     Mistake(
         "nothing fits, nothing said",
@@ -226,6 +237,7 @@ MISTAKES = [
     """
         + POOL_END,
         caught_by="test_a_picture_smaller_than_the_window_is_refused",
+        edge=True,
     ),
     # BinaryCNN
     Mistake(
@@ -304,12 +316,13 @@ MISTAKES = [
         now="",
         caught_by="test_config_holds_the_arguments",
     ),
-    Mistake("any size", was=HALVES, now="if False:", caught_by="test_the_size_must_halve_without_rest"),
+    Mistake("any size", was=HALVES, now="if False:", caught_by="test_the_size_must_halve_without_rest", edge=True),
     Mistake(
         "only the channels are compared",
         was=SHAPE,
         now="if x.shape[1] != expected[0]:",
         caught_by="test_other_pictures_are_refused",
+        edge=True,
     ),
     # ImageFolderDataset
     Mistake(
@@ -329,6 +342,7 @@ MISTAKES = [
         was=FILES,
         now=FILES.replace("rglob", "glob"),
         caught_by="test_nested_folders_belong_to_the_class",
+        edge=True,
     ),
     Mistake(
         "lower case only",
@@ -381,12 +395,13 @@ MISTAKES = [
 """,
         caught_by="test_files_are_opened_on_access_only",
     ),
-    Mistake("empty classes are fine", was=EMPTY_CLASS, now="", caught_by="test_an_empty_class_is_named"),
+    Mistake("empty classes are fine", was=EMPTY_CLASS, now="", caught_by="test_an_empty_class_is_named", edge=True),
     Mistake(
         "a root without classes",
         was="        if not self.classes:\n",
         now="        if False:\n",
         caught_by="test_folders_that_are_not_there_are_named",
+        edge=True,
     ),
     # evaluate_binary
     Mistake(
@@ -457,7 +472,9 @@ MISTAKES = [
         now="    model.eval()\n    _ = [m.train() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]\n    loss, right",
         caught_by="test_buffers_are_as_before",
     ),
-    Mistake("an empty loader divides by zero", was=NO_SAMPLE, now="", caught_by="test_an_empty_loader_is_refused"),
+    Mistake(
+        "an empty loader divides by zero", was=NO_SAMPLE, now="", caught_by="test_an_empty_loader_is_refused", edge=True
+    ),
     # train_classifier
     Mistake(
         "cleared only after the step",
@@ -568,6 +585,7 @@ MISTAKES = [
         was=FORKED,
         now="if True:",
         caught_by="test_the_global_generator_is_left_alone",
+        edge=True,
     ),
     # save_model
     Mistake("the pickled model", was=SAVED, now="torch.save(model, path)", caught_by="test_the_file_is_data"),

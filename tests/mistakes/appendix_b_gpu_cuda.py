@@ -94,36 +94,42 @@ MISTAKES = [
         return torch.device("cpu")
 """,
         caught_by="test_an_unavailable_wish_is_an_error",
+        edge=True,
     ),
     Mistake(
         "any GPU will do for a wish",
         was="if not available[device.type]():",
         now='if device.type != "cpu" and not (available["cuda"]() or available["mps"]()):',
         caught_by="test_an_unavailable_wish_is_an_error",
+        edge=True,
     ),
     Mistake(
         "asks how torch was built, not what the machine has",
         was='"cuda": torch.cuda.is_available if cuda_available is None else cuda_available,',
         now='"cuda": torch.backends.cuda.is_built if cuda_available is None else cuda_available,',
         caught_by="test_by_default_torch_is_asked_in_every_call",
+        edge=True,
     ),
     Mistake(
         "the message does not say what was wished for",
         was='raise ValueError(f"{preferred!r} is no device") from None',
         now='raise ValueError("no such device") from None',
         caught_by="test_text_that_is_no_device_is_named",
+        edge=True,
     ),
     Mistake(
         "torch.device's own RuntimeError",
         was="    except RuntimeError:\n        raise ValueError",
         now="    except RuntimeError:\n        raise RuntimeError",
         caught_by="test_text_that_is_no_device_is_named",
+        edge=True,
     ),
     Mistake(
         "a KeyError for other kinds of device",
         was="    if device.type not in available:\n",
         now="    if False:\n",
         caught_by="test_other_kinds_of_device_are_refused",
+        edge=True,
     ),
     # move_to
     Mistake(
@@ -250,6 +256,7 @@ MISTAKES = [
         was="    if accumulation_steps < 1:\n",
         now="    if accumulation_steps < 0:\n",
         caught_by="test_a_window_holds_at_least_one_batch",
+        edge=True,
     ),
     # amp_train_step
     Mistake(
@@ -496,18 +503,21 @@ MISTAKES = [
         was='    raise torch.OutOfMemoryError("out of memory with a single row")\n',
         now='    return float("nan"), 0\n',
         caught_by="test_a_single_row_that_does_not_fit",
+        edge=True,
     ),
     Mistake(
         "an empty batch goes through",
         was="    if rows == 0:\n",
         now="    if rows < 0:\n",
         caught_by="test_an_empty_batch_is_refused",
+        edge=True,
     ),
     Mistake(
         "a negative size goes through",
         was="if micro_batch_size is not None and micro_batch_size < 1:",
         now="if micro_batch_size == 0:",
         caught_by="test_pieces_have_at_least_one_row",
+        edge=True,
     ),
     # profile_empty_cache
     Mistake(
@@ -543,6 +553,7 @@ MISTAKES = [
         was="        if not torch.cuda.is_available():\n",
         now="        if False:\n",
         caught_by="test_without_a_gpu_it_says_so",
+        edge=True,
     ),
     # benchmark
     Mistake(
@@ -586,6 +597,7 @@ MISTAKES = [
         was="if repeats < 1 or warmup < 0:",
         now="if repeats < 1:",
         caught_by="test_at_least_one_call_is_measured",
+        edge=True,
     ),
     # compare_devices
     Mistake(
@@ -635,6 +647,7 @@ MISTAKES = [
         was='    if not devices:\n        raise ValueError("there are no devices to compare")\n',
         now="    if not devices:\n        return {}\n",
         caught_by="test_no_devices_are_refused",
+        edge=True,
     ),
 ]
 

@@ -1,4 +1,4 @@
-# creation_patterns counts by broadcasting, fills in place, and draws the random tensors first and in the other order.
+"""Everything made in creation_patterns: counted by broadcasting, filled in place, the random tensors first and in the other order."""
 
 
 def creation_patterns(rows, cols, *, dtype=torch.float32, device="cpu", generator=None):
@@ -24,3 +24,13 @@ def creation_patterns(rows, cols, *, dtype=torch.float32, device="cpu", generato
         "linspace": c / max(cols - 1, 1),
         "indices": c.long(),
     }
+
+
+def counting_patterns(rows, cols, dtype=torch.float32, device="cpu"):
+    patterns = creation_patterns(rows, cols, dtype=dtype, device=device)
+    return {key: patterns[key] for key in ("vector", "matrix", "cube", "linspace", "indices")}
+
+
+def random_patterns(rows, cols, dtype=torch.float32, device="cpu", generator=None):
+    patterns = creation_patterns(rows, cols, dtype=dtype, device=device, generator=generator)
+    return {key: patterns[key] for key in ("uniform", "normal")}

@@ -92,5 +92,5 @@ class FlowerDataset(Dataset):
         )
 
 
-import io  # noqa: E402
-import os  # noqa: E402
+import io
+import os

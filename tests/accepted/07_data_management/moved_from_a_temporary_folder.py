@@ -119,4 +119,4 @@ class ClassSubset(Dataset):
         return sample[0], label
 
 
-import os  # noqa: E402
+import os

@@ -3,7 +3,7 @@
 # and one pass per query.
 
 
-def _measures(scores, v):
+def score_statistics(scores, v):
     w = scores.softmax(1)
     jacobians = [torch.diag(row) - torch.outer(row, row) for row in w]
     return {
@@ -20,7 +20,7 @@ def compare_scaling(head_dims, num_queries=64, num_keys=32, generator=None):
         both = torch.empty(num_keys + num_queries, d, dtype=torch.float64).normal_(generator=generator)
         k, q = both[:num_keys], both[num_keys:]
         scores = q.mm(k.t())
-        raw, scaled = _measures(scores, v), _measures(scores * d**-0.5, v)
+        raw, scaled = score_statistics(scores, v), score_statistics(scores * d**-0.5, v)
         return {f"{n}_raw": x for n, x in raw.items()} | {f"{n}_scaled": x for n, x in scaled.items()}
 
     return {d: one(d) for d in head_dims}

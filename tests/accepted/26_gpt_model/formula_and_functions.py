@@ -54,7 +54,7 @@ class GPT(nn.Module):
         B, T = idx.shape
         past = len(cache[0]) if cache else 0
         if past + T > self.config.block_size:
-            raise ValueError(f"sequence of {past + T} does not fit into block_size")
+            raise ValueError(f"sequence of {past + T} does not fit into {self.config.block_size}")
         x = F.embedding(idx, self.transformer.wte.weight) + self.transformer.wpe.weight[past : past + T]
         x = self.transformer.drop(x)
         for block, own in zip(self.transformer.h, cache or [None] * len(self.transformer.h), strict=True):

@@ -20,7 +20,7 @@ class GPT(GPT):
         first = len(cache[0]) if cache is not None else 0
         last = first + idx.shape[-1]
         if not last <= self.config.block_size:
-            raise ValueError("block_size exceeded")
+            raise IndexError(f"position {last - 1} of {self.config.block_size}")
         transformer = self.transformer
         places = torch.arange(self.config.block_size, device=idx.device)[first:last].expand_as(idx)
         x = transformer.drop(transformer.wte(idx) + transformer.wpe(places))

@@ -19,7 +19,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0):
-    pair = lambda value: (value, value) if isinstance(value, int) else value  # noqa: E731
+    pair = lambda value: (value, value) if isinstance(value, int) else value
     kernel, padding = pair(kernel_size), pair(padding)
     stride = kernel if stride is None else pair(stride)
     if padding[0] * 2 > kernel[0] or padding[1] * 2 > kernel[1]:

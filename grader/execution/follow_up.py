@@ -1,0 +1,57 @@
+"""Follow-up: failing specs of an exercise run once more with the reference of the exercises that it uses.
+
+A mistake costs its own exercise, not those that use it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grader.course import stubs
+from grader.course.catalogue import Kata
+from grader.protocol import SpecInfo
+from grader.results import DONE, NOT_WRITTEN, SpecResult
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """One more run: the specs of one exercise, with these used exercises replaced by the reference's."""
+
+    specs: frozenset[str]
+    replaced: tuple[str, ...]
+    reference: str  # in which only the replaced exercises are written; empty where there is no reference
+
+    @property
+    def note(self) -> str:
+        return f"with the reference's {', '.join(self.replaced)}"
+
+
+def needed(kata: Kata, specs: Mapping[str, SpecInfo], results: Mapping[str, SpecResult]) -> list[FollowUp]:
+    """A run per exercise that fails while an exercise that it uses does not work."""
+    failing: dict[str, list[SpecResult]] = {}
+    for name, spec in specs.items():
+        if results[name].status not in DONE:
+            failing.setdefault(spec.exercise, []).append(results[name])
+    broken = {name.partition(".")[0] for name, found in failing.items() if not all(spec.edge for spec in found)}
+    plans = []
+    for exercise in kata.exercises:
+        found = [spec for spec in failing.get(exercise.name, []) if _may_be_anothers(spec, exercise.owner)]
+        replaced = tuple(name for name in kata.used_by(exercise) if name in broken)
+        if found and replaced:
+            plans.append(FollowUp(frozenset(spec.name for spec in found), replaced, _reference(kata, replaced)))
+    return plans
+
+
+def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
+    """Whether the failure may come from another exercise: the spec ran, and it is not this one that is not written."""
+    if spec.status != "failed":
+        return False
+    line = spec.message.strip().partition("\n")[0]
+    return not line.endswith(NOT_WRITTEN) or not line.startswith((f"{owner}:", f"{owner}."))
+
+
+def _reference(kata: Kata, replaced: tuple[str, ...]) -> str:
+    """The reference without the code of all other exercises: code under test shares the process, and might read it."""
+    if not kata.reference.is_file():
+        return ""
+    others = {exercise.owner for exercise in kata.exercises} - set(replaced)
+    return stubs.generate(kata.reference.read_text(encoding="utf-8"), sorted(others))

@@ -1,0 +1,53 @@
+"""The words and signs in which every report speaks of exercises, stars and totals."""
+
+from grader.results import NOT_WRITTEN, ExerciseResult, Report, number, title
+
+STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
+
+
+def star(exercise: ExerciseResult) -> str:
+    """A filled star if the exercise holds at the edges, otherwise an empty one."""
+    return STAR if exercise.holds else NO_STAR
+
+
+def verdict(exercise: ExerciseResult) -> str:
+    """ "works", "works · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run."""
+    if exercise.works:
+        return _working(exercise)
+    line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
+    if line.startswith("waits for "):
+        return line
+    if line and exercise.not_written:
+        return NOT_WRITTEN if line.startswith(exercise.name) else line
+    ran = [spec for spec in exercise.ideas if spec.status != "skipped"]
+    passed = sum(spec.status == "passed" for spec in ran)
+    counted = f"{passed} of {len(ran)} specs pass" if ran else "not run"
+    return f"error, {counted}" if any(spec.status == "error" for spec in ran) else counted
+
+
+def details(exercise: ExerciseResult) -> str:
+    """The first failure. If the exercise works, its open edges; empty if there is nothing to say."""
+    failure = exercise.first_failure
+    if failure:
+        return f"{title(failure.name)}\n\n{failure.message}"
+    return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
+
+
+def open_edges(exercise: ExerciseResult) -> str:
+    """The open edges by name: "works on a view, heads must divide the features"."""
+    return ", ".join(title(spec.name) for spec in exercise.open_edges)
+
+
+def totals(report: Report) -> str:
+    """ "23 of 35 points · 12 of 35 stars", and the score if a course's rules give one."""
+    score = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
+    return f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars{score}"
+
+
+def _working(exercise: ExerciseResult) -> str:
+    skipped = [spec.message for spec in exercise.specs if spec.status == "skipped"]
+    edges = len(exercise.open_edges)
+    words = "works" + (f", {exercise.note}" if exercise.note else "")
+    if skipped:
+        words += f", {len(skipped)} not run ({skipped[0]})"
+    return words + (f" · {edges} edge{'s' if edges > 1 else ''} open" if edges else "")

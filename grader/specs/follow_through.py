@@ -1,0 +1,48 @@
+"""Follow-through: a mistake costs its own exercise, not those that use it."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from grader.errors import LoadFailure
+from grader.specs import failures, state
+
+if TYPE_CHECKING:
+    from grader.specs.plugin import Katas
+
+
+def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
+    """Run a failed spec once more, in a fresh module with the reference's code for the exercises that are used.
+
+    Returns:
+        The note for a pass: "with the reference's prepare_mask".
+    Raises:
+        Exception: the spec's own error, if it fails again or does not depend on another exercise.
+        NotRun: a used exercise does not work, and there is no reference to replace it.
+    """
+    kata, exercise = katas.specs[spec.nodeid]
+    used = kata.used_by(exercise)
+    broken = tuple(name for name in used if (kata, name) in katas.broken)
+    if not used or isinstance(error, (LoadFailure, failures.NotRun)) or failures.is_unwritten(error, exercise):
+        raise error
+    if failures.TIMED_OUT.match(str(error)):
+        raise _waits(broken, error) if broken else error
+    module = katas.module_with_reference(kata, broken or used)
+    if module is None:
+        raise _waits(broken, error) if broken else error
+    state.reset(katas.config.option.seed)
+    own = spec.funcargs["kata"]
+    spec.funcargs["kata"] = module
+    try:
+        spec.runtest()
+    except Exception:
+        raise error from None
+    finally:
+        spec.funcargs["kata"] = own
+    return f"with the reference's {', '.join(broken or used)}"
+
+
+def _waits(broken: tuple[str, ...], error: Exception) -> failures.NotRun:
+    waiting = failures.NotRun(f"waits for {', '.join(broken)}")
+    waiting.__cause__ = error
+    return waiting

@@ -1,0 +1,149 @@
+"""What a learner reads at the end of a pytest run: each exercise's first failure, one line per exercise, open edges.
+
+Everything is taken from the reports, which xdist sends from its processes to the one with the terminal.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytest
+
+from grader.results import NOT_WRITTEN, title
+from grader.specs import layout, pytest_private
+from grader.specs.failures import Failure
+
+STAR = "\N{BLACK STAR}"
+
+
+@dataclass
+class Told:
+    """What a report says about a spec, beyond pytest's own words."""
+
+    kata: str
+    exercise: str
+    place: int  # of the exercise in its kata
+    edge: bool
+    note: str = ""
+    choices: list[str] = field(default_factory=list)  # whose code was used for earlier katas
+    line: str = ""
+    details: str = ""
+
+
+@dataclass
+class Outcome:
+    """One spec's outcome: passed, failed or skipped."""
+
+    name: str
+    told: Told
+    status: str
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.told.line)
+
+
+def attach(report: pytest.TestReport, told: Told, failure: Failure | None, *, own_traceback: bool) -> None:
+    """Put what is told about a spec on its report, in place of pytest's own traceback, for `Summary` to collect."""
+    if failure:
+        told.line, told.details = failure.line, failure.details
+        if not own_traceback:
+            report.longrepr = failure.text
+    report.kata = asdict(told)  # type: ignore[attr-defined]
+
+
+class Summary:
+    """Collects reports, and replaces pytest's own account of failures if all reports are about specs."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self.outcomes: dict[str, Outcome] = {}
+        self.others = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data: dict[str, Any] | None = getattr(report, "kata", None)
+        if data is None:
+            self.others = True
+        elif report.when == "call" or report.outcome != "passed":
+            told = Told(**data)
+            known = self.outcomes.get(report.nodeid)
+            if known is None or not known.failed:
+                status = "failed" if told.line else report.outcome
+                self.outcomes[report.nodeid] = Outcome(report.nodeid, told, status)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        if self._is_ours():
+            option = self.config.option
+            option.tbstyle = "no"
+            for place in (option, self.config.pluginmanager.get_plugin("terminalreporter")):
+                if place:
+                    place.reportchars = place.reportchars.replace("f", "").replace("E", "")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        if self.outcomes and not self.others and self.config.option.tbstyle == "no":
+            for note in dict.fromkeys(note for outcome in self.outcomes.values() for note in outcome.told.choices):
+                terminalreporter.write_line(f"\n{note}")
+            _failures(self.outcomes.values(), terminalreporter, self.config.option.edges)
+            _exercises(self.outcomes.values(), terminalreporter)
+        elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            terminalreporter.write_line("no specs were run: none matches the path, -k and -m", red=True)
+
+    def _is_ours(self) -> bool:
+        return bool(self.outcomes) and not self.others and self.config.option.tbstyle == "auto"
+
+
+def _by_exercise(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.told.kata, outcome.told.place)):
+        found.setdefault((outcome.told.kata, outcome.told.exercise), []).append(outcome)
+    return found
+
+
+def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, edges: bool) -> None:
+    """Print the first failure of each exercise in full, or all with -v; failing edges only where they count."""
+    for (_, exercise), specs in _by_exercise(outcomes).items():
+        failed = [spec for spec in specs if spec.told.details and (edges or not spec.told.edge)]
+        for spec in failed if terminal.verbosity > 0 else failed[:1]:
+            terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
+            terminal.write_line(layout.wrapped(spec.told.details, pytest_private.width(terminal)))
+    terminal.write_line("")
+
+
+def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -> None:
+    """Print one line per exercise: whether it works, and which edges are open."""
+    found = _by_exercise(outcomes)
+    width = max(len(exercise) for _, exercise in found)
+    kata_before, said = "", set[str]()
+    for (kata, exercise), specs in found.items():
+        if kata != kata_before:
+            terminal.write_line(f"katas/{kata}", bold=True)
+            kata_before = kata
+        state, colour = _state(exercise, specs)
+        if colour != "green" and "\n" not in state and state in said and not state.endswith(NOT_WRITTEN):
+            state = "the same"
+        said.add(state)
+        terminal.write_line(f"  {exercise:<{width}}  {state}", **({colour: True} if colour else {}))
+
+
+def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
+    """One exercise in words, and the colour of the line."""
+    ideas = [spec for spec in specs if not spec.told.edge and spec.status != "skipped"]
+    edges = [spec for spec in specs if spec.told.edge and spec.status != "skipped"]
+    failed = [spec for spec in ideas if spec.failed]
+    open_edges = [spec for spec in edges if spec.failed]
+    passed = len(ideas) - len(failed)
+    if failed and not any(spec.told.details for spec in failed):
+        state = failed[0].told.line.removeprefix(f"{exercise}: ")
+        return state, "" if state.endswith(NOT_WRITTEN) else "red"
+    if failed:
+        return f"{passed} of {len(ideas)} specs pass", "red"
+    if not ideas and not edges:
+        return "not run", ""
+    works = "works" if ideas else "edges"
+    if note := next((spec.told.note for spec in ideas if spec.told.note), ""):
+        works += f", {note}"
+    if not open_edges:
+        return f"{works} {STAR}", "green"
+    named = ", ".join(title(spec.name) for spec in open_edges)
+    return f"{works} · {STAR} open: {len(open_edges)} of {len(edges)} ({named})", "green"

@@ -1,0 +1,86 @@
+"""What a kata's textbook solution and its unguarded reference earn, and how long its docstrings are.
+
+`python -m tests.course.points 16` shows it for one kata, with the reason of each lost point. Without a number, there is
+one line per kata.
+"""
+
+import ast
+import statistics
+import sys
+
+from grader.course import catalogue
+from grader.course.catalogue import Kata
+from grader.execution import forkserver
+from grader.results import KataResult
+from tests.course import guards, variants
+
+EDGES = "Edge cases ★"  # the heading of a docstring's second part
+
+
+def words(kata: Kata) -> dict[str, tuple[int, int]]:
+    """The words of each exercise's docstrings: those of the idea, and those of the edges."""
+    tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
+    names = [exercise.name for exercise in kata.exercises]
+    counts = {}
+    for name, node in _definitions(tree).items():
+        exercise = name if name in names else name.partition(".")[0]
+        if exercise in names:
+            idea, _, edges = (ast.get_docstring(node) or "").partition(EDGES)
+            before = counts.get(exercise, (0, 0))
+            counts[exercise] = before[0] + len(idea.split()), before[1] + len(edges.split())
+    return counts
+
+
+def earned(kata: Kata) -> tuple[KataResult, KataResult]:
+    """The results of the textbook solution and of the reference without guards."""
+    texts = [variants.textbook(kata).read_text(encoding="utf-8")]
+    texts.append(guards.stripped(kata.reference.read_text(encoding="utf-8")))
+    jobs = [variants.job(kata, text) for text in texts]
+    results = variants.results(jobs)
+    return results[jobs[0]], results[jobs[1]]
+
+
+def _definitions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    found: dict[str, ast.FunctionDef | ast.ClassDef] = {}
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found[node.name] = node
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            found |= {f"{node.name}.{method.name}": method for method in inner if isinstance(method, ast.FunctionDef)}
+    return found
+
+
+def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
+    counts = words(kata)
+    ideas = [sum(not spec.edge for spec in exercise.specs) for exercise in results[0].exercises]
+    edges = [sum(spec.edge for spec in exercise.specs) for exercise in results[0].exercises]
+    textbook, unguarded = (
+        f"{sum(e.works and not e.note for e in result.exercises)}/{result.max_points}" for result in results
+    )
+    idea, edge = (statistics.median(count[part] for count in counts.values()) for part in (0, 1))
+    return (
+        f"{kata.name:<32} textbook {textbook:>6}  unguarded {unguarded:>6}  words {idea:>5g}"
+        f" + {edge:>4g}, at most {max(map(sum, counts.values())):>4}"
+        f"  specs {sum(ideas):>3} + {sum(edges):>3}, at most {max(ideas):>3} per point"
+    )
+
+
+def main(queries: list[str]) -> None:
+    katas = [catalogue.find(query) for query in queries] or catalogue.all_katas()
+    forkserver.prepare(katas)
+    for kata in katas:
+        results = earned(kata)
+        print(_line(kata, results), flush=True)
+        for whose, result in zip(("textbook", "unguarded"), results, strict=True):
+            for exercise in result.exercises if queries else ():
+                for spec in exercise.specs:
+                    if spec.status not in ("passed", "skipped") or (spec.message and spec.status == "passed"):
+                        kind = "edge " if spec.edge else "POINT"
+                        print(f"  {whose:<9} {kind} {spec.name}: {' '.join(spec.message.split())[:300]}")
+        if queries:
+            for name, (idea, edges) in words(kata).items():
+                print(f"  {name:<32} {idea:>4} + {edges:>3} words")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
