@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from grader.protocol import RunOptions
 from tests.conftest import SOUND
 from tests.course import mutants, mutation_operators, variants
 from tests.course.mutants import Mutant
@@ -55,7 +56,6 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("dropped_statement", "total += x", "total -= x"),
     ("dropped_statement", "p.grad = None", "pass"),
     ("dropped_statement", "raise ValueError('no')", "pass"),
-    ("dropped_statement", "raise ValueError('no')", "raise Exception('no')"),
     (
         "dropped_statement",
         "def f(x):\n    if x:\n        return 1\n    return 2",
@@ -131,7 +131,7 @@ class TestCommand:
         assert mutants.main(["01"], SOUND) == 1
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == f"sums.py:12  another default   - {WAS}   + {NOW}"
-        assert lines[1].startswith("8 mutants, 7 killed (87.5 %), 0 equivalent on record, 1 survive, ")
+        assert lines[1].startswith("7 mutants, 6 killed (85.7 %), 0 equivalent on record, 1 survive, ")
 
     def test_one_line_for_each_of_all_katas(self, no_general_operators, monkeypatch, capsys):
         monkeypatch.setattr(
@@ -139,15 +139,15 @@ class TestCommand:
         )
         assert mutants.main([], SOUND) == 0
         first, second, total = capsys.readouterr().out.splitlines()
-        assert first.startswith("01_sums   8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
+        assert first.startswith("01_sums   7 mutants, 6 killed (100.0 %), 1 equivalent on record, 0 survive, ")
         assert second.startswith("02_reuse  1 mutants, 1 killed")
-        assert total.startswith("total     9 mutants, 8 killed (100.0 %), 1 equivalent on record, 0 survive, ")
+        assert total.startswith("total     8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
 
     def test_list_runs_nothing(self, no_general_operators, capsys):
         assert mutants.main(["--list", "01"], SOUND) == 0
         lines = capsys.readouterr().out.splitlines()
         assert "sums.py:20  sum → mean   - return x.sum(dim)   + return x.mean(dim)" in lines
-        assert lines[-1] == "01_sums: 8 mutants"
+        assert lines[-1] == "01_sums: 7 mutants"
 
     def test_a_reference_that_fails_its_own_specs(self, no_general_operators, tmp_path, capsys):
         root = shutil.copytree(SOUND, tmp_path / "tree")
@@ -202,7 +202,7 @@ class TestRecords:
 class TestStopAtFailure:
     def run(self, kata, code: str, **options) -> dict[str, tuple[str, str]]:
         source = f"{kata.reference.read_text()}\n\n{code}\n"
-        [result] = variants.results([variants.job(kata, source, stop_at_failure=True, **options)]).values()
+        [result] = variants.results([variants.job(kata, source, RunOptions(stop_at_failure=True, **options))]).values()
         return {spec.name: (spec.status, spec.message) for spec in variants.specs(result) if spec.status != "skipped"}
 
     def test_nothing_is_run_after_it(self, sound):

@@ -65,10 +65,11 @@ class TestGrade:
             "padding_mask": 0,
             "combine_masks": 1,
             "scaled_dot_product_attention": 0,
+            "score_statistics": 1,
             "compare_scaling": 0,
             "attention_cost": 0,
         }
-        assert (report["points"], report["max_points"], graded["status"]) == (2, 6, "failed")
+        assert (report["points"], report["max_points"], graded["status"]) == (3, 7, "failed")
         said = {
             e["name"]: [s["message"] for s in e["specs"] if s["status"] in ("failed", "error")]
             for e in graded["exercises"]
@@ -76,7 +77,7 @@ class TestGrade:
         assert any("differs" in message for message in said["scaled_dot_product_attention"])
         assert "still running after 1 s" in said["padding_mask"][0]
         assert set(said["attention_cost"]) == {"attention_cost: not written yet"}
-        for words in (f"{FIFTEEN.name}: failed, 2 of 6 points", "  causal_mask ", "\n2 of 6 points ·"):
+        for words in (f"{FIFTEEN.name}: failed, 3 of 7 points", "  causal_mask ", "\n3 of 7 points ·"):
             assert words in done.stdout
         assert "\x1b" not in done.stdout + done.stderr, "no colour codes in a pipe"
         suites = ET.parse(tmp_path / "r.xml").getroot()
