@@ -60,9 +60,12 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
     assert time.monotonic() - started < 90
     result, neighbour = results["01_sums"], results["02_reuse"]
     if attack.gets != "open":
-        # Doubler is right where it only calls double, and has its point with the reference's code for that.
-        own = [exercise for exercise in result.exercises if exercise.works and not exercise.note]
-        assert len(own) == (3 if attack.gets == "its points" else 0), [s for e in result.exercises for s in e.specs]
+        own = {exercise.name for exercise in result.exercises if exercise.works and not exercise.note}
+        specs = [spec for exercise in result.exercises for spec in exercise.specs]
+        assert own == ({"double", "total", "Doubler"} if attack.gets == "its points" else set()), specs
+        # Many attacks define Doubler by their double. With the reference's double, such a layer is right.
+        assert {exercise.name for exercise in result.exercises if exercise.works} - own <= {"Doubler"}, specs
+        assert attack.gets == "nothing" or result.stars == 3, specs
     assert neighbour.points == 1, "the kata next to it came to harm"
     assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, "a file of the tree was changed"
     report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (result, neighbour))
