@@ -66,6 +66,7 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         database=None,
         deadline=None,
         max_examples=20,
+        phases=[phase for phase in hypothesis.Phase if phase.name != "explain"],  # which traces every line, for seconds
         report_multiple_bugs=False,
         print_blob=False,
         suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],

@@ -339,6 +339,7 @@ class TestStandardizedLinearForward:
             "eps added after the root": standardized_by_hand(layer, x, mean, (var.sqrt() + 0.5) ** 2, 0.0),
             "eps left out": standardized_by_hand(layer, x, mean, var, 0.0),
             "x is not standardized": standardized_by_hand(layer, x, *fresh, 0.0),
+            "the mean moves half way, whatever the counts": standardized_by_hand(layer, x, mean / 2, var, 0.5),
         }
         check.close(layer(x), standardized_by_hand(layer, x, mean, var, 0.5), unlike=unlike)
         check.close(layer.mean, mean, what="mean")

@@ -5,12 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from grader.specs import check
 
 CURVE = {"max_lr": 0.5, "min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
+READY_MADE = [f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW")]
+READY_MADE += [f"torch.optim._functional.{name}" for name in ("sgd", "adam", "adamw")]
 
 
 def starting_points():
@@ -38,40 +42,69 @@ def journey(make, start, gradients, **options):
     return walk(make(params, **options), params, gradients)
 
 
-def sgd_by_hand(start, gradients, lr, momentum=0.0, weight_decay=0.0, nesterov=False, damped=False, lazy=False):
-    """SGD on plain tensors; `damped` and `lazy` (decay without the gradient's momentum) make mistakes."""
+def sgd_by_hand(start, gradients, lr, momentum=0.0, weight_decay=0.0, nesterov=False, share=1.0):
+    """SGD on plain tensors. `share` of each gradient goes into the buffer: 1 is right, 1 − momentum makes a mean."""
     ends = []
     for i, p in enumerate(start):
         buf = torch.zeros_like(p)
         for step in gradients:
-            g = step[i] + (0.0 if lazy else weight_decay) * p
-            buf = momentum * buf + (1 - momentum if damped else 1) * g
-            move = g + momentum * buf if nesterov else buf
-            p = p - lr * (move + (weight_decay if lazy else 0.0) * p)
+            g = step[i] + weight_decay * p
+            buf = momentum * buf + share * g
+            p = p - lr * (g + momentum * buf if nesterov else buf)
         ends.append(p)
     return ends
 
 
-def adam_by_hand(start, gradients, lr, betas=(0.9, 0.999), eps=1e-8, l2=0.0, before=0.0, after=0.0, how=""):
-    """Adam on plain tensors. Decay: `l2` in the gradient, factors 1 − `before` and 1 − `after` the step. `how` makes
-    mistakes."""
+def sgd_with_decay_beside_the_buffer(start, gradients, lr, momentum, weight_decay):
+    """A mistake: the decay gathers no momentum."""
+    ends = []
+    for i, p in enumerate(start):
+        buf = torch.zeros_like(p)
+        for step in gradients:
+            buf = momentum * buf + step[i]
+            p = p - lr * (buf + weight_decay * p)
+        ends.append(p)
+    return ends
+
+
+def adam_direction(m, v, t, betas, eps):
+    """m̂ / (√v̂ + eps)"""
+    return m / (1 - betas[0] ** t) / ((v / (1 - betas[1] ** t)) ** 0.5 + eps)
+
+
+def without_correction(m, v, t, betas, eps):
+    return m / (v**0.5 + eps)
+
+
+def with_m_corrected_only(m, v, t, betas, eps):
+    return m / (1 - betas[0] ** t) / (v**0.5 + eps)
+
+
+def with_eps_under_the_root(m, v, t, betas, eps):
+    return m / (1 - betas[0] ** t) / (v / (1 - betas[1] ** t) + eps) ** 0.5
+
+
+def without_the_root(m, v, t, betas, eps):
+    return m / (1 - betas[0] ** t) / (v / (1 - betas[1] ** t) + eps)
+
+
+def adam_by_hand(start, gradients, lr, direction=adam_direction, eps=1e-8, l2=0.0, before=0.0, after=0.0):
+    """Adam on plain tensors. Decay: `l2` in the gradient, or factors 1 − `before` and 1 − `after` the step."""
     ends = []
     for i, p in enumerate(start):
         m, v = torch.zeros_like(p), torch.zeros_like(p)
         for t, step in enumerate(gradients, start=1):
             g = step[i] + l2 * p
-            m, v = m + (1 - betas[0]) * (g - m), v + (1 - betas[1]) * (g**2 - v)
-            fair_m, fair_v = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
-            if how == "uncorrected":
-                fair_m, fair_v = m, v
-            if how == "only m corrected":
-                fair_v = v
-            root = (fair_v + eps) ** 0.5 if how == "eps inside" else fair_v**0.5 + eps
-            if how == "no root":
-                root = fair_v + eps
-            p = (p * (1 - before) - lr * fair_m / root) * (1 - after)
+            m, v = m + 0.1 * (g - m), v + 0.001 * (g**2 - v)
+            p = (p * (1 - before) - lr * direction(m, v, t, (0.9, 0.999), eps)) * (1 - after)
         ends.append(p)
     return ends
+
+
+def written_here(cls):
+    """Check that a class is the learner's own: not one of torch.optim's, and not derived from one."""
+    theirs = [base.__qualname__ for base in cls.__mro__ if base.__module__.startswith("torch.")]
+    check.that(not theirs, f"{cls.__name__} is, or is derived from, torch's own {', '.join(theirs)}: write it yourself")
 
 
 def tensors_in(value):
@@ -100,14 +133,12 @@ def grads(params):
 class TestWarmupCosine:
     def test_the_rise_is_a_straight_line(self, kata):
         """Four warm-up steps go up in quarters, and the first of them already moves: (step + 1) / warmup_steps. A rate
-        of 0 would waste the first batch."""
+        of 0 would waste the first batch. A rate goes into logs and checkpoints: it is a Python float and no tensor."""
         got = [kata.warmup_cosine(step, **CURVE) for step in range(4)]
         unlike = {"step / warmup_steps, which begins at 0": [0.0, 0.125, 0.25, 0.375]}
         check.close(got, [0.125, 0.25, 0.375, 0.5], unlike=unlike, what="rates of steps 0 to 3")
-
-    def test_the_cosine_starts_at_the_top(self, kata):
-        """At step == warmup_steps the cosine begins, so the rate is max_lr."""
-        check.close(kata.warmup_cosine(4, **CURVE), 0.5)
+        kinds = {type(kata.warmup_cosine(step, **CURVE)).__name__ for step in (1, 4, 7, 15)}
+        check.that(kinds == {"float"}, f"the rates are of type {', '.join(sorted(kinds))}, expected float")
 
     def test_half_way_is_the_mean(self, kata):
         """Half way between warm-up and end the cosine is 0, which leaves the mean of max_lr and min_lr. The way is
@@ -119,8 +150,8 @@ class TestWarmupCosine:
         check.close(kata.warmup_cosine(8, **CURVE), 0.3, unlike=unlike)
 
     def test_between_it_is_half_a_cosine(self, kata):
-        """(1 + cos(π · way)) / 2 falls slowly, then fast, then slowly. A straight line agrees at the ends and in the
-        middle only."""
+        """At step == warmup_steps the rate is max_lr. (1 + cos(π · way)) / 2 falls slowly, then fast, then slowly. A
+        straight line agrees at the ends and in the middle only."""
         got = [kata.warmup_cosine(step, **CURVE) for step in range(4, 13)]
         way = [i / 8 for i in range(9)]
         expected = [0.5 - 0.4 * math.sin(math.pi / 2 * w) ** 2 for w in way]
@@ -132,33 +163,297 @@ class TestWarmupCosine:
         for step in (12, 13, 20, 1000):
             check.close(kata.warmup_cosine(step, **CURVE), 0.1, what=f"rate of step {step}")
 
+    @given(warmup=st.integers(1, 6), cosine=st.integers(1, 8))
+    def test_rises_and_then_falls(self, kata, warmup, cosine):
+        """However long the two stretches are, the rate rises up to max_lr, then falls, and ends at min_lr."""
+        curve = {**CURVE, "warmup_steps": warmup, "max_steps": warmup + cosine}
+        rates = [kata.warmup_cosine(step, **curve) for step in range(warmup + cosine + 3)]
+        up, down = rates[:warmup], rates[warmup:]
+        rises = up == sorted(up) and abs(up[-1] - 0.5) < 1e-9
+        check.that(rises, f"the rates of {warmup} warm-up steps should rise to 0.5: {up}")
+        falls = down == sorted(down, reverse=True) and abs(down[0] - 0.5) < 1e-9 and abs(down[-1] - 0.1) < 1e-9
+        check.that(falls, f"the rates of {cosine} steps after the warm-up should fall from 0.5 to 0.1: {down}")
+
+    @pytest.mark.edge
     def test_without_warmup(self, kata):
         """With warmup_steps=0 the first step is the top of the cosine, and nothing is divided by 0."""
         curve = {**CURVE, "warmup_steps": 0}
         check.close([kata.warmup_cosine(step, **curve) for step in (0, 6, 12)], [0.5, 0.3, 0.1])
 
+    @pytest.mark.edge
     def test_warmup_up_to_the_end(self, kata):
         """With warmup_steps == max_steps there is no cosine to divide by: the rise, then min_lr."""
         curve = {**CURVE, "warmup_steps": 12}
         check.close([kata.warmup_cosine(step, **curve) for step in (0, 11, 12, 13)], [0.5 / 12, 0.5, 0.1, 0.1])
         check.close(kata.warmup_cosine(0, **{**curve, "warmup_steps": 0, "max_steps": 0}), 0.1)
 
-    def test_rates_are_plain_floats(self, kata):
-        """A rate goes into logs and checkpoints, so it is a Python float and no tensor."""
-        for step in (1, 4, 7, 15):
-            got = kata.warmup_cosine(step, **CURVE)
-            check.that(type(got) is float, f"step {step}: wanted a float, got {check.describe(got)}, {type(got)}")
-
     @pytest.mark.edge
     def test_warmup_fits_into_the_run(self, kata):
-        """A warm-up longer than the run, or of negative length, is a slip of the caller's."""
+        """A warm-up longer than the run, or of negative length, is a mistake in the call."""
         for warmup_steps in (-1, 13):
             with check.raises(ValueError):
                 kata.warmup_cosine(3, **{**CURVE, "warmup_steps": warmup_steps})
 
 
-class SGDFormula:
-    """What only SGD does; the specs of all optimizers follow these."""
+class EveryInit:
+    """Specs of every optimizer's groups. `name`: the class; `theirs`: torch's; `options`: every hyperparameter with
+    another value than by default; `defaults`: hyperparameters that need not be given."""
+
+    def test_param_groups_hold_every_hyperparameter(self, kata):
+        """Schedules and checkpoints reach the settings through `param_groups`, so each group has all of them under
+        their argument names, and a real list of parameters. What is not given has its default."""
+        params = [nn.Parameter(p) for p in starting_points()]
+        given = {} if "lr" in self.defaults else {"lr": 0.3}
+        groups = getattr(kata, self.name)(params, **given).param_groups
+        right = isinstance(groups, list) and len(groups) == 1
+        check.that(right, f"wanted a list of one dict, got {check.describe(groups)}")
+        wanted = {**given, **self.defaults}
+        missing = [name for name in ("params", *wanted) if name not in groups[0]]
+        check.that(not missing, f"the group lacks {missing}; it has {list(groups[0])}")
+        for name, value in wanted.items():
+            check.that(groups[0][name] == value, f'group["{name}"] is {groups[0][name]}, expected {value}')
+        same = isinstance(groups[0]["params"], list) and [id(p) for p in groups[0]["params"]] == [id(p) for p in params]
+        check.that(same, 'group["params"] should be a list of the very parameters given, in their order')
+
+    def test_a_group_overrides_the_arguments(self, kata):
+        """Of dicts each is a group of its own. Hyperparameters that a dict names are its own; the others come from the
+        arguments."""
+        a, b = (nn.Parameter(p) for p in starting_points()[:2])
+        groups = getattr(kata, self.name)([{"params": [a], "lr": 0.7}, {"params": iter([b])}], **self.options)
+        first, second = groups.param_groups
+        for group, own in ((first, {"lr": 0.7}), (second, {})):
+            for name, value in {**self.options, **own}.items():
+                check.that(group[name] == value, f'group["{name}"] is {group[name]}, expected {value}')
+        check.that(first["params"][0] is a and second["params"][0] is b, "the parameters are not in their own groups")
+
+    def test_params_may_be_a_generator(self, kata):
+        """`model.parameters()` is a generator: it can be walked through once. A second loop finds it empty."""
+        params = [nn.Parameter(p) for p in starting_points()]
+        optimizer = getattr(kata, self.name)((p for p in params), **self.options)
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        check.that(count == 3, f"the groups hold {count} parameters of a generator of 3")
+
+
+class InitEdges:
+    @pytest.mark.edge
+    def test_a_group_may_be_empty(self, kata):
+        """A model without biases has nothing to put into the group that does not decay. The other group still works."""
+        start = starting_points()
+        gradients = gradients_for(start, steps=2)
+        params = [nn.Parameter(p.clone()) for p in start]
+        optimizer = getattr(kata, self.name)([{"params": []}, {"params": params}], **self.options)
+        expected = journey(self.theirs, start, gradients, **self.options)
+        check.close(walk(optimizer, params, gradients), expected, **EXACT, what="parameters")
+
+    @pytest.mark.edge
+    def test_something_must_be_optimized(self, kata):
+        """Without parameters there is nothing to do: a generator that was used up already, perhaps."""
+        for nothing in ([], iter([])):
+            with check.raises(ValueError):
+                getattr(kata, self.name)(nothing, **self.options)
+
+    @pytest.mark.edge
+    def test_a_parameter_is_in_one_group_only(self, kata):
+        """In two groups it would move twice in every step, at two rates."""
+        a, b, c = (nn.Parameter(p) for p in starting_points())
+        with check.raises(ValueError):
+            getattr(kata, self.name)([{"params": [a, b]}, {"params": [c, a]}], **self.options)
+
+    @pytest.mark.edge
+    def test_the_rate_may_not_be_negative(self, kata):
+        """A negative rate climbs. The message says which number came."""
+        params = [nn.Parameter(p) for p in starting_points()]
+        with check.raises(ValueError, "-0.25"):
+            getattr(kata, self.name)(params, lr=-0.25)
+
+
+class BetasBelowOne:
+    @pytest.mark.edge
+    def test_betas_are_below_one(self, kata):
+        """A beta of 1 never lets a gradient in, and makes the bias correction divide by 0."""
+        params = [nn.Parameter(p) for p in starting_points()]
+        for betas in ((1.0, 0.999), (0.9, 1.0), (-0.1, 0.999)):
+            with check.raises(ValueError):
+                getattr(kata, self.name)(params, betas=betas)
+
+
+class EveryStep:
+    """Specs of every optimizer's step. `name`, `theirs` and `options` as in EveryInit; `other`: the same
+    hyperparameters with other values."""
+
+    def test_each_group_steps_with_its_current_settings(self, kata):
+        """Each group has its own hyperparameters, and what is remembered of a parameter is its own. A schedule writes
+        into `group["lr"]`: settings copied in `__init__` never change."""
+        start = [torch.randn(3, 2).double() for _ in range(3)]
+        gradients = gradients_for(start)
+        ends = []
+        for make in (getattr(kata, self.name), self.theirs):
+            a, b, c = params = [nn.Parameter(p.clone()) for p in start]
+            groups = [{"params": [a], **self.other}, {"params": [b]}, {"params": [c], "lr": 0.5}]
+            optimizer = make(groups, **self.options)
+            early = [p.clone() for p in walk(optimizer, params, gradients[:4])]
+            optimizer.param_groups[1].update(self.other)
+            ends.append((early, walk(optimizer, params, gradients[4:])))
+        unlike = {"the same settings for all groups": journey(self.theirs, start, gradients[:4], **self.options)}
+        check.close(ends[0][0], ends[1][0], **EXACT, unlike=unlike, what="parameters of three groups")
+        what = "parameters after the settings of the second group were changed"
+        check.close(ends[0][1], ends[1][1], **EXACT, what=what)
+
+    def test_a_parameter_without_gradient_is_left_alone(self, kata):
+        """`.grad` None means: not part of this step. A gradient of zeros is something else; with it the parameter would
+        still decay."""
+        start = starting_points()
+        gradients = [[g[0], None, g[2]] for g in gradients_for(start, steps=3)]
+        got = journey(getattr(kata, self.name), start, gradients, **self.options)
+        check.equal(got[1], start[1], what="the parameter without gradient")
+        expected = journey(self.theirs, start, gradients, **self.options)
+        check.close(got, expected, **EXACT, what="parameters")
+
+    def test_steps_write_into_the_parameters(self, kata):
+        """The model holds these very objects, and others may share their memory. So a step writes into that memory,
+        and the parameters remain leaves that the next backward pass can fill."""
+        start = starting_points()
+        params = [nn.Parameter(p.clone()) for p in start]
+        views = [p.detach() for p in params]
+        optimizer = getattr(kata, self.name)(params, **self.options)
+        walk(optimizer, params, gradients_for(start, steps=2))
+        moved = [not torch.equal(p, q) for p, q in zip(params, start, strict=True)]
+        check.that(all(moved), f"after two steps these parameters have moved: {moved}")
+        kept = all(p is q for p, q in zip(params, optimizer.param_groups[0]["params"], strict=True))
+        check.that(kept, "param_groups no longer holds the parameters it was given")
+        leaves = all(p.is_leaf and p.requires_grad for p in params)
+        check.that(leaves, "after a step a parameter is no leaf that requires a gradient")
+        check.equal(views, [p.detach() for p in params], what="views of the parameters, after two steps")
+
+    def test_is_written_without_torchs_own(self, kata):
+        """The update is what this exercise is about: the class is neither one of torch.optim's, nor derived from one or
+        from torch.optim.Optimizer, nor does it hand the work to one."""
+        cls = getattr(kata, self.name)
+        written_here(cls)
+        start = starting_points()
+        with check.forbidden(kata, *READY_MADE):
+            params = [nn.Parameter(p.clone()) for p in start]
+            optimizer = cls(params, **self.options)
+            walk(optimizer, params, gradients_for(start, steps=1))
+        inside = [name for name, value in vars(optimizer).items() if isinstance(value, torch.optim.Optimizer)]
+        check.that(not inside, f"self.{', self.'.join(inside)} is one of torch's own optimizers")
+
+    @pytest.mark.edge
+    def test_a_parameter_may_join_late_or_pause(self, kata):
+        """A layer that is thawed after three steps starts afresh: with full bias correction, with a buffer that starts
+        as its gradient. One that pauses goes on from where it was; the steps without it do not count."""
+        start = starting_points()
+        gradients = gradients_for(start)
+        late = [[g[0], g[1] if t >= 3 else None, g[2] if t not in (2, 3, 5) else None] for t, g in enumerate(gradients)]
+        zeros = [[torch.zeros_like(p) if g is None else g for p, g in zip(start, step, strict=True)] for step in late]
+        unlike = {"None was taken for a gradient of zeros": journey(self.theirs, start, zeros, **self.options)}
+        expected = journey(self.theirs, start, late, **self.options)
+        got = journey(getattr(kata, self.name), start, late, **self.options)
+        check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
+
+    @pytest.mark.edge
+    def test_gradients_stay_as_they_were(self, kata):
+        """Logging and clipping read `.grad`. An in-place `+=` for the decay changes it, and so does a buffer that *is*
+        the first gradient and later gets multiplied."""
+        start = starting_points()
+        params = [nn.Parameter(p.clone()) for p in start]
+        optimizer = getattr(kata, self.name)(params, **self.options)
+        given = gradients_for(start, steps=1)[0]
+        for p, g in zip(params, given, strict=True):
+            p.grad = g
+        before = [g.clone() for g in given]
+        for _ in range(3):
+            optimizer.step()
+        check.equal(given, before, what="gradients after three steps")
+        same = all(p.grad is g for p, g in zip(params, given, strict=True))
+        check.that(same, "p.grad is another object than before the steps")
+
+    @pytest.mark.edge
+    def test_no_graph_is_remembered(self, kata):
+        """A buffer computed from `p` without `torch.no_grad()` drags the graph of all earlier steps along: memory
+        grows with every step."""
+        start = starting_points()
+        params = [nn.Parameter(p.clone()) for p in start]
+        optimizer = getattr(kata, self.name)(params, **self.options)
+        walk(optimizer, params, gradients_for(start, steps=2))
+        heavy = [t for t in tensors_in(optimizer.state) if t.grad_fn is not None]
+        check.that(not heavy, f"{len(heavy)} tensors in `state` carry a graph")
+
+
+class AdamFormula:
+    """What Adam and AdamW have in common, without decay."""
+
+    def test_the_first_step_has_the_size_lr(self, kata):
+        """m̂ / √v̂ of a single gradient is g / |g|, so gradients of 1000 and of 0.001 make the same step. Without bias
+        correction the moments still are near their start, 0, and the step has another size."""
+        start = [torch.tensor([2.0, 3.0, -1.0], dtype=torch.float64)]
+        gradients = [[torch.tensor([1000.0, 0.001, -5.0], dtype=torch.float64)]]
+        unlike = {
+            "no bias correction": adam_by_hand(start, gradients, 0.1, without_correction),
+            "only m is corrected": adam_by_hand(start, gradients, 0.1, with_m_corrected_only),
+            "nothing has moved": start,
+            "up the gradient": [torch.tensor([2.1, 3.1, -1.1])],
+            "divided by v instead of its root": adam_by_hand(start, gradients, 0.1, without_the_root),
+        }
+        got = journey(getattr(kata, self.name), start, gradients, lr=0.1, weight_decay=0.0)
+        check.close(got, [torch.tensor([1.9, 2.9, -0.9])], rtol=1e-4, unlike=unlike, what="parameters")
+
+    def test_eps_is_added_to_the_root(self, kata):
+        """√v̂ + eps, not √(v̂ + eps): under the root the usual 1e-8 would act like 1e-4. A large eps shows it."""
+        start = starting_points()
+        gradients = gradients_for(start)
+        unlike = {
+            "eps under the root": adam_by_hand(start, gradients, 0.1, with_eps_under_the_root, eps=0.05),
+            "eps is ignored": adam_by_hand(start, gradients, 0.1),
+        }
+        options = {"lr": 0.1, "eps": 0.05, "weight_decay": 0.0}
+        expected = journey(self.theirs, start, gradients, **options)
+        got = journey(getattr(kata, self.name), start, gradients, **options)
+        check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
+
+
+def follows_torch(ours, theirs, options):
+    """Check that both optimizers take the same parameters to the same places in eight steps."""
+    torch.manual_seed(0)
+    start = starting_points()
+    gradients = gradients_for(start)
+    expected = journey(theirs, start, gradients, **options)
+    check.close(journey(ours, start, gradients, **options), expected, **EXACT, what=f"parameters with {options}")
+
+
+RATES = st.sampled_from([0.5, 0.01])
+DECAYS = st.sampled_from([0.0, 0.3])
+OF_SGD = {
+    "name": "SGD",
+    "theirs": torch.optim.SGD,
+    "options": {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.2, "nesterov": False},
+    "other": {"lr": 0.03, "momentum": 0.5, "weight_decay": 0.05, "nesterov": True},
+}
+OF_ADAM = {
+    "name": "Adam",
+    "theirs": torch.optim.Adam,
+    "options": {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2},
+    "other": {"lr": 0.03, "betas": (0.6, 0.9), "eps": 0.1, "weight_decay": 0.05},
+}
+
+
+class TestSGDInit(EveryInit, InitEdges):
+    name, theirs, options = OF_SGD["name"], OF_SGD["theirs"], OF_SGD["options"]
+    defaults = {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
+
+    def test_the_class_is_written_here(self, kata):
+        """The groups are part of this exercise: SGD is not derived from torch.optim.SGD or torch.optim.Optimizer."""
+        written_here(type(kata.SGD([nn.Parameter(p) for p in starting_points()], lr=0.1)))
+
+    @pytest.mark.edge
+    def test_nesterov_needs_momentum(self, kata):
+        """Nesterov looks ahead along the momentum. Without any, the switch does nothing: a mistake in the call."""
+        with check.raises(ValueError):
+            kata.SGD([nn.Parameter(p) for p in starting_points()], lr=0.1, nesterov=True)
+
+
+class TestSGDStep(EveryStep):
+    name, theirs, options, other = OF_SGD.values()
 
     def test_a_plain_step_goes_down_the_gradient(self, kata):
         """p ← p − lr · g. Where nothing has moved, `p = p - lr * g` may have bound the name p to a new tensor and left
@@ -180,11 +475,11 @@ class SGDFormula:
         gradients = gradients_for(start)
         options = {"lr": 0.1, "momentum": 0.8}
         unlike = {
-            "a mean of the gradients, (1 − momentum) · g": sgd_by_hand(start, gradients, **options, damped=True),
+            "a mean of the gradients, (1 − momentum) · g": sgd_by_hand(start, gradients, **options, share=0.2),
             "no momentum": sgd_by_hand(start, gradients, lr=0.1),
             "nesterov momentum": sgd_by_hand(start, gradients, **options, nesterov=True),
         }
-        expected = journey(torch.optim.SGD, start, gradients, **options)
+        expected = sgd_by_hand(start, gradients, **options)
         check.close(journey(kata.SGD, start, gradients, **options), expected, **EXACT, unlike=unlike, what="parameters")
 
     def test_nesterov_looks_ahead(self, kata):
@@ -193,7 +488,7 @@ class SGDFormula:
         gradients = gradients_for(start)
         options = {"lr": 0.1, "momentum": 0.8, "nesterov": True}
         unlike = {"momentum without nesterov": sgd_by_hand(start, gradients, lr=0.1, momentum=0.8)}
-        expected = journey(torch.optim.SGD, start, gradients, **options)
+        expected = sgd_by_hand(start, gradients, **options)
         check.close(journey(kata.SGD, start, gradients, **options), expected, **EXACT, unlike=unlike, what="parameters")
 
     def test_decay_is_part_of_the_gradient(self, kata):
@@ -201,219 +496,37 @@ class SGDFormula:
         start = starting_points()
         gradients = gradients_for(start)
         options = {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.3}
+        beside = sgd_with_decay_beside_the_buffer(start, gradients, **options)
         unlike = {
             "no decay": sgd_by_hand(start, gradients, lr=0.1, momentum=0.8),
-            "decay that does not go into the buffer": sgd_by_hand(start, gradients, **options, lazy=True),
+            "decay that does not go into the buffer": beside,
             "decay with the wrong sign": sgd_by_hand(start, gradients, **{**options, "weight_decay": -0.3}),
         }
-        expected = journey(torch.optim.SGD, start, gradients, **options)
+        expected = sgd_by_hand(start, gradients, **options)
         check.close(journey(kata.SGD, start, gradients, **options), expected, **EXACT, unlike=unlike, what="parameters")
 
-    def test_all_knobs_together_follow_torch(self, kata):
-        """The same parameters after 8 steps as with torch.optim.SGD, decay without momentum and all at once."""
-        start = starting_points()
-        gradients = gradients_for(start)
-        for options in (
-            {"lr": 0.05, "weight_decay": 0.2},
-            {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.2, "nesterov": True},
-        ):
-            expected = journey(torch.optim.SGD, start, gradients, **options)
-            got = journey(kata.SGD, start, gradients, **options)
-            check.close(got, expected, **EXACT, what=f"parameters with {options}")
+    @given(lr=RATES, weight_decay=DECAYS, momentum=st.sampled_from([0.0, 0.5, 0.9]), nesterov=st.booleans())
+    def test_follows_torch(self, kata, lr, weight_decay, momentum, nesterov):
+        """The same parameters after 8 steps as with torch.optim.SGD, whatever the settings."""
+        options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov and momentum > 0}
+        follows_torch(kata.SGD, torch.optim.SGD, options)
 
 
-class AdamFormula:
-    """What Adam and AdamW have in common but SGD has not. All of it without decay."""
-
-    def test_the_first_step_has_the_size_lr(self, kata):
-        """m̂ / √v̂ of a single gradient is g / |g|, so gradients of 1000 and of 0.001 make the same step. Without bias
-        correction the moments still are near their start, 0, and the step has another size."""
-        Optimizer = getattr(kata, self.name)
-        start = [torch.tensor([2.0, 3.0, -1.0], dtype=torch.float64)]
-        gradients = [[torch.tensor([1000.0, 0.001, -5.0], dtype=torch.float64)]]
-        unlike = {
-            "no bias correction": adam_by_hand(start, gradients, lr=0.1, how="uncorrected"),
-            "only m is corrected": adam_by_hand(start, gradients, lr=0.1, how="only m corrected"),
-            "nothing has moved": start,
-            "up the gradient": [torch.tensor([2.1, 3.1, -1.1])],
-            "divided by v instead of its root": adam_by_hand(start, gradients, lr=0.1, how="no root"),
-        }
-        got = journey(Optimizer, start, gradients, lr=0.1, weight_decay=0.0)
-        check.close(got, [torch.tensor([1.9, 2.9, -0.9])], rtol=1e-4, unlike=unlike, what="parameters")
-
-    def test_moments_follow_torch(self, kata):
-        """Eight steps with the usual betas and with others; β1 = 0 leaves only the division by √v̂. Each betas has its
-        own job: β1 is for the mean of g, β2 for the mean of g²."""
-        start = starting_points()
-        gradients = gradients_for(start)
-        Optimizer = getattr(kata, self.name)
-        for betas in ((0.9, 0.999), (0.6, 0.95), (0.0, 0.9)):
-            options = {"lr": 0.1, "betas": betas, "weight_decay": 0.0}
-            unlike = {
-                "no bias correction": adam_by_hand(start, gradients, lr=0.1, betas=betas, how="uncorrected"),
-                "betas in the wrong order": adam_by_hand(start, gradients, lr=0.1, betas=betas[::-1]),
-            }
-            expected = journey(self.theirs, start, gradients, **options)
-            got = journey(Optimizer, start, gradients, **options)
-            check.close(got, expected, **EXACT, unlike=unlike, what=f"parameters with betas {betas}")
-
-    def test_eps_is_added_to_the_root(self, kata):
-        """√v̂ + eps, not √(v̂ + eps): under the root the usual 1e-8 would act like 1e-4. A large eps shows it."""
-        start = starting_points()
-        gradients = gradients_for(start)
-        Optimizer = getattr(kata, self.name)
-        options = {"lr": 0.1, "eps": 0.05, "weight_decay": 0.0}
-        unlike = {
-            "eps under the root": adam_by_hand(start, gradients, lr=0.1, eps=0.05, how="eps inside"),
-            "eps is ignored": adam_by_hand(start, gradients, lr=0.1),
-        }
-        expected = journey(self.theirs, start, gradients, **options)
-        got = journey(Optimizer, start, gradients, **options)
-        check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
-
-
-class EveryOptimizer:
-    """What holds for all three. `name`: the class; `theirs`: torch's; `options`: arguments that use every knob;
-    `other`: the same with all values different; `defaults`: hyperparameters that need not be given."""
-
-    def test_param_groups_hold_every_hyperparameter(self, kata):
-        """Schedules and checkpoints reach the settings through `param_groups`, so each group has all of them under
-        their argument names, and a real list of parameters."""
+class TestSGDZeroGrad:
+    def test_sets_none(self, kata):
+        """None costs no memory, and the next backward pass writes where it would otherwise add, in all groups."""
         params = [nn.Parameter(p) for p in starting_points()]
-        Optimizer = getattr(kata, self.name)
-        groups = Optimizer(params, lr=0.3).param_groups
-        right = isinstance(groups, list) and len(groups) == 1
-        check.that(right, f"wanted a list of one dict, got {check.describe(groups)}")
-        wanted = {"lr": 0.3, **self.defaults}
-        missing = [name for name in ("params", *wanted) if name not in groups[0]]
-        check.that(not missing, f"the group lacks {missing}; it has {list(groups[0])}")
-        check.close({name: groups[0][name] for name in wanted}, wanted)
-        same = isinstance(groups[0]["params"], list) and [id(p) for p in groups[0]["params"]] == [id(p) for p in params]
-        check.that(same, 'group["params"] should be a list of the very parameters given, in their order')
-
-    def test_params_may_be_a_generator(self, kata):
-        """`model.parameters()` is a generator: it can be walked through once. Whoever loops over it twice finds it
-        empty the second time, and nothing moves."""
-        start = starting_points()
-        gradients = gradients_for(start, steps=2)
-        params = [nn.Parameter(p.clone()) for p in start]
-        Optimizer = getattr(kata, self.name)
-        got = walk(Optimizer((p for p in params), **self.options), params, gradients)
-        expected = journey(self.theirs, start, gradients, **self.options)
-        check.close(got, expected, **EXACT, unlike={"nothing has moved": start}, what="parameters")
-
-    def test_groups_keep_their_own_settings(self, kata):
-        """Each group has its own hyperparameters, those it does not name come from the arguments, and what is
-        remembered of a parameter is its own, also where two groups hold parameters of the same shape."""
-        start = [torch.randn(3, 2).double() for _ in range(3)]
-        gradients = gradients_for(start)
-        Optimizer, ends = getattr(kata, self.name), []
-        for make in (Optimizer, self.theirs):
-            a, b, c = params = [nn.Parameter(p.clone()) for p in start]
-            groups = [{"params": iter([a]), **self.other}, {"params": [b]}, {"params": [c], "lr": 0.5}]
-            ends.append(walk(make(groups, **self.options), params, gradients))
-        unlike = {"the same settings for all groups": journey(self.theirs, start, gradients, **self.options)}
-        check.close(ends[0], ends[1], **EXACT, unlike=unlike, what="parameters")
-
-    def test_changed_settings_count_from_the_next_step(self, kata):
-        """A schedule writes into `group["lr"]`. A rate that was copied in `__init__` never hears of it."""
-        start = starting_points()
-        gradients = gradients_for(start, steps=6)
-        Optimizer = getattr(kata, self.name)
-        for changed in self.other:
-            ends = []
-            for make in (Optimizer, self.theirs):
-                params = [nn.Parameter(p.clone()) for p in start]
-                optimizer = make(params, **self.options)
-                walk(optimizer, params, gradients[:3])
-                optimizer.param_groups[0][changed] = self.other[changed]
-                ends.append(walk(optimizer, params, gradients[3:]))
-            unlike = {f"a changed {changed} is not heeded": journey(self.theirs, start, gradients, **self.options)}
-            check.close(ends[0], ends[1], **EXACT, unlike=unlike, what=f"parameters after {changed} was changed")
-
-    def test_a_parameter_without_gradient_is_left_alone(self, kata):
-        """`.grad` None means: not part of this step. A gradient of zeros is something else; with it the parameter would
-        still decay."""
-        start = starting_points()
-        gradients = [[g[0], None, g[2]] for g in gradients_for(start, steps=3)]
-        Optimizer = getattr(kata, self.name)
-        got = journey(Optimizer, start, gradients, **self.options)
-        check.equal(got[1], start[1], what="the parameter without gradient")
-        expected = journey(self.theirs, start, gradients, **self.options)
-        check.close(got, expected, **EXACT, what="parameters")
-
-    def test_a_parameter_may_join_late_or_pause(self, kata):
-        """A layer that is thawed after three steps starts afresh: with full bias correction, with a buffer that starts
-        as its gradient. One that pauses goes on from where it was; the steps without it do not count."""
-        start = starting_points()
-        gradients = gradients_for(start)
-        late = [[g[0], g[1] if t >= 3 else None, g[2] if t not in (2, 3, 5) else None] for t, g in enumerate(gradients)]
-        Optimizer = getattr(kata, self.name)
-        zeros = [[torch.zeros_like(p) if g is None else g for p, g in zip(start, step, strict=True)] for step in late]
-        unlike = {"None was taken for a gradient of zeros": journey(self.theirs, start, zeros, **self.options)}
-        expected = journey(self.theirs, start, late, **self.options)
-        got = journey(Optimizer, start, late, **self.options)
-        check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
-
-    def test_gradients_stay_as_they_were(self, kata):
-        """Logging and clipping read `.grad`. An in-place `+=` for the decay changes it, and so does a buffer that *is*
-        the first gradient and later gets multiplied."""
-        start = starting_points()
-        params = [nn.Parameter(p.clone()) for p in start]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer(params, **self.options)
-        given = gradients_for(start, steps=1)[0]
-        for p, g in zip(params, given, strict=True):
-            p.grad = g
-        before = [g.clone() for g in given]
-        for _ in range(3):
-            optimizer.step()
-        check.equal(given, before, what="gradients after three steps")
-        same = all(p.grad is g for p, g in zip(params, given, strict=True))
-        check.that(same, "p.grad is another object than before the steps")
-
-    def test_steps_write_into_the_parameters(self, kata):
-        """The model holds these very objects, and others may share their memory. So a step writes where they lie, and
-        leaves them leaves that the next backward pass can fill."""
-        start = starting_points()
-        params = [nn.Parameter(p.clone()) for p in start]
-        views = [p.detach() for p in params]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer(params, **self.options)
-        walk(optimizer, params, gradients_for(start, steps=2))
-        kept = all(p is q for p, q in zip(params, optimizer.param_groups[0]["params"], strict=True))
-        check.that(kept, "param_groups no longer holds the parameters it was given")
-        leaves = all(p.is_leaf and p.requires_grad for p in params)
-        check.that(leaves, "after a step a parameter is no leaf that requires a gradient")
-        check.equal(views, [p.detach() for p in params], what="views of the parameters, after two steps")
-
-    def test_no_graph_is_remembered(self, kata):
-        """A buffer computed from `p` without `torch.no_grad()` drags the graph of all earlier steps along: memory
-        grows with every step."""
-        start = starting_points()
-        params = [nn.Parameter(p.clone()) for p in start]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer(params, **self.options)
-        walk(optimizer, params, gradients_for(start, steps=2))
-        heavy = [t for t in tensors_in(optimizer.state) if t.grad_fn is not None]
-        check.that(not heavy, f"{len(heavy)} tensors in `state` carry a graph")
-
-    def test_zero_grad_sets_none(self, kata):
-        """None costs no memory, and the next backward pass writes where it would otherwise add."""
-        params = [nn.Parameter(p) for p in starting_points()]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer(params, **self.options)
+        optimizer = kata.SGD([{"params": params[:1]}, {"params": params[1:]}], lr=0.1)
         for p in params[:2]:
             p.grad = torch.ones_like(p)
         optimizer.zero_grad()
         left = [i for i, p in enumerate(params) if p.grad is not None]
         check.that(not left, f"parameters {left} still have a gradient after zero_grad()")
 
-    def test_zero_grad_makes_zeros_on_request(self, kata):
-        """With set_to_none=False what was a gradient becomes zeros; where there was none there is none."""
+    def test_makes_zeros_on_request(self, kata):
+        """With set_to_none=False a gradient becomes zeros; a .grad of None stays None."""
         params = [nn.Parameter(p) for p in starting_points()]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer([{"params": params[:1]}, {"params": params[1:]}], **self.options)
+        optimizer = kata.SGD([{"params": params[:1]}, {"params": params[1:]}], lr=0.1)
         for p in params[:2]:
             p.grad = torch.ones_like(p)
         optimizer.zero_grad(set_to_none=False)
@@ -421,81 +534,18 @@ class EveryOptimizer:
             check.equal(p.grad, torch.zeros_like(p), what=".grad after zero_grad(set_to_none=False)")
         check.that(params[2].grad is None, f"a .grad that was None is now {check.describe(params[2].grad)}")
 
-    def test_a_group_may_be_empty(self, kata):
-        """A model without biases has nothing to put into the group that does not decay. The other group still works."""
-        start = starting_points()
-        gradients = gradients_for(start, steps=2)
-        params = [nn.Parameter(p.clone()) for p in start]
-        Optimizer = getattr(kata, self.name)
-        optimizer = Optimizer([{"params": []}, {"params": params}], **self.options)
-        expected = journey(self.theirs, start, gradients, **self.options)
-        check.close(walk(optimizer, params, gradients), expected, **EXACT, what="parameters")
 
-    def test_a_rate_of_zero_is_allowed(self, kata):
-        """A schedule may come to 0. Then nothing moves, and it is no error."""
-        start = starting_points()
-        Optimizer = getattr(kata, self.name)
-        got = journey(Optimizer, start, gradients_for(start, steps=2), **{**self.options, "lr": 0.0})
-        check.close(got, start, **EXACT, what="parameters")
+class TestAdamInit(EveryInit, InitEdges, BetasBelowOne):
+    name, theirs, options = OF_ADAM["name"], OF_ADAM["theirs"], OF_ADAM["options"]
+    defaults = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
-    def test_written_without_torchs_own_update(self, kata):
-        """The update is what this exercise is about, so torch.optim may not do it."""
-        start = starting_points()
-        Optimizer = getattr(kata, self.name)
-        with check.forbidden(kata, *self.not_allowed):
-            journey(Optimizer, start, gradients_for(start, steps=1), **self.options)
-
-    @pytest.mark.edge
-    def test_something_must_be_optimized(self, kata):
-        """Without parameters there is nothing to do: a generator that was used up already, perhaps."""
-        Optimizer = getattr(kata, self.name)
-        for nothing in ([], iter([])):
-            with check.raises(ValueError):
-                Optimizer(nothing, **self.options)
-
-    @pytest.mark.edge
-    def test_a_parameter_is_in_one_group_only(self, kata):
-        """In two groups it would move twice in every step, at two rates."""
-        a, b, c = (nn.Parameter(p) for p in starting_points())
-        Optimizer = getattr(kata, self.name)
-        with check.raises(ValueError):
-            Optimizer([{"params": [a, b]}, {"params": [c, a]}], **self.options)
-
-    @pytest.mark.edge
-    def test_the_rate_may_not_be_negative(self, kata):
-        """A negative rate climbs. The message says which number came."""
-        params = [nn.Parameter(p) for p in starting_points()]
-        Optimizer = getattr(kata, self.name)
-        with check.raises(ValueError, "-0.25"):
-            Optimizer(params, lr=-0.25)
+    def test_the_class_is_written_here(self, kata):
+        """The groups are part of this exercise: Adam is not derived from torch.optim.Adam or torch.optim.Optimizer."""
+        written_here(type(kata.Adam([nn.Parameter(p) for p in starting_points()])))
 
 
-class TestSGD(EveryOptimizer, SGDFormula):
-    name, theirs = "SGD", torch.optim.SGD
-    options = {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.2}
-    other = {"lr": 0.03, "momentum": 0.5, "weight_decay": 0.05, "nesterov": True}
-    defaults = {"momentum": 0.0, "weight_decay": 0.0}
-    not_allowed = ("torch.optim.SGD.step", "torch.optim.SGD", "torch.optim._functional.sgd")
-
-    def test_nesterov_is_off_unless_asked_for(self, kata):
-        """A group carries the switch, too, and it is off by default."""
-        [group] = kata.SGD([nn.Parameter(p) for p in starting_points()], lr=0.1, momentum=0.9).param_groups
-        right = "nesterov" in group and not group["nesterov"]
-        check.that(right, f'wanted group["nesterov"] to be False; the group has {list(group)}')
-
-    @pytest.mark.edge
-    def test_nesterov_needs_momentum(self, kata):
-        """Nesterov looks ahead along the momentum; without any the switch does nothing, and is a slip."""
-        with check.raises(ValueError):
-            kata.SGD([nn.Parameter(p) for p in starting_points()], lr=0.1, nesterov=True)
-
-
-class TestAdam(EveryOptimizer, AdamFormula):
-    name, theirs = "Adam", torch.optim.Adam
-    options = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}
-    other = {"lr": 0.03, "betas": (0.6, 0.9), "eps": 0.1, "weight_decay": 0.05}
-    defaults = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
-    not_allowed = ("torch.optim.Adam.step", "torch.optim.Adam", "torch.optim.AdamW", "torch.optim._functional.adam")
+class TestAdamStep(AdamFormula, EveryStep):
+    name, theirs, options, other = OF_ADAM.values()
 
     def test_decay_goes_through_the_moments(self, kata):
         """Adam's decay is the L2 kind: weight_decay · p is added to the gradient before the moments, and divided by
@@ -503,39 +553,30 @@ class TestAdam(EveryOptimizer, AdamFormula):
         start = starting_points()
         gradients = gradients_for(start)
         unlike = {
-            "decoupled decay, as in AdamW": adam_by_hand(start, gradients, lr=0.1, before=0.05),
-            "no decay": adam_by_hand(start, gradients, lr=0.1),
+            "decoupled decay, as in AdamW": adam_by_hand(start, gradients, 0.1, before=0.05),
+            "no decay": adam_by_hand(start, gradients, 0.1),
         }
-        expected = journey(torch.optim.Adam, start, gradients, lr=0.1, weight_decay=0.5)
+        expected = adam_by_hand(start, gradients, 0.1, l2=0.5)
         got = journey(kata.Adam, start, gradients, lr=0.1, weight_decay=0.5)
         check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
 
-    def test_the_usual_rate_is_a_thousandth(self, kata):
-        """Without lr, Adam takes 1e-3."""
-        [group] = kata.Adam([nn.Parameter(p) for p in starting_points()]).param_groups
-        check.close(group["lr"], 1e-3, what='group["lr"]')
-
-    @pytest.mark.edge
-    def test_betas_are_below_one(self, kata):
-        """A beta of 1 never lets a gradient in, and makes the bias correction divide by 0."""
-        params = [nn.Parameter(p) for p in starting_points()]
-        for betas in ((1.0, 0.999), (0.9, 1.0), (-0.1, 0.999), (0.9, -0.1)):
-            with check.raises(ValueError):
-                kata.Adam(params, betas=betas)
+    @given(lr=RATES, weight_decay=DECAYS, beta1=st.sampled_from([0.0, 0.9]), beta2=st.sampled_from([0.999, 0.5]))
+    def test_follows_torch(self, kata, lr, weight_decay, beta1, beta2):
+        """The same parameters after 8 steps as with torch.optim.Adam. β1 is for the mean of g, β2 for that of g²."""
+        options = {"lr": lr, "weight_decay": weight_decay, "betas": (beta1, beta2)}
+        follows_torch(kata.Adam, torch.optim.Adam, options)
 
 
-class TestAdamW(EveryOptimizer, AdamFormula):
+class TestAdamW(AdamFormula, EveryStep, InitEdges, BetasBelowOne):
     name, theirs = "AdamW", torch.optim.AdamW
-    options = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}
-    other = {"lr": 0.03, "betas": (0.6, 0.9), "eps": 0.1, "weight_decay": 0.05}
-    defaults = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
-    not_allowed = (
-        "torch.optim.Adam.step",
-        "torch.optim.AdamW",
-        "torch.optim.Adam",
-        "torch.optim._functional.adam",
-        "torch.optim._functional.adamw",
-    )
+    options, other = OF_ADAM["options"], OF_ADAM["other"]
+
+    def test_decays_by_a_hundredth_by_default(self, kata):
+        """AdamW takes what Adam takes, a generator too, with the same defaults but for weight_decay=0.01."""
+        [group] = kata.AdamW(nn.Parameter(p) for p in starting_points()).param_groups
+        check.that(len(group["params"]) == 3, f"the group holds {len(group['params'])} parameters of a generator of 3")
+        for name, value in {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}.items():
+            check.that(group.get(name) == value, f'group["{name}"] is {group.get(name)}, expected {value}')
 
     def test_decay_is_taken_off_the_parameter(self, kata):
         """Decoupled: p · (1 − lr · weight_decay), then the Adam step with moments of the plain gradient. Every weight
@@ -543,27 +584,20 @@ class TestAdamW(EveryOptimizer, AdamFormula):
         start = starting_points()
         gradients = gradients_for(start)
         unlike = {
-            "decay as part of the gradient, as in Adam": adam_by_hand(start, gradients, lr=0.1, l2=0.5),
-            "decay without lr": adam_by_hand(start, gradients, lr=0.1, before=0.5),
-            "decay after the step": adam_by_hand(start, gradients, lr=0.1, after=0.05),
-            "no decay": adam_by_hand(start, gradients, lr=0.1),
+            "decay as part of the gradient, as in Adam": adam_by_hand(start, gradients, 0.1, l2=0.5),
+            "decay without lr": adam_by_hand(start, gradients, 0.1, before=0.5),
+            "decay after the step": adam_by_hand(start, gradients, 0.1, after=0.05),
+            "no decay": adam_by_hand(start, gradients, 0.1),
         }
-        expected = journey(torch.optim.AdamW, start, gradients, lr=0.1, weight_decay=0.5)
+        expected = adam_by_hand(start, gradients, 0.1, before=0.05)
         got = journey(kata.AdamW, start, gradients, lr=0.1, weight_decay=0.5)
         check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
 
-    def test_the_usual_rate_is_a_thousandth(self, kata):
-        """Without lr, AdamW takes 1e-3."""
-        [group] = kata.AdamW([nn.Parameter(p) for p in starting_points()]).param_groups
-        check.close(group["lr"], 1e-3, what='group["lr"]')
-
-    @pytest.mark.edge
-    def test_betas_are_below_one(self, kata):
-        """A beta of 1 never lets a gradient in, and makes the bias correction divide by 0."""
-        params = [nn.Parameter(p) for p in starting_points()]
-        for betas in ((1.0, 0.999), (0.9, 1.0), (-0.1, 0.999), (0.9, -0.1)):
-            with check.raises(ValueError):
-                kata.AdamW(params, betas=betas)
+    @given(lr=RATES, weight_decay=DECAYS, beta1=st.sampled_from([0.0, 0.9]), beta2=st.sampled_from([0.999, 0.5]))
+    def test_follows_torch(self, kata, lr, weight_decay, beta1, beta2):
+        """The same parameters after 8 steps as with torch.optim.AdamW, whatever the settings."""
+        options = {"lr": lr, "weight_decay": weight_decay, "betas": (beta1, beta2)}
+        follows_torch(kata.AdamW, torch.optim.AdamW, options)
 
 
 class Model(nn.Module):
@@ -641,11 +675,6 @@ class TestDecayGroups:
             dims = [p.ndim for group in groups for p in group["params"]]
             check.that(dims == [p.ndim for p in model.parameters()], f"{model}: parameters with {dims} dimensions")
 
-    def test_fits_an_optimizer(self, kata):
-        """What comes back can be handed to torch.optim as it is."""
-        optimizer = torch.optim.AdamW(kata.decay_groups(Model(), 0.1), lr=0.1)
-        check.equal([group["weight_decay"] for group in optimizer.param_groups], [0.1, 0.0], what="decay of the groups")
-
 
 def with_rates(*rates):
     """An optimizer with a group for each rate."""
@@ -667,7 +696,25 @@ def epochs(schedule, optimizer, count):
 
 
 @pytest.mark.stretch
-class TestStepLR:
+class TestStepLRInit:
+    def test_building_it_changes_no_rate(self, kata):
+        """The first epoch runs at the base rate, and last_epoch is 0."""
+        optimizer = with_rates(1.0, 0.2)
+        schedule = kata.StepLR(optimizer, 1)
+        check.close(rates_of(optimizer), [1.0, 0.2], what="rates before the first step")
+        check.close(schedule.get_last_lr(), [1.0, 0.2], what="get_last_lr() before the first step")
+        check.equal(schedule.last_epoch, 0, what="last_epoch")
+
+    @pytest.mark.edge
+    def test_a_rate_holds_for_at_least_one_epoch(self, kata):
+        """step_size counts epochs; 0 or fewer make no sense."""
+        for step_size in (0, -2):
+            with check.raises(ValueError):
+                kata.StepLR(with_rates(1.0), step_size)
+
+
+@pytest.mark.stretch
+class TestStepLRStep:
     def test_rates_fall_every_step_size_epochs(self, kata):
         """base · gamma ** (epoch // step_size): the rate holds for step_size epochs, then falls. Multiplying in every
         call makes it fall each epoch."""
@@ -677,52 +724,62 @@ class TestStepLR:
         expected = [[1.0], [1.0], [0.5], [0.5], [0.5], [0.25], [0.25]]
         check.close(got, expected, unlike=unlike, what="rates after each epoch")
 
-    def test_two_groups_follow_torch_for_10_epochs(self, kata):
-        """Every group falls from its own rate."""
-        ours, theirs = with_rates(1.0, 0.2), with_rates(1.0, 0.2)
-        expected = epochs(torch.optim.lr_scheduler.StepLR(theirs, 4, 0.3), theirs, 10)
-        check.close(epochs(kata.StepLR(ours, 4, 0.3), ours, 10), expected, what="rates after each epoch")
-
     def test_gamma_is_a_tenth_by_default(self, kata):
         """Without gamma a rate falls to a tenth."""
         optimizer = with_rates(0.5)
         check.close(epochs(kata.StepLR(optimizer, 1), optimizer, 2), [[0.05], [0.005]], what="rates after each epoch")
 
-    def test_building_it_changes_no_rate(self, kata):
-        """The first epoch runs at the base rate, and last_epoch is 0."""
-        optimizer = with_rates(1.0, 0.2)
-        schedule = kata.StepLR(optimizer, 1)
-        check.close(rates_of(optimizer), [1.0, 0.2], what="rates before the first step")
-        check.equal(schedule.last_epoch, 0, what="last_epoch")
-
-    def test_last_epoch_counts_the_steps(self, kata):
-        """It says how many epochs the schedule has seen."""
-        optimizer = with_rates(1.0)
-        schedule = kata.StepLR(optimizer, 2)
-        epochs(schedule, optimizer, 5)
-        check.equal(schedule.last_epoch, 5, what="last_epoch")
-
-    def test_get_last_lr_tells_the_rates(self, kata):
-        """One rate a group, as it is now, in a list that the caller may do with as they like."""
+    def test_last_epoch_and_get_last_lr_tell_where_it_is(self, kata):
+        """How many epochs the schedule has seen, and the current rate of each group."""
         optimizer = with_rates(1.0, 0.2)
         schedule = kata.StepLR(optimizer, 2, 0.5)
-        check.close(schedule.get_last_lr(), [1.0, 0.2], what="get_last_lr() before the first step")
-        epochs(schedule, optimizer, 3)
-        check.close(schedule.get_last_lr(), [0.5, 0.1], what="get_last_lr() after three")
-        schedule.get_last_lr().clear()
-        check.close(schedule.get_last_lr(), [0.5, 0.1], what="get_last_lr() after the first list was emptied")
+        epochs(schedule, optimizer, 5)
+        check.equal(schedule.last_epoch, 5, what="last_epoch after five epochs")
+        check.close(schedule.get_last_lr(), [0.25, 0.05], what="get_last_lr() after five epochs")
 
+    def test_param_groups_are_all_it_needs(self, kata):
+        """Any optimizer will do, also one you wrote: all a schedule touches is the "lr" of its groups."""
+        optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}, {"lr": 4.0}])
+        schedule = kata.StepLR(optimizer, 2, 0.5)
+        schedule.step(), schedule.step()
+        check.close(rates_of(optimizer), [0.5, 2.0], what="rates after two epochs")
+
+    def test_is_written_without_torchs_own(self, kata):
+        """torch.optim.lr_scheduler is what this exercise rebuilds: the class is neither one of its schedules, nor
+        derived from one, nor does it hand the work to one."""
+        written_here(kata.StepLR)
+        optimizer = with_rates(1.0)
+        schedules = ("StepLR", "MultiStepLR", "LambdaLR", "ExponentialLR", "LRScheduler.__init__")
+        with check.forbidden(kata, *(f"torch.optim.lr_scheduler.{name}" for name in schedules)):
+            epochs(kata.StepLR(optimizer, 2), optimizer, 1)
+
+    @given(step_size=st.integers(1, 5), gamma=st.sampled_from([0.1, 0.5, 1.0]))
+    def test_two_groups_follow_torch_for_10_epochs(self, kata, step_size, gamma):
+        """Every group falls from its own rate."""
+        ours, theirs = with_rates(1.0, 0.2), with_rates(1.0, 0.2)
+        expected = epochs(torch.optim.lr_scheduler.StepLR(theirs, step_size, gamma), theirs, 10)
+        got = epochs(kata.StepLR(ours, step_size, gamma), ours, 10)
+        check.close(got, expected, what=f"rates after each epoch with step_size {step_size} and gamma {gamma}")
+
+
+def resumed_after(kata, count):
+    """A run with two groups that is stopped after so many epochs: a new optimizer and schedule, with both states."""
+    first = with_rates(1.0, 0.2)
+    schedule = kata.StepLR(first, 3, 0.5)
+    epochs(schedule, first, count)
+    second = with_rates(9.0, 9.0)
+    second.load_state_dict(first.state_dict())
+    resumed = kata.StepLR(second, 3, 0.5)
+    resumed.load_state_dict(schedule.state_dict())
+    return resumed, second
+
+
+@pytest.mark.stretch
+class TestStepLRLoadStateDict:
     def test_a_resumed_run_goes_on_as_if_never_stopped(self, kata):
         """The loaded optimizer already has rates that have fallen. Taken for base rates they would fall a second
         time."""
-        first = with_rates(1.0, 0.2)
-        schedule = kata.StepLR(first, 3, 0.5)
-        epochs(schedule, first, 4)
-        saved = {"optimizer": first.state_dict(), "schedule": schedule.state_dict()}
-        second = with_rates(9.0, 9.0)
-        second.load_state_dict(saved["optimizer"])
-        resumed = kata.StepLR(second, 3, 0.5)
-        resumed.load_state_dict(saved["schedule"])
+        resumed, optimizer = resumed_after(kata, 4)
         check.equal(resumed.last_epoch, 4, what="last_epoch after loading")
         check.close(resumed.get_last_lr(), [0.5, 0.1], what="get_last_lr() after loading")
         expected = [[0.5**k, 0.2 * 0.5**k] for k in (1, 2, 2, 2, 3, 3)]  # epochs 5 to 10
@@ -730,8 +787,17 @@ class TestStepLR:
             "fallen rates taken for base rates": [[0.5 * 0.5**k, 0.1 * 0.5**k] for k in (1, 2, 2, 2, 3, 3)],
             "epochs counted from 0 again": [[0.5 * 0.5**k, 0.1 * 0.5**k] for k in (0, 0, 1, 1, 1, 2)],
         }
-        check.close(epochs(resumed, second, 6), expected, unlike=unlike, what="rates after each epoch")
+        check.close(epochs(resumed, optimizer, 6), expected, unlike=unlike, what="rates after each epoch")
 
+    @given(stop=st.integers(0, 7))
+    def test_it_does_not_matter_where_the_run_stops(self, kata, stop):
+        """Stopped after any number of epochs and resumed, the rates are those of one run."""
+        optimizer = with_rates(1.0, 0.2)
+        whole = epochs(kata.StepLR(optimizer, 3, 0.5), optimizer, 8)
+        got = epochs(*resumed_after(kata, stop), 8 - stop)
+        check.close(got, whole[stop:], what=f"rates after epoch {stop + 1} and later, stopped after {stop}")
+
+    @pytest.mark.edge
     def test_a_saved_state_is_a_snapshot(self, kata):
         """A checkpoint kept in memory must not follow the run that it was taken from."""
         first = with_rates(1.0)
@@ -744,27 +810,6 @@ class TestStepLR:
         resumed.load_state_dict(saved)
         check.equal(resumed.last_epoch, 1, what="last_epoch of a state taken after one epoch")
         check.close(epochs(resumed, second, 3), [[0.5], [0.5], [0.25]], what="rates after each epoch")
-
-    def test_param_groups_are_all_it_needs(self, kata):
-        """Any optimizer will do, also one you wrote: all a schedule touches is the "lr" of its groups."""
-        optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}, {"lr": 4.0}])
-        schedule = kata.StepLR(optimizer, 2, 0.5)
-        schedule.step(), schedule.step()
-        check.close(rates_of(optimizer), [0.5, 2.0], what="rates after two epochs")
-
-    def test_written_without_torchs_schedules(self, kata):
-        """torch.optim.lr_scheduler is what this exercise rebuilds."""
-        optimizer = with_rates(1.0)
-        schedules = [f"torch.optim.lr_scheduler.{name}" for name in ("LRScheduler.__init__", "StepLR", "LambdaLR")]
-        with check.forbidden(kata, *schedules):
-            epochs(kata.StepLR(optimizer, 2), optimizer, 1)
-
-    @pytest.mark.edge
-    def test_a_rate_holds_for_at_least_one_epoch(self, kata):
-        """step_size counts epochs; 0 or fewer make no sense."""
-        for step_size in (0, -2):
-            with check.raises(ValueError):
-                kata.StepLR(with_rates(1.0), step_size)
 
 
 class TestClipGradNorm:
@@ -824,24 +869,38 @@ class TestClipGradNorm:
         check.close(before, [torch.tensor([1.2, 0.0]), torch.tensor([[1.6]])], rtol=1e-5, what="the gradients given")
         check.equal([p.detach() for p in params], values, what="the parameters")
 
-    def test_params_may_be_a_generator(self, kata):
-        """`model.parameters()` can be walked through once only: a second loop for the scaling would find nothing."""
-        params = with_gradients([3.0, 0.0], [[4.0]])
-        got = kata.clip_grad_norm((p for p in params), 2.0)
-        check.close(got, torch.tensor(5.0), what="returned norm")
-        check.close(grads(params), [torch.tensor([1.2, 0.0]), torch.tensor([[1.6]])], rtol=1e-5, what="gradients")
+    def test_generators_and_parameters_without_gradient(self, kata):
+        """`model.parameters()` can be walked through once only: a second loop for the scaling would find nothing.
+        Layers that took no part in the loss have `.grad` None, and keep it."""
+        params = with_gradients([3.0, 0.0], None, [[4.0]])
+        check.close(kata.clip_grad_norm((p for p in params), 2.0), torch.tensor(5.0), what="returned norm")
+        check.that(params[1].grad is None, f"a .grad that was None is now {check.describe(params[1].grad)}")
+        got = [params[0].grad, params[2].grad]
+        check.close(got, [torch.tensor([1.2, 0.0]), torch.tensor([[1.6]])], rtol=1e-5, what="gradients")
 
+    def test_written_without_torchs_own(self, kata):
+        """torch.nn.utils is what this exercise rebuilds."""
+        names = ("clip_grad_norm_", "clip_grad.clip_grad_norm_", "get_total_norm", "clip_grads_with_norm_")
+        with check.forbidden(kata, *(f"torch.nn.utils.{name}" for name in names)):
+            kata.clip_grad_norm(with_gradients([3.0, 0.0], [[4.0]]), 2.0)
+
+    @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), max_norm=st.sampled_from([0.1, 1.0, 10.0]))
+    def test_no_norm_is_longer_than_the_limit(self, kata, sizes, max_norm):
+        """Afterwards the norm is the smaller of the old norm and the limit, and all gradients have kept their
+        direction: one factor for all."""
+        gradients = [torch.sin(torch.arange(1.0, size + 1)) for size in sizes]
+        params = with_gradients(*[g.tolist() for g in gradients])
+        norm = torch.cat(gradients).double().norm()
+        factor = min(1.0, max_norm / norm.item())
+        check.close(kata.clip_grad_norm(params, max_norm), norm, rtol=1e-5, what="returned norm")
+        check.close(grads(params), [g * factor for g in gradients], rtol=1e-4, what=f"gradients of sizes {sizes}")
+
+    @pytest.mark.edge
     def test_params_may_be_one_tensor(self, kata):
-        """A tensor is an iterable of its rows, which have no gradient of their own. Here it stands for itself."""
+        """A tensor is an iterable of its rows, which have no gradient of their own. Here it is the one parameter."""
         [p] = with_gradients([[3.0, 0.0], [0.0, 4.0]])
         check.close(kata.clip_grad_norm(p, 2.0), torch.tensor(5.0), what="returned norm")
         check.close(p.grad, torch.tensor([[1.2, 0.0], [0.0, 1.6]]), rtol=1e-5, what="gradient")
-
-    def test_parameters_without_gradient_are_passed_over(self, kata):
-        """Layers that took no part in the loss have `.grad` None, and keep it."""
-        params = with_gradients([3.0, 0.0], None, [[4.0]])
-        check.close(kata.clip_grad_norm(params, 2.0), torch.tensor(5.0), what="returned norm")
-        check.that(params[1].grad is None, f"a .grad that was None is now {check.describe(params[1].grad)}")
 
     @pytest.mark.edge
     def test_without_any_gradient_the_norm_is_zero(self, kata):
@@ -851,6 +910,7 @@ class TestClipGradNorm:
                 got = kata.clip_grad_norm(params, 2.0, norm_type=norm_type)
                 check.close(got, torch.tensor(0.0), what="returned norm")
 
+    @pytest.mark.edge
     def test_a_wild_norm_is_returned_unless_asked_otherwise(self, kata):
         """A norm of inf or NaN is an answer, too: by default the caller looks at it."""
         for bad in (math.inf, math.nan):
@@ -869,12 +929,6 @@ class TestClipGradNorm:
             check.close(grads(params), expected, what="gradients after the error")
         params = with_gradients([3.0, 0.0], [[4.0]])
         check.close(kata.clip_grad_norm(params, 2.0, error_if_nonfinite=True), torch.tensor(5.0), what="returned norm")
-
-    def test_written_without_torchs_own(self, kata):
-        """torch.nn.utils is what this exercise rebuilds."""
-        names = ("clip_grad_norm_", "clip_grad.clip_grad_norm_", "get_total_norm", "clip_grads_with_norm_")
-        with check.forbidden(kata, *(f"torch.nn.utils.{name}" for name in names)):
-            kata.clip_grad_norm(with_gradients([3.0, 0.0], [[4.0]]), 2.0)
 
     @pytest.mark.edge
     def test_the_limit_is_above_zero(self, kata):
@@ -906,22 +960,26 @@ class TestClipGradValue:
         check.close(before, [torch.tensor([-0.5, 0.5, 0.5])], what="the gradient given")
         check.equal([p.detach() for p in params], values, what="the parameters")
 
-    def test_generators_and_single_tensors(self, kata):
+    def test_generators_and_parameters_without_gradient(self, kata):
         """Whatever clip_grad_norm takes will do, and parameters without gradient are passed over."""
         params = with_gradients([-5.0, 1.0], None, [[3.0]])
         kata.clip_grad_value((p for p in params), 2.0)
         expected = [torch.tensor([-2.0, 1.0]), torch.tensor([[2.0]])]
         check.close([params[0].grad, params[2].grad], expected, what="gradients")
         check.that(params[1].grad is None, f"a .grad that was None is now {check.describe(params[1].grad)}")
-        [p] = with_gradients([[-5.0, 1.0], [3.0, 0.0]])
-        kata.clip_grad_value(p, 2.0)
-        check.close(p.grad, torch.tensor([[-2.0, 1.0], [2.0, 0.0]]), what="gradient of the single tensor")
 
     def test_written_without_torchs_own(self, kata):
         """torch.nn.utils is what this exercise rebuilds."""
         names = ("torch.nn.utils.clip_grad_value_", "torch.nn.utils.clip_grad.clip_grad_value_")
         with check.forbidden(kata, *names):
             kata.clip_grad_value(with_gradients([3.0, 0.0]), 2.0)
+
+    @pytest.mark.edge
+    def test_params_may_be_one_tensor(self, kata):
+        """A single tensor is the one parameter, not an iterable of its rows."""
+        [p] = with_gradients([[-5.0, 1.0], [3.0, 0.0]])
+        kata.clip_grad_value(p, 2.0)
+        check.close(p.grad, torch.tensor([[-2.0, 1.0], [2.0, 0.0]]), what="gradient of the single tensor")
 
     @pytest.mark.edge
     def test_the_limit_is_above_zero(self, kata):
@@ -965,23 +1023,23 @@ class TestBatchSizeSchedule:
             got = kata.batch_size_schedule(tokens, **options)
             check.equal(got, 30, unlike={"rounded down to a multiple": 24}, what=f"size at {tokens} tokens")
 
+    @given(start=st.integers(1, 9), more=st.integers(0, 30), multiple=st.integers(1, 6))
+    def test_the_size_never_falls(self, kata, start, more, multiple):
+        """More tokens never make the batch smaller, for any start, end and multiple; sizes are plain ints between
+        start and end."""
+        options = {"start": start, "end": start + more, "ramp_tokens": 100, "multiple_of": multiple}
+        sizes = [kata.batch_size_schedule(t, **options) for t in range(0, 121, 5)]
+        check.that(all(type(size) is int for size in sizes), f"not all sizes are ints: {sizes}")
+        check.that(sizes == sorted(sizes), f"sizes fall: {sizes}, with {options}")
+        inside = start <= min(sizes) and max(sizes) == start + more
+        check.that(inside, f"sizes leave {start} to {start + more}: {sizes}, with {options}")
+
+    @pytest.mark.edge
     def test_without_a_ramp_it_is_the_end(self, kata):
         """ramp_tokens=0 asks for the full size from the first token on, and divides by nothing."""
         for tokens in (0, 5):
             got = kata.batch_size_schedule(tokens, start=2, end=7, ramp_tokens=0)
             check.equal(got, 7, what=f"size at {tokens} tokens")
-
-    def test_the_size_never_falls(self, kata):
-        """More tokens never make the batch smaller, for any start, end and multiple; sizes are plain ints between
-        start and end."""
-        for start, end, multiple in ((1, 9, 4), (5, 23, 3), (7, 7, 2), (3, 64, 1)):
-            sizes = [
-                kata.batch_size_schedule(t, start=start, end=end, ramp_tokens=100, multiple_of=multiple)
-                for t in range(0, 121, 5)
-            ]
-            check.that(all(type(size) is int for size in sizes), f"not all sizes are ints: {sizes}")
-            check.that(sizes == sorted(sizes), f"sizes fall: {sizes}")
-            check.that(start <= min(sizes) and max(sizes) == end, f"sizes leave {start} to {end}: {sizes}")
 
     @pytest.mark.edge
     def test_the_sizes_are_in_order(self, kata):

@@ -3,6 +3,7 @@
 In the formulas p is one parameter, g its gradient, lr the learning rate; everything acts elementwise.
 """
 
+import copy
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,28 +13,24 @@ from torch import Tensor, nn
 
 
 def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int) -> float:
-    """The learning rate of a step: a straight rise, then half a cosine down, then flat.
+    """Return the learning rate of a step: a straight rise, then half a cosine down, then flat.
 
     Args:
         step: the steps taken so far, from 0.
         max_lr: the rate at the top.
         min_lr: the rate at the end and from there on.
-        warmup_steps: how many steps the rise takes.
+        warmup_steps: the length of the rise.
         max_steps: the step at which `min_lr` is reached.
     Returns:
-        A plain Python float:
+        A Python float.
 
-        - step < warmup_steps: max_lr · (step + 1) / warmup_steps. With 4 of them: a quarter, a half, three quarters
-          and all of max_lr; never 0, for a step at rate 0 is a batch wasted.
-        - from there to max_steps: half a cosine, which starts at max_lr when step is warmup_steps and ends at min_lr
-          when step is max_steps. Half way it is at the mean of the two.
+        - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4 of them: ¼, ½, ¾ and all of max_lr.
+        - then half a cosine: max_lr when step is warmup_steps, the mean of both rates half way, min_lr at max_steps.
         - step ≥ max_steps: min_lr.
 
-    `warmup_steps` may be 0 (no rise) or equal to `max_steps` (no cosine). With `warmup_steps=0` this is PyTorch's
-    `CosineAnnealingLR` (Loshchilov and Hutter 2017, "SGDR", formula 5).
-
-    Raises:
-        ValueError: unless 0 ≤ warmup_steps ≤ max_steps.
+    Edge cases ★
+        warmup_steps may be 0 (PyTorch's `CosineAnnealingLR`) or equal to max_steps. Otherwise it is an error unless
+        0 ≤ warmup_steps ≤ max_steps.
     """
     if not 0 <= warmup_steps <= max_steps:
         raise ValueError(f"wanted 0 <= warmup_steps <= max_steps, not {warmup_steps} and {max_steps}")
@@ -46,36 +43,9 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
 
 
 class SGD:
-    """Gradient descent with momentum: along the gradient, or along a running sum of gradients.
+    """Gradient descent with momentum, along the gradient or along a running sum of gradients.
 
-    For every parameter p with gradient g a step does
-
-    1. g ← g + weight_decay · p
-    2. with momentum: the buffer starts as g in the first step of p, and later buf ← momentum · buf + g;
-       then g ← buf, or with nesterov g ← g + momentum · buf
-    3. p ← p − lr · g
-
-    With momentum 0.9 and g = 1 in every step the buffer is 1, 1.9, 2.71, … and tends to 10: momentum also makes steps
-    longer. The result equals that of `torch.optim.SGD` with the same arguments.
-
-    Args:
-        params: the parameters, in any iterable (a generator, too), all in one group. Or an iterable of dicts, one a
-            group: `{"params": iterable of parameters}` and any of the hyperparameters under their argument names,
-            which override the arguments for this group: `[{"params": weights, "lr": 0.1}, {"params": biases}]`.
-        lr, momentum, weight_decay, nesterov: the hyperparameters, and the defaults of all groups.
-    Attributes:
-        param_groups: list of dicts, one a group, each with "params" (a list) and all the hyperparameters under their
-            argument names. A `group["lr"]` that is changed counts from the next step on; so do the others.
-        state: a mapping that holds what is remembered between steps, laid out as you like. It holds no graph.
-
-    A step writes into the parameters: they remain the same objects in the same memory, and leaves. Their `.grad` stays
-    as it was. A parameter whose `.grad` is None is skipped altogether: it does not move, does not decay, and nothing is
-    remembered of that step. Steps work after `loss.backward()` as it is, outside any `torch.no_grad()`. Nothing of
-    `torch.optim` that does the update is used; its base class `Optimizer` may be.
-
-    Raises:
-        ValueError: `params` is empty (a group without parameters is fine); a parameter is in two groups; `lr` is
-            negative (the message holds it); nesterov with momentum 0.
+    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
     """
 
     def __init__(
@@ -86,6 +56,20 @@ class SGD:
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ):
+        """Sort the parameters into groups with their hyperparameters.
+
+        Args:
+            params: any iterable of parameters, a generator too: one group. Or of dicts, one per group, each with
+                "params" and any hyperparameters, which override the arguments: `[{"params": w, "lr": 0.1}, …]`.
+            lr, momentum, weight_decay, nesterov: for every group that does not name its own.
+
+        `param_groups`: list of dicts, each with "params" (a list) and all hyperparameters under their argument names.
+        `state`: a mapping for whatever is remembered between steps, laid out as you like.
+
+        Edge cases ★
+            A group may be empty. Errors: no parameters; a parameter in two groups; a negative lr, which the message
+            holds; nesterov with momentum 0.
+        """
         if nesterov and momentum == 0:
             raise ValueError("nesterov looks ahead along the momentum, which is 0")
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
@@ -93,7 +77,20 @@ class SGD:
         self.state: dict[nn.Parameter, Tensor] = {}
 
     def step(self) -> None:
-        """Move every parameter that has a gradient, once."""
+        """Move every parameter p that has a gradient g, with the settings that its group has now.
+
+        1. g ← g + weight_decay · p
+        2. with momentum: buf starts as g, and later buf ← momentum · buf + g; then g ← buf, or with nesterov
+           g ← g + momentum · buf
+        3. p ← p − lr · g
+
+        With momentum 0.9 and g = 1 the buffer is 1, 1.9, 2.71, … Write into p: it remains the same object in the same
+        memory, and a leaf. A p whose `.grad` is None is skipped: it does not move and does not decay.
+
+        Edge cases ★
+            `.grad` stays as it was. A skipped step is not remembered: momentum starts with the first gradient, and
+            goes on after a pause. `state` holds no graph.
+        """
         with torch.no_grad():
             for p, group in _with_gradients(self.param_groups):
                 g = p.grad + group["weight_decay"] * p
@@ -105,39 +102,19 @@ class SGD:
                 p -= group["lr"] * g
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every `.grad` to None; with `set_to_none=False` fill those that are there with zeros."""
-        _zero_grad(self.param_groups, set_to_none)
+        """Set every `.grad` to None.
+
+        Args:
+            set_to_none: False = fill the gradients that are there with zeros instead.
+        """
+        for p, _ in _with_gradients(self.param_groups):
+            p.grad = None if set_to_none else torch.zeros_like(p.grad)
 
 
 class Adam:
     """Steps of nearly equal size for every element: the mean gradient divided by its typical size.
 
-    For every parameter p with gradient g, in its t-th step (t = 1, 2, …), with m and v starting at 0,
-
-    1. g ← g + weight_decay · p
-    2. m ← β1 · m + (1 − β1) · g and v ← β2 · v + (1 − β2) · g²
-    3. m̂ = m / (1 − β1ᵗ) and v̂ = v / (1 − β2ᵗ), which makes up for starting at 0
-    4. p ← p − lr · m̂ / (√v̂ + eps)
-
-    The first step is lr · g / (|g| + eps): about lr, whether g is 1000 or 0.001. Each parameter has its own t: one that
-    gets its first gradient late has t = 1 then (Kingma and Ba 2015, algorithm 1). The result equals that of
-    `torch.optim.Adam` with the same arguments.
-
-    Args:
-        params: as in `SGD`: parameters, or dicts with groups of them.
-        lr: about the size of a step.
-        betas: (β1, β2), how much of the past m and v keep.
-        eps: added to the root, not under it.
-        weight_decay: here it is part of the gradient (the "L2" kind), so that √v̂ divides it like the rest.
-        All of these are hyperparameters, which a group may override.
-    Attributes:
-        param_groups, state: as in `SGD`, with the hyperparameters of this class.
-
-    All that `SGD` promises of a step holds here, too: in place, `.grad` untouched, None skipped altogether (so that it
-    does not count as one of the t steps either), nothing of `torch.optim` that does the update.
-
-    Raises:
-        ValueError: as in `SGD` for `params` and `lr`; or one of `betas` is outside [0, 1).
+    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
     """
 
     def __init__(
@@ -148,45 +125,70 @@ class Adam:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ):
+        """Sort the parameters into groups with their hyperparameters, as `SGD` does.
+
+        Args:
+            params: parameters, or dicts with groups of them, as in `SGD`.
+            lr: about the size of a step.
+            betas: (β1, β2), how much of the past m and v keep.
+            eps: added to the root, not under it.
+            weight_decay: the "L2" kind, part of the gradient.
+
+        `param_groups` and `state` as in `SGD`, with these hyperparameters.
+
+        Edge cases ★
+            As in `SGD`; a beta outside [0, 1) is an error.
+        """
         _check_betas(betas)
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         self.param_groups = _make_groups(params, defaults)
         self.state: dict[nn.Parameter, dict[str, Any]] = {}
 
     def step(self) -> None:
-        """Move every parameter that has a gradient, once."""
+        """Move every parameter p that has a gradient g, in its t-th step (t = 1, 2, …), with m and v starting at 0.
+
+        1. g ← g + weight_decay · p
+        2. m ← β1 · m + (1 − β1) · g and v ← β2 · v + (1 − β2) · g²
+        3. m̂ = m / (1 − β1ᵗ) and v̂ = v / (1 − β2ᵗ), which corrects the start at 0
+        4. p ← p − lr · m̂ / (√v̂ + eps)
+
+        The first step is lr · g / (|g| + eps): about lr, whether g is 1000 or 0.001. As in `SGD`, write into p, use the
+        group's current settings, and skip a p whose `.grad` is None.
+        Source: Kingma and Ba 2015, algorithm 1.
+
+        Edge cases ★
+            As in `SGD`. Each parameter has its own t: a first gradient that arrives late gets full bias correction,
+            and skipped steps do not count.
+        """
         with torch.no_grad():
             for p, group in _with_gradients(self.param_groups):
                 g = p.grad + group["weight_decay"] * p
                 p -= group["lr"] * _adam_direction(p, g, self.state, group)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every `.grad` to None; with `set_to_none=False` fill those that are there with zeros."""
-        _zero_grad(self.param_groups, set_to_none)
+    zero_grad = SGD.zero_grad
 
 
 class AdamW:
     """Adam with decoupled weight decay: the decay shrinks the parameter itself and never enters the moments.
 
-    For every parameter p with a gradient a step does
+    Args:
+        params, lr, betas, eps: as in `Adam`.
+        weight_decay: the part of lr that is taken off each weight in a step.
+    Attributes:
+        param_groups, state: as in `Adam`.
+
+    step(): for every parameter p with a gradient,
 
     1. p ← p · (1 − lr · weight_decay), with the lr that its group has now
     2. the Adam step, with moments of the plain gradient
 
-    So every weight shrinks at the same rate. In `Adam` the decay is divided by √v̂, and weights with large gradients
-    hardly feel it (Loshchilov and Hutter 2019, algorithm 2). The result equals that of `torch.optim.AdamW` with the
-    same arguments.
+    So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All that `Adam` asks for holds here,
+    too; a parameter whose `.grad` is None does not decay.
+    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
+    Source: Loshchilov and Hutter 2019, algorithm 2.
 
-    Args:
-        params, lr, betas, eps: as in `Adam`.
-        weight_decay: how much of lr is taken off each weight in a step; another default than in `Adam`.
-    Attributes:
-        param_groups, state: as in `Adam`.
-
-    All that `Adam` promises holds here, too. A parameter whose `.grad` is None does not decay.
-
-    Raises:
-        ValueError: as in `Adam`.
+    Edge cases ★
+        As in `Adam`.
     """
 
     def __init__(
@@ -203,19 +205,17 @@ class AdamW:
         self.state: dict[nn.Parameter, dict[str, Any]] = {}
 
     def step(self) -> None:
-        """Move every parameter that has a gradient, once."""
+        """Shrink and move every parameter that has a gradient, once."""
         with torch.no_grad():
             for p, group in _with_gradients(self.param_groups):
                 p *= 1 - group["lr"] * group["weight_decay"]
                 p -= group["lr"] * _adam_direction(p, p.grad, self.state, group)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every `.grad` to None; with `set_to_none=False` fill those that are there with zeros."""
-        _zero_grad(self.param_groups, set_to_none)
+    zero_grad = SGD.zero_grad
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups that decay the matrices of a model and nothing else.
+    """Make parameter groups that decay the matrices of a model and nothing else.
 
     Args:
         model: any module.
@@ -225,8 +225,8 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         of two or more dimensions, then `{"params": [...], "weight_decay": 0.0}` with the rest, such as biases and the
         weights of norms. The number of dimensions decides, not the name.
 
-    Both lists are in the order of `model.parameters()`. A parameter that the model holds twice (tied weights) is listed
-    once; one that is frozen (`requires_grad` is False) is in neither. A list may be empty.
+    Both lists are in the order of `model.parameters()`. Tied weights are listed once, frozen parameters
+    (`requires_grad` is False) not at all. A list may be empty.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
@@ -238,25 +238,22 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 class StepLR:
     """A schedule that multiplies the learning rate of every group by gamma each `step_size` epochs.
 
-    After k calls of `step` a group that started at the rate base is at base · gamma ** (k // step_size). Two groups
-    that start at 1.0 and 0.2, with step_size 3 and gamma 0.1, have 0.1 and 0.02 after three calls.
-
-    Args:
-        optimizer: anything with `param_groups`, a list of dicts with "lr". Building the schedule changes no rate.
-        step_size: how many epochs a rate holds.
-        gamma: what the rate is multiplied by then.
-    Attributes:
-        last_epoch: int, how many epochs the schedule has seen; 0 at the start.
-
-    A run is resumed like this: the optimizer gets its state back, with rates that have already fallen; a new StepLR is
-    built on it with the same arguments; it loads the state of the old one, and from there goes on as if never stopped.
-    Nothing of `torch.optim.lr_scheduler` is used.
-
-    Raises:
-        ValueError: step_size < 1.
+    Written without `torch.optim.lr_scheduler`: neither as a base class nor inside.
     """
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1):
+        """Remember what the rates of the coming epochs follow from.
+
+        Args:
+            optimizer: anything with `param_groups`, a list of dicts with "lr". No rate changes now.
+            step_size: how many epochs a rate holds.
+            gamma: the factor after that.
+
+        `last_epoch`: int, how many epochs the schedule has seen; 0 at the start. `optimizer`: kept under this name.
+
+        Edge cases ★
+            step_size below 1 is an error.
+        """
         if step_size < 1:
             raise ValueError(f"step_size should be at least 1, not {step_size}")
         self.optimizer = optimizer
@@ -266,22 +263,33 @@ class StepLR:
         self.last_epoch = 0
 
     def step(self) -> None:
-        """One epoch has passed: called once an epoch, after the optimizer's step."""
+        """Count one more epoch, after the optimizer's step, and set the rate of every group.
+
+        After k calls a group that started at the rate base has base · gamma ** (k // step_size). Two groups that
+        started at 1.0 and 0.2, with step_size 3 and gamma 0.1, have 0.1 and 0.02 after three calls.
+        """
         self.last_epoch += 1
         factor = self.gamma ** (self.last_epoch // self.step_size)
         for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base_lr * factor
 
     def get_last_lr(self) -> list[float]:
-        """The rate that each group has now, in a list of its own."""
+        """Return the current rate of each group. Given: nothing to write here."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a new StepLR needs in order to go on from here: a snapshot, which later steps leave alone."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
+        """Return a copy of all attributes but `optimizer`. Given: nothing to write here."""
+        return copy.deepcopy({name: value for name, value in vars(self).items() if name != "optimizer"})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Go on from where `state` was taken, as if the run had never stopped.
+
+        A run is resumed like this: the optimizer gets its state back, with rates that have already fallen; a new StepLR
+        is built on it with the same arguments; it loads what `state_dict()` of the old one returned.
+
+        Edge cases ★
+            The state is a snapshot: later steps of the old schedule do not change it.
+        """
         self.last_epoch = state["last_epoch"]
         self.base_lrs = list(state["base_lrs"])
 
@@ -289,26 +297,24 @@ class StepLR:
 def clip_grad_norm(
     params: Iterable[Tensor] | Tensor, max_norm: float, *, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Scale all gradients down together until they are no longer than `max_norm`, keeping their direction.
+    """Scale all gradients down together until their norm is at most `max_norm`, keeping their direction.
 
     Args:
-        params: the parameters, in any iterable (a generator, too), or a single tensor.
+        params: the parameters, in any iterable (a generator, too).
         max_norm: the limit.
         norm_type: 1 (sum of absolute values), 2 (root of the sum of squares) or inf (largest absolute value).
-        error_if_nonfinite: whether a norm that is infinite or NaN is an error.
+        error_if_nonfinite: see below.
     Returns:
-        The norm of all gradients taken as one long vector, as it was before clipping: a 0-d tensor. Gradients
-        [3, 0] and [4] have the norm 5.
+        The norm of all gradients taken as one long vector, before clipping: a 0-d tensor. Gradients [3, 0] and [4] have
+        the norm 5.
 
-    If the norm exceeds `max_norm`, every gradient is multiplied by max_norm / norm, in place: each `.grad` remains the
-    same tensor object. (PyTorch adds 1e-6 to the denominator; you may, too.) Otherwise none changes: short gradients
-    are not stretched. A parameter whose `.grad` is None is passed over; if none has a gradient the norm is 0
-    (Pascanu et al. 2013, section 3.2). `torch.nn.utils` is not used.
+    If the norm exceeds `max_norm`, multiply every gradient by max_norm / norm in place (PyTorch adds 1e-6 to the
+    denominator; you may, too). Otherwise change none. Parameters whose `.grad` is None are passed over.
+    Written without `torch.nn.utils`. Source: Pascanu et al. 2013, section 3.2.
 
-    Raises:
-        ValueError: max_norm ≤ 0.
-        RuntimeError: with `error_if_nonfinite`, a norm that is not finite; then no gradient has been touched. Without
-            it, that norm is returned like any other.
+    Edge cases ★
+        `params` may be a single tensor. Without any gradient the norm is 0. A norm that is inf or NaN is returned like
+        any other; with error_if_nonfinite it is an error, and no gradient has been touched. So is max_norm ≤ 0.
     """
     if max_norm <= 0:
         raise ValueError(f"max_norm should be above 0, not {max_norm}")
@@ -326,17 +332,16 @@ def clip_grad_norm(
 
 
 def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> None:
-    """Cut every element of every gradient off at ±`clip_value`.
+    """Cut every element of every gradient off at ±`clip_value`, in place.
 
     Args:
-        params: as in `clip_grad_norm`.
+        params: the parameters, in any iterable (a generator, too). Those whose `.grad` is None are passed over.
         clip_value: the limit. With 2, the gradient [-5, 1, 3] becomes [-2, 1, 2].
 
-    In place, and None gradients are passed over. Unlike `clip_grad_norm` this may change the direction of the step.
-    `torch.nn.utils` is not used.
+    Unlike `clip_grad_norm` this may change the direction of the step. Written without `torch.nn.utils`.
 
-    Raises:
-        ValueError: clip_value ≤ 0.
+    Edge cases ★
+        `params` may be a single tensor. clip_value ≤ 0 is an error.
     """
     if clip_value <= 0:
         raise ValueError(f"clip_value should be above 0, not {clip_value}")
@@ -345,24 +350,23 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> Non
 
 
 def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: int, multiple_of: int = 1) -> int:
-    """The batch size after so many tokens of training: small early, when every step learns much, and large later.
+    """Return the batch size after so many tokens of training: small early, large later.
 
     Args:
         tokens_seen: how many tokens have been trained on.
         start: the batch size at 0 tokens.
         end: the batch size once `ramp_tokens` have been seen.
         ramp_tokens: the length of the ramp.
-        multiple_of: what the sizes on the ramp are to be divisible by.
+        multiple_of: sizes on the ramp are divisible by this.
     Returns:
-        An int. On the ramp start + (end − start) · tokens_seen / ramp_tokens, rounded down to an int and then down to a
+        An int. On the ramp start + (end − start) · tokens_seen / ramp_tokens, rounded down to an int, then down to a
         multiple of `multiple_of`, but never below `start`. From 16 to 48 in multiples of 8, a quarter of the way gives
-        24 and just before that still 16.
+        24 and just before that still 16. From tokens_seen ≥ ramp_tokens on it is `end` exactly, a multiple or not.
 
-    From tokens_seen ≥ ramp_tokens on it is `end` exactly, a multiple or not; with ramp_tokens = 0 that is so from the
-    first token (Brown et al. 2020, appendix B).
+    Source: Brown et al. 2020, appendix B.
 
-    Raises:
-        ValueError: unless 1 ≤ start ≤ end.
+    Edge cases ★
+        With ramp_tokens = 0 it is `end` from the first token. It is an error unless 1 ≤ start ≤ end.
     """
     if not 1 <= start <= end:
         raise ValueError(f"wanted 1 <= start <= end, not {start} and {end}")
@@ -393,11 +397,6 @@ def _with_gradients(groups: list[dict[str, Any]]) -> Iterator[tuple[nn.Parameter
         for p in group["params"]:
             if p.grad is not None:
                 yield p, group
-
-
-def _zero_grad(groups: list[dict[str, Any]], set_to_none: bool) -> None:
-    for p, _ in _with_gradients(groups):
-        p.grad = None if set_to_none else torch.zeros_like(p.grad)
 
 
 def _check_betas(betas: tuple[float, float]) -> None:

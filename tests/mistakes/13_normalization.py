@@ -122,13 +122,6 @@ MISTAKES = [
         edge=True,
     ),
     Mistake(
-        "batch norm of one dim ends in an IndexError",
-        was="_require_dims(shape, 2)",
-        now="_require_dims(shape, 1)",
-        caught_by="test_too_few_dims_are_refused",
-        edge=True,
-    ),
-    Mistake(
         "normalized_dims 0 allowed",
         was="if not 1 <= normalized_dims <= len(shape):",
         now="if not 0 <= normalized_dims <= len(shape):",

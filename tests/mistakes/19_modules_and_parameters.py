@@ -64,8 +64,8 @@ MISTAKES = [
         "running average that ignores counts",
         was="self.mean += share * shift",
         now="self.mean.copy_((self.mean + rows.mean(dim=0)) / 2)",
-        caught_by="test_rows_count_alike_however_they_are_batched",
-        says="mean after batches with the leading sizes",
+        caught_by="test_the_first_batch_is_standardized_by_its_own_statistics",
+        says="looks like the mean moves half way, whatever the counts",
     ),
     Mistake(
         "sample variance",

@@ -1,20 +1,37 @@
-"""All three optimizers on torch.optim.Optimizer, which keeps the groups and zeroes gradients; in-place updates of state
-with lerp, addcmul and addcdiv; bias correction folded into the step size, eps scaled along."""
+"""All three optimizers on one class that keeps the groups; in-place updates of state with lerp, addcmul and addcdiv;
+bias correction folded into the step size, eps scaled along."""
 
 
-def book_keeping(self, params, **defaults):
-    if defaults["lr"] < 0:
-        raise ValueError(f"Invalid learning rate: {defaults['lr']}")
-    if any(not 0.0 <= beta < 1.0 for beta in defaults.get("betas", ())):
-        raise ValueError(f"Invalid betas: {defaults['betas']}")
-    torch.optim.Optimizer.__init__(self, params, defaults)
+class Groups:
+    def __init__(self, params, **defaults):
+        if defaults["lr"] < 0:
+            raise ValueError(f"Invalid learning rate: {defaults['lr']}")
+        if any(not 0.0 <= beta < 1.0 for beta in defaults.get("betas", ())):
+            raise ValueError(f"Invalid betas: {defaults['betas']}")
+        given = list(params)
+        if not given:
+            raise ValueError("optimizer got an empty parameter list")
+        self.param_groups, self.state = [], {}
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.param_groups.append({**defaults, **group, "params": list(group["params"])})
+            for p in self.param_groups[-1]["params"]:
+                if p in self.state:
+                    raise ValueError("some parameters appear in more than one parameter group")
+                self.state[p] = {}
+
+    def zero_grad(self, set_to_none=True):
+        for p in self.state:
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.zero_()
 
 
-class SGD(torch.optim.Optimizer):
+class SGD(Groups):
     def __init__(self, params, lr, momentum=0.0, weight_decay=0.0, nesterov=False):
         if nesterov and momentum <= 0:
             raise ValueError("Nesterov momentum requires a momentum")
-        book_keeping(self, params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     @torch.no_grad()
     def step(self):
@@ -35,11 +52,11 @@ class SGD(torch.optim.Optimizer):
                 p.add_(d_p, alpha=-group["lr"])
 
 
-class Adam(torch.optim.Optimizer):
+class Adam(Groups):
     decoupled = False
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-        book_keeping(self, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self):
