@@ -29,35 +29,35 @@ class CharTokenizer:
     Attributes:
         stoi: dict from character to id.
         itos: the character of each id, in a dict or a list.
-        vocab_size: number of characters.
-
-    Edge cases ★
-        An empty `text` is an error.
+        vocab_size: how many there are.
+    Raises:
+        ValueError: `text` is empty.
     """
 
     def __init__(self, text: str):
         raise NotImplementedError
 
     def encode(self, text: str) -> list[int]:
-        """Return the id of each character, in a list.
+        """The id of each character, in a list; [] for "".
 
-        Edge cases ★
-            "" gives []. A character outside the vocabulary is an error that names it and its position, from 0.
+        Raises:
+            ValueError: a character is not in the vocabulary. The message holds the character and its position in
+                `text`, counted from 0.
         """
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Return the text of these ids.
+        """The text of these ids: an iterable of ints, walked through once, or a 1-D integer tensor.
 
-        Edge cases ★
-            `ids` may be any iterable of ints or a 1-D tensor; none give "". An id outside 0 … vocab_size − 1 is an
-            error, negative ones included.
+        Raises:
+            ValueError: an id is not in 0 … vocab_size - 1; negative ones do not count from the end. The message holds
+                the id.
         """
         raise NotImplementedError
 
 
 def bytes_to_unicode() -> dict[int, str]:
-    """Spell each byte with a printable character, as GPT-2 does, so that any token can be written to a text file.
+    """GPT-2's spelling of bytes: a printable character for each, so that any token can stand in a text file.
 
     Returns:
         A dict from each byte, 0 to 255, to one character:
@@ -70,33 +70,28 @@ def bytes_to_unicode() -> dict[int, str]:
 
 
 def count_pairs(tokens: Sequence[T]) -> dict[tuple[T, T], int]:
-    """Count how often each pair of neighbours occurs.
+    """How often each pair of neighbours occurs.
 
     Args:
-        tokens: ints, `bytes`, or anything that can be the key of a dict.
+        tokens: a list or tuple of tokens: ints, `bytes`, or anything that can be the key of a dict. It stays as it is.
     Returns:
-        A dict (or a subclass) with the pairs that occur, and no others. Overlapping pairs all count: [1, 1, 1] holds
-        (1, 1) twice.
-
-    Edge cases ★
-        Fewer than two tokens hold no pair. `tokens` may be a tuple, and stays as it is.
+        A dict (a subclass will do) with the pairs that occur, and no others. Overlapping pairs all count: [1, 1, 1]
+        holds (1, 1) twice. Fewer than two tokens hold no pair.
     """
     raise NotImplementedError
 
 
 def merge_pair(tokens: Sequence[T], pair: tuple[T, T], merged: T) -> list[T]:
-    """Put one token in place of a pair, wherever it occurs.
+    """The tokens with one of them, `merged`, wherever `pair` stood.
 
     Args:
-        tokens: ints, `bytes`, or anything that `==` compares.
+        tokens: a list or tuple of tokens: ints, `bytes`, or anything else that `==` compares. It stays as it is.
         pair: the two neighbours to look for.
-        merged: the token in their place.
+        merged: what stands for both of them afterwards.
     Returns:
-        A list. Pairs are taken from left to right, and a token is part of one at most: (1, 1) → 9 makes [9, 1] of
-        [1, 1, 1], and [9, 9] of four ones.
-
-    Edge cases ★
-        The list is a new one and `tokens` stays as it is. A merged token is never half of a pair in the same call.
+        A new list. Pairs are taken from left to right, and a token that is part of one is not part of the next:
+        (1, 1) → 9 makes [9, 1] of [1, 1, 1], and [9, 9] of four ones. Only what stands in `tokens` is merged, never
+        `merged` itself.
     """
     raise NotImplementedError
 
@@ -104,23 +99,25 @@ def merge_pair(tokens: Sequence[T], pair: tuple[T, T], merged: T) -> list[T]:
 def train_bpe(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
     """Learn from a text which pairs to merge, the most frequent first.
 
-    Cut the text into chunks with `SPLIT_PATTERN`, and each chunk into its UTF-8 bytes: the first tokens. Then, again
-    and again, merge the pair that occurs most often (as in `count_pairs` and `merge_pair`):
+    The text is cut into chunks with `SPLIT_PATTERN`, and each chunk into its UTF-8 bytes: the first tokens. Then, again
+    and again, the pair that occurs most often becomes one token, everywhere in the text:
 
-    - A pair is two neighbours in one chunk. Counts are over the whole text: a chunk that occurs ten times counts ten
-      times.
-    - Of equally frequent pairs take the smallest, in Python's order of the tuples (left, right).
-    - Stop when no pair occurs at least twice.
+    - a pair is two neighbours in the same chunk; no merge crosses from one chunk to the next
+    - it counts as in `count_pairs`, over the whole text: once in a word that stands there ten times is ten times
+    - of pairs that occur equally often the smallest is taken, in Python's order of the tuples (left, right)
+    - it is merged as in `merge_pair`, into left + right
+
+    "low low lower" has the chunks "low", " low" and " lower". Three pairs repeat: (b"l", b"o") and (b"o", b"w") occur
+    three times each, (b" ", b"l") twice. First (b"l", b"o") is merged, then (b"lo", b"w"), then (b" ", b"low").
 
     Args:
-        text: the text to learn from.
-        vocab_size: 256 for the bytes, plus the largest number of merges.
+        text: what to learn from; an empty one teaches nothing.
+        vocab_size: 256 for the bytes, plus one for each merge wanted.
     Returns:
-        The merges in order, tuples (left, right) of `bytes`. "low low lower" gives (b"l", b"o"), (b"lo", b"w"),
-        (b" ", b"low").
-
-    Edge cases ★
-        A vocab_size below 256 is an error.
+        The merges in the order in which they were learned, each a tuple (left, right) of `bytes`. There are
+        vocab_size - 256 of them, or fewer: learning stops as soon as no pair occurs at least twice.
+    Raises:
+        ValueError: vocab_size < 256.
     """
     raise NotImplementedError
 
@@ -130,6 +127,25 @@ class BPETokenizer:
 
     With the merges [(b"l", b"o"), (b"lo", b"w")] the text "low!" is the bytes l, o, w, !, then lo, w, !, then low, !:
     the ids [257, 33].
+
+    Args:
+        merges: pairs of `bytes`, as `train_bpe` returns them: both parts of each are single bytes or results of earlier
+            merges. The place of a pair in the list is its rank.
+        vocab: the id of each token, for all single bytes and all results of merges. Without it, byte b has the id b,
+            and the results of merges the next ids in order: 256, 257, …; a merge whose result already has an id shares
+            it, and no id is left out.
+        special_tokens: ids of strings that stand for something other than text, such as {"<|endoftext|>": 50256}. No
+            string is empty.
+    Attributes:
+        merges: list of the merges.
+        vocab: dict from `bytes` to id; without special tokens.
+        special_tokens: dict from string to id; empty if there are none.
+        vocab_size: how many tokens there are, regular and special together.
+
+    What is passed in stays as it is.
+
+    Raises:
+        ValueError: the id of a special token is already taken, by a regular token or by another special one.
     """
 
     def __init__(
@@ -138,73 +154,55 @@ class BPETokenizer:
         vocab: dict[bytes, int] | None = None,
         special_tokens: dict[str, int] | None = None,
     ):
-        """Number the tokens: the bytes, the results of merges, and the special tokens.
-
-        Args:
-            merges: pairs of `bytes`, as `train_bpe` returns them: single bytes or results of earlier merges.
-            vocab: the id of each token, for all single bytes and all results of merges. By default byte b has the id
-                b, and the results of merges have 256, 257, … in order.
-            special_tokens: ids of strings with a meaning of their own, such as {"<|endoftext|>": 50256}.
-        Attributes:
-            merges: list of the merges.
-            vocab: dict from `bytes` to id, without special tokens.
-            special_tokens: dict from string to id; empty if there are none.
-            vocab_size: number of all tokens, special ones included.
-
-        Edge cases ★
-            Merges with equal results share one id, and no id is left out. A special token whose id is taken is an
-            error. The arguments stay as they are.
-        """
         raise NotImplementedError
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Return the ids of these bytes, taken as one chunk, without any cutting.
+        """The ids of these bytes, taken as one chunk; [] for b"".
 
-        Start with one token for each byte. As long as two neighbours are a pair of `merges`, merge the pair with the
-        lowest rank, which is its index in `merges`, whatever ids the tokens have; of equal pairs the leftmost. With
-        [(b"b", b"c"), (b"a", b"b")] the bytes abc become a and bc: what was learned first is merged first.
+        It starts with one token for each byte. As long as two neighbours are a pair of `merges`, the pair with the
+        lowest rank is merged, the leftmost one if it stands there several times. The rank of a pair is its index in
+        `merges` (the first, if it is listed twice), whatever ids the tokens have. With [(b"b", b"c"), (b"a", b"b")] the
+        bytes abc become a and bc: what was learned first is merged first, not what comes first in the text.
 
-        Edge cases ★
-            A pair that is listed twice has its first rank. b"" gives [].
+        No special tokens are looked for.
         """
         raise NotImplementedError
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
-        """Return the ids of a text: cut with `SPLIT_PATTERN`, and the UTF-8 bytes of each chunk encoded by themselves.
+        """The ids of a text: cut with `SPLIT_PATTERN`, and the UTF-8 bytes of each chunk encoded by themselves.
 
         Args:
-            text: any string without lone surrogates.
-            allow_special: whether special strings in `text` become their ids. By default they are text like any other,
-                so that users cannot end a document by typing "<|endoftext|>".
+            text: any string without lone surrogates; "" has no ids.
+            allow_special: whether a special string in `text` becomes its id. If not, it is text like any other, so that
+                nobody ends a document by typing "<|endoftext|>".
 
-        The text before and after a special string is encoded as if it stood alone.
-
-        Edge cases ★
-            Special strings may touch, and be at both ends. Where several match, the longest is taken. Without special
-            tokens `allow_special` changes nothing. "" gives [].
+        With `allow_special`, special strings are looked for from left to right; where several match at one place, the
+        longest is taken. The text before, between and after them is encoded as if it stood alone.
         """
         raise NotImplementedError
 
     def decode_bytes(self, ids: Iterable[int] | Tensor) -> bytes:
-        """Return the bytes of these ids, joined. A special id gives the UTF-8 bytes of its string.
+        """The bytes that these ids stand for, joined; the id of a special token gives the UTF-8 bytes of its string.
 
-        Edge cases ★
-            `ids` may be any iterable of ints or a 1-D tensor. An unknown id is an error that names it.
+        Args:
+            ids: an iterable of ints, walked through once, or a 1-D integer tensor.
+        Raises:
+            ValueError: no token has this id. The message holds the id.
         """
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int] | Tensor, errors: str = "replace") -> str:
-        """Return the text of these ids: their bytes are joined first, and decoded as UTF-8 once.
+        """The text that these ids stand for: their bytes are joined first, and decoded as UTF-8 once.
 
-        A character can be spread over several tokens, so a token alone need not be text, but `decode(encode(text))` is
+        A character can be spread over several tokens, so a token alone need not be text; but `decode(encode(text))` is
         `text` again.
 
         Args:
-            ids: token ids; special ones become their string.
-            errors: as in `bytes.decode`: "replace" puts "�" for bytes that are not UTF-8.
-
-        Edge cases ★
-            `ids` may be any iterable of ints or a 1-D tensor; none give "". An unknown id is an error that names it.
+            ids: as in `decode_bytes`.
+            errors: what becomes of bytes that are not UTF-8, as in `bytes.decode`: "replace" puts "�", "strict" raises
+                UnicodeDecodeError, …
+        Raises:
+            ValueError: no token has this id.
         """
         raise NotImplementedError
 
@@ -213,14 +211,13 @@ def save_gpt2_files(tokenizer: BPETokenizer, encoder_path: str | Path, bpe_path:
     """Write a tokenizer as the two files in which GPT-2's is published.
 
     Args:
-        tokenizer: the tokenizer to write.
-        encoder_path: for `encoder.json`: one JSON object from token to id. Regular tokens are spelled byte by byte with
-            `bytes_to_unicode`, so that b" low" is "Ġlow"; special tokens are written as they are.
-        bpe_path: for `vocab.bpe`, a text file in UTF-8. Its first line is "#version: 0.2". Then there is one merge per
-            line, by rank: the two parts, spelled in the same way, with a space between them.
+        tokenizer: what to write. It stays as it is.
+        encoder_path: where `encoder.json` goes: one JSON object from token to id, in UTF-8. Regular tokens are spelled
+            byte by byte with `bytes_to_unicode`, so that b" low" is "Ġlow"; special tokens stand there as they are.
+        bpe_path: where `vocab.bpe` goes, a text file in UTF-8. Its first line is "#version: 0.2"; then there is one
+            merge a line, in the order of the ranks: the two parts, spelled in the same way, one space between them.
 
-    Edge cases ★
-        The tokenizer stays as it is.
+    `load_gpt2_files` makes an equal tokenizer of the two.
     """
     raise NotImplementedError
 
@@ -231,27 +228,23 @@ def load_gpt2_files(encoder_path: str | Path, bpe_path: str | Path) -> BPETokeni
     Args:
         encoder_path: `encoder.json`. All ids come from here, those of single bytes too: in GPT-2 "!" has the id 0 and a
             space 220. An entry that is neither a single byte nor the result of a merge is a special token.
-        bpe_path: `vocab.bpe`. Only the first line is a header: "# #" further down is a merge.
+        bpe_path: `vocab.bpe`. The first line is its header, and only that one: "# #" further down is a merge. The last
+            line may end in a newline or not.
     Returns:
-        A `BPETokenizer` with these merges, ids and special tokens.
-
-    Edge cases ★
-        Merges with equal results have one entry. The last line may end without a newline. A byte or a result of a merge
-        without an id is an error.
+        A `BPETokenizer` with these merges, in this order, these ids and these special tokens.
+    Raises:
+        ValueError: a single byte, or the result of a merge, has no id in `encoder.json`.
     """
     raise NotImplementedError
 
 
 def bytes_per_token(tokenizer: CharTokenizer | BPETokenizer, text: str) -> float:
-    """Measure how much text one token holds: the UTF-8 bytes of the text divided by the number of its tokens.
+    """How much text one token holds: the UTF-8 bytes of the text divided by the number of its tokens.
 
     Args:
         tokenizer: either class, or anything else with a method `encode` from text to ids.
-        text: the text to measure on.
-    Returns:
-        A float; 1.0 for a byte-level tokenizer without merges.
-
-    Edge cases ★
-        An empty `text` is an error.
+        text: what to measure on.
+    Raises:
+        ValueError: `text` is empty.
     """
     raise NotImplementedError

@@ -87,7 +87,6 @@ MISTAKES = [
         was=CHAR_DECODE,
         now=CHAR_DECODE.replace("map(int, ids)", "ids"),
         caught_by="TestCharTokenizer::test_ids_may_be_a_tensor",
-        edge=True,
     ),
     Mistake(
         "negative ids count from the end",
@@ -96,6 +95,7 @@ MISTAKES = [
             "self.itos[i]", "list(self.stoi)[i]"
         ),
         caught_by="TestCharTokenizer::test_a_negative_id_is_refused",
+        edge=True,
     ),
     Mistake(
         "the id vocab_size goes through",
@@ -166,7 +166,6 @@ MISTAKES = [
         return list(tokens)
     while i < len(tokens):""",
         caught_by="test_the_list_given_stays_as_it_is",
-        edge=True,
     ),
     Mistake(
         "tokens compared by identity",
@@ -186,7 +185,6 @@ MISTAKES = [
     return tokens
     while i < len(tokens):""",
         caught_by="test_what_was_merged_is_not_merged_again",
-        edge=True,
     ),
     Mistake(
         "the same list comes back",
@@ -199,7 +197,6 @@ MISTAKES = [
         return tokens
 """,
         caught_by="test_the_list_given_stays_as_it_is",
-        edge=True,
     ),
     # train_bpe
     Mistake(
@@ -303,6 +300,7 @@ MISTAKES = [
         was="best = min(known, key=self._ranks.get)",
         now="best = min(known, key=lambda pair: self.vocab[pair[0] + pair[1]])",
         caught_by="test_rank_is_the_place_in_the_list",
+        edge=True,
     ),
     Mistake(
         "the last place of a pair is its rank",
@@ -310,13 +308,13 @@ MISTAKES = [
         now="""        for rank, pair in enumerate(self.merges):
             self._ranks[pair] = rank""",
         caught_by="test_rank_is_the_place_in_the_list",
+        edge=True,
     ),
     Mistake(
         "an id for each merge, equal results or not",
         was=DEFAULT,
         now="return {token: i for i, token in enumerate(tokens)}",
         caught_by="test_equal_results_share_an_id",
-        edge=True,
     ),
     Mistake(
         "encode does not cut the text",
@@ -343,14 +341,12 @@ MISTAKES = [
         was=ONLY_ON_REQUEST,
         now="if not allow_special:",
         caught_by="test_without_special_tokens_none_are_found",
-        edge=True,
     ),
     Mistake(
         "special strings in the order of the dict",
         was=LONGEST,
         now="longest_first = list(self.special_tokens)",
         caught_by="test_the_longer_special_string_wins",
-        edge=True,
     ),
     Mistake(
         "special strings taken for patterns",
@@ -433,13 +429,13 @@ MISTAKES = [
         was=LINES,
         now=LINES.replace(".splitlines()[1:]", '.split("\\n")[1:-1]'),
         caught_by="test_the_last_line_may_end_without_a_newline",
-        edge=True,
     ),
     Mistake(
         "a missing id goes unnoticed",
         was=VOCAB_LOOP,
         now="        vocab[token] = special_tokens.pop(spelling, len(vocab))",
         caught_by="test_a_missing_merge_is_refused",
+        edge=True,
     ),
     Mistake(
         "special tokens lost on loading",

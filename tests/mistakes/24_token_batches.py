@@ -71,13 +71,6 @@ MISTAKES = [
         caught_by="test_the_last_tokens_are_used_to_the_end",
     ),
     Mistake(
-        "no room asked for the last target",
-        was=FITS,
-        now="    if start < 0 or start + count > len(tokens):",
-        caught_by="test_a_batch_that_does_not_fit_is_refused",
-        edge=True,
-    ),
-    Mistake(
         "a negative start counts from the end",
         was=FITS,
         now="    if len(tokens[start:]) < count + 1:",
@@ -146,13 +139,6 @@ MISTAKES = [
         was=WINDOWS,
         now=WINDOWS.replace(".long()", ""),
         caught_by="TestRandomBatch::test_any_integer_dtype_gives_long",
-    ),
-    Mistake(
-        "a short stream makes randint complain",
-        was=ENOUGH,
-        now="if len(tokens) < 1:",
-        caught_by="test_too_few_tokens_are_refused",
-        edge=True,
     ),
     # split_documents
     Mistake(
