@@ -14,7 +14,7 @@ def bytes_to_unicode():
 
 
 def save_gpt2_files(tokenizer, encoder_path, bpe_path):
-    spell = lambda token: token.decode("latin-1").translate(bytes_to_unicode())  # noqa: E731
+    spell = lambda token: token.decode("latin-1").translate(bytes_to_unicode())
     entries = sorted(
         [(i, spell(t)) for t, i in tokenizer.vocab.items()] + [(i, s) for s, i in tokenizer.special_tokens.items()]
     )
