@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 from dataclasses import asdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -936,7 +937,7 @@ class TestLoadCheckpoint:
         model, optimizer, _ = a_run(kata)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1)
         found = torch.load(tmp_path / "run.pt", weights_only=True)
-        torch.save({**found, "extra": Stream()}, tmp_path / "foreign.pt")
+        torch.save({**found, "extra": Fraction(1, 3)}, tmp_path / "foreign.pt")
         with check.raises(pickle.UnpicklingError):
             kata.load_checkpoint(tmp_path / "foreign.pt", model)
 
