@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NoReturn
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 # (rtol, atol) per dtype of the result: above the rounding of a few chained operations, far below any wrong formula.
 TOLERANCES = {
@@ -152,16 +154,25 @@ def view_of(result: Any, of: Tensor, *, what: str = "the result") -> None:
 
 @contextmanager
 def forbidden(module: Any, *names: str) -> Iterator[None]:
-    """Make dotted torch names ("torch.nn.functional.softmax") raise inside the block, under any name in the module."""
+    """Make dotted torch names ("torch.nn.functional.softmax") raise inside the block, however the code came by them.
+
+    A function is refused under another name and out of a container, too; a class also as the base of another class.
+    """
+    functions: dict[Any, str] = {}
     with ExitStack() as stack:
         for name in names:
             owner, attribute = _resolve(name)
-            original = getattr(owner, attribute)
-            stand_in = _refusing(name)
-            stack.enter_context(mock.patch.object(owner, attribute, stand_in))
+            original, refuse = getattr(owner, attribute), _refusing(name)
+            if isinstance(original, type):
+                for method in [key for key, value in vars(original).items() if isinstance(value, FunctionType)]:
+                    stack.enter_context(mock.patch.object(original, method, refuse))
+                continue
+            functions[original] = name
+            stack.enter_context(mock.patch.object(owner, attribute, refuse))
             for key, value in list(vars(module).items()):
                 if value is original:
-                    stack.enter_context(mock.patch.dict(vars(module), {key: stand_in}))
+                    stack.enter_context(mock.patch.dict(vars(module), {key: refuse}))
+        stack.enter_context(_Refusing(functions))
         yield
 
 
@@ -452,16 +463,23 @@ class Forbidden(Exception):
     """The code called a function that the exercise asks to write by hand."""
 
 
-def _refusing(name: str) -> Any:
-    if isinstance(getattr(*_resolve(name)), type):
-
-        class Refused:
-            def __init__(self, *args: object, **kwargs: object) -> None:
-                raise Forbidden(f"this exercise is to be written without {name}")
-
-        return Refused
-
+def _refusing(name: str) -> Callable[..., NoReturn]:
     def refuse(*args: object, **kwargs: object) -> NoReturn:
         raise Forbidden(f"this exercise is to be written without {name}")
 
     return refuse
+
+
+class _Refusing(TorchFunctionMode):
+    """Refuses torch's functions by what they are: they may be called by another name, or from a list."""
+
+    def __init__(self, names: Mapping[Any, str]):
+        super().__init__()
+        self.names = names
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in self.names:
+            _refusing(self.names[func])()
+        return func(*args, **(kwargs or {}))

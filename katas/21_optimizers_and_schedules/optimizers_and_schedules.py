@@ -36,7 +36,7 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
 class SGD:
     """Gradient descent with momentum, along the gradient or along a running sum of gradients.
 
-    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
+    Written without `torch.optim.SGD`. Deriving from `torch.optim.Optimizer` is fine.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class SGD:
 class Adam:
     """Steps of nearly equal size for every element: the mean gradient divided by its typical size.
 
-    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
+    Written without `torch.optim.Adam`. Deriving from `torch.optim.Optimizer` is fine.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class AdamW:
 
     So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All that `Adam` asks for holds here,
     too; a parameter whose `.grad` is None does not decay.
-    Written without `torch.optim`: neither as a base class (not even `torch.optim.Optimizer`) nor inside.
+    Written without `torch.optim.AdamW`. Deriving from `torch.optim.Optimizer` is fine.
     Source: Loshchilov and Hutter 2019, algorithm 2.
 
     Edge cases ★

@@ -123,7 +123,7 @@ MISTAKES = [
         was="class SimpleSequential(nn.Module):",
         now="class SimpleSequential(nn.Sequential):",
         caught_by="test_it_is_written_without_sequential",
-        says="it is derived from, or made of, nn.Sequential",
+        says="to be written without torch.nn.Sequential",
     ),
     Mistake(
         "modules kept in a Python list",

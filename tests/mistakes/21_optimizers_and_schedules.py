@@ -39,7 +39,7 @@ MISTAKES = [
         was="class Adam:\n",
         now="class SGD(torch.optim.SGD):\n    pass\n\n\nclass Adam:\n",
         caught_by="TestSGDStep::test_is_written_without_torchs_own",
-        says="SGD is, or is derived from, torch's own SGD, Optimizer: write it yourself",
+        says="to be written without torch.optim.SGD",
     ),
     Mistake(
         "torch's SGD does the work",
@@ -145,7 +145,7 @@ MISTAKES = [
         was="def decay_groups(",
         now="AdamW = torch.optim.AdamW\n\n\ndef decay_groups(",
         caught_by="TestAdamW::test_is_written_without_torchs_own",
-        says="AdamW is, or is derived from, torch's own AdamW",
+        says="to be written without torch.optim.AdamW",
     ),
     Mistake(
         "L2 decay in AdamW",
