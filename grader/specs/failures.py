@@ -25,6 +25,10 @@ TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeo
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
+class TimedOut(BaseException):
+    """The spec's time is up. Hypothesis would take pytest's own exception for a counterexample, and run it again."""
+
+
 class NotRun(Exception):
     """The spec was not run. The message is one line with the reason."""
 

@@ -17,7 +17,8 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     Returns:
         The note for a pass: "with the reference's prepare_mask".
     Raises:
-        Exception: the spec's own error, if it fails again or does not depend on another exercise.
+        Exception: the second run's error, which is the exercise's own, if the spec fails again. The first error, if the
+            spec does not depend on another exercise.
         NotRun: a used exercise does not work, and there is no reference to replace it.
     """
     kata, exercise = katas.specs[spec.nodeid]
@@ -35,8 +36,8 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     spec.funcargs["kata"] = module
     try:
         spec.runtest()
-    except Exception:
-        raise error from None
+    except Exception as own_error:
+        raise own_error from None
     finally:
         spec.funcargs["kata"] = own
     return f"with the reference's {', '.join(broken or used)}"

@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,26 @@ class TestFailures:
         )
         assert "stopped    still running after 0.5 s" in said
         assert "while True" in said or "line 2" in said
+
+    def test_a_loop_in_a_property_is_stopped(self, run, submission, sound, tmp_path):
+        """Hypothesis runs a failing example again and again, and knows nothing of the spec's time limit."""
+        tree = tmp_path / "tree"
+        shutil.copytree(SOUND, tree)
+        specs = tree / "katas/01_sums/test_sums.py"
+        a_property = '''    @given(length=st.integers(1, 3))
+    def test_any_length(self, kata, length):
+        """Any length will do."""
+        check.equal(kata.total(torch.ones(length), 0), torch.tensor(float(length)))'''
+        text = specs.read_text().replace("class TestTotal:", f"class TestTotal:\n{a_property}\n")
+        specs.write_text(
+            text.replace("import torch\n", "import torch\nfrom hypothesis import given, strategies as st\n", 1)
+        )
+        loops = RIGHT.replace("return x.sum(dim)", "while True:\n        pass")
+        code = submission(sound[0], loops)
+        began = time.monotonic()
+        exit_code, said = run("katas/01", f"--code={code}", "--spec-seconds=0.5", "-k", "any_length", cwd=tree)
+        assert exit_code == 1 and time.monotonic() - began < 30
+        assert "stopped    still running after 0.5 s" in said and "length = 1" in said
 
     def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
         """A first import on a slow disk or a busy machine is no loop; what never ends is stopped all the same."""
