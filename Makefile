@@ -2,7 +2,7 @@
 # make test            set up, then run every test of the project (KATA=16: the promises of one kata)
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
-# make mutants KATA=16 how well a kata's specs catch generated mutants of its reference
+# make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       kata 30's speed ladder on whatever device there is
 # make pictures        draw the README's pictures from the real program
@@ -27,6 +27,7 @@ stubs: setup
 
 mutants: .venv/installed-mutants
 	@$(BIN)/python -m tests.course.mutants $(KATA)
+	@$(BIN)/python -m tests.course.mutants --textbook $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16

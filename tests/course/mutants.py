@@ -1,4 +1,7 @@
-"""Measures how well a kata's specs catch generated mutants of its reference: `make mutants KATA=16`."""
+"""Measures how well a kata's specs catch generated mutants: `make mutants KATA=16`.
+
+Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
+"""
 
 import argparse
 import ast
@@ -6,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import commonprefix
 from pathlib import Path
 
@@ -24,10 +27,8 @@ from tests.course import mutation_operators, variants
 from tests.course.mutation_operators import Edit, Source
 from tests.course.variants import Equivalent
 
-ENOUGH = 95.0  # per cent, of the mutants that are not equivalent
-SPEC_SECONDS = (
-    5.0  # a mutant hangs that takes longer over one spec; or five times the reference's slowest, if that is more
-)
+ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
+SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
 SLOW = 0.5  # seconds of a spec that is run after all quicker ones
 
 
@@ -41,8 +42,10 @@ class NoEngine(KataError):
 
 @dataclass(frozen=True)
 class Mutant:
-    """The text of a kata's file after one edit, in the definition of that name. `was` and `now` are the lines that
-    differ, stripped and joined to one."""
+    """The text of a kata's file after one edit, in the definition of that name.
+
+    `was` and `now` are the lines that differ, stripped and joined to one.
+    """
 
     line: int
     definition: str
@@ -69,14 +72,17 @@ def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int
     parser.add_argument(
         "kata", nargs="*", help="16, papers/13, multi_head; one line for each of all katas when left out"
     )
+    parser.add_argument("--textbook", action="store_true", help="mutate the textbook solution, run the points' specs")
     parser.add_argument("--list", action="store_true", help="show the mutants instead of running them")
     options = parser.parse_args(arguments)
     try:
         katas = [catalogue.find(query, root) for query in options.kata] or catalogue.all_katas(root)
         if options.list:
-            return max(map(_list, katas))
+            return max(_list(kata, options.textbook) for kata in katas)
         forkserver.prepare(katas)
-        return max(map(_one_kata, katas)) if options.kata else _all_katas(katas)
+        if options.kata:
+            return max(_one_kata(kata, options.textbook) for kata in katas)
+        return _all_katas(katas, options.textbook)
     except KataError as trouble:
         print(f"mutants: {trouble}", file=sys.stderr)
         return 2
@@ -84,19 +90,20 @@ def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int
         return 130
 
 
-def measure(kata: Kata) -> Outcome:
-    """Run the kata's specs against every mutant of its reference.
+def measure(kata: Kata, textbook: bool = False) -> Outcome:
+    """Run the kata's specs against every mutant of its reference, or the points' specs against its textbook solution's.
 
     Raises:
-        Trouble: there is no reference, it does not pass its own specs, or the specs are being edited.
+        Trouble: the file is missing or does not pass the specs, or the specs are being edited.
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
-    mutants = generate(kata)
-    alive = set(mutants) - set(_killed(kata, mutants, _of_reference(kata)))
+    mutants = generate(kata, textbook)
+    alive = set(mutants) - set(_killed(kata, mutants, _of_the_right_code(kata, textbook)))
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
-    return sort_out(mutants, alive, variants.equivalents(kata), time.monotonic() - started)
+    records = [] if textbook else variants.equivalents(kata)
+    return sort_out(mutants, alive, records, time.monotonic() - started)
 
 
 def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent], seconds: float) -> Outcome:
@@ -115,11 +122,9 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
 # Generating
 
 
-def generate(kata: Kata) -> list[Mutant]:
-    """The mutants of the reference in the order of its lines: those that compile, each once."""
-    if not kata.reference.is_file():
-        raise Trouble(f"{kata.name} has no reference: {kata.reference.relative_to(kata.root)} is missing")
-    source = Source(kata.reference.read_text(encoding="utf-8"))
+def generate(kata: Kata, textbook: bool = False) -> list[Mutant]:
+    """The mutants of the reference or textbook solution in the order of its lines: those that compile, each once."""
+    source = Source(_right_code(kata, textbook))
     fixed = fixed_parts(source, ast.parse(stubs.stub_of(kata) or ""))
     definitions = [
         (source.lines[first - 1], source.lines[last], name) for first, last, name in _definitions(source.tree)
@@ -307,23 +312,34 @@ def _one_line(lines: list[str]) -> str:
 # Running
 
 
-def _of_reference(kata: Kata) -> KataResult:
-    """What the specs say of the reference itself, and how long each takes over it."""
-    [result] = variants.results([variants.job(kata, kata.reference.read_text(encoding="utf-8"))]).values()
-    for failing in variants.failing(result)[:1]:
-        raise Trouble(f"the reference of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
-    return result
+def _right_code(kata: Kata, textbook: bool) -> str:
+    path = variants.textbook(kata) if textbook else kata.reference
+    if not path.is_file():
+        raise Trouble(f"{kata.name}: {path.relative_to(kata.root)} is missing")
+    return path.read_text(encoding="utf-8")
 
 
-def _killed(kata: Kata, mutants: list[Mutant], reference: KataResult) -> Iterator[Mutant]:
-    """The mutants that a spec rejects, as they are found."""
-    limit = max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(reference)))
+def _of_the_right_code(kata: Kata, textbook: bool) -> KataResult:
+    """What the specs say of the code before it is mutated, and how long each takes over it."""
+    [result] = variants.results([variants.job(kata, _right_code(kata, textbook))]).values()
+    for failing in variants.failing(result):
+        if not textbook or not failing.edge:
+            raise Trouble(f"{whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
+    if not textbook:
+        return result
+    ideas = [replace(e, specs=tuple(spec for spec in e.specs if not spec.edge)) for e in result.exercises]
+    return replace(result, exercises=tuple(ideas))
+
+
+def _killed(kata: Kata, mutants: list[Mutant], right: KataResult) -> Iterator[Mutant]:
+    """The mutants that one of the specs in this result rejects, as they are found."""
+    limit = max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
     by_job: dict[Job, Mutant] = {}
 
     def jobs() -> Iterator[Job]:
         for mutant in mutants:
-            order = _soonest_failure(mutant, reference)
-            options = RunOptions(order=order, spec_seconds=limit, stop_at_failure=True)
+            order = _soonest_failure(mutant, right)
+            options = RunOptions(only=order, order=order, spec_seconds=limit, stop_at_failure=True)
             job = variants.job(kata, mutant.source, options)
             by_job[job] = mutant
             yield job
@@ -344,9 +360,9 @@ def _killed(kata: Kata, mutants: list[Mutant], reference: KataResult) -> Iterato
                 yield by_job[job]
 
 
-def _soonest_failure(mutant: Mutant, reference: KataResult) -> tuple[str, ...]:
+def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
     """The specs, most likely failures first: the quick ones, and among these the exercise's own."""
-    specs = [(spec, exercise.name) for exercise in reference.exercises for spec in exercise.specs]
+    specs = [(spec, exercise.name) for exercise in right.exercises for spec in exercise.specs]
     specs.sort(key=lambda pair: (pair[0].seconds > SLOW, pair[1] != mutant.definition))
     return tuple(spec.name for spec, _ in specs)
 
@@ -354,30 +370,30 @@ def _soonest_failure(mutant: Mutant, reference: KataResult) -> tuple[str, ...]:
 # Showing
 
 
-def _list(kata: Kata) -> int:
-    mutants = generate(kata)
+def _list(kata: Kata, textbook: bool) -> int:
+    mutants = generate(kata, textbook)
     for mutant in mutants:
         print(_shown(kata, mutant))
     print(f"{kata.name}: {len(mutants)} mutants")
     return 0
 
 
-def _one_kata(kata: Kata) -> int:
-    outcome = measure(kata)
+def _one_kata(kata: Kata, textbook: bool) -> int:
+    outcome = measure(kata, textbook)
     for line in [*(_shown(kata, mutant) for mutant in outcome.survivors), *outcome.wrong_records, _summary(outcome)]:
         print(line, flush=True)
-    return _exit_code(outcome)
+    return _exit_code(outcome, textbook)
 
 
-def _all_katas(katas: list[Kata]) -> int:
-    """One line a kata and a total. A kata that cannot be measured does not keep the others from it."""
+def _all_katas(katas: list[Kata], textbook: bool) -> int:
+    """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
     for kata in katas:
         try:
-            outcomes.append(measure(kata))
+            outcomes.append(measure(kata, textbook))
             print(f"{kata.name:<{width}}  {_summary(outcomes[-1])}", flush=True)
-            code = max(code, _exit_code(outcomes[-1]))
+            code = max(code, _exit_code(outcomes[-1], textbook))
         except Trouble as trouble:
             print(f"{kata.name:<{width}}  {trouble}", flush=True)
             code = 2
@@ -399,8 +415,8 @@ def _summary(*outcomes: Outcome) -> str:
     return ", ".join(parts)
 
 
-def _exit_code(outcome: Outcome) -> int:
-    return int(_percent(outcome.killed, len(outcome.survivors)) < ENOUGH)
+def _exit_code(outcome: Outcome, textbook: bool) -> int:
+    return int(_percent(outcome.killed, len(outcome.survivors)) < (ENOUGH_OF_TEXTBOOK if textbook else ENOUGH))
 
 
 def _percent(killed: int, survivors: int) -> float:
