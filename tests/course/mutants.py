@@ -324,6 +324,7 @@ def _of_the_right_code(kata: Kata, textbook: bool) -> KataResult:
     [result] = variants.results([variants.job(kata, _right_code(kata, textbook))]).values()
     for failing in variants.failing(result):
         if not textbook or not failing.edge:
+            whose = "the textbook solution" if textbook else "the reference"
             raise Trouble(f"{whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
     if not textbook:
         return result
