@@ -1,8 +1,7 @@
 """Additive attention: a decoder that looks back at every state of the encoder and reads a weighted sum of them.
 
 Sizes: B batch elements, T queries (decoder steps), S keys (source positions), V symbols in the vocabulary.
-The query is what the decoder asks with, the keys are what it is compared to, the values are what is summed.
-Masks are boolean, and True means "is real" or "may be looked at".
+Masks are boolean. True means "is real" or "may be looked at".
 """
 
 from collections.abc import Sequence
@@ -33,25 +32,20 @@ def make_reversal_batch(
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None = None, dim: int = -1) -> Tensor:
-    """A softmax over `dim` in which only the allowed positions take part.
+    """Take a softmax over `dim` in which only the allowed positions take part.
 
     Args:
         scores: any shape.
-        mask: bool and broadcastable to `scores`, True = takes part; None allows everything.
-        dim: the dimension whose weights add up to 1.
+        mask: bool, broadcastable to `scores`. True = takes part. None allows everything.
+        dim: the dimension along which the weights add up to 1.
     Returns:
-        Weights of the shape and dtype of `scores`. Along `dim` the allowed ones add up to 1, the others are exactly 0:
-        scores [0 0 5] with mask [True True False] give [½ ½ 0].
+        Weights of the shape of `scores`. The allowed ones add up to 1 along `dim`, the others are exactly 0: scores
+        [0 0 5] with mask [True True False] give [½ ½ 0].
 
-    - What the masked scores are changes nothing, however large they are (as long as they are finite).
-    - A slice without any True, such as a sequence of padding alone, gives zeros.
-    - Gradients flow to the allowed scores as in a softmax over these alone, and are 0 at the masked ones; they are
-      finite next to and in a slice without any True, too.
-    - Scores of ±1000 are no problem. float64, float32, float16 and bfloat16 come back as themselves.
-    - Neither argument is written to.
-
-    Raises:
-        TypeError: the mask is not bool; the message names its dtype.
+    Edge cases ★
+        A slice without any True gives zeros, and all gradients stay finite. Scores of ±1000 and masked scores of ±1e10
+        do no harm. The dtype of the scores is kept, also float16. Neither argument is written to. A mask that is not
+        bool is an error.
     """
     raise NotImplementedError
 
@@ -61,15 +55,18 @@ def attend(scores: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[
 
     Args:
         scores: (B, T, S), how well query t fits key s.
-        values: (B, S, Dv), what stands at each key.
-        mask: bool, True = may be looked at: (B, S), one for all queries of a batch element, or (B, T, S). Two
-            dimensions always are (B, S), also when B equals T.
+        values: (B, S, Dv), what is read at each key.
+        mask: bool, True = may be looked at: (B, S), the same for all queries, or (B, T, S). Two dimensions always
+            are (B, S), also when B equals T.
     Returns:
         context: (B, T, Dv), for each query Σ_s weight_s · value_s.
         weights: (B, T, S), the `masked_softmax` of the scores over the keys.
 
-    A query that may look at no key has weights and a context of zeros. What the scores and values of masked keys are
-    (any finite numbers) changes nothing. Gradients flow to scores and values; none of the arguments is written to.
+    Gradients flow through the context and through the weights.
+
+    Edge cases ★
+        A query that may look at no key has weights and a context of zeros. Large numbers in the scores and values of
+        masked keys change nothing. No argument is written to.
     """
     raise NotImplementedError
 
@@ -77,82 +74,87 @@ def attend(scores: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[
 class AdditiveAttention(nn.Module):
     """Attention whose scores come from a small network: score(q, k) = v · tanh(W_q q + W_k k).
 
-    Query and key may have different sizes: each is brought to `hidden_dim` numbers, the two are added, and only then
-    comes the tanh (Bahdanau, Cho and Bengio 2014, *Neural Machine Translation by Jointly Learning to Align and
-    Translate*, section 3.1 and appendix A.1.2; there W_a, U_a and v_a).
-
-    Args:
-        query_dim: Dq, the numbers in a query.
-        key_dim: Dk, the numbers in a key.
-        hidden_dim: the width of the tanh.
-    Attributes:
-        W_q: `nn.Linear(query_dim, hidden_dim)`, W_k: `nn.Linear(key_dim, hidden_dim)`, v: `nn.Linear(hidden_dim, 1)`,
-            all without bias. Their weights are the only entries of the state_dict.
-
-    `forward(query, keys, values=None, mask=None)` takes a query (B, T, Dq), keys (B, S, Dk), values (B, S, Dv), which
-    are the keys if left out, and a mask as in `attend`. It returns (context (B, T, Dv), weights (B, T, S)).
-
-    - The query may also be one decoder step, (B, Dq). Then the context is (B, Dv) and the weights are (B, S), and a
-      (B, S) mask still works. This holds for B = 1, too; and a query (B, 1, Dq) keeps its T of 1.
-    - Inputs may be non-contiguous. Gradients reach every parameter and input. A float64 layer gives float64 results.
+    From Bahdanau, Cho and Bengio 2014, *Neural Machine Translation by Jointly Learning to Align and Translate*, section
+    3.1. A query has Dq numbers, a key Dk, and the tanh `hidden_dim`.
     """
 
     def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
-        raise NotImplementedError
+        super().__init__()
+        self.W_q = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.W_k = nn.Linear(key_dim, hidden_dim, bias=False)
+        self.v = nn.Linear(hidden_dim, 1, bias=False)
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """How well every query fits every key.
+        """Score every query against every key.
 
         Args:
             query: (B, T, Dq).
             keys: (B, S, Dk).
         Returns:
-            (B, T, S): at [b, t, s] stands v · tanh(W_q query[b, t] + W_k keys[b, s]).
+            (B, T, S): entry [b, t, s] is v · tanh(W_q query[b, t] + W_k keys[b, s]). Any size may be 1.
         """
         raise NotImplementedError
 
     def forward(
         self, query: Tensor, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Let every query read from the values.
+
+        Args:
+            query: (B, T, Dq), or one decoder step (B, Dq).
+            keys: (B, S, Dk).
+            values: (B, S, Dv). By default the keys.
+            mask: as in `attend`.
+        Returns:
+            context (B, T, Dv) and weights (B, T, S).
+
+        For one decoder step, context is (B, Dv) and weights are (B, S); the mask is (B, S). Any size may be 1, and a
+        query (B, 1, Dq) keeps its T of 1.
+
+        Edge cases ★
+            Inputs may be non-contiguous, and none is written to.
+        """
         raise NotImplementedError
 
 
 class Seq2Seq(nn.Module):
-    """An encoder that reads a sequence, and a decoder that writes another one, looking back at the encoder or not.
-
-    Args:
-        vocab_size: V, the number of symbols, PAD and BOS included.
-        embed_dim: the numbers that stand for a symbol.
-        hidden_size: the numbers in a state of encoder and decoder.
-        use_attention: whether the decoder looks back; without, all it gets is one state.
-    Attributes:
-        embedding: an `nn.Embedding` for source and target alike.
-        encoder, decoder: each a one-layer `nn.GRU(embed_dim, hidden_size, batch_first=True)`.
-        attention: `AdditiveAttention(hidden_size, hidden_size, hidden_size)`, or None.
-        head: `nn.Linear(2 · hidden_size, vocab_size)` with attention, `nn.Linear(hidden_size, vocab_size)` without.
-        They hold all parameters; without attention there are no attention parameters.
-
-    `forward(src, tgt_in, src_mask=None)` takes symbols src (B, S) and tgt_in (B, T), both int64, and a mask (B, S),
-    True = a real symbol. Padding stands on the right, and every row has at least one real symbol; without a mask all
-    are real. It returns (logits (B, T, V), weights (B, T, S)), or (logits, None) without attention.
-
-    1. The encoder reads src: one state for each position.
-    2. The decoder starts from the encoder's state at the last *real* symbol, and reads tgt_in, one state a step.
-    3. Each decoder state is a query; the encoder's states are keys and values. That gives the context of the step.
-    4. The logits are head(cat([context, state])), in this order; without attention head(state).
-
-    (In Bahdanau et al. the context is also fed into the next decoder step. Here it is read at the end, so that all
-    steps are one call.)
-
-    - The logits of step t depend on tgt_in up to t and on nothing after it.
-    - Padding never changes the logits, however much of it there is and whatever symbols it holds, and gets weight 0.
-    - Gradients reach every parameter. A float64 model gives float64 results.
-    """
+    """An encoder that reads a sequence, and a decoder that writes another one, looking back at the encoder or not."""
 
     def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, use_attention: bool = True):
+        """Create the parts.
+
+        Args:
+            vocab_size: V, the number of symbols, PAD and BOS included.
+            embed_dim: the numbers in an embedding.
+            hidden_size: the numbers in a state of encoder and decoder.
+            use_attention: whether the decoder looks back.
+        Attributes:
+            embedding: an `nn.Embedding` for source and target alike.
+            encoder, decoder: one-layer GRUs, each `nn.GRU(embed_dim, hidden_size, batch_first=True)`.
+            attention: `AdditiveAttention(hidden_size, hidden_size, hidden_size)`, or None without attention.
+            head: an `nn.Linear` to V logits, from 2 · hidden_size numbers with attention, from hidden_size without.
+        """
         raise NotImplementedError
 
     def forward(self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Read the source, and predict every symbol of the target from those before it.
+
+        Args:
+            src: (B, S) symbols, padded on the right.
+            tgt_in: (B, T) symbols that the decoder is fed.
+            src_mask: (B, S) bool, True = a real symbol, at least one per row. None: all are real.
+        Returns:
+            logits (B, T, V) and weights (B, T, S), or (logits, None) without attention.
+
+        1. The decoder starts from the encoder's state at the last *real* symbol.
+        2. Each decoder state is a query; the encoder's states are keys and values. Padding gets weight 0.
+        3. The logits are head(cat([context, state])), in this order; without attention head(state).
+
+        Padding never changes the logits, and the logits of step t depend on nothing after tgt_in[:, t].
+
+        Edge cases ★
+            No argument is written to, and nothing is kept between calls. Everything runs on the device of the input.
+        """
         raise NotImplementedError
 
 
@@ -164,16 +166,17 @@ def greedy_decode(
     Args:
         model: a `Seq2Seq`, with attention or without.
         src: (B, S) symbols.
-        max_len: how many symbols to write, 1 or more; may differ from S.
-        src_mask: (B, S), True = a real symbol, as in the model.
+        max_len: how many symbols to write, 1 or more.
+        src_mask: (B, S), True = a real symbol.
     Returns:
-        tokens: (B, max_len) int64, what the model wrote, each the argmax over all V symbols. BOS, which it was fed
-            first, is not among them.
-        weights: (B, max_len, S), the attention weights of these steps; None for a model without attention.
+        tokens: (B, max_len) int64, each the argmax over all V symbols, without the BOS.
+        weights: (B, max_len, S), the attention weights of these steps; None without attention.
 
-    Works in eval mode and without a graph (the weights need no gradient). A model that came in training mode is in it
-    again afterwards, with all its parts, also when the call raises. `src` stays as it was; tokens and weights are on
-    its device.
+    The model runs in eval mode and without a graph.
+
+    Edge cases ★
+        A model in training mode is in it again afterwards, with all its parts, also after an error.
+        `src` stays as it was. Tokens and weights are on its device.
     """
     raise NotImplementedError
 
@@ -188,13 +191,13 @@ def train_seq2seq(
 ) -> list[float]:
     """Train the model to write sequences backwards.
 
-    Each step draws a fresh `make_reversal_batch` of `batch_size` sequences of `length` symbols from `generator`, feeds
-    tgt_in (teacher forcing: the right symbols, not the model's own), and lets `torch.optim.Adam` with learning rate
-    `lr` and otherwise default settings make one update of all parameters. The loss is the mean cross-entropy over all
-    positions of the batch. The model is in training mode meanwhile. Its embedding tells the size of the vocabulary.
+    Each step draws a fresh `make_reversal_batch` of `batch_size` sequences of `length` symbols from `generator` and
+    feeds tgt_in: the right symbols, not the model's own (teacher forcing). `torch.optim.Adam` with learning rate `lr`
+    makes one update from fresh gradients. The loss is the mean cross-entropy over all positions of the batch. The
+    model is in training mode; its embedding tells V.
 
     Returns:
-        The loss of every step as a plain float, measured before the update of the step.
+        A list with the loss of every step as a plain float, measured before the update.
     """
     raise NotImplementedError
 
@@ -202,18 +205,17 @@ def train_seq2seq(
 def compare_seq2seq(
     lengths: Sequence[int], steps: int = 200, hidden_size: int = 32, vocab_size: int = 12, seed: int = 0
 ) -> dict[int, dict[str, dict[str, float]]]:
-    """How well reversing goes with and without attention, for sequences of different lengths.
+    """Compare reversing with and without attention, for sequences of different lengths.
 
-    For each length two models with an embed_dim of 16 are made and trained by `train_seq2seq`: `steps` steps, its
-    default batch size and learning rate. The comparison is fair: `torch.manual_seed(seed)` stands right before the
-    making of each model, and both see the same training batches, drawn from generators of their own with equal seeds.
-    They are tested on one batch of 200 sequences from a generator with another seed, by `greedy_decode`. All these
-    seeds follow from `seed`: another one gives another start, other training batches and another test batch.
+    For each length, train two models with an embed_dim of 16 by `train_seq2seq`: `steps` steps, its default batch size
+    and learning rate. Test both by `greedy_decode` on one batch of 200 new sequences. The comparison is fair:
+
+    - `torch.manual_seed(seed)` comes right before each model is made.
+    - Both models see the same training batches, drawn from generators of their own with equal seeds.
+    - The test batch is drawn with another seed. Every seed follows from `seed`.
 
     Returns:
-        By length a dict with the keys "plain" (no attention) and "attention", each with two floats: "loss", the last
-        training loss, and "accuracy", the share of the symbols of the test batch that come out right, 0 … 1.
-
-    The result for a length depends neither on the other lengths nor on what was drawn from torch's generator before.
+        By length, a dict with the keys "plain" and "attention". Each holds two floats: "loss", the last training loss,
+        and "accuracy", the share of right symbols in the test batch. Lengths do not influence one another.
     """
     raise NotImplementedError

@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import nn
 
 from grader.specs import check
@@ -25,12 +27,20 @@ def a_pair(result, names):
     check.that(isinstance(result, tuple) and len(result) == 2, f"expected {names}, got {check.describe(result)}")
 
 
+def unsaturated(module):
+    """The module with parameters that all differ and are large enough to make results differ, too."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.7)
+    return module
+
+
 def softmax_by_hand(scores, mask, dim=-1):
     """A softmax in float64 over the allowed numbers of each slice alone, one slice after the other."""
     scores = scores.double().movedim(dim, -1)
-    mask = mask.movedim(dim, -1)
+    mask = mask.movedim(dim, -1).reshape(-1, scores.shape[-1])
     slices = []
-    for numbers, allowed in zip(scores.flatten(0, -2), mask.flatten(0, -2), strict=True):
+    for numbers, allowed in zip(scores.reshape(-1, scores.shape[-1]), mask, strict=True):
         row = torch.zeros_like(numbers)
         if allowed.any():
             row = row.masked_scatter(allowed, numbers[allowed].softmax(dim=0))
@@ -39,20 +49,9 @@ def softmax_by_hand(scores, mask, dim=-1):
 
 
 def attend_by_hand(scores, values, mask):
-    """The weighted sum in float64, query by query; the mask is (B, T, S)."""
+    """The weighted sum in float64, key by key; the mask is (B, T, S)."""
     weights = softmax_by_hand(scores, mask)
-    context = torch.zeros(*scores.shape[:2], values.shape[2], dtype=torch.float64)
-    for s in range(values.shape[1]):
-        context = context + weights[:, :, s, None] * values[:, s, None].double()
-    return context
-
-
-def unsaturated(module):
-    """The module with parameters that all differ and are large enough to make results differ, too."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(std=0.7)
-    return module
+    return sum(weights[:, :, s, None] * values[:, s, None].double() for s in range(values.shape[1]))
 
 
 def scores_by_hand(attention, query, keys):
@@ -77,28 +76,47 @@ def sentences(lengths=(3, 5), steps=T):
     return src.masked_fill(~mask, 0), mask, tgt_in
 
 
-def model_by_hand(model, src, tgt_in, lengths=None, start=None, query="state", head="context, state"):
-    """(logits, weights) in float64, one sequence after the other, without its padding. The last three make mistakes."""
+def encoded_by(model, src):
+    """(all states, last state) of the encoder."""
+    return model.encoder(model.embedding(src))
+
+
+def decoded_by(model, encoded, last, tgt_in):
+    """(logits, weights) of a decoder that starts from `last` and looks back at `encoded`."""
+    states = model.decoder(model.embedding(tgt_in), last)[0]
+    if model.attention is None:
+        return model.head(states), None
+    context, weights = model.attention(states, encoded)
+    return model.head(torch.cat([context, states], dim=-1)), weights
+
+
+def model_by_hand(model, src, tgt_in, lengths=None):
+    """(logits, weights) in float64, one sequence after the other, each without its padding."""
     if model.head.weight.dtype != torch.float64:
         model = copy.deepcopy(model).double()
     logits, weights = [], []
-    for b, own in enumerate(tgt_in):
-        length = src.shape[1] if lengths is None else lengths[b]
-        encoded, last = model.encoder(model.embedding(src[b : b + 1, :length]))
-        if start == "after padding":
-            last = model.encoder(model.embedding(src[b : b + 1]))[1]
-        elif start == "zeros":
-            last = torch.zeros_like(last)
-        states = model.decoder(model.embedding(own[None]), last)[0]
-        if model.attention is None:
-            logits.append(model.head(states)[0])
-            continue
-        asked = torch.cat([last, states[:, :-1]], dim=1) if query == "before" else states
-        context, row = model.attention(asked, encoded)
-        both = [context, states] if head == "context, state" else [states, context]
-        logits.append(model.head(torch.cat(both, dim=-1))[0])
-        weights.append(F.pad(row[0], (0, src.shape[1] - length)))
-    return torch.stack(logits), torch.stack(weights) if weights else None
+    for b, length in enumerate(lengths or [src.shape[1]] * len(src)):
+        answer, row = decoded_by(model, *encoded_by(model, src[b : b + 1, :length]), tgt_in[b : b + 1])
+        logits.append(answer)
+        weights += [] if row is None else [F.pad(row, (0, src.shape[1] - length))]
+    return torch.cat(logits), torch.cat(weights) if weights else None
+
+
+def started_from_zeros(model, src, tgt_in):
+    encoded, last = encoded_by(model, src)
+    return decoded_by(model, encoded, torch.zeros_like(last), tgt_in)
+
+
+def state_before_context(model, src, tgt_in):
+    encoded, last = encoded_by(model, src)
+    states = model.decoder(model.embedding(tgt_in), last)[0]
+    return model.head(torch.cat([states, model.attention(states, encoded)[0]], dim=-1))
+
+
+def asked_one_step_early(model, src, tgt_in):
+    encoded, last = encoded_by(model, src)
+    states = model.decoder(model.embedding(tgt_in), last)[0]
+    return model.attention(torch.cat([last.transpose(0, 1), states[:, :-1]], dim=1), encoded)[1]
 
 
 def decode_by_hand(model, src, max_len, lengths=None):
@@ -110,37 +128,69 @@ def decode_by_hand(model, src, max_len, lengths=None):
     return tokens[:, 1:], None if weights is None else weights.detach()
 
 
-def seen_by(encoder, look):
-    """A list that grows by look() at each call of the encoder."""
+def modes_of(model, act):
+    """The training flags of the encoder, one per call, while act() runs."""
     seen = []
-    encoder.register_forward_pre_hook(lambda *_: seen.append(look()))
+    model.encoder.register_forward_pre_hook(lambda *_: seen.append(model.training))
+    act()
     return seen
 
 
-def losses_by_hand(kata, model, steps, batch_size, length, lr, generator, keep_gradients=False):
-    """(losses before, losses after each update) of the loop of train_seq2seq; keep_gradients makes a mistake."""
+def loss_by_hand(model, src, tgt_in, tgt_out):
+    return -model(src, tgt_in)[0].log_softmax(dim=-1).gather(2, tgt_out.unsqueeze(-1)).mean()
+
+
+def losses_by_hand(model, batches, lr):
+    """The losses of training on these batches, each before its update."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    before, after = [], []
-    for _ in range(steps):
-        src, tgt_in, tgt_out = kata.make_reversal_batch(batch_size, length, V, generator)
-
-        def loss_now(src=src, tgt_in=tgt_in, tgt_out=tgt_out):
-            return -model(src, tgt_in)[0].log_softmax(dim=-1).gather(2, tgt_out.unsqueeze(-1)).mean()
-
-        if not keep_gradients:
-            model.zero_grad()
-        loss = loss_now()
+    losses = []
+    for batch in batches:
+        model.zero_grad()
+        loss = loss_by_hand(model, *batch)
         loss.backward()
         optimizer.step()
-        before.append(loss.item())
-        after.append(loss_now().item())
-    return before, after
+        losses.append(loss.item())
+    return losses
+
+
+def losses_of_piled_up_gradients(model, batches, lr):
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    losses = []
+    for batch in batches:
+        loss = loss_by_hand(model, *batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@st.composite
+def masked_scores(draw):
+    """Scores, a dim, and a mask that broadcasts to them and leaves something in every slice."""
+    shape = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    sizes = [draw(st.sampled_from([1, n])) for n in shape][draw(st.integers(0, len(shape) - 1)) :]
+    bits = st.lists(st.sampled_from([True, True, False]), min_size=math.prod(sizes), max_size=math.prod(sizes))
+    mask = torch.tensor(draw(bits)).reshape(sizes)
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    assume(bool(mask.expand(shape).any(dim=dim).all()))
+    return torch.randn(shape, dtype=torch.float64), mask, dim
+
+
+@st.composite
+def padded_batches(draw):
+    """Sentences of some lengths with padding of any symbols behind them, and the number of decoder steps."""
+    lengths = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    width = max(lengths) + draw(st.integers(0, 2))
+    symbols = st.lists(st.integers(0, V - 1), min_size=width, max_size=width)
+    src = torch.tensor([draw(symbols) for _ in lengths])
+    return src, lengths, draw(st.integers(1, 3)), draw(st.booleans())
 
 
 class Watch:
-    """Stands in for training and decoding inside compare_seq2seq: nothing is trained, and what was asked is kept.
+    """Replaces training and decoding inside compare_seq2seq: nothing is trained, and what was asked is kept.
 
-    The decoded answer is right but for its first symbol, which is too small in one half and too large in the other.
+    The losses of a plain model are 3, 2, 1.75, with attention 3, 2, 1.5. The decoded answer is right but for its first
+    symbol.
     """
 
     def __init__(self, kata, monkeypatch):
@@ -151,14 +201,12 @@ class Watch:
             self.models.append(copy.deepcopy(model))
             drawn = [draw(batch_size, length, model.embedding.num_embeddings, generator)[0] for _ in range(steps)]
             self.trained.append({"steps": steps, "batch_size": batch_size, "length": length, "lr": lr, "drawn": drawn})
-            return [3.0, 2.0, 1.5]
-
-        vocabulary = 99  # larger than any symbol
+            return [3.0, 2.0, 1.75 if model.attention is None else 1.5]
 
         def decode(model, src, max_len, src_mask=None):
             self.decoded.append(src)
             tokens = src.flip(1)[:, :max_len].clone()
-            tokens[::2, 0], tokens[1::2, 0] = 0, vocabulary
+            tokens[:, 0] = 0  # never a symbol of the task
             return tokens, None
 
         monkeypatch.setattr(kata, "train_seq2seq", train)
@@ -184,21 +232,35 @@ class TestMaskedSoftmax:
         check.that(bool((weights[~mask] == 0).all()), "masked weights should be exactly 0, some are only nearly so")
 
     def test_without_a_mask_it_is_a_plain_softmax(self, kata):
-        """None stands for a mask that allows everything."""
+        """None means that everything is allowed. `dim` counts here, too."""
         scores = torch.randn(2, 3, 4)
         check.close(kata.masked_softmax(scores), scores.double().softmax(dim=-1), what="over the last dimension")
-        check.close(kata.masked_softmax(scores, dim=1), scores.double().softmax(dim=1), what="with dim=1")
-        check.close(kata.masked_softmax(scores, None, 0), scores.double().softmax(dim=0), what="with dim=0")
+        unlike = {"the last dimension, whatever dim says": scores.double().softmax(dim=-1)}
+        check.close(
+            kata.masked_softmax(scores, dim=1), scores.double().softmax(dim=1), unlike=unlike, what="with dim=1"
+        )
 
     def test_dim_says_what_adds_up_to_one(self, kata):
-        """With dim=1 the columns of each matrix add up to 1. The scores here are a transposed view, too."""
-        scores = torch.randn(2, 4, 3).mT
-        mask = torch.stack([mask_of("1101", "0110", "1010"), mask_of("1111", "1011", "0101")])
-        for dim in (0, 1, -2):
+        """With dim=1 the columns of each matrix add up to 1."""
+        scores = torch.randn(2, 3, 4)
+        mask = torch.stack([mask_of("1101", "0110", "1011"), mask_of("1111", "1011", "0101")])
+        for dim in (1, -2):
             unlike = {"the last dimension, whatever dim says": softmax_by_hand(scores, mask)}
             expected = softmax_by_hand(scores, mask, dim)
             check.close(kata.masked_softmax(scores, mask, dim), expected, unlike=unlike, what=f"with dim={dim}")
 
+    @given(case=masked_scores())
+    def test_values_and_gradients_for_any_mask_that_broadcasts(self, kata, case):
+        """A mask may leave out leading dimensions or have sizes of 1, which mean "the same for all". Gradients flow to
+        the allowed scores as in a softmax over these alone."""
+        scores, mask, dim = case
+        full = mask.expand(scores.shape)
+        what = f"a mask of shape {tuple(mask.shape)}, dim={dim}"
+        check.close(kata.masked_softmax(scores, mask, dim), softmax_by_hand(scores, full, dim), what=what)
+        ours, theirs = lambda x: kata.masked_softmax(x, mask, dim), lambda x: softmax_by_hand(x, full, dim)
+        check.gradients(ours, theirs, scores)
+
+    @pytest.mark.edge
     def test_dead_slices_are_zeros(self, kata):
         """Where nothing is allowed, nothing has a weight. A softmax over −inf only is NaN, and over a large negative
         fill it is uniform: the mean of all that was to be hidden."""
@@ -211,56 +273,36 @@ class TestMaskedSoftmax:
         dead = kata.masked_softmax(scores, mask_of("010", "010"), dim=0)[:, 0]
         check.equal(dead, torch.zeros(2), what="weights of the first column without any True, dim=0")
 
-    def test_the_mask_broadcasts(self, kata):
-        """A mask may leave out leading dimensions or have sizes of 1, which stand for "the same for all"."""
-        scores = torch.randn(2, 3, 4)
-        for shape in ((4,), (3, 4), (1, 4), (2, 1, 4), (3, 1), (2, 1, 1)):
-            mask = torch.rand(shape) > 0.4
-            expected = softmax_by_hand(scores, mask.expand(2, 3, 4))
-            check.close(kata.masked_softmax(scores, mask), expected, what=f"a mask of shape {shape}")
-
-    def test_gradients_match_and_stay_finite(self, kata):
-        """Gradients flow to the allowed scores only. One NaN of a dead slice would spoil every parameter behind the
-        scores; repairing the result afterwards may be too late, because the gradient was NaN already."""
+    @pytest.mark.edge
+    def test_gradients_of_dead_slices_are_finite(self, kata):
+        """One NaN of a dead slice would spoil every parameter behind the scores. Repairing the result afterwards may be
+        too late, because the gradient was NaN already."""
         mask = torch.stack([mask_of("1101", "0000", "1000"), mask_of("1111", "0011", "0000")])
         scores = torch.randn(2, 3, 4, dtype=torch.float64)
         check.gradients(lambda x: kata.masked_softmax(x, mask), lambda x: softmax_by_hand(x, mask), scores)
 
-    def test_gradients_without_a_mask(self, kata):
-        """A weight depends on all the scores of its slice."""
-        scores = torch.randn(2, 3, dtype=torch.float64)
-        everything = mask_of("111", "111")
-        check.gradients(kata.masked_softmax, lambda x: softmax_by_hand(x, everything), scores)
-
+    @pytest.mark.edge
     def test_large_scores_stay_finite(self, kata):
-        """exp(1000) is infinite and exp(−1000) is 0 in every dtype. Subtracting the largest *allowed* score first keeps
-        both away; a masked 1000 must not matter."""
-        scores = torch.tensor([[1000.0, 999.0, -1000.0], [-1000.0, -1001.0, 1000.0], [1000.0, 1000.0, 1000.0]])
+        """exp(1000) is infinite and exp(−1000) is 0. Subtracting the largest *allowed* score first keeps both away; a
+        masked 1000 must not matter, nor a masked 1e10, which a penalty of −1e9 does not hide."""
+        scores = torch.tensor([[1000.0, 999.0, -1000.0], [-1000.0, -1001.0, 1000.0], [1e10, 1000.0, 1000.0]])
         mask = mask_of("111", "110", "011")
         check.close(kata.masked_softmax(scores, mask), softmax_by_hand(scores, mask), what="with a mask")
         check.close(kata.masked_softmax(scores), scores.double().softmax(dim=-1), what="without a mask")
 
-    def test_masked_scores_do_not_matter(self, kata):
-        """A penalty of −1e9 that is added to the scores does not hide a score of 1e10."""
-        mask = mask_of("1101", "0110", "1000")
-        scores = torch.randn(3, 4)
-        expected = softmax_by_hand(scores, mask)
-        for content in (1e10, -1e10):
-            altered = scores.masked_fill(~mask, content)
-            check.close(kata.masked_softmax(altered, mask), expected, what=f"weights with {content:g} where masked")
-
-    def test_every_dtype_comes_back_as_itself(self, kata):
+    @pytest.mark.edge
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+    def test_every_dtype_comes_back_as_itself(self, kata, dtype):
         """float16 ends at 65,504, so a fill of −1e9 is an error or an infinity there; and weights that come back in
         float32 double the memory of a half-precision model."""
         mask = mask_of("1101", "0000", "1000")
-        for dtype in (torch.float64, torch.float16, torch.bfloat16):
-            scores = torch.randn(3, 4).to(dtype)
-            for given in (mask, None):
-                weights = kata.masked_softmax(scores, given)
-                check.dtype(weights, dtype, what="weights" if given is None else "masked weights")
-                expected = softmax_by_hand(scores, torch.ones_like(mask) if given is None else mask)
-                check.close(weights, expected, what=f"weights in {dtype}")
+        scores = torch.randn(3, 4).to(dtype)
+        for given_mask, full in ((mask, mask), (None, torch.ones_like(mask))):
+            weights = kata.masked_softmax(scores, given_mask)
+            check.dtype(weights, dtype, what="weights without a mask" if given_mask is None else "masked weights")
+            check.close(weights, softmax_by_hand(scores, full), what=f"weights in {dtype}")
 
+    @pytest.mark.edge
     def test_scores_and_mask_stay_as_they_were(self, kata):
         """Callers use both again. An in-place `masked_fill_` would leave them scores full of −inf."""
         scores, mask = torch.randn(2, 3), mask_of("010", "000")
@@ -268,11 +310,11 @@ class TestMaskedSoftmax:
             kata.masked_softmax(scores, mask)
 
     @pytest.mark.edge
-    def test_a_mask_that_is_not_bool_is_refused(self, kata):
-        """A float mask means 0 and 1 to some and 0 and −inf to others. It is refused; the message names its dtype."""
-        for dtype in (torch.float32, torch.int64, torch.uint8):
-            with check.raises(TypeError, str(dtype).removeprefix("torch.")):
-                kata.masked_softmax(torch.zeros(2, 3), torch.ones(2, 3, dtype=dtype))
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8], ids=str)
+    def test_a_mask_that_is_not_bool_is_refused(self, kata, dtype):
+        """A float mask means 0 and 1 to some and 0 and −inf to others: nobody can tell which."""
+        with check.raises(TypeError):
+            kata.masked_softmax(torch.zeros(2, 3), torch.ones(2, 3, dtype=dtype))
 
 
 class TestAttend:
@@ -316,6 +358,29 @@ class TestAttend:
         check.close(weights, softmax_by_hand(scores, mask), what="weights")
         check.close(context, attend_by_hand(scores, values, mask), what="context")
 
+    @given(case=st.tuples(st.permutations(range(S)), st.lists(st.booleans(), min_size=S, max_size=S).filter(any)))
+    def test_the_order_of_the_keys_does_not_matter(self, kata, case):
+        """Keys in another order, with their scores, values and mask, get the same weights in that order. The context is
+        a sum and stays the same."""
+        order, real = case
+        scores, values, mask = torch.randn(B, T, S), torch.randn(B, S, DV), torch.tensor([real] * B)
+        context, weights = kata.attend(scores, values, mask)
+        moved_context, moved = kata.attend(scores[:, :, order], values[:, order], mask[:, order])
+        check.close(moved, weights[:, :, order], what="weights of the keys in another order")
+        check.close(moved_context, context, what="context from the keys in another order")
+
+    def test_gradients_reach_scores_and_values(self, kata):
+        """The scores learn where to look, the values what to show there. Some losses act on the weights themselves, so
+        these carry a graph as well."""
+        scores, values = torch.randn(B, T, S, dtype=torch.float64), torch.randn(B, S, DV, dtype=torch.float64)
+        mask = mask_of("11100", "10011")
+        full = mask[:, None].expand(B, T, S)
+        ours, theirs = lambda s, v: kata.attend(s, v, mask)[0], lambda s, v: attend_by_hand(s, v, full)
+        check.gradients(ours, theirs, scores, values)
+        weights = kata.attend(scores.requires_grad_(), values)[1]
+        check.that(weights.requires_grad, "the weights carry no graph: no gradient can reach the scores through them")
+
+    @pytest.mark.edge
     def test_a_query_without_keys_reads_zeros(self, kata):
         """A sequence of padding alone has nothing to read. Its context is zeros: not NaN, and not the mean of the
         padding."""
@@ -325,7 +390,8 @@ class TestAttend:
         check.close(context[0], torch.zeros(T, DV), unlike=unlike, what="context of the element without real keys")
         check.equal(weights[0], torch.zeros(T, S), what="weights of the element without real keys")
 
-    def test_what_stands_at_masked_keys_does_not_matter(self, kata):
+    @pytest.mark.edge
+    def test_contents_of_masked_keys_do_not_matter(self, kata):
         """Padding may hold anything: neither its scores nor its values may show."""
         scores, values, mask = torch.randn(B, T, S), torch.randn(B, S, DV), mask_of("11100", "10011")
         expected = attend_by_hand(scores, values, mask[:, None].expand(B, T, S))
@@ -333,20 +399,7 @@ class TestAttend:
         values = values.masked_fill(~mask[..., None], -1e4)
         check.close(kata.attend(scores, values, mask)[0], expected, what="context")
 
-    def test_gradients_reach_scores_and_values(self, kata):
-        """The scores learn where to look, the values what to show there. Queries without keys teach nothing."""
-        scores, values = torch.randn(B, T, S, dtype=torch.float64), torch.randn(B, S, DV, dtype=torch.float64)
-        mask = mask_of("11100", "00000")
-        full = mask[:, None].expand(B, T, S)
-        ours, theirs = lambda s, v: kata.attend(s, v, mask)[0], lambda s, v: attend_by_hand(s, v, full)
-        check.gradients(ours, theirs, scores, values)
-
-    def test_the_weights_carry_a_graph(self, kata):
-        """Some losses act on the weights themselves, so these are not detached."""
-        scores = torch.randn(B, T, S, requires_grad=True)
-        _, weights = kata.attend(scores, torch.randn(B, S, DV))
-        check.that(weights.requires_grad, "the weights carry no graph: no gradient can reach the scores through them")
-
+    @pytest.mark.edge
     def test_the_arguments_stay_as_they_were(self, kata):
         """Scores, values and masks belong to the caller, who may use them again."""
         scores, values, mask = torch.randn(B, T, S), torch.randn(B, S, DV), mask_of("11100", "00000")
@@ -354,19 +407,7 @@ class TestAttend:
             kata.attend(scores, values, mask)
 
 
-class TestAdditiveAttention:
-    def test_exactly_three_weight_matrices(self, kata):
-        """W_q, W_k and v are `nn.Linear` without bias, each with its own sizes, and there is nothing else to train."""
-        attention = kata.AdditiveAttention(DQ, DK, HIDDEN)
-        got = {name: tuple(p.shape) for name, p in attention.state_dict().items()}
-        expected = {"W_q.weight": (HIDDEN, DQ), "W_k.weight": (HIDDEN, DK), "v.weight": (1, HIDDEN)}
-        check.that(got == expected, f"the state_dict has {got}, expected {expected}")
-        linear = all(isinstance(getattr(attention, name), nn.Linear) for name in ("W_q", "W_k", "v"))
-        check.that(linear, "W_q, W_k and v should each be an nn.Linear")
-        trained = sum(p.numel() for p in attention.parameters() if p.requires_grad)
-        wanted = HIDDEN * (DQ + DK + 1)
-        check.that(trained == wanted, f"{trained} numbers are trained, expected {wanted}")
-
+class TestAdditiveAttentionScore:
     def test_scores_match_a_triple_loop(self, kata):
         """For each pair: project query and key, add the two, take the tanh of the sum, and only then weigh by v. The
         rows of the result are the queries, its columns the keys."""
@@ -384,6 +425,30 @@ class TestAdditiveAttention:
         }
         check.close(attention.score(query, keys), scores_by_hand(attention, query, keys), unlike=unlike)
 
+    @given(sizes=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))
+    def test_every_size_may_be_one(self, kata, sizes):
+        """One query or one key still has its dimension. A `squeeze` that names no dimension takes one too many."""
+        batch, queries, keys = sizes
+        attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
+        inputs = torch.randn(batch, queries, DQ), torch.randn(batch, keys, DK)
+        what = f"scores for B = {batch}, T = {queries}, S = {keys}"
+        check.close(attention.score(*inputs), scores_by_hand(attention, *inputs), what=what)
+
+    def test_gradients_reach_every_parameter_and_input(self, kata):
+        """What to look for (W_q), how to be found (W_k) and what counts (v) are all learned."""
+        attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN)).double()
+        query, keys, _ = attention_inputs(dtype=torch.float64, requires_grad=True)
+        learning = {"query": query, "keys": keys} | dict(attention.named_parameters())
+        probe = torch.randn(B, T, S, dtype=torch.float64)
+        expected = torch.autograd.grad((scores_by_hand(attention, query, keys) * probe).sum(), [*learning.values()])
+        scores = (attention.score(query, keys) * probe).sum()
+        got = torch.autograd.grad(scores, [*learning.values()], allow_unused=True)
+        for name, mine, right in zip(learning, got, expected, strict=True):
+            check.that(mine is not None, f"no gradient reaches {name}")
+            check.close(mine, right, what=f"gradient of {name}")
+
+
+class TestAdditiveAttentionForward:
     def test_values_default_to_the_keys(self, kata):
         """Without values, what is read is what was compared: Σ weight · key."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
@@ -418,56 +483,23 @@ class TestAdditiveAttention:
             check.close(weights, softmax_by_hand(scores, full), what=f"weights {what}")
             check.close(context, softmax_by_hand(scores, full) @ values.double(), what=f"context {what}")
 
-    def test_a_single_step_query(self, kata):
-        """One decoder step asks with (B, Dq), and gets (B, Dv) and (B, S) back. With B = 1 or S = 1, a squeeze that
-        names no dimension takes one too many."""
+    @given(sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)), masked=st.booleans())
+    def test_one_step_is_a_sequence_of_one_without_its_dimension(self, kata, sizes, masked):
+        """A query (B, Dq) gets what (B, 1, Dq) gets: context (B, Dv) and weights (B, S) instead of (B, 1, Dv) and
+        (B, 1, S). A `squeeze` that names no dimension takes B = 1 or S = 1 along, and a (B, S) mask still works."""
+        batch, length = sizes
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
-        for batch, length, width in ((3, S, DV), (1, S, DV), (3, 1, DV), (1, 1, 1)):
-            query, keys = torch.randn(batch, DQ), torch.randn(batch, length, DK)
-            values = torch.randn(batch, length, width)
-            weights = scores_by_hand(attention, query[:, None], keys)[:, 0].softmax(dim=-1)
-            context, got = attention(query, keys, values)
-            what = f"for B = {batch} and S = {length}"
-            check.close(got, weights, what=f"weights {what}")
-            check.close(context, (weights[:, :, None] * values.double()).sum(dim=1), what=f"context {what}")
+        query, keys, values = torch.randn(batch, DQ), torch.randn(batch, length, DK), torch.randn(batch, length, DV)
+        mask = torch.arange(length) < torch.arange(1, batch + 1)[:, None] if masked else None
+        allowed = torch.ones(batch, length, dtype=torch.bool) if mask is None else mask
+        expected = softmax_by_hand(scores_by_hand(attention, query[:, None], keys), allowed[:, None])
+        one, many = attention(query, keys, values, mask), attention(query[:, None], keys, values, mask)
+        check.close(many[1], expected, what="weights of a query (B, 1, Dq)")
+        check.close(many[0], expected @ values.double(), what="context of a query (B, 1, Dq)")
+        check.close(one[1], expected[:, 0], what="weights of a query (B, Dq)")
+        check.close(one[0], (expected @ values.double())[:, 0], what="context of a query (B, Dq)")
 
-    def test_a_single_step_query_takes_a_mask(self, kata):
-        """A (B, S) mask means the same for one step as for many. Here B = S, so a mask turned round would fit."""
-        attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
-        query, keys = torch.randn(3, DQ), torch.randn(3, 3, DK)
-        mask = mask_of("110", "011", "100")
-        expected = softmax_by_hand(scores_by_hand(attention, query[:, None], keys)[:, 0], mask)
-        unlike = {"the mask is ignored": scores_by_hand(attention, query[:, None], keys)[:, 0].softmax(dim=-1)}
-        context, weights = attention(query, keys, mask=mask)
-        check.close(weights, expected, unlike=unlike, what="weights")
-        check.close(context, (expected[:, :, None] * keys.double()).sum(dim=1), what="context")
-
-    def test_a_query_of_length_one_keeps_its_dimension(self, kata):
-        """(B, 1, Dq) is a sequence of one step, not a single step: three dimensions in, three out."""
-        attention = kata.AdditiveAttention(DQ, DK, HIDDEN)
-        context, weights = attention(torch.randn(B, 1, DQ), torch.randn(B, S, DK))
-        check.shape(context, (B, 1, DK), what="context")
-        check.shape(weights, (B, 1, S), what="weights")
-        check.shape(attention.score(torch.randn(B, T, DQ), torch.randn(B, 1, DK)), (B, T, 1), what="scores for one key")
-
-    def test_gradients_reach_every_parameter_and_input(self, kata):
-        """What to look for (W_q), how to be found (W_k) and what counts (v) are all learned from the context."""
-        attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN)).double()
-        inputs = attention_inputs(dtype=torch.float64, requires_grad=True)
-        query, keys, values = inputs
-        learning = {"query": query, "keys": keys, "values": values} | dict(attention.named_parameters())
-        probe = torch.randn(B, T, DV, dtype=torch.float64)
-
-        def gradients(context):
-            found = torch.autograd.grad((context * probe).sum(), list(learning.values()), allow_unused=True)
-            return dict(zip(learning, found, strict=True))
-
-        expected = gradients(scores_by_hand(attention, query, keys).softmax(dim=-1) @ values)
-        got = gradients(attention(query, keys, values)[0])
-        for name, gradient in expected.items():
-            check.that(got[name] is not None, f"no gradient reaches {name}")
-            check.close(got[name], gradient, what=f"gradient of {name}")
-
+    @pytest.mark.edge
     def test_works_on_transposed_views_and_changes_nothing(self, kata):
         """Query and keys often come as views. They are read as they are indexed, and stay as they were."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
@@ -478,27 +510,8 @@ class TestAdditiveAttention:
             weights = attention(query, keys, mask=mask)[1]
         check.close(weights, expected, what="weights")
 
-    def test_a_float64_layer_gives_float64(self, kata):
-        """A cast to float32 on the way costs digits that the user asked for."""
-        attention = kata.AdditiveAttention(DQ, DK, HIDDEN).double()
-        query, keys, values = attention_inputs(dtype=torch.float64)
-        context, weights = attention(query, keys, values)
-        check.dtype(context, torch.float64, what="context")
-        check.dtype(weights, torch.float64, what="weights")
 
-    @pytest.mark.gpu
-    def test_works_on_the_gpu(self, kata):
-        """Results are on the device of the inputs, with the numbers of the CPU."""
-        attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
-        query, keys, values = attention_inputs()
-        expected = scores_by_hand(attention, query, keys).softmax(dim=-1) @ values.double()
-        context, weights = attention.cuda()(query.cuda(), keys.cuda(), values.cuda())
-        devices = (context.device.type, weights.device.type)
-        check.that(devices == ("cuda", "cuda"), f"context and weights are on {devices}, expected cuda")
-        check.close(context, expected, rtol=1e-3, atol=1e-3, what="context")
-
-
-class TestSeq2Seq:
+class TestSeq2SeqInit:
     def test_its_parts(self, kata):
         """One embedding, two GRUs of one layer and one direction, the attention, and a head that reads context and
         state: twice as many numbers as without attention."""
@@ -529,81 +542,77 @@ class TestSeq2Seq:
         expected = {"W_q.weight": (STATE, STATE), "W_k.weight": (STATE, STATE), "v.weight": (1, STATE)}
         check.that(shapes == expected, f"model.attention has {shapes}, expected {expected}")
 
-    def test_logits_and_weights_have_their_shapes(self, kata):
-        """For every step and symbol a logit, for every step and source position a weight."""
-        src, _, tgt_in = sentences((S, S))
-        pair = kata.Seq2Seq(V, EMBED, STATE)(src, tgt_in)
-        a_pair(pair, "(logits, weights)")
-        check.shape(pair[0], (B, T, V), what="logits")
-        check.shape(pair[1], (B, T, S), what="weights")
+    def test_the_plain_model_has_no_attention(self, kata):
+        """Parameters that nobody uses must not exist: optimizer and checkpoint would carry them along."""
+        model = kata.Seq2Seq(V, EMBED, STATE, use_attention=False)
+        check.that(model.attention is None, f"model.attention should be None, it is {check.describe(model.attention)}")
+        names = [name for name, _ in model.named_parameters() if "attention" in name]
+        check.that(not names, f"the plain model has parameters {names}")
 
-    def test_forward_matches_a_loop_over_sequences(self, kata):
+
+class TestSeq2SeqForward:
+    def test_matches_a_loop_over_sequences(self, kata):
         """Encode; decode from the encoder's last state; ask with each decoder state; read the encoder's states; and put
         the context before the state for the head."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, _, tgt_in = sentences((S, S))
-        unlike = {
-            "the decoder starts from zeros, not from the encoder": model_by_hand(model, src, tgt_in, start="zeros"),
-            "the head reads the state before the context": model_by_hand(model, src, tgt_in, head="state, context"),
-            "asked with the state before the step": model_by_hand(model, src, tgt_in, query="before"),
-        }
         logits, weights = model_by_hand(model, src, tgt_in)
+        from_zeros, weights_from_zeros = started_from_zeros(model, src, tgt_in)
         got = model(src, tgt_in)
-        check.close(got[1], weights, unlike={name: wrong[1] for name, wrong in unlike.items()}, what="weights")
-        check.close(got[0], logits, unlike={name: wrong[0] for name, wrong in unlike.items()}, what="logits")
+        a_pair(got, "(logits, weights)")
+        unlike = {
+            "the decoder starts from zeros, not from the encoder": weights_from_zeros,
+            "asked with the state before the step": asked_one_step_early(model, src, tgt_in),
+        }
+        check.close(got[1], weights, unlike=unlike, what="weights")
+        unlike = {
+            "the decoder starts from zeros, not from the encoder": from_zeros,
+            "the head reads the state before the context": state_before_context(model, src, tgt_in),
+        }
+        check.close(got[0], logits, unlike=unlike, what="logits")
 
     def test_the_plain_model_matches_a_loop_over_sequences(self, kata):
-        """Without attention the decoder gets one state of the encoder, and the head reads the decoder's state alone."""
+        """Without attention the decoder gets one state of the encoder, the head reads the decoder's state alone, and
+        the weights are None."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention=False))
         src, _, tgt_in = sentences((S, S))
-        unlike = {"the decoder starts from zeros": model_by_hand(model, src, tgt_in, start="zeros")[0]}
-        check.close(model(src, tgt_in)[0], model_by_hand(model, src, tgt_in)[0], unlike=unlike, what="logits")
-
-    def test_the_plain_model_has_no_attention(self, kata):
-        """Weights that nobody uses are None, and parameters that nobody uses must not exist: optimizer and checkpoint
-        would carry them along."""
-        model = kata.Seq2Seq(V, EMBED, STATE, use_attention=False)
-        src, _, tgt_in = sentences((S, S))
-        check.that(model.attention is None, f"model.attention should be None, it is {check.describe(model.attention)}")
-        names = [name for name, _ in model.named_parameters() if "attention" in name]
-        check.that(not names, f"the plain model has parameters {names}")
-        weights = model(src, tgt_in)[1]
+        unlike = {"the decoder starts from zeros, not from the encoder": started_from_zeros(model, src, tgt_in)[0]}
+        logits, weights = model(src, tgt_in)
+        check.close(logits, model_by_hand(model, src, tgt_in)[0], unlike=unlike, what="logits")
         check.that(weights is None, f"the weights should be None, not {check.describe(weights)}")
 
-    def test_the_decoder_starts_at_the_last_real_token(self, kata):
+    def test_the_decoder_starts_at_the_last_real_symbol(self, kata):
         """A GRU reads on through the padding, and its final state has half forgotten a short sequence. The state wanted
         is that of the last real symbol, which differs from row to row."""
         src, mask, tgt_in = sentences((3, 5, 1))
-        for use_attention in (False, True):
-            model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
-            expected = model_by_hand(model, src, tgt_in, (3, 5, 1))[0]
-            unlike = {
-                "the decoder starts from the state after the padding": model_by_hand(
-                    model, src, tgt_in, (3, 5, 1), start="after padding"
-                )[0],
-                "the mask is ignored": model_by_hand(model, src, tgt_in)[0],
-            }
-            logits, weights = model(src, tgt_in, mask)
-            looks = weights is not None and bool(weights.masked_select(~mask[:, None]).any())
-            check.that(not looks, "the attention gives weight to padding: it needs the mask as well")
-            check.close(logits, expected, unlike=unlike, what=f"logits, use_attention={use_attention}")
+        model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention=False))
+        unlike = {
+            "the decoder starts from the state after the padding": model_by_hand(model, src, tgt_in)[0],
+            "the decoder starts from zeros, not from the encoder": started_from_zeros(model, src, tgt_in)[0],
+        }
+        expected = model_by_hand(model, src, tgt_in, (3, 5, 1))[0]
+        check.close(model(src, tgt_in, mask)[0], expected, unlike=unlike, what="logits of a plain model")
 
     def test_padding_gets_weight_zero(self, kata):
         """The decoder may look at real symbols only; among these the weights add up to 1."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, mask, tgt_in = sentences((3, 5, 1))
-        expected = model_by_hand(model, src, tgt_in, (3, 5, 1))[1]
-        check.close(model(src, tgt_in, mask)[1], expected, what="weights")
+        weights = model(src, tgt_in, mask)[1]
+        looks = bool(weights.masked_select(~mask[:, None]).any())
+        check.that(not looks, "the attention gives weight to padding: it needs the mask as well")
+        check.close(weights, model_by_hand(model, src, tgt_in, (3, 5, 1))[1], what="weights")
 
-    def test_padding_never_changes_the_logits(self, kata):
-        """The same sequence in a longer batch, padded with whatever symbols, must get the same answer."""
-        src, _, tgt_in = sentences((3, 3))
-        padded = torch.cat([src, torch.randint(0, V, (B, 4))], dim=1)
-        real = (torch.arange(7) < 3).expand(B, 7)
-        for use_attention in (False, True):
-            model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
-            expected = model_by_hand(model, src, tgt_in)[0]
-            check.close(model(padded, tgt_in, real)[0], expected, what=f"logits, use_attention={use_attention}")
+    @given(case=padded_batches())
+    def test_padding_never_changes_the_logits(self, kata, case):
+        """A sequence in a padded batch gets the answer that it gets alone, however much padding there is and whatever
+        symbols it holds. Any size may be 1."""
+        src, lengths, steps, use_attention = case
+        model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
+        tgt_in = torch.randint(1, V, (len(src), steps))
+        mask = torch.arange(src.shape[1]) < torch.tensor(lengths)[:, None]
+        logits = model(src, tgt_in, mask)[0]
+        expected = model_by_hand(model, src, tgt_in, lengths)[0]
+        check.close(logits, expected, what=f"logits, use_attention={use_attention}")
 
     def test_step_t_sees_tgt_in_only_up_to_t(self, kata):
         """In decoding there is no later symbol yet. A decoder that reads backwards, too, learns to copy the answer and
@@ -633,16 +642,7 @@ class TestSeq2Seq:
                 check.that(parameter.grad is not None, f"use_attention={use_attention}: no gradient reaches {name}")
                 check.close(parameter.grad, right.grad, rtol=1e-5, atol=1e-7, what=f"gradient of {name}")
 
-    def test_a_single_sequence(self, kata):
-        """B, S and T may be 1. A `squeeze` that names no dimension takes these along."""
-        for lengths, steps in (((5,), T), ((1,), 1)):
-            src, mask, tgt_in = sentences(lengths, steps)
-            for use_attention in (False, True):
-                model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention))
-                logits = model(src, tgt_in, mask)[0]
-                what = f"logits for B = 1, S = {lengths[0]}, T = {steps}, use_attention={use_attention}"
-                check.close(logits, model_by_hand(model, src, tgt_in)[0], what=what)
-
+    @pytest.mark.edge
     def test_calls_change_nothing(self, kata):
         """The arguments stay as they were, and no state is kept from one call to the next."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
@@ -653,15 +653,7 @@ class TestSeq2Seq:
             again = model(src, tgt_in, mask)
         check.close(again[0], first[0], what="logits of the same call after another")
 
-    def test_a_float64_model_gives_float64(self, kata):
-        """`model.double()` is all that a user should have to write, with and without a mask."""
-        model = kata.Seq2Seq(V, EMBED, STATE).double()
-        src, mask, tgt_in = sentences((3, 5))
-        for given in (mask, None):
-            logits, weights = model(src, tgt_in, given)
-            check.dtype(logits, torch.float64, what="logits")
-            check.dtype(weights, torch.float64, what="weights")
-
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_works_on_the_gpu(self, kata):
         """Everything that the model makes on the way is on the device of its input."""
@@ -730,22 +722,28 @@ class TestGreedyDecode:
             tokens = kata.greedy_decode(model, src, 2)[0]
             check.equal(tokens, torch.full((B, 2), symbol), what=f"tokens where {symbol} is always the likeliest")
 
-    @pytest.mark.edge
-    def test_decodes_in_eval_mode_and_puts_the_flag_back(self, kata):
-        """In training mode dropout or batch norm, once there are any, would blur the answer. Whoever trains on must
-        find the model as it was."""
+    def test_decodes_in_eval_mode(self, kata):
+        """In training mode dropout or batch norm, once there are any, would blur the answer."""
+        model = kata.Seq2Seq(V, EMBED, STATE).train()
+        seen = modes_of(model, lambda: kata.greedy_decode(model, sentences((S, S))[0], 2))
+        check.that(bool(seen) and not any(seen), "the encoder ran while the model was in training mode")
+
+    def test_no_graph_is_built(self, kata):
+        """Nobody differentiates a plot. A graph over all steps would keep every one of them in memory."""
         model = kata.Seq2Seq(V, EMBED, STATE)
-        seen = seen_by(model.encoder, lambda: model.training)
-        src, _, _ = sentences((S, S))
-        for flag in (True, False):
-            model.train(flag)
-            kata.greedy_decode(model, src, 2)
-            check.that(model.training == flag, f"model.training was {flag} and is now {model.training}")
-            parts = [name for name, part in model.named_modules() if part.training != flag]
-            check.that(
-                not parts, f"model.training is {flag} as before, but no longer that of its parts {', '.join(parts)}"
-            )
-        check.that(not any(seen), "the encoder ran while the model was in training mode")
+        _, weights = kata.greedy_decode(model, sentences((S, S))[0], 2)
+        check.that(not weights.requires_grad, "the weights carry a graph")
+        check.that(torch.is_grad_enabled(), "gradients are switched off for everybody after the call")
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("flag", [True, False])
+    def test_the_training_flag_is_put_back(self, kata, flag):
+        """After a look at the answers, training goes on: the model and all its parts are in the mode they came in."""
+        model = kata.Seq2Seq(V, EMBED, STATE).train(flag)
+        kata.greedy_decode(model, sentences((S, S))[0], 2)
+        check.that(model.training == flag, f"model.training was {flag} and is now {model.training}")
+        parts = ", ".join(name for name, part in model.named_modules() if part.training != flag)
+        check.that(not parts, f"model.training is {flag} as before, but no longer that of its parts {parts}")
 
     @pytest.mark.edge
     def test_the_flag_is_put_back_after_an_error(self, kata):
@@ -755,15 +753,14 @@ class TestGreedyDecode:
             kata.greedy_decode(model, torch.full((B, S), V), 2)
         check.that(model.training, "after the error the model is still in eval mode")
 
-    def test_no_graph_is_built(self, kata):
-        """Nobody differentiates a plot. A graph over all steps would keep every one of them in memory."""
-        model = kata.Seq2Seq(V, EMBED, STATE)
-        src, _, _ = sentences((S, S))
-        with check.unchanged(src=src):
-            _, weights = kata.greedy_decode(model, src, 2)
-        check.that(not weights.requires_grad, "the weights carry a graph")
-        check.that(torch.is_grad_enabled(), "gradients are switched off for everybody after the call")
+    @pytest.mark.edge
+    def test_the_source_stays_as_it_was(self, kata):
+        """The caller still compares the answer with the source."""
+        src, mask, _ = sentences((3, 5))
+        with check.unchanged(src=src, src_mask=mask):
+            kata.greedy_decode(kata.Seq2Seq(V, EMBED, STATE), src, 2, mask)
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_works_on_the_gpu(self, kata):
         """The BOS that starts the decoding has to be made on the device of the source."""
@@ -776,65 +773,49 @@ class TestGreedyDecode:
 @pytest.mark.stretch
 class TestTrainSeq2Seq:
     def test_a_loss_for_every_step(self, kata):
-        """One plain float a step: a list of tensors keeps the graph of every step alive."""
+        """One plain float per step: a list of tensors keeps the graph of every step alive."""
         losses = kata.train_seq2seq(kata.Seq2Seq(V, EMBED, STATE), 3, batch_size=2, length=2)
         floats = isinstance(losses, list) and len(losses) == 3 and all(type(loss) is float for loss in losses)
         check.that(floats, f"expected a list of 3 floats, got {check.describe(losses)}")
 
     def test_losses_match_the_loop(self, kata):
-        """A fresh batch, teacher forcing, the mean cross-entropy over all positions, one update by Adam from fresh
-        gradients; and the loss is the one before the update."""
+        """A fresh batch from the generator, teacher forcing, the mean cross-entropy over all positions, one update by
+        Adam from fresh gradients. The loss is the one before the update."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE)).double()
-        twin, third = copy.deepcopy(model), copy.deepcopy(model)
-        before, after = losses_by_hand(kata, twin, 4, 5, 3, 0.05, torch.Generator().manual_seed(3))
-        losses = kata.train_seq2seq(model, 4, 5, 3, 0.05, torch.Generator().manual_seed(3))
-        unlike = {"taken after the update": after[0], "summed over all positions": 15 * before[0]}
-        check.close(losses[0], before[0], rtol=1e-3, atol=1e-3, unlike=unlike, what="the first loss")
-        piled_up, _ = losses_by_hand(kata, third, 4, 5, 3, 0.05, torch.Generator().manual_seed(3), keep_gradients=True)
-        unlike = {"the gradients of earlier steps are not cleared": torch.tensor(piled_up)}
-        check.close(torch.tensor(losses), torch.tensor(before), rtol=1e-3, atol=1e-3, unlike=unlike, what="the losses")
+        generator = torch.Generator().manual_seed(3)
+        batches = [kata.make_reversal_batch(5, 3, V, generator) for _ in range(4)]
+        expected = losses_by_hand(copy.deepcopy(model), batches, 0.05)
+        unlike = {
+            "the gradients of earlier steps are not cleared": torch.tensor(
+                losses_of_piled_up_gradients(copy.deepcopy(model), batches, 0.05)
+            ),
+            "summed over all positions, not averaged": 15 * torch.tensor(expected),
+            "one batch for all steps": torch.tensor(losses_by_hand(copy.deepcopy(model), batches[:1] * 4, 0.05)),
+        }
+        losses = torch.tensor(kata.train_seq2seq(model, 4, 5, 3, 0.05, generator.manual_seed(3)))
+        check.close(losses, torch.tensor(expected), rtol=1e-3, atol=1e-3, unlike=unlike, what="the losses")
 
     def test_the_defaults(self, kata, monkeypatch):
-        """64 sequences of 8 symbols from the model's own vocabulary, unless told otherwise."""
-        asked, draw = [], kata.make_reversal_batch
+        """64 sequences of 8 symbols from the model's own vocabulary and lr = 0.005, unless told otherwise."""
+        asked, drawn, draw = [], [], kata.make_reversal_batch
 
         def watch(batch_size, length, vocab_size, generator=None):
             asked.append((batch_size, length, vocab_size))
-            return draw(batch_size, length, vocab_size, generator)
+            drawn.append(draw(batch_size, length, vocab_size, generator))
+            return drawn[-1]
 
         monkeypatch.setattr(kata, "make_reversal_batch", watch)
-        model, generator = unsaturated(kata.Seq2Seq(V, EMBED, STATE)).double(), torch.Generator()
+        model = unsaturated(kata.Seq2Seq(V, EMBED, STATE)).double()
         twin = copy.deepcopy(model)
-        losses = kata.train_seq2seq(model, 2, generator=generator.manual_seed(3))
+        losses = kata.train_seq2seq(model, 2)
         check.that(asked == [(64, 8, V)] * 2, f"batches (size, length, vocabulary) are {asked}, not (64, 8, {V}) twice")
-        expected, _ = losses_by_hand(kata, twin, 2, 64, 8, 5e-3, generator.manual_seed(3))
-        check.close(losses, expected, rtol=1e-3, atol=1e-3, what="the losses with lr = 0.005")
-
-    def test_same_seeds_same_loss_curve(self, kata):
-        """All that is random comes from the generator, so two runs from the same start agree, whatever torch's own
-        generator holds."""
-        model = kata.Seq2Seq(V, EMBED, STATE)
-        curves = []
-        for seed in (1, 2):
-            torch.manual_seed(seed)
-            twin = copy.deepcopy(model)
-            curves.append(kata.train_seq2seq(twin, 3, 4, 3, generator=torch.Generator().manual_seed(5)))
-        check.close(torch.tensor(curves[1]), torch.tensor(curves[0]), rtol=1e-3, atol=1e-3, what="the second curve")
+        check.close(losses, losses_by_hand(twin, drawn, 5e-3), rtol=1e-3, atol=1e-3, what="the losses with lr = 0.005")
 
     def test_trains_in_training_mode(self, kata):
         """A model that comes from decoding is in eval mode. Its dropout, if it had any, would stay off."""
         model = kata.Seq2Seq(V, EMBED, STATE).eval()
-        seen = seen_by(model.encoder, lambda: model.training)
-        kata.train_seq2seq(model, 2, 2, 2)
-        check.that(seen and all(seen), "the model was trained in eval mode")
-
-    def test_a_plain_model_trains_too(self, kata):
-        """The same loop serves a model without attention: every parameter moves."""
-        model = kata.Seq2Seq(V, EMBED, STATE, use_attention=False)
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        kata.train_seq2seq(model, 1, 8, 4)
-        still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
-        check.that(not still, f"after one step {still} are what they were")
+        seen = modes_of(model, lambda: kata.train_seq2seq(model, 2, 2, 2))
+        check.that(bool(seen) and all(seen), "the model was trained in eval mode")
 
     @pytest.mark.timeout(60)
     def test_sixty_steps_learn_to_reverse_four_symbols(self, kata):
@@ -848,16 +829,20 @@ class TestTrainSeq2Seq:
 class TestCompareSeq2Seq:
     def test_numbers_for_every_length(self, kata, monkeypatch):
         """By length, then "plain" and "attention", each with its last training loss and the share of right symbols.
-        Training and decoding are replaced here: the losses are 3, 2 and 1.5, and each answer is right but for its first
-        symbol."""
+        Training and decoding are replaced here: the last losses are 1.75 without attention and 1.5 with it, and each
+        answer is right but for its first symbol."""
         Watch(kata, monkeypatch)
-        got = kata.compare_seq2seq([3, 4], steps=2)
-        by_length = {n: {"loss": 1.5, "accuracy": (n - 1) / n} for n in (3, 4)}
-        expected = {n: {"plain": row, "attention": row} for n, row in by_length.items()}
-        whole = {n: dict.fromkeys(("plain", "attention"), {"loss": 1.5, "accuracy": 0.0}) for n in (3, 4)}
-        first = {n: dict.fromkeys(("plain", "attention"), {"loss": 3.0, "accuracy": 0.0}) for n in (3, 4)}
-        unlike = {"the share of sequences that are right as a whole": whole, "the first loss": first}
-        check.close(got, expected, unlike=unlike)
+
+        def table(plain, attention, accuracy):
+            losses = {"plain": plain, "attention": attention}
+            return {n: {m: {"loss": x, "accuracy": accuracy(n)} for m, x in losses.items()} for n in (3, 4)}
+
+        unlike = {
+            "the share of sequences that are right as a whole": table(1.75, 1.5, lambda n: 0.0),
+            "the first loss": table(3.0, 3.0, lambda n: (n - 1) / n),
+            "the names of the two models are exchanged": table(1.5, 1.75, lambda n: (n - 1) / n),
+        }
+        check.close(kata.compare_seq2seq([3, 4], steps=2), table(1.75, 1.5, lambda n: (n - 1) / n), unlike=unlike)
 
     def test_one_model_with_attention_and_one_without(self, kata, monkeypatch):
         """Each of the two names stands for its own model, with the sizes asked for."""
@@ -867,17 +852,6 @@ class TestCompareSeq2Seq:
         check.that(sizes == [(11, 16, 7)] * 2, f"(vocabulary, embed_dim, hidden) are {sizes}, not (11, 16, 7) twice")
         with_attention = sorted(model.attention is not None for model in watch.models)
         check.that(with_attention == [False, True], "expected one model with attention and one without")
-
-    def test_names_stand_for_the_right_models(self, kata, monkeypatch):
-        """The loss under "attention" is that of the model that has it."""
-
-        def train(model, *_, **__):
-            return [5.0, 2.0 if model.attention is None else 1.0]
-
-        monkeypatch.setattr(kata, "train_seq2seq", train)
-        got = kata.compare_seq2seq([2], 2)
-        losses = {name: row["loss"] for name, row in got[2].items()}
-        check.equal(losses, {"plain": 2.0, "attention": 1.0}, what="the losses")
 
     def test_both_models_see_the_same_batches(self, kata, monkeypatch):
         """A model with attention has more parameters and draws more numbers for them. If the batches come from the same
@@ -907,14 +881,18 @@ class TestCompareSeq2Seq:
 
     def test_the_test_batch_is_new_to_both(self, kata, monkeypatch):
         """200 sequences from another seed, the same for both models. From the training seed they would begin with the
-        very sequences of the first training batch."""
+        very sequences of the first training batch. Another seed gives other batches, in training and test."""
         watch = Watch(kata, monkeypatch)
-        kata.compare_seq2seq([5], steps=2)
+        for seed in (0, 5):
+            kata.compare_seq2seq([5], steps=2, seed=seed)
         for src in watch.decoded:
             check.shape(src, (200, 5), what="the test batch")
         check.equal(watch.decoded[1], watch.decoded[0], what="the test batch of the second model, beside the first's")
         for drawn in watch.trained[0]["drawn"]:
             check.that(not torch.equal(watch.decoded[0][:64], drawn), "the test batch holds a training batch")
+        same_training = torch.equal(watch.trained[0]["drawn"][0], watch.trained[2]["drawn"][0])
+        check.that(not same_training, "seeds 0 and 5 give the same training batch")
+        check.that(not torch.equal(watch.decoded[0], watch.decoded[2]), "seeds 0 and 5 give the same test batch")
 
     def test_the_defaults(self, kata, monkeypatch):
         """200 steps, a hidden size of 32, a vocabulary of 12 and the seed 0, unless told otherwise."""
@@ -928,15 +906,6 @@ class TestCompareSeq2Seq:
         weights = [m.embedding.weight for m in watch.models]
         check.equal(weights[0], weights[2], what="embedding at the start by default, beside that with seed=0")
 
-    def test_another_seed_gives_other_batches(self, kata, monkeypatch):
-        """Whoever doubts one result tries another seed, and wants everything to be new that was drawn."""
-        watch = Watch(kata, monkeypatch)
-        for seed in (4, 5):
-            kata.compare_seq2seq([5], steps=1, seed=seed)
-        same_training = torch.equal(watch.trained[0]["drawn"][0], watch.trained[2]["drawn"][0])
-        check.that(not same_training, "seeds 4 and 5 give the same training batch")
-        check.that(not torch.equal(watch.decoded[0], watch.decoded[2]), "seeds 4 and 5 give the same test batch")
-
     def test_lengths_do_not_influence_one_another(self, kata):
         """Each length starts from the seed again, so its numbers do not depend on what was run before."""
         alone = kata.compare_seq2seq([2], 2, 5, 6, 3)
@@ -945,9 +914,9 @@ class TestCompareSeq2Seq:
         check.close(together[2], alone[2], rtol=1e-3, atol=1e-3, what="length 2 after length 3")
 
     @pytest.mark.timeout(60)
-    def test_at_length_10_attention_is_ahead(self, kata):
-        """One state has to carry ten symbols, and the plain model gets about a third of them right. With attention the
-        symbols are still there to be read: at least 0.15 more come out right."""
-        result = kata.compare_seq2seq([10], steps=150)[10]
+    def test_at_length_6_attention_is_ahead(self, kata):
+        """One state has to carry six symbols, and after 60 steps the plain model gets about 0.4 of them right. With
+        attention the symbols are still there to be read: at least 0.15 more come out right."""
+        result = kata.compare_seq2seq([6], steps=60, hidden_size=48)[6]
         plain, attention = result["plain"]["accuracy"], result["attention"]["accuracy"]
         check.that(attention >= plain + 0.15, f"accuracy {attention:.2f} with attention and {plain:.2f} without")

@@ -33,8 +33,8 @@ print(f"1. The prose: {len(manual):,} characters, {characters.vocab_size} differ
 print(f"   'Hello' is {characters.encode('Hello')}")
 try:
     characters.encode("Hello 🙂")
-except ValueError as error:
-    print(f"   'Hello 🙂': {error}")
+except (KeyError, ValueError) as error:
+    print(f"   'Hello 🙂': {type(error).__name__}: {error}")
 
 # 2. Bytes instead. 256 of them spell every text there is, in UTF-8: some characters with one, others with up to four.
 raw = kata.BPETokenizer([])

@@ -1,4 +1,4 @@
-"""A classifier of small pictures, from file to errors: build it, train it, stop in time, see what it gets wrong."""
+"""Classify small pictures: build a network, train it, stop in time, look at its mistakes, read the files."""
 
 import gzip
 import math
@@ -27,25 +27,25 @@ CLASS_NAMES = [
 
 
 class FashionMNISTModel(nn.Module):
-    """Several linear layers with a bend after each but the last, and log-probabilities at the end.
+    """Classify with linear layers, ReLU after each but the last, and log-probabilities at the end.
 
     Args of `__init__`:
         input_dim: the numbers in one example, 784 for a picture of 28×28.
-        hidden_dims: the width of each hidden layer; any number of them, also none.
-        num_classes: C, how many classes there are to choose from.
-        dropout: the share of hidden values that dropout sets to 0 in training mode.
+        hidden_dims: the width of each hidden layer. Any number of layers, also none.
+        num_classes: C.
+        dropout: the probability of setting a hidden value to 0 in training mode.
     Args of `forward`:
-        x: (B, …), with input_dim numbers in each of the B examples, such as (B, 1, 28, 28) or (B, 784), in any memory
-            layout: a transposed view will do.
+        x: (B, …) with input_dim numbers per example, such as (B, 1, 28, 28) or (B, 784).
     Returns of `forward`:
-        (B, C), the logarithm of the probability of each class: exp of a row sums to 1.
+        (B, C) log-probabilities: exp of a row sums to 1.
 
-    Each example is flattened to input_dim numbers. Then come, for each hidden size, a linear layer, ReLU and dropout;
-    then a last linear layer to C numbers and log-softmax over the classes, nothing else. With the defaults the linear
-    layers go 784 → 128 → 64 → 10, with `hidden_dims=()` there is only one, 784 → 10.
+    Each example is flattened. Per hidden size come `nn.Linear`, ReLU and dropout, then a last `nn.Linear` and
+    log-softmax over the classes. The defaults lead 784 → 128 → 64 → 10, and `hidden_dims=()` leads 784 → 10.
+    `modules()` finds the linear layers in the order of their use.
 
-    The linear layers are `nn.Linear`, and `modules()` finds them in the order in which the forward pass uses them. The
-    outputs stay finite for inputs in the tens of thousands, where a softmax followed by a log gives -inf.
+    Edge cases ★
+        `x` may be non-contiguous. Inputs in the tens of thousands give finite outputs. Everything runs on the device
+        of the input.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ def train_epoch(
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     optimizer: Optimizer,
 ) -> tuple[float, float]:
-    """Go once through the training data, in training mode, with an update for each batch.
+    """Train on all batches once, in training mode, with an update per batch.
 
     Args:
-        model: gives (B, C) scores for a batch, the highest for the class it believes in.
-        loader: batches of inputs (B, …) and labels (B,): a DataLoader, a list, a generator. It is gone through once.
-        loss_fn: called as loss_fn(outputs, labels), gives the mean loss of the batch as a 0-dim tensor.
-        optimizer: built by the caller on the model's parameters.
+        model: returns (B, C) scores, the highest for the predicted class.
+        loader: a DataLoader, which gives batches of inputs (B, …) and labels (B,).
+        loss_fn: `loss_fn(outputs, labels)` is the mean loss of the batch, a 0-dim tensor.
+        optimizer: has the model's parameters.
     Returns:
-        The mean loss and the accuracy (the share of right answers, 0 to 1), two Python floats, both *per example*: of
-        11 examples in batches of 4, 4 and 3 each counts 1/11.
+        The mean loss and the accuracy (0 to 1), two Python floats, both *per example*: of 11 examples in batches of
+        4, 4 and 3 each counts 1/11.
 
-    For each batch: predict, measure, differentiate, step. A gradient serves one step only. Loss and accuracy come from
-    the outputs that the training itself computes, so from before the update of their batch; the model is called once a
-    batch. It is in training mode, whatever mode it came in. Batches are moved to the device of the model's parameters.
+    Each step follows the gradient of its own batch alone. Loss and accuracy come from the outputs of the training
+    step, before its update: call the model once per batch.
 
-    Raises:
-        ValueError: the loader gives no batch.
+    Edge cases ★
+        `loader` is any iterable of batches, iterated over once. Batches are moved to the device of the model's
+        parameters. A loader without a batch is an error.
     """
     device = next(model.parameters()).device
     model.train()
@@ -115,20 +115,18 @@ def evaluate(
     loader: Iterable[tuple[Tensor, Tensor]],
     loss_fn: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[float, float]:
-    """Measure loss and accuracy on data, and leave the model exactly as it was.
+    """Measure loss and accuracy on data, and change nothing in the model.
 
     Args:
         model, loader, loss_fn: as in `train_epoch`.
     Returns:
-        The mean loss and the accuracy per example, as in `train_epoch`.
+        The mean loss and the accuracy per example, two Python floats as in `train_epoch`.
 
-    The model runs in eval mode, and no graph is recorded. Afterwards its parameters, buffers and gradients are what
-    they were; model and submodules are back in the mode that the model came in, training or eval, and gradients can be
-    recorded again, also if an exception ended the evaluation. Batches are moved to the device of the model's
-    parameters.
+    The model runs in eval mode, and no graph is recorded. Parameters, buffers and gradients stay as they are.
 
-    Raises:
-        ValueError: the loader gives no batch.
+    Edge cases ★
+        Model and submodules are back in the mode from before, training or eval, and gradients can be recorded again,
+        also after an exception. Loader, devices and the error are as in `train_epoch`.
     """
     device = next(model.parameters()).device
     loss_sum, right, seen = 0.0, 0, 0
@@ -157,21 +155,17 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class EarlyStopping:
-    """Watch the validation loss: keep the best weights, and say when it has not improved for too long.
+    """Keep the best weights, and say when the validation loss has not improved for too long.
 
     Args:
-        patience: how many calls of `step` in a row may pass without an improvement.
-        min_delta: by how much the loss must fall to count as an improvement.
+        patience: how many epochs in a row may bring no improvement, at least 1.
+        min_delta: how far the loss must fall to count as an improvement, at least 0.
     Attributes:
-        best_loss: the loss of the last improvement; inf at first.
-        best_epoch: which call of `step` that was, counted from 0; -1 at first.
-        bad_epochs: how many calls have passed since; 0 at first.
-        best_state: a copy of the model's state_dict from then, buffers included; None at first.
-
-    With patience 2 the losses 0.9, 0.7, 0.8, 0.75 give False, False, False, True: best are 0.7 and epoch 1.
-
-    Raises:
-        ValueError: patience < 1 or min_delta < 0.
+        epoch: the last call of `step`, counted from 0. -1 at first.
+        best_loss: inf at first.
+        best_epoch: which call of `step` was the best. -1 at first.
+        bad_epochs: the number of calls since then. 0 at first.
+        best_state: a copy of the model's whole state_dict from then. None at first.
     """
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0):
@@ -179,24 +173,32 @@ class EarlyStopping:
             raise ValueError(f"wanted patience >= 1 and min_delta >= 0, not {patience} and {min_delta}")
         self.patience = patience
         self.min_delta = min_delta
+        self.epoch = -1
         self.best_loss = math.inf
         self.best_epoch = -1
         self.bad_epochs = 0
         self.best_state: dict[str, Tensor] | None = None
-        self._epoch = -1
 
     def step(self, loss: float, model: nn.Module) -> bool:
-        """Take note of one epoch; True if training should stop.
+        """Take note of one epoch.
 
-        An improvement is loss < best_loss - min_delta, measured against the best loss, not the one before; an equal
-        loss is none, and NaN never is. After an improvement the attributes describe this epoch and this model, and the
-        count of bad epochs is 0 again; training the model on does not change `best_state`. Otherwise there is one bad
-        epoch more, and nothing else changes. The answer is whether bad_epochs is at least patience.
+        Args:
+            loss: the validation loss of this epoch.
+            model: the model after this epoch.
+        Returns:
+            True if training should stop: if bad_epochs is at least patience.
+
+        An improvement is loss < best_loss - min_delta. It sets all attributes anew; training the model on does not
+        change `best_state`. Any other call counts one epoch and one bad epoch more. With patience 2 the losses 0.9,
+        0.7, 0.8, 0.75 give False, False, False, True: best are 0.7 and epoch 1.
+
+        Edge cases ★
+            NaN is never an improvement.
         """
-        self._epoch += 1
+        self.epoch += 1
         if loss < self.best_loss - self.min_delta:
             self.best_loss = loss
-            self.best_epoch = self._epoch
+            self.best_epoch = self.epoch
             self.bad_epochs = 0
             self.best_state = {name: value.clone() for name, value in model.state_dict().items()}
         else:
@@ -204,10 +206,12 @@ class EarlyStopping:
         return self.bad_epochs >= self.patience
 
     def restore(self, model: nn.Module) -> None:
-        """Load the best state into the model; it stays stored, and training the model on does not change it.
+        """Load `best_state` into the model, in place.
 
-        Raises:
-            RuntimeError: there is none, since no step has been an improvement.
+        `best_state` stays stored: training the model on does not change it, and `restore` can be called again.
+
+        Edge cases ★
+            A `best_state` of None is an error.
         """
         if self.best_state is None:
             raise RuntimeError("no epoch has been an improvement, so there is nothing to restore")
@@ -217,26 +221,27 @@ class EarlyStopping:
 def misclassified(
     model: nn.Module, images: Tensor, labels: Tensor, k: int | None = None, batch_size: int = 256
 ) -> dict[str, Tensor]:
-    """Find the mistakes of a model, those first that it was surest of.
+    """Find the mistakes of a model, the most confident first.
 
     Args:
-        model: gives (B, C) log-probabilities for a batch of B images.
-        images: (N, …), on the model's device.
-        labels: (N,) int64, the right answers.
-        k: at most so many mistakes; None for all of them.
-        batch_size: the model gets at most so many images at once.
+        model: returns (B, C) log-probabilities for B images.
+        images: (N, …).
+        labels: (N,) int64.
+        k: the largest number of rows to return; None for all mistakes.
+        batch_size: the largest number of images per call of the model.
     Returns:
-        Four tensors of one length M, the number of mistakes, but at most k:
+        Four tensors of one length, the number of mistakes or k if that is less:
 
-        - "index": int64, where in `images` the mistake is
+        - "index": int64, the place of the mistake in `images`
         - "predicted": int64, the class with the highest log-probability
         - "target": int64, the label
-        - "confidence": the probability, 0 to 1, that the model gave to the *predicted* class
+        - "confidence": the probability (0 to 1) of the *predicted* class, the highest first
 
-        Row 0 is the mistake with the highest confidence; of equal ones the lower index comes first.
+    The model runs in eval mode without a graph.
 
-    The model runs in eval mode, nothing in the result carries a graph, and the training flag is put back as in
-    `evaluate`. If there are no mistakes, all four have length 0. `images` and `labels` stay as they are.
+    Edge cases ★
+        Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0. The mode
+        is put back as in `evaluate`. `images` and `labels` are not written to.
     """
     with _evaluating(model):
         log_probabilities = torch.cat([model(batch) for batch in images.split(batch_size)])
@@ -261,20 +266,23 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     loss_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> dict[str, list[float]]:
-    """Train epoch after epoch, measure after each, and stop early if asked.
+    """Train epoch after epoch, validate after each, and stop early if asked.
 
     Args:
         model, optimizer: as in `train_epoch`.
-        train_loader, val_loader: as there, but gone through once an epoch, so a list or a DataLoader.
-        epochs: how many at most.
-        early_stopping: is told the validation loss after each epoch; None trains all epochs and keeps the last weights.
-        loss_fn: as there; None means `nn.NLLLoss()`, which takes log-probabilities.
+        train_loader, val_loader: iterated over once per epoch.
+        epochs: the largest number of epochs.
+        early_stopping: gets the validation loss and the model after each epoch. None trains all epochs.
+        loss_fn: as in `train_epoch`. None means `nn.NLLLoss()`.
     Returns:
-        Under "train_loss", "train_acc", "val_loss" and "val_acc" a list of floats each, one an epoch that has run.
+        "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry per epoch that ran.
 
-    The epoch in which `early_stopping.step` answers True is the last one. With early_stopping the model holds the best
-    weights at the end, also if all epochs were used; if no epoch was an improvement (every loss was NaN), it keeps the
-    last ones. `epochs=0` gives four empty lists and leaves the model as it is.
+    The epoch in which `step` returns True is the last. With early_stopping the model has the best weights at the end,
+    also if all epochs were used. Without it, the model keeps the last weights.
+
+    Edge cases ★
+        `epochs=0` gives four empty lists. If no epoch was an improvement, because every loss was NaN, the model keeps
+        the last weights.
     """
     loss_fn = nn.NLLLoss() if loss_fn is None else loss_fn
     history: dict[str, list[float]] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": []}
@@ -299,28 +307,23 @@ def compare_depths(
     lr: float = 1e-3,
     seed: int = 0,
 ) -> list[dict[str, object]]:
-    """Train one network for each choice of hidden layers, all under the same conditions.
+    """Train one network per choice of hidden layers, all under the same conditions.
 
     Args:
-        train_data, val_data: images (N, …) and labels (N,) int64 each.
+        train_data, val_data: images (N, …) and labels (N,) int64.
         hidden_configs: the `hidden_dims` of each network.
-        epochs: at least 1.
-        batch_size: for both sets; the last batch may be smaller.
-        lr: the learning rate of Adam.
-        seed: where randomness starts from.
+        epochs, batch_size, lr: as usual. `lr` is Adam's.
+        seed: for weights and shuffling.
     Returns:
-        One dict a network, in the order of hidden_configs:
+        One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of weights and biases), "val_loss"
+        and "val_acc" (of the last epoch), "history" (from `fit`).
 
-        - "hidden_dims": a tuple of ints
-        - "num_parameters": int, how many numbers the network learns
-        - "val_loss", "val_acc": of the last epoch
-        - "history": what `fit` returned
+    Per network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam and no
+    early stopping. Training data are shuffled by a new generator with the seed. So a result does not depend on its
+    place in the list. input_dim is the size of one training image, num_classes the largest training label + 1.
 
-    Each network starts afresh from `torch.manual_seed(seed)`, which comes right before the model is built, and its
-    training data are shuffled by a new generator seeded with `seed`: all networks meet the same batches, and a result
-    does not depend on its place in the list. The networks are `FashionMNISTModel`s without dropout, trained by `fit`
-    with Adam and no early stop, on batches. input_dim is the size of one training image,
-    num_classes the largest training label + 1.
+    Edge cases ★
+        A class below the largest may be missing in the training labels.
     """
     images, labels = train_data
     results = []
@@ -345,34 +348,31 @@ def compare_depths(
 
 
 def read_idx(path: str | Path) -> Tensor:
-    """Read an IDX file of unsigned bytes, the format that FashionMNIST and MNIST come in.
+    """Read an IDX file of unsigned bytes, the format of FashionMNIST and MNIST.
 
     Args:
-        path: the file, plain or packed by gzip. Its first two bytes decide: 1f 8b is gzip. The name says nothing.
+        path: the file, plain or packed by gzip.
     Returns:
-        A uint8 tensor of the shape in the header, in writable memory of its own, made without a warning.
+        A uint8 tensor of the shape in the header.
 
-    A file holds, one after the other:
+    The file holds, in this order:
 
-    | bytes | what |
+    | bytes | content |
     |---|---|
     | 2 | zero |
     | 1 | the type, 08 for unsigned bytes |
     | 1 | n, the number of dimensions, at least 1 |
-    | 4 each | n sizes, unsigned, the most significant byte first |
+    | 4 each | n sizes, the most significant byte first |
     | product of the sizes | the elements, the last dimension fastest |
 
     So 00 00 08 01 | 00 00 00 03 | 07 00 02 is the tensor [7, 0, 2].
 
-    Raises:
-        ValueError: the file is none of that. The message names the path, and says more in these cases:
-
-            - another type: the type byte in hex, two digits
-            - too few bytes for a header, or a gzip stream cut off: "truncated"
-            - too few elements: "truncated", and how many bytes there should be and are
-
-            The others are: one of the first two bytes is not zero, n is 0, bytes are left over after the last element.
-        FileNotFoundError: there is no such file.
+    Edge cases ★
+        The first two bytes tell gzip (1f 8b), not the name. The tensor has writable memory of its own, and there is no
+        warning. Every other file is an error that names the path: a header or gzip stream that is cut off
+        ("truncated"); too few elements ("truncated", with the expected and the actual number of bytes); another type
+        (its byte in hex, two digits); a first or second byte that is not zero; n = 0; bytes left over at the end.
+        A missing file stays a FileNotFoundError.
     """
     data = Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
@@ -403,7 +403,7 @@ def read_idx(path: str | Path) -> Tensor:
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """The pictures of FashionMNIST and what they show, from the four files as they are distributed.
+    """Load the pictures of FashionMNIST and their labels, from the four files as they are distributed.
 
     Args:
         root: the folder that holds them.

@@ -1,9 +1,7 @@
-"""Data-parallel training: every process has the same weights, reads other data, and steps along the same mean gradient.
-Whether there are one or many of them is then a matter of speed and nothing else.
+"""Data-parallel training: the same weights in every process, other data, the averaged gradient.
 
-A process is known by its rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False:
-every function here then works as for one process. With a group, all ranks call a function together, and the same
-functions in the same order: a call that one rank leaves out keeps the others waiting.
+A process has a rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False: every function
+here then works as in a script with one process. With a group, all ranks call the same functions in the same order.
 """
 
 import math  # stub: keep
@@ -105,14 +103,14 @@ def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> t
 
 @dataclass(frozen=True)
 class DistInfo:
-    """Which of the processes this one is.
+    """Say which of the processes this one is.
 
     Attributes:
         rank: its number among all processes, from 0.
-        local_rank: its number among those on the same machine, which says which of that machine's devices is its own.
-        world_size: how many processes there are, on all machines together.
-        is_main: whether this is the process that prints, writes files and reports: the only one of all with rank 0. On
-            two machines of 8 devices rank 8 has local rank 0, and is not main.
+        local_rank: its number among the processes of its machine; it picks the device.
+        world_size: the number of processes on all machines.
+        is_main: whether this process prints and writes files. Exactly one of all does: the one with rank 0. On two
+            machines with 8 devices each, rank 8 has local rank 0 and is not main.
     """
 
     rank: int = 0
@@ -128,13 +126,14 @@ def dist_info_from_env(env: Mapping[str, str] | None = None) -> DistInfo:
     """Read from the environment which process this is.
 
     Args:
-        env: the variables; None means `os.environ`. torchrun starts the same script several times and sets RANK,
-            LOCAL_RANK and WORLD_SIZE in each, to strings of digits.
+        env: the variables; None means `os.environ`. torchrun starts the script several times and sets RANK, LOCAL_RANK
+            and WORLD_SIZE in each process, to strings such as "5".
     Returns:
-        These three as ints. If there is no RANK the script was started without torchrun, and the answer is
-        `DistInfo()`, whatever else is set: one process alone.
-    Raises:
-        ValueError: RANK is not in 0 … WORLD_SIZE − 1.
+        The three numbers as a `DistInfo`. Without RANK the script runs alone: the answer is `DistInfo()`, whatever the
+        other two variables say.
+
+    Edge cases ★
+        An empty mapping is not None. A RANK outside 0 … WORLD_SIZE − 1 is an error.
     """
     env = os.environ if env is None else env
     if "RANK" not in env:
@@ -146,17 +145,17 @@ def dist_info_from_env(env: Mapping[str, str] | None = None) -> DistInfo:
 
 
 def rank_slice(x: Tensor, rank: int, world_size: int) -> Tensor:
-    """Give a rank its share of a batch that all ranks hold.
+    """Give a rank its share of a batch.
 
     Args:
-        x: one or more dimensions.
-        rank: whose share.
-        world_size: how many shares there are.
+        x: the batch, rows first.
+        rank: the rank whose share it is.
+        world_size: the number of shares.
     Returns:
-        The rank-th of world_size equally long, contiguous pieces of dim 0: of 6 rows and 3 ranks, rank 1 has rows 2 and
-        3. A view or a copy.
-    Raises:
-        ValueError: the rows do not divide evenly, or rank is not in 0 … world_size − 1.
+        The rank-th of world_size equal, contiguous pieces of dim 0. Of 6 rows and 3 ranks, rank 1 has rows 2 and 3.
+
+    Edge cases ★
+        It is an error if the rows do not divide evenly, or if rank is not in 0 … world_size − 1.
     """
     if not 0 <= rank < world_size:
         raise ValueError(f"rank {rank} in a world of {world_size}")
@@ -167,15 +166,15 @@ def rank_slice(x: Tensor, rank: int, world_size: int) -> Tensor:
 
 
 def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
-    """Make all models the same: every rank gets the weights of one.
+    """Give every rank the weights of one rank.
 
     Args:
         model: of the same architecture on every rank.
         src: the rank whose values the others take.
 
-    Every parameter, trainable or frozen, and every buffer of the state dict gets the value that it has on rank `src`,
-    whatever its dtype. They are written to in place: an optimizer that holds the parameters still holds those of the
-    model. Without a process group nothing happens.
+    Every parameter (trainable or frozen) and every buffer, float or int, takes the value that it has on rank `src`. The
+    values are written in place, so that an optimizer still holds the model's parameters. Without a process group
+    nothing happens.
     """
     if not dist.is_initialized():
         return
@@ -184,18 +183,18 @@ def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Make all gradients the same: every rank gets their mean.
-    To be called between `backward` and the optimizer's step.
+    """Average the gradients over the ranks. Call it between `backward` and the optimizer's step.
 
     Args:
-        model: with the same weights on every rank, and the gradients of this rank's data in `.grad`.
+        model: with the same weights on every rank, and this rank's gradients in `.grad`.
 
-    Afterwards `.grad` of each trainable parameter is, on every rank, the mean over all ranks of what it was. A rank on
-    which it was None counts as zeros, takes part, and has the mean afterwards, too: with gradients g and None on two
-    ranks both have g / 2. (Where no rank has a gradient, None and zeros are both right.) Frozen parameters are left
-    out. Without a process group nothing happens.
+    Afterwards `.grad` of each parameter is, on every rank, the mean over the ranks: gradients 1 and 3 become 2 and 2.
+    The weights do not change. Without a process group nothing happens.
 
-    All ranks must make the same calls. A rank that passes over a parameter without gradient leaves the others waiting.
+    Edge cases ★
+        A trainable parameter whose `.grad` is None on one rank counts as zeros there: g and None become g / 2 on both
+        ranks. (All ranks must make the same calls: a rank that skips one leaves the others waiting.) Frozen parameters
+        are left out, their `.grad` stays None.
     """
     if not dist.is_initialized():
         return
@@ -208,13 +207,17 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def reduce_mean(value: float | Tensor) -> float:
-    """Average a number over all ranks, for the log: each rank has seen the loss of its own data only.
+    """Average a number over the ranks, for the log: each rank knows the loss of its own data only.
 
     Args:
-        value: this rank's number, an int or a tensor with one element (of any dtype, with or without gradient) as well.
-            It is not written to.
+        value: this rank's number, a float or a scalar tensor such as the loss, with its graph.
     Returns:
-        The mean over all ranks, the same plain float on each; without a process group the value itself as a float.
+        The mean over the ranks, the same plain float on each: 1.0 and 3.0 give 2.0 on both. Without a process group it
+        is `value` as a float.
+
+    Edge cases ★
+        `value` may be an int, or a tensor of any dtype with one element: the ints 1 and 2 give 1.5. A tensor is not
+        written to.
     """
     own = value.item() if isinstance(value, Tensor) else value
     if not dist.is_initialized():
@@ -228,24 +231,27 @@ def sync_context(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]
     """Give the context in which one micro-batch goes forward and backward.
 
     Args:
-        model: any module. DDP has a method `no_sync`: a context in which backward adds to `.grad` on this rank only.
-            The ranks' gradients are averaged by the first backward after it.
+        model: any module. DDP has a method `no_sync`: inside this context, backward adds to `.grad` on its own rank
+            only. The first backward after it averages over the ranks.
         is_last: whether this is the last micro-batch of the step.
     Returns:
-        A context manager: `model.no_sync()` before the last micro-batch, if the model has such a method; in all other
-        cases one that does nothing.
+        `model.no_sync()` before the last micro-batch, if the model has a method of this name; otherwise a context
+        manager that does nothing.
     """
     return model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Take a model out of its DDP wrapper, as one does before saving it or sampling from it.
+    """Take a model out of its DDP wrapper, for example to save it.
 
     Args:
         model: any module.
     Returns:
-        The model inside, `model.module`, if it is a DDP; any other model itself, also one that has a layer called
-        `module`. The wrapper's state dict has "module." before every name, and would fit into a wrapper only.
+        `model.module` if the model is a DDP, otherwise the model itself. (Names in the wrapper's state dict begin with
+        "module.", so a plain model cannot load it.)
+
+    Edge cases ★
+        A model that is no DDP but has a layer called `module` comes back whole.
     """
     return model.module if isinstance(model, DDP) else model
 
@@ -256,25 +262,24 @@ def ddp_train_step(
     batches: Sequence[tuple[Tensor, Tensor]],
     max_norm: float | None = 1.0,
 ) -> dict[str, float]:
-    """Make one update of the weights, the same on all ranks, out of the micro-batches of all ranks.
+    """Update the weights once from the micro-batches of all ranks, with the same result on every rank.
 
     Args:
-        model: a DDP, which averages gradients over the ranks within `backward`; or, for one process, any model. It is
-            called as model(x, y) and returns (logits, loss), as kata 26's GPT does. It is put into training mode.
+        model: a DDP, or any model in a single process. model(x, y) returns (logits, loss), as kata 26's GPT does.
         optimizer: makes exactly one step.
-        batches: this rank's micro-batches, pairs (x, y). Each goes through the model by itself, forward and backward
-            both inside its `sync_context`: only the last one communicates.
-        max_norm: the gradient of all parameters, averaged over micro-batches and ranks and taken as one vector, is
-            scaled down to this norm if it is longer. None: no clipping.
+        batches: this rank's micro-batches, pairs (x, y).
+        max_norm: the averaged gradient of all parameters, as one vector, is scaled down to this norm if it is longer;
+            None means no clipping.
     Returns:
-        Plain floats, the same on all ranks: "loss", the mean over the micro-batches of all ranks, and "grad_norm", the
-        norm of the averaged gradient before clipping, with max_norm=None as well.
+        Plain floats, the same on all ranks: "loss", the mean over the micro-batches of all ranks; "grad_norm", the norm
+        of the averaged gradient before clipping, also with max_norm=None.
 
-    All micro-batches count the same. Two of 2 rows on each of two ranks come to the same step, up to rounding, as one
-    batch of 8 rows in one process. What lies in `.grad` when the function is called has no influence.
+    1. The model trains in training mode, and gradients of the previous step do not count.
+    2. Each micro-batch runs forward *and* backward inside its `sync_context`, so only the last one communicates.
+    3. All micro-batches weigh the same: two of 2 rows on each of two ranks give the step of one batch of 8.
 
-    Raises:
-        ValueError: there are no batches.
+    Edge cases ★
+        Gradients that lie in `.grad` before the first step do not count either. No batches are an error.
     """
     if not batches:
         raise ValueError("a step needs at least one batch")
@@ -292,16 +297,16 @@ def ddp_train_step(
 
 
 def save_on_main(state: dict[str, Any], path: Path | str) -> bool:
-    """Write a checkpoint once, not once a rank.
+    """Write a checkpoint once, not once per rank.
 
     Args:
-        state: what to save, on rank 0. What other ranks pass is of no account.
-        path: the same on every rank; an older file there is replaced. Its folder is there.
+        state: what to save. Only that of rank 0 is used.
+        path: the same on every rank. Its folder exists; an older file is replaced.
     Returns:
-        True on rank 0, which writes the file with `torch.save`; False on all other ranks, which write nothing.
+        True on rank 0, which calls `torch.save`; False on the other ranks, which write nothing.
 
-    On no rank does it return before the file is complete, so every rank can load it at once. Beside it no other file is
-    left. Without a process group this is rank 0.
+    On every rank, the file is complete when the function returns, and no other file is left beside it. Without a
+    process group this process is rank 0.
     """
     is_main = not dist.is_initialized() or dist.get_rank() == 0
     if is_main:

@@ -1,6 +1,6 @@
 """Code for a GPU: where things live, when memory is free, when gradients are scaled, when the clock may be read.
 
-Everything that touches a device can be handed in as an argument, so all of this runs and is judged without one.
+Everything that touches a device can be passed in as an argument, so all of this runs and is judged without a GPU.
 """
 
 import statistics
@@ -19,22 +19,22 @@ def select_device(
     cuda_available: Callable[[], bool] | None = None,
     mps_available: Callable[[], bool] | None = None,
 ) -> torch.device:
-    """The device to work on: the one wished for, or the best there is.
+    """Choose the device to work on: the preferred one, or the best of this machine.
 
     Args:
-        preferred: None or "auto" for the best there is. Otherwise a device as text: "cpu", "cuda", "cuda:1", "mps".
+        preferred: "cpu", "cuda", "cuda:1", "mps"; None or "auto" for the best.
         cuda_available: answers whether there is a CUDA GPU. None: `torch.cuda.is_available`.
         mps_available: answers whether there is an Apple GPU. None: `torch.backends.mps.is_available`.
     Returns:
-        For None and "auto": torch.device("cuda") if there is one, else torch.device("mps") if there is one, else
-        torch.device("cpu"). For a wish: that device as it was given, index included, if its kind is available. The CPU
-        always is.
+        The best: cuda if available, else mps if available, else cpu.
+        A preferred device: that device, index included. The CPU is always available.
 
-    The machine is asked in every call, not once when this module is loaded.
+    A preferred device whose kind is not available is an error (ValueError), never another device.
+    Ask the machine in every call: look the default functions up in the body.
 
-    Raises:
-        ValueError: the wish is not available, or is no device of the kinds cpu, cuda and mps. The message holds its
-            text.
+    Edge cases ★
+        The message of the error holds the text of `preferred`. Text that is no device is an error, too. So are other
+        kinds of device, such as "meta".
     """
     available = {
         "cuda": torch.cuda.is_available if cuda_available is None else cuda_available,
@@ -43,10 +43,7 @@ def select_device(
     }
     if preferred is None or preferred == "auto":
         return torch.device(next(kind for kind, is_there in available.items() if is_there()))
-    try:
-        device = torch.device(preferred)
-    except RuntimeError:
-        raise ValueError(f"{preferred!r} is no device") from None
+    device = torch.device(preferred)
     if device.type not in available:
         raise ValueError(f"{preferred!r} is none of the kinds {sorted(available)}")
     if not available[device.type]():
@@ -55,21 +52,22 @@ def select_device(
 
 
 def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
-    """A batch, however it is nested, with everything that can move on another device.
+    """Move a batch to a device, however it is nested.
 
     Args:
         obj: anything.
-        device: where to.
-        non_blocking: passed on to every `.to`. True lets the copy of a tensor in pinned memory run beside other work.
+        device: the target.
+        non_blocking: passed on to every `.to`. True lets a copy from pinned memory run beside other work.
     Returns:
-        - for an object with a `.to` method (a tensor, a module, a PackedSequence, a batch class of your own): the
-          result of `obj.to(device, non_blocking=non_blocking)`. So a tensor that is there already comes back itself,
-          and a module too: it moves in place.
-        - for a dict, OrderedDict, list, tuple or namedtuple: a new one of the same type, its contents moved in the same
-          way, at any depth. Keys stay as they are, and so does their order.
-        - for anything else (None, numbers, text, dtypes): obj itself.
+        - an object with a `.to` method (tensor, module, PackedSequence, your own batch class): the result of
+          `obj.to(device, non_blocking=non_blocking)`
+        - a dict, list or tuple: a new one of the same type with its contents moved, at any depth
+        - anything else (None, numbers, text, dtypes): `obj` itself
 
-    The containers given are not changed: the caller may need the batch where it was.
+    The containers given are not changed.
+
+    Edge cases ★
+        An OrderedDict and a namedtuple keep their class, too.
     """
     if hasattr(obj, "to"):
         return obj.to(device, non_blocking=non_blocking)
@@ -90,29 +88,23 @@ def accumulated_epoch(
     *,
     device: torch.device | str = "cpu",
 ) -> list[float]:
-    """Train for one epoch, with one optimizer step per window of several batches: large batches for little memory.
+    """Train for one epoch with one optimizer step per window of several batches.
 
     Args:
-        model: lies on `device`. It is put into train mode.
-        loader: (inputs, targets) batches of tensors, in anything that can be looped over once. Their sizes,
-            len(inputs), may differ.
+        model: is on `device`, and is put into train mode.
+        loader: batches (inputs, targets). Their sizes, len(inputs), may differ.
         loss_fn: of outputs and targets, the mean over the batch.
-        optimizer: of the model's parameters.
-        accumulation_steps: how many batches make a window. What is left over at the end is a shorter last window, and
-            gets its step, too.
-        device: where each batch is moved before the forward pass.
+        accumulation_steps: batches per window. A shorter last window gets its step, too.
+        device: where each batch is moved.
     Returns:
-        For each window its mean loss per sample, as a float. Seven batches in windows of 3 give three. [] without
-        batches.
+        Per window its mean loss per sample, as a float: three for seven batches in windows of 3.
 
-    Each step equals, up to rounding, the one step that the batches of its window would give as a single batch. With
-    sizes 4 and 2 the gradient of the first loss counts 4/6 and that of the second 2/6. One graph at a time is alive:
-    each batch has its own backward pass.
+    Each step equals one step on the window's batches joined: in a window of sizes 4 and 2 the losses count 4/6 and 2/6.
+    Each batch has its own forward and backward pass, so only one graph at a time is alive.
 
-    Gradients that lie in `.grad` beforehand have no influence, and nothing leaks from one call into the next.
-
-    Raises:
-        ValueError: accumulation_steps < 1.
+    Edge cases ★
+        Gradients left in `.grad` before the call have no influence. The loader may be a generator. An empty one gives
+        [] and no step. `accumulation_steps` below 1 is an error.
     """
     if accumulation_steps < 1:
         raise ValueError(f"accumulation_steps should be at least 1, not {accumulation_steps}")
@@ -144,29 +136,24 @@ def amp_train_step(
     dtype: torch.dtype = torch.float16,
     max_grad_norm: float | None = None,
 ) -> float:
-    """One training step in mixed precision: matrix products in half precision, weights and update in float32.
+    """Take one training step in mixed precision: products in half precision, weights and update in float32.
 
     Args:
-        model, inputs, targets: all on one device.
-        loss_fn: of outputs and targets.
-        optimizer: of the model's parameters.
-        scaler: a `torch.amp.GradScaler`, or anything with its methods `scale`, `unscale_`, `step` and `update`. float16
-            needs one: gradients below 6e-8 would become 0. None for bfloat16 and float32, which reach as low as needed.
-        device_type, dtype: what `torch.autocast` is given.
-        max_grad_norm: clip the norm of all gradients of the model, taken as one vector, to this; None: do not clip.
+        scaler: a `torch.amp.GradScaler`, or anything with its `scale`, `unscale_`, `step` and `update`. None for
+            bfloat16, which needs no scaler.
+        device_type, dtype: for `torch.autocast`.
+        max_grad_norm: the limit for the norm of all gradients together; None: do not clip.
     Returns:
-        The loss as a float, without the factor of the scaler.
+        The loss as a float, without the scaler's factor.
 
-    The order matters:
+    1. Forward and loss run under autocast, nothing else does.
+    2. Backward, of the scaled loss if there is a scaler.
+    3. To clip: divide the scaler's factor out first (`unscale_`).
+    4. `scaler.step(optimizer)` in place of `optimizer.step()`: it skips the step if a gradient is infinite. Then
+       `scaler.update()`.
 
-    1. forward and loss under autocast, and nothing else: the backward pass chooses the dtypes that the forward used
-    2. backward, of the scaled loss if there is a scaler
-    3. to clip: first divide the scaler's factor out of the gradients (`unscale_`), or the limit means something else
-    4. the step: `scaler.step(optimizer)`, once, in place of `optimizer.step()`, for it leaves the step out where a
-       gradient is infinite or NaN; without scaler `optimizer.step()`
-    5. `scaler.update()`: a smaller factor after a step left out, a larger one after many that went well
-
-    The model's weights remain float32. Gradients that lie in `.grad` beforehand have no influence.
+    Edge cases ★
+        Gradients left in `.grad` before the call have no influence.
     """
     optimizer.zero_grad()
     with torch.autocast(device_type, dtype=dtype):
@@ -187,6 +174,47 @@ def amp_train_step(
     return loss.item()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that a device ran out of memory.
+
+    Args:
+        error: any exception.
+    Returns:
+        True for a `torch.OutOfMemoryError`, whatever it says, and for any RuntimeError whose text contains "out of
+        memory". False otherwise.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "out of memory" in str(error)
+    )
+
+
+def accumulate_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    micro_batch_size: int,
+) -> float:
+    """Run forward and backward for a whole batch, a few rows at a time.
+
+    Args:
+        inputs, targets: the batch, rows along the first dimension.
+        loss_fn: of outputs and targets, the mean over the rows.
+        micro_batch_size: rows per piece. The last piece is shorter where it does not divide the batch.
+    Returns:
+        The mean loss per row of the batch, as a float.
+
+    The gradients of the batch's mean loss are added to `.grad`: 11 rows as 4 + 4 + 3 count 4/11, 4/11 and 3/11.
+    Each piece goes forward and backward before the next one goes forward.
+    """
+    total = 0.0
+    for x, y in zip(inputs.split(micro_batch_size), targets.split(micro_batch_size), strict=True):
+        loss = loss_fn(model(x), y) * (len(x) / len(inputs))
+        loss.backward()
+        total += loss.item()
+    return total
+
+
 def oom_safe_step(
     model: nn.Module,
     inputs: Tensor,
@@ -197,34 +225,24 @@ def oom_safe_step(
     micro_batch_size: int | None = None,
     empty_cache: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
-    """One optimizer step on a batch, in pieces that are halved until they fit into memory.
+    """Take one optimizer step on a batch, in pieces that are halved until they fit into memory.
 
     Args:
-        model: without BatchNorm, whose statistics would depend on the pieces.
-        inputs, targets: the batch, rows along the first dimension.
-        loss_fn: of outputs and targets, the mean over the rows.
-        optimizer: of the model's parameters.
-        micro_batch_size: how many rows to try first; None, or more than there are: all of them.
+        model: without BatchNorm.
+        micro_batch_size: the rows to try first; None, or more than the batch has: all of them.
         empty_cache: gives freed memory back to the device. None: `torch.cuda.empty_cache`.
     Returns:
         The mean loss per row, as a float, and the size that worked.
 
-    The batch is taken in its order, `size` rows at a time, the last piece shorter where it does not divide. Where
-    memory runs out in any piece, forward or backward, the attempt is over: drop the gradients so far, call
-    `empty_cache` once, halve the size (`size // 2`) and start again at the first row. So 11 rows, where no more than 3
-    fit, are tried as 11, then 5, then 2 2 2 2 2 1. The update equals, up to rounding, that of the whole batch at once,
-    wherever memory ran out and whatever lay in `.grad` beforehand.
+    If memory runs out in any piece, forward or backward: drop the gradients, call `empty_cache` once, halve the size
+    (`size // 2`) and start again at the first row. With room for 3 rows, 11 rows are tried as 11, 5, then 2 2 2 2 2 1.
+    When `empty_cache` runs, no tensor of the failed attempt is alive: leave the `except` block first, because a caught
+    exception keeps every stack frame and its tensors alive. All other errors propagate at once.
 
-    When `empty_cache` is called, nothing of the failed attempt is alive: no activation, no output, no loss. (A caught
-    error holds on to its traceback, that to the frames of the calls, and these to every tensor in them.)
-
-    Out of memory is a `torch.OutOfMemoryError`, whatever it says, or any RuntimeError whose text has "out of memory".
-    All other errors propagate at once, and nothing is tried again.
-
-    Raises:
-        ValueError: the batch is empty, or micro_batch_size < 1.
-        RuntimeError: not even a single row fits. The text has "out of memory" (torch.OutOfMemoryError is one of them).
-            The weights are as before, and no gradients are left (None or zero).
+    Edge cases ★
+        Gradients left in `.grad` before the call have no influence. If one row does not fit, the out-of-memory error
+        propagates: weights are as before, gradients None or zero. An empty batch or a `micro_batch_size` below 1 is an
+        error.
     """
     rows = len(inputs)
     if rows == 0:
@@ -232,39 +250,39 @@ def oom_safe_step(
     if micro_batch_size is not None and micro_batch_size < 1:
         raise ValueError(f"micro_batch_size should be at least 1, not {micro_batch_size}")
     size = rows if micro_batch_size is None else min(micro_batch_size, rows)
-    while size >= 1:
+    while True:
         optimizer.zero_grad()
-        loss = _accumulate(model, inputs, targets, loss_fn, size)
-        if loss is not None:
+        try:
+            loss = accumulate_gradients(model, inputs, targets, loss_fn, size)
             optimizer.step()
             return loss, size
+        except RuntimeError as error:
+            if size == 1 or not is_out_of_memory(error):
+                optimizer.zero_grad()
+                raise
         optimizer.zero_grad()
         (torch.cuda.empty_cache if empty_cache is None else empty_cache)()
         size //= 2
-    raise torch.OutOfMemoryError("out of memory with a single row")
 
 
 def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> list[dict[str, Any]]:
-    """What building something and letting go of it does to the memory of a GPU.
+    """Record a GPU's memory while something is built, deleted, and given back.
 
     Args:
         build: makes what is measured, and returns it.
-        cuda: has `synchronize()`, `memory_allocated()`, `memory_reserved()` and `empty_cache()`; None: `torch.cuda`.
+        cuda: has `synchronize()`, `memory_allocated()`, `memory_reserved()`, `empty_cache()`; None: `torch.cuda`.
     Returns:
-        Four dicts with the keys "stage", "allocated" and "reserved" (the last two in bytes), for these stages:
+        Four dicts with the keys "stage", "allocated" and "reserved" (bytes), for these stages:
 
         - "start": before anything
         - "allocated": after `build()`, while its result is alive
-        - "deleted": once its result is gone
+        - "deleted": when its result is gone
         - "emptied": after `empty_cache()`
 
-    A GPU works on while Python goes ahead, so each stage waits for it (`synchronize`) before it reads.
+    Call `synchronize` before the readings of each stage: a GPU works on while Python goes ahead.
 
-    "allocated" counts the bytes that live tensors occupy, "reserved" those that PyTorch holds of the device, free
-    blocks for later tensors included. To other programs the second number is taken.
-
-    Raises:
-        RuntimeError: `cuda` is None and there is no CUDA device. The message says CUDA.
+    Edge cases ★
+        `cuda=None` without a CUDA device is an error that mentions CUDA.
     """
     if cuda is None:
         if not torch.cuda.is_available():
@@ -288,23 +306,22 @@ def benchmark(
     synchronize: Callable[[], None] | None = None,
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """How long one call of a function takes, the work that it starts on a device included.
+    """Time a function call, including the work that it starts on a device.
 
     Args:
         fn: what to measure.
-        warmup: calls before the measurement. The first ones are slower: kernels are compiled, memory is fetched.
-        repeats: calls that are measured, each by itself.
+        warmup: calls before the measurement. The first calls are slower: they compile and allocate.
+        repeats: calls that are measured, one by one.
         synchronize: waits until all work started so far is done; None: there is nothing to wait for.
         timer: the clock, in seconds.
     Returns:
         "times", a list of `repeats` floats in the order of the calls, and their "min", "mean" and "median". The median
-        of an even number is the mean of the middle two.
+        of an even number of times is the mean of the middle two.
 
-    `fn` is called warmup + repeats times. A call that starts work on a GPU returns before that work is done; so
-    whenever the timer is read, `synchronize` has been called since the last call of `fn`.
+    Whenever `timer` is read, `synchronize` has been called since the last call of `fn`, warm-up included.
 
-    Raises:
-        ValueError: repeats < 1 or warmup < 0.
+    Edge cases ★
+        `repeats` below 1 and `warmup` below 0 are errors.
     """
     if repeats < 1 or warmup < 0:
         raise ValueError(f"wanted repeats >= 1 and warmup >= 0, not {repeats} and {warmup}")
@@ -338,20 +355,20 @@ def compare_devices(
     synchronize: Callable[[torch.device], None] = wait_for,
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict[str, float]]:
-    """How much faster than the first device each device does the same work.
+    """Measure how much faster than the first device each device does the same work.
 
     Args:
-        make_workload: given a torch.device, sets the work up there (makes the model, moves the data) and returns the
-            function to measure. Called once for each device, and not part of the measurement.
-        devices: the devices to compare, as text or torch.device.
+        make_workload: given a torch.device, sets the work up there and returns the function to measure. Called once
+            per device, outside the measurement.
+        devices: as text or torch.device.
         warmup, repeats, timer: as in `benchmark`.
-        synchronize: waits for the torch.device that it is given; it gets the one that is being measured.
+        synchronize: waits for the torch.device that it is given: the one being measured.
     Returns:
-        For each device, under `str(device)` and in the order given, "median": the median seconds of a call, and
-        "speedup": the median of the first device / this median. 1.0 for the first; 4.0 means a quarter of its time.
+        Per device, under `str(device)` and in the order given, "median": the median seconds per call, and "speedup":
+        the median of the first device / this median. A speedup of 4.0 means a quarter of the first device's time.
 
-    Raises:
-        ValueError: there are no devices.
+    Edge cases ★
+        No devices are an error.
     """
     if not devices:
         raise ValueError("there are no devices to compare")
@@ -364,24 +381,6 @@ def compare_devices(
         medians[str(device)] = measured["median"]
     first = next(iter(medians.values()))
     return {name: {"median": median, "speedup": first / median} for name, median in medians.items()}
-
-
-def _accumulate(model, inputs: Tensor, targets: Tensor, loss_fn, size: int) -> float | None:
-    """Add the gradients of the batch up, `size` rows at a time; the mean loss per row, or None where memory ran out.
-
-    What the attempt made ends with this call: the caught error, too, which would keep it alive.
-    """
-    total = 0.0
-    try:
-        for x, y in zip(inputs.split(size), targets.split(size), strict=True):
-            loss = loss_fn(model(x), y) * (len(x) / len(inputs))
-            loss.backward()
-            total += loss.item()
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
-            return None
-        raise
-    return total
 
 
 def _memory(stage: str, cuda: Any) -> dict[str, Any]:

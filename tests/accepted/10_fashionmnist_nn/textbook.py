@@ -203,7 +203,7 @@ def read_idx(path: str | Path) -> Tensor:
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """The pictures of FashionMNIST and what they show, from the four files as they are distributed.
+    """Load the pictures of FashionMNIST and their labels, from the four files as they are distributed.
 
     Args:
         root: the folder that holds them.

@@ -20,13 +20,14 @@ def select_device(
     mps_available: Callable[[], bool] | None = None,
 ) -> torch.device:
     """The device to work on: the one wished for, or the best there is."""
-    if preferred is not None and preferred != "auto":
-        return torch.device(preferred)
-    if (cuda_available or torch.cuda.is_available)():
-        return torch.device("cuda")
-    if (mps_available or torch.backends.mps.is_available)():
-        return torch.device("mps")
-    return torch.device("cpu")
+    has_cuda = (cuda_available or torch.cuda.is_available)()
+    has_mps = (mps_available or torch.backends.mps.is_available)()
+    if preferred is None or preferred == "auto":
+        return torch.device("cuda" if has_cuda else "mps" if has_mps else "cpu")
+    device = torch.device(preferred)
+    if (device.type == "cuda" and not has_cuda) or (device.type == "mps" and not has_mps):
+        raise ValueError(f"{preferred} is not available")
+    return device
 
 
 def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
@@ -104,9 +105,23 @@ def amp_train_step(
     return loss.item()
 
 
-def _backward_in_pieces(model, inputs, targets, loss_fn, size: int) -> float:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a device ran out of memory."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "out of memory" in str(error)
+
+
+def accumulate_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    micro_batch_size: int,
+) -> float:
+    """Forward and backward of a whole batch, a few rows at a time."""
     total = 0.0
-    for x, y in zip(inputs.split(size), targets.split(size)):
+    for x, y in zip(inputs.split(micro_batch_size), targets.split(micro_batch_size)):
         loss = loss_fn(model(x), y) * len(x) / len(inputs)
         loss.backward()
         total += loss.item()
@@ -128,12 +143,11 @@ def oom_safe_step(
     while True:
         optimizer.zero_grad()
         try:
-            loss = _backward_in_pieces(model, inputs, targets, loss_fn, size)
+            loss = accumulate_gradients(model, inputs, targets, loss_fn, size)
             optimizer.step()
             return loss, size
         except RuntimeError as error:
-            out_of_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
-            if not out_of_memory or size == 1:
+            if not is_out_of_memory(error) or size == 1:
                 raise
         # Outside of the except block: by now the error is gone, and with it all that it held on to.
         optimizer.zero_grad()
