@@ -19,13 +19,14 @@ from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import guards, variants
+from tests.course import guards, points, variants
 from tests.course.variants import Mistake
 
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
-FEWEST_MISTAKES, FEWEST_ACCEPTED = 10, 2
+FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
+MOST_WORDS = 250  # in an exercise's docstrings
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
@@ -246,13 +247,18 @@ def _figure(path: Path) -> list[str]:
 def _amounts(kata: Kata) -> list[str]:
     problems = []
     mistakes, solutions = len(variants.mistakes(kata)), len(variants.accepted(kata))
-    if mistakes < FEWEST_MISTAKES:
-        problems.append(f"only {mistakes} mistakes, at least {FEWEST_MISTAKES} are wanted")
+    if not FEWEST_MISTAKES <= mistakes <= MOST_MISTAKES:
+        problems.append(f"{mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
     if solutions < FEWEST_ACCEPTED:
         problems.append(
             f"only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
         )
-    return problems
+    words = {name: idea + edges for name, (idea, edges) in points.words(kata).items()}
+    return problems + [
+        f"{name}: {count} words of docstring, at most {MOST_WORDS}"
+        for name, count in words.items()
+        if count > MOST_WORDS
+    ]
 
 
 def _points_lost(kata: Kata, source: str, whose: str, but: Container[str] = ()) -> list[str]:
@@ -278,7 +284,7 @@ def _caught(mistake: Mistake, specs: list[SpecResult]) -> list[str]:
     failing = [spec for spec in specs if spec.status not in DONE]
     if not failing:
         return [f"{name} is not caught by {mistake.caught_by}"]
-    problems = []
+    problems = [] if mistake.says else [f"{name}: `says` is empty"]
     if failing[0].edge != mistake.edge:
         problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
     told = " ".join(failing[0].message.split())

@@ -42,7 +42,7 @@ CROOKED = {
         SPECS,
         '"""Doubling is per element."""',
         "check.close(torch.rand(1), torch.tensor([0.4962566]), atol=1e-3)",
-        "fails from seed 1",
+        "from seed 20",
     ),
     "a spec that wants an order": (
         promises.reference_passes,
@@ -150,6 +150,15 @@ CROOKED = {
         'caught_by="test_nothing"',
         "there is no spec test_nothing",
     ),
+    "a mistake of which the learner is told nothing": (
+        promises.mistakes,
+        MISTAKES,
+        ', says="looks like squared"',
+        "",
+        "`says` is empty",
+    ),
+    "other words than promised": (promises.mistakes, MISTAKES, "looks like squared", "too large", "is not said, but"),
+    "a long docstring": (promises.folder, REFERENCE, "Twice x, ", "Twice x, " + "word " * 250, "at most 250"),
     "a wrong reference": (
         promises.reference_passes,
         REFERENCE,
