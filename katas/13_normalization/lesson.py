@@ -63,8 +63,8 @@ for name, layer in {"batch norm": nn.BatchNorm1d(3), "layer norm": nn.LayerNorm(
     here, there = layer(torch.cat([row, x[1:8]]))[0], layer(torch.cat([row, x[8:]]))[0]
     print(f"   {name}: differs by {(here - there).abs().max().item():.2f}")
 try:
-    kata.BatchNorm1d(3)(row)
-except ValueError as error:
+    print(f"   a batch of one row: no spread is left in {kata.BatchNorm1d(3)(row).tolist()}")
+except (ValueError, ArithmeticError) as error:  # with the star
     print(f"   a batch of one row: {error}")
 
 # 6. Small batches. The mean of b rows misses the mean of the data by about 1/√b standard deviations (by more here: the

@@ -1,12 +1,13 @@
 """Specs of 13: which elements share a mean, batch norm, layer norm, and what the difference does."""
 
-import inspect
 import math
 from contextlib import contextmanager
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from grader.specs import check
@@ -45,7 +46,7 @@ def buffers(norm):
 
 
 def same_as_torch(ours, theirs, x):
-    """Output and gradients (of x and every parameter) of both layers are the same."""
+    """Check that output and gradients (of x and every parameter) of both layers are the same."""
     mine, right = x.detach().clone().requires_grad_(), x.detach().double().requires_grad_()
     probe = torch.randn(x.shape)
     output, expected = ours(mine), theirs(right)
@@ -60,27 +61,47 @@ def same_as_torch(ours, theirs, x):
         check.close(grad, parameter.grad, rtol=1e-3, atol=1e-4, what=f"gradient of {name}")
 
 
-def per_channel(x, eps=1e-5, unbiased=False, inside=True):
-    """Each channel of x normalised by itself, in float64; the last arguments make mistakes."""
+def per_channel(x, eps=1e-5):
+    """Each channel of x normalised by itself, in float64."""
     channels = []
     for values in x.double().unbind(1):
-        n = values.numel() - unbiased
         mean = values.sum() / values.numel()
-        var = ((values - mean) ** 2).sum() / n
-        channels.append((values - mean) / ((var + eps) ** 0.5 if inside else var**0.5 + eps))
+        var = ((values - mean) ** 2).sum() / values.numel()
+        channels.append((values - mean) / (var + eps) ** 0.5)
     return torch.stack(channels, dim=1)
 
 
-def per_row(x, dims, eps=1e-5, unbiased=False, inside=True):
-    """x normalised over these dims, in float64; the last arguments make mistakes."""
+def over(x, dims, eps=1e-5):
+    """x normalised over these dims, in float64."""
     x = x.double()
     n = math.prod(x.shape[d] for d in dims)
     centred = x - x.sum(dims, keepdim=True) / n
-    var = (centred**2).sum(dims, keepdim=True) / (n - unbiased)
-    return centred / ((var + eps) ** 0.5 if inside else var**0.5 + eps)
+    return centred / ((centred**2).sum(dims, keepdim=True) / n + eps) ** 0.5
 
 
-def effect_by_hand(x, size, eps=1e-5, correction=0):
+def slips_of_formula(x, dims, eps):
+    """By name, what some slips in the formula lead to, for statistics over the right dims."""
+    std, mean = torch.std_mean(x.double(), dims, correction=0, keepdim=True)
+    centred = x - mean
+    return {
+        "the unbiased variance (n − 1)": centred / (x.double().var(dims, keepdim=True) + eps).sqrt(),
+        "eps outside the square root": centred / (std + eps),
+        "divided by the variance, not by its root": centred / (std**2 + eps),
+    }
+
+
+def check_by_hand(kata, norm, inputs):
+    """The layer runs on these inputs without PyTorch's own normalisations, and is not built on one."""
+    made = norm()
+    check.that(not isinstance(made, NORMS), f"{type(made).__name__} is built on one of PyTorch's norm layers")
+    with check.forbidden(kata, *FINISHED):
+        made = norm()
+        outputs = made(inputs), made.eval()(inputs)
+    for output in outputs:
+        check.shape(output, inputs.shape)
+
+
+def effect_by_hand(x, size, eps=1e-5):
     """The three numbers for one batch size, batch by batch, in float64."""
     x = x.double()
     batches = [x[i : i + size] for i in range(0, len(x) - size + 1, size)]
@@ -88,7 +109,7 @@ def effect_by_hand(x, size, eps=1e-5, correction=0):
     rows = [(b - b.sum(0) / size) / (((b - b.sum(0) / size) ** 2).sum(0) / size + eps) ** 0.5 for b in batches]
 
     def spread(values):
-        return ((values - values.mean(0)) ** 2).sum(0).div(len(values) - correction).sqrt().mean().item()
+        return ((values - values.mean(0)) ** 2).sum(0).div(len(values)).sqrt().mean().item()
 
     return {"num_batches": len(batches), "mean_spread": spread(means), "output_std": spread(torch.cat(rows))}
 
@@ -136,6 +157,30 @@ def four_classes():
     return 3 * torch.eye(4).repeat(1, 2)[y] + noise, y
 
 
+def some_rows(size):
+    """A selection of rows, in any order."""
+    return st.lists(st.integers(0, size - 1), min_size=1, max_size=size)
+
+
+@st.composite
+def shapes_and_kinds(draw):
+    """A shape, a kind and normalized_dims that fit together."""
+    kind = draw(st.sampled_from(["batch", "layer", "instance"]))
+    least = {"batch": 2, "layer": 1, "instance": 3}[kind]
+    shape = draw(st.lists(st.integers(1, 3), min_size=least, max_size=4))
+    return tuple(shape), kind, draw(st.integers(1, len(shape)))
+
+
+def groups_by_hand(shape, kind, normalized_dims):
+    """The ids, element by element: an element belongs to the group of the indices that decide."""
+    ids, seen = torch.zeros(shape, dtype=torch.int64), {}
+    for index in map(tuple, torch.ones(shape).nonzero().tolist()):
+        leading = index[: len(shape) - normalized_dims]
+        deciding = {"batch": index[1:2], "instance": index[:2], "layer": leading}[kind]
+        ids[index] = seen.setdefault(deciding, len(seen))
+    return ids
+
+
 class TestNormalizationGroups:
     def test_batch_norm_groups_by_channel(self, kata):
         """In batch norm all rows of a batch share one mean for each channel, so a column of a (N, C) batch is one
@@ -150,50 +195,42 @@ class TestNormalizationGroups:
         unlike = {"one group for each column, which is batch norm": torch.arange(4).expand(3, 4)}
         check.equal(got, torch.tensor([[0] * 4, [1] * 4, [2] * 4]), unlike=unlike)
 
-    def test_batch_groups_take_in_positions_and_pixels(self, kata):
-        """A channel has one mean, however many dims follow: all the positions or pixels of all examples share it."""
-        for shape in ((2, 3, 4), IMAGES):
-            expected = torch.zeros(shape, dtype=torch.int64)
-            for channel in range(shape[1]):
-                expected[:, channel] = channel
-            check.equal(kata.normalization_groups(shape, "batch"), expected, what=f"ids for {shape}")
-
     def test_layer_groups_are_the_leading_indices(self, kata):
-        """Without more said, only the last dim is shared: in (N, T, D) every token is a group, not every example."""
+        """By default only the last dim is shared: in (N, T, D) every token is a group, not every example."""
         expected = torch.tensor([[[0] * 4, [1] * 4, [2] * 4], [[3] * 4, [4] * 4, [5] * 4]])
         unlike = {"one group for each example: all dims but the first are shared": expected // 3}
         check.equal(kata.normalization_groups((2, 3, 4), "layer"), expected, unlike=unlike)
+        expected = torch.tensor([[[0] * 4] * 3, [[1] * 4] * 3])
+        unlike = {"normalized_dims is not used": torch.arange(6).reshape(2, 3, 1).expand(2, 3, 4)}
+        got = kata.normalization_groups((2, 3, 4), "layer", 2)
+        check.equal(got, expected, unlike=unlike, what="ids for normalized_dims=2")
 
-    def test_normalized_dims_says_how_many_last_dims_share(self, kata):
-        """normalized_dims = 2 joins the last two dims, and as many as there are make a single group."""
-        shape = (2, 3, 4, 5)
-        for dims, leading in ((2, (2, 3)), (3, (2,)), (4, ())):
-            expected = torch.zeros(shape, dtype=torch.int64)
-            for number, index in enumerate(torch.ones(leading).nonzero().tolist()):
-                expected[tuple(index)] = number
-            check.equal(kata.normalization_groups(shape, "layer", dims), expected, what=f"normalized_dims={dims}")
+    def test_batch_groups_take_in_all_positions(self, kata):
+        """A channel has one mean, however many dims follow: the positions or pixels of all examples share it."""
+        expected = torch.tensor([[[0] * 4, [1] * 4, [2] * 4]] * 2)
+        unlike = {"a group for each position, too": torch.arange(12).reshape(1, 3, 4).expand(2, 3, 4)}
+        check.equal(kata.normalization_groups((2, 3, 4), "batch"), expected, unlike=unlike)
 
     def test_instance_norm_groups_by_example_and_channel(self, kata):
         """Instance norm takes each channel of each example by itself, as for styles of images."""
-        for shape in ((2, 3, 4), IMAGES):
-            expected = torch.zeros(shape, dtype=torch.int64)
-            for n in range(shape[0]):
-                for c in range(shape[1]):
-                    expected[n, c] = n * shape[1] + c
-            check.equal(kata.normalization_groups(shape, "instance"), expected, what=f"ids for {shape}")
+        expected = torch.tensor([[[0] * 4, [1] * 4, [2] * 4], [[3] * 4, [4] * 4, [5] * 4]])
+        unlike = {"the groups of batch norm: examples share a channel's mean": expected % 3}
+        check.equal(kata.normalization_groups((2, 3, 4), "instance"), expected, unlike=unlike)
 
-    def test_normalized_dims_concerns_layer_norm_only(self, kata):
-        """What batch and instance norm share does not depend on it."""
-        for kind in ("batch", "instance"):
-            expected = kata.normalization_groups((2, 3, 4), kind)
-            check.equal(kata.normalization_groups((2, 3, 4), kind, 9), expected, what=f"ids for {kind!r}")
+    @given(case=shapes_and_kinds())
+    def test_ids_count_up_in_the_order_of_reading(self, kata, case):
+        """Read row by row, the first element is in group 0, and each new group has the next id. Batch and instance
+        norm ignore normalized_dims."""
+        shape, kind, dims = case
+        got = kata.normalization_groups(shape, kind, dims)
+        check.equal(got, groups_by_hand(*case), what=f"ids for {shape}, {kind!r}, normalized_dims={dims}")
 
+    @pytest.mark.edge
     def test_the_shape_may_be_any_sequence(self, kata):
-        """A list or the `shape` of a tensor is as good as a tuple; one dim is enough for layer norm."""
+        """A list or the `shape` of a tensor is as good as a tuple."""
         expected = torch.tensor([[0, 1, 2], [0, 1, 2]])
-        check.equal(kata.normalization_groups([2, 3], "batch"), expected, what="ids for a list")
-        check.equal(kata.normalization_groups(torch.zeros(2, 3).shape, "batch"), expected, what="ids for a torch.Size")
-        check.equal(kata.normalization_groups([3], "layer"), torch.tensor([0, 0, 0]), what="ids for one dim")
+        for shape in ([2, 3], torch.zeros(2, 3).shape):
+            check.equal(kata.normalization_groups(shape, "batch"), expected, what=f"ids for {shape!r}")
 
     @pytest.mark.edge
     def test_unknown_kinds_are_refused(self, kata):
@@ -216,35 +253,55 @@ class TestNormalizationGroups:
                 kata.normalization_groups((2, 3, 4), "layer", dims)
 
 
-class TestBatchNorm1d:
+class TestBatchNorm1dInit:
     def test_starts_as_pytorch_does(self, kata):
-        """Scale 1, shift 0, running mean 0, running variance 1, no batch counted; weight and bias are parameters, the
+        """Scale 1, shift 0, running mean 0, running variance 1, no batch counted. weight and bias are parameters, the
         rest are buffers. A statistic kept as a plain attribute is neither saved nor moved to another device."""
         norm, theirs = kata.BatchNorm1d(C), nn.BatchNorm1d(C)
         check.equal(dict(norm.state_dict()), dict(theirs.state_dict()), what="state_dict")
         names = {name for name, _ in norm.named_parameters()}
         check.that(names == {"weight", "bias"}, f"the parameters should be weight and bias, they are {sorted(names)}")
 
+    def test_without_affine_there_is_nothing_to_learn(self, kata):
+        """affine=False leaves the bare normalisation: weight and bias are None, the running statistics stay."""
+        norm = kata.BatchNorm1d(C, affine=False)
+        left = [name for name in ("weight", "bias") if getattr(norm, name) is not None]
+        check.that(not left, f"{', '.join(left)} should be None with affine=False")
+        names, expected = set(norm.state_dict()), set(nn.BatchNorm1d(C, affine=False).state_dict())
+        check.that(names == expected, f"the state_dict should have {sorted(expected)}, it has {sorted(names)}")
+
+    @pytest.mark.edge
+    def test_without_running_statistics_there_are_no_buffers(self, kata):
+        """track_running_stats=False leaves nothing to remember: the three attributes are None, and the state_dict has
+        none of them."""
+        norm = kata.BatchNorm1d(C, track_running_stats=False)
+        names = ("running_mean", "running_var", "num_batches_tracked")
+        kept = [name for name in names if getattr(norm, name) is not None]
+        check.that(not kept, f"{', '.join(kept)} should be None with track_running_stats=False")
+        names = set(norm.state_dict())
+        check.that(names == {"weight", "bias"}, f"the state_dict should have weight and bias, it has {sorted(names)}")
+
+
+class TestBatchNorm1dForward:
     def test_training_normalises_each_channel_over_the_batch(self, kata):
-        """In training mode every column of (N, C) loses its own mean and is divided by √(var + eps), the variance being
+        """In training mode every column of (N, C) loses its own mean and is divided by √(var + eps). The variance is
         the biased one: the mean of the squares, not their sum over N − 1."""
         x = some(N, C)
+        var, mean = torch.var_mean(x.double(), 0)
         for eps in (0.1, 1e-5):
-            unlike = {
-                "the unbiased variance (n − 1) in the output": per_channel(x, eps, unbiased=True),
-                "eps outside the square root": per_channel(x, eps, inside=False),
-                "statistics of each row, which is layer norm": per_row(x, (1,), eps),
-                "one mean and variance for all channels": per_row(x, (0, 1), eps),
+            unlike = slips_of_formula(x, (0,), eps) | {
+                "statistics of each row, which is layer norm": over(x, (1,), eps),
+                "one mean and variance for all channels": over(x, (0, 1), eps),
+                "the running statistics, in training mode, too": (x - 0.1 * mean) / (0.9 + 0.1 * var + eps).sqrt(),
             }
             check.close(kata.BatchNorm1d(C, eps=eps)(x), per_channel(x, eps), unlike=unlike, what=f"eps={eps}")
 
     def test_channels_of_sequences_share_their_positions(self, kata):
         """In (N, C, L) a channel has one mean over all examples and all positions, so n is N · L."""
         x = some(N, C, L)
-        unlike = {
-            "a mean for each position: only dim 0 is shared": per_row(x, (0,), 0.1),
-            "a mean for each example: only the positions are shared": per_row(x, (2,), 0.1),
-            "the unbiased variance (n − 1) in the output": per_channel(x, 0.1, unbiased=True),
+        unlike = slips_of_formula(x, (0, 2), 0.1) | {
+            "a mean for each position: only dim 0 is shared": over(x, (0,), 0.1),
+            "a mean for each example: only the positions are shared": over(x, (2,), 0.1),
         }
         check.close(kata.BatchNorm1d(C, eps=0.1)(x), per_channel(x, 0.1), unlike=unlike)
 
@@ -262,14 +319,16 @@ class TestBatchNorm1d:
         check.close(norm(x), plain * weight[:, None] + bias[:, None], unlike=unlike)
 
     def test_training_output_and_gradients_equal_pytorchs(self, kata):
-        """The mean and the variance depend on x too, so gradients flow through both; a `detach` there changes the
+        """The mean and the variance depend on x too, so gradients flow through both. A `detach` there changes the
         gradient of x and leaves the output as it is."""
-        for shape in ((N, C), (N, C, L)):
-            same_as_torch(*twins(kata.BatchNorm1d(C, eps=0.1), nn.BatchNorm1d(C, eps=0.1)), some(*shape))
+        for options in ({}, {"affine": False}):
+            for shape in ((N, C), (N, C, L)):
+                ours, theirs = (layer(C, eps=0.1, **options) for layer in (kata.BatchNorm1d, nn.BatchNorm1d))
+                same_as_torch(*twins(ours, theirs), some(*shape))
 
     def test_running_statistics_follow_the_batches(self, kata):
         """running = (1 − m) · running + m · batch: most of the old value stays. The variance that is kept for later is
-        the unbiased one, an estimate for data not seen."""
+        the unbiased one, an estimate for unseen data. num_batches_tracked counts the batches."""
         norm, mean, var, biased, swapped = kata.BatchNorm1d(C, momentum=0.3), 0, 1, 1, 0
         for _ in range(3):
             x = some(N, C, L)
@@ -279,27 +338,56 @@ class TestBatchNorm1d:
             mean = 0.7 * mean + 0.3 * values.mean(1)
             var = 0.7 * var + 0.3 * values.var(1)
             biased = 0.7 * biased + 0.3 * values.var(1, correction=0)
-        unlike = {"momentum on the wrong term: m is the share of the new batch": swapped}
+        unlike = {
+            "momentum on the wrong term: m is the share of the new batch": swapped,
+            "no batch has moved it": torch.zeros(C),
+        }
         check.close(norm.running_mean, mean, unlike=unlike, what="running_mean after three batches")
         unlike = {"the biased variance: it is kept times n / (n − 1)": biased}
         check.close(norm.running_var, var, unlike=unlike, what="running_var after three batches")
+        check.equal(norm.num_batches_tracked, torch.tensor(3), what="num_batches_tracked after three batches")
 
-    def test_batches_are_counted(self, kata):
-        """num_batches_tracked says how many batches the running statistics have seen, whatever the momentum; it stays
-        an int64 scalar, and eval mode does not count."""
-        for momentum in (0.1, None, 0.0):
-            norm = kata.BatchNorm1d(C, momentum=momentum)
-            for _ in range(2):
-                norm(some(N, C))
-            norm.eval()(some(N, C))
-            check.equal(norm.num_batches_tracked, torch.tensor(2), what=f"batches counted, momentum={momentum}")
+    def test_buffers_carry_no_graph(self, kata):
+        """Running statistics with a graph keep every batch so far in memory, and the second backward pass fails."""
+        norm = kata.BatchNorm1d(C)
+        for _ in range(2):
+            norm(some(N, C).requires_grad_()).square().sum().backward()
+        for name in ("running_mean", "running_var"):
+            check.that(not getattr(norm, name).requires_grad, f"{name} carries a graph: detach what it is made of")
 
-    def test_the_default_momentum_is_a_tenth(self, kata):
-        """Without being told, the running statistics go a tenth of the way towards each batch."""
+    def test_eval_uses_and_keeps_the_running_statistics(self, kata):
+        """In eval mode the layer is a fixed scale and shift of each channel, taken from the batches of training. Test
+        data must not change the model."""
+        for shape in ((N, C), (N, C, L)):
+            ours, theirs = twins(kata.BatchNorm1d(C, eps=0.1), nn.BatchNorm1d(C, eps=0.1))
+            seen = some(*shape)
+            ours(seen), theirs(seen.double())
+            before = buffers(ours)
+            same_as_torch(ours.eval(), theirs.eval(), some(*shape))
+            check.equal(buffers(ours), before, what="buffers after a batch in eval mode")
+
+    @given(rows=some_rows(N))
+    def test_in_eval_a_row_does_not_depend_on_its_batch(self, kata, rows):
+        """A prediction must not change with the other rows of the batch. Any rows, in any order, give the same outputs
+        as in the whole batch, and one row alone is enough."""
         norm, x = kata.BatchNorm1d(C), some(N, C)
-        norm(x)
-        check.close(norm.running_mean, 0.1 * x.double().mean(0), what="running_mean after one batch")
+        norm(some(N, C))
+        norm.eval()
+        check.close(norm(x[rows]), norm(x)[rows], what=f"rows {rows} of the batch as a batch of their own")
 
+    def test_written_without_the_finished_layers(self, kata):
+        """This exercise is the layer: PyTorch's functions, or its class as a base, would be the answer."""
+        check_by_hand(kata, lambda: kata.BatchNorm1d(C), some(N, C))
+
+    @pytest.mark.edge
+    def test_a_momentum_of_zero_moves_nothing(self, kata):
+        """0.0 is a momentum like any other. `momentum or 0.1` and `if momentum` take it for a missing one."""
+        norm = kata.BatchNorm1d(C, momentum=0.0)
+        norm(some(N, C))
+        check.equal(norm.running_mean, torch.zeros(C), what="running_mean")
+        check.equal(norm.running_var, torch.ones(C), what="running_var")
+
+    @pytest.mark.edge
     def test_no_momentum_is_the_plain_mean(self, kata):
         """With momentum=None every batch counts the same: m is 1 for the first, ½ for the second, ⅓ for the third."""
         norm = kata.BatchNorm1d(C, momentum=None)
@@ -312,89 +400,31 @@ class TestBatchNorm1d:
         check.close(norm.running_mean, means.mean(0), unlike=unlike, what="running_mean")
         check.close(norm.running_var, variances.mean(0), what="running_var")
 
-    def test_a_momentum_of_zero_moves_nothing(self, kata):
-        """0.0 is a momentum like any other. `momentum or 0.1` and `if momentum` take it for a missing one."""
-        norm = kata.BatchNorm1d(C, momentum=0.0)
-        norm(some(N, C))
-        check.equal(norm.running_mean, torch.zeros(C), what="running_mean")
-        check.equal(norm.running_var, torch.ones(C), what="running_var")
-
-    def test_eval_uses_the_running_statistics(self, kata):
-        """In eval mode the layer is a fixed scale and shift of each channel, taken from what it saw in training;
-        PyTorch's layer does the same, gradients included."""
-        for shape in ((N, C), (N, C, L)):
-            ours, theirs = twins(kata.BatchNorm1d(C, eps=0.1), nn.BatchNorm1d(C, eps=0.1))
-            seen = some(*shape)
-            ours(seen), theirs(seen.double())
-            same_as_torch(ours.eval(), theirs.eval(), some(*shape))
-
-    def test_eval_keeps_the_running_statistics(self, kata):
-        """Looking at test data must not change the model."""
-        norm = kata.BatchNorm1d(C)
-        norm(some(N, C))
-        before = buffers(norm)
-        norm.eval()(some(N, C))
-        check.equal(buffers(norm), before, what="buffers")
-
-    def test_in_eval_a_row_does_not_depend_on_its_batch(self, kata):
-        """A prediction that changes with the other rows of the batch is no prediction. The row alone, in any batch,
-        gives the same."""
-        norm, x = kata.BatchNorm1d(C), some(N, C)
-        norm(some(N, C))
-        norm.eval()
-        check.close(norm(x[2:3]), norm(x)[2:3], what="row 2, alone and in its batch")
-
+    @pytest.mark.edge
     def test_without_running_statistics_both_modes_use_the_batch(self, kata):
-        """track_running_stats=False leaves nothing to remember: the three attributes are None, not in the
-        state_dict, and eval mode normalises by the batch as well."""
+        """With track_running_stats=False, eval mode has nothing else to normalise by."""
         norm, x = kata.BatchNorm1d(C, track_running_stats=False), some(N, C)
         check.close(norm(x), per_channel(x), what="the output in training mode")
         check.close(norm.eval()(x), per_channel(x), what="the output in eval mode")
-        names = ("running_mean", "running_var", "num_batches_tracked")
-        kept = [name for name in names if getattr(norm, name) is not None]
-        check.that(not kept, f"{', '.join(kept)} should be None with track_running_stats=False")
-        names = set(norm.state_dict())
-        check.that(names == {"weight", "bias"}, f"the state_dict should have weight and bias, it has {sorted(names)}")
 
-    def test_without_affine_there_is_nothing_to_learn(self, kata):
-        """affine=False leaves the bare normalisation: weight and bias are None, the running statistics stay."""
-        norm, x = kata.BatchNorm1d(C, affine=False), some(N, C)
-        check.close(norm(x), per_channel(x))
-        left = [name for name in ("weight", "bias") if getattr(norm, name) is not None]
-        check.that(not left, f"{', '.join(left)} should be None with affine=False")
-        names, expected = set(norm.state_dict()), set(nn.BatchNorm1d(C, affine=False).state_dict())
-        check.that(names == expected, f"the state_dict should have {sorted(expected)}, it has {sorted(names)}")
+    @pytest.mark.edge
+    def test_two_values_a_channel_are_enough(self, kata):
+        """Two positions of one example are two values of each channel, and so are two rows."""
+        for shape in ((1, C, 2), (2, C)):
+            x = some(*shape)
+            check.close(kata.BatchNorm1d(C, eps=0.1)(x), per_channel(x, 0.1), what=f"the output for {shape}")
 
-    def test_checkpoints_go_to_pytorch_and_back(self, kata):
-        """A state_dict is all there is to a layer: PyTorch's layer that loads ours answers like ours, and ours that
-        loads PyTorch's like that."""
-        ours, theirs = twins(kata.BatchNorm1d(C), nn.BatchNorm1d(C))
-        theirs, x = theirs.float(), some(N, C)
-        ours(some(N, C))
-        theirs.load_state_dict(ours.state_dict())
-        check.close(theirs.eval()(x), ours.eval()(x), what="PyTorch's layer with our state_dict")
-        theirs.train()(some(N, C))
-        fresh = kata.BatchNorm1d(C)
-        fresh.load_state_dict(theirs.state_dict())
-        check.close(fresh.eval()(x), theirs.eval()(x), what="ours with PyTorch's state_dict")
-
-    def test_buffers_carry_no_graph(self, kata):
-        """Running statistics that remember how they were computed hold on to every batch so far, and the second
-        backward pass fails."""
-        norm = kata.BatchNorm1d(C)
-        for _ in range(2):
-            norm(some(N, C).requires_grad_()).square().sum().backward()
-        for name in ("running_mean", "running_var"):
-            check.that(not getattr(norm, name).requires_grad, f"{name} carries a graph: detach what it is made of")
-
+    @pytest.mark.edge
     def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
-        """A transposed sequence, (N, L, C) seen as (N, C, L), is as good as any; and x belongs to the caller."""
+        """A transposed sequence, (N, L, C) seen as (N, C, L), is not in the order of memory. x is the
+        caller's."""
         x = some(N, L, C).transpose(1, 2)
         expected = per_channel(x, 0.1)
         with check.unchanged(x=x):
             output = kata.BatchNorm1d(C, eps=0.1)(x)
         check.close(output, expected)
 
+    @pytest.mark.edge
     def test_a_float64_layer_stays_float64(self, kata):
         """`double()` moves parameters and buffers; the result has all the digits of float64, in both modes."""
         norm, x = kata.BatchNorm1d(C).double(), some(N, C).double()
@@ -413,29 +443,18 @@ class TestBatchNorm1d:
             with check.raises(ValueError, ", ".join(map(str, shape))):
                 kata.BatchNorm1d(C, track_running_stats=False).eval()(torch.randn(shape))
 
-    def test_two_values_a_channel_are_enough(self, kata):
-        """Two positions of one example are two values of each channel, and so are two rows."""
-        for shape in ((1, C, 2), (2, C)):
-            x = some(*shape)
-            check.close(kata.BatchNorm1d(C, eps=0.1)(x), per_channel(x, 0.1), what=f"the output for {shape}")
-
-    def test_one_row_is_fine_in_eval(self, kata):
-        """A model at work answers one question at a time. Fresh running statistics, 0 and 1, leave x as it is."""
-        norm, x = kata.BatchNorm1d(C).eval(), torch.randn(1, C)
-        check.close(norm(x), x, atol=1e-3)
-
     @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
         """Two or three dims with C channels in dim 1, in both modes. A single channel would broadcast to C of them
-        silently; the message names the shape that came."""
+        silently."""
         for shape in ((N,), (N, C, L, 2), (N, C + 1), (N, 1), (N, L, C)):
             for mode in (True, False):
-                with check.raises(ValueError, ", ".join(map(str, shape))):
+                with check.raises(ValueError):
                     kata.BatchNorm1d(C).train(mode)(torch.randn(shape))
 
     @pytest.mark.edge
     def test_a_refused_input_leaves_the_buffers_alone(self, kata):
-        """Check first, count afterwards: an error must leave a layer that can go on as if nothing had been."""
+        """Check first, count afterwards: after an error, training can go on as before."""
         norm = kata.BatchNorm1d(C)
         norm(some(N, C))
         before = buffers(norm)
@@ -444,15 +463,7 @@ class TestBatchNorm1d:
                 norm(torch.randn(shape))
             check.equal(buffers(norm), before, what=f"buffers after an input {shape}")
 
-    def test_written_without_the_finished_layers(self, kata):
-        """This exercise is the layer: PyTorch's functions, or its class as a base, would be the answer."""
-        norm = kata.BatchNorm1d(C)
-        check.that(not isinstance(norm, NORMS), f"{type(norm).__name__} is built on one of PyTorch's norm layers")
-        with check.forbidden(kata, *FINISHED):
-            norm = kata.BatchNorm1d(C)
-            output = norm(some(N, C)), norm.eval()(some(N, C))
-        check.shape(output[0], (N, C))
-
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """`cuda()` moves parameters and buffers, and what the layer makes it makes there."""
@@ -468,7 +479,7 @@ class TestBatchNorm1d:
 class TestBatchNorm2d:
     def test_starts_as_pytorch_does(self, kata):
         """The parameters and buffers are those of `nn.BatchNorm2d`: C numbers each, not one for each pixel."""
-        for options in ({}, {"affine": False}, {"track_running_stats": False}):
+        for options in ({}, {"affine": False}):
             norm, theirs = kata.BatchNorm2d(C, **options), nn.BatchNorm2d(C, **options)
             check.equal(dict(norm.state_dict()), dict(theirs.state_dict()), what=f"state_dict with {options}")
             names, right = ({name for name, _ in m.named_parameters()} for m in (norm, theirs))
@@ -477,12 +488,10 @@ class TestBatchNorm2d:
     def test_training_normalises_each_channel_over_all_pixels(self, kata):
         """A channel of an image has one mean over all examples, rows and columns: N · H · W values."""
         x = some(*IMAGES)
-        unlike = {
-            "a mean for each pixel: only dim 0 is shared": per_row(x, (0,), 0.1),
-            "a mean for each example, which is instance norm": per_row(x, (2, 3), 0.1),
-            "the unbiased variance (n − 1) in the output": per_channel(x, 0.1, unbiased=True),
-            "eps outside the square root": per_channel(x, 0.1, inside=False),
-            "all channels share one mean": per_row(x, (1, 2, 3), 0.1),
+        unlike = slips_of_formula(x, (0, 2, 3), 0.1) | {
+            "a mean for each pixel: only dim 0 is shared": over(x, (0,), 0.1),
+            "a mean for each example, which is instance norm": over(x, (2, 3), 0.1),
+            "all channels share one mean": over(x, (1, 2, 3), 0.1),
         }
         check.close(kata.BatchNorm2d(C, eps=0.1)(x), per_channel(x, 0.1), unlike=unlike)
 
@@ -492,24 +501,33 @@ class TestBatchNorm2d:
             same_as_torch(*twins(kata.BatchNorm2d(C, eps=0.1), nn.BatchNorm2d(C, eps=0.1)), some(*shape))
 
     def test_running_statistics_equal_pytorchs(self, kata):
-        """Three batches move the buffers as in one dimension, with n = N · H · W, and eval mode uses and keeps them."""
-        for momentum in (0.3, 0.0, None):
-            ours, theirs = twins(kata.BatchNorm2d(C, momentum=momentum), nn.BatchNorm2d(C, momentum=momentum))
+        """Three batches move the buffers as in one dimension, with n = N · H · W. Eval mode uses and keeps them."""
+        ours, theirs = twins(kata.BatchNorm2d(C, momentum=0.3), nn.BatchNorm2d(C, momentum=0.3))
+        for _ in range(3):
+            x = some(*IMAGES)
+            ours(x), theirs(x.double())
+        check.close(buffers(ours), buffers(theirs), what="buffers")
+        same_as_torch(ours.eval(), theirs.eval(), some(*IMAGES))
+        check.close(buffers(ours), buffers(theirs), what="buffers after eval")
+
+    def test_written_without_the_finished_layers(self, kata):
+        """PyTorch's functions, or its class as a base, would be the answer."""
+        check_by_hand(kata, lambda: kata.BatchNorm2d(C), some(*IMAGES))
+
+    @pytest.mark.edge
+    def test_options_are_pytorchs(self, kata):
+        """momentum=0.0 moves nothing, None is the plain mean over the batches, and without running statistics both
+        modes use the batch."""
+        for options in ({"momentum": 0.0}, {"momentum": None}, {"track_running_stats": False}):
+            ours, theirs = twins(kata.BatchNorm2d(C, **options), nn.BatchNorm2d(C, **options))
             for _ in range(3):
                 x = some(*IMAGES)
                 ours(x), theirs(x.double())
-            check.close(buffers(ours), buffers(theirs), what=f"buffers, momentum={momentum}")
-            same_as_torch(ours.eval(), theirs.eval(), some(*IMAGES))
-            check.close(buffers(ours), buffers(theirs), what=f"buffers after eval, momentum={momentum}")
+            check.close(dict(ours.state_dict()), dict(theirs.state_dict()), what=f"state_dict with {options}")
+            x = some(*IMAGES)
+            check.close(ours.eval()(x), theirs.eval()(x.double()), what=f"the output in eval mode with {options}")
 
-    def test_defaults_are_pytorchs(self, kata):
-        """Without being told, eps is 1e-5, which shows where a channel has next to no spread, and momentum is a
-        tenth."""
-        ours, theirs = kata.BatchNorm2d(C), nn.BatchNorm2d(C).double()
-        x = 0.002 * torch.randn(IMAGES)
-        check.close(ours(x), theirs(x.double()), rtol=1e-3, atol=1e-4)
-        check.close(buffers(ours), buffers(theirs), what="buffers")
-
+    @pytest.mark.edge
     def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
         """Images are often kept with the channels last and seen through a transposed view."""
         x = some(5, 3, 2, C).movedim(-1, 1)
@@ -533,18 +551,10 @@ class TestBatchNorm2d:
         """Four dims with C channels in dim 1: neither a single image nor channels at the end."""
         for shape in ((N, C), (C, 3, 2), (N, C, 3, 2, 2), (N, 3, 2, C), (N, 1, 3, 2)):
             for mode in (True, False):
-                with check.raises(ValueError, ", ".join(map(str, shape))):
+                with check.raises(ValueError):
                     kata.BatchNorm2d(C).train(mode)(torch.randn(shape))
 
-    def test_written_without_the_finished_layers(self, kata):
-        """PyTorch's functions, or its class as a base, would be the answer."""
-        norm = kata.BatchNorm2d(C)
-        check.that(not isinstance(norm, NORMS), f"{type(norm).__name__} is built on one of PyTorch's norm layers")
-        with check.forbidden(kata, *FINISHED):
-            norm = kata.BatchNorm2d(C)
-            output = norm(some(*IMAGES)), norm.eval()(some(*IMAGES))
-        check.shape(output[0], IMAGES)
-
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """`cuda()` moves parameters and buffers."""
@@ -557,11 +567,11 @@ class TestBatchNorm2d:
 class TestLayerNorm:
     def test_starts_as_pytorch_does(self, kata):
         """Scale 1 and shift 0 of the normalised shape, as parameters, and no buffers. The shape is kept as a tuple,
-        also if it came as an int or a list."""
-        for given, expected in ((D, (D,)), ([T, D], (T, D)), ((D,), (D,))):
-            norm = kata.LayerNorm(given)
-            check.equal(norm.normalized_shape, expected, what=f"normalized_shape of LayerNorm({given})")
-            check.equal(dict(norm.state_dict()), dict(nn.LayerNorm(given).state_dict()), what="state_dict")
+        also if it is given as an int or a list."""
+        for shape, expected in ((D, (D,)), ([T, D], (T, D)), ((D,), (D,))):
+            norm = kata.LayerNorm(shape)
+            check.equal(norm.normalized_shape, expected, what=f"normalized_shape of LayerNorm({shape})")
+            check.equal(dict(norm.state_dict()), dict(nn.LayerNorm(shape).state_dict()), what="state_dict")
             names = {name for name, _ in norm.named_parameters()}
             check.that(names == {"weight", "bias"}, f"the parameters should be weight and bias, not {sorted(names)}")
 
@@ -570,21 +580,19 @@ class TestLayerNorm:
         inside the square root."""
         x = some(N, T, D)
         for eps in (0.1, 1e-5):
-            unlike = {
-                "the unbiased variance (n − 1)": per_row(x, (2,), eps, unbiased=True),
-                "eps outside the square root": per_row(x, (2,), eps, inside=False),
-                "statistics over the batch: dim 0": per_row(x, (0,), eps),
-                "statistics over all dims": per_row(x, (0, 1, 2), eps),
-                "statistics over tokens and features": per_row(x, (1, 2), eps),
-                "statistics over batch and tokens, which is batch norm": per_row(x, (0, 1), eps),
+            unlike = slips_of_formula(x, (2,), eps) | {
+                "statistics over the batch: dim 0": over(x, (0,), eps),
+                "statistics over all dims": over(x, (0, 1, 2), eps),
+                "statistics over tokens and features": over(x, (1, 2), eps),
+                "statistics over batch and tokens, which is batch norm": over(x, (0, 1), eps),
             }
-            check.close(kata.LayerNorm(D, eps=eps)(x), per_row(x, (2,), eps), unlike=unlike, what=f"eps={eps}")
+            check.close(kata.LayerNorm(D, eps=eps)(x), over(x, (2,), eps), unlike=unlike, what=f"eps={eps}")
 
     def test_a_tuple_joins_several_dims(self, kata):
         """LayerNorm((T, D)) takes one mean over the last two dims. The last dim alone has the same shape."""
         x = some(N, L, T, D)
-        unlike = {"only the last dim is normalised": per_row(x, (3,), 0.1)}
-        check.close(kata.LayerNorm((T, D), eps=0.1)(x), per_row(x, (2, 3), 0.1), unlike=unlike)
+        unlike = {"only the last dim is normalised": over(x, (3,), 0.1)}
+        check.close(kata.LayerNorm((T, D), eps=0.1)(x), over(x, (2, 3), 0.1), unlike=unlike)
 
     def test_output_and_gradients_equal_pytorchs(self, kata):
         """Weight and bias have a number for each normalised element; mean and variance take part in the gradient."""
@@ -605,16 +613,16 @@ class TestLayerNorm:
             names, right = sorted(norm.state_dict()), sorted(theirs.state_dict())
             check.that(names == right, f"with {options} the state_dict should have {right}, not {names}")
 
-    def test_a_token_does_not_depend_on_the_others(self, kata):
-        """This is why transformers use it: one token alone, in another batch or another sequence, gives the same. A
-        single token of a single example is fine."""
-        norm, x = kata.LayerNorm(D), some(N, T, D)
-        expected = norm(x)[2, 1]
-        check.close(norm(x[2:3, 1:2])[0, 0], expected, what="token 1 of row 2, in a batch of its own")
-        check.close(norm(x[2, 1]), expected, what="token 1 of row 2 without any leading dim")
+    @given(rows=some_rows(N))
+    def test_a_token_does_not_depend_on_the_others(self, kata, rows):
+        """This is why transformers use layer norm. Tokens give the same in any batch and any order, and alone."""
+        norm, x = kata.LayerNorm(D), some(N, D)
+        expected = over(x, (1,))
+        check.close(norm(x[rows]), expected[rows], what=f"tokens {rows} in a batch of their own")
+        check.close(norm(x[rows[0]]), expected[rows[0]], what=f"token {rows[0]} without any leading dim")
 
     def test_the_mode_makes_no_difference(self, kata):
-        """There is nothing to remember between batches, so training and eval mode do the same, always."""
+        """There is nothing to remember between batches, so training and eval mode do the same."""
         norm, x = kata.LayerNorm(D), some(N, T, D)
         expected = norm(x)
         norm(10 * some(N, T, D) + 5)
@@ -631,30 +639,18 @@ class TestLayerNorm:
         (output * torch.randn(3, D)).sum().backward()
         check.finite(x.grad, what="gradient of x")
 
+    def test_written_without_the_finished_layers(self, kata):
+        """This exercise is the layer: PyTorch's functions, or its class as a base, would be the answer."""
+        check_by_hand(kata, lambda: kata.LayerNorm(D), some(N, T, D))
+
+    @pytest.mark.edge
     def test_rows_far_from_zero_keep_their_spread(self, kata):
         """Near 1000 with a spread of 0.1, float32 still knows the differences. The mean of the squares minus the square
         of the mean does not: both are about a million, and what is left of them is rounding."""
         x = 1000 + 0.1 * torch.randn(N, 64)
-        check.close(kata.LayerNorm(64)(x), per_row(x, (1,)), rtol=0.02, atol=0.02)
+        check.close(kata.LayerNorm(64)(x), over(x, (1,)), rtol=0.02, atol=0.02)
 
-    def test_checkpoints_go_to_pytorch_and_back(self, kata):
-        """PyTorch's layer that loads our state_dict answers like ours, and the other way round."""
-        ours, theirs = twins(kata.LayerNorm((T, D)), nn.LayerNorm((T, D)))
-        theirs, fresh, x = nn.LayerNorm((T, D)), kata.LayerNorm((T, D)), some(N, T, D)
-        theirs.load_state_dict(ours.state_dict())
-        check.close(theirs(x), ours(x), what="PyTorch's layer with our state_dict")
-        fresh.load_state_dict(theirs.state_dict())
-        check.close(fresh(x), ours(x), what="ours with PyTorch's state_dict")
-
-    def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
-        """x may be a transposed view, and belongs to the caller: `x -= mean` changes it, and what a residual adds
-        later is spoilt."""
-        x = some(N, D, T).mT
-        expected = per_row(x, (2,), 0.1)
-        with check.unchanged(x=x):
-            output = kata.LayerNorm(D, eps=0.1)(x)
-        check.close(output, expected)
-
+    @pytest.mark.edge
     def test_half_precision_rows_of_a_thousand_do_not_overflow(self, kata):
         """float16 ends at 65,504 and 1000² is a million, so the statistics are computed in float32. bfloat16 reaches
         far, but has three digits: too few for a mean near 100. The result has x's dtype."""
@@ -666,15 +662,34 @@ class TestLayerNorm:
                 output = kata.LayerNorm(16).to(kind)(x)
                 what = f"the output for {dtype} input, weight in {kind}"
                 check.dtype(output, dtype, what=what)
-                check.close(output, per_row(x, (1,)), what=what)
+                check.close(output, over(x, (1,)), what=what)
 
+    @pytest.mark.edge
     def test_float64_stays_float64(self, kata):
         """Statistics in float32 would lose half of the digits."""
         x = some(N, T, D).double()
         output = kata.LayerNorm(D).double()(x)
         check.dtype(output, torch.float64)
-        check.close(output, per_row(x, (2,)))
+        check.close(output, over(x, (2,)))
 
+    @pytest.mark.edge
+    def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
+        """x may be a transposed view, and belongs to the caller: `x -= mean` changes it, and what a residual adds
+        later is spoilt."""
+        x = some(N, D, T).mT
+        expected = over(x, (2,), 0.1)
+        with check.unchanged(x=x):
+            output = kata.LayerNorm(D, eps=0.1)(x)
+        check.close(output, expected)
+
+    @pytest.mark.edge
+    def test_wrong_shapes_are_refused(self, kata):
+        """x must end in normalized_shape. A last dim of 1 would be broadcast to D features silently."""
+        for normalized, shape in ((D, (N, T)), (D, (N, 1)), ((T, D), (D,)), ((T, D), (T, N, D)), ((T, D), (N, D, T))):
+            with check.raises(ValueError):
+                kata.LayerNorm(normalized)(torch.randn(shape))
+
+    @pytest.mark.edge
     @pytest.mark.amp
     def test_half_precision_on_the_gpu(self, kata):
         """In float16 on the GPU as on the CPU: rows of ±1000 under autocast stay finite and right."""
@@ -683,30 +698,16 @@ class TestLayerNorm:
         with torch.autocast("cuda", dtype=torch.float16):
             output = norm(x)
         check.dtype(output, torch.float16)
-        check.close(output, per_row(x, (1,)))
+        check.close(output, over(x, (1,)))
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """What the layer makes, it makes on the device of its input."""
         x = some(N, T, D).cuda()
         output = kata.LayerNorm(D, eps=0.1).cuda()(x)
         check.that(output.device == x.device, f"the output is on {output.device}, x on {x.device}")
-        check.close(output, per_row(x, (2,), 0.1), rtol=1e-3, atol=1e-3)
-
-    @pytest.mark.edge
-    def test_wrong_shapes_are_refused(self, kata):
-        """x must end in normalized_shape. A last dim of 1 would be broadcast to D features silently."""
-        for normalized, shape in ((D, (N, T)), (D, (N, 1)), ((T, D), (D,)), ((T, D), (T, N, D)), ((T, D), (N, D, T))):
-            with check.raises(ValueError, ", ".join(map(str, shape))):
-                kata.LayerNorm(normalized)(torch.randn(shape))
-
-    def test_written_without_the_finished_layers(self, kata):
-        """This exercise is the layer: PyTorch's functions, or its class as a base, would be the answer."""
-        norm = kata.LayerNorm(D)
-        check.that(not isinstance(norm, NORMS), f"{type(norm).__name__} is built on one of PyTorch's norm layers")
-        with check.forbidden(kata, *FINISHED):
-            output = kata.LayerNorm(D)(some(N, T, D))
-        check.shape(output, (N, T, D))
+        check.close(output, over(x, (2,), 0.1), rtol=1e-3, atol=1e-3)
 
 
 class TestTrainEvalGap:
@@ -746,22 +747,15 @@ class TestTrainEvalGap:
         check.equal(kata.train_eval_gap(nn.LayerNorm(D), some(N, D)), 0.0)
 
     def test_running_statistics_stay(self, kata):
-        """A training pass moves the running statistics. Here they must be as before: copy the layer, or put copies of
-        the buffers back. `state_dict()` alone is no copy: its tensors are the buffers themselves."""
+        """A training pass moves the running statistics, of all parts of a model. Copy the layer, or put copies of the
+        buffers back. `state_dict()` alone is no copy: its tensors are the buffers themselves."""
         for mode in (True, False):
-            norm = nn.BatchNorm1d(C).train(mode)
-            before = buffers(norm)
-            kata.train_eval_gap(norm, some(N, C))
-            check.equal(buffers(norm), before, what=f"buffers, starting with training={mode}")
+            model = nn.Sequential(nn.Linear(C, D), nn.Sequential(nn.BatchNorm1d(D)), nn.BatchNorm1d(D)).train(mode)
+            before = {name: value.clone() for name, value in model.state_dict().items()}
+            kata.train_eval_gap(model, some(N, C))
+            check.equal(dict(model.state_dict()), before, what=f"state_dict, starting with training={mode}")
 
-    def test_running_statistics_of_parts_stay(self, kata):
-        """A layer may have parts, down to a whole model, and every batch norm in it has
-        running statistics of its own."""
-        model = nn.Sequential(nn.Linear(C, D), nn.Sequential(nn.BatchNorm1d(D)), nn.BatchNorm1d(D))
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        kata.train_eval_gap(model, some(N, C))
-        check.equal(dict(model.state_dict()), before, what="state_dict")
-
+    @pytest.mark.edge
     def test_the_mode_of_every_part_stays(self, kata):
         """A model in training may have frozen parts that are in eval mode. `model.train()` at the end would wake
         them."""
@@ -775,13 +769,15 @@ class TestTrainEvalGap:
             got = [model.training, *(part.training for part in model)]
             check.equal(got, [outer, *modes], what="training flags of the model and its two parts")
 
+    @pytest.mark.edge
     def test_no_gradient_is_left(self, kata):
-        """This is a measurement, not a training step: every `.grad`, also one that waits for its step, stays."""
+        """This is a measurement, not a training step: every `.grad` stays, also one that waits for its step."""
         norm, x = nn.BatchNorm1d(C), some(N, C).requires_grad_()
         norm.weight.grad = torch.arange(C).float()
         with check.unchanged(x=x, weight=norm.weight, bias=norm.bias):
             kata.train_eval_gap(norm, x)
 
+    @pytest.mark.edge
     def test_an_error_leaves_the_layer_as_it_was(self, kata):
         """One row is an error in training mode. The layer keeps its mode and its buffers all the same."""
         for mode in (True, False):
@@ -794,28 +790,22 @@ class TestTrainEvalGap:
 
 
 class TestBatchSizeEffect:
-    def test_matches_batch_by_batch(self, kata):
-        """For every batch size: how many full batches there are, how far their means lie apart, and how much spread is
-        left once each batch is normalised by itself."""
-        x = some(12, C)
-        expected = {size: effect_by_hand(x, size) for size in (4, 2, 3)}
-        unlike = {"standard deviations with n − 1": {size: effect_by_hand(x, size, correction=1) for size in (4, 2, 3)}}
-        check.close(kata.batch_size_effect(x, [4, 2, 3]), expected, rtol=1e-3, atol=1e-5, unlike=unlike)
-
     def test_rows_stay_together_in_order(self, kata):
-        """The first b rows are the first batch, the next b the second. Here each run of three rows is alike, so that
-        batches of three have nothing to normalise but differ in their means."""
-        x = torch.arange(4.0).repeat_interleave(3)[:, None] * torch.tensor([1.0, 10.0])
+        """The first b rows are the first batch, the next b the second. Here each run of three rows is alike, so batches
+        of three have nothing to normalise but differ in their means. The 13th row fills no batch and is dropped."""
+        x = torch.arange(5.0).repeat_interleave(3)[:13, None] * torch.tensor([1.0, 10.0])
         got = kata.batch_size_effect(x, [3])
         expected = {3: {"num_batches": 4, "mean_spread": 5.5 * 1.25**0.5, "output_std": 0.0}}
-        check.close(got, expected, rtol=1e-3, atol=1e-4)
+        unlike = {"the incomplete batch counts, too": {3: {"num_batches": 5}}}
+        check.close(got, expected, rtol=1e-3, atol=1e-4, unlike=unlike)
 
-    def test_an_incomplete_batch_is_dropped(self, kata):
-        """11 rows are two batches of 4, and the last 3 rows count nowhere."""
-        x = some(11, C)
-        for size in (4, 6, 2):
-            got = kata.batch_size_effect(x, [size])
-            check.close(got, {size: effect_by_hand(x, size)}, rtol=1e-3, atol=1e-5)
+    @given(size=st.integers(1, 12))
+    def test_matches_batch_by_batch(self, kata, size):
+        """num_batches full batches; the deviation of their means; and the deviation that is left after each batch is
+        normalised by itself. All deviations are of the population: divided by n, not n − 1."""
+        x = some(12, C)
+        expected = effect_by_hand(x, size)
+        check.close(kata.batch_size_effect(x, [size]), {size: expected}, rtol=1e-3, atol=1e-5)
 
     def test_batches_of_one_lose_everything(self, kata):
         """A row minus its own mean is zero in every channel: the output has no spread at all, and no NaN, which the
@@ -825,40 +815,28 @@ class TestBatchSizeEffect:
         check.close(got, {1: effect_by_hand(x, 1)}, rtol=1e-3, atol=1e-5)
         check.equal(got[1]["output_std"], 0.0, what="output_std for b = 1")
 
-    def test_one_batch_of_all_rows(self, kata):
-        """b = N is a single batch: its mean has nothing to differ from."""
-        x = some(N, C)
-        got = kata.batch_size_effect(x, [N])
-        check.close(got, {N: effect_by_hand(x, N)}, rtol=1e-3, atol=1e-5)
-        check.equal(got[N]["mean_spread"], 0.0, what="mean_spread for b = N")
-
-    def test_eps_counts_where_there_is_little_spread(self, kata):
-        """Two rows that differ by 0.004 have a variance of 4e-6, below eps = 1e-5, and do not come out at ±1."""
-        x = torch.tensor([[0.0], [0.004]]).repeat(3, 1)
-        got = kata.batch_size_effect(x, [2])[2]["output_std"]
-        unlike = {"eps is left out": 1.0, "eps outside the square root": 0.002 / (0.002 + 1e-5)}
-        check.close(got, (4e-6 / 1.4e-5) ** 0.5, rtol=1e-3, unlike=unlike, what="output_std")
-
     def test_output_std_is_that_of_all_rows_in_each_channel(self, kata):
-        """Because of eps, batches with little spread keep less than 1. The deviation is taken over the rows of all
-        batches together, for each channel; only then the channels are averaged. The second channel here is constant."""
+        """Because of eps = 1e-5, batches with little spread keep less than 1. The deviation is taken over the rows of
+        all batches together, for each channel. Only then the channels are averaged; here the second one is constant."""
         x = torch.tensor([[0.0, 5.0], [0.004, 5.0], [0.0, 5.0], [0.02, 5.0]])
         variances = torch.tensor([4e-6 / 1.4e-5, 1e-4 / 1.1e-4])
         unlike = {
             "the deviation of each batch, averaged": (variances.sqrt().mean() / 2).item(),
             "one deviation over all channels": (variances.mean() / 2).sqrt().item(),
+            "eps is left out": 0.5,
         }
         got = kata.batch_size_effect(x, [2])[2]["output_std"]
         expected = (variances.mean().sqrt() / 2).item()
         check.close(got, expected, rtol=1e-3, unlike=unlike, what="output_std")
 
     def test_results_are_plain_numbers_in_the_order_asked(self, kata):
-        """The dict is to be printed as a table: its sizes in the order given, its numbers plain Python ones."""
+        """The dict is to be printed as a table: its sizes in the given order, its numbers plain Python ones."""
         got = kata.batch_size_effect(some(N, C), (3, 1, 2))
         check.equal(list(got), [3, 1, 2], what="the batch sizes")
         kinds = {type(value) for row in got.values() for value in row.values()}
         check.that(kinds <= {int, float}, f"the values should be plain numbers, they are {[k.__name__ for k in kinds]}")
 
+    @pytest.mark.edge
     def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
         """A transposed table has its rows spread over memory."""
         x = some(C, 12).T
@@ -897,9 +875,9 @@ class TestCompareTraining:
         norms = [type(layer).__name__ for layer in distinct(calls, (kata.BatchNorm1d, kata.LayerNorm))]
         check.equal(norms, ["BatchNorm1d"] * 3 + ["LayerNorm"] * 3, what="the norm layers")
 
-    def test_the_norm_stands_between_linear_layer_and_relu(self, kata):
-        """Linear, norm, ReLU: the norm sees what the linear layer made, and the next layer the positive part of what
-        the norm made. Norm layers work in training mode."""
+    def test_the_norm_is_between_linear_layer_and_relu(self, kata):
+        """Linear, norm, ReLU: the norm gets the output of the linear layer, and the next layer gets the positive part
+        of the norm's output. Norm layers work in training mode."""
         x, y = four_classes()
         with recorded((nn.Linear, kata.BatchNorm1d, kata.LayerNorm)) as calls:
             kata.compare_training(x, y, hidden_dim=5, depth=2, steps=1)
@@ -948,25 +926,6 @@ class TestCompareTraining:
         other = kata.compare_training(x, y, hidden_dim=5, depth=1, steps=3, seed=4)
         check.that(other != first, "seed=4 gives the very curves of seed=3: the seed is not used")
 
-    @pytest.mark.edge
-    def test_x_and_its_dtype_stay(self, kata):
-        """float64 data trains a float64 network, and the data are not written to."""
-        x, y = four_classes()
-        x = x.double()
-        with check.unchanged(x=x, y=y), recorded(nn.Linear) as calls:
-            kata.compare_training(x, y, hidden_dim=5, depth=1, steps=1)
-        check.dtype(calls[0][1], torch.float64, what="the weight of the first linear layer")
-
-    def test_defaults_are_those_of_the_contract(self, kata):
-        """Ten hidden layers of 32, 80 steps at a learning rate of 0.1, from seed 0: who passes nothing else means
-        these."""
-        x, y = four_classes()
-        kata.compare_training(x, y, steps=1)
-        parameters = inspect.signature(kata.compare_training).parameters
-        expected = {"hidden_dim": 32, "depth": 10, "steps": 80, "lr": 0.1, "seed": 0}
-        got = {name: parameters[name].default if name in parameters else "missing" for name in expected}
-        check.equal(got, expected, what="defaults")
-
     @pytest.mark.timeout(60)
     def test_ten_layers_learn_only_with_a_norm(self, kata):
         """Ten layers deep, the signal of a network without norm layers has all but died out, and its loss stays at
@@ -978,6 +937,16 @@ class TestCompareTraining:
             said = f"the last loss with {name} is {last[name]:.3f}, without a norm {last['none']:.3f}"
             check.that(last[name] <= last["none"] - 0.2, f"{said}: it should be at least 0.2 lower")
 
+    @pytest.mark.edge
+    def test_x_and_its_dtype_stay(self, kata):
+        """float64 data trains a float64 network, and the data are not written to."""
+        x, y = four_classes()
+        x = x.double()
+        with check.unchanged(x=x, y=y), recorded(nn.Linear) as calls:
+            kata.compare_training(x, y, hidden_dim=5, depth=1, steps=1)
+        check.dtype(calls[0][1], torch.float64, what="the weight of the first linear layer")
+
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
         """The networks are made on the device of x."""

@@ -5,6 +5,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -165,8 +167,7 @@ def rendered(*endings):
 class TestTokenLogProbs:
     def test_each_target_is_looked_up_where_it_stands(self, kata):
         """At [b, t]: the logarithm of the probability that logits[b, t] give to targets[b, t]. Logarithms of
-        probabilities are never above 0. Whoever calls the function has lined logits and targets up: it shifts
-        nothing."""
+        probabilities are never above 0. The caller has lined logits and targets up: shift nothing."""
         logits = scores(2, 4, 7)
         targets = torch.tensor([[3, 0, 6, 6], [1, 5, 2, 0]])
         expected = torch.zeros(2, 4, dtype=torch.float64)
@@ -194,6 +195,7 @@ class TestTokenLogProbs:
 
         check.gradients(lambda logits: kata.token_log_probs(logits, targets), expected, scores(2, 3, 5))
 
+    @pytest.mark.edge
     def test_a_hopeless_token_has_a_finite_log_probability(self, kata):
         """Logits 0 and 1000: the probability of the first, e⁻¹⁰⁰⁰, is too small for a float and becomes 0, whose
         logarithm is −inf. The log-probability itself is no problem: −1000. Never take the softmax and then the log."""
@@ -201,6 +203,7 @@ class TestTokenLogProbs:
         got = kata.token_log_probs(logits, torch.tensor([[0, 1]]))
         check.close(got, torch.tensor([[-1000.0, 0.0]]), unlike={"log of a softmax": torch.tensor([[-INF, 0.0]])})
 
+    @pytest.mark.edge
     def test_logits_may_lie_anywhere_in_memory(self, kata):
         """`logits[:, :-1]` is a view with gaps in it. It has the same values as a copy of it."""
         logits, targets = scores(3, 5, 6), torch.tensor([[1, 2, 3, 4], [0, 0, 5, 5], [2, 3, 2, 3]])
@@ -208,13 +211,25 @@ class TestTokenLogProbs:
         expected = (expected * F.one_hot(targets, 6)).sum(-1)
         check.close(kata.token_log_probs(logits[:, :-1], targets), expected)
 
-    @pytest.mark.parametrize("shape", [(2, 3), (2, 5), (1, 4), (3, 4), (4, 2), (4,), (2, 4, 7)])
+    @pytest.mark.parametrize("shape", [(2, 3), (1, 4), (4,)])
     @pytest.mark.edge
     def test_shapes_must_agree(self, kata, shape):
         """Logits (2, 4, 7) belong to targets (2, 4). `gather` takes targets that are too few without a word, and then
         everything is a little off."""
         with check.raises(ValueError):
             kata.token_log_probs(scores(2, 4, 7), torch.zeros(shape, dtype=torch.long))
+
+
+@st.composite
+def pairs_of_models(draw):
+    """The shape of the logits of p and q, their seeds, and the constants that are added to them."""
+    shift = st.sampled_from([0.0, 100.0, -40.0])
+    return {
+        "shape": tuple(draw(st.lists(st.integers(1, 3), max_size=2))) + (draw(st.integers(2, 5)),),
+        "seeds": (draw(st.integers(0, 3)), draw(st.integers(0, 3))),
+        "p plus": draw(shift),
+        "q plus": draw(shift),
+    }
 
 
 @pytest.mark.stretch
@@ -234,30 +249,16 @@ class TestKlDivergence:
         }
         check.close(kata.kl_divergence(p, q), expected, unlike=unlike)
 
-    @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 2, 4)])
-    def test_only_the_last_dimension_is_summed(self, kata, shape):
-        """One distribution gives a scalar, a batch of them a batch of numbers."""
-        p, q = scores(*shape), scores(*shape, seed=1)
-        flat = zip(p.reshape(-1, 4), q.reshape(-1, 4), strict=True)
-        expected = torch.tensor([kl_by_hand(a, b) for a, b in flat], dtype=torch.float64)
-        check.close(kata.kl_divergence(p, q), expected.reshape(shape[:-1]))
-
-    def test_a_constant_added_to_the_logits_changes_nothing(self, kata):
-        """Softmax is the same for x and x + 100, so the divergence is too: for p, for q, and differently in each
-        row."""
-        p, q = scores(3, 6), scores(3, 6, seed=1)
-        shift = torch.tensor([[100.0], [-40.0], [7.0]], dtype=torch.float64)
-        expected = torch.tensor([kl_by_hand(a, b) for a, b in zip(p, q, strict=True)], dtype=torch.float64)
-        check.close(kata.kl_divergence(p + shift, q), expected, what="with p + c")
-        check.close(kata.kl_divergence(p, q - 2 * shift), expected, what="with q + c")
-
-    def test_is_zero_for_equal_distributions_and_positive_for_others(self, kata):
-        """No other model predicts what comes from p better than p itself."""
-        p, q = scores(40, 6), scores(40, 6, seed=1)
-        check.close(kata.kl_divergence(p, p + 3), torch.zeros(40), atol=1e-9, what="p against itself")
-        got = kata.kl_divergence(p, q)
-        check.shape(got, (40,))
-        check.that(bool((got > 0).all()), f"the smallest of 40 divergences is {got.min().item():.4g}, not above 0")
+    @given(case=pairs_of_models())
+    def test_a_constant_added_to_the_logits_changes_nothing(self, kata, case):
+        """Softmax is the same for x and x + 100, so the divergence is too. Only the last dimension is summed, and no
+        other model predicts what comes from p better than p itself: the divergence is 0 or more."""
+        p, q = (scores(*case["shape"], seed=seed) for seed in case["seeds"])
+        flat = zip(p.reshape(-1, p.size(-1)), q.reshape(-1, q.size(-1)), strict=True)
+        expected = torch.tensor([kl_by_hand(a, b) for a, b in flat], dtype=torch.float64).reshape(case["shape"][:-1])
+        got = kata.kl_divergence(p + case["p plus"], q + case["q plus"])
+        check.close(got, expected, atol=1e-9)
+        check.that(bool((got > -1e-9).all()), f"the smallest divergence is {got.min().item():.4g}, below 0")
 
     @pytest.mark.edge
     def test_a_token_that_p_never_says_counts_zero(self, kata):
@@ -267,6 +268,7 @@ class TestKlDivergence:
         q = torch.tensor([[0.25, 0.25, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25]]).log() - 1
         check.close(kata.kl_divergence(p, q), torch.tensor([math.log(2), math.log(2)]))
 
+    @pytest.mark.edge
     def test_a_token_that_only_q_never_says_costs_everything(self, kata):
         """q rules out what p does say: no finite number makes up for that, so the divergence is +inf. A clamp or an eps
         would hide it."""
@@ -301,20 +303,29 @@ class TestSampledKl:
         check.close(got, torch.tensor(exact), atol=0.03, rtol=0.0)
 
 
+@st.composite
+def example_lists(draw):
+    """Examples with texts in several scripts."""
+    text = st.text("aé猫🙂 ", max_size=4)
+    endings = st.lists(text, min_size=1, max_size=4)
+    return [
+        {"ctx": draw(text), "endings": (texts := draw(endings)), "label": draw(st.integers(0, len(texts) - 1))}
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+
+
 GOOD = '{"ctx": "a", "endings": ["b", "c"], "label": 1}'
 
 
 @pytest.mark.stretch
 class TestLoadExamples:
-    def test_reads_an_example_from_each_line(self, kata, tmp_path):
+    @given(examples=example_lists())
+    def test_reads_an_example_from_each_line(self, kata, tmp_path, examples):
         """The examples in the order of the lines, each with its text, its endings and the index of the right one. The
-        last line may end without a line feed."""
+        file is in UTF-8, whatever this machine's default is."""
         path = tmp_path / "val.jsonl"
-        first = {"ctx": "The kettle whistles", "endings": ["and sings.", "and stops.", "and flies."], "label": 2}
-        second = {"ctx": "It rains", "endings": ["cats", "dogs"], "label": 0}
-        path.write_text(json.dumps(first) + "\n" + json.dumps(second), encoding="utf-8")
-        check.equal(kata.load_examples(path), [first, second])
-        check.equal(kata.load_examples(str(path)), [first, second], what="the same, its path given as a str, ")
+        path.write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in examples), encoding="utf-8")
+        check.equal(kata.load_examples(path), examples)
 
     def test_other_keys_are_left_out(self, kata, tmp_path):
         """HellaSwag's lines hold much more: a number, an activity, where the text comes from. An example has three
@@ -334,51 +345,55 @@ class TestLoadExamples:
         check.that(isinstance(got, list) and len(got) == 4, f"expected a list of 4 examples, got {check.describe(got)}")
         check.equal([item["label"] for item in got], [2, 2, 0, 1], what="the labels, ")
 
+    @pytest.mark.edge
     def test_blank_lines_are_skipped(self, kata, tmp_path):
         """Empty lines and lines of spaces or tabs are no examples: before, between and after."""
         path = tmp_path / "val.jsonl"
         path.write_text(f"\n  \n{GOOD}\n\t\n\n{GOOD}\n \n")
         check.equal(kata.load_examples(path), 2 * [{"ctx": "a", "endings": ["b", "c"], "label": 1}])
 
-    def test_texts_come_back_in_every_script(self, kata, tmp_path):
-        """The file is in UTF-8, whatever this machine's default is. U+2028 and U+0085 are characters of a text like any
-        other: str.splitlines cuts there, a file read line by line does not."""
+    @pytest.mark.edge
+    def test_only_a_line_feed_ends_a_line(self, kata, tmp_path):
+        """U+2028 and U+0085 are characters of a text like any other: str.splitlines cuts there, a file read line by
+        line does not."""
         path = tmp_path / "val.jsonl"
-        item = {"ctx": "Él tomó el té — 猫 🙂", "endings": ["línea\u2028dos", "zwei\u0085drei"], "label": 0}
+        item = {"ctx": "dos", "endings": ["línea\u2028dos", "zwei\u0085drei"], "label": 0}
         path.write_text(json.dumps(item, ensure_ascii=False) + "\n", encoding="utf-8")
-        check.equal(kata.load_examples(path), [item])
+        check.equal(kata.load_examples(str(path)), [item])
 
     @pytest.mark.parametrize(
         "line",
         [
             '{"ctx": "a", "endings": ["b", "c"], ',
-            "a, b, c, 1",
             '["a", ["b", "c"], 1]',
-            "5",
-            "null",
             '{"endings": ["b", "c"], "label": 1}',
-            '{"ctx": "a", "label": 1}',
-            '{"ctx": "a", "endings": ["b", "c"]}',
             '{"ctx": "a", "endings": ["b", "c"], "label": ""}',
-            '{"ctx": "a", "endings": ["b", "c"], "label": "c"}',
-            '{"ctx": "a", "endings": ["b", "c"], "label": null}',
             '{"ctx": "a", "endings": ["b", "c"], "label": 2}',
             '{"ctx": "a", "endings": ["b", "c"], "label": "-1"}',
         ],
-        ids=[
-            *("JSON cut off", "no JSON", "a list", "a number", "null", "no ctx", "no endings", "no label"),
-            *("label empty", "label c", "label null", "label 2", "label -1"),
-        ],
+        ids=["JSON cut off", "a list", "no ctx", "label empty", "label 2", "label -1"],
     )
     @pytest.mark.edge
     def test_a_broken_line_is_named(self, kata, tmp_path, line):
-        """In a file of 10,000 lines "Expecting value" helps nobody: the ValueError says which line. Here it is 41, with
+        """In a file of 10,000 lines "Expecting value" helps nobody: the message says which line. Here it is 41, with
         28 blank lines before it; an editor counts these too, and begins with 1. (Labels are indices, and −1, which
         Python would take for the last ending, is none; HellaSwag's test set has empty labels.)"""
         path = tmp_path / "val.jsonl"
         path.write_text(12 * f"{GOOD}\n" + 28 * "\n" + f"{line}\n" + 3 * f"{GOOD}\n")
         with check.raises(ValueError, "41"):
             kata.load_examples(path)
+
+
+@st.composite
+def examples_and_blocks(draw):
+    """A context, its endings, and a block with room for a token of context before each ending, or None."""
+    endings = draw(st.lists(st.text("ab ", max_size=4), min_size=1, max_size=4))
+    needed = max(map(len, endings)) + 2  # the ending, its space, one token of context
+    return {
+        "context": draw(st.text("ab ", min_size=1, max_size=6)),
+        "endings": endings,
+        "block_size": draw(st.none() | st.integers(needed, needed + 8)),
+    }
 
 
 class TestRenderExample:
@@ -405,13 +420,6 @@ class TestRenderExample:
         unlike = {"the space left with the context": (tokens, spans(6, (3, 4), (3, 5), (3, 6)))}
         check_rows(got, tokens, spans(6, (2, 4), (2, 5), (2, 6)), unlike)
 
-    def test_texts_are_encoded_as_they_are(self, kata):
-        """One space is put before an ending, whatever the ending begins with, and none is taken away: "ab " and " c"
-        are not cleaned up. A character is a token here, the space 0."""
-        got = kata.render_example(example("ab ", " c", "d "), letters)
-        tokens = rows_of(letters("ab   c"), letters("ab  d "))
-        check_rows(got, tokens, spans(6, (3, 6), (3, 6)))
-
     def test_context_and_ending_are_encoded_apart(self, kata):
         """This tokenizer takes two characters at a time. "abc" becomes ab·c, and " de" becomes ␣d·e. The two joined
         would become ab·c␣·de: a token that is half context, half ending, and nobody could say which tokens to judge."""
@@ -428,14 +436,6 @@ class TestRenderExample:
         tokens = torch.tensor([[0, 4, 0, 0, 0, 0], [0, 4, 0, 6, 0, 0], [0, 4, 0, 0, 6, 0]])
         mask = spans(6, (3, 4), (3, 6), (3, 5))
         check_rows(got, tokens, mask, {"True only where a token is not 0": (tokens, mask & (tokens != 0))})
-
-    @pytest.mark.parametrize("count", [1, 2, 5])
-    def test_any_number_of_endings(self, kata, count):
-        """Not every set of questions has four answers."""
-        endings = [" ".join("8" * (k + 1)) for k in range(count)]
-        got = kata.render_example(example("3 1 4", *endings), numbers)
-        tokens = rows_of(*[[3, 1, 4] + [8] * (k + 1) for k in range(count)])
-        check_rows(got, tokens, spans(3 + count, *[(3, 4 + k) for k in range(count)]))
 
     def test_a_row_that_is_too_long_loses_its_beginning(self, kata):
         """Context 1 2 3 4 5, block size 6. With "6 7 8" there are 8 tokens: the first two go. The end must stay, for it
@@ -457,19 +457,25 @@ class TestRenderExample:
         unlike = {"every row loses as much as the longest": (same, spans(5, (2, 3), (2, 5), (2, 4)))}
         check_rows(got, tokens, spans(5, (4, 5), (2, 5), (3, 5)), unlike)
 
-    @pytest.mark.parametrize("block_size", [4, 5, 50])
-    def test_what_fits_stays_whole(self, kata, block_size):
-        """The longest row has 4 tokens. With block size 4 nothing needs to go, and with 50 nothing is padded to 50."""
-        got = kata.render_example(example("7 3", "5", "8 2"), numbers, block_size)
-        check_rows(got, torch.tensor([[7, 3, 5, 0], [7, 3, 8, 2]]), spans(4, (2, 3), (2, 4)))
+    @given(case=examples_and_blocks())
+    def test_any_example(self, kata, case):
+        """Any number of endings of any length: each row is the context and its ending as they are encoded, cut on the
+        left only where it is longer than the block. A block larger than all rows changes nothing."""
+        context, endings, block_size = case["context"], case["endings"], case["block_size"]
+        rows = [letters(context + " " + ending)[-(block_size or 99) :] for ending in endings]
+        tokens = rows_of(*rows)
+        borders = [(len(row) - 1 - len(ending), len(row)) for row, ending in zip(rows, endings, strict=True)]
+        got = kata.render_example(example(context, *endings), letters, block_size)
+        check_rows(got, tokens, spans(tokens.size(1), *borders))
 
+    @pytest.mark.edge
     def test_one_token_of_context_is_enough(self, kata):
         """The first token of an ending is judged by the logits of the token before it, so one token of context has to
         be there. An ending of block_size − 1 tokens leaves room for just that."""
         got = kata.render_example(example("1 2 3", "4 5 6", "7"), numbers, block_size=4)
         check_rows(got, torch.tensor([[3, 4, 5, 6], [1, 2, 3, 7]]), spans(4, (1, 4), (3, 4)))
 
-    @pytest.mark.parametrize("endings", [("4 5 6 7", "8"), ("8", "4 5 6 7"), ("8", "4 5 6 7 8 9")])
+    @pytest.mark.parametrize("endings", [("4 5 6 7", "8"), ("8", "4 5 6 7 8 9")])
     @pytest.mark.edge
     def test_an_ending_that_leaves_no_context_is_refused(self, kata, endings):
         """Block size 4, and an ending of 4 tokens or more, in whichever place: nothing would judge its first token, or
@@ -477,12 +483,23 @@ class TestRenderExample:
         with check.raises(ValueError):
             kata.render_example(example("1 2 3", *endings), numbers, block_size=4)
 
-    @pytest.mark.parametrize("block_size", [None, 8])
     @pytest.mark.edge
-    def test_a_context_without_tokens_is_refused(self, kata, block_size):
+    def test_a_context_without_tokens_is_refused(self, kata):
         """With no token before it, the first token of an ending is judged by nothing."""
         with check.raises(ValueError):
-            kata.render_example(example("", "4 5", "6"), numbers, block_size)
+            kata.render_example(example("", "4 5", "6"), numbers)
+
+
+@st.composite
+def judged_spans(draw):
+    """The length of the rows, where the ending of each begins and ends, and how much padding is added."""
+    length = draw(st.integers(2, 6))
+    border = st.tuples(st.integers(1, length - 1), st.integers(1, length)).filter(lambda b: b[0] < b[1])
+    return {
+        "length": length,
+        "borders": draw(st.lists(border, min_size=1, max_size=3)),
+        "padding": draw(st.integers(0, 2)),
+    }
 
 
 class TestCompletionLosses:
@@ -521,18 +538,22 @@ class TestCompletionLosses:
         }
         check_losses(kata.completion_losses(logits, tokens, mask), sums, sums / counts, unlike)
 
-    def test_what_judges_nothing_has_no_influence(self, kata):
-        """The first logits, those of the context before its last token, of the padding and of the last position judge
-        no token of an ending. Other numbers there change nothing."""
-        tokens = torch.tensor([[4, 1, 6, 2, 7, 0], [4, 1, 6, 5, 5, 3]])
-        mask = spans(6, (3, 5), (3, 6))
+    @given(case=judged_spans())
+    def test_what_judges_nothing_has_no_influence(self, kata, case):
+        """The logits of the context before its last token, of the padding and of the last position judge no token of an
+        ending. Other numbers there change nothing, and neither does more padding."""
+        rows, length = len(case["borders"]), case["length"]
+        tokens = torch.randint(0, 8, (rows, length), generator=torch.Generator().manual_seed(rows))
+        mask, logits = spans(length, *case["borders"]), scores(rows, length, 8)
         judging = mask.roll(-1, dims=1).unsqueeze(-1)
-        logits = scores(2, 6, 8)
         before = kata.completion_losses(logits, tokens, mask)
-        after = kata.completion_losses(logits.where(judging, scores(2, 6, 8, seed=1) * 5), tokens, mask)
+        other = F.pad(logits.where(judging, scores(rows, length, 8, seed=1) * 5), (0, 0, 0, case["padding"]), value=2.0)
+        more = (0, case["padding"])
+        after = kata.completion_losses(other, F.pad(tokens, more), F.pad(mask, more, value=False))
         check_pair(after, ("sums, with other logits elsewhere", "means, likewise"), before, compare=check.close)
 
-    @pytest.mark.parametrize("value", [-INF, INF, math.nan], ids=["-inf", "inf", "nan"])
+    @pytest.mark.edge
+    @pytest.mark.parametrize("value", [-INF, math.nan], ids=["-inf", "nan"])
     def test_not_even_an_infinity_has(self, kata, value):
         """A model may rule out the padding token with a logit of −inf: its loss is inf. Multiplied with a mask of 0
         that is NaN, and NaN wins any comparison. What does not count has to be left out, not multiplied away."""
@@ -564,6 +585,7 @@ class TestCompletionLosses:
         sums = torch.stack(sums)
         check_losses(got, sums, sums / torch.tensor([2, 5]))
 
+    @pytest.mark.edge
     def test_tokens_and_mask_stay_as_they_were(self, kata):
         """The caller scores the same rows with the next model."""
         tokens, mask = torch.tensor([[4, 1, 2, 0], [4, 1, 3, 3]]), spans(4, (2, 3), (2, 4))
@@ -572,54 +594,49 @@ class TestCompletionLosses:
 
 
 class TestPredict:
-    @pytest.mark.parametrize("place", [0, 1, 2])
-    def test_the_lowest_mean_wins(self, kata, place):
-        """A model for which the endings "2", "3 4" and "5 5 5" cost 1.5, 1 + 1 and 2 + 2 + 2 nats. By the mean the
-        second is best, wherever it stands. (The largest loss marks the ending that the model believes least.)"""
-        endings = [BAD, SHORT]
-        endings.insert(place, LONG)
+    @given(endings=st.permutations([BAD, SHORT, LONG]))
+    def test_the_lowest_mean_wins(self, kata, endings):
+        """A model for which the endings "2", "3 4" and "5 5 5" cost 1.5, 1 + 1 and 2 + 2 + 2 nats. By the mean "3 4" is
+        best, in any order of the endings. (The largest loss marks the ending that the model believes least.)"""
         got = kata.predict(Bigram(COSTS), *rendered(*endings))
         wrong = {"the largest mean": endings.index(BAD), "the lowest sum": endings.index(SHORT)}
-        check.equal(got, place, unlike=wrong)
+        check.equal(got, endings.index(LONG), unlike=wrong)
 
-    @pytest.mark.parametrize("place", [0, 1, 2])
-    def test_without_normalize_the_lowest_sum_wins(self, kata, place):
-        """The same endings by their sums, 1.5, 2 and 6: now the first is best. Every further token costs something, so
-        sums are kind to short endings."""
-        endings = [BAD, LONG]
-        endings.insert(place, SHORT)
+    @given(endings=st.permutations([BAD, SHORT, LONG]))
+    def test_without_normalize_the_lowest_sum_wins(self, kata, endings):
+        """The same endings by their sums, 1.5, 2 and 6: now "2" is best. Every further token costs something, so sums
+        are kind to short endings."""
         got = kata.predict(Bigram(COSTS), *rendered(*endings), normalize=False)
         wrong = {"the largest sum": endings.index(BAD), "the lowest mean": endings.index(LONG)}
-        check.equal(got, place, unlike=wrong)
+        check.equal(got, endings.index(SHORT), unlike=wrong)
 
-    @pytest.mark.parametrize("training", [True, False])
-    def test_runs_in_eval_mode_and_puts_the_mode_back(self, kata, training):
-        """Dropout would make the answer a matter of luck. And whoever evaluates in the middle of a training run goes on
-        with it: the model and all of its parts are in the mode that they were in."""
-        model = Bigram(COSTS).train(training)
+    def test_runs_in_eval_mode_without_gradients(self, kata):
+        """Dropout would make the answer a matter of luck. Scoring needs no graph, which would take memory for every
+        layer. The caller's gradient mode stays as it was."""
+        model = Bigram(COSTS).train()
         kata.predict(model, *rendered(SHORT, LONG))
         check.that(model.modes != [], "the model was not called")
         check.that(not any(model.modes), "the model was called in training mode")
-        check_mode(model, training)
-
-    @pytest.mark.parametrize("training", [True, False])
-    @pytest.mark.edge
-    def test_an_exception_puts_the_mode_back_too(self, kata, training):
-        """A row that is too long makes a GPT raise. If the caller catches that and trains on, the model must not have
-        stayed in eval mode."""
-        model = Bigram(COSTS, most=2).train(training)
-        with check.raises(RuntimeError, "do not fit"):
-            kata.predict(model, *rendered(BAD, LONG))
-        check_mode(model, training)
-
-    def test_no_gradients_are_recorded(self, kata):
-        """Scoring needs no graph, which would take memory for every layer. The caller's gradient mode stays as it
-        was."""
-        model = Bigram(COSTS)
-        kata.predict(model, *rendered(SHORT, LONG))
-        check.that(model.gradients != [], "the model was not called")
         check.that(not any(model.gradients), "the model was called with gradients switched on")
         check.that(torch.is_grad_enabled(), "gradients are switched off after the call")
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("training", [True, False])
+    def test_the_mode_is_put_back(self, kata, training):
+        """An evaluation in the middle of a training run must not end the training: the model and all of its parts are
+        in the mode that they were in."""
+        model = Bigram(COSTS).train(training)
+        kata.predict(model, *rendered(SHORT, LONG))
+        check_mode(model, training)
+
+    @pytest.mark.edge
+    def test_an_exception_puts_the_mode_back_too(self, kata):
+        """A row that is too long makes a GPT raise. If the caller catches that and trains on, the model must not have
+        stayed in eval mode."""
+        model = Bigram(COSTS, most=2).train()
+        with check.raises(RuntimeError, "do not fit"):
+            kata.predict(model, *rendered(BAD, LONG))
+        check_mode(model, True)
 
 
 class TestEvaluateMultipleChoice:
@@ -644,41 +661,62 @@ class TestEvaluateMultipleChoice:
         check.close(got, {"acc": 0.4, "acc_norm": 0.6, "total": 5}, unlike=unlike)
         check.equal(got["total"], 5, what="total")
 
-    def test_a_generator_will_do(self, kata):
-        """Examples may come one at a time from a file that does not fit into memory. A generator has no length, and can
-        be walked through once."""
-        got = kata.evaluate_multiple_choice(Bigram(COSTS), (item for item in self.EXAMPLES[:4]), numbers)
-        check.close(got, {"acc": 0.25, "acc_norm": 0.5, "total": 4})
-
     def test_rows_are_cut_to_the_block_size(self, kata):
         """The model takes 4 tokens and refuses more. With block_size=4 the long contexts lose their beginning."""
         examples = [item | {"ctx": "6 7 8 6 7 1"} for item in self.EXAMPLES]
         got = kata.evaluate_multiple_choice(Bigram(COSTS, most=4), examples, numbers, block_size=4)
         check.close(got, {"acc": 0.4, "acc_norm": 0.6, "total": 5})
 
-    @pytest.mark.parametrize("training", [True, False])
-    def test_evaluates_in_eval_mode_without_gradients(self, kata, training):
-        """In eval mode and without gradients for every example, and afterwards in the mode from before."""
-        model = Bigram(COSTS).train(training)
+    def test_evaluates_in_eval_mode_without_gradients(self, kata):
+        """In eval mode and without gradients for every example."""
+        model = Bigram(COSTS).train()
         kata.evaluate_multiple_choice(model, self.EXAMPLES, numbers)
         check.that(model.modes != [], "the model was not called")
         check.that(not any(model.modes), "the model was called in training mode")
         check.that(not any(model.gradients), "the model was called with gradients switched on")
         check.that(torch.is_grad_enabled(), "gradients are switched off after the call")
+
+    @pytest.mark.timeout(60)
+    def test_a_small_gpt_answers_what_it_has_read(self, kata):
+        """A character-level GPT of one layer reads the right versions of the 24 embedded items 100 times. What it has
+        read it finds likely, so it now answers more than 0.9 of them, by sum and by mean. (Guessing gets 0.25.)"""
+        encode, vocab_size = characters(kata.EMBEDDED_EXAMPLES)
+        config = kata.GPTConfig(block_size=96, vocab_size=vocab_size, n_layer=1, n_head=4, n_embd=32)
+        model = kata.GPT(config)
+        before = kata.evaluate_multiple_choice(model, kata.EMBEDDED_EXAMPLES, encode, block_size=96)
+        check.equal(before["total"], 24, what="the number of embedded examples")
+        read(model, [encode(f"{item['ctx']} {item['endings'][item['label']]}") for item in kata.EMBEDDED_EXAMPLES])
+        after = kata.evaluate_multiple_choice(model, kata.EMBEDDED_EXAMPLES, encode, block_size=96)
+        for name in ("acc", "acc_norm"):
+            check.that(after[name] > 0.9, f"{name} is {after[name]:.2f} after training, {before[name]:.2f} before")
+
+    @pytest.mark.edge
+    def test_a_generator_will_do(self, kata):
+        """Examples may come one at a time from a file that does not fit into memory. A generator has no length, and can
+        be walked through once."""
+        got = kata.evaluate_multiple_choice(Bigram(COSTS), (item for item in self.EXAMPLES[:4]), numbers)
+        check.close(got, {"acc": 0.25, "acc_norm": 0.5, "total": 4})
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("training", [True, False])
+    def test_the_mode_is_put_back(self, kata, training):
+        """As in predict: the model and all of its parts are in the mode that they were in."""
+        model = Bigram(COSTS).train(training)
+        kata.evaluate_multiple_choice(model, self.EXAMPLES, numbers)
         check_mode(model, training)
 
-    @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.edge
-    def test_an_exception_puts_the_mode_back_too(self, kata, training):
-        """The second question is too long for this model, which raises. As in predict: whoever catches that and trains
-        on must not find the model in eval mode, with gradients switched off."""
-        model = Bigram(COSTS, most=3).train(training)
+    def test_an_exception_puts_the_mode_back_too(self, kata):
+        """The second question is too long for this model, which raises. After that, training must go on as before, in
+        train mode and with gradients."""
+        model = Bigram(COSTS, most=3).train()
         examples = [example("1", SHORT, LONG), example("1", SHORT, BAD)]
         with check.raises(RuntimeError, "do not fit"):
             kata.evaluate_multiple_choice(model, examples, numbers)
-        check_mode(model, training)
+        check_mode(model, True)
         check.that(torch.is_grad_enabled(), "gradients are switched off after the exception")
 
+    @pytest.mark.edge
     def test_the_tokens_go_to_the_models_device(self, kata):
         """render_example makes its tensors on the CPU. A model on a GPU wants its input there. (This spec stands in for
         a GPU: the model's parameters are on the "meta" device, and it says where its input was.)"""
@@ -699,23 +737,8 @@ class TestEvaluateMultipleChoice:
         got = kata.evaluate_multiple_choice(Bigram(COSTS).cuda(), self.EXAMPLES, numbers)
         check.close(got, {"acc": 0.4, "acc_norm": 0.6, "total": 5})
 
-    @pytest.mark.parametrize("nothing", [[], iter(())], ids=["empty list", "empty iterator"])
     @pytest.mark.edge
-    def test_no_examples_are_refused(self, kata, nothing):
-        """0 of 0 is no accuracy. A ValueError says what a division by zero would hide."""
+    def test_no_examples_are_refused(self, kata):
+        """0 of 0 is no accuracy."""
         with check.raises(ValueError):
-            kata.evaluate_multiple_choice(Bigram(COSTS), nothing, numbers)
-
-    @pytest.mark.timeout(60)
-    def test_a_small_gpt_answers_what_it_has_read(self, kata):
-        """A character-level GPT of one layer reads the right versions of the 24 embedded items 100 times. What it has
-        read it finds likely, so it now answers more than 0.9 of them, by sum and by mean. (Guessing gets 0.25.)"""
-        encode, vocab_size = characters(kata.EMBEDDED_EXAMPLES)
-        config = kata.GPTConfig(block_size=96, vocab_size=vocab_size, n_layer=1, n_head=4, n_embd=32)
-        model = kata.GPT(config)
-        before = kata.evaluate_multiple_choice(model, kata.EMBEDDED_EXAMPLES, encode, block_size=96)
-        check.equal(before["total"], 24, what="the number of embedded examples")
-        read(model, [encode(f"{item['ctx']} {item['endings'][item['label']]}") for item in kata.EMBEDDED_EXAMPLES])
-        after = kata.evaluate_multiple_choice(model, kata.EMBEDDED_EXAMPLES, encode, block_size=96)
-        for name in ("acc", "acc_norm"):
-            check.that(after[name] > 0.9, f"{name} is {after[name]:.2f} after training, {before[name]:.2f} before")
+            kata.evaluate_multiple_choice(Bigram(COSTS), [], numbers)

@@ -1,6 +1,6 @@
 """Convolutional networks for pictures: the two operations, a binary classifier, a folder of pictures, training, a file.
 
-Sizes: B pictures in a batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or window; pairs: height, width.
+Sizes: B pictures per batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or window. Pairs are (height, width).
 """
 
 import math
@@ -46,19 +46,17 @@ def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int 
 
     Args:
         size: pixels along that side.
-        kernel_size: of the kernel along the same side.
+        kernel_size: pixels of the kernel along the same side.
         stride: how far the kernel moves from one place to the next.
         padding: pixels of border added at each of the two ends.
         dilation: how far apart the kernel's elements are; 1 means side by side.
     Returns:
-        ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int.
+        ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int. For 7 pixels and a kernel of 3
+        there are 5 places; with stride 2 there are 3, and with padding 1 as well, 4.
 
-    7 pixels and a kernel of 3 make 5 places, with stride 2 they make 3, and with padding 1 as well 4. A last step
-    that would leave the picture is not taken.
-
-    Raises:
-        ValueError: the kernel fits nowhere, so that the result would be below 1 (the message holds `size`); or
-            kernel_size, stride or dilation is below 1, or padding below 0.
+    Edge cases ★
+        A result below 1 is an error that names `size`. So is a kernel_size, stride or dilation below 1, and a negative
+        padding.
     """
     raise NotImplementedError
 
@@ -74,7 +72,7 @@ def conv2d(
 
     Args:
         x: (B, Cin, H, W) pictures.
-        weight: (Cout, Cin, kH, kW), one kernel over all input channels for each output channel.
+        weight: (Cout, Cin, kH, kW), one kernel over all input channels per output channel.
         bias: (Cout,), added to each output channel; None adds nothing.
         stride: the steps of the kernel, an int for both directions or a pair (height, width).
         padding: zeros added on both sides of each direction, an int or a pair (height, width).
@@ -85,15 +83,12 @@ def conv2d(
 
         summed over the channels c and the places (u, v) of the kernel.
 
-    The kernel is not flipped, which makes this a cross-correlation, like every "convolution" of a network: the row
-    1 2 4 under the kernel 10 1 gives 12 24.
+    The kernel is not flipped: the row 1 2 4 under the kernel 10 1 gives 12 24. Gradients reach x, weight and bias.
+    Written without any convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and `einsum` are fine.
 
-    The result equals that of `F.conv2d`, and so do the gradients of x, weight and bias. x may be non-contiguous and is
-    not written to; dtype and device carry through. To be written without any convolution function or module; `F.pad`,
-    `F.unfold`, `Tensor.unfold`, `einsum` and whatever else you like may be used.
-
-    Raises:
-        ValueError: x has not the Cin channels that weight has, or the padded picture is smaller than the kernel.
+    Edge cases ★
+        The arguments may be non-contiguous and are not written to; dtype and device are those of x. Errors: x and
+        weight have different numbers of channels, or the padded picture is smaller than the kernel.
     """
     raise NotImplementedError
 
@@ -104,25 +99,24 @@ def max_pool2d(
     stride: int | tuple[int, int] | None = None,
     padding: int | tuple[int, int] = 0,
 ) -> Tensor:
-    """Keep the largest value of every window, each channel by itself.
+    """Keep the largest value of every window, in each channel by itself.
 
     Args:
-        x: (B, C, H, W), of a floating dtype.
+        x: (B, C, H, W).
         kernel_size: the window, an int or a pair (height, width).
         stride: the steps of the window, an int or a pair; None means `kernel_size`, so that windows tile the picture.
         padding: border on both sides of each direction, an int or a pair.
     Returns:
-        (B, C, H', W'), with H' and W' by the rule of `conv_output_size`: a window that is incomplete at the right or
-        the bottom is dropped, and the rows 1 3 2 8 5 and 4 0 6 7 9 under a window of 2 become 4 8.
+        (B, C, H', W'), with H' and W' by the rule of `conv_output_size`. The rows 1 3 2 8 5 and 4 0 6 7 9 under a
+        window of 2 become 4 8: the incomplete window on the right is dropped.
 
-    Padding never wins, also where all values are negative. The gradient of a window goes to its maximum; in a tie to
-    exactly one of them, whichever you like. The result and, apart from ties, the gradient equal those of
-    `F.max_pool2d`. x may be non-contiguous and is not written to; dtype and device carry through. To be written
-    without any pooling function or module.
+    Padding never wins, not even over negative values. The gradient of a window goes to its maximum. Written without any
+    pooling function or module.
 
-    Raises:
-        ValueError: padding is more than half of `kernel_size` in one direction (a window could hold nothing else), or
-            no window fits.
+    Edge cases ★
+        In a tie, the gradient goes to exactly one of the equal values. x may be non-contiguous and is not written to;
+        dtype and device are those of x. Errors: padding is more than half of `kernel_size` in one direction, or no
+        window fits.
     """
     raise NotImplementedError
 
@@ -130,30 +124,7 @@ def max_pool2d(
 class BinaryCNN(nn.Module):
     """A small convolutional network that answers one question about a picture with yes or no.
 
-    Args of `__init__`:
-        image_size: S, the height and the width of the pictures.
-        in_channels: Cin, 3 for colour.
-        channels: the output channels of each convolution; there are as many blocks as entries.
-        hidden: the width of the hidden layer of the classifier.
-        dropout: the share of hidden values that are set to zero in training mode.
-        batch_norm: whether each convolution is followed by a batch norm.
-    Attributes:
-        features: one flat `nn.Sequential` with, for each entry of `channels`, a 3×3 `Conv2d` with padding 1 that keeps
-            height and width, then `BatchNorm2d` if asked for, `ReLU`, and `MaxPool2d` of 2, which halves both. Before a
-            batch norm the `Conv2d` has no bias: the norm would subtract it again.
-        classifier: `nn.Sequential` of `Flatten`, `Linear` to `hidden`, `ReLU`, `Dropout`, `Linear` to 1.
-        config: the six arguments in a dict, under their names; `channels` as a list of its own.
-    Args of `forward`:
-        x: (B, in_channels, S, S).
-    Returns of `forward`:
-        (B,) logits, also for B = 1. A logit is positive where the network says 1 rather than 0; the loss takes it as it
-        is, so no sigmoid here.
-
-    Here you use PyTorch's layers, with their usual initial weights.
-
-    Raises:
-        ValueError: in `__init__`, image_size cannot be halved without rest once for each entry of `channels` (the
-            message holds it); in `forward`, x is not (B, in_channels, S, S).
+    It is built from PyTorch's layers.
     """
 
     def __init__(
@@ -165,71 +136,107 @@ class BinaryCNN(nn.Module):
         dropout: float = 0.5,
         batch_norm: bool = False,
     ):
+        """Build the convolutional blocks and the classifier.
+
+        Args:
+            image_size: S, the height and the width of the pictures.
+            in_channels: Cin, 3 for colour.
+            channels: the output channels of each block.
+            hidden: the width of the classifier's hidden layer.
+            dropout: the probability of dropping a hidden value.
+            batch_norm: whether each convolution is followed by a batch norm.
+        Attributes:
+            features: a flat `nn.Sequential`. Per entry of `channels` it has a 3×3 `Conv2d` with padding 1,
+                `BatchNorm2d` if asked for, `ReLU`, and `MaxPool2d` of 2, which halves height and width. Before a batch
+                norm, the `Conv2d` has no bias: the norm would subtract it again.
+            classifier: `nn.Sequential` of `Flatten`, `Linear` to `hidden`, `ReLU`, `Dropout`, `Linear` to 1.
+            config: a dict of the six arguments under their names, `channels` as a list.
+
+        Edge cases ★
+            `config["channels"]` is not the caller's own list. An image_size that cannot be halved once per block
+            without a remainder is an error that names it.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return one logit per picture: positive where the network says 1. No sigmoid here; the loss takes logits.
+
+        Args:
+            x: (B, in_channels, S, S).
+        Returns:
+            (B,) logits, also for B = 1.
+
+        Edge cases ★
+            An x of another shape is an error.
+        """
         raise NotImplementedError
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in the mode it is in."""
-        raise NotImplementedError
+        """Return the probability of class 1 for each picture of x, (B,), without changing the mode of the model."""
+        return torch.sigmoid(self(x))
 
 
 class ImageFolderDataset(Dataset):
-    """The pictures below a folder, labelled by the sub-folder that they lie in.
+    """The pictures below a folder, labelled by the sub-folder that they are in.
 
-        root/cat/a.png   root/cat/outdoors/b.JPG   root/dog/c.jpeg
-
-    Args of `__init__`:
-        root: the folder, as a str or a Path.
-        transform: called with each picture on access; what it returns takes the place of the picture. None leaves it.
-    Attributes:
-        classes: the names of the folders in root, sorted.
-        class_to_idx: name → label, which is the place in `classes`.
-        samples: (path, label) of every picture, a path being a str or a Path: the classes in order, the files of one
-            folder sorted. The order among nested folders is yours.
-
-    `len(dataset)` is the number of samples, and `dataset[i]` the tuple (picture, label): the picture a tensor (3, H, W)
-    float32 in [0, 1], where 1 is a byte of 255, the label an int. Grey files and those with transparency have three
-    channels here, too: PIL's `convert("RGB")` sees to it.
-
-    A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp, in any case; other files are ignored, and so are
-    files directly in root. Folders inside a class folder belong to the class. Files are opened on access and not
-    before: a picture that cannot be read does not keep the others from being used.
-
-    Raises:
-        FileNotFoundError: root is no folder, or holds none, or one of the class folders holds no picture; the message
-            names the folder that is to blame.
+    root/cat/a.png   root/cat/outdoors/b.jpg   root/dog/c.jpeg
     """
 
     def __init__(self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None):
+        """Find the pictures, without opening any of them. `len(dataset)` is the number of samples.
+
+        Args:
+            root: the folder, as a str or a Path.
+            transform: called with each picture on access; its result takes the picture's place. None leaves the picture
+                alone.
+        Attributes:
+            classes: the names of the folders in root, sorted.
+            class_to_idx: name → label, the name's position in `classes`.
+            samples: (path, label) of every picture, a path being a str or a Path. Classes come in order, and the files
+                of one folder are sorted. The order among nested folders is free.
+
+        A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp. Other files are ignored, and so are files
+        directly in root. Folders inside a class folder belong to the class.
+
+        Edge cases ★
+            Extensions count in any case (.JPG); a folder named like a picture is no picture. Errors that name the
+            folder: root is not a folder or has no folders; a class folder has no picture.
+        """
         raise NotImplementedError
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        """Open one picture.
+
+        Args:
+            i: the position in `samples`.
+        Returns:
+            (picture, label): a float32 tensor (3, H, W) with values in [0, 1], where 1 is a byte of 255, after
+            `transform`; and an int. Grey files and files with transparency have three channels, too: use PIL's
+            `convert("RGB")`.
+        """
         raise NotImplementedError
 
 
 def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5) -> dict[str, float]:
-    """Measure a binary classifier on all samples of a loader, in eval mode and without a trace.
+    """Measure a binary classifier on all samples of a loader.
 
     Args:
         model: takes images, returns (B,) logits.
-        loader: batches (images, labels), the labels (B,) being 0 or 1 of a float or an integer dtype.
-        threshold: from which probability on a sample counts as positive; one that has exactly this probability does.
+        loader: batches (images, labels), the labels (B,) being 0 or 1 as floats or ints.
+        threshold: a sample counts as positive if its probability is at least this.
     Returns:
-        {"loss": …, "accuracy": …}, plain floats: the binary cross-entropy of the logits (in nats) and the share of
-        right answers, each a mean over all samples. A last batch that is smaller counts less, sample by sample.
+        {"loss": …, "accuracy": …}, plain floats: the mean over all samples of the binary cross-entropy of the logits,
+        and the share of right answers. Each sample counts the same, also in a smaller last batch.
 
-    The loss is finite also for sure and wrong answers: a logit of 120 where the label is 0 costs 120.
+    1. A logit of 120 for the label 0 costs 120: work with logits, not with the sigmoid's rounded result.
+    2. The model runs in eval mode, without gradients. Afterwards its mode and its buffers are as before.
 
-    No gradients, no change: every module of the model has the training flag that it came with (a part may be frozen in
-    eval mode), and no buffer has moved.
-
-    Raises:
-        ValueError: the loader gives no sample.
+    Edge cases ★
+        Every module gets its own training flag back: part of a model may be frozen in eval mode. A loader without
+        samples is an error.
     """
     raise NotImplementedError
 
@@ -244,24 +251,26 @@ def train_classifier(
     lr_step_size: int | None = None,
     lr_gamma: float = 0.1,
 ) -> list[dict[str, float]]:
-    """Train a binary classifier with Adam on the binary cross-entropy of its logits, and keep the history.
+    """Train a binary classifier with Adam, one update per batch on the binary cross-entropy of its logits.
 
     Args:
-        model: takes images, returns (B,) logits; trained in place.
-        train_loader, val_loader: batches (images, labels) as in `evaluate_binary`, walked through once an epoch.
+        model: takes images, returns (B,) logits.
+        train_loader, val_loader: batches (images, labels) as in `evaluate_binary`; int64 labels are fine.
         epochs: how often to go through train_loader.
-        lr: the learning rate at the start; Adam's other settings are PyTorch's.
-        lr_step_size: the rate is multiplied by `lr_gamma` each time so many epochs have passed; None leaves it.
-        lr_gamma: that factor.
+        lr: the learning rate at the start.
+        lr_step_size: the rate is multiplied by `lr_gamma` after every lr_step_size epochs; None keeps the rate.
+        lr_gamma: that factor. With lr 0.01, step size 2 and factor 0.5, five epochs have the rates 0.01, 0.01, 0.005,
+            0.005, 0.0025.
     Returns:
-        A dict of plain floats for each epoch: "lr", the rate that this epoch was trained with; "train_loss", the mean
-        over all samples of the loss they were trained with, each batch before its update; "val_loss" and
-        "val_accuracy", what `evaluate_binary` says of val_loader at the end of the epoch.
+        Per epoch a dict of plain floats: "lr", the rate that the epoch was trained with; "train_loss", the mean over
+        its samples, each batch's loss taken before its update; "val_loss" and "val_accuracy" from `evaluate_binary`
+        after the epoch.
 
-    One update a batch, with the mean loss over the batch. With lr 0.01, lr_step_size 2 and lr_gamma 0.5 five epochs
-    have the rates 0.01, 0.01, 0.005, 0.005, 0.0025. Every epoch trains in training mode, whatever mode the model came
-    in and although the evaluation needs the other. Gradients that were there before have no influence. Labels may be
-    int64, as `ImageFolderDataset` gives them, or float.
+    Every epoch trains in training mode, whatever mode the model came in.
+
+    Edge cases ★
+        Gradients from before the call have no influence. A loader with drop_last gives fewer samples than its dataset
+        has; "train_loss" is the mean over the samples that came.
     """
     raise NotImplementedError
 
@@ -279,42 +288,42 @@ def compare_batch_norm(
 
     Args:
         train_loader, val_loader, epochs, lr: for `train_classifier`, without a schedule.
-        seed: of PyTorch's global generator, set before each of the two networks is built and trained.
+        seed: for `torch.manual_seed`, set before each of the two networks is built and trained.
         model_kwargs: the other arguments of `BinaryCNN`.
     Returns:
-        {"plain": history, "batch_norm": history}, in this order, as `train_classifier` returns them.
+        {"plain": history, "batch_norm": history}, in this order, as `train_classifier` returns them. A second call
+        returns the same.
 
-    Weights, dropout and the order of a shuffled loader all come from the global generator, so each history is what one
-    would get from seeding, building and training by hand, and a second call gives the same. The caller's random numbers
-    go on as if there had been no call: the state of the global generator is as before.
+    Edge cases ★
+        The state of the global random generator is the same after the call as before.
     """
     raise NotImplementedError
 
 
 def save_model(path: str | Path, model: BinaryCNN) -> None:
-    """Write a model to a file that is enough to rebuild it.
+    """Write a model to a file from which `load_model` can rebuild it.
 
     Args:
-        path: of the file, which is overwritten if it is there.
+        path: of the file; an older file is replaced.
         model: in either mode, which it keeps.
 
-    The file holds all that `load_model` needs, in a layout of your own: weights, buffers and what the model was built
-    with (no weight knows of the dropout). It is data and not a program: `torch.load(path, weights_only=True)` opens it,
-    which rules out the pickled model itself.
+    The file holds the arguments of the model (no weight knows of the dropout), its weights and its buffers, in a layout
+    of your own. `torch.load(path, weights_only=True)` opens it, so it cannot hold the pickled model itself.
     """
     raise NotImplementedError
 
 
 def load_model(path: str | Path, map_location: str | torch.device = "cpu") -> BinaryCNN:
-    """Rebuild a model from a file that `save_model` wrote, without being told its arguments.
+    """Rebuild a model from a file that `save_model` wrote.
 
     Args:
         path: of the file.
-        map_location: the device that the model is to be on; given to `torch.load`, so that a file written on a GPU
-            opens on a machine without one.
+        map_location: the device that the model is to be on, for `torch.load` too: a file from a GPU opens on a machine
+            without one.
     Returns:
-        A new `BinaryCNN` with the same config, weights and buffers, in eval mode, and so the same answers.
+        A new `BinaryCNN` with the same config, weights and buffers, in eval mode.
 
-    The file is opened with `weights_only=True`: one from a stranger may hold wrong numbers, but runs no code.
+    Edge cases ★
+        A file that holds instructions runs none of them: it is opened with `weights_only=True`.
     """
     raise NotImplementedError

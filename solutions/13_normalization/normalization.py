@@ -13,23 +13,23 @@ from torch import Tensor, nn
 
 
 def normalization_groups(shape: Sequence[int], kind: str, normalized_dims: int = 1) -> Tensor:
-    """Number the elements of a tensor so that those which share one mean have the same number.
+    """Number the elements of a tensor: equal numbers share one mean.
 
     Args:
-        shape: of the tensor that is to be normalised.
+        shape: the shape of the tensor to normalise.
         kind: "batch", "layer" or "instance".
-        normalized_dims: for "layer", how many of the last dimensions are normalised together; the others ignore it.
+        normalized_dims: for "layer", how many of the last dimensions share a mean. The other kinds ignore it.
     Returns:
         An int64 tensor of that shape. The ids count from 0, in the order in which the groups first appear when the
         tensor is read row by row.
 
-        - "batch": one group for each index of dim 1. The shape (2, 3) gives [[0, 1, 2], [0, 1, 2]].
-        - "layer": one group for each index of the leading dims. (2, 3) gives [[0, 0, 0], [1, 1, 1]].
-        - "instance": one group for each pair of indices of dims 0 and 1.
+        - "batch": one group per index of dim 1. The shape (2, 3) gives [[0, 1, 2], [0, 1, 2]].
+        - "layer": one group per index of the leading dims. (2, 3) gives [[0, 0, 0], [1, 1, 1]].
+        - "instance": one group per pair of indices of dims 0 and 1.
 
-    Raises:
-        ValueError: the kind is none of these; the shape has too few dims ("batch" needs 2, "instance" needs 3); for
-            "layer", `normalized_dims` lies outside 1 … the number of dims.
+    Edge cases ★
+        `shape` is any sequence. Another kind is an error. So are too few dims ("batch" needs 2, "instance" needs 3),
+        and, for "layer", a `normalized_dims` outside 1 … the number of dims.
     """
     shape = tuple(shape)
     if kind == "batch":
@@ -49,41 +49,11 @@ def normalization_groups(shape: Sequence[int], kind: str, normalized_dims: int =
 
 
 class BatchNorm1d(nn.Module):
-    """Give every channel mean 0 and variance 1 over the batch, then a scale and a shift that are learned.
+    """Give every channel mean 0 and variance 1 over the batch, then a learned scale and shift.
 
-    Args:
-        num_features: C, the number of channels.
-        eps: added to the variance, inside the square root.
-        momentum: how far the running statistics move with each batch; None = they are the plain mean over all batches.
-        affine: whether there are a weight and a bias.
-        track_running_stats: whether there are running statistics.
-    Attributes:
-        weight, bias: (C,) parameters, at first ones and zeros; None without `affine`.
-        running_mean, running_var: (C,) buffers, at first zeros and ones; None without `track_running_stats`.
-        num_batches_tracked: an int64 buffer of shape (), at first 0; None without `track_running_stats`.
-
-    `forward(x)` takes x (N, C) or (N, C, L) and returns the same shape and, for a layer of x's dtype, that dtype:
-
-        (x − mean) / √(var + eps) · weight + bias, with one mean, var, weight and bias for each channel.
-
-    - In training mode mean and var are those of the batch, over every dim but 1; the variance is the biased one (the
-      mean of the squared deviations). Gradients flow through x, mean and var.
-    - After that the running statistics move: running = (1 − m) · running + m · batch, where the batch variance is the
-      unbiased one (divided by n − 1, for n values in a channel). m is `momentum`, and 0.0 moves nothing; for None it is
-      1 / num_batches_tracked, this batch counted. The buffers never carry a graph.
-    - In eval mode mean and var are the running statistics, which stay as they are: what becomes of a row does not
-      depend on the rest of its batch, and a single row is fine. Without running statistics both modes use the batch's.
-    - The state_dict has the keys and shapes of `nn.BatchNorm1d`, and can be loaded there and back.
-    - x may be non-contiguous and is not written to.
-    - PyTorch's own normalisations are not used here: neither `F.batch_norm`, `F.layer_norm`, `F.instance_norm` and
-      `F.group_norm`, nor the `torch.` functions of these names or `torch.native_…_norm`, nor their nn classes, not even
-      as a base class.
-
-    Raises:
-        ValueError: in `forward`, x has another number of dims, or not C channels, or fewer than two values in a channel
-            where the batch's statistics are needed. The message names x's shape, and every buffer stays as it was.
-
-    Source: Ioffe and Szegedy 2015, "Batch Normalization", algorithms 1 and 2.
+    (x − mean) / √(var + eps) · weight + bias, with one mean, var, weight and bias per channel (Ioffe and Szegedy 2015).
+    Write it without PyTorch's normalisations: no `F.batch_norm`, `F.layer_norm`, `F.instance_norm`, `F.group_norm`, no
+    `torch.` function of these names or `torch.native_…_norm`, and none of their nn classes, not even as a base class.
     """
 
     def __init__(
@@ -94,29 +64,71 @@ class BatchNorm1d(nn.Module):
         affine: bool = True,
         track_running_stats: bool = True,
     ):
+        """Create the parameters and buffers, with the names of `nn.BatchNorm1d`.
+
+        Args:
+            num_features: C, the number of channels.
+            eps: added to the variance, inside the square root.
+            momentum: the share of each new batch in the running statistics.
+            affine: whether there are a weight and a bias.
+            track_running_stats: whether there are running statistics.
+        Attributes:
+            weight, bias: (C,) parameters, ones and zeros. None without `affine`.
+            running_mean, running_var: (C,) buffers, zeros and ones.
+            num_batches_tracked: an int64 buffer of shape (), 0.
+
+        The state_dict has the keys and shapes of that of `nn.BatchNorm1d`.
+
+        Edge cases ★
+            Without `track_running_stats` the three buffers are None.
+        """
         super().__init__()
         _set_up_batch_norm(self, num_features, eps, momentum, affine, track_running_stats)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise each channel.
+
+        Args:
+            x: (N, C) or (N, C, L).
+        Returns:
+            The same shape.
+
+        - Training mode: mean and *biased* variance of the batch over every dim but 1. Gradients flow through both.
+        - Then the running statistics move: running = (1 − m) · running + m · batch, with m = momentum and the
+          *unbiased* variance: divided by n − 1, for n values per channel. `num_batches_tracked` grows by 1. The buffers
+          never carry a graph.
+        - Eval mode: mean and variance are the running statistics, which stay as they are. A row does not depend on the
+          rest of its batch, and a single row is fine.
+
+        Edge cases ★
+            momentum=0.0 moves nothing; None means m = 1 / num_batches_tracked, this batch counted. Without running
+            statistics both modes use the batch. `x` may be non-contiguous and is not written to. Two values per channel
+            are enough. A float64 layer gives float64, and everything runs on the device of `x`. Other than 2 or 3 dims
+            and other than C channels are errors. So are fewer than two values per channel where the batch's statistics
+            are needed, and that message names the shape of `x`. An error leaves every buffer as it was.
+        """
         if x.ndim not in (2, 3):
             raise ValueError(f"x should be (N, C) or (N, C, L), not of shape {tuple(x.shape)}")
         return _batch_norm(self, x)
 
 
 class BatchNorm2d(nn.Module):
-    """Batch norm for images: the same as `BatchNorm1d`, for x (N, C, H, W).
+    """Normalise images like `BatchNorm1d`: each channel over all examples and pixels.
 
-    Args:
+    Args of `__init__`:
         num_features, eps, momentum, affine, track_running_stats: as in `BatchNorm1d`.
     Attributes:
         weight, bias, running_mean, running_var, num_batches_tracked: as in `BatchNorm1d`.
+    Args of `forward`:
+        x: (N, C, H, W). A channel has n = N · H · W values.
+    Returns of `forward`:
+        The same shape.
 
-    `forward(x)` takes x (N, C, H, W) and returns the same shape. A channel's statistics are taken over N, H and W: n
-    is N · H · W. All else is as in `BatchNorm1d`: both modes, the running statistics, what is not used here, the
-    errors; the state_dict is that of `nn.BatchNorm2d`.
+    Both modes, the running statistics and the forbidden functions and classes are as in `BatchNorm1d`. The state_dict
+    has the keys and shapes of that of `nn.BatchNorm2d`.
 
-    Raises:
-        ValueError: in `forward`, x is not 4-D, or as in `BatchNorm1d`.
+    Edge cases ★
+        As in `BatchNorm1d`; an `x` that is not 4-D is an error.
     """
 
     def __init__(
@@ -137,35 +149,29 @@ class BatchNorm2d(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Give the features of every token mean 0 and variance 1, then a scale and a shift that are learned.
+    """Give the features of every token mean 0 and variance 1, then a learned scale and shift (Ba et al. 2016).
 
-    Args:
-        normalized_shape: the last dims of x, which share one mean; an int D means (D,).
+    Args of `__init__`:
+        normalized_shape: the last dims of x, which share one mean. An int D means (D,).
         eps: added to the variance, inside the square root.
-        elementwise_affine: whether there is a weight (and a bias, unless `bias` says no).
+        elementwise_affine: whether there is a weight.
         bias: whether there is a bias beside the weight.
     Attributes:
         normalized_shape: a tuple.
-        weight, bias: parameters of that shape, at first ones and zeros; None where switched off.
+        weight, bias: parameters of that shape, ones and zeros. None where switched off.
+    Args of `forward`:
+        x: (*, *normalized_shape).
+    Returns of `forward`:
+        (x − mean) / √(var + eps) · weight + bias, with one mean and one *biased* variance per token.
 
-    `forward(x)` takes x (*, *normalized_shape) and returns the same shape:
+    A token depends neither on other tokens nor on the mode. Equal features give the bias and finite gradients. The
+    state_dict is like that of `nn.LayerNorm`. What `BatchNorm1d` forbids is forbidden here.
 
-        (x − mean) / √(var + eps) · weight + bias
-
-    with one mean and one biased variance for each index of the leading dims. So a token depends on no other token, nor
-    on the mode; there are no running statistics. A row of equal values gives the bias, and finite gradients.
-
-    - The result has x's dtype. For float16 and bfloat16 the statistics are computed in float32, whatever the dtype of
-      weight and bias: rows of ±1000 are no problem. float32 rows near 1000 with a spread of 0.1 are not lost either
-      (their squares differ too late to be subtracted).
-    - The state_dict has the keys and shapes of `nn.LayerNorm`, and can be loaded there and back.
-    - x may be non-contiguous and is not written to. Gradients flow through x, mean and var.
-    - What `BatchNorm1d` does not use is not used here either.
-
-    Raises:
-        ValueError: in `forward`, x does not end in `normalized_shape`; the message names x's shape.
-
-    Source: Ba, Kiros and Hinton 2016, "Layer Normalization", section 3.
+    Edge cases ★
+        The result has x's dtype. For float16 and bfloat16 the statistics are computed in float32, whatever the dtype
+        of the weight: ±1000 does not overflow. float32 rows near 1000 with a spread of 0.1 are normalised correctly.
+        `x` may be non-contiguous and is not written to. Everything runs on its device. An `x` that does not end in
+        `normalized_shape` is an error.
     """
 
     def __init__(
@@ -198,17 +204,19 @@ class LayerNorm(nn.Module):
 
 
 def train_eval_gap(norm: nn.Module, x: Tensor) -> float:
-    """Measure how much a layer answers differently in training mode and in eval mode.
+    """Measure how far the outputs of a layer in training mode and in eval mode are apart.
 
     Args:
-        norm: the layer, in either mode.
+        norm: a layer, or a whole model, in either mode.
         x: an input for it.
     Returns:
-        The largest absolute difference of the two outputs, as a plain float. Both are those of the layer as it stands:
-        the eval pass does not see what the training pass does to the running statistics. 0.0 for layer norm.
+        The largest absolute difference of the two outputs, a plain float. 0.0 for layer norm.
 
-    The layer is left exactly as it was, also when a pass raises: the mode of each of its parts, the buffers, every
-    `.grad` (also x's).
+    Both passes start from the running statistics that the layer has now. They have the same values afterwards, in all
+    parts of a model.
+
+    Edge cases ★
+        The mode of each part stays as it was, and every `.grad`, also x's. That holds after an error, too.
     """
     with torch.no_grad():
         at_work = copy.deepcopy(norm).eval()(x)
@@ -217,26 +225,24 @@ def train_eval_gap(norm: nn.Module, x: Tensor) -> float:
 
 
 def batch_size_effect(x: Tensor, batch_sizes: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Normalise the same rows in batches of several sizes, and see how much the batches disagree.
+    """Normalise the same rows in batches of several sizes, and measure how much the batches differ.
 
     Args:
         x: (N, C) rows.
         batch_sizes: the sizes b to try.
     Returns:
-        For each b, in the order given, a dict of three numbers. x is cut, in order, into N // b full batches (the rest
-        is dropped); each is normalised by its own mean and biased variance, eps = 1e-5, without weight and bias.
+        Per b, in the given order, a dict of three plain numbers. x is cut, in order, into N // b full batches (the rest
+        is dropped). Each is normalised by its own mean and biased variance, eps = 1e-5, without weight and bias.
 
         - `num_batches`: N // b.
-        - `mean_spread`: the standard deviation over the batches of the batch's mean, averaged over the channels.
-        - `output_std`: the standard deviation of all normalised rows together, averaged over the channels. For b = 1 it
-          is 0.0: a row minus its own mean is zero.
+        - `mean_spread`: the standard deviation of the batch means, averaged over the channels.
+        - `output_std`: the standard deviation of all normalised rows together, per channel, then averaged over the
+          channels. For b = 1 it is 0.0, because a row minus its own mean is zero.
 
-        Standard deviations are of the population (divided by n, not n − 1), so one batch has a `mean_spread` of 0.0.
+    Standard deviations are of the population (divided by n, not n − 1).
 
-    x may be non-contiguous and is not written to.
-
-    Raises:
-        ValueError: some b lies outside 1 … N.
+    Edge cases ★
+        `x` may be non-contiguous and is not written to. A b outside 1 … N is an error.
     """
     return {size: _effect_of(x, size) for size in batch_sizes}
 
@@ -255,20 +261,20 @@ def compare_training(
     Args:
         x: (N, D) inputs.
         y: (N,) int64 classes, from 0.
-        hidden_dim: the width of the hidden layers.
-        depth: the number of hidden layers; 0 leaves the last linear layer alone.
-        steps: the number of updates.
-        lr: the learning rate.
-        seed: of the initial weights.
+        hidden_dim, depth: width and number of the hidden layers. `depth` 0 leaves the last linear layer alone.
+        steps, lr: number of updates and learning rate.
+        seed: for the initial weights.
     Returns:
         {"none": losses, "batch": losses, "layer": losses}, in this order: `steps` plain floats each, the mean
-        cross-entropy over all rows, taken before the update of its step.
+        cross-entropy over all rows before the update of its step.
 
     The network is `depth` times [`nn.Linear`, norm layer or nothing, ReLU] and a last `nn.Linear` to max(y) + 1
-    classes. The norm layers are this kata's `BatchNorm1d` and `LayerNorm`, with their defaults. Every step is one of
-    plain SGD (no momentum) on all rows at once, in training mode. `torch.manual_seed(seed)` comes before each network
-    is made, so that the linear layers of all three start equal and the same seed gives the same curves. The networks
-    have x's dtype and device; x and y are not written to.
+    classes. The norms are this kata's `BatchNorm1d` and `LayerNorm` with their defaults. `torch.manual_seed(seed)`
+    comes before each network, so that their linear layers start equal. Every step is plain SGD (no momentum) on all
+    rows, in training mode.
+
+    Edge cases ★
+        The networks have x's dtype and device. x and y are not written to.
     """
     norms = {"none": None, "batch": BatchNorm1d, "layer": LayerNorm}
     return {name: _losses(norm, x, y, hidden_dim, depth, steps, lr, seed) for name, norm in norms.items()}

@@ -1,8 +1,8 @@
 """The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace.
 
-Everywhere in this file a loader is any iterable of batches `(inputs, targets)`, of different sizes as it comes: a list,
-a DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
-sample weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
+Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any sizes: a list, a generator, a
+DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
+sample weights each batch by `len(inputs)`.
 """
 
 import copy
@@ -28,28 +28,24 @@ def train_one_epoch(
     max_grad_norm: float | None = None,
     scheduler: Any = None,
 ) -> float:
-    """Train a model once through the data: one optimizer step for each batch.
+    """Train a model once through the data: one optimizer step per batch.
 
     Args:
-        model: is put into train mode, in every call: an evaluation may have left it in eval mode.
-        loader: the batches; it is walked through once.
+        model: the model, which is on the device already. Put it into train mode in every call.
+        loader: the batches.
         loss_fn: outputs and targets → the batch's mean loss.
-        optimizer: gets one step a batch.
-        device: inputs and targets are moved there. The model is there already.
-        max_grad_norm: if given, the gradients of all parameters, taken as one vector, are clipped to this norm before
-            the step. A single large gradient then scales all of them down.
-        scheduler: if given, `scheduler.step()` is called once after each optimizer step.
+        optimizer: makes one step per batch, along the gradient of that batch alone.
+        device: where inputs and targets are moved.
+        max_grad_norm: if given, clip the norm of all gradients together to this before the step.
+        scheduler: if given, call `scheduler.step()` after each optimizer step.
     Returns:
-        The mean loss per sample, a Python float. A sample's loss is the one measured before the step of its batch.
-        Batches of 4, 4 and 3 with mean losses 1, 1 and 4 give (4 + 4 + 12) / 11.
+        The mean loss per sample, a Python float, each loss measured before its step. Batches of 4, 4 and 3 with mean
+        losses 1, 1 and 4 give (4 + 4 + 12) / 11.
 
-    Each step follows the gradient of its own batch alone. Whatever lies in `.grad` when the function is called, or is
-    left there by the batch before, has no influence.
-
-    Raises:
-        FloatingPointError: a loss is NaN or infinite. The message holds the index of the batch, counted from 0; that
-            batch changes no weight, and neither optimizer nor scheduler makes a step for it.
-        ValueError: the loader gave no batch.
+    Edge cases ★
+        Whatever lies in `.grad` at the call has no influence. A loss that is NaN or infinite is a FloatingPointError
+        with the index of the batch, counted from 0. That batch changes no weight and makes no step of optimizer or
+        scheduler. An empty loader is an error.
     """
     model.train()
     total, samples = 0.0, 0
@@ -83,21 +79,19 @@ def evaluate(
     """Measure a classifier on data, and leave no trace in it.
 
     Args:
-        model: gives outputs (B, C), one score a class. All of it runs in eval mode, and no graph is built.
-        loader: the batches, with class indices (B,) as targets; it is walked through once.
+        model: gives outputs (B, C), one score per class. It is on the device already.
+        loader: the batches, with class indices (B,) as targets.
         loss_fn: outputs and targets → the batch's mean loss.
-        device: inputs and targets are moved there. The model is there already.
+        device: where inputs and targets are moved.
     Returns:
-        `{"loss": …, "accuracy": …}`, Python floats, both per sample. The samples are those that the loader really gave:
-        with `drop_last` they are fewer than `len(loader.dataset)`. A sample counts as right if its largest score is at
-        its target.
+        `{"loss": …, "accuracy": …}`, Python floats per sample. Count the samples that the loader really gave: with
+        `drop_last` they are fewer than `len(loader.dataset)`. A sample is right if its largest score is at its target.
 
-    Afterwards every module has its own `training` flag of before: a batch norm that had been put into eval mode inside
-    a model in train mode is in eval mode again. That also holds after an exception. Parameters, gradients and buffers
-    are as before, and dropout draws no random number.
+    The model runs in eval mode and builds no graph. Parameters, buffers and gradients stay as they were.
 
-    Raises:
-        ValueError: the loader gave no batch.
+    Edge cases ★
+        Afterwards every module has its own `training` flag of before, also after an exception. An empty loader is an
+        error.
     """
     flags = [(module, module.training) for module in model.modules()]
     total, right, samples = 0.0, 0, 0
@@ -126,26 +120,24 @@ def accumulated_step(
     *,
     max_grad_norm: float | None = None,
 ) -> float:
-    """Make one optimizer step out of several micro-batches, as if they had been one batch.
+    """Make one optimizer step out of several micro-batches, as if they were one batch.
 
     Args:
-        model: is trained in the mode it is in. Its layers treat each sample alone (with batch norm the step would be
-            another one: its statistics are those of a micro-batch).
-        micro_batches: the parts of the batch, of different sizes as it comes; a generator, too.
+        model: is trained in the mode it is in. (Batch norm would make it another step: its statistics are those of a
+            micro-batch.)
+        micro_batches: the parts of the batch.
         loss_fn: outputs and targets → the micro-batch's mean loss.
-        optimizer: gets exactly one step.
-        max_grad_norm: if given, the gradients are clipped to this norm, once, just before the step.
+        optimizer: makes exactly one step.
+        max_grad_norm: if given, clip the norm of the whole gradient to this, once, before the step.
     Returns:
         The mean loss per sample over all micro-batches, a Python float.
 
-    The step equals, up to rounding, the one on the concatenation of all micro-batches: each weighs as much as it has
-    samples. Whatever lies in `.grad` when the function is called has no influence.
+    The step equals the one on the concatenation: each micro-batch weighs as much as it has samples. The gradients of
+    one call have no influence on the next. To save memory, each micro-batch goes forward and backward before the next.
 
-    The point of it is memory. Each micro-batch goes through the model alone, and its backward pass is over, and its
-    graph gone, before the next one goes in.
-
-    Raises:
-        ValueError: there are no micro-batches; then no weight has changed.
+    Edge cases ★
+        Micro-batches may come from a generator. Whatever lies in `.grad` at the first call has no influence. Parameters
+        without a gradient stay as they are. No micro-batches are an error, and no weight changes.
     """
     optimizer.zero_grad()
     total, samples = 0.0, 0
@@ -166,21 +158,18 @@ def accumulated_step(
 
 
 class EarlyStopping:
-    """Watch one number an epoch: say when it has stopped getting better, and keep the weights of its best epoch.
+    """Watch one number per epoch: say when it has stopped getting better, and keep the weights of its best epoch.
 
     Args:
-        patience: how many epochs in a row may pass without a better value: the last of them is the one to stop after.
+        patience: how many epochs in a row may pass without a better value. The last of them is the one to stop after.
         min_delta: a value is better if it beats `best` by more than this.
         mode: "min" where less is better, as for a loss; "max" where more is, as for an accuracy.
     Attributes:
         best: float, the best value so far; None before there is one.
         best_epoch: int, the index of the call of `step` that had it, counted from 0; None before there is one.
         bad_epochs: int, how many calls in a row have had no better value.
-
-    With patience 2, the values 1.0, 0.8, 0.9, 0.85 end with best 0.8, best_epoch 1, bad_epochs 2, and stop.
-
-    Raises:
-        ValueError: patience < 1, or another mode.
+        best_state: the model's state of the best epoch; None before there is one.
+        calls: int, how often `step` was called.
     """
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
@@ -194,37 +183,43 @@ class EarlyStopping:
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.bad_epochs = 0
-        self._epoch = 0
-        self._state: dict[str, Any] | None = None
+        self.best_state: dict[str, Any] | None = None
+        self.calls = 0
 
     def step(self, value: float, model: nn.Module) -> bool:
-        """Take in the value of one more epoch.
+        """Take in the value of one more epoch, and keep the model's state if it is better.
 
         Args:
-            value: what is watched. The first usable one is the best so far, whatever it is. NaN is never better, not
-                even as the first, and counts as a bad epoch.
-            model: if the value is better, all of its state_dict is kept, buffers included, as a copy: training on does
-                not change what is kept.
+            value: what is watched. The first one is the best so far; later ones must beat `best` by more than
+                min_delta. An equal value is not better.
+            model: if the value is better, keep a copy of its state_dict, buffers included.
         Returns:
-            True if it is time to stop: `bad_epochs` has reached `patience`.
+            True if it is time to stop: `bad_epochs` has reached `patience`. With patience 2, the values 1.0, 0.8, 0.9,
+            0.85 end with best 0.8, best_epoch 1, bad_epochs 2, and stop.
+
+        Edge cases ★
+            NaN is never better, not even as the first value, and counts as a bad epoch.
         """
         if self._is_better(value):
-            self.best, self.best_epoch, self.bad_epochs = value, self._epoch, 0
-            self._state = copy.deepcopy(model.state_dict())
+            self.best, self.best_epoch, self.bad_epochs = value, self.calls, 0
+            self.best_state = copy.deepcopy(model.state_dict())
         else:
             self.bad_epochs += 1
-        self._epoch += 1
+        self.calls += 1
         return self.bad_epochs >= self.patience
 
     def restore(self, model: nn.Module) -> None:
-        """Give the model the state of the best epoch, as often as asked, in the Parameter objects that it has.
+        """Give the model the state of the best epoch, as often as asked.
 
-        Raises:
-            RuntimeError: there has been no usable value yet.
+        The values go into the Parameter objects that the model has: its optimizer holds those. Training on afterwards
+        does not change what is kept.
+
+        Edge cases ★
+            Without a best epoch there is nothing to restore, which is an error.
         """
-        if self.best is None:
+        if self.best_state is None:
             raise RuntimeError("there is no best epoch to restore yet")
-        model.load_state_dict(self._state)
+        model.load_state_dict(self.best_state)
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
@@ -253,17 +248,16 @@ def fit(
         train_loader: what each epoch trains on.
         val_loader: what the model is evaluated on after each epoch.
         epochs: how many at most.
-        early_stopping: if given, its `step` is called once an epoch with the validation loss. When it says so, no more
-            epochs follow.
-        scheduler: if given, `scheduler.step()` is called once an epoch, after its training (in `train_one_epoch` it
-            was once a batch).
+        early_stopping: if given, call its `step` with the validation loss after each epoch, and stop when it says so.
+        scheduler: if given, call `scheduler.step()` once per epoch, after its training.
     Returns:
-        One dict an epoch, in order: `"epoch"` (int, from 0), `"lr"` (of the optimizer's first group, the one that the
-        epoch's steps were made with), `"train_loss"`, `"val_loss"`, `"val_accuracy"` (all floats).
+        One dict per epoch, in order: `"epoch"` (int, from 0), `"lr"` (of the optimizer's first group, as the epoch
+        used it), `"train_loss"`, `"val_loss"`, `"val_accuracy"` (floats).
 
     With early stopping the model ends up with the weights of the best epoch, whether patience or epochs ran out first.
-    If no validation loss was usable (`early_stopping.best` is None) there is no best epoch, and the model stays as the
-    last one left it; so it does without early stopping.
+
+    Edge cases ★
+        If no validation loss was usable, `early_stopping.best` is None, and the model stays as the last epoch left it.
     """
     history = []
     for epoch in range(epochs):
@@ -303,20 +297,19 @@ def save_checkpoint(
 
     Args:
         path: the file, str or Path.
-        model, optimizer: their state_dicts are saved,
-        scheduler, scaler: and so are those of a schedule and of a `torch.amp.GradScaler`, if given.
-        generators: the run's own generators by name, such as the one that shuffles the data.
+        model, optimizer: their state_dicts are saved.
+        scheduler, scaler: as well, if given.
+        generators: the run's own generators by name.
         step: how far the run has come.
-        extra: whatever else is to be kept, as long as `weights_only` loading takes it: numbers, strings, tensors, and
-            lists, tuples and dicts of these.
+        extra: what else to keep: numbers, strings, tensors, and lists, tuples and dicts of these.
 
-    Besides the arguments the file holds the state of every global generator: torch's on the CPU (and on the CUDA
-    devices, if there are any), Python's `random`, NumPy's `np.random`. The layout of the file is yours; it can be
-    opened by `torch.load(path, weights_only=True)`, which refuses NumPy arrays and all but the plainest objects.
+    Save the state of torch's global generator, too. `torch.load(path, weights_only=True)` must open the file, so it
+    holds plain data and no NumPy arrays; its layout is yours. Saving changes nothing in the run.
 
-    Saving changes nothing in the run. It is atomic: a new file is written beside `path`, and takes its place in one
-    step once it is complete. So at any moment the file at `path` is a whole checkpoint, the old one or the new one. If
-    saving fails, the error comes through, and the old file is as it was. In no case is another file left in the folder.
+    Edge cases ★
+        The states of Python's `random`, of NumPy's `np.random` and of the CUDA devices are saved as well. Saving is
+        atomic: the new file is written in the same folder and takes the place of the old one in one step. If saving
+        fails, the error comes through and the old file is as it was. No other file is left in the folder.
     """
     kind, keys, *rest = np.random.get_state()
     checkpoint = {
@@ -357,24 +350,20 @@ def load_checkpoint(
 
     Args:
         path: the file, str or Path.
-        model, optimizer: built as they were then; they are given their saved states. The model keeps its Parameter
-            objects, which the optimizer holds.
+        model, optimizer: built as they were then; they get their saved states. The model keeps its Parameter objects.
         scheduler, scaler: get their saved states, if given.
         generators: each gets the state that was saved under its name.
-        map_location: handed to `torch.load`: where tensors in the file are loaded to. Wherever that is, generators get
-            their states back.
+        map_location: handed to `torch.load`.
     Returns:
         `{"step": …, "extra": …}` as they were saved; extra is {} if there was none.
 
-    The global generators of torch, `random` and NumPy get their states back, too. Training on is then bitwise the same
-    as without the interruption: the same batches, the same dropout, the same weights after every step. What is in the
-    file and not asked for, such as a scheduler or another generator, is passed over. Only plain data is taken from a
-    file (`weights_only`): one that asks for code to be run is refused.
+    Training on is then bitwise the same as without the interruption, so torch's global generator gets its state back,
+    too. Ignore what the file holds beyond what is asked for. Load with `weights_only=True`: code in a file is not run.
 
-    Raises:
-        ValueError: a scheduler, a scaler or a generator is asked for that had not been saved. The message holds
-            "scheduler", "scaler" or the generator's name; nothing has been changed then, neither the model nor any
-            generator.
+    Edge cases ★
+        The generators of `random`, NumPy and the CUDA devices come back, wherever map_location puts tensors. A
+        scheduler, scaler or generator that was not saved is an error that names it ("scheduler", "scaler", the
+        generator's name), and then nothing has been changed. An empty state that was saved is not missing.
     """
     checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     generators = generators or {}
@@ -402,19 +391,17 @@ def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
     """Say of each parameter how its gradient is, after a backward pass.
 
     Returns:
-        For every trainable parameter, by its name and in the order of `model.named_parameters()`, a dict with
+        For every trainable parameter, by name and in the order of `model.named_parameters()`, a dict with
 
-        - `"status"`: "missing" if `.grad` is None, "nan" if any of its elements is NaN, "inf" if any is infinite and
-          none NaN, else "ok". A gradient of zeros is "ok".
+        - `"status"`: "missing" if `.grad` is None, "nan" if any element is NaN, "inf" if any is infinite, else "ok".
         - `"norm"`: the root of the sum of its squares.
-        - `"mean"`, `"std"`: of its elements. The deviation is that of a population (divided by n, not n - 1), so a
-          bias with one element has 0.0.
+        - `"mean"`, `"std"`: over its elements. Divide by n, not n − 1, so that one element has a deviation of 0.0.
 
-        The three numbers are Python floats, and None for a gradient that is missing. For "nan" and "inf" they are what
-        comes out. A gradient in float16 or bfloat16 is measured in a wider dtype: the norm of many moderate float16
-        numbers is more than float16 can hold.
+        The three numbers are Python floats, and None for a missing gradient. Leave frozen parameters out.
 
-    Frozen parameters (`requires_grad` is False) are left out. Nothing in the model changes.
+    Edge cases ★
+        NaN wins over infinity. A gradient in float16 or bfloat16 is measured in a wider dtype, for its norm may be more
+        than float16 can hold. Nothing in the model changes.
     """
     report = {}
     for name, parameter in model.named_parameters():
@@ -440,13 +427,11 @@ def classify_error(error: BaseException) -> str:
     Args:
         error: what was raised.
     Returns:
-        One of
-
-        - "out_of_memory": it is a `torch.OutOfMemoryError`, whatever it says
+        - "out_of_memory": a `torch.OutOfMemoryError`, whatever it says
         - "device_mismatch": tensors on different devices met
-        - "shape_mismatch": tensors do not fit together (`a @ b`, `a + b`, `torch.cat`, fewer targets than rows of
-          logits in `F.cross_entropy`), or a tensor does not fit into a shape (`.view`)
-        - "dtype_mismatch": float32 met float64 in a product, class targets or indices of an embedding are floats
+        - "shape_mismatch": tensors do not fit together (`a @ b`, `a + b`, `torch.cat`, `F.cross_entropy`), or one does
+          not fit into a shape (`.view`)
+        - "dtype_mismatch": float32 met float64 in a product; class targets or indices of an embedding are floats
         - "inplace_modification": something that the backward pass needs was overwritten (`y = x.exp(); y += 1`), or a
           leaf that requires a gradient was
         - "non_scalar_backward": `backward()` on a tensor with several elements
@@ -454,9 +439,8 @@ def classify_error(error: BaseException) -> str:
         - "no_gradient": `backward()` on a tensor without a graph
         - "unknown": everything else. A KeyError or an IndexError is unknown whatever it says.
 
-    PyTorch has a class of its own for the first kind only. The others are RuntimeErrors, or ValueErrors where a loss
-    compares sizes, and only their text tells them apart. Raise them, read them, and look for words that no other kind
-    has: "expected" and "size" are in many.
+    Only the first kind has a class of its own. The others are RuntimeErrors, or ValueErrors from a loss, and only their
+    text tells them apart. Raise them, read them, and look for words that no other kind has.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"

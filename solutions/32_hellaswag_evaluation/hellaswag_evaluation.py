@@ -86,18 +86,18 @@ EMBEDDED_EXAMPLES: list[dict] = _embedded()  # 24 of them; the right ending move
 
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
-    """Say how likely a model finds each given token, as a logarithm.
+    """Return the log-probability that a model gives to each target token.
 
     Args:
-        logits: (B, T, V), contiguous or not.
-        targets: (B, T) long, the tokens: targets[b, t] is looked up in logits[b, t]. Nothing is shifted here.
+        logits: (B, T, V).
+        targets: (B, T) long. targets[b, t] is looked up in logits[b, t]: nothing is shifted here.
     Returns:
         (B, T): log softmax(logits[b, t]) at targets[b, t], with gradients to the logits.
-    Raises:
-        ValueError: the shapes differ in (B, T).
+        Two tokens with the logits 0 and ln 3 have the log-probabilities ln ¼ and ln ¾.
 
-    Two tokens with the logits 0 and ln 3 have the log-probabilities ln ¼ and ln ¾. A token that is hopeless is no
-    problem: with logits 0 and 1000 the first has −1000, not −inf.
+    Edge cases ★
+        Logits 0 and 1000 give the first token −1000, not −inf. The logits may be non-contiguous. Shapes that differ in
+        (B, T) are an error.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f"logits {tuple(logits.shape)} do not go with targets {tuple(targets.shape)}")
@@ -105,18 +105,20 @@ def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def kl_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence KL(p ‖ q): how badly q predicts what follows p.
+    """Compute the Kullback-Leibler divergence KL(p ‖ q): how badly q predicts what follows p.
 
     Args:
-        logits_p: (..., V) raw logits of p, which does the averaging. They are not log-probabilities yet: a constant
-            added to all V of them changes nothing.
-        logits_q: raw logits of q, the same shape.
+        logits_p: (..., V) raw logits of p, not log-probabilities. p does the averaging.
+        logits_q: (..., V) raw logits of q.
     Returns:
-        (...): Σ p (log p − log q) over the last dimension, p and q being the softmax of the logits. For p = [¾, ¼] and
-        q = [½, ½] it is ¾ ln 1.5 + ¼ ln 0.5.
+        (...): Σ p (log p − log q) over the last dimension, with p and q the softmax of the logits.
+        For p = [¾, ¼] and q = [½, ½] it is ¾ ln 1.5 + ¼ ln 0.5.
 
-    It is 0 where p equals q and above 0 elsewhere. A token whose logit of p is −inf has p = 0 and counts 0, whatever q
-    says of it, also if its logit of q is −inf too. Where q alone is −inf the result is +inf.
+    It is 0 where p equals q and above 0 elsewhere. A constant added to a row of logits changes nothing.
+
+    Edge cases ★
+        A token whose logit of p is −inf counts 0, even if its logit of q is −inf too. Where q alone is −inf the result
+        is +inf.
     """
     log_p, log_q = logits_p.log_softmax(dim=-1), logits_q.log_softmax(dim=-1)
     p = log_p.exp()
@@ -130,8 +132,8 @@ def sampled_kl(log_probs_p: Tensor, log_probs_q: Tensor) -> Tensor:
         log_probs_p: the log-probabilities that p gives to the drawn tokens, any shape.
         log_probs_q: those that q gives to the same tokens, the same shape.
     Returns:
-        A scalar, the mean of log p − log q over all tokens. Tokens drawn from p are those that p likes, so on average
-        p gives them more than q does, and the mean over many is positive, though a few alone may give less than 0.
+        A scalar, the mean of log p − log q over all tokens. A few tokens may give less than 0, the mean of many is
+        positive: p likes the tokens that were drawn from it.
     """
     return (log_probs_p - log_probs_q).mean()
 
@@ -140,17 +142,15 @@ def load_examples(path: str | Path) -> list[dict]:
     """Read multiple-choice examples from a file in HellaSwag's format.
 
     Args:
-        path: a .jsonl file in UTF-8: on each line one JSON object with at least `ctx`, `endings` and `label`, the
-            label as a number or as digits in a string ("2").
+        path: a .jsonl file in UTF-8. Each line is a JSON object with at least `ctx`, `endings` and `label`. The label
+            is a number or digits in a string ("2").
     Returns:
-        The examples in order, each a dict with just these three keys; the label is an int.
-    Raises:
-        ValueError: a line is not the JSON of an object, lacks one of the three keys, or has a label that is empty or
-            not the index of an ending, 0 … number of endings − 1. The message holds the number of the line, counted
-            from 1, blank lines included.
+        The examples in order, each a dict with just these three keys and the label as an int.
 
-    Lines with nothing but white space are skipped. Only a line feed ends a line: inside a text there may be other
-    characters that `str.splitlines` takes for line ends, such as U+2028.
+    Edge cases ★
+        Lines with nothing but white space are skipped. Only a line feed ends a line: texts may contain U+2028. A line
+        is an error if it is no JSON object, lacks one of the keys, or has a label that is not the index of an ending.
+        The message holds the number of the line, counted from 1 and blank lines included.
     """
     examples = []
     with open(path, encoding="utf-8") as file:
@@ -174,22 +174,21 @@ def render_example(
     """Turn one example into rows that a model can score: the context with each of the endings.
 
     Args:
-        example: `ctx`, and K `endings`, K ≥ 1.
-        encode: the tokenizer; every ending becomes at least one token. It gets the context as it is, and each ending
-            with a space before it, never the two joined: a tokenizer may merge across the border, and the space
-            belongs to the ending.
-        block_size: the most tokens that the model takes, or None = any number.
+        example: `ctx`, and K `endings`.
+        encode: the tokenizer. Call it for the context, and for each ending with a space before it; never for both
+            joined, because a tokenizer may merge across the border.
+        block_size: the most tokens per row, or None for any number.
     Returns:
-        (tokens, mask): tokens (K, N) long, row k holds encode(ctx) and behind it encode(" " + endings[k]), then zeros
-        up to the length of the longest row; mask (K, N) bool, True on the ending's tokens.
-        With one token a letter, ctx "ab" and the endings "c" and "de" make the rows "ab c·" and "ab de" (· is padding),
-        and the mask FFTTF and FFTTT.
-    Raises:
-        ValueError: ctx has no tokens; with block_size, an ending is longer than block_size − 1, so that not even one
-            token of context would fit before it.
+        (tokens, mask), both (K, N). tokens is long: encode(ctx), encode(" " + ending), then zeros up to the longest
+        row. mask is bool: True on the ending's tokens.
+        With one token per letter, ctx "ab" and the endings "c" and "de" make the rows "ab c·" and "ab de" (· is
+        padding) and the masks FFTTF and FFTTT.
 
-    With block_size, a row that is too long loses tokens from the left until it has block_size of them. Each row is cut
-    by itself: a long ending costs the others nothing. N is then the length of the longest row that is left.
+    A row above block_size loses tokens from its left end, no more than needed. Each row is cut by itself.
+
+    Edge cases ★
+        A context without tokens is an error. So is an ending above block_size − 1 tokens: one token of context must
+        remain.
     """
     context = encode(example["ctx"])
     if not context:
@@ -210,18 +209,20 @@ def render_example(
 
 
 def completion_losses(logits: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Say how surprised a model is by each ending: −log p over the ending's tokens, as a sum and as a mean.
+    """Compute −log p of each ending's tokens, as a sum and as a mean.
 
     Args:
         logits: (K, N, V), as the model returned them for `tokens`.
-        tokens: (K, N) long, from `render_example`.
-        mask: (K, N) bool, True on the ending's tokens: at least one in each row, never the first of the row.
+        tokens, mask: (K, N) each, from `render_example`. No row's mask is True at its first token.
     Returns:
-        (sums, means), each (K,). The logits of position t judge token t + 1, so an ending at positions 3 and 4 is
-        judged by the logits of positions 2 and 3. A mean is the sum divided by how many tokens the ending has.
+        (sums, means), each (K,). A mean is the sum divided by the number of the ending's tokens.
 
-    Logits that judge nothing have no influence, whatever they hold, infinities and NaN included: those of the context
-    except the last, of the padding, of the last position. tokens and mask are not written to.
+    The logits of position t judge token t + 1: an ending at positions 3 and 4 is judged by the logits of positions 2
+    and 3. All other logits have no influence: those of the context before its last token, of the padding, of the last
+    position.
+
+    Edge cases ★
+        Not even infinities and NaN there have an influence. `tokens` and `mask` are not written to.
     """
     judged = mask[:, 1:]
     losses = -token_log_probs(logits[:, :-1], tokens[:, 1:])  # (K, N − 1)
@@ -230,7 +231,7 @@ def completion_losses(logits: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Ten
 
 
 def predict(model: nn.Module, tokens: Tensor, mask: Tensor, normalize: bool = True) -> int:
-    """Let a model choose an ending.
+    """Let a model choose an ending, in eval mode and without gradients.
 
     Args:
         model: a `GPT`, or anything that is called like one.
@@ -239,8 +240,8 @@ def predict(model: nn.Module, tokens: Tensor, mask: Tensor, normalize: bool = Tr
     Returns:
         The index of the ending with the lowest loss, as an int.
 
-    The model runs in eval mode and without gradients. Afterwards its training mode is what it was before, also when it
-    raised an exception.
+    Edge cases ★
+        Afterwards the model is in the mode that it was in before, also if it raised an exception.
     """
     sums, means = _losses(model, tokens, mask)
     return int((means if normalize else sums).argmin())
@@ -252,20 +253,19 @@ def evaluate_multiple_choice(
     encode: Callable[[str], list[int]],
     block_size: int | None = None,
 ) -> dict:
-    """Measure how often a model chooses the right ending.
+    """Measure how often a model chooses the right ending, in eval mode and without gradients.
 
     Args:
-        model: as for `predict`, with at least one parameter. Its inputs go to the device where its parameters are.
-        examples: dicts with `ctx`, `endings` and `label`; any iterable, a generator too. The number of endings may
-            differ from example to example.
+        model: as for `predict`.
+        examples: dicts with `ctx`, `endings` and `label`. The number of endings may differ.
         encode, block_size: for `render_example`.
     Returns:
         {"acc": share of the examples whose right ending has the lowest sum, "acc_norm": share of those where it has
         the lowest mean, "total": number of examples}, the shares as floats.
-    Raises:
-        ValueError: there are no examples.
 
-    Eval mode, gradients and the mode afterwards are as in `predict`.
+    Edge cases ★
+        `examples` may be a generator; no examples are an error. The inputs go to the device of the model's parameters.
+        The mode afterwards is as in `predict`.
     """
     device = next(model.parameters()).device
     right_by_sum = right_by_mean = total = 0

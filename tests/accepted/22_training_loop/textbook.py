@@ -95,14 +95,18 @@ class EarlyStopping:
     """Watch one number an epoch: say when it has stopped getting better, and keep the weights of its best epoch."""
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
+        if patience < 1:
+            raise ValueError(f"patience should be at least 1, not {patience}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode should be 'min' or 'max', not {mode!r}")
         self.patience = patience
         self.min_delta = min_delta
         self.mode = mode
-        self.best = None
-        self.best_epoch = None
+        self.best: float | None = None
+        self.best_epoch: int | None = None
         self.bad_epochs = 0
-        self.epoch = 0
-        self.best_state = None
+        self.best_state: dict[str, Any] | None = None
+        self.calls = 0
 
     def step(self, value: float, model: nn.Module) -> bool:
         """Take in the value of one more epoch."""
@@ -114,12 +118,12 @@ class EarlyStopping:
             better = value > self.best + self.min_delta
         if better:
             self.best = value
-            self.best_epoch = self.epoch
+            self.best_epoch = self.calls
             self.best_state = copy.deepcopy(model.state_dict())
             self.bad_epochs = 0
         else:
             self.bad_epochs += 1
-        self.epoch += 1
+        self.calls += 1
         return self.bad_epochs >= self.patience
 
     def restore(self, model: nn.Module) -> None:
