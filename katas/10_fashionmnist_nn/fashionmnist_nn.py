@@ -67,15 +67,15 @@ def train_epoch(
 
     Args:
         model: returns (B, C) scores, the highest for the predicted class.
-        loader: a DataLoader, which gives batches of inputs (B, …) and labels (B,).
-        loss_fn: `loss_fn(outputs, labels)` is the mean loss of the batch, a 0-dim tensor.
+        loader: a DataLoader with batches of inputs (B, …) and labels (B,).
+        loss_fn: `loss_fn(outputs, labels)` is the mean loss of the batch.
         optimizer: has the model's parameters.
     Returns:
-        The mean loss and the accuracy (0 to 1), two Python floats, both *per example*: of 11 examples in batches of
-        4, 4 and 3 each counts 1/11.
+        Mean loss and accuracy (0 to 1), two Python floats, both *per example*: of 11 examples in batches of 4, 4 and 3
+        each counts 1/11.
 
-    Each step follows the gradient of its own batch alone. Loss and accuracy come from the outputs of the training
-    step, before its update: call the model once per batch.
+    Each step follows the gradient of its own batch alone. Loss and accuracy come from the outputs before the update:
+    call the model once per batch.
 
     Edge cases ★
         `loader` is any iterable of batches, iterated over once. Batches are moved to the device of the model's
@@ -168,10 +168,10 @@ def misclassified(
         model: returns (B, C) log-probabilities for B images.
         images: (N, …).
         labels: (N,) int64.
-        k: the largest number of rows to return; None for all mistakes.
-        batch_size: the largest number of images per call of the model.
+        k: how many mistakes at most; None for all.
+        batch_size: how many images at most per call of the model.
     Returns:
-        Four tensors of one length, the number of mistakes or k if that is less:
+        Four tensors with one entry per mistake, at most k:
 
         - "index": int64, the place of the mistake in `images`
         - "predicted": int64, the class with the highest log-probability
@@ -237,9 +237,9 @@ def compare_depths(
         One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of weights and biases), "val_loss"
         and "val_acc" (of the last epoch), "history" (from `fit`).
 
-    Per network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam and no
-    early stopping. Training data are shuffled by a new generator with the seed. So a result does not depend on its
-    place in the list. input_dim is the size of one training image, num_classes the largest training label + 1.
+    Per network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam. Training
+    data are shuffled by a new generator with the seed: a result does not depend on its place in the list. input_dim is
+    the size of one training image, num_classes the largest training label + 1.
 
     Edge cases ★
         A class below the largest may be missing in the training labels.

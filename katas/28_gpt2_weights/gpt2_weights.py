@@ -1,14 +1,13 @@
-"""Someone else's GPT-2 in our GPT: names, transposes, buffers and a tied weight; and the weights as one flat file.
+"""Load a published GPT-2 into our GPT, and write the weights to a flat file.
 
-Sizes: C = n_embd features, V = vocab_size. `hf` is always a checkpoint in Hugging Face's layout: a mapping from names
-to tensors, with names such as "transformer.h.0.attn.c_attn.weight" (of a GPT2LMHeadModel) or "h.0.attn.c_attn.weight"
-(of a GPT2Model). It is never written to. Four things set it apart from the state dict of a GPT:
+Sizes: C = n_embd features, V = vocab_size. `hf` is a checkpoint in Hugging Face's layout, a mapping from names to
+tensors. It differs from the state dict of a GPT in four ways:
 
+- All names but "lm_head.weight" begin with "transformer." (GPT2LMHeadModel), or none does (GPT2Model).
 - In each block the weights of attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj belong to layers called Conv1D, which
   compute x @ weight + bias. So they are stored as (in, out); nn.Linear holds (out, in).
 - Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are no parameters.
-- All names but "lm_head.weight" begin with "transformer.", or none does.
-- "lm_head.weight" may be absent. It is the token embedding wte again.
+- "lm_head.weight" may be absent. It equals the token embedding wte.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,28 +29,28 @@ def is_buffer(key: str) -> bool:
     Args:
         key: a name in a checkpoint, with or without "transformer.".
     Returns:
-        True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias"; False for every other name, for
-        instance that of the parameter "h.0.attn.c_attn.bias".
+        True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias". False for every other name, such as
+        that of the parameter "h.0.attn.c_attn.bias".
     """
     raise NotImplementedError
 
 
 def checkpoint_summary(hf: Mapping[str, Tensor]) -> dict[str, int | bool]:
-    """Read off a checkpoint what model it belongs to, from its names and shapes.
+    """Read the sizes of a model from the names and shapes in its checkpoint.
 
     Args:
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
         A dict of plain ints and one bool:
-            n_layer: how many blocks; their numbers may have several digits.
+            n_layer: the number of blocks. Block numbers may have several digits.
             n_embd, vocab_size: from the shape of wte.weight, (V, C).
             block_size: from the shape of wpe.weight, (block_size, C).
-            num_params: how many numbers the parameters hold; buffers and `lm_head.weight` do not count.
-            num_buffers: how many tensors are buffers.
-            tied: True if `lm_head.weight` is absent or equals wte.weight, be it in memory of its own. A head of another
-                shape is not equal.
+            num_params: the number of values in all parameters, without buffers and `lm_head.weight`.
+            num_buffers: the number of tensors that are buffers.
+            tied: True if `lm_head.weight` is absent or equals wte.weight, also in memory of its own.
 
-    How many heads there are cannot be seen: no shape depends on it.
+    Edge cases ★
+        A head of another shape is not tied. `hf` is not changed.
     """
     raise NotImplementedError
 
@@ -60,72 +59,73 @@ def config_from_hf(hf_config: Mapping) -> GPTConfig:
     """Translate a config.json, already read into a dict, into our config.
 
     Args:
-        hf_config: holds n_positions, vocab_size, n_layer, n_head and n_embd. It may hold activation_function (absent
-            means "gelu_new"), n_inner, the width of the MLP (absent or None means 4C) and resid_pdrop, a dropout
-            probability. What else it holds is ignored, attn_pdrop and embd_pdrop included.
+        hf_config: has n_positions, vocab_size, n_layer, n_head and n_embd. It may have resid_pdrop, a dropout
+            probability; activation_function, "gelu_new" or "gelu_pytorch_tanh", two names of the same function; and
+            n_inner, the width of the MLP: None or 4C. All other entries are ignored, also attn_pdrop and embd_pdrop.
     Returns:
         A GPTConfig: block_size is n_positions, dropout is resid_pdrop (0.1 if absent), bias is True, and the other
         numbers keep their names.
-    Raises:
-        ValueError: our GPT could not compute the same. Either the activation is neither "gelu_new" nor
-            "gelu_pytorch_tanh", two names of the tanh form, or n_inner is neither None nor 4C. The message names the
-            value.
+
+    Edge cases ★
+        Our GPT cannot compute any other activation_function or n_inner. Both are errors that name the value. An absent
+        activation_function means "gelu_new". Any mapping will do.
     """
     raise NotImplementedError
 
 
 def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn a checkpoint into a state dict as GPT names and shapes it.
+    """Turn a checkpoint into a state dict with the names and shapes of a GPT.
 
     Args:
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
         A new dict. Every name but "lm_head.weight" begins with "transformer.". Buffers are left out. The four Conv1D
-        weights of each block are transposed, the square attn.c_proj.weight too; embeddings, norms and biases are not.
+        weights of each block are transposed, also the square attn.c_proj.weight; embeddings, norms and biases are not.
         "lm_head.weight" is always there: the checkpoint's own, or else equal to wte.
 
-    All tensors are new and contiguous: none shares memory with the checkpoint, whose tensors may be views, transposed
-    ones for instance. Values and dtypes are the checkpoint's. Nothing is checked: unknown names go through like known
-    ones, what is missing stays missing, and without wte there is no lm_head to add.
+    Edge cases ★
+        All tensors are contiguous and share no memory with the checkpoint, whose tensors may be views. `hf` is not
+        changed. Dtypes stay. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte no
+        lm_head is added.
     """
     raise NotImplementedError
 
 
 def load_hf_weights(model: GPT, hf: Mapping[str, Tensor]) -> GPT:
-    """Fill a model with the parameters of a checkpoint, all of them or none.
+    """Load a checkpoint into a model, strictly.
 
     Args:
-        model: of the sizes that the checkpoint has.
+        model: has the sizes of the checkpoint.
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
-        The same model. The values are written into the parameters that it has, which stay the same objects, of their
-        own dtype; `lm_head.weight` and `transformer.wte.weight` stay one. The mode, train or eval, stays too. Model and
-        checkpoint share no memory.
-    Raises:
-        ValueError: the checkpoint is not of this model. The message says why:
-            - parameters of the model that the checkpoint lacks, or parameters of the checkpoint that the model does not
-              have: the names of all of both kinds;
-            - a tensor that, converted, has another shape than the model's: its name and both shapes, as in "(5, 6)";
-            - an `lm_head.weight` that differs from wte, which a model with one weight for both cannot hold: "lm_head".
+        The same model with the checkpoint's weights. `lm_head.weight` and `transformer.wte.weight` are still one.
 
-    When it raises, nothing has been copied: the model is as before.
+    A checkpoint of another model is an error, and its message says why:
+
+    - a parameter is missing in the checkpoint, or the model does not have it: the names of all of both kinds;
+    - a converted tensor has another shape than the model's: its name and both shapes, as in "5, 6".
+
+    Edge cases ★
+        An error leaves the model as it was. An `lm_head.weight` that differs from wte is an error that mentions
+        "lm_head"; a missing wte is named like any other. The model keeps its parameter objects, dtype and mode. Model
+        and checkpoint share no memory.
     """
     raise NotImplementedError
 
 
 def crop_block_size(model: GPT, block_size: int) -> GPT:
-    """Make a copy of a model that sees fewer positions, and so takes less memory.
+    """Copy a model for fewer positions, which takes less memory.
 
     Args:
         model: stays as it was.
-        block_size: how many positions to keep, the first ones.
+        block_size: the number of positions to keep, the first ones.
     Returns:
-        A new GPT with the same weights but for wpe, which has block_size rows. `config.block_size` is the new number
-        (the rest of the config is the same), and both the model and each of its attention layers refuse longer input.
-        It has the mode, train or eval, the dtype and the device of the given model, and its lm_head is tied. The two
-        models share no memory and no config.
-    Raises:
-        ValueError: unless 1 ≤ block_size ≤ the model's own.
+        A new GPT with the same weights, but wpe has block_size rows. The config is the same but for block_size. The
+        copy's `lm_head` is tied to its wte. The two models share no memory and no config.
+
+    Edge cases ★
+        The model and each of its attention layers refuse longer input. The copy has the mode, the dtype and the device
+        of the given model. A block_size outside 1 … the model's own is an error.
     """
     raise NotImplementedError
 
@@ -134,50 +134,55 @@ def freeze_all_but(model: nn.Module, prefixes: Sequence[str]) -> int:
     """Leave only some parts of a model trainable.
 
     Args:
-        model: any module.
-        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix covers the
-            parameter of that very name and those whose names begin with it and a dot: "transformer.h.1" does not cover
-            "transformer.h.10.ln_1.weight".
+        model: a GPT, or any other module.
+        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix ends at a dot
+            or is the whole name: "transformer.h.1" does not cover "transformer.h.10.ln_1.weight".
     Returns:
-        How many numbers are trainable now, each parameter counted once.
+        The number of trainable values, each parameter counted once.
 
-    Afterwards `requires_grad` is True for parameters that a prefix covers, also for those an earlier call froze, and
-    False for all others. A parameter that has several names is covered as soon as one of them is: "lm_head" unfreezes
-    the weight that it shares with wte. Without prefixes everything is frozen.
+    `requires_grad` becomes True for parameters that a prefix covers, also for those that an earlier call froze, and
+    False for all others. A parameter with several names is covered if one of its names is: "lm_head" unfreezes the
+    weight that it shares with wte. Without prefixes everything is frozen.
 
-    Raises:
-        ValueError: a prefix covers nothing; the message names it. Nothing has been changed then.
+    Edge cases ★
+        A prefix that covers nothing is an error that names it. Nothing has been changed then.
     """
     raise NotImplementedError
 
 
 def write_flat(model: GPT, path: str | Path) -> None:
-    """Write a model into a file that a C program could read with one fread for the header and one for the weights.
+    """Write a model to a file that a C program could read with one fread for the header and one for the weights.
 
     Args:
-        model: of any float dtype. It stays as it was.
-        path: the file; one that exists is replaced.
+        model: a GPT.
+        path: the file.
 
-    The file holds nothing but
-        - the header: 8 int32, namely MAGIC, VERSION, block_size, vocab_size, n_layer, n_head, n_embd and bias (0 or 1);
-        - the parameters as float32: wte, wpe, then for each block in turn ln_1, attn.c_attn, attn.c_proj, ln_2,
-          mlp.c_fc, mlp.c_proj, and last ln_f. Of each the weight and then, where there is one, the bias.
+    The file holds, all little-endian:
 
-    All numbers are little-endian. Matrices are as our model holds them, (out, in) for linear layers, row by row. wte
-    and lm_head are one weight, which stands there once, as wte.
+    - the header, 8 int32: MAGIC, VERSION, block_size, vocab_size, n_layer, n_head, n_embd and bias (0 or 1);
+    - the parameters as float32: wte, wpe, then per block ln_1, attn.c_attn, attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj,
+      and last ln_f. Of each layer first the weight, then the bias, if there is one.
+
+    Matrices have the layout of our model, (out, in) for linear layers, row by row. The weight of wte and lm_head is
+    written once, as wte.
+
+    Edge cases ★
+        Models of any float dtype are written as float32, and stay as they were. `path` may be a str. An existing file
+        is replaced.
     """
     raise NotImplementedError
 
 
 def read_flat(path: str | Path) -> GPT:
-    """Read a model from a flat file, which `write_flat` describes.
+    """Read a model from a flat file, in the format of `write_flat`.
 
     Args:
         path: the file.
     Returns:
         A new GPT in float32, of the sizes in the header, with dropout 0 and `lm_head` tied to wte.
-    Raises:
-        ValueError: the file is too short for a header, does not begin with MAGIC and VERSION, or does not hold exactly
-            the values that a model of these sizes has: fewer, more, or a part of one.
+
+    Edge cases ★
+        `path` may be a str. A file is refused with an error if it does not begin with MAGIC and VERSION, is too short
+        for a header, or does not hold exactly the values of a model of these sizes: fewer, more, or a part of one.
     """
     raise NotImplementedError

@@ -147,13 +147,14 @@ print("\n6. Refused")
 
 
 def refused(checkpoint):
-    before = loss_of(model)
+    loaded = kata.load_hf_weights(kata.GPT(config), hf).eval()
+    before = loss_of(loaded)
     try:
-        kata.load_hf_weights(model, checkpoint)
-    except ValueError as error:
-        message = str(error) if len(str(error)) <= 150 else f"{str(error)[:149]}…"
-        print(f"   {message}")
-        print("      loss before and after:", f"{before:.3f} {loss_of(model):.3f}")
+        kata.load_hf_weights(loaded, checkpoint)
+    except (ValueError, RuntimeError) as error:  # yours, or PyTorch's own
+        message = " ".join(str(error).split())
+        print(f"   {message}" if len(message) <= 150 else f"   {message[:149]}…")
+        print("      loss before and after:", f"{before:.3f} {loss_of(loaded):.3f}")
 
 
 renamed = dict(hf)

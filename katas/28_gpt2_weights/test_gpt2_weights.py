@@ -1,4 +1,4 @@
-"""Specs of 28 · Loading GPT-2's weights."""
+"""Specs of 28: a checkpoint summed up, translated, loaded, cropped, frozen, and written to a flat file and back."""
 
 import math
 import struct
@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader.specs import check
 
@@ -26,12 +28,6 @@ WEIGHTS_OF_A_BLOCK = {
     "mlp.c_proj.bias": (C,),
 }
 CONV1D = ["attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"]
-KINDS = {
-    "prefix, no lm_head, no buffers": {},
-    "no prefix, no lm_head, no buffers": {"prefix": False},
-    "prefix, lm_head and buffers": {"head": True, "buffers": True},
-    "no prefix, lm_head and buffers": {"prefix": False, "head": True, "buffers": True},
-}
 
 
 def checkpoint(prefix=True, head=False, buffers=False, layers=L, dtype=torch.float32):
@@ -60,15 +56,16 @@ def copied(tensors):
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def in_our_layout(hf, keep=()):
-    """What a GPT's state dict should hold; `keep` names Conv1D weights that stay as they are, which is a mistake."""
+def in_our_layout(hf):
+    """The state dict that a GPT should get from this checkpoint."""
     ours = {}
     for name, tensor in plain(hf).items():
         if name.endswith(("attn.bias", "masked_bias")) and "c_attn" not in name:
             continue
-        turned = name.partition(".")[2].partition(".")[2] in set(CONV1D) - set(keep)
-        rows = torch.stack(tensor.unbind(1)) if turned else tensor.clone()
-        ours[name if name == "lm_head.weight" else f"transformer.{name}"] = rows
+        turned = name.partition(".")[2].partition(".")[2] in CONV1D
+        ours[name if name == "lm_head.weight" else f"transformer.{name}"] = (
+            torch.stack(tensor.unbind(1)) if turned else tensor.clone()
+        )
     if "transformer.wte.weight" in ours:
         ours.setdefault("lm_head.weight", ours["transformer.wte.weight"].clone())
     return ours
@@ -93,14 +90,12 @@ def some_ids(*shape):
     return torch.randint(V, shape)
 
 
-def logits_by_hand(hf, idx, turned=()):
-    """GPT-2 in float64, straight from Hugging Face's layout. Weights of layers in `turned` are taken as (out, in): a
-    mistake that goes unnoticed where they are square."""
+def logits_by_hand(hf, idx):
+    """GPT-2 in float64, straight from Hugging Face's layout: x @ weight + bias."""
     w = {name: tensor.double() for name, tensor in plain(hf).items()}
 
     def dense(name, x):
-        weight = w[f"{name}.weight"]
-        return x @ (weight.mT if name.partition(".")[2].partition(".")[2] in turned else weight) + w[f"{name}.bias"]
+        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def normed(name, x):
         scaled = (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
@@ -122,6 +117,11 @@ def logits_by_hand(hf, idx, turned=()):
         x = x + attended(f"h.{i}.attn", normed(f"h.{i}.ln_1", x))
         x = x + dense(f"h.{i}.mlp.c_proj", bent(dense(f"h.{i}.mlp.c_fc", normed(f"h.{i}.ln_2", x))))
     return normed("ln_f", x) @ w["wte.weight"].mT
+
+
+def square_ones_turned(hf):
+    """The same checkpoint with each attn.c_proj.weight transposed: a slip that no shape shows."""
+    return {name: t.t() if name.endswith("attn.c_proj.weight") else t for name, t in hf.items()}
 
 
 def flat_values(model):
@@ -153,6 +153,36 @@ def written(kata, model, path):
     return path.read_bytes()
 
 
+def refused(kata, hf, *names):
+    """Loading raises an error that mentions all these names. Return the model and its state from before."""
+    model = random_model(kata)
+    before = copied(model.state_dict())
+    with check.raises(ValueError, *names):
+        kata.load_hf_weights(model, hf)
+    return model, before
+
+
+@st.composite
+def kinds_of_checkpoint(draw):
+    """Options of `checkpoint`: everything that may differ between two files of the same weights."""
+    flags = {name: draw(st.booleans()) for name in ("prefix", "head", "buffers")}
+    return {"layers": draw(st.sampled_from([1, 2, 11]))} | flags
+
+
+@st.composite
+def model_sizes(draw):
+    """Sizes of a small GPT."""
+    heads = draw(st.integers(1, 3))
+    return {
+        "n_layer": draw(st.integers(1, 3)),
+        "n_head": heads,
+        "n_embd": heads * draw(st.integers(1, 3)),
+        "vocab_size": draw(st.integers(2, 5)),
+        "block_size": draw(st.integers(1, 4)),
+        "bias": draw(st.booleans()),
+    }
+
+
 class TestIsBuffer:
     def test_the_causal_masks_are_buffers(self, kata):
         """Older versions of Hugging Face's GPT-2 saved its causal mask as "attn.bias", and the number to put where it
@@ -168,10 +198,10 @@ class TestIsBuffer:
         for key in ("h.0.attn.c_attn.bias", "transformer.h.10.attn.c_attn.bias", "h.1.attn.c_proj.bias"):
             check.equal(kata.is_buffer(key), False, what=key)
 
-    def test_nothing_else_is_a_buffer(self, kata):
-        """All that the model learned has to come through: weights, and the biases of MLPs and norms."""
-        weights = ("wte.weight", "h.0.attn.c_attn.weight", "lm_head.weight")
-        for key in (*weights, "h.4.mlp.c_fc.bias", "h.4.ln_1.bias", "transformer.h.4.ln_2.bias", "ln_f.bias"):
+    @given(block=st.integers(0, 120), prefix=st.sampled_from(["", "transformer."]))
+    def test_nothing_else_is_a_buffer(self, kata, block, prefix):
+        """All that the model learned has to come through: weights, and the biases of linear layers and norms."""
+        for key in (*(f"{prefix}h.{block}.{name}" for name in WEIGHTS_OF_A_BLOCK), "ln_f.bias", "lm_head.weight"):
             check.equal(kata.is_buffer(key), False, what=key)
 
 
@@ -213,15 +243,30 @@ class TestCheckpointSummary:
         check.equal(got["tied"], True, what="tied, with an equal head")
 
     def test_a_head_of_its_own_is_not_tied(self, kata):
-        """One differing number is enough, and so is another shape."""
+        """One differing number is enough."""
         hf = checkpoint(head=True)
         hf["lm_head.weight"][V - 1, 2] += 1.0
         check.equal(kata.checkpoint_summary(hf)["tied"], False, what="tied, with one other number")
-        hf["lm_head.weight"] = torch.randn(V - 2, C)
-        check.equal(kata.checkpoint_summary(hf)["tied"], False, what="tied, with another shape")
 
+    @given(kind=kinds_of_checkpoint())
+    def test_the_kind_of_file_makes_no_difference(self, kata, kind):
+        """Prefix, head and buffers may be there or not: the model is the same, only the buffers are counted."""
+        layers = kind["layers"]
+        params = (V + BLOCK) * C + layers * PER_BLOCK + 2 * C
+        counted = {"num_params": params, "num_buffers": 2 * layers * kind["buffers"], "tied": True}
+        expected = self.SIZES | counted | {"n_layer": layers}
+        check.equal(kata.checkpoint_summary(checkpoint(**kind)), expected, what=f"the summary of {kind}")
+
+    @pytest.mark.edge
+    def test_a_head_of_another_shape_is_not_tied(self, kata):
+        """A larger vocabulary at the output only: == would raise an error, or broadcast."""
+        for rows in (V - 2, 1):
+            hf = checkpoint() | {"lm_head.weight": torch.randn(rows, C)}
+            check.equal(kata.checkpoint_summary(hf)["tied"], False, what=f"tied, with a head of {rows} rows")
+
+    @pytest.mark.edge
     def test_the_checkpoint_stays_as_it_was(self, kata):
-        """To read a summary is not to take the checkpoint apart."""
+        """The caller still wants to load it."""
         hf = checkpoint(head=True, buffers=True)
         before = copied(hf)
         kata.checkpoint_summary(hf)
@@ -259,16 +304,22 @@ class TestConfigFromHf:
         check.close(kata.config_from_hf(self.GIVEN).dropout, 0.3, unlike=wrong, what="dropout")
 
     def test_dropout_is_a_tenth_where_nothing_is_said(self, kata):
-        """That is Hugging Face's default. A given 0 is something said."""
+        """That is Hugging Face's default. A given 0 is not a missing entry."""
         check.close(kata.config_from_hf(self.without("resid_pdrop")).dropout, 0.1, what="dropout without resid_pdrop")
         none = self.GIVEN | {"resid_pdrop": 0.0}
         check.close(kata.config_from_hf(none).dropout, 0.0, what="dropout with resid_pdrop 0")
 
     def test_both_names_of_the_tanh_form_are_known(self, kata):
         """ "gelu_new" and "gelu_pytorch_tanh" are the GELU that our MLP has; without an entry it is "gelu_new"."""
-        for given in (self.GIVEN | {"activation_function": "gelu_pytorch_tanh"}, self.without("activation_function")):
-            check.equal(kata.config_from_hf(given).n_embd, C, what="n_embd")
+        for entries in (self.GIVEN | {"activation_function": "gelu_pytorch_tanh"}, self.without("activation_function")):
+            check.equal(kata.config_from_hf(entries).n_embd, C, what="n_embd")
 
+    def test_the_usual_width_of_the_mlp_is_fine(self, kata):
+        """n_inner null, which is None in Python, means four times n_embd. That number itself may be given, too."""
+        for n_inner in (None, 4 * C):
+            check.equal(kata.config_from_hf(self.GIVEN | {"n_inner": n_inner}).n_embd, C, what="n_embd")
+
+    @pytest.mark.edge
     def test_another_activation_is_refused(self, kata):
         """The weights would load, and the logits would be wrong: "gelu" is the exact form, which differs from ours in
         the fourth digit. The message names what was found."""
@@ -276,43 +327,42 @@ class TestConfigFromHf:
             with check.raises(ValueError, name):
                 kata.config_from_hf(self.GIVEN | {"activation_function": name})
 
-    def test_the_usual_width_of_the_mlp_is_fine(self, kata):
-        """n_inner null, which is None in Python, means four times n_embd; that number itself may stand there too."""
-        for n_inner in (None, 4 * C):
-            check.equal(kata.config_from_hf(self.GIVEN | {"n_inner": n_inner}).n_embd, C, what="n_embd")
-
+    @pytest.mark.edge
     def test_another_width_of_the_mlp_is_refused(self, kata):
         """Our MLP is always 4 · n_embd wide. The message names the width found."""
         for n_inner in (17, 4 * C + 1, C):
             with check.raises(ValueError, n_inner):
                 kata.config_from_hf(self.GIVEN | {"n_inner": n_inner})
 
+    @pytest.mark.edge
     def test_the_dict_stays_as_it_was(self, kata):
-        """Whoever reads config.json may still need it. Any mapping will do, one that cannot be changed included."""
+        """The caller may still need it. Any mapping will do, also one that cannot be changed."""
         check.equal(kata.config_from_hf(MappingProxyType(self.GIVEN)).n_layer, L, what="n_layer")
 
 
 class TestConvertHfStateDict:
     def test_names_are_those_of_our_model(self, kata):
-        """All names but lm_head.weight begin with "transformer.", whether those of the checkpoint did or not."""
+        """All names but lm_head.weight begin with "transformer.", whether those of the checkpoint did or not. Buffers
+        are left out."""
         expected = set(kata.GPT(small(kata)).state_dict())
-        for kind, options in KINDS.items():
-            got = kata.convert_hf_state_dict(checkpoint(**options))
-            check.that(isinstance(got, dict), f"wanted a dict, got {check.describe(got)}")
-            extra, missing = sorted(set(got) - expected), sorted(expected - set(got))
-            check.that(not extra and not missing, f"{kind}: too many names {extra}, missing names {missing}")
+        for prefix in (True, False):
+            for more in (True, False):
+                got = kata.convert_hf_state_dict(checkpoint(prefix=prefix, head=more, buffers=more))
+                check.that(isinstance(got, dict), f"wanted a dict, got {check.describe(got)}")
+                extra, missing = sorted(set(got) - expected), sorted(expected - set(got))
+                kind = f"prefix {prefix}, head and buffers {more}"
+                check.that(not extra and not missing, f"{kind}: too many names {extra}, missing names {missing}")
 
     def test_conv1d_weights_are_transposed(self, kata):
         """Conv1D computes x @ weight + bias, so its weight is (in, out); nn.Linear holds (out, in). attn.c_proj.weight
         is square: its shape is right either way, and only its numbers show whether it was turned."""
         hf = checkpoint()
         got, expected = kata.convert_hf_state_dict(hf), in_our_layout(hf)
-        as_it_was = in_our_layout(hf, keep=CONV1D)
         for i in range(L):
             for part in CONV1D:
                 name = f"transformer.h.{i}.{part}"
                 check.that(name in got, f"{name} is missing")
-                check.equal(got[name], expected[name], unlike={"not transposed": as_it_was[name]}, what=name)
+                check.equal(got[name], expected[name], unlike={"not transposed": hf[name]}, what=name)
 
     def test_all_else_stays_as_it_is(self, kata):
         """Embeddings are (rows, C) on both sides, so two dimensions are no reason to transpose. Norms and biases are
@@ -322,17 +372,8 @@ class TestConvertHfStateDict:
         for name, tensor in hf.items():
             if not name.endswith(tuple(CONV1D)):
                 check.that(name in got, f"{name} is missing")
-                check.equal(got[name], tensor, what=name)
-
-    def test_all_is_the_same_without_the_prefix(self, kata):
-        """Names that begin with "h." are transposed by the same rule."""
-        hf = checkpoint(prefix=False, buffers=True)
-        check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what="converted")
-
-    def test_block_numbers_may_have_two_digits(self, kata):
-        """GPT-2 has 12 blocks, its largest sibling 48."""
-        hf = checkpoint(layers=11, buffers=True)
-        check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what="converted")
+                unlike = {"transposed: only the four Conv1D weights are": tensor.t()}
+                check.equal(got[name], tensor, unlike=unlike, what=name)
 
     def test_a_missing_head_is_wte(self, kata):
         """Files with tied weights save them once. Our state dict has both names."""
@@ -341,45 +382,49 @@ class TestConvertHfStateDict:
         check.equal(got["lm_head.weight"], hf["transformer.wte.weight"], what="lm_head.weight")
 
     def test_a_head_that_is_there_is_kept(self, kata):
-        """Whether it equals wte is a question for load_hf_weights; to overwrite it here would hide the answer."""
+        """`load_hf_weights` compares it with wte. Overwriting it here would hide the difference."""
         for prefix in (True, False):
             hf = checkpoint(prefix=prefix, head=True)
             hf["lm_head.weight"] = torch.randn(V, C)
             got = kata.convert_hf_state_dict(hf)
             check.equal(got["lm_head.weight"], hf["lm_head.weight"], what="lm_head.weight")
 
+    @given(kind=kinds_of_checkpoint())
+    def test_any_kind_of_file_becomes_the_same_state_dict(self, kata, kind):
+        """With or without prefix, head and buffers, and with block numbers of two digits: GPT-2 has 12 blocks, its
+        largest sibling 48."""
+        hf = checkpoint(**kind)
+        check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what=f"converted, from {kind}: ")
+
+    @pytest.mark.edge
     def test_everything_is_contiguous(self, kata):
         """A transpose is a view that walks through memory in steps. `clone` keeps such steps unless told otherwise."""
         for name, tensor in kata.convert_hf_state_dict(checkpoint()).items():
             check.that(tensor.is_contiguous(), f"{name} is not contiguous: strides {tensor.stride()}")
 
+    @pytest.mark.edge
     def test_nothing_is_shared_with_the_checkpoint(self, kata):
         """A model that trains would write into the checkpoint. Transposing alone makes a view, and so does every
-        operation that changes nothing when there is nothing to do."""
-        hf = checkpoint(head=True)
-        before = copied(hf)
-        for name, tensor in kata.convert_hf_state_dict(hf).items():
-            check.independent(tensor, hf[name], what=name)
-            tensor.add_(1.0)
-        check.equal(hf, before, what="the checkpoint")
+        operation that changes nothing when there is nothing to do: `contiguous()` of a transposed transpose."""
+        views = {name: t.t().contiguous().t() if t.ndim == 2 else t for name, t in checkpoint(head=True).items()}
+        for hf in (checkpoint(head=True), views):
+            before = copied(hf)
+            for name, tensor in kata.convert_hf_state_dict(hf).items():
+                check.independent(tensor, hf[name], what=name)
+                check.that(tensor.is_contiguous(), f"{name} is not contiguous: strides {tensor.stride()}")
+                tensor.add_(1.0)
+            check.equal(hf, before, what="the checkpoint")
 
     @pytest.mark.edge
-    def test_transposed_views_are_copied_too(self, kata):
-        """A checkpoint may itself consist of views. The transpose of a transpose is contiguous already, and
-        `contiguous()` then copies nothing."""
-        hf = {name: t.t().contiguous().t() if t.ndim == 2 else t for name, t in checkpoint(head=True).items()}
-        for name, tensor in kata.convert_hf_state_dict(hf).items():
-            check.independent(tensor, hf[name], what=name)
-            check.that(tensor.is_contiguous(), f"{name} is not contiguous: strides {tensor.stride()}")
-
     def test_dtypes_stay(self, kata):
         """What dtype to compute in is for the model to say."""
         for dtype in (torch.float16, torch.float64):
             hf = checkpoint(dtype=dtype)
             check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what="converted")
 
+    @pytest.mark.edge
     def test_unknown_names_go_through(self, kata):
-        """Nothing is dropped for being unknown: load_hf_weights shall be able to name it."""
+        """Unknown names are kept, so that `load_hf_weights` can name them."""
         got = kata.convert_hf_state_dict(checkpoint(prefix=False) | {"h.0.adapter.weight": torch.ones(3)})
         check.that("transformer.h.0.adapter.weight" in got, "h.0.adapter.weight, which GPT does not know, was dropped")
 
@@ -396,26 +441,17 @@ class TestLoadHfWeights:
     def test_logits_are_those_of_hugging_face(self, kata):
         """The loaded model computes what x @ weight + bias in the checkpoint's own layout does. That all shapes fit
         proves nothing: attn.c_proj is square."""
-        idx, hf, model = some_ids(B, T), checkpoint(), random_model(kata)
-        kata.load_hf_weights(model, hf)
-        wrong = {"the square attn.c_proj not transposed": logits_by_hand(hf, idx, turned=["attn.c_proj"])}
-        check.close(model(idx)[0], logits_by_hand(hf, idx), unlike=wrong, what="logits")
-
-    def test_checkpoints_with_a_head_and_buffers_load(self, kata):
-        """Buffers are left out, and an lm_head.weight that equals wte is welcome."""
-        idx, hf, model = some_ids(B, T), checkpoint(head=True, buffers=True), random_model(kata)
-        kata.load_hf_weights(model, hf)
-        check.close(model(idx)[0], logits_by_hand(hf, idx), what="logits")
-
-    def test_checkpoints_without_the_prefix_load(self, kata):
-        """The names of a GPT2Model, alone and with a head and buffers; lm_head.weight never has the prefix."""
-        for more in (False, True):
-            idx, hf, model = some_ids(B, T), checkpoint(prefix=False, head=more, buffers=more), random_model(kata)
-            kata.load_hf_weights(model, hf)
-            check.close(model(idx)[0], logits_by_hand(hf, idx), what="logits")
+        for prefix in (True, False):
+            for more in (False, True):
+                idx, model = some_ids(B, T), random_model(kata)
+                hf = checkpoint(prefix=prefix, head=more, buffers=more)
+                kata.load_hf_weights(model, hf)
+                wrong = {"the square attn.c_proj not transposed": logits_by_hand(square_ones_turned(hf), idx)}
+                what = f"logits (prefix {prefix}, head and buffers {more})"
+                check.close(model(idx)[0], logits_by_hand(hf, idx), unlike=wrong, what=what)
 
     def test_the_same_model_comes_back(self, kata):
-        """It was filled, not replaced."""
+        """The weights are written into the given model."""
         model = random_model(kata)
         got = kata.load_hf_weights(model, checkpoint())
         check.that(got is model, f"wanted the model that was given, got {check.describe(got)}")
@@ -428,14 +464,68 @@ class TestLoadHfWeights:
             same = model.lm_head.weight is model.transformer.wte.weight
             check.that(same, "lm_head.weight and transformer.wte.weight are two parameters now")
 
+    def test_every_missing_parameter_is_named(self, kata):
+        """A parameter that is not in the checkpoint would keep its random start, which only the samples would show."""
+        gone = ["wpe.weight", "h.0.mlp.c_fc.bias", "h.1.ln_2.weight", "ln_f.bias"]
+        hf = checkpoint()
+        for name in gone:
+            del hf[f"transformer.{name}"]
+        refused(kata, hf, *gone)
+
+    def test_every_unexpected_parameter_is_named(self, kata):
+        """A third block in the checkpoint of a model with two means that the config is not the checkpoint's."""
+        refused(kata, checkpoint(layers=L + 1), *(f"h.2.{name}" for name in WEIGHTS_OF_A_BLOCK))
+
+    def test_as_many_names_need_not_be_the_same_names(self, kata):
+        """With one parameter under a wrong name, the counts agree. The message has the missing and the unexpected
+        name."""
+        hf = checkpoint()
+        hf["transformer.h.1.norm.weight"] = hf.pop("transformer.h.1.ln_1.weight")
+        refused(kata, hf, "h.1.ln_1.weight", "h.1.norm.weight")
+
+    def test_a_wrong_shape_is_named_with_both_shapes(self, kata):
+        """A model with 7 positions and a checkpoint with 5, 9 or 1. `copy_` would spread one row over seven."""
+        hf = checkpoint()
+        for rows in (BLOCK - 2, BLOCK + 2, 1):
+            hf["transformer.wpe.weight"] = torch.randn(rows, C)
+            refused(kata, hf, "wpe.weight", f"{rows}, {C}", f"{BLOCK}, {C}")
+
+    @pytest.mark.edge
+    def test_a_refused_checkpoint_changes_nothing(self, kata):
+        """Check everything before you copy. Half a checkpoint in a model is worse than none."""
+        renamed = checkpoint()
+        renamed["transformer.h.1.norm.weight"] = renamed.pop("transformer.h.1.ln_1.weight")
+        shorter = checkpoint() | {"transformer.wpe.weight": torch.randn(BLOCK - 2, C)}
+        for hf in (renamed, shorter, checkpoint(head=True) | {"lm_head.weight": torch.randn(V, C)}):
+            model, before = refused(kata, hf)
+            check.equal(dict(model.state_dict()), before, what="the model after a refused checkpoint")
+
+    @pytest.mark.edge
+    def test_a_head_of_its_own_is_refused(self, kata):
+        """Our model has one weight for both. Whichever of the two is copied last would win."""
+        for prefix in (True, False):
+            hf = checkpoint(prefix=prefix, head=True)
+            hf["lm_head.weight"][V - 1, C - 1] += 0.5
+            refused(kata, hf, "lm_head")
+
+    @pytest.mark.edge
+    def test_a_missing_wte_is_named(self, kata):
+        """The message is about wte.weight, although no head can be made without it."""
+        for head in (False, True):
+            hf = checkpoint(head=head)
+            del hf["transformer.wte.weight"]
+            refused(kata, hf, "wte.weight")
+
+    @pytest.mark.edge
     def test_parameters_stay_the_same_objects(self, kata):
-        """An optimizer made before holds on to them; new ones would never be trained."""
+        """An optimizer that was made before has these objects. New ones would never be trained."""
         model = random_model(kata)
         before = dict(model.named_parameters())
         kata.load_hf_weights(model, checkpoint())
         replaced = [name for name, parameter in model.named_parameters() if parameter is not before[name]]
         check.that(not replaced, f"new parameters under {', '.join(replaced)}")
 
+    @pytest.mark.edge
     def test_the_models_dtype_stays(self, kata):
         """A float64 model computes in float64 after loading, and a float32 model takes a bfloat16 checkpoint."""
         for wanted, stored in ((torch.float64, torch.float32), (torch.float32, torch.bfloat16)):
@@ -447,6 +537,7 @@ class TestLoadHfWeights:
             idx = some_ids(B, T)
             check.close(model(idx)[0], logits_by_hand(hf, idx), what="logits")
 
+    @pytest.mark.edge
     def test_the_checkpoint_is_neither_changed_nor_shared(self, kata):
         """Train the model, and the checkpoint is still as it was loaded."""
         hf = checkpoint(head=True, buffers=True)
@@ -458,90 +549,26 @@ class TestLoadHfWeights:
                 parameter.add_(1.0)
         check.equal(hf, before, what="the checkpoint")
 
+    @pytest.mark.edge
     def test_the_mode_stays(self, kata):
-        """Weights say nothing of dropout. A new model is in training mode, and whoever wants text calls eval()."""
+        """Weights say nothing about dropout. A new model is in training mode, and the caller decides when to call
+        eval()."""
         for training in (True, False):
             model = random_model(kata).train(training)
             kata.load_hf_weights(model, checkpoint())
             check.equal(model.training, training, what="model.training after loading")
 
-    def test_every_missing_parameter_is_named(self, kata):
-        """A name that is not in the checkpoint keeps its random start, which only the samples would show."""
-        for prefix in (True, False):
-            gone = ["wpe.weight", "h.0.mlp.c_fc.bias", "h.1.ln_2.weight", "ln_f.bias"]
-            hf = checkpoint(prefix=prefix)
-            for name in gone:
-                del hf[f"transformer.{name}" if prefix else name]
-            self.refused(kata, hf, *gone)
-
-    def test_every_unexpected_parameter_is_named(self, kata):
-        """A third block in the checkpoint of a model with two means that the config is not the checkpoint's."""
-        for prefix in (True, False):
-            hf = checkpoint(prefix=prefix, layers=L + 1)
-            self.refused(kata, hf, *(f"h.2.{name}" for name in WEIGHTS_OF_A_BLOCK))
-
-    def test_as_many_names_need_not_be_the_same_names(self, kata):
-        """One parameter under a wrong name: the counts agree. Both the missing and the unexpected name are told."""
-        hf = checkpoint()
-        hf["transformer.h.1.norm.weight"] = hf.pop("transformer.h.1.ln_1.weight")
-        self.refused(kata, hf, "h.1.ln_1.weight", "h.1.norm.weight")
-
-    @pytest.mark.edge
-    def test_a_missing_wte_is_named(self, kata):
-        """No head can be made of it then, and still the message is about wte.weight."""
-        for head in (False, True):
-            hf = checkpoint(head=head)
-            del hf["transformer.wte.weight"]
-            self.refused(kata, hf, "wte.weight")
-
-    def test_a_wrong_shape_is_named_with_both_shapes(self, kata):
-        """A model with 7 positions and a checkpoint with 5, or 9."""
-        hf = checkpoint()
-        for rows in (BLOCK - 2, BLOCK + 2):
-            hf["transformer.wpe.weight"] = torch.randn(rows, C)
-            self.refused(kata, hf, "wpe.weight", f"{rows}, {C}", f"{BLOCK}, {C}")
-
-    def test_a_shape_that_would_broadcast_is_wrong(self, kata):
-        """`copy_` spreads one row over seven, and one number over a vector, without a word."""
-        for name, tensor in {"wpe.weight": torch.randn(1, C), "ln_f.bias": torch.randn(1)}.items():
-            self.refused(kata, checkpoint() | {f"transformer.{name}": tensor}, name)
-
-    @pytest.mark.edge
-    def test_a_weight_that_is_not_conv1d_is_refused(self, kata):
-        """A c_attn weight that is (out, in) already has the wrong shape once transposed, and is named."""
-        hf = checkpoint()
-        name = "transformer.h.1.attn.c_attn.weight"
-        hf[name] = hf[name].t().contiguous()
-        self.refused(kata, hf, "h.1.attn.c_attn.weight")
-
-    @pytest.mark.edge
-    def test_a_head_of_its_own_is_refused(self, kata):
-        """Our model has one weight for both. Whichever of the two is copied last would win."""
-        for prefix in (True, False):
-            hf = checkpoint(prefix=prefix, head=True)
-            hf["lm_head.weight"][V - 1, C - 1] += 0.5
-            self.refused(kata, hf, "lm_head")
-        hf["lm_head.weight"] = torch.randn(V + 1, C)
-        self.refused(kata, hf, "lm_head")
-
-    def refused(self, kata, hf, *names):
-        """Loading raises a ValueError that mentions all these, and leaves the model alone."""
-        model = random_model(kata)
-        before = copied(model.state_dict())
-        with check.raises(ValueError, *names):
-            kata.load_hf_weights(model, hf)
-        check.equal(dict(model.state_dict()), before, what="the model after a refused checkpoint")
-
 
 @pytest.mark.stretch
 class TestCropBlockSize:
-    def test_short_input_gives_the_same_logits(self, kata):
-        """The first positions keep their embeddings, and all else is the same."""
-        model = random_model(kata)
-        got = kata.crop_block_size(model, 4)
+    @given(size=st.integers(1, BLOCK))
+    def test_short_input_gives_the_same_logits(self, kata, size):
+        """The first positions keep their embeddings, and all else is the same. Any number from 1 to all positions can
+        be kept."""
+        model, idx = random_model(kata), some_ids(B, size)
+        got = kata.crop_block_size(model, size)
         check.that(isinstance(got, kata.GPT), f"wanted a GPT, got {check.describe(got)}")
-        idx = some_ids(B, 4)
-        check.close(got(idx)[0], model(idx)[0], what="logits")
+        check.close(got(idx)[0], model(idx)[0], what=f"logits of {size} positions")
 
     def test_the_first_rows_of_wpe_are_kept(self, kata):
         """wpe has block_size rows now, so it really takes less memory."""
@@ -550,20 +577,12 @@ class TestCropBlockSize:
         got = kata.crop_block_size(model, 3).transformer.wpe.weight
         check.equal(got.detach(), wpe[:3], unlike={"the last rows": wpe[-3:]}, what="wpe.weight")
 
-    def test_longer_input_is_refused(self, kata):
-        """config.block_size is the limit that a GPT goes by. Exactly that many positions still work."""
-        got = kata.crop_block_size(random_model(kata), 4)
-        check.equal(got.config.block_size, 4, what="config.block_size")
-        check.shape(got(some_ids(B, 4))[0], (B, 4, V), what="logits of 4 positions")
-        with check.raises(ValueError, "block_size"):
-            got(some_ids(B, 5))
-
-    def test_attention_refuses_longer_input_too(self, kata):
-        """Each attention layer has a limit of its own."""
-        for block in kata.crop_block_size(random_model(kata), 4).transformer.h:
-            check.shape(block.attn(torch.randn(B, 4, C)), (B, 4, C), what="the output of an attention layer")
-            with check.raises(ValueError, "block_size"):
-                block.attn(torch.randn(B, 5, C))
+    def test_the_rest_of_the_config_is_the_same(self, kata):
+        """config.block_size is the new number. Dropout and bias stay, too."""
+        got = kata.crop_block_size(random_model(kata, dropout=0.25, bias=False), 4)
+        expected = {"vocab_size": V, "n_layer": L, "n_head": H, "n_embd": C, "dropout": 0.25, "bias": False}
+        expected["block_size"] = 4
+        check.equal({name: getattr(got.config, name) for name in expected}, expected, what="the config")
 
     def test_the_given_model_stays_as_it_was(self, kata):
         """It still has all its positions, in its config, its wpe and its attention."""
@@ -574,7 +593,6 @@ class TestCropBlockSize:
         check.equal(model.config.block_size, BLOCK, what="config.block_size of the given model")
         check.equal(dict(model.state_dict()), before, what="the given model")
         check.close(model(idx)[0], logits, what="logits of the given model")
-        check.that(model.training is False, "the given model changed its mode")
 
     def test_the_two_models_share_nothing(self, kata):
         """Training the small one must not train the large one. A slice of wpe is a view of it, and a Parameter made of
@@ -588,20 +606,25 @@ class TestCropBlockSize:
             for name, parameter in got.named_parameters():
                 check.independent(parameter, theirs[name], what=f"{name} for block_size {size}")
 
-    def test_the_rest_of_the_config_is_the_same(self, kata):
-        """Dropout and bias included."""
-        model = random_model(kata, dropout=0.25, bias=False)
-        got = kata.crop_block_size(model, 4)
-        expected = {"vocab_size": V, "n_layer": L, "n_head": H, "n_embd": C, "dropout": 0.25, "bias": False}
-        check.equal({name: getattr(got.config, name) for name in expected}, expected, what="the config")
-        idx = some_ids(B, 4)
-        check.close(got(idx)[0], model(idx)[0], what="logits")
-
     def test_wte_and_lm_head_are_one(self, kata):
         """A copy of a tied model is tied."""
         got = kata.crop_block_size(random_model(kata), 4)
         check.that(got.lm_head.weight is got.transformer.wte.weight, "lm_head.weight and wte.weight are two parameters")
 
+    @pytest.mark.edge
+    def test_longer_input_is_refused(self, kata):
+        """config.block_size is the limit of a GPT, and each attention layer has a limit of its own. Exactly that many
+        positions still work."""
+        got = kata.crop_block_size(random_model(kata), 4)
+        check.shape(got(some_ids(B, 4))[0], (B, 4, V), what="logits of 4 positions")
+        with check.raises(ValueError):
+            got(some_ids(B, 5))
+        for block in got.transformer.h:
+            check.shape(block.attn(torch.randn(B, 4, C)), (B, 4, C), what="the output of an attention layer")
+            with check.raises(ValueError, "block_size"):
+                block.attn(torch.randn(B, 5, C))
+
+    @pytest.mark.edge
     def test_the_mode_stays(self, kata):
         """A model that was evaluated goes on without dropout, one in training with it."""
         for training in (True, False):
@@ -628,6 +651,7 @@ class TestCropBlockSize:
         for name, parameter in kata.crop_block_size(model, 4).named_parameters():
             check.equal(parameter.device.type, "meta", what=f"the device of {name}")
 
+    @pytest.mark.edge
     @pytest.mark.gpu
     def test_crops_on_the_gpu(self, kata):
         """The same on a real one, with its numbers."""
@@ -635,13 +659,6 @@ class TestCropBlockSize:
         got = kata.crop_block_size(model, 4)
         check.equal(got.lm_head.weight.device.type, "cuda", what="the device of lm_head.weight")
         check.close(got(idx)[0].cpu(), model(idx)[0].cpu(), what="logits")
-
-    def test_all_positions_and_one_position_are_allowed(self, kata):
-        """Both ends of 1 … block_size count."""
-        model = random_model(kata)
-        for size in (1, BLOCK):
-            idx = some_ids(B, size)
-            check.close(kata.crop_block_size(model, size)(idx)[0], model(idx)[0], what=f"logits of {size} positions")
 
     @pytest.mark.edge
     def test_other_sizes_are_refused(self, kata):
@@ -659,6 +676,12 @@ class TestFreezeAllBut:
 
     def under(self, model, *prefixes):
         return {name for name, _ in model.named_parameters() if name.startswith(tuple(f"{p}." for p in prefixes))}
+
+    def compare(self, model, expected):
+        got = self.trainable(model)
+        for wrong, what in ((got - expected, "trainable"), (expected - got, "frozen")):
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            check.that(not wrong, f"{what} and should not be: {', '.join(sorted(wrong)[:3])}{more}")
 
     def test_only_what_is_named_stays_trainable(self, kata):
         """A prefix names a part of the model, with all that is in it."""
@@ -712,11 +735,12 @@ class TestFreezeAllBut:
         self.compare(model, self.under(model, "transformer.h.0", "transformer.wte"))
 
     def test_no_prefix_freezes_everything(self, kata):
-        """All but nothing."""
+        """Without prefixes nothing is left to train."""
         model = kata.GPT(small(kata))
         check.equal(kata.freeze_all_but(model, []), 0, what="trainable numbers")
         self.compare(model, set())
 
+    @pytest.mark.edge
     def test_any_module_will_do(self, kata):
         """The names are those of named_parameters(), whatever the model."""
         model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
@@ -734,12 +758,6 @@ class TestFreezeAllBut:
             with check.raises(ValueError, prefix):
                 kata.freeze_all_but(model, ["transformer.h.1", prefix])
             self.compare(model, before)
-
-    def compare(self, model, expected):
-        got = self.trainable(model)
-        for wrong, what in ((got - expected, "trainable"), (expected - got, "frozen")):
-            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            check.that(not wrong, f"{what} and should not be: {', '.join(sorted(wrong)[:3])}{more}")
 
 
 @pytest.mark.stretch
@@ -761,16 +779,8 @@ class TestWriteFlat:
         wrong = {"column by column": wte.t().reshape(-1)}
         check.equal(values_in(data, 0, V * C), wte.reshape(-1), unlike=wrong, what="the first V · C values")
 
-    def test_then_wpe_and_the_first_norm(self, kata, tmp_path):
-        """Weight before bias, here as everywhere."""
-        model = random_model(kata)
-        data = written(kata, model, tmp_path / "model.bin")
-        norm = model.transformer.h[0].ln_1
-        expected = torch.cat([model.transformer.wpe.weight.reshape(-1), norm.weight, norm.bias]).detach()
-        check.equal(values_in(data, V * C, BLOCK * C + 2 * C), expected, what="wpe, then ln_1 of block 0")
-
     def test_linear_weights_are_out_by_in(self, kata, tmp_path):
-        """c_attn.weight as our model holds it, (3C, C), row by row: its transposes are over."""
+        """c_attn.weight as our model holds it, (3C, C), row by row: nothing is transposed any more."""
         model = random_model(kata)
         data = written(kata, model, tmp_path / "model.bin")
         weight = model.transformer.h[0].attn.c_attn.weight.detach()
@@ -816,6 +826,7 @@ class TestWriteFlat:
         check.equal(dict(model.state_dict()), before, what="the model")
         check.that(all(p.requires_grad for p in model.parameters()), "the model's parameters are frozen now")
 
+    @pytest.mark.edge
     def test_an_old_file_is_replaced(self, kata, tmp_path):
         """Nothing of a longer file is left. The path may be a str."""
         path = tmp_path / "model.bin"
@@ -831,15 +842,17 @@ class TestReadFlat:
         path.write_bytes(data)
         return path
 
-    def test_the_weights_come_back(self, kata, tmp_path):
-        """Every parameter to the last bit, in the order in which write_flat puts them."""
-        model = random_model(kata)
+    @given(sizes=model_sizes())
+    def test_the_weights_come_back(self, kata, tmp_path, sizes):
+        """Every parameter is the same to the last bit, in the order in which write_flat puts them. A 0 at the end of
+        the header makes a model without biases."""
+        model = random_model(kata, **sizes)
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(model)))
         check.that(isinstance(got, kata.GPT), f"wanted a GPT, got {check.describe(got)}")
         check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict()")
 
     def test_the_model_computes_the_same(self, kata, tmp_path):
-        """n_head leaves no trace in any shape, so it must come from the header."""
+        """No shape depends on n_head, so it must come from the header."""
         model = random_model(kata)
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(model))).eval()
         idx = some_ids(B, BLOCK)
@@ -853,18 +866,12 @@ class TestReadFlat:
         check.equal({name: int(getattr(got, name)) for name in expected}, expected, what="the config")
         check.close(got.dropout, 0.0, what="dropout")
 
-    def test_without_bias(self, kata, tmp_path):
-        """A 0 at the end of the header makes a model that has none."""
-        model = random_model(kata, bias=False)
-        got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(model)))
-        check.that(not got.config.bias, f"config.bias is {got.config.bias}")
-        check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict()")
-
     def test_wte_and_lm_head_are_one(self, kata, tmp_path):
         """The file has the weight once, and so has the model."""
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(random_model(kata))))
         check.that(got.lm_head.weight is got.transformer.wte.weight, "lm_head.weight and wte.weight are two parameters")
 
+    @pytest.mark.edge
     def test_the_path_may_be_a_str(self, kata, tmp_path):
         """As for write_flat."""
         model = random_model(kata)
@@ -873,47 +880,25 @@ class TestReadFlat:
 
     @pytest.mark.edge
     def test_another_kind_of_file_is_refused(self, kata, tmp_path):
-        """The magic number is there to tell a flat file from a text, a picture, or another machine's byte order; the
-        version to tell it from its successors."""
-        model = random_model(kata)
-        right = flat_bytes(model)
-        foreign = {
-            "another magic number": flat_bytes(model, magic=20240520),
-            "another version": flat_bytes(model, version=2),
-            "text": b"Not a model, only words. " * 400,
-            "big-endian": b"".join(right[i : i + 4][::-1] for i in range(0, len(right), 4)),
-        }
-        for kind, data in foreign.items():
-            self.refused(kata, self.saved(tmp_path / "model.bin", data), kind)
+        """The magic number tells a flat file from a text, a picture, or another machine's byte order. The version tells
+        it from its successors."""
+        right = flat_bytes(random_model(kata))
+        swapped = b"".join(right[i : i + 4][::-1] for i in range(0, len(right), 4))
+        for data in (
+            flat_bytes(random_model(kata), magic=20240520),
+            flat_bytes(random_model(kata), version=2),
+            swapped,
+        ):
+            path = self.saved(tmp_path / "model.bin", data)
+            with check.raises(ValueError):
+                kata.read_flat(path)
 
     @pytest.mark.edge
-    def test_a_short_header_is_refused(self, kata, tmp_path):
-        """An empty file, or one that was cut off in its first 32 bytes."""
+    def test_a_file_of_another_length_is_refused(self, kata, tmp_path):
+        """A download may stop in the header, after it, a value or a byte before the end. Bytes left over do not belong
+        to this model."""
         data = flat_bytes(random_model(kata))
-        for length in (0, 3, 16, 31):
-            self.refused(kata, self.saved(tmp_path / "model.bin", data[:length]), f"{length} bytes of a header")
-
-    @pytest.mark.edge
-    def test_too_few_values_are_refused(self, kata, tmp_path):
-        """A download that stopped: a value short, a byte short, or nothing but the header."""
-        data = flat_bytes(random_model(kata))
-        for length in (len(data) - 4, len(data) - 1, 32):
-            self.refused(kata, self.saved(tmp_path / "model.bin", data[:length]), f"{length} of {len(data)} bytes")
-
-    @pytest.mark.edge
-    def test_too_many_values_are_refused(self, kata, tmp_path):
-        """What does not belong to the model says that the header is not this file's."""
-        data = flat_bytes(random_model(kata))
-        for extra in (1, 4, 4 * V * C):
-            self.refused(kata, self.saved(tmp_path / "model.bin", data + b"\0" * extra), f"{extra} bytes too many")
-
-    def refused(self, kata, path, kind):
-        try:
-            got = kata.read_flat(path)
-        except ValueError:
-            return
-        except NotImplementedError:
-            raise
-        except Exception as error:
-            check.that(False, f"{kind}: wanted a ValueError, got {type(error).__name__}: {error}")
-        check.that(False, f"{kind}: wanted a ValueError, and got {check.describe(type(got))}")
+        for length in (0, 16, 31, 32, len(data) - 4, len(data) - 1, len(data) + 1, len(data) + 4):
+            path = self.saved(tmp_path / "model.bin", data[:length].ljust(length, b"\0"))
+            with check.raises(ValueError):
+                kata.read_flat(path)

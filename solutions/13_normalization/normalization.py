@@ -20,8 +20,7 @@ def normalization_groups(shape: Sequence[int], kind: str, normalized_dims: int =
         kind: "batch", "layer" or "instance".
         normalized_dims: for "layer", how many of the last dimensions share a mean. The other kinds ignore it.
     Returns:
-        An int64 tensor of that shape. The ids count from 0, in the order in which the groups first appear when the
-        tensor is read row by row.
+        An int64 tensor of that shape. The ids count from 0, in the order in which groups first appear row by row.
 
         - "batch": one group per index of dim 1. The shape (2, 3) gives [[0, 1, 2], [0, 1, 2]].
         - "layer": one group per index of the leading dims. (2, 3) gives [[0, 0, 0], [1, 1, 1]].
@@ -231,15 +230,15 @@ def batch_size_effect(x: Tensor, batch_sizes: Sequence[int]) -> dict[int, dict[s
         x: (N, C) rows.
         batch_sizes: the sizes b to try.
     Returns:
-        Per b, in the given order, a dict of three plain numbers. x is cut, in order, into N // b full batches (the rest
-        is dropped). Each is normalised by its own mean and biased variance, eps = 1e-5, without weight and bias.
+        Per b, in the given order, a dict of plain numbers. x is cut, in order, into N // b full batches (the rest is
+        dropped). Each is normalised by its own mean and biased variance, eps = 1e-5.
 
         - `num_batches`: N // b.
-        - `mean_spread`: the standard deviation of the batch means, averaged over the channels.
-        - `output_std`: the standard deviation of all normalised rows together, per channel, then averaged over the
-          channels. For b = 1 it is 0.0, because a row minus its own mean is zero.
+        - `mean_spread`: the deviation of the batch means, averaged over the channels.
+        - `output_std`: the deviation of all normalised rows together, averaged over the channels. 0.0 for b = 1: a row
+          minus its own mean is zero.
 
-    Standard deviations are of the population (divided by n, not n − 1).
+    Deviations are standard deviations of the population (divided by n, not n − 1).
 
     Edge cases ★
         `x` may be non-contiguous and is not written to. A b outside 1 … N is an error.
@@ -268,10 +267,9 @@ def compare_training(
         {"none": losses, "batch": losses, "layer": losses}, in this order: `steps` plain floats each, the mean
         cross-entropy over all rows before the update of its step.
 
-    The network is `depth` times [`nn.Linear`, norm layer or nothing, ReLU] and a last `nn.Linear` to max(y) + 1
-    classes. The norms are this kata's `BatchNorm1d` and `LayerNorm` with their defaults. `torch.manual_seed(seed)`
-    comes before each network, so that their linear layers start equal. Every step is plain SGD (no momentum) on all
-    rows, in training mode.
+    The network is `depth` times [`nn.Linear`, norm or nothing, ReLU] and a last `nn.Linear` to max(y) + 1 classes. The
+    norms are this kata's `BatchNorm1d` and `LayerNorm` with their defaults. `torch.manual_seed(seed)` comes before each
+    network. Every step is plain SGD (no momentum) on all rows, in training mode.
 
     Edge cases ★
         The networks have x's dtype and device. x and y are not written to.

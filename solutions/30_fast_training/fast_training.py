@@ -1,9 +1,9 @@
-"""Measure a training step honestly, then make it faster one rung at a time. The loss is the witness that it still is
-the same step.
+"""Measure a training step honestly, then make it faster one rung at a time. The loss shows that it is still the same
+step.
 
 Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives (logits, None), and `model(x, y)`
-gives (logits, loss). x and y are (B, T), long, on the model's device, and may be non-contiguous: two slices of one
-tensor, say. y holds the token that follows each token of x, or −100 where there is nothing to predict.
+gives (logits, loss). x and y are (B, T), long, and may be non-contiguous slices. y holds the token that follows each
+token of x, or −100 where there is nothing to predict.
 """
 
 import copy
@@ -26,15 +26,16 @@ make_optimizer = prerequisite("29_gpt_training").make_optimizer
 
 
 def tokens_per_second(n_tokens: int, seconds: float) -> float:
-    """Say how fast a step is in a unit that does not depend on the batch size.
+    """Say how fast a step is, in a unit that does not depend on the batch size.
 
     Args:
         n_tokens: all tokens of the step: B·T, not B.
-        seconds: how long it took.
+        seconds: how long the step took.
     Returns:
-        Tokens a second: 16,384 tokens in 0.5 s are 32768.0.
-    Raises:
-        ValueError: seconds is 0 or negative.
+        Tokens per second: 16,384 tokens in 0.5 s are 32768.0.
+
+    Edge cases ★
+        A time of 0 or less is an error.
     """
     if seconds <= 0:
         raise ValueError(f"a step takes longer than {seconds} seconds")
@@ -51,23 +52,24 @@ def flops_per_token(config: GPTConfig, n_params: int) -> int:
     Returns:
         6·n_params + 12·n_layer·n_embd·block_size, an int.
 
-    Each weight multiplies and adds once in the forward pass (2 operations) and twice in the backward pass (4). The
-    second term is attention, whose scores and sums have no weights: it grows with the length of the sequence.
+    Each weight costs 2 operations forward and 4 backward. The second term is attention, whose scores and sums have no
+    weights.
     """
     return 6 * n_params + 12 * config.n_layer * config.n_embd * config.block_size
 
 
 def mfu(tokens_per_s: float, flops_per_tok: float, peak_flops: float) -> float:
-    """Say which share of a device's arithmetic the model gets: the model FLOPs utilisation.
+    """Say which share of a device's arithmetic the model uses: the model FLOPs utilisation.
 
     Args:
-        tokens_per_s: what was measured.
-        flops_per_tok: what `flops_per_token` counts.
-        peak_flops: what the device could do in a second, by its data sheet or by a measurement.
+        tokens_per_s: the measured speed.
+        flops_per_tok: the count of `flops_per_token`.
+        peak_flops: the operations per second that the device is capable of.
     Returns:
-        The operations done a second as a fraction of the peak: 0.4 is 40 %.
-    Raises:
-        ValueError: peak_flops is 0 or negative.
+        The operations done per second as a fraction of the peak: 0.4 is 40 %.
+
+    Edge cases ★
+        A peak of 0 or less is an error.
     """
     if peak_flops <= 0:
         raise ValueError(f"no device has a peak of {peak_flops} operations a second")
@@ -86,19 +88,19 @@ def time_steps(
     Args:
         step: one step, called n_warmup + n_steps times.
         n_steps: how many are measured.
-        n_warmup: how many run first and are not measured: they compile, and fetch memory.
+        n_warmup: how many run first and are not measured: they compile, and allocate memory.
         synchronize: waits until all work started so far is done. None: `torch.cuda.synchronize` where
             `torch.cuda.is_available()`, otherwise nothing.
-        clock: tells the time in seconds.
+        clock: returns the time in seconds.
     Returns:
-        The seconds of each measured step, in order: n_steps floats.
+        The seconds of each measured step, in order.
 
-    For each measured step: synchronize, read the clock, step, synchronize, read the clock. A GPU works on after Python
-    has gone ahead, so a clock read without waiting shows how long it took to *ask* for the work, or counts the work of
-    the step before. The clock is read exactly twice a measured step, and not for the others.
+    For each measured step: synchronize, read the clock, step, synchronize, read the clock. Without waiting, the clock
+    shows how long it took to *ask* for the work. The clock is read exactly twice per measured step, and not for the
+    others.
 
-    Raises:
-        ValueError: n_steps < 1; then nothing has been called.
+    Edge cases ★
+        n_steps below 1 is an error, before any step is called.
     """
     if n_steps < 1:
         raise ValueError(f"at least one step must be measured, not {n_steps}")
@@ -121,11 +123,12 @@ def padded_size(n: int, multiple: int = 128) -> int:
 
     Args:
         n: the size.
-        multiple: of what.
+        multiple: the size of a tile.
     Returns:
-        The smallest multiple that is not below n: 50257 becomes 50304, and 50304 stays.
-    Raises:
-        ValueError: n or multiple is less than 1.
+        The smallest multiple that is at least n: 50257 becomes 50304, and 50304 stays.
+
+    Edge cases ★
+        n or multiple below 1 is an error.
     """
     if n < 1 or multiple < 1:
         raise ValueError(f"size and multiple should be at least 1, not {n} and {multiple}")
@@ -133,21 +136,22 @@ def padded_size(n: int, multiple: int = 128) -> int:
 
 
 def pad_vocab(model: GPT, multiple: int = 128) -> GPT:
-    """Make a copy of a GPT whose vocabulary is rounded up by `padded_size`; no text ever uses the new tokens.
+    """Copy a GPT with a vocabulary rounded up by `padded_size`. No text uses the new tokens.
 
     Args:
-        model: stays as it is.
-        multiple: of what the new vocab_size should be.
+        model: the GPT, which does not change.
+        multiple: the new vocab_size is a multiple of this.
     Returns:
-        A new GPT with weights of its own, also where there is nothing to pad. Its config is that of `model` with the
-        new vocab_size, which `transformer.wte.num_embeddings` and `lm_head.out_features` agree with. The extra rows of
-        the token embedding are 0. All other weights are equal, and so the logits of the old tokens, up to rounding.
+        A new GPT with weights of its own. Its config has the new vocab_size, as have `transformer.wte.num_embeddings`
+        and `lm_head.out_features`. The extra rows of the token embedding are 0, all other weights are equal, and so the
+        old tokens' logits are the same.
 
-    `lm_head.weight is transformer.wte.weight` still holds. Dtype, device, train or eval mode and the `flash` of the
-    attention layers (the same in all of them) are kept.
+    `lm_head.weight is transformer.wte.weight` still holds. The new logits are 0, so without `mask_padded_logits` each
+    takes a share e⁰ of the softmax.
 
-    The new logits are 0, and that is no small number: e⁰ is a share of every softmax. So the loss of the copy is larger
-    than that of the model, unless `mask_padded_logits` takes these columns out.
+    Edge cases ★
+        Where there is nothing to pad, the result is a copy, too. Dtype, device, train or eval mode and the `flash` of
+        the attention layers are kept.
     """
     padded = copy.deepcopy(model)
     size = padded_size(model.config.vocab_size, multiple)
@@ -163,22 +167,39 @@ def mask_padded_logits(logits: Tensor, vocab_size: int) -> Tensor:
     """Take the columns of padded tokens out of the softmax.
 
     Args:
-        logits: (..., V) scores of a model with a padded vocabulary, any floating dtype, any leading dims.
+        logits: (..., V) scores of a model with a padded vocabulary.
         vocab_size: how many of the V tokens are real: the first ones.
     Returns:
-        A tensor of the same shape and dtype: the first vocab_size columns as they are, −inf in the others (or the
-        smallest number of the dtype, `torch.finfo(dtype).min`). After a softmax their probability is exactly 0, and so
-        is the gradient that they get.
+        A tensor of the same shape, with the first vocab_size columns unchanged and −inf in the others (or the smallest
+        number of the dtype, `torch.finfo(dtype).min`). Their probability is then exactly 0, and so is their gradient.
 
-    `logits` is not written to.
-
-    Raises:
-        ValueError: unless 1 ≤ vocab_size ≤ V; the message names both.
+    Edge cases ★
+        `logits` is not written to. Any floating dtype and any strides will do; dtype and device stay. A vocab_size
+        outside 1 … V is an error that names both numbers.
     """
     if not 1 <= vocab_size <= logits.size(-1):
         raise ValueError(f"{vocab_size} real tokens are not between 1 and the {logits.size(-1)} columns")
     is_padding = torch.arange(logits.size(-1), device=logits.device) >= vocab_size
     return logits.masked_fill(is_padding, -torch.inf)
+
+
+def amp_loss(
+    model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype | None = None, vocab_size: int | None = None
+) -> Tensor:
+    """Compute the loss of a batch, in mixed precision if asked for.
+
+    Args:
+        model: a GPT, or the result of `torch.compile` on one.
+        x, y: the batch.
+        dtype: forward *and* loss run under `torch.autocast` with this dtype, for the device type of x. None: no
+            autocast.
+        vocab_size: how many tokens are real, for a model with a padded vocabulary: the loss is that of the logits after
+            `mask_padded_logits`. None: the model's own loss.
+    Returns:
+        The cross entropy, a scalar with its graph: the mean over the positions whose target is not −100.
+    """
+    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():
+        return _loss(model, x, y, vocab_size)
 
 
 def amp_step(
@@ -194,40 +215,28 @@ def amp_step(
     """Take one training step, in mixed precision if asked for: matrix products in half precision, weights in float32.
 
     Args:
-        model: a GPT, or what torch.compile makes of one.
+        model, x, y, dtype, vocab_size: as in `amp_loss`.
         optimizer: of the model's parameters.
-        x, y: the batch.
-        dtype: forward and loss run under `torch.autocast` for the device type of x with this dtype. None: no autocast.
         scaler: a `torch.amp.GradScaler`, or anything with its methods `scale`, `unscale_`, `step` and `update`. float16
             needs one: gradients below 6e-8 would become 0.
         max_norm: clip the gradients, taken as one vector, to this norm; None: do not clip.
-        vocab_size: how many tokens are real, for a model with a padded vocabulary: the loss is that of the logits after
-            `mask_padded_logits`. None: all of them.
     Returns:
         The loss before the step as a float, without the scaler's factor.
 
-    The order matters:
+    1. Backward runs outside of autocast, on the scaled loss if there is a scaler. Gradients of an earlier step do not
+       count.
+    2. With a scaler, `scaler.unscale_(optimizer)` comes before clipping. Without clipping it may be left out.
+    3. `scaler.step(optimizer)` replaces `optimizer.step()`, because it skips the step where a gradient is infinite.
+       Then `scaler.update()`.
 
-    1. forward and loss under autocast, and nothing else: the backward pass takes over the dtypes of the forward pass.
-    2. backward, of the scaled loss if there is a scaler.
-    3. with a scaler and max_norm, `scaler.unscale_(optimizer)` before clipping, or the limit means something else.
-    4. the step: `scaler.step(optimizer)` in place of `optimizer.step()`, for it leaves the step out where a gradient is
-       infinite. Then `scaler.update()`.
-
-    Loss: cross entropy, the mean over the positions whose target is not −100. Weights and gradients stay float32.
-    Gradients that lie in `.grad` beforehand have no influence.
-
-    Raises:
-        ValueError: dtype is torch.float16 and there is no scaler; then nothing has changed.
+    Edge cases ★
+        Gradients in `.grad` before the first step do not count either. dtype float16 without a scaler is an error,
+        before anything has changed.
     """
     if dtype == torch.float16 and scaler is None:
         raise ValueError("float16 needs a scaler: small gradients would become 0")
     optimizer.zero_grad()
-    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():
-        if vocab_size is None:
-            _, loss = model(x, y)
-        else:
-            loss = _masked_loss(model(x)[0], y, vocab_size)
+    loss = amp_loss(model, x, y, dtype, vocab_size)
     (loss if scaler is None else scaler.scale(loss)).backward()
     if max_norm is not None:
         if scaler is not None:
@@ -242,23 +251,22 @@ def amp_step(
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
-    """Keep only the leading bits of each number, as reduced-precision hardware does with what it multiplies.
+    """Keep only the leading bits of each number, as reduced-precision hardware does with its inputs.
 
     Args:
-        x: float32, any shape, contiguous or not. A float32 is a sign, 8 bits of exponent and 23 explicit bits of
-            mantissa, in this order from the highest bit down.
+        x: float32, any shape. A float32 is a sign, 8 bits of exponent and 23 bits of mantissa, from the highest bit
+            down.
         bits: how many bits of the mantissa stay: 10 for TF32, 7 for bfloat16.
     Returns:
-        A new float32 tensor: the nearest numbers that need no more bits; of two that are equally near, the one whose
-        last kept bit is 0 ("ties to even"). With 7 bits normal numbers become what `x.bfloat16().float()` would make of
-        them, those near float32's largest included: the very largest round up to infinity. Zeros (with their sign),
-        infinities and NaN stay.
+        The nearest float32 numbers that need no more bits. Of two that are equally near, take the one whose last kept
+        bit is 0: with 2 bits, 1.125 becomes 1 and 1.375 becomes 1.5.
 
-    x is not written to. Work on the bits, or with arithmetic: no tensor of bfloat16 or float16 may be made on the way.
+    Work on the bits, or with arithmetic: no tensor of bfloat16 or float16 may be made on the way.
 
-    Raises:
-        TypeError: x is not float32.
-        ValueError: unless 1 ≤ bits ≤ 23.
+    Edge cases ★
+        Zeros (with their sign), infinities and NaN stay; numbers near float32's largest may round to infinity. The
+        result is always a new tensor, also with all 23 bits. x may be non-contiguous and is not written to. Errors: x
+        is not float32; bits is outside 1 … 23.
     """
     if x.dtype != torch.float32:
         raise TypeError(f"only float32 has these bits, not {x.dtype}")
@@ -273,17 +281,17 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
 
 @contextmanager
 def matmul_precision(level: str) -> Iterator[None]:
-    """Let float32 matrix products be less exact inside the block, for speed: `with matmul_precision("high"): …`.
+    """Let float32 matrix products be less exact inside a block, for speed: `with matmul_precision("high"): …`.
 
     Args:
-        level: as `torch.set_float32_matmul_precision` takes it: "highest" (all 23 bits), "high" (TF32 where the GPU has
-            it) or "medium" (bfloat16).
+        level: for `torch.set_float32_matmul_precision`: "highest" (all 23 bits), "high" (TF32 where the GPU has it) or
+            "medium" (bfloat16).
 
-    The level from before is there again after the block, also when the block raises.
+    After the block, the level from before holds again.
 
-    Raises:
-        ValueError: another level, on entering the block at the latest; the level from before still holds. (torch itself
-            only warns.)
+    Edge cases ★
+        The level is also restored if the block raises. Another level is an error on entering the block; the level from
+        before still holds. (torch itself only warns.)
     """
     if level not in ("highest", "high", "medium"):
         raise ValueError(f"there is no precision {level!r}, only highest, high and medium")
@@ -308,6 +316,69 @@ class Rung:
     fused: bool = False  # one kernel for the optimizer
 
 
+def rung_model(model: GPT, rung: Rung) -> nn.Module:
+    """Make the copy of a model that a rung trains.
+
+    Args:
+        model: stays as it is.
+        rung: uses its flash, pad_multiple and compile_backend.
+    Returns:
+        A module with weights of its own, in training mode, called as called(x, y). It returns a pair with the loss in
+        second place, as GPT does.
+
+    1. `flash` of every attention layer is the rung's.
+    2. With pad_multiple, the copy is that of `pad_vocab`, and the loss is that of the masked logits.
+    3. With compile_backend, `torch.compile(…, backend=compile_backend)` gets the model *and its loss*, the mask
+       included: it can fuse only what is inside.
+    """
+    copied = pad_vocab(model, rung.pad_multiple) if rung.pad_multiple else copy.deepcopy(model)
+    copied.train()
+    for block in copied.transformer.h:
+        block.attn.flash = rung.flash
+    called = _WithLoss(copied, model.config.vocab_size) if rung.pad_multiple else copied
+    return torch.compile(called, backend=rung.compile_backend) if rung.compile_backend else called
+
+
+def run_rung(
+    model: GPT,
+    x: Tensor,
+    y: Tensor,
+    rung: Rung,
+    n_steps: int = 3,
+    n_warmup: int = 1,
+    lr: float = 1e-3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[float], list[float]]:
+    """Train the copy of `rung_model` for a few steps with `amp_step`, and time them.
+
+    Args:
+        model: stays as it is.
+        x, y: the batch of every step.
+        rung: uses its dtype, precision and fused, too.
+        n_steps, n_warmup, clock: for `time_steps`.
+        lr: for the optimizer, `make_optimizer(…, lr, fused=rung.fused)`.
+    Returns:
+        (seconds, losses): n_steps seconds, and n_warmup + n_steps losses, the first before any update.
+
+    float32 products have the rung's precision during the steps, and the one from before afterwards. float16 gets a
+    `torch.amp.GradScaler`, one for all steps.
+
+    Edge cases ★
+        The precision is also restored if a step raises.
+    """
+    trained = rung_model(model, rung)
+    optimizer = make_optimizer(trained, lr, fused=rung.fused)
+    scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
+    losses: list[float] = []
+
+    def step() -> None:
+        losses.append(amp_step(trained, optimizer, x, y, rung.dtype, scaler))
+
+    with matmul_precision(rung.precision):
+        seconds = time_steps(step, n_steps, n_warmup, clock=clock)
+    return seconds, losses
+
+
 def speed_ladder(
     model: GPT,
     x: Tensor,
@@ -322,47 +393,32 @@ def speed_ladder(
     """Train the same model on the same batch in several ways, and put speed and losses side by side.
 
     Args:
-        model: every rung starts from a copy of it, so the rungs know nothing of each other; it stays as it is.
-        x, y: the batch of every step.
-        rungs: what to measure, in this order.
-        n_steps, n_warmup, clock: as in `time_steps`, which measures every rung's steps.
-        lr: of the optimizer that each rung makes, `make_optimizer(…, lr, fused=rung.fused)`.
+        model: every rung starts from its weights; it stays as it is.
+        x, y, n_steps, n_warmup, lr, clock: for `run_rung`.
+        rungs: the rungs to measure, in this order.
         peak_flops: of the device, for the utilisation.
     Returns:
-        For each rung a dict:
+        A dict per rung:
 
-        - "name": that of the rung
-        - "ms": the median of the measured steps, in milliseconds. (One step during which the machine did something else
-          does not count; the median of an even number is the mean of the middle two.)
-        - "tokens_per_s": all tokens of the batch over this median
-        - "mfu": of `tokens_per_s`, with the operations of the given model, however this rung pads its vocabulary:
-          padding is no work that anyone asked for. None without peak_flops.
-        - "losses": those that `amp_step` returned, n_warmup + n_steps floats, the first before any update.
-
-    What a rung does, besides:
-
-    - training mode, and `flash` of every attention layer as the rung says
-    - float32 products of its `precision`; the one from before is restored afterwards, whatever happens
-    - autocast with its `dtype`; for float16 a `torch.amp.GradScaler` for the device of x, one for all its steps
-    - with pad_multiple, the vocabulary of `pad_vocab` and the loss of masked logits
-    - with compile_backend, `torch.compile(…, backend=compile_backend)` of the model *and its loss*, the mask included:
-      what is left outside is not fused, and each of its operations writes all the logits to memory once more
+        - "name": the rung's name.
+        - "ms": the median of the measured steps in milliseconds. For an even number it is the mean of the middle two.
+        - "tokens_per_s": all tokens of the batch over this median.
+        - "mfu": from this speed and the operations of the given model, without padding. None without peak_flops.
+        - "losses": those of `run_rung`.
     """
     per_token = flops_per_token(model.config, model.num_params(non_embedding=True))
     rows = []
     for rung in rungs:
-        losses: list[float] = []
-        with matmul_precision(rung.precision):
-            step = _prepared(rung, model, x, y, lr)
-            seconds = statistics.median(time_steps(lambda: losses.append(step()), n_steps, n_warmup, clock=clock))
-        speed = tokens_per_second(x.numel(), seconds)
+        seconds, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
+        median = statistics.median(seconds)
+        speed = tokens_per_second(x.numel(), median)
         share = None if peak_flops is None else mfu(speed, per_token, peak_flops)
-        row = {"name": rung.name, "ms": 1000 * seconds, "tokens_per_s": speed, "mfu": share, "losses": losses}
+        row = {"name": rung.name, "ms": 1000 * median, "tokens_per_s": speed, "mfu": share, "losses": losses}
         rows.append(row)
     return rows
 
 
-class _MaskedGPT(nn.Module):
+class _WithLoss(nn.Module):
     """A GPT with a padded vocabulary and its loss in one, so that torch.compile sees both. The logits stay inside."""
 
     def __init__(self, model: GPT, vocab_size: int):
@@ -371,25 +427,14 @@ class _MaskedGPT(nn.Module):
         self.vocab_size = vocab_size
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[None, Tensor]:
-        return None, _masked_loss(self.model(x)[0], y, self.vocab_size)
+        return None, _loss(self.model, x, y, self.vocab_size)
 
 
-def _masked_loss(logits: Tensor, y: Tensor, vocab_size: int) -> Tensor:
-    return F.cross_entropy(mask_padded_logits(logits, vocab_size).flatten(0, 1), y.flatten())
-
-
-def _prepared(rung: Rung, model: GPT, x: Tensor, y: Tensor, lr: float) -> Callable[[], float]:
-    """One training step of a copy of the model, as the rung says."""
-    trained = pad_vocab(model, rung.pad_multiple) if rung.pad_multiple else copy.deepcopy(model)
-    trained.train()
-    for block in trained.transformer.h:
-        block.attn.flash = rung.flash
-    optimizer = make_optimizer(trained, lr, fused=rung.fused)
-    scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
-    called = _MaskedGPT(trained, model.config.vocab_size) if rung.pad_multiple else trained
-    if rung.compile_backend:
-        called = torch.compile(called, backend=rung.compile_backend)
-    return lambda: amp_step(called, optimizer, x, y, rung.dtype, scaler)
+def _loss(model: nn.Module, x: Tensor, y: Tensor, vocab_size: int | None) -> Tensor:
+    if vocab_size is None:
+        return model(x, y)[1]
+    logits = mask_padded_logits(model(x)[0], vocab_size)
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
 def _nothing() -> None:

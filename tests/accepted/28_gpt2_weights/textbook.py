@@ -1,14 +1,13 @@
-"""Someone else's GPT-2 in our GPT: names, transposes, buffers and a tied weight; and the weights as one flat file.
+"""Load a published GPT-2 into our GPT, and write the weights to a flat file.
 
-Sizes: C = n_embd features, V = vocab_size. `hf` is always a checkpoint in Hugging Face's layout: a mapping from names
-to tensors, with names such as "transformer.h.0.attn.c_attn.weight" (of a GPT2LMHeadModel) or "h.0.attn.c_attn.weight"
-(of a GPT2Model). It is never written to. Four things set it apart from the state dict of a GPT:
+Sizes: C = n_embd features, V = vocab_size. `hf` is a checkpoint in Hugging Face's layout, a mapping from names to
+tensors. It differs from the state dict of a GPT in four ways:
 
+- All names but "lm_head.weight" begin with "transformer." (GPT2LMHeadModel), or none does (GPT2Model).
 - In each block the weights of attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj belong to layers called Conv1D, which
   compute x @ weight + bias. So they are stored as (in, out); nn.Linear holds (out, in).
 - Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are no parameters.
-- All names but "lm_head.weight" begin with "transformer.", or none does.
-- "lm_head.weight" may be absent. It is the token embedding wte again.
+- "lm_head.weight" may be absent. It equals the token embedding wte.
 """
 
 import dataclasses

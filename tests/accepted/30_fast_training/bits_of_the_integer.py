@@ -34,15 +34,18 @@ class _Loss(nn.Module):
         return kept, None if targets is None else F.cross_entropy(kept.flatten(0, -2), targets.flatten())
 
 
+def amp_loss(model, x, y, dtype=None, vocab_size=None):
+    called = model if vocab_size is None else _Loss(model, vocab_size)
+    if dtype is None:
+        return called(x, y)[1]
+    with torch.autocast(x.device.type, dtype=dtype):
+        return called(x, y)[1]
+
+
 def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None):
     if dtype == torch.float16 and not scaler:
         raise ValueError("scaler")
-    called = model if vocab_size is None else _Loss(model, vocab_size)
-    if dtype is None:
-        loss = called(x, y)[1]
-    else:
-        with torch.autocast(x.device.type, dtype=dtype):
-            loss = called(x, y)[1]
+    loss = amp_loss(model, x, y, dtype, vocab_size)
     value = loss.item()
     optimizer.zero_grad(set_to_none=False)
     if scaler is not None:
@@ -57,26 +60,20 @@ def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, voca
     return value
 
 
+def rung_model(model, rung):
+    twin = copy.deepcopy(model)
+    if rung.pad_multiple is not None:
+        twin = pad_vocab(twin, rung.pad_multiple)
+    for module in twin.train().modules():
+        if hasattr(module, "flash"):
+            module.flash = rung.flash
+    whole = _Loss(twin, model.config.vocab_size)
+    return torch.compile(whole, backend=rung.compile_backend) if rung.compile_backend else whole
+
+
 def speed_ladder(model, x, y, rungs, n_steps=3, n_warmup=1, lr=1e-3, peak_flops=None, clock=time.perf_counter):
     def one(rung):
-        twin = copy.deepcopy(model)
-        if rung.pad_multiple is not None:
-            twin = pad_vocab(twin, rung.pad_multiple)
-        for module in twin.train().modules():
-            if hasattr(module, "flash"):
-                module.flash = rung.flash
-        optimizer = make_optimizer(twin, lr, fused=rung.fused)
-        scaler = {True: torch.amp.GradScaler(x.device.type)}.get(rung.dtype == torch.float16)
-        whole = _Loss(twin, model.config.vocab_size)
-        whole = torch.compile(whole, backend=rung.compile_backend) if rung.compile_backend else whole
-        losses = []
-        with matmul_precision(rung.precision):
-            seconds = time_steps(
-                lambda: losses.append(amp_step(whole, optimizer, x, y, rung.dtype, scaler)),
-                n_steps,
-                n_warmup,
-                clock=clock,
-            )
+        seconds, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
         median = torch.tensor(seconds, dtype=torch.float64).quantile(0.5).item()
         rate = x.numel() / median
         cost = flops_per_token(model.config, model.num_params(non_embedding=True))

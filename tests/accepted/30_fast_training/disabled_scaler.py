@@ -1,26 +1,27 @@
 """A disabled GradScaler where none is given, autocast as a decorator, clipping by hand, a loss by log_softmax and gather."""
 
 
+def amp_loss(model, x, y, dtype=None, vocab_size=None):
+    @torch.autocast(device_type=x.device.type, dtype=dtype, enabled=dtype is not None)
+    def forward():
+        if vocab_size is None:
+            return model(x, y)[1]
+        log_p = mask_padded_logits(model(x)[0], vocab_size).float().log_softmax(-1).nan_to_num()
+        counts = y != -100
+        picked = log_p.gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return -(picked * counts).sum() / counts.sum()
+
+    return forward()
+
+
 def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None):
     if scaler is None:
         if dtype is torch.float16:
             raise ValueError("no scaler")
         scaler = torch.amp.GradScaler(x.device.type, enabled=False)
-
-    @torch.autocast(device_type=x.device.type, dtype=dtype, enabled=dtype is not None)
-    def forward():
-        if vocab_size is None:
-            return model(x, y)[1]
-        log_p = mask_padded_logits(model(x)[0], vocab_size).float().log_softmax(-1)
-        if log_p.dtype != torch.float32 or not log_p.isfinite().all():
-            log_p = log_p.nan_to_num()
-        counts = y != -100
-        picked = log_p.gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-        return -(picked * counts).sum() / counts.sum()
-
     for p in model.parameters():
         p.grad = None
-    loss = forward()
+    loss = amp_loss(model, x, y, dtype, vocab_size)
     scaler.scale(loss).backward()
     if max_norm is not None:
         scaler.unscale_(optimizer)

@@ -55,27 +55,37 @@ def time_steps(step, n_steps, n_warmup=1, synchronize=None, clock=time.perf_coun
     return times
 
 
+def rung_model(model, rung):
+    size = model.config.vocab_size
+    twin = _twin(model, padded_size(size, rung.pad_multiple) if rung.pad_multiple else size, rung.flash)
+    whole = _Whole(twin, size).train()
+    if rung.compile_backend is not None:
+        whole.compile(backend=rung.compile_backend)
+    return whole
+
+
+def run_rung(model, x, y, rung, n_steps=3, n_warmup=1, lr=1e-3, clock=time.perf_counter):
+    whole = rung_model(model, rung)
+    optimizer = make_optimizer(whole, lr=lr, fused=rung.fused)
+    scaler = torch.amp.GradScaler(x.device.type, enabled=rung.dtype == torch.float16)
+    losses = []
+
+    def step():
+        losses.append(amp_step(whole, optimizer, x, y, rung.dtype, scaler))
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(rung.precision)
+    try:
+        return time_steps(step, n_steps, n_warmup, clock=clock), losses
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def speed_ladder(model, x, y, rungs, n_steps=3, n_warmup=1, lr=1e-3, peak_flops=None, clock=time.perf_counter):
     result = []
     for rung in rungs:
-        size = model.config.vocab_size
-        twin = _twin(model, padded_size(size, rung.pad_multiple) if rung.pad_multiple else size, rung.flash).train()
-        optimizer = make_optimizer(twin, lr=lr, fused=rung.fused)
-        whole = _Whole(twin, size)
-        if rung.compile_backend is not None:
-            whole.compile(backend=rung.compile_backend)
-        scaler = torch.amp.GradScaler(x.device.type, enabled=rung.dtype == torch.float16)
-        losses = []
-
-        def step():
-            losses.append(amp_step(whole, optimizer, x, y, rung.dtype, scaler))
-
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision(rung.precision)
-        try:
-            times = sorted(time_steps(step, n_steps, n_warmup, clock=clock))
-        finally:
-            torch.set_float32_matmul_precision(before)
+        times, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
+        times.sort()
         middle = 0.5 * (times[(n_steps - 1) // 2] + times[n_steps // 2])
         speed = y.numel() / middle
         row = dict(name=rung.name, ms=middle * 1e3, tokens_per_s=speed, losses=losses, mfu=None)

@@ -93,6 +93,14 @@ def _loss(model: nn.Module, x: Tensor, y: Tensor, vocab_size: int | None) -> Ten
     return F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
+def amp_loss(
+    model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype | None = None, vocab_size: int | None = None
+) -> Tensor:
+    """Compute the loss of a batch, under autocast if a dtype is given."""
+    with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
+        return _loss(model, x, y, vocab_size)
+
+
 def amp_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -105,8 +113,7 @@ def amp_step(
 ) -> float:
     """Take one training step, in mixed precision if asked for: matrix products in half precision, weights in float32."""
     optimizer.zero_grad()
-    with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
-        loss = _loss(model, x, y, vocab_size)
+    loss = amp_loss(model, x, y, dtype, vocab_size)
     if scaler is None:
         loss.backward()
     else:
@@ -170,6 +177,43 @@ class _WithLoss(nn.Module):
         return None, _loss(self.model, x, y, self.vocab_size)
 
 
+def rung_model(model: GPT, rung: Rung) -> nn.Module:
+    """Make the copy of a model that a rung trains."""
+    gpt, vocab_size = copy.deepcopy(model), None
+    if rung.pad_multiple is not None:
+        gpt, vocab_size = pad_vocab(model, rung.pad_multiple), model.config.vocab_size
+    for block in gpt.transformer.h:
+        block.attn.flash = rung.flash
+    net = _WithLoss(gpt, vocab_size).train()
+    if rung.compile_backend is not None:
+        net = torch.compile(net, backend=rung.compile_backend)
+    return net
+
+
+def run_rung(
+    model: GPT,
+    x: Tensor,
+    y: Tensor,
+    rung: Rung,
+    n_steps: int = 3,
+    n_warmup: int = 1,
+    lr: float = 1e-3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[float], list[float]]:
+    """Train a copy of the model for a few steps, and time them."""
+    net = rung_model(model, rung)
+    optimizer = make_optimizer(net, lr, fused=rung.fused)
+    scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
+    losses = []
+
+    def step():
+        losses.append(amp_step(net, optimizer, x, y, rung.dtype, scaler))
+
+    with matmul_precision(rung.precision):
+        seconds = time_steps(step, n_steps, n_warmup, clock=clock)
+    return seconds, losses
+
+
 def speed_ladder(
     model: GPT,
     x: Tensor,
@@ -182,28 +226,12 @@ def speed_ladder(
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
     """Train the same model on the same batch in several ways, and put speed and losses side by side."""
+    flops = flops_per_token(model.config, model.num_params(non_embedding=True))
     results = []
     for rung in rungs:
-        gpt, vocab_size = copy.deepcopy(model), None
-        if rung.pad_multiple is not None:
-            gpt, vocab_size = pad_vocab(model, rung.pad_multiple), model.config.vocab_size
-        gpt.train()
-        for block in gpt.transformer.h:
-            block.attn.flash = rung.flash
-        optimizer = make_optimizer(gpt, lr, fused=rung.fused)
-        scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
-        net = _WithLoss(gpt, vocab_size)
-        if rung.compile_backend is not None:
-            net = torch.compile(net, backend=rung.compile_backend)
-        losses = []
-
-        def step():
-            losses.append(amp_step(net, optimizer, x, y, rung.dtype, scaler))
-
-        with matmul_precision(rung.precision):
-            seconds = statistics.median(time_steps(step, n_steps, n_warmup, clock=clock))
+        times, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
+        seconds = statistics.median(times)
         speed = tokens_per_second(x.numel(), seconds)
-        flops = flops_per_token(model.config, model.num_params(non_embedding=True))
         results.append(
             {
                 "name": rung.name,
