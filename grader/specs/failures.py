@@ -19,6 +19,7 @@ from grader.errors import LoadFailure
 from grader.results import NOT_WRITTEN, STOPPED
 from grader.specs import check
 
+EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
 TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
 
 
@@ -86,9 +87,8 @@ def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tup
     if timeout:
         return [("stopped", f"{STOPPED} {float(timeout[1]):g} s: an endless loop?"), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
-    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("Falsifying")]
-    said = said if len(said) <= 600 else said[:600] + " …"
-    return [("raised", said.split("\nFalsifying")[0]), *where, *(("example", note) for note in notes)]
+    said = EXAMPLE.split(said)[0]
+    return [("raised", said if len(said) <= 600 else said[:600] + " …"), *where]
 
 
 def _headline(error: BaseException) -> str:

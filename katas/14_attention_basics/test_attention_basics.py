@@ -845,7 +845,7 @@ class TestCompareSeq2Seq:
         check.close(kata.compare_seq2seq([3, 4], steps=2), table(1.75, 1.5, lambda n: (n - 1) / n), unlike=unlike)
 
     def test_one_model_with_attention_and_one_without(self, kata, monkeypatch):
-        """Each of the two names stands for its own model, with the sizes asked for."""
+        """One model looks back and one does not; both have the sizes asked for."""
         watch = Watch(kata, monkeypatch)
         kata.compare_seq2seq([3], 2, 7, 11)
         sizes = [(m.embedding.num_embeddings, m.embedding.embedding_dim, m.encoder.hidden_size) for m in watch.models]

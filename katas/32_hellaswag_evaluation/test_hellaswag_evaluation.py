@@ -390,7 +390,7 @@ def examples_and_blocks(draw):
     endings = draw(st.lists(st.text("ab ", max_size=4), min_size=1, max_size=4))
     needed = max(map(len, endings)) + 2  # the ending, its space, one token of context
     return {
-        "context": draw(st.text("ab ", min_size=1, max_size=6)),
+        "context": draw(st.text("ab ", min_size=1, max_size=6).filter(str.strip)),
         "endings": endings,
         "block_size": draw(st.none() | st.integers(needed, needed + 8)),
     }
@@ -509,7 +509,7 @@ class TestCompletionLosses:
         logits = scores(3, 6, 8)
         tokens = torch.tensor([[4, 1, 6, 2, 7, 0], [4, 1, 6, 5, 5, 3], [4, 1, 6, 1, 0, 0]])
         mask = spans(6, (3, 5), (3, 6), (3, 4))
-        losses = torch.zeros(3, 6, dtype=torch.float64)  # of the token that stands there
+        losses = torch.zeros(3, 6, dtype=torch.float64)  # of the token at that place
         late, unshifted = losses.clone(), losses.clone()  # the token before, and the very token, at the same logits
         for k in range(3):
             for t in range(6):
@@ -570,7 +570,7 @@ class TestCompletionLosses:
 
     def test_padding_does_not_change_an_endings_loss(self, kata):
         """A real GPT. The ending in row 0 is the shorter one, so its row is padded. Alone and without padding it must
-        score the same: GPT looks back only, so what stands behind an ending cannot reach it."""
+        score the same: GPT looks back only, so what comes behind an ending cannot reach it."""
         config = kata.GPTConfig(block_size=10, vocab_size=13, n_layer=2, n_head=2, n_embd=8)
         model = kata.GPT(config).double().eval()
         with torch.no_grad():
@@ -718,7 +718,7 @@ class TestEvaluateMultipleChoice:
 
     @pytest.mark.edge
     def test_the_tokens_go_to_the_models_device(self, kata):
-        """render_example makes its tensors on the CPU. A model on a GPU wants its input there. (This spec stands in for
+        """render_example makes its tensors on the CPU. A model on a GPU wants its input there. (This spec imitates
         a GPU: the model's parameters are on the "meta" device, and it says where its input was.)"""
         model = Elsewhere()
         try:

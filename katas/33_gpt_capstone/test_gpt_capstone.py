@@ -1,7 +1,6 @@
 """Specs of 33: documents held out, a tokenizer and two streams, a model that counts, a loss over a stream, a whole run,
 the share of known words, and what a real run would take."""
 
-import functools
 import math
 import random
 import re
@@ -11,6 +10,8 @@ from unittest import mock
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grader.specs import check
 
@@ -172,24 +173,31 @@ def losses_by_hand(kata, token, config, *, clip=1.0, beta2=0.95, decay_all=False
     return losses
 
 
-@functools.cache
-def real_run(kata):
-    """A short run on every third topic of Python's help: (data, model, history). Made once, and by the spec itself but
-    for what other katas and train_capstone do."""
-    docs = kata.prose_documents()[::3]
-    train = [doc for i, doc in enumerate(docs) if i % 5 != 2]
-    val = [doc[:3000] for i, doc in enumerate(docs) if i % 5 == 2]
-    merges = kata.train_bpe("\n\n".join(train)[:20_000], 383)
-    tokenizer = kata.BPETokenizer(merges, special_tokens={MARK: 256 + len(merges)})
-    streams = [torch.tensor(tokenizer.encode(MARK + MARK.join(side), allow_special=True)) for side in (train, val)]
-    data = kata.CapstoneData(
-        tokenizer, *streams, val_bytes=sum(len(doc.encode()) for doc in val), eot=256 + len(merges)
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = kata.CapstoneConfig(n_embd=80, steps=500)
-        model, history = kata.train_capstone(data, config, torch.Generator().manual_seed(0))
-    return data, model, history
+NOUNS = "cat dog rat farmer teacher river mountain window garden piano".split()
+VERBS = "sees hears follows paints remembers forgets".split()
+KINDS = "small green quiet hungry famous".split()
+
+
+def stories(count):
+    """Documents in a language of 22 words: "The green cat hears the piano. The river …"."""
+    source = random.Random(0)
+
+    def thing():
+        return " ".join(["the", *source.sample(KINDS, source.randrange(2)), source.choice(NOUNS)])
+
+    def sentence():
+        return f"{thing()} {source.choice(VERBS)} {thing()}.".capitalize()
+
+    return [" ".join(sentence() for _ in range(12)) for _ in range(count)]
+
+
+def data_of_stories(kata):
+    """CapstoneData of 12 stories, two of them held back, with 279 tokens and the mark."""
+    docs = stories(12)
+    train, val = [doc for i, doc in enumerate(docs) if i % 5 != 2], docs[2::5]
+    tokenizer = kata.BPETokenizer(kata.train_bpe("\n\n".join(train), 279), special_tokens={MARK: 279})
+    streams = [torch.tensor(tokenizer.encode(joined(side), allow_special=True)) for side in (train, val)]
+    return kata.CapstoneData(tokenizer, *streams, val_bytes=len("".join(val)), eot=279)
 
 
 def bigram_loss(data):
@@ -203,50 +211,37 @@ def bigram_loss(data):
     return -smooth[data.val[:-1], data.val[1:]].log().mean().item()
 
 
+@st.composite
+def manuals(draw):
+    """Documents as lists of paragraphs, some of them the same but for their ends, and how many of them are held out."""
+    paragraph = st.sampled_from(["one", "  one", "one ", "two", "two\nlines", "   three"])
+    every = draw(st.integers(2, 4))
+    docs = draw(st.lists(st.lists(paragraph, min_size=1, max_size=3), min_size=every, max_size=9))
+    return {"docs": docs, "every": every}
+
+
 class TestSplitProse:
     def test_whole_documents_by_their_place(self, kata):
         """One document in five is held out: 2, 7 and 12. The others are for training, in their order. Documents are not
         cut: text next to a validation text would be too much like it."""
         docs = [f"document {i}" for i in range(14)]
         train, val = kata.split_prose(docs)
-        check.equal(val, [docs[2], docs[7], docs[12]], what="val")
+        wrong = {"the first document of each group": docs[::5], "the last documents": docs[-3:]}
+        check.equal(val, [docs[2], docs[7], docs[12]], unlike=wrong, what="val")
         check.equal(train, [doc for i, doc in enumerate(docs) if i not in (2, 7, 12)], what="train")
-
-    @pytest.mark.parametrize("every, held_out", [(2, [1, 3, 5, 7]), (3, [1, 4, 7]), (4, [2, 6]), (8, [4])])
-    def test_every_says_how_many(self, kata, every, held_out):
-        """Document i is held out if i % every == every // 2: the middle one of each group."""
-        docs = [f"document {i}" for i in range(8)]
-        train, val = kata.split_prose(docs, every)
-        check.equal(val, [docs[i] for i in held_out], what="val")
-        check.equal(train, [docs[i] for i in range(8) if i not in held_out], what="train")
 
     def test_known_paragraphs_are_taken_out(self, kata):
         """A manual repeats itself. A paragraph that the model has seen in training says nothing about what it makes of
         new text, so it goes, from the validation document; the training documents stay as they are."""
         docs = ["one\n\ntwo", "new\n\ntwo\n\nfresh\n\nthree", "three\n\nfour"]
         train, val = kata.split_prose(docs, 3)
-        check.equal(val, ["new\n\nfresh"], what="val")
+        check.equal(val, ["new\n\nfresh"], unlike={"nothing taken out": [docs[1]]}, what="val")
         check.equal(train, [docs[0], docs[2]], what="train")
 
     def test_paragraphs_are_compared_without_their_ends(self, kata):
         """The same paragraph, once indented and once not, is a copy all the same: they are compared after strip(). That
         holds for both sides."""
         docs = ["   one\n\ntwo", "one\n\nnew\n\n\t two  \n\n   three", "three  "]
-        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
-
-    def test_a_line_of_white_space_is_blank(self, kata):
-        """A line of spaces or tabs looks empty and separates paragraphs like an empty one; so do several in a row."""
-        docs = ["one\n  \ntwo", "one\n\t\nnew\n \n\n\n  \ntwo", "three\n\n\n\nfour"]
-        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val of paragraphs between all sorts of blank lines, ")
-        docs = ["x", "one\n  \nnew\n\n\n\nthree", "three\n \t \none"]
-        check.equal(
-            kata.split_prose(docs, 3)[1], ["new"], what="val after training text with all sorts of blank lines, "
-        )
-
-    def test_blank_lines_at_the_ends(self, kata):
-        """A paragraph consists of lines that are not blank. So blank lines before the first one and behind the last one
-        belong to none, and make none: nothing of them is left, and a document of nothing else is dropped."""
-        docs = ["x", " \nnew\n\n\nold\n\n", "old", "y", "\n\nold\n \n", "z", "a", " \n\n", "b"]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
     def test_only_whole_paragraphs(self, kata):
@@ -256,60 +251,61 @@ class TestSplitProse:
         check.equal(kata.split_prose(docs, 3)[1], ["one more\n\nlong\n\nline\none\nline"], what="val")
 
     def test_what_stays_keeps_every_character(self, kata):
-        """strip() is for the comparison. Code in a manual is indented,
-        and a model that is to write it must see it so."""
+        """strip() is for the comparison. Code in a manual is indented, and the model must see it so to write it so."""
         docs = ["x", "text:\n\n   if a:\n      b\n\nmore", "y"]
         check.equal(kata.split_prose(docs, 3)[1], [docs[1]], what="val")
 
-    def test_emptied_documents_are_dropped(self, kata):
-        """A validation document in which every paragraph is known is no document any more: there is no empty string
-        left of it."""
-        docs = ["one\n\ntwo", "two\n\none", "three", "four", "new", "five"]
-        train, val = kata.split_prose(docs, 3)
-        check.equal(val, ["new"], what="val")
-        check.equal(len(train), 4, what="number of training documents")
+    @given(case=manuals())
+    def test_any_manual(self, kata, case):
+        """Document i is held out if i % every == every // 2. What two validation documents share stays in both, and a
+        document of which nothing stays is dropped: no empty string is left of it."""
+        docs, every = case["docs"], case["every"]
+        held_out = [i % every == every // 2 for i in range(len(docs))]
+        known = {part.strip() for doc, held in zip(docs, held_out, strict=True) if not held for part in doc}
+        new = [[part for part in doc if part.strip() not in known] for doc in docs]
+        texts = ["\n\n".join(doc) for doc in docs]
+        train, val = kata.split_prose(texts, every)
+        check.equal(
+            val, ["\n\n".join(doc) for doc, held in zip(new, held_out, strict=True) if held and doc], what="val"
+        )
+        check.equal(train, [text for text, held in zip(texts, held_out, strict=True) if not held], what="train")
 
-    def test_repeated_in_validation_only(self, kata):
-        """What stands twice in validation documents, and in no training document, was not seen in training: it stays
-        both times."""
-        docs = ["one", "new\n\nnew", "two", "three", "new\n\nfour", "five"]
-        check.equal(kata.split_prose(docs, 3)[1], ["new\n\nnew", "new\n\nfour"], what="val")
+    @pytest.mark.edge
+    def test_a_line_of_white_space_is_blank(self, kata):
+        """A line of spaces or tabs looks empty and separates paragraphs like an empty one; so do several in a row."""
+        docs = ["one\n  \ntwo", "one\n\t\nnew\n \n\n\n  \ntwo", "three\n\n\n\nfour"]
+        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val of paragraphs between all sorts of blank lines, ")
 
-    def test_the_documents_stay_as_they_are(self, kata):
-        """The list that is passed in is the caller's; a tuple does as well."""
-        docs = ["one", "one\n\nnew", "two"]
-        kata.split_prose(docs, 3)
-        check.equal(docs, ["one", "one\n\nnew", "two"], what="docs after the call")
-        check.equal(kata.split_prose(tuple(docs), 3), (["one", "two"], ["new"]))
+    @pytest.mark.edge
+    def test_blank_lines_at_the_ends(self, kata):
+        """Blank lines before the first paragraph and behind the last one belong to none, and make none: nothing of them
+        is left, and a document of nothing else is dropped."""
+        docs = ["x", " \nnew\n\n\nold\n\n", "old", "y", "\n\nold\n \n", "z", "a", " \n\n", "b"]
+        check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
     @pytest.mark.edge
     def test_what_cannot_be_split_is_refused(self, kata):
-        """With every = 1 nothing would be left for training. Fewer documents than `every` need not have a middle one.
-        The message names the value, so that nobody has to guess which one was wrong."""
-        for every in (1, 0, -3):
-            with check.raises(ValueError, every):
+        """With every = 1 nothing would be left for training. Fewer documents than `every` may have no middle one."""
+        for every in (1, 0):
+            with check.raises(ValueError):
                 kata.split_prose(["a", "b", "c", "d", "e", "f"], every)
-        with check.raises(ValueError, 4):
+        with check.raises(ValueError):
             kata.split_prose(["a", "b", "c", "d"], 5)
         check.equal(kata.split_prose(["a", "b", "c", "d"], 4), (["a", "b", "d"], ["c"]))
 
 
 class TestPrepare:
     def test_the_streams_are_the_documents(self, kata):
-        """Decoded, each stream is its documents again, with the mark before each one, the first included. So the model
-        can learn where a text begins."""
+        """Decoded, each stream is its documents again, with the mark before each one, the first included: so the model
+        can learn where a text begins. Ids go into an embedding, which wants long. A stream has one dimension."""
         data = kata.prepare(DOCS, 300, every=3)
-        check.equal(data.tokenizer.decode(data.train.tolist()), joined(TRAIN), what="train, decoded, ")
-        check.equal(data.tokenizer.decode(data.val.tolist()), joined(VAL), what="val, decoded, ")
-
-    def test_long_and_one_dimensional(self, kata):
-        """Ids go into an embedding, which wants long. A stream has one dimension,
-        and no borders but the marks in it."""
-        data = kata.prepare(DOCS, 300, every=3)
-        for name in ("train", "val"):
+        for name, docs in (("train", TRAIN), ("val", VAL)):
             stream = getattr(data, name)
             check.dtype(stream, torch.long, what=name)
             check.equal(stream.ndim, 1, what=f"number of dimensions of {name}")
+            wrong = {"the mark after each document": "".join(doc + MARK for doc in docs), "no mark": "".join(docs)}
+            wrong["the mark between documents only"] = MARK.join(docs)
+            check.equal(data.tokenizer.decode(stream.tolist()), joined(docs), unlike=wrong, what=f"{name}, decoded, ")
 
     def test_the_mark_is_the_last_id(self, kata):
         """The mark gets the next id that is free: with 279 regular tokens, 0 … 278, that is 279. A smaller one belongs
@@ -344,14 +340,6 @@ class TestPrepare:
         check.equal(data.eot, 256 + len(merges), unlike={"vocab_size − 1, with a hole before it": 3999}, what="eot")
         check.equal(data.tokenizer.vocab_size, data.eot + 1, what="vocab_size of the tokenizer")
 
-    def test_the_mark_inside_a_text(self, kata):
-        """A document about tokenizers may contain the characters <|endoftext|>. It does not end there: they are text,
-        and the only marks are those between documents."""
-        docs = [f"write {MARK} at the end", "new", "two"]
-        data = kata.prepare(docs, 257, every=3)
-        check.equal(int((data.train == data.eot).sum()), 2, what="marks in train")
-        check.equal(len(data.train), 2 + len(docs[0]) + len(docs[2]), what="length of train, every byte a token, ")
-
     def test_bytes_not_characters(self, kata):
         """val_bytes is what the loss is shared out among later. "é" is one character and two bytes; the marks are no
         text."""
@@ -372,6 +360,16 @@ class TestPrepare:
         check.equal(data.tokenizer.decode(data.val.tolist()), f"{MARK}néw{MARK}fine", what="val, decoded, ")
         check.equal(data.val_bytes, 8, what="val_bytes")
 
+    @pytest.mark.edge
+    def test_the_mark_inside_a_text(self, kata):
+        """A document about tokenizers may contain the characters <|endoftext|>. It does not end there: they are text,
+        and the only marks are those between documents."""
+        docs = [f"write {MARK} at the end", "new", "two"]
+        data = kata.prepare(docs, 257, every=3)
+        check.equal(int((data.train == data.eot).sum()), 2, what="marks in train")
+        check.equal(len(data.train), 2 + len(docs[0]) + len(docs[2]), what="length of train, every byte a token, ")
+
+    @pytest.mark.edge
     def test_nothing_left_to_validate(self, kata):
         """If every validation paragraph is known, val is empty, and still 1-D and long (torch.tensor([]) is float)."""
         data = kata.prepare(["same", "same", "same"], 257, every=3)
@@ -381,11 +379,11 @@ class TestPrepare:
     @pytest.mark.edge
     def test_at_least_bytes_and_the_mark(self, kata):
         """257 is the smallest vocabulary: 256 bytes, no merge, and the mark.
-        256 is refused, and the message names it."""
+        256 is refused."""
         data = kata.prepare(DOCS, 257, every=3)
         check.equal((data.tokenizer.merges, data.eot), ([], 256), what="merges and eot")
         for vocab_size in (256, 40):
-            with check.raises(ValueError, vocab_size):
+            with check.raises(ValueError):
                 kata.prepare(DOCS, vocab_size, every=3)
 
     @pytest.mark.edge
@@ -394,17 +392,50 @@ class TestPrepare:
         with check.raises(ValueError):
             kata.prepare(DOCS, 300, every=8)
 
-    def test_the_defaults(self, kata):
-        """384 tokens, one document in five, merges from 40,000 characters. In this text the second "xy" ends with
-        character 40,000, so it is a pair that occurs twice; the "z" behind it comes one too late to be joined to it."""
-        filler = "the cat sat on the mat. " * 1700
-        docs = ["xyz " + filler[: 40_000 - 4 - 3] + " xyz", *TRAIN, *(f"document {i}" for i in range(9))]
-        data = kata.prepare(docs)
-        known = [pair in data.tokenizer.merges for pair in ((b"x", b"y"), (b"xy", b"z"))]
-        check.equal(known, [True, False], what="whether xy and xyz are tokens, ")
-        check.equal(int((data.val == data.eot).sum()), 3, what="marks in val of 15 documents, ")
-        roomy = kata.prepare([doc[:1000] for doc in kata.prose_documents()[:5]])
-        check.equal(roomy.tokenizer.vocab_size, 384, what="vocab_size of the tokenizer, where there are pairs enough, ")
+
+@st.composite
+def streams(draw):
+    """Two streams of a few tokens, how many there are, n and a strength."""
+    kinds, n = draw(st.integers(2, 4)), draw(st.integers(1, 4))
+    token = st.integers(0, kinds - 1)
+    return {
+        "train": draw(st.lists(token, max_size=10)),
+        "val": draw(st.lists(token, min_size=n, max_size=n + 4)),
+        "n": n,
+        "vocab_size": draw(st.integers(kinds, 6)),
+        "strength": draw(st.sampled_from([5.0, 0.5, 40.0])),
+    }
+
+
+class TestContextCounts:
+    def test_pairs_by_hand(self, kata):
+        """Train 0 1 0 2 0, contexts of one token: 0 is followed twice, by 1 and by 2. At the end it is followed by
+        nothing, which does not count. Keys are tuples of ints."""
+        contexts, grams = kata.context_counts(torch.tensor([0, 1, 0, 2, 0]), 1)
+        check.equal(dict(grams), {(0, 1): 1, (1, 0): 1, (0, 2): 1, (2, 0): 1}, what="grams")
+        wrong = {"the 0 at the very end counted": {(0,): 3, (1,): 1, (2,): 1}}
+        check.equal(dict(contexts), {(0,): 2, (1,): 1, (2,): 1}, unlike=wrong, what="contexts")
+
+    def test_without_context(self, kata):
+        """With k = 0 the context is the empty tuple, and every token of train follows it."""
+        contexts, grams = kata.context_counts(torch.tensor([3, 1, 3]), 0)
+        check.equal(dict(grams), {(3,): 2, (1,): 1}, what="grams")
+        check.equal(dict(contexts), {(): 3}, what="contexts")
+
+    def test_what_was_never_seen(self, kata):
+        """Two Counters: these say 0 of a key that they do not hold."""
+        contexts, grams = kata.context_counts(torch.tensor([0, 1, 0]), 1)
+        check.equal((contexts[(7,)], grams[(7, 0)]), (0, 0), what="counts of a token that is not there, at ")
+
+    @given(case=streams())
+    def test_any_stream(self, kata, case):
+        """For contexts of any length: the number of places of each. A stream of k tokens or fewer has none."""
+        train, k = case["train"], case["n"] - 1
+        contexts, grams = kata.context_counts(torch.tensor(train, dtype=torch.long), k)
+        places = [tuple(train[i - k : i + 1]) for i in range(k, len(train))]
+        check.equal(dict(grams), {gram: places.count(gram) for gram in places}, what="grams")
+        before = [gram[:-1] for gram in places]
+        check.equal(dict(contexts), {context: before.count(context) for context in before}, what="contexts")
 
 
 class TestNgramLoss:
@@ -434,22 +465,6 @@ class TestNgramLoss:
         got = kata.ngram_loss(torch.tensor([0, 1, 0, 2, 0]), torch.tensor([0, 1]), 2, 3)
         check.close(got, expected, unlike=wrong)
 
-    @pytest.mark.parametrize("n", [1, 2, 3, 4])
-    def test_equals_a_walk_through_the_text(self, kata, n):
-        """80 tokens with a habit, 30 to predict: the same as going through all of train anew for each of them, as the
-        definition says."""
-        train, val = some_tokens(80), some_tokens(30, seed=1)
-        expected = brute_force(train.tolist(), val.tolist(), n, 7, 5.0)
-        check.close(kata.ngram_loss(train, val, n, 7), expected, rtol=1e-5)
-
-    @pytest.mark.parametrize("strength", [0.3, 40.0])
-    def test_strength(self, kata, strength):
-        """A small strength believes the counts, a large one the shorter contexts; it is the same in every order."""
-        train, val = some_tokens(60), some_tokens(25, seed=2)
-        expected = brute_force(train.tolist(), val.tolist(), 3, 6, strength)
-        usual = brute_force(train.tolist(), val.tolist(), 3, 6, 5.0)
-        check.close(kata.ngram_loss(train, val, 3, 6, strength), expected, rtol=1e-5, unlike={"strength 5": usual})
-
     def test_tokens_that_training_never_saw(self, kata):
         """One new token must not make the loss infinite. Each order leans on the one below, and the lowest on 1/V,
         where V is all tokens there are, not those that occur."""
@@ -464,6 +479,17 @@ class TestNgramLoss:
         wrong = {"straight back to 1/V": math.log(6)}
         check.close(kata.ngram_loss(train, torch.tensor([5, 0]), 2, 6), -math.log(p_0), unlike=wrong)
 
+    @given(case=streams())
+    def test_any_streams(self, kata, case):
+        """The same as going through all of train anew for each token of val, as the definition says. The loss goes into
+        a table beside others: a float."""
+        expected = brute_force(**case)
+        case |= {name: torch.tensor(case[name], dtype=torch.long) for name in ("train", "val")}
+        loss = kata.ngram_loss(**case)
+        check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
+        check.close(loss, expected, rtol=1e-5)
+
+    @pytest.mark.edge
     def test_nothing_to_count(self, kata):
         """Without training text all tokens are equally likely, whatever n is: the loss is ln V. That is where an
         untrained GPT starts, too."""
@@ -471,37 +497,22 @@ class TestNgramLoss:
         for n in (1, 3):
             check.close(kata.ngram_loss(empty, val, n, 40), math.log(40), what=f"loss with n = {n}")
 
-    def test_as_many_tokens_as_n(self, kata):
-        """Three tokens hold one trigram: the last token is predicted, from the two before it."""
-        train = some_tokens(50)
-        expected = brute_force(train.tolist(), [2, 1, 4], 3, 6, 5.0)
-        check.close(kata.ngram_loss(train, torch.tensor([2, 1, 4]), 3, 6), expected, rtol=1e-5)
-
-    def test_a_plain_float_and_untouched_streams(self, kata):
-        """The loss goes into a table beside others: a float. The streams are only read."""
-        train, val = some_tokens(30), some_tokens(20, seed=3)
-        with check.unchanged(train=train, val=val):
-            loss = kata.ngram_loss(train, val, 2, 6)
-        check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
-
-    def test_long_streams(self, kata):
-        """A real stream has some hundred thousand tokens. Count once, then look up. Whoever walks through train again
-        for each token of val is still at it when this spec's time is over."""
-        train, val = some_tokens(40_000, kinds=300), some_tokens(8_000, kinds=300, seed=1)
-        losses = [kata.ngram_loss(train, val, n, 300) for n in (1, 2)]
-        check.that(losses[1] < losses[0] - 0.5, f"one token of context should help here, got {losses} for n = 1 and 2")
-
     @pytest.mark.edge
     def test_what_cannot_be_measured_is_refused(self, kata):
-        """No token to predict (n = 0, or val shorter than n), or a strength that makes probabilities of 0: a ValueError
-        that names the value."""
+        """No token to predict (n = 0, or val shorter than n), or a strength that makes probabilities of 0."""
         train, val = some_tokens(30), some_tokens(3)
         for n in (0, -1, 4):
-            with check.raises(ValueError, n):
+            with check.raises(ValueError):
                 kata.ngram_loss(train, val, n, 6)
         for strength in (0.0, -2.5):
-            with check.raises(ValueError, strength):
+            with check.raises(ValueError):
                 kata.ngram_loss(train, val, 2, 6, strength)
+
+
+@st.composite
+def lengths_and_batches(draw):
+    """How many tokens a stream has, and how many of its windows go through at a time."""
+    return {"length": draw(st.integers(6, 40)), "batch_size": draw(st.integers(1, 9))}
 
 
 class TestEvaluateStream:
@@ -518,18 +529,16 @@ class TestEvaluateStream:
         }
         check.close(kata.evaluate_stream(model, stream), mean(losses), rtol=1e-5, unlike=wrong)
 
-    @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 7, 100])
-    def test_batch_size_changes_nothing(self, kata, batch_size):
+    def test_every_window_counts_the_same(self, kata):
         """7 windows, 3 at a time, are batches of 3, 3 and 1. The mean over batches would count the last window three
-        times as much as the others; the mean over windows does not depend on how they were put together."""
+        times as much as the others."""
         model, stream = gpt(kata), torch.randint(11, (36,))
         losses = window_losses(model, stream)
-        batches = [mean(losses[i : i + batch_size]) for i in range(0, 7, batch_size)]
-        wrong = {"the mean of the batches' means": mean(batches)} if batch_size in (2, 3, 5) else {}
-        wrong["incomplete batches left out"] = mean(losses[: 7 - 7 % batch_size] or [0.0])
-        wrong["the last window missing"] = mean(losses[:-1])
-        unlike = {name: value for name, value in wrong.items() if abs(value - mean(losses)) > 1e-6}
-        check.close(kata.evaluate_stream(model, stream, batch_size), mean(losses), rtol=1e-5, unlike=unlike)
+        wrong = {
+            "the mean of the batches' means": mean([mean(losses[i : i + 3]) for i in (0, 3, 6)]),
+            "incomplete batches left out": mean(losses[:6]),
+        }
+        check.close(kata.evaluate_stream(model, stream, 3), mean(losses), rtol=1e-5, unlike=wrong)
 
     def test_no_more_than_batch_size_at_once(self, kata):
         """All windows at once would need the memory of all of them."""
@@ -538,12 +547,32 @@ class TestEvaluateStream:
         largest = max(len(idx) for idx, _, _ in calls)
         check.that(largest <= 4, f"with batch_size=4 the model was given {largest} rows at once")
 
-    @pytest.mark.parametrize("extra", [1, 3, 4])
-    def test_what_is_left_over_is_not_looked_at(self, kata, extra):
-        """After the last full window up to 4 tokens are too few for another one. A window of another length would be
-        another task."""
-        model, stream = gpt(kata), torch.randint(11, (16 + extra,))
-        check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream[:16])), rtol=1e-5)
+    @given(case=lengths_and_batches())
+    def test_any_stream(self, kata, case):
+        """The mean over the full windows, however many go through at a time. What is too short for a window is left
+        out."""
+        model, stream = gpt(kata), torch.randint(11, (case["length"],))
+        got = kata.evaluate_stream(model, stream, case["batch_size"])
+        check.close(got, mean(window_losses(model, stream)), rtol=1e-5)
+
+    def test_dropout_is_off(self, kata):
+        """A loss with dropout is a loss of another, worse model, and of another one each time."""
+        model, stream = gpt(kata, dropout=0.5).train(), torch.randint(11, (36,))
+        check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream)), rtol=1e-5)
+
+    def test_no_gradients_are_computed(self, kata):
+        """A graph of every window would fill the memory, and nothing here is learned."""
+        model = gpt(kata)
+        with watched(kata) as calls:
+            kata.evaluate_stream(model, torch.randint(11, (36,)))
+        check.that(not any(grad for _, grad, _ in calls), "the model was called with gradients switched on")
+        check.that(torch.is_grad_enabled(), "gradients are still switched off after the call")
+        check.that(all(p.grad is None for p in model.parameters()), "a parameter has a gradient now")
+
+    def test_a_plain_float(self, kata):
+        """The loss goes into a history beside others: a float, not a tensor."""
+        loss = kata.evaluate_stream(gpt(kata), torch.randint(11, (36,)))
+        check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
 
     @pytest.mark.edge
     def test_the_smallest_stream(self, kata):
@@ -555,11 +584,7 @@ class TestEvaluateStream:
             with check.raises(ValueError, length):
                 kata.evaluate_stream(model, stream[:length])
 
-    def test_dropout_is_off(self, kata):
-        """A loss with dropout is a loss of another, worse model, and of another one each time."""
-        model, stream = gpt(kata, dropout=0.5).train(), torch.randint(11, (36,))
-        check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream)), rtol=1e-5)
-
+    @pytest.mark.edge
     @pytest.mark.parametrize("training", [True, False])
     def test_the_mode_is_put_back(self, kata, training):
         """A run is measured in its middle and goes on as it was; a model in eval mode stays there."""
@@ -580,20 +605,6 @@ class TestEvaluateStream:
             pass
         check.that(model.training, "the model is still in eval mode")
 
-    def test_no_gradients_are_computed(self, kata):
-        """A graph of every window would fill the memory, and nothing here is learned."""
-        model = gpt(kata)
-        with watched(kata) as calls:
-            kata.evaluate_stream(model, torch.randint(11, (36,)))
-        check.that(not any(grad for _, grad, _ in calls), "the model was called with gradients switched on")
-        check.that(torch.is_grad_enabled(), "gradients are still switched off after the call")
-        check.that(all(p.grad is None for p in model.parameters()), "a parameter has a gradient now")
-
-    def test_a_plain_float(self, kata):
-        """The loss goes into a history beside others: a float, not a tensor."""
-        loss = kata.evaluate_stream(gpt(kata), torch.randint(11, (36,)))
-        check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
-
 
 class TestBitsPerByte:
     def test_a_byte_has_eight_bits(self, kata):
@@ -612,36 +623,29 @@ class TestBitsPerByte:
         }
         check.close(kata.bits_per_byte(2.5, 300, 900), expected, unlike=wrong)
 
-    def test_one_byte(self, kata):
-        """The shortest text there is: one token, one byte."""
-        check.close(kata.bits_per_byte(math.log(2), 1, 1), 1.0)
-
-    @pytest.mark.parametrize("n_bytes", [0, -12])
     @pytest.mark.edge
+    @pytest.mark.parametrize("n_bytes", [0, -12])
     def test_a_text_has_bytes(self, kata, n_bytes):
-        """Without a byte there is nothing to share the loss among; the message names the number."""
-        with check.raises(ValueError, n_bytes):
+        """Without a byte there is nothing to share the loss among."""
+        with check.raises(ValueError):
             kata.bits_per_byte(2.5, 300, n_bytes)
 
 
 class TestTrainCapstone:
     def test_the_record_of_a_run(self, kata):
         """25 steps have 25 losses, all plain floats. Validation comes before steps 0, 10 and 20, and once more at the
-        end, after the last update: that entry has the number 25."""
+        end, after the last update: that entry has the number 25. An untrained GPT finds all tokens equally likely, so
+        the first losses are about ln V."""
         _, history = run_of(kata, data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist()))
         check.equal(history["step"], list(range(25)), what="steps")
         check.equal(len(history["loss"]), 25, what="number of losses")
         check.equal(
             [step for step, _ in pairs(history["val"])], [0, 10, 20, 25], what="steps at which it was validated"
         )
-        for name, value in [("a loss", history["loss"][-1]), ("a validation loss", history["val"][-1][1])]:
-            check.that(type(value) is float, f"{name} should be a float, got {check.describe(value)}")
-
-    def test_the_end_is_validated_once(self, kata):
-        """20 steps, every 10: at 0, 10 and 20, and 20 is the end. Nothing comes twice."""
-        data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
-        _, history = run_of(kata, data, steps=20)
-        check.equal([step for step, _ in pairs(history["val"])], [0, 10, 20], what="steps at which it was validated")
+        for name, value in [("loss", history["loss"][0]), ("validation loss", history["val"][0][1])]:
+            check.that(type(value) is float, f"a {name} should be a float, got {check.describe(value)}")
+            near = abs(value - math.log(257)) < 0.2
+            check.that(near, f"the first {name} is {value:.3f}, expected about ln 257 = 5.549")
 
     def test_the_model_that_was_asked_for(self, kata):
         """Sizes and dropout come from the config, the vocabulary from the tokenizer. The model comes back in eval mode,
@@ -653,16 +657,6 @@ class TestTrainCapstone:
         got = {name: getattr(model.config, name) for name in names}
         check.equal(got, dict(zip(names, (7, 257, 2, 4, 12, 0.25), strict=True)), what="config of the model")
         check.that(not model.training, "the model came back in training mode: dropout would disturb every sample")
-
-    def test_it_starts_from_nothing(self, kata):
-        """An untrained GPT finds all tokens equally likely: the first loss and the first validation loss are about
-        ln V. If validation came after the update, it would already be lower."""
-        data = data_of(kata, [3] * 90, [3] * 40)
-        _, history = run_of(kata, data, max_lr=0.1, warmup_steps=0)
-        for name, value in [("loss", history["loss"][0]), ("validation loss", history["val"][0][1])]:
-            check.that(
-                abs(value - math.log(257)) < 0.2, f"the first {name} is {value:.3f}, expected about ln 257 = 5.549"
-            )
 
     def test_validation_is_on_the_validation_stream(self, kata):
         """The last entry of val is the loss of the model that is returned, over all windows of data.val."""
@@ -707,7 +701,7 @@ class TestTrainCapstone:
     def test_random_windows_of_the_training_stream(self, kata):
         """Each update sees batch_size windows of block_size tokens, from anywhere in data.train and never from
         data.val. This training stream counts from 0 to 63 and has 60 windows; of 30 · 6 draws nearly all of them are
-        hit. Whoever cuts the stream into pieces sees 16 at most."""
+        hit. Cutting the stream into pieces gives 16 at most."""
         train, val = list(range(64)), list(range(100, 140))
         with watched(kata) as calls:
             run_of(kata, data_of(kata, train, val), steps=30)
@@ -740,29 +734,34 @@ class TestTrainCapstone:
         late = mean(history["loss"][-10:])
         check.that(1.8 < late < 2.5, f"the mean of the last ten losses is {late:.2f}, expected about 2.1")
 
-    def test_the_same_seeds_give_the_same_run(self, kata):
-        """Once more with the same two seeds: the very same losses. A run that cannot be repeated cannot be debugged."""
+    def test_the_seeds_decide(self, kata):
+        """The same two seeds give the very same losses: a run that cannot be repeated cannot be debugged. Another seed
+        of the generator gives other windows. If the losses are the same, the generator was not used."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
-        first, second = (run_of(kata, data, dropout=0.1)[1] for _ in range(2))
-        check.close(second["loss"], first["loss"], rtol=1e-6, what="losses of the second run")
+        first, again, other = (run_of(kata, data, windows=w, dropout=0.1, steps=10)[1]["loss"] for w in (1, 1, 2))
+        check.close(again, first, rtol=1e-6, what="losses of the second run")
+        check.that(first != other, "two generators of different seeds gave the same losses")
 
-    def test_windows_come_from_the_generator(self, kata):
-        """Another seed of the generator: the same start weights, other windows, other losses. If they are the same, the
-        generator was not used."""
-        data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
-        first, second = (run_of(kata, data, windows=seed)[1]["loss"] for seed in (1, 2))
-        check.that(first != second, "two generators of different seeds gave the same losses")
+    @pytest.mark.timeout(60)
+    def test_the_run(self, kata):
+        """150 steps on stories in a language of 22 words. The loss on stories that were held back must be 0.3 nats per
+        token below that of a model that counts pairs of tokens; 0.55 is usual. Of the words in its samples 70 % must be
+        words of the language; 95 % is usual. It gets there only if model, windows, rate and updates are all right: this
+        is what the other 32 katas were for."""
+        data = data_of_stories(kata)
+        torch.manual_seed(0)
+        sizes = {"n_embd": 48, "block_size": 16, "steps": 150, "max_lr": 1e-2, "warmup_steps": 10}
+        model, history = kata.train_capstone(data, kata.CapstoneConfig(**sizes), torch.Generator().manual_seed(0))
+        bigram, val = bigram_loss(data), pairs(history["val"])[-1][1]
+        check.that(val < bigram - 0.3, f"the bigram model has {bigram:.3f} nats per token, the GPT {val:.3f}")
 
-    def test_without_a_generator(self, kata):
-        """None stands for torch's global generator, whose seed then decides about everything."""
-        data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
-        losses = []
-        for seed in (1, 1, 2):
-            torch.manual_seed(seed)
-            losses.append(kata.train_capstone(data, config_of(kata))[1]["loss"])
-        check.close(losses[1], losses[0], rtol=1e-6, what="losses of the second run")
-        check.that(losses[2] != losses[0], "another global seed gave the same losses")
+        prompt = torch.tensor(data.tokenizer.encode("The ")).repeat(8, 1)
+        samples = kata.generate(model, prompt, 60, temperature=0.7)[:, prompt.shape[1] :]
+        words = re.findall("[a-z]{3,}", "\n".join(map(data.tokenizer.decode, samples.tolist())).lower())
+        known = mean([word in ["the", *NOUNS, *VERBS, *KINDS] for word in words] or [0.0])
+        check.that(known > 0.7, f"{known:.0%} of the words in the samples are words of the language")
 
+    @pytest.mark.edge
     def test_the_shortest_run(self, kata):
         """One step is a run, and every step may be one to look at."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
@@ -772,40 +771,25 @@ class TestTrainCapstone:
 
     @pytest.mark.edge
     def test_a_run_needs_steps_and_tokens(self, kata):
-        """No steps, no interval, or a stream without a single window: a ValueError that names the number, before any
-        time is spent."""
+        """No steps, no interval, or a stream without a single window: an error, before any time is spent."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
         for wrong in ({"steps": 0}, {"steps": -5}, {"eval_every": 0}):
-            with check.raises(ValueError, *wrong.values()):
+            with check.raises(ValueError):
                 run_of(kata, data, warmup_steps=-8 if wrong.get("steps") else 0, **wrong)
         for train, val in ((T, 40), (90, T)):
             short = data_of(kata, some_tokens(train).tolist(), some_tokens(val, seed=1).tolist())
-            with check.raises(ValueError, T):
+            with check.raises(ValueError):
                 run_of(kata, short)
-
-    @pytest.mark.timeout(60)
-    def test_the_run(self, kata):
-        """500 steps on every third topic of Python's help. The loss on the validation text must be 0.1 nats a token
-        below that of a model that counts pairs of tokens; 0.2 to 0.3 is usual. It gets there only if model, windows,
-        rate and updates are all right: this is what the other 32 katas were for."""
-        data, _, history = real_run(kata)
-        bigram, val = bigram_loss(data), pairs(history["val"])[-1][1]
-        check.that(val < bigram - 0.1, f"the bigram model has {bigram:.3f} nats a token, the GPT {val:.3f}")
 
 
 @pytest.mark.stretch
 class TestLexicon:
     def test_words_in_lower_case(self, kata):
-        """Each word once, in lower case: "The" and "the" are the same word."""
-        expected = ["cat", "cats", "dog", "dogs", "see", "sees", "the"]
-        check.equal(sorted(kata.lexicon(["The cat sees THE dog.", "Cats see dogs"])), expected)
-
-    def test_a_set(self, kata):
-        """Looked up thousands of times: a set, in which that takes no time. No documents have no words."""
-        for docs in ([], ["one two"]):
-            got = kata.lexicon(docs)
-            check.that(isinstance(got, set), f"expected a set, got {check.describe(got)}")
-        check.equal(sorted(kata.lexicon([])), [])
+        """Each word once, in lower case: "The" and "the" are the same word. The result is a set, in which looking up
+        takes no time."""
+        got = kata.lexicon(["The cat sees THE dog.", "Cats see dogs"])
+        check.that(isinstance(got, set), f"expected a set, got {check.describe(got)}")
+        check.equal(sorted(got), ["cat", "cats", "dog", "dogs", "see", "sees", "the"])
 
     def test_three_letters_at_least(self, kata):
         """Two letters in a row come up by chance, and would make any noise look like words."""
@@ -843,33 +827,20 @@ class TestKnownWordRate:
         got = kata.known_word_rate("the the the grobble", {"the"})
         check.close(got, 0.75, unlike={"different words counted": 0.5})
 
-    @pytest.mark.parametrize("text", ["", "  \n", "12 + 3 = a b", "of it"])
     @pytest.mark.edge
+    @pytest.mark.parametrize("text", ["", "12 + 3 = a b"])
     def test_no_words(self, kata, text):
         """Nothing to divide by: 0.0, and no error."""
         check.close(kata.known_word_rate(text, {"the"}), 0.0)
-
-    @pytest.mark.timeout(60)
-    def test_training_makes_words(self, kata):
-        """32 samples of the run, 100 tokens each, against those of the same model untrained. Noise already has some
-        short words, about a quarter of all; after 500 steps it is about a half. It must be 0.1 more."""
-        data, model, _ = real_run(kata)
-        known = {w for doc in kata.prose_documents() for w in re.findall(r"[a-z]+", doc.lower()) if len(w) >= 3}
-        prompt = torch.tensor(data.tokenizer.encode("The ")).repeat(32, 1)
-        torch.manual_seed(1)
-        rates = []
-        for writer in (kata.GPT(model.config), model):
-            tokens = kata.generate(writer, prompt, 100, temperature=0.7)
-            rates.append(kata.known_word_rate("\n".join(map(data.tokenizer.decode, tokens.tolist())), known))
-        check.that(rates[1] > rates[0] + 0.1, f"known words: {rates[0]:.3f} untrained, {rates[1]:.3f} trained")
 
 
 @pytest.mark.stretch
 class TestReproductionPlan:
     def test_steps_of_gpt2(self, kata):
         """10 billion tokens at 524288 a step: 19073 whole steps, as in build-nanogpt.
-        What is left over is not a step."""
-        plan = kata.reproduction_plan(124e6, 10e9, 524288, 312e12, 0.5)
+        What is left over is not a step. steps is an int, also where the arguments are floats."""
+        plan = kata.reproduction_plan(124e6, 10e9, 524288.0, 312e12, 0.5)
+        check.equal(sorted(plan), ["cost", "flops", "hours", "steps"], what="keys")
         check.equal(plan["steps"], 19073, unlike={"rounded up": 19074})
         check.equal(kata.reproduction_plan(1, 999, 100, 1, 1)["steps"], 9, unlike={"rounded to the nearest": 10})
 
@@ -900,16 +871,10 @@ class TestReproductionPlan:
             )
         check.close(kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5)["cost"], 0.0, what="cost without a price")
 
-    def test_four_entries(self, kata):
-        """steps, flops, hours and cost. steps is an int, also where the arguments are floats."""
-        plan = kata.reproduction_plan(1e6, 1.2e9, 1e3, 1e12, 1.0, 2, 1.5)
-        check.equal(sorted(plan), ["cost", "flops", "hours", "steps"], what="keys")
-        check.equal(plan["steps"], 1_200_000, what="steps")
-
-    @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
     @pytest.mark.edge
+    @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
     def test_nothing_is_zero(self, kata, name):
-        """A model without parameters, a device that computes nothing: a slip, and a ValueError that names the value."""
+        """A model without parameters, a device that computes nothing: a slip, and an error."""
         sizes = {
             "n_params": 5e6,
             "n_tokens": 5e9,
@@ -919,16 +884,16 @@ class TestReproductionPlan:
             "n_devices": 5,
         }
         for value in (0, -7):
-            with check.raises(ValueError, value):
+            with check.raises(ValueError):
                 kata.reproduction_plan(**{**sizes, name: value})
 
     @pytest.mark.edge
     def test_no_device_does_more_than_it_can(self, kata):
         """mfu is a share: 1.0 is allowed, 38 (percent, probably) is not. A price may be 0, and not negative."""
         for mfu in (38, 1.25):
-            with check.raises(ValueError, mfu):
+            with check.raises(ValueError):
                 kata.reproduction_plan(1e6, 1e9, 1e3, 1e12, mfu)
         for price in (-2.5, -0.25):
-            with check.raises(ValueError, price):
+            with check.raises(ValueError):
                 kata.reproduction_plan(1e6, 1e9, 1e3, 1e12, 0.4, price_per_hour=price)
         check.close(kata.reproduction_plan(1e6, 1.2e9, 1e3, 1e12, 1.0)["hours"], 2.0, what="hours with mfu 1")

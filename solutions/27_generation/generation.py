@@ -1,7 +1,7 @@
 """Text from a trained model: pick a device, filter and sample the next token, loop, and keep keys and values meanwhile.
 
-Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Logits are unnormalised scores, one a
-token of the vocabulary; softmax makes them probabilities. A logit of −inf is a probability of 0.
+Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Softmax turns logits (one per token of the
+vocabulary) into probabilities. A logit of −inf is a probability of 0.
 """
 
 import math  # stub: keep
@@ -27,7 +27,7 @@ def pick_device(preference: str | None = None) -> torch.device:
         With a wish, that device, index included, whether this machine has it or not. Without one "cuda" if
         torch.cuda.is_available(), else "mps" (Apple's GPU) if torch.backends.mps.is_available(), else "cpu".
 
-    Both are asked in every call without a wish, not once when this module is loaded.
+    Ask both functions in every call without a wish, not once when this module is loaded.
     """
     if preference is not None:
         return torch.device(preference)
@@ -37,18 +37,18 @@ def pick_device(preference: str | None = None) -> torch.device:
 
 
 def top_k_filter(logits: Tensor, k: int) -> Tensor:
-    """Leave only the k best tokens in the running: all others get −inf.
+    """Keep the k best tokens of each row: all others get −inf.
 
     Args:
-        logits: (..., V), any leading dims; each row of V is filtered by itself.
+        logits: (..., V), any leading dimensions.
         k: how many tokens stay.
     Returns:
-        The same shape and dtype. The k largest logits of a row are as before, the others −inf.
-    Raises:
-        ValueError: k < 1.
+        The same shape. The k largest logits of a row are as before, the others −inf: top_k_filter([2., 7., 4.], 2) is
+        [−inf, 7., 4.].
 
-    top_k_filter([2., 7., 4.], 2) is [−inf, 7., 4.]. With k ≥ V nothing changes. Where several tokens have the k-th
-    largest logit, exactly k tokens or a few more may stay: break the tie or leave it. logits is not written to.
+    Edge cases ★
+        With k ≥ V nothing changes, and k < 1 is an error. Where several tokens have the k-th largest logit, exactly k
+        tokens or a few more may stay. The dtype is kept. `logits` is not written to.
     """
     if k < 1:
         raise ValueError(f"at least one token must stay, got k = {k}")
@@ -57,21 +57,21 @@ def top_k_filter(logits: Tensor, k: int) -> Tensor:
 
 
 def top_p_filter(logits: Tensor, p: float) -> Tensor:
-    """Leave only the most probable tokens that together reach probability p (nucleus sampling): all others get −inf.
+    """Keep the most probable tokens of each row that together reach probability p (nucleus sampling): others get −inf.
 
     Args:
-        logits: (..., V), any leading dims and in any order; each row of V is filtered by itself.
+        logits: (..., V), any leading dimensions, in no order.
         p: the probability to reach.
     Returns:
-        The same shape and dtype. Take the tokens of a row from the most to the least probable until their probabilities
-        add up to p or more: the logits of these are as before, the others −inf.
-    Raises:
-        ValueError: unless 0 < p ≤ 1.
+        The same shape. Take the tokens of a row from the most to the least probable until their probabilities add up
+        to p or more. Their logits are as before, the others −inf.
 
     With probabilities (0.1, 0.5, 0.05, 0.35), p = 0.4 keeps token 1 and p = 0.8 tokens 1 and 3: the token that crosses
-    p stays, so at least one always does. p = 1 keeps every token, however improbable. Which one of several equally
-    probable tokens stays is free. For float16 and bfloat16 logits the probabilities and their sums are float32. logits
-    is not written to.
+    p stays, so at least one always does.
+
+    Edge cases ★
+        p = 1 keeps every token, however improbable. A p that is not above 0 and at most 1 is an error. The dtype is
+        kept; for float16 and bfloat16 the probabilities and their sums are float32. `logits` is not written to.
     """
     if not 0 < p <= 1:
         raise ValueError(f"p must be above 0 and at most 1, got {p}")
@@ -94,20 +94,21 @@ def sample_next(
     """Draw the next token of every row.
 
     Args:
-        logits: (B, V), float32, float64, float16 or bfloat16, contiguous or not.
-        temperature: logits are divided by it. Below 1 the probable tokens become more probable, above 1 less; 0 takes
+        logits: (B, V).
+        temperature: divide the logits by it. Below 1 the probable tokens become more probable, above 1 less. 0 takes
             the token with the largest logit, without chance and without a division.
         top_k: keep this many tokens, as `top_k_filter`; None = all.
         top_p: keep this much probability, as `top_p_filter`; None = all.
         generator: where the draws come from; None = torch's global one. The same seed gives the same tokens.
     Returns:
-        (B, 1) long: one id a row, drawn for each row by itself, with the probabilities softmax(filtered logits).
-    Raises:
-        ValueError: temperature < 0; a top_k or top_p that its filter refuses (where temperature is above 0).
+        (B, 1) long: one id per row, drawn for each row by itself, with the probabilities softmax(filtered logits).
 
-    The order is temperature, top-k, top-p: p counts on what top-k has left, as probabilities that sum to 1 again. Half
-    precision is computed in float32, so that a small temperature makes no infinities. A logit of −inf is never drawn.
-    logits is not written to.
+    The order is temperature, top-k, top-p: p counts on what top-k has left, as probabilities that sum to 1 again.
+
+    Edge cases ★
+        A temperature below 0 is an error, and so is a top_k or top_p that its filter refuses. Temperature 0 tells
+        logits apart that differ in the last bit. Half precision is computed in float32, so that a small temperature
+        makes no infinities. `logits` may be non-contiguous and is not written to.
     """
     if temperature < 0:
         raise ValueError(f"a temperature cannot be negative, got {temperature}")
@@ -119,6 +120,51 @@ def sample_next(
     if top_p is not None:
         logits = top_p_filter(logits, top_p)
     return torch.multinomial(logits.softmax(dim=-1), num_samples=1, generator=generator)
+
+
+def next_logits(model: nn.Module, idx: Tensor, cache: list[Any] | None = None) -> Tensor:
+    """Ask the model for the logits of the token after idx.
+
+    Args:
+        model: called as model(idx), or as model(idx, cache=cache), and in no other way. It returns
+            (logits (B, t, V), loss); the logits of position t are for the token after it.
+        idx: (B, T), all tokens so far.
+        cache: what `new_cache(model)` gives. It holds the first len(cache[0]) tokens of idx. None = no cache.
+    Returns:
+        (B, V): the logits of the last position.
+
+    - The model sees at most the last `model.config.block_size` tokens.
+    - With a cache, give the model only the tokens that the cache does not hold yet.
+    - With more than block_size tokens, the window moves and every token in it has a new position. What was cached is
+      worthless then: run the window without the cache.
+    """
+    block_size = model.config.block_size
+    if cache is None or idx.size(1) > block_size:
+        logits, _ = model(idx[:, -block_size:])
+    else:
+        logits, _ = model(idx[:, len(cache[0]) :], cache=cache)
+    return logits[:, -1]
+
+
+def apply_stop(token: Tensor, done: Tensor, stop_token: int | None) -> tuple[Tensor, Tensor]:
+    """Fill rows that have ended with the stop token, and note which rows end now.
+
+    Args:
+        token: (B, 1) long, the tokens just drawn.
+        done: (B, 1) bool, the rows that had ended before.
+        stop_token: the id that ends a row, 0 included; None = nothing ends a row.
+    Returns:
+        token (B, 1), with the stop token in every row that had ended, and done (B, 1), also True where the stop token
+        was drawn. With stop_token 9, tokens [9, 4, 4] and done [False, False, True] become [9, 4, 9] and
+        [True, False, True]. Without a stop token both come back as they are.
+
+    Edge cases ★
+        Neither argument is written to.
+    """
+    if stop_token is None:
+        return token, done
+    token = token.masked_fill(done, stop_token)
+    return token, done | (token == stop_token)
 
 
 def generate(
@@ -135,31 +181,21 @@ def generate(
     """Continue every row of idx, token by token: ask the model, sample, append, ask again.
 
     Args:
-        model: a `GPT`, or anything that is used like one. It is called as model(idx), or as model(idx, cache=cache)
-            with what `new_cache(model)` gives, and in no other way. It returns (logits (B, T, V), loss): the logits of
-            position t are for the token after it. Nothing else is used but
-            model.config.block_size and the training mode.
-        idx: (B, T) long, the prompts, T ≥ 1, on the model's device.
-        max_new_tokens: how many tokens to add, 0 or more.
+        model: a `GPT`, or anything that is called like one (see `next_logits`).
+        idx: (B, T) long, the prompts, on the model's device.
+        max_new_tokens: how many tokens to add.
         temperature, top_k, top_p, generator: as for `sample_next`.
-        stop_token: an id that ends a row, or None. A row that has *produced* it gets nothing but stop tokens from then
-            on; as soon as every row has produced it, the loop ends. Stop tokens in the prompt do not count.
-        use_cache: keep keys and values between the calls, so that the model works on new tokens only.
+        stop_token: as for `apply_stop`. Stop tokens in the prompt do not count.
+        use_cache: begin with an empty cache, and keep keys and values between the calls of the model.
     Returns:
-        (B, T + n) long: the prompts, and n ≤ max_new_tokens new tokens. n = max_new_tokens if not every row stops. With
-        max_new_tokens = 0 a copy of idx.
-    Raises:
-        ValueError: idx is not 2-D; the prompts have no tokens; max_new_tokens < 0.
+        (B, T + n) long: the prompts and n new tokens. n = max_new_tokens, or fewer if every row has ended before.
 
-    - The model sees the last block_size tokens, or all of them as long as there are no more.
-    - It runs in eval mode and without gradients. Afterwards its training mode and the caller's gradient mode are what
-      they were before, also when the model raised an exception. idx is not written to.
-    - Without use_cache the model is called with no cache at all.
-    - With use_cache the first call takes the prompt (its last block_size tokens) and each further call the one new
-      token. When there are more than block_size tokens, the window moves and every token in it has a new position:
-      what was cached is worthless, so each call takes the whole window then. Every call of generate begins with an
-      empty cache.
-    - The tokens are the same with and without use_cache (same seed), at any length.
+    The model runs in eval mode and without gradients. With and without cache the tokens are the same, at any length.
+
+    Edge cases ★
+        Afterwards the model's training mode and the caller's gradient mode are what they were, also after an exception.
+        max_new_tokens = 0 gives a copy. `idx` is not written to. An idx that is not 2-D, an empty prompt, or a negative
+        max_new_tokens is an error. Everything runs on the device of idx.
     """
     if idx.ndim != 2:
         raise ValueError(f"idx must be (B, T), got shape {tuple(idx.shape)}")
@@ -174,15 +210,9 @@ def generate(
             out = idx.clone()
             cache = new_cache(model) if use_cache else None
             done = torch.zeros(idx.size(0), 1, dtype=torch.bool, device=idx.device)
-            for step in range(max_new_tokens):
-                if cache is None or out.size(1) > model.config.block_size:
-                    logits, _ = model(out[:, -model.config.block_size :])
-                else:
-                    logits, _ = model(out if step == 0 else out[:, -1:], cache=cache)
-                token = sample_next(logits[:, -1], temperature, top_k, top_p, generator)
-                if stop_token is not None:
-                    token = token.masked_fill(done, stop_token)
-                    done = done | (token == stop_token)
+            for _ in range(max_new_tokens):
+                token = sample_next(next_logits(model, out, cache), temperature, top_k, top_p, generator)
+                token, done = apply_stop(token, done, stop_token)
                 out = torch.cat([out, token], dim=1)
                 if done.all():
                     break
@@ -204,19 +234,21 @@ def sample_texts(
     """Write several continuations of one prompt, from text to text.
 
     Args:
-        model: as for `generate`, with parameters: the prompt goes to the device where they are.
-        encode: turns a text into a list of token ids. It is called once.
+        model: as for `generate`, with parameters.
+        encode: turns a text into a list of token ids. Call it once.
         decode: turns a list of token ids (plain ints) into a text.
         prompt: the text to continue, the same for all samples.
-        num_samples: how many continuations, at least 1, each drawn on its own. They run as one batch.
+        num_samples: how many continuations, each drawn on its own. Run them as one batch.
         max_new_tokens: how many tokens to add at most.
-        stop_token: an id that ends a text, or None; also for `generate`, which ends when every text has ended.
-        sampling: everything else that `generate` takes: temperature, top_k, top_p, use_cache, generator.
+        stop_token: an id that ends a text, or None; also for `generate`.
+        sampling: everything else that `generate` takes.
     Returns:
-        num_samples texts, each the prompt as it was given and behind it the decoded continuation, cut off before the
-        first stop token that was generated. One in the prompt cuts nothing off.
-    Raises:
-        ValueError: encode finds no tokens in the prompt.
+        A list of num_samples texts, each the prompt and behind it the decoded continuation, cut off before the first
+        stop token that was generated. One in the prompt cuts nothing off.
+
+    Edge cases ★
+        The prompt comes back as it was given, even if decode(encode(prompt)) is another text. The ids go to the device
+        of the model's parameters. A prompt without tokens is an error.
     """
     ids = encode(prompt)
     if len(ids) == 0:
@@ -244,18 +276,17 @@ def kv_cache_bytes(
 
     Args:
         n_layer: how many layers keep one.
-        n_kv_head: heads that have keys and values of their own. In GPT-2 all heads have; many later models let several
-            query heads share one.
+        n_kv_head: heads that have keys and values of their own. (In many models several query heads share one.)
         head_dim: features of a head's key, and as many of its value.
-        n_tokens: cached tokens of a sequence.
+        n_tokens: cached tokens per sequence.
         batch_size: sequences cached at the same time.
-        dtype: the type of the numbers.
+        dtype: the type of the numbers, floating point or not.
     Returns:
-        The bytes, as an int: one key and one value for each layer, head, token and sequence.
-    Raises:
-        ValueError: a number is negative. (0 is fine: 0 bytes.)
+        The bytes, as an int: one key and one value per layer, head, token and sequence. One head of size 2 in one layer
+        keeps 2 + 2 numbers per token: kv_cache_bytes(1, 1, 2, 5) is 40 bytes in float16.
 
-    One head of size 2 in one layer keeps 2 + 2 numbers a token: kv_cache_bytes(1, 1, 2, 5) is 40 bytes in float16.
+    Edge cases ★
+        0 is a size like any other: 0 bytes. A negative number is an error.
     """
     factors = (n_layer, n_kv_head, head_dim, n_tokens, batch_size)
     if min(factors) < 0:
@@ -277,9 +308,10 @@ def max_cached_tokens(
         budget_bytes: memory for the cache.
         n_layer, n_kv_head, head_dim, batch_size, dtype: as for `kv_cache_bytes`.
     Returns:
-        The largest n_tokens, as an int, whose `kv_cache_bytes` are at most budget_bytes. Exact for budgets of any size.
-    Raises:
-        ValueError: budget_bytes is negative, or another number is below 1.
+        The largest n_tokens, as an int, whose `kv_cache_bytes` are at most budget_bytes.
+
+    Edge cases ★
+        Exact for budgets of any size, 0 included. A negative budget is an error, and so is another number below 1.
     """
     sizes = (n_layer, n_kv_head, head_dim, batch_size)
     if budget_bytes < 0 or min(sizes) < 1:

@@ -1,9 +1,7 @@
-"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples; and a
-verdict, for which a model that only counts stands beside it, and text that was really held back.
+"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples, verdict.
 
-A document is a string. A stream is a 1-D long tensor of token ids in which `eot`, the id of the end-of-text mark,
-stands before each document. A loss is in nats a token.
-Wherever a ValueError is raised, its message names the value that is wrong.
+A document is a string. A stream is a 1-D long tensor of token ids, in which `eot`, the id of the end-of-text mark,
+comes before each document. A loss is in nats per token.
 """
 
 import math
@@ -68,25 +66,21 @@ def prose_documents() -> list[str]:
 
 
 def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[str]]:
-    """Hold out every so many-th document, and take out of it what the training documents say as well.
+    """Hold out one document in `every`, and remove from it the paragraphs that training contains, too.
 
     Args:
-        docs: documents, in an order that stays.
-        every: one document out of so many is held out. Document i is for validation if i % every == every // 2; with
-            every = 5 these are the documents 2, 7, 12, …
+        docs: the documents.
+        every: document i is for validation if i % every == every // 2. With every = 5 these are 2, 7, 12, …
     Returns:
-        (train, val), each in the order of docs. The training documents are unchanged. In a validation document every
-        paragraph that also stands in a training document is missing.
+        (train, val), both in the order of docs. Training documents are unchanged.
+        With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
 
-    A paragraph is a run of lines that are not blank; a line of nothing but white space is blank. Two paragraphs are the
-    same if they are equal after `strip()`, wherever they stand in their documents. Those that stay keep every
-    character, the indentation of their first line included, and are joined with "\\n\\n". A validation document of
-    which nothing stays is dropped.
+    A paragraph is a run of lines that are not blank. Two paragraphs are the same if they are equal after `strip()`.
+    Those that stay keep every character and are joined with "\\n\\n". A validation document without any is dropped.
 
-    With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
-
-    Raises:
-        ValueError: every < 2, or there are fewer than `every` documents.
+    Edge cases ★
+        A line of nothing but white space is blank, too, and blank lines at the ends of a document belong to no
+        paragraph. `every` below 2, or fewer than `every` documents, is an error.
     """
     if every < 2 or len(docs) < every:
         raise ValueError(f"cannot hold out one document in {every} of {len(docs)}")
@@ -104,22 +98,22 @@ def prepare(docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_char
     """Turn documents into a tokenizer and two streams of ids.
 
     Args:
-        docs: documents, split by `split_prose(docs, every)`.
-        vocab_size: how many tokens there may be, the end-of-text mark included. There are fewer if the text runs out of
-            pairs to merge.
-        every: for `split_prose`.
-        bpe_chars: merges are learned from so many characters, the first of all training documents joined with "\\n\\n".
+        docs: documents for `split_prose(docs, every)`.
+        vocab_size: the most tokens there may be, including the end-of-text mark.
+        bpe_chars: merges are learned from this many characters: the first of all training documents, joined with
+            "\\n\\n". Validation text has no part in them.
     Returns:
         A CapstoneData:
 
-        - tokenizer: a BPETokenizer with the merges of `train_bpe`, vocab_size − 1 entries, and the special token
-          "<|endoftext|>", whose id is the next one free: the last of all ids. No validation text has a part in it.
-        - train, val: for each document, eot and then the ids of its text; 1-D and long, also if no document is left.
-          "<|endoftext|>" inside a document is text like any other.
-        - val_bytes: the UTF-8 bytes of all validation documents, as split_prose leaves them.
-        - eot: the id of "<|endoftext|>".
-    Raises:
-        ValueError: vocab_size < 257, which the 256 bytes and the mark need; or what split_prose refuses.
+        - tokenizer: a BPETokenizer with the merges of `train_bpe` for vocab_size − 1 tokens, and the special token
+          "<|endoftext|>". Its id is the next one free, also if the text ran out of pairs to merge.
+        - train, val: per document eot and then the ids of its text
+        - val_bytes: the UTF-8 bytes of the validation documents that `split_prose` returned
+        - eot: the id of "<|endoftext|>"
+
+    Edge cases ★
+        "<|endoftext|>" inside a document is ordinary text. If no validation document is left, val is empty, 1-D and
+        long. A vocab_size below 257 is an error; so is what `split_prose` refuses.
     """
     if vocab_size < 257:
         raise ValueError(f"256 bytes and the end-of-text mark need a vocab_size of at least 257, got {vocab_size}")
@@ -138,62 +132,79 @@ def prepare(docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_char
     )
 
 
+def context_counts(train: Tensor, k: int) -> tuple[Counter, Counter]:
+    """Count the contexts of k tokens in a stream, and what follows them.
+
+    Args:
+        train: (N,) token ids.
+        k: how many tokens a context has, 0 or more.
+    Returns:
+        (contexts, grams). Keys are tuples of ints.
+
+        - grams: k tokens and the one that follows them → how often that occurs
+        - contexts: k tokens → how often any token follows them
+
+        Train 0 1 0 2 0 and k = 1 give grams {(0, 1): 1, (1, 0): 1, (0, 2): 1, (2, 0): 1} and contexts {(0,): 2, (1,):
+        1, (2,): 1}: nothing follows the 0 at the end, so it does not count. With k = 0 the context is (), N times.
+    """
+    tokens = train.tolist()
+    grams = Counter(zip(*(tokens[j:] for j in range(k + 1))))
+    contexts = Counter()
+    for gram, count in grams.items():
+        contexts[gram[:-1]] += count
+    return contexts, grams
+
+
 def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: float = 5.0) -> float:
     """Measure the loss of a model that predicts a token by counting what followed the n − 1 tokens before it.
 
     Args:
-        train: (N,) token ids, what is counted; N may be 0.
+        train: (N,) token ids, what is counted.
         val: (M,) token ids, what is predicted.
-        n: how many tokens an n-gram has: 1 looks at no context, 2 at one token, …
+        n: the length of an n-gram: 1 looks at no context, 2 at one token, …
         vocab_size: V, all tokens there are, whether they occur or not.
         strength: how many counts the opinion of the next shorter context is worth.
     Returns:
-        The mean of −ln p over the positions n − 1, n, … of val, a plain float in nats a token.
+        The mean of −ln p over the positions n − 1, n, … of val, a float in nats per token.
 
     The probability p of a token w is p_{n-1} of this ladder, where "context" is the last k tokens before w:
 
         p_{-1} = 1 / V
         p_k = (count(context, w) + strength · p_{k-1}) / (count(context) + strength)        for k = 0, 1, …, n − 1
 
-    count(context, w) is how often w follows the context in train, count(context) how often any token does: the context
-    at the very end of train, with nothing behind it, does not count. For k = 0 the context is empty, so these are how
-    often w occurs in train, and N. A context that was never seen leaves the word to the shorter one.
+    The counts are those of `context_counts`. A context that was never seen leaves the word to the shorter one.
 
-    Raises:
-        ValueError: n < 1, strength ≤ 0, or val has fewer than n tokens.
+    Edge cases ★
+        `train` may be empty: the loss is ln V. n below 1, a strength of 0 or less, and a val of fewer than n tokens
+        are errors.
     """
     if n < 1 or strength <= 0 or len(val) < n:
         raise ValueError(f"wanted n >= 1, strength > 0 and n tokens or more, got {n}, {strength} and {len(val)} tokens")
-    seen, told = train.tolist(), val.tolist()
+    told = val.tolist()
     p = [1 / vocab_size] * (len(told) - n + 1)
     for k in range(n):
-        counts = Counter(zip(*(seen[j:] for j in range(k + 1))))  # a context of k tokens, and the one that follows
-        places = Counter()
-        for gram, count in counts.items():
-            places[gram[:-1]] += count
-        grams = zip(*(told[n - 1 - k + j :] for j in range(k + 1)))  # those that end at n - 1, n, …
-        p = [(counts[g] + strength * q) / (places[g[:-1]] + strength) for g, q in zip(grams, p, strict=True)]
+        contexts, grams = context_counts(train, k)
+        told_grams = zip(*(told[n - 1 - k + j :] for j in range(k + 1)))  # those that end at n - 1, n, …
+        p = [(grams[g] + strength * q) / (contexts[g[:-1]] + strength) for g, q in zip(told_grams, p, strict=True)]
     return -sum(map(math.log, p)) / len(p)
 
 
 def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = 32) -> float:
-    """Measure the mean loss of a model over a whole stream, window by window.
+    """Measure the mean loss of a model over a whole stream, window by window, in eval mode and without gradients.
 
     Args:
         model: a GPT. model(x, y) gives (logits, loss), and model.config.block_size is T.
-        stream: (M,) token ids, long, on the device of the model.
-        batch_size: how many windows go through the model at a time.
+        stream: (M,) token ids.
+        batch_size: the most windows that go through the model at a time.
     Returns:
-        The mean loss over all full windows, a plain float. Window w has the tokens w·T … w·T + T − 1 as its input, and
-        each one's successor as its target: so no token is a target twice, and a window needs T + 1 tokens. What is left
-        over at the end, too short for a window, is not looked at. Every target counts the same; batch_size changes
-        nothing but the time it takes.
+        The mean loss over all full windows, a float. It does not depend on batch_size.
 
-    The model is in eval mode meanwhile, and no gradients are computed. Afterwards it is in the mode that it came in,
-    training or eval, also when an error is raised on the way.
+    Window w has the tokens w·T … w·T + T − 1 as its input and each one's successor as its target. So windows do not
+    overlap, a window needs T + 1 tokens, and a rest that is too short for a window is left out.
 
-    Raises:
-        ValueError: there is not one window: the stream has fewer than T + 1 tokens.
+    Edge cases ★
+        Afterwards the model is in the mode that it was in before, also after an error. A stream of fewer than T + 1
+        tokens is an error that names its length.
     """
     size = model.config.block_size
     count = (len(stream) - 1) // size
@@ -214,16 +225,17 @@ def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = 32) -> f
 
 
 def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
-    """Turn a loss in nats a token into bits a byte, in which models with different tokenizers can be compared.
+    """Convert a loss in nats per token to bits per byte, which compares models with different tokenizers.
 
     Args:
-        loss: mean loss, nats a token.
+        loss: the mean loss in nats per token.
         n_tokens: how many tokens the text has.
         n_bytes: how many UTF-8 bytes the same text has.
     Returns:
-        loss · n_tokens / (ln 2 · n_bytes). A loss of ln 256 on bytes, each of them a token, is 8 bits a byte.
-    Raises:
-        ValueError: n_bytes ≤ 0.
+        loss · n_tokens / (ln 2 · n_bytes). With one token per byte, a loss of ln 256 is 8 bits per byte.
+
+    Edge cases ★
+        `n_bytes` of 0 or less is an error.
     """
     if n_bytes <= 0:
         raise ValueError(f"a text has at least one byte, got {n_bytes}")
@@ -233,29 +245,29 @@ def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
 def train_capstone(
     data: CapstoneData, config: CapstoneConfig, generator: torch.Generator | None = None
 ) -> tuple[GPT, dict[str, list]]:
-    """Train a GPT from nothing on data.train, and measure it on data.val on the way.
+    """Train a GPT from scratch on data.train, and measure it on data.val on the way.
 
     Args:
-        data: streams on the CPU.
+        data: from `prepare`.
         config: sizes and settings.
-        generator: where the offsets of the training windows come from; None takes torch's global generator. The start
-            weights and dropout always draw from the global one.
+        generator: draws the offsets of the training windows; None is torch's global generator. Start weights and
+            dropout always draw from the global one.
     Returns:
-        (model, history). The model is a GPT with the sizes of config, the tokenizer's vocabulary and GPTConfig's own
-        bias, in eval mode. history is a dict of lists:
+        (model, history). The model is a GPT with the sizes and dropout of config and the tokenizer's vocabulary, in
+        eval mode. history is a dict of lists:
 
         - "step": 0, 1, …, steps − 1
-        - "loss": of each step the training loss before its update, plain floats
-        - "val": pairs (step, `evaluate_stream` on data.val): before the update of every step that is a multiple of
-          eval_every, and at the end one more, (steps, that of the model returned).
+        - "loss": per step the training loss before its update, a float
+        - "val": pairs (step, `evaluate_stream` on data.val), before the update of every step that is a multiple of
+          eval_every. A last pair (steps, loss) is that of the model returned.
 
-    Each step draws batch_size windows of block_size tokens from data.train, as `random_batch` does, and makes one
-    update in training mode: AdamW with betas 0.9 and 0.95, in which the parameters with two or more dimensions decay by
-    weight_decay and the others do not; gradients clipped to a norm of 1.0; the rate of step s is
-    cosine_lr(s, max_lr, min_lr, warmup_steps, steps). The same seeds give the same losses.
+    Each step draws (batch_size, block_size) windows by `random_batch` and makes one update in training mode: AdamW with
+    betas 0.9 and 0.95, weight decay for parameters of two or more dimensions only, gradients clipped to a norm of 1.0,
+    and the rate cosine_lr(step, max_lr, min_lr, warmup_steps, steps).
 
-    Raises:
-        ValueError: steps or eval_every is below 1; a stream has fewer than block_size + 1 tokens.
+    Edge cases ★
+        One step is a run. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than block_size + 1
+        tokens.
     """
     if config.steps < 1 or config.eval_every < 1:
         raise ValueError(f"steps and eval_every are at least 1, got {config.steps} and {config.eval_every}")
@@ -281,22 +293,23 @@ def lexicon(docs: Sequence[str]) -> set[str]:
     Args:
         docs: documents.
     Returns:
-        Every word of at least 3 letters, in lower case. A word is a run of the letters a–z after the text has been
-        lower-cased; everything else, digits and letters with accents included, ends it: "Don't print_2nd" has "don" and
-        "print".
+        The set of all words of at least 3 letters. A word is a run of the letters a–z in the lower-cased text. Anything
+        else ends it, digits and accented letters too: "Don't print_2nd" has "don" and "print".
     """
     return {word for doc in docs for word in _words(doc)}
 
 
 def known_word_rate(text: str, lexicon: set[str]) -> float:
-    """Say how much of a text consists of known words: a crude but honest mark for the samples of a small model.
+    """Return the share of a text's words that are known: a crude but honest mark for samples of a small model.
 
     Args:
         text: what was written.
         lexicon: the known words, in lower case.
     Returns:
-        Of the words of the text, found as in `lexicon`, the share that is known, from 0.0 to 1.0. A word that occurs
-        twice counts twice. A text without words has 0.0.
+        From 0.0 to 1.0, of the words of the text as `lexicon` finds them. A word that occurs twice counts twice.
+
+    Edge cases ★
+        A text without words has 0.0.
     """
     words = _words(text)
     return sum(word in lexicon for word in words) / len(words) if words else 0.0
@@ -311,27 +324,26 @@ def reproduction_plan(
     n_devices: int = 1,
     price_per_hour: float = 0.0,
 ) -> dict[str, float]:
-    """Work out what it takes to train a model of that size, before anybody pays for it.
+    """Estimate what it takes to train a model of that size, before anybody pays for it.
 
     Args:
         n_params: N, parameters of the model.
         n_tokens: D, tokens of the whole run.
-        tokens_per_step: tokens of one update, all devices together.
-        peak_flops: operations a second that one device can do at most.
-        mfu: model flops utilization, the share of them that the run gets, above 0 and at most 1.
+        tokens_per_step: tokens per update, all devices together.
+        peak_flops: operations per second that one device can do at most.
+        mfu: model FLOPs utilization, the share of them that the run gets.
         n_devices: how many devices work side by side.
-        price_per_hour: of one device.
+        price_per_hour: per device.
     Returns:
-        A dict of
+        - "steps": the whole steps in n_tokens, rounded down, an int
+        - "flops": 6 · N · D, a float: per parameter and token 2 operations forward and 4 backward
+        - "hours": flops / (peak_flops · mfu · n_devices) / 3600
+        - "cost": hours · n_devices · price_per_hour
 
-        - "steps": the whole steps in n_tokens, rounded down, an int;
-        - "flops": 6 · N · D, a float: 2 operations a parameter and token forward, twice as many backward;
-        - "hours": flops / (peak_flops · mfu · n_devices) / 3600;
-        - "cost": hours · n_devices · price_per_hour.
+        10 billion tokens at 524288 per step are 19073 steps.
 
-        GPT-2 with 124 million parameters, 10 billion tokens and 524288 a step makes 19073 steps.
-    Raises:
-        ValueError: an argument is 0 or negative (only the price may be 0), or mfu is above 1.
+    Edge cases ★
+        An argument of 0 or less is an error; only the price may be 0. So is an mfu above 1.
     """
     sizes = {"n_params": n_params, "n_tokens": n_tokens, "tokens_per_step": tokens_per_step, "peak_flops": peak_flops}
     for name, value in {**sizes, "mfu": mfu, "n_devices": n_devices}.items():

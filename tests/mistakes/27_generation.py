@@ -2,310 +2,208 @@
 
 from tests.course.variants import Equivalent, Mistake
 
-# Lines of the reference that several mistakes change.
-LOWEST_KEPT = "lowest_kept = logits.topk(min(k, logits.size(-1)), dim=-1).values[..., -1:]"
-KEEP_K = "return logits.masked_fill(logits < lowest_kept, -math.inf)"
-REACHED = "reached_before = probabilities.cumsum(dim=-1) - probabilities  # without the token itself: 0 for the first"
 DROPPED = (
     "dropped = (reached_before >= p).gather(-1, order.argsort(dim=-1))  # back from sorted order to that of the ids"
 )
-KEEP_P = "return logits.masked_fill(dropped, -math.inf)"
-ALL_OF_IT = "    if p == 1:\n        return logits  # rounding may bring a sum to 1 before the last token\n"
-BEST = "    if temperature == 0:\n        return logits.argmax(dim=-1, keepdim=True)\n"
 TEMPERATURE = "    logits = logits.float() / temperature\n"
-K_STEP = "    if top_k is not None:\n        logits = top_k_filter(logits, top_k)\n"
-P_STEP = "    if top_p is not None:\n        logits = top_p_filter(logits, top_p)\n"
+FILTERS = """    if top_k is not None:
+        logits = top_k_filter(logits, top_k)
+    if top_p is not None:
+        logits = top_p_filter(logits, top_p)
+"""
+BEST = "    if temperature == 0:\n        return logits.argmax(dim=-1, keepdim=True)\n"
 DRAW = "return torch.multinomial(logits.softmax(dim=-1), num_samples=1, generator=generator)"
-WINDOW = "model(out[:, -model.config.block_size :])"
-WITH_CACHE = "if cache is None or out.size(1) > model.config.block_size:"
-NEXT = "token = sample_next(logits[:, -1], temperature, top_k, top_p, generator)"
-DONE = "done = done | (token == stop_token)"
-APPEND = "out = torch.cat([out, token], dim=1)"
-START = "out = idx.clone()"
-LOOP_START = """    try:
-        with torch.no_grad():
-            out = idx.clone()"""
-LOOP_END = """    finally:
-        model.train(was_training)"""
-BATCH = "idx = torch.tensor(ids, device=device).repeat(num_samples, 1)"
 TEXT = "texts.append(prompt + decode(new))"
 
-DEVICE = [
+MISTAKES = [
+    Mistake(
+        "mps forgotten",
+        was='"mps" if torch.backends.mps.is_available() else "cpu"',
+        now='"cpu"',
+        caught_by="test_takes_the_best_device_there_is",
+        says="else mps, Apple's GPU, else cpu",
+    ),
     Mistake(
         "asked when the module is loaded",
-        "def pick_device(preference: str | None = None) -> torch.device:",
-        'BEST = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n\n\n'
+        was="def pick_device(preference: str | None = None) -> torch.device:",
+        now='BEST = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n\n\n'
         "def pick_device(preference: str | None = None) -> torch.device:\n"
         "    return BEST if preference is None else torch.device(preference)\n\n\n"
         "def _pick_device(preference: str | None = None) -> torch.device:",
-        "test_takes_the_best_device_there_is",
+        caught_by="test_takes_the_best_device_there_is",
+        says="an answer stored when the module was loaded",
     ),
-    Mistake(
-        "mps forgotten",
-        '"mps" if torch.backends.mps.is_available() else "cpu"',
-        '"cpu"',
-        "test_takes_the_best_device_there_is",
-    ),
-    Mistake(
-        "a wish is only granted if it is there",
-        "if preference is not None:",
-        "if preference is not None and (preference[:4] != 'cuda' or torch.cuda.is_available()):",
-        "test_a_wish_wins",
-    ),
-    Mistake(
-        "index lost",
-        "        return torch.device(preference)\n",
-        '        return torch.device(preference.split(":")[0])\n',
-        "test_a_wish_keeps_its_index",
-    ),
-]
-
-TOP_K = [
+    # top_k_filter, top_p_filter
     Mistake(
         "k-th largest removed as well",
-        "logits < lowest_kept",
-        "logits <= lowest_kept",
-        "test_ties_do_not_lose_tokens",
+        was="logits < lowest_kept",
+        now="logits <= lowest_kept",
+        caught_by="test_the_k_largest_stay",
+        says="looks like one token too few",
     ),
     Mistake(
         "threshold from the whole batch",
-        LOWEST_KEPT,
-        "lowest_kept = logits.flatten().topk(min(k, logits.size(-1))).values[-1]",
-        "test_every_row_has_a_limit_of_its_own",
+        was="lowest_kept = logits.topk(min(k, logits.size(-1)), dim=-1).values[..., -1:]",
+        now="lowest_kept = logits.flatten().topk(min(k, logits.size(-1))).values[-1]",
+        caught_by="test_every_row_has_a_limit_of_its_own",
+        says="looks like one threshold for the whole batch",
     ),
     Mistake(
         "k above V not caught",
-        "topk(min(k, logits.size(-1)), dim=-1)",
-        "topk(k, dim=-1)",
-        "test_k_may_be_all_or_more",
+        was="topk(min(k, logits.size(-1)), dim=-1)",
+        now="topk(k, dim=-1)",
+        caught_by="test_k_may_be_more_than_all",
+        says="torch.topk alone refuses a k above V",
+        edge=True,
     ),
-    Mistake(
-        "written into the input",
-        KEEP_K,
-        "return logits.masked_fill_(logits < lowest_kept, -math.inf)",
-        "TestTopKFilter::test_the_input_stays_as_it_is",
-    ),
-    Mistake(
-        "float32 returned",
-        KEEP_K,
-        "return logits.float().masked_fill(logits < lowest_kept, -math.inf)",
-        "TestTopKFilter::test_the_dtype_is_kept",
-    ),
-]
-
-TOP_P = [
     Mistake(
         "mask not scattered back",
-        DROPPED,
-        "dropped = reached_before >= p",
-        "test_the_smallest_set_that_reaches_p",
+        was=DROPPED,
+        now="dropped = reached_before >= p",
+        caught_by="test_the_smallest_set_that_reaches_p",
+        says="looks like the mask not brought back from sorted order",
     ),
     Mistake(
         "the crossing token removed",
-        REACHED,
-        "reached_before = probabilities.cumsum(dim=-1)",
-        "test_the_crossing_token_stays",
+        was="cumsum(dim=-1) - probabilities  # without",
+        now="cumsum(dim=-1)  # without",
+        caught_by="test_the_smallest_set_that_reaches_p",
+        says="the token that crosses p stays",
     ),
     Mistake(
         "each token judged by itself",
-        DROPPED,
-        "dropped = logits.softmax(dim=-1) < p",
-        "test_the_smallest_set_that_reaches_p",
+        was=DROPPED,
+        now="dropped = logits.softmax(dim=-1) < p",
+        caught_by="test_the_smallest_set_that_reaches_p",
+        says="looks like each token judged by itself",
     ),
-    Mistake(
-        "one set for the whole batch",
-        KEEP_P,
-        "return logits.masked_fill(dropped.reshape(-1, dropped.size(-1))[0], -math.inf)",
-        "test_every_row_has_a_set_of_its_own",
-    ),
-    Mistake(
-        "written into the input",
-        KEEP_P,
-        "return logits.masked_fill_(dropped, -math.inf)",
-        "TestTopPFilter::test_the_input_stays_as_it_is",
-    ),
-]
-
-SAMPLE = [
+    # sample_next
     Mistake(
         "logits times temperature",
-        "logits.float() / temperature",
-        "logits.float() * temperature",
-        "test_frequencies_follow_the_temperature",
-    ),
-    Mistake(
-        "multinomial of logits",
-        "logits.softmax(dim=-1), num_samples",
-        "logits, num_samples",
-        "test_frequencies_follow_the_temperature",
+        was="logits.float() / temperature",
+        now="logits.float() * temperature",
+        caught_by="test_frequencies_follow_the_temperature",
+        says="looks like the logits multiplied by the temperature",
     ),
     Mistake(
         "filters before the temperature",
-        TEMPERATURE + K_STEP + P_STEP,
-        "    logits = logits.float()\n" + K_STEP + P_STEP + "    logits = logits / temperature\n",
-        "test_first_temperature_then_k_then_p",
+        was=TEMPERATURE + FILTERS,
+        now="    logits = logits.float()\n" + FILTERS + "    logits = logits / temperature\n",
+        caught_by="test_first_temperature_then_k_then_p",
+        says="p counts on the probabilities that temperature and top-k have left",
     ),
-    Mistake("temperature 0 divides", BEST, "", "test_temperature_0_takes_the_best"),
     Mistake(
-        "a tiny temperature in place of 0",
-        BEST,
-        "    temperature = max(temperature, 1e-6)\n",
-        "test_temperature_0_is_not_a_tiny_temperature",
+        "temperature 0 divides",
+        was=BEST,
+        now="",
+        caught_by="test_temperature_0_takes_the_best",
+        says="Dividing by 0 makes infinities and NaN",
     ),
     Mistake(
         "generator ignored",
-        "num_samples=1, generator=generator",
-        "num_samples=1",
-        "test_a_generator_decides_alone",
+        was="num_samples=1, generator=generator",
+        now="num_samples=1",
+        caught_by="test_a_generator_decides_alone",
+        says="The same generator state gives the same draw",
     ),
-    Mistake(
-        "one draw for all rows",
-        DRAW,
-        "return torch.multinomial(logits[:1].softmax(dim=-1), 1, generator=generator).expand(len(logits), 1)",
-        "test_one_id_for_every_row",
-    ),
-    Mistake("divided in place", TEMPERATURE, "    logits /= temperature\n", "test_a_slice_is_read_and_left_alone"),
-]
-
-GENERATE = [
+    # next_logits
     Mistake(
         "logits of position 0",
-        "sample_next(logits[:, -1],",
-        "sample_next(logits[:, 0],",
-        "test_each_row_goes_on_with_its_own_next_tokens",
-    ),
-    Mistake(
-        "appended to the front",
-        APPEND,
-        "out = torch.cat([token, out], dim=1)",
-        "test_each_row_goes_on_with_its_own_next_tokens",
+        was="return logits[:, -1]",
+        now="return logits[:, 0]",
+        caught_by="test_the_last_position_decides",
+        says="looks like the logits of position 0",
     ),
     Mistake(
         "the first tokens of the window",
-        WINDOW,
-        "model(out[:, : model.config.block_size])",
-        "test_the_window_is_the_last_block",
-    ),
-    Mistake("no crop", WINDOW, "model(out)", "test_the_window_is_the_last_block"),
-    Mistake(
-        "temperature not handed on",
-        NEXT,
-        "token = sample_next(logits[:, -1], 1.0, top_k, top_p, generator)",
-        "test_the_controls_reach_every_draw",
+        was="model(idx[:, -block_size:])",
+        now="model(idx[:, :block_size])",
+        caught_by="test_the_window_is_the_last_block",
+        says="looks like the first tokens of the window, not the last",
     ),
     Mistake(
-        "generator not handed on",
-        NEXT,
-        "token = sample_next(logits[:, -1], temperature, top_k, top_p)",
-        "test_the_same_seed_writes_the_same_text",
+        "the cache slides on",
+        was="if cache is None or idx.size(1) > block_size:",
+        now="if cache is None or len(cache[0]) >= block_size:",
+        caught_by="test_the_cache_changes_nothing",
+        says="exceed block_size 8",
     ),
     Mistake(
-        "the same seed in every step",
-        NEXT,
-        "same = None if generator is None else torch.Generator().manual_seed(generator.initial_seed())\n"
-        "                token = sample_next(logits[:, -1], temperature, top_k, top_p, same)",
-        "test_every_token_is_a_fresh_draw",
+        "the whole prompt fed again",
+        was="model(idx[:, len(cache[0]) :], cache=cache)",
+        now="model(idx, cache=new_cache(model))",
+        caught_by="test_the_cache_saves_work",
+        says="looks like all tokens again, though they are in the cache",
     ),
-    Mistake("model.eval() never undone", LOOP_END, "    finally:\n        pass", "test_modes_are_put_back"),
-    Mistake("training mode left on", "    model.eval()\n", "", "test_runs_in_eval_mode_without_gradients"),
+    # apply_stop
     Mistake(
-        "with gradients",
-        "with torch.no_grad():",
-        "with torch.enable_grad():",
-        "test_runs_in_eval_mode_without_gradients",
+        "a finished row goes on",
+        was="    token = token.masked_fill(done, stop_token)\n",
+        now="",
+        caught_by="test_rows_that_had_ended_are_filled",
+        says="looks like a finished row goes on",
     ),
+    Mistake(
+        "token 0 never stops",
+        was="if stop_token is None:",
+        now="if not stop_token:",
+        caught_by="test_step_by_step_each_row_ends_at_its_first_stop",
+        says="0 is an id like any other",
+    ),
+    # generate
     Mistake(
         "the loop ends when any row stops",
-        "if done.all():",
-        "if done.any():",
-        "test_a_row_that_has_stopped_is_filled_up",
+        was="if done.all():",
+        now="if done.any():",
+        caught_by="test_a_row_that_has_stopped_is_filled_up",
+        says="looks like the loop ends when any row stops",
     ),
     Mistake(
-        "the prompt's stop token counts",
-        DONE,
-        "done = (out == stop_token).any(dim=1, keepdim=True) | (token == stop_token)",
-        "test_a_stop_token_in_the_prompt_does_not_count",
-    ),
-    Mistake("token 0 never stops", "if stop_token is not None:", "if stop_token:", "test_token_0_can_stop"),
-    Mistake("the cache slides on", WITH_CACHE, "if cache is None:", "test_more_tokens_than_the_block_holds"),
-    Mistake(
-        "the prompt twice: cache filled, but everything fed again",
-        "model(out if step == 0 else out[:, -1:], cache=cache)",
-        "model(out, cache=new_cache(model))",
-        "test_the_cache_saves_work",
+        "training mode left on",
+        was="    model.eval()\n",
+        now="",
+        caught_by="test_runs_in_eval_mode_without_gradients",
+        says="whether the model was in training mode",
     ),
     Mistake(
-        "the cache as second argument",
-        "out[:, -1:], cache=cache)",
-        "out[:, -1:], None, cache)",
-        "test_the_calling_rule",
+        "model.eval() never undone",
+        was="    finally:\n        model.train(was_training)",
+        now="    finally:\n        pass",
+        caught_by="test_modes_are_put_back",
+        says="must not switch dropout off for the rest of the run",
+        edge=True,
     ),
     Mistake(
         "one cache for all calls",
-        "cache = new_cache(model) if use_cache else None",
-        'cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
-        "test_a_new_text_starts_with_an_empty_cache",
+        was="cache = new_cache(model) if use_cache else None",
+        now='cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
+        caught_by="test_the_cache_is_used_if_asked_for",
+        says="The cache of one text is not that of the next",
     ),
-]
-
-TEXTS = [
+    # sample_texts, kv_cache_bytes
     Mistake(
         "one long row of repeated prompts",
-        "repeat(num_samples, 1)",
-        "repeat(1, num_samples)",
-        "test_one_batch_does_it",
-    ),
-    Mistake(
-        "the prompt's ids decoded too",
-        TEXT,
-        "texts.append(decode(ids + new))",
-        "test_the_prompt_comes_back_as_it_was_given",
-    ),
-    Mistake(
-        "the stop token stays",
-        "new[: new.index(stop_token)]",
-        "new[: new.index(stop_token) + 1]",
-        "test_the_text_ends_before_the_stop_token",
+        was="repeat(num_samples, 1)",
+        now="repeat(1, num_samples)",
+        caught_by="test_one_batch_does_it",
+        says="all behind each other in one row make one long prompt",
     ),
     Mistake(
         "cut at a stop token in the prompt",
-        TEXT,
-        "whole = ids + new\n"
+        was=TEXT,
+        now="whole = ids + new\n"
         "        texts.append(decode(whole[: whole.index(stop_token)] if stop_token in whole else whole))",
-        "test_a_stop_token_in_the_prompt_cuts_nothing",
+        caught_by="test_a_stop_token_in_the_prompt_cuts_nothing",
+        says="The prompt is the caller's",
     ),
     Mistake(
-        "options not passed on",
-        "stop_token=stop_token, **sampling)",
-        "stop_token=stop_token)",
-        "test_the_sampling_options_are_passed_on",
-    ),
-    Mistake(
-        "tensors decoded",
-        TEXT,
-        "texts.append(prompt + decode(torch.tensor(new)))",
-        "test_decode_gets_a_list_of_plain_ints",
-    ),
-    Mistake(
-        "the prompt stays on the CPU",
-        BATCH,
-        "idx = torch.tensor(ids).repeat(num_samples, 1)",
-        "test_the_prompt_goes_to_the_models_device",
+        "keys without values",
+        was="2 * math.prod(factors)",
+        now="math.prod(factors)",
+        caught_by="test_gpt2_at_its_full_length",
+        says="looks like keys without values",
     ),
 ]
-
-CACHE = [
-    Mistake("keys without values", "2 * math.prod(factors)", "math.prod(factors)", "test_gpt2_at_its_full_length"),
-    Mistake("floats only", "dtype.itemsize", "torch.finfo(dtype).bits // 8", "test_the_dtype_sets_the_bytes"),
-    Mistake(
-        "divided in floats",
-        "return budget_bytes // kv_cache_bytes(n_layer, n_kv_head, head_dim, 1, batch_size, dtype)",
-        "return int(budget_bytes / kv_cache_bytes(n_layer, n_kv_head, head_dim, 1, batch_size, dtype))",
-        "test_exact_for_large_budgets",
-    ),
-]
-
-MISTAKES = DEVICE + TOP_K + TOP_P + SAMPLE + GENERATE + TEXTS + CACHE
 
 EQUIVALENT = [
     Equivalent(
@@ -353,11 +251,10 @@ EQUIVALENT = [
         "the same on a CPU; test_generates_on_the_gpu catches it where there is another device",
     ),
     Equivalent(
-        "logits, _ = model(out if step == 0 else out[:, -1:], cache=cache)",
-        "logits, _ = model(out if step <= 0 else out[:, -1:], cache=cache)",
-        "a step is never negative",
+        "return token, done | (token == stop_token)",
+        "return token, (token == stop_token)",
+        "rows that are done have just been given the stop token again",
     ),
-    Equivalent(DONE, "done = (token == stop_token)", "rows that are done have just been given the stop token again"),
     Equivalent("if len(ids) == 0:", "if len(ids) <= 0:", "a length is never negative"),
     Equivalent("if len(ids) == 0:", "if len(ids) == -1:", "generate refuses an empty prompt with a ValueError too"),
     Equivalent(

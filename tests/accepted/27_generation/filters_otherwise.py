@@ -1,4 +1,4 @@
-"""The k-th largest by kthvalue; nucleus sets by comparing every token with every other; draws by inverting the cumulative sum."""
+"""The k-th largest by kthvalue; draws by inverting the cumulative sum; a cache that is cleared when the window moves."""
 
 
 def top_k_filter(logits, k):
@@ -38,3 +38,20 @@ def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None)
     reached = logits.double().softmax(-1).cumsum(-1)
     drawn = torch.rand(len(logits), 1, dtype=torch.float64, generator=generator, device=logits.device)
     return torch.searchsorted(reached / reached[:, -1:], drawn, right=True)
+
+
+def next_logits(model, idx, cache=None):
+    window = idx[:, -model.config.block_size :]
+    if cache is None:
+        return model(window)[0].select(1, -1)
+    if idx.size(1) > model.config.block_size:
+        for layer in cache:
+            layer.k = layer.v = None
+    return model(window[:, len(cache[0]) :], cache=cache)[0][:, -1, :]
+
+
+def apply_stop(token, done, stop_token):
+    if stop_token is None:
+        return token.clone(), done.clone()
+    ended = done.logical_or(token.eq(stop_token))
+    return torch.where(ended, torch.full_like(token, stop_token), token), ended

@@ -62,6 +62,25 @@ def sample_next(
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
 
 
+def next_logits(model: nn.Module, idx: Tensor, cache: list[Any] | None = None) -> Tensor:
+    """Ask the model for the logits of the token after idx."""
+    block_size = model.config.block_size
+    if cache is None or idx.shape[1] > block_size:
+        logits, _ = model(idx[:, -block_size:])
+    else:
+        cached = len(cache[0])
+        logits, _ = model(idx[:, cached:], cache=cache)
+    return logits[:, -1]
+
+
+def apply_stop(token: Tensor, done: Tensor, stop_token: int | None) -> tuple[Tensor, Tensor]:
+    """Fill rows that have ended with the stop token, and note which rows end now."""
+    if stop_token is not None:
+        token = torch.where(done, stop_token, token)
+        done = done | (token == stop_token)
+    return token, done
+
+
 @torch.no_grad()
 def generate(
     model: nn.Module,
@@ -77,20 +96,14 @@ def generate(
     """Continue every row of idx, token by token: ask the model, sample, append, ask again."""
     was_training = model.training
     model.eval()
-    block_size = model.config.block_size
     cache = new_cache(model) if use_cache else None
-    stopped = torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
-    for step in range(max_new_tokens):
-        if use_cache and idx.shape[1] <= block_size:
-            logits, _ = model(idx if step == 0 else idx[:, -1:], cache=cache)
-        else:
-            logits, _ = model(idx[:, -block_size:])
-        token = sample_next(logits[:, -1], temperature, top_k, top_p, generator)
-        if stop_token is not None:
-            token[stopped] = stop_token
-            stopped |= token[:, 0] == stop_token
+    done = torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
+    for _ in range(max_new_tokens):
+        logits = next_logits(model, idx, cache)
+        token = sample_next(logits, temperature, top_k, top_p, generator)
+        token, done = apply_stop(token, done, stop_token)
         idx = torch.cat([idx, token], dim=1)
-        if stopped.all():
+        if done.all():
             break
     model.train(was_training)
     return idx

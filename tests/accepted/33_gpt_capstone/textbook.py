@@ -1,9 +1,4 @@
-"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples; and a verdict,
-for which a model that only counts stands beside it, and text that was really held back.
-
-A document is a string. A stream is a 1-D long tensor of token ids in which `eot`, the id of the end-of-text mark, stands
-before each document. A loss is in nats a token. Wherever a ValueError is raised, its message names the value that is wrong.
-"""
+"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples, verdict."""
 
 import math
 import re
@@ -106,23 +101,28 @@ def prepare(docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_char
     )
 
 
+def context_counts(train: Tensor, k: int) -> tuple[Counter, Counter]:
+    """Count the contexts of k tokens in a stream, and what follows them."""
+    tokens = train.tolist()
+    contexts, grams = Counter(), Counter()
+    for i in range(k, len(tokens)):
+        contexts[tuple(tokens[i - k : i])] += 1
+        grams[tuple(tokens[i - k : i + 1])] += 1
+    return contexts, grams
+
+
 def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: float = 5.0) -> float:
     """Measure the loss of a model that predicts a token by counting what followed the n − 1 tokens before it."""
-    train, val = train.tolist(), val.tolist()
-    followed_by, followed = Counter(), Counter()
-    for k in range(n):
-        for i in range(k, len(train)):
-            context = tuple(train[i - k : i])
-            followed_by[context, train[i]] += 1
-            followed[context] += 1
+    counts = [context_counts(train, k) for k in range(n)]
+    tokens = val.tolist()
     total = 0.0
-    for i in range(n - 1, len(val)):
+    for i in range(n - 1, len(tokens)):
         p = 1 / vocab_size
-        for k in range(n):
-            context = tuple(val[i - k : i])
-            p = (followed_by[context, val[i]] + strength * p) / (followed[context] + strength)
+        for k, (contexts, grams) in enumerate(counts):
+            gram = tuple(tokens[i - k : i + 1])
+            p = (grams[gram] + strength * p) / (contexts[gram[:-1]] + strength)
         total -= math.log(p)
-    return total / (len(val) - n + 1)
+    return total / (len(tokens) - n + 1)
 
 
 @torch.no_grad()
