@@ -1,4 +1,4 @@
-"""Token batches: from documents by way of one long stream of token ids to the (x, y) that a language model learns from.
+"""Token batches: documents become one long stream of token ids, and the stream becomes the (x, y) of a language model.
 
 B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token that follows each token of x.
 """
@@ -15,22 +15,19 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
     """Cut the next B·T + 1 tokens of a stream into rows, and pair each token with the one that follows.
 
     Args:
-        tokens: (N,) token ids of any integer dtype.
-        batch_size: B, rows.
-        block_size: T, tokens a row.
+        tokens: (N,) token ids.
+        batch_size: B, the number of rows.
+        block_size: T, tokens per row.
         start: where the batch begins in the stream.
     Returns:
-        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y is the same one token further on. So
-        y[b, t] is x[b, t + 1], and the last of a row, y[b, T - 1], is x[b + 1, 0]. The very last is a token that x has
-        not: that is what the + 1 is for.
+        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y is the same one token further on.
+        So y[b, T − 1] is x[b + 1, 0], and the very last target is a token that is not in x.
 
     [5, 8, 2, 9, 4, 7, 1] with B = 2 and T = 3 gives x = [[5, 8, 2], [9, 4, 7]] and y = [[8, 2, 9], [4, 7, 1]].
 
-    x and y may share memory with tokens and with each other. They are long (int64), which embeddings and cross-entropy
-    want, whatever dtype tokens has: uint8, int16, uint16, int32, int64.
-
-    Raises:
-        ValueError: start is negative, or fewer than B·T + 1 tokens are left from there.
+    Edge cases ★
+        Both are long (int64), whatever integer dtype `tokens` has. `tokens` may be non-contiguous, and stays as it is.
+        A negative `start`, or fewer than B·T + 1 tokens from there on, is an error.
     """
     count = batch_size * block_size
     if start < 0 or start + count + 1 > len(tokens):
@@ -42,26 +39,21 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
 def random_batch(
     tokens: Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw B windows from anywhere in a stream, and pair each token with the one that follows.
+    """Draw B windows from random places of a stream, and pair each token with the one that follows.
 
     Args:
-        tokens: (N,) token ids of any integer dtype.
-        batch_size: B, windows.
-        block_size: T, tokens a window.
-        generator: where the random numbers come from; None takes torch's global generator.
+        tokens: (N,) token ids.
+        batch_size: B, the number of windows.
+        block_size: T, tokens per window.
+        generator: the source of the random numbers; None is torch's global generator.
     Returns:
-        x and y, both (B, T) and long. Row b of x is tokens[o : o + T], row b of y is tokens[o + 1 : o + 1 + T], for an
-        offset o of its own.
+        x and y, both (B, T). Row b of x is tokens[o : o + T], row b of y is tokens[o + 1 : o + 1 + T].
 
-    All offsets for which a whole window and the token after it are there, 0 … N - T - 1, are equally likely. Each row
-    draws from all of them, whatever the other rows drew: the same window may come twice, and T + 1 tokens are enough
-    for any B.
+    Each row draws its own offset o. All offsets 0 … N − T − 1 are equally likely, whatever the other rows drew.
+    Seed nothing: the same generator goes on drawing at the next call.
 
-    Nothing is seeded here. A generator of the same seed gives the same batch again, a second call with the same
-    generator another one, and a call with a generator leaves the global one as it was.
-
-    Raises:
-        ValueError: there are fewer than T + 1 tokens.
+    Edge cases ★
+        Both are long, whatever integer dtype `tokens` has. T + 1 tokens are enough for any B; fewer are an error.
     """
     if len(tokens) < block_size + 1:
         raise ValueError(f"a window of {block_size} and the token after it do not fit into {len(tokens)} tokens")
@@ -73,28 +65,24 @@ def random_batch(
 def split_documents(
     docs: Sequence[str], val_fraction: float, generator: torch.Generator | None = None
 ) -> tuple[list[str], list[str]]:
-    """Hold out whole documents for validation, so that no text is both trained on and judged by.
+    """Hold out whole documents for validation, so that no text is both trained on and tested on.
 
     Args:
         docs: documents; some may occur several times.
-        val_fraction: the share of the distinct documents that is held out, between 0 and 1.
-        generator: where the random numbers come from; None takes torch's global generator.
+        val_fraction: the share of the distinct documents to hold out, between 0 and 1.
+        generator: the source of the random numbers; None is torch's global generator.
     Returns:
-        (train, val): lists that together hold everything in docs, copies included, each in the order of docs.
+        (train, val): two lists, each in the order of `docs`, that together hold all of `docs`.
 
-        - Of the n distinct documents, round(val_fraction · n) are in val, but at least 1 and at most n - 1.
-        - Which ones is drawn at random: every choice of that many documents is equally likely. A document with many
-          copies has the same chance as one without.
-        - All copies of a document are on the same side.
+    - Of the n distinct documents, round(val_fraction · n) are in val.
+    - Every choice of that many documents is equally likely, and the same seed gives the same one in every run.
+    - All copies of a document are on the same side.
 
-    ["a", "b", "a", "c"] with a fraction of 0.3 has n = 3, so one is held out. If it is "a", train is ["b", "c"] and val
-    is ["a", "a"].
+    If "a" is held out of ["a", "b", "a", "c"], train is ["b", "c"] and val is ["a", "a"].
 
-    Nothing is seeded here. A generator of the same seed gives the same split again, and a call with a generator leaves
-    the global one as it was.
-
-    Raises:
-        ValueError: val_fraction is not inside (0, 1), or there are fewer than 2 distinct documents.
+    Edge cases ★
+        At least 1 and at most n − 1 documents are in val. `docs` may be a tuple, and stays as it is. A fraction outside
+        (0, 1), or fewer than 2 distinct documents, is an error.
     """
     distinct = list(dict.fromkeys(docs))
     if not 0 < val_fraction < 1 or len(distinct) < 2:
@@ -106,20 +94,21 @@ def split_documents(
 
 
 def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], eot: int) -> np.ndarray:
-    """Join documents into one stream of token ids, in which a mark stands before each document.
+    """Join documents into one stream of token ids, with a mark before each document.
 
     Args:
         docs: documents, which may be empty strings.
-        encode: turns a text into its token ids. The lists it returns are its own: they are not changed.
+        encode: turns a text into its token ids.
         eot: the id of the mark, "end of text".
     Returns:
-        A 1-D NumPy array of uint16, two bytes a token: for each document `eot`, then its ids. So the stream begins with
-        `eot`, and an empty document is an `eot` and nothing else. No documents give an empty array.
+        A 1-D NumPy array of uint16, two bytes per token: for each document `eot`, then its ids. The first document and
+        empty ones have their mark, too.
 
     With eot = 99 and letters numbered from 1, ["ab", "", "c"] becomes [99, 1, 2, 99, 99, 3].
 
-    Raises:
-        ValueError: an id, `eot` included, does not fit into uint16, whose range is 0 … 65535.
+    Edge cases ★
+        No documents give an empty array. The lists that `encode` returns stay as they are. An id outside 0 … 65535,
+        `eot` included, is an error.
     """
     stream = []
     for doc in docs:
@@ -132,19 +121,20 @@ def write_shards(tokens: np.ndarray | Sequence[int], folder: Path | str, shard_s
     """Write a stream of token ids to files of equal length.
 
     Args:
-        tokens: (N,) ids, at least one: an array of any integer dtype, or a list.
-        folder: where the files go; it is made if missing, and so are the folders above it.
-        shard_size: tokens a file.
+        tokens: (N,) ids from 0 to 65535, in an array or a list.
+        folder: the folder of the files; it is made if missing, and so are the folders above it.
+        shard_size: tokens per file.
         split: the beginning of the file names, such as "train".
     Returns:
-        The paths of the files in the order of the stream: folder / "train_000000.npy", folder / "train_000001.npy", …
-        Each is an array that `np.load` reads, 1-D and uint16, and holds the next shard_size tokens. The last one may be
-        shorter, but is never empty.
+        The paths in the order of the stream: folder / "train_000000.npy", folder / "train_000001.npy", …
 
-    Files of these names that are there already are overwritten; others stay.
+    Each file is written with `np.save` and holds the next shard_size tokens, 1-D uint16. The last one may be shorter,
+    but is never empty.
 
-    Raises:
-        ValueError: shard_size < 1, or an id is outside 0 … 65535. Then nothing is written.
+    Edge cases ★
+        The array may have any integer dtype, and stays as it is. `folder` may be a str. Files of the same name are
+        overwritten, others stay. An id outside 0 … 65535, or a `shard_size` below 1, is an error; nothing is written
+        then.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size should be at least 1, not {shard_size}")
@@ -162,11 +152,12 @@ def load_shard(path: Path | str) -> Tensor:
     """Read a file of token ids.
 
     Args:
-        path: a .npy file as `write_shards` makes it.
+        path: a .npy file that `write_shards` made.
     Returns:
-        (N,) long (int64) with the ids of the file; 65535 comes back as 65535.
-    Raises:
-        ValueError: the array in the file is not 1-D, or not uint16.
+        (N,) long (int64) with the ids of the file: 65535 comes back as 65535.
+
+    Edge cases ★
+        `path` may be a str. An array that is not 1-D uint16 is an error.
     """
     stream = np.load(path)
     if stream.ndim != 1 or stream.dtype != np.uint16:
@@ -175,37 +166,32 @@ def load_shard(path: Path | str) -> Tensor:
 
 
 class DataLoaderLite:
-    """Walk through shard files in steps, in each of which every process (rank) reads a piece of its own.
+    """Walk through shard files in steps, of which every process (rank) reads its own piece.
 
-    Args:
-        shard_paths: .npy files as `write_shards` makes them, in the order in which they are read.
-        batch_size: B, rows of one rank's batch.
-        block_size: T, tokens a row.
-        rank: which of the processes this loader is for, from 0 to world_size - 1.
-        world_size: how many processes there are. Each has a loader of its own; the loaders do not talk to each other.
-
-    One step uses S = B · T · world_size tokens of one shard, cut into pieces of B · T: rank r reads the r-th. Together
-    the ranks read every token of the step once. For its targets a rank reads one token more, the first of the next
-    piece. So a step at position p of a shard needs S + 1 tokens from p on:
+    One step uses S = B · T · world_size tokens of one shard: rank r reads the r-th piece of B · T, and one token more
+    for its last target. A step at position p therefore needs S + 1 tokens from p on:
 
         position p             p + B·T             p + 2·B·T           p + S
         | x of rank 0          | x of rank 1       | x of rank 2       | one more token
         (world_size = 3)
-
-    Steps begin at positions 0, S, 2·S, … of a shard. When fewer than S + 1 tokens are left in it, all ranks go on with
-    the next shard, at the same step; the tail is skipped. A shard that is too short for one step is passed over. After
-    the last shard comes the first again, without end.
-
-    Shards of 40, 5 and 26 tokens with B = 2, T = 3 and world_size = 2 (S = 12): steps at 0, 12 and 24 of the first,
-    none of the second, 0 and 12 of the third, then the first again.
-
-    Raises:
-        ValueError: rank is not one of 0 … world_size - 1, or no shard is long enough for one step.
     """
 
     def __init__(
         self, shard_paths: Sequence[Path | str], batch_size: int, block_size: int, rank: int = 0, world_size: int = 1
     ):
+        """Make a loader that begins with the first token of the first shard.
+
+        Args:
+            shard_paths: .npy files that `write_shards` made, in reading order.
+            batch_size: B, rows per batch of one rank.
+            block_size: T, tokens per row.
+            rank: the number of this process, from 0 to world_size − 1.
+            world_size: the number of processes. Each has its own loader; the loaders do not communicate.
+
+        Edge cases ★
+            Paths may be str, in a list or a tuple. A `rank` outside 0 … world_size − 1 is an error. So is it if no
+            shard has the S + 1 tokens of a step.
+        """
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size} processes")
         self.paths = list(shard_paths)
@@ -220,7 +206,18 @@ class DataLoaderLite:
         self.reset()
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """This rank's batch of the next step: x and y, both (B, T) and long, y one token further on than x."""
+        """Return this rank's batch of the next step: x and y, both (B, T) and long, y one token further on than x.
+
+        - Steps begin at positions 0, S, 2·S, … of a shard.
+        - When fewer than S + 1 tokens are left in it, all ranks go on with the next shard, at the same step.
+        - After the last shard comes the first again.
+
+        Shards of 40 and 26 tokens with B = 2, T = 3 and world_size = 2 (S = 12) have steps at 0, 12 and 24 of the first
+        and at 0 and 12 of the second; then the first begins again.
+
+        Edge cases ★
+            A shard that is too short for one step is passed over.
+        """
         while self.position + self.stride + 1 > self.lengths[self.shard]:
             self.shard, self.position = (self.shard + 1) % len(self.paths), 0
         if self.loaded != self.shard:
@@ -234,23 +231,22 @@ class DataLoaderLite:
         self.shard, self.position = 0, 0
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands, for a checkpoint: {"shard": index of a shard, "position": tokens of it done so far}.
+        """Return the place for a checkpoint: {"shard": index of a shard, "position": tokens of it done so far}.
 
-        Both are plain ints and the same on all ranks, so that one saved state restores every rank; "position" is a
-        multiple of S. Between two shards it may be the end of the one or the start of the next. The dict is a snapshot:
-        it does not change as the loader goes on.
+        Both are plain ints and the same on all ranks, so that one saved state restores every rank: "position" is a
+        multiple of S. Between two shards it may be the end of the one or the start of the next. The dict is a snapshot
+        that does not change as the loader goes on.
         """
         return {"shard": self.shard, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a saved state of a loader of the same shards, batch_size, block_size and world_size, of any rank.
+        """Go on from a saved state of a loader with the same shards, B, T and world_size, of any rank.
 
-        The next batches are those that would have followed when it was saved, for this loader's own rank. `state` is
-        not changed by this or by later steps.
+        The next batches are those that would have followed when it was saved, for this loader's own rank.
 
-        Raises:
-            ValueError: "shard" is no index of a shard (0 … number of shards - 1), or "position" is no multiple of S.
-                The loader then stays where it was.
+        Edge cases ★
+            `state` stays as it is. A "shard" that is no index from 0 on, or a "position" that is no multiple of S, is
+            an error, and the loader stays where it was.
         """
         if not 0 <= state["shard"] < len(self.paths) or state["position"] % self.stride:
             raise ValueError(f"{state} is no place in {len(self.paths)} shards with steps of {self.stride} tokens")
@@ -260,22 +256,21 @@ class DataLoaderLite:
 def mixture_epochs(
     dataset_tokens: dict[str, float], weights: dict[str, float], total_tokens: float
 ) -> dict[str, float]:
-    """How many times a run sees each dataset when it draws from several in given proportions.
+    """Compute how many times a run sees each dataset when it draws from several in given proportions.
 
     Args:
-        dataset_tokens: the size of each dataset by its name.
-        weights: the share of each dataset in the run, by the same names, in any order. Only the proportions count: the
-            weights need not sum to 1.
-        total_tokens: how many tokens the run sees in all.
+        dataset_tokens: the size of each dataset, by name.
+        weights: the share of each dataset in the run, by the same names. Only the proportions count: the weights need
+            not sum to 1.
+        total_tokens: the tokens that the run sees in all.
     Returns:
         For each name: the tokens that the run takes from this dataset, divided by the size of the dataset.
 
-    A run of 300 tokens over "web" (400 tokens, weight 3) and "books" (50, weight 1) takes 225 from "web", which is
-    0.5625 epochs, and 75 from "books", which is 1.5. The published mixture of GPT-3 is of this kind: 300 billion tokens
-    from Common Crawl (410 billion, 60 %), WebText2 (19, 22 %), Books1 (12, 8 %), Books2 (55, 8 %), Wikipedia (3, 3 %).
+    A run of 300 tokens over "web" (400 tokens, weight 3) and "books" (50, weight 1) takes 225 tokens from "web", which
+    is 0.5625 epochs, and 75 from "books", which is 1.5.
 
-    Raises:
-        ValueError: the names differ, a weight is negative, or the weights sum to 0.
+    Edge cases ★
+        The arguments stay as they are. Names that differ, a negative weight, or weights that sum to 0, are an error.
     """
     if dataset_tokens.keys() != weights.keys():
         raise ValueError(f"datasets {sorted(dataset_tokens)}, but weights for {sorted(weights)}")
@@ -286,7 +281,7 @@ def mixture_epochs(
 
 
 def _uint16(ids: np.ndarray | Sequence[int]) -> np.ndarray:
-    """The ids as uint16; one that does not fit raises, where `astype` alone would wrap it to another id."""
+    """Convert ids to uint16. `astype` alone would wrap an id that does not fit to another one."""
     ids = np.asarray(ids)
     if ids.size and (ids.min() < 0 or ids.max() > 65535):
         raise ValueError(f"ids from {ids.min()} to {ids.max()} do not fit into uint16 (0 … 65535)")
