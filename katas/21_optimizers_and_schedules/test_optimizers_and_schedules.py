@@ -272,8 +272,10 @@ class BetasBelowOne:
 
 
 class EveryStep:
-    """Specs of every optimizer's step. `name`, `theirs` and `options` as in EveryInit; `other`: the same
-    hyperparameters with other values."""
+    """Specs of every optimizer's step, run after those of its formula (pytest begins with the last base class).
+
+    `name`, `theirs` and `options` as in EveryInit; `other`: the same hyperparameters with other values.
+    """
 
     def test_each_group_steps_with_its_current_settings(self, kata):
         """Each group has its own hyperparameters, and what is remembered of a parameter is its own. A schedule writes
@@ -340,13 +342,14 @@ class EveryStep:
         got = journey(getattr(kata, self.name), start, late, **self.options)
         check.close(got, expected, **EXACT, unlike=unlike, what="parameters")
 
+    @pytest.mark.parametrize("weight_decay", [0.0, 0.2])
     @pytest.mark.edge
-    def test_gradients_stay_as_they_were(self, kata):
+    def test_gradients_stay_as_they_were(self, kata, weight_decay):
         """Logging and clipping read `.grad`. An in-place `+=` for the decay changes it, and so does a buffer that *is*
         the first gradient and later gets multiplied."""
         start = starting_points()
         params = [nn.Parameter(p.clone()) for p in start]
-        optimizer = getattr(kata, self.name)(params, **self.options)
+        optimizer = getattr(kata, self.name)(params, **{**self.options, "weight_decay": weight_decay})
         given = gradients_for(start, steps=1)[0]
         for p, g in zip(params, given, strict=True):
             p.grad = g
@@ -437,9 +440,7 @@ class TestSGDInit(EveryInit, InitEdges):
             kata.SGD([nn.Parameter(p) for p in starting_points()], lr=0.1, nesterov=True)
 
 
-class TestSGDStep(EveryStep):
-    name, theirs, options, other = OF_SGD.values()
-
+class SGDFormula:
     def test_a_plain_step_goes_down_the_gradient(self, kata):
         """p ← p − lr · g. Where nothing has moved, `p = p - lr * g` may have bound the name p to a new tensor and left
         the parameter alone: write into it instead."""
@@ -497,6 +498,10 @@ class TestSGDStep(EveryStep):
         follows_torch(kata.SGD, torch.optim.SGD, options)
 
 
+class TestSGDStep(EveryStep, SGDFormula):
+    name, theirs, options, other = OF_SGD.values()
+
+
 class TestSGDZeroGrad:
     def test_sets_none(self, kata):
         """None costs no memory, and the next backward pass writes where it would otherwise add, in all groups."""
@@ -525,9 +530,7 @@ class TestAdamInit(EveryInit, InitEdges, BetasBelowOne):
     defaults = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 
-class TestAdamStep(AdamFormula, EveryStep):
-    name, theirs, options, other = OF_ADAM.values()
-
+class AdamDecay:
     def test_decay_goes_through_the_moments(self, kata):
         """Adam's decay is the L2 kind: weight_decay · p is added to the gradient before the moments, and divided by
         √v̂ with it. Taken off the parameter itself it would be AdamW."""
@@ -548,10 +551,11 @@ class TestAdamStep(AdamFormula, EveryStep):
         follows_torch(kata.Adam, torch.optim.Adam, options)
 
 
-class TestAdamW(AdamFormula, EveryStep, InitEdges, BetasBelowOne):
-    name, theirs = "AdamW", torch.optim.AdamW
-    options, other = OF_ADAM["options"], OF_ADAM["other"]
+class TestAdamStep(EveryStep, AdamDecay, AdamFormula):
+    name, theirs, options, other = OF_ADAM.values()
 
+
+class AdamWDecay:
     def test_decays_by_a_hundredth_by_default(self, kata):
         """AdamW takes what Adam takes, a generator too, with the same defaults but for weight_decay=0.01."""
         [group] = kata.AdamW(nn.Parameter(p) for p in starting_points()).param_groups
@@ -579,6 +583,11 @@ class TestAdamW(AdamFormula, EveryStep, InitEdges, BetasBelowOne):
         """The same parameters after 8 steps as with torch.optim.AdamW, whatever the settings."""
         options = {"lr": lr, "weight_decay": weight_decay, "betas": (beta1, beta2)}
         follows_torch(kata.AdamW, torch.optim.AdamW, options)
+
+
+class TestAdamW(InitEdges, BetasBelowOne, EveryStep, AdamWDecay, AdamFormula):
+    name, theirs = "AdamW", torch.optim.AdamW
+    options, other = OF_ADAM["options"], OF_ADAM["other"]
 
 
 class Model(nn.Module):
