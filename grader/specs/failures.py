@@ -224,6 +224,8 @@ def _worth_showing(value: object) -> bool:
 def _value(value: object) -> str:
     if isinstance(value, torch.nn.Module):
         return type(value).__name__
+    if isinstance(value, torch.optim.Optimizer):
+        return f"{type(value).__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
     if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
         return f"{check.describe(value)} {value.tolist()}"
     return check.describe(value)

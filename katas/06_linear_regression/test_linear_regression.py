@@ -299,7 +299,8 @@ class TestFitManual:
 
     @pytest.mark.parametrize("epochs", [2, 60])
     def test_equals_a_descent_written_out(self, kata, epochs):
-        """The same steps in NumPy, with the gradient as a formula: 2/N · Xᵀ(Xw + b - y), and the same without Xᵀ.
+        """The same steps in NumPy, with the gradient as a formula: for w it is 2/N · Xᵀ(Xw + b - y),
+        for b 2/N · Σ (Xw + b - y).
         Gradients that are not cleared pile up from the second epoch on."""
         X, y = plane_data()
         w, b, _ = kata.fit_manual(X, y, 0.05, epochs)

@@ -288,7 +288,7 @@ class TestPrepareMask:
         }
         check.equal(expanded(kata.prepare_mask(None, real, shape), shape), expected, unlike=unlike)
 
-    def test_mask_and_key_padding_are_anded(self, kata):
+    def test_mask_and_key_padding_must_both_allow(self, kata):
         """A query may look at a key only if both masks let it: in a padded causal batch, at real tokens of the past."""
         real = torch.arange(S) < torch.tensor([[S - 3], [S - 1]])
         padding = real.reshape(B, 1, 1, S).expand(SHAPE)

@@ -22,7 +22,8 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
     Returns:
         A Python float.
 
-        - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4 of them: ¼, ½, ¾ and all of max_lr.
+        - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4 warm-up steps: ¼, ½, ¾ and
+          all of max_lr.
         - then half a cosine: max_lr when step is warmup_steps, the mean of both rates half way, min_lr at max_steps.
         - step ≥ max_steps: min_lr.
 
@@ -51,7 +52,7 @@ class SGD:
 
         Args:
             params: any iterable of parameters, a generator too: one group. Or of dicts, one per group, each with
-                "params" and any hyperparameters, which override the arguments: `[{"params": w, "lr": 0.1}, …]`.
+                "params" and any hyperparameters, which override the arguments: `[{"params": [w], "lr": 0.1}, …]`.
             lr, momentum, weight_decay, nesterov: for every group that does not name its own.
 
         `param_groups`: list of dicts, each with "params" (a list) and all hyperparameters under their argument names.

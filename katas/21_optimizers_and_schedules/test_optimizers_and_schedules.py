@@ -830,7 +830,8 @@ class TestClipGradNorm:
         check.close(kata.clip_grad_norm(params, 2.0), torch.tensor(5.0), unlike=unlike, what="returned norm")
 
     def test_short_gradients_are_not_stretched(self, kata):
-        """Only a norm above the limit is cut. max_norm / norm without a minimum with 1 makes short gradients longer."""
+        """Only a norm above the limit is cut. max_norm / norm that is not limited to 1 makes short gradients
+        longer."""
         params = with_gradients([3.0, 0.0], [[4.0]])
         kata.clip_grad_norm(params, 10.0)
         unlike = {"stretched to max_norm": [torch.tensor([6.0, 0.0]), torch.tensor([[8.0]])]}

@@ -512,9 +512,9 @@ class TestCausalSelfAttentionForward:
     @settings(max_examples=10)
     @given(cuts=st.sets(st.integers(1, BLOCK - 1)), flash=st.booleans())
     def test_chunks_through_a_cache_equal_the_full_pass(self, kata, cuts, flash):
-        """However block_size positions are cut into chunks, one cache gives the outputs of a single pass: the queries
-        of a chunk see the cached keys, and those of their own chunk up to themselves. A new cache has length 0 and is
-        false, so `if cache:` would never fill it."""
+        """No matter how block_size positions are cut into chunks, one cache gives the outputs of a single pass: the
+        queries of a chunk see the cached keys, and those of their own chunk up to themselves. A new cache has length 0
+        and is false, so `if cache:` would never fill it."""
         attn, x, cache = layer(kata, flash), torch.randn(B, BLOCK, C), kata.LayerCache()
         chunks = x.tensor_split(sorted(cuts), dim=1)
         got = torch.cat([attn(chunk, cache=cache) for chunk in chunks], dim=1)

@@ -98,7 +98,7 @@ class LayerCache:
         k, v: (B, H, T, D) for the T positions cached so far, or None in a new cache.
 
     `len(cache)` is T. (A new cache has length 0 and is false: ask `cache is not None`, never `if cache`.)
-    Each cache has tensors of its own.
+    Two caches share nothing.
 
     Edge cases ★
         The tensors passed in are not changed, and their dtype is kept.
@@ -165,7 +165,8 @@ class CausalSelfAttention(nn.Module):
         Returns:
             (B, T, C).
 
-        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h has the D = C / H from h·D.
+        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h takes the D = C / H
+          features from h·D on.
         - c_proj gets the heads side by side, head 0 first; resid_dropout comes last.
         - config.dropout also acts on the attention weights. In eval mode nothing is dropped.
         - `self.flash` may be flipped at any time.

@@ -74,7 +74,7 @@ MISTAKES = [
         "masks or-ed",
         was="real if allowed is None else allowed & real",
         now="real if allowed is None else allowed | real",
-        caught_by="test_mask_and_key_padding_are_anded",
+        caught_by="test_mask_and_key_padding_must_both_allow",
         says="looks like or-ed: either mask is enough",
     ),
     Mistake(
