@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Container
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from grader.course import cells, hints, notebooks, pages, stubs
@@ -204,7 +205,8 @@ def in_fork(work: Callable[[], None]) -> tuple[str, str]:
 
 
 def _run_cells(kata: Kata, code: list[str], figure: Path) -> None:
-    """Run the cells one after the other in a main module of their own, as a kernel does."""
+    """Run the cells one after the other in a main module of their own, as a kernel does, but on one core."""
+    torch.set_num_threads(1)  # another test runs on the other
     main = types.ModuleType("__main__")
     main.__file__ = str(kata.folder / "lesson.py")
     sys.modules["__main__"] = main
