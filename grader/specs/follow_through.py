@@ -26,8 +26,6 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     broken = tuple(name for name in used if (kata, name) in katas.broken)
     if not used or isinstance(error, (LoadFailure, failures.NotRun)) or failures.is_unwritten(error, exercise):
         raise error
-    if failures.TIMED_OUT.match(str(error)):
-        raise _waits(broken, error) if broken else error
     module = katas.module_with_reference(kata, broken or used)
     if module is None:
         raise _waits(broken, error) if broken else error

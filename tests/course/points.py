@@ -22,7 +22,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     names = [exercise.name for exercise in kata.exercises]
     counts = {}
-    for name, node in _definitions(tree).items():
+    for name, node in definitions(tree).items():
         exercise = name if name in names else name.partition(".")[0]
         if exercise in names:
             idea, _, edges = (ast.get_docstring(node) or "").partition(EDGES)
@@ -40,7 +40,8 @@ def earned(kata: Kata) -> tuple[KataResult, KataResult]:
     return results[jobs[0]], results[jobs[1]]
 
 
-def _definitions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+def definitions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """The functions, classes and methods by dotted name, in order."""
     found: dict[str, ast.FunctionDef | ast.ClassDef] = {}
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

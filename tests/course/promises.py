@@ -150,7 +150,7 @@ def accepted(kata: Kata) -> list[str]:
     text = kata.reference.read_text(encoding="utf-8")
     sources = {path: path.read_text(encoding="utf-8") for path in variants.accepted(kata)}
     jobs = {
-        path: variants.job(kata, f"{text}\n\n{source}", RunOptions(only=_touched(kata, source)))
+        path: variants.job(kata, f"{text}\n\n{source}", RunOptions(only=_touched(kata, text, source)))
         for path, source in sources.items()
     }
     results = variants.results(jobs.values(), CACHE)
@@ -295,13 +295,13 @@ def _caught(mistake: Mistake, specs: list[SpecResult]) -> list[str]:
     return problems
 
 
-def _touched(kata: Kata, source: str) -> tuple[str, ...]:
+def _touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
     """The spec classes of the exercises that this text redefines or that use one of those.
 
     Empty, which means all, where it redefines anything else of the reference.
     """
     body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-    redefined = set().union(*map(cells.bound, body)) & set(_statements(kata.reference.read_text(encoding="utf-8")))
+    redefined = set().union(*map(cells.bound, body)) & set(_statements(reference))
     if not redefined or not redefined <= {exercise.owner for exercise in kata.exercises}:
         return ()
     touched = [e for e in kata.exercises if e.owner in redefined or redefined & set(kata.used_by(e))]
@@ -338,7 +338,7 @@ def _description(kata: Kata) -> list[str]:
     problems += [
         f"kata.toml: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
     ]
-    defined = _defined(tree)
+    defined = list(points.definitions(tree))
     names = [exercise.name for exercise in kata.exercises]
     problems += [f"guarded: {name} is no exercise" for name in kata.description.guarded if name not in names]
     problems += [f"{name}: no such name in the reference" for name in names if name not in defined]
@@ -346,17 +346,6 @@ def _description(kata: Kata) -> list[str]:
     return problems + (
         [] if found == [n for n in names if n in found] else [f"in the reference the order is {', '.join(found)}"]
     )
-
-
-def _defined(tree: ast.Module) -> list[str]:
-    """Functions, classes and their methods by dotted name, in order."""
-    found = []
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.append(node.name)
-            methods = node.body if isinstance(node, ast.ClassDef) else []
-            found += [f"{node.name}.{inner.name}" for inner in methods if isinstance(inner, ast.FunctionDef)]
-    return found
 
 
 def _budget(kata: Kata) -> float:
