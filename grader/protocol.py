@@ -19,6 +19,7 @@ class RunOptions:
     """Which specs of a kata to run, in which order and how."""
 
     core: bool = False  # leave out the stretch exercises
+    ideas: bool = False  # leave out the edge specs
     only: tuple[str, ...] = ()  # classes, or specs with all their parameters: "test_name", "TestClass::test_name"
     order: tuple[str, ...] = ()  # names of specs or classes to run first, in this order
     backwards: bool = False

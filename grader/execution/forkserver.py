@@ -5,8 +5,10 @@ All use of multiprocessing's private names is in this file.
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,8 +81,13 @@ def start_worker(order: WorkOrder) -> Worker:
     process = context.Process(  # type: ignore[attr-defined]  # every context has it
         target=entry.become_worker, args=(order, theirs), daemon=not may_have_children
     )
-    with _without_main_module():
-        process.start()
+    try:
+        with _without_main_module(), _interrupts_wait():
+            process.start()
+    except KeyboardInterrupt:
+        process.kill()
+        process.join(5)
+        raise
     theirs.close()
     return Worker(process, channel)
 
@@ -140,3 +147,19 @@ def _without_main_module() -> Iterator[None]:
         yield
     finally:
         vars(main).update(kept)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Deliver Ctrl-C after the block. A forkserver whose client is interrupted halfway prints a traceback and ends."""
+    if threading.current_thread() is not threading.main_thread():  # only that thread is interrupted
+        yield
+        return
+    came = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)

@@ -1,6 +1,7 @@
 """Decides which code stands in for the earlier katas: the learner's own if its core works, otherwise the reference."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from grader.course import stubs
@@ -13,6 +14,8 @@ from grader.execution.jobs import Job, SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, KataResult
+
+CORE_WORKS = RunOptions(core=True, ideas=True)  # what decides whether a kata's own code is used by later katas
 
 
 def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
@@ -53,7 +56,7 @@ class Grading:
         katas: the katas to grade.
         sources: the text of each of these katas and of every kata that they build on.
         are_references: the texts come from the reference, whose core needs no check.
-        options: how the katas to grade run. For the katas they build on, the core specs run.
+        options: how the katas to grade run. For the katas they build on, `CORE_WORKS` is checked.
     """
 
     def __init__(
@@ -108,8 +111,8 @@ class Grading:
             notes.insert(0, f"builds on the submission's own {', '.join(own)}")
         if not source.problem:
             files[kata.file] = source.text
-        options = self.options if kata in self.wanted else RunOptions(core=True, spec_seconds=self.options.spec_seconds)
-        return Job(kata, files, problem, "; ".join(notes), options)
+        check = replace(CORE_WORKS, spec_seconds=self.options.spec_seconds)
+        return Job(kata, files, problem, "; ".join(notes), self.options if kata in self.wanted else check)
 
 
 def grade_folder(
@@ -155,7 +158,7 @@ def _why_not(kata: Kata, code: Path) -> str:
     core = [exercise.name for exercise in kata.exercises if not exercise.stretch]
     if unwritten := stubs.unwritten(source.text, core):
         return f"{unwritten[0]}: {NOT_WRITTEN}"
-    [result] = grade_folder([kata], code, options=RunOptions(core=True), cache=ResultCache(kata.root))
+    [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))
     return _why_core_fails(result)
 
 

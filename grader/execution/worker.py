@@ -87,6 +87,8 @@ def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Fu
     """The specs that the options ask for, in the order in which they run."""
     if options.core:
         items = [item for item in items if not item.get_closest_marker("stretch")]
+    if options.ideas:
+        items = [item for item in items if not item.get_closest_marker("edge")]
     if options.only:
         items = [item for item in items if any(_is_named(wanted, _name(item)) for wanted in options.only)]
     if options.order:

@@ -115,8 +115,12 @@ def textbook(kata: Kata) -> list[str]:
 
 def unguarded(kata: Kata) -> list[str]:
     """The reference without its guards earns every point, but for the exercises whose guard is the idea."""
-    text = guards.stripped(kata.reference.read_text(encoding="utf-8"))
-    return _points_lost(kata, text, "the reference without guards", kata.description.guarded)
+    reference = kata.reference.read_text(encoding="utf-8")
+    text = guards.stripped(reference)
+    right, found = _statements(reference), _statements(text)
+    changed = {name for name in right if found.get(name) != right[name]}
+    only = _exercises_with(kata, reference, changed)
+    return _points_lost(kata, text, "the reference without guards", kata.description.guarded, only) if changed else []
 
 
 def mistakes(kata: Kata) -> list[str]:
@@ -263,9 +267,11 @@ def _amounts(kata: Kata) -> list[str]:
     ]
 
 
-def _points_lost(kata: Kata, source: str, whose: str, but: Container[str] = ()) -> list[str]:
+def _points_lost(
+    kata: Kata, source: str, whose: str, but: Container[str] = (), only: tuple[str, ...] = ()
+) -> list[str]:
     """The exercises that do not work on this code, without help from the reference."""
-    job = variants.job(kata, source)
+    job = variants.job(kata, source, RunOptions(only=only, ideas=True))
     lost = [
         exercise for exercise in variants.results([job], CACHE)[job].exercises if not exercise.works or exercise.note
     ]
@@ -296,15 +302,21 @@ def _caught(mistake: Mistake, specs: list[SpecResult]) -> list[str]:
 
 
 def _touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
-    """The spec classes of the exercises that this text redefines or that use one of those.
-
-    Empty, which means all, where it redefines anything else of the reference.
-    """
+    """The spec classes of the exercises that this text changes when it is appended to the reference."""
     body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-    redefined = set().union(*map(cells.bound, body)) & set(_statements(reference))
-    if not redefined or not redefined <= {exercise.owner for exercise in kata.exercises}:
-        return ()
-    touched = [e for e in kata.exercises if e.owner in redefined or redefined & set(kata.used_by(e))]
+    return _exercises_with(kata, reference, set().union(*map(cells.bound, body)))
+
+
+def _exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
+    """The spec classes of the exercises that are, or use, one of these definitions; empty, which means all, if none."""
+    uses = {
+        name: {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        for name, text in _statements(reference).items()
+    }
+    reached = changed & set(uses)
+    while users := {name for name in uses if name not in reached and uses[name] & reached}:
+        reached |= users
+    touched = [e for e in kata.exercises if e.owner in reached or reached & set(kata.used_by(e))]
     return tuple(exercise.spec_class for exercise in touched)
 
 

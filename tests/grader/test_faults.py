@@ -3,8 +3,9 @@
 import ctypes
 import os
 import shutil
+import signal
 import time
-from multiprocessing import forkserver
+from multiprocessing import forkserver, reduction
 from pathlib import Path
 
 import pytest
@@ -384,3 +385,20 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
     assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"
+
+
+def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatch, capfd):
+    """A client that broke off after connecting would end the forkserver with a traceback."""
+    send = reduction.sendfds
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        send(*arguments)
+
+    monkeypatch.setattr("multiprocessing.forkserver.reduction.sendfds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        graded(sound[0], SOUND / "solutions")
+    monkeypatch.undo()
+    assert not workers()
+    assert graded(sound[0], SOUND / "solutions").status == "passed"
+    assert capfd.readouterr().err == ""
