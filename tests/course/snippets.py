@@ -1,0 +1,126 @@
+"""Runs the snippets of a lesson. `python -m tests.course.snippets 16` writes what they print below each statement."""
+
+import ast
+import contextlib
+import io
+import math
+import re
+import sys
+import traceback
+
+import torch
+
+from grader.course import catalogue
+from grader.course.catalogue import Kata
+from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
+from tests.course import variants
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
+TELLING = 2  # operations in an expression that says how an exercise is done
+
+
+def run(page: str) -> list[tuple[int, str, str]]:
+    """Run all snippets in one namespace. The line of each statement, what the lesson says it prints, and what it does.
+
+    A snippet that raises ends the run: its traceback's last line is what it prints.
+    """
+    found, namespace = [], {"__name__": "__main__"}
+    torch.manual_seed(0)
+    for statement in statements(page):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            try:
+                exec(compile(statement.text, f"snippet, line {statement.line}", "exec"), namespace)
+            except Exception as error:
+                said.write("raised " + traceback.format_exception_only(error)[-1])
+        printed = "\n".join(line.rstrip() for line in said.getvalue().rstrip("\n").splitlines())
+        found.append((statement.line, statement.output, printed))
+    return found
+
+
+def wrong_outputs(page: str) -> list[str]:
+    """The statements that print something else than the lesson says; numbers are compared to four digits."""
+    return [
+        f"README.md:{line}: the snippet prints\n{printed}\nand not\n{output}"
+        for line, output, printed in run(page)
+        if not _alike(output, printed)
+    ]
+
+
+def sizes(page: str) -> list[str]:
+    """What is wrong with the number of snippets and their lengths."""
+    snippets = [without_output(block[1]).splitlines() for block in BLOCK.finditer(page)]
+    problems = [] if FEWEST <= len(snippets) <= MOST else [f"{len(snippets)} snippets, {FEWEST} to {MOST} are wanted"]
+    return problems + [f"the snippet {s[0]!r} has {len(s)} lines of code" for s in snippets if len(s) > LONGEST]
+
+
+def given_away(page: str, textbook: str) -> list[str]:
+    """The expressions of snippets that solve an exercise, as the textbook solution does but for names of variables."""
+    solutions = {_shape(node) for node in _answers(ast.parse(textbook))}
+    code = "\n".join(without_output(block[1]) for block in BLOCK.finditer(page))
+    return [f"a snippet gives away `{ast.unparse(n)}`" for n in _answers(ast.parse(code)) if _shape(n) in solutions]
+
+
+def with_outputs(page: str) -> str:
+    """The page with what each statement prints written below it."""
+    lines = page.splitlines()
+    for (line, _, printed), statement in reversed(list(zip(run(page), statements(page), strict=True))):
+        end = line - 1 + len(statement.text.splitlines())
+        while lines[end].startswith(OUTPUT.strip()):
+            del lines[end]
+        lines[end:end] = [(OUTPUT + text).rstrip() for text in printed.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _alike(expected: str, printed: str) -> bool:
+    numbers = [list(map(float, NUMBER.findall(text))) for text in (expected, printed)]
+    words = ["".join(NUMBER.sub("0", text).split()) for text in (expected, printed)]
+    return (
+        words[0] == words[1]
+        and len(numbers[0]) == len(numbers[1])
+        and all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4) for a, b in zip(*numbers))
+    )
+
+
+def _answers(tree: ast.AST) -> list[ast.expr]:
+    """The expressions that are returned, assigned or evaluated and say how something is done."""
+    values = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Return, ast.Assign, ast.AugAssign, ast.Expr)) and node.value is not None
+    ]
+    values += [
+        argument
+        for value in values
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "print"
+        for argument in value.args
+    ]
+    operations = (ast.Call, ast.BinOp, ast.Compare, ast.Subscript)
+    return [value for value in values if sum(isinstance(node, operations) for node in ast.walk(value)) >= TELLING]
+
+
+def _shape(node: ast.expr) -> str:
+    """The expression with every variable called the same."""
+    copy = ast.parse(ast.unparse(node), mode="eval")
+    for part in ast.walk(copy):
+        if isinstance(part, ast.Name) and part.id not in ("torch", "F", "nn", "np", "math", "print"):
+            part.id = "_"
+    return ast.unparse(copy)
+
+
+def problems(kata: Kata) -> list[str]:
+    """What is wrong with the snippets of this kata's lesson."""
+    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    textbook = variants.textbook(kata).read_text(encoding="utf-8")
+    try:
+        return sizes(page) + given_away(page, textbook) + wrong_outputs(page)
+    except SyntaxError as error:
+        return [f"README.md: a snippet does not parse: {error.msg}: {error.text}"]
+
+
+if __name__ == "__main__":
+    for kata in map(catalogue.find, sys.argv[1:]):
+        readme = kata.folder / "README.md"
+        readme.write_text(with_outputs(readme.read_text(encoding="utf-8")), encoding="utf-8")
+        print("\n".join(problems(kata)) or f"{kata.name}: all snippets are sound")
