@@ -93,6 +93,7 @@ class SpecFinished:
     status: str
     message: str
     seconds: float
+    printed: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.learner import doctor as machine
 from grader.learner import hints, history, overview, progress, reading
+from grader.reports import words
 from grader.results import KataResult
 
 COLOURS = {"+": "green", "-": "red", "@": "dim"}  # of the lines of a difference
@@ -45,8 +46,7 @@ def watch(kata: MaybeKata = None) -> None:
     if kata:
         [first] = katas([kata])
     else:
-        results = progress.so_far(path, KATAS)
-        first = next((k for k, result in results.items() if not (result and result.core_works)), path[-1])
+        first, _ = _here(path)
     watching.start_session(path, first)
 
 
@@ -67,12 +67,18 @@ def next_() -> None:
 
 @app.command()
 def hint(
-    kata: OneKata,
+    kata: MaybeKata = None,
     exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
-    level: Annotated[int | None, typer.Option(min=1, max=3, help="1 the concept, 2 the API, 3 the shape walk")] = None,
+    level: Annotated[int | None, typer.Option(min=1, help="this one of the exercise's hints, not the next")] = None,
 ) -> None:
-    """Show the next hint for an exercise: first the concept, then the API, then the shape walk."""
-    say(hints.next_hint(katas([kata])[0], exercise, level))
+    """Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are."""
+    if kata and exercise:
+        say(hints.next_hint(katas([kata])[0], exercise, level))
+        return
+    found, result = _here(katas([kata]) if kata else katas(None))
+    name = progress.current(found, result)
+    works = result is not None and any(e.works for e in result.exercises if e.name == name)
+    say(hints.next_hint(found, name, level, works=works))
 
 
 @app.command()
@@ -82,7 +88,7 @@ def solution(
     now: Annotated[bool, typer.Option("--now", help="show it without taking the hints first")] = False,
     full: Annotated[bool, typer.Option("--full", help="show the reference, which also has the edge cases")] = False,
 ) -> None:
-    """Show the shortest right code of an exercise beside yours, once you have taken its three hints."""
+    """Show the shortest right code of an exercise beside yours, once you have taken its hints."""
     lines = hints.solution(katas([kata])[0], exercise, now=now, full=full)
     console = Console(highlight=False)
     for line in lines:
@@ -177,17 +183,26 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
+    """The first kata whose core does not work, or else the last one, with its result."""
+    for kata in path:
+        result = progress.so_far([kata], KATAS)[kata]
+        if not (result and result.core_works):
+            break
+    return kata, result
+
+
 def _say_next(kata: Kata, result: KataResult | None) -> None:
-    undone = [e for e in result.exercises if not (e.works or e.stretch)] if result else []
-    name = undone[0].name if undone else kata.exercises[0].name
+    name = progress.current(kata, result)
+    failure = next((e.first_failure for e in result.exercises if e.name == name), None) if result else None
     say(f"{kata.number} {kata.title}: {progress.in_words(result)}")
     say(f"lesson     kata lesson {kata.number}")
     say(f"code       katas/{kata.file}")
     say(f"specs      pytest katas/{kata.number} -x, or kata watch {kata.number}")
     say(f"exercise   {name}")
     say(f"hint       kata hint {kata.number} {name}")
-    if undone and undone[0].first_failure:
-        say(f"\n{undone[0].first_failure.message}")
+    if failure:
+        say(f"\n{words.with_printed(failure.message, failure.printed)}")
 
 
 def _say_open_stars(results: list[KataResult]) -> None:

@@ -1,12 +1,21 @@
-"""Read a kata's hints.md."""
+"""Read a kata's hints.md: numbered items per exercise, each of which may end with a part on the edge cases."""
 
 import re
 
 from grader.course.catalogue import Kata
 
+STAR = "For the star: "
+
+
+def of(kata: Kata, exercise: str) -> list[str]:
+    """The hints for an exercise, in the order to give them: the idea's, and last what helps with the edge cases."""
+    items = [item.partition(STAR) for item in sections(kata)[exercise]]
+    star = " ".join(edges for _, _, edges in items if edges)
+    return [idea.strip() for idea, _, _ in items if idea] + ([STAR + star] if star else [])
+
 
 def sections(kata: Kata) -> dict[str, list[str]]:
-    """The hints per exercise, in order: hints.md has a section `## exercise` per exercise with numbered items."""
+    """The items per exercise, in order: hints.md has a section `## exercise` per exercise with numbered items."""
     text = (kata.folder / "hints.md").read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:

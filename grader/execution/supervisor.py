@@ -150,11 +150,12 @@ class Supervisor:
         if status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
-            self._judge(name, status, text, message.seconds)
+            printed = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.printed)
+            self._judge(name, status, text, message.seconds, printed)
 
-    def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0) -> None:
+    def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "") -> None:
         spec = self.specs[name]
-        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line)
+        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line, printed)
 
     def _end(self, *, killed: bool = False) -> None:
         if not killed:

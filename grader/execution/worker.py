@@ -157,7 +157,8 @@ class Reporter:
         outcome, seconds = self.outcome.get(name, ("failed", 0.0))
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
-        self.send(SpecFinished(name, outcome, text, seconds))
+        printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
+        self.send(SpecFinished(name, outcome, text, seconds, printed))
 
 
 def _spec(nodeid: str) -> str:

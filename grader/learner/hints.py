@@ -10,30 +10,40 @@ from grader.course import hints
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 
-LEVELS = 3
 
-
-def next_hint(kata: Kata, exercise: str | None, level: int | None) -> str:
+def next_hint(kata: Kata, exercise: str, level: int | None = None, *, works: bool = False) -> str:
     """The next hint for an exercise. The highest level given is remembered.
 
     Args:
-        exercise: by default the kata's first exercise.
         level: give this level, not the next one.
+        works: the exercise works, so that only the hint about its edge cases can help.
     Raises:
         UnknownExercise: the kata has no such exercise.
+        NotPossible: the exercise has no hint of this level.
     """
-    name = kata.exercise(exercise).name if exercise else kata.exercises[0].name
-    given = _given(kata)
-    known = given.get(f"{kata.name} {name}", 0)
-    wanted = level or min(known + 1, LEVELS)
-    given[f"{kata.name} {name}"] = max(wanted, known)
-    files.write(_memory(kata), json.dumps(given, indent=1))
-    text = f"{name}, hint {wanted} of {LEVELS}: {hints.sections(kata)[name][wanted - 1]}"
-    if wanted < LEVELS:
-        text += f"\nMore: kata hint {kata.number} {name}"
-    elif kata.reference.is_file():
-        text += f"\nStill stuck? kata solution {kata.number} {name} shows a solution beside your code."
-    return text
+    kata.exercise(exercise)
+    known, items = _given(kata), hints.of(kata, exercise)
+    before = known.get(f"{kata.name} {exercise}", 0)
+    if level and level > len(items):
+        raise NotPossible(f"{exercise} has no hint {level}, the last one is {len(items)}")
+    if works and not items[-1].startswith(hints.STAR):
+        return f"{exercise} works, and there is no hint about its edge cases"
+    if before >= len(items) and not level and not works:
+        return f"There are no more hints for {exercise}.{_solution(kata, exercise)}"
+    wanted = level or (len(items) if works else before + 1)
+    known[f"{kata.name} {exercise}"] = max(before, 0 if works else wanted)
+    files.write(_memory(kata), json.dumps(known, indent=1))
+    text = f"{exercise}, hint {wanted} of {len(items)}: {items[wanted - 1]}"
+    if wanted < len(items):
+        return f"{text}\nMore: kata hint {kata.number} {exercise}"
+    return text + _solution(kata, exercise)
+
+
+def _solution(kata: Kata, exercise: str) -> str:
+    """Where to look after the last hint; empty without a reference."""
+    if not kata.reference.is_file():
+        return ""
+    return f"\nStill stuck? kata solution {kata.number} {exercise} shows a solution beside your code."
 
 
 def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False) -> list[str]:
@@ -51,9 +61,9 @@ def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False
     kata.exercise(exercise)
     if not kata.reference.is_file():
         raise NotPossible(f"there is no solutions/{kata.file} here")
-    seen = _given(kata).get(f"{kata.name} {exercise}", 0)
-    if seen < LEVELS and not now:
-        raise NotPossible(f"{seen} of {LEVELS} hints taken: kata hint {kata.number} {exercise} first, or add --now")
+    seen, there = _given(kata).get(f"{kata.name} {exercise}", 0), len(hints.of(kata, exercise))
+    if seen < there and not now:
+        raise NotPossible(f"{seen} of {there} hints taken: kata hint {kata.number} {exercise} first, or add --now")
     textbook = kata.root / "tests" / "accepted" / kata.name / "textbook.py"
     short = [] if full else _without_docstrings(_source_of(textbook, exercise))
     mine = _source_of(kata.code, exercise)

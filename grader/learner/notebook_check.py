@@ -60,7 +60,8 @@ def _said(result: ExerciseResult | None, note: str) -> str:
     if result.not_written:
         return failure.message
     message = FOOTER.sub(r'hint("\1")', LINE.sub(r"\1", failure.message))
-    return f"FAILED  {result.name} · {title(failure.name)}\n\n{message}\n\n{words.verdict(result)}"
+    told = words.with_printed(message, failure.printed)
+    return f"FAILED  {result.name} · {title(failure.name)}\n\n{told}\n\n{words.verdict(result)}"
 
 
 def _working(result: ExerciseResult) -> str:

@@ -35,6 +35,15 @@ def so_far(
     return results
 
 
+def current(kata: Kata, result: KataResult | None) -> str:
+    """The exercise that is next: the first that does not work, core before stretch, or else whose star is open."""
+    by_name = {exercise.name: exercise for exercise in result.exercises} if result else {}
+    in_turn = sorted(kata.exercises, key=lambda exercise: exercise.stretch)
+    undone = [e.name for e in in_turn if e.name not in by_name or not by_name[e.name].works]
+    open_ = [e.name for e in in_turn if e.name in by_name and not by_name[e.name].holds]
+    return [*undone, *open_, in_turn[-1].name][0]
+
+
 def in_words(result: KataResult | None) -> str:
     """ "3 of 5 core · ★ 2 of 8": what works, and the stars."""
     return " · ".join(part for part in (points(result), stars(result)) if part)

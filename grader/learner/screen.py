@@ -64,13 +64,13 @@ class Screen:
 
     def failure(self, exercise: str, spec: SpecResult) -> None:
         """Print a failed spec: its message with a heading, or alone if it is one line."""
-        message = spec.message.strip()
+        message = words.with_printed(spec.message.strip(), spec.printed)
         if "\n" not in message:
             self.say(message)
             return
         self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
-        self.console.print(Text(layout.wrapped(spec.message, width)), soft_wrap=True)
+        self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
 
     def all_specs(self, result: KataResult) -> None:
         """Print the table of exercises and what is open in each."""

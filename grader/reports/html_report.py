@@ -89,7 +89,7 @@ def _exercise(exercise: ExerciseResult, weighted: bool) -> str:
     failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
     if not failures or exercise.not_written:
         return f"<div class='row'>{line}</div>"
-    text = "\n\n".join(f"{title(failure.name)}\n\n{failure.message}" for failure in failures)
+    text = "\n\n".join(f"{title(f.name)}\n\n{words.with_printed(f.message, f.printed)}" for f in failures)
     return f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>"
 
 

@@ -43,6 +43,8 @@ def _case(kata: KataResult, exercise: str, spec: SpecResult) -> ET.Element:
         line = spec.message.partition("\n")[0]
         said = f"open edge: {line}" if _is_open_edge(spec) else line
         ET.SubElement(case, tag, message=said).text = spec.message
+        if spec.printed:
+            ET.SubElement(case, "system-out").text = spec.printed
     return case
 
 

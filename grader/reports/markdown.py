@@ -37,7 +37,8 @@ def _failures(kata: KataResult) -> list[str]:
     for exercise in kata.exercises:
         failure = exercise.first_failure or next(iter(exercise.open_edges), None)
         if failure and not exercise.not_written:
-            text = failure.message if len(failure.message) <= LONGEST else failure.message[:LONGEST] + "\n…"
+            told = words.with_printed(failure.message, failure.printed)
+            text = told if len(told) <= LONGEST else told[:LONGEST] + "\n…"
             sign = "open edge: " if exercise.works else ""
             summary = f"{kata.kata} · {exercise.name} · {sign}{escape(title(failure.name))}"
             lines += ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]

@@ -90,10 +90,9 @@ def _show_open(kata: KataResult, console: Console) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
-            text = Padding(Text(failure.message), (0, 0, 0, 2))
-            console.print(
-                text if console.is_terminal else Text(indent(failure.message, "  ")), soft_wrap=not console.is_terminal
-            )
+            told = words.with_printed(failure.message, failure.printed)
+            text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
+            console.print(text, soft_wrap=not console.is_terminal)
         elif exercise.works and exercise.open_edges:
             line = f"\nopen edge  {name} · {title(exercise.open_edges[0].name)}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -29,8 +29,15 @@ def details(exercise: ExerciseResult) -> str:
     """The first failure. If the exercise works, its open edges; empty if there is nothing to say."""
     failure = exercise.first_failure
     if failure:
-        return f"{title(failure.name)}\n\n{failure.message}"
+        return f"{title(failure.name)}\n\n{with_printed(failure.message, failure.printed)}"
     return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
+
+
+def with_printed(message: str, printed: str) -> str:
+    """A failure's message, and below it what the spec's call printed."""
+    if not printed:
+        return message
+    return f"{message}\n\nprinted    " + ("\n" + " " * 11).join(printed.splitlines())
 
 
 def open_edges(exercise: ExerciseResult) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure, UnknownKata
 from grader.specs import failures, follow_through, hooks, pytest_private, state, summary, torch_private
+from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
 PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
@@ -100,6 +101,7 @@ class Katas:
         self.follows_through = True  # in a worker, the runner sees to that
         self.failed: dict[str, failures.Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
+        self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
         self.hung: set[tuple[Kata, Exercise]] = set()
         self.replaced: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
@@ -179,6 +181,16 @@ class Katas:
             self.notes[item.nodeid] = follow_through.again(self, cast(pytest.Function, item), error)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Keep what the spec's call prints first; of a property, what its last example does, the failing one."""
+        printed = Printed(sys.stdout)
+        try:
+            with contextlib.redirect_stdout(cast(TextIO, printed)), each_example(pyfuncitem.obj, printed.restart):
+                return (yield)
+        finally:
+            self.printed.setdefault(pyfuncitem.nodeid, printed.beginning)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -204,7 +216,8 @@ class Katas:
             choice = self.choices.get(kata, Choice())
             place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
             note = self.notes.get(item.nodeid, "")
-            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes)
+            printed = self.printed.get(item.nodeid, "")
+            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes, printed)
             summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
         return report
 

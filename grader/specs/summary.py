@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from grader.reports import words
 from grader.results import NOT_WRITTEN, title
 from grader.specs import layout, pytest_private
 from grader.specs.failures import Failure
@@ -26,6 +27,7 @@ class Told:
     edge: bool
     note: str = ""
     choices: list[str] = field(default_factory=list)  # whose code was used for earlier katas
+    printed: str = ""
     line: str = ""
     details: str = ""
 
@@ -111,7 +113,8 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
         failed = [spec for spec in specs if spec.told.details and (edges or not spec.told.edge)]
         for spec in failed if terminal.verbosity > 0 else failed[:1]:
             terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
-            terminal.write_line(layout.wrapped(spec.told.details, pytest_private.width(terminal)))
+            text = words.with_printed(spec.told.details, spec.told.printed)
+            terminal.write_line(layout.wrapped(text, pytest_private.width(terminal)))
     terminal.write_line("")
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from grader.cli import learner
+from grader.course import hints as course_hints
 from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
@@ -24,23 +25,50 @@ def tree(tmp_path) -> Kata:
 
 class TestHints:
     def test_one_level_at_a_time_and_then_the_last(self, tree):
-        said = [hints.next_hint(tree, "describe", None) for _ in range(4)]
-        assert [text.split(":")[0] for text in said] == [f"describe, hint {level} of 3" for level in (1, 2, 3, 3)]
-        assert "More: kata hint 01 describe" in said[0] and "kata solution 01 describe" in said[3]
+        count = len(course_hints.of(tree, "describe"))
+        said = [hints.next_hint(tree, "describe") for _ in range(count + 1)]
+        numbered = [f"describe, hint {level} of {count}" for level in range(1, count + 1)]
+        assert [text.partition(":")[0] for text in said[:-1]] == numbered
+        assert "More: kata hint 01 describe" in said[0] and "kata solution 01 describe" in said[-2]
+        assert said[-1].startswith("There are no more hints for describe.") and "kata solution 01" in said[-1]
 
     def test_each_exercise_has_its_own_count(self, tree):
-        hints.next_hint(tree, "describe", None)
-        assert hints.next_hint(tree, None, None).startswith("memory_by_dtype, hint 1 of 3")
+        hints.next_hint(tree, "describe")
+        assert hints.next_hint(tree, tree.exercises[0].name).startswith(f"{tree.exercises[0].name}, hint 1 of ")
 
     def test_a_level_can_be_asked_for_again(self, tree):
-        hints.next_hint(tree, "describe", 3)
-        assert hints.next_hint(tree, "describe", 1).startswith("describe, hint 1 of 3")
+        last = len(course_hints.of(tree, "describe"))
+        hints.next_hint(tree, "describe", last)
+        assert hints.next_hint(tree, "describe", 1).startswith("describe, hint 1 of ")
+        with pytest.raises(NotPossible, match=f"describe has no hint {last + 1}, the last one is {last}"):
+            hints.next_hint(tree, "describe", last + 1)
+
+    def test_the_edge_cases_have_the_last_hint(self, tree):
+        """An exercise that works, with its star open, gets that hint only."""
+        (tree.folder / "hints.md").write_text(
+            "# Hints\n\n## describe\n1. Look. For the star: look twice.\n2. For the star: think.\n"
+        )
+        assert hints.next_hint(tree, "describe", works=True).startswith(
+            "describe, hint 2 of 2: For the star: look twice. think."
+        )
+        assert hints.next_hint(tree, "describe").startswith("describe, hint 1 of 2: Look.\nMore")
+        (tree.folder / "hints.md").write_text("# Hints\n\n## describe\n1. Look.\n")
+        assert "no hint about its edge cases" in hints.next_hint(tree, "describe", works=True)
+
+    def test_without_a_kata_it_is_for_where_the_learner_is(self, sound, submission, monkeypatch, capsys):
+        hinted = []
+        monkeypatch.setattr(learner, "katas", lambda _: sound)
+        monkeypatch.setattr(hints, "next_hint", lambda *place, works: hinted.append((*place, works)) or "")
+        for text in (sound[0].code.read_text(), sound[0].reference.read_text()):
+            monkeypatch.setattr(learner, "KATAS", submission(sound[0], text))
+            learner.hint()
+        assert hinted == [(sound[0], "double", None, False), (sound[1], "quadruple", None, False)]
 
     @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01_tensors describe": "many"}', "\x00"])
     def test_a_damaged_memory_starts_anew(self, tree, damage):
-        hints.next_hint(tree, "describe", None)
+        hints.next_hint(tree, "describe")
         (tree.root / ".kata/hints.json").write_text(damage)
-        assert hints.next_hint(tree, "describe", None).startswith("describe, hint 1 of 3")
+        assert hints.next_hint(tree, "describe").startswith("describe, hint 1 of ")
 
     def test_an_unknown_exercise_is_one_line(self, kata_here):
         done = kata_here("hint", "01", "no_such")
@@ -48,10 +76,11 @@ class TestHints:
 
 
 class TestSolution:
-    def test_only_after_three_hints_or_now(self, tree):
-        with pytest.raises(NotPossible, match="0 of 3 hints taken"):
+    def test_only_after_all_hints_or_now(self, tree):
+        count = len(course_hints.of(tree, "describe"))
+        with pytest.raises(NotPossible, match=f"0 of {count} hints taken"):
             hints.solution(tree, "describe")
-        hints.next_hint(tree, "describe", 3)
+        hints.next_hint(tree, "describe", count)
         assert hints.solution(tree, "describe") == hints.solution(tree, "describe", now=True)
 
     def test_the_textbook_solution_comes_first(self, tree):

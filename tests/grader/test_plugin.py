@@ -149,6 +149,14 @@ class TestFailures:
         assert "given      total(torch.tensor(1.0))" in said
         assert "raised     nothing" in said and "expected   an error, such as ValueError" in said
 
+    def test_what_the_code_prints_stands_below_the_failure(self, run, submission, sound):
+        """Its first lines, of each failing spec. Hypothesis runs many examples: only the failing one is shown."""
+        prints = "    for i in range(30):\n        print('line', i, float(x.flatten()[0]))\n"
+        said = self.said(run, submission, sound, RIGHT.replace("    return 2 * x\n", f"{prints}    return x\n"))
+        below = said.partition("test_sums.py:")[2]
+        assert "\n\n  printed    line 0 " in below and "\n             line 9 " in below
+        assert "\n             … 20 more lines\n" in below and "line 10" not in below
+
     def test_an_open_edge_fails_nothing_and_is_named_at_the_end(self, run, submission, sound):
         folder = submission(sound[0], RIGHT.replace("raise ValueError", "return ValueError"))
         code, said = run("katas/01", f"--code={folder}", f"--junitxml={folder}/junit.xml")

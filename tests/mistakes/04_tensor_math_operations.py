@@ -34,7 +34,7 @@ MISTAKES = [
         was=BETWEEN,
         now="return low <= x <= high",
         caught_by="test_true_inside_and_false_outside",
-        says="A chain like low <= x <= high asks for one truth value",
+        says="A chain like low <= x <= high needs one truth value",
     ),
     Mistake(
         "or instead of and",
@@ -56,14 +56,14 @@ MISTAKES = [
         was="x.amin(dims)",
         now="x.min() if dim is None else x.min(dim)",
         caught_by="TestSummaryStats::test_along_one_dim",
-        says="x.min(dim) and x.max(dim) answer with a pair",
+        says="x.min(dim) and x.max(dim) return a pair",
     ),
     Mistake(
         "integers not turned to float",
         was="values = _floating(x)",
         now="values = x",
         caught_by="test_integers_have_a_fractional_mean",
-        says="torch refuses to take it of an integer tensor",
+        says="torch refuses to take the mean of an integer tensor",
         edge=True,
     ),
     # standardize
@@ -101,7 +101,7 @@ MISTAKES = [
         was="constant = x.amin(dims, keepdim=True) == x.amax(dims, keepdim=True)",
         now="constant = x.std(dims, keepdim=True, correction=0) == 0",
         caught_by="test_equal_values_with_an_inexact_mean",
-        says="Ask the values themselves whether they are equal",
+        says="Compare the values themselves, not the std with 0",
         edge=True,
     ),
     # cosine_similarity
