@@ -9,7 +9,6 @@ from typing import Annotated
 import nbformat
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
 from grader.course import downloads, loading, notebooks
@@ -17,16 +16,22 @@ from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.learner import doctor as machine
 from grader.learner import hints, history, overview, progress, reading
+from grader.learner.screen import Screen
 from grader.reports import words
 from grader.results import KataResult
 
-COLOURS = {"+": "green", "-": "red", "@": "dim"}  # of the lines of a difference
 SIGNS = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "bad": "[bold red]BAD  [/]"}
 
 
 @app.command("list")
-def list_(code: CodeFolder = KATAS) -> None:
-    """List the path by chapters: each kata with difficulty, minutes, what it builds on, and your progress."""
+def list_(
+    code: CodeFolder = KATAS,
+    everything: Annotated[bool, typer.Option("--all", help="every kata of every chapter")] = False,
+) -> None:
+    """List the path: a line per chapter, and the katas of the chapter where you are.
+
+    A kata's row has its difficulty, minutes, what it builds on, and your progress.
+    """
     path = katas(None)
     looking = bar("checking your code")
     task = looking.add_task("", total=None)
@@ -34,7 +39,7 @@ def list_(code: CodeFolder = KATAS) -> None:
         results = progress.so_far(
             path, code, lambda begun: looking.update(task, total=len(begun)), lambda _: looking.advance(task)
         )
-    overview.show(path, results, Console(highlight=False))
+    overview.show(path, results, Console(highlight=False), everything=everything)
 
 
 @app.command()
@@ -87,12 +92,12 @@ def solution(
     exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
     now: Annotated[bool, typer.Option("--now", help="show it without taking the hints first")] = False,
     full: Annotated[bool, typer.Option("--full", help="show the reference, which also has the edge cases")] = False,
+    others: Annotated[bool, typer.Option("--others", help="show other right solutions instead")] = False,
 ) -> None:
     """Show the shortest right code of an exercise beside yours, once you have taken its hints."""
-    lines = hints.solution(katas([kata])[0], exercise, now=now, full=full)
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line, style=COLOURS.get(line[:1], ""), markup=False, soft_wrap=True)
+    [found] = katas([kata])
+    lines = hints.others(found, exercise, now=now) if others else hints.solution(found, exercise, now=now, full=full)
+    Screen(Console(), has_keys=False).difference(lines)
 
 
 @app.command()
@@ -110,16 +115,12 @@ def undo(kata: OneKata) -> None:
 @app.command()
 def lesson(
     kata: OneKata,
-    text: Annotated[bool, typer.Option("--text", help="show the text only; do not run lesson.py")] = False,
+    text: Annotated[bool, typer.Option("--text", help="show the text and code only; do not run lesson.py")] = False,
 ) -> None:
-    """Show a kata's lesson, run its lesson.py, and show the figure if the terminal can."""
+    """Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can."""
     [found] = katas([kata])
     console = Console()
-    page = (found.folder / "README.md").read_text(encoding="utf-8")
-    if console.is_terminal:
-        console.print(Markdown(reading.for_terminal(page)))
-    else:
-        print(page)
+    reading.show(found, console)
     if text:
         return
     figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
@@ -151,6 +152,7 @@ def notebook(
         else:
             text = nbformat.writes(notebooks.build(found, loading.read_source(found.code), notebooks.origin(ROOT)))
             say(history.replace(found, path, text + "\n"))
+            say(machine.how_to_open(path))
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
 

@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from grader.course import cells, stubs
+from grader.course import cells, snippets, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -19,16 +19,13 @@ LARGEST = 50_000_000  # bytes; plots make notebooks large
 START = """\
 # lesson: find the repository, or clone it
 import pathlib, subprocess, sys
-folders = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]
-here = next((folder for folder in folders if (folder / "grader" / "lesson.py").exists()), None)
+here = next((p for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "grader/lesson.py").exists()), None)
 if here is None:
     here = pathlib.Path("torch-katas").resolve()
     if not here.exists():
-        subprocess.run(["git", "clone", "--depth", "1", "{repository}", str(here)], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", str(here)], check=True)
+        subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)
 sys.path.insert(0, str(here))
-__file__ = str(here / "katas" / "{kata}" / "lesson.py")
-sys.argv = [__file__]
 from grader.learner.notebook_check import check, hint, use
 use("{kata}")"""
 FIGURE = """\
@@ -55,7 +52,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
         reason = f"{error.msg}: a half-written file cannot be cut into cells"
         raise NotANotebook(f"katas/{kata.file}:{error.lineno}: {reason}") from None
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
-    body = [new_code_cell(START.format(kata=kata.name, repository=repository)), new_markdown_cell(_for_notebook(page))]
+    body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
     body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
     body.append(new_code_cell(FIGURE))
     body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
@@ -179,11 +176,22 @@ def _is_plain(text: str, names: list[str]) -> bool:
     )
 
 
-def _for_notebook(page: str) -> str:
-    """The lesson up to its exercises. Links and pictures that need files of the repository become plain text."""
+def _lesson(page: str) -> list[nbformat.NotebookNode]:
+    """The lesson up to its exercises: a cell per section and per snippet.
+
+    Links and pictures that need files of the repository become plain text.
+    """
     page = page.partition("\n## Exercises\n")[0]
-    page = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", page)
-    return re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", page)
+    found = []
+    for place, part in enumerate(snippets.BLOCK.split(page)):
+        if place % 2:
+            found.append(new_code_cell(f"# lesson: a snippet\n{snippets.without_output(part)}"))
+            continue
+        text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", part)
+        text = re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", text)
+        sections = re.split(r"^(?=##+ )", text, flags=re.MULTILINE)
+        found += [new_markdown_cell(section.strip()) for section in sections if section.strip()]
+    return found
 
 
 def _steps(kata: Kata) -> list[str]:

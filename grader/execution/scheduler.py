@@ -1,6 +1,7 @@
 """Runs jobs in warm workers, several at a time, and enforces their deadlines from outside."""
 
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ def run(
     *,
     at_a_time: int = 0,
     specs_of: Iterable[Kata] = (),
-    until: Sequence[int] = (),
+    until: Sequence[int | socket.socket] = (),
 ) -> Iterator[tuple[Job, KataResult]]:
     """Run jobs in parallel and yield each with its result as it finishes.
 
@@ -34,7 +35,7 @@ def run(
         jobs_ready: the jobs, or a function that returns those that can start now. It is called again when they run out.
         at_a_time: jobs that run in parallel; 0 means one per core.
         specs_of: katas whose specs a new forkserver collects. Later calls reuse the forkserver as it is.
-        until: file descriptors. As soon as one of them can be read, all running jobs are given up.
+        until: file descriptors or sockets. As soon as one of them can be read, all running jobs are given up.
     """
     more = _as_function(jobs_ready)
     queue: Iterator[Job] = iter(())
@@ -67,13 +68,13 @@ def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Cal
     return lambda: rest
 
 
-def _wait(running: list[Supervisor], until: Sequence[int]) -> bool:
-    """Read messages until a job finishes, and kill overdue workers. True if a descriptor of `until` came first."""
+def _wait(running: list[Supervisor], until: Sequence[int | socket.socket]) -> bool:
+    """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
         channels: dict[object, Supervisor] = {one.worker.channel: one for one in running}
         timeout = max(0.0, min(one.due for one in running) - time.monotonic())
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
-        if any(descriptor in until for descriptor in arrived):
+        if any(source in until for source in arrived):
             return True
         for channel in arrived:
             channels[channel].read()

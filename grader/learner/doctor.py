@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from grader.course import catalogue, downloads
@@ -29,6 +30,8 @@ NEEDED = (
     "typer",
     "watchfiles",
 )
+# File systems whose changes on the other side are not reported on this one.
+SILENT = ("9p", "drvfs", "vboxsf", "prl_fs", "vmhgfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "virtiofs", "fakeowner")
 ROOM = 2e9  # bytes that the larger data sets need, unpacking included
 
 
@@ -57,6 +60,29 @@ def examine() -> Iterator[Finding]:
     yield _isolation()
     yield _data()
     yield _disk()
+    yield saves(Path("/proc/mounts"))
+
+
+def how_to_open(notebook: Path) -> str:
+    """How to open a notebook with what is installed here, or what to install."""
+    if shutil.which("jupyter-lab") or Path(sys.executable).with_name("jupyter-lab").exists():
+        return f"open it: jupyter lab {notebook}"
+    if shutil.which("code"):
+        return f"open it: code {notebook}"
+    return f"to open it: {sys.executable} -m pip install -e '{ROOT}[notebook]', then jupyter lab {notebook}"
+
+
+def saves(mounts: Path) -> Finding:
+    """Whether saves below the repository are reported. Folders shared by another machine report none."""
+    kind = ""
+    for line in mounts.read_text(encoding="utf-8").splitlines() if mounts.is_file() else []:
+        _, folder, found, *_ = line.split(" ")
+        if ROOT.is_relative_to(folder.replace("\\040", " ")):
+            kind = found  # a later mount is on top
+    if kind in SILENT or kind.startswith("fuse."):
+        says = f"{kind} does not report saves: set WATCHFILES_FORCE_POLLING=1 for kata watch, or clone to a local disk"
+        return Finding("saves", "note", says)
+    return Finding("saves", "fine", "reported to kata watch")
 
 
 def _normalised(name: str) -> str:

@@ -58,19 +58,40 @@ def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False
         UnknownExercise: the kata has no such exercise.
         NotPossible: there is no reference here, or not all hints were taken.
     """
+    _require_hints_taken(kata, exercise, now)
+    textbook = kata.root / "tests" / "accepted" / kata.name / "textbook.py"
+    short = [] if full else _without_docstrings(_source_of(textbook, exercise))
+    mine = _source_of(kata.code, exercise)
+    if not short:
+        return _difference(kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}")
+    more = f"with edge cases: kata solution {kata.number} {exercise} --full; other ways: --others"
+    return [*_difference(kata, _without_docstrings(mine), short, "the textbook solution"), "", more]
+
+
+def others(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
+    """The lines of the other right solutions of one exercise, each under its name.
+
+    Raises:
+        UnknownExercise: the kata has no such exercise.
+        NotPossible: there are none here, or not all hints were taken.
+    """
+    _require_hints_taken(kata, exercise, now)
+    lines = []
+    for path in sorted((kata.root / "tests" / "accepted" / kata.name).glob("*.py")):
+        if found := _source_of(path, exercise):
+            lines += [f"# {path.stem.replace('_', ' ')}", *_without_docstrings(found), ""]
+    if not lines:
+        raise NotPossible(f"there is no other solution of {exercise} here")
+    return lines[:-1]
+
+
+def _require_hints_taken(kata: Kata, exercise: str, now: bool) -> None:
     kata.exercise(exercise)
     if not kata.reference.is_file():
         raise NotPossible(f"there is no solutions/{kata.file} here")
     seen, there = _given(kata).get(f"{kata.name} {exercise}", 0), len(hints.of(kata, exercise))
     if seen < there and not now:
         raise NotPossible(f"{seen} of {there} hints taken: kata hint {kata.number} {exercise} first, or add --now")
-    textbook = kata.root / "tests" / "accepted" / kata.name / "textbook.py"
-    short = [] if full else _without_docstrings(_source_of(textbook, exercise))
-    mine = _source_of(kata.code, exercise)
-    if not short:
-        return _difference(kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}")
-    more = f"with edge cases: kata solution {kata.number} {exercise} --full"
-    return [*_difference(kata, _without_docstrings(mine), short, "the textbook solution"), "", more]
 
 
 def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> list[str]:

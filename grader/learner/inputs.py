@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,12 +16,16 @@ from watchfiles import watch
 try:
     import termios
     import tty
-except ImportError:  # Windows: no keys
+except ImportError:  # Windows
     termios = None  # type: ignore[assignment]
 
 SETTLED = 5  # milliseconds without a change after which a burst of writes counts as one save
-SAVE, RESIZE = b"s", b"w"  # bytes that the pipe carries
-QUIT_KEYS = ("q", "\x04")  # q and Ctrl-D
+SAVE, RESIZE = b"s", b"w"  # bytes that the socket carries
+QUIT_KEYS = ("q", "\x03", "\x04")  # q, Ctrl-C where it comes as a key, and Ctrl-D
+BETWEEN_KEYS = 0.05  # seconds between two looks at the keyboard on Windows
+
+
+Readable = int | socket.socket  # a file descriptor, or a socket
 
 
 class Event(Enum):
@@ -32,21 +37,22 @@ class Event(Enum):
 
 
 class Inputs:
-    """All inputs in one place: a pipe for saves and resizing, and the terminal for keys.
+    """All inputs in one place: a socket for saves and resizing, and one for keys.
+
+    They are sockets because Windows can wait for nothing else.
 
     Args:
-        pipe: the ends to read from and to write to.
-        keys: the file descriptor to read keys from; None without a terminal.
+        keys: what keys are read from, standard input or a socket; None without a terminal.
     """
 
-    def __init__(self, pipe: tuple[int, int], keys: int | None):
-        self.wakes, self.wake = pipe
+    def __init__(self, keys: Readable | None):
+        self.wakes, self.wake = socket.socketpair()
         self.keys = keys
         self.stopped = threading.Event()
 
     @property
-    def descriptors(self) -> list[int]:
-        """The file descriptors that can be read as soon as there is an input."""
+    def sources(self) -> list[Readable]:
+        """What can be read as soon as there is an input."""
         return [self.wakes] if self.keys is None else [self.wakes, self.keys]
 
     def follow(self, folder: Path) -> None:
@@ -59,11 +65,15 @@ class Inputs:
         """Stop reporting saves."""
         self.stopped.set()
 
+    def resized(self) -> None:
+        """Report that the window has another size."""
+        self.wake.send(RESIZE)
+
     def read(self, *, wait: bool) -> Iterator[Event | str]:
         """Yield the pending events and keys. With `wait`, block until there is one."""
-        for descriptor in select.select(self.descriptors, [], [], None if wait else 0)[0]:
-            came = os.read(descriptor, 1024)
-            if descriptor == self.wakes:
+        for source in select.select(self.sources, [], [], None if wait else 0)[0]:
+            came = source.recv(1024) if isinstance(source, socket.socket) else os.read(source, 1024)
+            if source is self.wakes:
                 yield from (event for byte, event in ((SAVE, Event.SAVED), (RESIZE, Event.RESIZED)) if byte in came)
             elif not came:
                 yield Event.QUIT
@@ -72,32 +82,36 @@ class Inputs:
                     yield Event.QUIT if key in QUIT_KEYS else key
 
     def _report_saves(self, folder: Path, stopped: threading.Event) -> None:
-        """Run in a thread: write to the pipe after each change in the folder."""
+        """Run in a thread: send a byte after each change in the folder."""
         changes = watch(
             folder, step=SETTLED, stop_event=stopped, rust_timeout=500, yield_on_timeout=True, raise_interrupt=False
         )
         for change in changes:
             if change and not stopped.is_set():
-                os.write(self.wake, SAVE)
+                self.wake.send(SAVE)
 
 
 @contextmanager
 def opened_inputs() -> Iterator[Inputs]:
     """Open the inputs for the length of the block. Afterwards the terminal is as before."""
-    pipe = os.pipe()
-    with _single_keys() as keys, _resizing_reported_to(pipe[1]):
-        inputs = Inputs(pipe, keys)
-        try:
-            yield inputs
-        finally:
-            inputs.stop_following()
+    with _single_keys() as keys:
+        inputs = Inputs(keys)
+        with _resizing_reported_to(inputs):
+            try:
+                yield inputs
+            finally:
+                inputs.stop_following()
 
 
 @contextmanager
-def _single_keys() -> Iterator[int | None]:
+def _single_keys() -> Iterator[Readable | None]:
     """Make the terminal pass on each key at once, without Enter and echo. None if there is no terminal."""
-    if termios is None or not sys.stdin.isatty() or not sys.stdout.isatty():
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
         yield None
+        return
+    if termios is None:
+        with _keys_of_windows() as keys:
+            yield keys
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
@@ -109,12 +123,32 @@ def _single_keys() -> Iterator[int | None]:
 
 
 @contextmanager
-def _resizing_reported_to(wake: int) -> Iterator[None]:
-    """Write to the pipe whenever the window is resized, on systems that have this signal."""
+def _keys_of_windows() -> Iterator[socket.socket]:
+    """Send each key through a socket. The console of Windows can only be asked whether there is one."""
+    import msvcrt  # here, because no other system has it
+
+    ours, theirs = socket.socketpair()
+    ended = threading.Event()
+
+    def send_keys() -> None:
+        while not ended.wait(BETWEEN_KEYS):
+            while msvcrt.kbhit():  # type: ignore[attr-defined]
+                theirs.send(msvcrt.getwch().encode())  # type: ignore[attr-defined]
+
+    threading.Thread(target=send_keys, daemon=True).start()
+    try:
+        yield ours
+    finally:
+        ended.set()
+
+
+@contextmanager
+def _resizing_reported_to(inputs: Inputs) -> Iterator[None]:
+    """Report whenever the window is resized, on systems that have this signal."""
     if not hasattr(signal, "SIGWINCH"):
         yield
         return
-    before = signal.signal(signal.SIGWINCH, lambda *_: os.write(wake, RESIZE))
+    before = signal.signal(signal.SIGWINCH, lambda *_: inputs.resized())
     try:
         yield
     finally:

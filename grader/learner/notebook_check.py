@@ -22,8 +22,14 @@ _kata: list[Kata] = []  # the notebook's kata, once `use` was called
 
 
 def use(name: str) -> None:
-    """Say which kata the notebook belongs to. Its specs are collected at once, so that the first check is quick."""
+    """Say which kata the notebook belongs to. Its specs are collected at once, so that the first check is quick.
+
+    The lesson's cells run as if they were lesson.py.
+    """
     _kata[:] = [catalogue.find(name)]
+    main = sys.modules["__main__"]
+    main.__file__ = str(_kata[0].folder / "lesson.py")
+    sys.argv[:] = [main.__file__]
     forkserver.prepare(_kata)
 
 

@@ -1,5 +1,7 @@
 """Prints `kata list`: every kata with the learner's progress, as columns on a terminal, as lines in a pipe."""
 
+import itertools
+
 from rich.console import Console
 from rich.table import Table
 
@@ -12,8 +14,13 @@ COLOURS = {"done": "green", "core works": "green", "not started": "dim"}
 WIDEST = {"builds on": 14, "you": 14}  # columns that wrap
 
 
-def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Console) -> None:
-    """Print a line per chapter, a row per kata, and the sum."""
+def show(
+    katas: list[Kata], results: dict[Kata, KataResult | None], console: Console, *, everything: bool = False
+) -> None:
+    """Print the chapters, the katas of the current one or with `everything` of all, and the sum.
+
+    The current chapter holds the first kata whose core does not work. A pipe gets every kata.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("kata", "title", "", "min", "builds on", "core +\nstretch", "you", "stars"):
         table.add_column(
@@ -22,18 +29,19 @@ def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Con
             no_wrap=column not in ("title", *WIDEST),
             max_width=WIDEST.get(column),
         )
-    before = ""
-    for kata in katas:
-        if kata.description.chapter != before:
-            before = kata.description.chapter
-            table.add_row()
-            table.add_row("", f"[bold]{before}[/]")
-        row = _row(kata, results[kata])
-        *head, you, earned = row
-        colour = COLOURS.get(you.partition(",")[0], "yellow")
-        table.add_row(*head, f"[{colour}]{you}[/]", earned)
-        if not console.is_terminal:
-            print(before, *row, sep="\t")
+    here = next((kata for kata in katas if not _core_works(results[kata])), katas[-1]).description.chapter
+    for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
+        members = list(group)
+        unfolded = everything or chapter == here
+        table.add_row(*_chapter(chapter, members, results, unfolded))
+        for kata in members:
+            row = _row(kata, results[kata])
+            *head, you, earned = row
+            colour = COLOURS.get(you.partition(",")[0], "yellow")
+            if unfolded:
+                table.add_row(*head, f"[{colour}]{you}[/]", earned)
+            if not console.is_terminal:
+                print(chapter, *row, sep="\t")
     if console.is_terminal:
         console.print(table, "")
     begun = [result for result in results.values() if result]
@@ -45,6 +53,23 @@ def show(katas: list[Kata], results: dict[Kata, KataResult | None], console: Con
         style="bold",
         soft_wrap=True,
     )
+
+
+def _chapter(
+    chapter: str, katas: list[Kata], results: dict[Kata, KataResult | None], unfolded: bool
+) -> tuple[str, ...]:
+    """The row of a chapter: a heading, or the sums of its katas."""
+    if unfolded:
+        return "", f"[bold]{chapter}[/]"
+    first, last = katas[0].number, katas[-1].number
+    done = sum(_core_works(results[kata]) for kata in katas)
+    minutes = sum(kata.description.minutes_all for kata in katas)
+    numbers = first if first == last else f"{first}–{last}" if last.isdecimal() else ""
+    return numbers, f"[bold]{chapter}[/]", "", str(minutes), "", "", f"{done} of {len(katas)} done"
+
+
+def _core_works(result: KataResult | None) -> bool:
+    return bool(result and result.core_works)
 
 
 def _row(kata: Kata, result: KataResult | None) -> tuple[str, ...]:

@@ -1,11 +1,32 @@
-"""Prepares a lesson for a terminal: its Markdown, and its figure if the terminal shows pictures."""
+"""Shows a lesson in a terminal: its text, its code, and its figure if the terminal shows pictures."""
 
 import base64
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.rule import Rule
+from rich.syntax import Syntax
+
+from grader.course.catalogue import Kata
+
 CHUNK = 4096  # base64 characters per escape sequence of kitty's graphics protocol
+
+
+def show(kata: Kata, console: Console) -> None:
+    """Show the lesson's text and then its code: in a pager on a terminal, otherwise as they are."""
+    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    code = (kata.folder / "lesson.py").read_text(encoding="utf-8")
+    if not console.is_terminal:
+        console.print(f"{page}\n{code}", markup=False, highlight=False, soft_wrap=True)
+        return
+    os.environ.setdefault("LESS", "-R")  # so that `less` passes colours on
+    with console.pager(styles=True):
+        console.print(Markdown(for_terminal(page)), "", Rule(f"katas/{kata.name}/lesson.py"), "")
+        console.print(Syntax(code, "python", word_wrap=True, background_color="default"))
 
 
 def for_terminal(page: str) -> str:

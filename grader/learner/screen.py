@@ -1,10 +1,9 @@
 """The output of `kata watch`: wrapped and coloured on a terminal, plain lines in a pipe."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.text import Text
 
 from grader.course.catalogue import Kata
@@ -16,13 +15,18 @@ from grader.specs import layout
 
 KEYS = (
     ("h", "hint"),
+    ("n", "next exercise"),
+    ("p", "previous"),
+    ("1…", "by number"),
+    ("c", "compare"),
     ("l", "lesson"),
     ("a", "all specs"),
-    ("n", "next"),
-    ("p", "previous"),
+    ("N", "next kata"),
+    ("P", "previous kata"),
     ("r", "run again"),
     ("q", "quit"),
 )
+COLOURS = {"+": "green", "-": "red", "@": "dim"}  # of the lines of a difference
 
 
 class Screen:
@@ -44,23 +48,40 @@ class Screen:
         if self.console.is_terminal:
             self.console.print("[dim]running the specs …[/]")
 
-    def head(self, kata: Kata, exercises: Iterable[ExerciseResult]) -> None:
+    def head(self, kata: Kata, exercises: Sequence[ExerciseResult], current: str) -> None:
         """Start a verdict: clear the terminal, then print the kata and a sign per exercise.
 
-        ★ holds at the edges too, ● works, ○ does not work yet.
+        ★ holds at the edges too, ● works, ○ does not work yet. The current exercise is in brackets.
         """
         if self.console.is_terminal:
             self.console.clear()
         heading = f"[bold]{kata.number} {kata.title}[/]  [dim]katas/{kata.file}[/]"
         self.console.print(heading, soft_wrap=not self.console.is_terminal)
         works = [exercise.works for exercise in exercises]
-        signs = [f"{_sign(exercise)} {exercise.name}" for exercise in exercises]
-        self._line([f"{sum(works)}/{len(works)}", *signs], r"^\d+/\d+", "dim")
+        signs = [f"{number}{_sign(e)} {e.name}" for number, e in enumerate(exercises, start=1)]
+        marked = [f"[{sign}]" if e.name == current else sign for sign, e in zip(signs, exercises, strict=True)]
+        self._line([f"{sum(works)} of {len(works)}", *marked], r"^\d+ of \d+|\[.*?\]", "bold")
 
-    def open_edges(self, exercise: ExerciseResult) -> None:
-        """Name the open edges of an exercise that works, in one line."""
-        number, names = len(exercise.open_edges), words.open_edges(exercise)
-        self.say(f"{exercise.name} works · {STAR} open: {number} ({names})")
+    def works(self, exercise: ExerciseResult) -> None:
+        """Celebrate an exercise that works, and name its open edges, in one line."""
+        ideas = [spec for spec in exercise.ideas if spec.status != "skipped"]
+        open_edges, star = exercise.open_edges, STAR
+        if open_edges:
+            star = f"{STAR} open: {len(open_edges)} ({words.open_edges(exercise)})"
+        note = f", {exercise.note}" if exercise.note else ""
+        self.console.print(
+            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {star}",
+            style="bold green",
+            markup=False,
+            highlight=False,
+            soft_wrap=not self.console.is_terminal,
+        )
+
+    def difference(self, lines: Iterable[str]) -> None:
+        """Print the lines of a unified diff."""
+        self.console.print()
+        for line in lines:
+            self.console.print(line, style=COLOURS.get(line[:1], ""), markup=False, highlight=False, soft_wrap=True)
 
     def failure(self, exercise: str, spec: SpecResult) -> None:
         """Print a failed spec: its message with a heading, or alone if it is one line."""
@@ -77,9 +98,8 @@ class Screen:
         table.show(Report("katas", "", result.seconds, True, (result,)), self.console)
 
     def lesson(self, kata: Kata) -> None:
-        """Print the kata's lesson."""
-        page = (kata.folder / "README.md").read_text(encoding="utf-8")
-        self.console.print(Markdown(reading.for_terminal(page)))
+        """Show the kata's lesson in a pager."""
+        reading.show(kata, self.console)
 
     def keys(self) -> None:
         """Print the line of keys."""

@@ -1,5 +1,6 @@
 """The session of `kata watch`: after every save, run the specs and show the first failure of the current exercise."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
+from grader.errors import NotPossible
 from grader.execution import jobs, scheduler
 from grader.execution.jobs import Job
 from grader.execution.prerequisites import Grading
@@ -16,6 +18,8 @@ from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, SpecResult
+
+ONE_NUMBER = 0.7  # seconds between the two digits of a number
 
 
 def start_session(katas: list[Kata], first: Kata) -> None:
@@ -42,6 +46,8 @@ class Watched:
     result: KataResult | None = None
     partial: bool = False  # whether some exercises keep the result of an older text
     new: tuple[ExerciseResult, ...] = ()  # the exercises that work since the last save
+    chosen: str = ""  # the exercise that the learner went to; otherwise it is the first that does not work
+    typed: tuple[str, float] = ("", 0.0)  # the digits of an exercise's number, and when they came
 
 
 class Session:
@@ -82,23 +88,62 @@ class Session:
         return False
 
     def _handle_key(self, key: str) -> None:
-        kata = self.state.kata
-        place = self.katas.index(kata)
+        kata, current = self.state.kata, self._current_exercise()
         if key == "h":
-            self.screen.say(hints.next_hint(kata, self._current_exercise().name, None))
+            works = current.name in _working(self.state.result)
+            self.screen.say(hints.next_hint(kata, current.name, works=works))
+        elif key == "c":
+            self._compare()
         elif key == "l":
             self.screen.lesson(kata)
-            self.screen.keys()
+            if self.state.result:
+                self._show(self.state.result)
         elif key == "a":
             self._judge_and_show(everything=True)
-        elif key == "n" and place + 1 < len(self.katas):
-            self._go_to(self.katas[place + 1])
-        elif key == "p" and place > 0:
-            self._go_to(self.katas[place - 1])
+        elif key in "np":
+            self._go_to_exercise(kata.exercises.index(current) + (1 if key == "n" else -1))
+        elif key in "NP":
+            self._go_to_neighbour(self.katas.index(kata) + (1 if key == "N" else -1))
+        elif key.isdecimal():
+            self._go_to_exercise(self._number_typed(key) - 1)
         elif key == "r":
             self.state.text = None
-        elif key in "np":
-            self.screen.say(f"this is the {'last' if key == 'n' else 'first'} kata of the path")
+
+    def _go_to_exercise(self, place: int) -> None:
+        """Make the exercise at this place of the kata the current one."""
+        exercises = self.state.kata.exercises
+        if not 0 <= place < len(exercises):
+            self.screen.say(f"This kata has the exercises 1 to {len(exercises)}. N and P go to the next kata and back.")
+            return
+        self.state.chosen = exercises[place].name
+        self.state.text = None
+
+    def _go_to_neighbour(self, place: int) -> None:
+        if 0 <= place < len(self.katas):
+            self._go_to(self.katas[place])
+        else:
+            self.screen.say(f"This is the {'first' if place < 0 else 'last'} kata of the path.")
+
+    def _number_typed(self, digit: str) -> int:
+        """The number of an exercise: this digit, or a number of two digits if the other one came just before."""
+        before, at = self.state.typed
+        both = before + digit if time.monotonic() - at < ONE_NUMBER else digit
+        typed = both if 0 < int(both) <= len(self.state.kata.exercises) else digit
+        self.state.typed = (typed, time.monotonic())
+        return int(typed)
+
+    def _compare(self) -> None:
+        """Show the textbook solution of the current exercise if it works, or else of the one that worked last."""
+        working = _working(self.state.result)
+        names = [self._current_exercise().name, *(exercise.name for exercise in self.state.new)]
+        name = next((name for name in names if name in working), "")
+        if not name:
+            self.screen.say("c compares an exercise that works with the textbook solution. Go to one by its number.")
+            return
+        try:
+            self.screen.difference(hints.solution(self.state.kata, name, now=True))
+        except NotPossible as problem:
+            self.screen.say(str(problem))
 
     def _read(self) -> str:
         """The file's text, or the problem with the file."""
@@ -123,6 +168,8 @@ class Session:
         self.state.result = result if everything or before is None else _merged(before, result)
         worked = _working(before or self.state.result)
         self.state.new = tuple(e for e in self.state.result.exercises if e.works and e.name not in worked)
+        if any(exercise.name == self.state.chosen for exercise in self.state.new):
+            self.state.chosen = ""  # done: on to the first that does not work
         self._show(self.state.result, everything=everything)
         return True
 
@@ -144,7 +191,7 @@ class Session:
         kata, code = self.state.kata, self.state.kata.root / "katas"
         grading = Grading([kata], {k: jobs.read(k, code) for k in with_prerequisites([kata])})
         ready = self._jobs(grading, everything)
-        for job, result in scheduler.run(ready, specs_of=[kata], until=self.inputs.descriptors):
+        for job, result in scheduler.run(ready, specs_of=[kata], until=self.inputs.sources):
             if job.kata == kata:
                 return result
             self.cache.keep(job, result)
@@ -169,35 +216,40 @@ class Session:
         return result is not None and all(exercise.works for exercise in result.exercises)
 
     def _current_exercise(self) -> Exercise:
-        """The first exercise that does not work, core before stretch; the last one if all do."""
+        """The chosen exercise, or the first that does not work, core before stretch; the last one if all do."""
+        if self.state.chosen:
+            return self.state.kata.exercise(self.state.chosen)
         exercises = sorted(self.state.kata.exercises, key=lambda e: e.stretch)
         working = _working(self.state.result)
         return next((e for e in exercises if e.name not in working), exercises[-1])
 
     def _show(self, result: KataResult, *, everything: bool = False) -> None:
         """Show the verdict: with `everything` the whole table, otherwise the first failure."""
-        self.screen.head(self.state.kata, result.exercises)
-        if everything:
+        current, all_work = self._current_exercise().name, self._all_work()
+        self.screen.head(self.state.kata, result.exercises, "" if all_work else current)
+        if everything:  # the table has the rest
             self.screen.all_specs(result)
-        elif failure := _first_failure(result, self._current_exercise().name):
+            self.screen.keys()
+            return
+        for exercise in result.exercises:
+            if exercise in self.state.new or (exercise.works and (all_work or exercise.name == self.state.chosen)):
+                self.screen.works(exercise)
+        failure = _first_failure(result, current)
+        if failure and current not in _working(result):
             self.screen.failure(*failure)
-        elif self._all_work():
-            self.screen.say(f"Every exercise of this kata works. {self._onward()}")
-        elif result.message:  # no failure, but something went wrong: specs that cannot be collected, say
+        elif result.message and not result.points:  # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)
-        if result.core_works and not self._all_work():
+        if all_work:
+            self.screen.say(f"Every exercise of this kata works. {self._onward()}")
+        elif result.core_works:
             left = ", ".join(e.name for e in result.exercises if not e.works)
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
-        if not everything:  # the table has them
-            for exercise in result.exercises if self._all_work() else self.state.new:
-                if exercise.open_edges:
-                    self.screen.open_edges(exercise)
         self.screen.keys()
 
     def _onward(self) -> str:
         following = self.katas[self.katas.index(self.state.kata) + 1 :][:1]
         return (
-            f"Press n for {following[0].number} {following[0].title}." if following else "It was the last of the path."
+            f"Press N for {following[0].number} {following[0].title}." if following else "It was the last of the path."
         )
 
 

@@ -156,8 +156,12 @@ class TestThePath:
             for kata in katas
         }
         console = Console(record=True, width=100, file=open("/dev/null", "w"), force_terminal=True)
-        overview.show(katas, results, console)
+        overview.show(katas, results, console, everything=True)
         said = console.export_text()
         assert max(map(len, said.splitlines())) <= 100
         assert said.count("core works,") == len(katas) and "…" not in said
         assert len(re.findall(r"★ \d+ of \d+", said)) == len(katas)
+        overview.show(katas, dict.fromkeys(katas), console)
+        folded = console.export_text().splitlines()
+        assert len(folded) <= 36 and any("0 of 3 done" in line for line in folded)
+        assert sum("not started" in line for line in folded) == sum(k.description.chapter == "tensors" for k in katas)

@@ -136,9 +136,9 @@ def test_a_day(terminal, checkout):
     save(checkout, WRONG)
     assert "FAILED  memory_by_dtype" in screen.verdict("kata hint 01 memory_by_dtype")
     screen.press("h")
-    screen.waits_for("memory_by_dtype, hint 1 of 3")
+    screen.waits_for("memory_by_dtype, hint 1 of ")
     screen.press("h")
-    screen.waits_for("memory_by_dtype, hint 2 of 3")
+    screen.waits_for("memory_by_dtype, hint 2 of ")
     save(checkout, RIGHT + "\ndef (\n")
     assert "FAILED" not in screen.verdict("tensors.py:")
     save(checkout, WRONG, "rename")
@@ -146,17 +146,20 @@ def test_a_day(terminal, checkout):
     (checkout / "katas" / ONE.file).unlink()
     screen.verdict("tensors.py: not found in")
     save(checkout, RIGHT, "burst")
-    screen.verdict("Every exercise of this kata works. Press n for 02 Reshaping")
-    screen.press("n")
+    said = screen.verdict("Every exercise of this kata works. Press N for 02 Reshaping")
+    assert "✓ memory_by_dtype works: " in said
+    screen.press("N")
     screen.verdict("add_batch_dim: not written yet")
-    screen.press("n")
-    screen.waits_for("this is the last kata of the path")
-    screen.press("p")
+    screen.press("N")
+    screen.waits_for("This is the last kata of the path.")
+    screen.press("P")
     screen.verdict("Every exercise of this kata works")
     screen.press("a")
     screen.verdict(f"{len(ONE.exercises)}/{len(ONE.exercises)}")
     screen.press("l")
-    screen.verdict("Objectives")
+    screen.waits_for("Objectives")
+    screen.press("qr")
+    screen.verdict("Every exercise of this kata works")
     screen.press("q")
     assert screen.ends() == 0
 
@@ -164,7 +167,7 @@ def test_a_day(terminal, checkout):
 def test_a_working_core_offers_the_stretch(terminal, checkout):
     save(checkout, RIGHT + "\n\ndef from_array(array, *, copy=False):\n    raise NotImplementedError\n")
     screen = terminal("01")
-    said = screen.verdict("The core of this kata works. Stretch exercises left: from_array. Press n for 02")
+    said = screen.verdict("The core of this kata works. Stretch exercises left: from_array. Press N for 02")
     assert "from_array: not written yet" in said
     screen.press("q")
     assert screen.ends() == 0
@@ -173,7 +176,7 @@ def test_a_working_core_offers_the_stretch(terminal, checkout):
 class NoInputs:
     """A learner who only saves."""
 
-    descriptors = ()
+    sources = ()
 
     def follow(self, folder: Path) -> None:
         pass
@@ -194,17 +197,57 @@ def test_open_edges_are_named_once_an_exercise_works(tmp_path):
         session._judge_and_show()
         return console.export_text()
 
-    line = "total works · ★ open: 1 (no dimension is an error)\n"
+    line = "✓ total works: 2 of 2 · ★ open: 1 (no dimension is an error)\n"
     assert "double: not written yet" in said_after(one.code.read_text())
     said = said_after(open_edge + layer)
-    assert "2/3  ★ double  ● total  ○ Doubler\n" in said and "Doubler: not written yet" in said
-    assert "The core of this kata works. Stretch exercises left: Doubler. Press n for 02 Reuse." in said
-    assert said.endswith(line)
+    assert "2 of 3  1★ double  2● total  [3○ Doubler]\n" in said and "Doubler: not written yet" in said
+    assert "The core of this kata works. Stretch exercises left: Doubler. Press N for 02 Reuse." in said
+    assert line in said
     assert line not in said_after(open_edge + layer + "\n# one more save\n")
     said = said_after(open_edge)
-    assert "Every exercise of this kata works. Press n for 02 Reuse." in said and said.endswith(line)
+    assert "Every exercise of this kata works. Press N for 02 Reuse." in said and line in said
     said = said_after(right)
-    assert "3/3  ★ double  ★ total  ★ Doubler\n" in said and "open" not in said
+    assert "3 of 3  1★ double  2★ total  3★ Doubler\n" in said and "open" not in said
+
+
+def test_keys_lead_from_exercise_to_exercise(tmp_path):
+    """n and p, a number, c to compare, h for the exercise at hand; and what they say where there is nothing."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    [one, two] = all_katas(tmp_path / "tree")
+    (one.folder / "hints.md").write_text("## double\n1. A.\n\n## total\n1. B.\n\n## Doubler\n1. C.\n")
+    console = Console(record=True, width=100, file=open(os.devnull, "w"))
+    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
+
+    def said_after(key: str) -> str:
+        session._handle_key(key)
+        if session.state.text is None:
+            session._judge_and_show()
+        return console.export_text()
+
+    assert "[1○ double]  2○ total" in said_after("r")
+    assert "Go to one by its number" in said_after("c")
+    assert "This kata has the exercises 1 to 3." in said_after("p")
+    assert "1○ double  [2○ total]" in said_after("n")
+    assert "total, hint 1 of 1: B." in said_after("h")
+    assert "[3○ Doubler]" in said_after("3")
+    one.code.write_text(one.reference.read_text())
+    assert "✓ Doubler works: " in said_after("r")
+    said = said_after("2")
+    assert "[" not in said.splitlines()[1] and "✓ total works: 2 of 2 · ★" in said
+    assert "+++ the textbook solution" in said_after("c")
+    assert "there is no hint about its edge cases" in said_after("h")
+    assert "This is the first kata of the path." in said_after("P")
+    assert "[1○ quadruple]" in said_after("N")
+
+
+def test_a_number_may_have_two_digits(monkeypatch):
+    kata = next(kata for kata in all_katas() if len(kata.exercises) > 12)
+    session = Session([kata], kata, Screen(Console(), has_keys=False), NoInputs())
+    now = [100.0]
+    monkeypatch.setattr("grader.learner.watch.time.monotonic", lambda: now[0])
+    assert [session._number_typed(digit) for digit in "120"] == [1, 12, 0]
+    now[0] += 5
+    assert session._number_typed("2") == 2
 
 
 def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
