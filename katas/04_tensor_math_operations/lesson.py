@@ -21,8 +21,8 @@ def error_of(action) -> str:
     return "no error"
 
 
-# 1. Element-wise: every element is treated by itself, and the shape stays. A comparison gives a bool tensor, a mask.
-#    Masks are joined with & (and), | (or) and ~ (not), each comparison in brackets, because & binds tighter than >=.
+# 1. Element-wise: each element is treated separately, and the shape stays. A comparison gives a bool tensor, a mask.
+#    & (and), | (or) and ~ (not) combine masks. Each comparison needs brackets, because & binds tighter than >=.
 heading("1. Element by element: masks")
 heights = torch.tensor([[158.0, 171.0, 190.0], [165.0, 149.0, 180.0]])  # cm
 print("heights\n", heights)
@@ -35,21 +35,21 @@ print("a chain, 160 <= heights <= 180, says:", error_of(lambda: 160 <= heights <
 print("without brackets, heights >= 160 & heights <= 180, says:", error_of(lambda: heights >= 160 & heights <= 180))
 
 
-# 2. A reduction makes one number out of many. dim names the dimension that goes: dim 0 of (2, 3) leaves (3,), one
-#    number for each column. Without dim all go.
-heading("2. Reductions: the dim that is named is gone")
+# 2. A reduction makes one number out of many. dim names the dimension that disappears: dim 0 of (2, 3) leaves (3,),
+#    one number per column. Without dim all dimensions disappear.
+heading("2. Reductions: the dim that is named disappears")
 for dim in (None, 0, 1):
     print(f"dim={dim}")
     for name, value in kata.summary_stats(heights, dim).items():
         print(f"    {name:<5} shape {str(tuple(value.shape)):<5}", [round(v, 2) for v in value.flatten().tolist()])
 answer = heights.min(dim=0)
-print("heights.min(dim=0) is a pair:", answer.values.tolist(), "and the rows they stand in:", answer.indices.tolist())
+print("heights.min(dim=0) is a pair:", answer.values.tolist(), "and their row numbers:", answer.indices.tolist())
 pair = torch.tensor([1.0, 3.0])
 print(f"std of [1, 3]: divided by n {pair.std(correction=0).item():.4f}, by n − 1 {pair.std().item():.4f}")
 print("std of [5]:    divided by n", torch.tensor([5.0]).std(correction=0).item(), " by n − 1 is 0 / 0, NaN")
 
 
-# 3. Broadcasting lines shapes up from the right and stretches sizes of 1. A reduction with keepdim=True leaves a 1, so
+# 3. Broadcasting aligns shapes from the right and stretches sizes of 1. A reduction with keepdim=True leaves a 1, so
 #    that row statistics (3, 1) meet their rows. Without it (3,) meets the columns, and a square matrix hides that.
 heading("3. Broadcasting: what keepdim is for")
 square = torch.tensor([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [100.0, 200.0, 300.0]])
@@ -60,7 +60,7 @@ rows = kata.standardize(square, dim=1)
 print("standardize(square, dim=1), three times the same row:\n", rows)
 
 
-# 4. Equal values have no spread. Their mean can be off by a rounding step, so asking whether std is 0 is not enough.
+# 4. Equal values have no spread. Their mean can be off by a rounding step, so testing whether std is 0 is not enough.
 heading("4. Division by zero, and nearly zero")
 same = torch.full((7,), 0.1)
 off, spread = same.mean() - same[0], same.std(correction=0)
@@ -71,7 +71,7 @@ tiny = 1e-9 * torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64)
 flattened = (tiny - tiny.mean()) / (tiny.std(correction=0) + 1e-5)
 print(f"std of 1e-9 · [1, 2, 6], standardized:    {kata.standardize(tiny).std(correction=0).item():.4f}")
 print(f"the same with 1e-5 added to the divisor:  {flattened.std(correction=0).item():.4f}")
-#    The slope of a root at 0 is infinite, and infinity times 0 is NaN. torch.where afterwards repairs the value only.
+#    The slope of a root at 0 is infinite, and infinity times 0 is NaN. torch.where afterwards repairs only the value.
 x = torch.zeros(2, requires_grad=True)
 norm = x.square().sum().sqrt()
 torch.where(norm > 0, norm, 0.0).backward()
@@ -81,8 +81,8 @@ torch.linalg.vector_norm(x).backward()
 print("torch.linalg.vector_norm at the origin has the gradient", x.grad.tolist())
 
 
-# 5. The product of two matrices: rows of the left with columns of the right. The inner sizes meet and vanish.
-heading("5. Products: * and torch.mm are two things")
+# 5. The product of two matrices: rows of the left times columns of the right. The inner sizes meet and disappear.
+heading("5. Products: * is not torch.mm")
 a, b = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
 print("a * b           ", (a * b).tolist(), "  entry by entry")
 print("torch.mm(a, b)  ", torch.mm(a, b).tolist(), "  19 = 1·5 + 2·7")
@@ -106,7 +106,7 @@ ours = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
 theirs = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [4.0, 3.0]])
 print("cosine of every row of ours with every row of theirs\n", kata.cosine_similarity(ours[:, None], theirs[None]))
 print("the last row of ours is the zero vector: 0 everywhere")
-#    Squares first and differences afterwards lose the digits that matter.
+#    Squaring first and subtracting afterwards loses the digits that matter.
 p, q = torch.full((1, 3), 1000.0), torch.tensor([[1000.25, 1000.0, 1000.0]])
 expanded = (p * p).sum(1)[:, None] + (q * q).sum(1) - 2 * p @ q.T
 print("p and q, 0.25 apart near 1000, squared distance 0.0625")
@@ -114,7 +114,7 @@ print(f"    |p|² + |q|² − 2 p·q   {expanded.item():.4f}")
 print(f"    |p − q|²              {(p[:, None] - q[None]).square().sum(2).item():.4f}")
 
 
-# 7. NaN under a mask: 0 · NaN is NaN. What must not count has to be replaced, not multiplied.
+# 7. NaN under a mask: 0 · NaN is NaN. Replace what must not count; multiplying by 0 is not enough.
 heading("7. A mean under a mask")
 measured = torch.tensor([2.0, 4.0, float("nan")])
 known = ~measured.isnan()
@@ -124,7 +124,7 @@ print("(measured * known).sum() / known.sum()               ", (multiplied.sum()
 print("measured.masked_fill(~known, 0).sum() / known.sum()  ", (replaced.sum() / known.sum()).item())
 
 
-# 8. Standardizing moves and scales the axis. The form of the distribution stays what it was, two humps included.
+# 8. Standardizing moves and scales the axis. The distribution keeps its shape, two humps included.
 heading("8. Heights of 2,000 people, as they are and standardized")
 people = torch.cat([162 + 5 * torch.randn(1000), 178 + 5 * torch.randn(1000)])
 scores = kata.standardize(people)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from grader.specs import check
 
 INF = math.inf
-ROUGHLY = {"rtol": 1e-4, "atol": 1e-5}  # where digits are not the matter
+ROUGHLY = {"rtol": 1e-4, "atol": 1e-5}  # where precision is not the point
 
 
 def numbers(*shape, seed=0):
@@ -22,7 +22,7 @@ def numbers(*shape, seed=0):
 
 
 def equal_values():
-    """Rows of seven equal values. The sum of seven 0.1 is not exactly 0.7, so some computed means miss their value."""
+    """Rows of seven equal values. Seven times 0.1 does not add up to exactly 0.7, so some computed means are off."""
     return torch.tensor([0.1, 0.2, 0.7, 1.1, 3.3, -0.6])[:, None].repeat(1, 7)
 
 
@@ -39,12 +39,12 @@ def standardized_by_numpy(x, axis):
 
 
 def cosine(a, b):
-    """The cosine of two lists of numbers, by the textbook."""
+    """The cosine of two lists of numbers, by the textbook formula."""
     return sum(p * q for p, q in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
 
 
 def shape_by_torch(a_shape, b_shape):
-    """What torch.matmul makes of tensors of these shapes; None where it refuses."""
+    """The shape that torch.matmul gives for these shapes; None where it refuses them."""
     try:
         return tuple(torch.matmul(torch.empty(a_shape), torch.empty(b_shape)).shape)
     except RuntimeError:
@@ -74,7 +74,7 @@ def two_shapes(smallest):
 
 @st.composite
 def points(draw):
-    """Two lists of points with as many coordinates each."""
+    """Two lists of points, all with the same number of coordinates."""
     size = draw(st.integers(1, 3))
     point = st.lists(st.integers(-9, 9), min_size=size, max_size=size)
     return draw(st.lists(point, min_size=1, max_size=3)), draw(st.lists(point, min_size=1, max_size=3))
@@ -82,8 +82,8 @@ def points(draw):
 
 class TestBetween:
     def test_true_inside_and_false_outside(self, kata):
-        """Each element is asked by itself, so the answer is a bool tensor of x's shape. A chain like low <= x <= high
-        asks for one truth value of a whole tensor, which it does not have."""
+        """Each element is compared separately, so the result is a bool tensor of x's shape. A chain like
+        low <= x <= high needs one truth value for the whole tensor, and there is none."""
         x = torch.tensor([[0.5, 2.5, 9.0], [3.5, -2.5, 2.25]])
         expected = torch.tensor([[False, True, False], [True, False, True]])
         beyond_one_end = {
@@ -108,7 +108,7 @@ class TestBetween:
 
     @given(case=ranges())
     def test_any_range_of_any_numbers(self, kata, case):
-        """Integers may be compared with fractions, and a range of one number holds that number. Turning 1.5 into an
+        """Integers may be compared with fractions, and a range of one number contains that number. Converting 1.5 to an
         integer first would move the end."""
         values, low, high = case
         x = torch.tensor(values)
@@ -116,14 +116,15 @@ class TestBetween:
 
     @pytest.mark.edge
     def test_nan_lies_nowhere(self, kata):
-        """Every comparison with NaN is False. "Not below and not above" would let it in."""
+        """NaN is neither above nor below any number: `<`, `<=`, `>` and `>=` are all False for it. So "not below and
+        not above" would let it in."""
         x = torch.tensor([nan, 1.0, INF])
         check.equal(kata.between(x, 0.0, 2.0), torch.tensor([False, True, False]))
         check.equal(kata.between(x, -INF, INF), torch.tensor([False, True, True]))
 
     @pytest.mark.edge
     def test_low_above_high_is_refused(self, kata):
-        """The two ends were exchanged: an answer of all False would hide it."""
+        """The two ends were swapped: a result of all False would hide that."""
         with check.raises(ValueError):
             kata.between(torch.ones(3), 2.0, 1.0)
 
@@ -141,27 +142,27 @@ class TestSummaryStats:
         check.close(got, {name: torch.tensor(value) for name, value in expected.items()}, unlike=suspects)
 
     def test_std_divides_by_n(self, kata):
-        """1 and 3 lie 1 away from their mean 2, so their std is 1. Dividing by n − 1, as x.std() does unless told
-        otherwise, gives the root of 2."""
+        """1 and 3 are both 1 away from their mean 2, so their std is 1. Dividing by n − 1, as x.std() does by default,
+        gives the root of 2."""
         got = kata.summary_stats(torch.tensor([1.0, 3.0]))
         suspects = {"divided by n − 1": torch.tensor(2.0).sqrt(), "the square root is missing": torch.tensor(2.0)}
         check.close(got["std"], torch.tensor(1.0), unlike=suspects, what="std")
 
     @given(case=shapes_and_dims())
     def test_along_one_dim(self, kata, case):
-        """The reduced dimension is gone, and each value is a tensor: x.min(dim) and x.max(dim) answer with a pair of
+        """The reduced dimension disappears, and each value is a tensor: x.min(dim) and x.max(dim) return a pair of
         values and indices."""
         shape, dim = case
         x = numbers(*shape)
         check.close(kata.summary_stats(x, dim), stats_by_numpy(x, dim))
 
     def test_a_single_element_has_no_spread(self, kata):
-        """One element lies exactly at its mean: std 0. With n − 1 as divisor it would be 0 / 0."""
+        """A single element equals its mean: std 0. With the divisor n − 1 it would be 0 / 0."""
         check.equal(kata.summary_stats(torch.tensor(3.0))["std"], torch.tensor(0.0), what="std")
         check.equal(kata.summary_stats(torch.tensor([[3.0], [5.0]]), 1)["std"], torch.zeros(2), what="std along dim 1")
 
     def test_gradients_flow_back(self, kata):
-        """All four are differentiable, so that a loss may use them."""
+        """All four are differentiable, so a loss may use them."""
         names = ("min", "max", "mean", "std")
 
         def by_hand(x):
@@ -177,22 +178,22 @@ class TestSummaryStats:
 
     @pytest.mark.edge
     def test_works_on_a_transposed_view(self, kata):
-        """The answer follows the indices, not the order in memory; `view` refuses a tensor like this one."""
+        """The result follows the indices, not the order in memory; `view` refuses a tensor like this one."""
         x = numbers(3, 5).t()
         check.close(kata.summary_stats(x), stats_by_numpy(x, None))
         check.close(kata.summary_stats(x, 0), stats_by_numpy(x, 0))
 
     @pytest.mark.edge
     def test_accurate_where_the_mean_is_large(self, kata):
-        """mean(x²) − mean(x)² subtracts two numbers near 1e8, of which float32 keeps steps of 8. Subtract the mean
-        first and square afterwards."""
+        """mean(x²) − mean(x)² subtracts two numbers near 1e8, where float32 has steps of 8. Subtract the mean first and
+        square afterwards."""
         got = kata.summary_stats(torch.tensor([9999.0, 10001.0]))
         check.close(got["std"], torch.tensor(1.0), what="std")
 
     @pytest.mark.edge
     def test_integers_have_a_fractional_mean(self, kata):
-        """The smallest and the largest of integers are integers. The mean is not, and torch refuses to take it of an
-        integer tensor: mean and std are float32."""
+        """The minimum and maximum of integers are integers. Their mean need not be, and torch refuses to take the mean
+        of an integer tensor: mean and std are float32."""
         got = kata.summary_stats(torch.tensor([1, 2, 4, 9]))
         check.equal(
             {name: got[name] for name in ("min", "max", "mean")},
@@ -203,8 +204,7 @@ class TestSummaryStats:
 
     @pytest.mark.edge
     def test_integers_along_a_dim(self, kata):
-        """With a dim the dtypes are those without: integers for the smallest and the largest, float32 for mean and
-        std."""
+        """A dim does not change the dtypes: integers for minimum and maximum, float32 for mean and std."""
         got = kata.summary_stats(torch.tensor([[1, 2, 6], [5, 5, 8]], dtype=torch.int32), 1)
         check.equal(
             {name: got[name] for name in ("min", "max", "mean")},
@@ -220,7 +220,7 @@ class TestSummaryStats:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_floating_point_dtypes_stay(self, kata, dtype):
-        """What comes in as float64 keeps its digits, and what comes in as bfloat16 stays small."""
+        """float64 numbers keep their digits, and bfloat16 numbers their two bytes."""
         got = kata.summary_stats(torch.tensor([[1.0, 3.0], [2.0, 6.0]], dtype=dtype), 1)
         for name, value in got.items():
             check.dtype(value, dtype, what=name)
@@ -228,14 +228,14 @@ class TestSummaryStats:
     @pytest.mark.edge
     @pytest.mark.parametrize(("shape", "dim"), [((0,), None), ((3, 0), 0)], ids=str)
     def test_an_empty_tensor_is_refused(self, kata, shape, dim):
-        """Nothing has no smallest element and no mean: better an error than NaN."""
+        """An empty tensor has no minimum and no mean: an error is better than NaN."""
         with check.raises(ValueError):
             kata.summary_stats(torch.empty(shape), dim)
 
 
 class TestStandardize:
     def test_everything_as_one_slice(self, kata):
-        """Without a dim there is one mean and one std for all of x, which keeps its shape."""
+        """Without a dim there is one mean and one std for all of x. The result keeps x's shape."""
         x = numbers(2, 3, 4)
         one_less = (x - x.mean()) / x.std()
         suspects = {
@@ -247,8 +247,8 @@ class TestStandardize:
         check.close(kata.standardize(x), standardized_by_numpy(x, None), atol=1e-4, unlike=suspects)
 
     def test_rows_of_a_square_matrix(self, kata):
-        """Four row means have shape (4,), and a (4, 4) matrix minus (4,) subtracts them from its columns, without any
-        error. keepdim=True keeps them a column."""
+        """Four row means have shape (4,), and a (4, 4) matrix minus (4,) subtracts them from its columns without an
+        error. keepdim=True gives them shape (4, 1)."""
         x = numbers(4, 4)
         mean, std = x.mean(1), x.std(1, correction=0)
         suspects = {
@@ -261,12 +261,13 @@ class TestStandardize:
 
     @pytest.mark.parametrize("dim", [0, -1, (0, 2)], ids=str)
     def test_along_some_dims(self, kata, dim):
-        """Each slice has its own mean and std. Keep the reduced dims with size 1, so that both meet their slice."""
+        """Each slice has its own mean and std. Keep the reduced dims with size 1, so that both broadcast to their
+        slice."""
         x = numbers(3, 4, 5)
         check.close(kata.standardize(x, dim), standardized_by_numpy(x, dim), atol=1e-4)
 
     def test_equal_values_become_0(self, kata):
-        """Equal values have no spread, and 0 / 0 is NaN. The slice beside them keeps its result."""
+        """Equal values have no spread, and 0 / 0 is NaN. The other slice keeps its result."""
         x = torch.tensor([[2.0, 2.0, 2.0, 2.0], [0.0, 1.0, 2.0, 3.0]])
         got = kata.standardize(x, 1)
         check.equal(got[0], torch.zeros(4), what="the slice of equal values", unlike={"0 / 0": torch.full((4,), nan)})
@@ -274,19 +275,20 @@ class TestStandardize:
 
     @given(case=st.tuples(st.sampled_from([0.25, 2.0, 40.0]), st.integers(-20, 20)))
     def test_shift_and_scale_do_not_matter(self, kata, case):
-        """Heights in cm or in inches, from the floor or from the table: the standardized numbers are the same."""
+        """Heights in cm or in inches, measured from the floor or from a table: standardized, they are the same."""
         factor, shift = case
         x = numbers(4, 5)
         check.close(kata.standardize(factor * x + shift, 1), standardized_by_numpy(x, 1), atol=1e-4)
 
     def test_x_stays_as_it_was(self, kata):
-        """`x -= mean` writes into the caller's tensor."""
+        """`x -= mean` would change the caller's tensor."""
         x = numbers(3, 4)
         with check.unchanged(x=x):
             kata.standardize(x, 1)
 
     def test_gradient_matches(self, kata):
-        """Mean and std depend on every element of the slice, and the gradient knows it. detach or no_grad would not."""
+        """Mean and std depend on every element of the slice, so the gradient flows through both. `detach` or `no_grad`
+        would cut it off."""
 
         def by_hand(x):
             centred = x - x.sum(1, keepdim=True) / 4
@@ -296,7 +298,7 @@ class TestStandardize:
 
     @pytest.mark.edge
     def test_a_tiny_spread_still_gives_std_1(self, kata):
-        """Numbers around 1e-9 are as good as any: an eps added to the divisor would flatten them."""
+        """Numbers around 1e-9 have a spread, too: an eps added to the divisor would flatten them."""
         x = 1e-9 * torch.tensor([[1.0, 2.0, 6.0], [-4.0, 0.0, 1.0]], dtype=torch.float64)
         check.close(kata.standardize(x, 1), standardized_by_numpy(1e9 * x, 1))
 
@@ -305,26 +307,26 @@ class TestStandardize:
         """[5, 5 + 2e-9] are two different numbers. mean(x²) − mean(x)² cannot tell them apart."""
         x = torch.tensor([5.0, 5.0 + 2e-9], dtype=torch.float64)
         expected = torch.tensor([-1.0, 1.0], dtype=torch.float64)
-        check.close(kata.standardize(x), expected, rtol=1e-4, unlike={"taken for equal values": torch.zeros(2)})
+        check.close(kata.standardize(x), expected, rtol=1e-4, unlike={"treated as equal values": torch.zeros(2)})
 
     @pytest.mark.edge
     def test_equal_values_with_an_inexact_mean(self, kata):
-        """The computed mean of seven times 0.1 is off by a rounding step, in float32. All differences are then that
-        step, the std may be as well, and step / step gives 1. Ask the values themselves whether they are equal."""
+        """In float32 the computed mean of seven times 0.1 is off by a rounding step. All differences equal that step,
+        the std may as well, and step / step is 1. Compare the values themselves, not the std with 0."""
         for slice_of_x in equal_values():
             check.equal(kata.standardize(slice_of_x), torch.zeros(7))
 
     @pytest.mark.edge
     def test_gradient_of_equal_values_is_finite(self, kata):
-        """The square root is infinitely steep at 0. Replacing the NaN afterwards, with torch.where say, repairs the
-        value and not the gradient: put something harmless under the root before you take it."""
+        """The square root is infinitely steep at 0. Replacing the NaN afterwards, for instance with torch.where,
+        repairs the value but not the gradient: put a harmless number under the root before you take it."""
         x = torch.cat([equal_values(), torch.full((1, 7), 2.0), torch.arange(7.0)[None]]).requires_grad_()
         kata.standardize(x, 1).pow(3).sum().backward()
         check.finite(x.grad, what="gradient of x")
 
     @pytest.mark.edge
     def test_integers_become_float32(self, kata):
-        """The mean of [1, 2, 6] is 3, but the std is no integer."""
+        """The mean of [1, 2, 6] is 3, but the std is not an integer."""
         got = kata.standardize(torch.tensor([1, 2, 6]))
         check.dtype(got, torch.float32)
         check.close(got, torch.tensor([-2.0, -1.0, 3.0]) * math.sqrt(3 / 14))
@@ -332,7 +334,7 @@ class TestStandardize:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_floating_point_dtypes_stay(self, kata, dtype):
-        """Only integers are turned to float32."""
+        """Only integers are converted to float32."""
         check.dtype(kata.standardize(torch.tensor([1.0, 2.0, 4.0], dtype=dtype)), dtype)
 
 
@@ -349,7 +351,7 @@ class TestCosineSimilarity:
         check.close(kata.cosine_similarity(a, b), torch.tensor([0.96, 0.0, -1.0], dtype=torch.float64), unlike=suspects)
 
     def test_along_dim_0(self, kata):
-        """With dim = 0 the vectors are the columns. In a square matrix norms along the wrong dim raise no error."""
+        """With dim = 0 the vectors are the columns. In a square matrix, norms along the wrong dim raise no error."""
         a, b = numbers(3, 3), numbers(3, 3, seed=1)
         expected = [cosine(a[:, j].tolist(), b[:, j].tolist()) for j in range(3)]
         suspects = {
@@ -366,25 +368,25 @@ class TestCosineSimilarity:
 
     @given(factors=st.tuples(*[st.sampled_from([-3.0, -0.1, 0.1, 1.0, 50.0])] * 2))
     def test_length_does_not_matter(self, kata, factors):
-        """Only directions count: a vector may be any number of times as long. The opposite direction flips the sign."""
+        """Only directions count: scaling a vector changes nothing, and the opposite direction flips the sign."""
         p, q = factors
         a, b = numbers(4, 3), numbers(4, 3, seed=1)
         expected = torch.tensor([cosine(v, w) for v, w in zip(a.tolist(), b.tolist(), strict=True)]).double()
         check.close(kata.cosine_similarity(p * a, q * b), expected * math.copysign(1, p * q), rtol=1e-5)
 
     def test_a_zero_vector_is_similar_to_nothing(self, kata):
-        """It has no direction. The value is 0, not 0 / 0."""
+        """A zero vector has no direction. The value is 0, not 0 / 0."""
         a = torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]])
         b = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]])
         check.equal(kata.cosine_similarity(a, b), torch.zeros(3))
 
     def test_gradients_match(self, kata):
-        """Turning a towards b raises the similarity: gradients flow to both, through the norms as well."""
+        """Gradients flow to a and to b, through the product and through the norms."""
         a, b = numbers(4, 1, 3), numbers(2, 3, seed=1)
         check.gradients(kata.cosine_similarity, lambda a, b: F.cosine_similarity(a, b, dim=-1), a, b, **ROUGHLY)
 
     def test_is_written_without_the_ready_made_one(self, kata):
-        """torch has this function; here it is made from products, sums and norms."""
+        """torch has this function; here you build it from products, sums and norms."""
         a, b = numbers(4, 3), numbers(4, 3, seed=1)
         expected = F.cosine_similarity(a, b)
         names = ["torch.nn.functional.cosine_similarity", "torch.cosine_similarity", "torch.nn.CosineSimilarity"]
@@ -395,7 +397,7 @@ class TestCosineSimilarity:
     @pytest.mark.edge
     def test_gradient_at_a_zero_vector_is_finite(self, kata):
         """The root of a sum of squares is infinitely steep at 0, and infinity times 0 is NaN. Norm functions take the
-        slope there as 0; a hand-made root needs care."""
+        slope there as 0; a root of your own needs care."""
         a = torch.tensor([[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]], requires_grad=True)
         b = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]], requires_grad=True)
         kata.cosine_similarity(a, b).sum().backward()
@@ -404,7 +406,7 @@ class TestCosineSimilarity:
 
     @pytest.mark.edge
     def test_eps_is_the_least_norm_of_each(self, kata):
-        """max(‖a‖, eps) · max(‖b‖, eps): with eps 0.5 the norm 0.3 counts as 0.5 and the norm 2 as itself, 0.6 / 1."""
+        """max(‖a‖, eps) · max(‖b‖, eps): with eps 0.5, the norm 0.3 becomes 0.5 and the norm 2 stays, so 0.6 / 1."""
         a, b = torch.tensor([0.3, 0.0]), torch.tensor([2.0, 0.0])
         suspects = {
             "max(‖a‖ · ‖b‖, eps)": torch.tensor(1.0),
@@ -416,14 +418,14 @@ class TestCosineSimilarity:
 
     @pytest.mark.edge
     def test_eps_is_1e_8_unless_given(self, kata):
-        """A norm of 1e-9 counts as 1e-8, so that the result is a tenth of the cosine."""
+        """A norm of 1e-9 becomes 1e-8, so the result is a tenth of the cosine."""
         a, b = torch.tensor([1e-9, 0.0], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
         check.close(kata.cosine_similarity(a, b), torch.tensor(0.1, dtype=torch.float64))
 
     @pytest.mark.edge
     def test_dim_counts_in_the_broadcast_shape(self, kata):
-        """a (2, 3) and b (3,) make (2, 3), in which dim 0 runs over the two rows. b, repeated in both rows, has
-        columns of two equal numbers."""
+        """a (2, 3) and b (3,) broadcast to (2, 3), where dim 0 runs over the two rows. b is then repeated in both rows,
+        so its columns are two equal numbers."""
         a, b = torch.tensor([[3.0, 1.0, 5.0], [4.0, -1.0, 12.0]]), torch.tensor([2.0, 3.0, -7.0])
         expected = [7 / (5 * 2**0.5), 0.0, -17 / (13 * 2**0.5)]
         check.close(kata.cosine_similarity(a, b, dim=0), torch.tensor(expected))
@@ -438,7 +440,8 @@ class TestCosineSimilarity:
 @pytest.mark.stretch
 class TestMatmulShape:
     def test_two_matrices(self, kata):
-        """(M, K), (K, N) → (M, N): the inner sizes meet and vanish, the outer ones stay. A plain tuple of ints."""
+        """(M, K), (K, N) → (M, N): the inner sizes disappear, the outer ones stay. The result is a plain tuple of
+        ints."""
         check.equal(kata.matmul_shape((2, 3), (3, 4)), (2, 4))
 
     def test_a_vector_is_a_column_or_a_row_that_vanishes(self, kata):
@@ -447,26 +450,26 @@ class TestMatmulShape:
         check.equal(kata.matmul_shape((3,), (3, 4)), (4,))
 
     def test_two_vectors_give_a_single_number(self, kata):
-        """Row and column both vanish, and a shape without sizes is ()."""
+        """Row and column both disappear, and a shape without sizes is ()."""
         check.equal(kata.matmul_shape((3,), (3,)), ())
 
     def test_batch_dimensions_broadcast(self, kata):
         """All but the last two dimensions are batch dimensions. Aligned from the right, a 1 or a missing size takes the
-        size of the other side. A vector serves every matrix of the batch."""
+        size of the other shape. A vector is multiplied with every matrix of the batch."""
         check.equal(kata.matmul_shape((5, 2, 3), (5, 3, 4)), (5, 2, 4))
         check.equal(kata.matmul_shape((2, 3), (6, 5, 3, 4)), (6, 5, 2, 4))
         check.equal(kata.matmul_shape((7, 1, 2, 3), (5, 3, 4)), (7, 5, 2, 4))
         check.equal(kata.matmul_shape((6, 5, 2, 3), (3,)), (6, 5, 2))
 
     def test_shapes_that_do_not_fit_are_refused(self, kata):
-        """Inner sizes have to be equal: an inner 1 is not stretched, as a batch size of 1 is. Batch sizes 4 and 5 do
+        """Inner sizes have to be equal: an inner 1 is not stretched, unlike a batch size of 1. Batch sizes 4 and 5 do
         not fit either."""
         for a, b in (((2, 3), (4, 5)), ((2, 1), (3, 5)), ((3,), (2, 3)), ((4, 2, 3), (5, 3, 6))):
             with check.raises(ValueError):
                 kata.matmul_shape(a, b)
 
     def test_nothing_is_multiplied(self, kata):
-        """Shapes alone decide. A matrix of 10⁹ × 10⁹ numbers fits into no memory, and its shape into two ints."""
+        """Shapes alone decide. A matrix of 10⁹ × 10⁹ numbers fits into no memory, but its shape is just two ints."""
         check.equal(kata.matmul_shape((10**9, 10**9), (10**9, 7)), (10**9, 7))
 
     @given(case=two_shapes(smallest=1))
@@ -483,8 +486,8 @@ class TestMatmulShape:
     @pytest.mark.edge
     @given(case=two_shapes(smallest=0))
     def test_a_size_may_be_0(self, kata, case):
-        """0 is a size like any other. As a batch size it meets 1 and gives 0, which max() gets wrong; as an inner size
-        it leaves a product of empty sums."""
+        """0 is a size like any other. A batch size 0 with a batch size 1 gives 0, which max() gets wrong. An inner size
+        of 0 is allowed as well: each entry of the product is then an empty sum."""
         a, b = case
         expected = shape_by_torch(a, b)
         if expected is None:
@@ -495,7 +498,7 @@ class TestMatmulShape:
 
     @pytest.mark.edge
     def test_lists_and_torch_sizes_will_do(self, kata):
-        """Any sequence of sizes is a shape; the answer is a tuple."""
+        """Any sequence of sizes is a shape; the result is a tuple."""
         check.equal(kata.matmul_shape([5, 2, 3], [3]), (5, 2))
         check.equal(kata.matmul_shape(torch.Size([2, 3]), torch.Size([3, 4])), (2, 4))
 
@@ -512,14 +515,14 @@ class TestMatmulShape:
         ids=str,
     )
     def test_shapes_that_do_not_fit_are_both_named(self, kata, a, b):
-        """A message with both shapes, as tuples, shows what met what."""
+        """A message with both shapes, as tuples, shows which two did not fit."""
         with check.raises(ValueError, a, b):
             kata.matmul_shape(list(a), list(b))
 
 
 class TestMatmul:
     def test_small_numbers(self, kata):
-        """Row [1, 2] with column [5, 7] is 1·5 + 2·7 = 19. `a * b` multiplies entry by entry and adds up nothing."""
+        """Row [1, 2] times column [5, 7] is 1·5 + 2·7 = 19. `a * b` multiplies entry by entry and sums nothing."""
         a, b = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[5.0, 6.0], [7.0, 8.0]])
         suspects = {
             "a * b, entry by entry": a * b,
@@ -539,11 +542,12 @@ class TestMatmul:
         check.close(kata.matmul(a, b), torch.tensor(expected, dtype=torch.float64))
 
     def test_gradients_match(self, kata):
-        """Gradients flow to both matrices. float() or item() on the way would cut them off."""
+        """Gradients flow to both matrices. A float() or item() on the way would cut them off."""
         check.gradients(kata.matmul, lambda a, b: a @ b, numbers(3, 4), numbers(4, 5, seed=1), **ROUGHLY)
 
     def test_is_written_without_the_ready_made_ones(self, kata):
-        """torch has many names for this product; here it is made from element-wise products and sums, or torch.dot."""
+        """torch has many names for this product; here you build it from element-wise products and sums, or
+        torch.dot."""
         a, b = numbers(3, 4), numbers(4, 5, seed=1)
         expected = a @ b
         functions = ["matmul", "mm", "einsum", "tensordot", "addmm", "bmm", "linalg.matmul", "nn.functional.linear"]
@@ -555,7 +559,7 @@ class TestMatmul:
 
     @pytest.mark.edge
     def test_works_on_transposed_views(self, kata):
-        """Entry [i, k] is read by its index, wherever it lies in memory; `view` refuses such tensors."""
+        """Entry [i, k] is found by its index, wherever it is in memory; `view` refuses such tensors."""
         a, b = numbers(4, 3).t(), numbers(5, 4, seed=1).t()
         check.close(kata.matmul(a, b), a @ b)
 
@@ -567,14 +571,14 @@ class TestMatmul:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64], ids=str)
     def test_the_dtype_stays(self, kata, dtype):
-        """Integers give integers of their own width, whereas sum() turns int32 to int64 unless told otherwise."""
+        """Integers give integers of the same width, but sum() turns int32 into int64 unless it gets a dtype."""
         a, b = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=dtype), torch.tensor([[1], [0], [-2]], dtype=dtype)
         check.equal(kata.matmul(a, b), torch.tensor([[-5], [-8]], dtype=dtype))
 
     @pytest.mark.edge
     @pytest.mark.parametrize(("a", "b"), [((2, 3), (4, 5)), ((2, 1), (3, 5)), ((2, 3), (1, 5))], ids=str)
     def test_inner_sizes_must_be_equal(self, kata, a, b):
-        """Broadcasting would stretch an inner size of 1 and hand back numbers that are no matrix product."""
+        """Broadcasting would stretch an inner size of 1 and return numbers that are not a matrix product."""
         with check.raises(ValueError):
             kata.matmul(torch.ones(a), torch.ones(b))
 
@@ -583,7 +587,7 @@ class TestMatmul:
         ("a", "b"), [((3,), (3, 4)), ((2, 3), (3,)), ((3, 3, 3), (3, 4)), ((2, 3), (3, 3, 3))], ids=str
     )
     def test_both_must_be_matrices(self, kata, a, b):
-        """Vectors and batches are not meant here."""
+        """Vectors and batches are refused: only matrices fit this formula."""
         with check.raises(ValueError):
             kata.matmul(torch.ones(a), torch.ones(b))
 
@@ -591,7 +595,7 @@ class TestMatmul:
 @pytest.mark.stretch
 class TestPairwiseDistances:
     def test_small_numbers(self, kata):
-        """The point (0, 0) is 5 away from (3, 4): the root of 9 + 16."""
+        """The distance from (0, 0) to (3, 4) is 5, the root of 9 + 16."""
         a = torch.tensor([[0.0, 0.0], [3.0, 0.0]])
         b = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-5.0, 0.0]])
         expected = torch.tensor([[5.0, 0.0, 5.0], [4.0, 3.0, 8.0]])
@@ -604,19 +608,19 @@ class TestPairwiseDistances:
 
     @given(case=points())
     def test_every_point_of_a_with_every_point_of_b(self, kata, case):
-        """(N, D) and (M, D) give (N, M): entry [i, j] is the distance of a[i] to b[j]."""
+        """(N, D) and (M, D) give (N, M): entry [i, j] is the distance from a[i] to b[j]."""
         first, second = case
         a, b = torch.tensor(first).double(), torch.tensor(second).double()
         expected = torch.tensor([[math.dist(p, q) for q in second] for p in first], dtype=torch.float64)
         check.close(kata.pairwise_distances(a, b), expected)
 
     def test_a_point_has_distance_0_to_itself(self, kata):
-        """Exactly 0: an eps under the root would show here."""
+        """The distance is exactly 0: an eps under the root would show here."""
         x = numbers(4, 3).float()
         check.equal(kata.pairwise_distances(x, x).diagonal(), torch.zeros(4), what="the diagonal")
 
     def test_gradients_match(self, kata):
-        """A distance grows fastest straight away from the other point."""
+        """Gradients flow to both: a distance grows fastest when a point moves straight away from the other one."""
         check.gradients(
             kata.pairwise_distances,
             lambda a, b: ((a[:, None] - b[None]) ** 2).sum(2) ** 0.5,
@@ -626,7 +630,7 @@ class TestPairwiseDistances:
         )
 
     def test_is_written_without_the_ready_made_ones(self, kata):
-        """torch has cdist and its relatives; here the distances are made from differences."""
+        """torch has cdist and its relatives; here you build the distances from differences."""
         a, b = numbers(4, 3), numbers(5, 3, seed=1)
         expected = torch.cdist(a, b)
         names = ["cdist", "pairwise_distance", "nn.functional.pairwise_distance", "nn.PairwiseDistance"]
@@ -636,8 +640,8 @@ class TestPairwiseDistances:
 
     @pytest.mark.edge
     def test_accurate_far_from_the_origin(self, kata):
-        """|a|² + |b|² − 2ab subtracts numbers near six million to find 0.0625, and float32 keeps steps of 0.5 there.
-        Take the difference first, then square."""
+        """|a|² + |b|² − 2ab subtracts numbers near six million to find 0.0625, and float32 has steps of 0.5 there. Take
+        the difference first, then square."""
         a = 1000 + torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.25, 0.0]])
         b = 1000 + torch.tensor([[0.25, 0.0, 0.0], [0.5, 0.25, 0.25]])
         expected = torch.tensor([[0.25, 0.375**0.5], [0.125**0.5, 0.25]])
@@ -652,7 +656,7 @@ class TestPairwiseDistances:
 
     @pytest.mark.edge
     def test_no_points_no_distances(self, kata):
-        """M = 0 gives (N, 0), an empty table with N rows."""
+        """M = 0 gives shape (N, 0): N rows without columns."""
         check.equal(kata.pairwise_distances(torch.ones(4, 3), torch.ones(0, 3)), torch.ones(4, 0))
 
     @pytest.mark.edge
@@ -664,7 +668,7 @@ class TestPairwiseDistances:
     @pytest.mark.edge
     @pytest.mark.parametrize(("a", "b"), [((2, 3), (4, 5)), ((2, 3), (4, 1)), ((2, 1), (4, 3))], ids=str)
     def test_points_must_have_the_same_d(self, kata, a, b):
-        """Broadcasting would stretch points with one coordinate to points with three."""
+        """Broadcasting would stretch points with one coordinate into points with three."""
         with check.raises(ValueError):
             kata.pairwise_distances(torch.ones(a), torch.ones(b))
 
@@ -673,7 +677,7 @@ class TestPairwiseDistances:
         ("a", "b"), [((3,), (4, 3)), ((4, 3), (3,)), ((2, 3, 5), (4, 3)), ((4, 3), (2, 3, 5))], ids=str
     )
     def test_both_must_be_2_d(self, kata, a, b):
-        """A single point is (1, D). Anything else would broadcast to an unexpected shape."""
+        """A single point has shape (1, D). Any other number of dimensions would broadcast to an unexpected shape."""
         with check.raises(ValueError):
             kata.pairwise_distances(torch.ones(a), torch.ones(b))
 
@@ -692,14 +696,14 @@ class TestMaskedMean:
 
     @pytest.mark.parametrize("dim", [0, -1, (0, 2), None], ids=str)
     def test_along_some_dims(self, kata, dim):
-        """Each slice has a sum and a count of its own, and the reduced dims are gone."""
+        """Each slice has its own sum and count, and the reduced dims disappear."""
         x, mask = numbers(3, 4, 5), numbers(3, 4, 5, seed=1) > 0.2
         weights = mask.double().numpy()
         expected = torch.as_tensor(np.average(x.numpy(), axis=dim, weights=weights))
         check.close(kata.masked_mean(x, mask, dim), expected)
 
     def test_a_mask_for_each_position(self, kata):
-        """A (T, 1) mask over (B, T, C) has T entries, but covers B · T · C: expand it before you count its Trues."""
+        """A (T, 1) mask over (B, T, C) has T entries but covers B · T · C: expand it before you count its Trues."""
         x, mask = numbers(2, 3, 4), torch.tensor([[True], [False], [True]])
         both = (x[:, 0] + x[:, 2]) / 2
         suspects = {"divided by the Trues of the mask before it broadcasts": 8 * both.mean()}
@@ -707,13 +711,13 @@ class TestMaskedMean:
         check.close(kata.masked_mean(x, mask, 1), both, what="the mean over dim 1")
 
     def test_x_and_mask_stay_as_they_were(self, kata):
-        """x[~mask] = 0 writes into the caller's tensor."""
+        """x[~mask] = 0 would change the caller's tensor."""
         x, mask = numbers(3, 4), torch.tensor([True, False, True, True])
         with check.unchanged(x=x, mask=mask):
             kata.masked_mean(x, mask, 1)
 
     def test_gradient_is_shared_by_what_counts(self, kata):
-        """Of a mean over two entries each gets half. A masked-out entry gets 0."""
+        """In a mean over two entries, each has the gradient ½. A masked-out entry has the gradient 0."""
         x = torch.tensor([[9.0, 2.0, 4.0], [7.0, 3.0, -8.0]], requires_grad=True)
         mask = torch.tensor([[False, True, True], [False, True, False]])
         kata.masked_mean(x, mask, 1).sum().backward()
@@ -721,7 +725,7 @@ class TestMaskedMean:
 
     @pytest.mark.edge
     def test_where_nothing_counts_the_mean_is_0(self, kata):
-        """0 entries add up to 0, and 0 / 0 is NaN. The other slices keep their means."""
+        """A sum of no entries is 0, and 0 / 0 is NaN. The other slices keep their means."""
         x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
         mask = torch.tensor([[False, False], [True, True]])
         check.equal(kata.masked_mean(x, mask, 1), torch.tensor([0.0, 4.0]))
@@ -736,8 +740,8 @@ class TestMaskedMean:
 
     @pytest.mark.edge
     def test_nan_under_the_mask_leaves_the_gradient_alone(self, kata):
-        """A masked-out entry gets the gradient 0, whatever it holds, and so does a slice without any entry. torch.where
-        after a multiplication repairs the value only."""
+        """A masked-out entry has the gradient 0, whatever its value, and so has a slice in which nothing counts.
+        torch.where after a multiplication repairs only the value."""
         x = torch.tensor([[nan, 2.0, 4.0], [INF, 3.0, -INF], [nan, 1.0, 1.0]], requires_grad=True)
         mask = torch.tensor([[False, True, True], [False, True, False], [False, False, False]])
         kata.masked_mean(x, mask, 1).sum().backward()
@@ -745,19 +749,19 @@ class TestMaskedMean:
 
     @pytest.mark.edge
     def test_a_nan_that_counts_is_not_hidden(self, kata):
-        """A NaN with mask True is data gone wrong, and the mean says so. nanmean would sweep it away."""
+        """A NaN where the mask is True means bad data, and the mean should show it. nanmean would hide it."""
         x, mask = torch.tensor([[1.0, nan, 3.0], [1.0, 2.0, nan]]), torch.tensor([True, True, False])
         check.equal(kata.masked_mean(x, mask, 1), torch.tensor([nan, 1.5]))
 
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_the_dtype_stays(self, kata, dtype):
-        """The count is an integer, and does not change the dtype of the mean."""
+        """The count is an integer and does not change the dtype of the mean."""
         check.dtype(kata.masked_mean(torch.ones(2, 3, dtype=dtype), torch.ones(2, 3, dtype=torch.bool), 1), dtype)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8], ids=str)
     def test_a_mask_is_bool(self, kata, dtype):
-        """A mask of numbers may be weights, or indices: better to ask than to guess."""
+        """Numbers as a mask might be weights or indices: an error is better than a guess."""
         with check.raises(TypeError):
             kata.masked_mean(torch.ones(3), torch.ones(3, dtype=dtype))

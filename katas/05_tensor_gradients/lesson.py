@@ -22,8 +22,8 @@ def error_of(action) -> str:
     return "no error"
 
 
-# 1. Nothing is recorded unless asked for. requires_grad is a flag on a tensor; the trailing underscore of
-#    requires_grad_ says that it is switched in place. From then on every result that depends on x carries it too.
+# 1. Autograd records only on request. requires_grad is a flag on a tensor; the trailing underscore of
+#    requires_grad_ says that it is set in place. From then on every result that depends on x has the flag, too.
 heading("1. requires_grad")
 x = torch.tensor(3.0)
 print("by default         x.requires_grad =", x.requires_grad)
@@ -32,20 +32,20 @@ print("after switching on x.requires_grad =", x.requires_grad)
 print("and of x * 2       .requires_grad  =", (x * 2).requires_grad)
 
 
-# 2. Forward: y = x² computes a number and records a node, the grad_fn. Tensors made by hand are leaves and have none.
-#    next_functions leads from a node to the nodes of its inputs; at a leaf stands AccumulateGrad, which holds the leaf.
+# 2. Forward: y = x² computes a number and records a node, its grad_fn. Tensors made by hand are leaves without one.
+#    next_functions leads from a node to the nodes of its inputs. A leaf's node is AccumulateGrad, which holds the leaf.
 heading("2. y = x², forward and backward")
 y = x**2
 print(f"x: {x}   is_leaf {x.is_leaf}   grad_fn {x.grad_fn}")
 print(f"y: {y.detach()}   is_leaf {y.is_leaf}  grad_fn {type(y.grad_fn).__name__}")
 ((parent, _),) = y.grad_fn.next_functions
 print(f"y.grad_fn.next_functions leads to {type(parent).__name__}, whose variable is x: {parent.variable is x}")
-#    Backward: from the number y along the graph to the leaves. dy/dx = 2x = 6 arrives in x.grad.
+#    Backward: from y along the graph to the leaves. dy/dx = 2x = 6 arrives in x.grad.
 y.backward()
 print("after y.backward(): x.grad =", x.grad.item(), "  (calculus: 2x = 6)")
 
 
-# 3. Two independent ways to one derivative. Differences need only values of f; autograd needs the graph of one call.
+# 3. Two independent ways to the same derivative. Differences need only values of f, autograd the graph of one call.
 heading("3. x³ at x = 2, then f(a, b) = a² b at a = 3, b = 5")
 two = torch.tensor(2.0, dtype=torch.float64)
 central = kata.finite_difference_gradient(lambda t: t**3, two, eps=0.01)
@@ -64,7 +64,7 @@ unused = kata.partial_derivatives(lambda a, b: a**2, a, b)
 print("f = a² alone: the unused b gets", unused[1].item())
 
 
-# 4. backward() adds to .grad. At x = 1 the derivative of x² is 2 and that of 3x is 3: after both .grad holds 5.
+# 4. backward() adds to .grad. At x = 1 the derivative of x² is 2 and that of 3x is 3, so after both .grad is 5.
 heading("4. Gradients add up")
 x = torch.tensor(1.0, requires_grad=True)
 (x**2).backward()
@@ -85,7 +85,7 @@ for zero_between in (True, False):
     print(f"history, zero_between={zero_between!s:<5}", [g.item() for g in history])
 
 
-# 5. Each error message names one thing that the graph needs.
+# 5. Each of these errors comes from one thing that the graph needs.
 heading("5. Four errors and what they mean")
 
 
@@ -113,11 +113,11 @@ meanings = {
     backward_from_a_vector: "backward starts from one number: reduce first, by sum or mean",
     backward_twice: "the first pass freed what the graph had saved: retain_graph=True keeps it",
     change_a_saved_tensor: "exp saved its output for backward, and that output was written to",
-    change_a_leaf: "old and new value of a leaf cannot both be its value: write under no_grad",
+    change_a_leaf: "a recorded write would turn the leaf into a result: write under no_grad",
 }
 for action, meaning in meanings.items():
     print(f"{action.__name__}\n    says   {error_of(action)}\n    means  {meaning}")
-#    What an operation saved can be looked at: attributes of its node, named after what they hold.
+#    A node has its saved tensors as attributes, named after what they hold.
 x = torch.ones(3, requires_grad=True)
 for result in (x.exp(), x.sin(), x + 3, x * 3):
     saved = [name for name in ("result", "self") if getattr(result.grad_fn, f"_saved_{name}", None) is not None]
@@ -125,7 +125,7 @@ for result in (x.exp(), x.sin(), x + 3, x * 3):
 
 
 # 6. Three ways out of the graph. detach cuts off a result that was recorded; no_grad does not record; inference_mode
-#    does not even count versions, so its results may never be saved for a backward pass.
+#    does not even count writes, so its results may never be saved for a backward pass.
 heading("6. detach, no_grad, inference_mode")
 w = torch.tensor(2.0, requires_grad=True)
 recorded = w * 3
@@ -156,8 +156,8 @@ moving = (state @ slope - (reward + 0.9 * (next_state @ slope))).square().mean()
 print(f"{'nothing cut':<15} loss {moving.item():.4f}   gradient {gradient.item():+.4f}   the target moves as well")
 
 
-# 7. How large should eps be? The error of a central difference has two parts: what the formula leaves out, about
-#    eps² · |f'''| / 6, falls with eps; rounding of f, about 1e-16 · |f| / eps, grows as eps gets small.
+# 7. How large should eps be? The error of a central difference has two parts. Truncation, about eps² · |f'''| / 6,
+#    shrinks with eps; rounding of f, about 1e-16 · |f| / eps, grows as eps gets small.
 heading("7. The error of a central difference of f(t) = sin(t) · exp(t) at t = 1")
 
 

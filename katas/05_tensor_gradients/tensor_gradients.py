@@ -13,7 +13,7 @@ def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: fl
     Args:
         f: takes a tensor of x's shape, in float64, and returns a 0-dim tensor.
         x: the point, of any shape.
-        eps: the size of the step, once up and once down.
+        eps: the size of the step up and of the step down.
     Returns:
         Of x's shape, float64 whatever x's dtype, without grad: entry i is the central difference
         (f(x + eps) - f(x - eps)) / (2 * eps), with only element i of x moved.
@@ -22,13 +22,13 @@ def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: fl
 
     Edge cases ★
         x may be 0-dim, non-contiguous, bfloat16 or integer, and is not changed. f may return one element of any shape,
-        such as (1, 1); anything but one element is an error.
+        such as (1, 1); more or fewer elements are an error.
     """
     raise NotImplementedError
 
 
 def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
-    """Differentiate f with respect to each of its inputs, at their present values.
+    """Differentiate f with respect to each of its inputs, at their current values.
 
     Args:
         f: called as f(*inputs); returns a 0-dim tensor.
@@ -40,8 +40,8 @@ def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tens
     The inputs, their requires_grad and their .grad stay as they were.
 
     Edge cases ★
-        A constant f, or one made of parameters alone, gives zeros too. No .grad changes anywhere, also not that of
-        parameters f closes over. The call works inside the caller's `torch.no_grad()`, which still holds afterwards.
+        A constant f, or one that depends on parameters alone, gives zeros too. No .grad changes anywhere, not even that
+        of parameters that f closes over. The call works inside the caller's `torch.no_grad()`, which stays in force.
         A tensor that is passed twice counts as two variables; an input may be the result of other operations.
         Each gradient has its input's dtype. f may return one element of any shape; anything else is an error.
     """
@@ -57,17 +57,17 @@ def gradient_history(
         loss_fn: called as loss_fn(w, input); returns a 0-dim loss.
         weight: the values that w starts from.
         inputs: tensors.
-        zero_between: True gives each gradient alone; False lets `backward()` add it to those before.
+        zero_between: True gives each gradient alone; False lets `backward()` add it to the earlier ones.
     Returns:
         A list with one snapshot of w.grad per input. Snapshots do not change later and do not require grad.
 
     For gradients 2, 3 and 10 the history is [2, 3, 10] with zero_between and [2, 5, 15] without.
-    w is a private copy that requires grad: weight, its flag and its .grad stay as they were, and an old .grad does not
-    count.
+    w is a private copy that requires grad: weight, its flag and its .grad stay as they were, and an old .grad is
+    ignored.
 
     Edge cases ★
-        loss_fn is called once per input, in turn. weight stays as it was even if loss_fn writes to w.
-        The gradients have weight's dtype. `inputs` may be an iterator; no input gives [].
+        loss_fn is called once per input, in order. weight stays as it was even if loss_fn writes to w.
+        The gradients have weight's dtype. `inputs` may be an iterator; without inputs the result is [].
     """
     raise NotImplementedError
 
@@ -80,23 +80,23 @@ def frozen_target_loss(
     gamma: float = 0.9,
     how: str = "detach",
 ) -> Tensor:
-    """Compare a prediction with a target that the same function made, and let only the prediction learn.
+    """Compare a prediction with a target from the same function, and let only the prediction learn.
 
     Args:
         value_fn: maps states (N, D) to one value per state, (N,).
         state, next_state: (N, D).
         reward: (N,).
         gamma: the weight of the next state's value.
-        how: what keeps the target out of the graph. "detach" calls value_fn(next_state) in the ordinary way and
-            detaches afterwards; "no_grad" and "inference_mode" call it inside that mode of torch.
+        how: what keeps the target out of the graph. "detach" calls value_fn(next_state) as usual and detaches
+            afterwards; "no_grad" and "inference_mode" call it inside that mode of torch.
     Returns:
         The 0-dim mean over N of (value_fn(state) - target)², where target = reward + gamma * value_fn(next_state).
 
     The target counts as a constant: no gradient flows through value_fn(next_state).
-    value_fn(state) is always tracked; loss and gradient are the same in all three.
+    value_fn(state) is always tracked. Loss and gradient are the same in all three ways.
 
     Edge cases ★
-        No gradient reaches a reward that requires grad. Another `how` is an error.
+        No gradient reaches a reward that requires grad. Any other `how` is an error.
 
     Source: the temporal-difference target of Sutton and Barto, Reinforcement Learning, section 6.1.
     """
@@ -104,7 +104,7 @@ def frozen_target_loss(
 
 
 def describe_graph(output: Tensor) -> dict[str, object]:
-    """List what autograd recorded on the way to `output`: how many operations of each kind, and from which leaves.
+    """List what autograd recorded on the way to `output`: the operations of each kind, and the leaves.
 
     Args:
         output: the result of tracked operations.
@@ -118,12 +118,12 @@ def describe_graph(output: Tensor) -> dict[str, object]:
 
     - A name is the node's class name without trailing digits and then without the ending "Backward":
       "MulBackward0" → "Mul", "Log2Backward0" → "Log2", "MyBackward" (of a custom Function My) → "My".
-    - The nodes of leaves (AccumulateGrad) are no operations.
+    - The nodes of leaves (AccumulateGrad) are not operations.
     - Each node counts once, however many ways lead to it.
 
     Edge cases ★
-        A chain of 3000 operations is no problem. A leaf that requires grad has no ops and is its own only leaf.
-        A tensor that is not tracked has neither: {} and []. A node with several outputs counts once.
+        A chain of 3000 operations works. A leaf that requires grad has no ops and is its own only leaf. A tensor that
+        is not tracked has neither: {} and []. A node with several outputs counts once.
     """
     raise NotImplementedError
 
@@ -143,8 +143,8 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Write it without `torch.autograd.functional` and `torch.func`.
 
     Edge cases ★
-        y or x may be 0-dim. Zeros come also where no entry depends on x. No .grad changes anywhere, and x stays as it
-        was. All this holds inside the caller's `torch.no_grad()` as well. The result has x's dtype and device.
+        y or x may be 0-dim. If no entry depends on x, all are zeros. No .grad changes anywhere, and x stays as it was.
+        All this holds inside the caller's `torch.no_grad()` as well. The result has x's dtype and device.
     """
     raise NotImplementedError
 
@@ -154,18 +154,18 @@ def inplace_is_safe(op: Callable[[Tensor], Tensor], x: Tensor, target: str = "ou
 
     Args:
         op: maps a tensor to a new tensor.
-        x: floating-point values to try it with.
+        x: floating-point values for the trial.
         target: which tensor is changed: "output" or "input".
     Returns:
         False if autograd reports a tensor "modified by an inplace operation", else True.
 
-    Try it: make a tracked copy h of x that is no leaf, then y = op(h). Add 1 in place to y ("output") or to h
+    Try it: make a tracked copy h of x that is not a leaf, then y = op(h). Add 1 in place to y ("output") or to h
     ("input"), and run y.sum().backward(). Autograd complains if it saved the changed tensor: exp saves its output, sin
     its input, and x + 3 neither.
 
     Edge cases ★
         x stays as it was, its requires_grad and .grad included. The caller's `torch.no_grad()` makes no difference.
-        Any other error of op or of its backward pass comes through. Another target is an error.
+        Any other error of op or of its backward pass comes through. Any other target is an error.
     """
     raise NotImplementedError
 
@@ -174,13 +174,13 @@ class LeakyReLUFunction(torch.autograd.Function):
     """The leaky rectifier with a backward pass of its own: x where x > 0, and slope · x elsewhere.
 
     Used as `LeakyReLUFunction.apply(x, slope)`, with x a floating-point tensor of any shape and slope a float.
-    With slope 0.1: [-2, 0, 3] → [-0.2, 0, 3], and the derivatives are [0.1, 0.1, 1], for x == 0 counts as elsewhere.
+    With slope 0.1: [-2, 0, 3] → [-0.2, 0, 3], and the derivatives are [0.1, 0.1, 1]: x == 0 counts as elsewhere.
 
     backward returns one gradient for x and None for slope. It passes `torch.autograd.gradcheck` and `gradgradcheck`.
     Write it without `F.leaky_relu`.
 
     Edge cases ★
-        All this holds for a slope of 0 and below as well. Result and gradient have x's dtype, and x may be
+        All this holds for zero and negative slopes as well. Result and gradient have x's dtype, and x may be
         non-contiguous. Neither x nor the incoming gradient is written to. If x is changed in place between forward and
         backward, autograd raises its usual error or the gradient is still right: `ctx.save_for_backward` keeps what
         backward needs.

@@ -15,7 +15,7 @@ HOWS = ["detach", "no_grad", "inference_mode"]
 
 
 class Triple(torch.autograd.Function):
-    """3x, a custom operation for graphs to hold."""
+    """3x, as a custom operation to find in graphs."""
 
     @staticmethod
     def forward(ctx, x):
@@ -27,11 +27,11 @@ class Triple(torch.autograd.Function):
 
 
 class BackwardStep2(Triple):
-    """The same under a name with a digit and a "Backward" that both belong to it."""
+    """The same operation, under a name that contains "Backward" and a digit of its own."""
 
 
 class BrokenBackward(Triple):
-    """An operation whose backward pass fails for a reason of its own."""
+    """An operation whose backward pass always fails."""
 
     @staticmethod
     def backward(ctx, grad):
@@ -39,7 +39,7 @@ class BrokenBackward(Triple):
 
 
 def smooth(x):
-    """A function of all elements together, so that each partial derivative depends on all of them."""
+    """A function of all elements together: each partial derivative depends on all of them."""
     return (x.sin() * x.flip(0)).sum().exp()
 
 
@@ -51,18 +51,18 @@ def smooth_gradient(x):
 
 
 def half_square(w, x):
-    """½(w·x)² + Σ x², whose gradient with respect to w is (w·x) x: exchanged arguments would give another one."""
+    """½(w·x)² + Σ x², whose gradient with respect to w is (w·x) x. Swapped arguments give another one."""
     return 0.5 * (w * x).sum() ** 2 + x.square().sum()
 
 
 def reaches(loss, tensor):
-    """Whether a gradient other than zero gets from the loss to the tensor."""
+    """Whether a gradient other than zero flows from the loss to the tensor."""
     (gradient,) = torch.autograd.grad(loss, tensor, retain_graph=True, allow_unused=True)
     return gradient is not None and bool(gradient.any())
 
 
 def shapes(fewest, most):
-    """Shapes of so many dimensions, with sizes from 1 to 3."""
+    """Shapes with `fewest` to `most` dimensions, of sizes from 1 to 3."""
     return st.lists(st.integers(1, 3), min_size=fewest, max_size=most).map(tuple)
 
 
@@ -87,8 +87,8 @@ class TestFiniteDifferenceGradient:
         )
 
     def test_only_one_element_moves_at_a_time(self, kata):
-        """A partial derivative asks what one variable does while all others keep their values, those
-        that have had their turn included. Of a·b·c it is b·c, c·a and a·b, for steps of any size."""
+        """For a partial derivative one variable moves and all others keep their values, including those that have moved
+        before. For a·b·c the partials are b·c, c·a and a·b, with steps of any size."""
         x = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)
         moved_together = torch.full((3,), (2.5 * 3.5 * 5.5 - 1.5 * 2.5 * 4.5), dtype=torch.float64)
         check.close(
@@ -99,14 +99,14 @@ class TestFiniteDifferenceGradient:
 
     @given(shape=shapes(1, 3))
     def test_exact_for_a_quadratic_of_any_shape(self, kata, shape):
-        """The gradient of Σ w·x² is 2wx, one slope per element of x. For a quadratic, central differences have no
-        error but rounding."""
+        """The gradient of Σ w·x² is 2wx, one slope per element of x. For a quadratic, the only error of central
+        differences is rounding."""
         w = torch.arange(1.0, 1 + math.prod(shape), dtype=torch.float64).reshape(shape)
         x = (w * 0.3).cos()
         check.close(kata.finite_difference_gradient(lambda t: (w * t * t).sum(), x), 2 * w * x, rtol=1e-6, atol=1e-7)
 
     def test_agrees_with_autograd(self, kata):
-        """Two independent ways to the same number: this is how a gradient written by hand is checked."""
+        """Two independent ways lead to the same number: this is how to check a gradient written by hand."""
         a = torch.tensor([[2.0, -1.0, 0.5], [0.25, 3.0, 1.0]], dtype=torch.float64)
         x = torch.tensor([[0.3, 1.2], [-0.7, 0.4], [0.9, -0.2]], dtype=torch.float64)
         leaf = x.clone().requires_grad_()
@@ -115,7 +115,7 @@ class TestFiniteDifferenceGradient:
         check.close(got, leaf.grad, rtol=1e-7, atol=1e-7)
 
     def test_precise_for_a_float32_x(self, kata):
-        """float32 holds about seven digits: after subtracting two nearly equal numbers none of them is left. So work in
+        """float32 holds about seven digits: subtracting two nearly equal numbers leaves almost none of them. So work in
         float64, and return float64."""
         x = torch.tensor([[1.0, -2.0, 3.0], [2.0, 1.0, -1.0]])
         got = kata.finite_difference_gradient(smooth, x)
@@ -123,7 +123,7 @@ class TestFiniteDifferenceGradient:
         check.close(got, smooth_gradient(x), rtol=1e-7, atol=1e-7)
 
     def test_f_is_called_with_float64_tensors_of_the_shape_of_x(self, kata):
-        """f may index, reshape or multiply its argument: it must look like x, in float64."""
+        """f may index, reshape or multiply its argument, so that has to look like x, in float64."""
         seen = []
         kata.finite_difference_gradient(lambda t: seen.append((t.dtype, tuple(t.shape))) or t.sum(), torch.ones(2, 3))
         check.that(len(seen) > 0, "f was never called")
@@ -131,11 +131,11 @@ class TestFiniteDifferenceGradient:
         check.that(not odd, f"f was called with {odd[:1]}, expected (torch.float64, (2, 3))")
 
     def test_the_result_does_not_require_grad(self, kata):
-        """Slopes are plain numbers, also where x or a parameter inside f requires grad."""
+        """Slopes are plain numbers, even if x or a parameter inside f requires grad."""
         x = torch.tensor([1.0, 2.0], requires_grad=True)
         weight = torch.tensor([3.0, 4.0], requires_grad=True)
         got = kata.finite_difference_gradient(lambda t: (weight * t).sum(), x)
-        check.that(not got.requires_grad, "the result requires grad: it hangs on the graph of f")
+        check.that(not got.requires_grad, "the result requires grad: it is part of the graph of f")
 
     @pytest.mark.edge
     def test_the_step_is_one_millionth_unless_given(self, kata):
@@ -146,14 +146,14 @@ class TestFiniteDifferenceGradient:
 
     @pytest.mark.edge
     def test_works_on_a_single_number(self, kata):
-        """A 0-dim x has one element and no index; its gradient is 0-dim as well. Of 1/x at 4 it is -1/16."""
+        """A 0-dim x has one element and no index; its gradient is 0-dim as well. For 1/x at 4 it is -1/16."""
         x = torch.tensor(4.0, dtype=torch.float64)
         got = kata.finite_difference_gradient(lambda t: 1 / t, x)
         check.close(got, torch.tensor(-0.0625, dtype=torch.float64))
 
     @pytest.mark.edge
     def test_works_on_a_transposed_view(self, kata):
-        """Slope [i, j] belongs to x[i, j], wherever that lies in memory."""
+        """Slope [i, j] belongs to x[i, j], wherever that is in memory."""
         x = torch.arange(6, dtype=torch.float64).reshape(2, 3).t()
         weights = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=torch.float64)
         got = kata.finite_difference_gradient(lambda t: (weights * t * t).sum(), x)
@@ -162,7 +162,7 @@ class TestFiniteDifferenceGradient:
 
     @pytest.mark.edge
     def test_works_where_elements_share_memory(self, kata):
-        """In an expanded x all rows are one row in memory. They are still variables of their own."""
+        """All rows of an expanded x share one row in memory. They are still separate variables."""
         x = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64).expand(2, 3)
         got = kata.finite_difference_gradient(lambda t: (t[0] * t[1]).sum(), x)
         check.close(got, torch.tensor([[1.0, 2.0, 4.0]] * 2, dtype=torch.float64))
@@ -170,8 +170,8 @@ class TestFiniteDifferenceGradient:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64], ids=str)
     def test_precise_whatever_the_dtype_of_x(self, kata, dtype):
-        """bfloat16 holds two or three digits, and integers have no small steps at all. In float64 both are points like
-        any other."""
+        """bfloat16 holds two or three digits, and integers have no small steps at all. Converted to float64, both are
+        points like any other."""
         x = torch.tensor([[1, -2, 3], [2, 1, -1]], dtype=dtype)
         got = kata.finite_difference_gradient(smooth, x)
         check.dtype(got, torch.float64)
@@ -180,7 +180,7 @@ class TestFiniteDifferenceGradient:
     @pytest.mark.edge
     @pytest.mark.parametrize("shape", [(3,), ()])
     def test_x_is_not_changed(self, kata, shape):
-        """A float64 x needs no conversion, so moving elements without a copy would move the caller's own."""
+        """A float64 x needs no conversion, so without a copy the caller's own elements would move."""
         x = torch.full(shape, 0.1, dtype=torch.float64).requires_grad_()
         x.grad = torch.full(shape, 7.0, dtype=torch.float64)
         with check.unchanged(x=x):
@@ -226,14 +226,15 @@ class TestPartialDerivatives:
         check.close(got, (torch.tensor(expected[0]), torch.tensor(expected[1])), what="partials")
 
     def test_an_unused_input_gets_zeros(self, kata):
-        """If y is nowhere in f, moving y changes nothing: its partial derivative is zero, not missing and no error."""
+        """If f does not use y, moving y changes nothing: its partial derivative is zero, neither missing nor an
+        error."""
         x, y, z = torch.tensor([1.0, 2.0, 3.0]), torch.ones(2, 4), torch.tensor(6.0)
         got = kata.partial_derivatives(lambda x, y, z: x.sum() * z, x, y, z)
         check.close(got, (torch.full((3,), 6.0), torch.zeros(2, 4), torch.tensor(6.0)), what="partials")
 
     def test_the_inputs_stay_as_they_were(self, kata):
-        """The caller's tensors are the caller's: neither requires_grad nor an old .grad may change, nor may a new
-        .grad turn up."""
+        """The tensors belong to the caller: neither requires_grad nor an old .grad may change, and no new .grad may
+        appear."""
         plain, fresh = torch.tensor([1.0, 2.0]), torch.ones(3, requires_grad=True)
         used = torch.ones(4, requires_grad=True)
         used.grad = torch.full((4,), 7.0)
@@ -241,7 +242,7 @@ class TestPartialDerivatives:
             kata.partial_derivatives(lambda x, y, z: x.sum() * y.sum() * z.sum(), plain, fresh, used)
 
     def test_the_gradients_do_not_require_grad(self, kata):
-        """The answer is plain numbers, used or unused, even where an input requires grad."""
+        """Gradients are plain numbers, for used and unused inputs, even if an input requires grad."""
         x, y = torch.tensor(3.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
         gradients = kata.partial_derivatives(lambda x, y: x**3, x, y)
         for name, gradient in zip(("used", "unused"), gradients, strict=True):
@@ -255,15 +256,15 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_a_value_made_of_parameters_alone_gives_zeros(self, kata):
-        """This value has a graph, but none of the inputs is in it."""
+        """This value has a graph, but none of the inputs is part of it."""
         weight = torch.tensor(2.0, requires_grad=True)
         got = kata.partial_derivatives(lambda x, y: weight * weight, torch.ones(3), torch.ones(1, 2))
         check.close(got, (torch.zeros(3), torch.zeros(1, 2)), what="partials")
 
     @pytest.mark.edge
     def test_the_same_tensor_twice_is_two_variables(self, kata):
-        """f(x, y) = x · y² has the partials y² and 2xy, also at x = y and when one tensor is passed for both. A leaf
-        shared by both positions would collect the sum, twice."""
+        """f(x, y) = x · y² has the partials y² and 2xy, even if one tensor is passed for both. A leaf shared by both
+        positions would get the sum of the two, twice."""
         x = torch.tensor(3.0)
         got = kata.partial_derivatives(lambda x, y: x * y * y, x, x)
         total = torch.tensor(27.0)
@@ -276,7 +277,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_an_input_may_be_a_result_itself(self, kata):
-        """An input computed from something else is differentiated at its value; what it came from does not matter."""
+        """An input may be computed from something else: only its value matters, not where it came from."""
         start = torch.tensor([1.0, 2.0], requires_grad=True)
         middle = start * 3
         (got,) = kata.partial_derivatives(lambda x: (x * x).sum(), middle)
@@ -285,7 +286,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_parameters_inside_f_stay_as_they_were(self, kata):
-        """`backward()` adds into every leaf of the graph, also into those that are no input of f."""
+        """`backward()` adds to every leaf of the graph, even to those that are not inputs of f."""
         weight, bias = torch.tensor([2.0, 3.0], requires_grad=True), torch.tensor(1.0, requires_grad=True)
         bias.grad = torch.tensor(7.0)
         with check.unchanged(weight=weight, bias=bias):
@@ -294,14 +295,14 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
-        """Under the caller's no_grad nothing is recorded, unless recording is switched on for the call of f."""
+        """Under the caller's no_grad nothing is recorded, unless you switch recording on for the call of f."""
         with torch.no_grad():
             got = kata.partial_derivatives(lambda x: (x * x).sum(), torch.tensor([3.0, -1.0]))
         check.close(got, (torch.tensor([6.0, -2.0]),), what="partials")
 
     @pytest.mark.edge
     def test_the_grad_mode_of_the_caller_holds_afterwards(self, kata):
-        """Recording that stays switched on fills the memory of a caller that had switched it off."""
+        """A caller who switched recording off did so to save memory: put the old mode back."""
         with torch.no_grad():
             kata.partial_derivatives(lambda x: x * x, torch.tensor(3.0))
             check.that(not torch.is_grad_enabled(), "grad mode was off before the call and is on after it")
@@ -310,7 +311,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_every_gradient_has_the_dtype_of_its_input(self, kata):
-        """A gradient is there to be subtracted from its input, so it has that input's dtype, zeros included."""
+        """A gradient will be subtracted from its input, so it has that input's dtype, zeros included."""
         x, y = torch.ones(2, dtype=torch.float64), torch.ones(3, dtype=torch.float32)
         z = torch.ones(2, dtype=torch.bfloat16)
         cases = {"tracked": lambda x, y, z: x.sum() * y.sum(), "constant": lambda x, y, z: torch.tensor(1.0)}
@@ -335,7 +336,7 @@ class TestPartialDerivatives:
 
     @pytest.mark.edge
     def test_a_constant_vector_is_an_error_too(self, kata):
-        """Whether f returns one element has nothing to do with whether autograd recorded it."""
+        """f must return one element, whether or not autograd recorded it."""
         with check.raises(ValueError):
             kata.partial_derivatives(lambda x: torch.ones(3), torch.tensor(1.0))
 
@@ -349,7 +350,7 @@ class TestGradientHistory:
         self.sums = [torch.tensor([2.0, 0.5]), torch.tensor([9.0, -20.5]), torch.tensor([17.0, -18.5])]
 
     def test_zeroing_gives_each_gradient_alone(self, kata):
-        """`backward()` adds to .grad. Whoever wants the gradient of one loss clears what the one before left there."""
+        """`backward()` adds to .grad. To get the gradient of one loss alone, clear what the previous one left there."""
         history = kata.gradient_history(half_square, self.weight, self.inputs, True)
         check.close(
             history,
@@ -359,7 +360,7 @@ class TestGradientHistory:
                 "the same .grad tensor every time, in its last state": [self.alone[2]] * 3,
                 "the same .grad tensor every time, never cleared": [self.sums[2]] * 3,
                 "the running sum": self.sums,
-                "loss_fn called with its arguments exchanged": self.exchanged,
+                "loss_fn called with its arguments swapped": self.exchanged,
             },
         )
 
@@ -378,8 +379,8 @@ class TestGradientHistory:
 
     @given(case=st.tuples(st.lists(st.integers(-3, 3), min_size=1, max_size=4), st.booleans()))
     def test_any_number_of_inputs(self, kata, case):
-        """The loss w·x has the gradient x, so the history is the inputs themselves, or their running sums. A snapshot
-        is a copy: it does not change when the next backward pass adds to .grad."""
+        """The loss w·x has the gradient x, so the history holds the inputs themselves, or their running sums. A
+        snapshot is a copy: it does not change when the next backward pass adds to .grad."""
         numbers, zero_between = case
         inputs = [torch.tensor(float(n)) for n in numbers]
         expected = numbers if zero_between else itertools.accumulate(numbers)
@@ -387,20 +388,20 @@ class TestGradientHistory:
         check.close(history, [torch.tensor(float(n)) for n in expected], what="history")
 
     def test_the_weight_may_require_grad_itself(self, kata):
-        """Only leaves get a .grad. A clone of a tensor that requires grad is the result of an operation, so it is no
-        leaf; detach comes first."""
+        """Only leaves get a .grad. A clone of a tensor that requires grad is the result of an operation, not a leaf:
+        detach first."""
         weight = self.weight.clone().requires_grad_()
         history = kata.gradient_history(half_square, weight, self.inputs, True)
         check.close(history, self.alone, what="history")
 
     def test_snapshots_do_not_require_grad(self, kata):
-        """A record is plain numbers. One that hangs on a graph keeps that graph in memory."""
+        """Snapshots are plain numbers. One that belongs to a graph keeps that graph in memory."""
         weight = self.weight.clone().requires_grad_()
         for gradient in kata.gradient_history(half_square, weight, self.inputs, False):
             check.that(not gradient.requires_grad, "a snapshot requires grad")
 
     def test_the_weight_stays_as_it_was(self, kata):
-        """The history is taken on a copy: the caller's weight keeps its flag and gets no .grad."""
+        """The backward passes run on a copy: the caller's weight keeps its flag and gets no .grad."""
         plain, tracked = self.weight.clone(), self.weight.clone().requires_grad_()
         with check.unchanged(plain=plain, tracked=tracked):
             kata.gradient_history(half_square, plain, self.inputs, True)
@@ -408,7 +409,7 @@ class TestGradientHistory:
 
     @pytest.mark.parametrize("zero_between", [True, False])
     def test_an_old_gradient_neither_counts_nor_changes(self, kata, zero_between):
-        """An old weight.grad belongs to the caller, and to no sum of this history."""
+        """An old weight.grad belongs to the caller: it stays, and no sum of this history includes it."""
         weight = self.weight.clone().requires_grad_()
         weight.grad = torch.tensor([100.0, 100.0])
         with check.unchanged(weight=weight):
@@ -417,7 +418,7 @@ class TestGradientHistory:
 
     @pytest.mark.edge
     def test_loss_fn_is_called_once_per_input_in_order(self, kata):
-        """A loss may be expensive or draw random numbers: one call an input, with the weight first."""
+        """A loss may be expensive or draw random numbers, so call it once per input, with the weight first."""
         calls = []
 
         def loss_fn(w, x):
@@ -429,8 +430,8 @@ class TestGradientHistory:
 
     @pytest.mark.edge
     def test_the_copy_is_private(self, kata):
-        """A loss_fn that takes an optimiser's step on w moves the copy, and the next gradient is taken where w is
-        then; the caller's weight does not move."""
+        """A loss_fn that updates w, as an optimizer does, changes only the copy. The next gradient is taken at the new
+        w, and the caller's weight stays."""
 
         def loss_fn(w, x):
             with torch.no_grad():
@@ -451,13 +452,13 @@ class TestGradientHistory:
 
     @pytest.mark.edge
     def test_an_iterator_is_fine(self, kata):
-        """An iterator has no length, no index and no second pass: it is walked through once."""
+        """An iterator has no length, no index and no second pass: loop over it once."""
         history = kata.gradient_history(half_square, self.weight, (x for x in self.inputs), False)
         check.close(history, self.sums, what="history")
 
     @pytest.mark.edge
     def test_no_input_gives_an_empty_list(self, kata):
-        """Without a backward pass there is nothing to record."""
+        """Without a backward pass there is nothing to put into the list."""
         check.equal(kata.gradient_history(half_square, self.weight, [], False), [])
 
 
@@ -490,15 +491,15 @@ class TestFrozenTargetLoss:
         return modes
 
     def test_mean_squared_distance_to_the_target(self, kata):
-        """The target is reward + gamma · value of the next state, and gamma is 0.9 unless given."""
+        """The target is reward + gamma · value of the next state, and gamma is 0.9 by default."""
         w = torch.tensor([0.5, -1.5])
         loss = kata.frozen_target_loss(lambda s: s @ w, self.state, self.next_state, self.reward)
         check.close(loss, self.loss_by_hand([0.5, -1.5], 0.9)[0])
 
     @pytest.mark.parametrize("how", HOWS)
     def test_gradient_does_not_flow_through_the_target(self, kata, how):
-        """The prediction should move towards the target. If the target is in the graph as well, it moves too, and the
-        gradient is another one."""
+        """The prediction should move towards the target. If the target is in the graph as well, it moves, too, and the
+        gradient is different."""
         w = torch.tensor([0.5, -1.5], requires_grad=True)
         loss = kata.frozen_target_loss(lambda s: s @ w, self.state, self.next_state, self.reward, how=how)
         check.that(loss.requires_grad, "the loss carries no graph: value_fn(state) must be tracked")
@@ -513,7 +514,7 @@ class TestFrozenTargetLoss:
 
     @given(case=st.tuples(st.sampled_from(HOWS), st.sampled_from([0.0, 0.5, 0.9, 1.0])))
     def test_all_three_ways_give_the_same_loss_and_gradient(self, kata, case):
-        """The three differ in what they record on the way, not in any number, whatever gamma is."""
+        """The three ways differ in what they record, not in any number, whatever gamma is."""
         how, gamma = case
         w = torch.tensor([0.5, -1.5], requires_grad=True)
         loss = kata.frozen_target_loss(lambda s: s @ w, self.state, self.next_state, self.reward, gamma, how)
@@ -524,7 +525,7 @@ class TestFrozenTargetLoss:
     @pytest.mark.parametrize("how", HOWS)
     def test_the_target_is_computed_in_the_mode_asked_for(self, kata, how):
         """detach records first and cuts afterwards; no_grad and inference_mode do not record in the first place. Only
-        the call for next_state is inside the mode: the one for state is tracked."""
+        the call for next_state is inside the mode: the call for state is tracked."""
         modes = self.modes_of(
             lambda value_fn: kata.frozen_target_loss(value_fn, self.state, self.next_state, self.reward, how=how)
         )
@@ -532,7 +533,7 @@ class TestFrozenTargetLoss:
         check.equal(modes, expected, what=f"the mode of value_fn, with how={how!r}, at ")
 
     def test_no_gradient_reaches_next_state(self, kata):
-        """next_state learns nothing from this loss, while state still does."""
+        """The gradient flows to state but not to next_state, which belongs to the target."""
         state, following = self.state.clone().requires_grad_(), self.next_state.clone().requires_grad_()
         loss = kata.frozen_target_loss(lambda s: (s * s).sum(1), state, following, self.reward)
         check.that(loss.requires_grad, "the loss carries no graph: value_fn(state) must be tracked")
@@ -542,14 +543,14 @@ class TestFrozenTargetLoss:
     @pytest.mark.edge
     @pytest.mark.parametrize("how", HOWS)
     def test_no_gradient_reaches_the_reward(self, kata, how):
-        """The whole target is a constant, the reward in it too: detach the sum, not only the value of next_state."""
+        """The whole target is a constant, including the reward: detach the sum, not only the value of next_state."""
         state, reward = self.state.clone().requires_grad_(), self.reward.clone().requires_grad_()
         loss = kata.frozen_target_loss(lambda s: (s * s).sum(1), state, self.next_state, reward, how=how)
         check.that(not reaches(loss, reward), f"a gradient reaches the reward, with how={how!r}")
 
     @pytest.mark.edge
     def test_another_how_is_an_error(self, kata):
-        """A misspelt mode must not fall back to one of the three in silence."""
+        """A misspelt mode must not silently fall back to one of the three."""
         with check.raises(ValueError):
             kata.frozen_target_loss(lambda s: s.sum(1), self.state, self.next_state, self.reward, how="no-grad")
 
@@ -557,8 +558,8 @@ class TestFrozenTargetLoss:
 @pytest.mark.stretch
 class TestDescribeGraph:
     def test_operations_and_leaves(self, kata):
-        """With d = 2x, (d·d + b).sum() is made of two products, one addition and one sum. d is used twice and is
-        still one node."""
+        """With d = 2x, (d·d + b).sum() consists of two products, one addition and one sum. d is used twice and is still
+        one node."""
         x, b = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
         d = 2 * x
         got = kata.describe_graph((d * d + b).sum())
@@ -567,50 +568,50 @@ class TestDescribeGraph:
             got["ops"],
             {"Mul": 2, "Add": 1, "Sum": 1},
             what="ops",
-            unlike={"the shared node counted once for each way to it": {"Mul": 3}},
+            unlike={"the shared node counted once per way to it": {"Mul": 3}},
         )
 
     def test_leaves_are_the_tensors_themselves(self, kata):
-        """A leaf is reported as the object that will get the .grad, not as a copy or as its node."""
+        """The list holds the objects that will get the .grad, not copies and not nodes."""
         x, b = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
         leaves = kata.describe_graph((2 * x + b).sum())["leaves"]
         check.that(same_tensors(leaves, [x, b]), f"expected x and b themselves, got {leaves!r}")
 
     def test_a_leaf_used_twice_is_listed_once(self, kata):
-        """Both uses add into the same .grad: it is one leaf."""
+        """Both uses add to the same .grad: x is one leaf."""
         x = torch.tensor([1.0, 2.0], requires_grad=True)
         leaves = kata.describe_graph((x.exp() * x.abs() + x).sum())["leaves"]
         check.that(same_tensors(leaves, [x]), f"expected x once, got {len(leaves)} leaves")
 
     def test_tensors_without_grad_are_not_listed(self, kata):
-        """A leaf that does not require grad takes part in the arithmetic and not in the graph."""
+        """A leaf that does not require grad takes part in the arithmetic but not in the graph."""
         x, data = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0])
         got = kata.describe_graph((data * x).sum())
         check.equal(got["ops"], {"Mul": 1, "Sum": 1}, what="ops")
         check.that(same_tensors(got["leaves"], [x]), f"expected x alone, got {got['leaves']!r}")
 
     def test_the_graph_ends_where_it_was_cut(self, kata):
-        """Nothing before a detach is reachable, and no gradient gets there."""
+        """Nothing before a detach can be reached, and no gradient gets there."""
         x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0], requires_grad=True)
         got = kata.describe_graph(x.exp().detach() * w)
         check.equal(got["ops"], {"Mul": 1}, what="ops")
         check.that(same_tensors(got["leaves"], [w]), f"expected w alone, got {got['leaves']!r}")
 
     def test_names_lose_only_their_ending(self, kata):
-        """Log2Backward0 becomes Log2 and PowBackward1 becomes Pow: digits and a "Backward" go only where they end the
+        """Log2Backward0 becomes Log2 and PowBackward1 becomes Pow: remove digits and "Backward" only at the end of the
         name."""
         x = torch.tensor([2.0, 3.0], requires_grad=True)
         got = kata.describe_graph((x.log2() * x.log() * x**x).sum())
         check.equal(got["ops"], {"Log2": 1, "Log": 1, "Pow": 1, "Mul": 2, "Sum": 1}, what="ops")
 
     def test_a_custom_function_has_its_own_name(self, kata):
-        """The node of a custom Function is called like the class with "Backward" behind it."""
+        """The node of a custom Function has the name of its class, with "Backward" added."""
         x = torch.tensor([2.0, 3.0], requires_grad=True)
         y = Triple.apply(Triple.apply(x))
         check.equal(kata.describe_graph(y)["ops"], {"Triple": 2}, what="ops")
 
     def test_sixteen_doublings_are_sixteen_nodes(self, kata):
-        """Each h + h leads to h on two ways, so there are 2¹⁶ ways to x: a walk has to remember where it was."""
+        """Each h + h leads to h in two ways, so there are 2¹⁶ ways to x: remember which nodes you have seen."""
         x = torch.tensor(1.0, requires_grad=True)
         h = x
         for _ in range(16):
@@ -621,7 +622,7 @@ class TestDescribeGraph:
 
     @pytest.mark.edge
     def test_a_backward_inside_a_name_stays(self, kata):
-        """Only a "Backward" that ends the name goes, together with the digits behind it."""
+        """Remove a "Backward" only at the end of the name, together with the digits after it."""
         x = torch.tensor([2.0, 3.0], requires_grad=True)
         check.equal(kata.describe_graph(BackwardStep2.apply(x))["ops"], {"BackwardStep2": 1}, what="ops")
 
@@ -634,7 +635,7 @@ class TestDescribeGraph:
 
     @pytest.mark.edge
     def test_a_leaf_is_its_own_graph(self, kata):
-        """A tensor made by hand that requires grad comes from no operation, and gets the gradient itself."""
+        """A tensor made by hand comes from no operation. If it requires grad, it gets the gradient itself."""
         x = torch.tensor([1.0, 2.0], requires_grad=True)
         got = kata.describe_graph(x)
         check.equal(got["ops"], {}, what="ops")
@@ -647,7 +648,7 @@ class TestDescribeGraph:
 
     @pytest.mark.edge
     def test_a_long_chain(self, kata):
-        """A chain of 3000 operations is deeper than Python lets functions call themselves."""
+        """A chain of 3000 operations is deeper than Python's limit for recursive calls."""
         x = torch.tensor(0.0, requires_grad=True)
         h = x
         for _ in range(3000):
@@ -660,7 +661,7 @@ class TestDescribeGraph:
 @pytest.mark.stretch
 class TestJacobian:
     def test_shape_of_y_then_shape_of_x(self, kata):
-        """One derivative for each pair of an entry of y and an entry of x: y (3,) and x (2, 3) give (3, 2, 3)."""
+        """There is one derivative per pair of an entry of y and an entry of x: y (3,) and x (2, 3) give (3, 2, 3)."""
         x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
         check.shape(kata.jacobian(lambda t: t[0] * t[1], x), (3, 2, 3))
 
@@ -686,8 +687,8 @@ class TestJacobian:
         check.close(kata.jacobian(lambda t: torch.outer(a, t * t), x), expected)
 
     def test_f_is_called_once(self, kata):
-        """One forward pass records one graph, and every row is a backward pass through that graph. Calling f for each
-        row does all the forward work again, and is wrong where f draws random numbers."""
+        """One forward pass records one graph, and every row is a backward pass through that graph. Calling f once per
+        row repeats the forward work, and is wrong if f draws random numbers."""
         calls = []
         kata.jacobian(lambda t: calls.append(1) or t * t, torch.tensor([1.0, 2.0, 3.0, 4.0]))
         check.that(len(calls) == 1, f"f was called {len(calls)} times")
@@ -698,12 +699,12 @@ class TestJacobian:
         check.close(got, torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, 5.0]]))
 
     def test_the_result_does_not_require_grad(self, kata):
-        """The derivatives are plain numbers, also where x requires grad."""
+        """The derivatives are plain numbers, even if x requires grad."""
         x = torch.tensor([1.0, 2.0], requires_grad=True)
         check.that(not kata.jacobian(lambda t: t**3, x).requires_grad, "the result requires grad")
 
     def test_is_written_without_the_ready_made_ones(self, kata):
-        """torch.autograd.functional and torch.func can do this: here it is to be done with backward passes."""
+        """torch.autograd.functional and torch.func have this function; here you build it from backward passes."""
         functional = [f"torch.autograd.functional.{name}" for name in ("jacobian", "vjp", "jvp")]
         ready = [f"torch.func.{name}" for name in ("jacrev", "jacfwd", "vjp", "jvp", "grad", "linearize")]
         with check.forbidden(kata, *functional, *ready):
@@ -712,13 +713,13 @@ class TestJacobian:
 
     @pytest.mark.edge
     def test_y_may_be_a_single_number(self, kata):
-        """The Jacobian of a 0-dim y is its gradient, with x's shape and no dimension in front."""
+        """The Jacobian of a 0-dim y is its gradient, of x's shape."""
         x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
         check.close(kata.jacobian(lambda t: t.square().sum(), x), 2 * x)
 
     @pytest.mark.edge
     def test_x_may_be_a_single_number(self, kata):
-        """For a 0-dim x there is one derivative for each entry of y, and no dimension behind."""
+        """For a 0-dim x there is one derivative per entry of y, so the result has y's shape."""
         a = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
         check.close(kata.jacobian(lambda t: a * t, torch.tensor(7.0)), a)
 
@@ -729,7 +730,7 @@ class TestJacobian:
 
     @pytest.mark.edge
     def test_a_function_of_parameters_alone_gives_zeros(self, kata):
-        """This y has a graph, but x is not in it."""
+        """This y has a graph, but x is not part of it."""
         weight = torch.tensor([1.0, 2.0], requires_grad=True)
         check.close(kata.jacobian(lambda t: 3 * weight, torch.ones(3)), torch.zeros(2, 3))
 
@@ -745,7 +746,7 @@ class TestJacobian:
 
     @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
-        """f has to be recorded, also where the caller has switched recording off."""
+        """f has to be recorded, even if the caller has switched recording off."""
         with torch.no_grad():
             got = kata.jacobian(lambda t: t * t, torch.tensor([3.0, -1.0]))
         check.close(got, torch.tensor([[6.0, 0.0], [0.0, -2.0]]))
@@ -761,8 +762,8 @@ class TestJacobian:
 
     @pytest.mark.edge
     def test_stays_on_the_device_of_x(self, kata):
-        """Whatever is made on the way, such as zeros or unit vectors, has to be made where x is. The meta device, which
-        has shapes and no numbers, takes the place of a GPU here."""
+        """Zeros, unit vectors and other new tensors have to be made on x's device. The meta device, which has shapes
+        and no numbers, takes the place of a GPU here."""
         a, x = torch.ones(4, 3, device="meta"), torch.ones(3, device="meta")
         got = kata.jacobian(lambda t: a @ t, x)
         check.that(got.device == x.device, f"the result is on {got.device}, x on {x.device}")
@@ -785,36 +786,37 @@ class TestInplaceIsSafe:
         }
 
     def test_operations_that_save_their_output(self, kata):
-        """exp(x) is its own derivative, and the others can be differentiated from their output too: autograd keeps the
-        output, so that may not change, while the input may."""
+        """exp(x) is its own derivative, and the derivatives of the others follow from the output, too. Autograd saves
+        the output, so the output must not change, while the input may."""
         x = torch.tensor([0.5, 1.5, 2.0])
         for op in (torch.exp, torch.tanh, torch.sigmoid, torch.relu, torch.sqrt):
             check.equal(kata.inplace_is_safe(op, x, "output"), False, what=f"the result for {op.__name__}")
             check.equal(kata.inplace_is_safe(op, x, "input"), True, what=f"the result for {op.__name__}")
 
     def test_operations_that_save_their_input(self, kata):
-        """cos(x), 1/x and 2x need x: autograd keeps the input, so that may not change, while the output may."""
+        """The derivatives cos(x), 1/x and 2x need x. Autograd saves the input, so the input must not change, while the
+        output may."""
         x = torch.tensor([0.5, 1.5, 2.0])
         for op in (torch.sin, torch.log, torch.square):
             check.equal(kata.inplace_is_safe(op, x, "output"), True, what=f"the result for {op.__name__}")
             check.equal(kata.inplace_is_safe(op, x, "input"), False, what=f"the result for {op.__name__}")
 
     def test_operations_that_save_neither(self, kata):
-        """The derivative of x + 3 and of 3x does not depend on x: nothing is kept, and both may change."""
+        """The derivatives of x + 3 and of 3x do not depend on x: neither tensor is saved, and both may change."""
         x = torch.tensor([0.5, 1.5, 2.0])
         for target in ("output", "input"):
             check.equal(kata.inplace_is_safe(lambda h: h + 3, x, target), True, what="the result for x + 3")
             check.equal(kata.inplace_is_safe(lambda h: h * 3, x, target), True, what="the result for 3x")
 
     def test_the_output_is_changed_unless_told_otherwise(self, kata):
-        """Without a target the output is written to."""
+        """The default target is the output."""
         x = torch.tensor([0.5, 1.5, 2.0])
         check.equal(kata.inplace_is_safe(torch.exp, x), False, what="the result for exp")
         check.equal(kata.inplace_is_safe(torch.sin, x), True, what="the result for sin")
 
     @pytest.mark.edge
     def test_x_stays_as_it_was(self, kata):
-        """The trial writes to a copy: values, flag and .grad of the caller's tensor stay."""
+        """The trial writes to a copy: values, flag and .grad of the caller's tensor stay as they were."""
         plain, tracked = self.x.clone(), self.x.clone().requires_grad_()
         tracked.grad = torch.full((3,), 7.0)
         with check.unchanged(plain=plain, tracked=tracked):
@@ -824,7 +826,7 @@ class TestInplaceIsSafe:
 
     @pytest.mark.edge
     def test_works_inside_no_grad(self, kata):
-        """The trial needs a graph, also where the caller has switched recording off."""
+        """The trial needs a graph, even if the caller has switched recording off."""
         x = torch.tensor([0.5, 1.5, 2.0])
         with torch.no_grad():
             check.equal(kata.inplace_is_safe(torch.exp, x), False, what="the result for exp")
@@ -832,19 +834,20 @@ class TestInplaceIsSafe:
 
     @pytest.mark.edge
     def test_an_error_of_op_comes_through(self, kata):
-        """An op that fails before anything was changed says nothing about safety. It is not an answer, but an error."""
+        """An op that fails before anything was changed says nothing about safety, so its error must not become
+        False."""
         with check.raises(RuntimeError):
             kata.inplace_is_safe(lambda h: h @ torch.ones(7), self.x)
 
     @pytest.mark.edge
     def test_another_error_of_the_backward_pass_comes_through(self, kata):
-        """Only the report that a tensor was modified by an inplace operation means unsafe."""
+        """Only the error "modified by an inplace operation" means unsafe; all others are passed on."""
         with check.raises(RuntimeError, "no derivative known"):
             kata.inplace_is_safe(BrokenBackward.apply, self.x)
 
     @pytest.mark.edge
     def test_another_target_is_an_error(self, kata):
-        """A misspelt target must not be taken for one of the two."""
+        """A misspelt target must not be treated as one of the two."""
         with check.raises(ValueError):
             kata.inplace_is_safe(torch.exp, self.x, "outputs")
 
@@ -855,7 +858,7 @@ class TestLeakyReLUFunction:
         self.x = torch.tensor([[-2.0, 3.0, -0.5], [1.5, -4.0, 0.25]], dtype=torch.float64)
 
     def test_positive_values_stay_and_others_are_scaled(self, kata):
-        """x where x > 0 and slope · x elsewhere, for a slope below one and above."""
+        """x where x > 0 and slope · x elsewhere, for slopes below 1 and above."""
         x = self.x
         for slope in (0.1, 2.0):
             check.close(
@@ -881,7 +884,7 @@ class TestLeakyReLUFunction:
             )
 
     def test_zero_counts_as_elsewhere(self, kata):
-        """The kink at 0 has two slopes to choose from: this function takes the one of the left side."""
+        """The kink at 0 has a slope on each side: this function takes the one on the left."""
         x = torch.zeros(3, requires_grad=True)
         y = kata.LeakyReLUFunction.apply(x, 0.25)
         check.close(y, torch.zeros(3))
@@ -893,7 +896,7 @@ class TestLeakyReLUFunction:
         )
 
     def test_is_one_node_of_the_graph(self, kata):
-        """Inside a custom Function nothing is recorded: the whole of it is one node with the backward you wrote."""
+        """Nothing is recorded inside a custom Function: all of it is one node, with the backward that you wrote."""
         y = kata.LeakyReLUFunction.apply(self.x.clone().requires_grad_(), 0.1)
         check.equal(type(y.grad_fn).__name__, "LeakyReLUFunctionBackward", what="node of the result")
 
@@ -905,14 +908,14 @@ class TestLeakyReLUFunction:
             check.that(good, f"slope {slope}: backward disagrees with finite differences of forward")
 
     def test_passes_gradgradcheck(self, kata):
-        """A backward made of differentiable operations can itself be differentiated, as gradient penalties need."""
+        """A backward made of differentiable operations can itself be differentiated. Gradient penalties need that."""
         x = torch.tensor([[-2.0, 3.0], [1.5, -0.5]], dtype=torch.float64, requires_grad=True)
         for slope in (0.1, 2.0):
             good = gradgradcheck(kata.LeakyReLUFunction.apply, (x, slope), raise_exception=False)
             check.that(good, f"slope {slope}: the second derivative disagrees with finite differences of backward")
 
     def test_is_written_without_the_ready_made_one(self, kata):
-        """torch has a leaky ReLU: this one is to be written with its own forward and backward."""
+        """torch has a leaky ReLU; here you write its forward and backward yourself."""
         names = ["torch.nn.functional.leaky_relu", "torch.nn.functional.leaky_relu_", "torch.nn.LeakyReLU"]
         with check.forbidden(kata, *names):
             x = self.x.clone().requires_grad_()
@@ -922,8 +925,8 @@ class TestLeakyReLUFunction:
     @pytest.mark.edge
     @pytest.mark.parametrize("slope", [0.0, -0.5])
     def test_slopes_of_zero_and_below(self, kata, slope):
-        """For a slope below zero the output is positive on both sides, so its sign does not tell the sides apart:
-        look at x."""
+        """With a negative slope the output is positive on both sides, so its sign does not tell the sides apart: look
+        at x."""
         incoming = torch.tensor([[5.0, 7.0, 11.0], [13.0, 17.0, 19.0]], dtype=torch.float64)
         x = self.x.clone().requires_grad_()
         y = kata.LeakyReLUFunction.apply(x, slope)
@@ -948,7 +951,7 @@ class TestLeakyReLUFunction:
 
     @pytest.mark.edge
     def test_works_on_a_transposed_view(self, kata):
-        """Where the elements lie in memory makes no difference to values or gradients."""
+        """The order of the elements in memory changes neither values nor gradients."""
 
         def right(x):
             return x.t().clamp(min=0) + 0.1 * x.t().clamp(max=0)
@@ -958,15 +961,15 @@ class TestLeakyReLUFunction:
 
     @pytest.mark.edge
     def test_writes_neither_to_x_nor_to_the_incoming_gradient(self, kata):
-        """Both tensors are still needed by others: x by its owner, the incoming gradient by the other branches."""
+        """Others still need both tensors: the caller needs x, and other branches of the graph the incoming gradient."""
         x, incoming = self.x.clone().requires_grad_(), torch.full((2, 3), 3.0, dtype=torch.float64)
         with check.unchanged(x=x, incoming=incoming):
             torch.autograd.grad(kata.LeakyReLUFunction.apply(x, 0.1), x, incoming)
 
     @pytest.mark.edge
     def test_a_change_of_x_is_noticed_or_harmless(self, kata):
-        """A tensor kept as a plain attribute of ctx slips past autograd's watch: after a change in place backward would
-        compute a wrong gradient in silence. What goes through save_for_backward is watched."""
+        """Autograd does not watch a tensor that is a plain attribute of ctx: if it changes in place, backward silently
+        computes a wrong gradient. Autograd watches what save_for_backward gets."""
         x = self.x.clone().requires_grad_()
         h = x.clone()
         y = kata.LeakyReLUFunction.apply(h, 0.25)

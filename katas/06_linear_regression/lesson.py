@@ -13,8 +13,8 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
 
 
-# 1. The problem: a cyclist passes nine posts. From the hours and kilometres we want the speed (the slope) and how far
-#    from home the clock was started (the intercept). No line goes through all the points.
+# 1. The problem: a cyclist passes nine posts. From the hours and kilometres we want her speed (the slope) and how far
+#    from home she was when the clock started (the intercept). No line goes through all the points.
 hours = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0]).unsqueeze(1)
 km = torch.tensor([3.9, 8.1, 11.2, 17.1, 19.8, 25.0, 27.3, 33.4, 35.1]).unsqueeze(1)
 heading("1. Nine points: hours and kilometres")
@@ -38,7 +38,7 @@ print(f"fit_manual     w {one_w.item():.4f}   b {one_b.item():.4f}   loss {one_l
 
 
 # 3. The same line twice: by hand on two tensors, and with nn.Linear, a loss and SGD. Both start at zero here, so that
-#    the numbers can be compared. fit_manual starts anew for each row; train goes on where its last call ended.
+#    the numbers can be compared. fit_manual starts again for each row; train continues where its last call ended.
 heading("3. By hand and with nn.Linear: the weights after each tenth step, lr 0.1")
 model = kata.LinearRegression()
 torch.nn.init.zeros_(model.linear.weight)
@@ -57,7 +57,7 @@ if exact is not None:
 
 
 # 4. The shape bug: km as (N,) against predictions (N, 1). The difference is (N, N), every prediction is compared with
-#    every target, and what is learned is a flat line at the mean.
+#    every target, and the model learns a flat line at the mean.
 heading("4. A target of shape (N,)")
 wrong = torch.nn.Linear(1, 1)
 print("predictions", tuple(wrong(hours).shape), "minus targets", tuple(km.squeeze(1).shape), end=" → ")
@@ -78,14 +78,14 @@ except Exception as error:
     print(f"{type(error).__name__}:", error)
 
 
-# 5. Scale decides. Heights and ages of 80 people; the weight is to be predicted. Along the weight of the heights the
-#    slope of the loss changes by 2 · mean(height²), about 58,000, for each unit. A descent only settles if lr is below
-#    2 / 58,000. With lr 0.1 every step lands further up on the other side.
+# 5. Scale decides. From the heights and ages of 80 people we predict how much they weigh. Along the slope for heights,
+#    the curvature of the loss is 2 · mean(height²), about 58,000. A descent settles only if lr is below 2 / 58,000.
+#    With lr 0.1 every step lands further up on the other side.
 heading("5. Heights around 170 cm: plain descent at lr 0.1, then in standard units")
 people = torch.randn(80, 2) * torch.tensor([9.0, 12.0]) + torch.tensor([170.0, 40.0])
 kg = 60 + (people - torch.tensor([170.0, 40.0])) @ torch.tensor([[0.8], [0.2]]) + 4 * torch.randn(80, 1)
 _, _, losses = kata.fit_manual(people, kg, 0.1, 9)
-print("losses, as they are:      ", "  ".join(f"{loss:.1e}" for loss in losses))
+print("losses, cm, years and kg: ", "  ".join(f"{loss:.1e}" for loss in losses))
 print(f"lr has to be below about:  {1 / people[:, 0].square().mean().item():.1e}")
 w, b, losses = kata.fit_manual(people, kg, 3e-5, 1000)
 print(f"1000 epochs at lr 3e-5:    loss {losses[-1]:.1f}, intercept {b.item():.4f}")
@@ -103,9 +103,9 @@ if exact is not None:
     print(f"largest difference to the predictions of least squares: {gap:.1e} kg")
 
 
-# 6. SGD against Adam, from one start. What counts is how far a loss is above the lowest possible one. In standard
-#    units the loss is a bowl about equally steep on all sides, and plain descent goes straight down: Adam is no faster.
-#    On the data as they are, lr 0.1 lets SGD explode. Adam divides each gradient by its usual size and stays in bounds.
+# 6. SGD against Adam, from one start: how far is the loss above the lowest possible one? In standard units the loss is
+#    a bowl about equally steep on all sides, and plain descent goes straight down: Adam is no faster. On cm and years,
+#    SGD explodes at lr 0.1. Adam divides each gradient by its usual size and stays in bounds.
 heading("6. Two optimizers from one start: how far above the lowest loss")
 optimizers = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.1),

@@ -120,7 +120,7 @@ def train(
     Returns:
         The loss of each epoch before its update, as Python floats.
 
-    Set train mode, whatever mode the model came in. Each epoch predicts once, measures, differentiates and lets the
+    Set train mode, whatever mode the model is in. Each epoch predicts once, measures, differentiates and lets the
     optimizer step once.
 
     Edge cases ★

@@ -203,7 +203,7 @@ class TestMakeLineData:
         check.equal(again, first, what="X and y from a generator of the same seed")
 
     def test_two_calls_give_different_points(self, kata):
-        """A seed set inside gives the same points for ever, and changes what everybody else draws."""
+        """A seed set inside gives the same points every time, and changes what the rest of the program draws."""
         first, _ = kata.make_line_data(6, 2.0, 1.0)
         second, _ = kata.make_line_data(6, 2.0, 1.0)
         check.that(not torch.equal(first, second), "two calls in a row gave the same points: is a seed set inside?")
@@ -211,7 +211,7 @@ class TestMakeLineData:
     @pytest.mark.edge
     @pytest.mark.parametrize("n", [0, -2])
     def test_there_is_at_least_one_point(self, kata, n):
-        """No points is a mistake of the caller's."""
+        """A line of no points is the caller's mistake."""
         with check.raises(ValueError):
             kata.make_line_data(n, 2.0, 1.0)
 
@@ -373,7 +373,7 @@ class TestLinearRegression:
         check.shape(kata.LinearRegression()(torch.randn(N, 1)), (N, 1))
 
     def test_state_keys_and_shapes(self, kata):
-        """A saved model is found again by the names of its parameters. `nn.Linear` keeps its weight as (out, in)."""
+        """Saved weights are loaded by the names of the parameters. `nn.Linear` keeps its weight as (out, in)."""
         state = kata.LinearRegression(D, O).state_dict()
         shapes = {name: list(value.shape) for name, value in state.items()}
         check.equal(shapes, {"linear.weight": [O, D], "linear.bias": [O]}, what="shapes by key ")
@@ -410,7 +410,7 @@ class TestTrain:
         check_floats(losses, 4)
 
     def test_equals_a_descent_written_out(self, kata):
-        """Plain SGD on the mean squared error takes the very steps of a descent by hand, from the same start."""
+        """Plain SGD on the mean squared error takes the same steps as a descent by hand, from the same start."""
         (X, y), (model, start) = plane_data(O), linear_with_start()
         kata.train(model, X, y, torch.optim.SGD(model.parameters(), lr=0.05), 12)
         expected = descent(X, y, 0.05, 12, start=start)
@@ -430,8 +430,8 @@ class TestTrain:
         check.close(losses, expected[:5], rtol=1e-4, what="losses", unlike={"the loss after the update": expected[1:]})
 
     def test_the_given_optimizer_takes_the_steps(self, kata):
-        """The optimizer belongs to the caller: momentum makes other steps than plain descent, and two epochs and three
-        more are five."""
+        """The optimizer belongs to the caller: with momentum the steps differ from plain descent, and a second call
+        continues where the first one ended."""
         (X, y), (model, start) = plane_data(O), linear_with_start()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.8)
         kata.train(model, X, y, optimizer, 2)
@@ -447,7 +447,7 @@ class TestTrain:
         check.that(len(model.modes) == 2, f"2 epochs made {len(model.modes)} forward passes")
 
     def test_loss_fn_is_used(self, kata):
-        """With the mean absolute error both the losses and the steps are others."""
+        """With the mean absolute error both the losses and the steps differ."""
         (X, y), (model, start) = plane_data(O), linear_with_start()
         w, b = (torch.tensor(part) for part in start)
         residual = predicted(X, w, b) - y
@@ -587,7 +587,7 @@ class TestFitStandardized:
         check.close(predicted(X, w, b), expected, rtol=1e-4, atol=0.1 * y_unit, what="predictions", unlike=known)
 
     def test_lr_and_epochs_are_used(self, kata):
-        """They say how far the descent gets: 3 steps end elsewhere than 20, and so do 20 smaller ones."""
+        """They decide how far the descent gets: 3 steps end elsewhere than 20 steps, and so do 20 smaller ones."""
         X, y = people()
         few, slow, more = (kata.fit_standardized(X, y, *how)[0] for how in ((0.1, 3), (0.01, 20), (0.1, 20)))
         found = more.flatten().tolist()
@@ -625,7 +625,7 @@ class TestFitStandardized:
 
     @pytest.mark.edge
     def test_a_column_that_begins_and_ends_alike_still_counts(self, kata):
-        """A column is constant only if all its entries are equal, wherever the tallest is."""
+        """A column is constant only if all its entries are equal, not just the first and the last."""
         X, y = torch.tensor([[180.0], [160.0], [170.0], [180.0]]), torch.tensor([[60.0], [50.0], [55.0], [60.0]])
         w, b = kata.fit_standardized(X, y)
         check.close(w, torch.tensor([[0.5]]), rtol=0, atol=1e-3, what="w")

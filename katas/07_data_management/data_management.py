@@ -36,15 +36,15 @@ def download(url: str, destination: Path | str, *, sha256: str | None = None, ti
     Returns:
         `destination`, as a Path.
 
-    Do not open the URL if destination exists and its digest is right, or `sha256` is None. Fetch a file with another
-    digest anew. A body with the wrong digest is an error.
+    If destination exists, and its digest is right or `sha256` is None, do not open the URL. If its digest is wrong,
+    fetch the file again. A body with the wrong digest is an error.
 
     Edge cases ★
         `sha256` may be in upper case. The error for a wrong digest shows both digests in full.
         An HTTP error, a missing file, an unreachable server and a body shorter than its Content-Length header (if there
         is one) are OSErrors.
         After any failure destination is as before: absent, or with its old bytes. No other file is left in its
-        folder, after a success either. The system's temporary folder may be on another disk. An empty body is fine.
+        folder, not even after a success. The system's temporary folder may be on another disk. An empty body is fine.
         Other schemes, or none, are an error before anything is opened.
     """
     raise NotImplementedError
@@ -78,8 +78,8 @@ class FlowerDataset(Dataset):
         """Read the table; open no picture.
 
         Args:
-            root: the folder. `root/labels.csv` has the header `file,label` and a row per picture; the pictures lie in
-                `root/jpg/`. Labels are whole numbers counted from 1.
+            root: the folder. `root/labels.csv` has the header `file,label` and one row per picture; the pictures are
+                in `root/jpg/`. Labels are whole numbers counted from 1.
             transform: a function to apply to each image, or None.
         Attributes:
             root: the folder, as a Path.
@@ -106,7 +106,7 @@ class FlowerDataset(Dataset):
         Edge cases ★
             Read the pixels and close the file before returning: a later change of the file leaves the image as it is,
             and shows at the next access. `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in
-            lists. Outside is an IndexError, which also ends `for image, target in ds`.
+            lists. An i outside is an IndexError, which also ends `for image, target in ds`.
         """
         raise NotImplementedError
 
@@ -155,6 +155,7 @@ class ClassSubset(Dataset):
         `i` counts in the subset. Each access loads one sample of `dataset`, once. A subset of a subset works.
 
         Edge cases ★
-            `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists. Outside is an IndexError.
+            `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists. An i outside is an
+            IndexError.
         """
         raise NotImplementedError

@@ -45,7 +45,7 @@ def listing(folder):
 
 
 # 1. A small data set: three kinds of flowers, four pictures of each, numbered in no particular order. The labels 5, 9
-#    and 12 leave gaps, as they do in any part of a larger set. One picture is grey, as one always is.
+#    and 12 leave gaps, as they do in any part of a larger set. One picture is grey: in a large set, some always are.
 KINDS = {
     5: ("daisy", 16, 0.14, (245, 245, 240)),
     9: ("periwinkle", 5, 0.34, (90, 95, 205)),
@@ -91,7 +91,7 @@ print("labels.csv ", *(made / "labels.csv").read_text().splitlines()[:4], "…")
 print(f"flowers.tgz {(there / 'flowers.tgz').stat().st_size:,} bytes")
 
 
-# 2. A digest: 64 characters that stand for all bytes of a file. Change one letter, and all of it changes.
+# 2. A digest: 64 characters that identify the bytes of a file. Change one letter, and the whole digest changes.
 heading("2. Digests")
 for text in ("abc", "abd"):
     (work / "text").write_text(text)
@@ -101,7 +101,7 @@ print(f"flowers.tgz  {digest}")
 print(f"read 1000 bytes at a time: the same, {kata.file_sha256(there / 'flowers.tgz', 1000) == digest}")
 
 
-# 3. Download. The URL is one of a file here, so that no network is needed; http and https look the same from outside.
+# 3. Download. The URL here is a file: URL, so that no network is needed; http and https are used in the same way.
 heading("3. Download and verify")
 url, here = (there / "flowers.tgz").as_uri(), work / "data" / "flowers.tgz"
 came = outcome(kata.download, url, here, sha256=digest)
@@ -121,12 +121,12 @@ else:
     (there / "moved.tgz").rename(there / "flowers.tgz")
     outcome(kata.download, url, here, sha256=digest)
     print(f"with the original back: {here.stat().st_size:,} bytes")
-    print("a digest that is not that of the file:")
+    print("with a wrong digest:")
     print(f"   {shown(outcome(kata.download, url, here, sha256='0' * 64))}")
     print(f"   in the folder: {listing(here.parent)}, digest unchanged: {kata.file_sha256(here) == digest}")
 
 
-# 4. Unpack. An archive decides what its members are called; whoever unpacks it decides whether that is acceptable.
+# 4. Unpack. An archive decides what its members are called; you decide whether these names are acceptable.
 heading("4. Unpack")
 root = work / "data" / "flowers"
 files = outcome(kata.extract_tar, here, root)
@@ -143,8 +143,8 @@ else:
     fresh, evil = work / "data" / "fresh", work / "data" / "fresh-evil" / "labels.csv"
     print(shown(outcome(kata.extract_tar, work / "evil.tar", fresh)))
     print(f"written: {listing(fresh)}")
-    print(f"compared as text, {shown(evil)} begins with {shown(fresh)}: {str(evil).startswith(str(fresh))}")
-    print(f"compared part by part, it lies in it: {evil.is_relative_to(fresh)}")
+    print(f"as text, {shown(evil)} begins with {shown(fresh)}: {str(evil).startswith(str(fresh))}")
+    print(f"compared part by part, it is inside: {evil.is_relative_to(fresh)}")
 
 
 # 5. The Dataset. The table is read once; a picture is opened when it is asked for.
@@ -161,7 +161,7 @@ image, target = ds[grey]
 with Image.open(root / "jpg" / "image_04.png") as file:
     print(f"ds[{grey}]       ({image.mode} image {image.size}, {target}), from a file in mode {file.mode}")
 small = kata.FlowerDataset(root, transform=lambda image: image.resize((2, 2)).tobytes())
-print(f"a transform makes of ds[0]: {small[0]}")
+print(f"ds[0] with a transform: {small[0]}")
 kept = (root / "jpg" / ds.files[1]).read_bytes()
 (root / "jpg" / ds.files[1]).write_bytes(b"no picture")
 broken = kata.FlowerDataset(root)
@@ -173,7 +173,7 @@ except OSError as error:
 (root / "jpg" / ds.files[1]).write_bytes(kept)
 
 
-# 6. Some classes of it. A subset stores positions and labels, no pictures.
+# 6. Some classes of the data set. A subset stores positions and labels, no pictures.
 heading("6. ClassSubset")
 for classes, relabel in (([11, 4], True), ([11, 4], False)):
     sub = kata.ClassSubset(ds, classes, relabel)

@@ -81,8 +81,7 @@ class TestFileSha256:
         check_digest(kata.file_sha256(str(tmp_path / "data.bin"), chunk_size), sha256(content), unlike)
 
     def test_a_large_file_is_not_held_in_memory(self, kata, tmp_path):
-        """A set of 150 GB must not take 150 GB of memory to be checked. This file has 8 MB, and the default chunk
-        1 MB."""
+        """Checking a file of 150 GB must not take 150 GB of memory. This file has 8 MB, and the default chunk 1 MB."""
         with open(tmp_path / "large.bin", "wb") as file:
             file.truncate(8 << 20)
         tracemalloc.start()
@@ -95,7 +94,7 @@ class TestFileSha256:
 
     @pytest.mark.edge
     def test_an_empty_file_has_a_digest(self, kata, tmp_path):
-        """No bytes have a digest like any others."""
+        """A file without bytes has a digest, too."""
         (tmp_path / "empty").write_bytes(b"")
         check_digest(kata.file_sha256(tmp_path / "empty"), sha256(b""), {})
 
@@ -214,8 +213,8 @@ class TestDownload:
         check.that(got == tmp_path / "flowers.tgz", f"destination should be returned, not {got}")
 
     def test_a_wrong_file_is_replaced(self, kata, tmp_path, server):
-        """An existing file may be half of one, from the day when the power went. Its digest tells, and then the file is
-        fetched anew."""
+        """An existing file may be half of one, if an earlier download was cut off. Its digest shows that, and the
+        file is fetched again."""
         server.gives(BODY)
         (tmp_path / "flowers.tgz").write_bytes(BODY[:1000])
         kata.download(URL, tmp_path / "flowers.tgz", sha256=sha256(BODY))
@@ -300,7 +299,7 @@ class TestDownload:
 
     @pytest.mark.edge
     def test_a_server_may_name_no_length(self, kata, tmp_path, server):
-        """Content-Length is optional: a server that makes up the body while it sends it does not know the length."""
+        """Content-Length is optional: a server that creates the body while it sends it does not know the length."""
         server.gives(BODY, length="none")
         kata.download(URL, tmp_path / "flowers.tgz")
         check_body(tmp_path / "flowers.tgz")
@@ -321,8 +320,8 @@ class TestDownload:
 
     @pytest.mark.edge
     def test_destination_may_be_on_another_disk(self, kata, tmp_path, server):
-        """Data are often on a large disk, and the system's folder for temporary files on a small one. A rename from one
-        disk to another fails; within the folder of destination it works."""
+        """Data are often on a large disk, and the system's folder for temporary files is on a small one. A rename from
+        one disk to another fails; within the folder of destination it works."""
         server.gives(BODY)
         with check.folders_on_disks_of_their_own():
             kata.download(URL, tmp_path / "data" / "flowers.tgz", sha256=sha256(BODY))
@@ -580,14 +579,14 @@ class TestFlowerDatasetInit:
 
     @pytest.mark.edge
     def test_a_table_without_rows(self, kata, tmp_path):
-        """A header and nothing else is a data set of no samples."""
+        """A table with a header and no rows is a data set of no samples."""
         ds = kata.FlowerDataset(make_flowers(tmp_path, []))
         check.equal([len(ds), ds.num_classes], [0, 0], what="len(ds) and ds.num_classes")
         check.equal([ds.files, ds.targets], [[], []], what="ds.files and ds.targets")
 
     @pytest.mark.edge
     def test_a_missing_table_is_an_error_at_once(self, kata, tmp_path):
-        """A wrong root is noticed where it is given, not in the middle of the training."""
+        """A wrong root is an error where it is given, not in the middle of the training."""
         (tmp_path / "jpg").mkdir()
         with check.raises(FileNotFoundError):
             kata.FlowerDataset(tmp_path)
@@ -699,7 +698,7 @@ class TestFlowerDatasetGetitem:
     @pytest.mark.edge
     @pytest.mark.parametrize("i", [4, -5, np.int64(4), torch.tensor(-5)], ids=repr)
     def test_outside_is_an_index_error(self, kata, tmp_path, i):
-        """There are samples 0 to 3 and -4 to -1. Any other index is a slip, and must not give some other sample."""
+        """There are samples 0 to 3 and -4 to -1. Any other index is a mistake, and must not give some other sample."""
         ds = kata.FlowerDataset(make_flowers(tmp_path))
         with check.raises(IndexError):
             ds[i]
@@ -714,8 +713,8 @@ class TestFlowerDatasetGetitem:
 
 class TestFlowerDatasetRepr:
     def test_repr_shows_numbers_and_root(self, kata, tmp_path, monkeypatch):
-        """<FlowerDataset object at 0x7f…> says nothing about a data set. The text is that of the docstring, to the
-        letter."""
+        """<FlowerDataset object at 0x7f…> says nothing about a data set. The text has exactly the form that the
+        docstring shows."""
         rows = [(f"{i}.png", label) for i, label in enumerate([1, 2, 2, 1, 7, 7, 7])]
         make_flowers(tmp_path / "flowers", rows)
         monkeypatch.chdir(tmp_path)
@@ -740,7 +739,7 @@ class TestFlowerDatasetRepr:
 
     @pytest.mark.edge
     def test_an_apostrophe_in_root_changes_the_quotes(self, kata, tmp_path, monkeypatch):
-        """repr(str(root)) puts the quotes, and takes others where the text holds an apostrophe."""
+        """repr(str(root)) adds the quotes: double ones if the text contains an apostrophe."""
         make_flowers(tmp_path / "grandma's")
         monkeypatch.chdir(tmp_path)
         expected = 'FlowerDataset(samples=4, classes=3, root="grandma\'s", transform=None)'
@@ -804,7 +803,7 @@ class TestClassSubsetInit:
         check.equal(old, [targets[i] for i in kept], what="the old labels, by classes[label] of each new one")
 
     def test_the_attributes_that_were_given(self, kata):
-        """dataset is the data set itself; classes is a list whatever it was before, in the order given."""
+        """dataset is the data set itself; classes is a list, also if a tuple was given, in the order given."""
         letters = Letters()
         sub = kata.ClassSubset(letters, (7, 2))
         check.that(sub.dataset is letters, "sub.dataset is not the data set given")
@@ -829,8 +828,8 @@ class TestClassSubsetInit:
     @pytest.mark.edge
     @pytest.mark.parametrize("classes", [[], [2, 0, 2], [2, 5], [-1]], ids=["none", "twice", "absent", "negative"])
     def test_classes_must_make_sense(self, kata, classes):
-        """No class at all makes an empty data set, one named twice has two new labels, and one without a sample is a
-        typing error that would otherwise show in the accuracy."""
+        """Without a class the data set is empty, and a class named twice has two new labels. A class without a sample
+        is a typing error that would only show in the accuracy."""
         with check.raises(ValueError):
             kata.ClassSubset(Letters(), classes)
 

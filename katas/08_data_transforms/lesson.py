@@ -39,7 +39,7 @@ def photograph():
     """A photograph of a real flower if there is one; else the drawn one."""
     folder = downloads.find("oxford_flowers")
     if folder is None:
-        print("   a drawn flower (`kata data oxford_flowers` would bring real ones)")
+        print("   a drawn flower (`kata data oxford_flowers` fetches real ones)")
         return flower()
     path = sorted((folder / "jpg").glob("*.jpg"))[0]
     print(f"   {path.name} of the Oxford Flowers")
@@ -64,7 +64,7 @@ for name, value in steps:
 plain, normal = steps[-2][1], steps[-1][1]
 normalize = evaluation.transforms[-1]
 
-# 2. The order. Normalize takes floats with C channels, and nothing that comes before ToTensor is one.
+# 2. The order. Normalize takes float tensors with C channels, and there are none before ToTensor.
 print("\n2. Why in this order")
 try:
     kata.Normalize(MEAN, STD)(torch.randint(256, (3, 4, 4), dtype=torch.uint8))
@@ -88,8 +88,8 @@ same = [bool(torch.equal(first(plain), again(plain))) for _ in range(3)]
 print(f"   two objects with equal seeds, call by call equal: {same}")
 print(f"   torch's global generator is where it was: {torch.equal(torch.get_rng_state(), before)}")
 
-# 4. One bright pixel, 2 right of the centre and 1 below, is rotated, zoomed, shifted. What affine computes is the way
-#    back: for every pixel of the result, where it came from.
+# 4. One bright pixel, 2 right of the centre and 1 below, is zoomed, rotated and shifted. affine computes the way back:
+#    for every pixel of the result, the place that it came from.
 print("\n4. One pixel on its way")
 dark = torch.zeros(1, 15, 17)
 dark[0, 8, 10] = 1
@@ -125,7 +125,7 @@ if crop is not None:
 print("\n6. Training and evaluation")
 generator = torch.Generator().manual_seed(4)
 training = stretch(kata.train_transform, SIZE, MEAN, STD, generator)
-if training is None:  # what the core has
+if training is None:  # the core alone has no random crop, flip or rotation
     training = kata.Compose([*evaluation.transforms[:3], kata.AddGaussianNoise(0.1, generator), normalize])
 print(f"   {' → '.join(type(step).__name__ for step in training.transforms)}")
 gallery = kata.augmentation_gallery(image, training, 12)
@@ -135,8 +135,8 @@ print(
     f"{unchanging.std(0).mean():.2f} in evaluation"
 )
 
-# 7. The figure. Above: the image as it came and as evaluation sees it, always the same. Below: twelve looks at it in
-#    training. All are brought back by `inverse`, or no colour would be right.
+# 7. The figure. Above: the image as it came and as evaluation sees it, always the same. Below: twelve versions of it in
+#    training. `inverse` undoes Normalize for all of them, or no colour would be right.
 figure = Figure(figsize=(8, 5.4))
 grid = figure.add_gridspec(3, 6, height_ratios=(1.25, 1, 1))
 

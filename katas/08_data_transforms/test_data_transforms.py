@@ -328,7 +328,7 @@ class TestCenterCrop:
 
     @pytest.mark.edge
     def test_sizes_begin_at_one(self, kata):
-        """A crop without pixels is a slip. Find it when the transform is made. One pixel is enough."""
+        """A crop without pixels is a mistake. Find it when the transform is made. One pixel is enough."""
         check_size(kata.CenterCrop(1)(picture(3, 4)), 1, 1)
         for size in (0, -3, (0, 5), (5, 0)):
             with check.raises(ValueError):
@@ -425,7 +425,7 @@ class TestToTensor:
 
     @pytest.mark.edge
     def test_anything_else_is_refused(self, kata):
-        """Floats may lie in 0 … 1 or in 0 … 255: dividing them would be a guess. A tensor is no array."""
+        """Floats may lie in 0 … 1 or in 0 … 255: dividing them would be a guess. A tensor is not an array."""
         array = np.zeros((2, 3, 3))
         others = [torch.zeros(3, 2, 2), torch.zeros(2, 2, dtype=torch.uint8), [[1, 2]], None]
         for thing in (array, array.astype(np.float32), array.astype(np.int64), array > 0, *others):
@@ -532,7 +532,7 @@ class TestNormalize:
 
     @pytest.mark.edge
     def test_every_mean_has_a_std(self, kata):
-        """Three means and one std would broadcast; whoever writes that has forgotten two numbers."""
+        """Three means and one std would broadcast, but two numbers have been forgotten."""
         for mean, std in ((MEAN, [0.5]), ([0.5], STD), (MEAN, STD[:2])):
             with check.raises(ValueError):
                 kata.Normalize(mean, std)
@@ -590,7 +590,7 @@ class TestRandomHorizontalFlip:
 
     @pytest.mark.edge
     def test_p_is_a_probability(self, kata):
-        """-0.1 and 1.5 are none; both ends of [0, 1] are."""
+        """-0.1 and 1.5 are no probabilities; both ends of [0, 1] are."""
         for p in (-0.1, 1.5):
             with check.raises(ValueError):
                 kata.RandomHorizontalFlip(p)
@@ -613,8 +613,8 @@ class TestAddGaussianNoise:
         check.that(abs(near - 0.683) < 0.03 and abs(far - 0.0455) < 0.015, f"{said}; normal are 68% and 4.6%")
 
     def test_every_element_gets_its_own_noise(self, kata):
-        """Noise that all channels or all rows share is a pattern, and what varies over the batch alone is a change of
-        brightness."""
+        """Noise that all channels or all rows share is a pattern, and noise that varies over the batch alone changes
+        the brightness."""
         difference = kata.AddGaussianNoise(0.1)(torch.full((2, 3, 20, 25), 0.5)) - 0.5
         for dim, name in enumerate(("images of a batch", "channels", "rows", "columns")):
             one, other = difference.select(dim, 0).flatten(), difference.select(dim, 1).flatten()
@@ -652,7 +652,7 @@ class TestAddGaussianNoise:
 
     @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
-        """A float64 or bfloat16 image is that still when noise was added."""
+        """A float64 or bfloat16 image keeps its dtype when noise is added."""
         for dtype in (torch.float64, torch.bfloat16, torch.float16):
             got = kata.AddGaussianNoise(0.1)(torch.full((3, 20, 25), 0.5, dtype=dtype))
             check.dtype(got, dtype)
@@ -701,7 +701,7 @@ class TestAugmentationGallery:
 
     @pytest.mark.edge
     def test_an_empty_gallery_is_refused(self, kata):
-        """Nothing can be stacked of no images."""
+        """Without images there is nothing to stack."""
         for n in (0, -2):
             with check.raises(ValueError):
                 kata.augmentation_gallery(torch.rand(3, 4, 5), lambda x: x, n)
@@ -710,14 +710,14 @@ class TestAugmentationGallery:
 class TestEvalTransform:
     def test_it_holds_four_steps(self, kata):
         """First the PIL images: shorter side to size, middle out; then the tensors: floats in [0, 1], then normalised.
-        Normalize knows floats only, and PIL no tensors, so the order is forced."""
+        Normalize takes floats only, and PIL takes no tensors, so the order is forced."""
         names = [type(t).__name__ for t in kata.eval_transform(6, MEAN, STD).transforms]
         wanted = ["Resize", "CenterCrop", "ToTensor", "Normalize"]
         check.that(names == wanted, f"wanted the classes {wanted}, got {names}")
 
     def test_images_become_normalised_squares(self, kata):
-        """The shorter side becomes 6, the 6 × 6 pixels in the middle are divided by 255, moved and scaled. What the
-        longer side has too much is cut off, not squeezed. Judged to 2 grey levels."""
+        """The shorter side becomes 6, the 6 × 6 pixels in the middle are divided by 255, moved and scaled. The
+        rest of the longer side is cut off, not squeezed. Judged to 2 grey levels."""
         for height, width in ((17, 31), (31, 17)):
             image = picture(height, width)
             tall, wide = max(6, 6 * height // width), max(6, 6 * width // height)
@@ -737,7 +737,7 @@ class TestEvalTransform:
             check.close(got, finished(small), rtol=0, atol=atol, unlike=unlike, what=f"of {height} × {width}")
 
     def test_no_number_is_drawn(self, kata):
-        """Two looks at one image give one answer; and an evaluation in between does not change the training that
+        """Two calls on one image give the same tensor. An evaluation in between does not change the training that
         follows, because no random generator has moved."""
         image = picture(9, 12)
         with no_global_numbers():
@@ -884,7 +884,7 @@ class TestAffine:
         check.close(got, alone)
 
     def test_gradients_flow_to_the_image(self, kata):
-        """The gradient moves back whatever was moved there."""
+        """The gradient goes back to the pixels that the result came from."""
         check.gradients(
             lambda x: kata.affine(x, 90.0), lambda x: torch.rot90(x, 1, (-2, -1)), torch.rand(2, 5, 5), atol=1e-4
         )
@@ -917,7 +917,7 @@ class TestAffine:
 
     @pytest.mark.edge
     def test_scale_is_above_zero(self, kata):
-        """Zoomed to nothing, the image has no way back."""
+        """Zoomed by 0 the image has no pixels, so no pixel of the result comes from anywhere."""
         for scale in (0.0, -1.0):
             with check.raises(ValueError):
                 kata.affine(torch.rand(1, 4, 4), scale=scale)
@@ -927,7 +927,7 @@ class TestAffine:
 class TestRandomAffine:
     def test_the_call_does_what_sample_says(self, kata):
         """`__call__` is `affine` with what `self.sample` gives, so a subclass that overrides `sample` decides what
-        happens. It is asked once a call, for (height, width). `affine` has to be right first."""
+        happens. It is asked once per call, for (height, width). `affine` has to be right first."""
         image, asked = torch.rand(2, 6, 6), []
 
         class Fixed(kata.RandomAffine):
@@ -949,7 +949,9 @@ class TestRandomAffine:
         bright = tent(9, 9, 4, 5, 1).float()
         check.close(transform(bright), tent(9, 9, 4, 6, 2), **EXACT, what="with sample → scale 2")
         wanted = [(6, 6), (4, 7), (9, 9)]
-        check.that(asked == wanted, f"sample should be called with {wanted}, once an image; it was called with {asked}")
+        check.that(
+            asked == wanted, f"sample should be called with {wanted}, once per image; it was called with {asked}"
+        )
 
     def test_angles_fill_their_range(self, kata):
         """One number d stands for −d … d, and a pair for its own limits; all angles there are equally likely."""
@@ -987,7 +989,7 @@ class TestRandomAffine:
 
     @pytest.mark.edge
     def test_limits_may_meet(self, kata):
-        """A range of one number is a range, and a whole image is still allowed as a shift."""
+        """A range may hold a single number, and a shift by the whole image is still allowed."""
         got = kata.RandomAffine((15.0, 15.0), translate=(1.0, 0.0), scale=(1.5, 1.5)).sample(8, 9)
         check.close((got[0], got[1][1], got[2]), (15.0, 0.0, 1.5), what="(angle, down, scale)")
 
@@ -1020,7 +1022,9 @@ class TestRandomRotation:
         check.close(Fixed(0)(image), expected, **EXACT, unlike=unlike, what="with sample → 90 degrees")
         Fixed(0)(torch.rand(3, 4, 7))
         wanted = [(6, 6), (4, 7)]
-        check.that(asked == wanted, f"sample should be called with {wanted}, once an image; it was called with {asked}")
+        check.that(
+            asked == wanted, f"sample should be called with {wanted}, once per image; it was called with {asked}"
+        )
 
     def test_angles_fill_their_range(self, kata):
         """One number d stands for −d … d, a pair for its own limits."""
@@ -1211,7 +1215,7 @@ class TestRandomResizedCropCall:
         check.close(got, torch.full((3, 6, 7), 0.25), what="a box of equal values")
 
     def test_every_call_draws_anew(self, kata):
-        """Every look at an image shows another part of it."""
+        """Each call shows another part of the image."""
         transform, image = kata.RandomResizedCrop(5), torch.rand(2, 60, 70)
         results = {tuple(transform(image).flatten().tolist()) for _ in range(8)}
         check.that(len(results) > 5, f"eight calls on one image gave {len(results)} different results")
@@ -1243,7 +1247,7 @@ class TestTrainTransform:
         check.close(got[:, 4, 4], expected, **EXACT, what="the middle of a picture of one colour")
 
     def test_rotations_stay_within_ten_degrees(self, kata):
-        """Up to 10 degrees to either side: nobody holds a camera much worse."""
+        """Up to 10 degrees to either side: few people hold a camera worse than that."""
         rotation = kata.train_transform(6, MEAN, STD).transforms[3]
         check_uniform([rotation.sample(6, 6)[0] for _ in range(400)], -10, 10, "the angle")
 

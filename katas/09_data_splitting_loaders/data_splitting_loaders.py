@@ -1,7 +1,7 @@
 """Splits, batches and loaders: which samples a model learns from, in which order, and in which batches.
 
-A dataset here is one that knows its length: len(dataset) samples, dataset[i] for an int i from 0 to len - 1. A function
-with a `generator` draws its random numbers from it alone; None is torch's global generator. Set no seed.
+Every dataset here has a length: len(dataset) samples, dataset[i] for an int i from 0 to len - 1. A function with a
+`generator` draws all its random numbers from it; None means torch's global generator. Never set a seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -111,7 +111,7 @@ class MiniLoader:
 
         The values of the batch's samples are stacked along a new first dimension; ints become int64. Seven samples of
         ((2, 3), int) in batches of 3 come as ((3, 2, 3), (3,)) twice and ((1, 2, 3), (1,)) once. Fetch the samples of a
-        batch when the batch is asked for, each once per pass. An equally seeded generator gives the same orders again.
+        batch only when it is asked for, each once per pass. An equally seeded generator gives the same orders again.
 
         Write it without `DataLoader`; the samplers of `torch.utils.data` and `default_collate` are allowed.
 
@@ -168,8 +168,8 @@ def make_loaders(
     An equally seeded generator gives equal training orders, epoch by epoch.
 
     Edge cases ★
-        Also if val and test were read in between: a DataLoader draws a number from its generator at every pass, even if
-        it does not shuffle. Without a generator, nothing is seeded.
+        Training orders stay equal if val and test are read in between: a DataLoader draws a number from its generator
+        at every pass, even if it does not shuffle. Without a generator, nothing is seeded.
     """
     raise NotImplementedError
 

@@ -1,10 +1,13 @@
-"""Lesson 09 in code: random and stratified splits, batches, when to shuffle, and a stream for workers."""
+"""Lesson 09 in code: random and stratified splits, batches, when to shuffle, what workers do, and memory."""
 
 import multiprocessing
+import os
+import time
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, random_split
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info, random_split
 
 from grader.datasets import digits
 from grader.lesson import COLOURS, code, save_figure, stretch
@@ -21,7 +24,7 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-# 1. A dataset is anything with a length and items. TensorDataset pairs tensors up row by row; so do these ten lines.
+# 1. A dataset has a length and items. TensorDataset pairs tensors row by row, and so does this class of ten lines.
 class Pairs(Dataset):
     def __init__(self, inputs, labels):
         self.inputs = inputs
@@ -39,9 +42,10 @@ dataset, pairs = TensorDataset(images, labels), Pairs(images, labels)
 same = all(torch.equal(a, b) for i in range(len(dataset)) for a, b in zip(dataset[i], pairs[i], strict=True))
 image, label = dataset[0]
 print(f"1. {len(dataset)} samples; an item is an image {tuple(image.shape)} and a label {tuple(label.shape)}")
-print(f"   TensorDataset and a class of one's own give the same items: {same}")
+print(f"   TensorDataset and the class Pairs give the same items: {same}")
 
-# 2. Sizes first: floor each product, deal out what is left. Then who goes where, at random and class by class.
+# 2. The sizes first: round each product down, then deal out the leftovers. Then draw the members, at random and class
+#    by class.
 sizes = kata.split_sizes(len(dataset), FRACTIONS)
 print(f"\n2. {len(dataset)} by {FRACTIONS}: {sizes}; 11 by the same: {kata.split_sizes(11, FRACTIONS)}")
 at_random = torch.randperm(len(labels), generator=seeded(0)).split(sizes)
@@ -55,13 +59,13 @@ parts = stretch(kata.random_split_indices, len(labels), FRACTIONS, seeded(0))
 if parts is not None:
     print(f"   random_split_indices: {[len(part) for part in parts]}, the first indices {parts[0][:5].tolist()}")
 
-# 3. A split has to be the same tomorrow. Another seed is another split, and the test set has been seen in training.
+# 3. A split has to be the same tomorrow. With another seed, test samples of today are training samples.
 other = set(kata.stratified_split(labels, FRACTIONS, seeded(1))[0].tolist())
 seen = sum(i in other for i in by_class[2].tolist())
 print(f"\n3. With another seed {seen} of the {len(by_class[2])} test samples are training samples")
 
-# 4. torch's own random_split takes fractions, too. Its products are floored with their rounding errors, and a leftover
-#    may go to a fraction of 0.
+# 4. torch's own random_split takes fractions, too. It rounds products down with their floating-point errors, and gives
+#    leftovers even to a fraction of 0.
 print("\n4. Sizes of torch.utils.data.random_split and of split_sizes")
 for n, fractions in ((len(dataset), FRACTIONS), (100, (0.71, 0.29)), (3, (0, 0.5, 0.5))):
     whole = dataset if n == len(dataset) else range(n)
@@ -69,7 +73,7 @@ for n, fractions in ((len(dataset), FRACTIONS), (100, (0.71, 0.29)), (3, (0, 0.5
     print(f"   {n:>4} by {str(fractions):<18} {str(theirs):<16} {kata.split_sizes(n, fractions)}")
 print(f"   100 * 0.29 in Python: {100 * 0.29!r}")
 
-# 5. Batches of three sizes. The last one may be smaller; a batch cannot be larger than the dataset.
+# 5. Batches of four sizes. The last batch may be smaller, and no batch is larger than the dataset.
 train = torch.utils.data.Subset(dataset, by_class[0].tolist())
 print(f"\n5. {len(train)} training samples in batches")
 print("   size  batches  last one  bytes of the largest  shapes of the first")
@@ -85,8 +89,8 @@ print(f"   MiniLoader and DataLoader give the same batches: {same}")
 kept, dropped = (len(kata.MiniLoader(train, 32, drop_last=drop)) for drop in (False, True))
 print(f"   with drop_last there are {dropped} batches of 32 instead of {kept}")
 
-# 6. When to shuffle. Digits sorted by class, as they lie in folders:
-#    without shuffling a batch knows one or two classes.
+# 6. When to shuffle. These digits are sorted by class, as files in folders often are. Without shuffling, a batch holds
+#    one or two classes.
 by_label = torch.utils.data.Subset(dataset, labels.argsort(stable=True).tolist())
 print("\n6. Samples sorted by class, batches of 32: how many different digits a batch holds")
 for shuffle in (False, True):
@@ -98,13 +102,14 @@ loader = kata.MiniLoader(by_label, 8, shuffle=True, generator=seeded(0))
 for epoch in (1, 2):
     print(f"   first labels of epoch {epoch}: {next(iter(loader))[1].tolist()}")
 
-# 7. A smaller last batch counts as much as a full one if means of batches are averaged.
+# 7. In a mean of batch means, a smaller last batch counts as much as a full one.
 values = TensorDataset(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
 means = [batch.mean().item() for (batch,) in kata.MiniLoader(values, 2)]
 total = sum(batch.sum().item() for (batch,) in kata.MiniLoader(values, 2))
 print(f"\n7. 1 … 5 in batches of 2: means {means}, their mean {sum(means) / 3:.2f}; sum / count {total / 5:.2f}")
 
-# 8. A DataLoader draws from its generator at every pass, shuffled or not. Shared with val, the generator moves on.
+# 8. A DataLoader draws from its generator at every pass, shuffled or not. So reading val advances a shared generator,
+#    and the next training order is another one.
 print("\n8. First training samples of two epochs, with val read before each epoch or not")
 ten = TensorDataset(torch.arange(10))
 for sharing in (False, True):
@@ -124,7 +129,7 @@ if loaders is not None:
     firsts = [next(iter(loaders["train"]))[0].tolist() for _ in range(2) if list(loaders["val"])]
     print(f"   make_loaders          val read      {firsts}")
 
-# 9. A rule for stacking of one's own: sequences of different lengths.
+# 9. A collate function: sequences of different lengths become one tensor.
 print("\n9. Sequences of 2, 4 and 1 tokens with a label each")
 tokens = [(torch.tensor([11, 12]), 0), (torch.tensor([21, 22, 23, 24]), 1), (torch.tensor([31]), 0)]
 padded = stretch(kata.pad_collate, tokens)
@@ -132,10 +137,10 @@ if padded is not None:
     [batch] = DataLoader(tokens, batch_size=3, collate_fn=kata.pad_collate)
     for row, length, label in zip(*(field.tolist() for field in batch), strict=True):
         print(f"   {row}  length {length}  label {label}")
-    print(f"   {batch[0].numel()} places for {sum(len(sequence) for sequence, _ in tokens)} tokens")
+    print(f"   {batch[0].numel()} entries for {sum(len(sequence) for sequence, _ in tokens)} tokens")
 
 
-# 10. A stream for workers. Each worker has a copy of the dataset, so each reads all of it, unless it asks who it is.
+# 10. A stream for workers. Each worker has a copy of the dataset and reads all of it, unless it asks for its number.
 class Range(IterableDataset):
     def __init__(self, start, end):
         self.start, self.end = start, end
@@ -145,14 +150,78 @@ class Range(IterableDataset):
 
 
 print("\n10. The numbers 0 … 5 as a stream, read by a DataLoader in batches of 2")
+FORKED = {"num_workers": 2, "multiprocessing_context": "fork", "timeout": 60}
 can_fork = "fork" in multiprocessing.get_all_start_methods()
-for workers in (0, 2) if can_fork else (0,):
-    options = {"num_workers": workers} | ({"multiprocessing_context": "fork", "timeout": 60} if workers else {})
+for options in ({}, FORKED) if can_fork else ({},):
+    workers = options.get("num_workers", 0)
     for stream in (Range(0, 6), kata.ShardedRange(0, 6)):
         batches = [batch.tolist() for batch in DataLoader(stream, batch_size=2, **options)]
         print(f"   {workers} workers, {type(stream).__name__:<13}: {batches}")
 
-# 11. The figure: 90 samples of three classes, 60 of a, 23 of b and 7 of c. A random split gives c what chance gives it.
+
+# 11. Workers load batches side by side, ahead of the loop. A sample of this dataset takes 8 ms, as if read from a disk,
+#     and says which process loaded it. Workers live for one pass, unless they are persistent.
+class Slow(Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, i):
+        time.sleep(0.008)
+        return os.getpid()
+
+
+print("\n11. Two passes over 64 samples of 8 ms in batches of 8")
+for options in ({}, FORKED, FORKED | {"persistent_workers": True}) if can_fork else ({},):
+    loader = DataLoader(Slow(), 8, **options)
+    seconds, processes = [], set()
+    for _ in range(2):
+        begin = time.perf_counter()
+        processes.update(process for batch in loader for process in batch.tolist())
+        seconds.append(time.perf_counter() - begin)
+    kind = "persistent workers" if loader.persistent_workers else "workers"
+    print(f"   {loader.num_workers} {kind:<19} {seconds[0]:.2f} s and {seconds[1]:.2f} s; processes: {len(processes)}")
+
+
+#     torch.manual_seed reaches every worker with a seed of its own; a generator inside the dataset is copied as it is.
+class Noise(Dataset):
+    def __init__(self):
+        self.generator = seeded(0)
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return torch.rand((), generator=self.generator)
+
+
+def reseed(worker):
+    info = get_worker_info()
+    info.dataset.generator.manual_seed(info.seed)
+
+
+print("   Four samples of noise from the dataset's own generator, two per worker")
+for name, function in (("none", None), ("reseed", reseed)) if can_fork else ():
+    noise = [batch.tolist() for batch in DataLoader(Noise(), 2, worker_init_fn=function, **FORKED)]
+    print(f"   worker_init_fn={name:<7}", "  ".join(f"[{a:.2f}, {b:.2f}]" for a, b in noise))
+
+# 12. Memory, computed and observed: the second number in /proc/self/statm is how many pages of RAM the process holds.
+STATM = Path("/proc/self/statm")
+
+
+def resident():
+    """Bytes of this process in RAM; 0 where the system has no /proc."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if STATM.exists() else 0
+
+
+print("\n12. 10,000 colour images of 32×32 in memory, in MB")
+for dtype in (torch.uint8, torch.float32):
+    before = resident()
+    pictures = torch.ones(10_000, 3, 32, 32, dtype=dtype)
+    grown = f"{(resident() - before) / 1e6:.1f}" if STATM.exists() else "unknown, for lack of /proc"
+    print(f"   {str(dtype):<14} computed {pictures.nbytes / 1e6:6.1f}   resident memory grew by {grown}")
+    del pictures
+
+# 13. The figure: 90 samples of three classes, 60 of a, 23 of b and 7 of c. In a random split, chance decides about c.
 small = torch.tensor([0] * 60 + [1] * 23 + [2] * 7)
 sizes = kata.split_sizes(len(small), FRACTIONS)
 
@@ -162,7 +231,7 @@ def random_parts(seed):
 
 
 missing = [seed for seed in range(1000) if not (small[random_parts(seed)[1]] == 2).any()]
-print(f"\n11. 60, 23 and 7 samples by {FRACTIONS}: splits of {sizes}")
+print(f"\n13. 60, 23 and 7 samples by {FRACTIONS}: splits of {sizes}")
 print(f"   in {len(missing)} of 1000 random splits the rare class is missing from val; the first seed is {missing[0]}")
 kinds = {
     f"Random, seed {missing[0]}": random_parts(missing[0]),
@@ -177,11 +246,11 @@ for axis, (title, parts) in zip(axes, kinds.items(), strict=True):
         places = [split + 0.27 * (c - 1) for split in range(3)]
         label = f"class {letter}, {int((small == c).sum())} of {len(small)}"
         bars = axis.bar(places, shares, 0.25, color=colour, hatch=hatch, edgecolor="white", label=label)
-        axis.bar_label(bars, counts, fontsize=9)
+        axis.bar_label(bars, counts, fontsize=9)  # the number of samples above each bar
         print(f"   {title:<16} class {letter}: {dict(zip(SPLITS, counts, strict=True))}")
     names = [f"{name}\n{len(part)} samples" for name, part in zip(SPLITS, parts, strict=True)]
     axis.set_xticks(range(3), names)
-    axis.set(title=title, ylim=(0, 100))
+    axis.set(title=title, ylim=(0, 110), yticks=range(0, 101, 20))
 axes[0].set_ylabel("per cent of the split")
-axes[1].legend(loc="upper right", fontsize=8)
+axes[1].legend(loc="upper right", fontsize=8, title="above a bar: number of samples", title_fontsize=8)
 save_figure(figure, __file__)

@@ -144,7 +144,7 @@ def order_of(loader):
 class TestSplitSizes:
     def test_sizes_are_shares_of_n(self, kata):
         """70, 15 and 15 per cent of 100 samples are 70, 15 and 15 samples: one plain int per split, in the order of the
-        fractions. As floats 0.6 + 0.3 + 0.1 is a hair below 1; that is no error."""
+        fractions. In floats, 0.6 + 0.3 + 0.1 is slightly below 1; that is no error."""
         check_sizes(kata.split_sizes(100, USUAL), [70, 15, 15])
         check_sizes(kata.split_sizes(10, [0.6, 0.3, 0.1]), [6, 3, 1])
 
@@ -191,7 +191,7 @@ class TestSplitSizes:
     @pytest.mark.edge
     def test_a_sum_of_nearly_one_will_do(self, kata):
         """Three times 0.3333333 is 0.9999999. A sum that is off 1 by no more than 1e-6 is meant to be 1, and the sizes
-        sum to n all the same, even if ten samples of a hundred million are left over."""
+        still sum to n, even if ten samples of a hundred million are left over."""
         for third in (0.3333333, 0.3333334):
             check_sizes(kata.split_sizes(7, (third,) * 3), [3, 2, 2])
         got = kata.split_sizes(10**8, (0.3333333,) * 3)
@@ -222,28 +222,28 @@ class TestRandomSplitIndices:
 
     @given(n=st.integers(1, 40), fractions=fractions_above_zero())
     def test_every_index_is_in_exactly_one_split(self, kata, n, fractions):
-        """A sample that is in two splits is learned by heart and then asked in the exam; one that is in none is
-        wasted. Drawing each split on its own, or with replacement, makes both happen."""
+        """A sample in two splits is learned by heart and then tested; a sample in none is wasted. Drawing each split
+        on its own, or with replacement, makes both happen."""
         got = kata.random_split_indices(n, fractions, seeded())
         check_each_once(joined(got), range(n), "indices of all splits")
         check_splits(got, sizes_by_hand(n, fractions))
 
     def test_splits_are_random(self, kata):
-        """Data often come sorted by class or by date, and their first 70 per cent are no fair sample: draw the members
-        of a split at random. Its indices come in the order in which they were drawn."""
+        """Data often come sorted by class or by date, so their first 70 per cent are not a fair sample. Draw the
+        members of a split at random. Its indices come in the order in which they were drawn."""
         first, second = kata.random_split_indices(80, (0.5, 0.5), seeded())
         check.that(set(first.tolist()) != set(range(40)), "the first split holds just the first half of the samples")
         check.that(first.tolist() != sorted(first.tolist()), "the indices of the first split are sorted")
         check.that(second.tolist() != sorted(second.tolist()), "the indices of the second split are sorted")
 
     def test_a_generator_repeats_the_splits(self, kata):
-        """A split has to be the same tomorrow, or test samples become training samples. All numbers come from the
-        generator; touching torch's global one would change every random number that the program draws later."""
+        """A split has to be the same tomorrow, or test samples become training samples. All random numbers come
+        from the generator. A draw from torch's global one would change every later random number of the program."""
         check_repeatable(lambda generator: joined(kata.random_split_indices(40, USUAL, generator)))
 
     @pytest.mark.edge
     def test_empty_splits_are_empty_tensors(self, kata):
-        """No samples, or a fraction of 0, give tensors of shape (0,) that are int64 all the same."""
+        """No samples, or a fraction of 0, give tensors of shape (0,). They are int64, too."""
         check_splits(kata.random_split_indices(0, USUAL, seeded()), [0, 0, 0])
         check_splits(kata.random_split_indices(5, (0.0, 1.0), seeded()), [0, 5])
 
@@ -341,13 +341,13 @@ class TestStratifiedSplit:
     @pytest.mark.edge
     @pytest.mark.parametrize("shape", [(6, 1), (2, 3), ()], ids=str)
     def test_labels_are_a_vector(self, kata, shape):
-        """Labels of shape (N, 1) may be a column or one-hot: an error is better than a guess."""
+        """Labels of shape (N, 1) may be a column, and (N, 3) may be one-hot: an error is better than a guess."""
         with check.raises(ValueError):
             kata.stratified_split(torch.ones(shape, dtype=torch.int64), USUAL, seeded())
 
     @pytest.mark.edge
     def test_fractions_have_to_make_sense(self, kata):
-        """Fractions that `split_sizes` refuses are refused here, also where there are no labels to split."""
+        """Fractions that `split_sizes` refuses are refused here, even if there are no labels to split."""
         for n in (6, 0):
             for fractions in ((), (0.5, 0.4), (1.5, -0.5)):
                 with check.raises(ValueError):
@@ -368,8 +368,8 @@ class TestMiniLoaderLen:
 
     @given(case=loader_settings())
     def test_len_is_the_number_of_batches(self, kata, case):
-        """A progress bar and a learning rate schedule ask the loader for its length, and torch's DataLoader has the
-        same one."""
+        """A progress bar and a learning rate schedule ask the loader for its length. It is that of torch's
+        DataLoader."""
         n, size, drop = case
         got = len(kata.MiniLoader(samples(n), size, drop_last=drop))
         check.equal(got, len(DataLoader(samples(n), size, drop_last=drop)), what="length")
@@ -397,8 +397,8 @@ class TestMiniLoaderIter:
 
     @given(case=loader_settings())
     def test_batches_are_those_of_a_data_loader(self, kata, case):
-        """Unshuffled there is only one right answer, and torch's DataLoader knows it, for every number of samples and
-        every batch size."""
+        """Without shuffling there is one right answer, for every number of samples and every batch size: that of
+        torch's DataLoader."""
         n, size, drop = case
         got = batches_of(kata.MiniLoader(samples(n), size, drop_last=drop))
         check.equal(got, [tuple(batch) for batch in DataLoader(samples(n), size, drop_last=drop)], what="batches")
@@ -416,22 +416,22 @@ class TestMiniLoaderIter:
         check.that(first != second, "the second pass has the order of the first")
 
     def test_samples_are_shuffled_not_batches(self, kata):
-        """Shuffling whole batches of neighbours, or within batches, leaves sorted data sorted by class."""
+        """Sorted data stay sorted by class if only whole batches are shuffled, or only the samples within a batch."""
         loader = kata.MiniLoader(samples(40), 4, shuffle=True, generator=seeded())
         groups = [{i // 4 for i in batch[1].tolist()} for batch in batches_of(loader)]
         apart = any(len(group) > 1 for group in groups)
-        check.that(apart, "every batch holds neighbours such as 0, 1, 2, 3: samples never leave their group")
+        check.that(apart, "every batch holds neighbours such as 0, 1, 2, 3: samples never change their batch")
 
     def test_inputs_and_labels_stay_together(self, kata):
-        """A shuffled input next to another sample's label is the worst bug a loader can have: all shapes are right, and
+        """A shuffled input next to another sample's label is the worst bug of a loader: all shapes are right, and
         nothing can be learned."""
         for inputs, labels in batches_of(kata.MiniLoader(samples(20), 6, shuffle=True, generator=seeded())):
             expected, _ = batch_of(labels.tolist())
             check.equal(inputs, expected, what=f"inputs of the samples with labels {labels.tolist()}")
 
     def test_samples_are_fetched_batch_by_batch(self, kata):
-        """A dataset may open a file for every sample. The first batch needs the first batch's samples, not all of them;
-        making a loader, asking for its length and starting a pass need none."""
+        """A dataset may open a file for every sample. The first batch needs its own samples and no others. Making a
+        loader, asking for its length and starting a pass need none."""
         for shuffle in (False, True):
             dataset = samples(20)
             loader = kata.MiniLoader(dataset, 4, shuffle=shuffle, generator=seeded())
@@ -477,7 +477,7 @@ class TestMiniLoaderIter:
 
     @pytest.mark.edge
     def test_fields_keep_their_dtype(self, kata):
-        """Stacking changes no dtype: bytes stay bytes, truths stay truths. Only plain ints, which have none, become
+        """Stacking changes no dtype: uint8 stays uint8, and bool stays bool. Only plain ints, which have none, become
         int64. There may be any number of fields."""
         for count in (1, 4):
             points = [torch.tensor([i, i + 1], dtype=torch.float64) for i in range(3)]
@@ -493,8 +493,8 @@ class TestMiniLoaderIter:
 
     @pytest.mark.edge
     def test_datasets_are_asked_for_python_ints(self, kata):
-        """dataset[i] gets an int, as from a DataLoader. A tensor would do for a list, but not for a dict, a file name
-        or a comparison."""
+        """dataset[i] gets an int, as from a DataLoader. A tensor can index a list, but not a dict, and it makes no
+        file name."""
         for shuffle in (False, True):
             dataset = samples(5)
             batches_of(kata.MiniLoader(dataset, 2, shuffle=shuffle, generator=seeded()))
@@ -504,7 +504,7 @@ class TestMiniLoaderIter:
     @pytest.mark.edge
     @pytest.mark.parametrize("shuffle", [False, True])
     def test_an_empty_dataset_gives_no_batch(self, kata, shuffle):
-        """A split can be empty. Then a pass has no batch, not one with nothing in it."""
+        """A split can be empty. Then a pass has no batch, rather than one with nothing in it."""
         check.equal(batches_of(kata.MiniLoader(samples(0), 3, shuffle, generator=seeded())), [], what="batches")
 
 
@@ -602,7 +602,7 @@ class TestPadCollate:
         check.equal(sequences, torch.tensor([[[1.0, 1], [0, 0]], [[1, 1], [1, 1]]]), what="sequences")
 
     def test_a_data_loader_can_use_it(self, kata):
-        """DataLoader(collate_fn=pad_collate) calls it with a list of samples. Every batch is as long as its own longest
+        """DataLoader(collate_fn=pad_collate) calls it with a list of samples. Every batch is as wide as its own longest
         sequence."""
         loader = DataLoader(Recording(ragged()), batch_size=2, collate_fn=kata.pad_collate)
         got = [tuple(batch) for batch in loader]
@@ -620,7 +620,9 @@ class TestPadCollate:
         for items in (batch, batch[:1]):
             _, _, labels = kata.pad_collate(items)
             expected = torch.tensor([[4], [5]])[: len(items)]
-            check.equal(labels, expected, unlike={"taken for one label a sequence": expected.flatten()}, what="labels")
+            check.equal(
+                labels, expected, unlike={"taken for one label per sequence": expected.flatten()}, what="labels"
+            )
 
     @pytest.mark.edge
     def test_labels_of_one_number_may_have_any_integer_dtype(self, kata):
@@ -632,7 +634,7 @@ class TestPadCollate:
 
     @pytest.mark.edge
     def test_a_sequence_may_be_empty(self, kata):
-        """A text without a word has length 0 and is all padding. If all are empty, T_max is 0."""
+        """A text without words has length 0 and is all padding. If all are empty, T_max is 0."""
         got, lengths, _ = kata.pad_collate([(torch.ones(0, 2), 3), (torch.ones(1, 2), 4)], pad_value=5)
         check.equal(got, torch.tensor([[[5.0, 5]], [[1, 1]]]), what="sequences")
         check.equal(lengths, torch.tensor([0, 1]), what="lengths")
@@ -677,12 +679,15 @@ def three_loaders(kata, **options):
 @pytest.mark.stretch
 class TestMakeLoaders:
     def test_one_loader_per_split(self, kata):
-        """A dict with a DataLoader each under "train", "val" and "test", in batches of the size asked for."""
+        """A dict with one DataLoader under each of "train", "val" and "test", with the batch size asked for."""
         loaders = three_loaders(kata)
         keys = sorted(loaders) if isinstance(loaders, dict) else check.describe(loaders)
         check.that(keys == ["test", "train", "val"], f"expected a dict with train, val and test, got {keys}")
         for name, sizes in (("train", [4] * 7 + [2]), ("val", [4, 4, 3]), ("test", [4, 1])):
-            check.that(isinstance(loaders[name], DataLoader), f"{name}: {check.describe(loaders[name])}, no DataLoader")
+            check.that(
+                isinstance(loaders[name], DataLoader),
+                f"{name}: expected a DataLoader, got {check.describe(loaders[name])}",
+            )
             got = [len(batch) for (batch,) in loaders[name]]
             check.that(got == sizes, f"{name}: expected batches of {sizes} samples, got {got}")
 
@@ -727,7 +732,7 @@ class TestMakeLoaders:
 
     @pytest.mark.edge
     def test_reading_val_and_test_does_not_change_training(self, kata):
-        """More validation must not mean other training batches. A DataLoader draws a number from its generator at every
+        """More validation must not change the training batches. A DataLoader draws a number from its generator at every
         pass, shuffled or not: a generator that is shared with val and test moves on when they are read."""
         alone, between = (three_loaders(kata, generator=seeded(3)) for _ in range(2))
         expected = [numbers_in(alone["train"]) for _ in range(3)]
@@ -778,7 +783,7 @@ class TestBatchReport:
         check.equal(kata.batch_report(vectors(1), [3]), expected, what="report of a single sample")
 
     def test_all_fields_count_with_their_own_dtype(self, kata):
-        """(2, 5) float64 are 80 bytes, 3 uint8 are 3, one bool is 1: 84 a sample. Any dataset will do, as long as its
+        """(2, 5) float64 are 80 bytes, 3 uint8 are 3, one bool is 1: 84 per sample. Any dataset will do, as long as its
         items are tuples of tensors."""
         item = (torch.zeros(2, 5, dtype=torch.float64), torch.zeros(3, dtype=torch.uint8), torch.tensor(True))
         expected = {3: {"batches": 3, "max_bytes": 252, "last_batch": 1}}
@@ -826,12 +831,12 @@ class TestShardedRange:
     def test_without_workers_all_numbers_in_order(self, kata):
         """Outside a worker the stream is the whole range, from start up to the number before end, as Python ints."""
         stream = kata.ShardedRange(3, 9)
-        check.that(isinstance(stream, IterableDataset), "it is no IterableDataset: a DataLoader would index it")
+        check.that(isinstance(stream, IterableDataset), "it is not an IterableDataset: a DataLoader would index it")
         check.equal(reads(stream), [3, 4, 5, 6, 7, 8], what="ShardedRange(3, 9)")
         check.equal(reads(kata.ShardedRange(-2, 1)), [-2, -1, 0], what="ShardedRange(-2, 1)")
 
     def test_it_can_be_iterated_again(self, kata):
-        """Every epoch is a new iter(), and has all the numbers again, also after a pass that was left early."""
+        """Every epoch is a new iter() with all the numbers, even after a pass that was left early."""
         stream = kata.ShardedRange(3, 7)
         next(iter(stream))
         for number in (1, 2):
@@ -871,7 +876,7 @@ class TestShardedRange:
     @pytest.mark.edge
     @pytest.mark.parametrize(("start", "end", "workers"), [(5, 7, 4), (0, 1, 2), (-1, 2, 7), (4, 4, 3)])
     def test_more_workers_than_numbers(self, kata, start, end, workers):
-        """Two numbers and four workers: some read nothing, and still nothing is read twice or lost."""
+        """With two numbers and four workers, some workers read nothing. No number is read twice or lost."""
         stream = kata.ShardedRange(start, end)
         read = [number for worker in range(workers) for number in read_as_worker(stream, worker, workers)]
         check_each_once(read, range(start, end), f"numbers of ShardedRange({start}, {end}) read by {workers} workers")

@@ -1,7 +1,7 @@
-"""Lesson 10 in code: a file byte by byte, a network and its ReLUs, training that stops in time, and what stays
-wrong."""
+"""Lesson 10 in code: a file byte by byte, a network that reads a digit, ReLU, early stopping, and the mistakes."""
 
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -21,8 +21,8 @@ def linears(model):
     return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
-# 1. The file format. Three digits, 8×8 pixels each, and in front of them what it takes to read them: two zero bytes,
-#    the type, the number of dimensions, the dimensions.
+# 1. The file format: three digits of 8×8 pixels. The header in front of them holds two zero bytes, the type, the number
+#    of dimensions, and their sizes.
 images, labels = digits()
 pixels = (images[:3, 0] * 16).to(torch.uint8)
 packed = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape) + bytes(pixels.flatten())
@@ -50,8 +50,8 @@ with tempfile.TemporaryDirectory() as folder:
         except (ValueError, RuntimeError) as error:  # yours, or PyTorch's own
             print(f"   with 50 bytes cut off: {str(error).replace(folder, '…')}")
 
-# 2. The data: FashionMNIST where its files are (`kata data fashion_mnist`), the digits otherwise. `source` keeps their
-#    order, `train` and `val` are drawn at random.
+# 2. The data: FashionMNIST if its files are there (`kata data fashion_mnist`), or else the digits. `train` and `val`
+#    are drawn at random, `in_order` keeps the order of the file.
 files = downloads.find("fashion_mnist")
 fashion = stretch(kata.load_fashion_mnist, files) if files else None
 if fashion:
@@ -59,7 +59,7 @@ if fashion:
     print("\n2. FashionMNIST, its first 3000 pictures")
 else:
     names = [str(digit) for digit in range(10)]
-    print("\n2. The digits that come with the project; FashionMNIST is fetched by: kata data fashion_mnist")
+    print("\n2. The digits that come with the project; kata data fashion_mnist downloads FashionMNIST")
 n = 4 * len(labels) // 5
 mixed = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
 train, val = (images[mixed[:n]], labels[mixed[:n]]), (images[mixed[n:]], labels[mixed[n:]])
@@ -93,9 +93,31 @@ def trained(train, val, lr, epochs=5):
     return model, kata.evaluate(model, val_loader, nn.NLLLoss())
 
 
-# 3. The network. What log-softmax gives is the log of a probability, and stays finite where softmax and log do not.
+# 3. The aim: a network looks at an image that it was not trained on, and gives each class a probability. Here before
+#    training, and after five epochs.
+def drawn(image):
+    """The rows of an image (1, H, W) as text, at most 14 of them."""
+    small = nn.functional.avg_pool2d(image, max(1, image.shape[-1] // 14))[0]
+    return ["".join(" ░▒▓█"[round(4 * pixel)] * 2 for pixel in row) for row in small.tolist()]
+
+
+reader, (_, reader_accuracy) = trained(train, val, 3e-3)
+SHOWN = 159
+picture, answer = val[0][SHOWN], names[val[1][SHOWN]]
+with torch.no_grad():
+    before, after = (model.eval()(picture[None])[0].exp().tolist() for model in (network(3e-3)[0], reader))
+print(f"\n3. Validation image {SHOWN}, true class {answer}: its probabilities before training, and after 5 epochs")
+wide = max(map(len, names))
+table = [
+    f"{name:<{wide}} {b:5.0%} {a:6.1%} {'█' * round(20 * a)}" for name, b, a in zip(names, before, after, strict=True)
+]
+picture = drawn(picture)
+for row, line in zip_longest(picture, table, fillvalue=""):
+    print(f"   {row:<{len(picture[0])}}   {line}".rstrip())
+
+# 4. The network. log-softmax gives the logarithm of a probability, and stays finite where softmax and log do not.
 model, _ = network(3e-3)
-print("\n3. The network")
+print("\n4. The network")
 for layer in linears(model):
     count = sum(p.numel() for p in layer.parameters())
     print(f"   linear {layer.in_features:>3} → {layer.out_features:>3}: {count:>7,} parameters")
@@ -103,7 +125,7 @@ rows = model(images[:4]).detach()
 sums = [round(total, 4) for total in rows.exp().sum(dim=1).tolist()]
 print(f"   four images in, {tuple(rows.shape)} out; exp of each row sums to {sums}")
 print(
-    f"   the loss of guessing: log {classes} = {torch.tensor(float(classes)).log():.2f}; of this untrained network: "
+    f"   uniform guessing costs log {classes} = {torch.tensor(float(classes)).log():.2f}; this untrained network pays "
     f"{kata.evaluate(model, [val], nn.NLLLoss())[0]:.2f}"
 )
 scores = torch.tensor([0.0, 200.0])
@@ -112,7 +134,7 @@ print(
     f"{scores.log_softmax(0).tolist()}"
 )
 
-# 4. What ReLU is for. Without it three linear layers are one: its matrix is the product of the three.
+# 5. Why ReLU: without it, three linear layers are one, whose matrix is the product of the three.
 with torch.no_grad():
     first, second, third = linears(model)
     x = val[0].flatten(1)
@@ -121,14 +143,14 @@ with torch.no_grad():
     bias = third.weight @ (second.weight @ first.bias + second.bias) + third.bias
     at_once = x @ weight.T + bias
     with_relu = third(second(first(x).relu()).relu())
-print("\n4. Three linear layers against one, on the validation images")
+print("\n5. Three linear layers against one, on the validation images")
 print(
     f"   without ReLU the outputs differ by at most {(in_turn - at_once).abs().max():.0e}, with ReLU by "
     f"{(with_relu - at_once).abs().max():.2f}"
 )
 
-# 5. What ReLU costs: a hidden unit that is 0 for every image has gradient 0 and never comes back.
-print("\n5. Hidden units that are 0 for every training image, after 5 epochs")
+# 6. The price of ReLU: a hidden unit that is 0 for every image gets no gradient and never recovers.
+print("\n6. Hidden units that are 0 for every training image, after 5 epochs")
 for lr in (3e-3, 1.0):
     model, (_, accuracy) = trained(train, val, lr)
     shares, h = [], train[0].flatten(1)
@@ -138,17 +160,16 @@ for lr in (3e-3, 1.0):
             shares.append((h == 0).all(dim=0).double().mean().item())
     print(f"   Adam with lr {lr:<5}: {shares[0]:4.0%} and {shares[1]:4.0%}, validation accuracy {accuracy:.2f}")
 
-# 6. How to split. The digits come writer by writer, so the last ones are from people the network has not seen.
-model, (_, accuracy) = trained(train, val, 3e-3)
-print("\n6. Validation accuracy after 5 epochs")
-print(f"   split at random        {accuracy:.3f}")
+# 7. How to split. The digits come writer by writer, so the last fifth is by people whom the network has not seen.
+print("\n7. Validation accuracy after 5 epochs")
+print(f"   split at random        {reader_accuracy:.3f}")
 print(f"   split in file order    {trained(*in_order, 3e-3)[1][1]:.3f}")
 
-# 7. Stopping in time. 300 images are learned by heart soon; what is learned after that is no use to others.
+# 8. Stopping in time. 300 images are soon learned by heart. From then on the validation loss rises.
 few = images[:300], labels[:300]
 (train_loader, val_loader), (student, optimizer) = loaders(few, in_order[1], 50), network(4e-3)
 stopper, history = kata.EarlyStopping(patience=15), []
-print("\n7. Training on the first 300 images, patience 15")
+print("\n8. Training on the first 300 images, patience 15")
 print("   epoch  training loss  accuracy  validation loss  accuracy")
 stop = False
 while not stop and len(history) < 80:
@@ -163,8 +184,8 @@ stopper.restore(student)
 loss, accuracy = kata.evaluate(student, val_loader, nn.NLLLoss())
 print(f"   epoch {stopper.best_epoch} restored: validation loss {loss:.3f}, accuracy {accuracy:.2f}")
 
-# 8. Deeper, or not?
-print("\n8. Depths compared after 5 epochs")
+# 9. Deeper, or not?
+print("\n9. Depths compared after 5 epochs")
 depths = ((), (128,), (128, 64), (128, 64, 32))
 for result in stretch(kata.compare_depths, train, val, depths, batch_size=32, lr=3e-3) or []:
     print(
@@ -172,13 +193,13 @@ for result in stretch(kata.compare_depths, train, val, depths, batch_size=32, lr
         f"validation loss {result['val_loss']:.3f}, accuracy {result['val_acc']:.3f}"
     )
 
-# 9. The network of step 6, and where it is wrong and sure of it.
-worst = kata.misclassified(model, *val)
-print(f"\n9. {len(worst['index'])} of {len(val[1])} validation images are read wrongly; the surest mistakes")
+# 10. The mistakes of the network of step 3, the most confident first.
+worst = kata.misclassified(reader, *val)
+print(f"\n10. {len(worst['index'])} of {len(val[1])} validation images are misclassified; the most confident mistakes")
 for index, predicted, target, confidence in list(zip(*(worst[key].tolist() for key in worst), strict=True))[:5]:
-    print(f"   image {index:>4}: read as {names[predicted]} with {confidence:.0%}, is {names[target]}")
+    print(f"   image {index:>4}: predicted {names[predicted]} with {confidence:.0%}, true {names[target]}")
 
-# 10. The figure. Left: the training loss goes on falling, the validation loss has turned. Right: step 9 in pictures.
+# 11. The figure. Left: the training loss keeps falling while the validation loss rises. Right: the mistakes of step 10.
 figure = Figure(figsize=(9.5, 4))
 left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
 axes = left.subplots()

@@ -221,14 +221,14 @@ def layer_sizes(draw):
 
 class TestFashionMNISTModel:
     def test_one_row_of_scores_for_each_example(self, kata):
-        """(B, …) becomes (B, C), whatever the shape of an example: a picture with a channel, without one, or a row."""
+        """(B, …) becomes (B, C), whatever the shape of an example: an image with a channel, without one, or a row."""
         model = kata.FashionMNISTModel(D, (9, 8), C)
         for shape in ((B, 1, 6, 7), (B, 6, 7), (B, D)):
             check.shape(model(torch.randn(shape)), (B, C), what=f"output for x of shape {shape}")
 
     def test_linear_layers_lead_from_size_to_size(self, kata):
         """Each linear layer takes what the one before it gives: D → 9 → 8 → C. `modules()` finds them in the order of
-        their use. A plain Python list hides them, also from `parameters()` and so from an optimizer."""
+        their use. A plain Python list hides them, from `parameters()` and so from the optimizer."""
         for hidden in ((9, 8), (9, 8, 7), ()):
             sizes = [D, *hidden, C]
             expected = list(zip(sizes[:-1], sizes[1:], strict=True))
@@ -254,7 +254,7 @@ class TestFashionMNISTModel:
         check.close(output.exp().sum(dim=1), torch.ones(B), what="exp(output) summed over the classes")
 
     def test_dropout_silences_hidden_values_in_training(self, kata):
-        """With dropout 1.0 nothing passes the hidden layers in training mode, so every example gets the scores of the
+        """With dropout 1.0, nothing passes the hidden layers in training mode, so the scores of every example are the
         last bias. Nothing is dropped after the last linear layer."""
         model = kata.FashionMNISTModel(D, (9, 8), C, dropout=1.0)
         x = torch.randn(B, D)
@@ -264,8 +264,8 @@ class TestFashionMNISTModel:
         check.close(got, log_softmax_by_hand(bias), unlike=unlike, what="output in training mode, dropout 1.0")
 
     def test_dropout_follows_every_hidden_layer(self, kata):
-        """Two hidden layers of one unit each pass a 1 on. With dropout 0.5 each of them drops it or doubles it: 0 or 4
-        comes out. Dropout in one place only would give 0 or 2, in three places 0 or 8."""
+        """Two hidden layers of one unit each pass a 1 on. With dropout 0.5, each of them drops it or doubles it, so 0
+        or 4 comes out. Dropout in one place would give 0 or 2, in three places 0 or 8."""
         model = kata.FashionMNISTModel(1, (1, 1), 2, dropout=0.5).train()
         with torch.no_grad():
             for layer in linears(model):
@@ -290,7 +290,7 @@ class TestFashionMNISTModel:
 
     @pytest.mark.edge
     def test_large_inputs_stay_finite(self, kata):
-        """A class far behind has a probability too small for a float: softmax makes it 0, and log(0) is -inf.
+        """A class with a low score has a probability too small for a float: softmax makes it 0, and log(0) is -inf.
         `log_softmax` never forms the probability."""
         model = kata.FashionMNISTModel(D, (9, 8), C)
         x = 1e4 * torch.randn(B, D)
@@ -300,22 +300,21 @@ class TestFashionMNISTModel:
 
     @pytest.mark.edge
     def test_works_on_a_transposed_view(self, kata):
-        """The numbers of a transposed picture are not in the order of memory. `view` refuses that; `flatten` and
-        `reshape` copy where they must."""
+        """A transposed image is not contiguous. `view` refuses it; `flatten` and `reshape` copy where they must."""
         model = kata.FashionMNISTModel(D, (9,), C)
         x = torch.randn(B, 7, 6).transpose(1, 2)
         check.close(model(x), by_hand(model, x.contiguous()))
 
     @pytest.mark.edge
     def test_stays_on_the_device_of_its_input(self, kata):
-        """No tensor is made on the CPU on the way, so the network runs wherever its parameters are."""
+        """The network makes no tensor on the CPU, so it runs wherever its parameters are."""
         output = kata.FashionMNISTModel(D, (9,), C, dropout=0.5).to("meta")(torch.empty(B, D, device="meta"))
         check.that(output.device.type == "meta", f"the output is on {output.device}, x on meta")
 
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
-        """Moved there with its parameters, the network gives the same outputs."""
+        """On the GPU, the network gives the same outputs."""
         model = kata.FashionMNISTModel(D, (9, 8), C)
         x = torch.randn(B, 1, 6, 7)
         expected = by_hand(model, x)
@@ -326,9 +325,9 @@ class TestFashionMNISTModel:
 
 class TestTrainEpoch:
     def test_every_example_counts_alike(self, kata):
-        """Eleven examples in batches of 4, 4 and 3: the last batch counts 3/11, not a third. Multiply the mean loss of
-        each batch by its size, and divide the sum by the number of examples. Both results are plain floats: a loss that
-        is still a tensor keeps its whole graph in memory."""
+        """Eleven examples in batches of 4, 4 and 3: the last batch has the weight 3/11, not 1/3. Multiply the mean loss
+        of each batch by its size, and divide the sum by the number of examples. Both results are plain floats: a loss
+        that is still a tensor keeps its whole graph in memory."""
         loader, model = batches(*examples(), 4), one_layer()
         _, before, after = sgd_by_hand(model, loader, lr=0.5)
         got = kata.train_epoch(model, loader, nn.NLLLoss(), torch.optim.SGD(model.parameters(), lr=0.5))
@@ -376,15 +375,15 @@ class TestTrainEpoch:
         check.that(model.modes == [True] * 3, f"in training mode at each of three calls? {model.modes}")
 
     def test_the_model_is_called_once_a_batch(self, kata):
-        """Count the right answers in the outputs of the training step. A second forward pass costs as much as the
-        first, and describes another model: the updated one, or one with other units dropped."""
+        """Count the correct predictions in the outputs of the training step. A second forward pass costs as much as the
+        first, and measures another model: the updated one, or one with other units dropped."""
         model = Watched(one_layer())
         kata.train_epoch(model, batches(*examples(), 4), nn.NLLLoss(), torch.optim.SGD(model.parameters(), lr=0.1))
         check.equal(len(model.modes), 3, what="calls of the model for three batches")
 
     @pytest.mark.timeout(60)
     def test_five_epochs_learn_digits(self, kata):
-        """On 1400 handwritten digits the loss falls from epoch to epoch, and at the end most answers are right."""
+        """On 1400 handwritten digits the loss falls from epoch to epoch, and at the end most predictions are right."""
         images, labels = digits()
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))[:1400]
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10), nn.LogSoftmax(dim=1))
@@ -428,7 +427,7 @@ class TestTrainEpoch:
 
     @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
-        """No examples have no mean loss."""
+        """Without examples there is no mean loss."""
         model = one_layer()
         for loader in ([], iter(())):
             with check.raises(ValueError):
@@ -446,7 +445,7 @@ class TestEvaluate:
 
     @given(size=st.integers(1, 12))
     def test_the_batch_size_does_not_matter(self, kata, size):
-        """However the examples are cut into batches, their mean loss and accuracy are the same."""
+        """Mean loss and accuracy do not depend on how the examples are cut into batches."""
         expected = per_example(sgd_by_hand(one_layer(), batches(*examples(), 11))[1])
         got = kata.evaluate(one_layer(), batches(*examples(), size), nn.NLLLoss())
         check.close(got, expected, what=f"(loss, accuracy) of 11 examples in batches of {size}")
@@ -464,7 +463,7 @@ class TestEvaluate:
         check.close(got[0], expected, rtol=1e-6, what="loss")
 
     def test_no_graph_is_recorded(self, kata):
-        """No gradient will be asked for, so a graph is wasted memory."""
+        """Nobody will ask for a gradient, so a graph is wasted memory."""
         model = Watched(one_layer())
         kata.evaluate(model, batches(*examples(), 4), nn.NLLLoss())
         check.that(not any(model.graphs), "the outputs of the model require grad: a graph was recorded")
@@ -493,8 +492,8 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_the_mode_is_put_back_after_an_error(self, kata):
-        """A loss function that fails, or Ctrl-C, ends the evaluation. A notebook goes on, with a model that must not be
-        left in eval mode."""
+        """A loss function that fails, or Ctrl-C, ends the evaluation. A notebook goes on with the model, which must not
+        be left in eval mode."""
 
         def failing(outputs, labels):
             raise ArithmeticError("this loss function fails on purpose")
@@ -521,7 +520,7 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
-        """No examples have no mean loss. The model is back in its mode after the error, too."""
+        """Without examples there is no mean loss. After the error, the model is back in its mode."""
         model = with_modes().train()
         for loader in ([], iter(())):
             with check.raises(ValueError):
@@ -576,7 +575,7 @@ def runs_of_losses(draw):
 class TestEarlyStoppingStep:
     def test_remembers_the_best_epoch(self, kata):
         """After 0.9, 1.0, 0.7, 0.8 the third call was the best one: number 2, counted from 0. One bad epoch followed.
-        Every call is an epoch, also if its loss was no improvement."""
+        Every call is an epoch, even if its loss was no improvement."""
         stopper = kata.EarlyStopping(patience=5)
         told(stopper, [0.9, 1.0, 0.7, 0.8])
         unlike = {
@@ -616,7 +615,7 @@ class TestEarlyStoppingStep:
         check.equal(record(stopper), record_of(0.8, 2, 2), unlike=unlike, what=what)
 
     def test_an_equal_loss_is_no_improvement(self, kata):
-        """With `<=` a model that has stopped learning would train for ever."""
+        """With `<=`, a model that no longer learns would train for ever."""
         stopper = kata.EarlyStopping(patience=2)
         told(stopper, [0.5, 0.5, 0.5])
         unlike = {"an equal loss is taken for an improvement": record_of(0.5, 2, 0)}
@@ -675,7 +674,7 @@ class TestEarlyStoppingRestore:
         check.that(same, "the model has other parameters than before")
 
     def test_restore_can_be_repeated(self, kata):
-        """best_state outlives a restore, even if the restored model is trained on."""
+        """best_state survives a restore, even if training then goes on."""
         stopper, model = with_best_state(kata, 1.0), net()
         for _ in range(2):
             stopper.restore(model)
@@ -684,7 +683,7 @@ class TestEarlyStoppingRestore:
 
     @pytest.mark.edge
     def test_nothing_to_restore_is_an_error(self, kata):
-        """Without an improvement there is no best state, and the model is not left as it is in silence."""
+        """Without an improvement there is no best state. Leaving the model as it is would hide that."""
         with check.raises(RuntimeError):
             kata.EarlyStopping().restore(net())
 
@@ -734,8 +733,8 @@ def seven_examples():
 
 class TestMisclassified:
     def test_the_surest_mistakes_come_first(self, kata):
-        """Four of seven answers are wrong. They are sorted by the probability that the model gave to its wrong answer,
-        the highest first: there is most to learn where the model was sure and wrong."""
+        """Four of seven predictions are wrong. Sort them by the probability of the predicted class, the highest first:
+        confident mistakes say most about the data."""
         true_class = {**MISTAKES, "confidence": torch.tensor([0.05, 0.05, 0.4, 0.3])}
         unlike = {
             "the least sure first": {name: values.flip(0) for name, values in MISTAKES.items()},
@@ -758,7 +757,7 @@ class TestMisclassified:
 
     @given(batch_size=st.integers(1, 9))
     def test_not_too_many_images_at_once(self, kata, batch_size):
-        """A data set may not fit through the model in one piece. The model gets at most batch_size images per call, and
+        """A whole data set may need too much memory in one call. The model gets at most batch_size images per call, and
         the result does not depend on it. The last batch may be smaller."""
         model, images, labels = seven_examples()
         got = kata.misclassified(model, images, labels, batch_size=batch_size)
@@ -767,7 +766,7 @@ class TestMisclassified:
         check.that(largest <= batch_size, f"batch_size={batch_size}, and the model got {largest} images at once")
 
     def test_in_eval_mode_and_without_a_graph(self, kata):
-        """The answers are those of the finished model: no dropout, and no graph for a gradient."""
+        """The predictions are those of the finished model: no dropout, and no graph."""
         model, images, labels = seven_examples()
         got = kata.misclassified(model.train(), images, labels)
         check.that(not any(model.modes), "the model was called in training mode")
@@ -797,7 +796,7 @@ class TestMisclassified:
 
     @pytest.mark.edge
     def test_the_mode_is_put_back(self, kata):
-        """Training goes on in training mode, also if the model raises an exception on the way."""
+        """Training goes on in training mode, even if the model raises an exception on the way."""
         for mode in (True, False):
             model, images, labels = seven_examples()
             wrapped = nn.Sequential(model, nn.Dropout(0.5)).train(mode)
@@ -887,7 +886,7 @@ class TestFit:
         check.close(history["train_loss"], train_losses, what="train_loss")
 
     def test_training_mode_returns_after_each_validation(self, kata):
-        """Every epoch trains in training mode, also the second, after the validation of the first."""
+        """Every epoch trains in training mode, even the second one, after the validation of the first."""
         loader, model = batches(*examples(), 11), Watched(one_layer()).eval()
         kata.fit(model, loader, loader, torch.optim.SGD(model.parameters(), lr=0.1), 3)
         check.equal([*model.modes], [True, False] * 3, what="in training mode? Training and validation in turn")
@@ -911,7 +910,7 @@ class TestFit:
             check.equal(stopper.best_epoch, best, what="best_epoch")
 
     def test_the_best_weights_are_back_after_a_stop(self, kata):
-        """The last epochs before the stop were the bad ones."""
+        """The last epochs before the stop were bad ones, so the last weights are not the best."""
         weights, losses = tilted_by_hand(40)
         best = losses.index(min(losses))
         model, _ = fit_tilted(kata, 40, early_stopping=kata.EarlyStopping(4))
@@ -919,7 +918,7 @@ class TestFit:
         check.close(model.weight.item(), weights[best], unlike=unlike, what="weight after fit")
 
     def test_the_best_weights_are_back_without_a_stop(self, kata):
-        """If the epochs run out before the patience does, the last ones may still have been bad."""
+        """If the epochs run out before the patience, the last ones may still have been bad."""
         weights, losses = tilted_by_hand(40)
         best = losses.index(min(losses))
         model, history = fit_tilted(kata, best + 3, early_stopping=kata.EarlyStopping(30))
@@ -1039,8 +1038,8 @@ class TestCompareDepths:
             check.close(there["history"]["val_loss"], here["history"]["val_loss"], rtol=1e-3, what=what)
 
     def test_the_data_are_shuffled(self, kata):
-        """Data often come sorted, and batches of neighbours teach badly. Every epoch goes once through all examples, in
-        batches of batch_size, in another order than that of the data."""
+        """Data often come sorted, and a batch of neighbours is not a fair sample. Every epoch goes once through all
+        examples, in batches of batch_size, in another order than that of the data."""
         [seen] = orders(kata, [(5,)], batch_size=6)
         check.equal([len(batch) for batch in seen], [6, 6, 6, 2] * 2, what="sizes of the batches of two epochs")
         for epoch in (seen[:4], seen[4:]):
@@ -1049,8 +1048,8 @@ class TestCompareDepths:
             check.that(order != sorted(order), "the examples came in the order of the data: nothing was shuffled")
 
     def test_all_networks_meet_the_same_batches(self, kata):
-        """Each network's data are shuffled by a new generator with the seed. The global generator has drawn the weights
-        before, more of them for a larger network, and would go on with another order."""
+        """Each network's data are shuffled by a new generator with the seed. The global generator has drawn
+        the weights, more of them for a larger network, and would go on with another order."""
         first, second = orders(kata, [(5,), (4, 3)], batch_size=6)
         check.that(first == second, "the second network met other batches than the first")
         [other] = orders(kata, [(5,)], batch_size=6, seed=1)
@@ -1058,7 +1057,7 @@ class TestCompareDepths:
 
     @pytest.mark.timeout(60)
     def test_both_depths_learn_digits(self, kata):
-        """After five epochs on 1400 digits, either network reads most of the 397 others correctly."""
+        """After five epochs on 1400 digits, either network classifies most of the other 397 correctly."""
         images, labels = digits()
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
         train, val = ((images[part], labels[part]) for part in (order[:1400], order[1400:]))
@@ -1068,7 +1067,7 @@ class TestCompareDepths:
 
     @pytest.mark.edge
     def test_a_class_may_be_missing(self, kata):
-        """Labels 0, 1 and 3 need four scores, although no training picture shows class 2."""
+        """Labels 0, 1 and 3 need four scores, although no training image shows class 2."""
         (x, y), val = small_data()
         got = kata.compare_depths((x[y != 2], y[y != 2]), val, [()], epochs=1)
         check.equal(got[0]["num_parameters"], (6 + 1) * 4, unlike={"a score per different label": 21})
@@ -1088,7 +1087,7 @@ def pictures():
 class TestReadIdx:
     def test_pictures_come_back(self, kata, tmp_path):
         """Three sizes, then the pixels, row by row. A size is four bytes, the most significant first: 300 is
-        00 00 01 2c. Read the other way round it is over 700 million."""
+        00 00 01 2c. In the other byte order it is over 700 million."""
         array = pictures()
         file = tmp_path / "pictures.idx"
         file.write_bytes(idx(array))
@@ -1103,7 +1102,7 @@ class TestReadIdx:
         check.equal(kata.read_idx(str(file)), torch.tensor(array))
 
     def test_packed_files_are_unpacked(self, kata, tmp_path):
-        """The files are distributed packed by gzip."""
+        """The files are distributed compressed by gzip."""
         array = pictures()
         file = tmp_path / "packed.gz"
         file.write_bytes(gzip.compress(idx(array)))
@@ -1118,7 +1117,7 @@ class TestReadIdx:
         check.equal(kata.read_idx(file), torch.tensor(array))
 
     def test_the_given_loader_builds_on_it(self, kata, tmp_path):
-        """`load_fashion_mnist` reads two files through `read_idx`. It gives pictures with a channel, from 0 to 1, and
+        """`load_fashion_mnist` reads two files through `read_idx`. It gives images with a channel, from 0 to 1, and
         labels as int64."""
         array = pictures()
         for name, content in (("t10k-images-idx3-ubyte.gz", array), ("t10k-labels-idx1-ubyte.gz", array[:, 0, 0] % 10)):
@@ -1187,7 +1186,7 @@ class TestReadIdx:
 
     @pytest.mark.edge
     def test_bytes_left_over_are_an_error(self, kata, tmp_path):
-        """Sizes and elements have to agree. Bytes left over mean that the header is wrong, and so is every picture."""
+        """Sizes and elements have to agree. Bytes left over mean that the header is wrong, and so is every image."""
         file = tmp_path / "pictures.idx"
         file.write_bytes(idx(pictures()) + b"\0")
         with check.raises(ValueError, "pictures.idx"):

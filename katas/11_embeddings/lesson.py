@@ -31,9 +31,8 @@ print("   the vectors of the last text, whose padding is zero:")
 for vector in batch["vectors"][2].tolist():
     print("     ", " ".join(f"{number:6.2f}" for number in vector))
 
-# 2. What a lookup is: a one-hot matrix times the table, without the multiplications by zero. The gradient shows it too:
-#    "the" stands four times in the batch and gets the sum of four gradients,
-#    <pad> stands there five times and gets none.
+# 2. A lookup is a one-hot matrix times the table, without the multiplications by zero. The gradient shows it, too:
+#    "the" occurs four times in the batch and gets the sum of four gradients, <pad> occurs five times and gets none.
 print("\n2. A lookup is a matrix product")
 product = stretch(kata.one_hot_lookup, batch["ids"], table.weight)
 if product is not None:
@@ -42,12 +41,12 @@ batch["vectors"].sum().backward()
 for token in ("<pad>", "the", "cat"):
     row = vocabulary.ids[token]
     count, gradient = (batch["ids"] == row).sum(), table.weight.grad[row].tolist()
-    print(f"   {token:<5} places: {count}   its row of the gradient: {gradient}")
+    print(f"   {token:<5} occurs {count} times   its row of the gradient: {gradient}")
 
 # 3. Packing: the same batch without its padding, one time step after the other, the longest text first.
 print("\n3. Padded and packed")
 lengths = batch["mask"].sum(dim=1)
-print(f"   padded: {batch['ids'].numel()} places for {lengths.sum()} tokens; lengths {lengths.tolist()}")
+print(f"   padded: {batch['ids'].numel()} entries for {lengths.sum()} tokens; lengths {lengths.tolist()}")
 theirs = pack_padded_sequence(batch["ids"], lengths, batch_first=True, enforce_sorted=False)
 restored, their_lengths = pad_packed_sequence(theirs, batch_first=True)
 print("   padded, row by row:")
@@ -86,16 +85,16 @@ means = kata.embed_texts(["dog bites man", "man bites dog"], vocabulary, table)[
 for text, mean in zip(("dog bites man", "man bites dog"), means, strict=True):
     print(f"   {text}:", " ".join(f"{number:6.3f}" for number in mean.tolist()))
 
-# 6. A table that learns: from its own row alone, every word has to guess which words stand before and after it. Words
-#    with the same neighbours need the same guess, so their rows move together. The counts of all neighbours are one
-#    target for the whole text; their square root keeps "the" from outweighing everything.
+# 6. A table that learns: from its row alone, every word has to guess the words before and after it. Words with the same
+#    neighbours need the same guess, so their rows move together. The targets are the counts of all neighbours in the
+#    text; their square root keeps "the" from outweighing everything.
 text = re.sub("[^a-z]+", " ", prose().lower())
 words = kata.Vocabulary([text], max_size=500)
 ids, size = words.encode(text), len(words)
 
 
 def pair_counts(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(V, V) float32: how often each word of `first` stands with each word of `second`."""
+    """(V, V) float32: how often each word of `first` occurs with each word of `second`."""
     return torch.bincount(first * size + second, minlength=size * size).reshape(size, size).float()
 
 
@@ -119,7 +118,7 @@ for word in ("the", "is", "in", "can", "function"):
     nearest = (directions @ directions[words.ids[word]]).topk(5).indices[1:]
     print(f"     {word:<9} {words.decode(nearest)}")
 
-# 7. The figure: the rows of the 40 most frequent words, flattened onto the plane in which they spread most.
+# 7. The figure: the rows of the 40 most frequent words, projected onto the plane in which they spread most.
 NOUNS = set(
     "object class value function method name statement exception list type expression module string instance "
     "attribute sequence objects code pattern arguments self".split()
@@ -138,7 +137,7 @@ for colour, marker, name, wanted in ((COLOURS[1], "o", "nouns", True), (COLOURS[
     axes.scatter(chosen[:, 0], chosen[:, 1], s=18, color=colour, marker=marker, label=name)
 axes.set_xlabel("first principal axis")
 axes.set_ylabel("second principal axis")
-axes.set_title("Rows of a learned table: words with the same neighbours stand together")
+axes.set_title("Rows of a learned table: words with the same neighbours are close together")
 axes.legend(loc="lower right")
 axes.margins(0.07)
 

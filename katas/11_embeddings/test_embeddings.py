@@ -1,4 +1,4 @@
-"""Specs of 11: a vocabulary, padding with a mask, the embedding table, mean vectors, packing, memory, a picture."""
+"""Specs of 11: a vocabulary, padding with a mask, the embedding table, mean vectors, packing, memory, a projection."""
 
 import pytest
 import torch
@@ -111,13 +111,13 @@ def lengths_in_a_batch(draw):
 
 class TestVocabularyInit:
     def test_special_tokens_come_first_then_words_by_falling_count(self, kata):
-        """The padding is 0, unknown words are 1, and the most frequent words have the smallest ids, so that a cut
-        leaves out rare ones. Counts are those of all texts together."""
+        """The padding is 0, unknown words are 1, and frequent words have small ids, so that a cut leaves
+        out rare ones. Counts are those of all texts together."""
         vocabulary = kata.Vocabulary(["dog tree tree the", "the tree the dog the"])
         check.equal(vocabulary.tokens, ["<pad>", "<unk>", "the", "tree", "dog"], what="tokens")
 
     def test_equal_counts_are_in_alphabetical_order(self, kata):
-        """Words of the same count are sorted, so that their ids do not depend on the order of the texts."""
+        """Words with equal counts are sorted, so that their ids do not depend on the order of the texts."""
         vocabulary = kata.Vocabulary(["sat dog cat sat tree the dog"])
         unlike = {
             "ties in the order of their first appearance": ["<pad>", "<unk>", "sat", "dog", "cat", "tree", "the"],
@@ -194,7 +194,7 @@ class TestVocabularyEncode:
         check.equal(got, torch.tensor([5, 1, 4]), unlike=unlike)
 
     def test_case_and_spacing_do_not_matter(self, kata):
-        """`tokenize` is used for building and for encoding alike, or "The" would be an unknown word."""
+        """Building and encoding both use `tokenize`. Otherwise "The" would be an unknown word."""
         check.equal(vocabulary_of(kata).encode("  THE\tcat "), torch.tensor([5, 2]))
 
     @pytest.mark.edge
@@ -205,7 +205,7 @@ class TestVocabularyEncode:
 
 class TestVocabularyDecode:
     def test_decode_drops_padding(self, kata):
-        """Padding is no part of the text, wherever it is. A word that was not listed shows as <unk>."""
+        """Padding is no part of the text, wherever it is. A word that is not listed shows as <unk>."""
         check.equal(vocabulary_of(kata).decode(torch.tensor([0, 5, 1, 0, 4, 0, 0])), "the <unk> sat")
 
     @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
@@ -216,7 +216,7 @@ class TestVocabularyDecode:
 
     @pytest.mark.edge
     def test_no_ids_are_the_empty_text(self, kata):
-        """Nothing in, nothing out."""
+        """No ids are no words: the text is empty."""
         check.equal(vocabulary_of(kata).decode(torch.zeros(0, dtype=torch.int64)), "")
 
     @pytest.mark.edge
@@ -230,7 +230,7 @@ class TestVocabularyDecode:
 
 class TestPadBatch:
     def test_short_sequences_are_filled_up_on_the_right(self, kata):
-        """The longest sequence gives the width, 5 here. The others keep their items at the start. The dtype is kept:
+        """The longest sequence gives the width, here 5. The others keep their items at the start. The dtype is kept:
         ids must remain int64."""
         sequences = [torch.tensor([4, 9]), torch.tensor([3, 1, 7, 2, 8]), torch.tensor([6, 5, 4])]
         expected = torch.tensor([[4, 9, 0, 0, 0], [3, 1, 7, 2, 8], [6, 5, 4, 0, 0]])
@@ -279,7 +279,7 @@ class TestPadBatch:
         check.equal(mask, torch.tensor(rows) > 0, what=f"mask, with max_len={max_len},")
 
     def test_gradients_flow_back_to_the_sequences(self, kata):
-        """Vectors are padded as well as ids, and the layer that made them has to learn."""
+        """Vectors can be padded as well as ids, and the layer that made them has to learn."""
         sequences = [torch.randn(length, 3, requires_grad=True) for length in (2, 4)]
         padded, _ = kata.pad_batch(sequences)
         check.that(padded.requires_grad, "the result carries no graph: no gradient can reach the sequences")
@@ -331,8 +331,8 @@ class TestPadBatch:
 
 class TestEmbedding:
     def test_each_id_gets_its_row(self, kata):
-        """Looking up is all that happens: ids (2, 3) become (2, 3, D), always the same row for the same id. It is to be
-        written without PyTorch's embeddings."""
+        """Looking up is all that happens: ids (2, 3) become (2, 3, D), always the same row for the same id. Write it
+        without PyTorch's embeddings."""
         with check.forbidden(kata, *[f"torch.{name}" for name in EMBEDDINGS]):
             table = kata.Embedding(V, D)
             ids = torch.tensor([[5, 0, 2], [6, 5, 5]])
@@ -340,7 +340,7 @@ class TestEmbedding:
         check.equal(got, rows_of(table.weight.detach(), ids))
 
     def test_the_table_is_the_only_parameter(self, kata):
-        """`weight` (V, D) must be found by the optimiser and by `state_dict`, and nothing else is learned or stored.
+        """The optimizer and `state_dict` must find `weight` (V, D), and nothing else is learned or stored.
         The arguments are kept as attributes."""
         for padding_idx in (None, 0, 2):
             table = kata.Embedding(V, D, padding_idx)
@@ -385,8 +385,8 @@ class TestEmbedding:
         check.close(got, expected, unlike=unlike, what=what)
 
     def test_rows_are_those_of_the_present_table(self, kata):
-        """The optimiser writes into `weight` between two calls; a copy made at the start would never change. Values
-        that were written into the padding row come out, too."""
+        """The optimizer writes to `weight` between two calls; a copy made at the start would never change. A value
+        that is written into the padding row is looked up like any other."""
         table = kata.Embedding(V, D, padding_idx=2)
         ids = torch.tensor([[5, 0, 2], [6, 5, 5]])
         table(ids)
@@ -399,7 +399,7 @@ class TestEmbedding:
     @pytest.mark.edge
     @pytest.mark.parametrize("shape", [(), (0, 5), (2, 1, 4)])
     def test_ids_may_have_any_shape(self, kata, shape):
-        """The row takes the place of the id, in a single id (0-d) and in an empty batch, too: (*ids.shape, D)."""
+        """Each id is replaced by its row, also for a single id (0-d) and in an empty batch: (*ids.shape, D)."""
         for padding_idx in (None, 2):
             table = kata.Embedding(V, D, padding_idx)
             ids = torch.randint(V, shape)
@@ -407,7 +407,7 @@ class TestEmbedding:
 
     @pytest.mark.edge
     def test_int32_ids_are_fine(self, kata):
-        """Ids from files are often int32. They mean the same rows."""
+        """Ids from files are often int32. They index the same rows."""
         table = kata.Embedding(V, D, padding_idx=2)
         ids = torch.tensor([[5, 0, 2], [6, 5, 5]], dtype=torch.int32)
         check.equal(table(ids), rows_of(table.weight.detach(), ids))
@@ -440,7 +440,7 @@ class TestEmbedding:
 
     @pytest.mark.edge
     def test_float_and_bool_ids_are_an_error(self, kata):
-        """A float is no row number, and a bool tensor as an index is a mask: it would pick rows, not look them up."""
+        """A float is not an index, and a bool tensor as an index is a mask: it would select rows, not look them up."""
         table = kata.Embedding(3, D)
         for ids in (torch.tensor([1.0, 2.0]), torch.tensor([True, False, True]), torch.tensor([])):
             with check.raises(TypeError):
@@ -448,7 +448,7 @@ class TestEmbedding:
 
     @pytest.mark.edge
     def test_the_padding_row_must_exist(self, kata):
-        """A row beyond the table is a mistake of the caller, and so is −1, which would mean the last row."""
+        """A row outside the table is a mistake of the caller, and so is −1, which would mean the last row."""
         for padding_idx in (V, -1):
             with check.raises(ValueError):
                 kata.Embedding(V, D, padding_idx=padding_idx)
@@ -488,22 +488,22 @@ class TestOneHotLookup:
     @pytest.mark.edge
     @pytest.mark.parametrize("shape", [(), (0, 5), (2, 1, 4)])
     def test_ids_may_have_any_shape(self, kata, shape):
-        """The row takes the place of the id, in a single id and in an empty batch, too."""
+        """Each id is replaced by its row, also for a single id and in an empty batch."""
         ids, weight = torch.randint(V, shape), torch.randn(V, D)
         check.close(kata.one_hot_lookup(ids, weight), rows_of(weight, ids))
 
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
     def test_the_dtype_is_that_of_the_table(self, kata, dtype):
-        """`F.one_hot` is int64, and a product needs both sides alike. The table decides: float64 rows must not pass
-        through float32."""
+        """`F.one_hot` is int64, and a product needs the same dtype on both sides. The table decides: float64 rows must
+        not pass through float32."""
         ids, weight = torch.tensor([[3, 0, 6]]), (torch.randn(V, D, dtype=torch.float64) / 3).to(dtype)
         check.equal(kata.one_hot_lookup(ids, weight), rows_of(weight, ids))
 
 
 class TestEmbedTexts:
     def test_four_entries_with_their_shapes(self, kata):
-        """Three texts of at most four tokens: ids and mask (3, 4), one vector per place, and one mean per text."""
+        """Three texts of at most four tokens: ids and mask (3, 4), one vector per id, and one mean per text."""
         texts, _ = texts_of_three_lengths()
         got = kata.embed_texts(texts, vocabulary_of(kata), plain_table())
         check.that(isinstance(got, dict), f"expected a dict, got {check.describe(got)}")
@@ -529,7 +529,7 @@ class TestEmbedTexts:
 
     def test_the_mean_counts_real_tokens_only(self, kata):
         """A text of one token has the vector of that token as its mean. Divided by T, a text would change with its
-        neighbours in the batch. The padding counts nowhere, also if its row is not zero."""
+        neighbours in the batch. Padding never counts, even if its row is not zero."""
         texts, ids = texts_of_three_lengths()
         counts = torch.tensor([[3.0], [1.0], [4.0]])
         for padding_row in (0.0, 100.0):
@@ -547,7 +547,7 @@ class TestEmbedTexts:
 
     @given(words=st.permutations(WORDS))
     def test_the_mean_forgets_the_order(self, kata, words):
-        """ "dog bites man" and "man bites dog" have the same mean: a sum does not know what came first. That is the
+        """ "dog bites man" and "man bites dog" have the same mean: a sum does not depend on the order. That is the
         reason for recurrence and positions."""
         texts = [" ".join(WORDS), " ".join(words)]
         got = kata.embed_texts(texts, vocabulary_of(kata), plain_table())["mean"]
@@ -563,8 +563,8 @@ class TestEmbedTexts:
         check.close(got["mean"], torch.stack([rows[[5, 2]].mean(0), rows[6], rows[[3, 2]].mean(0)]), what="mean")
 
     def test_gradients_reach_the_table(self, kata):
-        """Training on the mean teaches the rows of a text's own words, each by its share, and not the padding.
-        Training on the vectors, as a recurrent net does, teaches the row of every place."""
+        """Training on the mean changes the rows of a text's own words, each by its share, and not the padding.
+        Training on the vectors, as a recurrent net does, changes the rows of all ids."""
         texts, ids = texts_of_three_lengths()
         table, probe = plain_table(), torch.randn(3, D)
         rows = table.weight.detach().clone().requires_grad_()
@@ -581,7 +581,7 @@ class TestEmbedTexts:
 
     @pytest.mark.edge
     def test_a_text_without_tokens_has_mean_zero(self, kata):
-        """Nothing divided by nothing is NaN, and one NaN in a batch spoils the loss for all."""
+        """0 / 0 is NaN, and one NaN in a batch spoils the loss of all texts."""
         table = plain_table(padding_row=100.0)
         got = kata.embed_texts(["the cat", ""], vocabulary_of(kata), table)["mean"]
         rows = table.weight.detach()
@@ -648,16 +648,16 @@ class TestPackedBatchPack:
         check.equal(packed.data, expected, unlike=unlike, what="data")
 
     def test_batch_sizes_are_those_of_torch(self, kata):
-        """How many sequences still run at each step, up to the longest: int64, on the CPU, because it steers a Python
-        loop."""
+        """How many sequences still run at each step, up to the longest: int64, on the CPU, because a Python loop
+        reads it."""
         padded, lengths = batch_to_pack(3)
         theirs = nn.utils.rnn.pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
         got = kata.PackedBatch.pack(padded, lengths).batch_sizes
         check.equal(got, theirs.batch_sizes, what="batch_sizes")
 
     def test_sorted_indices_tell_where_each_sequence_was(self, kata):
-        """By falling length, and equal lengths in their old order: without them, nobody knows which row is whose. The
-        batch was six steps wide though no sequence is longer than five, which `total_length` remembers."""
+        """By falling length, and equal lengths in their old order: without them, nobody knows whose row is
+        whose. The batch was six steps wide though no sequence is longer than five: `total_length` remembers it."""
         packed = kata.PackedBatch.pack(*batch_to_pack(3))
         unlike = {
             "the inverse: where each sequence went": torch.tensor([2, 0, 3, 1]),
@@ -683,7 +683,7 @@ class TestPackedBatchPack:
 
     @pytest.mark.edge
     def test_works_on_a_transposed_view(self, kata):
-        """Batch and time are those of the tensor as it is indexed, whatever order its numbers have in memory."""
+        """Batch and time are the dimensions of the tensor, whatever order its numbers have in memory."""
         padded = torch.randn(TOTAL, 4, 3).transpose(0, 1)
         packed = kata.PackedBatch.pack(padded, torch.tensor(LENGTHS))
         check.equal(packed.data, in_time_order(padded, LENGTHS, [1, 3, 0, 2]), what="data")
@@ -708,7 +708,7 @@ class TestPackedBatchPack:
 @pytest.mark.stretch
 class TestPackedBatchUnpack:
     def test_each_sequence_is_back_in_its_own_row(self, kata):
-        """The batch is as wide as it was, its rows in the original order. Behind the ends there are zeros."""
+        """The batch has its old width, and its rows the original order. Behind the ends there are zeros."""
         padded, lengths = batch_to_pack(3)
         got, back = kata.PackedBatch.pack(padded, lengths).unpack()
         expected = refilled(padded, LENGTHS, 0)
@@ -742,7 +742,7 @@ class TestPackedBatchUnpack:
         check.equal(lengths, torch.tensor([2, 3]), what="lengths")
 
     def test_gradients_flow_through_unpack(self, kata):
-        """A layer that reads the padded result teaches the layer that made the packed data."""
+        """A layer that reads the padded result sends gradients to the layer that made the packed data."""
         padded, lengths = torch.randn(4, TOTAL, 3), torch.tensor(LENGTHS)
         check.gradients(
             lambda x: kata.PackedBatch.pack(x, lengths).unpack(-7)[0], lambda x: refilled(x, LENGTHS, -7), padded
@@ -792,7 +792,7 @@ class TestMemoryComparison:
             check.close(kata.memory_comparison(1001, 16, 50, dtype), expected, what=f"bytes in {dtype}")
 
     def test_huge_sizes_are_only_computed(self, kata):
-        """Ten million words would need 400 TB as one-hot vectors. The answer takes arithmetic, not memory."""
+        """Ten million words would need 400 TB as one-hot vectors. The answer needs arithmetic, not memory."""
         got = kata.memory_comparison(10**7, 10**6, 10**7)
         expected = {
             "one_hot_bytes": 4 * 10**14,
@@ -805,7 +805,7 @@ class TestMemoryComparison:
 
     @pytest.mark.edge
     def test_no_tokens_have_ratio_zero(self, kata):
-        """Without words there is no input to compare, and 0 / 0 must not be an error. The table is as large as ever."""
+        """Without words there is no input to compare, and 0 / 0 must not be an error. The table has its usual size."""
         got = kata.memory_comparison(30, 5, 0)
         expected = {"one_hot_bytes": 0, "id_bytes": 0, "table_bytes": 600, "output_bytes": 0, "input_ratio": 0.0}
         check.close(got, expected)
@@ -829,13 +829,13 @@ class TestProject2d:
         check.close(got, expected, rtol=1e-3, atol=1e-3, unlike=unlike)
 
     def test_fewer_vectors_than_features(self, kata):
-        """A table of few words is wider than long. It still has (V, 2) coordinates, one row per word."""
+        """A table of few words has more columns than rows. It still has (V, 2) coordinates, one row per word."""
         points = spread_points(4, 9)
         expected = principal_coordinates(points)
         check.close(signed_like(kata.project_2d(points), expected), expected, rtol=1e-3, atol=1e-3)
 
     def test_the_mean_is_subtracted_first(self, kata):
-        """All words may share one large direction that tells nothing. Without centring, it becomes the first axis."""
+        """All words may share one large component that tells nothing. Without centring, it becomes the first axis."""
         points = spread_points(12, 5) + 50.0
         expected = principal_coordinates(points)
         got = kata.project_2d(points)
@@ -843,7 +843,7 @@ class TestProject2d:
         check.close(got.mean(0), torch.zeros(2), atol=2e-3, what="mean of the coordinates")
 
     def test_the_result_is_detached(self, kata):
-        """A picture needs no graph: matplotlib refuses tensors that require grad."""
+        """A figure needs no graph: matplotlib refuses tensors that require grad."""
         got = kata.project_2d(spread_points(6, 3).requires_grad_())
         check.that(not got.requires_grad, "the result still requires grad")
 

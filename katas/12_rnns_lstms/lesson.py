@@ -88,7 +88,8 @@ folder = downloads.find("text")
 text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else prose()
 text = re.sub(r"([^\w\s])\1{3,}", r"\1", re.sub(r"\s+", " ", text))[:200_000]  # runs of blanks, lines drawn with dashes
 symbols = sorted(set(text))
-data = torch.tensor([symbols.index(character) for character in text])
+number = {character: i for i, character in enumerate(symbols)}
+data = torch.tensor([number[character] for character in text])
 share = data.bincount() / len(data)
 source = "tiny Shakespeare" if folder else "Python's own help texts (for Shakespeare: kata data text)"
 print(f"\n4. {len(text):,} characters of {source}, {len(symbols)} different ones")
@@ -101,7 +102,7 @@ print(
 def sample(model, start, length, temperature=0.6):
     """Let a model go on: one symbol at a time, each drawn from its guess and read back, with the state handed on."""
     generator = torch.Generator().manual_seed(1)
-    ids, state = torch.tensor([[symbols.index(character) for character in start]]), None
+    ids, state = torch.tensor([[number[character] for character in start]]), None
     said = start
     with torch.no_grad():
         for _ in range(length):
@@ -111,15 +112,17 @@ def sample(model, start, length, temperature=0.6):
     return said
 
 
-TRAINING = 400
+TRAINING = 160
+OPTIONS = {"batch_size": 32, "seq_len": 16, "lr": 0.015}  # short windows: a step waits for each of their symbols
 models = {}
-print(f"   {'':<6}{'step 0':>8}{'100':>8}{'200':>8}{f'{TRAINING}':>8}   tokens per second")
+print(f"   {'':<6}{'step 0':>8}{'40':>8}{'80':>8}{f'{TRAINING}':>8}   tokens per second")
 for kind in ("rnn", "lstm", "gru"):
     torch.manual_seed(0)
     models[kind] = kata.CharRNN(len(symbols), 24, 96, kind)
-    result = kata.train_char_rnn(models[kind], data, TRAINING, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    result = kata.train_char_rnn(models[kind], data, TRAINING, **OPTIONS, generator=generator)
     losses = result["losses"]
-    means = [losses[0], *(sum(losses[t - 20 : t]) / 20 for t in (100, 200, TRAINING))]
+    means = [losses[0], *(sum(losses[t - 20 : t]) / 20 for t in (40, 80, TRAINING))]
     print(f"   {kind:<6}" + "".join(f"{mean:8.2f}" for mean in means) + f"{result['tokens_per_second']:16,.0f}")
 for kind, model in models.items():
     print(f"   {kind} goes on: {sample(model, 'The ', 100)!r}")
@@ -127,7 +130,7 @@ for kind, model in models.items():
 # 5. What the model has in mind: one row of states for each character of a sentence.
 sentence = "The value of a list is a new object to be used."
 sentence = "".join(character for character in sentence if character in symbols)
-states = models["lstm"].hidden_states(torch.tensor([symbols.index(character) for character in sentence]))
+states = models["lstm"].hidden_states(torch.tensor([number[character] for character in sentence]))
 print(f"\n5. The states of the LSTM over a sentence of {len(sentence)} characters: {tuple(states.shape)}")
 blank = torch.tensor([character == " " for character in sentence])
 gap = (states[blank].mean(0) - states[~blank].mean(0)) / (states[blank].std(0) + states[~blank].std(0))

@@ -11,20 +11,20 @@ kata = code(__file__)
 torch.set_printoptions(precision=3, sci_mode=False)
 
 # 1. Four tokens, two features each. The keys point east, north, north-east and west; every value is a pair that is
-#    easy to recognise again. D = 2, so the scores are divided by √2 = 1.414.
+#    easy to recognise. D = 2, so the scores are divided by √2 = 1.414.
 q = torch.tensor([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [0.0, 0.0]])
 k = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
 v = torch.tensor([[10.0, 0.0], [0.0, 10.0], [5.0, 5.0], [-10.0, 0.0]])
 output, weights = kata.scaled_dot_product_attention(q, k, v)
 
 print("1. Four tokens by hand")
-print("scores q kᵀ, a row for each query, a column for each key:", q @ k.T, sep="\n")
+print("scores q kᵀ, one row per query, one column per key:", q @ k.T, sep="\n")
 print("scaled scores q kᵀ / √2:", q @ k.T / math.sqrt(2), sep="\n")
 print("weights, softmax over each row:", weights, sep="\n")
 print("output, each row a weighted mean of the values:", output, sep="\n")
 print("Query 3 is zero: all its scores are equal, and its output is the plain mean of the values.")
 
-#    The README's example: D = 4 and dot products of 0, 2·log 2 and 2·log 3 give the weights 1/6, 2/6 and 3/6.
+#    The lesson's example: D = 4 and dot products of 0, 2·log 2 and 2·log 3 give the weights 1/6, 2/6 and 3/6.
 keys = torch.tensor([[1.0], [2.0], [3.0]]).log() * torch.ones(4) / 4
 _, weights = kata.scaled_dot_product_attention(torch.full((1, 4), 2.0), keys, torch.eye(3))
 print("Dot products 0, 2·log 2, 2·log 3 with D = 4 give the weights", weights[0])
@@ -41,7 +41,8 @@ print("padding (2, 1, 4), lengths 4 and 2:", padding.int(), sep="\n")
 print("both (2, 4, 4):", both.int(), sep="\n")
 print("One new query against four keys kept from before sees them all:", kata.causal_mask(1, 4).int().tolist())
 
-# 3. The masks at work on a batch of two equal sequences. A masked key weighs exactly 0, and what is left sums to 1.
+# 3. The masks at work on a batch of two equal sequences. A masked key has weight exactly 0, and the other weights
+#    sum to 1.
 output, weights = kata.scaled_dot_product_attention(q.expand(2, 4, 2), k.expand(2, 4, 2), v.expand(2, 4, 2), both)
 
 print("\n3. Masked weights")
@@ -60,7 +61,7 @@ print("softmax over -inf alone:", torch.softmax(torch.full((4,), -math.inf), dim
 print("weights here:           ", weights[0].tolist())
 print("gradient of the query:  ", asked.grad[0].tolist())
 
-# 5. What √D is for. Queries, keys and values are random; the one difference between raw and scaled is the division.
+# 5. What √D is for. Queries, keys and values are random; raw and scaled scores differ in the division alone.
 dims = [2**n for n in range(11)]
 measured = kata.compare_scaling(dims, num_queries=1024, generator=torch.Generator().manual_seed(0))
 
@@ -72,11 +73,12 @@ for dim in (1, 4, 16, 64, 256, 1024):
     for name in ("std", "entropy", "gradient", "output_std"):
         columns.append(f"{measured[dim][f'{name}_raw']:6.2f}{measured[dim][f'{name}_scaled']:7.2f}")
     print(*columns)
-print(f"Looking at all 32 keys alike has entropy log 32 = {math.log(32):.2f}. An output that copies one value has")
-print("standard deviation 1; the scaled outputs average several values at any D.")
+print(f"Equal weights for all 32 keys have the entropy log 32 = {math.log(32):.2f}. An output that copies one value")
+print("has a standard deviation near 1; scaled scores average several values at every D.")
 
-# 6. The price of the scores: dot products against a tanh for every pair. (attention_cost is a stretch exercise.)
-print("\n6. Cost of the scores, D = 64")
+# 6. The cost of the scores: dot products of q and k as given, against additive attention with its two projections and
+#    D tanh calls per pair. (attention_cost is a stretch exercise.)
+print("\n6. Cost of the scores, D = 64, with the projections of additive attention")
 try:
     print("T = S    kind       multiplications   tanh calls   largest intermediate")
     for length in (128, 1024):

@@ -51,7 +51,7 @@ def combine_masks(*masks: Tensor | None) -> Tensor | None:
 
     Edge cases ★
         No mask is written to; with only one, the result may be that same tensor. A mask that is not bool is an error,
-        also if it is the only one.
+        even if it is the only one.
     """
     raise NotImplementedError
 
@@ -127,8 +127,9 @@ def compare_scaling(
 def attention_cost(num_queries: int, num_keys: int, dim: int) -> dict[str, dict[str, int]]:
     """Count the cost of scoring T queries against S keys of D features: by dot products and by additive attention.
 
-    Additive attention scores v · tanh(W_q q + W_k k). W_q and W_k are (D, D) and are applied once per query or key;
-    v has D entries. Softmax and the division by √D are not counted.
+    Dot products score q · k and take q and k as given. Additive attention scores v · tanh(W_q q + W_k k): its
+    projections W_q and W_k, (D, D) each, are counted, once per query or key; v has D entries. Softmax, the division
+    by √D and the product with the values are not counted.
 
     Args:
         num_queries: T.
@@ -139,6 +140,6 @@ def attention_cost(num_queries: int, num_keys: int, dim: int) -> dict[str, dict[
 
         - "multiplications": T·S·D for dot, T·D² + S·D² + T·S·D for additive.
         - "nonlinearities": calls of tanh, 0 for dot, T·S·D for additive.
-        - "largest_intermediate": elements of the largest tensor, T·S for dot, T·S·D for additive.
+        - "largest_intermediate": elements of the largest tensor over all pairs, T·S for dot, T·S·D for additive.
     """
     raise NotImplementedError

@@ -122,7 +122,7 @@ def not_ready_made(module):
 
 class TestFeedForward:
     def test_widens_to_d_ff_and_narrows_back(self, kata):
-        """fc1 goes from d_model to d_ff, fc2 back, so that the result can be added to the input. Without d_ff the
+        """fc1 goes from d_model to d_ff and fc2 back, so that the result can be added to the input. Without d_ff, the
         hidden layer is four times as wide as the model. nn.Linear stores its weight as (out, in)."""
         ff = kata.FeedForward(C, D_FF)
         check.shape(ff.fc1.weight, (D_FF, C), what="fc1.weight")
@@ -131,7 +131,7 @@ class TestFeedForward:
         check.shape(ff(torch.randn(B, T, C)), (B, T, C))
 
     def test_is_fc2_of_relu_of_fc1(self, kata):
-        """Linear, ReLU, linear. Without the ReLU the two linear layers are no more than one."""
+        """Linear, ReLU, linear. Without the ReLU, two linear layers can do no more than one."""
         ff = random_parameters(kata.FeedForward(C, D_FF))
         x = torch.randn(B, T, C)
         inner, outer = dense(ff.fc1, x.double()), lambda hidden: dense(ff.fc2, hidden)
@@ -154,7 +154,7 @@ class TestFeedForward:
         check.close(ff(x), dense(ff.fc2, inner * (1 + torch.erf(inner / math.sqrt(2))) / 2), unlike=wrong)
 
     def test_the_gradient_reaches_the_input(self, kata):
-        """The block below learns through this net, so the gradient must be that of fc2(relu(fc1(x)))."""
+        """Earlier layers learn through this net, so the gradient must be that of fc2(relu(fc1(x)))."""
         ff = random_parameters(kata.FeedForward(C, D_FF))
         check.gradients(ff, lambda x: fed(ff, x.double()), torch.randn(B, T, C))
 
@@ -168,14 +168,14 @@ class TestFeedForward:
         check.close(ff(x), alone, what=f"the result for an input {tuple(x.shape)}")
 
     def test_fc1_and_fc2_hold_all_parameters(self, kata):
-        """Two linear layers with bias, assigned to self, and nothing else to learn."""
+        """All parameters belong to two linear layers with bias, assigned to self."""
         names = sorted(name for name, _ in kata.FeedForward(C, D_FF).named_parameters())
         wanted = ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight"]
         check.that(names == wanted, f"the parameters are {names}, expected {wanted}")
 
     def test_dropout_acts_on_the_hidden_values(self, kata):
-        """Dropout sits between the activation and fc2. With probability 1 nothing of the hidden values is left, and
-        fc2 of zeros is its bias."""
+        """Dropout acts between the activation and fc2. With probability 1, all hidden values become 0, and fc2 of zeros
+        is its bias."""
         ff = random_parameters(kata.FeedForward(C, D_FF, dropout=1.0))
         bias = ff.fc2.bias.detach().expand(B, T, C)
         dropped_input = fed(ff, torch.zeros(B, T, C).double())
@@ -270,8 +270,8 @@ class TestTransformerEncoderBlockInit:
         check.close(ff(x), fed(ff, x.double()), what="ff(x) without an activation given")
 
     def test_one_probability_for_every_dropout(self, kata):
-        """`dropout` is the probability on the residual branches, on the attention weights and inside the feed-forward
-        net alike, and 0.1 by default."""
+        """`dropout` is one probability for the sublayers' results, the attention weights and the hidden values of the
+        feed-forward net. Its default is 0.1."""
         for arguments, wanted in (({}, 0.1), ({"dropout": 0.5}, 0.5)):
             block = kata.TransformerEncoderBlock(C, H, C, **arguments)
             check.close(block.dropout.p, wanted, what=f"dropout.p with {arguments}")
@@ -348,7 +348,7 @@ class TestTransformerEncoderBlockForward:
             check.close(after[:, 0], before[:, 0], what=f"{placement}, position 0, which may attend to itself alone")
 
     def test_true_in_the_padding_mask_means_a_real_token(self, kata):
-        """What fills a padded position changes no real position. Sequence 1 is padded from position 3 on."""
+        """The content of a padded position changes no real position. Sequence 1 is padded from position 3 on."""
         for placement, norm_first in PLACEMENTS.items():
             block = kata.TransformerEncoderBlock(C, H, D_FF, norm_first=norm_first).eval()
             x = torch.randn(B, T, C)
@@ -357,8 +357,8 @@ class TestTransformerEncoderBlockForward:
             check.close(after[1, :3], before[1, :3], what=f"{placement}, the real positions after the padding changed")
 
     def test_a_padding_mask_is_not_a_mask(self, kata):
-        """With B = T a key_padding_mask (B, T) would also fit as a (T, T) mask, and no error would tell you: hand it
-        to the attention under its own name."""
+        """With B = T, a key_padding_mask (B, T) would also fit as a (T, T) mask, without any error. Hand it to the
+        attention under its own name."""
         block = random_parameters(kata.TransformerEncoderBlock(C, H, D_FF)).eval()
         x = torch.randn(3, 3, C)
         padding = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
@@ -398,7 +398,7 @@ class TestTransformerEncoderBlockForward:
 
     @pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
     def test_dropout_of_one_leaves_the_residual_path(self, kata, norm_first):
-        """Dropout hits the result of each sublayer before it is added, and never x itself. With probability 1, in
+        """Dropout acts on the result of each sublayer before it is added, and never on x itself. With probability 1, in
         training mode, pre-norm gives x and post-norm gives norm2(norm1(x))."""
         block = random_parameters(kata.TransformerEncoderBlock(C, H, D_FF, 1.0, norm_first)).train()
         x = torch.randn(B, T, C)
@@ -465,15 +465,15 @@ class TestTransformerEncoder:
         check.that(not others, f"each block should be a TransformerEncoderBlock, there is {others}")
 
     def test_every_block_has_parameters_of_its_own(self, kata):
-        """[block] * N is one block N times: it trains as one. Sixteen tensors per block, and two for a final norm."""
+        """[block] * N is one block N times, which trains as one. Each block has sixteen tensors, a final norm two."""
         for placement, norm_first in PLACEMENTS.items():
             encoder = kata.TransformerEncoder(3, C, H, D_FF, norm_first=norm_first)
             count, wanted = len(list(encoder.parameters())), 3 * 16 + 2 * norm_first
             check.that(count == wanted, f"with {placement} there are {count} parameter tensors, expected {wanted}")
 
     def test_pre_norm_ends_in_a_layer_norm(self, kata):
-        """In pre-norm nothing has normalised the sum that leaves the last block, so the stack ends in a norm over the C
-        features; in post-norm the last block ends in one already."""
+        """In pre-norm, nothing has normalised the sum that leaves the last block, so the stack ends in a norm over C
+        features. In post-norm, the last block already ends in a norm."""
         pre, post = (kata.TransformerEncoder(2, C, H, D_FF, norm_first=flag).norm for flag in (True, False))
         for norm, kind, placement in ((pre, nn.LayerNorm, "pre"), (post, nn.Identity, "post")):
             right = isinstance(norm, kind)
@@ -525,7 +525,7 @@ class TestTransformerEncoder:
             check.close(encoder(x, return_all=True), (encoder.norm(last), [x, middle, last]), unlike=wrong)
 
     def test_the_output_depends_on_every_state(self, kata):
-        """The states belong to the graph of the output, so that one can ask how much each of them matters."""
+        """The states are in the graph of the output, so that its gradient with respect to each of them exists."""
         encoder = kata.TransformerEncoder(2, C, H, D_FF, norm_first=True)
         output, states = encoder(torch.randn(B, T, C).requires_grad_(), return_all=True)
         gradients = torch.autograd.grad(output.square().sum(), states, allow_unused=True)
@@ -551,7 +551,7 @@ class TestTransformerEncoder:
     @given(position=st.integers(1, T - 1), norm_first=st.booleans(), seed=st.integers(0, 99))
     def test_a_causal_mask_holds_through_three_blocks(self, kata, position, norm_first, seed):
         """Under a causal mask the outputs before a position do not depend on the inputs from it on: one leaking block
-        is enough to show the future to all that follow. The outputs from there on do depend on them."""
+        shows the future to all later ones. The outputs from that position on do depend on the inputs."""
         torch.manual_seed(seed)
         encoder = random_parameters(kata.TransformerEncoder(3, C, H, D_FF, norm_first=norm_first)).eval()
         x = torch.randn(B, T, C)
@@ -563,7 +563,7 @@ class TestTransformerEncoder:
 
     @pytest.mark.edge
     def test_a_second_encoder_can_take_over_the_state_dict(self, kata):
-        """What is registered is saved: an encoder that loads the state_dict of another computes the same."""
+        """An encoder that loads the state_dict of another computes the same, because all its parts are registered."""
         for norm_first in PLACEMENTS.values():
             one, two = (kata.TransformerEncoder(2, C, H, D_FF, norm_first=norm_first).eval() for _ in range(2))
             two.load_state_dict(random_parameters(one).state_dict())
@@ -581,7 +581,7 @@ class TestTransformerEncoder:
     @pytest.mark.edge
     @pytest.mark.parametrize("num_layers", [0, -2])
     def test_at_least_one_block(self, kata, num_layers):
-        """A stack without blocks is a mistake in the call: range() would make it silently."""
+        """A stack without blocks is a mistake in the call, and range() would accept it silently."""
         with check.raises(ValueError):
             kata.TransformerEncoder(num_layers, C, H)
 
@@ -644,8 +644,8 @@ class TestSequenceClassifier:
         check.close(model(ids), model.head(encoded.mean(1)), unlike=wrong)
 
     def test_a_padded_sequence_gets_the_logits_it_gets_alone(self, kata):
-        """Padding is there to fill the rectangle. It must be hidden from the attention and left out of the mean, so
-        that a sequence gets the same logits with it and without it."""
+        """Padding only makes sequences equally long. It must be hidden from the attention and left out of the mean, so
+        that a sequence gets the same logits with padding and without."""
         model = classifier(kata)
         ids = torch.randint(4, 11, (B, T)).masked_fill(~PADDING, 0)
         encoded = model.encoder(model.embedding(ids), key_padding_mask=PADDING)
@@ -681,7 +681,7 @@ class TestSequenceClassifier:
         check.close(model(ids, key_padding_mask=real), alone, unlike=wrong)
 
     def test_without_a_mask_every_id_is_real(self, kata):
-        """No mask means that all T tokens count, also those with id 0: the model does not guess what is padding."""
+        """Without a mask all T tokens count, also those with id 0: the model does not guess which are padding."""
         model = classifier(kata)
         ids = torch.tensor([[0, 4, 0, 5, 6], [7, 8, 9, 0, 0]])
         wrong = {"id 0 taken for padding": model(ids, ids != 0)}
@@ -701,7 +701,7 @@ class TestSequenceClassifier:
 
     @pytest.mark.edge
     def test_a_second_model_can_take_over_the_state_dict(self, kata):
-        """What is registered is saved: a model that loads the state_dict of another gives the same logits."""
+        """A model that loads the state_dict of another gives the same logits, because all its parts are registered."""
         one, two = classifier(kata), classifier(kata)
         two.load_state_dict(one.state_dict())
         ids = torch.randint(11, (B, T))
@@ -777,7 +777,7 @@ def losses_of(optimizer, ids, labels, model, *, clear=nn.Module.zero_grad, clip=
 
 class TestTrainClassifier:
     def test_gives_losses_and_accuracy(self, kata):
-        """A dict with one plain float a step under "losses", and a float under "accuracy"."""
+        """A dict with one plain float per step under "losses", and a float under "accuracy"."""
         ids, labels, real = numbered(7)
         result = kata.train_classifier(Lookup(7, 3), ids, labels, real, steps=4, batch_size=5)
         check.that(
@@ -871,8 +871,8 @@ class TestTrainClassifier:
         check.that(small < 0.05, f"a small gradient arrives with norm {small:.4g}: it should not be scaled up")
 
     def test_trains_in_training_mode_and_measures_in_eval_mode(self, kata):
-        """Dropout must act while the model learns and not while it is measured, whatever mode the model came in. The
-        measurement needs no graph: over the whole data set it would cost memory for nothing."""
+        """Dropout must act in training and not in the measurement, whatever mode the model was in before. The
+        measurement needs no graph, which would only cost memory."""
         for mode in (False, True):
             model = Lookup(7, 3).train(mode)
             kata.train_classifier(model, *numbered(7), steps=3, batch_size=5)
@@ -884,8 +884,8 @@ class TestTrainClassifier:
             check.that(not recorded, "the accuracy is measured with gradients enabled")
 
     def test_accuracy_is_over_all_rows_after_training(self, kata):
-        """The share of all N rows, with their masks, that the model gets right once the training is over. This model
-        gets four of five right, and only in eval mode with a mask."""
+        """The share of all N rows, with their masks, that the model classifies right after training. This model gets
+        four of five right, and only in eval mode with a mask."""
         ids = torch.tensor([[0, 5], [1, 5], [0, 6], [1, 6], [0, 7]])
         labels = torch.tensor([0, 1, 1, 1, 0])
         real = torch.ones(5, 2, dtype=torch.bool)
@@ -920,7 +920,7 @@ class TestTrainClassifier:
 
     @pytest.mark.edge
     def test_no_steps_only_measure(self, kata):
-        """With steps=0 there is no loss and no update, and the accuracy is that of the model as it came."""
+        """With steps=0 there is no loss and no update, and the accuracy is that of the unchanged model."""
         model = Lookup(7, 3)
         with torch.no_grad():
             model.bias += torch.tensor([0.0, 0.0, 1.0])
@@ -929,7 +929,7 @@ class TestTrainClassifier:
 
     @pytest.mark.edge
     def test_gradients_from_before_do_not_count(self, kata):
-        """Gradients left in .grad before the training belong to none of its batches."""
+        """Gradients that were in .grad before the training belong to none of its batches."""
         ids, labels = torch.zeros(6, 4, dtype=torch.int64), torch.full((6,), 2)
         fresh, stale = Lookup(1, 3), Lookup(1, 3)
         stale.table.grad = torch.full((1, 3), 100.0)
@@ -939,7 +939,7 @@ class TestTrainClassifier:
 
     @pytest.mark.edge
     def test_the_training_flag_is_put_back(self, kata):
-        """The caller gets the model back in the mode it was handed over in."""
+        """After the training, the model is in the mode that it was in before."""
         for mode in (True, False):
             model = Lookup(7, 3).train(mode)
             kata.train_classifier(model, *numbered(7), steps=1)
@@ -948,7 +948,7 @@ class TestTrainClassifier:
     @pytest.mark.edge
     @pytest.mark.parametrize("steps", [1, 0])
     def test_the_training_flag_is_put_back_after_an_error(self, kata, steps):
-        """An error in the middle, here an id that the model does not have, must not leave the model in another mode."""
+        """An error in the middle, here an unknown id, must not leave the model in another mode."""
         model = Lookup(2, 3).train(steps == 0)
         ids, labels, _ = numbered(7)
         with check.raises(IndexError):
@@ -978,7 +978,7 @@ def followed(kata, x, layers, heads, gain, seed, norm_first, *, scaled=("W_v", "
 @pytest.mark.stretch
 class TestCompareNormPlacement:
     def test_a_list_for_every_question(self, kata):
-        """For "post" and "pre", under "rms" and "grad_norm": N + 1 floats, the input's and one after each block."""
+        """For "post" and "pre", "rms" and "grad_norm" hold N + 1 floats: one for the input, one after each block."""
         result = kata.compare_norm_placement(torch.randn(B, T, C), num_layers=3, num_heads=H)
         keys = {placement: sorted(found) for placement, found in result.items()}
         wanted = {"post": ["grad_norm", "rms"], "pre": ["grad_norm", "rms"]}
@@ -1035,8 +1035,9 @@ class TestCompareNormPlacement:
 
     def test_sixteen_blocks_show_the_difference(self, kata):
         """By default 16 layers, two heads, gain 2, seed 0. Post-norm brings the values back to size 1 after every
-        block, and the gradient pays for it on its way from the last block to the input. In pre-norm both grow: the
-        gradient's gain on that way is at least four times as large (here the geometric mean of three seeds)."""
+        block. Pre-norm lets them grow, so its final norm hands a small gradient to the last block, and every block adds
+        to it. From the last block to the input, the gradient grows at least four times as much as in post-norm (here
+        the geometric mean of three seeds)."""
         x = torch.randn(B, 6, 16)
         runs = [kata.compare_norm_placement(x), *(kata.compare_norm_placement(x, seed=seed) for seed in (1, 2))]
         post, pre = runs[0]["post"], runs[0]["pre"]
@@ -1054,7 +1055,7 @@ class TestCompareNormPlacement:
 
     @pytest.mark.edge
     def test_the_input_is_left_alone(self, kata):
-        """The gradient by x is asked for inside; the caller's x gets no flag and no .grad from it."""
+        """The gradient by x is computed inside; the caller's x gets no flag and no .grad."""
         for wants_grad in (False, True):
             x = torch.randn(B, T, C, requires_grad=wants_grad)
             with check.unchanged(x=x):

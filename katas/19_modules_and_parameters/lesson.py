@@ -1,4 +1,4 @@
-"""Kata 19 in code: what a module registers, layers and their shapes, three errors, and why initial values matter."""
+"""Kata 19 in code: registered tensors, layers and their shapes, three errors, and why initial values matter."""
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,13 @@ torch.set_num_threads(1)
 
 
 def listed(names):
-    """Names in one line, the middle left out where there are many."""
+    """Join names into one line, without the middle if there are many."""
     return ", ".join(names if len(names) < 6 else [*names[:3], "…", *names[-2:]]) or "none"
 
 
 # 1. A small encoder. Each part is an attribute, and assigning it registers it. Residual blocks cannot be written as one
-#    Sequential, since x is used twice in each; two heads on the same features cannot either. They stand in a list and a
-#    dict that register what they hold.
+#    Sequential, since x is used twice in each; two heads on the same features cannot either. A list and a dict
+#    that register their modules hold them.
 class Block(nn.Module):
     def __init__(self, width: int):
         super().__init__()
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         return {name: head(x) for name, head in self.heads.items()}
 
 
-print("1. A small encoder, and what it has registered")
+print("1. A small encoder and its registered tensors")
 model = kata.init_weights(Encoder(), generator=torch.Generator().manual_seed(0))
 frozen = kata.set_trainable(model, False, ["blocks.0"])
 for kind, names in kata.describe_state(model).items():
@@ -60,23 +60,23 @@ tensors = {"weight": model.project.weight, "mean": model.project.mean, "note": m
 print("   after model.double():", ", ".join(f"{name} {tensor.dtype}" for name, tensor in tensors.items()))
 model.float()
 
-# 2. Buffers at work. Two batches of different size: the layer ends with the statistics of all rows together. A second
-#    layer that loads its state goes on from there.
+# 2. Buffers at work. After two batches of different sizes, the layer has the statistics of all rows together. A second
+#    layer that loads this state goes on from there.
 small, large = torch.randn(2, 6), torch.randn(30, 6)
 small, large = small - small.mean(dim=0) + 5, large - large.mean(dim=0)  # means of exactly 5 and 0
 model.project(small), model.project(large)
 together = torch.cat([small, large])
 print("\n2. StandardizedLinear after batches of 2 and 30 rows")
 print(f"   count {model.project.count.item()}, mean of the first feature {model.project.mean[0]:.4f}")
-print(f"   mean of all rows {together[:, 0].mean():.4f}, of the two means {(small.mean(0) + large.mean(0))[0] / 2:.4f}")
+print(f"   mean of all rows {together[:, 0].mean():.4f}, of both means {(small.mean(0) + large.mean(0))[0] / 2:.4f}")
 print(f"   var of the first feature {model.project.var[0]:.4f}, of all rows {together[:, 0].var(correction=0):.4f}")
 copy = kata.StandardizedLinear(6, 8)
 copy.load_state_dict(model.project.state_dict())
 more = torch.randn(4, 6)
-print("   a layer that loaded its state goes on alike:", torch.equal(copy(more), model.project(more)))
+print("   a layer that loaded this state gives the same output:", torch.equal(copy(more), model.project(more)))
 
-# 3. The usual layers: which shape goes in, which comes out, how many numbers each learns. Activations act on every
-#    element by itself, so any shape will do, and they learn nothing. BatchNorm1d and Conv2d want the channels second.
+# 3. The usual layers: input shape, output shape, number of parameters. Activations act on each element alone, so they
+#    take any shape, and they learn nothing. BatchNorm1d and Conv2d take the channels in dimension 1.
 print("\n3. The usual layers")
 print(f"   {'layer':<29} {'input':<16} {'output':<16} parameters")
 for text, layer, example in [
@@ -96,13 +96,13 @@ for text, layer, example in [
     count = sum(parameter.numel() for parameter in layer.parameters())
     print(f"   {text:<29} {str(records[0].input_shape):<16} {str(records[0].output_shape):<16} {count}")
 scores = torch.randn(2, 3)
-print("   GELU of a (2, 3) tensor has no dimension to choose. Softmax has one, along which it adds up to 1:")
+print("   GELU needs no dimension. Softmax needs one, along which its results add up to 1; for a (2, 3) tensor")
 print(
     f"   dim=1 gives row sums {[round(v, 2) for v in scores.softmax(1).sum(1).tolist()]},"
     f" dim=0 gives {[round(v, 2) for v in scores.softmax(0).sum(1).tolist()]}"
 )
 
-# 4. Module or function. F.gelu and nn.GELU are the same, since neither holds a tensor nor knows a mode. What has
+# 4. Module or function. F.gelu and nn.GELU are the same, since neither holds a tensor or a mode. Anything with
 #    parameters, buffers or a mode belongs in a module: F.dropout drops in eval mode too, unless told otherwise.
 x = torch.ones(1000)
 linear, drop = nn.Linear(6, 8), nn.Dropout(0.5).eval()
@@ -114,8 +114,8 @@ print(
 )
 print(f"   zeros in eval mode: nn.Dropout {int((drop(x) == 0).sum())}, F.dropout(x) {int((F.dropout(x) == 0).sum())}")
 
-# 5. A chain whose parts do not fit is built without complaint: each layer knows only its own sizes. The error comes
-#    when it runs, and names no layer. A trace does, once trace_shapes has its star.
+# 5. A chain whose parts do not fit is built without an error: each layer knows only its own sizes. Running the chain
+#    raises an error that names no layer. A trace names the layer, once trace_shapes has its star.
 print("\n5. A chain that does not fit")
 chain = kata.SimpleSequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(3, 2))
 print("   built without an error")
@@ -129,8 +129,8 @@ twice = kata.SimpleSequential(layer, nn.Tanh(), layer)
 print(f"   a layer passed twice: {len(twice)} steps, {len(list(twice.children()))} children (they skip repeats)")
 
 
-# 6. Without super().__init__() there are no books to write into: it makes the empty dicts of parameters, buffers and
-#    parts, and assigning a part looks for them.
+# 6. super().__init__() makes the dicts of parameters, buffers and submodules. Without it, assigning a submodule finds
+#    no dict.
 class Forgetful(nn.Module):
     def __init__(self):
         self.fc = nn.Linear(3, 2)
@@ -153,22 +153,22 @@ handle.remove()
 print("\n7. A forward hook on the model")
 print(f"   model(x) ran it {after_call} time, model.forward(x) {len(calls) - after_call} times")
 
-# 8. Initial values. The same tanh net of 12 layers, 256 wide, started in three ways. Printed and drawn is the standard
-#    deviation of the activations behind each layer, taken over the examples for each unit and averaged over the units:
-#    how much one input still differs from another. While it is small, each layer multiplies it by √width times the
-#    standard deviation of the weights: 1 with Xavier, 1/√3 by default, 16 · 0.02 = 0.32 in the third case.
+# 8. Initial values. The same tanh net of 12 layers, 256 wide, started in three ways. The numbers and the
+#    figure show the standard deviation of the activations after each layer, taken over the examples for each unit and
+#    averaged over the units: how much inputs still differ. While it is small, each layer multiplies it by √width times
+#    the standard deviation of the weights: 1 with Xavier, 1/√3 by default, 16 · 0.02 = 0.32 in the third case.
 DEPTH, WIDTH = 12, 256
 
 
 def small_normal(model: nn.Module) -> nn.Module:
-    """Every weight from normal(0, 0.02), every bias 0."""
+    """Draw every weight from normal(0, 0.02) and set every bias to 0."""
     for name, parameter in model.named_parameters():
         nn.init.normal_(parameter, std=0.02) if name.endswith("weight") else nn.init.zeros_(parameter)
     return model
 
 
 def spreads(start) -> list[float]:
-    """Standard deviation over the examples of the input, and of the activations behind each layer."""
+    """Measure the standard deviation over the examples, of the input and after each layer."""
     net = start(kata.SimpleSequential(*(part for _ in range(DEPTH) for part in (nn.Linear(WIDTH, WIDTH), nn.Tanh()))))
     found = []
     for part in net:

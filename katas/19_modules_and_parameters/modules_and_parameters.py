@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ShapeRecord(NamedTuple):
-    """One call of one leaf module, as `trace_shapes` saw it. Given: nothing to write here."""
+    """One call of one leaf module, recorded by `trace_shapes`. Given: nothing to write here."""
 
     name: str
     input_shape: tuple[int, ...]
@@ -17,7 +17,7 @@ class ShapeRecord(NamedTuple):
 
 
 class LoadReport(NamedTuple):
-    """What `load_matching` did with each name. Given: nothing to write here."""
+    """The names that `load_matching` sorts into four lists. Given: nothing to write here."""
 
     loaded: list[str]
     missing: list[str]
@@ -26,7 +26,7 @@ class LoadReport(NamedTuple):
 
 
 def describe_state(module: nn.Module) -> dict[str, list[str]]:
-    """Sort everything that a module has registered by what becomes of it.
+    """Sort all registered tensors of a module by whether they are learned and saved.
 
     Args:
         module: any module, with its children.
@@ -93,7 +93,7 @@ class StandardizedLinear(nn.Module):
 
 
 class SimpleSequential(nn.Module):
-    """A chain of modules: each gets what the one before it returned.
+    """A chain of modules: each gets the output of the one before it.
 
     Args:
         args: modules, which are named "0", "1", …; or one OrderedDict, whose keys are the names.
@@ -104,8 +104,8 @@ class SimpleSequential(nn.Module):
     Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
     Edge cases ★
-        Without modules forward returns x. Negative indices count from the end; an index out of range is an
-        IndexError. Something that is not an nn.Module is an error on creation.
+        Without modules, forward returns x. Negative indices count from the end; an index out of range is an
+        IndexError. Anything but an nn.Module is an error on creation.
     """
 
     def __init__(self, *args: nn.Module | OrderedDict[str, nn.Module]):
@@ -135,8 +135,8 @@ class SimpleModuleList(nn.Module):
     Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
     Edge cases ★
-        Negative indices count from the end; an index out of range is an IndexError. Something that is not an
-        nn.Module is an error on creation and in append.
+        Negative indices count from the end; an index out of range is an IndexError. Anything but an nn.Module is an
+        error on creation and in append.
     """
 
     def __init__(self, modules: Iterable[nn.Module] | None = None):
@@ -166,8 +166,8 @@ class SimpleModuleDict(nn.Module):
     Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
     Edge cases ★
-        A missing key is a KeyError, also "training" or another attribute. Something that is not an nn.Module is an
-        error on creation and on assignment.
+        A missing key is a KeyError, also "training" or another attribute. Anything but an nn.Module is an error on
+        creation and on assignment.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module] | None = None):
@@ -201,7 +201,7 @@ class SimpleModuleDict(nn.Module):
 def init_weights(
     model: nn.Module, *, embedding_std: float = 0.02, generator: torch.Generator | None = None
 ) -> nn.Module:
-    """Give the layers of a model new starting values, each kind by its own rule.
+    """Give the layers of a model new starting values, with one rule per kind of layer.
 
     Args:
         model: any module, itself included: a lone `nn.Linear` is initialised too.
@@ -216,8 +216,8 @@ def init_weights(
     | nn.Embedding | normal(0, embedding_std) | |
     | nn.LayerNorm | 1 | 0 |
 
-    Every other module stays as it is. Write into the tensors that are there: the same Parameter objects, still leaves,
-    with the same `requires_grad`.
+    Every other module stays as it is. Write into the existing tensors: the same Parameter objects, still leaves, with
+    the same `requires_grad`.
 
     Edge cases ★
         Subclasses of nn.Linear count as Linear. The row `padding_idx` of an embedding, if set, is 0. A LayerNorm may
@@ -240,43 +240,43 @@ def set_trainable(model: nn.Module, trainable: bool, prefixes: Sequence[str] | N
     leaves gradients alone. Everything else stays, training flags too.
 
     Edge cases ★
-        An empty list covers nothing. A str, and a prefix that covers nothing, are errors; the second message names
-        the prefix, and no parameter has been changed.
+        An empty list covers nothing. A str is an error, and so is a prefix that covers nothing: the message names it,
+        and no parameter has been changed.
     """
     raise NotImplementedError
 
 
 def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
-    """Run a model once and note the shapes that went into each of its layers and came out.
+    """Run a model once and record the input and output shape of each of its layers.
 
     Args:
-        inputs: what the model is called with.
+        inputs: the arguments for the model.
     Returns:
         One ShapeRecord per call of a leaf (a module without children), in the order of the calls: a leaf called twice
         has two records. `name` is its name in `model.named_modules()`, "" if the model is a leaf itself. Shapes are
         plain tuples.
 
-    Use forward hooks. The model runs in eval mode without gradients; buffers stay unchanged. Afterwards none of the
-    hooks is left; hooks of others are.
+    Use forward hooks. The model runs in eval mode without gradients; buffers stay unchanged. Afterwards none of
+    your hooks is left, and all others still are.
 
     Edge cases ★
         With several inputs or outputs, the shape is that of the first tensor, also inside tuples and lists. Every
         module gets its own training flag back. Flags and hooks are cleaned up after an error, too. If a leaf raises, a
         RuntimeError is raised from the original; it names the leaf and its input shape, as "(5, 4)". Errors outside of
-        leaves come through.
+        leaves stay as they are.
     """
     raise NotImplementedError
 
 
 def load_matching(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load what fits of a state_dict, and report what did not: the first step of fine-tuning.
+    """Load the tensors of a state_dict that fit, and report the rest: the first step of fine-tuning.
 
     Args:
         state: tensors by name, as `state_dict()` of another model gives them.
     Returns:
         LoadReport(loaded, missing, unexpected, mismatched), lists of names. Names in `model.state_dict()`, in that
-        order: loaded = in `state` with the same shape; missing = not in `state`; mismatched = there with another
-        shape. unexpected = names in `state` that the model lacks, in the order of `state`.
+        order: loaded = in `state` with the same shape; missing = not in `state`; mismatched = in `state` with
+        another shape. unexpected = names in `state` that the model lacks, in the order of `state`.
 
     Copy values, parameters and buffers alike, into the model's own tensors: the same Parameter objects with their
     `requires_grad`, and no memory shared with `state`. Everything else keeps its values.

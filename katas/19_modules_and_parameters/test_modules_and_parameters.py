@@ -194,7 +194,7 @@ def old_and_new():
 class TestDescribeState:
     def test_parameters_have_dotted_names(self, kata):
         """A module's own parameters come first, then those of its parts with the part's name before the dot. All four
-        keys are there, also with nothing in them."""
+        keys are always there, also for empty lists."""
         linear = nn.Linear(3, 2)
         same_description(kata.describe_state(linear), described(["weight", "bias"]), "nn.Linear")
         nested = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Sequential(nn.Linear(2, 4)))
@@ -203,7 +203,7 @@ class TestDescribeState:
         same_description(kata.describe_state(nn.ReLU()), described(), "nn.ReLU")
 
     def test_frozen_parameters_have_their_own_list(self, kata):
-        """A parameter without requires_grad is still a parameter, and saved; only the optimizer cannot change it."""
+        """A parameter without requires_grad is still a parameter, and saved. Only the optimizer does not change it."""
         model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 4))
         model[0].weight.requires_grad = False
         model[1].bias.requires_grad = False
@@ -254,8 +254,8 @@ class TestDescribeState:
 
 class TestStandardizedLinearInit:
     def test_weight_and_bias_are_parameters_and_the_statistics_are_not(self, kata):
-        """What is registered as a Parameter is handed to the optimizer, which would train the mean away. What is not
-        registered at all is not saved. The parameters are the layer's own, not those of an nn.Linear."""
+        """A Parameter is handed to the optimizer, which would train the mean away. A tensor that is not registered is
+        not saved. The parameters are the layer's own, not those of an nn.Linear."""
         layer = kata.StandardizedLinear(IN, OUT)
         check.that(not isinstance(layer, nn.Linear), "StandardizedLinear is derived from nn.Linear")
         parameters = {name: tuple(p.shape) for name, p in layer.named_parameters()}
@@ -268,14 +268,14 @@ class TestStandardizedLinearInit:
         check.that(saved == wanted, f"the state_dict holds {sorted(saved)}, expected {sorted(wanted)}")
 
     def test_sizes_are_plain_attributes(self, kata):
-        """They are numbers that the constructor was given, and nothing to save or move."""
+        """The sizes are plain numbers; there is nothing to save or move."""
         layer = kata.StandardizedLinear(IN, OUT, eps=0.25)
         got = {name: getattr(layer, name) for name in ("in_features", "out_features", "eps")}
         check.equal(got, {"in_features": IN, "out_features": OUT, "eps": 0.25}, what="attributes")
         check.equal(kata.StandardizedLinear(IN, OUT).eps, 1e-5, what="eps when it is not given")
 
     def test_without_bias(self, kata):
-        """`bias=False` leaves the attribute there, as None, and the key out of the state_dict."""
+        """With `bias=False` the attribute is None, and the state_dict has no such key."""
         layer = kata.StandardizedLinear(IN, OUT, bias=False)
         check.that(layer.bias is None, f"self.bias is {check.describe(layer.bias)}, expected None")
         check.that("bias" not in layer.state_dict(), "the state_dict has a key 'bias'")
@@ -317,14 +317,14 @@ def batches_of_rows(draw):
 
 class TestStandardizedLinearForward:
     def test_the_first_batch_is_standardized_by_its_own_statistics(self, kata):
-        """In training the buffers take in x before they are used. The variance is that of these rows, divided by their
-        number."""
+        """In training, the buffers are updated with x before they are used. The variance is that of these rows, divided
+        by their number."""
         layer = kata.StandardizedLinear(IN, OUT, eps=0.5)
         x = some_rows(5)
         mean, var = statistics(x)
         fresh = torch.zeros(IN), torch.ones(IN)
         unlike = {
-            "the buffers are used before they take in x": standardized_by_hand(layer, x, *fresh, 0.5),
+            "the buffers are used before they are updated": standardized_by_hand(layer, x, *fresh, 0.5),
             "sample variance: divided by one less than the number of rows": standardized_by_hand(
                 layer, x, mean, var * 5 / 4, 0.5
             ),
@@ -364,7 +364,7 @@ class TestStandardizedLinearForward:
         check.close(x, standardized_by_hand(layer, third, *statistics(first, second, third), 1e-5), what="third output")
 
     def test_rows_are_all_leading_positions(self, kata):
-        """(B, T, in) holds B·T rows. A mean over dimension 0 only gives one mean for each position t."""
+        """(B, T, in) holds B·T rows. A mean over dimension 0 only gives one mean per position t."""
         layer = kata.StandardizedLinear(IN, OUT)
         x = some_rows(2, 5)
         out = layer(x)
@@ -391,8 +391,8 @@ class TestStandardizedLinearForward:
         check.close(layer.var, var, atol=1e-4, what=f"var {told}")
 
     def test_eval_does_not_touch_the_buffers(self, kata):
-        """In eval mode the layer uses what training saw, and one batch is treated like another. Test data that moves
-        the statistics is a leak."""
+        """In eval mode, the layer uses the statistics from training, whatever the batch. Test data that changes them is
+        a leak."""
         layer = kata.StandardizedLinear(IN, OUT)
         seen, x = some_rows(7), some_rows(4) + 3
         layer(seen)
@@ -405,7 +405,7 @@ class TestStandardizedLinearForward:
         check.equal(second, first, what="the second output for the same x")
 
     def test_gradients_treat_statistics_as_constants(self, kata):
-        """Mean and variance come from x here, but they are records, not part of the model: the gradient of x is
+        """Mean and variance come from x here, but autograd must treat them as constants: the gradient of x is
         weight / √var, as in eval mode. Weight and bias learn as in a linear layer of the standardized x."""
         layer = kata.StandardizedLinear(IN, OUT)
         x = some_rows(5).requires_grad_()
@@ -423,7 +423,7 @@ class TestStandardizedLinearForward:
             check.close(tensor.grad, expected[name], what=f"gradient of {name}")
 
     def test_the_statistics_carry_no_graph(self, kata):
-        """A buffer that remembers how it came from x keeps every batch so far in memory."""
+        """A buffer with a graph back to x keeps every batch so far in memory."""
         layer = kata.StandardizedLinear(IN, OUT)
         for _ in range(2):
             layer(some_rows(4).requires_grad_()).sum().backward()
@@ -466,7 +466,7 @@ class TestStandardizedLinearForward:
 
     @pytest.mark.edge
     def test_a_batch_without_rows_changes_nothing(self, kata):
-        """There is nothing to take in, and the mean of no rows is NaN."""
+        """There is no row to count, and the mean of no rows is NaN."""
         layer = kata.StandardizedLinear(IN, OUT)
         for seen in ((), (some_rows(4),)):
             for x in seen:
@@ -549,8 +549,8 @@ class TestSimpleSequential:
 
     @given(part=st.slices(3))
     def test_a_slice_is_a_chain_of_the_same_modules(self, kata, part):
-        """seq[:-1] is a model without its head. It shares the modules: training one trains the other. Any slice that a
-        list takes will do."""
+        """seq[:-1] is a model without its head. It shares the modules: training one trains the other. Any slice of a
+        list is allowed."""
         modules = [*two_linears(), nn.Tanh()]
         got = kata.SimpleSequential(OrderedDict(zip("abc", modules, strict=True)))[part]
         kind = type(got).__name__
@@ -559,8 +559,7 @@ class TestSimpleSequential:
         check.that(same, f"seq[{part.start}:{part.stop}:{part.step}] holds {list(got)}, expected {modules[part]}")
 
     def test_a_repeated_module_runs_twice(self, kata):
-        """`children()` and `modules()` skip what they have met before. A chain must not: the object is in it twice,
-        under two names."""
+        """`children()` and `modules()` skip repeats. A chain must not: the object is in it twice, under two names."""
         half = nn.Linear(3, 3)
         x = torch.randn(4, 3)
         seq = kata.SimpleSequential(half, nn.Tanh(), half)
@@ -577,7 +576,7 @@ class TestSimpleSequential:
         check.dtype(seq(torch.ones(2, 3, dtype=torch.float64)), torch.float64)
 
     def test_it_is_written_without_sequential(self, kata):
-        """The containers of PyTorch do just this; here you write it. SimpleSequential is neither derived from one of
+        """PyTorch's containers do just this; here you write your own. SimpleSequential is neither derived from one of
         them nor made of them."""
         with check.forbidden(kata, *CONTAINERS):
             seq = kata.SimpleSequential(nn.Tanh(), nn.ReLU())
@@ -585,7 +584,7 @@ class TestSimpleSequential:
 
     @pytest.mark.edge
     def test_no_modules_is_the_identity(self, kata):
-        """An empty chain hands x on."""
+        """An empty chain returns x."""
         x = torch.randn(2, 3)
         for seq in (kata.SimpleSequential(), kata.SimpleSequential(OrderedDict())):
             check.equal(seq(x), x)
@@ -604,7 +603,7 @@ class TestSimpleSequential:
 
     @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
-        """A function, a list of modules or None is found when the chain is made, not when it runs."""
+        """A str, a list of modules or None is refused when the chain is made, not when it runs."""
         for wrong in ("relu", None, [nn.Tanh()], OrderedDict(act=nn.Tanh())):
             with check.raises(TypeError):
                 kata.SimpleSequential(nn.Tanh(), wrong)
@@ -654,7 +653,7 @@ class TestSimpleModuleList:
         check.that(len(got) == 2 and got[0] is given[1] and got[1] is given[2], f"modules[1:] holds {list(got)}")
 
     def test_the_same_object_may_be_in_it_twice(self, kata):
-        """A shared layer has two places, and iteration meets it twice. `children()` would skip the second."""
+        """A shared layer has two places, and iteration gives it twice. `children()` would skip the second."""
         shared = nn.Linear(2, 2)
         modules = kata.SimpleModuleList([shared, nn.Tanh()]).append(shared)
         check.equal(len(modules), 3, what="len")
@@ -662,7 +661,7 @@ class TestSimpleModuleList:
         check.equal(len(list(modules.parameters())), 2, what="number of different parameters")
 
     def test_it_is_written_without_module_list(self, kata):
-        """The containers of PyTorch do just this; here you write it. SimpleModuleList is neither derived from one of
+        """PyTorch's containers do just this; here you write your own. SimpleModuleList is neither derived from one of
         them nor made of them."""
         with check.forbidden(kata, *CONTAINERS):
             kata.SimpleModuleList([nn.Tanh()]).append(nn.ReLU())
@@ -680,7 +679,7 @@ class TestSimpleModuleList:
 
     @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
-        """What is not a module is refused when it is put in."""
+        """Anything but a module is refused when it is added."""
         for wrong in ("relu", None):
             with check.raises(TypeError):
                 kata.SimpleModuleList([nn.Tanh(), wrong])
@@ -714,14 +713,14 @@ class TestSimpleModuleDict:
         check.that(right, f"items() gives {pairs}")
 
     def test_in_asks_for_keys(self, kata):
-        """`key in heads` is True for what was put in, and for no other attribute of a module."""
+        """`key in heads` is True for the keys of modules, and for no other attribute."""
         heads = kata.SimpleModuleDict({"topic": nn.Tanh()})
         check.that(("topic" in heads) is True, "'topic' in heads should be True")
         for other in ("mood", "training", "forward"):
             check.that((other in heads) is False, f"{other!r} in heads should be False")
 
     def test_assignment_adds_at_the_end(self, kata):
-        """A new key comes last, and what it names is registered."""
+        """A new key comes last, and its module is registered."""
         heads = kata.SimpleModuleDict()
         check.equal(len(heads), 0, what="len of an empty one")
         heads["topic"] = nn.Linear(2, 3)
@@ -745,7 +744,7 @@ class TestSimpleModuleDict:
         check.equal([len(heads), len(list(heads.values())), len(list(heads.items()))], [2, 2, 2], what="lengths")
 
     def test_it_is_written_without_module_dict(self, kata):
-        """The containers of PyTorch do just this; here you write it. SimpleModuleDict is neither derived from one of
+        """PyTorch's containers do just this; here you write your own. SimpleModuleDict is neither derived from one of
         them nor made of them."""
         with check.forbidden(kata, *CONTAINERS):
             kata.SimpleModuleDict({"a": nn.Tanh()})
@@ -760,7 +759,7 @@ class TestSimpleModuleDict:
 
     @pytest.mark.edge
     def test_only_modules_may_be_in_it(self, kata):
-        """What is not a module is refused when it is put in."""
+        """Anything but a module is refused when it is added."""
         for wrong in ("relu", None):
             with check.raises(TypeError):
                 kata.SimpleModuleDict({"a": wrong})
@@ -771,8 +770,8 @@ class TestSimpleModuleDict:
 
 class TestInitWeights:
     def test_linear_weights_are_xavier_uniform(self, kata):
-        """Uniform within ±√(6 / (in + out)): the signal keeps its size forwards and backwards. PyTorch's own start is
-        narrower, and a normal one has no bound."""
+        """Uniform within ±√(6 / (in + out)): the signal keeps its size forwards and backwards. PyTorch's default
+        is narrower, and a normal distribution has no bound."""
         layer = nn.Linear(20, 76)
         kata.init_weights(layer)
         bound, weight = math.sqrt(6 / 96), layer.weight.detach()
@@ -902,7 +901,7 @@ class TestSetTrainable:
             same_names(got, names_of(model), "the list of names covered")
 
     def test_a_prefix_covers_one_part(self, kata):
-        """The others keep the flag they have, whichever it is."""
+        """All others keep the flags that they have."""
         model = layers_1_and_10()
         model.layer10.bias.requires_grad = False
         expected = flags_of(model) | {"head.weight": False, "head.bias": False}
@@ -934,7 +933,7 @@ class TestSetTrainable:
 
     def test_freezing_clears_the_gradients_covered(self, kata):
         """A gradient that is left over still moves the parameter: the optimizer looks at `.grad`, not at the flag.
-        Thawing clears none: a gradient may be there for the step to come."""
+        Thawing clears none: the next step may need a gradient."""
         model = layers_1_and_10()
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
@@ -1007,8 +1006,8 @@ class TestTraceShapes:
         check.equal(records_of(kata.trace_shapes(nn.Linear(3, 2), torch.ones(4, 3))), [("", (4, 3), (4, 2))])
 
     def test_it_runs_in_eval_mode_without_gradients(self, kata):
-        """Dropout would draw random numbers, a batch norm would take in the example as if it were data, and a graph
-        would cost memory."""
+        """Dropout would draw random numbers, a batch norm would update its statistics with the example, and a
+        graph would cost memory."""
         model = nn.Sequential(nn.BatchNorm1d(3), Watcher())
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         kata.trace_shapes(model, torch.randn(4, 3))
@@ -1086,7 +1085,7 @@ class TestTraceShapes:
 
     @pytest.mark.edge
     def test_an_error_outside_of_a_leaf_comes_through(self, kata):
-        """No layer is to blame for it, least of all the last that ran well."""
+        """No layer has failed, so the error must not name one."""
         model = Refuses()
         with check.raises(OwnError):
             kata.trace_shapes(model, torch.randn(4, 3))
@@ -1164,7 +1163,7 @@ class TestLoadMatching:
 
     @pytest.mark.edge
     def test_the_models_dtype_is_kept(self, kata):
-        """A checkpoint in float64 or bfloat16 does not turn a part of the model into that."""
+        """A checkpoint in float64 or bfloat16 does not change the dtype of the model."""
         old, new = nn.BatchNorm1d(3).double(), nn.BatchNorm1d(3)
         with torch.no_grad():
             old.weight.copy_(torch.tensor([1.5, 2.5, 3.5]))
@@ -1182,7 +1181,7 @@ class TestLoadMatching:
 
     @pytest.mark.edge
     def test_the_state_stays_as_it_was(self, kata):
-        """It may be loaded into the next model: nothing is taken out of it, and nothing written to it."""
+        """The state may be loaded into another model too, so nothing is removed from it or written to it."""
         old, new = old_and_new()
         state = dict(old.state_dict())
         names = list(state)

@@ -12,7 +12,7 @@ torch.manual_seed(0)
 
 
 # 1. What each loss wants: its first argument, the dtype and shape of its targets.
-print("1. What each loss wants, and what it gives for a model that knows nothing")
+print("1. What each loss wants, and what uniform guessing costs")
 N, C, B, T, V = 6, 4, 2, 3, 5
 class_ids, token_ids = torch.arange(N) % C, torch.arange(B * T).reshape(B, T) % V
 calls = {
@@ -29,17 +29,17 @@ for name, (loss, scores, targets) in calls.items():
     print(f"   {name:<24} {shapes} {dtype:<8} {loss(scores, targets):.4f}")
 print(f"   ln 2 = {math.log(2):.4f}, ln 4 = {math.log(4):.4f}, ln 5 = {math.log(5):.4f}")
 
-# 2. The trap of (B,) against (B, 1). Subtraction makes a table of all pairs, and its mean is no error of anything.
+# 2. The trap of (B,) against (B, 1). Subtraction makes a table of all pairs, and its mean measures nothing.
 pred, target = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[1.0], [2.0], [3.0]])
 print("\n2. Perfect predictions (3,) against targets (3, 1)")
 print(f"   pred − target has shape {tuple((pred - target).shape)}, mean square {(pred - target).square().mean():.4f}")
 try:
-    print(f"   regression_loss: {kata.regression_loss(pred, target):.4f}, and no error: for its star it raises one")
+    print(f"   regression_loss: {kata.regression_loss(pred, target):.4f}, and no error: the star asks for one")
 except ValueError as error:
     print(f"   regression_loss: {error}")
 
-# 3. Where logarithms break. softmax rounds e^-200 to 0 in float32, and log(0) is -inf. log_softmax never forms the
-#    small number: it subtracts logarithms. The target is the second class.
+# 3. Where logarithms break. softmax rounds e^-200 to 0 in float32, and log(0) is -inf. log_softmax subtracts logarithms
+#    and never forms the small number. The target is the second class.
 print("\n3. log(softmax) and log_softmax of [x, 0], second entry")
 for x in (10.0, 100.0, 200.0):
     logits = torch.tensor([x, 0.0], requires_grad=True)
@@ -63,8 +63,8 @@ ours = kata.bce_with_logits(zero, torch.ones(1))
 slopes = [torch.autograd.grad(loss.sum(), zero)[0].item() for loss in (ours, kinked)]
 print(f"   slope of BCE at logit 0, target 1: {slopes[0]:.1f}   by clamp and abs: {slopes[1]:.1f}")
 
-# 4. One batch under four reductions. The first sequence has one real token, the second four; the model is sure of the
-#    right tokens in the second only.
+# 4. One batch under four reductions. The first sequence has one real token, the second four. Only in the second is
+#    the model sure of the right tokens.
 logits = torch.zeros(2, 4, 3)
 logits[1, :, 0] = 3.0
 targets = torch.tensor([[0, -100, -100, -100], [0, 0, 0, 0]])
@@ -76,7 +76,7 @@ by_sequence = kata.sequence_cross_entropy(logits, targets, reduction="sequence")
 table = kata.sequence_cross_entropy(logits, targets, reduction="none")
 print(f"   mean of the sequence means {by_sequence.mean():.3f}, mean over all places with padding {table.mean():.3f}")
 
-# 5. A divergence without the vocabulary. Tokens are drawn from the policy; k1, k2 and k3 see two numbers for each.
+# 5. A divergence without the vocabulary. Tokens are drawn from the policy; k1, k2 and k3 see two numbers per token.
 policy = torch.randn(50).log_softmax(0)
 ref = (policy + 0.3 * torch.randn(50)).log_softmax(0)
 drawn = torch.multinomial(policy.exp(), 1000, replacement=True)
@@ -95,7 +95,7 @@ if exact is not None:
 figure = Figure(figsize=(8, 3.8))
 left, right = figure.subplots(1, 2)
 errors = torch.linspace(-3, 3, 301, requires_grad=True)
-DASHES = {"mse": "--", "l1": (0, (4, 4)), "huber": (4, (4, 4))}  # one in the gaps of the other where both are ±1
+DASHES = {"mse": "--", "l1": (0, (4, 4)), "huber": (4, (4, 4))}  # dashes in each other's gaps where both are ±1
 for kind, name, colour in zip(DASHES, ("MSE", "L1", "Huber, δ = 1"), COLOURS, strict=False):
     costs = kata.regression_loss(errors, torch.zeros_like(errors), kind, reduction="none")
     (slopes,) = torch.autograd.grad(costs.sum(), errors)

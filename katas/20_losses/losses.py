@@ -24,7 +24,7 @@ def regression_loss(
     Written without `F.mse_loss`, `F.l1_loss`, `F.huber_loss`, `F.smooth_l1_loss` and their `nn` classes.
 
     Edge cases ★
-        Shapes that differ are an error, also (B,) and (B, 1), which would broadcast; so is an unknown kind or
+        Shapes that differ are an error, even (B,) and (B, 1), which would broadcast; so is an unknown kind or
         reduction. The dtype is that of `pred`. Nothing is written to the arguments.
     """
     raise NotImplementedError
@@ -70,7 +70,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """Softmax and negative log-likelihood in one, from raw scores.
+    """Compute softmax and negative log-likelihood in one, from raw scores.
 
     Args:
         logits: (N, C), any real numbers.
@@ -97,7 +97,7 @@ def cross_entropy(
 def bce_with_logits(
     logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """Binary cross-entropy from raw scores: each element is a yes-or-no question of its own.
+    """Compute binary cross-entropy from raw scores: each element is a yes-or-no question of its own.
 
     Args:
         logits: x, any shape; sigmoid(x) is the probability of yes.
@@ -113,7 +113,7 @@ def bce_with_logits(
     `F.logsigmoid` and `torch.logaddexp` are fine.
 
     Edge cases ★
-        The gradient is sigmoid(x) − t also at a logit of exactly 0, which a head initialised to zeros produces. The
+        The gradient is sigmoid(x) − t even at a logit of exactly 0, which a head initialised to zeros produces. The
         dtype is that of `logits`; the arguments are not written to. Errors: shapes that differ, a `pos_weight` that
         does not broadcast or would enlarge the result, an unknown reduction.
     """
@@ -123,7 +123,7 @@ def bce_with_logits(
 def sequence_cross_entropy(
     logits: Tensor, targets: Tensor, *, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
-    """Cross-entropy of a batch of token sequences, the loss of a language model.
+    """Compute the cross-entropy of a batch of token sequences, the loss of a language model.
 
     Args:
         logits: (B, T, V).
@@ -167,7 +167,7 @@ def token_log_probs(logits: Tensor, targets: Tensor, mask: Tensor | None = None)
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence KL(p ‖ q) of whole distributions: the price of taking q for p.
+    """Compute the Kullback-Leibler divergence KL(p ‖ q) of whole distributions: the price of taking q for p.
 
     Args:
         log_p: (…, V) log-probabilities of p, which does the averaging.
@@ -179,7 +179,7 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     Written without `F.kl_div` and `nn.KLDivLoss`.
 
     Edge cases ★
-        Where p is 0 (log_p is −inf) the term is 0, and so are its gradients to log_p and log_q, also if q is 0 there
+        Where p is 0 (log_p is −inf) the term is 0, and so are its gradients to log_p and log_q, even if q is 0 there
         too. The arguments are not written to. Shapes that differ are an error.
     """
     raise NotImplementedError

@@ -328,7 +328,7 @@ class TestCrossEntropy:
         check.close(kata.cross_entropy(logits, targets), values.mean(), unlike=unlike)
 
     def test_ignored_rows_are_not_counted_under_mean(self, kata):
-        """Two equal logits cost ln 2 per row, however many rows are ignored beside it."""
+        """Two equal logits cost ln 2 per row, however many other rows are ignored."""
         for targets in ([1, -100, -100, 0, -100], [-100, -100, 1, -100, -100]):
             got = kata.cross_entropy(torch.zeros(5, 2), torch.tensor(targets))
             share = sum(t >= 0 for t in targets) / 5
@@ -594,7 +594,7 @@ class TestSequenceCrossEntropy:
 
     def test_token_mean_is_not_the_mean_of_sequence_means(self, kata):
         """One sequence has one token, the other four. In the mean over tokens each counts 1/5; the mean of the two
-        sequence means would give the lone token half of the say."""
+        sequence means would give the lone token half of the weight."""
         logits, targets = scores(2, 4, 5), ids((2, 4, 5), at={(0, 1): -100, (0, 2): -100, (0, 3): -100})
         values = picked(log_softmax(logits).reshape(8, 5), targets.flatten().clamp(min=0).tolist()).reshape(2, 4)
         one, four = values[0, 0], values[1]
@@ -679,8 +679,8 @@ class TestSequenceCrossEntropy:
 
     @pytest.mark.edge
     def test_transposed_logits_work(self, kata):
-        """Logits that come from a transpose are in memory in another order than their indices. `view` raises on them;
-        what matters is logits[b, t], wherever it is in memory."""
+        """Logits that come from a transpose are not contiguous, and `view` raises on them. What matters is
+        logits[b, t], wherever it is in memory."""
         targets = ids((2, 3, 5), at={(0, 2): -100})
         for logits in (scores(3, 2, 5).transpose(0, 1), scores(2, 5, 3).mT):
             got = kata.sequence_cross_entropy(logits, targets, reduction="none")
@@ -710,7 +710,7 @@ class TestSequenceCrossEntropy:
 
     @pytest.mark.edge
     def test_shapes_must_fit(self, kata):
-        """(B, T, V) needs (B, T) targets. (T, B) ones have as many tokens, in another order: flattened, they pass."""
+        """(B, T, V) needs (B, T) targets. (T, B) targets hold as many tokens in another order: flattened, they pass."""
         for targets in (ids((3, 2, 5)), ids((6, 5)), ids((2, 2, 5))):
             with check.raises(ValueError):
                 kata.sequence_cross_entropy(scores(2, 3, 5), targets)
@@ -725,7 +725,7 @@ class TestSequenceCrossEntropy:
 @pytest.mark.stretch
 class TestTokenLogProbs:
     def test_log_probability_of_each_token(self, kata):
-        """log softmax over the words, and from it the entry of the given token."""
+        """log softmax over the vocabulary, and from it the entry of the given token."""
         logits, targets = scores(2, 3, 5), ids((2, 3, 5))
         chosen = -picked(log_softmax(logits).reshape(6, 5), targets.flatten().tolist()).reshape(2, 3)
         unlike = {
@@ -826,8 +826,8 @@ class TestTokenLogProbs:
 @pytest.mark.stretch
 class TestKlDivergence:
     def test_direction_and_sum(self, kata):
-        """KL(p ‖ q) = Σ p (log p − log q): p does the averaging. With p and q exchanged it is another number, and the
-        mean over V in place of the sum is V times too small."""
+        """KL(p ‖ q) = Σ p (log p − log q): p does the averaging. With p and q exchanged the number is another,
+        and the mean over V in place of the sum is V times too small."""
         log_p, log_q = log_softmax(scores(2, 3, 5)), log_softmax(scores(5, 3, 2).permute(2, 1, 0))
         term = log_p.exp() * (log_p - log_q)
         unlike = {
@@ -868,7 +868,7 @@ class TestKlDivergence:
         )
 
     def test_zero_in_q_alone_is_infinite(self, kata):
-        """q calls impossible what p does: no finite number of nats makes up for that. A clamp would hide it."""
+        """q gives probability 0 to what p produces: no finite number of nats pays for that. A clamp would hide it."""
         log_p, log_q = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log(), torch.tensor([[1.0, 0.0], [0.25, 0.75]]).log()
         got = kata.kl_divergence(log_p, log_q)
         check.that(got[0].item() == INF, f"expected inf where q is 0 and p is not, got {got[0].item()}")

@@ -19,7 +19,7 @@ def valley(x, y):
 
 
 def descend(make, **options):
-    """The points that an optimizer comes through, the start first."""
+    """The points on an optimizer's way, the start first."""
     point = nn.Parameter(torch.tensor(START))
     optimizer = make([point], **options)
     path = [point.detach().clone()]
@@ -44,8 +44,8 @@ for name, path in paths.items():
     furthest = path[:, 0].max().item()
     print(f"   {name:<20} {x:6.2f} {y:6.2f} {valley(x, y):8.4f} {furthest:12.2f}   {dx:+8.3f} {dy:+8.3f}")
 
-# 2. Decay. Two weights of 1 get gradients that point now up, now down and cancel out: large ones and small ones. Only
-#    the decay is left to move them. Adam divides it by the size of the gradient; AdamW does not.
+# 2. Decay. Two weights of 1 get gradients of alternating sign that cancel out: large ones and small ones. Only the
+#    decay is left to move them. Adam divides it by the size of the gradient; AdamW does not.
 print("\n2. Two weights of 1 after 200 steps of lr 0.01 and weight decay 0.1")
 for name, make in (("Adam", kata.Adam), ("AdamW", kata.AdamW)):
     weights = nn.Parameter(torch.ones(2))
@@ -56,7 +56,7 @@ for name, make in (("Adam", kata.Adam), ("AdamW", kata.AdamW)):
     large, small = weights.tolist()
     print(f"   {name:<6} with gradients of ±10: {large:.3f}, with gradients of ±0.1: {small:.3f}")
 
-# 3. Bias correction: m and v start at 0, so without it the first estimates are too small, v by far the more.
+# 3. Bias correction: m and v start at 0, so without it the first estimates are too small, v far more than m.
 print("\n3. After one step with g = 2")
 beta1, beta2 = 0.9, 0.999
 m, v = (1 - beta1) * 2.0, (1 - beta2) * 2.0**2
@@ -79,8 +79,8 @@ print(f"   {'step':<18}" + "".join(f"{step:>8}" for step in steps))
 for name, line in rates.items():
     print(f"   {name:<18}" + "".join(f"{line[step]:8.4f}" for step in steps))
 
-# 5. PyTorch's schedules write group["lr"] too. LambdaLR multiplies the base rate by what a function of the step says;
-#    with no warm-up our function is CosineAnnealingLR.
+# 5. PyTorch's schedules write group["lr"], too. LambdaLR multiplies the base rate by a function of the step; without
+#    warm-up, ours is CosineAnnealingLR.
 plain = {"max_lr": 1.0, "min_lr": 0.1, "warmup_steps": 0, "max_steps": 20}
 ours, theirs = (torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0) for _ in range(2))
 schedules = (
@@ -93,7 +93,7 @@ for _ in range(20):
     for optimizer, schedule in zip((ours, theirs), schedules, strict=True):
         optimizer.step()
         schedule.step()
-print(f"\n5. Largest difference to CosineAnnealingLR in 20 steps: {largest:.1e}")
+print(f"\n5. Largest difference from CosineAnnealingLR in 20 steps: {largest:.1e}")
 
 # 6. Clipping. By norm, all gradients shrink by one factor and the direction stays. By value, the direction turns.
 print("\n6. Two gradients, [3, 0] and [4]")

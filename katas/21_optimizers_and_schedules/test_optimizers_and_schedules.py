@@ -127,7 +127,7 @@ def grads(params):
 class TestWarmupCosine:
     def test_the_rise_is_a_straight_line(self, kata):
         """Four warm-up steps go up in quarters, and the first of them already moves: (step + 1) / warmup_steps. A rate
-        of 0 would waste the first batch. A rate goes into logs and checkpoints: it is a Python float and no tensor."""
+        of 0 would waste the first batch. A rate goes into logs and checkpoints: it is a Python float, not a tensor."""
         got = [kata.warmup_cosine(step, **CURVE) for step in range(4)]
         unlike = {"step / warmup_steps, which begins at 0": [0.0, 0.125, 0.25, 0.375]}
         check.close(got, [0.125, 0.25, 0.375, 0.5], unlike=unlike, what="rates of steps 0 to 3")
@@ -135,16 +135,16 @@ class TestWarmupCosine:
         check.that(kinds == {"float"}, f"the rates are of type {', '.join(sorted(kinds))}, expected float")
 
     def test_half_way_is_the_mean(self, kata):
-        """Half way between warm-up and end the cosine is 0, which leaves the mean of max_lr and min_lr. The way is
+        """Halfway between warm-up and end the cosine is 0, which leaves the mean of max_lr and min_lr. Progress is
         counted from the end of the warm-up."""
         unlike = {
             "max_lr / 2: min_lr was forgotten": 0.25,
-            "the way counted from step 0": 0.1 + 0.4 * math.cos(math.pi / 3) ** 2,
+            "progress counted from step 0": 0.1 + 0.4 * math.cos(math.pi / 3) ** 2,
         }
         check.close(kata.warmup_cosine(8, **CURVE), 0.3, unlike=unlike)
 
     def test_between_it_is_half_a_cosine(self, kata):
-        """At step == warmup_steps the rate is max_lr. (1 + cos(π · way)) / 2 falls slowly, then fast, then slowly. A
+        """At step == warmup_steps the rate is max_lr. (1 + cos(π · progress)) / 2 falls slowly, fast, then slowly. A
         straight line agrees at the ends and in the middle only."""
         got = [kata.warmup_cosine(step, **CURVE) for step in range(4, 13)]
         way = [i / 8 for i in range(9)]
@@ -200,7 +200,7 @@ class EveryInit:
         given = {} if "lr" in self.defaults else {"lr": 0.3}
         groups = getattr(kata, self.name)(params, **given).param_groups
         right = isinstance(groups, list) and len(groups) == 1
-        check.that(right, f"wanted a list of one dict, got {check.describe(groups)}")
+        check.that(right, f"expected a list of one dict, got {check.describe(groups)}")
         wanted = {**given, **self.defaults}
         missing = [name for name in ("params", *wanted) if name not in groups[0]]
         check.that(not missing, f"the group lacks {missing}; it has {list(groups[0])}")
@@ -210,7 +210,7 @@ class EveryInit:
         check.that(same, 'group["params"] should be a list of the very parameters given, in their order')
 
     def test_a_group_overrides_the_arguments(self, kata):
-        """Of dicts each is a group of its own. Hyperparameters that a dict names are its own; the others come from the
+        """Each dict is a group of its own. It keeps the hyperparameters that it names; the others come from the
         arguments."""
         a, b = (nn.Parameter(p) for p in starting_points()[:2])
         groups = getattr(kata, self.name)([{"params": [a], "lr": 0.7}, {"params": iter([b])}], **self.options)
@@ -248,14 +248,14 @@ class InitEdges:
 
     @pytest.mark.edge
     def test_a_parameter_is_in_one_group_only(self, kata):
-        """In two groups it would move twice in every step, at two rates."""
+        """In two groups a parameter would move twice in every step, at two rates."""
         a, b, c = (nn.Parameter(p) for p in starting_points())
         with check.raises(ValueError):
             getattr(kata, self.name)([{"params": [a, b]}, {"params": [c, a]}], **self.options)
 
     @pytest.mark.edge
     def test_the_rate_may_not_be_negative(self, kata):
-        """A negative rate climbs. The message says which number came."""
+        """A negative rate climbs. The message names the number."""
         params = [nn.Parameter(p) for p in starting_points()]
         with check.raises(ValueError, "-0.25"):
             getattr(kata, self.name)(params, lr=-0.25)
@@ -278,7 +278,7 @@ class EveryStep:
     """
 
     def test_each_group_steps_with_its_current_settings(self, kata):
-        """Each group has its own hyperparameters, and what is remembered of a parameter is its own. A schedule writes
+        """Each group has its own hyperparameters, and each parameter its own state. A schedule writes
         into `group["lr"]`: settings copied in `__init__` never change."""
         start = [torch.randn(3, 2).double() for _ in range(3)]
         gradients = gradients_for(start)
@@ -322,8 +322,8 @@ class EveryStep:
         check.equal(views, [p.detach() for p in params], what="views of the parameters, after two steps")
 
     def test_is_written_without_torchs_own(self, kata):
-        """The update is what this exercise is about: none of torch.optim's optimizers makes it, not as a base class
-        either."""
+        """The update is what this exercise is about: none of torch.optim's optimizers may make it, not even as
+        a base class."""
         start = starting_points()
         with check.forbidden(kata, *READY_MADE):
             params = [nn.Parameter(p.clone()) for p in start]
@@ -332,7 +332,7 @@ class EveryStep:
     @pytest.mark.edge
     def test_a_parameter_may_join_late_or_pause(self, kata):
         """A layer that is thawed after three steps starts afresh: with full bias correction, with a buffer that starts
-        as its gradient. One that pauses goes on from where it was; the steps without it do not count."""
+        as its gradient. A layer that pauses goes on from where it was; the steps without it do not count."""
         start = starting_points()
         gradients = gradients_for(start)
         late = [[g[0], g[1] if t >= 3 else None, g[2] if t not in (2, 3, 5) else None] for t, g in enumerate(gradients)]
@@ -618,9 +618,9 @@ class TestDecayGroups:
         """An optimizer takes such dicts as they are: the first group decays, the second does not."""
         groups = kata.decay_groups(Model(), 0.1)
         right = isinstance(groups, list) and len(groups) == 2
-        check.that(right, f"wanted a list of two dicts, got {check.describe(groups)}")
+        check.that(right, f"expected a list of two dicts, got {check.describe(groups)}")
         keys = [sorted(group) for group in groups]
-        check.that(keys == [["params", "weight_decay"]] * 2, f'wanted the keys "params" and "weight_decay", got {keys}')
+        check.that(keys == [["params", "weight_decay"]] * 2, f'keys {keys}, expected "params" and "weight_decay"')
         check.equal([group["weight_decay"] for group in groups], [0.1, 0.0], what="weight_decay of the two groups")
 
     def test_two_dimensions_or_more_decay(self, kata):
@@ -630,9 +630,9 @@ class TestDecayGroups:
         model = Model()
         decaying, rest = (names_in(model, group) for group in kata.decay_groups(model, 0.1))
         wanted = ["bias", "words.weight", "conv.weight", "mix.weight"]
-        check.that(sorted(decaying) == sorted(wanted), f"decaying are {decaying}, wanted are {wanted}")
+        check.that(sorted(decaying) == sorted(wanted), f"with decay: {decaying}, expected: {wanted}")
         wanted = ["scale", "conv.bias", "norm.weight", "norm.bias", "mix.bias"]
-        check.that(sorted(rest) == sorted(wanted), f"without decay are {rest}, wanted are {wanted}")
+        check.that(sorted(rest) == sorted(wanted), f"without decay: {rest}, expected: {wanted}")
 
     def test_parameters_keep_their_order(self, kata):
         """An optimizer's checkpoint knows parameters by their position, so the order must not change from run to run:
@@ -644,7 +644,7 @@ class TestDecayGroups:
             check.that(places == sorted(places), f"positions in model.parameters(): {places}, which are not in order")
 
     def test_tied_weights_come_once(self, kata):
-        """The same parameter under two names still is one parameter; listed twice, it would be refused by the optimizer
+        """One parameter under two names is still one parameter. Listed twice, it would be refused by the optimizer
         or move twice."""
         model = Model()
         everything = [id(p) for group in kata.decay_groups(model, 0.1) for p in group["params"]]
@@ -728,15 +728,15 @@ class TestStepLRStep:
         check.close(schedule.get_last_lr(), [0.25, 0.05], what="get_last_lr() after five epochs")
 
     def test_param_groups_are_all_it_needs(self, kata):
-        """Any optimizer will do, also one you wrote: all a schedule touches is the "lr" of its groups."""
+        """Any optimizer will do, even your own: all that a schedule touches is the "lr" of its groups."""
         optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}, {"lr": 4.0}])
         schedule = kata.StepLR(optimizer, 2, 0.5)
         schedule.step(), schedule.step()
         check.close(rates_of(optimizer), [0.5, 2.0], what="rates after two epochs")
 
     def test_is_written_without_torchs_own(self, kata):
-        """torch.optim.lr_scheduler is what this exercise rebuilds: none of its schedules makes the rates, not as a base
-        class either."""
+        """torch.optim.lr_scheduler is what this exercise rebuilds: none of its schedules may make the rates, not
+        even as a base class."""
         optimizer = with_rates(1.0)
         schedules = ("StepLR", "MultiStepLR", "LambdaLR", "ExponentialLR", "LRScheduler")
         with check.forbidden(kata, *(f"torch.optim.lr_scheduler.{name}" for name in schedules)):
@@ -780,7 +780,7 @@ class TestStepLRLoadStateDict:
 
     @given(stop=st.integers(0, 7))
     def test_it_does_not_matter_where_the_run_stops(self, kata, stop):
-        """Stopped after any number of epochs and resumed, the rates are those of one run."""
+        """Stopped after any number of epochs and resumed, a run has the rates of one that never stopped."""
         optimizer = with_rates(1.0, 0.2)
         whole = epochs(kata.StepLR(optimizer, 3, 0.5), optimizer, 8)
         got = epochs(*resumed_after(kata, stop), 8 - stop)
@@ -894,7 +894,7 @@ class TestClipGradNorm:
 
     @pytest.mark.edge
     def test_without_any_gradient_the_norm_is_zero(self, kata):
-        """Nothing is not an error: the vector is empty, and its norm is 0 in every type."""
+        """Having no gradient is no error: the vector is empty, and its norm is 0 in every type."""
         for params in (with_gradients(None, None), []):
             for norm_type in (2.0, math.inf):
                 got = kata.clip_grad_norm(params, 2.0, norm_type=norm_type)
@@ -902,7 +902,7 @@ class TestClipGradNorm:
 
     @pytest.mark.edge
     def test_a_wild_norm_is_returned_unless_asked_otherwise(self, kata):
-        """A norm of inf or NaN is an answer, too: by default the caller looks at it."""
+        """A norm of inf or NaN is an answer, too: by default it is returned for the caller to judge."""
         for bad in (math.inf, math.nan):
             got = kata.clip_grad_norm(with_gradients([1.0, 0.0], [bad]), 2.0)
             check.close(got, torch.tensor(bad), what="returned norm")
@@ -922,7 +922,7 @@ class TestClipGradNorm:
 
     @pytest.mark.edge
     def test_the_limit_is_above_zero(self, kata):
-        """A limit of 0 would wipe out every gradient, and a negative one turn them round."""
+        """A limit of 0 would wipe out every gradient, and a negative one would reverse them."""
         for max_norm in (0.0, -1.0):
             with check.raises(ValueError):
                 kata.clip_grad_norm(with_gradients([3.0, 0.0]), max_norm)
@@ -951,7 +951,7 @@ class TestClipGradValue:
         check.equal([p.detach() for p in params], values, what="the parameters")
 
     def test_generators_and_parameters_without_gradient(self, kata):
-        """Whatever clip_grad_norm takes will do, and parameters without gradient are passed over."""
+        """`params` may be whatever clip_grad_norm takes, and parameters without a gradient are skipped."""
         params = with_gradients([-5.0, 1.0], None, [[3.0]])
         kata.clip_grad_value((p for p in params), 2.0)
         expected = [torch.tensor([-2.0, 1.0]), torch.tensor([[2.0]])]

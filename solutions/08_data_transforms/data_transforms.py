@@ -193,7 +193,7 @@ class RandomHorizontalFlip:
 
 
 class AddGaussianNoise:
-    """Grain, as of a camera in the dark: a transform of your own.
+    """Add grain, like that of a camera in the dark: a transform of your own.
 
     Args:
         std: the standard deviation of the noise.
@@ -218,7 +218,7 @@ class AddGaussianNoise:
 
 
 def augmentation_gallery(image: Any, transform: Callable, n: int) -> Tensor:
-    """Put one image through a random transform n times, to see what a model would be shown.
+    """Put one image through a random transform n times, to see what a model would see.
 
     Args:
         image: the input of the transform, whatever its type.
@@ -236,7 +236,7 @@ def augmentation_gallery(image: Any, transform: Callable, n: int) -> Tensor:
 
 
 def eval_transform(size: int, mean: Sequence[float], std: Sequence[float]) -> Compose:
-    """The pipeline for validation, test and use: it makes always the same tensor of an image.
+    """The pipeline for validation, test and use: it always makes the same tensor of an image.
 
     Args:
         size: the height and the width of the result.
@@ -271,7 +271,7 @@ def affine(
     `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels is exact. Gradients flow to the image.
 
     Edge cases ★
-        Dtype and device stay. Compute places in float32 at least: bfloat16 does not know pixel 301. The image given is
+        Dtype and device stay. Compute places in float32 at least: bfloat16 has no number 301. The image given is
         not changed. A scale that is not above 0 is an error.
     """
     if scale <= 0:
@@ -290,7 +290,7 @@ def affine(
 
 
 class RandomAffine:
-    """Rotate, shift and zoom by chance, within limits.
+    """Rotate, shift and zoom at random, within limits.
 
     Args:
         degrees: the limits (low, high) of the angle; one number d means (−d, d).
@@ -320,8 +320,8 @@ class RandomAffine:
     def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
         """Draw (angle, (right, down), scale) for an image of this size, as plain floats.
 
-        Each is drawn by itself and uniformly, shifts in pixels and not rounded. Without translate the shift is (0.0,
-        0.0), and without scale the scale is 1.0.
+        Each is drawn independently and uniformly, shifts in pixels and not rounded. Without translate the shift is
+        (0.0, 0.0), and without scale the scale is 1.0.
 
         Edge cases ★
             low = high is allowed. Errors when the transform is made: low > high, a or b outside [0, 1], a scale without
@@ -411,7 +411,7 @@ class RandomResizedCrop:
     def __call__(self, image: Tensor) -> Tensor:
         """Resize the box that one call of `self.sample(height, width)` gives: (C, H, W) becomes (C, h, w).
 
-        Resize bilinearly. A box that has the size already comes out unchanged, and equal values stay equal. A subclass
+        Resize bilinearly. A box that already has this size comes out unchanged, and equal values stay equal. A subclass
         may override `sample`.
 
         Edge cases ★

@@ -1,4 +1,4 @@
-"""Classify small pictures: build a network, train it, stop in time, look at its mistakes, read the files."""
+"""Classify small images: build a network, train it, stop in time, look at its mistakes, read the files."""
 
 import gzip
 import math
@@ -30,12 +30,12 @@ class FashionMNISTModel(nn.Module):
     """Classify with linear layers, ReLU after each but the last, and log-probabilities at the end.
 
     Args of `__init__`:
-        input_dim: the numbers in one example, 784 for a picture of 28×28.
-        hidden_dims: the width of each hidden layer. Any number of layers, also none.
+        input_dim: the number of values per example, 784 for an image of 28×28.
+        hidden_dims: the width of each hidden layer. There may be any number of them, or none.
         num_classes: C.
         dropout: the probability of setting a hidden value to 0 in training mode.
     Args of `forward`:
-        x: (B, …) with input_dim numbers per example, such as (B, 1, 28, 28) or (B, 784).
+        x: (B, …) with input_dim values per example, such as (B, 1, 28, 28) or (B, 784).
     Returns of `forward`:
         (B, C) log-probabilities: exp of a row sums to 1.
 
@@ -125,8 +125,8 @@ def evaluate(
     The model runs in eval mode, and no graph is recorded. Parameters, buffers and gradients stay as they are.
 
     Edge cases ★
-        Model and submodules are back in the mode from before, training or eval, and gradients can be recorded again,
-        also after an exception. Loader, devices and the error are as in `train_epoch`.
+        Afterwards, model and submodules are in the mode from before, training or eval, and gradients can be recorded,
+        even after an exception. Loader, devices and the error are as in `train_epoch`.
     """
     device = next(model.parameters()).device
     loss_sum, right, seen = 0.0, 0, 0
@@ -180,7 +180,7 @@ class EarlyStopping:
         self.best_state: dict[str, Tensor] | None = None
 
     def step(self, loss: float, model: nn.Module) -> bool:
-        """Take note of one epoch.
+        """Record one epoch.
 
         Args:
             loss: the validation loss of this epoch.
@@ -241,7 +241,7 @@ def misclassified(
 
     Edge cases ★
         Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0. The mode
-        is put back as in `evaluate`. `images` and `labels` are not written to.
+        is restored as in `evaluate`. `images` and `labels` are not written to.
     """
     with _evaluating(model):
         log_probabilities = torch.cat([model(batch) for batch in images.split(batch_size)])
@@ -278,7 +278,7 @@ def fit(
         "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry per epoch that ran.
 
     The epoch in which `step` returns True is the last. With early_stopping the model has the best weights at the end,
-    also if all epochs were used. Without it, the model keeps the last weights.
+    even if all epochs were used. Without it, the model keeps the last weights.
 
     Edge cases ★
         `epochs=0` gives four empty lists. If no epoch was an improvement, because every loss was NaN, the model keeps
@@ -318,9 +318,9 @@ def compare_depths(
         One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of weights and biases), "val_loss"
         and "val_acc" (of the last epoch), "history" (from `fit`).
 
-    Per network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam. Training
-    data are shuffled by a new generator with the seed: a result does not depend on its place in the list. input_dim is
-    the size of one training image, num_classes the largest training label + 1.
+    For each network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam.
+    Training data are shuffled by a new generator with the same seed. A result does not depend on its place in the list.
+    input_dim is the size of one training image, num_classes the largest training label + 1.
 
     Edge cases ★
         A class below the largest may be missing in the training labels.
@@ -403,13 +403,13 @@ def read_idx(path: str | Path) -> Tensor:
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Load the pictures of FashionMNIST and their labels, from the four files as they are distributed.
+    """Load the images of FashionMNIST and their labels, from the four files as they are distributed.
 
     Args:
         root: the folder that holds them.
-        split: "train" (60,000 pictures) or "test" (10,000).
+        split: "train" (60,000 images) or "test" (10,000).
     Returns:
-        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, places in CLASS_NAMES.
+        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, indices into CLASS_NAMES.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images = read_idx(Path(root) / f"{prefix}-images-idx3-ubyte.gz")

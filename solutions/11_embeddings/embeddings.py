@@ -1,7 +1,7 @@
 """Text as ids, ids as rows of a learned table, and sequences of different lengths in one batch.
 
-Sizes: V rows of the table (one for each token), D features of a row, B sequences, T steps, "*" any further dimensions.
-Masks are boolean, and True means "is real" (not padding).
+Sizes: V rows of the table (one per token), D features per row, B sequences, T steps, "*" any further dimensions. Masks
+are boolean, and True means real (not padding).
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 def tokenize(text: str) -> list[str]:
-    """Cut a text into lower-case words at the blanks: "The  Cat" becomes ["the", "cat"]. (Given.)"""
+    """Cut a text into lower-case words at whitespace: "The  Cat" becomes ["the", "cat"]. (Given.)"""
     return text.lower().split()
 
 
@@ -73,7 +73,7 @@ class Vocabulary:
         return torch.tensor([self.ids.get(word, self.unk_id) for word in self.tokenize(text)], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
-        """Turn (T,) ids into a text: the tokens joined by single blanks, without the pad ids.
+        """Turn (T,) ids into a text: the tokens joined by single spaces, without the pad ids.
 
         Edge cases ★
             No ids give "". An id outside 0 … len − 1 is an error, also −1, which is the last entry of a Python list.
@@ -99,7 +99,8 @@ def pad_batch(
         one after cutting, so `max_len` never makes T larger. `mask` (B, T) is bool, True = real.
         [5, 6, 7] and [8] become [[5, 6, 7], [8, 0, 0]] and [[True, True, True], [True, False, False]].
 
-    The mask comes from the lengths: an item that equals `padding_value` is real, too. Gradients flow back.
+    The mask comes from the lengths: an item that equals `padding_value` is real, too. Gradients flow back to the
+    sequences.
 
     Edge cases ★
         A sequence may be empty. Every dtype is kept: float64, int32, bool. The sequences are not written to, and the
@@ -161,7 +162,7 @@ class Embedding(nn.Module):
 
 
 def one_hot_lookup(ids: Tensor, weight: Tensor) -> Tensor:
-    """Look rows up the expensive way: each id as a vector of zeros with a single 1, times the table.
+    """Look up rows the expensive way: each id as a vector of zeros with a single 1, times the table.
 
     Args:
         ids: int64 of any shape, each in 0 … V − 1.
@@ -192,7 +193,7 @@ def embed_texts(
         A dict with `ids` (B, T) and `mask` (B, T), as from `pad_batch`; `vectors` (B, T, D), the output of the
         module, padding included; `mean` (B, D), the mean of the vectors of each text's real tokens.
 
-    Padding does not count in the mean, also where its vector is not zero. An unknown word is a real token. Gradients
+    Padding does not count in the mean, even where its vector is not zero. An unknown word is a real token. Gradients
     flow from `vectors` and `mean` to the module.
 
     Edge cases ★
@@ -292,7 +293,7 @@ def memory_comparison(
         - `output_bytes`: N vectors of D features.
         - `input_ratio`: `one_hot_bytes` / `id_bytes`.
 
-    Only compute: ten million words must be answered at once.
+    Only compute, allocate nothing: the answer for ten million words must come at once.
 
     Edge cases ★
         Without tokens `input_ratio` is 0.0.
@@ -310,7 +311,7 @@ def memory_comparison(
 
 
 def project_2d(vectors: Tensor) -> Tensor:
-    """Project vectors onto the plane in which they spread most, for a picture.
+    """Project vectors onto the plane in which they spread most, for a figure.
 
     Args:
         vectors: (V, D).

@@ -193,7 +193,7 @@ class SequenceClassifier(nn.Module):
     parameters.
     forward(ids, key_padding_mask): ids (B, T) int64 → logits (B, num_classes), `head` of the mean of the encoder's
     output over the real tokens. key_padding_mask (B, T) bool, True = real, anywhere in the row; None = all are real,
-    whatever their id. Padding never changes the logits: a padded sequence gets those that it gets alone.
+    whatever their id. Padding never changes the logits: a padded sequence gets the logits that it gets alone.
 
     Edge cases ★
         A sequence without a real token gets `head.bias`, and all gradients stay finite. Another model can load the
@@ -244,18 +244,18 @@ def train_classifier(
         labels: (N,) int64.
         key_padding_mask: (N, T) bool, True = real token, or None.
         steps, batch_size: updates, and rows per batch, drawn with replacement.
-        lr: learning rate of one `torch.optim.AdamW` with its other defaults.
+        lr: learning rate of one `torch.optim.AdamW`; its other arguments keep their defaults.
         generator: source of the rows; None = the global one.
     Returns:
         "losses": list of float, the cross-entropy of each batch before its update.
-        "accuracy": float, the share of all N rows that are right after training, in eval mode and without a graph.
+        "accuracy": float, the share of all N rows classified right after training, in eval mode and without a graph.
 
     Each step, in training mode: draw rows, compute the loss from their ids, mask and labels, clip the total gradient
     norm to 1.0, update.
 
     Edge cases ★
-        steps=0 only measures. Gradients left in .grad by the caller do not count. model.training is afterwards what it
-        was before, also after an error.
+        steps=0 only measures. Gradients left in .grad by the caller do not count. Afterwards model.training is as
+        before, also after an error.
     """
     was_training = model.training
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -282,12 +282,12 @@ def train_classifier(
 def compare_norm_placement(
     x: Tensor, num_layers: int = 16, num_heads: int = 2, gain: float = 2.0, seed: int = 0
 ) -> dict[str, dict[str, list[float]]]:
-    """Follow the size of values and gradients through a deep stack, post-norm and pre-norm.
+    """Measure the size of values and gradients through a deep stack, post-norm and pre-norm.
 
     Args:
         x: (B, T, C) float32, the input of both stacks.
-        num_layers, num_heads: of the stack; N layers.
-        gain: factor for the four weights named below, so that the blocks do something.
+        num_layers, num_heads: N blocks in each stack, and the heads of each block.
+        gain: factor for the four weights named below; it makes the blocks change more.
         seed: of the weights and of the probe.
     Returns:
         {"post": {"rms": […], "grad_norm": […]}, "pre": the same}, lists of N + 1 floats, index 0 = the input.

@@ -1,6 +1,6 @@
 """Optimizers, schedules and clipping: what turns a gradient into the next parameters, and by how much.
 
-In the formulas p is one parameter, g its gradient, lr the learning rate; everything acts elementwise.
+In the formulas p is one parameter, g its gradient, lr the learning rate; all operations act on each element.
 """
 
 import copy
@@ -26,7 +26,7 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
 
         - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4 warm-up steps: ¼, ½, ¾ and
           all of max_lr.
-        - then half a cosine: max_lr when step is warmup_steps, the mean of both rates half way, min_lr at max_steps.
+        - then half a cosine: max_lr when step is warmup_steps, the mean of both rates halfway, min_lr at max_steps.
         - step ≥ max_steps: min_lr.
 
     Edge cases ★
@@ -34,7 +34,7 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
         0 ≤ warmup_steps ≤ max_steps.
     """
     if not 0 <= warmup_steps <= max_steps:
-        raise ValueError(f"wanted 0 <= warmup_steps <= max_steps, not {warmup_steps} and {max_steps}")
+        raise ValueError(f"expected 0 <= warmup_steps <= max_steps, not {warmup_steps} and {max_steps}")
     if step < warmup_steps:
         return max_lr * (step + 1) / warmup_steps
     if step >= max_steps:
@@ -60,7 +60,7 @@ class SGD:
         """Sort the parameters into groups with their hyperparameters.
 
         Args:
-            params: any iterable of parameters, a generator too: one group. Or of dicts, one per group, each with
+            params: any iterable of parameters, even a generator: one group. Or of dicts, one per group, each with
                 "params" and any hyperparameters, which override the arguments: `[{"params": [w], "lr": 0.1}, …]`.
             lr, momentum, weight_decay, nesterov: for every group that does not name its own.
 
@@ -85,7 +85,7 @@ class SGD:
            g ← g + momentum · buf
         3. p ← p − lr · g
 
-        With momentum 0.9 and g = 1 the buffer is 1, 1.9, 2.71, … Write into p: it remains the same object in the same
+        With momentum 0.9 and g = 1 the buffer is 1, 1.9, 2.71, … Write into p: it stays the same object in the same
         memory, and a leaf. A p whose `.grad` is None is skipped: it does not move and does not decay.
 
         Edge cases ★
@@ -131,7 +131,7 @@ class Adam:
         Args:
             params: parameters, or dicts with groups of them, as in `SGD`.
             lr: about the size of a step.
-            betas: (β1, β2), how much of the past m and v keep.
+            betas: (β1, β2), the shares of the past that m and v keep.
             eps: added to the root, not under it.
             weight_decay: the "L2" kind, part of the gradient.
 
@@ -174,7 +174,7 @@ class AdamW:
 
     Args:
         params, lr, betas, eps: as in `Adam`.
-        weight_decay: the part of lr that is taken off each weight in a step.
+        weight_decay: lr times this is the share of each weight that a step takes off.
     Attributes:
         param_groups, state: as in `Adam`.
 
@@ -183,8 +183,8 @@ class AdamW:
     1. p ← p · (1 − lr · weight_decay), with the lr that its group has now
     2. the Adam step, with moments of the plain gradient
 
-    So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All that `Adam` asks for holds here,
-    too; a parameter whose `.grad` is None does not decay.
+    So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All that `Adam` asks for holds here
+    as well; a parameter whose `.grad` is None does not decay.
     Written without `torch.optim.AdamW`. Deriving from `torch.optim.Optimizer` is fine.
     Source: Loshchilov and Hutter 2019, algorithm 2.
 
@@ -243,7 +243,7 @@ class StepLR:
     """
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1):
-        """Remember what the rates of the coming epochs follow from.
+        """Remember what determines the rates of the coming epochs.
 
         Args:
             optimizer: anything with `param_groups`, a list of dicts with "lr". No rate changes now.
@@ -301,7 +301,7 @@ def clip_grad_norm(
     """Scale all gradients down together until their norm is at most `max_norm`, keeping their direction.
 
     Args:
-        params: the parameters, in any iterable (a generator, too).
+        params: the parameters, in any iterable (even a generator).
         max_norm: the limit.
         norm_type: 1 (sum of absolute values), 2 (root of the sum of squares) or inf (largest absolute value).
         error_if_nonfinite: see below.
@@ -310,7 +310,7 @@ def clip_grad_norm(
         the norm 5.
 
     If the norm exceeds `max_norm`, multiply every gradient by max_norm / norm in place (PyTorch adds 1e-6 to the
-    denominator; you may, too). Otherwise change none. Parameters whose `.grad` is None are passed over.
+    denominator; you may, too). Otherwise change none. Skip parameters whose `.grad` is None.
     Written without `torch.nn.utils`. Source: Pascanu et al. 2013, section 3.2.
 
     Edge cases ★
@@ -336,7 +336,7 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> Non
     """Cut every element of every gradient off at ±`clip_value`, in place.
 
     Args:
-        params: the parameters, in any iterable (a generator, too). Those whose `.grad` is None are passed over.
+        params: the parameters, in any iterable (even a generator). Those whose `.grad` is None are skipped.
         clip_value: the limit. With 2, the gradient [-5, 1, 3] becomes [-2, 1, 2].
 
     Unlike `clip_grad_norm` this may change the direction of the step. Written without `torch.nn.utils`.
@@ -362,7 +362,7 @@ def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: 
     Returns:
         An int. On the ramp start + (end − start) · tokens_seen / ramp_tokens, rounded down to an int, then down to a
         multiple of `multiple_of`, but never below `start`. From 16 to 48 in multiples of 8, a quarter of the way gives
-        24 and just before that still 16. From tokens_seen ≥ ramp_tokens on it is `end` exactly, a multiple or not.
+        24; just before that, it is still 16. From tokens_seen ≥ ramp_tokens on it is `end` exactly, a multiple or not.
 
     Source: Brown et al. 2020, appendix B.
 
@@ -370,7 +370,7 @@ def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: 
         With ramp_tokens = 0 it is `end` from the first token. It is an error unless 1 ≤ start ≤ end.
     """
     if not 1 <= start <= end:
-        raise ValueError(f"wanted 1 <= start <= end, not {start} and {end}")
+        raise ValueError(f"expected 1 <= start <= end, not {start} and {end}")
     if tokens_seen >= ramp_tokens:
         return end
     size = start + (end - start) * tokens_seen // ramp_tokens

@@ -75,7 +75,7 @@ MISTAKES = [
         was="grad(value, variables, materialize_grads=True)",
         now="grad(value, variables)",
         caught_by="test_an_unused_input_gets_zeros",
-        says="its partial derivative is zero, not missing and no error",
+        says="its partial derivative is zero, neither missing nor an error",
     ),
     Mistake(
         "backward() adds into parameters inside f",
@@ -83,7 +83,7 @@ MISTAKES = [
         now="    value.backward()\n"
         "    return tuple(torch.zeros_like(v) if v.grad is None else v.grad for v in variables)",
         caught_by="test_parameters_inside_f_stay_as_they_were",
-        says="`backward()` adds into every leaf of the graph",
+        says="`backward()` adds to every leaf of the graph",
         edge=True,
     ),
     Mistake(
@@ -121,7 +121,7 @@ MISTAKES = [
         was="loss_fn(w, x).backward()",
         now="loss_fn(x, w).backward()",
         caught_by="test_zeroing_gives_each_gradient_alone",
-        says="looks like loss_fn called with its arguments exchanged",
+        says="looks like loss_fn called with its arguments swapped",
     ),
     # frozen_target_loss
     Mistake(
@@ -164,21 +164,21 @@ MISTAKES = [
         was="if parent is not None and parent not in seen:",
         now="if parent is not None:",
         caught_by="test_operations_and_leaves",
-        says="looks like the shared node counted once for each way to it",
+        says="looks like the shared node counted once per way to it",
     ),
     Mistake(
         "None among the parents not expected",
         was="if parent is not None and parent not in seen:",
         now="if parent not in seen:",
         caught_by="test_tensors_without_grad_are_not_listed",
-        says="takes part in the arithmetic and not in the graph",
+        says="takes part in the arithmetic but not in the graph",
     ),
     Mistake(
         "recursion",
         was=WALK,
         now=RECURSION,
         caught_by="test_a_long_chain",
-        says="deeper than Python lets functions call themselves",
+        says="deeper than Python's limit for recursive calls",
         edge=True,
     ),
     # jacobian

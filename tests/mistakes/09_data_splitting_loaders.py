@@ -166,7 +166,7 @@ MISTAKES = [
         was=PER_STEP,
         now="if any(isinstance(label, Tensor) and label.numel() > 1 for label in labels):",
         caught_by="test_label_sequences_of_one_step_stay_sequences",
-        says="looks like taken for one label a sequence",
+        says="looks like taken for one label per sequence",
         edge=True,
     ),
     # make_loaders

@@ -169,7 +169,7 @@ MISTAKES = [
         was="count = mask.sum(dim=1, keepdim=True).clamp(min=1)",
         now="count = mask.sum(dim=1, keepdim=True)",
         caught_by="test_a_text_without_tokens_has_mean_zero",
-        says="Nothing divided by nothing is NaN",
+        says="0 / 0 is NaN",
         edge=True,
     ),
     # PackedBatch

@@ -29,7 +29,7 @@ def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tens
 def gradient_history(
     loss_fn: Callable[[Tensor, Tensor], Tensor], weight: Tensor, inputs: Iterable[Tensor], zero_between: bool
 ) -> list[Tensor]:
-    """What stands in .grad after each backward pass."""
+    """.grad after each backward pass."""
     w = weight.detach().clone().requires_grad_()
     history = []
     for x in inputs:
