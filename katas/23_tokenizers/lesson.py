@@ -58,8 +58,8 @@ print("  ", shown(chunk.encode() for chunk in re.findall(kata.SPLIT_PATTERN, sen
 
 # 5. Learning on prose: merges come from the first pages of the manual, and the last ones are never seen. The merges of
 #    a small vocabulary are the first ones of a large one, so that training once is enough for all sizes.
-SIZES = [256, 288, 320, 384, 448, 512, 640, 768, 896, 1024]
-seen, unseen = manual[:50_000], manual[-50_000:]
+SIZES = [256, 288, 320, 352, 384, 448, 512, 576, 640, 768]
+seen, unseen = manual[:20_000], manual[-20_000:]
 learned = kata.train_bpe(seen, max(SIZES))
 print(f"\n5. {len(learned)} merges learned from {len(seen):,} characters of prose")
 print("   the first 12:", shown(left + right for left, right in learned[:12]))
@@ -95,7 +95,7 @@ if table:
 curves = {"text that the merges come from": seen, "unseen text": unseen}
 folder = downloads.find("text")
 if folder:
-    curves["Shakespeare"] = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8")[:100_000]
+    curves["Shakespeare"] = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8")[:20_000]
 else:
     print("\n   (For a third text, by Shakespeare: kata data text)")
 holds = {name: [] for name in curves}
@@ -116,7 +116,7 @@ figure = Figure(figsize=(8, 4.6))
 above, below = figure.subplots(2, 1, height_ratios=(1, 2.6))
 above.axis("off")
 text = "The interpreter raises an exception, 🙂 or unhyphenates."
-rows = {"bytes": raw, "BPE 512": kata.BPETokenizer(learned[:256]), "BPE 1024": trained}
+rows = {"bytes": raw, "BPE 384": kata.BPETokenizer(learned[:128]), "BPE 768": trained}
 for row, (name, tokenizer) in enumerate(rows.items()):
     place = 0
     above.text(-1, -row, name, ha="right", va="center", fontsize=8)
@@ -133,7 +133,7 @@ for (name, line), mark in zip(holds.items(), "os^", strict=False):
         below.plot(SIZES, line, marker=mark, markersize=4, label=name)
 below.axhline(1, color="0.6", linewidth=1, linestyle="--")
 below.text(max(SIZES), 1.03, "one token a byte", ha="right", fontsize=8, color="0.4")
-below.set(xlabel="size of the vocabulary", ylabel="bytes per token", xlim=(220, 1060), ylim=(0.9, None))
+below.set(xlabel="size of the vocabulary", ylabel="bytes per token", xlim=(230, 790), ylim=(0.9, None))
 if any(holds.values()):
     below.legend(loc="upper left")
 save_figure(figure, __file__)
