@@ -1,5 +1,6 @@
 """The parts of pages that are generated from kata.toml: the README's table, lesson heads, exercise tables, coverage."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,17 +55,12 @@ def lesson(kata: Kata) -> str:
 
 
 def _path(katas: list[Kata]) -> list[str]:
-    """The root README's table: one row per kata, grouped in chapters."""
-    rows = ["| chapter | kata | | minutes | exercises |", "| --- | --- | --- | --- | --- |"]
-    before = ""
-    for kata in katas:
-        about = kata.description
-        stretch = sum(exercise.stretch for exercise in about.exercises)
-        minutes = "–".join(map(str, sorted({about.minutes_core, about.minutes_all})))
-        chapter = about.chapter if about.chapter != before else ""
-        amount = f"{len(about.exercises) - stretch} core, {stretch} stretch"
-        rows.append(f"| {chapter} | {_link(kata, 'katas/')} | {about.difficulty} | {minutes} | {amount} |")
-        before = about.chapter
+    """The root README's table: one row per chapter."""
+    rows = ["| chapter | katas | minutes |", "| --- | --- | --- |"]
+    for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
+        members = list(group)
+        core, every = (sum(getattr(kata.description, f"minutes_{part}") for kata in members) for part in ("core", "all"))
+        rows.append(f"| {chapter} | {', '.join(_link(kata, 'katas/') for kata in members)} | {core}–{every} |")
     return rows
 
 

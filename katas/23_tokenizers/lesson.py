@@ -75,7 +75,7 @@ for text in examples:
     known = set(text) <= set(characters.stoi)
     print("      characters", shown(c.encode() for c in text) if known else "not possible: not all are known")
     print("      bytes     ", shown(tokens_of(raw, text)))
-    print(f"      BPE {len(trained.vocab):4}  ", shown(tokens_of(trained, text)), trained.encode(text))
+    print(f"      BPE {len(trained.vocab):<6}", shown(tokens_of(trained, text)), trained.encode(text))
 
 # 7. A special token means what no text can say. Who types its string gets plain text, unless the caller allows more.
 special = kata.BPETokenizer(learned, special_tokens={"<|endoftext|>": len(trained.vocab)})

@@ -12,7 +12,7 @@ from grader.results import title
 PATH = [kata for kata in all_katas() if "/" not in kata.name]
 COVERAGE = ROOT / "katas" / "COVERAGE.md"
 GLOSSARY = ROOT / "katas" / "GLOSSARY.md"
-PAGES = [ROOT / "README.md", COVERAGE, GLOSSARY]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", COVERAGE, GLOSSARY]
 
 
 def test_the_readme_shows_a_failure_as_it_is(tmp_path):
