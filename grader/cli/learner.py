@@ -16,6 +16,7 @@ from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.learner import doctor as machine
 from grader.learner import hints, history, overview, progress, reading
+from grader.learner import update as updating
 from grader.learner.screen import Screen
 from grader.reports import words
 from grader.results import KataResult
@@ -155,6 +156,22 @@ def notebook(
             say(machine.how_to_open(path))
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
+
+
+@app.command()
+def update(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="a folder or an address; default: where this was cloned from"),
+    ] = None,
+    back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
+) -> None:
+    """Take over a newer course: its lessons, specs and grader. What you wrote is kept."""
+    if back:
+        say(updating.go_back(ROOT))
+        return
+    for line in updating.update(ROOT, source or notebooks.origin(ROOT)):
+        say(line)
 
 
 @app.command()

@@ -59,7 +59,9 @@ def _path(katas: list[Kata]) -> list[str]:
     rows = ["| chapter | katas | minutes |", "| --- | --- | --- |"]
     for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
         members = list(group)
-        core, every = (sum(getattr(kata.description, f"minutes_{part}") for kata in members) for part in ("core", "all"))
+        core, every = (
+            sum(getattr(kata.description, f"minutes_{part}") for kata in members) for part in ("core", "all")
+        )
         rows.append(f"| {chapter} | {', '.join(_link(kata, 'katas/') for kata in members)} | {core}–{every} |")
     return rows
 

@@ -1,0 +1,146 @@
+"""Update: takes a newer course over a checkout, keeps what the learner wrote, and can go back."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from grader import files
+from grader.course import catalogue, stubs
+from grader.course.catalogue import Kata
+from grader.errors import NotPossible
+
+# Folders that belong to a checkout and not to the course.
+LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
+CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.txt")
+
+
+def update(root: Path, source: str) -> list[str]:
+    """Take over the course at `source`, and say what is new. Everything that is replaced is kept for `go_back`.
+
+    Stubs without work, specs, lessons and the grader are replaced. A file with work stays as it is. If its stub has
+    changed, the new one is written beside it as NAME.new.py.
+
+    Args:
+        source: a folder, or what `git clone` accepts.
+    Raises:
+        NotPossible: the source cannot be fetched, or holds no katas, or is this checkout itself.
+    """
+    with _fetched(source) as new:
+        if new.resolve() == root.resolve():
+            raise NotPossible(f"{source} is this checkout itself")
+        katas = catalogue.all_katas(new)
+        if not katas:
+            raise NotPossible(f"{source} holds no katas")
+        wanted = {path.relative_to(new): path.read_bytes() for path in _course_files(new)}
+        beside = {}
+        for kata in katas:
+            mine, place = Kata(root, kata.name), Path("katas") / kata.file
+            if stubs.is_begun(mine, mine.code):
+                stub = wanted.pop(place, b"")
+                if stub.decode() != stubs.stub_of(mine):
+                    beside[place] = place.with_suffix(".new.py")
+                    wanted[beside[place]] = stub
+        gone = [path.relative_to(root) for path in _course_files(root / "grader")]
+        changed = {path: content for path, content in wanted.items() if _content(root / path) != content}
+        removed = [path for path in gone if path not in wanted]
+        known = {kata.name for kata in catalogue.all_katas(root)}
+        told = _told(root, new, changed, beside, [kata.name for kata in katas if kata.name not in known])
+        _keep(root, [*changed, *removed])
+        for path, content in changed.items():
+            files.write(root / path, content)
+        for path in removed:
+            (root / path).unlink()
+    return told
+
+
+def go_back(root: Path) -> str:
+    """Undo the last update. Returns a sentence that says so.
+
+    Files of the course become what they were, those that were new are removed. Work written since stays.
+
+    Raises:
+        NotPossible: no update is kept.
+    """
+    kept = sorted((root / ".kata" / "updates").glob("*/replaced.json"))
+    if not kept:
+        raise NotPossible("nothing to go back to: no update is kept in .kata/updates")
+    folder = kept[-1].parent
+    code = {Path("katas") / kata.file: kata for kata in catalogue.all_katas(root)}
+    for name, existed in json.loads(kept[-1].read_text(encoding="utf-8")).items():
+        path = root / name
+        if Path(name) in code and stubs.is_begun(code[Path(name)], path):
+            continue
+        if existed:
+            files.write(path, (folder / name).read_bytes())
+        else:
+            path.unlink(missing_ok=True)
+    folder.rename(folder.with_name(f"undone_{folder.name}"))
+    return "the course is as it was before the last update; what you wrote is untouched"
+
+
+@contextmanager
+def _fetched(source: str) -> Iterator[Path]:
+    """The folder of the newer course: the source itself, or a clone that lasts as long as the block."""
+    if (Path(source) / "grader").is_dir():
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="kata-update-") as place:
+        command = ["git", "clone", "--quiet", "--depth", "1", source, place]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise NotPossible(f"{source} is no folder with a course, and git is not installed to fetch it") from None
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+            raise NotPossible(f"{source} cannot be fetched: {reason}")
+        yield Path(place)
+
+
+def _course_files(folder: Path) -> Iterator[Path]:
+    """Every file below the folder, without what is local to a checkout and without links."""
+    for path in sorted(folder.iterdir()):
+        if path.name in LOCAL or path.name.endswith(".egg-info") or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _course_files(path)
+        else:
+            yield path
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _keep(root: Path, paths: list[Path]) -> None:
+    """Copy the files that are about to change. The list of them comes last: without it, nothing has been replaced."""
+    folder = root / ".kata" / "updates" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for path in paths:
+        if (root / path).is_file():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / path, folder / path)
+    existed = {path.as_posix(): (root / path).is_file() for path in paths}
+    files.write(folder / "replaced.json", json.dumps(existed, indent=1))
+
+
+def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, Path], katas: list[str]) -> list[str]:
+    """What is new, in lines: changes of the course, new katas, changed specs, and files to look at."""
+    if not changed:
+        return ["this is the newest course already"]
+    before = (_content(root / CHANGES) or b"").decode().splitlines()
+    after = (_content(new / CHANGES) or b"").decode().splitlines()
+    lines = [line for line in after if line.strip() and line not in before]
+    specs = [path.parent.name for path in changed if path.name.startswith("test_") and path.parts[0] == "katas"]
+    lines += [f"new katas: {', '.join(katas)}"] if katas else []
+    lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []
+    lines += [
+        f"{stub} is the new stub; your {place} is kept. Take over what you need" for place, stub in beside.items()
+    ]
+    lines += (
+        ["other versions of packages are needed: make setup"] if any(map(changed.get, map(Path, REQUIREMENTS))) else []
+    )
+    return [*lines, f"{len(changed)} files updated; kata update --back goes back"]
