@@ -59,9 +59,8 @@ def _path(katas: list[Kata]) -> list[str]:
     rows = ["| chapter | katas | minutes |", "| --- | --- | --- |"]
     for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
         members = list(group)
-        core, every = (
-            sum(getattr(kata.description, f"minutes_{part}") for kata in members) for part in ("core", "all")
-        )
+        core = sum(kata.description.minutes_core for kata in members)
+        every = sum(kata.description.minutes_all for kata in members)
         rows.append(f"| {chapter} | {', '.join(_link(kata, 'katas/') for kata in members)} | {core}–{every} |")
     return rows
 

@@ -66,14 +66,14 @@ def go_back(root: Path) -> str:
     Raises:
         NotPossible: no update is kept.
     """
-    kept = sorted((root / ".kata" / "updates").glob("*/replaced.json"))
+    kept = sorted((root / ".kata" / "updates").glob("[0-9]*/replaced.json"))
     if not kept:
         raise NotPossible("nothing to go back to: no update is kept in .kata/updates")
     folder = kept[-1].parent
-    code = {Path("katas") / kata.file: kata for kata in catalogue.all_katas(root)}
+    work = {f"katas/{kata.file}" for kata in catalogue.all_katas(root) if stubs.is_begun(kata, kata.code)}
     for name, existed in json.loads(kept[-1].read_text(encoding="utf-8")).items():
         path = root / name
-        if Path(name) in code and stubs.is_begun(code[Path(name)], path):
+        if name in work:
             continue
         if existed:
             files.write(path, (folder / name).read_bytes())
@@ -137,10 +137,6 @@ def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, 
     specs = [path.parent.name for path in changed if path.name.startswith("test_") and path.parts[0] == "katas"]
     lines += [f"new katas: {', '.join(katas)}"] if katas else []
     lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []
-    lines += [
-        f"{stub} is the new stub; your {place} is kept. Take over what you need" for place, stub in beside.items()
-    ]
-    lines += (
-        ["other versions of packages are needed: make setup"] if any(map(changed.get, map(Path, REQUIREMENTS))) else []
-    )
+    lines += [f"{stub} is the new stub; {place} is yours, unchanged" for place, stub in beside.items()]
+    lines += ["packages have changed: make setup"] if any(Path(name) in changed for name in REQUIREMENTS) else []
     return [*lines, f"{len(changed)} files updated; kata update --back goes back"]
