@@ -15,6 +15,38 @@ from grader.specs import check
 FLOAT64 = {"dtype": torch.float64}
 
 
+class TestCountTo:
+    def test_counts_from_zero(self, kata):
+        """n numbers: the first is 0 and the last is n − 1, since counting starts at 0."""
+        unlike = {"counted from 1": torch.arange(1, 7), "n itself is included": torch.arange(7)}
+        check.close(kata.count_to(6), torch.tensor([0, 1, 2, 3, 4, 5]), unlike=unlike)
+
+    def test_counts_in_whole_numbers(self, kata):
+        """int64 is the dtype of whole numbers in torch, for counts and for positions."""
+        check.equal(kata.count_to(3), torch.tensor([0, 1, 2]))
+
+
+class TestFilled:
+    def test_one_number_is_everywhere(self, kata):
+        """`rows` rows of `cols` numbers, all of them `value`."""
+        unlike = {"rows and columns exchanged": torch.tensor([[2.5] * 3] * 2)}
+        check.close(kata.filled(3, 2, 2.5), torch.tensor([[2.5, 2.5], [2.5, 2.5], [2.5, 2.5]]), unlike=unlike)
+
+    def test_a_whole_number_gives_float32_too(self, kata):
+        """`torch.full` takes its dtype from the number: 2.5 makes float32, and 7 makes int64 unless you pass `dtype=`."""
+        check.equal(kata.filled(2, 3, 7), torch.tensor([[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]))
+
+
+class TestToFloat:
+    def test_whole_numbers_become_float32(self, kata):
+        """Every element keeps its value and its place. Python's own `float()` takes one number, not a tensor of them."""
+        check.equal(kata.to_float(torch.tensor([[3, 1, 2], [0, 5, 4]])), torch.tensor([[3.0, 1, 2], [0, 5, 4]]))
+
+    def test_float64_becomes_float32(self, kata):
+        """float64 has 8 bytes per element, float32 has 4. Python's `float` means float64 to torch."""
+        check.equal(kata.to_float(torch.tensor([0.5, -2.25], **FLOAT64)), torch.tensor([0.5, -2.25]))
+
+
 class TestMemoryByDtype:
     def test_six_float32_elements_take_24_bytes(self, kata):
         """Bytes = number of elements × bytes per element. A (2, 3) tensor has 6 elements, and one float32 element
@@ -88,8 +120,8 @@ class TestDescribe:
         check.equal({key: report.get(key) for key in places}, places, what="the result at ")
 
     def test_counts_the_bytes(self, kata):
-        """element_size is the bytes of one element, nbytes that times the number of elements. A new tensor fills its
-        storage, so storage_nbytes is the same."""
+        """element_size is the bytes of one element, and nbytes is element_size times the number of elements. A new tensor
+        fills its storage, so storage_nbytes equals nbytes."""
         x = torch.zeros(3, 5, dtype=torch.complex128)
         report = kata.describe(x)
         sizes = {"element_size": 16, "nbytes": 240, "storage_nbytes": 240}
@@ -133,15 +165,15 @@ class TestDescribe:
         """Three elements have no single value: the answer is None, not an error and not the first of them."""
         x = torch.ones(1, 3)
         report = kata.describe(x)
-        check.that("value" in report, "the key 'value' is missing: it belongs there with None as well")
+        check.that("value" in report, "the key 'value' is missing: the dict has it also when its value is None")
         check.equal(report["value"], None, what="value")
 
     def test_has_exactly_the_ten_keys(self, kata):
-        """Readers of the report rely on its keys: all of those in the table and no others."""
+        """Callers rely on the keys: the ten of the table and no others."""
         keys = "ndim shape numel dtype device element_size nbytes storage_nbytes is_contiguous value".split()
         report = kata.describe(torch.zeros(2, 3))
         missing, extra = [key for key in keys if key not in report], [key for key in report if key not in keys]
-        check.that(not missing and not extra, f"missing keys: {missing or 'none'}; keys too many: {extra or 'none'}")
+        check.that(not missing and not extra, f"missing keys: {missing or 'none'}; extra keys: {extra or 'none'}")
 
     @pytest.mark.edge
     def test_shape_is_a_plain_tuple(self, kata):
@@ -218,19 +250,20 @@ class TestCountingPatterns:
         )
 
     def test_indices_count_from_zero_in_int64(self, kata):
-        """Positions are whole numbers: torch indexes with int64 (also called long), and refuses floats."""
+        """Positions are whole numbers, and torch refuses floats as an index. int64, also called long, is the dtype that
+        every function takes."""
         patterns = kata.counting_patterns(3, 5)
         check.equal(patterns.get("indices"), torch.tensor([0, 1, 2, 3, 4]), what="indices")
 
     def test_every_tensor_but_indices_has_the_dtype(self, kata):
-        """The dtype is for the data. indices stay int64 whatever it is, since only whole numbers can index."""
+        """The dtype is for the data. `indices` stays int64, since only whole numbers can be positions."""
         patterns = kata.counting_patterns(3, 5, dtype=torch.float16)
         expected = dict.fromkeys(["vector", "matrix", "cube", "linspace"], torch.float16) | {"indices": torch.int64}
         check.equal({key: x.dtype for key, x in patterns.items()}, expected, what="the dtype of the result at ")
 
     def test_every_tensor_is_on_the_device(self, kata):
-        """A tensor left on another device stops the first computation with the others. The "meta" device, shapes
-        without numbers, takes the place of a GPU here."""
+        """A computation with tensors on two devices raises an error. The "meta" device, which holds shapes without
+        numbers, takes the place of a GPU here."""
         patterns = kata.counting_patterns(3, 5, device="meta")
         expected = dict.fromkeys(patterns, "meta")
         check.equal({key: x.device.type for key, x in patterns.items()}, expected, what="the device of the result at ")
@@ -274,20 +307,20 @@ class TestRandomPatterns:
         check.close(near.double().mean().item(), 0.683, atol=0.045, what="share of normal between -1 and 1")
 
     def test_both_have_the_dtype(self, kata):
-        """The dtype is that of both random tensors."""
+        """Both random tensors have the dtype asked for."""
         patterns = kata.random_patterns(3, 5, dtype=torch.float16)
         expected = {"uniform": torch.float16, "normal": torch.float16}
         check.equal({key: x.dtype for key, x in patterns.items()}, expected, what="the dtype of the result at ")
 
     def test_both_are_on_the_device(self, kata):
-        """The "meta" device, shapes without numbers, takes the place of a GPU here."""
+        """The "meta" device, which holds shapes without numbers, takes the place of a GPU here."""
         patterns = kata.random_patterns(3, 5, device="meta")
         expected = {"uniform": "meta", "normal": "meta"}
         check.equal({key: x.device.type for key, x in patterns.items()}, expected, what="the device of the result at ")
 
     def test_equal_generators_give_equal_numbers(self, kata):
-        """A generator is a source of random numbers with a seed of its own. Both tensors draw from it, so that the
-        same seed gives both again; a second call draws on, and gives other numbers."""
+        """A generator is a source of random numbers with a seed of its own. Both tensors draw from the generator, so
+        the same seed gives both again. A second call draws on and gives other numbers."""
         generator = torch.Generator().manual_seed(11)
         first = kata.random_patterns(3, 5, generator=generator)
         second = kata.random_patterns(3, 5, generator=generator)
@@ -298,14 +331,14 @@ class TestRandomPatterns:
         check.that(not same, f"the second call gave the same numbers again: {' and '.join(same)}")
 
     def test_a_generator_leaves_the_global_one_alone(self, kata):
-        """A generator of its own keeps these draws apart from all others. torch.manual_seed, or drawing without the
-        generator, changes what the rest of the program gets."""
+        """A separate generator keeps these draws apart from all others. torch.manual_seed, or drawing without the
+        generator, changes the random numbers of the rest of the program."""
         generator = torch.Generator().manual_seed(11)
         torch.rand(3)  # moves the global generator away from where any seed would put it
         before = torch.get_rng_state()
         kata.random_patterns(3, 5, generator=generator)
         untouched = torch.equal(torch.get_rng_state(), before)
-        check.that(untouched, "the state of torch's global generator is another one after the call")
+        check.that(untouched, "the call changed the state of torch's global generator")
 
     def test_without_a_generator_the_global_one_is_used(self, kata):
         """torch.manual_seed then decides the numbers, and each call draws new ones."""
@@ -328,7 +361,7 @@ class TestRandomPatterns:
 
     @pytest.mark.gpu
     def test_a_gpu_draws_from_a_generator_of_its_own(self, kata):
-        """On a GPU the random numbers are drawn there, by a generator that lives there."""
+        """Random numbers for a GPU are drawn on the GPU, by a generator that lives there."""
         generator = torch.Generator("cuda").manual_seed(11)
         patterns = kata.random_patterns(3, 5, device="cuda", generator=generator)
         check.equal(patterns["normal"].device.type, "cuda", what="the device of normal")
@@ -336,76 +369,119 @@ class TestRandomPatterns:
         check.equal(again.get("normal"), patterns.get("normal"), what="normal with an equally seeded generator")
 
 
-class TestCreationPatterns:
-    def test_scalar_holds_seven(self, kata):
-        """A scalar is a tensor without dimensions: its shape is () and it holds one number. Like all others it is
-        float32 unless another dtype is asked for."""
-        patterns = kata.creation_patterns(3, 5)
-        check.that(isinstance(patterns, dict), f"a dict was expected, not {check.describe(patterns)}")
-        check.equal(patterns.get("scalar"), torch.tensor(7.0), what="scalar")
+class TestColumnToTensor:
+    def test_the_numbers_of_one_column(self, kata):
+        """One number per row, in the order of the rows. `df[name]` is one column; `df[[name]]` is a table with one
+        column."""
+        df = pd.DataFrame({"age": [31, 27, 45], "weight": [61.5, 70.25, 80.0]})
+        unlike = {"a table with one column, df[[name]]": torch.tensor([[61.5], [70.25], [80.0]])}
+        check.close(kata.column_to_tensor(df, "weight"), torch.tensor([61.5, 70.25, 80.0]), unlike=unlike)
 
-    def test_zeros_and_ones_are_filled(self, kata):
-        """(rows, cols), the same number everywhere."""
-        patterns = kata.creation_patterns(3, 5)
-        check.equal(patterns.get("zeros"), torch.tensor([[0.0] * 5] * 3), what="zeros")
-        check.equal(patterns.get("ones"), torch.tensor([[1.0] * 5] * 3), what="ones")
+    def test_every_column_becomes_float32(self, kata):
+        """pandas stores whole numbers as int64 and others as float64. A tensor keeps that dtype unless you pass
+        another one."""
+        df = pd.DataFrame({"age": [31, 27, 45], "weight": [61.5, 70.25, 80.0]})
+        check.equal(kata.column_to_tensor(df, "age"), torch.tensor([31.0, 27, 45]), what='column "age"')
+        check.equal(kata.column_to_tensor(df, "weight"), torch.tensor([61.5, 70.25, 80.0]), what='column "weight"')
 
-    def test_eye_is_square_with_ones_on_the_diagonal(self, kata):
-        """(rows, rows): 1 where the row number is the column number, 0 elsewhere. Multiplying by it changes nothing."""
-        patterns = kata.creation_patterns(3, 5)
-        check.equal(patterns.get("eye"), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]), what="eye")
+    def test_rows_stay_in_their_places(self, kata):
+        """A sorted table keeps its old row labels, here 2, 0, 1. They are labels, not places."""
+        df = pd.DataFrame({"age": [45, 31, 27]}, index=[2, 0, 1])
+        unlike = {"sorted by the row labels": torch.tensor([31.0, 27, 45])}
+        check.close(kata.column_to_tensor(df, "age"), torch.tensor([45.0, 31, 27]), unlike=unlike)
 
-    def test_has_exactly_the_eleven_keys(self, kata):
-        """Callers rely on the keys: the four of this exercise, the seven of the two before, and no others."""
-        keys = "scalar zeros ones eye vector matrix cube linspace indices uniform normal".split()
-        patterns = kata.creation_patterns(3, 5)
-        missing, extra = [key for key in keys if key not in patterns], [key for key in patterns if key not in keys]
-        check.that(not missing and not extra, f"missing keys: {missing or 'none'}; keys too many: {extra or 'none'}")
-        check.shape(patterns["cube"], (2, 3, 5), what="cube")
 
-    def test_every_tensor_but_indices_has_the_dtype(self, kata):
-        """The dtype has to be passed on, to the random tensors too. indices alone stay int64."""
-        patterns = kata.creation_patterns(3, 5, dtype=torch.float16)
-        expected = dict.fromkeys(patterns, torch.float16) | {"indices": torch.int64}
-        check.equal({key: x.dtype for key, x in patterns.items()}, expected, what="the dtype of the result at ")
+@st.composite
+def tables(draw):
+    """A tensor of different numbers, one name per column and one label per row, both in any order."""
+    names = draw(st.permutations("abc"[: draw(st.integers(1, 3))]))
+    labels = draw(st.permutations("xyz"[: draw(st.integers(1, 3))]))
+    return torch.arange(1.0, 1 + len(labels) * len(names)).reshape(len(labels), len(names)), names, labels
 
-    def test_every_tensor_is_on_the_device(self, kata):
-        """The device has to be passed on as well. The "meta" device, shapes without numbers, takes the place of a GPU
-        here."""
-        patterns = kata.creation_patterns(3, 5, device="meta")
-        expected = dict.fromkeys(patterns, "meta")
-        check.equal({key: x.device.type for key, x in patterns.items()}, expected, what="the device of the result at ")
 
-    def test_equal_generators_give_equal_numbers(self, kata):
-        """The generator has to be passed on to both random tensors: the same seed gives both again."""
-        first = kata.creation_patterns(3, 5, generator=torch.Generator().manual_seed(11))
-        again = kata.creation_patterns(3, 5, generator=torch.Generator().manual_seed(11))
-        check.equal(again.get("uniform"), first.get("uniform"), what="uniform with an equally seeded generator")
-        check.equal(again.get("normal"), first.get("normal"), what="normal with an equally seeded generator")
+class TestTensorToDataframe:
+    def test_values_and_names_meet(self, kata):
+        """Column 0 of the tensor goes under the first name, column 1 under the second; rows stay rows."""
+        x = torch.tensor([[1.5, 2, 3], [4, 5, 6]])
+        frame = kata.tensor_to_dataframe(x, ["width", "height", "age"])
+        check.that(isinstance(frame, pd.DataFrame), f"a DataFrame was expected, not {check.describe(frame)}")
+        check.close(frame.to_numpy(), np.array([[1.5, 2, 3], [4, 5, 6]]), what="the values of the frame")
+        check.equal(frame.columns.tolist(), ["width", "height", "age"], what="frame.columns")
 
-    def test_nothing_outside_is_changed(self, kata):
-        """torch.set_default_dtype would give every tensor made later, anywhere in the program, another dtype.
-        torch.manual_seed would change every random number drawn later."""
-        torch.rand(3)  # moves the global generator away from where any seed would put it
-        before = torch.get_rng_state()
-        kata.creation_patterns(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(11))
-        check.equal(torch.get_default_dtype(), torch.float32, what="torch's default dtype after the call")
-        untouched = torch.equal(torch.get_rng_state(), before)
-        check.that(untouched, "the state of torch's global generator is another one after the call")
+    def test_rows_are_numbered_unless_labelled(self, kata):
+        """Without an index the rows are 0, 1, 2; with one they have its labels, in order."""
+        x = torch.zeros(3, 2)
+        plain = kata.tensor_to_dataframe(x, ["a", "b"])
+        check.equal(plain.index.tolist(), [0, 1, 2], what="frame.index")
+        labelled = kata.tensor_to_dataframe(x, ["a", "b"], index=["z", "x", "y"])
+        check.equal(labelled.index.tolist(), ["z", "x", "y"], what="frame.index")
+
+    @given(case=tables())
+    def test_every_number_is_found_under_its_name_and_label(self, kata, case):
+        """Names and labels keep the order given. Sorting either would put them over the wrong numbers."""
+        x, names, labels = case
+        frame = kata.tensor_to_dataframe(x, names, index=labels)
+        check.equal([*frame.columns], names, what="frame.columns")
+        check.equal([*frame.index], labels, what="frame.index")
+        expected = {name: dict(zip(labels, x[:, i].tolist())) for i, name in enumerate(names)}
+        check.equal(frame.to_dict(), expected, what="frame")
+
+    def test_integers_give_integer_columns(self, kata):
+        """Whole numbers stay whole numbers: a count shown as 3.0 has been through a float."""
+        x = torch.tensor([[1, 2], [3, 4], [5, 6]])
+        frame = kata.tensor_to_dataframe(x, ["a", "b"])
+        kinds = {frame[name].dtype.kind for name in frame.columns}
+        check.that(kinds <= {"i", "u"}, f"the dtypes of the columns are {frame.dtypes.astype(str).to_dict()}")
+
+    def test_a_result_of_a_model_is_converted(self, kata):
+        """A prediction carries an autograd graph. The table does not need the graph, and x keeps it."""
+        x = torch.tensor([[1.0, 2], [3, 4], [5, 6]], requires_grad=True)
+        with check.unchanged(x=x):
+            frame = kata.tensor_to_dataframe(x, ["a", "b"])
+        check.close(frame.to_numpy(), np.array([[1.0, 2], [3, 4], [5, 6]]), what="the values of the frame")
 
     @pytest.mark.edge
-    @pytest.mark.parametrize("sizes", [(0, 5), (3, 0), (-1, 5), (3, -1)], ids=str)
-    def test_less_than_one_row_or_column_is_refused(self, kata, sizes):
-        """Both sizes must be at least 1: without a column there is nothing for linspace to reach."""
+    def test_bfloat16_is_converted(self, kata):
+        """NumPy and pandas have no bfloat16: the columns become wider floats, with the same numbers."""
+        x = torch.tensor([[0.5, -3], [1.25, 4]], dtype=torch.bfloat16)
+        frame = kata.tensor_to_dataframe(x, ["a", "b"])
+        kinds = {frame[name].dtype.kind for name in frame.columns}
+        check.that(kinds == {"f"}, f"the dtypes of the columns are {frame.dtypes.astype(str).to_dict()}")
+        check.close(frame.to_numpy(), np.array([[0.5, -3], [1.25, 4]]), what="the values of the frame")
+
+    @pytest.mark.edge
+    def test_a_transposed_tensor_is_converted(self, kata):
+        """x.T reads the memory in another order. The frame has the numbers as x shows them."""
+        x = torch.arange(6.0).reshape(2, 3).T
+        frame = kata.tensor_to_dataframe(x, ["a", "b"])
+        check.close(frame.to_numpy(), np.array([[0.0, 3], [1, 4], [2, 5]]), what="the values of the frame")
+
+    @pytest.mark.edge
+    def test_neither_writes_into_the_other(self, kata):
+        """The frame has memory of its own: changing the tensor later does not change the table, nor the other way
+        round."""
+        x = torch.tensor([[1.0, 2], [3, 4], [5, 6]])
+        frame = kata.tensor_to_dataframe(x, ["a", "b"])
+        x[0, 0] = -1
+        check.close(frame.to_numpy(), np.array([[1.0, 2], [3, 4], [5, 6]]), what="the frame, after x[0, 0] = -1")
+        frame.iloc[2, 1] = -2
+        check.equal(x, torch.tensor([[-1.0, 2], [3, 4], [5, 6]]), what="x, after frame.iloc[2, 1] = -2")
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "d"]], ids=["too few", "too many"])
+    def test_the_number_of_names_must_fit(self, kata, names):
+        """Each column has one name: with one missing or one left over, names and columns no longer fit."""
+        x = torch.zeros(2, 3)
         with check.raises(ValueError):
-            kata.creation_patterns(*sizes)
+            kata.tensor_to_dataframe(x, names)
 
     @pytest.mark.edge
-    @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64], ids=str)
-    def test_a_dtype_that_is_not_floating_point_is_refused(self, kata, dtype):
-        """Whole numbers cannot hold linspace or random fractions: torch would cut them down to zeros without a word."""
-        with check.raises(TypeError):
-            kata.creation_patterns(3, 5, dtype=dtype)
+    @pytest.mark.parametrize("shape", [(), (3,), (2, 1, 4)], ids=str)
+    def test_only_two_dimensions_are_a_table(self, kata, shape):
+        """A table has rows and columns. pandas would take (3,) for three rows of one column: ask the caller instead."""
+        x = torch.zeros(shape)
+        with check.raises(ValueError):
+            kata.tensor_to_dataframe(x, ["a"])
 
 
 @pytest.mark.stretch
@@ -484,7 +560,7 @@ class TestFromArray:
 
     @pytest.mark.edge
     def test_a_reversed_array_is_not_shared(self, kata):
-        """No tensor reads its memory backwards. A silent copy would break the promise to share, so refuse."""
+        """No tensor reads its memory backwards. A silent copy would break the promise to share memory, so refuse."""
         array = np.arange(6.0)[::-1]
         with check.raises(ValueError):
             kata.from_array(array)
@@ -519,13 +595,13 @@ class TestToArray:
         )
 
     def test_a_tensor_that_requires_grad_is_converted(self, kata):
-        """NumPy knows nothing of gradients, so torch asks you to leave them behind first."""
+        """NumPy has no gradients, so torch asks you to detach the tensor first."""
         x = torch.tensor([1.0, 2, 3], requires_grad=True)
         check.equal(kata.to_array(x), np.array([1, 2, 3], dtype="float32"))
 
     def test_the_tensor_keeps_its_gradient(self, kata):
-        """Leaving the gradient behind concerns the result. x itself must go on requiring grad: detach_() or
-        requires_grad_(False) would end its training without a word."""
+        """Only the result leaves the gradient behind. x itself must still require grad: detach_() or
+        requires_grad_(False) would end its training without a warning."""
         x = torch.tensor([1.0, 2, 3], requires_grad=True)
         with check.unchanged(x=x):
             kata.to_array(x)
@@ -559,16 +635,17 @@ def frames(draw):
     return pd.DataFrame(columns, index=labels)
 
 
+@pytest.mark.stretch
 class TestDataframeToTensor:
     def test_rows_and_columns_become_a_matrix(self, kata):
         """One row of the tensor per row of the frame, one column per column, in float32 unless another dtype is asked
-        for. The names come beside it, since a tensor has none."""
+        for. A tensor has no column names, so the list of names is returned beside it."""
         df = pd.DataFrame({"width": [1.5, 2.5], "height": [3.0, 4.0], "age": [5.0, 6.0]})
         expected = (torch.tensor([[1.5, 3, 5], [2.5, 4, 6]]), ["width", "height", "age"])
         check.equal(kata.dataframe_to_tensor(df), expected, what="the result at ")
 
     def test_numbers_and_bools_may_be_mixed(self, kata):
-        """A frame may hold another dtype in every column, a tensor has one. True becomes 1, False 0."""
+        """A frame has a dtype per column, a tensor has one for all. True becomes 1, False becomes 0."""
         df = pd.DataFrame({"age": [31, 27, 45], "weight": [61.5, 70.25, 80.0], "member": [True, False, True]})
         expected = (torch.tensor([[31, 61.5, 1], [27, 70.25, 0], [45, 80, 1]]), ["age", "weight", "member"])
         check.equal(kata.dataframe_to_tensor(df), expected, what="the result at ")
@@ -646,99 +723,6 @@ class TestDataframeToTensor:
         df = pd.DataFrame({"age": [31, 27], "city": cities, "weight": [61.5, 70.0], "street": ["Main", "High"]})
         with check.raises(TypeError, "city"):
             kata.dataframe_to_tensor(df)
-
-
-@st.composite
-def tables(draw):
-    """A tensor of different numbers, one name per column and one label per row, both in any order."""
-    names = draw(st.permutations("abc"[: draw(st.integers(1, 3))]))
-    labels = draw(st.permutations("xyz"[: draw(st.integers(1, 3))]))
-    return torch.arange(1.0, 1 + len(labels) * len(names)).reshape(len(labels), len(names)), names, labels
-
-
-class TestTensorToDataframe:
-    def test_values_and_names_meet(self, kata):
-        """Column 0 of the tensor goes under the first name, column 1 under the second; rows stay rows."""
-        x = torch.tensor([[1.5, 2, 3], [4, 5, 6]])
-        frame = kata.tensor_to_dataframe(x, ["width", "height", "age"])
-        check.that(isinstance(frame, pd.DataFrame), f"a DataFrame was expected, not {check.describe(frame)}")
-        check.close(frame.to_numpy(), np.array([[1.5, 2, 3], [4, 5, 6]]), what="the values of the frame")
-        check.equal(frame.columns.tolist(), ["width", "height", "age"], what="frame.columns")
-
-    def test_rows_are_numbered_unless_labelled(self, kata):
-        """Without an index the rows are 0, 1, 2; with one they have its labels, in order."""
-        x = torch.zeros(3, 2)
-        plain = kata.tensor_to_dataframe(x, ["a", "b"])
-        check.equal(plain.index.tolist(), [0, 1, 2], what="frame.index")
-        labelled = kata.tensor_to_dataframe(x, ["a", "b"], index=["z", "x", "y"])
-        check.equal(labelled.index.tolist(), ["z", "x", "y"], what="frame.index")
-
-    @given(case=tables())
-    def test_every_number_is_found_under_its_name_and_label(self, kata, case):
-        """Names and labels keep the order given. Sorting either would put them over the wrong numbers."""
-        x, names, labels = case
-        frame = kata.tensor_to_dataframe(x, names, index=labels)
-        check.equal([*frame.columns], names, what="frame.columns")
-        check.equal([*frame.index], labels, what="frame.index")
-        expected = {name: dict(zip(labels, x[:, i].tolist())) for i, name in enumerate(names)}
-        check.equal(frame.to_dict(), expected, what="frame")
-
-    def test_integers_give_integer_columns(self, kata):
-        """Whole numbers stay whole numbers: a count shown as 3.0 has been through a float."""
-        x = torch.tensor([[1, 2], [3, 4], [5, 6]])
-        frame = kata.tensor_to_dataframe(x, ["a", "b"])
-        kinds = {frame[name].dtype.kind for name in frame.columns}
-        check.that(kinds <= {"i", "u"}, f"the dtypes of the columns are {frame.dtypes.astype(str).to_dict()}")
-
-    def test_a_result_of_a_model_is_converted(self, kata):
-        """Predictions carry a graph behind them, for gradients, which a table has no use for. x itself keeps it."""
-        x = torch.tensor([[1.0, 2], [3, 4], [5, 6]], requires_grad=True)
-        with check.unchanged(x=x):
-            frame = kata.tensor_to_dataframe(x, ["a", "b"])
-        check.close(frame.to_numpy(), np.array([[1.0, 2], [3, 4], [5, 6]]), what="the values of the frame")
-
-    @pytest.mark.edge
-    def test_bfloat16_is_converted(self, kata):
-        """NumPy and pandas have no bfloat16: the columns become wider floats, with the same numbers."""
-        x = torch.tensor([[0.5, -3], [1.25, 4]], dtype=torch.bfloat16)
-        frame = kata.tensor_to_dataframe(x, ["a", "b"])
-        kinds = {frame[name].dtype.kind for name in frame.columns}
-        check.that(kinds == {"f"}, f"the dtypes of the columns are {frame.dtypes.astype(str).to_dict()}")
-        check.close(frame.to_numpy(), np.array([[0.5, -3], [1.25, 4]]), what="the values of the frame")
-
-    @pytest.mark.edge
-    def test_a_transposed_tensor_is_converted(self, kata):
-        """x.T reads the memory in another order. The frame has the numbers as x shows them."""
-        x = torch.arange(6.0).reshape(2, 3).T
-        frame = kata.tensor_to_dataframe(x, ["a", "b"])
-        check.close(frame.to_numpy(), np.array([[0.0, 3], [1, 4], [2, 5]]), what="the values of the frame")
-
-    @pytest.mark.edge
-    def test_neither_writes_into_the_other(self, kata):
-        """The frame has memory of its own: changing the tensor later does not change the table, nor the other way
-        round."""
-        x = torch.tensor([[1.0, 2], [3, 4], [5, 6]])
-        frame = kata.tensor_to_dataframe(x, ["a", "b"])
-        x[0, 0] = -1
-        check.close(frame.to_numpy(), np.array([[1.0, 2], [3, 4], [5, 6]]), what="the frame, after x[0, 0] = -1")
-        frame.iloc[2, 1] = -2
-        check.equal(x, torch.tensor([[-1.0, 2], [3, 4], [5, 6]]), what="x, after frame.iloc[2, 1] = -2")
-
-    @pytest.mark.edge
-    @pytest.mark.parametrize("names", [["a"], ["a", "b", "c", "d"]], ids=["too few", "too many"])
-    def test_the_number_of_names_must_fit(self, kata, names):
-        """Each column has one name: with one missing or one left over, names and columns no longer fit."""
-        x = torch.zeros(2, 3)
-        with check.raises(ValueError):
-            kata.tensor_to_dataframe(x, names)
-
-    @pytest.mark.edge
-    @pytest.mark.parametrize("shape", [(), (3,), (2, 1, 4)], ids=str)
-    def test_only_two_dimensions_are_a_table(self, kata, shape):
-        """A table has rows and columns. pandas would take (3,) for three rows of one column: ask the caller instead."""
-        x = torch.zeros(shape)
-        with check.raises(ValueError):
-            kata.tensor_to_dataframe(x, ["a"])
 
 
 class Sample(NamedTuple):
@@ -849,8 +833,8 @@ class TestToDevice:
 
     @pytest.mark.edge
     def test_a_namedtuple_keeps_its_class(self, kata):
-        """Its fields are reached by name, so a plain tuple will not do. Its class takes the fields one by one, not as
-        one list."""
+        """A namedtuple's fields are reached by name, so a plain tuple will not do. The class takes the fields one by one,
+        not as one list."""
         batch = Sample(torch.zeros(2), [torch.zeros(3)])
         moved = kata.to_device(batch, "meta")
         check.that(type(moved) is Sample, f"a Sample was expected, not {check.describe(moved)}")
@@ -862,3 +846,77 @@ class TestToDevice:
         """With a CUDA GPU in the machine, None means that GPU."""
         moved = kata.to_device({"x": [torch.zeros(2), "cat.png"]})
         check.equal(moved["x"][0].device.type, "cuda", what="the device")
+
+
+@pytest.mark.stretch
+class TestCreationPatterns:
+    def test_scalar_holds_seven(self, kata):
+        """A scalar is a tensor without dimensions: its shape is () and it holds one number. Like all others it is
+        float32 unless another dtype is asked for."""
+        patterns = kata.creation_patterns(3, 5)
+        check.that(isinstance(patterns, dict), f"a dict was expected, not {check.describe(patterns)}")
+        check.equal(patterns.get("scalar"), torch.tensor(7.0), what="scalar")
+
+    def test_zeros_and_ones_are_filled(self, kata):
+        """(rows, cols), the same number everywhere."""
+        patterns = kata.creation_patterns(3, 5)
+        check.equal(patterns.get("zeros"), torch.tensor([[0.0] * 5] * 3), what="zeros")
+        check.equal(patterns.get("ones"), torch.tensor([[1.0] * 5] * 3), what="ones")
+
+    def test_eye_is_square_with_ones_on_the_diagonal(self, kata):
+        """(rows, rows): 1 where the row number is the column number, 0 elsewhere. A matrix times eye is that matrix."""
+        patterns = kata.creation_patterns(3, 5)
+        check.equal(patterns.get("eye"), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]), what="eye")
+
+    def test_has_exactly_the_eleven_keys(self, kata):
+        """Callers rely on the keys: the four of this exercise, the seven of counting_patterns and random_patterns, and
+        no others."""
+        keys = "scalar zeros ones eye vector matrix cube linspace indices uniform normal".split()
+        patterns = kata.creation_patterns(3, 5)
+        missing, extra = [key for key in keys if key not in patterns], [key for key in patterns if key not in keys]
+        check.that(not missing and not extra, f"missing keys: {missing or 'none'}; extra keys: {extra or 'none'}")
+        check.shape(patterns["cube"], (2, 3, 5), what="cube")
+
+    def test_every_tensor_but_indices_has_the_dtype(self, kata):
+        """The dtype has to be passed on, also to the random tensors. `indices` alone stays int64."""
+        patterns = kata.creation_patterns(3, 5, dtype=torch.float16)
+        expected = dict.fromkeys(patterns, torch.float16) | {"indices": torch.int64}
+        check.equal({key: x.dtype for key, x in patterns.items()}, expected, what="the dtype of the result at ")
+
+    def test_every_tensor_is_on_the_device(self, kata):
+        """The device has to be passed on as well. The "meta" device, which holds shapes without numbers, takes the
+        place of a GPU here."""
+        patterns = kata.creation_patterns(3, 5, device="meta")
+        expected = dict.fromkeys(patterns, "meta")
+        check.equal({key: x.device.type for key, x in patterns.items()}, expected, what="the device of the result at ")
+
+    def test_equal_generators_give_equal_numbers(self, kata):
+        """The generator has to be passed on to both random tensors: the same seed gives both again."""
+        first = kata.creation_patterns(3, 5, generator=torch.Generator().manual_seed(11))
+        again = kata.creation_patterns(3, 5, generator=torch.Generator().manual_seed(11))
+        check.equal(again.get("uniform"), first.get("uniform"), what="uniform with an equally seeded generator")
+        check.equal(again.get("normal"), first.get("normal"), what="normal with an equally seeded generator")
+
+    def test_nothing_outside_is_changed(self, kata):
+        """torch.set_default_dtype would give every tensor made later, anywhere in the program, another dtype.
+        torch.manual_seed would change every random number drawn later."""
+        torch.rand(3)  # moves the global generator away from where any seed would put it
+        before = torch.get_rng_state()
+        kata.creation_patterns(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(11))
+        check.equal(torch.get_default_dtype(), torch.float32, what="torch's default dtype after the call")
+        untouched = torch.equal(torch.get_rng_state(), before)
+        check.that(untouched, "the call changed the state of torch's global generator")
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("sizes", [(0, 5), (3, 0), (-1, 5), (3, -1)], ids=str)
+    def test_less_than_one_row_or_column_is_refused(self, kata, sizes):
+        """Both sizes must be at least 1: without a column there is nothing for linspace to reach."""
+        with check.raises(ValueError):
+            kata.creation_patterns(*sizes)
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64], ids=str)
+    def test_a_dtype_that_is_not_floating_point_is_refused(self, kata, dtype):
+        """Whole numbers cannot hold linspace or random fractions: torch would cut them down to zeros without a warning."""
+        with check.raises(TypeError):
+            kata.creation_patterns(3, 5, dtype=dtype)

@@ -23,6 +23,7 @@ from grader.results import DONE, SpecResult
 from tests.course import guards, points, variants
 from tests.course.variants import Mistake
 
+TRACKS = ("tinytorch", "papers")
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
@@ -31,8 +32,17 @@ MOST_WORDS = 250  # in an exercise's docstrings
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
+def is_own(kata: Kata) -> bool:
+    """Whether this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
+    return "/" in kata.name and kata.name.partition("/")[0] not in TRACKS
+
+
 def folder(kata: Kata) -> list[str]:
     """Everything that belongs to a kata is there, and what its texts point to exists."""
+    if is_own(kata):
+        wanted = [kata.folder / "kata.toml", kata.folder / "README.md", kata.specs, kata.reference]
+        missing = [f"{path.relative_to(kata.root)} is missing" for path in wanted if not path.is_file()]
+        return missing or _description(kata)
     wanted = [kata.folder / name for name in ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")]
     wanted += [
         kata.code,
@@ -110,6 +120,8 @@ def reference_passes(kata: Kata) -> list[str]:
 
 def textbook(kata: Kata) -> list[str]:
     """The textbook solution earns every point."""
+    if is_own(kata) and not variants.textbook(kata).is_file():
+        return []
     return _points_lost(kata, variants.textbook(kata).read_text(encoding="utf-8"), "the textbook solution")
 
 
@@ -140,7 +152,7 @@ def mistakes(kata: Kata) -> list[str]:
     results = variants.results(jobs.values(), CACHE)
     for mistake, job in jobs.items():
         problems += _caught(mistake, variants.specs(results[job]))
-    edges = [mistake for mistake in jobs if mistake.edge]
+    edges = [] if is_own(kata) else [mistake for mistake in jobs if mistake.edge]
     if len(edges) > len(jobs) / 4:
         problems.append(f"{len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
     return problems
@@ -172,6 +184,8 @@ def accepted(kata: Kata) -> list[str]:
 def lesson(kata: Kata) -> list[str]:
     """The lesson runs to its end, prints, and draws its figure: cell by cell in the kata's notebook, followed by the
     reference's code. Put together from the cells, that code is the reference's again."""
+    if is_own(kata) and not (kata.folder / "lesson.py").is_file():
+        return []
     text = kata.reference.read_text(encoding="utf-8")
     notebook = notebooks.build(kata, text)
     steps = [cell for cell in notebooks.code(notebook) if cell.startswith("# lesson ")]

@@ -44,6 +44,9 @@ class Equivalent:
 
 
 def mistakes(kata: Kata) -> list[Mistake]:
+    """The kata's mistakes; none if there is no file of them."""
+    if not _mistakes_file(kata).is_file():
+        return []
     return runpy.run_path(str(_mistakes_file(kata)))["MISTAKES"]
 
 

@@ -3,6 +3,35 @@
 from tests.course.variants import Equivalent, Mistake
 
 MISTAKES = [
+    # count_to, filled and to_float
+    Mistake(
+        "counted from 1",
+        was="return torch.arange(n)",
+        now="return torch.arange(1, n + 1)",
+        caught_by="TestCountTo::test_counts_from_zero",
+        says="looks like counted from 1",
+    ),
+    Mistake(
+        "rows and columns exchanged",
+        was="torch.full((rows, cols), value, dtype=torch.float32)",
+        now="torch.full((cols, rows), value, dtype=torch.float32)",
+        caught_by="test_one_number_is_everywhere",
+        says="looks like rows and columns exchanged",
+    ),
+    Mistake(
+        "the dtype taken from the number",
+        was="torch.full((rows, cols), value, dtype=torch.float32)",
+        now="torch.full((rows, cols), value)",
+        caught_by="test_a_whole_number_gives_float32_too",
+        says="dtype int64 expected float32",
+    ),
+    Mistake(
+        "Python's float, which is float64",
+        was="return x.float()",
+        now="return x.to(float)",
+        caught_by="TestToFloat::test_whole_numbers_become_float32",
+        says="dtype float64 expected float32",
+    ),
     # memory_by_dtype
     Mistake(
         "the number of elements instead of bytes",
@@ -12,13 +41,6 @@ MISTAKES = [
         says="looks like the number of elements, not yet times the bytes of one",
     ),
     Mistake(
-        "finfo, which knows floating dtypes only",
-        was="* dtype.itemsize for",
-        now="* (torch.finfo(dtype).bits // 8) for",
-        caught_by="test_every_dtype_has_its_own_entry",
-        says="Every torch dtype knows the bytes of one element, its itemsize",
-    ),
-    Mistake(
         "the tensor allocated to be asked",
         was="math.prod(shape) * dtype.itemsize for",
         now="torch.empty(tuple(shape), dtype=dtype).nbytes for",
@@ -26,13 +48,6 @@ MISTAKES = [
         says="Building the tensor to ask it for its size would need terabytes",
     ),
     # describe
-    Mistake(
-        "len(x) for the number of elements",
-        was='"numel": x.numel()',
-        now='"numel": len(x)',
-        caught_by="test_counts_the_dimensions_and_the_elements",
-        says="2 × 3 × 4 elements (numel)",
-    ),
     Mistake(
         "storage_nbytes of the view alone",
         was='"storage_nbytes": x.untyped_storage().nbytes()',
@@ -47,22 +62,7 @@ MISTAKES = [
         caught_by="test_value_is_none_where_there_are_more_elements",
         says="Three elements have no single value: the answer is None, not an error",
     ),
-    Mistake(
-        "value only without dimensions",
-        was="x.item() if x.numel() == 1 else None",
-        now="x.item() if x.ndim == 0 else None",
-        caught_by="test_one_element_in_any_shape_has_its_value",
-        says="(1,) and (1, 1) hold one number just as () does",
-    ),
-    Mistake(
-        "torch.Size instead of a plain tuple",
-        was='"shape": tuple(x.shape)',
-        now='"shape": x.shape',
-        caught_by="test_shape_is_a_plain_tuple",
-        says="expected the plain tuple (2, 3)",
-        edge=True,
-    ),
-    # counting_patterns, random_patterns and creation_patterns
+    # counting_patterns and random_patterns
     Mistake(
         "arange without a step",
         was="torch.arange(0, 2 * cols, 2, **kind)",
@@ -110,22 +110,29 @@ MISTAKES = [
         was="generator}\n    return",
         now="generator}\n    torch.manual_seed(0)\n    return",
         caught_by="TestRandomPatterns::test_a_generator_leaves_the_global_one_alone",
-        says="the state of torch's global generator is another one after the call",
+        says="the call changed the state of torch's global generator",
+    ),
+    # column_to_tensor and tensor_to_dataframe
+    Mistake(
+        "the dtype of the column kept",
+        was="torch.tensor(df[name].to_numpy(), dtype=torch.float32)",
+        now="torch.tensor(df[name].to_numpy())",
+        caught_by="test_every_column_becomes_float32",
+        says="A tensor keeps that dtype unless you pass another one",
     ),
     Mistake(
-        "the default dtype changed",
-        was='    return {\n        "scalar"',
-        now='    torch.set_default_dtype(dtype)\n    return {\n        "scalar"',
-        caught_by="TestCreationPatterns::test_nothing_outside_is_changed",
-        says="torch's default dtype after the call",
+        "a table with one column",
+        was="torch.tensor(df[name].to_numpy(), dtype=torch.float32)",
+        now="torch.tensor(df[[name]].to_numpy(), dtype=torch.float32)",
+        caught_by="test_the_numbers_of_one_column",
+        says="looks like a table with one column, df[[name]]",
     ),
     Mistake(
-        "integer dtypes let through",
-        was="if not dtype.is_floating_point:",
-        now="if dtype.is_complex:",
-        caught_by="test_a_dtype_that_is_not_floating_point_is_refused",
-        says="Whole numbers cannot hold linspace or random fractions",
-        edge=True,
+        "names sorted",
+        was="columns=columns, index=index",
+        now="columns=sorted(columns), index=index",
+        caught_by="test_every_number_is_found_under_its_name_and_label",
+        says="Sorting either would put them over the wrong numbers",
     ),
     # from_array and to_array
     Mistake(
@@ -149,7 +156,7 @@ MISTAKES = [
         caught_by="test_writing_to_the_array_leaves_the_tensor_alone",
         says="x.numpy() shares memory with x, and so does x.detach().numpy()",
     ),
-    # dataframe_to_tensor and tensor_to_dataframe
+    # dataframe_to_tensor
     Mistake(
         "df.values of a mixed frame",
         was="    result = torch.empty(df.shape, dtype=dtype)",
@@ -158,14 +165,7 @@ MISTAKES = [
             "    result = torch.empty(df.shape, dtype=dtype)"
         ),
         caught_by="test_numbers_and_bools_may_be_mixed",
-        says="A frame may hold another dtype in every column, a tensor has one",
-    ),
-    Mistake(
-        "rows sorted by label",
-        was="    result = torch.empty(df.shape, dtype=dtype)",
-        now="    df = df.sort_index()\n    result = torch.empty(df.shape, dtype=dtype)",
-        caught_by="test_rows_and_columns_keep_their_order",
-        says="looks like rows sorted by their labels",
+        says="A frame has a dtype per column, a tensor has one for all",
     ),
     Mistake(
         "everything through float64",
@@ -175,13 +175,6 @@ MISTAKES = [
         says="looks like cast through float64",
         edge=True,
     ),
-    Mistake(
-        "names sorted",
-        was="columns=columns, index=index",
-        now="columns=sorted(columns), index=index",
-        caught_by="test_every_number_is_found_under_its_name_and_label",
-        says="Sorting either would put them over the wrong numbers",
-    ),
     # to_device
     Mistake(
         "the dict that was given changed",
@@ -189,6 +182,14 @@ MISTAKES = [
         now="        for key in batch:\n            batch[key] = to_device(batch[key], device)\n        return batch",
         caught_by="test_the_containers_given_are_not_changed",
         says="moving must not overwrite what the given containers hold",
+    ),
+    # creation_patterns
+    Mistake(
+        "the default dtype changed",
+        was='    return {\n        "scalar"',
+        now='    torch.set_default_dtype(dtype)\n    return {\n        "scalar"',
+        caught_by="TestCreationPatterns::test_nothing_outside_is_changed",
+        says="torch's default dtype after the call",
     ),
 ]
 

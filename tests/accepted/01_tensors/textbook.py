@@ -1,4 +1,4 @@
-"""What a tensor is made of: memory, a shape, a dtype, a device; how it comes from NumPy and pandas and goes back."""
+"""What a tensor is made of: memory, a shape, a dtype and a device; the way from NumPy and pandas and back."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,21 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+
+
+def count_to(n: int) -> Tensor:
+    """0, 1, 2, … n − 1."""
+    return torch.arange(n)
+
+
+def filled(rows: int, cols: int, value: float) -> Tensor:
+    """One number everywhere."""
+    return torch.full((rows, cols), value, dtype=torch.float32)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """The same numbers in float32."""
+    return x.float()
 
 
 def memory_by_dtype(shape: Sequence[int], dtypes: Sequence[torch.dtype]) -> dict[torch.dtype, int]:
@@ -57,24 +72,14 @@ def random_patterns(
     return {"uniform": torch.rand(rows, cols, **options), "normal": torch.randn(rows, cols, **options)}
 
 
-def creation_patterns(
-    rows: int,
-    cols: int,
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """The tensors that every program starts from."""
-    options = {"dtype": dtype, "device": device}
-    return {
-        "scalar": torch.tensor(7, **options),
-        "zeros": torch.zeros(rows, cols, **options),
-        "ones": torch.ones(rows, cols, **options),
-        "eye": torch.eye(rows, **options),
-        **counting_patterns(rows, cols, dtype, device),
-        **random_patterns(rows, cols, dtype, device, generator),
-    }
+def column_to_tensor(df: pd.DataFrame, name: str) -> Tensor:
+    """One column of a table."""
+    return torch.tensor(df[name].to_numpy(), dtype=torch.float32)
+
+
+def tensor_to_dataframe(x: Tensor, columns: Sequence[str], *, index: Sequence | None = None) -> pd.DataFrame:
+    """A (rows, columns) tensor to a table whose columns have names."""
+    return pd.DataFrame(x.detach().numpy(), columns=columns, index=index)
 
 
 def from_array(array: np.ndarray, *, copy: bool = False) -> Tensor:
@@ -91,11 +96,6 @@ def dataframe_to_tensor(df: pd.DataFrame, *, dtype: torch.dtype = torch.float32)
     """A table to a tensor, column by column: turning the whole frame into one array would lose digits."""
     columns = [torch.tensor(df[name].to_numpy(), dtype=dtype) for name in df.columns]
     return torch.stack(columns, dim=1), list(df.columns)
-
-
-def tensor_to_dataframe(x: Tensor, columns: Sequence[str], *, index: Sequence | None = None) -> pd.DataFrame:
-    """A (rows, columns) tensor to a table whose columns have names."""
-    return pd.DataFrame(to_array(x), columns=columns, index=index)
 
 
 def to_device(batch: Any, device: torch.device | str | None = None) -> Any:
@@ -117,3 +117,23 @@ def to_device(batch: Any, device: torch.device | str | None = None) -> Any:
         items = [to_device(item, device) for item in batch]
         return type(batch)(*items) if hasattr(batch, "_fields") else tuple(items)
     return batch
+
+
+def creation_patterns(
+    rows: int,
+    cols: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """The tensors that every program starts from."""
+    options = {"dtype": dtype, "device": device}
+    return {
+        "scalar": torch.tensor(7, **options),
+        "zeros": torch.zeros(rows, cols, **options),
+        "ones": torch.ones(rows, cols, **options),
+        "eye": torch.eye(rows, **options),
+        **counting_patterns(rows, cols, dtype, device),
+        **random_patterns(rows, cols, dtype, device, generator),
+    }
