@@ -215,14 +215,20 @@ def _is_noise(name: str, node) -> bool:
 
 
 def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
-    """Spans without edits: docstrings, annotations, imports, `__all__`, error texts, and what the stub gives."""
+    """Spans without edits: docstrings, annotations, imports, `__all__`, error texts, and what the stub gives.
+
+    The stub gives whole statements, functions with a body, and the default values of all others.
+    """
     given = {(owner, ast.unparse(node)) for owner, node in _members(stub)}
+    given |= {(owner, node.name) for owner, node in _members(stub) if _is_written(node)}
     signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
     nodes, spans = [], []
     for owner, node in _members(source.tree):
-        if (owner, ast.unparse(node)) in given:
+        if (owner, ast.unparse(node)) in given or (owner, getattr(node, "name", None)) in given:
             nodes.append(node)
-        elif getattr(node, "decorator_list", ()) and (owner, node.name) in signatures:
+        elif isinstance(node, ast.FunctionDef) and (owner, node.name) in signatures:
+            nodes += [default for default in [*node.args.defaults, *node.args.kw_defaults] if default]
+        if getattr(node, "decorator_list", ()) and (owner, node.name) in signatures:
             spans.append((source.lines[node.decorator_list[0].lineno - 1], source.lines[node.lineno - 1]))
     for node in ast.walk(source.tree):
         match node:
@@ -246,6 +252,11 @@ def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
             case ast.FunctionDef():
                 nodes += [*filter(None, [node.returns]), *_only_for_messages(node)]
     return spans + [(source.start(node), source.end(node)) for node in nodes]
+
+
+def _is_written(node: ast.stmt) -> bool:
+    """Whether this is a function with a body, and not one that is left to the learner."""
+    return isinstance(node, ast.FunctionDef) and not ast.unparse(node.body[-1]).startswith("raise NotImplementedError")
 
 
 def _members(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:

@@ -31,6 +31,37 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
     return counts
 
 
+def minutes(kata: Kata) -> tuple[int, int]:
+    """How long a beginner takes for the core and for all, to five minutes, by what there is to read and to write.
+
+    150 words of a lesson or 120 of docstrings per minute, 1.25 minutes per line of the textbook solution, 2 per
+    exercise for its verdicts, 5 for the kata: estimates, which give for 01 what a first-time learner with a clock took.
+    """
+    lesson = len((kata.folder / "README.md").read_text(encoding="utf-8").split())
+    docstrings, lines = words(kata), _lines(kata)
+    found = []
+    for exercises in ([e for e in kata.exercises if not e.stretch], kata.exercises):
+        read = lesson / 150 + sum(docstrings[e.name][0] for e in exercises if e.name in docstrings) / 120
+        written = sum(1.25 * lines[e.name] + 2 for e in exercises)
+        found.append(5 * round((read + written + 5) / 5))
+    return found[0], found[1]
+
+
+def _lines(kata: Kata) -> dict[str, int]:
+    """The lines of each exercise's textbook solution, without those of methods that are exercises themselves."""
+    tree = definitions(ast.parse(variants.textbook(kata).read_text(encoding="utf-8")))
+    names = [exercise.name for exercise in kata.exercises]
+
+    def count(name: str) -> int:
+        node = tree.get(name)
+        if isinstance(node, ast.ClassDef):
+            return sum(count(method) for method in tree if method.startswith(f"{name}.") and method not in names)
+        body = node.body[bool(ast.get_docstring(node)) :] if node else []
+        return sum(len(ast.unparse(statement).splitlines()) for statement in body)
+
+    return {name: count(name) for name in names}
+
+
 def earned(kata: Kata) -> tuple[KataResult, KataResult]:
     """The results of the textbook solution and of the reference without guards."""
     texts = [variants.textbook(kata).read_text(encoding="utf-8")]

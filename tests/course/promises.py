@@ -28,6 +28,7 @@ SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises"
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
+MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
 MOST_WORDS = 250  # in an exercise's docstrings
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
@@ -268,6 +269,9 @@ def _figure(path: Path) -> list[str]:
 
 def _amounts(kata: Kata) -> list[str]:
     problems = []
+    said, found = (kata.description.minutes_core, kata.description.minutes_all), points.minutes(kata)
+    if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):
+        problems.append(f"kata.toml says {said} minutes for core and all, reading and writing come to {found}")
     mistakes, solutions = len(variants.mistakes(kata)), len(variants.accepted(kata))
     if not FEWEST_MISTAKES <= mistakes <= MOST_MISTAKES:
         problems.append(f"{mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")

@@ -10,7 +10,7 @@ from grader.protocol import RunOptions
 from tests.conftest import SOUND
 from tests.course import mutants, mutation_operators, variants
 from tests.course.mutants import Mutant
-from tests.course.mutation_operators import Source
+from tests.course.mutation_operators import Edit, Source
 from tests.course.variants import Equivalent
 
 EXAMPLES = [  # operator, code, what it becomes, among other things
@@ -117,23 +117,28 @@ def given(x):
     }
 
 
-WAS, NOW = "def total(x: Tensor, dim: int = 0) -> Tensor:", "def total(x: Tensor, dim: int = 1) -> Tensor:"
+WAS, NOW = "if x.dim() == 0:", "if x.dim() <= 0:"
 
 
 @pytest.fixture
-def no_general_operators(monkeypatch):
-    monkeypatch.setattr(mutants, "general_edits", lambda source: iter(()))
+def one_general_operator(monkeypatch):
+    """The only one whose mutant survives, because no tensor has fewer than 0 dimensions."""
+
+    def less_or_equal(source):
+        place = source.data.find(b"==")
+        return [Edit("another comparison", place, place + 2, "<=")] if place > 0 else []
+
+    monkeypatch.setattr(mutants, "general_edits", less_or_equal)
 
 
 class TestCommand:
-    def test_a_survivor_is_shown_as_its_difference(self, no_general_operators, capsys):
-        """No spec of the fixture's kata looks at the default of `dim`."""
+    def test_a_survivor_is_shown_as_its_difference(self, one_general_operator, capsys):
         assert mutants.main(["01"], SOUND) == 1
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == f"sums.py:12  another default   - {WAS}   + {NOW}"
+        assert lines[0] == f"sums.py:18  another comparison   - {WAS}   + {NOW}"
         assert lines[1].startswith("7 mutants, 6 killed (85.7 %), 0 equivalent on record, 1 survive, ")
 
-    def test_one_line_for_each_of_all_katas(self, no_general_operators, monkeypatch, capsys):
+    def test_one_line_for_each_of_all_katas(self, one_general_operator, monkeypatch, capsys):
         monkeypatch.setattr(
             variants, "equivalents", lambda kata: [Equivalent(WAS, NOW, "a reason")][: kata.name == "01_sums"]
         )
@@ -143,13 +148,13 @@ class TestCommand:
         assert second.startswith("02_reuse  1 mutants, 1 killed")
         assert total.startswith("total     8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
 
-    def test_list_runs_nothing(self, no_general_operators, capsys):
+    def test_list_runs_nothing(self, one_general_operator, capsys):
         assert mutants.main(["--list", "01"], SOUND) == 0
         lines = capsys.readouterr().out.splitlines()
         assert "sums.py:20  sum → mean   - return x.sum(dim)   + return x.mean(dim)" in lines
         assert lines[-1] == "01_sums: 7 mutants"
 
-    def test_a_reference_that_fails_its_own_specs(self, no_general_operators, tmp_path, capsys):
+    def test_a_reference_that_fails_its_own_specs(self, one_general_operator, tmp_path, capsys):
         root = shutil.copytree(SOUND, tmp_path / "tree")
         reference = root / "solutions/01_sums/sums.py"
         reference.write_text(reference.read_text().replace("2 * x", "3 * x"))

@@ -15,12 +15,11 @@ def summary_stats(x: Tensor, dim: int | None = None) -> dict[str, Tensor]:
     """Min, max, mean and std, of all or along a dim."""
     if dim is None:
         x, dim = x.flatten(), 0
-    values = x if x.is_floating_point() else x.float()
     return {
         "min": x.amin(dim),
         "max": x.amax(dim),
-        "mean": values.mean(dim),
-        "std": values.std(dim, correction=0),
+        "mean": x.mean(dim),
+        "std": x.std(dim, correction=0),
     }
 
 
@@ -71,4 +70,4 @@ def masked_mean(x: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = Non
     """The mean of the entries that a mask lets through."""
     mask = mask.expand_as(x)
     total = x.masked_fill(~mask, 0).sum(dim)
-    return total / mask.sum(dim).clamp(min=1)
+    return total / mask.sum(dim)

@@ -22,7 +22,7 @@ def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: fl
 
 def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
     """One gradient per input by autograd, on leaves of our own."""
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    leaves = [x.detach().requires_grad_() for x in inputs]
     return torch.autograd.grad(f(*leaves), leaves, materialize_grads=True)
 
 
@@ -30,7 +30,7 @@ def gradient_history(
     loss_fn: Callable[[Tensor, Tensor], Tensor], weight: Tensor, inputs: Iterable[Tensor], zero_between: bool
 ) -> list[Tensor]:
     """.grad after each backward pass."""
-    w = weight.detach().clone().requires_grad_()
+    w = weight.detach().requires_grad_()
     history = []
     for x in inputs:
         if zero_between:
@@ -62,8 +62,6 @@ def frozen_target_loss(
 
 def describe_graph(output: Tensor) -> dict[str, object]:
     """Walk the graph from output to its leaves, counting operations."""
-    if output.grad_fn is None:
-        return {"ops": {}, "leaves": [output] if output.requires_grad else []}
     ops, leaves = Counter(), []
     seen, stack = {output.grad_fn}, [output.grad_fn]
     while stack:
@@ -82,7 +80,7 @@ def describe_graph(output: Tensor) -> dict[str, object]:
 
 def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """All derivatives of f(x), one backward pass for each entry of y."""
-    x = x.detach().clone().requires_grad_()
+    x = x.detach().requires_grad_()
     y = f(x)
     rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()]
     return torch.stack(rows).reshape(y.shape + x.shape)
@@ -90,7 +88,7 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def inplace_is_safe(op: Callable[[Tensor], Tensor], x: Tensor, target: str = "output") -> bool:
     """Change the output or the input in place, and see whether the backward pass complains."""
-    h = x.detach().clone().requires_grad_().clone()
+    h = x.detach().requires_grad_().clone()
     y = op(h)
     (y if target == "output" else h).add_(1)
     try:

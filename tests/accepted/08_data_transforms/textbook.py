@@ -208,12 +208,7 @@ class RandomResizedCrop:
                 top = torch.randint(height - h + 1, (1,), generator=self.generator).item()
                 left = torch.randint(width - w + 1, (1,), generator=self.generator).item()
                 return top, left, h, w
-        h, w = height, width
-        if width / height < low:
-            h = round(width / low)
-        elif width / height > high:
-            w = round(height * high)
-        return (height - h) // 2, (width - w) // 2, h, w
+        return 0, 0, height, width
 
     def __call__(self, image: Tensor) -> Tensor:
         top, left, h, w = self.sample(*image.shape[-2:])
