@@ -1,18 +1,18 @@
-"""Kata 01 in code: what a tensor is made of, who shares memory with whom, what a dtype costs, where tensors live."""
+"""Kata 01 in code: the parts of a tensor, views and copies, the cost of each dtype, and devices."""
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from grader.lesson import COLOURS, code, save_figure
+from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
 
-# 1. Making tensors. torch.tensor copies what it is given and picks the dtype from it: whole numbers become int64 (also
-#    called long), numbers with a point float32. The makers zeros, ones and randn give float32. The "like" functions
-#    take shape, dtype and device from another tensor. torch.Tensor, the class, takes a 7 for a size: its numbers are
-#    whatever the memory held.
+# 1. Making tensors. torch.tensor copies the numbers that it gets and picks the dtype from them: whole numbers become
+#    int64 (also called long), numbers with a point float32. The makers zeros, ones and randn give float32. The "like"
+#    functions take shape, dtype and device from another tensor. torch.Tensor, the class, takes a 7 for a size: its
+#    numbers are whatever the memory held.
 print("1. Making tensors")
 whole, point = torch.tensor([2, 0, 1]), torch.tensor([2.0, 0.0, 1.0])
 print("  torch.tensor([2, 0, 1])        ", whole.dtype)
@@ -31,15 +31,17 @@ torch.manual_seed(0)
 first = torch.rand(1).item()
 for handed_in in (None, torch.Generator().manual_seed(5)):
     torch.manual_seed(0)
-    kata.creation_patterns(2, 3, generator=handed_in)
+    kata.random_patterns(2, 3, generator=handed_in)
     who = "the global generator" if handed_in is None else "a generator handed in"
     print(f"  after a draw from {who:<21}", "the next global number is still the first:", torch.rand(1).item() == first)
 
-# 3. Why indices are long: a position is a whole number. int64 picks rows; a float is refused.
+# 3. A position is a whole number: int64 and int32 pick rows, a float is refused. Some functions take int64 only, which
+#    is why indices are usually int64.
 print("\n3. Indices")
-table = kata.creation_patterns(3, 4)["matrix"]
+table = kata.counting_patterns(3, 4)["matrix"]
 print("  matrix:", table.tolist())
 print("  matrix[tensor([2, 0, 1])]:", table[whole].tolist())
+print("  the same from int32:      ", table[whole.int()].tolist())
 try:
     table[point]
 except IndexError as error:
@@ -48,8 +50,7 @@ except IndexError as error:
 # 4. Asking a tensor about itself. size() and ndimension() are the same as shape and ndim; item() takes the one number
 #    out of a tensor that holds one.
 print("\n4. Asking a tensor")
-cube = kata.creation_patterns(3, 4)["cube"]
-scalar = kata.creation_patterns(3, 4)["scalar"]
+cube, scalar = kata.counting_patterns(3, 4)["cube"], torch.tensor(7.0)
 print("  cube.size():", cube.size(), " cube.ndimension():", cube.ndimension(), " cube.dtype:", cube.dtype)
 print("  scalar:", scalar, " scalar.item():", scalar.item())
 
@@ -84,19 +85,24 @@ x = torch.ones(3)
 x.detach().numpy()[0] = 9
 print("  x after x.detach().numpy()[0] = 9:", x.tolist())
 
-# 8. pandas. A frame has a dtype for each column, a tensor one for all; the names and the index have to be kept beside.
+# 8. pandas. A frame has a dtype for each column, a tensor has one for all. The tensor has no names and no row labels:
+#    they are handed over again on the way back.
 print("\n8. A frame and back")
 people = pd.DataFrame({"age": [31, 27], "weight": [61.5, np.nan], "member": [True, False]}, index=["Ada", "Bo"])
-values, names = kata.dataframe_to_tensor(people)
 print(people.to_string())
-print(values, names)
-print(kata.tensor_to_dataframe(values, names, index=people.index).to_string())
-account = pd.DataFrame({"id": [2**53 + 1]})
+age = kata.column_to_tensor(people, "age")
+print("  column_to_tensor:", age)
+doubled = kata.tensor_to_dataframe(torch.stack([age, 2 * age], dim=1), ["age", "twice"], index=people.index)
+print(doubled.to_string())
+answer = stretch(kata.dataframe_to_tensor, people)
+if answer is not None:
+    print("  dataframe_to_tensor:", *answer)
 for dtype in (torch.int64, torch.float64):
-    print(f"  2**53 + 1 read as {str(dtype):<14}", int(kata.dataframe_to_tensor(account, dtype=dtype)[0].item()))
-print("  beside a float column, to_numpy()", int(account.assign(balance=0.5).to_numpy()[0, 0]))
+    print(f"  2**53 + 1 read as {str(dtype):<14}", int(torch.tensor([2**53 + 1], dtype=dtype).item()))
+account = pd.DataFrame({"id": [2**53 + 1], "balance": [0.5]})
+print("  beside a float column, to_numpy()", int(account.to_numpy()[0, 0]))
 
-# 9. What a dtype costs: bytes = elements × bytes of one element. The millions below are computed; nothing is allocated.
+# 9. The cost of a dtype: bytes = elements × bytes of one element. The sizes below are computed. Nothing is allocated.
 print("\n9. A (1000, 1000) matrix")
 dtypes = [
     torch.bool,

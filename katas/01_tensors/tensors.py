@@ -9,6 +9,30 @@ import torch
 from torch import Tensor
 
 
+def count_to(n: int) -> Tensor:
+    """Count from 0 to n − 1, in int64.
+
+    count_to(4)  →  tensor([0, 1, 2, 3])
+    """
+    raise NotImplementedError
+
+
+def filled(rows: int, cols: int, value: float) -> Tensor:
+    """Make a (rows, cols) tensor of float32 with the same number everywhere.
+
+    filled(2, 3, 7)  →  tensor([[7., 7., 7.], [7., 7., 7.]])
+    """
+    raise NotImplementedError
+
+
+def to_float(x: Tensor) -> Tensor:
+    """Give the same numbers in float32.
+
+    to_float(tensor([3, 1]))  →  tensor([3., 1.])
+    """
+    raise NotImplementedError
+
+
 def memory_by_dtype(shape: Sequence[int], dtypes: Sequence[torch.dtype]) -> dict[torch.dtype, int]:
     """Compute the bytes that a tensor of this shape takes, per dtype.
 
@@ -65,7 +89,7 @@ def counting_patterns(
         indices   (cols,)          0, 1, 2, … cols − 1
 
     Args:
-        dtype: of all but `indices`, which is always int64, the dtype that PyTorch indexes with.
+        dtype: of all but `indices`. Positions are whole numbers: `indices` is always int64.
         device: of all five.
 
     Edge cases ★
@@ -88,10 +112,10 @@ def random_patterns(
 
     Args:
         dtype, device: of both.
-        generator: the source of the random numbers; None means torch's global generator.
+        generator: the source of the random numbers. None means torch's global generator.
 
     Equally seeded generators give equal numbers, and a second draw gives other numbers.
-    A call with a generator does not touch the global one.
+    A call with a generator leaves the global one as it was.
 
     Edge cases ★
         1 never occurs in `uniform`, whatever the dtype: bfloat16 would round 0.999 up to 1.
@@ -99,32 +123,27 @@ def random_patterns(
     raise NotImplementedError
 
 
-def creation_patterns(
-    rows: int,
-    cols: int,
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """Make the tensors that every program starts from, in a dict with exactly eleven keys.
+def column_to_tensor(df: pd.DataFrame, name: str) -> Tensor:
+    """Turn one numeric column of a table into a float32 tensor of shape (rows,).
 
-        scalar  ()            7
-        zeros   (rows, cols)  0 everywhere
-        ones    (rows, cols)  1 everywhere
-        eye     (rows, rows)  1 on the diagonal, 0 elsewhere
+    column_to_tensor(people, "age")  →  tensor([31., 27.])
+    """
+    raise NotImplementedError
 
-    and the seven of `counting_patterns` and `random_patterns`, which you may call.
+
+def tensor_to_dataframe(x: Tensor, columns: Sequence[str], *, index: Sequence | None = None) -> pd.DataFrame:
+    """Turn a (rows, columns) tensor into a table with named columns.
 
     Args:
-        dtype: of every tensor but `indices`.
-        device: of every tensor.
-        generator: for the two random tensors.
-
-    Change nothing outside, such as torch's default dtype.
+        x: (rows, columns); it may require grad, and stays as it is.
+        columns: one name per column of x, in order.
+        index: one label per row; None numbers the rows 0, 1, 2, …
+    Returns:
+        The frame. Integer tensors give integer columns, floating ones float columns.
 
     Edge cases ★
-        Fewer than one row or column is an error, and so is a dtype that is not floating point.
+        x may be non-contiguous or bfloat16. The frame shares no memory with x.
+        An x that is not 2-D is an error. So is a number of names that differs from the number of columns.
     """
     raise NotImplementedError
 
@@ -176,25 +195,8 @@ def dataframe_to_tensor(df: pd.DataFrame, *, dtype: torch.dtype = torch.float32)
 
     Edge cases ★
         Values are as exact as `dtype` allows: int64 keeps 2**53 + 1 even beside float columns, and float64 keeps 0.1.
-        Any torch dtype works, bfloat16 too. The tensor shares no memory with the frame.
-        A column of text (also "12"), dates or categories is an error that names the first such column.
-    """
-    raise NotImplementedError
-
-
-def tensor_to_dataframe(x: Tensor, columns: Sequence[str], *, index: Sequence | None = None) -> pd.DataFrame:
-    """Turn a (rows, columns) tensor into a table with named columns.
-
-    Args:
-        x: (rows, columns); it may require grad, and stays as it is.
-        columns: one name per column of x, in order.
-        index: one label per row; None numbers the rows 0, 1, 2, …
-    Returns:
-        The frame. Integer tensors give integer columns, floating ones float columns.
-
-    Edge cases ★
-        x may be non-contiguous or bfloat16. The frame shares no memory with x.
-        An x that is not 2-D, or another number of names than columns, is an error.
+        Any torch dtype works, also bfloat16. The tensor shares no memory with the frame.
+        A column of text (such as "12"), dates or categories is an error that names the first such column.
     """
     raise NotImplementedError
 
@@ -206,14 +208,44 @@ def to_device(batch: Any, device: torch.device | str | None = None) -> Any:
         →         {"image": x.to("cuda"), "boxes": [a.to("cuda"), b.to("cuda")], "file": "cat.png"}
 
     Args:
-        batch: a tensor, or dicts, lists and tuples of tensors and of one another. Anything else in it
+        batch: a tensor, or dicts, lists and tuples that hold tensors and each other. Anything else in it
             (text, numbers, None) comes back as it is.
         device: None means "cuda" if torch.cuda.is_available(), else "mps" if torch.backends.mps.is_available(),
             else "cpu".
     Returns:
-        New containers of the same types, dicts with their keys in the same order. The containers given do not change.
+        New containers of the same types. Dicts keep the order of their keys. The given containers do not change.
 
     Edge cases ★
         A namedtuple comes back as a namedtuple of its own class.
+    """
+    raise NotImplementedError
+
+
+def creation_patterns(
+    rows: int,
+    cols: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Make eleven tensors that programs start from, in a dict with exactly these keys.
+
+        scalar  ()            7
+        zeros   (rows, cols)  0 everywhere
+        ones    (rows, cols)  1 everywhere
+        eye     (rows, rows)  1 on the diagonal, 0 elsewhere
+
+    and the seven of `counting_patterns` and `random_patterns`. You may call both.
+
+    Args:
+        dtype: of every tensor but `indices`.
+        device: of every tensor.
+        generator: of the two random tensors.
+
+    Change no global state, such as torch's default dtype.
+
+    Edge cases ★
+        Fewer than one row or column is an error, and so is a dtype that is not floating point.
     """
     raise NotImplementedError

@@ -33,13 +33,13 @@ class TestFilled:
         check.close(kata.filled(3, 2, 2.5), torch.tensor([[2.5, 2.5], [2.5, 2.5], [2.5, 2.5]]), unlike=unlike)
 
     def test_a_whole_number_gives_float32_too(self, kata):
-        """`torch.full` takes its dtype from the number: 2.5 makes float32, and 7 makes int64 unless you pass `dtype=`."""
+        """`torch.full` takes its dtype from the number: 2.5 makes float32, 7 makes int64. `dtype=` says otherwise."""
         check.equal(kata.filled(2, 3, 7), torch.tensor([[7.0, 7.0, 7.0], [7.0, 7.0, 7.0]]))
 
 
 class TestToFloat:
     def test_whole_numbers_become_float32(self, kata):
-        """Every element keeps its value and its place. Python's own `float()` takes one number, not a tensor of them."""
+        """Every element keeps its value and its place. Python's own `float()` takes a single number, not a tensor."""
         check.equal(kata.to_float(torch.tensor([[3, 1, 2], [0, 5, 4]])), torch.tensor([[3.0, 1, 2], [0, 5, 4]]))
 
     def test_float64_becomes_float32(self, kata):
@@ -120,8 +120,8 @@ class TestDescribe:
         check.equal({key: report.get(key) for key in places}, places, what="the result at ")
 
     def test_counts_the_bytes(self, kata):
-        """element_size is the bytes of one element, and nbytes is element_size times the number of elements. A new tensor
-        fills its storage, so storage_nbytes equals nbytes."""
+        """element_size is the bytes of one element, and nbytes is element_size times the number of elements. A new
+        tensor fills its storage, so storage_nbytes equals nbytes."""
         x = torch.zeros(3, 5, dtype=torch.complex128)
         report = kata.describe(x)
         sizes = {"element_size": 16, "nbytes": 240, "storage_nbytes": 240}
@@ -833,8 +833,8 @@ class TestToDevice:
 
     @pytest.mark.edge
     def test_a_namedtuple_keeps_its_class(self, kata):
-        """A namedtuple's fields are reached by name, so a plain tuple will not do. The class takes the fields one by one,
-        not as one list."""
+        """A namedtuple's fields are reached by name, so a plain tuple will not do. The class takes the fields one by
+        one, not as one list."""
         batch = Sample(torch.zeros(2), [torch.zeros(3)])
         moved = kata.to_device(batch, "meta")
         check.that(type(moved) is Sample, f"a Sample was expected, not {check.describe(moved)}")
@@ -917,6 +917,6 @@ class TestCreationPatterns:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64], ids=str)
     def test_a_dtype_that_is_not_floating_point_is_refused(self, kata, dtype):
-        """Whole numbers cannot hold linspace or random fractions: torch would cut them down to zeros without a warning."""
+        """Whole numbers cannot hold linspace or random fractions: torch would cut them to zeros without a warning."""
         with check.raises(TypeError):
             kata.creation_patterns(3, 5, dtype=dtype)

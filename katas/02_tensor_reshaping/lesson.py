@@ -31,8 +31,9 @@ def row(name: str, tensor: torch.Tensor, of: torch.Tensor) -> None:
     print(f"   {name:<27} {str(tuple(tensor.shape)):<14} {str(tensor.stride()):<15} {memory}")
 
 
-# 1. A tensor is a block of memory, a shape and strides: how many numbers to go on in memory for one step along each
-#    dimension. Strides (12, 4, 1) say that x[i, j, k] is number 12·i + 4·j + k. All of these read the same 24 numbers.
+# 1. A tensor is a block of memory, a shape and strides. A stride says how many numbers to go on in memory for one step
+#    along a dimension. Strides (12, 4, 1) say that x[i, j, k] is number 12·i + 4·j + k. All of these read the same
+#    24 numbers.
 x = torch.arange(24).reshape(2, 3, 4)
 print("1. One block of 24 numbers, read in nine ways")
 print(f"   {'':<27} {'shape':<14} strides")
@@ -46,8 +47,8 @@ row("x[None]", x[None], of=x)
 row("x.permute(2, 0, 1)", x.permute(2, 0, 1), of=x)
 row("x.mT", x.mT, of=x)
 
-# 2. The transposed and a view may have one shape, over one memory, and other contents. view never copies, so it needs
-#    strides that describe the new shape; for the transposed in one row there are none. reshape copies the numbers then.
+# 2. A transpose and a view may have the same shape and the same memory, and different contents. view never copies, so
+#    it needs strides that describe the new shape. For the transpose in one row there are none, so reshape copies.
 table = torch.arange(6).reshape(2, 3)
 print("\n2. A table, transposed")
 print("   table          ", table.tolist())
@@ -61,7 +62,7 @@ row("table.mT.reshape(6)", table.mT.reshape(6), of=table)
 row_of_six = table.view(6)
 row_of_six[1] = 100
 print("   after row_of_six = table.view(6); row_of_six[1] = 100, the table is", table.tolist())
-#    .T turns round all dimensions, which is meant for two. .mT swaps the last two, whatever stands before them.
+#    .T reverses all dimensions and is meant for matrices. .mT swaps the last two of any number of dimensions.
 print("   x.T of the (2, 3, 4) tensor:", complaint(lambda: x.T))
 print("   x.mT of the same:", tuple(x.mT.shape))
 
@@ -95,14 +96,13 @@ row("batch.squeeze()", batch.squeeze(), of=sample)
 print("   squeeze without a position took the channel as well")
 print("   squeeze(0) of a batch of 2:", tuple(images[:2].squeeze(0).shape), "as before, and no error")
 
-# 5. Rows of numbers for a linear layer, and back. The sample shape has no N, so a part of the rows comes back as well.
+# 5. Rows of numbers for a linear layer, and back. The sample shape has no N, so it also fits a part of the rows.
 flat, sample_shape = kata.flatten_samples(images)
 print("\n5. Digits as rows")
 print("   images", tuple(images.shape), "→ flat", tuple(flat.shape), "and the sample shape", sample_shape)
 print("   flat[7] is images[7]:", torch.equal(flat[7], images[7].flatten()))
 print("   rows 5 to 7 back:", tuple(kata.unflatten_samples(flat[5:8], sample_shape).shape))
-empty, _ = kata.flatten_samples(images[:0])
-print("   an empty batch:", tuple(images[:0].shape), "→", tuple(empty.shape))
+print("   an empty batch:", tuple(images[:0].shape), "→", tuple(images[:0].flatten(1).shape))
 print("   reshape(0, -1):", complaint(lambda: images[:0].reshape(0, -1)))
 
 # 6. Channels first. In this image of four pixels the tens count pixels and the ones are the channel: 0 red, 1 green,
@@ -130,8 +130,9 @@ grid = stretch(kata.make_grid, images[:10], 4)
 if grid is not None:
     print("   ten digits in four columns:", tuple(images[:10].shape), "→", tuple(grid.shape))
 
-# 8. The figure. Four digits, each tinted, as a file would hold them: (N, H, W, C). Once their channels are moved, once
-#    they are reshaped. With one channel the two are the same numbers, so grey digits would not show the difference.
+# 8. The figure. Four digits, each tinted, as a file would hold them: (N, H, W, C). On the left the channels are
+#    moved, on the right the batch is reshaped. With one channel both give the same numbers, so grey digits would not
+#    show the difference.
 print("\n8. Permute against reshape, on digits")
 grey = images[1:5].permute(0, 2, 3, 1)
 moved_grey = kata.nhwc_to_nchw(grey)

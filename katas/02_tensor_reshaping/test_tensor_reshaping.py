@@ -1,4 +1,4 @@
-"""Specs of 02: batch dimensions, channels, flat samples and back, views and copies, interleaving, a grid of images."""
+"""Specs of 02: rows, batch dimensions, channels, flat samples and back, views and copies, turns, a grid of images."""
 
 import math
 
@@ -51,6 +51,38 @@ def grid_by_hand(images, columns):
 def shapes(fewest, most):
     """Shapes of so many dimensions, with sizes from 1 to 4."""
     return st.lists(st.integers(1, 4), min_size=fewest, max_size=most).map(tuple)
+
+
+class TestToRows:
+    def test_the_numbers_fill_row_after_row(self, kata):
+        """The first row holds the first `columns` numbers, the second row the next ones. The numbers keep their
+        order."""
+        x = counting(12)
+        expected = torch.tensor([[0.0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
+        unlike = {
+            "`columns` taken for the number of rows": x.reshape(4, 3),
+            "the columns are filled first": x.reshape(4, 3).mT,
+        }
+        check.equal(kata.to_rows(x, 4), expected, unlike=unlike)
+
+    def test_one_row_or_one_column(self, kata):
+        """The number of rows follows from the number of elements: 5 numbers make one row of 5, or 5 rows of one."""
+        check.equal(kata.to_rows(counting(5), 5), torch.tensor([[0.0, 1, 2, 3, 4]]))
+        check.equal(kata.to_rows(counting(5), 1), torch.tensor([[0.0], [1], [2], [3], [4]]))
+
+
+class TestSwapAxes:
+    def test_rows_become_columns(self, kata):
+        """Entry (r, c) goes to (c, r). Reshaping to (C, R) has the same shape, but regroups the numbers."""
+        x = counting(2, 3)
+        unlike = {"reshaped, which regroups the numbers instead of swapping the axes": x.reshape(3, 2)}
+        check.equal(kata.swap_axes(x), torch.tensor([[0.0, 3], [1, 4], [2, 5]]), unlike=unlike)
+
+    def test_a_square_matrix_is_swapped_too(self, kata):
+        """A square matrix keeps its shape, but its numbers move: row 0 becomes column 0."""
+        x = counting(3, 3)
+        unlike = {"x itself: nothing was swapped": x}
+        check.equal(kata.swap_axes(x), torch.tensor([[0.0, 3, 6], [1, 4, 7], [2, 5, 8]]), unlike=unlike)
 
 
 class TestAddBatchDim:
@@ -133,7 +165,7 @@ class TestDropBatchDim:
 
     @pytest.mark.edge
     def test_a_batch_of_two_is_refused(self, kata):
-        """Taking element 0 would lose a sample, and `squeeze(0)` would do nothing at all; neither would say a word."""
+        """Taking element 0 would lose a sample, and `squeeze(0)` would do nothing at all. Neither raises an error."""
         for shape in ((2, H), (H, 1)):
             with check.raises(ValueError):
                 kata.drop_batch_dim(counting(*shape))
@@ -163,14 +195,14 @@ class TestNhwcToNchw:
         check.equal(kata.nhwc_to_nchw(images), planes(images), unlike=unlike)
 
     def test_rows_and_columns_are_not_swapped(self, kata):
-        """Only the channels move. Square images hide the mistake when H and W trade places as well, and the pictures
-        lie on their side."""
+        """Only the channels move. If H and W trade places as well, square images keep their shape and lie on their
+        side."""
         images = counting(N, H, H, C)
         unlike = {"H and W are swapped: every image is transposed": planes(images).mT}
         check.equal(kata.nhwc_to_nchw(images), planes(images), unlike=unlike)
 
     def test_the_gradient_lands_on_the_right_pixel(self, kata):
-        """The gradient takes the way back of its number: from plane c to channel c of the same pixel."""
+        """A number's gradient goes back to where the number came from: from plane c to channel c of the same pixel."""
         check.gradients(kata.nhwc_to_nchw, planes, torch.randn(N, H, W, C))
 
     @pytest.mark.edge
@@ -185,7 +217,7 @@ class TestNhwcToNchw:
 
     @pytest.mark.edge
     def test_any_dtype_is_kept(self, kata):
-        """Images often come as uint8, and masks as bool: moving numbers changes none of them."""
+        """Images often come as uint8, and masks as bool. Moving numbers changes no dtype."""
         for dtype in (torch.uint8, torch.bool, torch.float64, torch.bfloat16):
             images = counting(N, H, W, C).to(dtype)
             check.equal(kata.nhwc_to_nchw(images), planes(images), what=f"{dtype} images")
@@ -218,8 +250,8 @@ class TestFlattenSamples:
         check.equal(flat, rows(x), unlike=unlike, what="flat")
 
     def test_the_shape_of_a_sample_comes_along(self, kata):
-        """A row alone does not tell (3, 4) from (4, 3): the shape makes the way back possible. N is no part of it, as a
-        later batch may have another N."""
+        """A row alone does not tell (3, 4) from (4, 3), so the way back needs the shape. N is no part of it: a later
+        batch may have another N."""
         x = counting(N, C, H, W)
         _, sample_shape = kata.flatten_samples(x)
         check.equal(tuple(sample_shape), (C, H, W), what="the sample shape")
@@ -237,7 +269,7 @@ class TestFlattenSamples:
 
     @pytest.mark.edge
     def test_the_sample_shape_is_a_plain_tuple(self, kata):
-        """torch.Size behaves like a tuple and is another class, which shows when it is printed or saved."""
+        """torch.Size behaves like a tuple, but is another class, which shows when the shape is printed or saved."""
         _, sample_shape = kata.flatten_samples(counting(N, C, H))
         kind = type(sample_shape)
         check.that(kind is tuple, f"the sample shape is a {kind.__name__}, not a plain tuple")
@@ -260,8 +292,8 @@ class TestFlattenSamples:
 
     @pytest.mark.edge
     def test_an_empty_batch_keeps_its_width(self, kata):
-        """The width of a row follows from the shape of a sample, not from the number of elements, which is 0 here: with
-        nothing to count, -1 cannot be worked out."""
+        """The width of a row follows from the shape of a sample. The number of elements is 0 here, so -1 cannot be
+        worked out."""
         flat, sample_shape = kata.flatten_samples(torch.zeros(0, C, H))
         check.shape(flat, (0, C * H), what="flat")
         check.equal(tuple(sample_shape), (C, H), what="the sample shape")
@@ -363,7 +395,7 @@ class TestReshapeAndCheck:
             check.view_of(reshaped, x)
 
     def test_a_transposed_tensor_is_copied_where_rows_have_to_join(self, kata):
-        """Read in order, the transposed tensor jumps about in memory: no strides describe it as one row of 12, so its
+        """Read in order, the transposed tensor jumps about in memory. There are no strides for one row of 12, so the
         numbers are copied."""
         x = counting(3, 4).mT
         for shape in ((12,), (3, 4), (2, 6)):
@@ -372,7 +404,7 @@ class TestReshapeAndCheck:
             check.equal(is_view, False, what=f"is_view for {shape}")
 
     def test_a_transposed_tensor_is_viewed_where_that_is_possible(self, kata):
-        """Cutting a dimension in two needs no copy, nor does a new one of size 1: each dimension keeps its stride. So
+        """Cutting a dimension in two needs no copy, and a new dimension of size 1 needs none either. So
         x.is_contiguous() is not the answer."""
         x = counting(3, 4).mT
         for shape in ((2, 2, 3), (4, 1, 3), (4, 3)):

@@ -19,8 +19,8 @@ def show(expression, result, whole):
     print(f"   {expression:<22} {kind:<5} {str(tuple(result.shape)):<8} {result.tolist()}")
 
 
-# 1. A slice, a single number and `...` describe part of the memory that x has already: the result is a view. Index
-#    tensors and masks may name any places in any order, so their values have to be collected: the result is a copy.
+# 1. A slice, a single number and `...` describe a part of x's memory: the result is a view. Index tensors and masks may
+#    name any places in any order, so their values have to be collected: the result is a copy.
 x = torch.tensor([[3, -1, 4, 1], [-5, 9, -2, 6], [5, -3, 5, 8]])
 rows, columns = torch.tensor([0, 2, 1]), torch.tensor([3, 0, 0])
 print("1. x =", str(x.tolist()).replace("], [", "],\n        ["))
@@ -43,8 +43,8 @@ for expression, view in {"x": x, "x[::2]": x[::2], "x[:2, 2:]": x[:2, 2:], "x[..
         f"   {expression:<22} start {view.storage_offset()}   shape {str(tuple(view.shape)):<8} steps {view.stride()}"
     )
 
-# 2. A view and its tensor are one block of memory: a write to one is seen in the other. A copy goes its own way. On the
-#    left of = every kind of index writes to x itself.
+# 2. A view and its tensor are one block of memory: a write to one shows in the other. A copy has memory of its own. On
+#    the left of = every kind of index writes to x itself.
 view, copy = kata.every_other_row(x), x[[0, 2]]
 view[1, 0] = 50
 copy[0, 0] = 30
@@ -53,8 +53,8 @@ print("   x[2, 0] is", x[2, 0].item(), "  x[0, 0] is", x[0, 0].item())
 x[x < 0] = 0
 print("   after x[x < 0] = 0, x is", x.tolist())
 
-# 3. x[1, 2] and x[1][2] agree: the first index is used up, the second goes on with what is left. With slices the chain
-#    means something else, because x[:] leaves nothing used up.
+# 3. x[1, 2] and x[1][2] agree: x[1] is row 1, and the second index picks from that row. With a slice the chain means
+#    something else: x[:] is all of x, so the second index picks a row again.
 print("\n3. Chains of brackets")
 print("   x[:, 1] is column 1:", x[:, 1].tolist())
 print("   x[:][1] is row 1:   ", x[:][1].tolist())

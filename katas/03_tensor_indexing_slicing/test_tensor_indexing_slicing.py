@@ -96,6 +96,38 @@ def rows_and_flags(draw):
     return shape, draw(st.lists(st.booleans(), min_size=shape[0], max_size=shape[0]).filter(any))
 
 
+class TestFirstRows:
+    def test_takes_n_rows_from_the_start(self, kata):
+        """Rows 0 to n − 1. A slice leaves out its end, so the row with number n is not taken."""
+        x = numbers(5, 3)
+        expected = torch.stack([x[0], x[1]])
+        unlike = {
+            "one row too many": x[:3],
+            "row n alone": x[2],
+            "the first n columns": x[:, :2],
+            "everything but the first n rows": x[2:],
+        }
+        check.equal(kata.first_rows(x, 2), expected, unlike=unlike)
+
+    def test_rows_of_any_shape(self, kata):
+        """Rows are the first dimension, however many dimensions follow."""
+        check.equal(kata.first_rows(numbers(4), 1), torch.tensor([1.0]), what="the first of 4 numbers")
+        x = numbers(4, 2, 3)
+        check.equal(kata.first_rows(x, 3), torch.stack([x[0], x[1], x[2]]), what="the first 3 of 4 matrices")
+
+
+class TestLastColumn:
+    def test_takes_the_last_number_of_every_row(self, kata):
+        """Row r gives x[r, C − 1]. Counted from the end, the last place is -1."""
+        x = numbers(3, 4)
+        unlike = {"the last row": x[-1], "a matrix with one column: a slice keeps its dimension": x[:, -1:]}
+        check.equal(kata.last_column(x), torch.tensor([4.0, 8.0, 12.0]), unlike=unlike)
+
+    def test_a_single_column_is_the_last(self, kata):
+        """(R, 1) has one column, which is the first and the last."""
+        check.equal(kata.last_column(numbers(3, 1)), torch.tensor([1.0, 2.0, 3.0]))
+
+
 class TestEveryOtherRow:
     def test_takes_every_second_row_from_the_first(self, kata):
         """Without a start the rows are 0, 2, 4, up to the last even one. A slice may run past the end, so no stop
@@ -115,8 +147,8 @@ class TestEveryOtherRow:
             check.equal(kata.every_other_row(x, start=1), expected, unlike=unlike, what=f"odd ones of {rows} rows")
 
     def test_shares_memory_with_x(self, kata):
-        """A slice only describes the same memory anew. A list or a tensor of row numbers gives the same values as a
-        copy, and costs their memory once more."""
+        """A slice is a new description of the same memory. A list or a tensor of row numbers copies the values, and the
+        copy takes memory of its own."""
         for start in (0, 1):
             x = numbers(6, 3)
             result = kata.every_other_row(x, start)
@@ -181,8 +213,8 @@ class TestDiagonal:
         check.equal(kata.diagonal(x), diagonals_by_hand(x), unlike={"x[i, i]: the batch was indexed": x[i, i]})
 
     def test_gradient_goes_to_the_diagonal_alone(self, kata):
-        """Entry i depends on x[i, i] and on nothing else. A result that was rebuilt from plain numbers depends on
-        nothing, and cannot be trained."""
+        """Entry i depends on x[i, i] and on nothing else. A result rebuilt from plain numbers has no graph, so no
+        gradient reaches x."""
         check.gradients(kata.diagonal, diagonals_by_hand, numbers(2, 3, 4, 4))
 
     def test_is_written_from_scratch(self, kata):
@@ -330,7 +362,7 @@ class TestSlidingWindows:
 @pytest.mark.stretch
 class TestCrop:
     def test_takes_the_rectangle(self, kata):
-        """Entry (r, c) of the result is image[top + r, left + c]. Top and height speak of rows, left and width of
+        """Entry (r, c) of the result is image[top + r, left + c]. Top and height count rows, left and width count
         columns."""
         image = numbers(6, 8)
         expected = torch.stack([torch.stack([image[1 + r, 3 + c] for c in range(4)]) for r in range(2)])
@@ -377,14 +409,14 @@ class TestCrop:
 
     @pytest.mark.edge
     def test_past_the_lower_edge_is_refused(self, kata):
-        """Rows 4, 5 and 6 of an image of 6 rows: a plain slice would return two of them and say nothing."""
+        """Rows 4, 5 and 6 of an image of 6 rows: a plain slice returns two of them and raises nothing."""
         for top, height in ((4, 3), (6, 1), (0, 7)):
             with check.raises(ValueError):
                 kata.crop(numbers(6, 8), top, 0, height, 2)
 
     @pytest.mark.edge
     def test_past_the_right_edge_is_refused(self, kata):
-        """Columns 6, 7 and 8 of an image of 8 columns: a plain slice would return two of them and say nothing."""
+        """Columns 6, 7 and 8 of an image of 8 columns: a plain slice returns two of them and raises nothing."""
         for left, width in ((6, 3), (8, 1), (0, 9)):
             with check.raises(ValueError):
                 kata.crop(numbers(6, 8), 0, left, 2, width)
@@ -433,8 +465,8 @@ class TestZeroBorder:
             kata.zero_border(image)
 
     def test_gradient_is_zero_on_the_border(self, kata):
-        """The border of the image has no influence on the result any more; the inside passes its gradient on. An
-        image that requires grad must be no problem."""
+        """The border of the image has no influence on the result, so its gradient is 0. The inside passes its gradient
+        on. The image may require grad."""
         check.gradients(lambda x: kata.zero_border(x, 2), lambda x: x * inside(7, 6, 2), numbers(2, 7, 6))
 
     @pytest.mark.edge
@@ -519,7 +551,7 @@ class TestPickPerRow:
 
     @pytest.mark.edge
     def test_every_integer_dtype_is_an_index(self, kata):
-        """Labels often come as int32 or uint8. uint8 needs care: as an index torch takes it for a mask."""
+        """Labels often come as int32 or uint8. uint8 needs care: as an index, torch takes it for a mask and warns."""
         x = numbers(4, 3)
         for dtype in (torch.int32, torch.uint8, torch.int8, torch.int16):
             index = torch.tensor([2, 0, 1, 1], dtype=dtype)
@@ -560,7 +592,7 @@ class TestPickPerRow:
                 kata.pick_per_row(numbers(4, 3), torch.zeros(4, dtype=dtype))
 
     @pytest.mark.edge
-    def test_index_must_have_one_entry_a_row(self, kata):
+    def test_index_must_have_one_entry_per_row(self, kata):
         """`gather` also takes fewer rows, and broadcasting would stretch one index over all of them: either hides a
         batch that was cut wrongly."""
         for shape, wrong in (((4, 3), (3,)), ((4, 3), (1,)), ((4, 3), (4, 1)), ((2, 4, 3), (4,)), ((2, 4, 3), (1, 4))):
@@ -613,7 +645,7 @@ class TestLastValid:
         check.equal(kata.last_valid(x, torch.tensor(lengths)), expected)
 
     def test_gradient_reaches_the_steps_taken_alone(self, kata):
-        """Padding learns nothing, and neither do the earlier steps from here."""
+        """Padding and the earlier steps have no influence on the result, so their gradient is 0."""
         lengths = torch.tensor([2, 4, 1])
         check.gradients(
             lambda x: kata.last_valid(x, lengths),
@@ -688,8 +720,8 @@ class TestFilterRows:
         check.equal(kata.filter_rows(x, torch.tensor(flags)), expected, what="(rows, numbers)")
 
     def test_the_rows_are_copies(self, kata):
-        """A mask always copies. When every row is kept, x itself would have the right values, and a later write to the
-        result would change it."""
+        """A mask always copies. When every row is kept, x itself has the right values, but a later write to the result
+        would change x."""
         for mask in (torch.ones(4, dtype=torch.bool), torch.tensor([True, True, False, False])):
             x = numbers(4, 3)
             rows, _ = kata.filter_rows(x, mask)
@@ -727,13 +759,13 @@ class TestFilterRows:
 
     @pytest.mark.edge
     def test_a_mask_of_integers_is_refused(self, kata):
-        """As an index, the integers 0 and 1 are row numbers: [0, 1, 1] would give rows 0, 1 and 1."""
+        """As an index, the int64 numbers 0 and 1 are row numbers: [0, 1, 1] gives rows 0, 1 and 1."""
         for dtype in (torch.int64, torch.uint8, torch.float32):
             with check.raises(TypeError):
                 kata.filter_rows(numbers(4, 3), torch.tensor([0, 1, 1, 0], dtype=dtype))
 
     @pytest.mark.edge
-    def test_the_mask_must_have_one_entry_a_row(self, kata):
+    def test_the_mask_must_have_one_entry_per_row(self, kata):
         """A (R, C) mask picks elements, not rows, and one of another length belongs to other data."""
         for shape in ((3,), (1,), (5,), (4, 3), (4, 1), ()):
             with check.raises(ValueError):

@@ -1,4 +1,4 @@
-"""Lesson 13 in code: which values share a mean, running statistics, small batches, ten layers with and without a norm."""
+"""Lesson 13 in code: which values share a mean, running statistics, small batches, ten layers with a norm."""
 
 import torch
 from matplotlib.figure import Figure
@@ -67,9 +67,8 @@ try:
 except (ValueError, ArithmeticError) as error:  # with the star
     print(f"   a batch of one row: {error}")
 
-# 6. Small batches. The mean of b rows misses the mean of the data by about 1/√b standard deviations, and every row of the
-#    batch is shifted by this error. (It is larger here, because neighbouring digits are by one writer.) At b = 1 nothing
-#    is left.
+# 6. Small batches. The mean of b rows misses the mean of the data by about 1/√b standard deviations, which shifts every
+#    row of the batch. (The error is larger here, as neighbouring digits are by one writer.) At b = 1 nothing is left.
 images, labels = digits()
 pixels = images.flatten(1)[:, [20, 21, 26, 29, 36, 42, 44]]  # some of the inner ones
 pixels = (pixels - pixels.mean(dim=0)) / pixels.std(dim=0)
@@ -78,8 +77,8 @@ print("      b  batches  spread of the means  spread of the output")
 for b, effect in kata.batch_size_effect(pixels, [1, 2, 8, 64]).items():
     print(f"   {b:>4}{effect['num_batches']:>9}{effect['mean_spread']:>21.3f}{effect['output_std']:>22.3f}")
 
-# 7. Positions may have different statistics. Here position t has mean t. One mean per channel lies in the middle and fits
-#    none of them; layer norm takes each token's own mean. Padding moves the mean of a channel, too.
+# 7. Positions may have different statistics. Here position t has mean t. One mean per channel lies in the middle and
+#    fits none of them; layer norm takes each token's own mean. Padding moves the mean of a channel, too.
 positions = torch.arange(8.0)
 tokens = positions[None, None, :] + torch.randn(32, 3, 8)  # (N, C, L)
 by_batch = kata.BatchNorm1d(3)(tokens).mean(dim=(0, 1))
@@ -103,14 +102,14 @@ if curves:
     for step in (0, 20, 40, 80, STEPS - 1):
         print(f"   {step:>4}" + "".join(f"{losses[step]:>7.2f}" for losses in curves.values()))
 
-# 9. The figure: which values of a batch share a mean. Each column of blocks is one batch of two examples, three channels
-#    and four positions. Layer norm expects the channels last, so its ids are transposed to fit the picture.
-figure = Figure(figsize=(9, 4.4))
+# 9. The figure: which values of a batch share a mean. Each column of blocks is the same batch of two examples, three
+#    channels and four positions. Layer norm expects the channels last, so its ids are transposed to fit the picture.
+figure = Figure(figsize=(9, 4.8))
 figure.suptitle("Values with the same number share one mean")
 maps = {
-    "batch norm: one mean per channel": kata.normalization_groups((2, 3, 4), "batch"),
-    "instance norm: per example and channel": kata.normalization_groups((2, 3, 4), "instance"),
-    "layer norm: per token": kata.normalization_groups((2, 4, 3), "layer").mT,
+    "batch norm\none mean per channel": kata.normalization_groups((2, 3, 4), "batch"),
+    "instance norm\none per example and channel": kata.normalization_groups((2, 3, 4), "instance"),
+    "layer norm\none per token": kata.normalization_groups((2, 4, 3), "layer").mT,
 }
 for column, (title, ids) in zip(figure.subplots(2, 3).T, maps.items(), strict=True):
     for example, axes in enumerate(column):
@@ -122,7 +121,7 @@ for column, (title, ids) in zip(figure.subplots(2, 3).T, maps.items(), strict=Tr
                 axes.add_patch(Rectangle((position - 0.47, channel - 0.47), 0.94, 0.94, color=fill))
                 axes.text(position, channel, str(group), ha="center", va="center", color=ink, fontsize=13)
         axes.set_title(title if example == 0 else "")
-        axes.set_ylabel(f"example {example}\nchannel" if axes in column and column[0] in figure.axes[:1] else "channel")
+        axes.set_ylabel(f"example {example}\nchannel")
         axes.set(xlim=(-0.5, 3.5), ylim=(2.5, -0.5), aspect="equal", xticks=range(4), yticks=range(3))
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

@@ -196,7 +196,7 @@ class TestNormalizationGroups:
         check.equal(got, torch.tensor([[0] * 4, [1] * 4, [2] * 4]), unlike=unlike)
 
     def test_layer_groups_are_the_leading_indices(self, kata):
-        """By default only the last dim is shared: in (N, T, D) every token is a group, not every example."""
+        """By default the mean runs over the last dim alone: in (N, T, D) every token is a group, not every example."""
         expected = torch.tensor([[[0] * 4, [1] * 4, [2] * 4], [[3] * 4, [4] * 4, [5] * 4]])
         unlike = {"one group for each example: all dims but the first are shared": expected // 3}
         check.equal(kata.normalization_groups((2, 3, 4), "layer"), expected, unlike=unlike)
@@ -234,7 +234,7 @@ class TestNormalizationGroups:
 
     @pytest.mark.edge
     def test_unknown_kinds_are_refused(self, kata):
-        """A typing error should not end in some other kind of groups."""
+        """A typo in the kind should be an error, not some other kind of groups."""
         with check.raises(ValueError):
             kata.normalization_groups((2, 3, 4), "group")
 
@@ -284,8 +284,8 @@ class TestBatchNorm1dInit:
 
 class TestBatchNorm1dForward:
     def test_training_normalises_each_channel_over_the_batch(self, kata):
-        """In training mode every column of (N, C) loses its own mean and is divided by √(var + eps). The variance is
-        the biased one: the mean of the squares, not their sum over N − 1."""
+        """Training mode subtracts the mean of every column of (N, C) and divides the column by √(var + eps). The
+        variance is the biased one: the sum of the squares is divided by N, not by N − 1."""
         x = some(N, C)
         var, mean = torch.var_mean(x.double(), 0)
         for eps in (0.1, 1e-5):
@@ -307,7 +307,7 @@ class TestBatchNorm1dForward:
 
     def test_scale_and_shift_belong_to_channels(self, kata):
         """weight[c] and bias[c] are for channel c. With as many positions as channels, (C,) broadcasts along the
-        positions, and no error tells."""
+        positions and raises nothing."""
         x, weight, bias = some(N, C, C), 1 + torch.rand(C), torch.randn(C)
         norm = kata.BatchNorm1d(C)
         norm.load_state_dict(norm.state_dict() | {"weight": weight, "bias": bias})
@@ -327,8 +327,8 @@ class TestBatchNorm1dForward:
                 same_as_torch(*twins(ours, theirs), some(*shape))
 
     def test_running_statistics_follow_the_batches(self, kata):
-        """running = (1 − m) · running + m · batch: most of the old value stays. The variance that is kept for later is
-        the unbiased one, an estimate for unseen data. num_batches_tracked counts the batches."""
+        """running = (1 − m) · running + m · batch: most of the old value stays. The running variance takes the
+        unbiased variance, an estimate for unseen data. num_batches_tracked counts the batches."""
         norm, mean, var, biased, swapped = kata.BatchNorm1d(C, momentum=0.3), 0, 1, 1, 0
         for _ in range(3):
             x = some(N, C, L)
@@ -408,7 +408,7 @@ class TestBatchNorm1dForward:
         check.close(norm.eval()(x), per_channel(x), what="the output in eval mode")
 
     @pytest.mark.edge
-    def test_two_values_a_channel_are_enough(self, kata):
+    def test_two_values_per_channel_are_enough(self, kata):
         """Two positions of one example are two values of each channel, and so are two rows."""
         for shape in ((1, C, 2), (2, C)):
             x = some(*shape)
@@ -434,7 +434,7 @@ class TestBatchNorm1dForward:
         check.close(norm.train()(x), per_channel(x), what="the output")
 
     @pytest.mark.edge
-    def test_one_value_a_channel_is_refused_in_training(self, kata):
+    def test_one_value_per_channel_is_refused_in_training(self, kata):
         """The variance of a single value is 0, or NaN when unbiased: there is nothing to normalise by. In training mode
         that is an error; without running statistics in eval mode too."""
         for shape in ((1, C), (1, C, 1), (0, C)):
@@ -445,8 +445,8 @@ class TestBatchNorm1dForward:
 
     @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
-        """Two or three dims with C channels in dim 1, in both modes. A single channel would broadcast to C of them
-        silently."""
+        """x has two or three dims with C channels in dim 1, in both modes. A single channel would silently broadcast to
+        C channels."""
         for shape in ((N,), (N, C, L, 2), (N, C + 1), (N, 1), (N, L, C)):
             for mode in (True, False):
                 with check.raises(ValueError):
@@ -466,7 +466,7 @@ class TestBatchNorm1dForward:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
-        """`cuda()` moves parameters and buffers, and what the layer makes it makes there."""
+        """`cuda()` moves parameters and buffers. New tensors must be made on the same device."""
         norm, x = kata.BatchNorm1d(C, eps=0.1).cuda(), some(N, C).cuda()
         output = norm(x)
         check.that(output.device == x.device, f"the output is on {output.device}, x on {x.device}")
@@ -478,7 +478,7 @@ class TestBatchNorm1dForward:
 @pytest.mark.stretch
 class TestBatchNorm2d:
     def test_starts_as_pytorch_does(self, kata):
-        """The parameters and buffers are those of `nn.BatchNorm2d`: C numbers each, not one for each pixel."""
+        """The parameters and buffers are those of `nn.BatchNorm2d`: C numbers each, not one per pixel."""
         for options in ({}, {"affine": False}):
             norm, theirs = kata.BatchNorm2d(C, **options), nn.BatchNorm2d(C, **options)
             check.equal(dict(norm.state_dict()), dict(theirs.state_dict()), what=f"state_dict with {options}")
@@ -537,7 +537,7 @@ class TestBatchNorm2d:
         check.close(output, expected)
 
     @pytest.mark.edge
-    def test_one_value_a_channel_is_refused_in_training(self, kata):
+    def test_one_value_per_channel_is_refused_in_training(self, kata):
         """One example of one pixel has no variance. Two pixels have one, and eval mode needs none."""
         norm = kata.BatchNorm2d(C)
         with check.raises(ValueError, f"1, {C}, 1, 1"):
@@ -602,7 +602,7 @@ class TestLayerNorm:
                 same_as_torch(*twins(ours, theirs), some(N, T, D))
 
     def test_weight_and_bias_can_be_switched_off(self, kata):
-        """What is switched off is None and not in the state_dict; without a weight there is no bias either."""
+        """A parameter that is switched off is None and not in the state_dict. Without a weight there is no bias."""
         for options in ({"bias": False}, {"elementwise_affine": False}, {"elementwise_affine": False, "bias": True}):
             norm, theirs = kata.LayerNorm(D, **options), nn.LayerNorm(D, **options)
             for name in ("weight", "bias"):
@@ -615,7 +615,7 @@ class TestLayerNorm:
 
     @given(rows=some_rows(N))
     def test_a_token_does_not_depend_on_the_others(self, kata, rows):
-        """This is why transformers use layer norm. Tokens give the same in any batch and any order, and alone."""
+        """This is why transformers use layer norm. A token's output is the same in any batch, any order, and alone."""
         norm, x = kata.LayerNorm(D), some(N, D)
         expected = over(x, (1,))
         check.close(norm(x[rows]), expected[rows], what=f"tokens {rows} in a batch of their own")
@@ -645,15 +645,15 @@ class TestLayerNorm:
 
     @pytest.mark.edge
     def test_rows_far_from_zero_keep_their_spread(self, kata):
-        """Near 1000 with a spread of 0.1, float32 still knows the differences. The mean of the squares minus the square
-        of the mean does not: both are about a million, and what is left of them is rounding."""
+        """Near 1000 with a spread of 0.1, float32 still holds the differences. The mean of the squares minus the square
+        of the mean loses them: both are about a million, and only rounding is left."""
         x = 1000 + 0.1 * torch.randn(N, 64)
         check.close(kata.LayerNorm(64)(x), over(x, (1,)), rtol=0.02, atol=0.02)
 
     @pytest.mark.edge
     def test_half_precision_rows_of_a_thousand_do_not_overflow(self, kata):
-        """float16 ends at 65,504 and 1000² is a million, so the statistics are computed in float32. bfloat16 reaches
-        far, but has three digits: too few for a mean near 100. The result has x's dtype."""
+        """float16 ends at 65,504 and 1000² is a million, so the statistics are computed in float32. bfloat16 has
+        the range, but only two to three digits: too few for a mean near 100. The result has x's dtype."""
         signs = torch.randint(0, 2, (N, 16)) * 2 - 1
         large, offset = 1000.0 * signs + 100 * torch.randn(N, 16), 100 + 2 * torch.randn(N, 16)
         for dtype, values in ((torch.float16, large), (torch.bfloat16, large), (torch.bfloat16, offset)):
@@ -674,8 +674,8 @@ class TestLayerNorm:
 
     @pytest.mark.edge
     def test_input_may_be_non_contiguous_and_is_not_written_to(self, kata):
-        """x may be a transposed view, and belongs to the caller: `x -= mean` changes it, and what a residual adds
-        later is spoilt."""
+        """x may be a transposed view. It belongs to the caller: `x -= mean` changes it and spoils what a residual
+        connection adds later."""
         x = some(N, D, T).mT
         expected = over(x, (2,), 0.1)
         with check.unchanged(x=x):
@@ -684,7 +684,7 @@ class TestLayerNorm:
 
     @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):
-        """x must end in normalized_shape. A last dim of 1 would be broadcast to D features silently."""
+        """x must end in normalized_shape. A last dim of 1 would silently broadcast to D features."""
         for normalized, shape in ((D, (N, T)), (D, (N, 1)), ((T, D), (D,)), ((T, D), (T, N, D)), ((T, D), (N, D, T))):
             with check.raises(ValueError):
                 kata.LayerNorm(normalized)(torch.randn(shape))
@@ -703,7 +703,7 @@ class TestLayerNorm:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
-        """What the layer makes, it makes on the device of its input."""
+        """The layer makes new tensors on the device of its input."""
         x = some(N, T, D).cuda()
         output = kata.LayerNorm(D, eps=0.1).cuda()(x)
         check.that(output.device == x.device, f"the output is on {output.device}, x on {x.device}")
@@ -734,8 +734,8 @@ class TestTrainEvalGap:
             check.that(isinstance(got, float), f"the gap should be a plain float, not {check.describe(got)}")
 
     def test_the_gap_has_no_sign(self, kata):
-        """A fresh layer answers −x with the opposite of what it answers x with, so the gap is the same for both. The
-        largest difference without its absolute value is not."""
+        """A fresh layer maps −x to the negative of its output for x, so the gap is the same for both. The largest
+        difference without its absolute value is not."""
         x = torch.tensor([[1.0], [1.5], [9.0]])
         expected = (nn.BatchNorm1d(1)(x) - nn.BatchNorm1d(1).eval()(x)).abs().max().item()
         for sign in (1, -1):
@@ -757,8 +757,8 @@ class TestTrainEvalGap:
 
     @pytest.mark.edge
     def test_the_mode_of_every_part_stays(self, kata):
-        """A model in training may have frozen parts that are in eval mode. `model.train()` at the end would wake
-        them."""
+        """A model in training may have frozen parts that are in eval mode. `model.train()` at the end would switch
+        them to training mode."""
         for modes in ((True, False), (False, True), (False, False), (True, True)):
             model = nn.Sequential(nn.BatchNorm1d(C), nn.BatchNorm1d(C))
             for part, mode in zip(model, modes, strict=True):
@@ -771,7 +771,7 @@ class TestTrainEvalGap:
 
     @pytest.mark.edge
     def test_no_gradient_is_left(self, kata):
-        """This is a measurement, not a training step: every `.grad` stays, also one that waits for its step."""
+        """This is a measurement, not a training step: every `.grad` stays, even one that waits for a step."""
         norm, x = nn.BatchNorm1d(C), some(N, C).requires_grad_()
         norm.weight.grad = torch.arange(C).float()
         with check.unchanged(x=x, weight=norm.weight, bias=norm.bias):
@@ -817,7 +817,7 @@ class TestBatchSizeEffect:
 
     def test_output_std_is_that_of_all_rows_in_each_channel(self, kata):
         """Because of eps = 1e-5, batches with little spread keep less than 1. The deviation is taken over the rows of
-        all batches together, for each channel. Only then the channels are averaged; here the second one is constant."""
+        all batches together, for each channel. Only then are the channels averaged; here the second one is constant."""
         x = torch.tensor([[0.0, 5.0], [0.004, 5.0], [0.0, 5.0], [0.02, 5.0]])
         variances = torch.tensor([4e-6 / 1.4e-5, 1e-4 / 1.1e-4])
         unlike = {
@@ -830,7 +830,7 @@ class TestBatchSizeEffect:
         check.close(got, expected, rtol=1e-3, unlike=unlike, what="output_std")
 
     def test_results_are_plain_numbers_in_the_order_asked(self, kata):
-        """The dict is to be printed as a table: its sizes in the given order, its numbers plain Python ones."""
+        """The dict is to be printed as a table: sizes in the given order, numbers as plain Python numbers."""
         got = kata.batch_size_effect(some(N, C), (3, 1, 2))
         check.equal(list(got), [3, 1, 2], what="the batch sizes")
         kinds = {type(value) for row in got.values() for value in row.values()}
@@ -939,7 +939,7 @@ class TestCompareTraining:
 
     @pytest.mark.edge
     def test_x_and_its_dtype_stay(self, kata):
-        """float64 data trains a float64 network, and the data are not written to."""
+        """float64 data train a float64 network and are not written to."""
         x, y = four_classes()
         x = x.double()
         with check.unchanged(x=x, y=y), recorded(nn.Linear) as calls:

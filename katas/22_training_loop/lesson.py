@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from grader.lesson import COLOURS, code, save_figure
 
-torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they bring
+torch.set_num_threads(1)  # tensors this small are slower on several threads
 kata = code(__file__)
 torch.manual_seed(0)
 
-# 1. The whole craft on one screen. Behind each line, what explains it: an exercise, or an earlier kata.
+# 1. The whole loop on one screen. Beside each line is what explains it: an exercise or an earlier kata.
 print("""1. Quick reference
 
    import torch                                            tensors (kata 01)
@@ -50,9 +50,9 @@ print("""1. Quick reference
    save_checkpoint(path, model, optimizer, ...)            save_checkpoint, load_checkpoint""")
 
 
-# 2. Three arms of a spiral, a fifth of the labels wrong: a network that learns them by heart is worse on new data.
+# 2. Three arms of a spiral, with a fifth of the labels random. A network that memorises those is worse on new data.
 def spiral(points, generator):
-    """x (points, 2) and y (points,), with a random label in a fifth of the places."""
+    """x (points, 2) and y (points,), of which a fifth are random labels."""
     y = torch.randint(3, (points,), generator=generator)
     radius = torch.rand(points, generator=generator)
     angle = 4 * radius + y * (2 * torch.pi / 3) + 0.2 * torch.randn(points, generator=generator)
@@ -68,7 +68,7 @@ val_loader = DataLoader(validation_set, batch_size=200)
 
 
 class Run:
-    """All that belongs to one run: model, optimizer, schedule, and a generator that shuffles the data."""
+    """Everything that belongs to one run: model, optimizer, schedule, and a generator that shuffles the data."""
 
     def __init__(self, seed):
         torch.manual_seed(seed)
@@ -82,7 +82,7 @@ class Run:
         self.parts = {"scheduler": self.scheduler, "generators": {"shuffle": self.shuffle}}
 
     def epochs(self, first, last):
-        """Train and evaluate: a row (epoch, train loss, validation loss, validation accuracy) for each epoch."""
+        """Train and evaluate: one row (epoch, train loss, validation loss, validation accuracy) per epoch."""
         rows = []
         for epoch in range(first, last):
             train_loss = kata.train_one_epoch(
@@ -102,7 +102,7 @@ with tempfile.TemporaryDirectory() as folder:
     torch.save(run.model.state_dict(), weights)
     history += run.epochs(KILLED, EPOCHS)
 
-    # 4 comes in here: two runs of other seeds go on from the file, one with all of it, one with the weights alone.
+    # For step 4, two runs with another seed continue: one from the whole checkpoint, one from the weights alone.
     resumed = Run(seed=1)
     found = kata.load_checkpoint(checkpoint, resumed.model, resumed.optimizer, **resumed.parts)
     continued = resumed.epochs(found["step"], EPOCHS)
@@ -111,13 +111,13 @@ with tempfile.TemporaryDirectory() as folder:
     without = halfway.epochs(KILLED, EPOCHS)
 
 best = min(history, key=lambda row: row[2])
-print(f"\n2. {len(training_set)} points to learn from, {len(validation_set)} to validate on, {EPOCHS} epochs")
+print(f"\n2. {len(training_set)} points for training, {len(validation_set)} for validation, {EPOCHS} epochs")
 print("   epoch   train loss   validation loss   accuracy")
 for row in (history[0], history[4], best, history[39], history[-1]):
     mark = "   <- the best epoch" if row is best else ""
     print(f"   {row[0]:5}   {row[1]:10.3f}   {row[2]:15.3f}   {row[3]:8.3f}{mark}")
 
-# The same with fit and EarlyStopping, which stops by itself and ends up with the best weights.
+# 3. The same with fit and EarlyStopping: the run stops by itself and ends with the best weights.
 print("\n3. fit, with a patience of 10")
 try:
     stopped, stopper = Run(seed=0), kata.EarlyStopping(patience=10)
@@ -138,8 +138,8 @@ try:
 except NotImplementedError:
     print("   (fit and EarlyStopping are stretch exercises that are not written yet)")
 
-# 4. Killed after epoch 19 and resumed in a new process, as it were: another seed, other weights, and then the file.
-print(f"\n4. Saved after {KILLED} epochs, and gone on from there")
+# 4. The run is killed after epoch 19 and resumed as in a new process: another seed, other weights, and then the file.
+print(f"\n4. Saved after {KILLED} epochs, then resumed")
 print("   epoch   not interrupted   resumed       from the weights alone")
 for epoch in (KILLED, KILLED + 1, EPOCHS - 1):
     row = [rows[epoch - start][1] for rows, start in ((history, 0), (continued, KILLED), (without, KILLED))]
@@ -156,8 +156,8 @@ print("\n5. The 33 worst validation samples in batches of 32 and 1")
 print(f"   batch means {means[0]:.2f} and {means[1]:.2f}; their mean {sum(means) / 2:.2f};", end=" ")
 print(f"per sample {kata.evaluate(model, uneven, F.cross_entropy)['loss']:.2f}")
 
-# 6. One step out of micro-batches of 20, 8 and 4 equals one step on all 32, and does not with batch norm: there, what a
-#    sample gives depends on who else is in its (micro-)batch. So accumulation leaves batch norm as small as before.
+# 6. One step out of micro-batches of 20, 8 and 4 equals one step on all 32, but not with batch norm: there, a sample's
+#    output depends on the rest of its micro-batch. Accumulation does not make the batches of batch norm larger.
 print("\n6. Micro-batches of 20, 8 and 4 against one batch of 32: largest difference of a weight after the step")
 x, y = training_set.tensors
 for name, norm in (
@@ -175,7 +175,7 @@ for name, norm in (
     print(f"   {name:<15} {gap:.0e}")
 
 
-# 7. Gradients that say where it hurts: a layer is cut off by detach, one is used nowhere, and a root is taken of 0.
+# 7. A gradient report shows three faults: a layer cut off by detach, a layer that nothing calls, and the root of 0.
 class Broken(nn.Module):
     def __init__(self):
         super().__init__()
@@ -200,7 +200,7 @@ except NotImplementedError:
     print("   (gradient_report is a stretch exercise that is not written yet)")
 
 
-# 8. Errors, raised for real, with what is usually behind them.
+# 8. Errors that PyTorch really raises, with their usual causes.
 def twice():
     loss = torch.ones(3, requires_grad=True).square().sum()
     loss.backward()
@@ -218,13 +218,13 @@ def out_of_memory():
 
 
 CAUSES = {
-    "shape_mismatch": (lambda: nn.Linear(4, 2)(torch.ones(3, 5)), "in_features, or a flatten that is missing"),
+    "shape_mismatch": (lambda: nn.Linear(4, 2)(torch.ones(3, 5)), "wrong in_features, or a missing flatten"),
     "dtype_mismatch": (lambda: nn.Linear(4, 2)(torch.ones(3, 4).double()), "data from NumPy is float64: x.float()"),
-    "device_mismatch": (lambda: torch.ones(3) + torch.ones(3, device="meta"), "a batch that was not moved"),
+    "device_mismatch": (lambda: torch.ones(3) + torch.ones(3, device="meta"), "a batch was not moved to the device"),
     "inplace_modification": (overwritten, "+= on something that backward needs"),
     "non_scalar_backward": (lambda: torch.ones(3, requires_grad=True).exp().backward(), "reduction='none', no mean"),
     "second_backward": (twice, "losses added up over steps, a hidden state not detached"),
-    "no_gradient": (lambda: torch.ones(3).sum().backward(), "all frozen, detached, or inside no_grad"),
+    "no_gradient": (lambda: torch.ones(3).sum().backward(), "everything frozen, detached or inside no_grad"),
     "out_of_memory": (out_of_memory, "batch too large, or graphs kept in a list of losses"),
     "unknown": (lambda: nn.Embedding(5, 2)(torch.tensor([5])), "an index beyond the vocabulary"),
 }
@@ -240,7 +240,7 @@ for work, cause in CAUSES.values():
             kind = "(classify_error is not written yet)"
         print(f"   {said if len(said) < 66 else said[:65] + '…':<67} {kind:<21} {cause}")
 
-# 9. The figure. Left: the run; where the resumed one has gone, dots lie on the line. Right: what the checkpoint is for.
+# 9. The figure. Left: the run, and the resumed run as dots on its curves. Right: what the rest of the checkpoint does.
 figure = Figure(figsize=(9, 4))
 left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
 blue, red, green, orange = COLOURS[:4]
@@ -262,12 +262,10 @@ right.plot(
     ".",
     color=orange,
     markersize=8,
-    label="resumed: all saved",
+    label="all restored",
 )
-right.plot(
-    [r[0] for r in without[:12]], [r[1] for r in without[:12]], "--", color=green, label="resumed: weights alone"
-)
+right.plot([r[0] for r in without[:12]], [r[1] for r in without[:12]], "--", color=green, label="weights alone")
 right.axvline(KILLED - 0.5, color="0.6", linewidth=1, linestyle="--")
-right.set(xlabel="epoch", ylabel="training loss", title="What the rest of the file is for")
-right.legend(fontsize=8)
+right.set(xlabel="epoch", ylabel="training loss", title="Resumed with all of it, or the weights alone")
+right.legend(fontsize=8, loc="lower left")
 save_figure(figure, __file__)

@@ -242,8 +242,8 @@ class TestTrainOneEpoch:
         check.close(optimizer.param_groups[0]["lr"], rates[3], what="the rate after three batches")
 
     def test_batches_are_moved_to_the_device(self, kata):
-        """Loaders give batches on the CPU; the model may live elsewhere. Both inputs and targets have to follow, and
-        `tensor.to(device)` returns the moved one."""
+        """Loaders give batches on the CPU; the model may live elsewhere. Both inputs and targets have to follow.
+        `tensor.to(device)` returns the moved tensor; the old one stays where it was."""
 
         def use(model, loader, loss_fn):
             kata.train_one_epoch(model, loader, loss_fn, torch.optim.SGD(model.parameters(), lr=LR), device="meta")
@@ -251,7 +251,7 @@ class TestTrainOneEpoch:
         check.equal(devices_seen(use), ["inputs on meta", "targets on meta"])
 
     def test_the_loader_may_be_a_generator_or_a_dataloader(self, kata):
-        """A generator has no length and can be walked through once. A DataLoader stacks tensors of a data set."""
+        """A generator has no length and can be iterated only once. A DataLoader stacks tensors of a data set."""
         model, batches = network(), data()
         expected, losses = descent(model, batches)
         mean = sum(loss * size for loss, size in zip(losses, SIZES, strict=True)) / sum(SIZES)
@@ -264,8 +264,8 @@ class TestTrainOneEpoch:
 
     @pytest.mark.timeout(60)
     def test_a_model_overfits_one_small_batch(self, kata):
-        """A loop that works brings the loss on 16 samples close to 0, whatever their labels. It is the first thing to
-        try with any new loop: where this fails, nothing else will work."""
+        """A loop that works brings the loss on 16 samples close to 0, whatever their labels. Try this first with any
+        new loop: if it fails, nothing else will work."""
         x, y = torch.randn(16, D), torch.randint(C, (16,))
         model = nn.Sequential(nn.Linear(D, 64), nn.Tanh(), nn.Linear(64, C))
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
@@ -305,8 +305,8 @@ class TestTrainOneEpoch:
 
     @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
-        """There is no mean over no samples. An empty loader is a slip (a filter that let nothing through, drop_last on
-        a small data set), and an error says so. An exhausted generator is as empty as []."""
+        """No samples have no mean. An empty loader is a mistake (a filter that let nothing through, or drop_last on a
+        small data set), so it is an error. An exhausted generator is as empty as []."""
         model = network()
         for loader in ([], iter(())):
             with check.raises(ValueError):
@@ -346,7 +346,7 @@ class TestEvaluate:
 
     @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
     def test_the_batches_do_not_matter(self, kata, sizes):
-        """However the same samples are dealt out, loss and accuracy are those of one forward pass over all of them.
+        """However the samples are cut into batches, loss and accuracy are those of one forward pass over all of them.
         Half of the labels are the model's own choice. The loader is a generator, which has no length: count on the
         way."""
         model, batches = network(), data(sizes)
@@ -378,7 +378,7 @@ class TestEvaluate:
 
     def test_nothing_in_the_model_changes(self, kata):
         """A measurement changes neither weights, nor batch norm's running statistics, nor the gradients that
-        wait for a step. No dropout draws, so the next random number is the same as without the evaluation."""
+        wait for a step. Dropout draws nothing, so the next random number is the same as without it."""
         model, batches = network(nn.BatchNorm1d(H), nn.Dropout(0.5)), data()
         F.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
         before, generator = state_of(model), torch.get_rng_state()
@@ -406,8 +406,8 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_flags_come_back_module_by_module(self, kata):
-        """`model.train()` at the end is not the way back: it also wakes modules that had been put into eval mode, and a
-        model that was in eval mode altogether. Each module has a flag of its own."""
+        """`model.train()` at the end does not restore the flags: it also wakes modules that were in eval mode before,
+        and a model that was in eval mode altogether. Each module has a flag of its own."""
         probe = Probe()
         for prepare in (
             lambda model: model.train(),
@@ -426,8 +426,8 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_flags_come_back_after_an_exception(self, kata):
-        """Ctrl-C in the middle, or a loss that raises: a model that stays in eval mode then trains without dropout, and
-        nothing says so. `finally` runs in any case."""
+        """After Ctrl-C, or a loss that raises, a model left in eval mode would train on without dropout, and nothing
+        would say so. `finally` runs in any case."""
         model = network(nn.BatchNorm1d(H), nn.Dropout(0.5)).train()
         model[2].eval()
         before = {name: module.training for name, module in model.named_modules()}
@@ -442,7 +442,7 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_an_empty_loader_is_an_error(self, kata):
-        """No samples, no mean. The flags come back here, too."""
+        """No samples have no mean. The flags come back here, too."""
         model = network().train()
         for loader in ([], iter(())):
             with check.raises(ValueError):
@@ -470,7 +470,7 @@ class TestAccumulatedStep:
         check.close(weights(model), expected, unlike=unlike, what="weights after the step")
 
     def test_the_loss_is_per_sample(self, kata):
-        """The mean loss over all 9 samples, from before the step, as a Python float."""
+        """The result is the mean loss over all 9 samples before the step, as a Python float."""
         model, batches = network(), data(self.SIZES)
         expected = F.cross_entropy(model(whole(batches)[0]), whole(batches)[1]).item()
         parts = [F.cross_entropy(model(x), y).item() for x, y in batches]
@@ -480,8 +480,8 @@ class TestAccumulatedStep:
         check.that(type(got) is float, f"wanted a Python float, got {check.describe(got)}")
 
     def test_the_whole_gradient_is_clipped_once(self, kata):
-        """The norm that counts is that of the whole batch's gradient, which is there after the last backward pass. So
-        clip once, just before the step."""
+        """The norm that counts is that of the whole batch's gradient, which is complete after the last backward pass.
+        So clip once, just before the step."""
         model, batches = network(), data(self.SIZES)
         expected, _ = descent(model, [whole(batches)], clip=0.1)
         unlike = {
@@ -502,8 +502,8 @@ class TestAccumulatedStep:
         check.close(weights(model), expected, what="weights after the step")
 
     def test_one_call_does_not_reach_into_the_next(self, kata):
-        """`backward()` adds to what is in `.grad`: after the first call its own gradients are. Two calls in a row are
-        two steps with momentum on the two whole batches."""
+        """`backward()` adds to `.grad`, which holds the first call's gradients when the second begins. Two calls in a
+        row are two steps with momentum on the two whole batches."""
         model, first, second = network(), data(self.SIZES), data((2, 5))
         batches = [whole(first), whole(second)]
         expected, _ = descent(model, batches, momentum=0.9)
@@ -530,7 +530,7 @@ class TestAccumulatedStep:
 
     @pytest.mark.edge
     def test_old_gradients_have_no_influence(self, kata):
-        """Something was left in `.grad` before the call, by a backward pass of somebody else."""
+        """An earlier backward pass left something in `.grad`. `backward()` would add to it."""
         model, batches = network(), data(self.SIZES)
         expected, _ = descent(model, [whole(batches)])
         unlike = {"old gradients stay in": never_cleared(model, [whole(batches)], old=2.0)}
@@ -541,8 +541,8 @@ class TestAccumulatedStep:
 
     @pytest.mark.edge
     def test_micro_batches_may_come_from_a_generator(self, kata):
-        """A generator has no len() and can be walked through once. How many samples there are is known after the last;
-        gradients can be divided then, as well as losses before."""
+        """A generator has no len() and can be iterated only once. The number of samples is known after the last
+        micro-batch; the gradients can be divided then."""
         model, batches = network(), data(self.SIZES)
         expected, _ = descent(model, [whole(batches)])
         kata.accumulated_step(model, (batch for batch in batches), F.cross_entropy, sgd(model))
@@ -551,7 +551,7 @@ class TestAccumulatedStep:
     @pytest.mark.edge
     def test_a_parameter_that_takes_no_part_is_left_alone(self, kata):
         """A frozen parameter has no gradient, and neither has one that the forward pass does not use. `.grad` is None,
-        which cannot be divided. The rest makes its step."""
+        which cannot be divided. All other parameters make their step."""
         model, batches = network(), data(self.SIZES)
         model[0].requires_grad_(False)
         model.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
@@ -564,7 +564,7 @@ class TestAccumulatedStep:
 
     @pytest.mark.edge
     def test_no_micro_batches_are_an_error(self, kata):
-        """There is nothing to make a step of, so it is an error, and no weight moves, although gradients lie around."""
+        """There is nothing to make a step of. This is an error and moves no weight, although `.grad` is not empty."""
         model = network()
         start, optimizer = weights(model), sgd(model)
         for p in model.parameters():
@@ -651,8 +651,8 @@ class TestEarlyStoppingStep:
 
     @pytest.mark.edge
     def test_nan_is_never_better(self, kata):
-        """Every comparison with NaN is False. `not (value > best)` takes it for a gain, and as `best` it could never be
-        beaten. It is a bad epoch like others, also at the very start."""
+        """Every comparison with NaN is False. `not (value > best)` takes NaN for a gain, and after it any value. With
+        `value < best`, a NaN that came first is never beaten. It is a bad epoch like others, also at the very start."""
         nan = math.nan
         values = [nan, 0.5, nan, 0.25, nan, nan]
         expected = [
@@ -689,7 +689,7 @@ class TestEarlyStoppingRestore:
         )
 
     def test_buffers_are_part_of_the_best(self, kata):
-        """Best weights with the running statistics of another epoch are a model that never was. They are in the
+        """Best weights with the running statistics of another epoch are a model that never existed. They are in the
         state_dict, but not among the parameters."""
         model, stopper = network(nn.BatchNorm1d(H)), kata.EarlyStopping()
         model(data()[0][0])
@@ -717,7 +717,7 @@ class TestEarlyStoppingRestore:
 
     @pytest.mark.edge
     def test_there_must_be_something_to_restore(self, kata):
-        """Without any usable value there is no best state. An error is better than weights of any other epoch."""
+        """Without any usable value there is no best state. An error is better than the weights of some other epoch."""
         stopper, model = kata.EarlyStopping(), nn.Linear(2, 1)
         for value in (None, math.nan):
             if value is not None:
@@ -784,8 +784,8 @@ def by_hand(model, train, val, rates, **options):
 @pytest.mark.stretch
 class TestFit:
     def test_the_history_has_a_dict_for_each_epoch(self, kata):
-        """Train, evaluate, write down, `epochs` times. Losses and accuracy are per sample; the validation is of the
-        weights after the epoch."""
+        """Train, evaluate and record, `epochs` times. Losses and accuracy are per sample; validation uses the weights
+        after the epoch."""
         model, train, val = network(), data(), data((5, 2))
         expected, history = by_hand(model, train, val, [LR] * 4)
         got = kata.fit(model, train, val, F.cross_entropy, sgd(model), epochs=4)
@@ -793,7 +793,7 @@ class TestFit:
         check.close(weights(model), expected, what="weights at the end")
 
     def test_the_rate_is_the_one_the_epoch_used(self, kata):
-        """A schedule that is given here counts epochs. Write the rate down before it moves on, or the history is one
+        """A schedule that is given here counts epochs. Record the rate before it moves on, or the history is one
         epoch ahead."""
         model, train, val = network(), data(), data((5, 2))
         rates = [LR, LR, 0.5 * LR, 0.5 * LR, 0.25 * LR]
@@ -883,7 +883,7 @@ class TestFit:
 
     @pytest.mark.edge
     def test_the_rate_is_that_of_the_first_group(self, kata):
-        """An optimizer may have several groups with rates of their own. The history has room for one of them."""
+        """An optimizer may have several groups with rates of their own. The history records the first."""
         model = network()
         optimizer = torch.optim.SGD(
             [{"params": model[0].parameters(), "lr": 0.25}, {"params": model[2].parameters(), "lr": 0.5}]
@@ -991,8 +991,8 @@ class Job:
 class TestSaveCheckpoint:
     def test_the_file_opens_with_weights_only(self, kata, tmp_path):
         """A pickle can run any code when it is loaded. `weights_only=True` refuses all but plain data: tensors,
-        numbers, strings, lists, tuples, dicts. A NumPy array or a generator is not among them; their states can be
-        had as such data."""
+        numbers, strings, lists, tuples, dicts. A NumPy array or a generator is not among them, but their
+        states can be turned into such data."""
         job = Job(1)
         job.run(1)
         for path in (tmp_path / "as_path.pt", str(tmp_path / "as_str.pt")):
@@ -1007,7 +1007,7 @@ class TestSaveCheckpoint:
                 check.that(False, f"torch.load(…, weights_only=True) refuses the file: {because}")
 
     def test_one_part_may_be_saved_without_the_others(self, kata, tmp_path):
-        """Scheduler, scaler, generators and extra are optional, each for itself."""
+        """Scheduler, scaler, generators and extra are optional, each on its own."""
         job = Job(1)
         for options in ({}, {"scheduler": job.scheduler}, {"scaler": job.scaler}, {"extra": {}}, {"generators": {}}):
             kata.save_checkpoint(tmp_path / "run.pt", job.model, job.optimizer, **options)
@@ -1033,7 +1033,7 @@ class TestSaveCheckpoint:
 
     @pytest.mark.edge
     def test_nothing_else_is_left_in_the_folder(self, kata, tmp_path):
-        """The file that is written first, beside the checkpoint, becomes the checkpoint."""
+        """The file that is written beside the checkpoint takes its place, so no other file is left."""
         job = Job(1)
         for step in range(2):
             job.save(kata, tmp_path / "run.pt", step=step)
@@ -1041,9 +1041,8 @@ class TestSaveCheckpoint:
 
     @pytest.mark.edge
     def test_the_new_file_is_written_beside_the_old_one(self, kata, tmp_path):
-        """A rename does not lead from one disk to another, and a copy is not made in a single step. So the new file is
-        begun in the folder of `path`, not in the system's folder for temporary files, which may be on another disk:
-        here it is."""
+        """A rename works only within one disk, and a copy is not atomic. So write the new file in the folder of `path`.
+        The system's folder for temporary files may be on another disk, as it is here."""
         job, path = Job(1), tmp_path / "run.pt"
         with check.folders_on_disks_of_their_own():
             job.save(kata, path, step=1)
@@ -1135,8 +1134,8 @@ class TestLoadCheckpoint:
         check.equal(job.load(kata, str(path)), {"step": 0, "extra": {}})
 
     def test_what_is_not_asked_for_is_passed_over(self, kata, tmp_path):
-        """For an evaluation nobody needs the schedule. What the file holds beyond what is asked for does no harm, and
-        objects that are not handed over are not touched."""
+        """An evaluation does not need the schedule. Parts of the file that are not asked for are ignored, and objects
+        that are not passed in are not touched."""
         job, path = self.saved(kata, tmp_path, step=5)
         own = job.generator.manual_seed(9).get_state()
         got = kata.load_checkpoint(path, job.model, job.optimizer)
@@ -1144,7 +1143,7 @@ class TestLoadCheckpoint:
         check.equal(job.generator.get_state(), own, what="state of a generator that was not handed over")
 
     def test_map_location_reaches_torch_load(self, kata, tmp_path):
-        """A run saved on a GPU may have to go on without one. `torch.load` moves tensors as its map_location says: a
+        """A run saved on a GPU may have to continue without one. `torch.load` moves tensors as its map_location says: a
         device, or, as here, a function that is asked for every tensor."""
         job, path = self.saved(kata, tmp_path, extra={"curve": torch.arange(4.0)})
         asked = []
@@ -1157,8 +1156,8 @@ class TestLoadCheckpoint:
         check.that(asked, "the function given as map_location was never called")
 
     def test_code_in_a_file_is_not_run(self, kata, tmp_path):
-        """A pickle may say: call this function. Here it is one that makes a folder, and it could be any other. With
-        `weights_only=True` such a file is refused before anything is called."""
+        """A pickle can call any function when it is loaded; here it makes a folder. With `weights_only=True` such a
+        file is refused before anything is called."""
         job, path = Job(1), tmp_path / "from_a_stranger.pt"
         torch.save({"model": CallsAFunction(os.mkdir, str(tmp_path / "made_by_the_file"))}, path)
         try:
@@ -1248,8 +1247,8 @@ class TestGradientReport:
         return model
 
     def test_norm_mean_and_std_of_each_gradient(self, kata):
-        """One entry a parameter, in the model's order. The norm is the root of the sum of squares, also for a matrix;
-        mean and deviation are over all elements, and the deviation is divided by n."""
+        """There is one entry per parameter, in the model's order. The norm is the root of the sum of squares, even for
+        a matrix. Mean and deviation are over all elements, and the deviation is divided by n."""
         model = self.with_gradients()
         expected, sample, largest = {}, {}, {}
         for name, p in model.named_parameters():
@@ -1266,8 +1265,8 @@ class TestGradientReport:
         check.equal(kinds, dict.fromkeys(kinds, "float"), what="types of the numbers, which are there to be printed")
 
     def test_one_element_has_no_spread(self, kata):
-        """`g.std()` divides by n - 1, which is 0 for the bias of a single output, and gives NaN: an alarm about
-        nothing. As a population one element has a deviation of 0."""
+        """`g.std()` divides by n - 1, which is 0 for the bias of a single output, and gives NaN: a false
+        alarm. As a population, one element has a deviation of 0."""
         model = nn.Linear(3, 1)
         model.weight.grad, model.bias.grad = torch.ones(1, 3), torch.tensor([-2.0])
         row = dict(kata.gradient_report(model)["bias"])
@@ -1295,7 +1294,7 @@ class TestGradientReport:
         check.equal(got, {"0.weight": "nan", "0.bias": "inf", "2.weight": "inf", "2.bias": "ok"}, what="status")
 
     def test_frozen_parameters_are_left_out(self, kata):
-        """A frozen parameter needs no gradient, so a missing one is no news; and one that is still there is old."""
+        """A frozen parameter needs no gradient, so a missing one is no fault, and one that is still there is old."""
         model = self.with_gradients()
         model[0].weight.grad = None
         for p in model[0].parameters():
@@ -1304,7 +1303,7 @@ class TestGradientReport:
 
     @pytest.mark.edge
     def test_nan_wins_over_infinity(self, kata):
-        """NaN is what an infinity becomes (inf − inf), so it is the later and the worse one."""
+        """Infinities turn into NaN (inf − inf), so NaN is the later and the worse state."""
         model = nn.Linear(3, 1, bias=False)
         model.weight.grad = torch.tensor([[math.inf, math.nan, 1.0]])
         check.equal(kata.gradient_report(model)["weight"]["status"], "nan", what="status")
@@ -1320,7 +1319,7 @@ class TestGradientReport:
     @pytest.mark.edge
     def test_half_precision_is_measured_in_a_wider_dtype(self, kata):
         """100 gradients of 30000 in float16 are all right, but their norm, 300000, is more than float16 can hold. In
-        bfloat16 the norm would have two digits. Widen the gradient before measuring."""
+        bfloat16 the norm would have two to three digits. Widen the gradient before measuring."""
         for dtype, size in ((torch.float16, 30000.0), (torch.bfloat16, 30080.0)):
             model = nn.Linear(100, 1, bias=False, dtype=dtype)
             model.weight.grad = torch.full((1, 100), size, dtype=dtype)
@@ -1430,11 +1429,11 @@ class TestClassifyError:
         )
 
     def test_backward_on_several_elements(self, kata):
-        """A gradient is that of one number. The message has the word "scalar", as has the one about indices' dtypes."""
+        """Gradients are those of one number. The word "scalar" is also in the message about the dtype of indices."""
         self.expect(kata, "non_scalar_backward", vector=lambda: (2 * torch.ones(3, requires_grad=True)).backward())
 
     def test_backward_on_a_graph_that_is_gone(self, kata):
-        """The first backward pass frees what the second one would need."""
+        """The first backward pass frees the graph that the second one would need."""
         self.expect(kata, "second_backward", twice=backward_twice)
 
     def test_backward_without_a_graph(self, kata):
@@ -1453,8 +1452,8 @@ class TestClassifyError:
             check.equal(got, "out_of_memory", what=f"torch.OutOfMemoryError({text!r})")
 
     def test_everything_else_is_unknown(self, kata):
-        """A wrong key and an index out of range are no errors of the kinds above, though they may speak of sizes.
-        Neither are errors that PyTorch has nothing to do with, with or without a text."""
+        """A wrong key and an index out of range are none of the kinds above, though they may mention sizes. Errors from
+        outside PyTorch are unknown as well, with or without a text."""
 
         def fail(error):
             raise error

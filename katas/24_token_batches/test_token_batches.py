@@ -50,24 +50,24 @@ class TestSequentialBatch:
         check.equal(got[0], expected, unlike=unlike, what="x")
 
     def test_targets_are_the_tokens_that_follow_across_rows_too(self, kata):
-        """y is x moved by one in the stream, so the target of the last token of row 0 is the first token of row 1, and
-        the target of the very last token is not in x. So a batch takes B·T + 1 tokens."""
+        """y begins one token later in the stream, so the target of the last token of row 0 is the first token of row 1.
+        The very last target is the token after x: a batch needs B·T + 1 tokens."""
         tokens = different_tokens(20)
         got = kata.sequential_batch(tokens, 3, 4)
         check_pair(got)
         x = rows_of(tokens, [0, 4, 8], 4)
         unlike = {
-            "each row turned around in itself: its last target is its own first token": x.roll(-1, dims=1),
-            "x turned around: the very last target is the very first token": x.flatten().roll(-1).view(3, 4),
+            "each row rolled around: its last target is its own first token": x.roll(-1, dims=1),
+            "x rolled around: the very last target is the very first token": x.flatten().roll(-1).view(3, 4),
             "x itself": x,
-            "the token before, not the one after": x.flatten().roll(1).view(3, 4),
+            "the token before, not the token after": x.flatten().roll(1).view(3, 4),
             "two tokens on": rows_of(tokens, [2, 6, 10], 4),
         }
         check.equal(got[1], rows_of(tokens, [1, 5, 9], 4), unlike=unlike, what="y")
 
     @given(case=places_in_a_stream())
     def test_the_last_tokens_are_used_to_the_end(self, kata, case):
-        """B·T + 1 tokens from `start` on are enough, at the very end of the stream, too. x is the first B·T of them, y
+        """B·T + 1 tokens from `start` on are enough, also at the very end of the stream. x is the first B·T of them, y
         the last B·T."""
         B, T, start, beyond = case
         tokens = different_tokens(start + B * T + 1 + beyond)
@@ -77,7 +77,7 @@ class TestSequentialBatch:
 
     @pytest.mark.edge
     def test_a_stream_may_be_a_view(self, kata):
-        """Every second token of a stream is a stream as well, though it does not lie in one piece in memory."""
+        """Every second token of a stream is a stream too, but a non-contiguous one."""
         tokens = different_tokens(60)
         got = kata.sequential_batch(tokens[::2], 4, 5, start=3)
         expected = [rows_of(tokens[::2], range(start, start + 20, 5), 5) for start in (3, 4)]
@@ -86,7 +86,7 @@ class TestSequentialBatch:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "int64"])
     def test_any_integer_dtype_gives_long(self, kata, dtype):
-        """Streams are kept in small dtypes; embeddings and cross-entropy want long."""
+        """Streams are stored in small dtypes, but cross-entropy needs long targets."""
         dtype = getattr(torch, dtype)
         tokens = torch.tensor([250, 3, 141, 59, 26, 53, 58]).to(dtype)
         x, y = kata.sequential_batch(tokens, 2, 3)
@@ -104,14 +104,14 @@ class TestSequentialBatch:
     @pytest.mark.edge
     @pytest.mark.parametrize(("length", "start"), [(12, 0), (24, 12), (24, 500), (0, 0)])
     def test_a_batch_that_does_not_fit_is_refused(self, kata, length, start):
-        """With one token too few the last target is missing. Slices do not complain: they are short."""
+        """With one token too few, the last target is missing. A slice raises nothing: it is just shorter."""
         with check.raises(ValueError):
             kata.sequential_batch(different_tokens(24)[:length], 3, 4, start)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("start", [-1, -20])
     def test_a_negative_start_is_refused(self, kata, start):
-        """A slice from −20 on counts from the end and finds enough tokens, the wrong ones."""
+        """A slice from −20 on counts from the end. It finds enough tokens, but the wrong ones."""
         with check.raises(ValueError):
             kata.sequential_batch(different_tokens(24), 3, 4, start)
 
@@ -125,17 +125,17 @@ class TestRandomBatch:
         check.shape(got[0], (8, 5), what="x")
         windows = {tuple(window) for window in tokens.unfold(0, 5, 1).tolist()}
         for row, window in enumerate(got[0].tolist()):
-            check.that(tuple(window) in windows, f"row {row} of x, {window}, is no piece of the stream")
+            check.that(tuple(window) in windows, f"row {row} of x, {window}, is not a piece of the stream")
 
     def test_targets_are_the_tokens_that_follow(self, kata):
-        """In every row y is one token further on than x, and its last token is not in the row of x."""
+        """In every row, y begins one token later than x. Its last token is the token after that window."""
         tokens = different_tokens(50)
         got = kata.random_batch(tokens, 8, 5, seeded(2))
         check_pair(got)
         x, y = got
         following = dict(zip(tokens.tolist(), tokens.tolist()[1:], strict=False))
         expected = torch.tensor([[following[token] for token in row] for row in x.tolist()])
-        unlike = {"each row turned around in itself": x.roll(-1, dims=1), "x itself": x}
+        unlike = {"each row rolled around": x.roll(-1, dims=1), "x itself": x}
         check.equal(y, expected, unlike=unlike, what="y")
 
     def test_every_offset_is_equally_likely(self, kata):
@@ -146,13 +146,13 @@ class TestRandomBatch:
         offset = {token: i for i, token in enumerate(tokens.tolist())}
         counts = Counter(offset[token] for token in x[:, 0].tolist())
         never = [o for o in range(6) if counts[o] == 0]
-        check.that(not never, f"of the offsets 0 … 5 these never came up in 6000 windows: {never}")
+        check.that(not never, f"these offsets of 0 … 5 never came up in 6000 windows: {never}")
         for o in range(6):
             check.that(850 < counts[o] < 1150, f"offset {o} came up {counts[o]} times in 6000, wanted about 1000")
 
     def test_rows_draw_for_themselves(self, kata):
-        """What one row drew says nothing about the next: all pairs of offsets are equally likely, also twice the same.
-        Rows that lie side by side in the stream, or that must all differ, are not drawn independently."""
+        """Rows draw independently: all pairs of offsets are equally likely, equal ones included. Neighbouring windows,
+        or offsets that must all differ, are not independent draws."""
         tokens = different_tokens(7)
         x, _ = kata.random_batch(tokens, 8000, 3, seeded(4))
         offset = {token: i for i, token in enumerate(tokens.tolist())}
@@ -163,8 +163,8 @@ class TestRandomBatch:
             check.that(150 < counts[pair] < 350, text)
 
     def test_a_seed_gives_its_batch_again(self, kata):
-        """With a generator everything comes from it: the same seed gives the same batch, the next call another one, and
-        the global generator is left alone."""
+        """A given generator supplies all random numbers: the same seed gives the same batch, the next call gives
+        another batch, and the global generator is not touched."""
         tokens = different_tokens(200)
         before = torch.get_rng_state()
         generator = seeded(6)
@@ -187,7 +187,7 @@ class TestRandomBatch:
 
     @pytest.mark.edge
     def test_one_window_is_enough(self, kata):
-        """T + 1 tokens hold one window with its target. Every row of the batch is this one."""
+        """T + 1 tokens hold a single window with its targets. Every row of the batch is this window."""
         tokens = different_tokens(7)
         got = kata.random_batch(tokens, 4, 6, seeded(5))
         expected = [tokens[:6].expand(4, 6), tokens[1:].expand(4, 6)]
@@ -195,7 +195,7 @@ class TestRandomBatch:
 
     @pytest.mark.edge
     def test_any_integer_dtype_gives_long(self, kata):
-        """A stream of bytes or of int32 gives long batches like any other, with the ids it holds."""
+        """A stream of any integer dtype gives long batches with the same ids."""
         tokens = different_tokens(30).fmod(251)
         expected = list(kata.random_batch(tokens, 4, 5, seeded(7)))
         for dtype in (torch.uint8, torch.int16, torch.uint16, torch.int32):
@@ -207,7 +207,7 @@ class TestRandomBatch:
     @pytest.mark.edge
     @pytest.mark.parametrize("length", [6, 3, 0])
     def test_too_few_tokens_are_refused(self, kata, length):
-        """T tokens are a window without a target for its last token."""
+        """T tokens are a window whose last token has no target."""
         with check.raises(ValueError):
             kata.random_batch(different_tokens(10)[:length], 4, 6, seeded(0))
 
@@ -238,15 +238,15 @@ def splits(draw):
 class TestSplitDocuments:
     @given(case=splits())
     def test_nothing_is_lost_and_the_order_kept(self, kata, case):
-        """Every document is in train or in val, a document that occurs three times in docs three times. Each side has
-        the order of docs: shuffling is for drawing."""
+        """Every document is in train or in val, as often as it occurs in docs. Both lists keep the order of docs: only
+        the draw is shuffled."""
         docs, fraction, _, seed = case
         train, val = sides(kata.split_documents(docs, fraction, seeded(seed)), docs)
         check.equal(train, [doc for doc in docs if doc not in val], what="train")
         check.equal(val, [doc for doc in docs if doc not in train], what="val")
 
     def test_copies_stay_on_one_side(self, kata):
-        """If val has a copy of a document in train, the model has learned it by heart. So draw documents, not places in
+        """If val holds a copy of a training document, the model may have memorised it. So draw texts, not positions in
         the list."""
         for seed in range(8):
             train, val = sides(kata.split_documents(DOCS, 0.4, seeded(seed)), DOCS)
@@ -255,7 +255,7 @@ class TestSplitDocuments:
 
     @given(case=splits())
     def test_the_fraction_counts_distinct_documents(self, kata, case):
-        """`round(val_fraction * n)` documents are held out, where n counts each document once however many copies it
+        """`round(val_fraction * n)` documents are held out, where n counts each document once, however many copies it
         has."""
         docs, fraction, size, seed = case
         _, val = sides(kata.split_documents(docs, fraction, seeded(seed)), docs)
@@ -264,8 +264,8 @@ class TestSplitDocuments:
         check.that(len(set(val)) == size, text)
 
     def test_every_choice_is_equally_likely(self, kata):
-        """2 of 5 documents can be chosen in 10 ways, each as likely as the others. A document with five copies comes up
-        no more often, and a random cut through the list is not enough: it finds neighbours only."""
+        """2 of 5 documents can be chosen in 10 ways, all equally likely. A document with five copies is chosen no more
+        often. A cut at a random position is not enough: it only ever holds out neighbours."""
         docs, generator = ["a", "b", "b", "c", "b", "d", "b", "b", "e"], seeded(1)
         counts = Counter(frozenset(kata.split_documents(docs, 0.4, generator)[1]) for _ in range(1000))
         for pair in itertools.combinations("abcde", 2):
@@ -273,8 +273,8 @@ class TestSplitDocuments:
             check.that(55 < got < 145, f"{' and '.join(pair)} were held out {got} times in 1000, wanted about 100")
 
     def test_a_seed_gives_its_split_again(self, kata):
-        """With a generator everything comes from it, also when strings hash differently from run to run: the order of a
-        set of strings must not decide. A second call with the same generator goes on drawing."""
+        """A given generator decides alone. The order of a set of strings changes from run to run, so it must not
+        matter. A second call with the same generator gives another split."""
         docs = [f"document {i}" for i in range(40)]
         before = torch.get_rng_state()
         generator = seeded(2)
@@ -285,7 +285,7 @@ class TestSplitDocuments:
         check.that(first != second, "a second call with the same generator gave the same split")
         renamed = kata.split_documents([doc.upper() for doc in docs], 0.5, seeded(2))
         places = [doc.lower() for doc in renamed[1]]
-        check.equal(places, first[1], what="val of the same documents in capitals, in small letters again")
+        check.equal(places, first[1], what="val of the same documents in capitals, back in lower case")
 
     def test_without_a_generator_torchs_own_is_used(self, kata):
         """`torch.manual_seed` then decides, and nothing in the function seeds anything."""
@@ -298,7 +298,7 @@ class TestSplitDocuments:
 
     @pytest.mark.edge
     def test_both_sides_hold_something(self, kata):
-        """A fraction of 0.01 of three documents is none when rounded, and 0.99 is all. Each side gets at least one."""
+        """Of three documents, a fraction of 0.01 rounds to none and 0.99 to all. Each side gets at least one."""
         for docs in (["a", "b"], ["a", "b", "c"], ["a", "b", "a", "c", "a"]):
             n = len(set(docs))
             for fraction, size in ((0.01, 1), (0.99, n - 1)):
@@ -309,7 +309,7 @@ class TestSplitDocuments:
 
     @pytest.mark.edge
     def test_docs_stay_as_they_were(self, kata):
-        """The list is the caller's. Any sequence will do, so a tuple too."""
+        """The list belongs to the caller. Any sequence works, so a tuple does too."""
         docs = list(DOCS)
         kata.split_documents(docs, 0.3, seeded(0))
         check.equal(docs, DOCS, what="docs after the call")
@@ -318,14 +318,14 @@ class TestSplitDocuments:
     @pytest.mark.edge
     @pytest.mark.parametrize("fraction", [0, 1, -0.2, 1.5])
     def test_a_fraction_of_nothing_or_all_is_refused(self, kata, fraction):
-        """0 and 1 leave a side empty."""
+        """A fraction of 0 or 1 leaves one side empty."""
         with check.raises(ValueError):
             kata.split_documents(DOCS, fraction, seeded(0))
 
     @pytest.mark.edge
     @pytest.mark.parametrize("docs", [[], ["a"], ["a", "a", "a"]], ids=str)
     def test_one_document_cannot_be_split(self, kata, docs):
-        """Two sides need two documents, and three copies of one are one."""
+        """Two sides need two distinct documents. Three copies of a document are one."""
         with check.raises(ValueError):
             kata.split_documents(docs, 0.5, seeded(0))
 
@@ -347,7 +347,7 @@ def check_stream(got, expected, unlike=None):
 
 class TestTokenizeDocuments:
     def test_a_mark_is_before_each_document(self, kata):
-        """The mark says "something new begins". The first document has one too, so that a model can begin with it."""
+        """The mark says that a new document begins. The first document has one too: generation starts from the mark."""
         got = kata.tokenize_documents(["fig", "plum", "pear"], letters, 99)
         expected = [99, 6, 9, 7, 99, 16, 12, 21, 13, 99, 16, 5, 1, 18]
         unlike = {
@@ -359,9 +359,9 @@ class TestTokenizeDocuments:
         check_stream(got, expected, unlike)
 
     def test_an_empty_document_has_its_mark(self, kata):
-        """Each document has one mark, whatever it holds: "" is a mark and nothing else."""
+        """Each document has one mark, whatever it holds: "" becomes a mark and nothing else."""
         got = kata.tokenize_documents(["", "ab", "", "", "c", ""], letters, 7)
-        unlike = {"empty documents passed over": [7, 1, 2, 7, 3]}
+        unlike = {"empty documents skipped": [7, 1, 2, 7, 3]}
         check_stream(got, [7, 7, 1, 2, 7, 7, 7, 3, 7], unlike)
 
     def test_ids_up_to_65535_survive(self, kata):
@@ -372,22 +372,22 @@ class TestTokenizeDocuments:
 
     @pytest.mark.edge
     def test_the_encoders_lists_are_left_alone(self, kata):
-        """An encoder may keep the lists it returns and return them again. A mark
-        written into one of them is there twice in the next document."""
+        """An encoder may keep the lists that it returns, and return them again. A mark inserted into such a list would
+        come up twice next time."""
         kept = {"ab": [1, 2], "c": [3]}
         check_stream(kata.tokenize_documents(["ab", "c", "ab", "c"], kept.get, 9), [9, 1, 2, 9, 3, 9, 1, 2, 9, 3])
         check.equal(kept, {"ab": [1, 2], "c": [3]}, what="the encoder's lists after the call")
 
     @pytest.mark.edge
     def test_no_documents_are_an_empty_stream(self, kata):
-        """Nothing in, nothing out, still as uint16."""
+        """No documents give an empty stream, still of uint16."""
         check_stream(kata.tokenize_documents([], letters, 9), [])
 
     @pytest.mark.edge
     @pytest.mark.parametrize(("ids", "eot"), [([1, 65536, 2], 5), ([3, -1], 5), ([1], 65536), ([1], -1)])
     def test_an_id_that_does_not_fit_is_refused(self, kata, ids, eot):
-        """`astype` turns 65536 into 0 and −1 into 65535: other tokens, and no error. The mark is an id like the
-        others."""
+        """`astype` turns 65536 into 0 and −1 into 65535: other tokens, and no error. The mark is an id like any
+        other."""
         with check.raises(ValueError):
             kata.tokenize_documents(["a", "b"], lambda text: ids, eot)
 
@@ -418,8 +418,8 @@ class TestWriteShards:
         check.equal(paths, [tmp_path / name for name in names], what="the paths")
 
     def test_each_shard_holds_the_next_tokens(self, kata, tmp_path):
-        """Full shards first, then what is left over: 23 tokens in shards of 10 are 10, 10 and 3. Nothing is dropped or
-        filled up."""
+        """Full shards first, then the rest: 23 tokens in shards of 10 are 10, 10 and 3. Nothing is dropped or
+        padded."""
         stream = (np.arange(23) * 37 % 1000).tolist()
         kata.write_shards(stream, tmp_path, 10, "val")
         check.equal(files_in(tmp_path), [f"val_{i:06}.npy" for i in range(3)], what="the files")
@@ -427,13 +427,13 @@ class TestWriteShards:
         check.equal(got, [stream[:10], stream[10:20], stream[20:]], what="the shards")
 
     def test_no_shard_is_empty(self, kata, tmp_path):
-        """20 tokens in shards of 10 are two files, not two and an empty one."""
+        """20 tokens in shards of 10 make two files, not two and an empty third."""
         kata.write_shards(list(range(20)), tmp_path, 10, "train")
         check.equal(files_in(tmp_path), ["train_000000.npy", "train_000001.npy"], what="the files")
 
     @given(tokens=st.lists(st.integers(0, 65535), min_size=1, max_size=9), size=st.integers(1, 10))
     def test_the_shards_are_the_stream(self, kata, tmp_path, tokens, size):
-        """Read one after the other, the files hold the stream again, ids above 32767 as well. All are full except
+        """Read one after the other, the files give back the stream, ids above 32767 included. All are full except
         perhaps the last."""
         shards = [contents(path) for path in kata.write_shards(tokens, tmp_path, size, "train")]
         check.equal(sum(shards, []), tokens, what="the shards, one after the other")
@@ -441,7 +441,7 @@ class TestWriteShards:
         check.equal(lengths[:-1], [size] * (len(lengths) - 1), what="lengths of all shards but the last")
 
     def test_folders_are_made(self, kata, tmp_path):
-        """The folder, and those above it, may be missing or there already."""
+        """The folder and its parents may be missing, or exist already."""
         for tokens in ([1, 2, 3], [4, 5, 6]):
             paths = kata.write_shards(np.array(tokens), tmp_path / "data" / "prose", 2, "train")
             check.equal([contents(path) for path in paths], [tokens[:2], tokens[2:]], what="the shards")
@@ -458,8 +458,8 @@ class TestWriteShards:
 
     @pytest.mark.edge
     def test_files_of_other_names_stay(self, kata, tmp_path):
-        """Five files, then a shorter stream of the same split: the first two are overwritten, and nothing else is
-        touched. Take a new folder if you want an empty one."""
+        """A stream of five files, then one of two files with the same prefix: the first two are overwritten, the others
+        stay."""
         for tokens in ([1, 2, 3, 4, 5], [6, 7]):
             kata.write_shards(tokens, tmp_path, 1, "train")
         names = [f"train_{i:06}.npy" for i in range(5)]
@@ -471,7 +471,7 @@ class TestWriteShards:
     @pytest.mark.parametrize("kind", [list, np.array])
     def test_an_id_that_does_not_fit_is_refused(self, kata, tmp_path, kind, bad):
         """65536 would wrap to 0 and −1 to 65535 without an error. Check all ids before the first file is written, so
-        that no half of a data set is left behind."""
+        that no half of a dataset is left behind."""
         with check.raises(ValueError):
             kata.write_shards(kind([1, 2, 3, 4, bad]), tmp_path, 2, "train")
         left = files_in(tmp_path)
@@ -480,7 +480,7 @@ class TestWriteShards:
     @pytest.mark.edge
     @pytest.mark.parametrize("size", [0, -3])
     def test_a_shard_holds_at_least_one_token(self, kata, tmp_path, size):
-        """Shards of 0 tokens would never get to the end of the stream."""
+        """Shards of 0 tokens would never reach the end of the stream."""
         with check.raises(ValueError):
             kata.write_shards([1, 2, 3], tmp_path, size, "train")
         check.that(not files_in(tmp_path), f"shard_size={size} was refused, but something was written before")
@@ -493,21 +493,21 @@ def saved(path, array):
 
 class TestLoadShard:
     def test_the_ids_come_back_as_long(self, kata, tmp_path):
-        """Two bytes a token on disk, long in memory."""
+        """Two bytes per token on disk, long in memory."""
         path = saved(tmp_path / "train_000000.npy", np.array([12, 0, 700, 12, 5], dtype=np.uint16))
         got = kata.load_shard(path)
         check.dtype(got, torch.long)
         check.equal(got, torch.tensor([12, 0, 700, 12, 5]))
 
     def test_ids_above_32767_stay_positive(self, kata, tmp_path):
-        """The same 16 bits read as int16 are negative from 32768 on: 65535 would be -1."""
+        """Read as int16, the same 16 bits are negative from 32768 on: 65535 would be −1."""
         ids = torch.tensor([32767, 32768, 50256, 65535])
         path = saved(tmp_path / "train_000000.npy", ids.numpy().astype(np.uint16))
         check.equal(kata.load_shard(path), ids, unlike={"uint16 read as int16": ids.to(torch.int16).long()})
 
     @pytest.mark.edge
     def test_a_path_may_be_a_str(self, kata, tmp_path):
-        """Paths come as text from command lines."""
+        """Command lines give paths as text."""
         path = saved(tmp_path / "train_000000.npy", np.array([3, 1, 2], dtype=np.uint16))
         check.equal(kata.load_shard(str(path)), torch.tensor([3, 1, 2]))
 
@@ -522,7 +522,7 @@ class TestLoadShard:
     )
     @pytest.mark.edge
     def test_other_arrays_are_refused(self, kata, tmp_path, array):
-        """A table, or numbers of another dtype, is no file of tokens."""
+        """A file with a table, or with numbers of another dtype, does not hold a stream."""
         path = saved(tmp_path / "other.npy", array)
         with check.raises(ValueError):
             kata.load_shard(path)
@@ -573,19 +573,18 @@ def worlds(draw):
 class TestDataLoaderLiteInit:
     @pytest.mark.parametrize("rank", [0, 1, 2])
     def test_a_new_loader_begins_at_the_start(self, kata, tmp_path, rank):
-        """The first batch of rank r is the r-th piece of the first shard: x and y, both (B, T), y one token further
-        on."""
+        """The first batch of rank r is the r-th piece of the first shard: x and y, both (B, T), y one token later."""
         loader = kata.DataLoaderLite(shards(tmp_path, 50, 60), 3, 4, rank, 3)
         unlike = {"the piece of rank 0": [(0, 0)]} if rank else {}
         check_steps(loader, [(0, 0)], 3, 4, offset=12 * rank, whose=f"rank {rank}'s ", unlike=unlike)
 
     def test_one_process_is_the_default(self, kata, tmp_path):
-        """Without `rank` and `world_size` there is one process, and its next batch begins B·T tokens further on."""
+        """Without `rank` and `world_size` there is one process, whose next batch begins B·T tokens later."""
         check_steps(kata.DataLoaderLite(shards(tmp_path, 50), 3, 4), [(0, 0), (0, 12)], 3, 4)
 
     @pytest.mark.edge
     def test_paths_may_be_text(self, kata, tmp_path):
-        """Paths come as Path or str, in a list or a tuple, and are read in the order given, not in that of names."""
+        """Paths may be Path or str, in a list or a tuple. They are read in the order given, not sorted by name."""
         first, second = shards(tmp_path, 20, 20)
         loader = kata.DataLoaderLite((str(second), str(first)), 2, 4)
         check_steps(loader, [(1, 0), (1, 8), (0, 0), (0, 8), (1, 0)], 2, 4)
@@ -600,70 +599,70 @@ class TestDataLoaderLiteInit:
     @pytest.mark.edge
     @pytest.mark.parametrize("lengths", [(5,), (5, 12, 9)], ids=str)
     def test_shards_without_a_single_step_are_refused(self, kata, tmp_path, lengths):
-        """Passing over short shards for ever is an endless loop. It is the whole step of all ranks that has to fit, and
-        its one token more: 13."""
+        """Skipping short shards forever is an endless loop. The step of all ranks and one more token must fit into a
+        shard: 13 tokens."""
         with check.raises(ValueError):
             kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 3, 0, 2)
 
 
 class TestDataLoaderLiteNextBatch:
     def test_batches_follow_one_another(self, kata, tmp_path):
-        """A single process moves on by B·T tokens a step, not by B·T + 1: the token that was the last target is the
-        first input of the next batch."""
+        """A single process advances by B·T tokens per step, not by B·T + 1: the last target of a batch is the first
+        input of the next."""
         loader = kata.DataLoaderLite(shards(tmp_path, 100), 3, 4)
         unlike = {
-            "moved on by B·T + 1": [(0, 13 * i) for i in range(8)],
+            "advanced by B·T + 1": [(0, 13 * i) for i in range(8)],
             "the same batch again": [(0, 0)] * 8,
         }
         check_steps(loader, [(0, 12 * i) for i in range(8)], 3, 4, unlike=unlike)
 
     def test_each_rank_reads_its_piece(self, kata, tmp_path):
-        """One step uses B·T·world_size tokens: rank r reads the r-th piece of B·T, and then all of them move on behind
-        the last piece. Moving on by B·T alone lets a rank read what its neighbour has just read."""
+        """One step uses B·T·world_size tokens: rank r reads the r-th piece of B·T, then all ranks advance past the last
+        piece. After advancing by B·T alone, a rank reads what its neighbour has just read."""
         paths = shards(tmp_path, 400)
         for rank in range(3):
             loader = kata.DataLoaderLite(paths, 2, 5, rank, 3)
             unlike = {
-                "moved on by B·T, not by B·T·world_size": [(0, 10 * rank + 10 * i) for i in range(6)],
+                "advanced by B·T, not by B·T·world_size": [(0, 10 * rank + 10 * i) for i in range(6)],
                 "what rank 0 should read": [(0, 30 * i) for i in range(6)],
             }
             steps = [(0, 30 * i) for i in range(6)]
             check_steps(loader, steps, 2, 5, offset=10 * rank, whose=f"rank {rank}'s ", unlike=unlike)
 
     def test_ranks_tile_the_stream(self, kata, tmp_path):
-        """Together the ranks read token after token as inputs, each once: no gap, no overlap."""
+        """Together the ranks read every token once as an input: no gaps, no overlaps."""
         loaders = [kata.DataLoaderLite(shards(tmp_path, 300), 2, 5, rank, 4) for rank in range(4)]
         read = torch.cat([loader.next_batch()[0].flatten() for _ in range(4) for loader in loaders])
         check.equal(read, 10 * torch.arange(160), what="inputs of 4 ranks in 4 steps, one after the other")
 
     @pytest.mark.parametrize(("length", "fit"), [(24, 1), (25, 2), (26, 2)])
     def test_a_shard_is_used_as_long_as_a_step_fits(self, kata, tmp_path, length, fit):
-        """A step of a single process needs B·T + 1 tokens, here 13. A shard with just as many as two steps need, 25,
-        holds two; with one token less it holds one. The next batch comes from the next shard."""
+        """A step of a single process needs B·T + 1 tokens, here 13. A shard of 25 tokens holds exactly two steps, one
+        of 24 holds one. The next batch comes from the next shard."""
         loader = kata.DataLoaderLite(shards(tmp_path, length, 60), 3, 4)
         check_steps(loader, [(0, 12 * i) for i in range(fit)] + [(1, 0), (1, 12)], 3, 4)
 
     def test_after_the_last_shard_comes_the_first(self, kata, tmp_path):
-        """Training goes on for as many steps as it likes: three passes, then a fourth begins."""
+        """Training may take any number of steps: here three passes, then a fourth begins."""
         lengths = [30, 21]
         steps = steps_of(lengths, 8) * 3 + [(0, 0)]
         check_steps(kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 4), steps, 2, 4)
 
     def test_all_ranks_change_shard_at_the_same_step(self, kata, tmp_path):
         """Shards of 40 and 26 tokens, B = 2, T = 3, two ranks: three steps in the first shard, two in the second, for
-        both. If each rank asks whether the tokens behind its own piece suffice, rank 1 leaves the first shard one step
-        early, and from then on the ranks read different parts of the data."""
+        both. If each rank counts the tokens left from its own piece, rank 1 leaves the first shard one step early, and
+        from there on the ranks are out of step."""
         paths = shards(tmp_path, 40, 26)
         steps = [(0, 0), (0, 12), (0, 24), (1, 0), (1, 12)] * 2
         for rank in range(2):
             early = [(0, 6), (0, 18), (1, 6), (1, 18), (0, 6)] if rank else []
-            unlike = {"a rank that looks at its own place for the end of a shard": early}
+            unlike = {"a rank that counts the tokens left from its own piece": early}
             loader = kata.DataLoaderLite(paths, 2, 3, rank, 2)
             check_steps(loader, steps, 2, 3, offset=6 * rank, whose=f"rank {rank}'s ", unlike=unlike)
 
     @given(case=worlds())
     def test_any_shards_are_read_as_by_hand(self, kata, tmp_path, case):
-        """Whatever the lengths, the number of ranks and the rank: the steps are those that fit, shard after shard."""
+        """For any lengths, number of ranks and rank, the steps are those that fit, shard after shard."""
         lengths, rank, world_size = case
         loader = kata.DataLoaderLite(shards(tmp_path, *lengths), 2, 3, rank, world_size)
         steps = steps_of(lengths, 6 * world_size)
@@ -671,7 +670,7 @@ class TestDataLoaderLiteNextBatch:
 
     @pytest.mark.edge
     def test_short_shards_are_passed_over(self, kata, tmp_path):
-        """Shards without room for one step may be anywhere: first, last, or several in a row. 12 tokens are one too
+        """Shards without room for one step may come anywhere: first, last, or several in a row. 12 tokens are one too
         few for a step of 12."""
         loader = kata.DataLoaderLite(shards(tmp_path, 4, 12, 30, 1, 12, 13, 7), 3, 4)
         check_steps(loader, [(2, 0), (2, 12), (5, 0)] * 2, 3, 4)
@@ -679,13 +678,13 @@ class TestDataLoaderLiteNextBatch:
     @pytest.mark.edge
     @pytest.mark.parametrize("rank", [0, 1])
     def test_all_ranks_pass_over_a_shard_at_the_same_step(self, kata, tmp_path, rank):
-        """9 tokens would do for rank 0's own piece, but not for the step of both ranks."""
+        """9 tokens are enough for rank 0's own piece, but not for the step of both ranks."""
         loader = kata.DataLoaderLite(shards(tmp_path, 40, 9, 26), 2, 3, rank, 2)
         check_steps(loader, [(0, 0), (0, 12), (0, 24), (2, 0), (2, 12)] * 2, 2, 3, offset=6 * rank)
 
     @pytest.mark.edge
     def test_batches_are_long_with_the_ids_of_the_file(self, kata, tmp_path):
-        """Ids above 32767 come through as they are, in long."""
+        """Ids above 32767 come through unchanged, as long."""
         ids = torch.tensor([65535, 40000, 32768, 50256, 0, 65534, 12])
         path = saved(tmp_path / "train_000000.npy", ids.numpy().astype(np.uint16))
         x, y = kata.DataLoaderLite([path], 2, 3).next_batch()
@@ -695,8 +694,8 @@ class TestDataLoaderLiteNextBatch:
 class TestDataLoaderLiteReset:
     @pytest.mark.parametrize("taken", [1, 4, 6])
     def test_reset_goes_back_to_the_first_shard(self, kata, tmp_path, taken):
-        """After `reset` the loader gives what a new one gives, wherever it was: the shard goes back as well as the
-        position."""
+        """After `reset`, the loader gives the batches of a new loader, wherever it was: the shard goes back as well as
+        the position."""
         loader = kata.DataLoaderLite(shards(tmp_path, 30, 21, 19), 2, 4)
         for _ in range(taken):
             loader.next_batch()
@@ -709,7 +708,7 @@ class TestDataLoaderLiteReset:
 
 class TestDataLoaderLiteStateDict:
     def test_state_is_plain_and_the_same_on_all_ranks(self, kata, tmp_path):
-        """A checkpoint keeps {"shard": …, "position": …} as plain ints. The position has no part of the rank in it, so
+        """A checkpoint keeps {"shard": …, "position": …} as plain ints. The position does not depend on the rank, so
         that one process can save for all: it is a multiple of B·T·world_size."""
         paths = shards(tmp_path, 40, 26)
         loaders = [kata.DataLoaderLite(paths, 2, 3, rank, 2) for rank in range(2)]
@@ -722,13 +721,13 @@ class TestDataLoaderLiteStateDict:
                     check.that(type(value) is int, f"{key} is {value!r}, a {type(value).__name__}; wanted an int")
                 text = f"rank {rank}'s position after {step} steps is {state['position']}, wanted a multiple of 12"
                 check.that(state["position"] % 12 == 0, text)
-            text = f"after {step} steps rank 0 says {states[0]} and rank 1 {states[1]}: one state is to serve both"
+            text = f"after {step} steps rank 0 says {states[0]} and rank 1 {states[1]}: one state must serve both"
             check.that(states[0] == states[1], text)
             for loader in loaders:
                 loader.next_batch()
 
     def test_a_state_does_not_move_on(self, kata, tmp_path):
-        """A saved state is a snapshot: the loader that it came from does not change it later."""
+        """A saved state is a snapshot: its loader does not change it later."""
         loader = kata.DataLoaderLite(shards(tmp_path, 50, 50), 2, 3)
         loader.next_batch()
         state = loader.state_dict()
@@ -741,8 +740,8 @@ class TestDataLoaderLiteStateDict:
 class TestDataLoaderLiteLoadStateDict:
     @given(case=worlds(), taken=st.integers(0, 9))
     def test_resuming_continues_on_every_rank(self, kata, tmp_path, case, taken):
-        """Rank 0 saves after any number of steps. A new loader of any rank that loads this state goes on with the very
-        batches that would have followed, past the ends of shards."""
+        """Rank 0 saves after any number of steps. A new loader of any rank that loads this state continues with the
+        very batches that would have followed, past the ends of shards."""
         lengths, rank, world_size = case
         paths = shards(tmp_path, *lengths)
         saver, loader = (kata.DataLoaderLite(paths, 2, 3, r, world_size) for r in (0, rank))
@@ -753,12 +752,12 @@ class TestDataLoaderLiteLoadStateDict:
         steps = itertools.cycle(steps_of(lengths, 6 * world_size))
         coming = list(itertools.islice(steps, taken, taken + 3))
         whose = f"rank {rank}'s (resumed after {taken} steps from {state}) "
-        unlike = {"a loader that started anew": [(0, 6 * rank)]}
+        unlike = {"a loader that started over": [(0, 6 * rank)]}
         check_steps(loader, coming, 2, 3, offset=6 * rank, whose=whose, unlike=unlike)
 
     def test_a_running_loader_can_be_set_back(self, kata, tmp_path):
-        """Loading works on a loader that has already read: the tokens in memory must be those of the shard that it goes
-        to."""
+        """A state may be loaded into a loader that has already read. The tokens in memory must then be those of the new
+        shard."""
         loader = kata.DataLoaderLite(shards(tmp_path, 40, 26), 2, 3, 1, 2)
         states = []
         for _ in range(5):
@@ -767,15 +766,13 @@ class TestDataLoaderLiteLoadStateDict:
         steps = steps_of([40, 26], 12)
         for taken in (3, 1, 4, 0):
             loader.load_state_dict(states[taken])
-            stale = {
-                "the right position, in a shard that was there before": [(1 - steps[taken][0], steps[taken][1] + 6)]
-            }
+            stale = {"the right position, in the shard read before": [(1 - steps[taken][0], steps[taken][1] + 6)]}
             whose = f"(set back to step {taken}) "
             check_steps(loader, steps[taken : taken + 1], 2, 3, offset=6, whose=whose, unlike=stale)
 
     @pytest.mark.edge
     def test_the_state_stays_as_it_was(self, kata, tmp_path):
-        """One state can be loaded many times: later steps do not change it."""
+        """A state can be loaded many times, because later steps do not change it."""
         loader = kata.DataLoaderLite(shards(tmp_path, 50), 2, 3)
         state = {"shard": 0, "position": 6}
         for _ in range(2):
@@ -786,8 +783,8 @@ class TestDataLoaderLiteLoadStateDict:
     @pytest.mark.edge
     @pytest.mark.parametrize(("shard", "position"), [(3, 0), (-1, 0), (0, 13), (2, 6)])
     def test_a_state_that_does_not_fit_is_refused(self, kata, tmp_path, shard, position):
-        """A shard that is not there, or a position between two steps, belongs to other files or another number of
-        ranks. The loader then is where it was before."""
+        """A shard that does not exist, or a position between two steps, belongs to other files or another number of
+        ranks. After the error, the loader is where it was before."""
         loader = kata.DataLoaderLite(shards(tmp_path, 40, 15, 26), 2, 3, 1, 2)
         loader.next_batch()
         with check.raises(ValueError):
@@ -813,8 +810,7 @@ class TestMixtureEpochs:
         check.close(got, {"web": 0.5625, "books": 1.5}, unlike=unlike)
 
     def test_the_mixture_of_gpt3(self, kata):
-        """GPT-3's published percentages sum to 101, for they are rounded. Only proportions count, so they are divided
-        by 101."""
+        """GPT-3's published percentages sum to 101. Only proportions count, so they are divided by 101."""
         got = kata.mixture_epochs(GPT3_TOKENS, GPT3_PERCENT, 300e9)
         shares = {name: percent / 101 * 300e9 for name, percent in GPT3_PERCENT.items()}
         unlike = {"percentages divided by 100": {name: 3e9 * GPT3_PERCENT[name] / GPT3_TOKENS[name] for name in shares}}
@@ -822,19 +818,19 @@ class TestMixtureEpochs:
 
     @given(factor=st.sampled_from([0.01, 0.5, 2, 7, 1e6]))
     def test_percentages_and_fractions_say_the_same(self, kata, factor):
-        """All weights times any number are the same proportions."""
+        """All weights times the same number are the same proportions."""
         weights = {name: percent * factor for name, percent in GPT3_PERCENT.items()}
         expected = kata.mixture_epochs(GPT3_TOKENS, GPT3_PERCENT, 300e9)
         check.close(kata.mixture_epochs(GPT3_TOKENS, weights, 300e9), expected)
 
     def test_names_decide_not_their_order(self, kata):
-        """Two dicts with the same names may hold them in different orders: a pair belongs together by its name."""
+        """Two dicts may hold the same names in different orders: match them by name."""
         got = kata.mixture_epochs({"web": 400, "books": 50, "code": 10}, {"code": 0, "books": 1, "web": 3}, 300)
         check.close(got, {"web": 0.5625, "books": 1.5, "code": 0.0})
 
     @pytest.mark.edge
     def test_the_dicts_stay_as_they_were(self, kata):
-        """Weights are divided by their sum on paper, not in the caller's dict."""
+        """The caller's weights are not divided in place."""
         sizes, weights = {"web": 400, "books": 50}, {"web": 3, "books": 1}
         kata.mixture_epochs(sizes, weights, 300)
         check.equal([sizes, weights], [{"web": 400, "books": 50}, {"web": 3, "books": 1}], what="the arguments")
@@ -842,13 +838,13 @@ class TestMixtureEpochs:
     @pytest.mark.edge
     @pytest.mark.parametrize("weights", [{"web": 1}, {"web": 1, "books": 1, "code": 1}, {"web": 1, "boks": 1}], ids=str)
     def test_names_that_differ_are_refused(self, kata, weights):
-        """A dataset without a weight, or a weight without a dataset, is a slip of the pen."""
+        """A dataset without a weight, or a weight without a dataset, is a mistake in the mixture."""
         with check.raises(ValueError):
             kata.mixture_epochs({"web": 400, "books": 50}, weights, 300)
 
     @pytest.mark.edge
     @pytest.mark.parametrize(("web", "books"), [(3, -1), (-3, -1), (0, 0), (2, -2)])
     def test_weights_must_be_proportions(self, kata, web, books):
-        """A negative share means nothing, and shares of 0 throughout say nothing."""
+        """A negative share means nothing, and if all shares are 0 there are no proportions."""
         with check.raises(ValueError):
             kata.mixture_epochs({"web": 400, "books": 50}, {"web": web, "books": books}, 300)

@@ -18,15 +18,15 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
         tokens: (N,) token ids.
         batch_size: B, the number of rows.
         block_size: T, tokens per row.
-        start: where the batch begins in the stream.
+        start: the position in the stream where the batch begins.
     Returns:
-        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y is the same one token further on.
-        So y[b, T − 1] is x[b + 1, 0], and the very last target is a token that is not in x.
+        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y begins one token later.
+        So y[b, T − 1] is x[b + 1, 0], and the very last target is the token after x.
 
     [5, 8, 2, 9, 4, 7, 1] with B = 2 and T = 3 gives x = [[5, 8, 2], [9, 4, 7]] and y = [[8, 2, 9], [4, 7, 1]].
 
     Edge cases ★
-        Both are long (int64), whatever integer dtype `tokens` has. `tokens` may be non-contiguous, and stays as it is.
+        Both are long (int64), whatever integer dtype `tokens` has. `tokens` may be non-contiguous and is not changed.
         A negative `start`, or fewer than B·T + 1 tokens from there on, is an error.
     """
     raise NotImplementedError
@@ -35,7 +35,7 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
 def random_batch(
     tokens: Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw B windows from random places of a stream, and pair each token with the one that follows.
+    """Draw B windows at random offsets of a stream, and pair each token with the one that follows.
 
     Args:
         tokens: (N,) token ids.
@@ -45,8 +45,8 @@ def random_batch(
     Returns:
         x and y, both (B, T). Row b of x is tokens[o : o + T], row b of y is tokens[o + 1 : o + 1 + T].
 
-    Each row draws its own offset o. All offsets 0 … N − T − 1 are equally likely, whatever the other rows drew.
-    Seed nothing: the same generator goes on drawing at the next call.
+    Each row draws its own offset o: all offsets 0 … N − T − 1 are equally likely, whatever the other rows drew.
+    Do not seed the generator: the next call continues its sequence.
 
     Edge cases ★
         Both are long, whatever integer dtype `tokens` has. T + 1 tokens are enough for any B; fewer are an error.
@@ -57,23 +57,23 @@ def random_batch(
 def split_documents(
     docs: Sequence[str], val_fraction: float, generator: torch.Generator | None = None
 ) -> tuple[list[str], list[str]]:
-    """Hold out whole documents for validation, so that no text is both trained on and tested on.
+    """Hold out whole documents for validation, so that no text is in both sets.
 
     Args:
         docs: documents; some may occur several times.
         val_fraction: the share of the distinct documents to hold out, between 0 and 1.
         generator: the source of the random numbers; None is torch's global generator.
     Returns:
-        (train, val): two lists, each in the order of `docs`, that together hold all of `docs`.
+        (train, val): two lists in the order of `docs` that together hold all of `docs`.
 
     - Of the n distinct documents, round(val_fraction · n) are in val.
-    - Every choice of that many documents is equally likely, and the same seed gives the same one in every run.
-    - All copies of a document are on the same side.
+    - Every choice of that many documents is equally likely, and a seed gives the same choice in every run.
+    - All copies of a document are in the same list.
 
     If "a" is held out of ["a", "b", "a", "c"], train is ["b", "c"] and val is ["a", "a"].
 
     Edge cases ★
-        At least 1 and at most n − 1 documents are in val. `docs` may be a tuple, and stays as it is. A fraction outside
+        At least 1 and at most n − 1 documents are in val. `docs` may be a tuple and is not changed. A fraction outside
         (0, 1), or fewer than 2 distinct documents, is an error.
     """
     raise NotImplementedError
@@ -88,12 +88,12 @@ def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], 
         eot: the id of the mark, "end of text".
     Returns:
         A 1-D NumPy array of uint16, two bytes per token: for each document `eot`, then its ids. The first document and
-        empty ones have their mark, too.
+        empty ones have a mark too.
 
     With eot = 99 and letters numbered from 1, ["ab", "", "c"] becomes [99, 1, 2, 99, 99, 3].
 
     Edge cases ★
-        No documents give an empty array. The lists that `encode` returns stay as they are. An id outside 0 … 65535,
+        No documents give an empty array. The lists that `encode` returns are not changed. An id outside 0 … 65535,
         `eot` included, is an error.
     """
     raise NotImplementedError
@@ -104,19 +104,19 @@ def write_shards(tokens: np.ndarray | Sequence[int], folder: Path | str, shard_s
 
     Args:
         tokens: (N,) ids from 0 to 65535, in an array or a list.
-        folder: the folder of the files; it is made if missing, and so are the folders above it.
+        folder: where the files go; it is created if missing, and so are its parents.
         shard_size: tokens per file.
-        split: the beginning of the file names, such as "train".
+        split: the prefix of the file names, such as "train".
     Returns:
         The paths in the order of the stream: folder / "train_000000.npy", folder / "train_000001.npy", …
 
-    Each file is written with `np.save` and holds the next shard_size tokens, 1-D uint16. The last one may be shorter,
+    Each file is written with `np.save` and holds the next shard_size tokens as 1-D uint16. The last one may be shorter
     but is never empty.
 
     Edge cases ★
-        The array may have any integer dtype, and stays as it is. `folder` may be a str. Files of the same name are
-        overwritten, others stay. An id outside 0 … 65535, or a `shard_size` below 1, is an error; nothing is written
-        then.
+        The array may have any integer dtype and is not changed. `folder` may be a str. Files of the same name are
+        overwritten, others stay. An id outside 0 … 65535, or a `shard_size` below 1, is an error, and nothing is
+        written.
     """
     raise NotImplementedError
 
@@ -127,7 +127,7 @@ def load_shard(path: Path | str) -> Tensor:
     Args:
         path: a .npy file that `write_shards` made.
     Returns:
-        (N,) long (int64) with the ids of the file: 65535 comes back as 65535.
+        (N,) long (int64), the ids of the file: 65535 comes back as 65535.
 
     Edge cases ★
         `path` may be a str. An array that is not 1-D uint16 is an error.
@@ -136,9 +136,9 @@ def load_shard(path: Path | str) -> Tensor:
 
 
 class DataLoaderLite:
-    """Walk through shard files in steps, of which every process (rank) reads its own piece.
+    """Walk through shard files in steps. Every process (rank) reads its own piece of each step.
 
-    One step uses S = B · T · world_size tokens of one shard: rank r reads the r-th piece of B · T, and one token more
+    One step uses S = B · T · world_size tokens of one shard: rank r reads the r-th piece of B · T, and one more token
     for its last target. A step at position p therefore needs S + 1 tokens from p on:
 
         position p             p + B·T             p + 2·B·T           p + S
@@ -149,7 +149,7 @@ class DataLoaderLite:
     def __init__(
         self, shard_paths: Sequence[Path | str], batch_size: int, block_size: int, rank: int = 0, world_size: int = 1
     ):
-        """Make a loader that begins with the first token of the first shard.
+        """Make a loader that starts with the first token of the first shard.
 
         Args:
             shard_paths: .npy files that `write_shards` made, in reading order.
@@ -159,47 +159,47 @@ class DataLoaderLite:
             world_size: the number of processes. Each has its own loader; the loaders do not communicate.
 
         Edge cases ★
-            Paths may be str, in a list or a tuple. A `rank` outside 0 … world_size − 1 is an error. So is it if no
-            shard has the S + 1 tokens of a step.
+            Paths may be str, in a list or a tuple. A `rank` outside 0 … world_size − 1 is an error. Shards of which
+            none has S + 1 tokens are an error too.
         """
         raise NotImplementedError
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return this rank's batch of the next step: x and y, both (B, T) and long, y one token further on than x.
+        """Return this rank's batch of the next step: x and y, both (B, T) and long; y is one token later.
 
         - Steps begin at positions 0, S, 2·S, … of a shard.
-        - When fewer than S + 1 tokens are left in it, all ranks go on with the next shard, at the same step.
-        - After the last shard comes the first again.
+        - When fewer than S + 1 tokens are left, all ranks move to the next shard, at the same step.
+        - The first shard follows the last.
 
         Shards of 40 and 26 tokens with B = 2, T = 3 and world_size = 2 (S = 12) have steps at 0, 12 and 24 of the first
-        and at 0 and 12 of the second; then the first begins again.
+        and at 0 and 12 of the second. Then the first starts again.
 
         Edge cases ★
-            A shard that is too short for one step is passed over.
+            A shard that is too short for one step is skipped.
         """
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Go back to the very start: the next batch is the one that a new loader gives first."""
+        """Go back to the very start: the next batch is the first batch of a new loader."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place for a checkpoint: {"shard": index of a shard, "position": tokens of it done so far}.
+        """Return the position for a checkpoint: {"shard": index of the shard, "position": tokens of it used so far}.
 
         Both are plain ints and the same on all ranks, so that one saved state restores every rank: "position" is a
-        multiple of S. Between two shards it may be the end of the one or the start of the next. The dict is a snapshot
-        that does not change as the loader goes on.
+        multiple of S. Between two shards it may be the end of one or the start of the next. The dict is a snapshot: it
+        does not change when the loader moves on.
         """
         raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a saved state of a loader with the same shards, B, T and world_size, of any rank.
+        """Resume from the state of a loader with the same shards, B, T and world_size, of any rank.
 
-        The next batches are those that would have followed when it was saved, for this loader's own rank.
+        The next batches are those that would have followed the save, for this loader's own rank.
 
         Edge cases ★
-            `state` stays as it is. A "shard" that is no index from 0 on, or a "position" that is no multiple of S, is
-            an error, and the loader stays where it was.
+            `state` is not changed. A "shard" that is not an index from 0 on, or a "position" that is not a multiple of
+            S, is an error, and the loader stays where it was.
         """
         raise NotImplementedError
 
@@ -207,13 +207,13 @@ class DataLoaderLite:
 def mixture_epochs(
     dataset_tokens: dict[str, float], weights: dict[str, float], total_tokens: float
 ) -> dict[str, float]:
-    """Compute how many times a run sees each dataset when it draws from several in given proportions.
+    """Compute how many times a run that draws from several datasets sees each of them.
 
     Args:
         dataset_tokens: the size of each dataset, by name.
         weights: the share of each dataset in the run, by the same names. Only the proportions count: the weights need
             not sum to 1.
-        total_tokens: the tokens that the run sees in all.
+        total_tokens: the tokens that the whole run sees.
     Returns:
         For each name: the tokens that the run takes from this dataset, divided by the size of the dataset.
 
@@ -221,6 +221,6 @@ def mixture_epochs(
     is 0.5625 epochs, and 75 from "books", which is 1.5.
 
     Edge cases ★
-        The arguments stay as they are. Names that differ, a negative weight, or weights that sum to 0, are an error.
+        The arguments are not changed. Different names, a negative weight, or weights that sum to 0 are an error.
     """
     raise NotImplementedError

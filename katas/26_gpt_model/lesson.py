@@ -12,8 +12,8 @@ kata = code(__file__)
 torch.set_num_threads(1)
 torch.manual_seed(0)
 
-# 1. GELU in two forms. GPT-2 was trained with the tanh form, so its weights belong to that one. The difference is
-#    small and the same in all blocks.
+# 1. GELU in two forms. GPT-2 was trained with the tanh form, so its weights belong to that form. The difference is
+#    small, but every block makes it.
 x = torch.linspace(-4, 4, 8001, dtype=torch.float64)
 gap = (kata.gelu_tanh(x) - nn.functional.gelu(x)).abs()
 print("1. gelu_tanh beside the exact form")
@@ -23,7 +23,7 @@ for value in (-2.0, -1.0, 1.0, 2.0):
     print(f"   {value:>5} {kata.gelu_tanh(one).item():>14.6f} {nn.functional.gelu(one).item():>15.6f}")
 print(f"   largest difference {gap.max():.1e}, at x = ±{x[gap.argmax()].abs():.2f}")
 
-# 2. A small GPT step by step. Only the last step leaves the C features; it uses the token embedding a second time.
+# 2. A small GPT step by step. Only the last step leaves the C features: it uses the token embedding a second time.
 B, T = 2, 5
 config = kata.GPTConfig(block_size=16, vocab_size=65, n_layer=3, n_head=4, n_embd=48)
 model = kata.GPT(config).eval()
@@ -41,20 +41,20 @@ for name, value in steps.items():
     print(f"   {name:<12} {tuple(value.shape)}")
 print("   equal to model(idx):", torch.allclose(model(idx)[0], steps["logits"], atol=1e-6))
 
-# 3. The first loss says whether the start values are sane: a model that knows nothing should be about ln V away.
-#    PyTorch draws embeddings from N(0, 1); with the output layer tied to them, the model starts out sure of nonsense.
+# 3. The first loss tests the start values: a model that gives every token the same probability has the loss ln V.
+#    PyTorch draws embeddings from N(0, 1). With the output layer tied to them, a new model is confidently wrong.
 print("\n3. Loss of new models on random targets, V = 65")
 print(f"   ln V                                   {math.log(65):6.3f}")
 ids, targets = torch.randint(65, (64, 16)), torch.randint(65, (64, 16))
 with torch.no_grad():
-    print(f"   start values of GPT-2                  {model(ids, targets)[1]:6.3f}")
+    print(f"   start values of this kata              {model(ids, targets)[1]:6.3f}")
     print(f"   the same, targets = the input itself   {model(ids, ids)[1]:6.3f}   (tied: a token is like itself)")
     loud = kata.GPT(config).eval()
     nn.init.normal_(loud.transformer.wte.weight)
     print(f"   wte from N(0, 1)                       {loud(ids, targets)[1]:6.3f}")
 
-# 4. One Parameter with two jobs. The input holds token 3 only. An embedding alone would learn about token 3 alone;
-#    as the output layer every row is compared with the result, so every row gets a gradient.
+# 4. One Parameter with two jobs. The input holds token 3 only, so an embedding alone would have a gradient in row 3
+#    only. The output layer compares every row with the result, so every row has a gradient.
 print("\n4. The weight that wte and lm_head share")
 print("   one object:", model.lm_head.weight is model.transformer.wte.weight)
 names = [name for name, weight in model.state_dict().items() if weight.shape == model.lm_head.weight.shape]
@@ -68,7 +68,7 @@ copied(torch.full((B, T), 3), torch.randint(65, (B, T)))[1].backward()
 rows = (copied.transformer.wte.weight.grad != 0).any(dim=1).sum().item()
 print(f"   the same in wte, with a copy as lm_head:              {rows} of {config.vocab_size}")
 
-# 5. A cache holds keys and values, and no positions: where the next token stands is for the model to know.
+# 5. A cache holds keys and values, but no positions: the model must compute the position of the next token.
 print("\n5. Seven tokens in chunks of 3, 1 and 3")
 idx = torch.randint(65, (B, 7))
 caches = [kata.LayerCache() for _ in range(config.n_layer)]
@@ -82,12 +82,12 @@ with torch.no_grad():
         for block, cache in zip(parts.h, restarted, strict=True):
             x = block(x, cache)
         wrong.append(model.lm_head(parts.ln_f(x)))
-print(f"   largest difference to one full pass: {(chunks - full).abs().max():.0e}")
-print(f"   with positions that restart at 0:    {(torch.cat(wrong, dim=1) - full).abs().max():.2f}", end="")
+print(f"   largest difference from one full pass: {(chunks - full).abs().max():.0e}")
+print(f"   with positions that restart at 0:      {(torch.cat(wrong, dim=1) - full).abs().max():.2f}", end="")
 print(f"   (the logits' own spread is {full.std():.2f})")
 
 # 6. The four sizes, part by part. On the meta device tensors have shapes and no data, so the largest model is built
-#    without its 6 GB. The shared weight is in the first row, and not in a row of its own.
+#    without its 6 GB. The first row is the shared weight; lm_head has no row of its own.
 SIZES = {"gpt2": (12, 12, 768), "gpt2-medium": (24, 16, 1024), "gpt2-large": (36, 20, 1280), "gpt2-xl": (48, 25, 1600)}
 print("\n6. Parameters")
 models = {}
@@ -110,13 +110,13 @@ print(f"   {'12·L·C²':<16}" + "".join(f"{12 * n_layer * n_embd**2:>15,}" for 
 small = models["gpt2"]
 print(f"   gpt2 with lm_head counted a second time: {small.num_params() + small.lm_head.weight.numel():,}")
 
-# 7. The residual path. Every block adds to it twice. Sums of independent terms grow with the root of their number, so
-#    2·L additions make √(2·L) times as much, unless what is added starts smaller by that factor.
+# 7. The residual path. Every block adds to it twice. A sum of independent terms grows with the root of their number:
+#    2·L terms add up to √(2·L) times one term, unless each term starts smaller by that factor.
 WIDTH, DEPTHS = 256, (6, 12, 24, 48)
 
 
 def spread_after_each_block(n_layer: int, scaled: bool) -> list[float]:
-    """The standard deviation of the residual path: of the embeddings, then after each block."""
+    """The standard deviation of the residual path: after the embeddings, then after each block."""
     torch.manual_seed(1)
     model = kata.GPT(kata.GPTConfig(block_size=64, vocab_size=512, n_layer=n_layer, n_head=4, n_embd=WIDTH)).eval()
     if not scaled:
@@ -143,7 +143,7 @@ for scaled, label in ((True, "c_proj scaled"), (False, "not scaled")):
     print(f"   {label:<26} " + "".join(f"{curves[depth, scaled][-1]:>7.3f}" for depth in DEPTHS))
 
 
-# 8. The figure: the same along 24 blocks, and at the end of models of four depths.
+# 8. The figure: the standard deviation along 24 blocks, and after the last block of models of four depths.
 def draw() -> Figure:
     figure = Figure()
     left, right = figure.subplots(1, 2, sharey=True)

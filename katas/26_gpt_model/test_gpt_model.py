@@ -167,11 +167,11 @@ class TestGeluTanh:
         check.close(kata.gelu_tanh(x), gelu(x.double()), **EXACT, unlike=wrong)
 
     def test_gradient(self, kata):
-        """The layer in front learns through it, so the gradient must be that of the formula, on both sides of 0."""
+        """Earlier layers learn through GELU, so its gradient must be that of the formula, on both sides of 0."""
         check.gradients(kata.gelu_tanh, gelu, torch.linspace(-3, 3, 12).reshape(3, 4))
 
     def test_is_written_by_hand(self, kata):
-        """This exercise is the formula: F.gelu and nn.GELU would be the answer."""
+        """The exercise is to write the formula. F.gelu and nn.GELU would be the whole answer."""
         x = torch.randn(2, 3, 4)
         with check.forbidden(kata, "torch.nn.functional.gelu", "torch.nn.GELU"):
             check.shape(kata.gelu_tanh(x), (2, 3, 4))
@@ -194,7 +194,7 @@ class TestGeluTanh:
 
     @pytest.mark.edge
     def test_a_transposed_input_is_read_and_left_alone(self, kata):
-        """A view that is not contiguous is an input like any other, and its values stay as they are."""
+        """A non-contiguous view is an input like any other, and its values must not change."""
         x = torch.randn(4, 3).mT
         with check.unchanged(x=x):
             check.close(kata.gelu_tanh(x), gelu(x.double()))
@@ -223,7 +223,7 @@ class TestMLP:
 
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_parameter_names(self, kata, bias):
-        """c_fc and c_proj hold all there is to learn, and config.bias decides about both biases."""
+        """c_fc and c_proj hold all parameters, and config.bias decides whether both have a bias."""
         kinds = ("weight", "bias") if bias else ("weight",)
         expected = [f"{part}.{kind}" for part in ("c_fc", "c_proj") for kind in kinds]
         names = kata.MLP(small(kata, bias=bias)).state_dict()
@@ -238,7 +238,7 @@ class TestMLP:
         check.close(mlp(x), torch.zeros(B, T, C), unlike=wrong)
 
     def test_dropout_has_the_probability_of_the_config(self, kata):
-        """`dropout` is an nn.Dropout with the probability config.dropout."""
+        """`dropout` is an nn.Dropout with probability config.dropout."""
         check.close(kata.MLP(small(kata, dropout=0.25)).dropout.p, 0.25, what="dropout.p")
 
     def test_nothing_is_dropped_in_eval_mode(self, kata):
@@ -251,8 +251,8 @@ class TestMLP:
 
 class TestBlock:
     def test_attention_then_mlp_each_added(self, kata):
-        """x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)). The norms come before the parts and off the residual
-        path: from the first block to the last runs a line of plain additions."""
+        """x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)). The norms are before the parts and off the residual path,
+        which runs through all blocks as plain additions."""
         block = stirred(kata.Block(small(kata))).eval()
         x = torch.randn(B, T, C)
         w = weights_of(block)
@@ -281,25 +281,25 @@ class TestBlock:
 
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_parameter_names(self, kata, bias):
-        """GPT-2's names, so that its weights find their places. Without bias the layer norms lose theirs too."""
+        """The names are GPT-2's, so that its weights load. With bias=False the layer norms have no bias either."""
         block = kata.Block(small(kata, bias=bias))
         same_names(block.state_dict(), names_of_block(bias), f"names in the state dict with bias={bias}")
 
     def test_the_parts_get_the_config(self, kata):
-        """Both parts drop with the probability of the config."""
+        """Both parts use the dropout probability of the config."""
         block = kata.Block(small(kata, dropout=0.25))
         got = {"attn.resid_dropout.p": block.attn.resid_dropout.p, "mlp.dropout.p": block.mlp.dropout.p}
         check.close(got, dict.fromkeys(got, 0.25), what="with dropout=0.25: ")
 
     def test_flash_reaches_the_attention(self, kata):
-        """flash=True is the default. flash=False makes the attention write its scores out."""
+        """flash=True is the default. With flash=False the attention computes its scores explicitly."""
         flags = {"default": kata.Block(small(kata)), "False": kata.Block(small(kata), flash=False)}
         got = {name: block.attn.flash for name, block in flags.items()}
         check.equal(got, {"default": True, "False": False}, what="attn.flash ")
 
     def test_the_cache_reaches_the_attention(self, kata):
-        """Chunks of 3, 1 and 3 positions through one cache come out as in a single pass over 7: each chunk sees those
-        before it."""
+        """Chunks of 3, 1 and 3 positions through one cache give the outputs of a single pass over 7: each chunk sees
+        the chunks before it."""
         block = stirred(kata.Block(small(kata))).eval()
         x, cache = torch.randn(B, 7, C), kata.LayerCache()
         parts = [block(chunk, cache=cache) for chunk in x.split([3, 1, 3], dim=1)]
@@ -321,7 +321,7 @@ class TestGPTInit:
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_names_are_those_of_gpt2(self, kata, bias):
         """The state dict holds GPT-2's names and nothing else, the shared weight under both of its names. There are no
-        buffers: masks and positions are made when they are needed."""
+        buffers: masks and positions are created when they are needed."""
         model = kata.GPT(small(kata, bias=bias))
         expected = ["lm_head.weight", "transformer.wte.weight", "transformer.wpe.weight", "transformer.ln_f.weight"]
         expected += ["transformer.ln_f.bias"] if bias else []
@@ -331,7 +331,7 @@ class TestGPTInit:
         check.that(not buffers, f"there are buffers: {buffers}")
 
     def test_shapes_of_the_embeddings(self, kata):
-        """A row of C features for each token of the vocabulary, and one for each position up to block_size."""
+        """wte has one row of C features per token of the vocabulary, wpe one per position up to block_size."""
         model = kata.GPT(small(kata))
         check.shape(model.transformer.wte.weight, (V, C), what="transformer.wte.weight")
         check.shape(model.transformer.wpe.weight, (BLOCK, C), what="transformer.wpe.weight")
@@ -363,7 +363,7 @@ class TestGPTInit:
             normal_with_std([layer.weight for layer in layers], std, f"{name}.weight with L = {L}")
 
     def test_biases_start_at_0_and_norms_at_1(self, kata):
-        """At the start a layer norm only normalises, and no bias prefers anything."""
+        """A new layer norm only normalises, and biases of 0 favour no output."""
         for name, parameter in kata.GPT(small(kata)).named_parameters():
             if name.endswith("bias"):
                 check.equal(parameter, torch.zeros_like(parameter), what=name)
@@ -371,8 +371,8 @@ class TestGPTInit:
                 check.equal(parameter, torch.ones_like(parameter), what=name)
 
     def test_the_first_loss_is_ln_v(self, kata):
-        """A new model should give every token the same chance: −log(1/V) = ln V. A larger loss comes from confident
-        nonsense, as with PyTorch's N(0, 1) for embeddings. The loss is computed by this spec, from your weights."""
+        """A new model should give every token the probability 1/V: −log(1/V) = ln V. A larger loss comes from confident
+        nonsense, as with PyTorch's N(0, 1) for embeddings. This spec computes the loss from your weights."""
         weights = weights_of(kata.GPT(small(kata, n_embd=64)))
         loss = losses_by_hand(logits_by_hand(weights, some_ids(B, T)), some_ids(B, T)).mean()
         check.close(loss, torch.tensor(math.log(V)), rtol=0, atol=0.2, what=f"loss of a new model with V = {V}")
@@ -390,13 +390,13 @@ class TestGPTInit:
         check.close(got, dict.fromkeys(got, 0.25), what="with dropout=0.25: ")
 
     def test_keeps_its_config(self, kata):
-        """Later code asks the model for its sizes: `model.config.block_size`."""
+        """Later code reads the sizes from the model: `model.config.block_size`."""
         config = small(kata)
         check.that(kata.GPT(config).config == config, "model.config is not the config that was given")
 
     @pytest.mark.edge
     def test_can_be_built_without_data(self, kata):
-        """On the device "meta" tensors have shapes and no data. Nothing in the start values may ask for a number."""
+        """On the device "meta", tensors have shapes and no data, so start values must not depend on any number read."""
         with torch.device("meta"):
             model = kata.GPT(small(kata))
         elsewhere = [name for name, parameter in model.named_parameters() if parameter.device.type != "meta"]
@@ -462,7 +462,7 @@ class TestGPTForward:
 
     def test_loss(self, kata):
         """The mean over all B·T positions of −log p(target). Targets come shifted already, position by position; a
-        second shift would train the model to look two tokens ahead."""
+        second shift would train the model to predict two tokens ahead."""
         model = stirred_gpt(kata)
         idx, targets = some_ids(B, T), some_ids(B, T)
         logits, loss = model(idx, targets)
@@ -481,8 +481,7 @@ class TestGPTForward:
         check.close(logits, expected, what="logits with targets")
 
     def test_targets_of_minus_100_do_not_count(self, kata):
-        """−100 marks positions that are not judged, padding for instance. They are left out of the sum and of the
-        count."""
+        """−100 marks positions to ignore, such as padding. They are left out of the sum and of the count."""
         model = stirred_gpt(kata)
         idx, targets = some_ids(B, T), some_ids(B, T)
         losses = losses_by_hand(logits_by_hand(weights_of(model), idx), targets)
@@ -490,7 +489,7 @@ class TestGPTForward:
         counts[0, 1:3] = counts[1, 4] = False
         expected = losses[counts].mean()
         rows = torch.stack([losses[b][counts[b]].mean() for b in range(B)]).mean()
-        wrong = {"divided by all B·T positions": losses[counts].sum() / (B * T), "a mean for each row first": rows}
+        wrong = {"divided by all B·T positions": losses[counts].sum() / (B * T), "a mean per row first": rows}
         check.close(model(idx, targets.masked_fill(~counts, -100))[1], expected, unlike=wrong, what="loss")
 
     def test_gradients_of_every_parameter(self, kata):
@@ -511,8 +510,8 @@ class TestGPTForward:
             check.close(grad, right, what=f"gradient of {name}")
 
     def test_tokens_that_are_not_in_the_input_learn_too(self, kata):
-        """As an embedding only the rows of the input's tokens get a gradient. As the output layer every row does,
-        because every token is compared with the result."""
+        """The embedding gives a gradient only to the rows of the input's tokens. The output layer gives one to every
+        row, because it compares every token with the result."""
         model = stirred_gpt(kata)
         model(torch.full((B, T), 3), some_ids(B, T))[1].backward()
         grad = model.lm_head.weight.grad
@@ -546,7 +545,7 @@ class TestGPTForward:
     @settings(max_examples=10)
     def test_chunks_through_a_cache(self, kata, sizes):
         """However block_size tokens are cut into chunks, one list of caches gives the logits of a single pass. The
-        position embeddings have to go on where the cache ends."""
+        position embeddings must continue where the cache ends."""
         model = stirred_gpt(kata)
         idx = some_ids(B, BLOCK)
         chunks = idx.split(sizes, dim=1)
@@ -563,14 +562,14 @@ class TestGPTForward:
 
     @pytest.mark.edge
     def test_block_size_is_the_limit(self, kata):
-        """wpe has block_size rows. One position more should be an error that names this limit. The IndexError
-        from inside does not, and on a GPU it would end the process."""
+        """wpe has block_size rows. One more position should be an error that names this limit. The embedding's own
+        IndexError does not, and on a GPU the failed lookup leaves CUDA unusable."""
         with check.raises(ValueError, BLOCK):
             kata.GPT(small(kata))(some_ids(B, BLOCK + 1))
 
     @pytest.mark.edge
     def test_cached_tokens_count_towards_block_size(self, kata):
-        """5 cached and 3 new positions are 8, and block_size is 7. After the error the caches are as before, so 2 new
+        """5 cached and 3 new positions are 8, but block_size is 7. The error leaves the caches unchanged, so 2 new
         tokens still fit."""
         model = stirred_gpt(kata)
         idx = some_ids(B, 7)
@@ -584,8 +583,8 @@ class TestGPTForward:
 
     @pytest.mark.edge
     def test_positions_are_made_where_the_tokens_are(self, kata):
-        """A model on a GPU gets tokens on the GPU, and positions made on the CPU cannot be looked up there. The device
-        "meta" plays the GPU here, and the blocks do nothing."""
+        """A model on a GPU gets tokens on the GPU, and positions on the CPU cannot be looked up there. Here the device
+        "meta" stands in for the GPU, and the blocks do nothing."""
         model = kata.GPT(small(kata)).to("meta")
         model.transformer.h = nn.ModuleList(Idle() for _ in range(L))
         idx = torch.zeros(B, T, dtype=torch.long, device="meta")
@@ -597,7 +596,7 @@ class TestGPTForward:
     @pytest.mark.edge
     def test_transposed_ids_and_targets(self, kata):
         """Batches are often views: a slice of a longer row, or a transposed table. `view` cannot flatten them; reshape
-        and flatten can. Their values stay as they are."""
+        and flatten can. Their values must not change."""
         model = stirred_gpt(kata)
         idx, targets = some_ids(T, B).mT, some_ids(B, T + 1)[:, 1:]
         with check.unchanged(idx=idx, targets=targets):
@@ -625,8 +624,8 @@ class TestGPTForward:
 class TestGPTNumParams:
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_counts_a_small_model(self, kata, bias):
-        """The count of a small model, added up by hand. The weight that wte and lm_head share counts once;
-        non_embedding leaves out wpe, and nothing else."""
+        """The count of a small model equals the sum by hand. The weight that wte and lm_head share counts once;
+        non_embedding leaves out wpe and nothing else."""
         total = counted(L, C, BLOCK, V, bias)
         model = kata.GPT(small(kata, bias=bias))
         wrong = {"lm_head counted as well": total + V * C}
@@ -650,7 +649,7 @@ class TestGPTNumParams:
 
     @pytest.mark.edge
     def test_frozen_parameters_count(self, kata):
-        """A frozen weight is a parameter still: `requires_grad` says what is trained, not what there is."""
+        """A frozen weight is still a parameter: `requires_grad` says what is trained, not what exists."""
         model = kata.GPT(small(kata)).requires_grad_(False)
         check.equal(model.num_params(), counted(L, C, BLOCK, V, True), what="num_params() of a frozen model")
 
@@ -658,20 +657,20 @@ class TestGPTNumParams:
 @pytest.mark.stretch
 class TestNewCache:
     def test_one_empty_cache_per_block(self, kata):
-        """The model wants a list with one LayerCache for each of its L blocks, all empty before the first call."""
+        """The model takes a list with one LayerCache per block, all empty before the first call."""
         for n_layer in (1, L):
             caches = kata.new_cache(kata.GPT(small(kata, n_layer=n_layer)))
             check.that(isinstance(caches, list), f"expected a list, got {check.describe(caches)}")
             check.equal([len(cache) for cache in caches], [0] * n_layer, what=f"lengths with {n_layer} blocks: ")
 
     def test_every_block_has_its_own(self, kata):
-        """[LayerCache()] * L is one cache L times: every block would add its keys to those of the others."""
+        """[LayerCache()] * L is one cache L times: every block would append its keys to those of the others."""
         caches = kata.new_cache(kata.GPT(small(kata)))
         distinct = len({id(cache) for cache in caches})
         check.that(distinct == L, f"the list holds {distinct} different caches, expected {L}")
 
     def test_every_call_starts_afresh(self, kata):
-        """Two texts need two caches; a list kept on the model would mix them up."""
+        """Two texts need two caches. A list kept on the model would mix them up."""
         model = kata.GPT(small(kata))
         first = kata.new_cache(model)
         model(some_ids(B, 3), cache=first)
@@ -700,19 +699,19 @@ class TestGpt2Config:
         check.that(isinstance(config, kata.GPTConfig), f"expected a GPTConfig, got a {kind}")
 
     def test_the_smallest_is_the_default(self, kata):
-        """Without a name it is "gpt2"."""
+        """The default name is "gpt2"."""
         check.equal(kata.gpt2_config().n_embd, 768, what="n_embd")
 
     @pytest.mark.edge
     def test_every_call_gives_a_config_of_its_own(self, kata):
-        """Configs are often changed after they were looked up: that must not change the next one."""
+        """Callers often change a config. That must not change the config of the next call."""
         kata.gpt2_config("gpt2").dropout = 0.3
         check.equal(kata.gpt2_config("gpt2").dropout, 0.0, what="dropout, after another config's was set to 0.3")
 
     @pytest.mark.edge
     @pytest.mark.parametrize("name", ["gpt3", "GPT2"], ids=["gpt3", "upper case"])
     def test_other_names_are_refused(self, kata, name):
-        """A typing error should be an error that says which name, and not become a model of another size."""
+        """A mistyped name should be an error that shows the name, not a model of another size."""
         with check.raises(ValueError, name):
             kata.gpt2_config(name)
 
@@ -742,8 +741,8 @@ class TestParameterCount:
     @given(sizes=model_sizes())
     @settings(max_examples=10)
     def test_small_models(self, kata, sizes):
-        """Both embeddings, the blocks and the last norm, matrix by matrix, whatever the sizes. lm_head is not counted
-        a second time."""
+        """The count is that of both embeddings, the blocks and the final norm, for any sizes. lm_head is not counted a
+        second time."""
         n_layer, n_embd, bias = sizes["n_layer"], sizes["n_embd"], sizes["bias"]
         total = counted(**sizes)
         wrong = {
@@ -757,8 +756,7 @@ class TestParameterCount:
 
     @pytest.mark.parametrize("name", [*PUBLISHED, "gpt3"])
     def test_published_counts(self, kata, name):
-        """The four GPT-2s and GPT-3, to the last parameter. No weight is allocated on the way: GPT-3 would take
-        650 GiB."""
+        """The counts of the four GPT-2s and of GPT-3 are exact. No weight is allocated: GPT-3 would take 650 GiB."""
         if name == "gpt3":
             config = kata.GPTConfig(block_size=2048, n_layer=96, n_head=96, n_embd=12288)
             expected = counted(96, 12288, 2048, 50257, True)

@@ -33,21 +33,21 @@ DDP = nn.parallel.DistributedDataParallel
 
 
 def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
-    """Given: call `fn(*args)` in so many processes on this machine, and collect what it returns.
+    """Given: call `fn(*args)` in several processes on this machine, and collect what it returns.
 
     Args:
-        fn: any function. Where it runs there is a process group, and RANK, LOCAL_RANK and WORLD_SIZE are set in the
-            environment, as torchrun sets them.
-        world_size: how many processes.
-        args: the same for all of them.
+        fn: any function. It runs with a process group, and with RANK, LOCAL_RANK and WORLD_SIZE in the environment, as
+            torchrun sets them.
+        world_size: the number of processes.
+        args: the same for all processes.
     Returns:
         What `fn` returned, by rank.
     Raises:
         RuntimeError: one of the processes raised (the message holds its traceback), died, or was not done after 30 s. A
-            process that waits in vain for another one raises after 5 s. Whatever still runs is killed.
+            process that waits in vain for another one raises after 5 s. All that still run are killed.
 
-    The processes are forked, so that they begin with all that this one has in memory, and talk to each other over the
-    loopback address by gloo, torch's backend for CPUs. They find each other through a file in a temporary folder.
+    The processes are forked, so they start with everything that this one has in memory. They communicate over the
+    loopback address with gloo, torch's backend for CPUs, and find each other through a file in a temporary folder.
     (With a CUDA device, torch computes no gradients in a process forked from one that has computed some: launch first.)
     """
     deadline = time.monotonic() + 30
@@ -103,14 +103,14 @@ def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> t
 
 @dataclass(frozen=True)
 class DistInfo:
-    """Say which of the processes this one is.
+    """Say which process this is.
 
     Attributes:
         rank: its number among all processes, from 0.
         local_rank: its number among the processes of its machine; it picks the device.
         world_size: the number of processes on all machines.
-        is_main: whether this process prints and writes files. Exactly one of all does: the one with rank 0. On two
-            machines with 8 devices each, rank 8 has local rank 0 and is not main.
+        is_main: whether this process prints and writes files. Only the one with rank 0 does. On two machines with 8
+            devices each, rank 8 has local rank 0 and is not main.
     """
 
     rank: int = 0
@@ -143,7 +143,7 @@ def rank_slice(x: Tensor, rank: int, world_size: int) -> Tensor:
 
     Args:
         x: the batch, rows first.
-        rank: the rank whose share it is.
+        rank: the rank that gets the share.
         world_size: the number of shares.
     Returns:
         The rank-th of world_size equal, contiguous pieces of dim 0. Of 6 rows and 3 ranks, rank 1 has rows 2 and 3.

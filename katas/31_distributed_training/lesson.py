@@ -1,11 +1,11 @@
-"""Lesson 31 in code: who is who, whose rows, one mean gradient, when to send it, one run on one process and on two."""
+"""Lesson 31 in code: ranks, shares of a batch, one mean gradient, when to send it, a run on one process and on two."""
 
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-import torch._dynamo  # DDP and optimizers import it at their first use: here once, before processes are forked
+import torch._dynamo  # DDP and optimizers import it when first used: import it once, before processes are forked
 import torch.distributed as dist
 from matplotlib.figure import Figure
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
@@ -15,12 +15,12 @@ from grader.datasets import prose
 from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
-torch.set_num_threads(1)  # before anything is forked: threads do not come along
+torch.set_num_threads(1)  # before anything is forked: a forked process does not have the threads
 torch.manual_seed(0)
 
 
-# 1. Who is who. `torchrun --nproc-per-node 3` on each of two machines starts six processes that know each other by
-#    three variables. `launch` does the same on this machine, and returns what every process answers.
+# 1. Who is who. `torchrun --nproc-per-node 3` on each of two machines starts six processes. Three variables tell
+#    them apart. `launch` does the same on this machine, and returns what every process answers.
 print("1. Six processes on two machines")
 print("   RANK  LOCAL_RANK  WORLD_SIZE  device   main")
 for rank in range(6):
@@ -29,13 +29,13 @@ for rank in range(6):
 print(f"   without torchrun: {kata.dist_info_from_env({})}")
 print(f"   from two processes here: {kata.launch(kata.dist_info_from_env, 2)}")
 
-# 2. Whose rows.
+# 2. Who reads which rows.
 rows = torch.arange(6)
 shares = [stretch(kata.rank_slice, rows, rank, 3) for rank in range(3)]
 print(f"\n2. Rows {rows.tolist()} for three ranks: {[share.tolist() for share in shares if share is not None]}")
 
-# 3. One mean gradient. A line through the origin, y = w · x, one sample on each rank: with w = 1, x = 2, y = 8 the
-#    slope of (w·x − y)² is 2·2·(2 − 8) = −24; with x = 1, y = 2 it is 2·1·(1 − 2) = −2.
+# 3. One mean gradient. Fit y = w · x with one sample per rank. At w = 1 the gradient of (w·x − y)² is
+#    2·2·(2 − 8) = −24 for x = 2, y = 8, and 2·1·(1 − 2) = −2 for x = 1, y = 2.
 SAMPLES = torch.tensor([[2.0, 8.0], [1.0, 2.0]])
 
 
@@ -47,7 +47,7 @@ def slope(w, samples):
 def one_mean_gradient():
     rank = dist.get_rank()
     model = torch.nn.Linear(1, 1, bias=False)
-    model.weight.data.fill_(1.0 + rank)  # by mistake, another one on each rank
+    model.weight.data.fill_(1.0 + rank)  # by mistake, a different weight on each rank
     kata.broadcast_parameters(model)
     weight = model.weight.item()
     own = slope(model.weight, SAMPLES[rank : rank + 1])
@@ -57,13 +57,14 @@ def one_mean_gradient():
 
 
 print("\n3. One sample on each of two ranks")
-print("   rank  weight  own gradient  averaged  of both samples in one process")
+print("   rank  weight  own gradient  averaged  both samples in one process")
 results = kata.launch(one_mean_gradient, 2)
 for rank, (weight, own, averaged, both, _) in enumerate(results):
-    print(f"   {rank:>4}  {weight:>6.1f}  {own:>12.1f}  {averaged:>8.1f}  {both:>31.1f}")
-print(f"   and the mean of the ranks 0 and 1, as a log would have it: {results[0][-1]}")
+    print(f"   {rank:>4}  {weight:>6.1f}  {own:>12.1f}  {averaged:>8.1f}  {both:>28.1f}")
+print(f"   and the mean of the numbers 0 and 1, by reduce_mean: {results[0][-1]}")
 
-# 4. A small GPT on letters. A step has four micro-batches of four rows: one process takes all four, two take two each.
+# 4. A small GPT on letters. A step has four micro-batches of four rows: one process takes all of them, two take two
+#    each.
 folder = downloads.find("text")
 text = ((folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else prose())[:200_000]
 letters = sorted(set(text))
@@ -81,8 +82,8 @@ def micro_batches(step):
 
 
 def run(wrap):
-    """Losses, norms, seconds a step and the weights at the end, on this rank;
-    `wrap` says whether DDP averages gradients."""
+    """Losses, norms, seconds per step and the final weights, on this rank; `wrap` says whether DDP averages
+    gradients."""
     info = kata.dist_info_from_env()
     share = MICRO_BATCHES // info.world_size
     torch.manual_seed(1)
@@ -117,12 +118,12 @@ print(
 )
 strangers = kata.launch(run, 2, False)
 apart = (strangers[0][3] - strangers[1][3]).abs().max().item()
-print(f"   without DDP the two train two models: rank 0 to rank 1 {apart:.1e}")
+print(f"   without DDP the ranks train two different models: rank 0 to rank 1: {apart:.1e}")
 speed = {"1 process": 1 / one[2], "2 processes": 1 / two[0][2]}
 print("   " + ", ".join(f"{name}: {value:.1f} steps/s" for name, value in speed.items()))
 
 
-# 5. When to send. A hook on DDP sees every buffer of gradients that goes out.
+# 5. When to send. A hook on DDP sees every bucket of gradients that is sent.
 def bytes_sent(hold_back):
     sent = []
 
@@ -140,20 +141,20 @@ def bytes_sent(hold_back):
     return len(sent), sum(sent)
 
 
-print("\n5. Gradients sent in a step of four micro-batches")
+print("\n5. Gradients sent per step of four micro-batches")
 for hold_back, name in ((True, "no_sync before the last"), (False, "after each")):
     calls, count = kata.launch(bytes_sent, 2, hold_back)[0]
-    print(f"   {name:<24} {calls} call{'s' * (calls > 1)}, {count:>9,} bytes a rank")
+    print(f"   {name:<24} {calls} call{'s' * (calls > 1)}, {count:>9,} bytes per rank")
 
 
-# 6. One file for all. The names of a DDP's weights have "module." before them, so one saves the model inside.
+# 6. One file for all. The names in the state dict of a DDP begin with "module.", so save the model inside.
 def save(path):
     model = kata.DDP(torch.nn.Linear(2, 3))
     wrote = kata.save_on_main(kata.unwrap(model).state_dict(), path)
     return wrote, list(torch.load(path, weights_only=True)), list(model.state_dict())
 
 
-print("\n6. Who writes, what each rank can load, and the names in the wrapper")
+print("\n6. Which rank writes, what each rank can load, and the names in the wrapper")
 with tempfile.TemporaryDirectory() as folder:
     try:
         for rank, (wrote, names, wrapped) in enumerate(kata.launch(save, 2, Path(folder, "model.pt"))):
@@ -163,7 +164,7 @@ with tempfile.TemporaryDirectory() as folder:
             raise
         print("   (save_on_main is a stretch exercise that is not written yet)")
 
-# 7. The figure: two curves that are one, and what a step costs.
+# 7. The figure: two curves that coincide, and the speed.
 figure = Figure(figsize=(8, 3.8))
 left, right = figure.subplots(1, 2, width_ratios=(2, 1))
 left.plot(one[0], color=COLOURS[5], linewidth=7, label="1 process, 4 micro-batches")
@@ -174,5 +175,5 @@ left.set(xlabel="step", ylabel="loss", title="The same run twice", xticks=range(
 left.legend()
 bars = right.bar(list(speed), list(speed.values()), color=[COLOURS[5], COLOURS[1]], width=0.6)
 right.bar_label(bars, fmt="%.1f", padding=2)
-right.set(ylabel="steps a second", title="On this machine's cores", ylim=(0, 1.15 * max(speed.values())))
+right.set(ylabel="steps per second", title="On this machine's cores", ylim=(0, 1.15 * max(speed.values())))
 save_figure(figure, __file__)

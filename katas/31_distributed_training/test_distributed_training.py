@@ -1,5 +1,5 @@
 """Specs of 31: who this process is, shares of a batch, equal weights, mean gradients and losses, when to communicate,
-one step on two processes, one file for all. What needs two ranks runs in two processes,
+one step on two processes, one file for all. Specs that need two ranks run in two processes,
 which one call of `launch` starts."""
 
 import json
@@ -40,8 +40,8 @@ def on_two(kata, work, *args):
 
 
 def alone(kata, work, *args):
-    """What `work(kata, *args)` returns in a process without a group. Here, too, gradients are computed in a process of
-    their own: where torch finds a CUDA device it refuses to do so in processes forked after that."""
+    """What `work(kata, *args)` returns in a process without a group. Gradients are computed in a process of their own
+    here, too: with a CUDA device, torch refuses to compute any in processes forked after that."""
     return on_ranks(1, kata, without_group, work, *args)[0]
 
 
@@ -135,7 +135,7 @@ def both_ranks(results, expected, *, unlike=None, what, **tolerance):
 
 class TestDistInfo:
     def test_rank_zero_is_main(self, kata):
-        """One process of all prints and writes files: the one with rank 0."""
+        """Exactly one process prints and writes files: the one with rank 0."""
         found = [kata.DistInfo(rank, rank, 4).is_main for rank in range(4)]
         check.equal(found, [True, False, False, False], what="is_main of ranks 0 to 3")
 
@@ -203,8 +203,8 @@ def batches_and_ranks(draw):
 @pytest.mark.stretch
 class TestRankSlice:
     def test_contiguous_pieces(self, kata):
-        """Rank r has the r-th piece of neighbours: of 6 rows and 3 ranks, rank 1 has rows 2 and 3. Every third row
-        would be a fair share as well; contiguous ones are a view, and keep neighbours in a text together."""
+        """Rank r gets the r-th contiguous piece: of 6 rows and 3 ranks, rank 1 has rows 2 and 3. Every third row would
+        be a fair share as well, but a contiguous piece keeps neighbouring rows of a text together."""
         x = torch.arange(6 * 4).reshape(6, 4)
         unlike = {"every world_size-th row": x[1::3], "ranks counted from 1": x[:2], "world_size rows": x[3:6]}
         check.equal(kata.rank_slice(x, 1, 3), x[2:4], unlike=unlike)
@@ -219,8 +219,8 @@ class TestRankSlice:
 
     @pytest.mark.edge
     def test_shares_are_equal(self, kata):
-        """7 rows cannot be shared out among 2 ranks. With unequal shares the mean of the
-        ranks' means is not the mean."""
+        """7 rows do not divide evenly between 2 ranks. With unequal shares, the mean of the ranks' means is not the
+        mean."""
         for rows, world_size in ((7, 2), (2, 4)):
             with check.raises(ValueError):
                 kata.rank_slice(torch.randn(rows, 3), 0, world_size)
@@ -271,8 +271,8 @@ class TestBroadcastParameters:
             check.equal(on_1[name], expected[name], unlike=unlike, what=f"{name} on rank 1")
 
     def test_buffers_too(self, kata):
-        """A norm's running mean is no parameter, and steers the model all the same: in eval mode it would differ from
-        rank to rank. num_batches_tracked is an int."""
+        """A batch norm's running mean is not a parameter, but in eval mode the output depends on it. It must not differ
+        from rank to rank. num_batches_tracked is an int."""
         (expected, *_), (other, on_1, *_) = on_two(kata, broadcast)
         for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
             check.equal(
@@ -289,8 +289,8 @@ class TestBroadcastParameters:
             check.equal(on_1[name], expected[name], what=f"{name} on rank 1")
 
     def test_written_in_place(self, kata):
-        """The optimizer holds the parameters that the model was built with.
-        New ones would train unnoticed by the model."""
+        """The optimizer holds the parameters that the model was built with. If the model got new ones, the optimizer
+        would go on updating the old."""
         for rank, (_, _, same, flags) in enumerate(on_two(kata, broadcast)):
             check.that(same, f"on rank {rank} a parameter or buffer of the model is another object than before")
             check.that(flags, f"on rank {rank} requires_grad of a parameter has changed")
@@ -337,8 +337,8 @@ def frozen_in_front(kata):
 
 class TestAverageGradients:
     def test_the_mean_is_the_gradient_of_the_big_batch(self, kata):
-        """Each rank has the gradient of its own two rows; their mean is the gradient of all four. That is the whole
-        point: two processes step as one process with the batch of both would. A sum steps twice as far."""
+        """Each rank has the gradient of its own two rows; their mean is the gradient of all four. So two processes make
+        the same step as one process with all rows. A sum steps twice as far."""
         results = on_two(kata, averaged)
         for rank, (got, expected, own, moved) in enumerate(results):
             unlike = {
@@ -370,8 +370,8 @@ class TestAverageGradients:
 
     @pytest.mark.edge
     def test_frozen_parameters_are_left_out(self, kata):
-        """A frozen parameter needs no gradient. Zeros would cost memory, and an optimizer with weight decay would move
-        what should stay."""
+        """A frozen parameter needs no gradient. Zeros would cost memory, and an optimizer with weight decay would
+        change the parameter."""
         for rank, grads in enumerate(on_two(kata, frozen_in_front)):
             found = [check.describe(grad) for grad in grads[:2] if grad is not None]
             check.that(not found, f"on rank {rank} .grad of a frozen parameter is {', '.join(found)}, should be None")
@@ -405,11 +405,11 @@ MEANS = {"the sum": 4.0, "rank 0's own": 1.0, "rank 1's own": 3.0}
 
 class TestReduceMean:
     def test_the_mean_on_every_rank(self, kata):
-        """Rank 0 brings 1.0, rank 1 brings 3.0; both get 2.0. With `dist.reduce` only rank 0 would know."""
+        """Rank 0 has 1.0, rank 1 has 3.0; both get 2.0. With `dist.reduce` only rank 0 would know."""
         both_ranks(on_two(kata, mean_of_floats), 2.0, unlike=MEANS, what="mean of 1.0 and 3.0")
 
     def test_a_loss_that_still_has_its_graph(self, kata):
-        """The loss comes straight from the model. The log gets a Python float, no tensor."""
+        """The loss comes straight from the model. The log gets a Python float, not a tensor."""
         both_ranks(on_two(kata, mean_of_losses), 2.0, unlike=MEANS, what="mean of the losses 1 and 3")
 
     def test_without_a_process_group_it_is_the_value(self, kata):
@@ -420,7 +420,7 @@ class TestReduceMean:
     @pytest.mark.edge
     def test_ints(self, kata):
         """The mean of the ints 1 and 2 is 1.5: in a tensor of ints it would become 1."""
-        both_ranks(on_two(kata, mean_of_ints), 1.5, unlike={"cut down to an int": 1}, what="mean of 1 and 2")
+        both_ranks(on_two(kata, mean_of_ints), 1.5, unlike={"truncated to an int": 1}, what="mean of 1 and 2")
         check.that(isinstance(kata.reduce_mean(3), float), "without a process group, 3 should become the float 3.0")
 
     @pytest.mark.edge
@@ -430,7 +430,7 @@ class TestReduceMean:
 
     @pytest.mark.edge
     def test_what_is_given_is_not_written_to(self, kata):
-        """`all_reduce` writes its result into the tensor that it is given. The caller's loss would become the sum;
+        """`all_reduce` writes its result into the tensor that it is given, so the caller's loss would become the sum.
         `detach()` alone shares its memory."""
         for rank, (_, after, before) in enumerate(on_two(kata, means_of_tensors)):
             check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
@@ -486,15 +486,15 @@ class TestSyncContext:
             )
 
     def test_a_models_own_no_sync_is_used(self, kata):
-        """Whatever model has a method `no_sync`: it is entered before the last micro-batch, and left again at the end
-        of the block."""
+        """Any model may have a method `no_sync`. Before the last micro-batch its context is entered, and left again at
+        the end of the block."""
         model = Recording()
         with kata.sync_context(model, is_last=False):
             inside = model.inside
         check.equal([inside, model.inside, model.entered], [True, False, 1], what="[inside, afterwards, times entered]")
 
     def test_the_last_micro_batch_is_not_held_back(self, kata):
-        """In the last micro-batch `no_sync` is not entered: someone has to communicate, and once is enough."""
+        """In the last micro-batch `no_sync` is not entered: this is the backward pass that communicates."""
         model = Recording()
         with kata.sync_context(model, is_last=True):
             inside = model.inside
@@ -525,20 +525,20 @@ def unwrapped(kata):
 
 class TestUnwrap:
     def test_the_model_inside_a_ddp(self, kata):
-        """The very model that was wrapped, not a copy: its state dict has "weight", where the wrapper's has
-        "module.weight", which no plain model can load."""
+        """The model that was wrapped, not a copy of it. Its state dict has "weight"; the wrapper's has "module.weight",
+        which a plain model cannot load."""
         for rank, (same, names) in enumerate(on_two(kata, unwrapped)):
             check.equal(names, ["weight", "bias"], what=f"names in the state dict on rank {rank}")
             check.that(same, f"on rank {rank} it is another model than the one that was wrapped")
 
     def test_a_plain_model_is_itself(self, kata):
-        """Without DDP there is nothing to take off, so code that saves a model need not ask."""
+        """Without DDP there is no wrapper, so code that saves a model need not ask."""
         model = nn.Linear(2, 3)
         check.that(kata.unwrap(model) is model, "a plain model is not given back as it is")
 
     @pytest.mark.edge
     def test_a_layer_called_module(self, kata):
-        """Only DDP is a wrapper. Any model may have a layer with the name `module`, and is more than that layer."""
+        """Only DDP is a wrapper. Any model may have a layer called `module`, and is more than that layer."""
         model = Box()
         check.that(kata.unwrap(model) is model, f"wanted the whole model, got {check.describe(kata.unwrap(model))}")
 
@@ -616,8 +616,8 @@ def plain_steps(kata):
 
 class TestDdpTrainStep:
     def test_the_weights_of_one_process_with_the_big_batch(self, kata):
-        """Two micro-batches of 2 rows on each of two ranks come to the very step of one batch of 8. Every micro-batch
-        adds a share of 1 / their number, DDP takes the mean over the ranks, and the optimizer steps once."""
+        """Two micro-batches of 2 rows on each of two ranks make the same step as one batch of 8. Each loss is divided
+        by the number of micro-batches, DDP takes the mean over the ranks, and the optimizer steps once."""
         results = on_two(kata, stepped, HUGE)
         for rank, (_, weights, _, gradient, before, unsent) in enumerate(results):
             unlike = {
@@ -631,7 +631,7 @@ class TestDdpTrainStep:
 
     def test_the_loss_is_the_mean_of_all_micro_batches(self, kata):
         """Rank 0 has seen two micro-batches, rank 1 two others; the loss is the mean of all four, the same on both
-        ranks. Each rank's own loss would make two logs of one run."""
+        ranks. With each rank's own loss, one run would have two different logs."""
         results = on_two(kata, stepped)
         for rank, (result, _, losses, *_) in enumerate(results):
             check.that(isinstance(result, dict), f"wanted a dict, got {check.describe(result)}")
@@ -646,8 +646,8 @@ class TestDdpTrainStep:
             check.close(result["loss"], mean, unlike=unlike, what=f"loss on rank {rank}")
 
     def test_clipped_after_averaging(self, kata):
-        """The norm is that of the averaged gradient, as it was before clipping, and the limit is set to that: by
-        default 1. Clipping before the ranks are averaged cuts off other lengths, and the step is another one."""
+        """grad_norm is the norm of the averaged gradient before clipping, and max_norm limits this gradient, by default
+        to 1. Clipping before the ranks are averaged scales each rank by another factor, and the step is wrong."""
         for max_norm in ((), (0.05,)):
             limit = max_norm[0] if max_norm else 1.0
             for rank, (result, weights, _, gradient, before, _) in enumerate(on_two(kata, stepped, *max_norm)):
@@ -675,13 +675,13 @@ class TestDdpTrainStep:
         check.equal(record["backwards"], [True, True, False], what="backward passes that ran inside no_sync")
 
     def test_a_single_micro_batch_is_the_last(self, kata):
-        """The only micro-batch of a step communicates, or nobody does."""
+        """The only micro-batch of a step is also its last, so it has to communicate."""
         record = alone(kata, recorded, 1)[0]
         check.equal(record["forwards"] + record["backwards"], [False, False], what="passes that ran inside no_sync")
 
     def test_a_plain_model_in_one_process(self, kata):
         """Without DDP and without a group it is kata 29's step: the mean gradient of the micro-batches, clipped. The
-        second step knows nothing of the first one's gradient."""
+        first step's gradient does not count in the second."""
         for number, (result, weights, loss, gradient, before) in enumerate(alone(kata, plain_steps), start=1):
             norm = gradient.norm().item()
             check.close(result, {"loss": loss, "grad_norm": norm}, what=f"result of step {number}")
@@ -689,7 +689,7 @@ class TestDdpTrainStep:
             check.close(weights, before - LR * gradient * 0.05 / norm, rtol=1e-6, atol=1e-7, what=what)
 
     def test_without_clipping(self, kata):
-        """max_norm=None: nothing is cut off, however long the gradient is, and its norm is returned all the same."""
+        """max_norm=None: the gradient is not scaled, however long it is, and its norm is returned all the same."""
         for rank, (result, weights, _, gradient, before, _) in enumerate(on_two(kata, stepped, None)):
             check.close(result["grad_norm"], gradient.norm().item(), what=f"grad_norm on rank {rank}")
             unlike = {"clipped at 1": before - LR * gradient / gradient.norm()}
@@ -705,14 +705,14 @@ class TestDdpTrainStep:
     @pytest.mark.edge
     def test_stale_gradients_do_not_count(self, kata):
         """Something else may have left gradients in `.grad`. They belong to other weights, so the step begins by
-        throwing them away."""
+        clearing them."""
         _, weights, expected, stale = alone(kata, recorded, 3)
         check.close(weights, expected, rtol=1e-4, unlike={"with what lay in .grad before": stale}, what="weights")
 
     @pytest.mark.edge
     def test_a_step_needs_a_batch(self, kata):
-        """Without a batch there is no gradient to step along; a rank that went on in silence would leave the others
-        waiting."""
+        """Without a batch there is no gradient to step along; a rank that returned without an error would leave
+        the others waiting."""
         model = nn.Linear(2, 3)
         with check.raises(ValueError):
             kata.ddp_train_step(model, sgd(model), [])
@@ -743,22 +743,22 @@ def saved(kata, folder, slow):
 @pytest.mark.stretch
 class TestSaveOnMain:
     def test_complete_on_every_rank_when_it_returns(self, kata, tmp_path):
-        """Rank 0 is slow to write. Rank 1 has nothing to write, and waits all the same: it can load the file as soon as
-        its call returns. Waiting before the file is written is no help."""
+        """Rank 0 is slow to write. Rank 1 writes nothing but waits all the same, so it can load the file as soon as its
+        call returns. Waiting before the file is written does not help."""
         for rank, found in enumerate(on_two(kata, saved, tmp_path, 0)):
             for wrote, content in found:
                 check.that(content == 0, f"rank {rank} should load what rank 0 saved, and finds: {content}")
                 check.equal(wrote, rank == 0, what=f"what it returns on rank {rank}")
 
     def test_only_rank_0_writes(self, kata, tmp_path):
-        """Rank 1 is slow this time. If it wrote as well it would be the last, and the file would hold what rank 1 has;
-        on a shared disk of a real run two processes would write into each other."""
+        """Rank 1 is slow this time. If it wrote as well, it would be the last, and the file would hold what rank 1 has.
+        On the shared disk of a real run, two processes would write to one file at once."""
         for rank, found in enumerate(on_two(kata, saved, tmp_path, 1)):
             for _, content in found:
                 check.that(content == 0, f"rank {rank} should load what rank 0 saved, and finds: {content}")
 
     def test_no_other_file_is_left(self, kata, tmp_path):
-        """Two calls, two files: none for rank 1, and none that was only needed on the way."""
+        """Two calls leave two files: none for rank 1, and no temporary ones."""
         on_two(kata, saved, tmp_path, 0)
         check.equal(
             sorted(path.name for path in tmp_path.iterdir()), ["first.pt", "second.pt"], what="files in the folder"

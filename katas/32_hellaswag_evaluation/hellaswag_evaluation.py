@@ -18,7 +18,7 @@ from grader.loading import prerequisite
 GPT = prerequisite("26_gpt_model").GPT
 GPTConfig = prerequisite("26_gpt_model").GPTConfig
 
-# Two lines an item: the context and its right ending, then three wrong endings.
+# Two lines per item: the context and its right ending, then three wrong endings.
 _ITEMS = """\
 The kettle began to whistle, so she | took it off the stove
     painted the fence green | sold the bicycle to him | slept under the piano
@@ -82,7 +82,7 @@ def _embedded() -> list[dict]:
     return examples
 
 
-EMBEDDED_EXAMPLES: list[dict] = _embedded()  # 24 of them; the right ending moves from place to place
+EMBEDDED_EXAMPLES: list[dict] = _embedded()  # 24; in example i the right ending has index i % 4
 
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -103,10 +103,10 @@ def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def kl_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """Compute the Kullback-Leibler divergence KL(p ‖ q): how badly q predicts what follows p.
+    """Compute the Kullback-Leibler divergence KL(p ‖ q): how badly q predicts tokens that come from p.
 
     Args:
-        logits_p: (..., V) raw logits of p, not log-probabilities. p does the averaging.
+        logits_p: (..., V) raw logits of p, not log-probabilities. p weights the terms.
         logits_q: (..., V) raw logits of q.
     Returns:
         (...): Σ p (log p − log q) over the last dimension, with p and q the softmax of the logits.
@@ -128,8 +128,8 @@ def sampled_kl(log_probs_p: Tensor, log_probs_q: Tensor) -> Tensor:
         log_probs_p: the log-probabilities that p gives to the drawn tokens, any shape.
         log_probs_q: those that q gives to the same tokens, the same shape.
     Returns:
-        A scalar, the mean of log p − log q over all tokens. A few tokens may give less than 0, the mean of many is
-        positive: p likes the tokens that were drawn from it.
+        A scalar, the mean of log p − log q over all tokens. A few tokens may give less than 0. The mean of many is
+        positive, because p finds its own tokens likelier than q does.
     """
     raise NotImplementedError
 
@@ -144,9 +144,9 @@ def load_examples(path: str | Path) -> list[dict]:
         The examples in order, each a dict with just these three keys and the label as an int.
 
     Edge cases ★
-        Lines with nothing but white space are skipped. Only a line feed ends a line: texts may contain U+2028. A line
-        is an error if it is no JSON object, lacks one of the keys, or has a label that is not the index of an ending.
-        The message holds the number of the line, counted from 1 and blank lines included.
+        Lines of nothing but white space are skipped. Only a line feed ends a line: texts may contain U+2028. A line is
+        an error if it is not a JSON object, lacks one of the keys, or has a label that is not the index of an ending.
+        The message names the number of the line, counted from 1 and including blank lines.
     """
     raise NotImplementedError
 
@@ -167,11 +167,11 @@ def render_example(
         With one token per letter, ctx "ab" and the endings "c" and "de" make the rows "ab c·" and "ab de" (· is
         padding) and the masks FFTTF and FFTTT.
 
-    A row above block_size loses tokens from its left end, no more than needed. Each row is cut by itself.
+    A row longer than block_size loses tokens at its left end, no more than needed. Each row is cut by itself.
 
     Edge cases ★
-        A context without tokens is an error. So is an ending above block_size − 1 tokens: one token of context must
-        remain.
+        A context without tokens is an error. So is an ending of more than block_size − 1 tokens: one token of context
+        must remain.
     """
     raise NotImplementedError
 
@@ -185,12 +185,11 @@ def completion_losses(logits: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Ten
     Returns:
         (sums, means), each (K,). A mean is the sum divided by the number of the ending's tokens.
 
-    The logits of position t judge token t + 1: an ending at positions 3 and 4 is judged by the logits of positions 2
-    and 3. All other logits have no influence: those of the context before its last token, of the padding, of the last
-    position.
+    The logits at position t score token t + 1: an ending at positions 3 and 4 is scored by the logits at 2 and 3. All
+    other logits have no influence: those of the context before its last token, of the padding, of the last position.
 
     Edge cases ★
-        Not even infinities and NaN there have an influence. `tokens` and `mask` are not written to.
+        Infinities and NaN in those other logits have no influence either. `tokens` and `mask` are not written to.
     """
     raise NotImplementedError
 
@@ -206,7 +205,7 @@ def predict(model: nn.Module, tokens: Tensor, mask: Tensor, normalize: bool = Tr
         The index of the ending with the lowest loss, as an int.
 
     Edge cases ★
-        Afterwards the model is in the mode that it was in before, also if it raised an exception.
+        Afterwards the model is in the mode it was in before, even if it raised an exception.
     """
     raise NotImplementedError
 
@@ -224,11 +223,11 @@ def evaluate_multiple_choice(
         examples: dicts with `ctx`, `endings` and `label`. The number of endings may differ.
         encode, block_size: for `render_example`.
     Returns:
-        {"acc": share of the examples whose right ending has the lowest sum, "acc_norm": share of those where it has
-        the lowest mean, "total": number of examples}, the shares as floats.
+        {"acc": share of the examples whose right ending has the lowest sum, "acc_norm": the same for the lowest mean,
+        "total": number of examples}, the shares as floats.
 
     Edge cases ★
         `examples` may be a generator; no examples are an error. The inputs go to the device of the model's parameters.
-        The mode afterwards is as in `predict`.
+        The mode is restored as in `predict`.
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Kata 32 in code: endings as rows, what each costs, two ways to compare, bugs in numbers, and what a score says."""
+"""Lesson 32 in code: endings as rows, what each costs, two ways to compare, bugs in numbers, and what a score says."""
 
 import copy
 import json
@@ -18,18 +18,18 @@ torch.manual_seed(0)
 EXAMPLES = kata.EMBEDDED_EXAMPLES
 
 
-# 1. From an example to rows. With one token a letter it can be read off.
+# 1. From an example to rows. With one token per character, the rows can be read.
 ALPHABET = sorted({character for item in EXAMPLES for text in (item["ctx"], *item["endings"]) for character in text})
 
 
 def encode(text: str) -> list[int]:
-    """One token a character."""
+    """One token per character."""
     return [ALPHABET.index(character) for character in text]
 
 
 tiny = {"ctx": "The lamp", "endings": ["shone", "went out"], "label": 1}
 tokens, mask = kata.render_example(tiny, encode)
-print(f"1. Rows and mask of {tiny['endings']} after {tiny['ctx']!r}: tokens {tuple(tokens.shape)}, one a character")
+print(f"1. Rows and mask of {tiny['endings']} after {tiny['ctx']!r}: tokens {tuple(tokens.shape)}, one per character")
 for row, marks in zip(tokens.tolist(), mask.tolist(), strict=True):
     end = max(t for t, marked in enumerate(marks) if marked) + 1
     text = "".join(ALPHABET[i] for i in row[:end]).ljust(len(row), "·")
@@ -40,7 +40,7 @@ for row, marks in zip(tokens.tolist(), mask.tolist(), strict=True):
     print(f"   {''.join(ALPHABET[i] for i in row)}   {''.join('T' if marked else '-' for marked in marks)}")
 
 
-# 2. A model that has read nothing. Every token costs it about ln V, so the sum is a ruler: it measures length.
+# 2. A model that has read nothing. Every token costs it about ln V, so the sum measures length.
 def new_model():
     torch.manual_seed(0)
     return kata.GPT(kata.GPTConfig(block_size=96, vocab_size=len(ALPHABET), n_layer=1, n_head=4, n_embd=32))
@@ -73,12 +73,12 @@ agree = 0
 for tokens, mask in rows:
     lengths = mask.sum(dim=1)
     agree += lengths[kata.predict(untrained, tokens, mask, normalize=False)].item() == lengths.min().item()
-print(f"   the lowest sum is the shortest ending in {agree} of {len(EXAMPLES)}")
+print(f"   the ending with the lowest sum is the shortest in {agree} of {len(EXAMPLES)} questions")
 
 
-# 3. A model that has read the right versions. Both accuracies on the way.
+# 3. A model that reads the right versions, and both accuracies on the way.
 def read(model, texts, steps=100, every=None):
-    """Train on all texts at once; the accuracies every so many steps."""
+    """Train on all texts at once, and return loss and accuracies, measured every `every` steps."""
     encoded = [torch.tensor(encode(text)) for text in texts]
     inputs = pad_sequence([row[:-1] for row in encoded], batch_first=True)
     targets = pad_sequence([row[1:] for row in encoded], batch_first=True, padding_value=-100)
@@ -111,9 +111,9 @@ for (tokens, mask), item in zip(rows, EXAMPLES, strict=True):
     if choices[0] != choices[1]:
         print("   after 40 steps sum and mean disagree here:")
         print_losses(young, item)
-print("   for scale: chance 0.250; on the real HellaSwag GPT-2 124M has 0.294, GPT-3 Small 0.337")
+print("   on the real HellaSwag: guessing 0.25; GPT-2 124M, divided by tokens: acc 0.2859, acc_norm 0.2955")
 
-# 4. What does that say? Only what the model has read. Three controls.
+# 4. What does that show? Only what the model has read. Three controls.
 print("\n4. The same training on other texts")
 wrong = new_model()
 read(wrong, [sentence(item, (item["label"] + 1) % 4) for item in EXAMPLES])
@@ -123,8 +123,8 @@ read(half, [sentence(item, item["label"]) for item in EXAMPLES[::2]])
 print(f"   12 right versions, asked about these 12:    acc_norm {evaluate(half, EXAMPLES[::2])['acc_norm']:.2f}")
 print(f"   the same model, asked about the other 12:   acc_norm {evaluate(half, EXAMPLES[1::2])['acc_norm']:.2f}")
 
-# 5. The bugs that everyone writes once. None of them raises an error.
-print("\n5. acc_norm with a bug, after 40 steps of reading and after 100")
+# 5. Bugs that raise no error.
+print("\n5. acc_norm with one bug each, after 40 and after 100 training steps")
 
 
 def token_losses(logits, tokens):
@@ -165,7 +165,7 @@ for rule in RULES:
         shares.append(sum(k == item["label"] for k, item in zip(choices, EXAMPLES, strict=True)) / len(EXAMPLES))
     print(f"   {rule.__name__.replace('_', ' '):<26} {shares[0]:.2f}   {shares[1]:.2f}")
 
-# 6. How far has reading moved the model? At every character of the 24 sentences each of two models predicts the next.
+# 6. How far has training moved the model? Both models predict the next character everywhere in the 24 sentences.
 print("\n6. KL divergence between the model before and after, per character of the 24 sentences")
 texts = [torch.tensor(encode(sentence(item, item["label"]))) for item in EXAMPLES]
 with torch.no_grad():
@@ -178,9 +178,9 @@ if exact is not None and turned is not None:
     for count in (1, 20):
         estimate = stretch(kata.sampled_kl, logs[0][:count], logs[1][:count])
         if estimate is not None:
-            print(f"   from {count * len(after):6,} characters drawn from the model after: {estimate:.3f}")
+            print(f"   estimated from {count * len(after):6,} characters drawn from the model after: {estimate:.3f}")
 
-# 7. The real data set is a file of such examples, one JSON object a line.
+# 7. The real data set is a file of such examples, one JSON object per line.
 print("\n7. Examples in a file, as HellaSwag has them")
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "val.jsonl"
@@ -197,7 +197,7 @@ with tempfile.TemporaryDirectory() as folder:
             print(f"   a label left out, as in the test set: {str(error).replace(folder, '')}")
 
 
-# 8. The figure: the mean loss of four endings for three examples, before reading and after a little of it.
+# 8. The figure: the mean loss of four endings for three examples, before training and after 40 steps.
 def draw() -> Figure:
     figure = Figure(figsize=(8, 5.4))
     panels = figure.subplots(3, 1, sharex=True)
@@ -213,9 +213,9 @@ def draw() -> Figure:
         panel.get_yticklabels()[item["label"]].set_fontweight("bold")
         panel.invert_yaxis()
         panel.set_title(f"{item['ctx']} …", loc="left")
-    panels[-1].set_xlabel("mean loss of the ending, nats a character")
+    panels[-1].set_xlabel("mean loss of the ending, nats per character")
     other = blue[(item["label"] + 1) % 4]
-    names = ["before reading", "after 40 steps: a wrong ending", "the right ending"]
+    names = ["before training", "after 40 steps: a wrong ending", "the right ending"]
     figure.legend([grey, other, right], names, loc="outside lower center", ncols=3)
     return figure
 

@@ -21,12 +21,12 @@ def numbers(text):
 
 
 def letters(text):
-    """A tokenizer with one token a character: the space is 0, "a" is 1, "z" is 26."""
+    """A tokenizer with one token per character: the space is 0, "a" is 1, "z" is 26."""
     return [" abcdefghijklmnopqrstuvwxyz".index(character) for character in text]
 
 
 def pairs(text):
-    """A tokenizer that merges, as BPE does: from the left, two characters are one token."""
+    """A tokenizer that merges, as BPE does: two characters at a time, from the left, are one token."""
     return [32 * sum(letters(text[i : i + 1])) + sum(letters(text[i + 1 : i + 2])) for i in range(0, len(text), 2)]
 
 
@@ -59,15 +59,15 @@ def rows_of(*rows):
 
 
 def spans(length, *borders):
-    """A bool mask with a row for each (start, end): True from start up to, not including, end."""
+    """A bool mask with one row per (start, end): True from start up to, not including, end."""
     return torch.tensor([[start <= t < end for t in range(length)] for start, end in borders])
 
 
 class Bigram(nn.Module):
-    """A model that looks at one token back. It costs e nats to go to token b from a where `costs` says (a, b): e; what
-    is left of the probability is shared by the other tokens. Its logits are no log-probabilities: each row is shifted.
+    """A model that looks one token back. Where `costs` has (a, b): e, token b costs e nats after token a; the other
+    tokens share the rest of the probability. Its logits are not log-probabilities: each row is shifted by a constant.
 
-    Notes what it is called with, and in which state. `most` is the longest input that it takes."""
+    It records the mode and the gradient mode of each call. `most` is the longest input that it takes."""
 
     def __init__(self, costs, vocab_size=9, most=None):
         super().__init__()
@@ -95,7 +95,7 @@ class Arrived(Exception):
 
 
 class Elsewhere(nn.Module):
-    """A model whose parameters are on the meta device, where tensors have no values. It notes where its input is."""
+    """A model whose parameters are on the meta device, where tensors have no values. It records where its input is."""
 
     def __init__(self):
         super().__init__()
@@ -108,14 +108,14 @@ class Elsewhere(nn.Module):
 
 
 def characters(examples):
-    """A tokenizer with one token a character of these examples, and how many there are."""
+    """A tokenizer with one token per character of these examples, and the size of its vocabulary."""
     texts = [text for item in examples for text in (item["ctx"], *item["endings"])]
     known = sorted(set(" ".join(texts)))
     return (lambda text: [known.index(character) for character in text]), len(known)
 
 
 def read(model, rows, steps=100):
-    """Train on all rows at once, each padded behind; targets of −100 do not count."""
+    """Train on all rows at once, each padded at the end; targets of −100 do not count."""
     inputs = rows_of(*[row[:-1] for row in rows])
     targets = torch.full_like(inputs, -100)
     for k, row in enumerate(rows):
@@ -128,7 +128,7 @@ def read(model, rows, steps=100):
 
 
 def check_pair(got, names, expected, unlike=None, compare=check.equal):
-    """The result is a pair, and each of the two, by its name, is as expected."""
+    """The result is a pair, and each half of it, known by its name, is as expected."""
     pair = isinstance(got, (tuple, list)) and len(got) == 2
     check.that(pair, f"expected the pair ({', '.join(names)}), got {check.describe(got)}")
     for i, name in enumerate(names):
@@ -136,12 +136,12 @@ def check_pair(got, names, expected, unlike=None, compare=check.equal):
 
 
 def check_rows(got, tokens, mask, unlike=None):
-    """What render_example gave is (tokens, mask)."""
+    """What render_example returned is (tokens, mask)."""
     check_pair(got, ("tokens", "mask"), (tokens, mask), unlike)
 
 
 def check_losses(got, sums, means, unlike=None):
-    """What completion_losses gave is (sums, means), up to rounding."""
+    """What completion_losses returned is (sums, means), up to rounding."""
     check_pair(got, ("sums", "means"), (sums, means), unlike, check.close)
 
 
@@ -167,7 +167,7 @@ def rendered(*endings):
 class TestTokenLogProbs:
     def test_each_target_is_looked_up_where_it_stands(self, kata):
         """At [b, t]: the logarithm of the probability that logits[b, t] give to targets[b, t]. Logarithms of
-        probabilities are never above 0. The caller has lined logits and targets up: shift nothing."""
+        probabilities are never above 0. The caller has already aligned logits and targets: shift nothing."""
         logits = scores(2, 4, 7)
         targets = torch.tensor([[3, 0, 6, 6], [1, 5, 2, 0]])
         expected = torch.zeros(2, 4, dtype=torch.float64)
@@ -186,7 +186,7 @@ class TestTokenLogProbs:
         check.close(kata.token_log_probs(logits, targets), expected, unlike=unlike)
 
     def test_gradients_reach_the_logits(self, kata):
-        """A score that is to be trained on needs gradients: those of log softmax, for every token of the vocabulary."""
+        """A score used in training needs gradients: those of log softmax, for every token of the vocabulary."""
         targets = torch.tensor([[3, 0, 4], [1, 2, 2]])
 
         def expected(logits):
@@ -198,14 +198,14 @@ class TestTokenLogProbs:
     @pytest.mark.edge
     def test_a_hopeless_token_has_a_finite_log_probability(self, kata):
         """Logits 0 and 1000: the probability of the first, e⁻¹⁰⁰⁰, is too small for a float and becomes 0, whose
-        logarithm is −inf. The log-probability itself is no problem: −1000. Never take the softmax and then the log."""
+        logarithm is −inf. The log-probability itself fits: −1000. Never take the softmax and then the log."""
         logits = torch.tensor([[[0.0, 1000.0, 0.0], [0.0, 1000.0, 0.0]]])
         got = kata.token_log_probs(logits, torch.tensor([[0, 1]]))
         check.close(got, torch.tensor([[-1000.0, 0.0]]), unlike={"log of a softmax": torch.tensor([[-INF, 0.0]])})
 
     @pytest.mark.edge
     def test_logits_may_lie_anywhere_in_memory(self, kata):
-        """`logits[:, :-1]` is a view with gaps in it. It has the same values as a copy of it."""
+        """`logits[:, :-1]` is a view with gaps in memory. The result is the same as for a copy of it."""
         logits, targets = scores(3, 5, 6), torch.tensor([[1, 2, 3, 4], [0, 0, 5, 5], [2, 3, 2, 3]])
         expected = torch.stack([torch.stack([F.log_softmax(x, 0) for x in row]) for row in logits[:, :-1]])
         expected = (expected * F.one_hot(targets, 6)).sum(-1)
@@ -214,8 +214,8 @@ class TestTokenLogProbs:
     @pytest.mark.parametrize("shape", [(2, 3), (1, 4), (4,)])
     @pytest.mark.edge
     def test_shapes_must_agree(self, kata, shape):
-        """Logits (2, 4, 7) belong to targets (2, 4). `gather` takes targets that are too few without a word, and then
-        everything is a little off."""
+        """Logits (2, 4, 7) belong to targets (2, 4). `gather` accepts too few targets without an error, so
+        a forgotten shift would go unnoticed."""
         with check.raises(ValueError):
             kata.token_log_probs(scores(2, 4, 7), torch.zeros(shape, dtype=torch.long))
 
@@ -235,8 +235,8 @@ def pairs_of_models(draw):
 @pytest.mark.stretch
 class TestKlDivergence:
     def test_equals_the_sum_over_the_vocabulary(self, kata):
-        """KL(p ‖ q) = Σ p (log p − log q), with p and q the softmax of the logits. p does the averaging: with p and q
-        exchanged it is another number. The arguments are raw logits and no log-probabilities."""
+        """KL(p ‖ q) = Σ p (log p − log q), with p and q the softmax of the logits. p weights the terms: with p and q
+        exchanged it is another number. The arguments are raw logits, not log-probabilities."""
         p, q = scores(2, 3, 5), scores(2, 3, 5, seed=1)
         expected = torch.tensor([[kl_by_hand(p[b, t], q[b, t]) for t in range(3)] for b in range(2)]).double()
         turned = torch.tensor([[kl_by_hand(q[b, t], p[b, t]) for t in range(3)] for b in range(2)]).double()
@@ -251,8 +251,8 @@ class TestKlDivergence:
 
     @given(case=pairs_of_models())
     def test_a_constant_added_to_the_logits_changes_nothing(self, kata, case):
-        """Softmax is the same for x and x + 100, so the divergence is too. Only the last dimension is summed, and no
-        other model predicts what comes from p better than p itself: the divergence is 0 or more."""
+        """Softmax is the same for x and x + 100, so the divergence is too. Only the last dimension is summed. No other
+        model predicts what comes from p better than p itself, so the divergence is 0 or more."""
         p, q = (scores(*case["shape"], seed=seed) for seed in case["seeds"])
         flat = zip(p.reshape(-1, p.size(-1)), q.reshape(-1, q.size(-1)), strict=True)
         expected = torch.tensor([kl_by_hand(a, b) for a, b in flat], dtype=torch.float64).reshape(case["shape"][:-1])
@@ -263,15 +263,15 @@ class TestKlDivergence:
     @pytest.mark.edge
     def test_a_token_that_p_never_says_counts_zero(self, kata):
         """p = [½, ½, 0, 0] and q = [¼, ¼, ½, 0] as logits: where p is 0, p · log p is 0 · (−inf), which a computer
-        calls NaN, and so it is where both are 0. In the limit it is 0. The rest comes to ln 2."""
+        calls NaN. In the limit it is 0, also where both are 0. The other terms add up to ln 2."""
         p = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5]]).log() + 2
         q = torch.tensor([[0.25, 0.25, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25]]).log() - 1
         check.close(kata.kl_divergence(p, q), torch.tensor([math.log(2), math.log(2)]))
 
     @pytest.mark.edge
     def test_a_token_that_only_q_never_says_costs_everything(self, kata):
-        """q rules out what p does say: no finite number makes up for that, so the divergence is +inf. A clamp or an eps
-        would hide it."""
+        """q gives probability 0 to a token that p does say, so the divergence is +inf. A clamp or an eps would hide
+        that."""
         p = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log()
         q = torch.tensor([[1.0, 0.0], [0.25, 0.75]]).log()
         expected = torch.tensor([INF, 0.5 * math.log(2) + 0.5 * math.log(2 / 3)])
@@ -288,14 +288,14 @@ class TestSampledKl:
         unlike = {
             "the sign turned: log q − log p": -expected,
             "the sum, not the mean": 6 * expected,
-            "weighted by p once more; that the tokens were drawn from p has done it": (p.exp() * (p - q)).mean(),
+            "weighted by p once more; drawing the tokens from p has done that": (p.exp() * (p - q)).mean(),
             "the mean of absolute differences": (p - q).abs().mean(),
         }
         check.close(kata.sampled_kl(p, q), expected, unlike=unlike)
 
     def test_tends_to_the_divergence(self, kata):
-        """20,000 tokens are drawn from p. How often each comes does the weighting of Σ p (log p − log q), so the mean
-        is close to the divergence, which is positive."""
+        """20,000 tokens are drawn from p. Each comes as often as p says, which is the weighting in Σ p (log p − log q).
+        So the mean is close to the divergence, which is positive."""
         p, q = torch.tensor([0.4, 0.1, 0.25, 0.05, 0.2]), torch.tensor([0.15, 0.3, 0.2, 0.2, 0.15])
         exact = kl_by_hand(p.log(), q.log())
         drawn = torch.multinomial(p, 20_000, replacement=True, generator=torch.Generator().manual_seed(0))
@@ -321,14 +321,14 @@ GOOD = '{"ctx": "a", "endings": ["b", "c"], "label": 1}'
 class TestLoadExamples:
     @given(examples=example_lists())
     def test_reads_an_example_from_each_line(self, kata, tmp_path, examples):
-        """The examples in the order of the lines, each with its text, its endings and the index of the right one. The
-        file is in UTF-8, whatever this machine's default is."""
+        """One example per line, in the same order, each with its context, its endings and the index of the right one.
+        The file is in UTF-8, whatever this machine's default is."""
         path = tmp_path / "val.jsonl"
         path.write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in examples), encoding="utf-8")
         check.equal(kata.load_examples(path), examples)
 
     def test_other_keys_are_left_out(self, kata, tmp_path):
-        """HellaSwag's lines hold much more: a number, an activity, where the text comes from. An example has three
+        """HellaSwag's lines hold more: a number, an activity, the source of the text. An example has just three
         keys."""
         path = tmp_path / "val.jsonl"
         line = {"ind": 24, "label": 1, "ctx_a": "x", "ctx": "x y", "endings": ["z", "w"], "split": "val", "ctx_b": "y"}
@@ -347,15 +347,15 @@ class TestLoadExamples:
 
     @pytest.mark.edge
     def test_blank_lines_are_skipped(self, kata, tmp_path):
-        """Empty lines and lines of spaces or tabs are no examples: before, between and after."""
+        """Empty lines and lines of spaces or tabs are not examples, wherever they are in the file."""
         path = tmp_path / "val.jsonl"
         path.write_text(f"\n  \n{GOOD}\n\t\n\n{GOOD}\n \n")
         check.equal(kata.load_examples(path), 2 * [{"ctx": "a", "endings": ["b", "c"], "label": 1}])
 
     @pytest.mark.edge
     def test_only_a_line_feed_ends_a_line(self, kata, tmp_path):
-        """U+2028 and U+0085 are characters of a text like any other: str.splitlines cuts there, a file read line by
-        line does not."""
+        """U+2028 and U+0085 are characters of a text like any other: str.splitlines cuts there; a file read line by
+        line is not cut."""
         path = tmp_path / "val.jsonl"
         item = {"ctx": "dos", "endings": ["línea\u2028dos", "zwei\u0085drei"], "label": 0}
         path.write_text(json.dumps(item, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -376,8 +376,8 @@ class TestLoadExamples:
     @pytest.mark.edge
     def test_a_broken_line_is_named(self, kata, tmp_path, line):
         """In a file of 10,000 lines "Expecting value" helps nobody: the message says which line. Here it is 41, with
-        28 blank lines before it; an editor counts these too, and begins with 1. (Labels are indices, and −1, which
-        Python would take for the last ending, is none; HellaSwag's test set has empty labels.)"""
+        28 blank lines before it; an editor counts these too, and begins with 1. (The label −1 is an error, though
+        Python would take it for the last ending; HellaSwag's test set has empty labels.)"""
         path = tmp_path / "val.jsonl"
         path.write_text(12 * f"{GOOD}\n" + 28 * "\n" + f"{line}\n" + 3 * f"{GOOD}\n")
         with check.raises(ValueError, "41"):
@@ -399,22 +399,22 @@ def examples_and_blocks(draw):
 class TestRenderExample:
     def test_rows_padding_and_mask(self, kata):
         """Context 7 3 with the endings 5, 8 2 and 4. Each row is the context and one ending, the short ones padded with
-        0 behind. The mask is True where the ending's tokens are, and not on the context or the padding."""
+        0 at the end. The mask is True where the ending's tokens are, and not on the context or the padding."""
         got = kata.render_example(example("7 3", "5", "8 2", "4", label=1), numbers)
         tokens = torch.tensor([[7, 3, 5, 0], [7, 3, 8, 2], [7, 3, 4, 0]])
         mask = torch.tensor([[False, False, True, False], [False, False, True, True], [False, False, True, False]])
         unlike = {
             "padding counted as ending": (tokens, spans(4, (2, 4), (2, 4), (2, 4))),
             "context counted, True wherever a token is": (tokens, spans(4, (0, 3), (0, 4), (0, 3))),
-            "True where the logits are that judge the ending, one place early": (tokens, mask.roll(-1, dims=1)),
+            "True where the logits are that score the ending, one place early": (tokens, mask.roll(-1, dims=1)),
             "padded on the left": (torch.tensor([[0, 7, 3, 5], [7, 3, 8, 2], [0, 7, 3, 4]]), mask),
         }
         check_rows(got, tokens, mask, unlike)
 
     def test_the_space_belongs_to_the_ending(self, kata):
         """Here a character is a token. Row 0 is "ab c" and then padding: the ending " c" is two tokens, and its space
-        is judged like the rest. With the space left with the context, the model would be asked to start a word out of a
-        space, and GPT-2 has learned tokens that begin with one."""
+        is scored like the rest. With the space left with the context, an ending would begin without one, while most
+        of the words that GPT-2 has learned begin with a space."""
         got = kata.render_example(example("ab", "c", "de", "fgh"), letters)
         tokens = rows_of(letters("ab c"), letters("ab de"), letters("ab fgh"))
         unlike = {"the space left with the context": (tokens, spans(6, (3, 4), (3, 5), (3, 6)))}
@@ -422,7 +422,7 @@ class TestRenderExample:
 
     def test_context_and_ending_are_encoded_apart(self, kata):
         """This tokenizer takes two characters at a time. "abc" becomes ab·c, and " de" becomes ␣d·e. The two joined
-        would become ab·c␣·de: a token that is half context, half ending, and nobody could say which tokens to judge."""
+        would become ab·c␣·de: a token that is half context, half ending, so the mask could not be right."""
         got = kata.render_example(example("abc", "de", "f"), pairs)
         joined = rows_of(pairs("abc de"), pairs("abc f")), spans(3, (2, 3), (2, 3))
         tokens = rows_of(pairs("abc") + pairs(" de"), pairs("abc") + pairs(" f"))
@@ -430,16 +430,16 @@ class TestRenderExample:
         check_rows(got, tokens, spans(4, (2, 4), (2, 3)), unlike)
 
     def test_zero_is_a_token_like_any_other(self, kata):
-        """Id 0 pads, but a tokenizer uses it as well, in contexts and in endings. Only the lengths say what is padding:
-        asking where tokens are not 0 leaves real ones out."""
+        """Id 0 pads, but a tokenizer uses it as well, in contexts and in endings. Only the lengths tell what is
+        padding: `tokens != 0` leaves real tokens out."""
         got = kata.render_example(example("0 4 0", "0", "6 0 0", "0 6"), numbers)
         tokens = torch.tensor([[0, 4, 0, 0, 0, 0], [0, 4, 0, 6, 0, 0], [0, 4, 0, 0, 6, 0]])
         mask = spans(6, (3, 4), (3, 6), (3, 5))
         check_rows(got, tokens, mask, {"True only where a token is not 0": (tokens, mask & (tokens != 0))})
 
     def test_a_row_that_is_too_long_loses_its_beginning(self, kata):
-        """Context 1 2 3 4 5, block size 6. With "6 7 8" there are 8 tokens: the first two go. The end must stay, for it
-        is what is judged, and what is near tells more than what is far."""
+        """Context 1 2 3 4 5, block size 6. With "6 7 8" there are 8 tokens: the first two go. The end must stay:
+        it holds the tokens that are scored, and the context nearest to them."""
         got = kata.render_example(example("1 2 3 4 5", "6 7 8", "9 8 7"), numbers, 6)
         tokens, mask = torch.tensor([[3, 4, 5, 6, 7, 8], [3, 4, 5, 9, 8, 7]]), spans(6, (3, 6), (3, 6))
         unlike = {
@@ -450,7 +450,7 @@ class TestRenderExample:
 
     def test_each_row_is_cut_by_itself(self, kata):
         """Block size 5. Row 0 is one token too long and loses one; row 1 loses three; row 2 loses two. A row that loses
-        as much as its longest neighbour has less context than it could, and rows would be judged on different terms."""
+        as much as the longest has less context than it could have."""
         got = kata.render_example(example("1 2 3 4 5", "6", "7 8 9", "6 7"), numbers, block_size=5)
         tokens = torch.tensor([[2, 3, 4, 5, 6], [4, 5, 7, 8, 9], [3, 4, 5, 6, 7]])
         same = torch.tensor([[4, 5, 6, 0, 0], [4, 5, 7, 8, 9], [4, 5, 6, 7, 0]])
@@ -470,29 +470,29 @@ class TestRenderExample:
 
     @pytest.mark.edge
     def test_one_token_of_context_is_enough(self, kata):
-        """The first token of an ending is judged by the logits of the token before it, so one token of context has to
-        be there. An ending of block_size − 1 tokens leaves room for just that."""
+        """The first token of an ending is scored by the logits of the token before it, so one token of context has to
+        remain. An ending of block_size − 1 tokens leaves room for just that."""
         got = kata.render_example(example("1 2 3", "4 5 6", "7"), numbers, block_size=4)
         check_rows(got, torch.tensor([[3, 4, 5, 6], [1, 2, 3, 7]]), spans(4, (1, 4), (3, 4)))
 
     @pytest.mark.parametrize("endings", [("4 5 6 7", "8"), ("8", "4 5 6 7 8 9")])
     @pytest.mark.edge
     def test_an_ending_that_leaves_no_context_is_refused(self, kata, endings):
-        """Block size 4, and an ending of 4 tokens or more, in whichever place: nothing would judge its first token, or
-        part of it would be lost, and endings that lose their worst tokens win."""
+        """Block size 4, and an ending of 4 tokens or more, in either place. With 4, no logits would score its first
+        token; with more, part of it would be lost, and an ending that loses its worst tokens wins."""
         with check.raises(ValueError):
             kata.render_example(example("1 2 3", *endings), numbers, block_size=4)
 
     @pytest.mark.edge
     def test_a_context_without_tokens_is_refused(self, kata):
-        """With no token before it, the first token of an ending is judged by nothing."""
+        """With no token before it, no logits score the first token of an ending."""
         with check.raises(ValueError):
             kata.render_example(example("", "4 5", "6"), numbers)
 
 
 @st.composite
 def judged_spans(draw):
-    """The length of the rows, where the ending of each begins and ends, and how much padding is added."""
+    """The length of the rows, where each ending begins and ends, and how much padding is added."""
     length = draw(st.integers(2, 6))
     border = st.tuples(st.integers(1, length - 1), st.integers(1, length)).filter(lambda b: b[0] < b[1])
     return {
@@ -504,8 +504,8 @@ def judged_spans(draw):
 
 class TestCompletionLosses:
     def test_sum_and_mean_by_hand(self, kata):
-        """Three rows of six tokens with endings of two, three and one. The token at t + 1 is judged by the logits at t:
-        those at t have seen the token at t already. Each ending gives a sum, and a mean over its own tokens."""
+        """Three rows of six tokens with endings of two, three and one. The token at t + 1 is scored by the logits at t:
+        those at t + 1 have already read it. Each ending gives a sum, and a mean over its own tokens."""
         logits = scores(3, 6, 8)
         tokens = torch.tensor([[4, 1, 6, 2, 7, 0], [4, 1, 6, 5, 5, 3], [4, 1, 6, 1, 0, 0]])
         mask = spans(6, (3, 5), (3, 6), (3, 4))
@@ -526,13 +526,13 @@ class TestCompletionLosses:
             return (table * chosen).sum(dim=1), (table * chosen).sum(dim=1) / counts
 
         unlike = {
-            "logits not shifted: token t judged by the logits at t, which have seen it": pair(unshifted, mask),
-            "shifted the wrong way: logits at t judge token t − 1": pair(late, mask),
+            "logits not shifted: token t scored by the logits at t, which have read it": pair(unshifted, mask),
+            "shifted the wrong way: logits at t score token t − 1": pair(late, mask),
             "mask not shifted: the ending begins one token late": pair(losses, mask.roll(1, dims=1)),
             "mask shifted the wrong way: the ending begins one token early": pair(losses, mask.roll(-1, dims=1)),
             "the sign turned: log-probabilities, not losses": (-sums, -sums / counts),
             "mean over all positions": (sums, sums / 6),
-            "mean over all judged positions, padding and context too": (sums, sums / 5),
+            "mean over all positions but one, padding and context too": (sums, sums / 5),
             "context and padding counted in": (losses.sum(1), losses.sum(1) / 5),
             "one mean for all rows": (sums, (sums.sum() / 6).expand(3)),
         }
@@ -540,7 +540,7 @@ class TestCompletionLosses:
 
     @given(case=judged_spans())
     def test_what_judges_nothing_has_no_influence(self, kata, case):
-        """The logits of the context before its last token, of the padding and of the last position judge no token of an
+        """The logits of the context before its last token, of the padding and of the last position score no token of an
         ending. Other numbers there change nothing, and neither does more padding."""
         rows, length = len(case["borders"]), case["length"]
         tokens = torch.randint(0, 8, (rows, length), generator=torch.Generator().manual_seed(rows))
@@ -555,8 +555,8 @@ class TestCompletionLosses:
     @pytest.mark.edge
     @pytest.mark.parametrize("value", [-INF, math.nan], ids=["-inf", "nan"])
     def test_not_even_an_infinity_has(self, kata, value):
-        """A model may rule out the padding token with a logit of −inf: its loss is inf. Multiplied with a mask of 0
-        that is NaN, and NaN wins any comparison. What does not count has to be left out, not multiplied away."""
+        """A model may give the padding token a logit of −inf: its loss is inf. Multiplied by a mask of 0 that is NaN,
+        and a sum with NaN is NaN. What does not count has to be left out, not multiplied away."""
         tokens = torch.tensor([[4, 1, 6, 2, 0, 0], [4, 1, 6, 5, 5, 3]])
         mask = spans(6, (3, 4), (3, 6))
         logits = scores(2, 6, 8)
@@ -570,7 +570,7 @@ class TestCompletionLosses:
 
     def test_padding_does_not_change_an_endings_loss(self, kata):
         """A real GPT. The ending in row 0 is the shorter one, so its row is padded. Alone and without padding it must
-        score the same: GPT looks back only, so what comes behind an ending cannot reach it."""
+        score the same: GPT looks back only, so what comes after an ending cannot influence it."""
         config = kata.GPTConfig(block_size=10, vocab_size=13, n_layer=2, n_head=2, n_embd=8)
         model = kata.GPT(config).double().eval()
         with torch.no_grad():
@@ -597,7 +597,7 @@ class TestPredict:
     @given(endings=st.permutations([BAD, SHORT, LONG]))
     def test_the_lowest_mean_wins(self, kata, endings):
         """A model for which the endings "2", "3 4" and "5 5 5" cost 1.5, 1 + 1 and 2 + 2 + 2 nats. By the mean "3 4" is
-        best, in any order of the endings. (The largest loss marks the ending that the model believes least.)"""
+        best, in any order of the endings. (The largest loss marks the ending that the model finds least likely.)"""
         got = kata.predict(Bigram(COSTS), *rendered(*endings))
         wrong = {"the largest mean": endings.index(BAD), "the lowest sum": endings.index(SHORT)}
         check.equal(got, endings.index(LONG), unlike=wrong)
@@ -605,14 +605,14 @@ class TestPredict:
     @given(endings=st.permutations([BAD, SHORT, LONG]))
     def test_without_normalize_the_lowest_sum_wins(self, kata, endings):
         """The same endings by their sums, 1.5, 2 and 6: now "2" is best. Every further token costs something, so sums
-        are kind to short endings."""
+        favour short endings."""
         got = kata.predict(Bigram(COSTS), *rendered(*endings), normalize=False)
         wrong = {"the largest sum": endings.index(BAD), "the lowest mean": endings.index(LONG)}
         check.equal(got, endings.index(SHORT), unlike=wrong)
 
     def test_runs_in_eval_mode_without_gradients(self, kata):
-        """Dropout would make the answer a matter of luck. Scoring needs no graph, which would take memory for every
-        layer. The caller's gradient mode stays as it was."""
+        """Dropout would make the answer random. Scoring needs no graph, which would take memory for every layer. The
+        caller's gradient mode stays as it was."""
         model = Bigram(COSTS).train()
         kata.predict(model, *rendered(SHORT, LONG))
         check.that(model.modes != [], "the model was not called")
@@ -623,16 +623,16 @@ class TestPredict:
     @pytest.mark.edge
     @pytest.mark.parametrize("training", [True, False])
     def test_the_mode_is_put_back(self, kata, training):
-        """An evaluation in the middle of a training run must not end the training: the model and all of its parts are
-        in the mode that they were in."""
+        """Training goes on after an evaluation. So the model and all of its parts must be in the mode in which they
+        were before."""
         model = Bigram(COSTS).train(training)
         kata.predict(model, *rendered(SHORT, LONG))
         check_mode(model, training)
 
     @pytest.mark.edge
     def test_an_exception_puts_the_mode_back_too(self, kata):
-        """A row that is too long makes a GPT raise. If the caller catches that and trains on, the model must not have
-        stayed in eval mode."""
+        """A row that is too long makes a GPT raise. If the caller catches that and trains on, the model must not be in
+        eval mode."""
         model = Bigram(COSTS, most=2).train()
         with check.raises(RuntimeError, "do not fit"):
             kata.predict(model, *rendered(BAD, LONG))
@@ -650,8 +650,8 @@ class TestEvaluateMultipleChoice:
     ]
 
     def test_counts_both_ways(self, kata):
-        """Five questions. The model finds the right ending of two by the sum and of three by the mean; shares are of
-        the questions, not of the endings."""
+        """Five questions. The model finds the right ending of two by the sum and of three by the mean; the shares
+        are of questions, not of endings."""
         got = kata.evaluate_multiple_choice(Bigram(COSTS), self.EXAMPLES, numbers)
         unlike = {
             "sum and mean exchanged": {"acc": 0.6, "acc_norm": 0.4},
@@ -668,7 +668,7 @@ class TestEvaluateMultipleChoice:
         check.close(got, {"acc": 0.4, "acc_norm": 0.6, "total": 5})
 
     def test_evaluates_in_eval_mode_without_gradients(self, kata):
-        """In eval mode and without gradients for every example."""
+        """Every example is scored in eval mode and without gradients."""
         model = Bigram(COSTS).train()
         kata.evaluate_multiple_choice(model, self.EXAMPLES, numbers)
         check.that(model.modes != [], "the model was not called")
@@ -678,8 +678,9 @@ class TestEvaluateMultipleChoice:
 
     @pytest.mark.timeout(60)
     def test_a_small_gpt_answers_what_it_has_read(self, kata):
-        """A character-level GPT of one layer reads the right versions of the 24 embedded items 100 times. What it has
-        read it finds likely, so it now answers more than 0.9 of them, by sum and by mean. (Guessing gets 0.25.)"""
+        """A character-level GPT of one layer reads the right versions of the 24 embedded items 100 times. It finds
+        likely what it has read, so it now gets more than 0.9 of them right, by sum and by mean. (Guessing gets
+        0.25.)"""
         encode, vocab_size = characters(kata.EMBEDDED_EXAMPLES)
         config = kata.GPTConfig(block_size=96, vocab_size=vocab_size, n_layer=1, n_head=4, n_embd=32)
         model = kata.GPT(config)
@@ -693,14 +694,14 @@ class TestEvaluateMultipleChoice:
     @pytest.mark.edge
     def test_a_generator_will_do(self, kata):
         """Examples may come one at a time from a file that does not fit into memory. A generator has no length, and can
-        be walked through once."""
+        be read only once."""
         got = kata.evaluate_multiple_choice(Bigram(COSTS), (item for item in self.EXAMPLES[:4]), numbers)
         check.close(got, {"acc": 0.25, "acc_norm": 0.5, "total": 4})
 
     @pytest.mark.edge
     @pytest.mark.parametrize("training", [True, False])
     def test_the_mode_is_put_back(self, kata, training):
-        """As in predict: the model and all of its parts are in the mode that they were in."""
+        """As in predict: the model and all of its parts are in the mode in which they were before."""
         model = Bigram(COSTS).train(training)
         kata.evaluate_multiple_choice(model, self.EXAMPLES, numbers)
         check_mode(model, training)
@@ -719,7 +720,7 @@ class TestEvaluateMultipleChoice:
     @pytest.mark.edge
     def test_the_tokens_go_to_the_models_device(self, kata):
         """render_example makes its tensors on the CPU. A model on a GPU wants its input there. (This spec imitates
-        a GPU: the model's parameters are on the "meta" device, and it says where its input was.)"""
+        a GPU: the model's parameters are on the "meta" device, and it records where its input was.)"""
         model = Elsewhere()
         try:
             kata.evaluate_multiple_choice(model, self.EXAMPLES, numbers)
@@ -739,6 +740,6 @@ class TestEvaluateMultipleChoice:
 
     @pytest.mark.edge
     def test_no_examples_are_refused(self, kata):
-        """0 of 0 is no accuracy."""
+        """0 of 0 is not an accuracy."""
         with check.raises(ValueError):
             kata.evaluate_multiple_choice(Bigram(COSTS), [], numbers)

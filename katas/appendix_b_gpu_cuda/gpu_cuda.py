@@ -21,8 +21,8 @@ def select_device(
 
     Args:
         preferred: "cpu", "cuda", "cuda:1", "mps"; None or "auto" for the best.
-        cuda_available: answers whether there is a CUDA GPU. None: `torch.cuda.is_available`.
-        mps_available: answers whether there is an Apple GPU. None: `torch.backends.mps.is_available`.
+        cuda_available: tells whether there is a CUDA GPU. None: `torch.cuda.is_available`.
+        mps_available: tells whether there is an Apple GPU. None: `torch.backends.mps.is_available`.
     Returns:
         The best: cuda if available, else mps if available, else cpu.
         A preferred device: that device, index included. The CPU is always available.
@@ -31,8 +31,8 @@ def select_device(
     Ask the machine in every call: look the default functions up in the body.
 
     Edge cases ★
-        The message of the error holds the text of `preferred`. Text that is no device is an error, too. So are other
-        kinds of device, such as "meta".
+        The error's message holds the text of `preferred`. Text that names no device is an error, too. So is any other
+        kind of device, such as "meta".
     """
     raise NotImplementedError
 
@@ -43,14 +43,14 @@ def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False)
     Args:
         obj: anything.
         device: the target.
-        non_blocking: passed on to every `.to`. True lets a copy from pinned memory run beside other work.
+        non_blocking: passed on to every `.to`. With True, a copy from pinned memory runs beside other work.
     Returns:
         - an object with a `.to` method (tensor, module, PackedSequence, your own batch class): the result of
           `obj.to(device, non_blocking=non_blocking)`
         - a dict, list or tuple: a new one of the same type with its contents moved, at any depth
         - anything else (None, numbers, text, dtypes): `obj` itself
 
-    The containers given are not changed.
+    The containers passed in are not changed.
 
     Edge cases ★
         An OrderedDict and a namedtuple keep their class, too.
@@ -76,14 +76,14 @@ def accumulated_epoch(
         accumulation_steps: batches per window. A shorter last window gets its step, too.
         device: where each batch is moved.
     Returns:
-        Per window its mean loss per sample, as a float: three for seven batches in windows of 3.
+        The mean loss per sample of each window, as floats: three of them for seven batches in windows of 3.
 
     Each step equals one step on the window's batches joined: in a window of sizes 4 and 2 the losses count 4/6 and 2/6.
     Each batch has its own forward and backward pass, so only one graph at a time is alive.
 
     Edge cases ★
-        Gradients left in `.grad` before the call have no influence. The loader may be a generator. An empty one gives
-        [] and no step. `accumulation_steps` below 1 is an error.
+        Gradients left in `.grad` before the call have no influence. The loader may be a generator. An empty loader
+        gives [] and no step. `accumulation_steps` below 1 is an error.
     """
     raise NotImplementedError
 
@@ -123,7 +123,7 @@ def amp_train_step(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that a device ran out of memory.
+    """Tell whether an error means that a device has run out of memory.
 
     Args:
         error: any exception.
@@ -176,12 +176,12 @@ def oom_safe_step(
         The mean loss per row, as a float, and the size that worked.
 
     If memory runs out in any piece, forward or backward: drop the gradients, call `empty_cache` once, halve the size
-    (`size // 2`) and start again at the first row. With room for 3 rows, 11 rows are tried as 11, 5, then 2 2 2 2 2 1.
+    (`size // 2`) and start again at the first row. With room for 3 rows, try 11 rows as 11, 5, then 2 2 2 2 2 1.
     When `empty_cache` runs, no tensor of the failed attempt is alive: leave the `except` block first, because a caught
     exception keeps every stack frame and its tensors alive. All other errors propagate at once.
 
     Edge cases ★
-        Gradients left in `.grad` before the call have no influence. If one row does not fit, the out-of-memory error
+        Gradients left in `.grad` before the call have no influence. If not even one row fits, the out-of-memory error
         propagates: weights are as before, gradients None or zero. An empty batch or a `micro_batch_size` below 1 is an
         error.
     """
@@ -192,7 +192,7 @@ def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> lis
     """Record a GPU's memory while something is built, deleted, and given back.
 
     Args:
-        build: makes what is measured, and returns it.
+        build: makes the object to measure, and returns it.
         cuda: has `synchronize()`, `memory_allocated()`, `memory_reserved()`, `empty_cache()`; None: `torch.cuda`.
     Returns:
         Four dicts with the keys "stage", "allocated" and "reserved" (bytes), for these stages:
@@ -202,7 +202,7 @@ def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> lis
         - "deleted": when its result is gone
         - "emptied": after `empty_cache()`
 
-    Call `synchronize` before the readings of each stage: a GPU works on while Python goes ahead.
+    Call `synchronize` before the readings of each stage: Python runs ahead of a GPU.
 
     Edge cases ★
         `cuda=None` without a CUDA device is an error that mentions CUDA.
@@ -221,7 +221,7 @@ def benchmark(
     """Time a function call, including the work that it starts on a device.
 
     Args:
-        fn: what to measure.
+        fn: the function to measure.
         warmup: calls before the measurement. The first calls are slower: they compile and allocate.
         repeats: calls that are measured, one by one.
         synchronize: waits until all work started so far is done; None: there is nothing to wait for.
@@ -239,7 +239,7 @@ def benchmark(
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until all work started on a device is done. The CPU works while it is called: nothing to wait for."""
+    """Wait until all work started on a device is done. On the CPU a call returns when its work is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -255,19 +255,19 @@ def compare_devices(
     synchronize: Callable[[torch.device], None] = wait_for,
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict[str, float]]:
-    """Measure how much faster than the first device each device does the same work.
+    """Time the same work on several devices, and compare each with the first.
 
     Args:
         make_workload: given a torch.device, sets the work up there and returns the function to measure. Called once
             per device, outside the measurement.
         devices: as text or torch.device.
         warmup, repeats, timer: as in `benchmark`.
-        synchronize: waits for the torch.device that it is given: the one being measured.
+        synchronize: given the torch.device being measured, waits for it.
     Returns:
-        Per device, under `str(device)` and in the order given, "median": the median seconds per call, and "speedup":
+        Per device, under `str(device)` and in the order given: "median", the median seconds per call, and "speedup",
         the median of the first device / this median. A speedup of 4.0 means a quarter of the first device's time.
 
     Edge cases ★
-        No devices are an error.
+        An empty `devices` is an error.
     """
     raise NotImplementedError

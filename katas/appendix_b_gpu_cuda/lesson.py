@@ -1,11 +1,16 @@
-"""Appendix B in code: a device, a nested batch, windows, half precision, too little memory, two numbers, one clock."""
+"""Appendix B in code: devices, nested batches, windows, half precision, memory, checkpointing, clock and profiler."""
 
 import copy
+import os
+from functools import partial
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.checkpoint import checkpoint
 
 from grader.lesson import COLOURS, code, save_figure, stretch
 
@@ -15,8 +20,8 @@ MIB = 2**20
 HAS_CUDA = torch.cuda.is_available()
 
 
-# 1. The device, asked for once and then handed to everything. x.cuda() and x.cpu() are shorthands of x.to("cuda") and
-#    x.to("cpu"). This repository writes .to(device): the same line runs everywhere, where .cuda() fails without a GPU.
+# 1. Ask for the device once, then pass it to everything. x.cuda() and x.cpu() are short for x.to("cuda") and
+#    x.to("cpu"). This repository writes .to(device): it runs on every machine, while .cuda() fails without a GPU.
 device = kata.select_device()
 print(f"1. The best device here is {device}")
 for cuda, mps in ((True, True), (False, True), (False, False)):
@@ -27,7 +32,7 @@ try:
 except ValueError as error:
     print(f'   "cuda:1" without a GPU: ValueError: {error}')
 
-# 2. A batch as collate functions make it. "meta" stands in for a GPU: it holds shapes without numbers.
+# 2. A nested batch, as collate functions make it. "meta" takes the place of a GPU: it holds shapes without numbers.
 print("\n2. A nested batch moves, and keeps its types")
 target = device if device.type != "cpu" else "meta"
 words = nn.utils.rnn.pack_sequence([torch.zeros(3, 2), torch.zeros(1, 2)])
@@ -38,7 +43,7 @@ if moved is not None:
     print(f"   a tuple of tensors on {first.device} and {second.device}; the file is {moved['file']!r}")
     print(f"   the words: data on {moved['words'].data.device}, batch_sizes on {moved['words'].batch_sizes.device}")
 
-# 3. Windows. Seven batches of unequal size, three to a window: three steps, as if each window had been one batch.
+# 3. Windows. Seven batches of unequal size, three per window: three steps, as if each window had been one batch.
 print("\n3. Seven batches in windows of 3")
 sizes = (4, 3, 5, 2, 6, 1, 3)
 model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
@@ -72,12 +77,12 @@ accumulated = copy.deepcopy(model)
 optimizer = torch.optim.SGD(accumulated.parameters(), lr=0.5)
 losses = kata.accumulated_epoch(accumulated, iter(batches), F.mse_loss, optimizer, 3)
 ours, right = nn.utils.parameters_to_vector(accumulated.parameters()), after_steps(on_joined_batches)
-print(f"   losses per sample of the windows: {[round(loss, 3) for loss in losses]}")
-print(f"   furthest from steps on the joined batches: {(ours - right).abs().max():.1e}")
-print(f"   with every loss divided by 3 instead:      {(after_steps(each_a_third) - right).abs().max():.1e}")
+print(f"   mean loss per sample of each window: {[round(loss, 3) for loss in losses]}")
+print(f"   largest difference from steps on the joined batches: {(ours - right).abs().max():.1e}")
+print(f"   the same with every loss divided by 3 instead:       {(after_steps(each_a_third) - right).abs().max():.1e}")
 
-# 4. Mixed precision. float16 ends at 6e-8 below and 65504 above. A factor moves small gradients up, out of the way of
-#    0, and is divided out before the weights, or the clipping, hear of it. bfloat16 has float32's range: no factor.
+# 4. Mixed precision. The smallest number above 0 in float16 is 6e-8, the largest 65504. A factor keeps small gradients
+#    from becoming 0; it is divided out before clipping and before the step. bfloat16 has float32's range: no factor.
 print("\n4. Half precision")
 for dtype in (torch.float32, torch.float16, torch.bfloat16):
     info, name = torch.finfo(dtype), str(dtype).removeprefix("torch.")
@@ -90,7 +95,7 @@ print(f"   1e-8 · 1024 is {torch.tensor(1e-8 * 1024).half().item():.3g} in floa
 
 
 class Recorder:
-    """Passes calls on to a GradScaler, and notes them."""
+    """Passes calls on to a GradScaler and records their names."""
 
     def __init__(self, scaler):
         self.scaler, self.calls = scaler, []
@@ -121,14 +126,14 @@ if loss is not None:
 
 # 5. Out of memory. First the usual causes, and what helps:
 #
-#    the batch is too large                         smaller micro-batches, accumulated; half precision
-#    losses.append(loss), total += loss             loss.item(): a loss holds on to its whole graph
+#    the batch is too large                         accumulate smaller micro-batches; half precision; checkpointing
+#    losses.append(loss), total += loss             loss.item(): a loss keeps its whole graph alive
 #    evaluation builds graphs that nobody uses      torch.no_grad() or torch.inference_mode() around it
-#    a name still holds last step's output          del, or let a function end: its variables end with it
-#    a caught error, kept or still being handled    leave the except block before trying again
-#    memory is reserved in pieces that do not fit   torch.cuda.empty_cache(), then try again
+#    a name still holds the last step's output      del, or let the function return: its variables end with it
+#    an exception is kept or still being handled    leave the except block before you retry
+#    free memory is in pieces that are too small    torch.cuda.empty_cache(), then retry
 #
-#    This model pretends that more than 3 rows do not fit.
+#    This model raises the error itself when it gets more than 3 rows.
 print("\n5. 11 rows where no more than 3 fit")
 
 
@@ -140,7 +145,7 @@ class Cramped(nn.Module):
     def forward(self, x):
         self.tried.append(len(x))
         if len(x) > 3:
-            raise torch.OutOfMemoryError(f"pretended: out of memory for {len(x)} rows")
+            raise torch.OutOfMemoryError(f"simulated: out of memory for {len(x)} rows")
         return self.inner(x)
 
 
@@ -155,11 +160,11 @@ stepped = stretch(
     empty_cache=lambda: emptied.append(True),
 )
 if stepped is not None:
-    print(f"   rows tried: {cramped.tried}; the cache was emptied {len(emptied)} times; size that worked: {stepped[1]}")
+    print(f"   rows tried: {cramped.tried}; the cache was emptied {len(emptied)} times; {stepped[1]} at a time worked")
 
 
-# 6. Two numbers about memory. Five tensors of 6 MiB. PyTorch fetches memory for tensors of 1 to 10 MiB in pieces of
-#    20 MiB, which hold three of them. Without a GPU, FakeCuda does the same sums.
+# 6. Two numbers about memory. PyTorch fetches memory for tensors of 1 to 10 MiB in pieces of 20 MiB. One piece holds
+#    three tensors of 6 MiB, so five tensors need two pieces. Without a GPU, FakeCuda does the same sums.
 class FakeCuda:
     def __init__(self):
         self.blocks, self.pieces = [], 0
@@ -185,7 +190,7 @@ class FakeCuda:
 
 
 class FakeTensors:
-    """Five blocks of a FakeCuda, freed when the last name for them goes."""
+    """Five blocks of a FakeCuda, freed with the last reference to this object."""
 
     def __init__(self, cuda):
         self.cuda = cuda
@@ -202,14 +207,53 @@ if HAS_CUDA:
 else:
     fake = FakeCuda()
     stages = kata.profile_empty_cache(lambda: FakeTensors(fake), cuda=fake)
-source = torch.cuda.get_device_name() if HAS_CUDA else "a pretended GPU"
+source = torch.cuda.get_device_name() if HAS_CUDA else "a simulated GPU"
 print(f"\n6. Five tensors of 6 MiB on {source}, in MiB")
 print(f"   {'stage':<10} {'allocated':>9} {'reserved':>9}")
 for record in stages:
     print(f"   {record['stage']:<10} {record['allocated'] / MIB:9.0f} {record['reserved'] / MIB:9.0f}")
 
 
-# 7. The clock. This GPU works on its own: Python starts the work in 1 second, and it is done 4 seconds later.
+# 7. Memory, computed and observed. Autograd keeps the output of every Tanh for the backward pass: six tensors.
+#    Checkpointing keeps only the input of each block, and runs the block again in the backward pass. That leaves two
+#    tensors beside `rows`: the second block's input and the result. On the CPU, the second number in /proc/self/statm
+#    is how many pages of RAM the process holds.
+STATM = Path("/proc/self/statm")
+
+
+def held():
+    """Bytes of tensors on the GPU; without a GPU, bytes of this process in RAM, or 0 where the system has no /proc."""
+    if HAS_CUDA:
+        return torch.cuda.memory_allocated()
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if STATM.exists() else 0
+
+
+def tanh_block():
+    return nn.Sequential(*(layer for _ in range(3) for layer in (nn.Linear(64, 64), nn.Tanh()))).to(kind)
+
+
+print("\n7. Two blocks of three Linear and Tanh: what the forward pass keeps, in MiB")
+blocks = tanh_block(), tanh_block()
+weights = [p for block in blocks for p in block.parameters()]
+rows = torch.randn(2**17, 64, device=kind)  # 32 MiB, and so is every activation
+ways = {"plain": (6, lambda block, x: block(x)), "checkpointed": (2, partial(checkpoint, use_reentrant=False))}
+gradients = []
+for name, (tensors, forward) in ways.items():
+    if HAS_CUDA:
+        torch.cuda.reset_peak_memory_stats()
+    before, outputs = held(), rows
+    for block in blocks:
+        outputs = forward(block, outputs)
+    grown = f"{(held() - before) / MIB:.0f}" if HAS_CUDA or STATM.exists() else "unknown, for lack of /proc"
+    gradients.append(torch.autograd.grad(outputs.mean(), weights))
+    peak = f"   peak of the step {(torch.cuda.max_memory_allocated() - before) / MIB:.0f}" if HAS_CUDA else ""
+    print(f"   {name:<12} computed {tensors * rows.nbytes / MIB:4.0f}   observed {grown:>4}{peak}")
+    del outputs
+difference = max((a - b).abs().max().item() for a, b in zip(*gradients, strict=True))
+print(f"   largest difference between the two gradients: {difference:.1e}")
+
+
+# 8. The clock. This GPU works on its own: Python starts a call in 1 second, and the work is done 4 seconds later.
 class FakeGpu:
     def __init__(self):
         self.now = self.free_at = 0.0
@@ -230,14 +274,14 @@ class FakeGpu:
         return self.now
 
 
-print("\n7. One call on a pretended GPU: 1 s to start it, 4 s of work")
+print("\n8. One call on a simulated GPU: 1 s to start it, 4 s of work")
 hasty, gpu = FakeGpu(), FakeGpu()
 options = {"warmup": 1, "repeats": 2}
 print(f"   without synchronize: {kata.benchmark(hasty.call, timer=hasty.clock, **options)['times']}")
 print(f"   with synchronize:    {kata.benchmark(gpu.call, synchronize=gpu.wait, timer=gpu.clock, **options)['times']}")
 
-# 8. One training step (forward, backward, optimizer) of a small MLP. For a small batch most of a GPU has nothing to do.
-print("\n8. One training step of an MLP, in milliseconds")
+# 9. One training step (forward, backward, optimizer) of a small MLP. A small batch leaves most of a GPU idle.
+print("\n9. One training step of an MLP, in milliseconds")
 
 
 def training_step(device, rows, half=False):
@@ -266,10 +310,24 @@ for rows in (32, 4096):
         line = "   ".join(f"{name} {at['median'] * 1e3:6.2f} ({at['speedup']:.2f})" for name, at in compared.items())
         print(f"   {rows:>4} rows: {line}")
 if device.type == "cpu":
-    print("   (all on the CPU, for want of a GPU; what bfloat16 gains or costs there depends on the processor)")
+    print("   (all on the CPU, for lack of a GPU; what bfloat16 gains or costs there depends on the processor)")
 
-# 9. The figure. Left: the memory of step 6; what lies between the lines is free, but held. Right: step 7 with its
-#    readings of the clock, each after a wait. Read where Python is done, it would show 1 second for each call.
+# 10. Where the time goes. The profiler records each operator; self time leaves out the operators that it calls in turn.
+#     profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=3) prints the same with more columns.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no log lines of the profiler itself
+step = training_step("cpu", 4096)
+step()  # a warm-up call: the first one is slower
+with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    for _ in range(5):
+        step()
+operators = sorted(profiler.key_averages(), key=lambda o: o.self_cpu_time_total, reverse=True)
+total = sum(o.self_cpu_time_total for o in operators)
+print("\n10. Five of these steps on the CPU, 4096 rows each: the three operators that take the most time")
+for o in operators[:3]:
+    print(f"   {o.key:<28} {o.count:>3} calls   {100 * o.self_cpu_time_total / total:3.0f} % of the time")
+
+# 11. The figure. Left: the memory of step 6; what lies between the lines is free, but held. Right: step 8 with its
+#     readings of the clock, each after a wait. Read when Python is done, the clock would show 1 second per call.
 figure = Figure(figsize=(8.6, 3.9))
 left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
 edges = range(len(stages) + 1)

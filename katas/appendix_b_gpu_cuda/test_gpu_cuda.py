@@ -60,14 +60,14 @@ class TestSelectDevice:
 
     @pytest.mark.parametrize("wish, cuda, mps", [("cuda", False, True), ("mps", True, False)])
     def test_an_unavailable_device_is_an_error(self, kata, wish, cuda, mps):
-        """A job that was sent to a GPU and quietly runs on something else takes days before somebody looks. A GPU of
-        another kind does not help."""
+        """A job that was sent to a GPU and quietly runs on something else may take days before anybody notices. A GPU
+        of another kind is no substitute."""
         with check.raises(ValueError):
             kata.select_device(wish, cuda_available=lambda: cuda, mps_available=lambda: mps)
 
     def test_by_default_torch_is_asked_in_every_call(self, kata):
         """By default call `torch.cuda.is_available` and `torch.backends.mps.is_available`, in the body of the function:
-        an answer stored when the module was loaded never changes. (This spec pretends which devices exist.)"""
+        an answer stored when the module was loaded never changes. (This spec replaces both functions.)"""
         for cuda, mps, best in ((True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")):
             with (
                 mock.patch("torch.cuda.is_available", lambda answer=cuda: answer),
@@ -77,15 +77,15 @@ class TestSelectDevice:
 
     @pytest.mark.edge
     def test_the_error_names_the_device(self, kata):
-        """In the log of a job that did not start, the text of the configuration is what helps."""
+        """In the log of a job that did not start, the text from the configuration shows what to change."""
         with check.raises(ValueError, "cuda:1"):
             kata.select_device("cuda:1", cuda_available=lambda: False, mps_available=lambda: False)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("wish", ["gpu", "cuda:one", "meta", "xpu"])
     def test_anything_else_is_an_error(self, kata, wish):
-        """A slip in a configuration file is an error. torch.device also knows kinds such as "meta" and "xpu", which
-        this function cannot answer for."""
+        """A typo in a configuration file is an error. torch.device also knows kinds such as "meta" and "xpu"; this
+        function has no way to tell whether they are available."""
         with check.raises(ValueError):
             kata.select_device(wish, cuda_available=lambda: True, mps_available=lambda: True)
 
@@ -103,7 +103,7 @@ class Pair(NamedTuple):
 
 
 class Freight:
-    """An object with a `.to` of its own: notes what it is given, and arrives as another object."""
+    """An object with a `.to` of its own, which records its arguments and returns a new object."""
 
     def __init__(self, seen):
         self.seen = seen
@@ -114,9 +114,9 @@ class Freight:
 
 
 def nested():
-    """Batches of tensors, text and numbers in lists, tuples and dicts."""
+    """Batches with a tensor and, at any depth, tensors, text and numbers in lists, tuples and dicts."""
     leaves = st.sampled_from(["cat.png", None, 3, torch.zeros(2), torch.zeros(3, dtype=torch.int16)])
-    return st.recursive(
+    inner = st.recursive(
         leaves,
         lambda parts: (
             st.lists(parts, max_size=3)
@@ -125,10 +125,11 @@ def nested():
         ),
         max_leaves=6,
     )
+    return inner.map(lambda part: {"pixels": torch.zeros(4), "rest": part})
 
 
 def as_if_on(device, batch):
-    """The batch with "SIZE DTYPE on DEVICE" in place of each tensor; without a device, the one where it is."""
+    """The batch with "SIZE DTYPE on DEVICE" in place of each tensor; without `device`, the tensor's own."""
     if isinstance(batch, Tensor):
         return f"{len(batch)} {batch.dtype} on {device or batch.device}"
     if isinstance(batch, dict):
@@ -141,8 +142,8 @@ def as_if_on(device, batch):
 @pytest.mark.stretch
 class TestMoveTo:
     def test_a_tensor_moves(self, kata):
-        """The simplest batch is one tensor. The "meta" device holds shapes without numbers; here it is the target in
-        place of a GPU."""
+        """The simplest batch is one tensor. The "meta" device holds shapes without numbers. Here it takes the place of
+        a GPU."""
         for device in ("meta", torch.device("meta")):
             moved = kata.move_to(torch.zeros(2, 3, dtype=torch.int16), device)
             check.shape(moved, (2, 3))
@@ -159,22 +160,22 @@ class TestMoveTo:
         check.equal([as_if_on(None, x) for x in moved], [as_if_on("meta", x) for x in parts], what="the part at ")
 
     def test_anything_else_comes_back_as_it_is(self, kata):
-        """File names, counts, dtypes and None travel with a batch. Text can be looped over like a list, but it is
-        none."""
+        """File names, counts, dtypes and None travel with a batch. Text can be looped over like a list, but it is not a
+        container of parts to move."""
         batch = {"file": "cat.png", "count": 3, "extra": [None, 2.5, True], "kind": torch.float16}
         check.equal(kata.move_to(batch, "meta"), batch)
 
     @given(batch=nested())
     def test_every_level_moves(self, kata, batch):
-        """Containers hold containers: move each part by `move_to` itself. The batch given stays where it is: a line
+        """Containers hold containers: move each part by `move_to` itself. The batch passed in does not change: a line
         such as `batch[key] = value.to(device)` writes into the caller's dict."""
         before = as_if_on(None, batch)
         moved = kata.move_to(batch, "meta")
         check.equal(as_if_on(None, moved), as_if_on("meta", batch))
-        check.equal(as_if_on(None, batch), before, what="the batch given, which must not change,")
+        check.equal(as_if_on(None, batch), before, what="the batch passed in, which must not change,")
 
     def test_whatever_has_a_to_is_moved_by_it(self, kata):
-        """A batch class of your own says by its `.to` how it moves, and returns the moved batch. Every `.to` gets
+        """A batch class of your own defines in its `.to` how it moves, and returns the moved batch. Every `.to` gets
         `non_blocking`: a single blocking copy makes the whole batch wait."""
         seen = []
         batch = {"a": [Freight(seen)], "b": (Freight(seen), 1)}
@@ -193,32 +194,32 @@ class TestMoveTo:
         check.equal(devices, {"data": "meta", "batch_sizes": "cpu"}, what="the device of ")
 
     def test_nothing_is_copied_without_need(self, kata):
-        """`x.to` returns `x` itself where it is there already, and `module.to` moves the module in place: an optimizer
-        that knows its parameters goes on working."""
+        """`x.to` returns `x` itself if `x` is on that device already. `module.to` moves the module in place: an
+        optimizer that holds its parameters goes on working."""
         x, model = torch.zeros(2), nn.Linear(3, 2)
-        check.that(kata.move_to([x], "cpu")[0] is x, "a tensor that was on the CPU already came back as another one")
+        check.that(kata.move_to([x], "cpu")[0] is x, "a tensor that was on the CPU already came back as a copy")
         moved = kata.move_to({"model": model}, "meta")["model"]
-        check.that(moved is model, f"wanted the very module that was given, got {check.describe(moved)}")
+        check.that(moved is model, f"wanted the same module object, got {check.describe(moved)}")
         check.equal(model.weight.device.type, "meta", what="the device of its weight")
 
     @pytest.mark.edge
     def test_a_namedtuple_keeps_its_class(self, kata):
-        """Its fields are reached by name, so a plain tuple will not do. Its class takes the fields one by one, not as
-        one list."""
+        """Other code reaches its fields by name, so a plain tuple will not do. Its class takes the fields one by one,
+        not as one list."""
         moved = kata.move_to([Pair(torch.zeros(2), (torch.zeros(3),))], "meta")[0]
         check.that(type(moved) is Pair, f"wanted a Pair, got {check.describe(moved)}")
         check.equal([moved.left.device.type, moved.right[0].device.type], ["meta", "meta"], what="the device at ")
 
     @pytest.mark.edge
     def test_an_ordereddict_keeps_its_class(self, kata):
-        """The type of a dict belongs to the batch, too."""
+        """An OrderedDict comes back as an OrderedDict, with its keys in order."""
         moved = kata.move_to(OrderedDict(words=torch.zeros(2), labels=torch.zeros(3)), "meta")
         check.that(type(moved) is OrderedDict, f"wanted an OrderedDict, got a {type(moved).__name__}")
         check.equal([*moved], ["words", "labels"], what="the key at ")
 
     @pytest.mark.gpu
     def test_to_the_gpu_and_back(self, kata):
-        """There and back a batch has the same numbers; from pinned memory the copy may run beside other work."""
+        """A batch that goes to the GPU and back has the same numbers, also when it starts in pinned memory."""
         x, y = torch.randn(2, 3), torch.arange(4)
         batch = {"x": x.pin_memory(), "rest": Pair([y], "cat.png")}
         there = kata.move_to(batch, "cuda", non_blocking=True)
@@ -275,7 +276,7 @@ def train_weighted(model, windows, share):
 
 
 class Traveller(Tensor):
-    """A tensor that notes where it is sent. It does not go there, since that device may not exist."""
+    """A tensor that records where it is sent. It does not go there, since that device may not exist."""
 
     sent: list[str] = []
 
@@ -341,8 +342,8 @@ class TestAccumulatedEpoch:
         check.close(weights(model), expected, unlike=unlike, what="weights")
 
     def test_the_loss_of_each_window(self, kata):
-        """For each window the mean per sample, as plain floats: three for seven batches in windows of 3. A tensor would
-        keep its graph alive."""
+        """One mean loss per sample for each window, as plain floats: three for seven batches in windows of 3. A tensor
+        would keep its graph alive."""
         model, batches = small_model(), batches_of(*SIZES)
         _, expected = train_on_joined(model, windowed(batches, 3))
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
@@ -352,8 +353,8 @@ class TestAccumulatedEpoch:
 
     def test_one_graph_at_a_time_in_train_mode(self, kata):
         """The point of accumulating is memory: every batch goes forward and backward before the next one goes forward.
-        Batches joined to one, or losses added up for one late backward, need as much memory as the large batch. And
-        the model is put into train mode, whatever it was in."""
+        Batches joined to one, or losses added up for one late backward, need as much memory as the large batch. The
+        model is put into train mode, whichever mode it was in."""
         model, events = small_model().eval(), []
 
         def note(module, args, output):
@@ -367,8 +368,8 @@ class TestAccumulatedEpoch:
         check.equal(events, expected, what="the events, at ")
 
     def test_batches_are_moved_to_the_device(self, kata):
-        """The loader makes batches on the CPU; inputs and targets both go where the model is. (These tensors only note
-        where they are sent.)"""
+        """The loader makes batches on the CPU. Inputs and targets both have to go to the model's device. (These tensors
+        only record where they are sent.)"""
         model = small_model()
         batches = [(x.as_subclass(Traveller), y.as_subclass(Traveller)) for x, y in batches_of(3, 2)]
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
@@ -391,7 +392,8 @@ class TestAccumulatedEpoch:
 
     @pytest.mark.edge
     def test_stale_gradients_have_no_influence(self, kata):
-        """What some earlier code left in `.grad` is not part of this epoch: clear before the first backward pass."""
+        """Gradients that earlier code left in `.grad` are not part of this epoch: clear before the first backward
+        pass."""
         model, batches = small_model(), batches_of(4, 3, 2)
         expected, _ = train_on_joined(model, windowed(batches, 2))
         with_stale_gradients(model)
@@ -401,7 +403,7 @@ class TestAccumulatedEpoch:
 
     @pytest.mark.edge
     def test_a_loader_may_be_used_up_by_one_pass(self, kata):
-        """A generator has no length and can be looped over once."""
+        """A generator has no length, and can be looped over only once."""
         model, batches = small_model(), batches_of(*SIZES)
         expected, losses = train_on_joined(model, windowed(batches, 3))
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
@@ -411,7 +413,8 @@ class TestAccumulatedEpoch:
 
     @pytest.mark.edge
     def test_an_empty_loader_makes_no_step(self, kata):
-        """No batches, no windows: an empty list, and nothing moves, not even by the momentum of earlier steps."""
+        """Without batches there are no windows: the result is an empty list, and no weight changes, not even by the
+        momentum of earlier steps."""
         model = small_model()
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
         F.mse_loss(*map(model, (torch.ones(1, 3).double(), torch.zeros(1, 3).double()))).backward()
@@ -422,7 +425,7 @@ class TestAccumulatedEpoch:
 
     @pytest.mark.edge
     def test_a_window_holds_at_least_one_batch(self, kata):
-        """Windows of 0 batches would never come to a step."""
+        """Windows of 0 batches would never lead to a step."""
         model = small_model()
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
         for steps in (0, -2):
@@ -445,8 +448,8 @@ FACTOR = 1024.0
 
 
 class RecordingScaler:
-    """Scales by 1024 and notes each call. Like torch's GradScaler its `step` divides the factor out of the gradients if
-    `unscale_` has not, and with `skips` leaves the step out as for an infinite gradient."""
+    """Scales by 1024 and records each call. Like torch's GradScaler its `step` divides the factor out of the gradients
+    if `unscale_` has not. With `skips` it skips the step, as for an infinite gradient."""
 
     def __init__(self, skips=False):
         self.calls, self.skips, self.divided = [], skips, False
@@ -504,8 +507,8 @@ ON_CPU = {"device_type": "cpu", "dtype": torch.bfloat16}
 @pytest.mark.stretch
 class TestAmpTrainStep:
     def test_without_scaler_it_is_a_plain_step(self, kata):
-        """bfloat16 reaches as far down as float32 and needs no scaler: zero, forward, backward, step. The loss comes
-        back as a float. Autocast casts copies: the weights themselves remain float32, or small steps would be lost."""
+        """bfloat16 has float32's range and needs no scaler: zero, forward, backward, step. The loss comes back as a
+        float. Autocast casts copies: the weights themselves stay in float32, or small steps would be lost."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         loss, expected = half_step_by_hand(model, x, y, lr=0.5)
         before = weights(model)
@@ -519,18 +522,19 @@ class TestAmpTrainStep:
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
     def test_the_forward_pass_runs_in_half_precision(self, kata, dtype):
-        """Under autocast a Linear answers in the dtype asked for, on the kind of device asked for, though its weights
-        are float32."""
+        """Under autocast a Linear returns the requested dtype on the requested kind of device, although its weights are
+        float32."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         seen = []
         model[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         kata.amp_train_step(model, x, y, F.mse_loss, optimizer, device_type="cpu", dtype=dtype)
-        check.equal(seen, [dtype], what="the dtype that the Linear layer answered in, at ")
+        check.equal(seen, [dtype], what="the dtype of the Linear layer's output, at ")
 
     def test_forward_and_loss_are_under_autocast_and_nothing_else(self, kata):
-        """The loss belongs inside: autocast keeps it in float32 where it needs to be. The backward pass does not: it
-        uses the dtypes of the forward anyway, and under autocast may cast gradients once more. Nor does the step."""
+        """The loss belongs inside: autocast keeps it in float32 where necessary. The backward pass does not belong
+        inside: it follows the dtypes of the forward pass anyway, and autocast could cast gradients once more. Nor does
+        the step."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         optimizer, seen = torch.optim.SGD(model.parameters(), lr=0.5), {}
 
@@ -552,7 +556,8 @@ class TestAmpTrainStep:
         check.equal(seen, expected, what="under autocast: ")
 
     def test_the_scaler_is_called_in_order(self, kata):
-        """scale, backward, step, update. `update` decides about the next step's factor from what `step` found."""
+        """scale, backward, step, update. `update` sets the factor of the next step, from what `step` found in the
+        gradients."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), RecordingScaler()
         kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **ON_CPU)
@@ -561,7 +566,7 @@ class TestAmpTrainStep:
 
     def test_with_a_scaler_the_step_is_the_same(self, kata):
         """The factor keeps small gradients from becoming 0. `scaler.step` divides it out and steps the optimizer, once.
-        The loss that comes back is without the factor: a log that jumps with it says nothing."""
+        The loss is returned without the factor: otherwise a logged loss jumps whenever the factor changes."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         loss, expected = half_step_by_hand(model, x, y, lr=0.5)
         before = weights(model)
@@ -578,18 +583,19 @@ class TestAmpTrainStep:
         check.close(loss_got, loss, rtol=1e-2, unlike={"still scaled": loss * FACTOR}, what="the loss")
 
     def test_a_scaler_that_skips_leaves_the_weights_alone(self, kata):
-        """Where a gradient is infinite the scaler leaves the step out. An `optimizer.step()` of your own, in place of
-        `scaler.step(optimizer)` or besides, takes it all the same."""
+        """The scaler skips the step when a gradient is infinite. An `optimizer.step()` of your own, in place of
+        `scaler.step(optimizer)` or beside it, takes that step all the same."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         before = weights(model)
         optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), RecordingScaler(skips=True)
         kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **ON_CPU)
         check.equal(weights(model), before, what="weights")
         last = scaler.calls[-1:]
-        check.equal(last, ["update"], what="after a step left out, too, the factor is updated: the last call, at ")
+        check.equal(last, ["update"], what="the factor is updated after a skipped step, too: the last call, at ")
 
     def test_clipping_without_a_scaler(self, kata):
-        """One norm over all gradients, scaled down to max_grad_norm. A limit that is not reached changes nothing."""
+        """All gradients together have one norm, which is scaled down to max_grad_norm. A limit that is not reached
+        changes nothing."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         for max_norm in (0.01, 1000.0):
             trained = copy.deepcopy(model)
@@ -601,8 +607,8 @@ class TestAmpTrainStep:
             check.close(moved_by(weights(model), trained), expected, rtol=1e-2, atol=1e-4, unlike=unlike, what=what)
 
     def test_clipping_sees_unscaled_gradients(self, kata):
-        """Scaled gradients are 1024 times too long: clipped like that, and then divided by 1024, hardly anything is
-        left of the step. So `unscale_` comes first."""
+        """Scaled gradients are 1024 times too long. Clip them like that and divide by 1024 afterwards, and hardly
+        anything is left of the step. So `unscale_` comes first."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         _, expected = half_step_by_hand(model, x, y, lr=8.0, max_norm=0.01)
         before = weights(model)
@@ -617,15 +623,15 @@ class TestAmpTrainStep:
         check.equal(scaler.calls, ["scale", "unscale_", "step", "update"], what="calls of the scaler, at ")
 
     def test_torchs_own_scaler_on_the_cpu(self, kata):
-        """With torch.amp.GradScaler: an infinite loss leaves the weights as they were and halves the factor; the next
-        step moves them again."""
+        """With torch.amp.GradScaler, an infinite loss leaves the weights as they were and halves the factor. The next
+        step changes them again."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), torch.amp.GradScaler("cpu", init_scale=FACTOR)
         self.judge(kata, model, x, y, optimizer, scaler, device_type="cpu")
 
     @pytest.mark.edge
     def test_stale_gradients_have_no_influence(self, kata):
-        """What lay in `.grad` beforehand is not part of this step: clear before the backward pass."""
+        """Gradients left in `.grad` by earlier code are not part of this step: clear before the backward pass."""
         model, (x, y) = small_model(dtype=torch.float32), batch_of(6, dtype=torch.float32)
         _, expected = half_step_by_hand(model, x, y, lr=0.5)
         before = weights(model)
@@ -636,14 +642,14 @@ class TestAmpTrainStep:
 
     @pytest.mark.amp
     def test_torchs_own_scaler_on_the_gpu(self, kata):
-        """What holds on the CPU holds on the GPU, where device_type and dtype need not be given: cuda and float16."""
+        """The GPU gives the same results as the CPU. device_type and dtype have defaults for it: cuda and float16."""
         model, (x, y) = small_model(dtype=torch.float32).cuda(), [t.cuda() for t in batch_of(6, dtype=torch.float32)]
         optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.5), torch.amp.GradScaler("cuda", init_scale=FACTOR)
         self.judge(kata, model, x, y, optimizer, scaler)
         seen = []
         model[0].register_forward_hook(lambda module, args, output: seen.append(output.dtype))
         kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler)
-        check.equal(seen, [torch.float16], what="the dtype that the Linear layer answered in, at ")
+        check.equal(seen, [torch.float16], what="the dtype of the Linear layer's output, at ")
 
     @pytest.mark.amp
     def test_clipping_on_the_gpu(self, kata):
@@ -671,12 +677,12 @@ class TestAmpTrainStep:
         got = kata.amp_train_step(model, x, y, F.mse_loss, optimizer, scaler=scaler, **options)
         check.close(got, loss, rtol=2e-2, unlike={"still scaled": loss * FACTOR / 2}, what="the loss")
         moved = any((d != 0).any() for d in moved_by(before, model))
-        check.that(moved, "a step with a finite loss did not move the weights")
+        check.that(moved, "a step with a finite loss did not change the weights")
 
 
 class Cramped(nn.Module):
-    """Runs out of memory, in the forward or the backward pass, where `refuses(call number, rows)` says so. Notes the
-    rows of each call, and by weak reference what it made."""
+    """Runs out of memory, in the forward or the backward pass, where `refuses(call number, rows)` is true. Records the
+    rows of each call, and weak references to the tensors that it made."""
 
     def __init__(self, refuses, error=lambda: RuntimeError("CUDA out of memory. Tried to allocate"), backward=False):
         super().__init__()
@@ -733,14 +739,14 @@ class TestIsOutOfMemory:
         ids=["by type", "by text", "another text", "another type", "another error"],
     )
     def test_by_type_or_by_text(self, kata, error, expected):
-        """torch.OutOfMemoryError is one whatever it says. Other devices raise a plain RuntimeError that says "out of
-        memory". With any other error, trying again hides the message."""
+        """A torch.OutOfMemoryError counts, whatever its text. Other devices raise a plain RuntimeError that says "out
+        of memory". For any other error a retry would only hide the message."""
         check.equal(kata.is_out_of_memory(error), expected)
 
 
 @st.composite
 def batches_in_pieces(draw):
-    """The rows of a batch, and how many go through at a time."""
+    """The rows of a batch, and the rows per piece."""
     return {"rows": draw(st.integers(1, 9)), "micro_batch_size": draw(st.integers(1, 10))}
 
 
@@ -751,8 +757,8 @@ def gradients(model):
 @pytest.mark.stretch
 class TestAccumulateGradients:
     def test_pieces_count_by_their_rows(self, kata):
-        """11 rows in pieces of 4, 4 and 3. Each loss is a mean over its piece, so it counts by the piece's share of the
-        rows. The sum is the loss of the whole batch, as a float."""
+        """Eleven rows go through in pieces of 4, 4 and 3. Each loss is a mean over its piece, so it counts by the
+        piece's share of the rows. The sum is the loss of the whole batch, as a float."""
         model, (x, y) = small_model(), batch_of(11)
         loss = F.mse_loss(model(x), y)
         expected = torch.autograd.grad(loss, list(model.parameters()))
@@ -784,8 +790,8 @@ class TestAccumulateGradients:
 
     @given(case=batches_in_pieces())
     def test_any_pieces_give_the_whole_batchs_gradient(self, kata, case):
-        """How the rows are cut changes the memory that is needed, and nothing else. What lies in `.grad` already is
-        added to."""
+        """How the rows are split changes the memory that is needed, and nothing else. The gradients are added to what
+        `.grad` already holds."""
         model, (x, _) = small_model(), batch_of(case["rows"])
         labels = torch.arange(case["rows"]) % 2
         loss = F.cross_entropy(model(x), labels)
@@ -824,8 +830,8 @@ class TestOomSafeStep:
         check.equal(len(emptied), 0, what="calls of empty_cache")
 
     def test_out_of_memory_halves_the_size(self, kata):
-        """A model that has room for 3 rows is given 11: tried are 11, then 5, then 2 at a time. The result is that of
-        the whole batch, and the size that worked is returned, to begin with next time."""
+        """Given 11 rows and room for 3, try 11 at a time, then 5, then 2. The result is that of the whole batch. The
+        size that worked is returned, so that the next step can start with it."""
         model, (x, y), emptied = Cramped(more_than(3)), batch_of(11), []
         loss, expected = whole_batch_step(model, x, y)
         got = self.step(kata, model, x, y, empty_cache=lambda: emptied.append(1))
@@ -835,8 +841,8 @@ class TestOomSafeStep:
         check.equal(len(emptied), 2, what="calls of the empty_cache given, one for each failed attempt")
 
     def test_memory_that_runs_out_in_a_later_piece(self, kata):
-        """The third piece fails, after two have left their gradients. Drop these, and start over at the first row:
-        otherwise the first rows count twice."""
+        """The third piece fails after two have left their gradients. Drop these gradients and start over at the first
+        row: otherwise the first rows count twice."""
         model, (x, y) = Cramped(lambda call, rows: call == 2), batch_of(11)
         loss, expected = whole_batch_step(model, x, y)
         got = self.step(kata, model, x, y, micro_batch_size=4)
@@ -845,8 +851,8 @@ class TestOomSafeStep:
         check.close(got, (loss, 2), what="(loss, size)")
 
     def test_memory_that_runs_out_in_the_backward_pass(self, kata):
-        """The backward pass needs memory for the gradients, so it is as likely to fail, half way, with some gradients
-        written already."""
+        """The backward pass needs memory for the gradients, so it may fail as well: half way, with some gradients
+        already written."""
         model, (x, y) = Cramped(more_than(3), backward=True), batch_of(7)
         loss, expected = whole_batch_step(model, x, y)
         got = self.step(kata, model, x, y)
@@ -857,7 +863,7 @@ class TestOomSafeStep:
     @settings(max_examples=10)
     @given(case=batches_and_room())
     def test_whatever_fits_gives_the_same_step(self, kata, case):
-        """Halve the size that failed, until it fits: then the step is that of the whole batch. A first size beyond the
+        """Halve the size that failed until it fits. The step is then that of the whole batch. A first size beyond the
         batch means the whole batch."""
         rows, asked = case["rows"], case["micro_batch_size"]
         tried = [min(asked or rows, rows)]
@@ -893,7 +899,7 @@ class TestOomSafeStep:
         check.equal(left, [0, 0], what="parameters with a gradient, at the calls of empty_cache, ")
 
     def test_other_errors_are_not_tried_again(self, kata):
-        """Shapes that do not fit do not fit in halves either, and half a minute of retries hides the message."""
+        """Shapes that do not match do not match in halves either, and half a minute of retries hides the message."""
         for error in (RuntimeError("shapes do not fit"), ValueError("out of memory")):
             model, (x, y), emptied = Cramped(more_than(3), error=lambda e=error: type(e)(*e.args)), batch_of(6), []
             with check.raises(type(error), error.args[0]):
@@ -902,7 +908,7 @@ class TestOomSafeStep:
             check.equal(len(emptied), 0, what="calls of empty_cache")
 
     def test_by_default_torchs_cache_is_emptied(self, kata):
-        """Without a function of the caller's, call torch.cuda.empty_cache, which does nothing where there is no GPU."""
+        """If the caller passes no function, call torch.cuda.empty_cache. It does nothing where there is no GPU."""
         model, (x, y) = Cramped(more_than(3)), batch_of(5)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         with mock.patch("torch.cuda.empty_cache") as emptied:
@@ -911,7 +917,7 @@ class TestOomSafeStep:
 
     @pytest.mark.edge
     def test_stale_gradients_have_no_influence(self, kata):
-        """What lay in `.grad` beforehand is not part of this step."""
+        """Gradients left in `.grad` by earlier code are not part of this step."""
         model, (x, y) = Cramped(more_than(99)), batch_of(5)
         _, expected = whole_batch_step(model, x, y)
         with_stale_gradients(model)
@@ -942,8 +948,8 @@ class TestOomSafeStep:
 
     @pytest.mark.gpu
     def test_a_real_limit_on_the_gpu(self, kata):
-        """16 rows of 4 MiB, each needed at least twice at a time, where 96 MiB may be taken: the whole batch cannot
-        fit, a few rows can. The weights are those of the whole batch."""
+        """There are 16 rows of 4 MiB, each alive at least twice, and a limit of 96 MiB: the whole batch cannot fit, a
+        few rows can. The weights are those of the whole batch."""
         x, y = torch.rand(16, 1), torch.rand(16)
         model = Wide(MIB)
         expected = copy.deepcopy(model)
@@ -960,7 +966,7 @@ class TestOomSafeStep:
             got = kata.oom_safe_step(model, x, y, F.mse_loss, optimizer)
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
-        check.that(got[1] in (1, 2, 4, 8), f"wanted 8 rows at a time, or half of that so many times, got {got[1]}")
+        check.that(got[1] in (1, 2, 4, 8), f"wanted 8, 4, 2 or 1 rows at a time, got {got[1]}")
         check.close(got[0], loss.item(), rtol=1e-3, what="the loss")
         check.close(weights(model), weights(expected), rtol=1e-3, atol=1e-3, what="weights")
 
@@ -977,14 +983,14 @@ class Wide(nn.Module):
 
 
 class Block:
-    """In place of a tensor: `size` bytes as long as it is alive."""
+    """Takes the place of a tensor: `size` bytes as long as it is alive."""
 
     def __init__(self, size):
         self.size = size
 
 
 class FakeCuda:
-    """Memory in blocks of 128 bytes, counted by what is alive. Where it `lags`, it answers what was so at the last
+    """Memory in blocks of 128 bytes, counted by what is alive. With `lags` it returns the state at the last
     `synchronize`, as if Python were ahead of it."""
 
     def __init__(self, lags=False):
@@ -1022,7 +1028,7 @@ STAGES = ["start", "allocated", "deleted", "emptied"]
 
 @st.composite
 def memory_in_use(draw):
-    """How many blocks of memory are in use beforehand, and how many `build` makes."""
+    """How many blocks of memory are in use before the call, and how many `build` makes."""
     return {"before": draw(st.integers(0, 3)), "built": draw(st.integers(0, 3))}
 
 
@@ -1038,16 +1044,16 @@ class TestProfileEmptyCache:
         check.equal(cuda.built, 1, what="calls of build")
 
     def test_deleting_frees_what_is_allocated(self, kata):
-        """100 bytes while the result of `build` is alive; none once it is gone. Any name for it, or a list that holds
-        it, keeps it alive."""
+        """The result of `build` takes 100 bytes while it is alive, and none once it is gone. Any name for it, or a list
+        that holds it, keeps it alive."""
         cuda = FakeCuda()
         got = [record["allocated"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
         unlike = [100 if stage in ("deleted", "emptied") else None for stage in STAGES]
         check.equal(got, [0, 100, 0, 0], unlike={"the object is still alive": unlike}, what="allocated bytes, at ")
 
     def test_only_empty_cache_lowers_what_is_reserved(self, kata):
-        """The block of 128 bytes stays with PyTorch after the deletion, for the next tensor. empty_cache gives back
-        blocks that nobody uses: called before the deletion it finds none."""
+        """After the deletion PyTorch keeps the block of 128 bytes for the next tensor. empty_cache gives back unused
+        blocks: called before the deletion it finds none."""
         cuda = FakeCuda()
         got = [record["reserved"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
         unlike = {
@@ -1058,8 +1064,8 @@ class TestProfileEmptyCache:
 
     @given(case=memory_in_use())
     def test_memory_used_before_counts_from_the_start(self, kata, case):
-        """`build` may return anything, such as a list of tensors: all of it is let go of. What was in use before is in
-        every stage."""
+        """`build` may return anything, such as a list of tensors, and all of it is released. Memory that was in use
+        before counts in every stage."""
         cuda, before, most = FakeCuda(), case["before"], case["before"] + case["built"]
         kept = [cuda.build() for _ in range(before)]
         got = kata.profile_empty_cache(lambda: [{"part": cuda.build()} for _ in range(case["built"])], cuda=cuda)
@@ -1070,8 +1076,8 @@ class TestProfileEmptyCache:
         del kept
 
     def test_each_reading_waits_for_the_device(self, kata):
-        """`synchronize` comes before the readings of a stage, not after: until then a GPU may still be at work with
-        what was freed. (This pretended one answers what was so when it was last waited for.)"""
+        """`synchronize` comes before the readings of a stage, not after: until then a GPU may still be at work. (This
+        simulated GPU returns its state at the last wait.)"""
         cuda = FakeCuda(lags=True)
         got = kata.profile_empty_cache(cuda.build, cuda=cuda)
         unlike = {"read before waiting, or never waited for": [None, 0, None, None]}
@@ -1079,25 +1085,25 @@ class TestProfileEmptyCache:
         check.equal([record["reserved"] for record in got], [0, 128, 128, 0], what="reserved bytes, at ")
 
     def test_by_default_it_is_torch_cuda(self, kata):
-        """Without `cuda` the four functions are those of torch.cuda. (This spec puts pretended ones there.)"""
+        """Without `cuda`, call the four functions of torch.cuda. (This spec replaces them.)"""
         cuda = FakeCuda()
         names = ("synchronize", "memory_allocated", "memory_reserved", "empty_cache")
-        pretended = {name: getattr(cuda, name) for name in names}
-        with mock.patch.multiple("torch.cuda", is_available=lambda: True, **pretended):
+        replaced = {name: getattr(cuda, name) for name in names}
+        with mock.patch.multiple("torch.cuda", is_available=lambda: True, **replaced):
             got = kata.profile_empty_cache(cuda.build)
         check.equal([record["allocated"] for record in got], [0, 100, 0, 0], what="allocated bytes, at ")
         check.equal([record["reserved"] for record in got], [0, 128, 128, 0], what="reserved bytes, at ")
 
     @pytest.mark.edge
     def test_without_a_gpu_it_says_so(self, kata):
-        """Four zeros would look like a result."""
+        """Without an error, four zeros would look like a result."""
         with mock.patch.multiple("torch.cuda", is_available=lambda: False, device_count=lambda: 0):
             with check.raises(RuntimeError, "cuda"):
                 kata.profile_empty_cache(list)
 
     @pytest.mark.gpu
     def test_on_the_gpu(self, kata):
-        """64 MiB on a real device: allocated falls with the deletion, reserved with empty_cache only."""
+        """With 64 MiB on a real device, allocated falls with the deletion, reserved only with empty_cache."""
         gc.collect()
         torch.cuda.empty_cache()
         size = 64 * MIB
@@ -1112,8 +1118,8 @@ class TestProfileEmptyCache:
 
 
 class FakeGpu:
-    """Work on it is started in 1 second and done when somebody waits, which takes as long as it takes. `early` counts
-    readings of the clock while work was under way."""
+    """Starting work takes 1 second; the work itself passes while somebody waits. `early` counts readings of the clock
+    while work was under way."""
 
     def __init__(self, *seconds):
         self.seconds, self.calls = seconds, 0
@@ -1156,8 +1162,8 @@ class TestBenchmark:
         check.close(got["times"], [4.0, 9.0, 6.0], unlike=unlike, what="times")
 
     def test_min_mean_and_median(self, kata):
-        """Four numbers about a run, under these keys. Of 4, 6, 9 and 21 the median is (6 + 9) / 2; one slow call moves
-        the mean and hardly the median."""
+        """The dict has four entries. The median of 4, 6, 9 and 21 is (6 + 9) / 2: one slow call changes the mean a lot
+        and the median hardly."""
         gpu = FakeGpu(8.0, 3.0, 20.0, 5.0)
         got = gpu.measured(kata, warmup=0, repeats=4)
         unlike = {
@@ -1169,8 +1175,8 @@ class TestBenchmark:
         check.close(got, expected, unlike=unlike)
 
     def test_warm_up_calls_are_not_timed(self, kata):
-        """The first two calls take 100 and 50 seconds, and are over before the clock is first read: work that still
-        runs then would be counted to the first measured call."""
+        """The first two calls take 100 and 50 seconds, and are over before the clock is first read. Work that still
+        runs at that moment would count as part of the first measured call."""
         gpu = FakeGpu(100.0, 50.0, 3.0, 8.0, 5.0)
         got = gpu.measured(kata, warmup=2, repeats=3)
         unlike = {
@@ -1202,7 +1208,8 @@ class TestBenchmark:
         check.close(kata.benchmark(work, repeats=2, timer=lambda: now[0])["times"], [2.0, 2.0], what="times")
 
     def test_the_defaults(self, kata):
-        """13 calls, 10 of them measured, with time.perf_counter: seconds as floats, which never go back."""
+        """By default there are 13 calls, 10 of them measured, timed by time.perf_counter: seconds as floats, from a
+        clock that never goes back."""
         calls = []
         times = kata.benchmark(lambda: calls.append(sum(range(2000))))["times"]
         check.equal(len(calls), 13, what="calls of fn")
@@ -1212,22 +1219,22 @@ class TestBenchmark:
     @pytest.mark.edge
     @pytest.mark.parametrize("options", [{"repeats": 0}, {"repeats": -1}, {"warmup": -1}], ids=str)
     def test_at_least_one_call_is_measured(self, kata, options):
-        """The mean of no times does not exist, and nothing can be called fewer than 0 times."""
+        """No times have no mean, and nothing can be called fewer than 0 times."""
         calls = []
         with check.raises(ValueError):
             kata.benchmark(lambda: calls.append(1), **options)
 
     @pytest.mark.gpu
     def test_waits_for_the_gpu(self, kata):
-        """A product of 4096 × 4096 matrices is started in microseconds, and is 137 billion operations."""
+        """A product of two 4096 × 4096 matrices starts within microseconds, and takes 137 billion operations."""
         a = torch.randn(4096, 4096, device="cuda")
         got = kata.benchmark(lambda: a @ a, warmup=2, repeats=3, synchronize=torch.cuda.synchronize)
         check.that(min(got["times"]) > 5e-5, f"{min(got['times']):.1e} s is too short: was the work done by then?")
 
 
 class FakeMachine:
-    """Devices that work beside each other, with one clock. Setting up takes 1000 seconds; the first call on a device
-    takes 100 times as long as it should, the next ones 1, 3 and 8 times."""
+    """Several devices at work at the same time, with one clock. Setting up takes 1000 seconds. The first call on a
+    device takes 100 times its usual time, the next ones 1, 3 and 8 times."""
 
     def __init__(self, **seconds):
         self.seconds = {name.replace("_", ":"): s for name, s in seconds.items()}
@@ -1258,8 +1265,8 @@ class FakeMachine:
 
 class TestCompareDevices:
     def test_medians_and_speedups(self, kata):
-        """For each device the median time, and how many times faster it is than the first. The warm-up call, 100 times
-        as slow, is not in it, and neither is setting up."""
+        """Each device has its median time, and how many times faster than the first it is. Neither the warm-up call,
+        which is 100 times as slow, nor setting up counts."""
         got = FakeMachine(cpu=4.0, cuda=0.5).compared(kata, ["cpu", "cuda"])
         expected = {"cpu": {"median": 12.0, "speedup": 1.0}, "cuda": {"median": 1.5, "speedup": 8.0}}
         unlike = {
@@ -1271,16 +1278,16 @@ class TestCompareDevices:
         check.close(got, expected, unlike=unlike)
 
     def test_devices_are_text_or_objects_and_keep_their_order(self, kata):
-        """The first device is what the others are compared with, whichever it is. Results come in the order given,
-        under str(device)."""
+        """All devices are compared with the first, whichever it is. Results come in the order given, under
+        str(device)."""
         machine = FakeMachine(mps=2.0, cuda_1=1.0, cpu=8.0)
         got = machine.compared(kata, ["mps", torch.device("cuda:1"), torch.device("cpu")])
         check.equal([*got], ["mps", "cuda:1", "cpu"], what="the key at ")
         check.close([got[name]["speedup"] for name in got], [1.0, 2.0, 0.25], what="speedups")
 
     def test_the_device_being_measured_is_waited_for(self, kata):
-        """Waiting for another device returns at once, and the time is that of starting the work. A function made in a
-        loop sees the loop's variable as it is when called, not as it was."""
+        """Waiting for another device returns at once, and then only the start of the work is timed. A function made in
+        a loop sees the loop's variable as it is when called, not as it was."""
         machine = FakeMachine(cpu=4.0, cuda_0=1.0, cuda_1=2.0)
         got = machine.compared(kata, ["cpu", "cuda:0", "cuda:1"])
         order = list(dict.fromkeys(machine.waited))
@@ -1290,8 +1297,8 @@ class TestCompareDevices:
         check.close([got[name]["median"] for name in got], [12.0, 3.0, 6.0], what="medians")
 
     def test_each_workload_is_made_once(self, kata):
-        """Making the model and moving the data is not the work that is compared: once for each device, before it is
-        measured. It gets a torch.device, and so does `synchronize`."""
+        """Making the model and moving the data is not the work to compare. It happens once per device, before the
+        measurement. `make_workload` gets a torch.device, and so does `synchronize`."""
         machine = FakeMachine(cpu=4.0, cuda=1.0)
         machine.compared(kata, ["cpu", "cuda"])
         check.equal(machine.made, ["cpu", "cuda"], what="the devices that work was made for, at ")
@@ -1300,7 +1307,7 @@ class TestCompareDevices:
 
     def test_by_default_cuda_and_mps_are_waited_for(self, kata):
         """The default of `synchronize` is `wait_for`: it waits for the GPU that is measured, and on the CPU for
-        nothing. (This spec pretends that there are GPUs, and notes who waits.)"""
+        nothing. (This spec replaces torch's own functions, and records the devices.)"""
         waited = []
         with (
             mock.patch("torch.cuda.synchronize", lambda device=None: waited.append(str(device))),
@@ -1311,15 +1318,15 @@ class TestCompareDevices:
 
     @pytest.mark.edge
     def test_no_devices_are_refused(self, kata):
-        """There is no first device to compare with."""
+        """Without devices there is no first one to compare with."""
         with check.raises(ValueError):
             kata.compare_devices(lambda device: list, [])
 
     @pytest.mark.gpu
     @pytest.mark.parametrize("batch", [32, 4096])
     def test_cpu_and_gpu(self, kata, batch):
-        """One training step of a small MLP on both. A small batch leaves most of a GPU idle; how much faster it is at a
-        large one depends on the machine, so here the times need only be times."""
+        """One training step of a small MLP runs on both. A small batch leaves most of a GPU idle. The speedup of a
+        large one depends on the machine, so the times here only have to be positive."""
 
         def make_workload(device):
             model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10)).to(device)

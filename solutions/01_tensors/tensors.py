@@ -13,7 +13,7 @@ from torch import Tensor
 def count_to(n: int) -> Tensor:
     """Count from 0 to n − 1, in int64.
 
-        count_to(4)  →  tensor([0, 1, 2, 3])
+    count_to(4)  →  tensor([0, 1, 2, 3])
     """
     return torch.arange(n)
 
@@ -21,7 +21,7 @@ def count_to(n: int) -> Tensor:
 def filled(rows: int, cols: int, value: float) -> Tensor:
     """Make a (rows, cols) tensor of float32 with the same number everywhere.
 
-        filled(2, 3, 7)  →  tensor([[7., 7., 7.], [7., 7., 7.]])
+    filled(2, 3, 7)  →  tensor([[7., 7., 7.], [7., 7., 7.]])
     """
     return torch.full((rows, cols), value, dtype=torch.float32)
 
@@ -29,7 +29,7 @@ def filled(rows: int, cols: int, value: float) -> Tensor:
 def to_float(x: Tensor) -> Tensor:
     """Give the same numbers in float32.
 
-        to_float(tensor([3, 1]))  →  tensor([3., 1.])
+    to_float(tensor([3, 1]))  →  tensor([3., 1.])
     """
     return x.float()
 
@@ -148,7 +148,7 @@ def random_patterns(
 def column_to_tensor(df: pd.DataFrame, name: str) -> Tensor:
     """Turn one numeric column of a table into a float32 tensor of shape (rows,).
 
-        column_to_tensor(people, "age")  →  tensor([31., 27.])
+    column_to_tensor(people, "age")  →  tensor([31., 27.])
     """
     return torch.tensor(df[name].to_numpy(), dtype=torch.float32)
 

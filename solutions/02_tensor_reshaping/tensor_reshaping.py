@@ -7,6 +7,22 @@ import torch
 from torch import Tensor
 
 
+def to_rows(x: Tensor, columns: int) -> Tensor:
+    """Cut a row of N numbers into rows of `columns` numbers: (N / columns, columns).
+
+    to_rows(tensor([1, 2, 3, 4]), 2)  →  tensor([[1, 2], [3, 4]])
+    """
+    return x.reshape(-1, columns)
+
+
+def swap_axes(x: Tensor) -> Tensor:
+    """Swap rows and columns: (R, C) → (C, R).
+
+    swap_axes(tensor([[1, 2, 3], [4, 5, 6]]))  →  tensor([[1, 4], [2, 5], [3, 6]])
+    """
+    return x.T
+
+
 def add_batch_dim(sample: Tensor) -> Tensor:
     """Make a batch of one out of a single sample: add a first dimension of size 1.
 
@@ -29,12 +45,12 @@ def drop_batch_dim(batch: Tensor) -> Tensor:
     Args:
         batch: (1, …); it keeps that shape.
     Returns:
-        (…), a view of the batch: nothing is copied, and gradients flow back. Only the first dimension goes,
-        other dimensions of size 1 stay: (1, 1, 5) gives (1, 5).
+        (…), a view of the batch: nothing is copied, and gradients flow back. Only the first dimension goes.
+        Other dimensions of size 1 stay: (1, 1, 5) gives (1, 5).
 
     Edge cases ★
         (1,) gives (). A non-contiguous batch is not copied either.
-        A first dimension of another size than 1, or none at all, is an error.
+        A batch whose first size is not 1, or that has no dimensions, is an error.
     """
     if batch.ndim == 0 or batch.shape[0] != 1:
         raise ValueError(f"expected a batch of one, not the shape {tuple(batch.shape)}")
@@ -42,7 +58,7 @@ def drop_batch_dim(batch: Tensor) -> Tensor:
 
 
 def nhwc_to_nchw(images: Tensor) -> Tensor:
-    """Move the channels of a batch of images from last place, where files have them, to second, where layers want them.
+    """Move the channels of images from the last dimension, as in files, to the second, as layers want them.
 
     Args:
         images: (N, H, W, C): N images of H rows and W columns, each pixel with its C channels.
@@ -53,7 +69,7 @@ def nhwc_to_nchw(images: Tensor) -> Tensor:
     Gradients flow back to the images.
 
     Edge cases ★
-        The result is contiguous and has the dtype of the images, which may be non-contiguous and stay as they were.
+        The result is contiguous and has the dtype of the images. They may be non-contiguous, and stay as they were.
         Images that are not 4-D are an error.
     """
     if images.ndim != 4:
@@ -93,7 +109,7 @@ def unflatten_samples(flat: Tensor, sample_shape: Sequence[int]) -> Tensor:
     Returns:
         (N, *sample_shape): `result[i].flatten()` is `flat[i]`. (32, 192) and (3, 8, 8) give (32, 3, 8, 8).
 
-    N is that of `flat`, which may be only a part of the batch. Gradients flow back to `flat`.
+    N is the number of rows of `flat`, which may be only a part of the batch. Gradients flow back to `flat`.
 
     Edge cases ★
         The sample shape may be a list or a torch.Size. () turns (N, 1) into (N,), and an empty batch (0, D) works.
@@ -117,8 +133,8 @@ def reshape_and_check(x: Tensor, shape: Sequence[int]) -> tuple[Tensor, bool]:
         The pair (reshaped, is_view). `reshaped` has the elements of x in the order in which x is indexed.
         `is_view` is True if it shares memory with x, False if it is a copy.
 
-    Return a view wherever one is possible. Every shape of a contiguous x is. The transposed (4, 3) of a (3, 4) tensor
-    can be viewed as (2, 2, 3), but not as (12,).
+    Return a view wherever one is possible. A contiguous x can be viewed in every shape. The (4, 3) transpose of a
+    (3, 4) tensor can be viewed as (2, 2, 3), but not as (12,).
     Gradients flow back to x.
 
     Edge cases ★

@@ -7,6 +7,22 @@ import torch
 from torch import Tensor
 
 
+def first_rows(x: Tensor, n: int) -> Tensor:
+    """Take the first n rows.
+
+    first_rows(tensor([[1, 2], [3, 4], [5, 6]]), 2)  →  tensor([[1, 2], [3, 4]])
+    """
+    return x[:n]
+
+
+def last_column(x: Tensor) -> Tensor:
+    """Take the last column of a matrix: (R, C) → (R,).
+
+    last_column(tensor([[1, 2, 3], [4, 5, 6]]))  →  tensor([3, 6])
+    """
+    return x[:, -1]
+
+
 def every_other_row(x: Tensor, start: int = 0) -> Tensor:
     """Take every second row, without copying anything.
 
@@ -14,7 +30,7 @@ def every_other_row(x: Tensor, start: int = 0) -> Tensor:
         x: (R, …).
         start: 0 for the rows 0, 2, 4, …, or 1 for the rows 1, 3, 5, …
     Returns:
-        A view of `x`, which shares its memory. Of the rows [a b c d e], start 0 gives [a c e] and start 1 gives [b d].
+        A view of `x`, in the same memory. Of the rows [a b c d e], start 0 gives [a c e] and start 1 gives [b d].
 
     A single row and start 1 give no rows: the shape is then (0, …). Gradients reach the rows taken.
 
@@ -34,7 +50,7 @@ def diagonal(x: Tensor) -> Tensor:
     Args:
         x: (…, N, N).
     Returns:
-        (…, N): entry i is x[…, i, i]. From [[1, 2], [3, 4]] this is [1, 4].
+        (…, N): entry i is x[…, i, i]. For [[1, 2], [3, 4]] this is [1, 4].
 
     Write it from scratch: without `torch.diagonal`, `torch.diag`, `torch.linalg.diagonal` and the methods of these
     names. The gradient of entry i goes to x[…, i, i] alone.
@@ -88,7 +104,7 @@ def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     Returns:
         (…, height, width), a view of `image`: entry (r, c) is image[…, top + r, left + c].
 
-    The rectangle may touch every edge of the image, and be all of it. Gradients reach its inside.
+    The rectangle may touch the edges of the image or be the whole image. Gradients reach the rectangle alone.
 
     Edge cases ★
         `image` may be non-contiguous. A rectangle that reaches past an edge, a negative `top` or `left`, and a
@@ -110,7 +126,7 @@ def zero_border(image: Tensor, width: int = 1) -> Tensor:
         A new tensor of the same shape. Of [[a b c d], [e f g h], [i j k l]] width 1 leaves
         [[0 0 0 0], [0 f g 0], [0 0 0 0]].
 
-    The gradient is 0 at the border and passes inside.
+    The gradient is 0 at the border, and passes through inside.
 
     Edge cases ★
         NaN and inf in the border become 0 like everything else there. Width 0 gives a copy; a width of half of H or
@@ -156,7 +172,7 @@ def last_valid(x: Tensor, lengths: Tensor) -> Tensor:
     """Take the last real step of every padded sequence.
 
     Args:
-        x: (B, T, …): sequence b has `lengths[b]` real steps, and padding behind them.
+        x: (B, T, …): sequence b has `lengths[b]` real steps, and then padding.
         lengths: (B,), int64; it is not changed.
     Returns:
         (B, …): x[b, lengths[b] - 1] for every b. With T = 4, a length of 3 takes step 2.

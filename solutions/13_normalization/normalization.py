@@ -102,9 +102,9 @@ class BatchNorm1d(nn.Module):
         Edge cases ★
             momentum=0.0 moves nothing; None means m = 1 / num_batches_tracked, this batch counted. Without running
             statistics both modes use the batch. `x` may be non-contiguous and is not written to. Two values per channel
-            are enough. A float64 layer gives float64, and everything runs on the device of `x`. Other than 2 or 3 dims
-            and other than C channels are errors. So are fewer than two values per channel where the batch's statistics
-            are needed, and that message names the shape of `x`. An error leaves every buffer as it was.
+            are enough. A float64 layer gives float64, and everything runs on the device of `x`. Any other
+            number of dims or channels is an error. So are fewer than two values per channel where the batch's
+            statistics are needed, and that message names the shape of `x`. An error leaves every buffer as it was.
         """
         if x.ndim not in (2, 3):
             raise ValueError(f"x should be (N, C) or (N, C, L), not of shape {tuple(x.shape)}")
@@ -211,8 +211,8 @@ def train_eval_gap(norm: nn.Module, x: Tensor) -> float:
     Returns:
         The largest absolute difference of the two outputs, a plain float. 0.0 for layer norm.
 
-    Both passes start from the running statistics that the layer has now. They have the same values afterwards, in all
-    parts of a model.
+    Both passes start from the running statistics that the layer has now. Afterwards these have the same values as
+    before, in all parts of a model.
 
     Edge cases ★
         The mode of each part stays as it was, and every `.grad`, also x's. That holds after an error, too.
@@ -260,7 +260,7 @@ def compare_training(
     Args:
         x: (N, D) inputs.
         y: (N,) int64 classes, from 0.
-        hidden_dim, depth: width and number of the hidden layers. `depth` 0 leaves the last linear layer alone.
+        hidden_dim, depth: width and number of the hidden layers. With `depth` 0 only the last linear layer is left.
         steps, lr: number of updates and learning rate.
         seed: for the initial weights.
     Returns:

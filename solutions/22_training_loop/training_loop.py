@@ -28,7 +28,7 @@ def train_one_epoch(
     max_grad_norm: float | None = None,
     scheduler: Any = None,
 ) -> float:
-    """Train a model once through the data: one optimizer step per batch.
+    """Train a model on one pass through the data, with one optimizer step per batch.
 
     Args:
         model: the model, which is on the device already. Put it into train mode in every call.
@@ -76,7 +76,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Measure a classifier on data, and leave no trace in it.
+    """Measure a classifier on data without changing it.
 
     Args:
         model: gives outputs (B, C), one score per class. It is on the device already.
@@ -90,8 +90,8 @@ def evaluate(
     The model runs in eval mode and builds no graph. Parameters, buffers and gradients stay as they were.
 
     Edge cases ★
-        Afterwards every module has its own `training` flag of before, also after an exception. An empty loader is an
-        error.
+        Afterwards every module has the `training` flag that it had before, also after an exception. An empty loader is
+        an error.
     """
     flags = [(module, module.training) for module in model.modules()]
     total, right, samples = 0.0, 0, 0
@@ -293,7 +293,7 @@ def save_checkpoint(
     step: int = 0,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write all that a run needs to go on later, exactly as if it had not been interrupted.
+    """Write everything that a run needs to continue later, exactly as if it had not been interrupted.
 
     Args:
         path: the file, str or Path.
@@ -388,7 +388,7 @@ def load_checkpoint(
 
 
 def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """Say of each parameter how its gradient is, after a backward pass.
+    """Report the state of each parameter's gradient after a backward pass.
 
     Returns:
         For every trainable parameter, by name and in the order of `model.named_parameters()`, a dict with
@@ -400,8 +400,8 @@ def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
         The three numbers are Python floats, and None for a missing gradient. Leave frozen parameters out.
 
     Edge cases ★
-        NaN wins over infinity. A gradient in float16 or bfloat16 is measured in a wider dtype, for its norm may be more
-        than float16 can hold. Nothing in the model changes.
+        NaN wins over infinity. A gradient in float16 or bfloat16 is measured in a wider dtype, because its norm may be
+        more than float16 can hold. Nothing in the model changes.
     """
     report = {}
     for name, parameter in model.named_parameters():
@@ -422,7 +422,7 @@ def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def classify_error(error: BaseException) -> str:
-    """Name the kind of mistake behind an error of PyTorch's.
+    """Name the kind of mistake behind one of PyTorch's errors.
 
     Args:
         error: what was raised.
@@ -435,7 +435,7 @@ def classify_error(error: BaseException) -> str:
         - "inplace_modification": something that the backward pass needs was overwritten (`y = x.exp(); y += 1`), or a
           leaf that requires a gradient was
         - "non_scalar_backward": `backward()` on a tensor with several elements
-        - "second_backward": `backward()` once more on a graph that is gone
+        - "second_backward": a second `backward()` on a graph that the first one freed
         - "no_gradient": `backward()` on a tensor without a graph
         - "unknown": everything else. A KeyError or an IndexError is unknown whatever it says.
 

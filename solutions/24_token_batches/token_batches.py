@@ -245,11 +245,11 @@ class DataLoaderLite:
         The next batches are those that would have followed the save, for this loader's own rank.
 
         Edge cases ★
-            `state` is not changed. A "shard" that is not an index from 0 on, or a "position" that is not a multiple of S,
-            is an error, and the loader stays where it was.
+            `state` is not changed. A "shard" that is not an index from 0 on, or a "position" that is not a multiple of
+            S, is an error, and the loader stays where it was.
         """
         if not 0 <= state["shard"] < len(self.paths) or state["position"] % self.stride:
-            raise ValueError(f"{state} is no place in {len(self.paths)} shards with steps of {self.stride} tokens")
+            raise ValueError(f"{state} is not a step in {len(self.paths)} shards with steps of {self.stride} tokens")
         self.shard, self.position = state["shard"], state["position"]
 
 

@@ -1,4 +1,4 @@
-"""GPT-2 from its parts: embeddings, pre-norm blocks, a last layer norm, and the token embedding again as output layer.
+"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token embedding as output layer.
 
 Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks. Token ids are torch.long.
 Names are GPT-2's own, so that its weights load.
@@ -18,7 +18,7 @@ LayerCache = prerequisite("25_causal_self_attention").LayerCache
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """Bend every value with GPT-2's GELU: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    """Apply GPT-2's GELU to every value: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
 
     Args:
         x: floats of any shape.
@@ -29,13 +29,13 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
     Edge cases ★
         Values of ±1000 give 1000 and 0. The dtype of `x` is kept, bfloat16 included. `x` may be non-contiguous and is
-        not written to.
+        not changed.
     """
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class MLP(nn.Module):
-    """Process each position by itself: four times as many features, GELU, back to C features, dropout.
+    """Process each position on its own: four times as many features, GELU, back to C features, dropout.
 
     forward(x): (B, T, C) → (B, T, C), dropout(c_proj(gelu(c_fc(x)))), with GELU in the tanh form.
 
@@ -46,7 +46,7 @@ class MLP(nn.Module):
         c_proj: nn.Linear(4C, C), likewise.
         dropout: nn.Dropout(config.dropout), the only dropout.
 
-    c_fc and c_proj hold everything in the state dict.
+    The state dict holds c_fc and c_proj, nothing else.
     """
 
     def __init__(self, config: GPTConfig):
@@ -60,23 +60,23 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of GPT-2: attention, then MLP, each on normalised input and added to the residual path.
+    """One layer of GPT-2: attention, then MLP, each reading normalised input and added to the residual path.
 
     forward(x, cache=None): (B, T, C) → (B, T, C), x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)).
-    The cache is for the attention: with one, x holds the positions that follow the cached ones.
+    The cache goes to the attention. With a cache, x holds the positions that follow the cached ones.
 
     Args:
-        config: for all four parts.
-        flash: handed to the attention.
+        config: passed on to all four parts.
+        flash: passed on to the attention.
     Attributes:
         ln_1, ln_2: nn.LayerNorm(C, bias=config.bias).
         attn: CausalSelfAttention.
         mlp: MLP.
 
-    These four hold everything in the state dict.
+    The state dict holds these four, nothing else.
 
     Edge cases ★
-        `x` may be non-contiguous and is not written to.
+        `x` may be non-contiguous and is not changed.
     """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
@@ -99,7 +99,7 @@ class GPT(nn.Module):
 
         Args:
             config: the sizes; kept as `self.config`.
-            flash: handed to every block.
+            flash: passed on to every block.
 
         `self.transformer` is an nn.ModuleDict with
             wte: nn.Embedding(V, C), the token embedding,
@@ -110,11 +110,11 @@ class GPT(nn.Module):
         `self.lm_head` is nn.Linear(C, V, bias=False), and `lm_head.weight is transformer.wte.weight`: one Parameter
         under two names, also after load_state_dict. There are no buffers.
 
-        Start values: weights of Linear and Embedding from a normal distribution with std 0.02; those named `c_proj`,
-        which write to the residual path, with std 0.02 / √(2L); biases 0; layer norm weights 1.
+        Start values: weights of Linear and Embedding from a normal distribution with mean 0 and std 0.02. The weights
+        named `c_proj`, which write to the residual path, have std 0.02 / √(2L). Biases 0, layer norm weights 1.
 
         Edge cases ★
-            Building under `with torch.device("meta")` works.
+            Construction under `with torch.device("meta")` works.
         """
         super().__init__()
         self.config = config
@@ -134,24 +134,24 @@ class GPT(nn.Module):
     def forward(
         self, idx: Tensor, targets: Tensor | None = None, cache: list[LayerCache] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Score every token of the vocabulary at every position, and judge the scores if targets are given.
+        """Score every token of the vocabulary at every position, and compute the loss if targets are given.
 
         The path: dropout of token plus position embedding, the blocks, ln_f, lm_head.
 
         Args:
             idx: (B, T) token ids.
             targets: (B, T), the token that should follow each position. They are shifted already: targets[:, t]
-                belongs to the logits at t. −100 marks a position that does not count.
-            cache: one LayerCache per block. Then idx holds the tokens after the cached ones, and their positions
+                belongs to the logits at t. −100 marks a position to ignore.
+            cache: one LayerCache per block. idx then holds the tokens after the cached ones, and their positions
                 start at the cached length. Chunks give the logits of one full pass.
         Returns:
-            (logits, loss): logits (B, T, V); loss the cross entropy, a mean over all positions that count, or None
-            without targets.
+            (logits, loss): logits (B, T, V); loss the mean cross-entropy over all positions not ignored, None without
+            targets.
 
         Edge cases ★
             More than block_size positions, cached ones included, are an error that names the limit and leaves the
-            cache as it was. Positions are made on the device of `idx`. `idx` and `targets` may be non-contiguous and
-            are not written to.
+            cache unchanged. Positions are created on the device of `idx`. `idx` and `targets` may be non-contiguous
+            and are not changed.
         """
         start = 0 if cache is None else len(cache[0])
         end = start + idx.size(1)
@@ -172,10 +172,10 @@ class GPT(nn.Module):
         Args:
             non_embedding: leave out wpe. (wte stays: it is the output layer too.)
         Returns:
-            An int: 124,439,808 for GPT-2's smallest model, GPT(GPTConfig()).
+            An int: 124,439,808 for the smallest GPT-2, GPT(GPTConfig()).
 
         Edge cases ★
-            Frozen parameters count as well.
+            Frozen parameters count too.
         """
         count = sum(parameter.numel() for parameter in self.parameters())
         return count - self.transformer.wpe.weight.numel() if non_embedding else count
@@ -191,7 +191,7 @@ class GPT(nn.Module):
 
 
 def new_cache(model: GPT) -> list[LayerCache]:
-    """Give every block of a model an empty cache of its own.
+    """Make one empty cache for every block of a model.
 
     Args:
         model: a GPT.
@@ -216,10 +216,10 @@ def gpt2_config(name: str = "gpt2") -> GPTConfig:
             gpt2-xl           48      25    1600
             ===========  =======  ======  ======
     Returns:
-        A GPTConfig with these, vocab_size 50257, block_size 1024, dropout 0.0 and bias True.
+        A GPTConfig with these sizes, vocab_size 50257, block_size 1024, dropout 0.0 and bias True.
 
     Edge cases ★
-        Every call returns a config of its own. Another name is an error that mentions it.
+        Every call returns a new config. Any other name is an error that mentions it.
     """
     sizes = {
         "gpt2": (12, 12, 768),
@@ -234,15 +234,14 @@ def gpt2_config(name: str = "gpt2") -> GPTConfig:
 
 
 def parameter_count(config: GPTConfig) -> int:
-    """Count the parameters of a GPT without the memory for them.
+    """Count the parameters of a GPT without allocating them.
 
     Args:
         config: any sizes, with or without bias; GPT-3's would need 650 GiB.
     Returns:
         An int, equal to `GPT(config).num_params()`.
 
-    No weight may be allocated on the way. Use a formula, or a model on the "meta" device, whose tensors have shapes
-    and no data.
+    Use a formula, or a model on the "meta" device, where tensors have shapes and no data. No weight may be allocated.
     """
     c, bias = config.n_embd, config.bias  # True counts as 1
     attention = c * 3 * c + c * c + bias * (3 * c + c)

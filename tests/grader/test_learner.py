@@ -202,8 +202,8 @@ class TestNext:
         for words in (
             "01 Tensors",
             "katas/01_tensors/tensors.py",
-            "exercise   memory_by_dtype",
-            "kata hint 01 memory_by_dtype",
+            "exercise   count_to",
+            "kata hint 01 count_to",
             "kata watch 01",
         ):
             assert words in done.stdout

@@ -24,9 +24,9 @@ from tests.conftest import SOUND
 
 ONE = find("01")
 RIGHT, STUB = ONE.reference.read_text(), (ONE.folder / ONE.file.name).read_text()
-WRONG = RIGHT.replace("math.prod(shape)", "sum(shape)")
+WRONG = RIGHT.replace("return torch.arange(n)", "return torch.arange(1, n + 1)")
 assert WRONG != RIGHT, "the reference has changed: this mistake has to follow"
-HANGING = RIGHT + "\n\ndef memory_by_dtype(shape, dtypes):\n    while True:\n        pass\n"
+HANGING = RIGHT + "\n\ndef count_to(n):\n    while True:\n        pass\n"
 SECONDS = 90
 
 
@@ -132,24 +132,24 @@ def save(checkout: Path, text: str, how: str = "write") -> None:
 def test_a_day(terminal, checkout):
     """Save right and wrong, by rename and in bursts, half-typed, deleted; hints; the next kata and back."""
     screen = terminal("01")
-    screen.verdict("memory_by_dtype: not written yet")
+    screen.verdict("count_to: not written yet")
     save(checkout, WRONG)
-    assert "FAILED  memory_by_dtype" in screen.verdict("kata hint 01 memory_by_dtype")
+    assert "FAILED  count_to" in screen.verdict("kata hint 01 count_to")
     screen.press("h")
-    screen.waits_for("memory_by_dtype, hint 1 of ")
+    screen.waits_for("count_to, hint 1 of ")
     screen.press("h")
-    screen.waits_for("memory_by_dtype, hint 2 of ")
+    screen.waits_for("count_to, hint 2 of ")
     save(checkout, RIGHT + "\ndef (\n")
     assert "FAILED" not in screen.verdict("tensors.py:")
     save(checkout, WRONG, "rename")
-    screen.verdict("FAILED  memory_by_dtype")
+    screen.verdict("FAILED  count_to")
     (checkout / "katas" / ONE.file).unlink()
     screen.verdict("tensors.py: not found in")
     save(checkout, RIGHT, "burst")
     said = screen.verdict("Every exercise of this kata works. Press N for 02 Reshaping")
-    assert "✓ memory_by_dtype works: " in said
+    assert "✓ count_to works: " in said
     screen.press("N")
-    screen.verdict("add_batch_dim: not written yet")
+    screen.verdict("to_rows: not written yet")
     screen.press("N")
     screen.waits_for("This is the last kata of the path.")
     screen.press("P")
@@ -252,13 +252,13 @@ def test_a_number_may_have_two_digits(monkeypatch):
 
 def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
     screen = terminal("01")
-    screen.verdict("memory_by_dtype: not written yet")
+    screen.verdict("count_to: not written yet")
     one = "\n\ndef describe(x):\n    raise NotImplementedError\n"
     save(checkout, RIGHT + one)
     screen.verdict("describe: not written yet")
     save(checkout, WRONG + one)
     screen.verdict("describe: not written yet")
-    screen.waits_for("No longer working: memory_by_dtype. Press a to see why.")
+    screen.waits_for("No longer working: count_to. Press a to see why.")
     save(checkout, WRONG + one + "def (")
     screen.verdict("SyntaxError")
     time.sleep(1)  # in which the other exercises could be said to be broken
@@ -268,7 +268,7 @@ def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
 
 def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
     screen = terminal("01")
-    screen.verdict("memory_by_dtype: not written yet")
+    screen.verdict("count_to: not written yet")
     save(checkout, HANGING)
     screen.waits_for("running the specs")
     time.sleep(0.5)
@@ -285,11 +285,11 @@ def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(terminal, c
     assert protocol.read_text().count(ten) == 1
     protocol.write_text(protocol.read_text().replace(ten, "spec_seconds: float = 1.0"))
     screen = terminal("01")
-    screen.verdict("memory_by_dtype: not written yet")
+    screen.verdict("count_to: not written yet")
     save(checkout, HANGING)
     screen.verdict("still running after 1 s")
     save(checkout, WRONG)
-    screen.verdict("FAILED  memory_by_dtype")
+    screen.verdict("FAILED  count_to")
     screen.process.send_signal(signal.SIGINT)
     assert screen.ends() == 0
     assert "Traceback" not in screen.said
@@ -298,11 +298,11 @@ def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(terminal, c
 def test_sixty_columns_and_a_resize(terminal, checkout):
     save(checkout, WRONG)
     screen = terminal("01", columns=60)
-    said = screen.verdict("FAILED  memory_by_dtype")
+    said = screen.verdict("FAILED  count_to")
     assert max(map(len, said.splitlines())) <= 60
     screen.resize(120)
     screen.process.send_signal(signal.SIGWINCH)
-    screen.verdict("FAILED  memory_by_dtype")
+    screen.verdict("FAILED  count_to")
     screen.press("q")
     assert screen.ends() == 0
 
@@ -313,7 +313,7 @@ def test_not_a_terminal_at_all(checkout, tmp_path):
     with open(log, "w") as file:
         process = subprocess.Popen(**command(checkout, "01"), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
-        for text, says in ((None, "memory_by_dtype: not written yet"), (WRONG, "FAILED  memory_by_dtype")):
+        for text, says in ((None, "count_to: not written yet"), (WRONG, "FAILED  count_to")):
             if text:
                 save(checkout, text)
             deadline = time.monotonic() + SECONDS
@@ -331,6 +331,6 @@ def test_not_a_terminal_at_all(checkout, tmp_path):
 def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
     save(checkout, RIGHT)
     screen = terminal()
-    screen.verdict("add_batch_dim: not written yet")
+    screen.verdict("to_rows: not written yet")
     screen.press("q")
     assert screen.ends() == 0

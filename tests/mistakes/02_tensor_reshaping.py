@@ -12,6 +12,28 @@ FLATTENED = "return x.reshape(x.shape[0], math.prod(sample_shape)), sample_shape
 PERMUTED = "return by_place.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)"
 
 MISTAKES = [
+    # to_rows and swap_axes
+    Mistake(
+        "columns taken for the number of rows",
+        was="return x.reshape(-1, columns)",
+        now="return x.reshape(columns, -1)",
+        caught_by="test_the_numbers_fill_row_after_row",
+        says="looks like `columns` taken for the number of rows",
+    ),
+    Mistake(
+        "the columns filled first",
+        was="return x.reshape(-1, columns)",
+        now="return x.reshape(columns, -1).T",
+        caught_by="test_the_numbers_fill_row_after_row",
+        says="looks like the columns are filled first",
+    ),
+    Mistake(
+        "reshaped instead of transposed",
+        was="return x.T",
+        now="return x.reshape(x.shape[1], x.shape[0])",
+        caught_by="test_rows_become_columns",
+        says="looks like reshaped, which regroups the numbers instead of swapping the axes",
+    ),
     # add_batch_dim
     Mistake(
         "the new dimension last",
@@ -128,7 +150,7 @@ MISTAKES = [
         was=VIEWED,
         now="    return x.reshape(shape), True",
         caught_by="test_a_transposed_tensor_is_copied_where_rows_have_to_join",
-        says="no strides describe it as one row of 12",
+        says="There are no strides for one row of 12",
     ),
     Mistake(
         "contiguous and view taken for the same",
@@ -170,26 +192,11 @@ MISTAKES = [
         says="looks like reshaped without moving anything",
     ),
     Mistake(
-        "the columns are filled first",
-        was=PERMUTED,
-        now="by_place = cells.reshape(columns, rows, channels, height, width)\n"
-        "    return by_place.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, columns * width)",
-        caught_by="test_each_cell_is_its_image",
-        says="looks like the columns are filled first",
-    ),
-    Mistake(
         "the last images are dropped",
         was="rows = math.ceil(count / columns)",
         now="rows = count // columns; count = rows * columns; images = images[:count]",
         caught_by="test_the_last_row_may_be_shorter",
         says="looks like the images of the last row are missing",
-    ),
-    Mistake(
-        "no more columns than images",
-        was="rows = math.ceil(count / columns)",
-        now="columns = min(columns, count); rows = math.ceil(count / columns)",
-        caught_by="test_more_columns_than_images",
-        says="looks like only as many columns as there are images",
     ),
     Mistake(
         "default dtype",

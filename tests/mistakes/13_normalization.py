@@ -49,7 +49,7 @@ MISTAKES = [
         was='elif kind == "layer":',
         now='elif kind != "batch":',
         caught_by="test_unknown_kinds_are_refused",
-        says="A typing error should not end in some other kind of groups",
+        says="A typo in the kind should be an error",
         edge=True,
     ),
     Mistake(

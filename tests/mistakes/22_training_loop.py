@@ -123,7 +123,7 @@ MISTAKES = [
         was=FLAGS,
         now="    finally:\n        model.train()",
         caught_by="test_flags_come_back_module_by_module",
-        says="is not the way back",
+        says="does not restore the flags",
         edge=True,
     ),
     Mistake(
@@ -149,7 +149,7 @@ MISTAKES = [
         was="    optimizer.zero_grad()\n    total",
         now="    total",
         caught_by="test_one_call_does_not_reach_into_the_next",
-        says="after the first call its own gradients are",
+        says="holds the first call's gradients",
     ),
     Mistake(
         "one backward pass for all",

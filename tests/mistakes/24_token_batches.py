@@ -30,7 +30,7 @@ MISTAKES = [
         was=PAIR,
         now="x = piece[:-1].reshape(batch_size, block_size); return x, x.roll(-1, dims=1)",
         caught_by="test_targets_are_the_tokens_that_follow_across_rows_too",
-        says="looks like each row turned around in itself",
+        says="looks like each row rolled around",
     ),
     Mistake(
         "the dtype of the stream carried through",
@@ -67,7 +67,7 @@ MISTAKES = [
         was=WINDOW_PAIR,
         now="return windows[:, :-1], windows[:, :-1].roll(-1, dims=1)",
         caught_by="TestRandomBatch::test_targets_are_the_tokens_that_follow",
-        says="looks like each row turned around in itself",
+        says="looks like each row rolled around",
     ),
     # split_documents
     Mistake(
@@ -96,7 +96,7 @@ MISTAKES = [
         was=DISTINCT,
         now="distinct = list(set(docs))",
         caught_by="test_a_seed_gives_its_split_again",
-        says="in small letters again",
+        says="back in lower case",
     ),
     # tokenize_documents
     Mistake(
@@ -135,14 +135,14 @@ MISTAKES = [
         was=MOVE,
         now="self.position += self.batch_size * self.block_size",
         caught_by="test_each_rank_reads_its_piece",
-        says="looks like moved on by B·T, not by B·T·world_size",
+        says="looks like advanced by B·T, not by B·T·world_size",
     ),
     Mistake(
         "each rank looks at its own place for the end",
         was=LEFT,
         now=LEFT.replace("self.position", "self.position + self.piece"),
         caught_by="test_all_ranks_change_shard_at_the_same_step",
-        says="looks like a rank that looks at its own place",
+        says="looks like a rank that counts the tokens left from its own piece",
     ),
     Mistake(
         "no room asked for the token after the step",
@@ -205,7 +205,7 @@ MISTAKES = [
         was=LOAD,
         now="if self.loaded is None or self.position == 0:",
         caught_by="test_a_running_loader_can_be_set_back",
-        says="looks like the right position, in a shard",
+        says="looks like the right position, in the shard",
     ),
     # mixture_epochs
     Mistake(

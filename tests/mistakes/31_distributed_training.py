@@ -178,14 +178,14 @@ MISTAKES = [
         was=BACKWARD,
         now=f"{BACKWARD}            nn.utils.clip_grad_norm_(model.parameters(), max_norm or math.inf)\n",
         caught_by="test_clipped_after_averaging",
-        says="Clipping before the ranks are averaged cuts off other lengths",
+        says="Clipping before the ranks are averaged scales each rank by another factor",
     ),
     Mistake(
         "old gradients stay",
         was="    optimizer.zero_grad()\n",
         now="",
         caught_by="test_a_plain_model_in_one_process",
-        says="The second step knows nothing of the first one's gradient",
+        says="The first step's gradient does not count in the second",
     ),
     # save_on_main
     Mistake(

@@ -155,7 +155,7 @@ MISTAKES = [
         LOSSES,
         "losses = -token_log_probs(logits[:, 1:], tokens[:, :-1])",
         "test_sum_and_mean_by_hand",
-        says="looks like shifted the wrong way: logits at t judge token t − 1",
+        says="looks like shifted the wrong way: logits at t score token t − 1",
     ),
     Mistake(
         "mask not shifted",
@@ -169,7 +169,7 @@ MISTAKES = [
         LOSSES,
         "losses = -token_log_probs(logits[:, 1:], tokens[:, 1:])",
         "test_sum_and_mean_by_hand",
-        says="looks like logits not shifted: token t judged by the logits at t",
+        says="looks like logits not shifted: token t scored by the logits at t",
     ),
     Mistake(
         "divided by the padded length",
@@ -207,7 +207,7 @@ MISTAKES = [
         "total += 1",
         'total += len(example["endings"])',
         "test_counts_both_ways",
-        says="shares are of the questions, not of the endings",
+        says="shares are of questions, not of endings",
     ),
 ]
 

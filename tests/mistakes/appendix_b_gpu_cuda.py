@@ -61,7 +61,7 @@ MISTAKES = [
         now="""    return device if available[device.type]() else torch.device("cpu")
 """,
         caught_by="test_an_unavailable_device_is_an_error",
-        says="quietly runs on something else takes days before somebody looks",
+        says="quietly runs on something else may take days before anybody notices",
     ),
     Mistake(
         "the index is lost",
@@ -76,7 +76,7 @@ MISTAKES = [
         was=TO,
         now=TO.replace('hasattr(obj, "to")', "isinstance(obj, Tensor)"),
         caught_by="test_whatever_has_a_to_is_moved_by_it",
-        says="A batch class of your own says by its `.to` how it moves",
+        says="A batch class of your own defines in its `.to` how it moves",
     ),
     Mistake(
         "written into the caller's dict",
@@ -86,7 +86,7 @@ MISTAKES = [
         return obj
 """,
         caught_by="test_every_level_moves",
-        says="the batch given, which must not change",
+        says="the batch passed in, which must not change",
     ),
     Mistake(
         "a tuple becomes a list",

@@ -1,6 +1,14 @@
 """`einsum` for the channels, plain `reshape` for batches of one, `index_select` for taking turns, padding for the grid."""
 
 
+def to_rows(x, columns):
+    return x.unflatten(0, (len(x) // columns, columns))
+
+
+def swap_axes(x):
+    return x.transpose(0, 1)
+
+
 def add_batch_dim(sample):
     return sample.reshape((1, *sample.shape))
 

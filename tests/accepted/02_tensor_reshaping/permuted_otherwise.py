@@ -1,6 +1,14 @@
 """None-indexing and `squeeze(0)` for batches of one, `movedim` for channels, `flatten(1)` with a case of its own for numbers."""
 
 
+def to_rows(x, columns):
+    return x.view(-1, columns)
+
+
+def swap_axes(x):
+    return x.permute(1, 0)
+
+
 def add_batch_dim(sample):
     return sample[None]
 

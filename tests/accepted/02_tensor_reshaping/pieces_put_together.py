@@ -1,6 +1,14 @@
 """Tensors taken apart and put together: channels by `unbind` and `stack`, the grid by `cat` of rows, turns by `split`."""
 
 
+def to_rows(x, columns):
+    return torch.stack(x.split(columns))
+
+
+def swap_axes(x):
+    return torch.stack(list(x), dim=1)
+
+
 def nhwc_to_nchw(images):
     if images.ndim != 4:
         raise ValueError("expected (N, H, W, C)")

@@ -1,10 +1,20 @@
-"""Reshaping: the same numbers in another shape, with each number still where its meaning says it should be."""
+"""Reshaping: the same numbers in another shape, each still in its right place."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def to_rows(x: Tensor, columns: int) -> Tensor:
+    """(N,) → (N / columns, columns)"""
+    return x.reshape(-1, columns)
+
+
+def swap_axes(x: Tensor) -> Tensor:
+    """(R, C) → (C, R)"""
+    return x.T
 
 
 def add_batch_dim(sample: Tensor) -> Tensor:

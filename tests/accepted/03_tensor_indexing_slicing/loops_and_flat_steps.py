@@ -1,6 +1,14 @@
 """The diagonal by a step through the flat matrix, windows and borders filled in loops, `take`, slices as a tuple."""
 
 
+def first_rows(x, n):
+    return torch.stack([x[i] for i in range(n)])
+
+
+def last_column(x):
+    return x.T[-1]
+
+
 def diagonal(x):
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(f"{tuple(x.shape)}")

@@ -1,6 +1,14 @@
 """Slices spelled out: stacks of slices for windows and diagonals, `narrow` for the rectangle, the border set on a clone."""
 
 
+def first_rows(x, n):
+    return x.narrow(0, 0, n)
+
+
+def last_column(x):
+    return x.select(1, x.size(1) - 1)
+
+
 def every_other_row(x, start=0):
     if x.dim() < 1 or start not in (0, 1):
         raise ValueError(f"start={start}, x of {x.dim()} dimensions")

@@ -7,6 +7,16 @@ import torch
 from torch import Tensor
 
 
+def first_rows(x: Tensor, n: int) -> Tensor:
+    """The first n rows."""
+    return x[:n]
+
+
+def last_column(x: Tensor) -> Tensor:
+    """(R, C) → (R,)"""
+    return x[:, -1]
+
+
 def every_other_row(x: Tensor, start: int = 0) -> Tensor:
     """Rows 0, 2, 4, … or 1, 3, 5, … as a view."""
     return x[start::2]

@@ -1,6 +1,14 @@
 """`unfold` put in order, `take_along_dim`, `gather` for the last step, a frame mask and `masked_fill`, rows by `index_select`."""
 
 
+def first_rows(x, n):
+    return x[torch.arange(n)]
+
+
+def last_column(x):
+    return x[..., -1]
+
+
 def diagonal(x):
     if x.ndim < 2 or x.size(-1) != x.size(-2):
         raise ValueError(f"{tuple(x.shape)}")

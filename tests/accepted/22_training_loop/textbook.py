@@ -1,7 +1,6 @@
 """The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace.
 
-Everywhere in this file a loader is any iterable of batches `(inputs, targets)`, of different sizes as it comes: a list,
-a DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
+Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any sizes: a list, a DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
 sample weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
 """
 
@@ -52,7 +51,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Measure a classifier on data, and leave no trace in it."""
+    """Measure a classifier on data without changing it."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     loss, correct, count = 0.0, 0, 0
@@ -92,7 +91,7 @@ def accumulated_step(
 
 
 class EarlyStopping:
-    """Watch one number an epoch: say when it has stopped getting better, and keep the weights of its best epoch."""
+    """Watch one number per epoch: say when it stops getting better, and keep the weights of its best epoch."""
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
         if patience < 1:
@@ -181,7 +180,7 @@ def save_checkpoint(
     step: int = 0,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write all that a run needs to go on later, exactly as if it had not been interrupted."""
+    """Write everything that a run needs to continue later, exactly as if it had not been interrupted."""
     kind, keys, *rest = np.random.get_state()
     checkpoint = {
         "model": model.state_dict(),
@@ -229,7 +228,7 @@ def load_checkpoint(
 
 
 def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """Say of each parameter how its gradient is, after a backward pass."""
+    """Report the state of each parameter's gradient after a backward pass."""
     report = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -276,7 +275,7 @@ _WORDS = {
 
 
 def classify_error(error: BaseException) -> str:
-    """Name the kind of mistake behind an error of PyTorch's."""
+    """Name the kind of mistake behind one of PyTorch's errors."""
     if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"
     if not isinstance(error, (RuntimeError, ValueError)):

@@ -1,4 +1,4 @@
-"""Token batches: from documents by way of one long stream of token ids to the (x, y) that a language model learns from.
+"""Token batches: documents become one long stream of token ids, and the stream becomes the (x, y) of a language model.
 
 B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token that follows each token of x.
 """
@@ -21,7 +21,7 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
 def random_batch(
     tokens: Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw B windows from anywhere in a stream, and pair each token with the one that follows."""
+    """Draw B windows at random offsets of a stream, and pair each token with the one that follows."""
     offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
     x = torch.stack([tokens[o : o + block_size] for o in offsets])
     y = torch.stack([tokens[o + 1 : o + 1 + block_size] for o in offsets])
@@ -31,7 +31,7 @@ def random_batch(
 def split_documents(
     docs: Sequence[str], val_fraction: float, generator: torch.Generator | None = None
 ) -> tuple[list[str], list[str]]:
-    """Hold out whole documents for validation, so that no text is both trained on and judged by."""
+    """Hold out whole documents for validation, so that no text is in both sets."""
     distinct = list(dict.fromkeys(docs))
     n = len(distinct)
     n_val = min(max(round(val_fraction * n), 1), n - 1)
@@ -43,7 +43,7 @@ def split_documents(
 
 
 def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], eot: int) -> np.ndarray:
-    """Join documents into one stream of token ids, in which a mark stands before each document."""
+    """Join documents into one stream of token ids, with a mark before each document."""
     ids = []
     for doc in docs:
         ids.append(eot)
@@ -70,7 +70,7 @@ def load_shard(path: Path | str) -> Tensor:
 
 
 class DataLoaderLite:
-    """Walk through shard files in steps, in each of which every process (rank) reads a piece of its own."""
+    """Walk through shard files in steps. Every process (rank) reads its own piece of each step."""
 
     def __init__(
         self, shard_paths: Sequence[Path | str], batch_size: int, block_size: int, rank: int = 0, world_size: int = 1
@@ -88,7 +88,7 @@ class DataLoaderLite:
         self.tokens = load_shard(self.shard_paths[shard])
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """This rank's batch of the next step: x and y, both (B, T) and long, y one token further on than x."""
+        """Return this rank's batch of the next step: x and y, both (B, T) and long; y is one token later."""
         while self.position + self.step_size + 1 > len(self.tokens):
             self._open((self.shard + 1) % len(self.shard_paths), 0)
         start = self.position + self.rank * self.batch_size * self.block_size
@@ -96,21 +96,21 @@ class DataLoaderLite:
         return sequential_batch(self.tokens, self.batch_size, self.block_size, start)
 
     def reset(self) -> None:
-        """Go back to the very start: the next batch is the one that a new loader gives first."""
+        """Go back to the very start: the next batch is the first batch of a new loader."""
         self._open(0, 0)
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands, for a checkpoint: {"shard": index of a shard, "position": tokens of it done so far}."""
+        """Return the position for a checkpoint: {"shard": index of the shard, "position": tokens of it used so far}."""
         return {"shard": self.shard, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a saved state of a loader of the same shards, batch_size, block_size and world_size, of any rank."""
+        """Resume from the state of a loader with the same shards, B, T and world_size, of any rank."""
         self._open(state["shard"], state["position"])
 
 
 def mixture_epochs(
     dataset_tokens: dict[str, float], weights: dict[str, float], total_tokens: float
 ) -> dict[str, float]:
-    """How many times a run sees each dataset when it draws from several in given proportions."""
+    """Compute how many times a run that draws from several datasets sees each of them."""
     total_weight = sum(weights.values())
     return {name: total_tokens * weights[name] / total_weight / size for name, size in dataset_tokens.items()}

@@ -1,4 +1,4 @@
-"""GPT-2 from its parts: embeddings, pre-norm blocks, a last layer norm, and the token embedding again as output layer.
+"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token embedding as output layer.
 
 Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks. Token ids are torch.long.
 Names are GPT-2's own, so that its weights load.
@@ -18,12 +18,12 @@ LayerCache = prerequisite("25_causal_self_attention").LayerCache
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """Bend every value with GPT-2's form of GELU: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))."""
+    """Apply GPT-2's GELU to every value: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))."""
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class MLP(nn.Module):
-    """The part of a block that works on each position alone: widen four times, bend, narrow, drop."""
+    """Process each position on its own: four times as many features, GELU, back to C features, dropout."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -36,7 +36,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of GPT-2: attention and MLP, each behind a layer norm, each added to what came in."""
+    """One layer of GPT-2: attention, then MLP, each reading normalised input and added to the residual path."""
 
     def __init__(self, config: GPTConfig, flash: bool = True):
         super().__init__()
@@ -103,7 +103,7 @@ class GPT(nn.Module):
 
 
 def new_cache(model: GPT) -> list[LayerCache]:
-    """Give every block of a model an empty cache of its own."""
+    """Make one empty cache for every block of a model."""
     return [LayerCache() for _ in model.transformer.h]
 
 
@@ -119,6 +119,6 @@ def gpt2_config(name: str = "gpt2") -> GPTConfig:
 
 
 def parameter_count(config: GPTConfig) -> int:
-    """Count the parameters of a GPT without the memory for them."""
+    """Count the parameters of a GPT without allocating them."""
     with torch.device("meta"):
         return GPT(config).num_params()
