@@ -164,15 +164,6 @@ def test_a_day(terminal, checkout):
     assert screen.ends() == 0
 
 
-def test_a_working_core_offers_the_stretch(terminal, checkout):
-    save(checkout, RIGHT + "\n\ndef from_array(array, *, copy=False):\n    raise NotImplementedError\n")
-    screen = terminal("01")
-    said = screen.verdict("The core of this kata works. Stretch exercises left: from_array. Press N for 02")
-    assert "from_array: not written yet" in said
-    screen.press("q")
-    assert screen.ends() == 0
-
-
 class NoInputs:
     """A learner who only saves."""
 

@@ -95,7 +95,7 @@ def attention_patterns(
 
 
 def head_statistics(weights: Tensor) -> dict[str, Tensor]:
-    """Four numbers a head, averaged over all rows that are not all zeros."""
+    """Four numbers per head, averaged over all rows that are not all zeros."""
     _, _, T, S = weights.shape
     i = torch.arange(T, device=weights.device)[:, None]
     j = torch.arange(S, device=weights.device)
