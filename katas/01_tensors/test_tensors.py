@@ -18,7 +18,11 @@ FLOAT64 = {"dtype": torch.float64}
 class TestCountTo:
     def test_counts_from_zero(self, kata):
         """n numbers: the first is 0 and the last is n − 1, since counting starts at 0."""
-        unlike = {"counted from 1": torch.arange(1, 7), "n itself is included": torch.arange(7)}
+        unlike = {
+            "counted from 1": torch.arange(1, 7),
+            "counted from 1, without n": torch.arange(1, 6),
+            "n itself is included": torch.arange(7),
+        }
         check.close(kata.count_to(6), torch.tensor([0, 1, 2, 3, 4, 5]), unlike=unlike)
 
     def test_counts_in_whole_numbers(self, kata):
@@ -104,7 +108,8 @@ class TestMemoryByDtype:
 
 class TestDescribe:
     def test_counts_the_dimensions_and_the_elements(self, kata):
-        """A (2, 3, 4) tensor has 3 dimensions (ndim) of sizes 2, 3 and 4 (shape), and 2 × 3 × 4 elements (numel)."""
+        """A (2, 3, 4) tensor has 3 dimensions (ndim) of sizes 2, 3 and 4 (shape), and 2 × 3 × 4 elements (numel).
+        numel is a method: the brackets of x.numel() call it."""
         x = torch.zeros(2, 3, 4)
         report = kata.describe(x)
         check.that(isinstance(report, dict), f"a dict was expected, not {check.describe(report)}")
@@ -290,7 +295,9 @@ class TestRandomPatterns:
     def test_uniform_is_spread_over_zero_to_one(self, kata):
         """Every number in [0, 1) is equally likely: the mean is 1/2, the standard deviation √(1/12) ≈ 0.289, and
         nothing lies outside."""
-        uniform = kata.random_patterns(50, 80).get("uniform")
+        patterns = kata.random_patterns(50, 80)
+        check.that(isinstance(patterns, dict), f"a dict was expected, not {check.describe(patterns)}")
+        uniform = patterns.get("uniform")
         check.shape(uniform, (50, 80), what="uniform")
         check.that(uniform.min() >= 0, f"uniform holds {uniform.min():.3f}: drawn from the normal distribution?")
         check.that(uniform.max() < 1, f"uniform holds {uniform.max():.3f}, which is not below 1")

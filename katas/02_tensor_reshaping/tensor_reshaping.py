@@ -1,7 +1,9 @@
 """Reshaping: the same numbers in another shape, each still in its right place."""
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 

@@ -3,6 +3,7 @@
 "(…, N, N)" means any number of dimensions in front, none included.
 """
 
+import torch
 from torch import Tensor
 
 

@@ -103,6 +103,7 @@ class TestFirstRows:
         expected = torch.stack([x[0], x[1]])
         unlike = {
             "one row too many": x[:3],
+            "one row too few": x[:1],
             "row n alone": x[2],
             "the first n columns": x[:, :2],
             "everything but the first n rows": x[2:],

@@ -58,7 +58,7 @@ if both is not None:
     print(f"   in both directions: outputs {tuple(both[0].shape)}")
 
 # 3. How long is the signal? x_0 reaches h_49 through 50 steps. An RNN passes each of them through W_hh and the slope of
-#    tanh. In an LSTM, c is only multiplied by the forget gate: with a bias of 3 that is about σ(3) = 0.95 a step.
+#    tanh. In an LSTM, c is only multiplied by the forget gate: with a bias of 3 that is about σ(3) = 0.95 per step.
 STEPS = 50
 cells = {"RNN": kata.RNNCell(8, 16), "LSTM": kata.LSTMCell(8, 16), "LSTM, forget bias 3": kata.LSTMCell(8, 16)}
 with torch.no_grad():
@@ -73,7 +73,7 @@ norms = {name: stretch(kata.input_gradient_norms, one, signal) for name, one in 
 norms = {name: line for name, line in norms.items() if line is not None}
 if norms:
     at = (0, 10, 20, 30, 40, STEPS - 1)
-    print(f"   {'t':<20}" + "".join(f"{t:>9}" for t in at) + "   a step")
+    print(f"   {'t':<20}" + "".join(f"{t:>9}" for t in at) + "   per step")
     for name, line in norms.items():
         share = (line[0] / line[-1]).item() ** (1 / (STEPS - 1))
         print(f"   {name:<20}" + "".join(f"{line[t].item():9.0e}" for t in at) + f"   × {share:.2f}")
@@ -156,5 +156,5 @@ right.set_xticks(range(len(sentence)), list(sentence.replace(" ", "␣")), fonts
 right.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()], fontsize=8)
 right.set(xlabel="character read", ylabel="unit of h", title="Ten of 96 states of a trained LSTM")
 right.tick_params(length=0)
-figure.colorbar(picture, ax=right, shrink=0.8, ticks=[-1, 0, 1])
+figure.colorbar(picture, ax=right, shrink=0.8, ticks=[-1, 0, 1], label="value of the unit")
 save_figure(figure, __file__)

@@ -1,4 +1,4 @@
-"""Kata 23 in code: characters, bytes and merged pairs as tokens, how merges are learned, and how much a token holds."""
+"""Kata 23 in code: characters, bytes and merged pairs as tokens, how merges are learned, how much a token holds."""
 
 import re
 
@@ -13,7 +13,7 @@ kata = code(__file__)
 
 
 def shown(tokens):
-    """Tokens between bars, a blank as ·, a newline as ↵ and bytes that are no text in hexadecimal."""
+    """Show tokens between bars: a space as ·, a newline as ↵, bytes that are not text in hexadecimal."""
     texts = [token.decode() if is_text(token) else token.hex(" ") for token in tokens]
     return "|" + "|".join(texts).replace(" ", "·").replace("\n", "↵") + "|"
 
@@ -26,7 +26,7 @@ def tokens_of(tokenizer, text):
     return [tokenizer.decode_bytes([i]) for i in tokenizer.encode(text)]
 
 
-# 1. One id for each character. The vocabulary is what the text holds, and nothing else can be encoded.
+# 1. One id per character. The vocabulary is the characters of the text, and nothing else can be encoded.
 manual = prose()
 characters = kata.CharTokenizer(manual)
 print(f"1. The prose: {len(manual):,} characters, {characters.vocab_size} different ones")
@@ -36,13 +36,13 @@ try:
 except (KeyError, ValueError) as error:
     print(f"   'Hello 🙂': {type(error).__name__}: {error}")
 
-# 2. Bytes instead. 256 of them spell every text there is, in UTF-8: some characters with one, others with up to four.
+# 2. Bytes instead. In UTF-8, 256 bytes spell every text, with one to four bytes per character.
 raw = kata.BPETokenizer([])
 print("\n2. UTF-8")
 for character in "aé東🙂":
     print(f"   {character}  {raw.encode(character)}")
 
-# 3. Learning on one line, step by step: what is frequent becomes one token.
+# 3. Learning on one line, step by step: frequent pairs become one token.
 line = "low low lower lowest"
 print(f"\n3. Merges learned from {line!r}")
 merges = kata.train_bpe(line, 260)
@@ -56,8 +56,8 @@ sentence = "The dog's 3 bones,  buried in 1999."
 print(f"\n4. {sentence!r} in chunks")
 print("  ", shown(chunk.encode() for chunk in re.findall(kata.SPLIT_PATTERN, sentence)))
 
-# 5. Learning on prose: merges come from the first pages of the manual, and the last ones are never seen. The merges of
-#    a small vocabulary are the first ones of a large one, so that training once is enough for all sizes.
+# 5. Learning on prose: the merges come from the first pages of the manual, and the last pages are never seen. The merges
+#    of a small vocabulary are the first ones of a large one, so training once is enough for all sizes.
 SIZES = [256, 288, 320, 352, 384, 448, 512, 576, 640, 768]
 seen, unseen = manual[:20_000], manual[-20_000:]
 learned = kata.train_bpe(seen, max(SIZES))
@@ -66,32 +66,32 @@ print("   the first 12:", shown(left + right for left, right in learned[:12]))
 print("   the last 8:  ", shown(left + right for left, right in learned[-8:]))
 trained = kata.BPETokenizer(learned)
 
-# 6. The same texts under all of them, as tokenizer pages on the web show it in colours. Byte pairs keep frequent words
-#    whole and cut rare ones into many pieces; the indentation of code is as good as a word.
+# 6. The same texts under all three tokenizers, as tokenizer pages on the web show them in colours. BPE keeps frequent
+#    words whole and cuts rare words into many pieces; the indentation of code is as good as a word.
 examples = ["Hello world", " world", "world", "naïve 🙂", "def f(x):\n    return x\n"]
-print("\n6. Tokens, with · for a blank and ↵ for a newline")
+print("\n6. Tokens, with · for a space and ↵ for a newline")
 for text in examples:
     print(f"   {text!r}")
     known = set(text) <= set(characters.stoi)
-    print("      characters", shown(c.encode() for c in text) if known else "not possible: not all are known")
+    print("      characters", shown(c.encode() for c in text) if known else "not possible: some are unknown")
     print("      bytes     ", shown(tokens_of(raw, text)))
     print(f"      BPE {len(trained.vocab):<6}", shown(tokens_of(trained, text)), trained.encode(text))
 
-# 7. A special token means what no text can say. Who types its string gets plain text, unless the caller allows more.
+# 7. A special token means what no text can say. Typing its string gives plain text, unless the caller allows more.
 special = kata.BPETokenizer(learned, special_tokens={"<|endoftext|>": len(trained.vocab)})
 print("\n7. '<|endoftext|>' as a special token")
 print("   by default:        ", special.encode("end<|endoftext|>"))
 print("   allow_special=True:", special.encode("end<|endoftext|>", allow_special=True))
 
-# 8. Why no space stands in GPT-2's files: a line of merges is cut at its space. Each byte has a spelling that prints.
+# 8. GPT-2's files cut a line of merges at its space, so no token may contain one: each byte has a printable spelling.
 table = stretch(kata.bytes_to_unicode)
 if table:
     print("\n8. How GPT-2 spells bytes")
     for pair in learned[:6]:
         print("  ", shown(pair), "is the line", " ".join("".join(table[byte] for byte in part) for part in pair))
 
-# 9. How much text a token holds, on the text that the merges come from and on text never seen. Late merges gain less
-#    than early ones, and those that only the training text needs help nowhere else.
+# 9. How much text a token holds, in the text that the merges come from and in unseen text. Late merges gain less than
+#    early ones, and many help only the training text.
 curves = {"text that the merges come from": seen, "unseen text": unseen}
 folder = downloads.find("text")
 if folder:
@@ -132,7 +132,7 @@ for (name, line), mark in zip(holds.items(), "os^", strict=False):
     if line:
         below.plot(SIZES, line, marker=mark, markersize=4, label=name)
 below.axhline(1, color="0.6", linewidth=1, linestyle="--")
-below.text(max(SIZES), 1.03, "one token a byte", ha="right", fontsize=8, color="0.4")
+below.text(max(SIZES), 1.03, "one token per byte", ha="right", fontsize=8, color="0.4")
 below.set(xlabel="size of the vocabulary", ylabel="bytes per token", xlim=(230, 790), ylim=(0.9, None))
 if any(holds.values()):
     below.legend(loc="upper left")

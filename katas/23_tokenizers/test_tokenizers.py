@@ -134,14 +134,14 @@ class TestCharTokenizer:
 
     @given(text=st.text(" \nabBé🙂", min_size=1, max_size=12))
     def test_decode_undoes_encode(self, kata, text):
-        """Nothing is lost on the way, no blank and no newline."""
+        """Nothing is lost on the way, neither spaces nor newlines."""
         tokenizer = kata.CharTokenizer(text)
         check.equal(tokenizer.decode(tokenizer.encode(text)), text)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("kind", [torch.tensor, torch.IntTensor, iter])
     def test_ids_may_be_a_tensor(self, kata, kind):
-        """A model answers with tensors. Their elements are tensors, too, and no keys of a dict of ints."""
+        """A model returns tensors. Their elements are tensors, too, and a dict with int keys does not find them."""
         check.equal(kata.CharTokenizer("hello").decode(kind([1, 0, 2])), "hel")
 
     @pytest.mark.edge
@@ -153,8 +153,8 @@ class TestCharTokenizer:
 
     @pytest.mark.edge
     def test_an_unknown_character_is_named(self, kata):
-        """An unknown character dropped in silence is missed far too late, and a KeyError does not say where in a long
-        text to look."""
+        """A character dropped in silence is missed far too late, and a KeyError does not say where in a long text to
+        look."""
         with check.raises(ValueError, "%", 13):
             kata.CharTokenizer("abc").encode("abcabcabcabca%bc")
 
@@ -167,7 +167,7 @@ class TestCharTokenizer:
 
     @pytest.mark.edge
     def test_an_empty_text_is_refused(self, kata):
-        """A vocabulary of nothing can encode nothing."""
+        """An empty vocabulary can encode nothing."""
         with check.raises(ValueError):
             kata.CharTokenizer("")
 
@@ -180,14 +180,14 @@ class TestBytesToUnicode:
         check.equal(entries(kata.bytes_to_unicode(), expected), expected, what="spelling")
 
     def test_the_others_move_up_as_in_gpt2(self, kata):
-        """A space is Ġ and a newline Ċ. Bytes 127, 160 and 173 (delete, the no-break space and the soft hyphen) print
-        nothing either: they move, too."""
+        """A space is Ġ and a newline Ċ. Bytes 127, 160 and 173 (delete, the no-break space and the soft hyphen) are
+        not printable either, so they move, too."""
         moved = {0: "Ā", 10: "Ċ", 32: "Ġ", 127: "ġ", 160: "ł", 173: "Ń"}
         shifted = {"256 added to the byte": {byte: chr(256 + byte) for byte in moved}}
         check.equal(entries(kata.bytes_to_unicode(), moved), moved, unlike=shifted, what="spelling")
 
     def test_every_byte_has_its_own_character(self, kata):
-        """The whole table. Two bytes with one spelling could not be told apart when a file is read."""
+        """The whole table. Two bytes with the same spelling would be one byte when a file is read."""
         table = kata.bytes_to_unicode()
         check.equal(len(table), 256, what="number of bytes in the table")
         check.equal(entries(table, range(256)), SPELLING, what="spelling")
@@ -195,7 +195,7 @@ class TestBytesToUnicode:
 
 class TestCountPairs:
     def test_neighbours_are_counted(self, kata):
-        """[7, 2, 5, 7, 2] holds (7, 2) twice, (2, 5) and (5, 7) once. (2, 7) is another pair, and does not occur."""
+        """[7, 2, 5, 7, 2] holds (7, 2) twice, and (2, 5) and (5, 7) once. (2, 7) is another pair, which does not occur."""
         unlike = {"pairs without an order": {(2, 7): 2, (2, 5): 1, (5, 7): 1}}
         check.equal(dict(kata.count_pairs([7, 2, 5, 7, 2])), {(7, 2): 2, (2, 5): 1, (5, 7): 1}, unlike=unlike)
 
@@ -204,7 +204,7 @@ class TestCountPairs:
         check.equal(dict(kata.count_pairs([1, 1, 1])), {(1, 1): 2}, unlike={"overlaps skipped": {(1, 1): 1}})
 
     def test_bytes_are_tokens_too(self, kata):
-        """A token is whatever is at one place: b"ab", b"c" and b"a", b"bc" are two pairs."""
+        """A token may be any value: (b"ab", b"c") and (b"a", b"bc") are two pairs."""
         tokens = [b"ab", b"c", b"a", b"bc", b"ab", b"c"]
         expected = {(b"ab", b"c"): 2, (b"c", b"a"): 1, (b"a", b"bc"): 1, (b"bc", b"ab"): 1}
         check.equal(dict(kata.count_pairs(tokens)), expected)
@@ -212,12 +212,12 @@ class TestCountPairs:
     @pytest.mark.edge
     @pytest.mark.parametrize("tokens", [[], [5], ()], ids=repr)
     def test_one_token_has_no_neighbour(self, kata, tokens):
-        """Nothing to count is no error."""
+        """Having nothing to count is not an error."""
         check.equal(dict(kata.count_pairs(tokens)), {})
 
     @pytest.mark.edge
     def test_the_tokens_stay_as_they_are(self, kata):
-        """Counting only looks, at a tuple as well as at a list."""
+        """Counting changes nothing, and takes a tuple as well as a list."""
         tokens = [3, 1, 3, 1]
         check.equal(dict(kata.count_pairs(tuple(tokens))), {(3, 1): 2, (1, 3): 1}, what="pairs of a tuple")
         kata.count_pairs(tokens)
@@ -226,8 +226,8 @@ class TestCountPairs:
 
 class TestMergePair:
     def test_the_pair_becomes_one_token_everywhere(self, kata):
-        """Where 1 and 2 are neighbours, in this order, one 9 takes their place. All other tokens stay, the first and
-        the last among them."""
+        """Where 1 and 2 are neighbours, in this order, one 9 takes their place. All other tokens stay,
+        including the first and the last."""
         unlike = {
             "only the first place merged": [5, 9, 2, 1, 1, 2, 4],
             "the last token lost": [5, 9, 2, 1, 9],
@@ -236,19 +236,19 @@ class TestMergePair:
         check.equal(kata.merge_pair([5, 1, 2, 2, 1, 1, 2, 4], (1, 2), 9), [5, 9, 2, 1, 9, 4], unlike=unlike)
 
     def test_a_token_is_used_once(self, kata):
-        """Of [1, 1, 1] the first two are merged; a single 1 is left. `count_pairs` counts 2 there, but there is room
-        for one merge only."""
+        """Of [1, 1, 1] the first two are merged; a single 1 is left. `count_pairs` counts 2 there, but only one
+        merge fits."""
         unlike = {"overlapping merges": [9, 9], "merged from the right": [1, 9], "the last token lost": [9]}
         check.equal(kata.merge_pair([1, 1, 1], (1, 1), 9), [9, 1], unlike=unlike)
 
     def test_a_merged_token_is_not_merged_again(self, kata):
-        """Pairs consist of tokens that were there before. A token just made waits for the next call, even if it equals
-        half of the pair."""
+        """Only tokens from before the call form pairs. A new token waits for the next call, even if it equals half of
+        the pair."""
         check.equal(kata.merge_pair([1, 2, 2, 2], (1, 2), 1), [1, 2, 2], unlike={"merged again": [1]})
 
     def test_bytes_are_compared_token_by_token(self, kata):
-        """b"a", b"bc" spells the same as b"ab", b"c", but is not that pair. And `==` decides, since equal bytes need
-        not be the same object (`is`)."""
+        """b"a", b"bc" spells the same as b"ab", b"c", but is not that pair. Compare with `==`, because equal bytes
+        need not be the same object (`is`)."""
         tokens = [b"a", b"bc", bytes([97, 98]), b"c"]
         unlike = {"the joined bytes compared": [b"abc", b"abc"], "compared with `is`": [b"a", b"bc", b"ab", b"c"]}
         check.equal(kata.merge_pair(tokens, (b"ab", b"c"), b"abc"), [b"a", b"bc", b"abc"], unlike=unlike)
@@ -261,7 +261,7 @@ class TestMergePair:
 
     @pytest.mark.edge
     def test_a_tuple_or_nothing_gives_a_list(self, kata):
-        """The result is a list whatever sequence comes in."""
+        """The result is a list for every kind of sequence."""
         check.equal(kata.merge_pair((4, 1, 2), (1, 2), 9), [4, 9], what="merged from a tuple")
         check.equal(kata.merge_pair([], (1, 2), 9), [], what="merged from no tokens")
 
@@ -300,7 +300,7 @@ class TestTrainBpe:
         check.equal(kata.train_bpe(" ab ab", 300), [(b" ", b"a"), (b" a", b"b")], unlike=unlike)
 
     def test_a_tie_goes_to_the_smallest_pair(self, kata):
-        """d, c comes first in the text, but b, a is smaller and occurs as often. max() over a dict takes the first one
+        """d, c comes first in the text, but b, a is smaller and occurs as often. max() over a dict takes the first pair
         seen, and another order of counting would make another tokenizer."""
         unlike = {"the first one seen": [(b"d", b"c"), (b"b", b"a")]}
         check.equal(kata.train_bpe("dc,dc,ba,ba", 300), [(b"b", b"a"), (b"d", b"c")], unlike=unlike)
@@ -338,13 +338,13 @@ class TestTrainBpe:
 
     @pytest.mark.edge
     def test_an_empty_text_teaches_nothing(self, kata):
-        """There are no pairs to take the largest of."""
+        """There are no pairs, so there is no most frequent one."""
         check.equal(kata.train_bpe("", 300), [])
 
     @pytest.mark.edge
     @pytest.mark.parametrize("vocab_size", [255, 0])
     def test_there_is_no_room_below_the_bytes(self, kata, vocab_size):
-        """With fewer than 256 tokens some byte would have none."""
+        """With fewer than 256 tokens, some byte would have no token."""
         with check.raises(ValueError):
             kata.train_bpe("low low", vocab_size)
 
@@ -395,7 +395,7 @@ class TestBPETokenizerInit:
     @pytest.mark.edge
     @pytest.mark.parametrize("special", [{END: 108}, {END: 258}, {END: 259, "<|user|>": 259}], ids=str)
     def test_a_special_id_must_be_free(self, kata, special):
-        """Two tokens with one id could not be told apart: not from a byte, a merge or each other."""
+        """A special token needs an id that no byte, no merge and no other special token has."""
         with check.raises(ValueError):
             kata.BPETokenizer(LOW, special_tokens=special)
 
@@ -416,7 +416,7 @@ def learned_and_new(draw):
 
 class TestBPETokenizerEncodeBytes:
     def test_a_pair_is_merged_at_every_place(self, kata):
-        """One merge is not the end: as long as a known pair is left, there is another one."""
+        """One merge is not the end: go on while there is a known pair."""
         got = kata.BPETokenizer(LOW).encode_bytes(b"lowlylow lo")
         unlike = {
             "nothing merged": list(b"lowlylow lo"),
@@ -425,7 +425,7 @@ class TestBPETokenizerEncodeBytes:
         check.equal(got, [257, 108, 121, 257, 32, 256], unlike=unlike, what="ids of lowlylow lo")
 
     def test_the_lowest_rank_goes_first(self, kata):
-        """b, c was learned first, so that abc becomes a, bc, and there it ends: a, bc is no known pair. Merging from
+        """b, c was learned first, so abc becomes a, bc. That is all, because a, bc is not a known pair. Merging from
         the left, or looking for the longest token, gives abc, a token that training never made there."""
         tokenizer = kata.BPETokenizer([(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")])  # bc 256, ab 257, abc 258
         unlike = {"the leftmost pair, the highest rank or the longest token first": [258]}
@@ -540,20 +540,20 @@ class TestBPETokenizerDecodeBytes:
         check.equal(kata.BPETokenizer(LOW, OWN_IDS).decode_bytes([301, 3, 267]), b"low low!")
 
     def test_special_ids_give_the_bytes_of_their_string(self, kata):
-        """In UTF-8, like all text."""
+        """Special strings are written in UTF-8, like all text."""
         tokenizer = kata.BPETokenizer(LOW, special_tokens={"<|ende ∎|>": 1000})
         check.equal(tokenizer.decode_bytes([257, 1000]), b"low" + "<|ende ∎|>".encode())
 
     @given(data=st.binary(max_size=12))
     def test_any_bytes_come_back(self, kata, data):
-        """`decode_bytes` undoes `encode_bytes`. Random bytes are no UTF-8, and need not be."""
+        """`decode_bytes` undoes `encode_bytes`. Random bytes are rarely valid UTF-8, and need not be."""
         tokenizer = kata.BPETokenizer(SPACED)
         check.equal(tokenizer.decode_bytes(tokenizer.encode_bytes(data)), data)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("kind", [torch.tensor, iter])
     def test_ids_may_be_a_tensor(self, kata, kind):
-        """Sampled ids are a tensor. Its elements are tensors, too, and no keys of a dict of ints."""
+        """Sampled ids are a tensor. Its elements are tensors, too, and a dict with int keys does not find them."""
         tokenizer = kata.BPETokenizer(LOW, special_tokens={END: 259})
         check.equal(tokenizer.decode_bytes(kind([257, 33, 259])), f"low!{END}".encode())
 
@@ -565,14 +565,14 @@ class TestBPETokenizerDecodeBytes:
     @pytest.mark.edge
     @pytest.mark.parametrize("i", [259, 999, 1001, -1])
     def test_an_unknown_id_is_refused(self, kata, i):
-        """The first id without a token, one in a gap below a special token, a negative one."""
+        """No token has these ids: the first after the merges, two next to a special token, and a negative one."""
         with check.raises(ValueError):
             kata.BPETokenizer(LOW, special_tokens={END: 1000}).decode_bytes([257, i])
 
 
 class TestBPETokenizerDecode:
     def test_ids_go_back_to_text(self, kata):
-        """The special id gives its string, so that the text of a document shows where it ends."""
+        """A special id gives its string, so the text shows where a document ends."""
         tokenizer = kata.BPETokenizer(LOW, special_tokens={END: 259})
         check.equal(tokenizer.decode([257, 258, 33, 259]), f"low low!{END}")
 
@@ -648,7 +648,7 @@ class TestSaveGpt2Files:
         check.equal(entries(got, expected), expected, what="encoder.json")
 
     def test_special_tokens_keep_their_own_string(self, kata, tmp_path):
-        """Special tokens are no bytes to be spelled, whatever characters they have, and no merges."""
+        """A special token is written as it is, not spelled byte by byte, and it is not a merge."""
         special = {END: 256, "<|the end ∎|>": 300}
         got, lines = saved_files(kata, tmp_path, kata.BPETokenizer([], special_tokens=special))
         check.equal(entries(got, special), special, what="encoder.json")
@@ -656,7 +656,7 @@ class TestSaveGpt2Files:
 
     @pytest.mark.edge
     def test_the_tokenizer_stays_as_it_is(self, kata, tmp_path):
-        """Saving only looks."""
+        """Saving changes nothing."""
         tokenizer = kata.BPETokenizer(LOW, OWN_IDS, {END: 1000})
         saved_files(kata, tmp_path, tokenizer)
         got = [list(tokenizer.merges), tokenizer.vocab, tokenizer.special_tokens]
@@ -674,7 +674,7 @@ def learned_with_special(draw):
 @pytest.mark.stretch
 class TestLoadGpt2Files:
     def test_merges_are_read_in_order(self, kata, tmp_path):
-        """The header is no merge; then each line is one, from rank 0."""
+        """The header is not a merge. Every later line is one, starting with rank 0."""
         tokenizer = kata.load_gpt2_files(*write_files(tmp_path, LOW))
         is_one = isinstance(tokenizer, kata.BPETokenizer)
         check.that(is_one, f"expected a BPETokenizer, got {check.describe(tokenizer)}")
@@ -714,7 +714,7 @@ class TestLoadGpt2Files:
 
     @pytest.mark.edge
     def test_the_last_line_may_lack_its_newline(self, kata, tmp_path):
-        """The last line is a merge all the same."""
+        """The last line is still a merge."""
         tokenizer = kata.load_gpt2_files(*write_files(tmp_path, LOW, end=""))
         check.equal(list(tokenizer.merges), LOW, what="merges")
 
@@ -728,8 +728,8 @@ class TestLoadGpt2Files:
     @pytest.mark.edge
     @pytest.mark.parametrize("missing", ["!", "Ġ", "Ń", "lo", "Ġlow"])
     def test_a_missing_id_is_refused(self, kata, tmp_path, missing):
-        """Without a byte some text could not be encoded; without a merge's result a pair would become a token without
-        an id."""
+        """Without an id for a byte, some text could not be encoded. Without one for a merge's result, a pair would become
+        a token that has no id."""
         paths = write_files(tmp_path, LOW, without=[missing])
         with check.raises(ValueError):
             kata.load_gpt2_files(*paths)
@@ -749,6 +749,6 @@ class TestBytesPerToken:
 
     @pytest.mark.edge
     def test_an_empty_text_is_refused(self, kata):
-        """Nothing divided by nothing is no measure."""
+        """Zero bytes divided by zero tokens measure nothing."""
         with check.raises(ValueError):
             kata.bytes_per_token(kata.CharTokenizer("a"), "")

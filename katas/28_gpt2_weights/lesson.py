@@ -4,6 +4,7 @@ With `--gpt2`, and the package transformers installed, the published GPT-2 is do
 and sampled from. `--gpt2=FOLDER` takes a model saved there instead.
 """
 
+import re
 import struct
 import sys
 import tempfile
@@ -25,23 +26,23 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
 
 
-# 1. Somebody publishes a model. Here it is a small one, trained for some seconds on characters of prose; what counts is
-#    that its weights have learned something, so that damage to them can be measured.
-text = prose()
+# 1. Somebody publishes a model. Here it is a small one, trained for a few seconds on small letters, blanks and full stops;
+#    what counts is that its weights have learned something, so that damage to them can be measured.
+text = re.sub(r"[^a-z.]+", " ", prose().lower())
 characters = sorted(set(text))
 tokens = torch.tensor([characters.index(c) for c in text])
-training, held_out = tokens[:-20_000], tokens[-20_000:]
-BLOCK, BATCH, STEPS = 64, 12, 800
+training, held_out = tokens[:5_000], tokens[-20_000:]  # a little text that comes up often is learned sooner
+BLOCK, BATCH, STEPS = 24, 24, 250
 WIDTH, HEADS, LAYERS = 48, 4, 2
 
 
 def rows(source, starts):
     """Inputs and targets of BLOCK tokens each."""
-    windows = torch.stack([source[i : i + BLOCK + 1] for i in starts])
+    windows = source[starts[:, None] + torch.arange(BLOCK + 1)]
     return windows[:, :-1], windows[:, 1:]
 
 
-idx, targets = rows(held_out, range(0, 64 * 300, 300))
+idx, targets = rows(held_out, torch.arange(0, 64 * 300, 300))
 
 
 @torch.no_grad()
@@ -52,12 +53,13 @@ def loss_of(model):
 
 author = kata.GPT(kata.GPTConfig(BLOCK, len(characters), LAYERS, HEADS, WIDTH, dropout=0.0, bias=True))
 wpe_before = author.transformer.wpe.weight.detach().clone()
-optimizer = torch.optim.AdamW(author.parameters(), lr=3e-3)
+optimizer = torch.optim.AdamW(author.parameters(), lr=5e-3, fused=True)
 loss_before = loss_of(author)
 for _ in range(STEPS):
-    loss = author(*rows(training, torch.randint(len(training) - BLOCK - 1, (BATCH,)).tolist()))[1]
+    loss = author(*rows(training, torch.randint(len(training) - BLOCK - 1, (BATCH,))))[1]
     optimizer.zero_grad()
     loss.backward()
+    torch.nn.utils.clip_grad_norm_(author.parameters(), 1.0)
     optimizer.step()
 author.eval()
 wpe_after = author.transformer.wpe.weight.detach().clone()

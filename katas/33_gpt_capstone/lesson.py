@@ -123,10 +123,10 @@ kata = code(__file__)
 torch.set_num_threads(1)  # with tensors this small, threads cost more than they bring
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-config = kata.CapstoneConfig(steps=320, max_lr=4e-3, min_lr=2e-4, warmup_steps=40, eval_every=80)
+config = kata.CapstoneConfig(steps=400, max_lr=4e-3, min_lr=2e-4, warmup_steps=60, eval_every=100)
 if asked.full:
     config = replace(config, n_layer=2, n_embd=128, block_size=64, batch_size=32)
-    config = replace(config, steps=1500, max_lr=2e-3, min_lr=2e-4, eval_every=150)
+    config = replace(config, steps=1500, max_lr=2e-3, min_lr=2e-4, warmup_steps=20, eval_every=150)
 if asked.steps:
     config = replace(
         config, steps=asked.steps, warmup_steps=min(20, asked.steps // 4), eval_every=max(1, asked.steps // 4)
@@ -143,7 +143,7 @@ say(f"   {kept:,} of them in paragraphs that no training document has: {kept / m
 
 # 2. Tokens. The merges come from training text alone.
 started = time.monotonic()
-data = kata.prepare(docs, vocab_size=320)
+data = kata.prepare(docs)
 if min(len(data.train), len(data.val)) <= config.block_size:
     refuse(
         f"{asked.data} is too small: it leaves {len(data.train):,} tokens for training and {len(data.val):,} "
@@ -322,10 +322,12 @@ if not complete:
 if asked.losses:
     asked.losses.write_text(json.dumps(history))
 
-# While the rate rises it does not depend on how long the run will be.
-# So the first losses can be held against the exercise.
+# While the rate rises it does not depend on how long it will rise, nor on how long the run will be.
+# So the first losses can be held against the exercise, in a run that ends there.
 torch.manual_seed(SEED)
-beginning = replace(config, steps=config.warmup_steps + 1, eval_every=config.warmup_steps + 1)
+rising = min(20, config.warmup_steps)
+highest = config.max_lr * rising / max(1, config.warmup_steps)
+beginning = replace(config, steps=rising + 1, warmup_steps=rising, max_lr=highest, eval_every=rising + 1)
 one_window = replace(data, val=data.val[: config.block_size + 1])  # its validation is not looked at
 _, twin = kata.train_capstone(one_window, beginning, torch.Generator().manual_seed(SEED))
 gap = max(abs(a - b) for a, b in zip(twin["loss"], history["loss"], strict=False))

@@ -1,6 +1,6 @@
 """What a tensor is made of: memory, a shape, a dtype and a device; the way from NumPy and pandas and back."""
 
-import math
+import math  # stub: keep
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,9 +1,9 @@
 """Reshaping: the same numbers in another shape, each still in its right place."""
 
-import math
+import math  # stub: keep
 from collections.abc import Sequence
 
-import torch
+import torch  # stub: keep
 from torch import Tensor
 
 

@@ -3,7 +3,7 @@
 "(…, N, N)" means any number of dimensions in front, none included.
 """
 
-import torch
+import torch  # stub: keep
 from torch import Tensor
 
 

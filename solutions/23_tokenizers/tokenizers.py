@@ -108,8 +108,8 @@ def merge_pair(tokens: Sequence[T], pair: tuple[T, T], merged: T) -> list[T]:
         pair: the two neighbours to look for, compared with `==`.
         merged: the token that replaces them.
     Returns:
-        A list. Pairs are taken from left to right and never share a token: (1, 1) → 9 turns [1, 1, 1] into [9, 1].
-        Only tokens of `tokens` form pairs, never a `merged` that was just put in.
+        A list. Merge from left to right; pairs never share a token: (1, 1) → 9 turns [1, 1, 1] into [9, 1].
+        Only tokens of `tokens` form pairs, never a `merged` from this call.
 
     Edge cases ★
         `tokens` may be a tuple or empty. It stays as it is: the result is always a new list.
@@ -142,13 +142,13 @@ def train_bpe(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
         text: the text to learn from.
         vocab_size: 256 for the bytes, plus one per merge.
     Returns:
-        The merges in the order learned: vocab_size − 256 of them, or fewer if no pair occurs twice any more.
+        The merges in the order learned: vocab_size − 256 of them, or fewer once no pair occurs twice.
 
     Edge cases ★
-        An empty text teaches nothing: []. A `vocab_size` below 256 is an error.
+        An empty text gives no merges: []. A `vocab_size` below 256 is an error.
     """
     if vocab_size < 256:
-        raise ValueError(f"the bytes alone are 256 tokens, so vocab_size can not be {vocab_size}")
+        raise ValueError(f"the bytes alone are 256 tokens, so vocab_size cannot be {vocab_size}")
     chunks = Counter(re.findall(SPLIT_PATTERN, text))
     words = [([bytes([byte]) for byte in chunk.encode()], times) for chunk, times in chunks.items()]
     merges = []
@@ -205,7 +205,7 @@ class BPETokenizer:
         self._bytes = {i: token for token, i in self.vocab.items()}
         for string, i in self.special_tokens.items():
             if i in self._bytes:
-                raise ValueError(f"{string!r} can not have the id {i}: {self._bytes[i]!r} has it")
+                raise ValueError(f"{string!r} cannot have the id {i}: {self._bytes[i]!r} has it")
             self._bytes[i] = string.encode()
 
     def encode_bytes(self, data: bytes) -> list[int]:
@@ -234,7 +234,7 @@ class BPETokenizer:
 
         Edge cases ★
             Special strings may follow one another and may be at both ends. Where several match at one place, the
-            longest wins. The text before, between and after them is encoded as if it were alone. Without special
+            longest wins. The text before, between and after special strings is encoded as if it were alone. Without special
             tokens `allow_special` changes nothing. An empty text has no ids.
         """
         if not (allow_special and self.special_tokens):

@@ -245,7 +245,7 @@ EQUIVALENT = [
     Equivalent(
         was="others = [byte for byte in range(256) if byte not in printable]",
         now="others = [byte for byte in range(257) if byte not in printable]",
-        reason="256 stands at the end of the list, where it moves nothing",
+        reason="256 is at the end of the list, where it moves nothing",
     ),
     Equivalent(
         was="others = [byte for byte in range(256) if byte not in printable]",

@@ -38,7 +38,7 @@ class CharTokenizer:
 
 
 def bytes_to_unicode() -> dict[int, str]:
-    """GPT-2's spelling of bytes: a printable character for each, so that any token can stand in a text file."""
+    """GPT-2's spelling of bytes: a printable character for each, so that a text file can hold any token."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     table = {byte: chr(byte) for byte in printable}
     others = [byte for byte in range(256) if byte not in table]
@@ -52,7 +52,7 @@ def count_pairs(tokens: Sequence[T]) -> dict[tuple[T, T], int]:
 
 
 def merge_pair(tokens: Sequence[T], pair: tuple[T, T], merged: T) -> list[T]:
-    """The tokens with one of them, `merged`, wherever `pair` stood."""
+    """The tokens with one of them, `merged`, wherever `pair` was."""
     result = []
     i = 0
     while i < len(tokens):
