@@ -5,6 +5,7 @@ Sizes: N examples in a batch, C channels (features), L positions, H × W pixels.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 

@@ -4,6 +4,7 @@ Sizes: B batch elements, T queries, S keys, C = d_model features, H heads of D =
 Masks are boolean everywhere, and True means "may attend" (`nn.MultiheadAttention` means the opposite).
 """
 
+import torch
 from torch import Tensor, nn
 
 

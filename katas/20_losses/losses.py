@@ -3,6 +3,7 @@
 Sizes: N rows, C classes, B sequences, T tokens in each, V words in the vocabulary.
 """
 
+import torch
 from torch import Tensor
 
 

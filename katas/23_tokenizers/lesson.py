@@ -56,8 +56,8 @@ sentence = "The dog's 3 bones,  buried in 1999."
 print(f"\n4. {sentence!r} in chunks")
 print("  ", shown(chunk.encode() for chunk in re.findall(kata.SPLIT_PATTERN, sentence)))
 
-# 5. Learning on prose: the merges come from the first pages of the manual, and the last pages are never seen. The merges
-#    of a small vocabulary are the first ones of a large one, so training once is enough for all sizes.
+# 5. Learning on prose: the merges come from the first pages of the manual; the last pages stay unseen. The merges of a
+#    small vocabulary are the first ones of a large one, so training once is enough for all sizes.
 SIZES = [256, 288, 320, 352, 384, 448, 512, 576, 640, 768]
 seen, unseen = manual[:20_000], manual[-20_000:]
 learned = kata.train_bpe(seen, max(SIZES))

@@ -195,7 +195,7 @@ class TestBytesToUnicode:
 
 class TestCountPairs:
     def test_neighbours_are_counted(self, kata):
-        """[7, 2, 5, 7, 2] holds (7, 2) twice, and (2, 5) and (5, 7) once. (2, 7) is another pair, which does not occur."""
+        """[7, 2, 5, 7, 2] holds (7, 2) twice, and (2, 5) and (5, 7) once. (2, 7) is another pair: it does not occur."""
         unlike = {"pairs without an order": {(2, 7): 2, (2, 5): 1, (5, 7): 1}}
         check.equal(dict(kata.count_pairs([7, 2, 5, 7, 2])), {(7, 2): 2, (2, 5): 1, (5, 7): 1}, unlike=unlike)
 
@@ -728,8 +728,8 @@ class TestLoadGpt2Files:
     @pytest.mark.edge
     @pytest.mark.parametrize("missing", ["!", "Ġ", "Ń", "lo", "Ġlow"])
     def test_a_missing_id_is_refused(self, kata, tmp_path, missing):
-        """Without an id for a byte, some text could not be encoded. Without one for a merge's result, a pair would become
-        a token that has no id."""
+        """Without an id for a byte, some text could not be encoded. Without one for a merge's result, a pair would
+        become a token that has no id."""
         paths = write_files(tmp_path, LOW, without=[missing])
         with check.raises(ValueError):
             kata.load_gpt2_files(*paths)

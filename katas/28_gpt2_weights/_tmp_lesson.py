@@ -22,16 +22,16 @@ if PUBLISHED:
     sys.argv.remove(PUBLISHED)  # what is left is the path of the figure
 
 kata = code(__file__)
-torch.manual_seed(2)
+torch.manual_seed(1)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
 
 
-# 1. Somebody publishes a model. Here it is a small one, trained for a few seconds on small letters, blanks and full stops;
-#    what counts is that its weights have learned something, so that damage to them can be measured.
+# 1. Somebody publishes a model. Here it is a small one, trained for some seconds on letters, spaces and full stops; what
+#    counts is that its weights have learned something, so that damage to them can be measured.
 text = re.sub(r"[^a-z.]+", " ", prose().lower())
 characters = sorted(set(text))
 tokens = torch.tensor([characters.index(c) for c in text])
-training, held_out = tokens[:5_000], tokens[-20_000:]  # a little text that comes up often is learned sooner
+training, held_out = tokens[:5_000], tokens[5_000:25_000]  # a little text that comes up often is learned sooner
 BLOCK, BATCH, STEPS = 24, 24, 250
 WIDTH, HEADS, LAYERS = 48, 4, 2
 

@@ -13,6 +13,7 @@ tensors. It differs from the state dict of a GPT in four ways:
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from grader.loading import prerequisite

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import zip_longest
 
-import torch
+import torch  # stub: keep
 from torch import Tensor
 
 

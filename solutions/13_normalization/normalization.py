@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Sequence
 
-import torch
+import torch  # stub: keep
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import torch
+import torch  # stub: keep
 from torch import Tensor, nn
 
 

@@ -234,8 +234,8 @@ class BPETokenizer:
 
         Edge cases ★
             Special strings may follow one another and may be at both ends. Where several match at one place, the
-            longest wins. The text before, between and after special strings is encoded as if it were alone. Without special
-            tokens `allow_special` changes nothing. An empty text has no ids.
+            longest wins. The text around special strings is encoded as if it were alone. Without special tokens
+            `allow_special` changes nothing. An empty text has no ids.
         """
         if not (allow_special and self.special_tokens):
             return self._encode_plain(text)

@@ -93,7 +93,7 @@ class TestSolution:
         assert lines[:2] == [f"--- your katas/{tree.file}", "+++ the textbook solution"]
         assert [line for line in lines if line.startswith("+")][1:] == ["+def describe(x):", "+    return str(x)"]
         assert "-    raise NotImplementedError" in lines and not any('"""' in line for line in lines)
-        assert lines[-1] == "with edge cases: kata solution 01 describe --full"
+        assert lines[-1] == "with edge cases: kata solution 01 describe --full; other ways: --others"
         full = hints.solution(tree, "describe", now=True, full=True)
         assert full[1] == f"+++ solutions/{tree.file}" and any('"""' in line for line in full)
         assert "--full" not in full[-1]
@@ -227,7 +227,8 @@ class TestLesson:
         )
 
     def test_text_only(self, kata_here):
-        assert kata_here("lesson", "01", "--text").stdout == (find("01").folder / "README.md").read_text() + "\n"
+        text, code = ((find("01").folder / name).read_text() for name in ("README.md", "lesson.py"))
+        assert kata_here("lesson", "01", "--text").stdout == f"{text}\n{code}\n"
 
     def test_a_terminal_gets_no_link_that_leads_nowhere(self):
         page = reading.for_terminal("![a b](figure.png) and [next](../02/README.md), [web](https://x.y)")
