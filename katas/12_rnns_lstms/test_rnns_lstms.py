@@ -740,7 +740,7 @@ class TestCharRNN:
                 check.close(model.hidden_states(ids), expected, what=f"states for {kind!r}, {layers} layer(s)")
 
     def test_hidden_states_carry_no_graph(self, kata):
-        """They are for looking at: no graph, and the model is in eval mode while it reads."""
+        """The states are for looking at: they carry no graph, and the model is in eval mode while it reads."""
         model = kata.CharRNN(V, E, H)
         with modes_seen(model.rnn, model) as seen:
             states = model.hidden_states(torch.randint(V, (T,)))
@@ -1087,7 +1087,7 @@ class TestTrainCharRnn:
 
     @pytest.mark.edge
     def test_a_text_shorter_than_one_window_is_an_error(self, kata):
-        """seq_len + 1 symbols are the least."""
+        """The shortest text that holds a window has seq_len + 1 symbols."""
         model, data = counting_model()
         with check.raises(ValueError):
             kata.train_char_rnn(model, data[:SEQ], steps=1, batch_size=2, seq_len=SEQ)
@@ -1142,7 +1142,7 @@ class TestInputGradientNorms:
         )
 
     def test_the_norms_carry_no_graph(self, kata):
-        """This is a measurement, to be plotted."""
+        """The norms are a measurement to plot, so they need no graph."""
         norms = kata.input_gradient_norms(nn.RNNCell(I, H), torch.randn(B, T, I, requires_grad=True))
         check.that(not norms.requires_grad, "the norms carry a graph")
 
@@ -1167,7 +1167,7 @@ class TestInputGradientNorms:
 
     @pytest.mark.edge
     def test_float64_stays_float64(self, kata):
-        """In float64 the norms are float64, and exact to its digits."""
+        """For x and a cell in float64 the norms are float64, with its precision."""
         layer = lively(nn.RNN(I, H, batch_first=True).double())
         cell, x = copied(nn.RNNCell(I, H).double(), layer), torch.randn(B, T, I, dtype=torch.float64)
         got = kata.input_gradient_norms(cell, x)

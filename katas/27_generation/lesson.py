@@ -54,8 +54,8 @@ for name, options in (
     counts = kata.sample_next(rows, **options).flatten().bincount(minlength=4) / len(rows)
     print(f"   {name:<16} " + "  ".join(f"{value:5.3f}" for value in counts.tolist()))
 
-# 5. A model that has learnt a little: a GPT of one layer over characters, a few seconds old. The text is short, and only
-#    lower-case letters, spaces and full stops are left of it, so that a few steps are enough to learn some words.
+# 5. A model that has learnt a little: a GPT of one layer over characters, a few seconds old. The text is short, and
+#    only lower-case letters, spaces and full stops are left of it, so that a few steps are enough to learn some words.
 STEPS, BATCH, BLOCK, RATE = 250, 24, 24, 8e-3
 folder = downloads.find("text")
 text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else datasets.prose()

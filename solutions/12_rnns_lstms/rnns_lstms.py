@@ -59,7 +59,7 @@ class LSTMCell(nn.Module):
         c ← σ(f) · c + σ(i) · tanh(g)       forget some, then add something new
         h ← σ(o) · tanh(c)                  show some of the new c
 
-    None as state, memory between calls, and what not to use: as in `RNNCell`.
+    As in `RNNCell`, None means zeros, nothing is kept between calls, and PyTorch's own cells are forbidden.
 
     Edge cases ★
         As in `RNNCell`.
@@ -96,7 +96,7 @@ class GRUCell(nn.Module):
         n = tanh(W_in x + b_in + r · (W_hn h + b_hn))   the proposal
         h ← (1 − z) · n + z · h
 
-    None as state, memory between calls, and what not to use: as in `RNNCell`.
+    As in `RNNCell`, None means zeros, nothing is kept between calls, and PyTorch's own cells are forbidden.
 
     Edge cases ★
         As in `RNNCell`.
@@ -137,7 +137,7 @@ def run_recurrent(
         of each sequence after its last real step that was read.
 
     Padding changes no state: the results are those of PyTorch for a packed sequence. Gradients flow to x, cell and
-    initial_state. Do not use what `RNNCell` does without.
+    initial_state. Write it without the modules and functions that `RNNCell` names.
 
     Edge cases ★
         A sequence of length 0 keeps its initial state. T may be 1. float64 stays float64, and everything is created on
@@ -172,7 +172,7 @@ def run_bidirectional(
         after reading steps 0 … t, then those of the backward cell after reading the last real step … t; 0 where x is
         padding. The final states are the pair (of the forward cell, of the backward cell).
 
-    Gradients flow to x and both cells. Do not use what `RNNCell` does without.
+    Gradients flow to x and both cells. Write it without the modules and functions that `RNNCell` names.
 
     Edge cases ★
         lengths that do not fit are an error, as in `run_recurrent`.
@@ -197,8 +197,8 @@ class CharRNN(nn.Module):
         head: `nn.Linear` from H features to V logits.
 
     `forward(ids, state)` takes ids (B, T) int64 through all three and returns (logits (B, T, V), state of rnn).
-    Passed to the next call, the state lets the reading go on: two pieces of a text give the logits of the whole. None
-    means the beginning of a text.
+    Pass the state to the next call to read on: two pieces of a text give the logits of the whole. None means the
+    beginning of a text.
 
     Edge cases ★
         An unknown cell_type is an error. A model can load the state_dict of another one. Logits are on
@@ -287,7 +287,7 @@ def train_char_rnn(
         A dict with
 
         - `losses`: a list of plain floats, the loss of each step before its update;
-        - `seconds`: the duration of all steps, a float;
+        - `seconds`: the duration of all steps together, a float;
         - `tokens_per_second`: steps · batch_size · seq_len / seconds.
 
     The model reads each batch in one call, from no state. The loss is the mean cross-entropy over all places.
