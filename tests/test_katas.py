@@ -19,6 +19,7 @@ PROMISES = [
     promises.mistakes,
     promises.accepted,
     promises.lesson,
+    promises.snippets,
 ]
 
 

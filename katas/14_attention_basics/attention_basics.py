@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-PAD = 0  # fills up short sequences
+PAD = 0  # pads short sequences
 BOS = 1  # what the decoder is fed before it has written anything
 FIRST_SYMBOL = 2  # 2 … V − 1 are the symbols of the task
 
@@ -44,8 +44,8 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None, dim: int = -1) ->
 
     Edge cases ★
         A slice without any True gives zeros, and all gradients stay finite. Scores of ±1000 and masked scores of ±1e10
-        do no harm. The dtype of the scores is kept, also float16. Neither argument is written to. A mask that is not
-        bool is an error.
+        do no harm. The dtype of the scores is kept, float16 included. Neither argument is written to. A mask that is
+        not bool is an error.
     """
     raise NotImplementedError
 
@@ -75,7 +75,7 @@ class AdditiveAttention(nn.Module):
     """Attention whose scores come from a small network: score(q, k) = v · tanh(W_q q + W_k k).
 
     From Bahdanau, Cho and Bengio 2014, *Neural Machine Translation by Jointly Learning to Align and Translate*, section
-    3.1. A query has Dq numbers, a key Dk, and the tanh `hidden_dim`.
+    3.1 and appendix A.1.2. A query has size Dq, a key Dk, and the tanh takes vectors of size `hidden_dim`.
     """
 
     def __init__(self, query_dim: int, key_dim: int, hidden_dim: int):
@@ -118,26 +118,26 @@ class AdditiveAttention(nn.Module):
 
 
 class Seq2Seq(nn.Module):
-    """An encoder that reads a sequence, and a decoder that writes another one, looking back at the encoder or not."""
+    """An encoder that reads a sequence and a decoder that writes another one, with attention or without."""
 
     def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, use_attention: bool = True):
         """Create the parts.
 
         Args:
             vocab_size: V, the number of symbols, PAD and BOS included.
-            embed_dim: the numbers in an embedding.
-            hidden_size: the numbers in a state of encoder and decoder.
+            embed_dim: the size of an embedding.
+            hidden_size: the size of a state, in encoder and decoder.
             use_attention: whether the decoder looks back.
         Attributes:
-            embedding: an `nn.Embedding` for source and target alike.
+            embedding: one `nn.Embedding`, for both source and target.
             encoder, decoder: one-layer GRUs, each `nn.GRU(embed_dim, hidden_size, batch_first=True)`.
             attention: `AdditiveAttention(hidden_size, hidden_size, hidden_size)`, or None without attention.
-            head: an `nn.Linear` to V logits, from 2 · hidden_size numbers with attention, from hidden_size without.
+            head: an `nn.Linear` to V logits, from 2 · hidden_size features with attention, from hidden_size without.
         """
         raise NotImplementedError
 
     def forward(self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Read the source, and predict every symbol of the target from those before it.
+        """Read the source, and predict every symbol of the target from the symbols before it.
 
         Args:
             src: (B, S) symbols, padded on the right.
@@ -161,7 +161,7 @@ class Seq2Seq(nn.Module):
 def greedy_decode(
     model: Seq2Seq, src: Tensor, max_len: int, src_mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Let the model write on its own: feed it BOS, then at each step the symbol that it found most likely.
+    """Let the model write by itself: feed it BOS, then at each step the symbol that it found most likely.
 
     Args:
         model: a `Seq2Seq`, with attention or without.
@@ -175,8 +175,8 @@ def greedy_decode(
     The model runs in eval mode and without a graph.
 
     Edge cases ★
-        A model in training mode is in it again afterwards, with all its parts, also after an error.
-        `src` stays as it was. Tokens and weights are on its device.
+        A model that came in training mode leaves in it, with all its parts, even after an error.
+        `src` stays as it was. Tokens and weights are on the device of `src`.
     """
     raise NotImplementedError
 
@@ -194,7 +194,7 @@ def train_seq2seq(
     Each step draws a fresh `make_reversal_batch` of `batch_size` sequences of `length` symbols from `generator` and
     feeds tgt_in: the right symbols, not the model's own (teacher forcing). `torch.optim.Adam` with learning rate `lr`
     makes one update from fresh gradients. The loss is the mean cross-entropy over all positions of the batch. The
-    model is in training mode; its embedding tells V.
+    model is in training mode; V is the size of its embedding.
 
     Returns:
         A list with the loss of every step as a plain float, measured before the update.
@@ -211,8 +211,9 @@ def compare_seq2seq(
     and learning rate. Test both by `greedy_decode` on one batch of 200 new sequences. The comparison is fair:
 
     - `torch.manual_seed(seed)` comes right before each model is made.
-    - Both models see the same training batches, drawn from generators of their own with equal seeds.
-    - The test batch is drawn with another seed. Every seed follows from `seed`.
+    - Both models see the same training batches. Each model's batches come from a generator of their own, with the same
+      seed.
+    - The test batch is drawn with another seed. All seeds are derived from `seed`.
 
     Returns:
         By length, a dict with the keys "plain" and "attention". Each holds two floats: "loss", the last training loss,

@@ -17,7 +17,7 @@ def numbers(tensor: torch.Tensor) -> str:
     return "  ".join(f"{x:5.2f}" for x in tensor.flatten().tolist())
 
 
-# 1. One query, four keys, by hand. With W_q = W_k = the identity and v = [1, 1] the score of a key is
+# 1. One query, four keys, by hand. With W_q = W_k = the identity matrix and v = [1, 1], the score of a key is
 #    tanh(q₁ + k₁) + tanh(q₂ + k₂). The values are 10, 20, 30, 40, so that the context shows where it was read.
 WORDS = ["the", "ship", "sails", "home"]
 keys = torch.tensor([[[0.0, 0.0], [3.0, 0.0], [0.0, 3.0], [1.0, 1.0]]])
@@ -40,8 +40,8 @@ for s, word in enumerate(WORDS):
     print(f"   {word:<8}{row}{scores[0, 0, s]:<9.2f}{weights[0, 0, s]:<9.2f}{values[0, s, 0]:.0f}")
 print(f"   the weights add up to {weights.sum():.2f}; context = Σ weight · value = {context.item():.1f}")
 
-# 2. Why the tanh stands after the sum. Two queries should look at different places. If the query only adds the same
-#    number to the score of every key, the softmax takes it out again: then all queries look at the same place.
+# 2. Why the tanh comes after the sum. Two queries should look at different places. If the query only adds the same
+#    number to the score of every key, the softmax removes that number again: all queries look at the same place.
 two = torch.tensor([[[2.0, -2.0], [-2.0, 2.0]]])
 q, k = attention.W_q(two)[:, :, None], attention.W_k(keys)[:, None]
 print("\n2. Two queries, [2, −2] and [−2, 2]: weights of the four words")
@@ -53,8 +53,8 @@ for name, scored in {
     first, second = kata.masked_softmax(scored)[0].detach()
     print(f"   {name:<24}{numbers(first)}   and   {numbers(second)}")
 
-# 3. Masks. True = may be looked at. Hidden words get exactly 0, and the others share 1 anew. With nothing to look at,
-#    weights and context are zeros; a softmax over −inf would be NaN.
+# 3. Masks. True = may be looked at. Hidden words get exactly 0, and the weights of the others add up to 1 again. With
+#    nothing to look at, weights and context are zeros. A softmax over −inf alone would be NaN.
 print("\n3. Masks, for the first query")
 for shown in ([True] * 4, [True, True, False, False], [False] * 4):
     context, weights = attention(query, keys, values, torch.tensor([shown]))
@@ -63,8 +63,8 @@ for shown in ([True] * 4, [True, True, False, False], [False] * 4):
 hidden = torch.full((4,), -torch.inf)
 print(f"   {'softmax over −inf only':<32}weights {numbers(hidden.softmax(dim=0))}")
 
-# 4. The whole model on two sequences of 5 and 3 symbols. The shorter one is padded; its answer is that of the sequence
-#    alone, because the decoder starts from the state at the last real symbol and the padding has weight 0.
+# 4. The whole model on two sequences of 5 and 3 symbols. The shorter one is padded and still gets the same answer as
+#    without padding: the decoder starts from the state at the last real symbol, and the padding has weight 0.
 V, S = 12, 5
 model = kata.Seq2Seq(V, embed_dim=16, hidden_size=32)
 src, tgt_in, _ = kata.make_reversal_batch(2, S, V)
@@ -89,45 +89,45 @@ print(f"   padded or alone, logits differ by {(logits[1] - alone[0]).abs().max()
 difference = (last_real - after_padding[0, 1]).abs().max()
 print(f"   state at the last real symbol and state after the padding differ by {difference:.2f}")
 
-# 5. Writing sequences backwards, without and with attention. The plain decoder has one state to work from: its 32
-#    numbers must hold all the symbols and their order. The other one may look them up.
-print("\n5. Share of right symbols after 150 steps of training, on 200 new sequences")
-table = stretch(kata.compare_seq2seq, [4, 10], steps=150)
+# 5. Writing sequences backwards, without and with attention. The plain decoder has one state to work from, whose
+#    32 numbers must hold all symbols and their order. The decoder with attention can look the symbols up.
+print("\n5. Share of right symbols after 100 steps of training, on 200 new sequences")
+table = stretch(kata.compare_seq2seq, [3, 8], steps=100)
 if table:
     print(f"   {'length':<10}{'without attention':<22}with attention")
     for length, row in table.items():
         print(f"   {length:<10}{row['plain']['accuracy']:<22.2f}{row['attention']['accuracy']:.2f}")
 
-# 6. Where it looks. Trained for a little longer, the model writes one sequence backwards on its own. For each symbol
-#    that it writes, the place with the largest weight.
+# 6. Where the model looks. Trained for a little longer, it writes one sequence backwards by itself. For each symbol
+#    that it writes, the lesson prints the position with the largest weight.
 torch.manual_seed(0)
 model = kata.Seq2Seq(V, embed_dim=16, hidden_size=32)
 print("\n6. One sequence, written backwards")
-losses = stretch(kata.train_seq2seq, model, steps=250, length=8, lr=0.01, generator=torch.Generator().manual_seed(0))
-src = kata.make_reversal_batch(200, 8, V, torch.Generator().manual_seed(1))[0]
-src[0] = torch.tensor([7, 11, 6, 10, 5, 3, 9, 2])  # all different, so that a place can be told by its symbol
-tokens, weights = kata.greedy_decode(model, src, max_len=8)
+losses = stretch(kata.train_seq2seq, model, steps=200, length=6, lr=0.01, generator=torch.Generator().manual_seed(0))
+src = kata.make_reversal_batch(200, 6, V, torch.Generator().manual_seed(1))[0]
+src[0] = torch.tensor([7, 11, 6, 10, 5, 3])  # all different, so that each symbol names its position
+tokens, weights = kata.greedy_decode(model, src, max_len=6)
 if losses:
     right = (tokens == src.flip(1)).float().mean()
     print(f"   loss {losses[0]:.2f} → {losses[-1]:.3f}; right on 200 new sequences: {right:.1%}")
 print("   read       ", src[0].tolist())
 print("   wrote      ", tokens[0].tolist())
 print("   looked at  ", weights[0].argmax(dim=-1).tolist(), " (positions, counted from 0)")
-print("   weight on the mirrored place, step by step, mean of 200:", numbers(weights.mean(dim=0).flip(1).diagonal()))
+print("   weight on the mirrored position, step by step, mean of 200:", numbers(weights.mean(dim=0).flip(1).diagonal()))
 
-# 7. The figure: the weights of that sequence and their mean over all 200. A row is a step of the decoder and adds up
-#    to 1. Nobody told the model what order to read in; the anti-diagonal is what it found.
+# 7. The figure: the weights of that sequence and their mean over all 200. Each row is a step of the decoder and
+#    adds up to 1. Nobody told the model in which order to read; it found the anti-diagonal by itself.
 figure = Figure(figsize=(8, 4.1))
 left, mean = figure.subplots(1, 2)
 image = left.imshow(weights[0].numpy(), vmin=0, vmax=1)
-left.set_xticks(range(8), src[0].tolist())
-left.set_yticks(range(8), tokens[0].tolist())
+left.set_xticks(range(6), src[0].tolist())
+left.set_yticks(range(6), tokens[0].tolist())
 left.set_xlabel("key: symbol of the source, as read")
 left.set_ylabel("query: symbol written, first on top")
 left.set_title("one sequence" if losses else "one sequence, model not trained")
 mean.imshow(weights.mean(dim=0).numpy(), vmin=0, vmax=1)
-mean.set_xticks(range(8))
-mean.set_yticks(range(8))
+mean.set_xticks(range(6))
+mean.set_yticks(range(6))
 mean.set_xlabel("position in the source, from 0")
 mean.set_ylabel("step of the decoder, from 0")
 mean.set_title("mean of 200 sequences")

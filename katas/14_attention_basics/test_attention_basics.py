@@ -215,8 +215,8 @@ class Watch:
 
 class TestMaskedSoftmax:
     def test_masked_entries_are_zero_and_the_others_share_one(self, kata):
-        """The softmax is taken over the allowed scores alone. What is masked gets exactly 0, and the others add up to 1
-        without it."""
+        """The softmax is taken over the allowed scores alone. Masked entries get exactly 0, and the others add up to 1
+        without them."""
         scores = torch.randn(2, 3, 4)
         mask = torch.stack([mask_of("1101", "0110", "1000"), mask_of("1111", "0011", "1010")])
         free = scores.double().softmax(dim=-1)
@@ -232,7 +232,7 @@ class TestMaskedSoftmax:
         check.that(bool((weights[~mask] == 0).all()), "masked weights should be exactly 0, some are only nearly so")
 
     def test_without_a_mask_it_is_a_plain_softmax(self, kata):
-        """None means that everything is allowed. `dim` counts here, too."""
+        """None means that everything is allowed. `dim` matters here, too."""
         scores = torch.randn(2, 3, 4)
         check.close(kata.masked_softmax(scores), scores.double().softmax(dim=-1), what="over the last dimension")
         unlike = {"the last dimension, whatever dim says": scores.double().softmax(dim=-1)}
@@ -262,8 +262,8 @@ class TestMaskedSoftmax:
 
     @pytest.mark.edge
     def test_dead_slices_are_zeros(self, kata):
-        """Where nothing is allowed, nothing has a weight. A softmax over −inf only is NaN, and over a large negative
-        fill it is uniform: the mean of all that was to be hidden."""
+        """Where nothing is allowed, all weights are 0. A softmax over −inf only is NaN. Over a large negative fill it
+        is uniform, and the context becomes the mean of everything that should be hidden."""
         scores = torch.randn(2, 3)
         unlike = {"uniform: a large negative fill alone": torch.full((3,), 1 / 3)}
         mask = mask_of("000", "110")
@@ -275,7 +275,7 @@ class TestMaskedSoftmax:
 
     @pytest.mark.edge
     def test_gradients_of_dead_slices_are_finite(self, kata):
-        """One NaN of a dead slice would spoil every parameter behind the scores. Repairing the result afterwards may be
+        """One NaN in a dead slice makes every parameter behind the scores NaN. Repairing the result afterwards may be
         too late, because the gradient was NaN already."""
         mask = torch.stack([mask_of("1101", "0000", "1000"), mask_of("1111", "0011", "0000")])
         scores = torch.randn(2, 3, 4, dtype=torch.float64)
@@ -283,7 +283,7 @@ class TestMaskedSoftmax:
 
     @pytest.mark.edge
     def test_large_scores_stay_finite(self, kata):
-        """exp(1000) is infinite and exp(−1000) is 0. Subtracting the largest *allowed* score first keeps both away; a
+        """exp(1000) is infinite and exp(−1000) is 0. Subtracting the largest *allowed* score first avoids both. A
         masked 1000 must not matter, nor a masked 1e10, which a penalty of −1e9 does not hide."""
         scores = torch.tensor([[1000.0, 999.0, -1000.0], [-1000.0, -1001.0, 1000.0], [1e10, 1000.0, 1000.0]])
         mask = mask_of("111", "110", "011")
@@ -312,15 +312,15 @@ class TestMaskedSoftmax:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8], ids=str)
     def test_a_mask_that_is_not_bool_is_refused(self, kata, dtype):
-        """A float mask means 0 and 1 to some and 0 and −inf to others: nobody can tell which."""
+        """Some use float masks of 0 and 1, others add masks of 0 and −inf. The function cannot tell which is meant."""
         with check.raises(TypeError):
             kata.masked_softmax(torch.zeros(2, 3), torch.ones(2, 3, dtype=dtype))
 
 
 class TestAttend:
     def test_context_is_the_weighted_sum_of_the_values(self, kata):
-        """Each query has weights over the keys that add up to 1, and its context is the sum of the values under these
-        weights: as wide as a value, as many as queries."""
+        """Each query has weights over the keys that add up to 1, and its context is the sum of the values with these
+        weights. There is one context per query, as wide as a value."""
         scores, values = torch.randn(B, T, S), torch.randn(B, S, DV)
         everything = torch.ones(B, T, S, dtype=torch.bool)
         weights = softmax_by_hand(scores, everything)
@@ -343,7 +343,7 @@ class TestAttend:
         check.close(context, attend_by_hand(scores, values, full), what="context")
 
     def test_a_2d_mask_is_per_batch_element_even_when_b_equals_t(self, kata):
-        """With as many queries as batch elements a (B, S) mask also fits as (T, S), and no error would tell."""
+        """With as many queries as batch elements, a (B, S) mask also fits as (T, S), and no error is raised."""
         scores, values = torch.randn(3, 3, S), torch.randn(3, S, DV)
         mask = mask_of("11100", "10011", "01110")
         expected = softmax_by_hand(scores, torch.stack([mask] * 3, dim=1))
@@ -371,7 +371,7 @@ class TestAttend:
 
     def test_gradients_reach_scores_and_values(self, kata):
         """The scores learn where to look, the values what to show there. Some losses act on the weights themselves, so
-        these carry a graph as well."""
+        the weights need a graph as well."""
         scores, values = torch.randn(B, T, S, dtype=torch.float64), torch.randn(B, S, DV, dtype=torch.float64)
         mask = mask_of("11100", "10011")
         full = mask[:, None].expand(B, T, S)
@@ -392,7 +392,7 @@ class TestAttend:
 
     @pytest.mark.edge
     def test_contents_of_masked_keys_do_not_matter(self, kata):
-        """Padding may hold anything: neither its scores nor its values may show."""
+        """Padding may hold any numbers: neither its scores nor its values may change the context."""
         scores, values, mask = torch.randn(B, T, S), torch.randn(B, S, DV), mask_of("11100", "10011")
         expected = attend_by_hand(scores, values, mask[:, None].expand(B, T, S))
         scores = scores.masked_fill(~mask[:, None], 1e4)
@@ -427,7 +427,7 @@ class TestAdditiveAttentionScore:
 
     @given(sizes=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)))
     def test_every_size_may_be_one(self, kata, sizes):
-        """One query or one key still has its dimension. A `squeeze` that names no dimension takes one too many."""
+        """One query or one key still has its dimension. A `squeeze` that names no dimension removes one too many."""
         batch, queries, keys = sizes
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         inputs = torch.randn(batch, queries, DQ), torch.randn(batch, keys, DK)
@@ -435,7 +435,7 @@ class TestAdditiveAttentionScore:
         check.close(attention.score(*inputs), scores_by_hand(attention, *inputs), what=what)
 
     def test_gradients_reach_every_parameter_and_input(self, kata):
-        """What to look for (W_q), how to be found (W_k) and what counts (v) are all learned."""
+        """What to look for (W_q), how to be found (W_k) and which features count (v) are all learned."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN)).double()
         query, keys, _ = attention_inputs(dtype=torch.float64, requires_grad=True)
         learning = {"query": query, "keys": keys} | dict(attention.named_parameters())
@@ -450,7 +450,7 @@ class TestAdditiveAttentionScore:
 
 class TestAdditiveAttentionForward:
     def test_values_default_to_the_keys(self, kata):
-        """Without values, what is read is what was compared: Σ weight · key."""
+        """Without values, the query reads the keys that it was compared with: Σ weight · key."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         query, keys, _ = attention_inputs()
         weights = scores_by_hand(attention, query, keys).softmax(dim=-1)
@@ -461,7 +461,7 @@ class TestAdditiveAttentionForward:
         check.close(pair[0], weights @ keys.double(), what="context")
 
     def test_context_uses_the_values_not_the_keys(self, kata):
-        """Keys are for finding, values for reading. Here a value has 8 numbers and a key has 6."""
+        """Keys are for finding, values for reading. Here a value has 8 features and a key has 6."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         query, keys, values = attention_inputs()
         weights = scores_by_hand(attention, query, keys).softmax(dim=-1)
@@ -471,7 +471,7 @@ class TestAdditiveAttentionForward:
         check.close(got, weights, what="weights")
 
     def test_masks_of_both_kinds(self, kata):
-        """(B, S) hides keys from all queries of a batch element, (B, T, S) from each query apart."""
+        """(B, S) hides keys from all queries of a batch element, (B, T, S) from each query separately."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         query, keys, values = attention_inputs()
         scores = scores_by_hand(attention, query, keys)
@@ -486,7 +486,7 @@ class TestAdditiveAttentionForward:
     @given(sizes=st.tuples(st.integers(1, 3), st.integers(1, 3)), masked=st.booleans())
     def test_one_step_is_a_sequence_of_one_without_its_dimension(self, kata, sizes, masked):
         """A query (B, Dq) gets what (B, 1, Dq) gets: context (B, Dv) and weights (B, S) instead of (B, 1, Dv) and
-        (B, 1, S). A `squeeze` that names no dimension takes B = 1 or S = 1 along, and a (B, S) mask still works."""
+        (B, 1, S). A `squeeze` that names no dimension also removes B = 1 or S = 1. A (B, S) mask still works."""
         batch, length = sizes
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         query, keys, values = torch.randn(batch, DQ), torch.randn(batch, length, DK), torch.randn(batch, length, DV)
@@ -501,7 +501,8 @@ class TestAdditiveAttentionForward:
 
     @pytest.mark.edge
     def test_works_on_transposed_views_and_changes_nothing(self, kata):
-        """Query and keys often come as views. They are read as they are indexed, and stay as they were."""
+        """Query and keys are often non-contiguous views. They give the same scores as a copy would, and stay
+        unchanged."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN))
         query, keys = torch.randn(B, DQ, T).mT, torch.randn(S, B, DK).transpose(0, 1)
         mask = mask_of("11100", "10011")
@@ -543,7 +544,7 @@ class TestSeq2SeqInit:
         check.that(shapes == expected, f"model.attention has {shapes}, expected {expected}")
 
     def test_the_plain_model_has_no_attention(self, kata):
-        """Parameters that nobody uses must not exist: optimizer and checkpoint would carry them along."""
+        """Unused parameters must not exist: the optimizer and every checkpoint would carry them along."""
         model = kata.Seq2Seq(V, EMBED, STATE, use_attention=False)
         check.that(model.attention is None, f"model.attention should be None, it is {check.describe(model.attention)}")
         names = [name for name, _ in model.named_parameters() if "attention" in name]
@@ -582,8 +583,8 @@ class TestSeq2SeqForward:
         check.that(weights is None, f"the weights should be None, not {check.describe(weights)}")
 
     def test_the_decoder_starts_at_the_last_real_symbol(self, kata):
-        """A GRU reads on through the padding, and its final state has half forgotten a short sequence. The state wanted
-        is that of the last real symbol, which differs from row to row."""
+        """A GRU reads on through the padding, so its final state has half forgotten a short sequence. Start from the
+        state at the last real symbol, whose position differs from row to row."""
         src, mask, tgt_in = sentences((3, 5, 1))
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention=False))
         unlike = {
@@ -594,7 +595,7 @@ class TestSeq2SeqForward:
         check.close(model(src, tgt_in, mask)[0], expected, unlike=unlike, what="logits of a plain model")
 
     def test_padding_gets_weight_zero(self, kata):
-        """The decoder may look at real symbols only; among these the weights add up to 1."""
+        """The decoder may look at real symbols only, and their weights add up to 1."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, mask, tgt_in = sentences((3, 5, 1))
         weights = model(src, tgt_in, mask)[1]
@@ -615,8 +616,8 @@ class TestSeq2SeqForward:
         check.close(logits, expected, what=f"logits, use_attention={use_attention}")
 
     def test_step_t_sees_tgt_in_only_up_to_t(self, kata):
-        """In decoding there is no later symbol yet. A decoder that reads backwards, too, learns to copy the answer and
-        is lost without it."""
+        """In decoding there is no later symbol yet. A decoder that also reads backwards learns to copy the answer, and
+        fails when the answer is missing."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, _, tgt_in = sentences((S, S))
         changed = tgt_in.clone()
@@ -668,8 +669,8 @@ class TestSeq2SeqForward:
 
 class TestGreedyDecode:
     def test_tokens_and_weights_have_their_shapes(self, kata):
-        """max_len symbols of type int64 for each sequence, and a row of weights for each of them. BOS is what the model
-        was fed, not what it wrote."""
+        """Each sequence gets max_len symbols of type int64, and each symbol a row of weights. The model was fed the BOS
+        and did not write it, so BOS is no part of the result."""
         model = kata.Seq2Seq(V, EMBED, STATE)
         src, _, _ = sentences((S, S))
         for max_len in (7, 1):  # longer than the source, and one step
@@ -680,7 +681,8 @@ class TestGreedyDecode:
             check.shape(pair[1], (B, max_len, S), what="weights")
 
     def test_tokens_match_the_argmax_loop(self, kata):
-        """Fed BOS, the model writes its first symbol; fed that, the second. Nothing but its own words is fed back."""
+        """Fed BOS, the model writes its first symbol; fed that symbol, it writes the second. Only its own symbols are
+        fed back."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, _, _ = sentences((S, S, S, S))
         expected, weights = decode_by_hand(model, src, 6)
@@ -695,7 +697,7 @@ class TestGreedyDecode:
         check.close(got, weights, what="weights")
 
     def test_a_plain_model_has_no_weights(self, kata):
-        """The same loop serves a model without attention; then there is nothing to plot, and the weights are None."""
+        """The same loop serves a model without attention. There is nothing to plot then, and the weights are None."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, use_attention=False))
         src, _, _ = sentences((S, S, S))
         tokens, weights = kata.greedy_decode(model, src, 6)
@@ -712,7 +714,7 @@ class TestGreedyDecode:
         check.close(weights, right, what="weights")
 
     def test_every_symbol_may_be_written(self, kata):
-        """The argmax runs over all V symbols, PAD and BOS among them, and an early one does not end the writing."""
+        """The argmax runs over all V symbols, PAD and BOS among them. Neither ends the decoding early."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, _, _ = sentences((S, S))
         for symbol in range(V):
@@ -723,22 +725,22 @@ class TestGreedyDecode:
             check.equal(tokens, torch.full((B, 2), symbol), what=f"tokens where {symbol} is always the likeliest")
 
     def test_decodes_in_eval_mode(self, kata):
-        """In training mode dropout or batch norm, once there are any, would blur the answer."""
+        """In training mode, dropout or batch norm would change the answer, once the model has any."""
         model = kata.Seq2Seq(V, EMBED, STATE).train()
         seen = modes_of(model, lambda: kata.greedy_decode(model, sentences((S, S))[0], 2))
         check.that(bool(seen) and not any(seen), "the encoder ran while the model was in training mode")
 
     def test_no_graph_is_built(self, kata):
-        """Nobody differentiates a plot. A graph over all steps would keep every one of them in memory."""
+        """Nobody differentiates a plot, and a graph over all steps would keep every step in memory."""
         model = kata.Seq2Seq(V, EMBED, STATE)
         _, weights = kata.greedy_decode(model, sentences((S, S))[0], 2)
         check.that(not weights.requires_grad, "the weights carry a graph")
-        check.that(torch.is_grad_enabled(), "gradients are switched off for everybody after the call")
+        check.that(torch.is_grad_enabled(), "gradients are still switched off after the call")
 
     @pytest.mark.edge
     @pytest.mark.parametrize("flag", [True, False])
     def test_the_training_flag_is_put_back(self, kata, flag):
-        """After a look at the answers, training goes on: the model and all its parts are in the mode they came in."""
+        """Training goes on after a look at the answers. The model and all its parts leave in the mode they came in."""
         model = kata.Seq2Seq(V, EMBED, STATE).train(flag)
         kata.greedy_decode(model, sentences((S, S))[0], 2)
         check.that(model.training == flag, f"model.training was {flag} and is now {model.training}")
@@ -747,7 +749,7 @@ class TestGreedyDecode:
 
     @pytest.mark.edge
     def test_the_flag_is_put_back_after_an_error(self, kata):
-        """A symbol that the embedding lacks ends in an error, and even then the model goes back to training mode."""
+        """A symbol that the embedding lacks raises an error. Even then the model goes back to training mode."""
         model = kata.Seq2Seq(V, EMBED, STATE)
         with check.raises(Exception):
             kata.greedy_decode(model, torch.full((B, S), V), 2)
@@ -773,14 +775,14 @@ class TestGreedyDecode:
 @pytest.mark.stretch
 class TestTrainSeq2Seq:
     def test_a_loss_for_every_step(self, kata):
-        """One plain float per step: a list of tensors keeps the graph of every step alive."""
+        """Return one plain float per step. A list of tensors would keep the graph of every step alive."""
         losses = kata.train_seq2seq(kata.Seq2Seq(V, EMBED, STATE), 3, batch_size=2, length=2)
         floats = isinstance(losses, list) and len(losses) == 3 and all(type(loss) is float for loss in losses)
         check.that(floats, f"expected a list of 3 floats, got {check.describe(losses)}")
 
     def test_losses_match_the_loop(self, kata):
-        """A fresh batch from the generator, teacher forcing, the mean cross-entropy over all positions, one update by
-        Adam from fresh gradients. The loss is the one before the update."""
+        """Each step takes a fresh batch from the generator, with teacher forcing and the mean cross-entropy over all
+        positions. Adam makes one update from fresh gradients; the loss is measured before it."""
         model = unsaturated(kata.Seq2Seq(V, EMBED, STATE)).double()
         generator = torch.Generator().manual_seed(3)
         batches = [kata.make_reversal_batch(5, 3, V, generator) for _ in range(4)]
@@ -812,14 +814,15 @@ class TestTrainSeq2Seq:
         check.close(losses, losses_by_hand(twin, drawn, 5e-3), rtol=1e-3, atol=1e-3, what="the losses with lr = 0.005")
 
     def test_trains_in_training_mode(self, kata):
-        """A model that comes from decoding is in eval mode. Its dropout, if it had any, would stay off."""
+        """A model that comes from decoding is in eval mode, where dropout is off. Training has to switch back."""
         model = kata.Seq2Seq(V, EMBED, STATE).eval()
         seen = modes_of(model, lambda: kata.train_seq2seq(model, 2, 2, 2))
         check.that(bool(seen) and all(seen), "the model was trained in eval mode")
 
     @pytest.mark.timeout(60)
     def test_sixty_steps_learn_to_reverse_four_symbols(self, kata):
-        """60 steps bring the loss well below its start. Gradients that pile up, or no step at all, do not."""
+        """60 steps bring the loss well below its start. With accumulated gradients, or without updates, it stays
+        there."""
         losses = kata.train_seq2seq(kata.Seq2Seq(8, 16, 32), 60, 32, 4, generator=torch.Generator().manual_seed(0))
         start, end = losses[0], sum(losses[-5:]) / 5
         check.that(end < 0.7 * start, f"the loss went from {start:.2f} to {end:.2f}, expected below {0.7 * start:.2f}")
@@ -854,8 +857,8 @@ class TestCompareSeq2Seq:
         check.that(with_attention == [False, True], "expected one model with attention and one without")
 
     def test_both_models_see_the_same_batches(self, kata, monkeypatch):
-        """A model with attention has more parameters and draws more numbers for them. If the batches come from the same
-        generator, seeded once, each model gets others, and part of the difference is luck."""
+        """A model with attention has more parameters and draws more random numbers for them. If the batches come from
+        the same generator, seeded once, the models see different batches, and part of the difference is luck."""
         watch = Watch(kata, monkeypatch)
         kata.compare_seq2seq([3], steps=2)
         how = [(t["steps"], t["batch_size"], t["length"], t["lr"]) for t in watch.trained]
@@ -864,8 +867,8 @@ class TestCompareSeq2Seq:
         check.equal(second, first, what="the training batches of the second model, beside those of the first")
 
     def test_each_model_starts_from_the_seed(self, kata, monkeypatch):
-        """`torch.manual_seed(seed)` right before a model is made: the start depends on the seed and on nothing else, so
-        what all models begin with, the embedding, is the same in both."""
+        """Call `torch.manual_seed(seed)` right before each model is made. Its parameters then depend on the seed alone,
+        and both models start with the same embedding."""
         watch = Watch(kata, monkeypatch)
         for state, seed in ((1, 4), (2, 4), (2, 5)):
             torch.manual_seed(state)
@@ -880,8 +883,8 @@ class TestCompareSeq2Seq:
             check.equal(weights[i], nn.utils.parameters_to_vector(fresh.parameters()), what="parameters at the start")
 
     def test_the_test_batch_is_new_to_both(self, kata, monkeypatch):
-        """200 sequences from another seed, the same for both models. From the training seed they would begin with the
-        very sequences of the first training batch. Another seed gives other batches, in training and test."""
+        """200 sequences from another seed, the same for both models. With the training seed, the test batch would begin
+        with sequences of the first training batch. Another seed gives other batches, in training and test."""
         watch = Watch(kata, monkeypatch)
         for seed in (0, 5):
             kata.compare_seq2seq([5], steps=2, seed=seed)
@@ -916,7 +919,7 @@ class TestCompareSeq2Seq:
     @pytest.mark.timeout(60)
     def test_at_length_6_attention_is_ahead(self, kata):
         """One state has to carry six symbols, and after 60 steps the plain model gets about 0.4 of them right. With
-        attention the symbols are still there to be read: at least 0.15 more come out right."""
+        attention every symbol can still be read, and the share is higher by at least 0.15."""
         result = kata.compare_seq2seq([6], steps=60, hidden_size=48)[6]
         plain, attention = result["plain"]["accuracy"], result["attention"]["accuracy"]
         check.that(attention >= plain + 0.15, f"accuracy {attention:.2f} with attention and {plain:.2f} without")

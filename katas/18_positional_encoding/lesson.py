@@ -21,16 +21,16 @@ print("1. Largest difference between moving the tokens before and after")
 print(f"   a block alone             {kata.permutation_gap(block, x, permutation):.1e}")
 print(f"   positions, then the block {kata.permutation_gap(lambda x: block(add(x)), x, permutation):.1e}")
 
-# 2. The sinusoidal table: every pair of columns turns at a speed of its own, from one radian a position (a round every
+# 2. The sinusoidal table: every pair of columns has a speed of its own, from one radian per position (a round every
 #    6.3 positions) down to almost nothing. It works like a clock with many hands.
 WIDTH = 64
 table = kata.sinusoidal_encoding(80, WIDTH)
 print(f"\n2. The hands of the clock, d_model = {WIDTH}")
-print("   columns   radians a position   positions a round   values at positions 0, 1, 2, 3 (sine)")
+print("   columns   radians per position   positions per round   values at positions 0, 1, 2, 3 (sine)")
 for pair in (0, 1, 4, 8, 16, 31):
     speed = 10000 ** (-2 * pair / WIDTH)
     values = "  ".join(f"{value:5.2f}" for value in table[:4, 2 * pair].tolist())
-    print(f"   {2 * pair:2}, {2 * pair + 1:2}    {speed:18.6f}   {6.283185 / speed:17.1f}   {values}")
+    print(f"   {2 * pair:2}, {2 * pair + 1:2}    {speed:20.6f}   {6.283185 / speed:19.1f}   {values}")
 
 # 3. Why pairs of sine and cosine: the product of two rows is a sum of cosines of the *difference* of their positions.
 #    Wherever the two stand, the same distance gives the same product.
@@ -48,7 +48,7 @@ print("\n4. In one piece or in two: the largest difference")
 print(f"   with offset=4      {(pieces - whole).abs().max():.2f}")
 print(f"   without an offset  {(forgotten - whole).abs().max():.2f}")
 
-# 5. "add" and "concat", and a learned table: what they cost.
+# 5. The cost of "add", of "concat" and of a learned table.
 beside = kata.SinusoidalPositionalEncoding(4, max_len=12, mode="concat")
 learned = kata.LearnedPositionalEmbedding(12, C)
 print("\n5. Shapes and parameters, for x of", tuple(x.shape))
@@ -60,7 +60,7 @@ learned(x).sum().backward()
 rows = (learned.embedding.weight.grad.abs().sum(dim=1) > 0).int().tolist()
 print(f"   rows of the learned table that got a gradient from T = {T}: {rows}")
 
-# 6. RoPE turns queries and keys instead of adding to them. The score then depends on the distance only.
+# 6. RoPE rotates queries and keys instead of adding to them. The score then depends on the distance only.
 q, k = torch.randn(2, 1, 8)
 print("\n6. RoPE: the score of one query with one key, at different positions")
 for i, j in ((3, 1), (13, 11), (103, 101), (3, 2), (1, 3)):
@@ -69,7 +69,7 @@ for i, j in ((3, 1), (13, 11), (103, 101), (3, 2), (1, 3)):
         break
     print(f"   query at {i:3}, key at {j:3}: {(turned[0] * turned[1]).sum():7.4f}   length {turned[0].norm():.4f}")
 
-# 7. ALiBi leaves queries and keys alone and takes something off the score for every position between them.
+# 7. ALiBi leaves queries and keys alone, and lowers the score for every position between them.
 print("\n7. ALiBi: slopes for 4 and for 6 heads")
 for heads in (4, 6):
     slopes = stretch(kata.alibi_slopes, heads)
@@ -80,7 +80,7 @@ if short is not None:
     print("   2 queries, 5 keys, the head of slope 1/16:", (short[0] + 0).tolist())
 
 # 8. Do they help? The order task: does token 1 come before token 2? Trained at length 6, measured at 6 and at 9. The
-#    sinusoidal rows 6 to 8 are there but were never seen in training; the learned rows are what chance made them.
+#    sinusoidal rows 6 to 8 exist but were never seen in training; the learned rows 6 to 8 are as they were drawn.
 print("\n8. The order task, trained at length 6")
 print("   positions    last loss   right at length 6   right at length 9")
 for kind, found in kata.compare_position_encodings(length=6, steps=100, test_length=9).items():

@@ -175,8 +175,8 @@ class TestSinusoidalPositionalEncoding:
         check.close(got, x + table(T, C), atol=3e-5, unlike=wrong)
 
     def test_pe_is_the_table_as_a_buffer(self, kata):
-        """A buffer goes where the module goes and is no business of the optimizer: a parameter would be trained, and
-        decayed towards zero. The front dimension of size 1 is the batch."""
+        """A buffer follows the module, and the optimizer does not see it. A parameter would be trained, and decayed
+        towards zero. The first dimension, of size 1, is the batch."""
         module = kata.SinusoidalPositionalEncoding(C, 9)
         names = [name for name, _ in module.named_parameters()]
         check.that(not names, f"there should be no parameters, there are {names}")
@@ -198,8 +198,8 @@ class TestSinusoidalPositionalEncoding:
         check.close(module(x.clone(), 4), x + table(9, C)[4:], atol=3e-5, unlike=wrong)
 
     def test_concat_puts_the_columns_behind_x(self, kata):
-        """In "concat" the features stay as they are and the d_model columns follow. x may have any width: equal widths
-        are no reason to add."""
+        """In "concat" the features stay as they are and the d_model columns follow. x may have any width; with a width
+        of d_model the columns are still appended, not added."""
         module = kata.SinusoidalPositionalEncoding(C, 9, mode="concat")
         rows = table(9, C)[2:7].expand(B, T, C)
         for width in (4, C):
@@ -209,7 +209,7 @@ class TestSinusoidalPositionalEncoding:
 
     @given(cut=st.integers(1, T - 1), mode=st.sampled_from(["add", "concat"]))
     def test_two_pieces_are_like_one(self, kata, cut, mode):
-        """A sequence handed over in two pieces gets the same positions as in one piece, if the second starts where the
+        """A sequence given in two pieces gets the same positions as in one piece, if the second starts where the
         first ended."""
         module = kata.SinusoidalPositionalEncoding(C, 9, mode=mode)
         x = torch.randn(B, T, C, generator=torch.Generator().manual_seed(0))
@@ -293,7 +293,7 @@ class TestSinusoidalPositionalEncoding:
 
     @pytest.mark.edge
     def test_refuses_an_unknown_mode(self, kata):
-        """There are two modes; a name mistyped should be noticed when the module is made."""
+        """There are two modes; a mistyped name should be noticed when the module is made."""
         with check.raises(ValueError):
             kata.SinusoidalPositionalEncoding(C, 9, mode="sum")
 
@@ -354,7 +354,7 @@ class TestLearnedPositionalEmbedding:
 
     @pytest.mark.edge
     def test_follows_its_dtype(self, kata):
-        """A module moved to another dtype answers in it."""
+        """A module moved to another dtype gives results in it."""
         module = kata.LearnedPositionalEmbedding(9, C).bfloat16()
         check.dtype(module(torch.randn(B, T, C, dtype=torch.bfloat16)), torch.bfloat16)
 
@@ -683,8 +683,8 @@ class TestComparePositionEncodings:
         check.that(int(batches[0].max()) == 11, f"the largest token is {int(batches[0].max())}, expected 11")
 
     def test_every_kind_sees_the_same_sequences(self, kata):
-        """A generator that goes on from kind to kind would hand each of them other data to train on and to be measured
-        by, and the comparison would be partly luck. Another seed gives other batches."""
+        """A generator that goes on from kind to kind would give each of them different data for training and for
+        measuring, and the comparison would be partly luck. Another seed gives other batches."""
         seen = []
         for seed in (3, 4):
             torch.rand(3)
@@ -789,7 +789,7 @@ class TestComparePositionEncodings:
 
     @pytest.mark.edge
     def test_refuses_an_unknown_kind_before_training(self, kata):
-        """A name mistyped should be noticed before the other kinds have been trained for a minute."""
+        """A mistyped name should be noticed before the other kinds have been trained for a minute."""
         Probe.made = []
         with mock.patch.object(kata, "OrderClassifier", Probe), check.raises(ValueError):
             kata.compare_position_encodings(("none", "spiral"), 6, 1)

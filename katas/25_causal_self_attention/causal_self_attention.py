@@ -27,7 +27,7 @@ class GPTConfig:
 
 
 def causal_mask(t_q: int, t_k: int, device: torch.device | str | None = None) -> Tensor:
-    """Say which keys each query may see, when the queries are the newest positions.
+    """Make the mask that lets each query see itself and all earlier keys. The queries are the newest positions.
 
     Args:
         t_q: number of queries.
@@ -60,8 +60,8 @@ def manual_attention(
 
     Edge cases ★
         The returned weights are those before dropout. Scores of ±1e5 leave values and gradients finite. The output has
-        the dtype and device of q. In float16 only the scaled scores have to fit: q = k = 40 with D = 64 does. Inputs
-        may be non-contiguous and are not written to.
+        the dtype and device of q. In float16 only the scaled scores must fit, as for q = k = 40, D = 64. Inputs may be
+        non-contiguous and stay as they were.
     """
     raise NotImplementedError
 
@@ -76,7 +76,7 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> 
     Returns:
         (B, H, T_q, D), equal to `manual_attention` in values and gradients.
 
-    `is_causal=True` lines the mask up at the top left: query 0 sees key 0 alone. That is right for T_q = T_k only.
+    `is_causal=True` aligns the mask at the top left: query 0 sees key 0 alone. That is right only for T_q = T_k.
 
     Edge cases ★
         The output has the dtype and device of q, also with a mask.
@@ -85,12 +85,12 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> 
 
 
 class LayerCache:
-    """The keys and values that one attention layer has computed so far.
+    """Keep the keys and values that one attention layer has computed so far.
 
     Attributes:
         k, v: (B, H, T, D) for the T positions cached so far, or None in a new cache.
 
-    `len(cache)` is T. (A new cache has length 0 and is false: ask `cache is not None`, never `if cache`.)
+    `len(cache)` is T. A new cache has length 0 and is false, so ask `cache is not None`, never `if cache`.
     Two caches share nothing.
 
     Edge cases ★
@@ -115,7 +115,7 @@ class LayerCache:
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention layer: project, cut into heads, attend causally, join the heads, project."""
+    """GPT-2's attention layer: project, split into heads, attend causally, merge the heads, project."""
 
     def __init__(self, config: GPTConfig, flash: bool = True):
         """Create the layers under GPT-2's names.
@@ -141,27 +141,27 @@ class CausalSelfAttention(nn.Module):
 
         Args:
             x: (B, T, C). With a cache, the positions that follow the cached ones.
-            cache: gets the new keys and values; the queries see all of them. Chunks of any length give the outputs of
-                one full pass.
+            cache: takes the new keys and values. The queries see all that it holds then. Chunks of any length give the
+                outputs of one full pass.
         Returns:
             (B, T, C).
 
-        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h takes the D = C / H
-          features from h·D on.
-        - c_proj gets the heads side by side, head 0 first; resid_dropout comes last.
+        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h has the D = C / H features
+          from h·D on.
+        - c_proj gets the heads side by side, head 0 first. resid_dropout comes last.
         - config.dropout also acts on the attention weights. In eval mode nothing is dropped.
-        - `self.flash` may be flipped at any time.
+        - `self.flash` may change at any time.
 
         Edge cases ★
             More than block_size positions, cached ones included, are an error that names the limit and leaves the cache
             as it was. A layer in float64 or bfloat16, or on another device, computes there. `x` may be non-contiguous
-            and is not written to.
+            and stays as it was.
         """
         raise NotImplementedError
 
 
 def score_bytes(batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype = torch.float32) -> int:
-    """Count the bytes of the attention scores of one layer, which the fused kernel never writes out.
+    """Count the bytes of the attention scores of one layer, which the fused kernel never writes to memory.
 
     Args:
         batch_size: B.
@@ -169,7 +169,7 @@ def score_bytes(batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype 
         n_tokens: T, the number of queries and of keys.
         dtype: of the scores.
     Returns:
-        The bytes of a (B, H, T, T) tensor of that dtype, as an int. No such tensor is made.
-        GPT-2's 12 heads on one sequence of 1024 positions take 48 MiB in float32.
+        The bytes of a (B, H, T, T) tensor of that dtype, as an int, without making such a tensor.
+        For GPT-2's 12 heads on one sequence of 1024 positions: 48 MiB in float32.
     """
     raise NotImplementedError

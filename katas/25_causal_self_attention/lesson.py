@@ -13,8 +13,8 @@ kata = code(__file__)
 torch.manual_seed(0)
 
 
-# 1. The way through the layer: B = 2 sequences of T = 7 tokens, C = 12 features, H = 3 heads of D = 4. One matrix makes
-#    q, k and v at once; its 36 outputs are 12 of q, 12 of k and 12 of v, each in heads of 4.
+# 1. Every shape in the layer: B = 2 sequences of T = 7 tokens, C = 12 features, H = 3 heads of D = 4. One matrix makes
+#    q, k and v at once: 36 outputs, 12 for each, in heads of 4.
 B, T, H, D = 2, 7, 3, 4
 C = H * D
 config = kata.GPTConfig(block_size=16, n_head=H, n_embd=C)
@@ -31,19 +31,19 @@ print("1. Shapes, for 7 tokens of 12 features and 3 heads")
 for name, tensor in {
     "x, (B, T, C)": x,
     "c_attn(x): q, k and v side by side, (B, T, 3C)": fused,
-    "q, cut into heads, (B, H, T, D)": q,
+    "q, split into heads, (B, H, T, D)": q,
     "weights, (B, H, T, T)": weights,
     "found by each head, (B, H, T, D)": found,
-    "joined, (B, T, C)": joined,
-    "output c_proj(joined), (B, T, C)": output,
+    "merged, (B, T, C)": joined,
+    "output, after c_proj, (B, T, C)": output,
 }.items():
     print(f"   {name:<48} {tuple(tensor.shape)}")
 print("   the layer gives the same:", torch.allclose(layer(x), output, atol=1e-6))
 numbers = torch.arange(3 * C)
 print("   outputs of c_attn that are k of head 1:", numbers.chunk(3)[1].chunk(H)[1].tolist())
 
-# 2. The mask. Three queries on seven keys are positions 4, 5 and 6: four keys are the past. tril() without a shift
-#    lines up the corners at the top left instead, and so does is_causal=True.
+# 2. The mask. Three queries on seven keys are positions 4, 5 and 6, so four keys are the past. tril() without a shift
+#    aligns the mask at the top left, and so does is_causal=True.
 print("\n2. Who sees whom, 3 queries on 7 keys (1 = may attend)")
 corner = torch.ones(3, 7, dtype=torch.bool).tril()
 print("   causal_mask(3, 7)       tril() alone")
@@ -51,7 +51,7 @@ for right, wrong in zip(kata.causal_mask(3, 7).int().tolist(), corner.int().toli
     print(f"   {' '.join(map(str, right))}           {' '.join(map(str, wrong))}")
 print("   one query on 7 keys:", kata.causal_mask(1, 7).int()[0].tolist())
 
-# 3. Two paths, one answer. The fused call with is_causal=True is right for as many queries as keys, and wrong else.
+# 3. Two paths, one answer. With is_causal=True, the fused call is right only for as many queries as keys.
 print("\n3. Largest difference between the paths")
 print(f"   {'queries, keys':<14} {'flash_attention':>16} {'is_causal=True always':>22}")
 for t_q in (7, 3, 1):
@@ -61,8 +61,8 @@ for t_q in (7, 3, 1):
     differences = [(other - by_hand).abs().max().item() for other in (flash, corner)]
     print(f"   {f'{t_q}, {T}':<14} {differences[0]:>16.1e} {differences[1]:>22.1e}")
 
-# 4. The cache. Keys and values of old tokens never change, as nothing that comes later reaches them. So they are kept,
-#    and only the new tokens go through the layer.
+# 4. The cache. No later token reaches the old keys and values, so they never change. The cache keeps them, and only the
+#    new tokens go through the layer.
 print("\n4. Chunks of 3, 1 and 3 tokens through a cache")
 cache = kata.LayerCache()
 full = layer(x)
@@ -71,13 +71,13 @@ for chunk in x.split([3, 1, 3], dim=1):
     part = layer(chunk, cache=cache)
     difference = (part - full[:, seen : seen + chunk.size(1)]).abs().max().item()
     seen += chunk.size(1)
-    print(f"   {chunk.size(1)} new, {len(cache)} cached now, largest difference to the full pass {difference:.1e}")
+    print(f"   {chunk.size(1)} new, {len(cache)} cached now, largest difference from the full pass {difference:.1e}")
 tokens = 256
 print(f"   Writing {tokens} tokens one by one sends {tokens} of them through the layer with a cache,")
 print(f"   and {tokens * (tokens + 1) // 2} without one: 1 + 2 + … + {tokens}.")
 print("   A new cache is false, since its length is 0: bool(LayerCache()) =", bool(kata.LayerCache()))
 
-# 5. Dropout belongs to training. The fused call does not know about modes; it drops what it is told to.
+# 5. Dropout belongs to training. The fused call knows no modes: it always drops dropout_p of the weights.
 print("\n5. Dropout 0.5: do two calls on the same x agree?")
 noisy = kata.CausalSelfAttention(kata.GPTConfig(block_size=16, n_head=H, n_embd=C, dropout=0.5))
 for mode in (True, False):
@@ -91,7 +91,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def milliseconds(path, *tensors):
-    """The median of five runs, after one that does not count."""
+    """Return the median time of five runs, after one warm-up run."""
     times = []
     for _ in range(6):
         start = time.perf_counter()
@@ -111,8 +111,8 @@ for length in (64, 128, 256, 512, 1024):
     both = [milliseconds(path, *tensors) for path in (kata.manual_attention, kata.flash_attention)]
     print(f"   {length:>5} {scores:>12} {both[0]:>9.1f} ms {both[1]:>9.1f} ms")
 
-# 7. The figure: the weights of four heads of a random layer, which has learned nothing: only the mask gives them their
-#    shape. Beside them the mask for 3 queries on 7 keys, and the one that a forgotten shift makes of it.
+# 7. The figure. The layer is random, so only the mask gives the weights of its four heads their shape. The right side
+#    shows the mask for 3 queries on 7 keys, and the wrong one without the shift.
 wide = kata.CausalSelfAttention(kata.GPTConfig(block_size=16, n_head=4, n_embd=32)).eval()
 q, k, v = (
     part.unflatten(-1, (4, 8)).transpose(1, 2) for part in wide.c_attn(2 * torch.randn(1, T, 32)).chunk(3, dim=-1)
@@ -137,7 +137,7 @@ left.colorbar(image, ax=heads, label="attention weight", shrink=0.7)
 masks = right.subplots(2, 1)
 titles = ["causal_mask(3, 7)", "tril() alone: wrong"]
 for axes, mask, title in zip(masks, (kata.causal_mask(3, T), torch.ones(3, T).tril().bool()), titles, strict=True):
-    axes.imshow(mask.numpy(), vmin=0, vmax=1)  # in the colours of the weights: no attention, full attention
+    axes.imshow(mask.numpy(), vmin=0, vmax=1)  # the colours of the weights 0 and 1
     for i in range(3):
         for j in range(T):
             axes.text(j, i, int(mask[i, j]), ha="center", va="center", color="black" if mask[i, j] else "white")

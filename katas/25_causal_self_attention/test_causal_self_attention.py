@@ -22,7 +22,7 @@ FUSED = "torch.nn.functional.scaled_dot_product_attention"
 class TestCausalMask:
     def test_each_query_sees_itself_and_what_came_before(self, kata):
         """With as many queries as keys, query i sees keys 0 to i, itself included: True in the lower triangle. True
-        means "may attend" in all of this path."""
+        always means "may attend" here."""
         expected = torch.tensor([[j <= i for j in range(4)] for i in range(4)])
         ones = torch.ones(4, 4, dtype=torch.bool)
         unlike = {
@@ -36,12 +36,12 @@ class TestCausalMask:
     @given(t_q=st.integers(1, 5), past=st.integers(0, 5))
     def test_the_queries_are_the_newest_positions(self, kata, t_q, past):
         """The keys before the first query are the past, which every query sees. With 3 queries and 7 keys, query 0 is
-        position 4 and sees 5 keys. A plain tril() lines both up at the top left and lets query 0 see 1."""
+        position 4 and sees 5 keys. A plain tril() aligns both at the top left, where query 0 sees 1 key."""
         t_k = t_q + past
         expected = torch.tensor([[j <= i + past for j in range(t_k)] for i in range(t_q)])
         ones = torch.ones(t_q, t_k, dtype=torch.bool)
         unlike = {
-            "lined up at the top left: tril() without the shift": ones.tril(),
+            "aligned at the top left: tril() without the shift": ones.tril(),
             "one key too many": ones.tril(past + 1),
             "one key too few: a query does not see itself": ones.tril(past - 1),
             "shifted the wrong way": ones.tril(-past),
@@ -50,7 +50,7 @@ class TestCausalMask:
 
     @pytest.mark.edge
     def test_the_mask_is_on_the_device_asked_for(self, kata):
-        """A mask on the CPU cannot be combined with scores on a GPU. The meta device plays the GPU here."""
+        """A mask on the CPU cannot be combined with scores on a GPU. The meta device stands in for the GPU."""
         got, default = kata.causal_mask(3, 7, device="meta"), kata.causal_mask(3, 7)
         check.that(got.device.type == "meta", f"device='meta': the mask is on {got.device}")
         check.that(default.device.type == "cpu", "without a device the mask should be on the default one")
@@ -99,7 +99,7 @@ def wrong_weights(q, k):
 
     return {
         "no mask: every query sees the future": scores.softmax(-1),
-        "the mask lined up at the top left, where query i sees keys 0 … i": hidden(scores, ones.tril()),
+        "the mask aligned at the top left, where query i sees keys 0 … i": hidden(scores, ones.tril()),
         "the mask transposed: query i sees the keys from its own on": hidden(scores, ones.triu(t_k - t_q)),
         "the mask inverted: True taken as blocked": hidden(scores, ~allowed),
         "future scores set to 0 instead of −inf": hidden(scores, allowed, 0.0),
@@ -161,8 +161,8 @@ def count_dropped_weights(attention):
 
 class TestManualAttention:
     def test_equals_attention_by_hand(self, kata):
-        """softmax(q kᵀ / √D) v, where each query reads from the keys up to its own and gives none of its weight to
-        the others. The output has the shape of q."""
+        """softmax(q kᵀ / √D) v, where each query reads from the keys up to its own and gives no weight to later ones.
+        The output has the shape of q."""
         compare(kata.manual_attention, [(5, 5)])
 
     def test_fewer_queries_than_keys(self, kata):
@@ -171,7 +171,7 @@ class TestManualAttention:
         compare(kata.manual_attention, [(1, 6), (3, 7), (1, 1)])
 
     def test_weights_come_on_request(self, kata):
-        """return_weights=True gives (output, weights): a row for each query that sums to 1, with 0 for the future."""
+        """return_weights=True gives (output, weights): one row per query, which sums to 1 and has 0 for the future."""
         for t_q, t_k in LENGTHS:
             q, k, v = heads(t_q, t_k)
             got = kata.manual_attention(q, k, v, return_weights=True)
@@ -188,7 +188,7 @@ class TestManualAttention:
             check.gradients(kata.manual_attention, output_by_hand, *heads(t_q, t_k))
 
     def test_dropout_acts_on_the_weights(self, kata):
-        """dropout_p of the weights become 0 and the others are divided by 1 − p, which keeps the mean of the output.
+        """A share dropout_p of the weights becomes 0, and the others are divided by 1 − p to keep the output's mean.
         Dropping scores instead gives no weight of 0; without the division the output shrinks in training only."""
         count_dropped_weights(kata.manual_attention)
 
@@ -198,23 +198,23 @@ class TestManualAttention:
         check.close(kata.manual_attention(q, k, v), output_by_hand(q, k, v), what="output without dropout_p")
 
     def test_written_without_the_fused_call(self, kata):
-        """This is the path that shows its weights, and the oracle for the other one: it does not call
+        """This path shows its weights and is the test of the fused one, so it must not call
         F.scaled_dot_product_attention."""
         with check.forbidden(kata, FUSED):
             compare(kata.manual_attention, [(3, 7)])
 
     @pytest.mark.edge
     def test_weights_are_returned_before_dropout(self, kata):
-        """They are for looking at: after dropout the rows would no longer sum to 1 and show holes that are not the
-        model's."""
+        """The weights are returned to be looked at. After dropout, rows would no longer sum to 1 and would show holes
+        that are not the model's."""
         q, k, v = heads(5, 5)
         _, weights = kata.manual_attention(q, k, v, dropout_p=0.5, return_weights=True)
         check.close(weights, by_hand(q, k, v)[1], what="weights at dropout_p=0.5")
 
     @pytest.mark.edge
     def test_large_scores_stay_finite(self, kata):
-        """exp(89) is too large for float32, so a softmax written by hand takes the row's largest score off first.
-        Scores reach ±100,000 here: with −10,000 in place of −inf some of the future would be seen."""
+        """exp(89) is too large for float32, so a softmax written by hand subtracts the row's largest score first.
+        Scores reach ±100,000 here: with −10,000 in place of −inf, queries would see some of the future."""
         for t_q, t_k in ((3, 7), (5, 5)):
             q, k, v = heads(t_q, t_k, dtype=torch.float64)
             q, k = (q * 300).requires_grad_(), (k * 300).requires_grad_()
@@ -233,8 +233,8 @@ class TestManualAttention:
     @pytest.mark.edge
     def test_float16_survives_large_products(self, kata):
         """q = k = 40 everywhere and D = 64 make dot products of 102400, and float16 ends at 65504. Divided by √D they
-        are 12800, which fits: divide before you multiply, or compute in float32. All scores are equal, so each query
-        takes the mean of the values that it sees."""
+        are 12800, which fits: divide before you multiply, or compute in float32. All scores are equal, so each output
+        is the mean of the visible values."""
         q = torch.full((B, H, 5, 64), 40.0, dtype=torch.float16)
         v = torch.randn(B, H, 5, 64).half()
         means = v.double().cumsum(2) / torch.arange(1, 6).view(-1, 1)
@@ -242,13 +242,13 @@ class TestManualAttention:
 
     @pytest.mark.edge
     def test_the_mask_follows_the_device_of_q(self, kata):
-        """A mask made on the CPU cannot be combined with scores on a GPU. The meta device plays the GPU here."""
+        """A mask made on the CPU cannot be combined with scores on a GPU. The meta device stands in for the GPU."""
         run_on_meta(kata.manual_attention)
 
     @pytest.mark.edge
     def test_transposed_inputs_are_read_and_left_alone(self, kata):
-        """Heads cut by a transpose are not contiguous, so `view` can fail. The keys and values belong to the cache: an
-        in-place division or mask would damage them."""
+        """Heads are transposed views and not contiguous, so `view` can fail. The keys and values belong to the cache:
+        an in-place division or mask would damage them."""
         q, k, v = (torch.randn(B, t, H, D).transpose(1, 2) for t in (3, 7, 7))
         with check.unchanged(q=q, k=k, v=v):
             got = kata.manual_attention(q, k, v)
@@ -272,18 +272,18 @@ class TestFlashAttention:
         compare(kata.flash_attention, [(5, 5)])
 
     def test_fewer_queries_than_keys(self, kata):
-        """is_causal=True lines the mask up at the top left, where a single query sees key 0 alone: with fewer queries
-        than keys the mask has to be handed over instead. Leaving it out shows 3 queries their future."""
+        """is_causal=True aligns the mask at the top left, where a single query sees key 0 alone. With fewer queries
+        than keys, pass the mask instead. Without any mask, 3 queries would see their future."""
         compare(kata.flash_attention, [(1, 6), (3, 7), (1, 1), (D, 6)])
 
     def test_gradients_reach_q_k_and_v(self, kata):
-        """This is the path that models are trained with."""
+        """Models are trained on this path, so all three need their gradients."""
         for t_q, t_k in LENGTHS:
             check.gradients(kata.flash_attention, output_by_hand, *heads(t_q, t_k))
 
     def test_dropout_acts_on_the_weights(self, kata):
         """The fused call takes dropout_p itself: that share of the weights becomes 0, the others are divided by 1 − p.
-        Dropping entries of the output afterwards is something else: there, a whole mean is gone."""
+        Dropping entries of the output instead removes whole means."""
         count_dropped_weights(kata.flash_attention)
 
     def test_no_dropout_unless_asked_for(self, kata):
@@ -292,8 +292,8 @@ class TestFlashAttention:
         check.close(kata.flash_attention(q, k, v), output_by_hand(q, k, v), what="output without dropout_p")
 
     def test_goes_through_the_fused_call(self, kata):
-        """F.scaled_dot_product_attention is what makes this path fast and small: it picks a kernel that never writes
-        the scores to memory. It is called whatever the lengths are."""
+        """F.scaled_dot_product_attention makes this path fast and small: it picks a kernel that never writes the scores
+        to memory. Call it for all lengths."""
         for t_q, t_k in LENGTHS:
             q, k, v = heads(t_q, t_k)
             called = fused_is_called(kata, lambda q=q, k=k, v=v: kata.flash_attention(q, k, v))
@@ -301,13 +301,13 @@ class TestFlashAttention:
 
     @pytest.mark.edge
     def test_dtypes_are_kept(self, kata):
-        """Half precision in, half precision out, and float64 keeps its precision. A float mask would have to be of
-        the dtype of q; a boolean one fits all."""
+        """Half precision in, half precision out, and float64 keeps its precision. A float mask must have the dtype of
+        q; a boolean mask fits all."""
         compare_in_half_precision(kata.flash_attention)
 
     @pytest.mark.edge
     def test_the_mask_follows_the_device_of_q(self, kata):
-        """A mask made on the CPU cannot be combined with queries on a GPU. The meta device plays the GPU here."""
+        """A mask made on the CPU cannot be combined with queries on a GPU. The meta device stands in for the GPU."""
         run_on_meta(kata.flash_attention)
 
 
@@ -323,8 +323,8 @@ class TestLayerCache:
         check.equal(len(cache), 0, what="len of a new cache")
 
     def test_the_first_positions_are_kept(self, kata):
-        """The first append returns what it was given, and remembers it. The length counts positions: dimension 2 of
-        (B, H, T, D)."""
+        """The first append stores the tensors that it gets, and returns them. The length counts positions: dimension 2
+        of (B, H, T, D)."""
         cache = kata.LayerCache()
         k, v = torch.randn(2, B, H, 5, D)
         check.equal(cache.append(k, v), (k, v), what="append's result")
@@ -333,7 +333,7 @@ class TestLayerCache:
 
     @given(sizes=chunk_sizes)
     def test_new_positions_come_after_the_old_ones(self, kata, sizes):
-        """However many positions come at a time, each append returns all positions so far, oldest first."""
+        """Each append returns all positions so far, oldest first, for any number of new ones."""
         cache = kata.LayerCache()
         k, v = torch.randn(2, B, H, sum(sizes), D)
         for size, seen in zip(sizes, accumulate(sizes), strict=True):
@@ -363,7 +363,7 @@ class TestLayerCache:
 
     @pytest.mark.edge
     def test_what_is_passed_in_does_not_change(self, kata):
-        """The caller's tensors are still the caller's, also the ones that were the first in the cache."""
+        """append writes into none of the caller's tensors, also not into those of the first append."""
         cache = kata.LayerCache()
         first, second = torch.randn(2, B, H, 3, D), torch.randn(2, B, H, 3, D)
         with check.unchanged(first=first, second=second):
@@ -372,7 +372,7 @@ class TestLayerCache:
 
     @pytest.mark.edge
     def test_dtype_is_kept(self, kata):
-        """A model in bfloat16 caches bfloat16: half the memory is the point of it. And float64 loses nothing."""
+        """A model in bfloat16 caches bfloat16, in half the memory, and float64 keeps its precision."""
         for dtype in (torch.bfloat16, torch.float64):
             cache = kata.LayerCache()
             for _ in range(2):
@@ -389,8 +389,8 @@ def config_of(kata, **changes):
 class TestCausalSelfAttentionInit:
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_parameters_are_those_of_gpt2(self, kata, bias):
-        """c_attn is one (3C, C) layer for q, k and v, c_proj is (C, C), and there is nothing else: that is how GPT-2's
-        weights are stored. A mask in a buffer would be stored with them. bias=False leaves out both biases."""
+        """c_attn is one (3C, C) layer for q, k and v, c_proj is (C, C), and there is nothing else. GPT-2's weights are
+        stored like this. A mask in a buffer would be stored with them. bias=False leaves out both biases."""
         attn = kata.CausalSelfAttention(config_of(kata, bias=bias))
         expected = {name: shape for name, shape in PARAMETERS.items() if bias or name.endswith("weight")}
         stored = {name: tuple(value.shape) for name, value in attn.state_dict().items()}
@@ -399,7 +399,7 @@ class TestCausalSelfAttentionInit:
         check.equal(learned, expected, what="names and shapes of the parameters")
 
     def test_flash_is_an_attribute(self, kata):
-        """`attn.flash` says which path the next call takes. The fused one is the default."""
+        """`attn.flash` chooses the path of the next call. The fused one is the default."""
         check.equal(kata.CausalSelfAttention(config_of(kata)).flash, True, what="flash by default")
         check.equal(kata.CausalSelfAttention(config_of(kata), flash=False).flash, False, what="flash after flash=False")
 
@@ -475,7 +475,7 @@ class TestCausalSelfAttentionForward:
     @given(position=st.integers(1, 6), flash=st.booleans())
     def test_the_future_does_not_leak(self, kata, position, flash):
         """Output t may depend on x up to t only, so a change of x from one position on leaves all earlier outputs as
-        they are. With one look ahead the training loss falls to nothing, because the model copies the answer."""
+        they are. If one position can look ahead, the training loss falls towards 0: the model copies the answer."""
         attn, x = layer(kata, flash), torch.randn(B, 7, C)
         changed = torch.cat([x[:, :position], torch.randn(B, 7 - position, C)], dim=1)
         one, other = attn(x), attn(changed)
@@ -485,7 +485,7 @@ class TestCausalSelfAttentionForward:
         check.that(moved > 1e-3, f"flash={flash}: an output does not depend on the input at its own position")
 
     def test_gradients_reach_x_and_every_parameter(self, kata):
-        """A detached piece trains nothing behind it. Both paths give the gradients of the layer by hand."""
+        """Nothing before a detached tensor is trained. Both paths give the gradients of the layer by hand."""
         for flash in (True, False):
             attn, x = layer(kata, flash), torch.randn(B, 5, C, requires_grad=True)
             learned = {"x": x} | dict(attn.named_parameters())
@@ -499,8 +499,8 @@ class TestCausalSelfAttentionForward:
                 check.close(mine, right, what=f"gradient of {name}, flash={flash}")
 
     def test_flash_picks_the_path(self, kata):
-        """flash=True computes with the fused call, flash=False by hand. To look into a model, flip the attribute: the
-        next call follows it, and the outputs stay the same."""
+        """flash=True computes with the fused call, flash=False by hand. To look into a model, change the attribute:
+        the next call follows it, and the outputs stay the same."""
         attn, x = layer(kata), torch.randn(B, 5, C)
         for flash in (True, False, True):
             attn.flash = flash
@@ -512,9 +512,9 @@ class TestCausalSelfAttentionForward:
     @settings(max_examples=10)
     @given(cuts=st.sets(st.integers(1, BLOCK - 1)), flash=st.booleans())
     def test_chunks_through_a_cache_equal_the_full_pass(self, kata, cuts, flash):
-        """No matter how block_size positions are cut into chunks, one cache gives the outputs of a single pass: the
-        queries of a chunk see the cached keys, and those of their own chunk up to themselves. A new cache has length 0
-        and is false, so `if cache:` would never fill it."""
+        """However block_size positions are cut into chunks, a cache gives the outputs of a single pass. Queries see the
+        cached keys, and the keys of their own chunk up to themselves. A new cache has length 0 and is false, so
+        `if cache:` would never fill it."""
         attn, x, cache = layer(kata, flash), torch.randn(B, BLOCK, C), kata.LayerCache()
         chunks = x.tensor_split(sorted(cuts), dim=1)
         got = torch.cat([attn(chunk, cache=cache) for chunk in chunks], dim=1)
@@ -525,8 +525,8 @@ class TestCausalSelfAttentionForward:
         check.equal(len(cache), BLOCK, what=f"len(cache) after {what}")
 
     def test_attention_weights_are_dropped_in_training(self, kata):
-        """config.dropout acts on the attention weights too. Here resid_dropout is switched off, and the outputs must
-        still vary from call to call, around the same mean as without dropout."""
+        """config.dropout acts on the attention weights too. With resid_dropout switched off, the outputs must still
+        vary, around the same mean as without dropout."""
         for flash in (True, False):
             attn = layer(kata, flash, dropout=0.25)
             attn.resid_dropout.eval()
@@ -551,22 +551,22 @@ class TestCausalSelfAttentionForward:
             check.that(right, f"flash={flash}, dropout 0.4: {zeros:.0%} of the outputs are 0 in training")
 
     def test_nothing_is_dropped_in_eval_mode(self, kata):
-        """eval() must reach both dropouts. F.scaled_dot_product_attention drops whatever dropout_p says, because it
-        knows of no modes: hand it a probability above 0 in training mode only."""
+        """eval() must reach both dropouts. F.scaled_dot_product_attention knows no modes and always drops dropout_p of
+        the weights: pass it a probability above 0 in training mode only."""
         for flash in (True, False):
             attn, x = layer(kata, flash, dropout=0.5).eval(), torch.randn(B, 5, C)
             check.close(attn(x), layer_by_hand(attn, x), what=f"output in eval mode, dropout 0.5, flash={flash}")
 
     @pytest.mark.edge
     def test_block_size_is_the_limit(self, kata):
-        """The model knows block_size positions. One more is an error that names the limit."""
+        """The model has block_size positions. One more is an error that names the limit."""
         with check.raises(ValueError, BLOCK):
             layer(kata)(torch.randn(B, BLOCK + 1, C))
 
     @pytest.mark.edge
     def test_cached_positions_count_towards_the_limit(self, kata):
-        """5 cached and 4 new positions are 9, and the block size is 8. The check comes before anything is appended: a
-        caller that catches the error still has a cache that works."""
+        """5 cached and 4 new positions are 9, and the block size is 8. Check before you append: a caller that catches
+        the error still needs a cache that works."""
         attn, x, cache = layer(kata), torch.randn(B, BLOCK, C), kata.LayerCache()
         before = attn(x[:, :5], cache=cache)
         with check.raises(ValueError, BLOCK):
@@ -586,7 +586,7 @@ class TestCausalSelfAttentionForward:
 
     @pytest.mark.edge
     def test_x_stays_as_it_was(self, kata):
-        """A block adds x to the output afterwards. And x may be a transposed view."""
+        """A block adds x to the output afterwards, so x must not change. It may also be a transposed view."""
         for flash in (True, False):
             attn, x = layer(kata, flash), torch.randn(B, C, 5).mT
             with check.unchanged(x=x):
@@ -595,8 +595,8 @@ class TestCausalSelfAttentionForward:
 
     @pytest.mark.edge
     def test_runs_on_the_device_of_its_weights(self, kata):
-        """A large model is built on the meta device before its weights are loaded. A mask made on the CPU would be in
-        the way."""
+        """A large model is built on the meta device before its weights are loaded. A mask made on the CPU would raise
+        an error there."""
         for flash in (True, False):
             with torch.device("meta"):
                 attn = kata.CausalSelfAttention(config_of(kata), flash=flash)
@@ -619,7 +619,7 @@ class TestScoreBytes:
         check.equal(kata.score_bytes(2, 3, 10, torch.bfloat16), 1200, unlike=unlike)
 
     def test_float32_unless_said_otherwise(self, kata):
-        """Four bytes per score: GPT-2's 12 heads on 1024 positions take 48 MiB for each sequence and layer."""
+        """Four bytes per score: GPT-2's 12 heads on 1024 positions need 48 MiB per sequence and layer."""
         check.equal(kata.score_bytes(1, 12, 1024), 48 * 2**20)
 
     @pytest.mark.parametrize(
@@ -630,6 +630,6 @@ class TestScoreBytes:
         check.equal(kata.score_bytes(3, 5, 7, dtype), 3 * 5 * 49 * size, what=str(dtype))
 
     def test_allocates_nothing(self, kata):
-        """A million tokens would need 4 TB for one head. The answer is a multiplication: making the tensor to ask it
-        for its size would end in an error."""
+        """A million tokens would need 4 TB for one head. Multiply the sizes: making the tensor would run out of
+        memory."""
         check.equal(kata.score_bytes(1, 1, 10**6), 4 * 10**12)

@@ -54,8 +54,8 @@ for name, options in (
     counts = kata.sample_next(rows, **options).flatten().bincount(minlength=4) / len(rows)
     print(f"   {name:<16} " + "  ".join(f"{value:5.3f}" for value in counts.tolist()))
 
-# 5. A model that has learnt a little: a GPT of one layer over characters, a few seconds old. The text is short, and
-#    only lower-case letters, spaces and full stops are left of it, so that a few steps are enough to learn some words.
+# 5. A GPT of one layer over characters, trained for a few seconds. The text is short and keeps only lower-case letters,
+#    spaces and full stops, so that a few steps are enough to learn some words.
 STEPS, BATCH, BLOCK, RATE = 250, 24, 24, 8e-3
 folder = downloads.find("text")
 text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else datasets.prose()
@@ -97,8 +97,8 @@ for _ in range(STEPS):
 print(f"   trained for {STEPS} steps, {time.process_time() - began:.0f} s of CPU time", end="")
 print(f": loss {losses[0]:.2f} at first, {statistics.mean(losses[-50:]):.2f} over the last 50")
 
-# 6. The same prompt, three temperatures, both models. The trained one writes something like words; at 0 it repeats
-#    itself, hot it falls apart.
+# 6. Both models continue the same prompt at three temperatures. The trained one writes something like words. At T = 0
+#    it repeats itself, and at T = 1.5 the words fall apart.
 prompt = "the "
 print(f"\n6. Sixty characters after {prompt!r}")
 start = torch.tensor([encode(prompt)])
@@ -114,7 +114,7 @@ texts = stretch(
 for sample in texts or []:
     print(f"   up to a full stop: {sample!r}")
 
-# 7. The cache changes no token, and what the model has to work on is far less.
+# 7. The cache changes no token, and fewer tokens go through the model.
 lengths = []
 
 
@@ -134,8 +134,8 @@ for use_cache in (False, True):
 hook.remove()
 print("   the same tokens:", torch.equal(results[False], results[True]))
 
-# 8. What a cache takes: a key and a value for each layer, head and token. Sharing keys and values among query heads
-#    (grouped-query attention) divides it.
+# 8. The memory of a cache: a key and a value for each layer, head and token. Grouped-query attention shares keys and
+#    values among query heads, which divides the memory.
 print("\n8. Keys and values of one sequence, in float16")
 print("   model                         layers  KV heads  size  tokens        bytes       MiB")
 SIZES = (  # name, layers, KV heads, size of a head, tokens
@@ -206,7 +206,7 @@ left.set(ylabel="probability", title="Four tokens under five controls", ylim=(0,
 left.legend(ncols=4, loc="upper center", fontsize=8, columnspacing=1, handlelength=1)
 right.plot(CONTEXTS, curves[False], marker="o", label="without cache")
 right.plot(CONTEXTS, curves[True], marker="s", linestyle="--", label="with cache")
-right.set(xlabel="tokens before the new one", ylabel="milliseconds for a new token", ylim=(0, None))
-right.set(title="With a cache a token's price stays almost flat")
+right.set(xlabel="tokens before the new one", ylabel="milliseconds per new token", ylim=(0, None))
+right.set(title="With a cache, the time stays almost flat")
 right.legend()
 save_figure(figure, __file__)

@@ -1,5 +1,5 @@
-"""Kata 29 in code: GPT-2's recipe in numbers, a step out of three micro-batches, four rows by heart, and a run that goes
-on from a checkpoint."""
+"""Kata 29 in code: GPT-2's recipe in numbers, a step out of three micro-batches, four rows by heart, and a run that
+goes on from a checkpoint."""
 
 import copy
 import random
@@ -159,8 +159,8 @@ with tempfile.TemporaryDirectory() as place:
         line = ", ".join(f"{losses[step]:.3f}" for step in (0, 10, 25, 50, 99))
         print(f"   Four rows by heart, the loss at steps 0, 10, 25, 50 and 99: {line}")
 
-    # 7. The run. It takes 2 micro-batches of 8 rows a step, is validated every 30 steps and speaks. When it asks for the
-    #    batches of step 60, everything that the rest depends on goes into a file.
+    # 7. The run. It takes 2 micro-batches of 8 rows per step, is validated every 30 steps and speaks. When it asks for
+    #    the batches of step 60, everything that the rest of the run depends on goes into a file.
     model, optimizer, loader = parts_of_a_run(shards, seed=1)
 
     def save():

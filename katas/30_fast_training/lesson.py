@@ -16,13 +16,13 @@ HAS_CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if HAS_CUDA else "cpu")
 
 
-# 1. What GPT-2 costs. The times are those of the build-nanogpt checklist, on an A100, for 16 rows of 1024 tokens; an
-#    A100 does 312 · 10¹² operations a second in bfloat16. The same steps, written in C and CUDA by hand, are llm.c.
+# 1. What GPT-2 costs. The times are those of the build-nanogpt checklist for 16 rows of 1024 tokens on an A100, which
+#    does 312 · 10¹² operations per second in bfloat16. llm.c has the same steps, written in C and CUDA by hand.
 CHECKLIST = {"fp32": 1000, "TF32": 333, "bf16": 300, "compile": 130, "flash": 96, "padded": 93, "fused": 90}
 gpt2 = kata.GPTConfig(block_size=1024, vocab_size=50257, n_layer=12, n_head=12, n_embd=768)
 n_params = 123_653_376
 per_token = kata.flops_per_token(gpt2, n_params)
-print(f"1. GPT-2 without wpe has {n_params:,} parameters: {per_token:,} operations a token")
+print(f"1. GPT-2 without wpe has {n_params:,} parameters: {per_token:,} operations per token")
 print(f"   of these for attention: {1 - 6 * n_params / per_token:.0%}")
 for name, ms in CHECKLIST.items():
     speed = kata.tokens_per_second(16 * 1024, ms / 1000)
@@ -57,14 +57,14 @@ for how, options in {
     times = kata.time_steps(gpu.step, 3, **({"synchronize": gpu.wait} | options), clock=lambda g=gpu: g.now)
     print(f"   {how:<21} {in_ms(times)} ms")
 
-# 3. Padding. One token a byte and one that ends a text are 257, as ragged as GPT-2's 50257.
+# 3. Padding. One token per byte and one that ends a text are 257, as badly aligned as GPT-2's 50257.
 text = torch.tensor(list(datasets.prose().encode()))
 rows = text[: 4 * 65].view(4, 65).to(DEVICE)
 x, y = rows[:, :-1], rows[:, 1:]
 config = kata.GPTConfig(block_size=64, vocab_size=257, n_layer=3, n_head=4, n_embd=128)
 model = kata.GPT(config, flash=False).to(DEVICE)
 padded = kata.pad_vocab(model)
-print("\n3. Nice numbers")
+print("\n3. Aligned sizes")
 print(f"   50257 is {50257 / 128:.2f} tiles of 128; padded to {kata.padded_size(50257)} it is {50304 / 128:.0f}")
 print(f"   our model's vocabulary: {model.config.vocab_size}, padded to {padded.config.vocab_size}")
 
@@ -85,9 +85,9 @@ for name, loss, trained in (("not masked", unmasked, moved), ("masked", masked, 
 print(f"   The mask takes 127 scores of 0 out of the softmax: ln(384) − ln(257) = {math.log(384 / 257):.3f}")
 
 
-# 4. Mixed precision. What a scaler is asked to do, in order; and how far the loss moves.
+# 4. Mixed precision: which of the scaler's methods are called, in order, and how far the loss moves.
 class Noting:
-    """Passes calls on to a GradScaler, and notes them."""
+    """Pass calls on to a GradScaler, and record them."""
 
     def __init__(self, scaler):
         self.scaler, self.calls = scaler, []
@@ -108,8 +108,8 @@ for name, options in {
     print(f"   {name:<9} loss {loss:.5f}, from float32's {abs(loss - plain):.1e}")
 print(f"   calls of the scaler: {' → '.join(noting.calls)}")
 
-# 5. Fewer bits. TF32 rounds what it multiplies to 10 bits of mantissa, bfloat16 to 7; both add up in float32.
-print("\n5. What tensor cores get to see")
+# 5. Fewer bits. TF32 rounds factors to 10 bits of mantissa, bfloat16 to 7; both add up in float32.
+print("\n5. What Tensor Cores multiply")
 a, b = torch.randn(256, 256), torch.randn(256, 256)
 exact = a.double() @ b.double()
 for name, bits in {"float32": 23, "TF32": 10, "bfloat16": 7}.items():
@@ -120,9 +120,9 @@ for name, bits in {"float32": 23, "TF32": 10, "bfloat16": 7}.items():
     error = ((product - exact).square().mean() / exact.square().mean()).sqrt().item()
     print(f"   {name:<9} {bits:2} bits: π is {pi.item():.7f}; a product of 256 × 256 matrices is off by {error:.1e}")
 
-# 6. The ladder of this machine. Each rung keeps what those before it have.
+# 6. The ladder of this machine. Each rung keeps the settings of the rungs before it.
 place = torch.cuda.get_device_name() if HAS_CUDA else "one core of this CPU"
-print(f"\n6. The ladder on {place}: {model.num_params():,} parameters, {x.numel()} tokens a step")
+print(f"\n6. The ladder on {place}: {model.num_params():,} parameters, {x.numel()} tokens per step")
 steps = {
     "fp32": {},
     "TF32": {"precision": "high"},
@@ -146,17 +146,25 @@ for row in ladder:
     speed = f"{row['ms']:7.1f} ms {row['tokens_per_s']:>9,.0f} tokens/s"
     print(f"   {row['name']:<8} {speed}, last loss {row['losses'][-1]:.4f}, from fp32's {row['gap']:.1e}")
 
-# 7. The figure: the checklist's ladder, and yours. Below each time how far the losses are from those of the first rung:
-#    a rung that changes them by more than rounding is no longer the same step.
+# 7. The figure: the checklist's ladder, and yours. Below your times: how far the losses are from those of fp32. A rung
+#    that changes the losses by more than rounding is no longer the same step.
 figure = Figure(figsize=(9, 3.8))
-left, right = figure.subplots(1, 2)
+grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))
+left, right = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
+below = figure.add_subplot(grid[1, 1])
 bars = left.bar(list(CHECKLIST), list(CHECKLIST.values()), color=COLOURS[0])
 left.bar_label(bars, fontsize=8, padding=2)
-left.set(ylabel="ms a step", title="GPT-2 124M on an A100, by the checklist", ylim=(0, 1150))
+left.set(ylabel="ms per step", title="GPT-2 124M on an A100, by the checklist", ylim=(0, 1150))
 names, times = [row["name"] for row in ladder], [row["ms"] for row in ladder]
-bars = right.bar(names, times, color=COLOURS[1], width=0.7)
-right.bar_label(bars, [f"{row['ms']:.0f}\nΔ loss\n{row['gap']:.1g}" for row in ladder], fontsize=8, padding=2)
-right.set(ylabel="ms a step", title=f"A small GPT on {place}", ylim=(0, 1.35 * max(times, default=1)))
-for axes in (left, right):
+bars = right.bar(names, times, color=COLOURS[1])
+right.bar_label(bars, fmt="%.0f", fontsize=8, padding=2)
+right.set(ylabel="ms per step", title=f"A small GPT on {place}", ylim=(0, 1.2 * max(times, default=1)))
+gaps = [row["gap"] for row in ladder]
+below.plot(names, gaps, "o", color=COLOURS[2])
+for i, gap in enumerate(gaps):
+    below.annotate(f"{gap:.1g}", (i, gap), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+below.set(ylabel="loss: change\nfrom fp32", ylim=(-0.0001, 1.6 * max([*gaps, 0.0005])), xlim=right.get_xlim())
+right.tick_params(labelbottom=False)
+for axes in (left, below):
     axes.tick_params(axis="x", labelsize=8)
 save_figure(figure, __file__)

@@ -138,7 +138,7 @@ class FakeGpu:
 
 class TestTokensPerSecond:
     def test_all_tokens_over_the_time(self, kata):
-        """16 rows of 1024 tokens in half a second are 32768 tokens a second."""
+        """16 rows of 1024 tokens in half a second are 32768 tokens per second."""
         check.close(kata.tokens_per_second(16 * 1024, 0.5), 32768.0, unlike={"multiplied by the time": 8192.0})
         check.close(kata.tokens_per_second(3, 4.0), 0.75)
 
@@ -152,7 +152,7 @@ class TestTokensPerSecond:
 
 class TestFlopsPerToken:
     def test_weights_and_attention(self, kata):
-        """6 operations a weight, plus 12·n_layer·n_embd·block_size for attention, which has no weights of its own."""
+        """6 operations per weight, plus 12·n_layer·n_embd·block_size for attention, which has no weights of its own."""
         config = small(kata, n_layer=3, n_embd=10, block_size=7)
         unlike = {
             "the attention term is missing": 600,
@@ -163,21 +163,21 @@ class TestFlopsPerToken:
         check.equal(kata.flops_per_token(config, 100), 600 + 12 * 3 * 10 * 7, unlike=unlike)
 
     def test_gpt2(self, kata):
-        """GPT-2 has 123,653,376 parameters without wpe, which is only looked up: 855 million operations a token."""
+        """GPT-2 has 123,653,376 parameters without wpe, which is only looked up: 855 million operations per token."""
         config = small(kata, n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50257)
         check.equal(kata.flops_per_token(config, 123_653_376), 855_166_464)
 
 
 class TestMfu:
     def test_done_over_possible(self, kata):
-        """50 tokens a second at 4 operations each are 200, half of a peak of 400."""
+        """50 tokens per second at 4 operations each are 200 operations, half of a peak of 400."""
         check.close(kata.mfu(50.0, 4, 400.0), 0.5, unlike={"upside down": 2.0, "in per cent": 50.0})
         check.close(kata.mfu(3.0, 7, 10.0), 2.1)
         check.close(kata.mfu(0.25, 1, 0.5), 0.5)
 
     @pytest.mark.edge
     def test_a_device_has_a_peak(self, kata):
-        """A peak of 0 or less is a slip."""
+        """No device has a peak of 0 or less."""
         for peak in (0.0, -1e12):
             with check.raises(ValueError):
                 kata.mfu(50.0, 4, peak)
@@ -246,8 +246,8 @@ class TestTimeSteps:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_waits_for_the_gpu(self, kata):
-        """A product of large matrices is asked for in no time and takes its time: measured with the default and with
-        torch.cuda.synchronize it is the same, and far more than the asking alone."""
+        """Asking for a product of large matrices is quick, computing it is not. The default measures the same time as
+        torch.cuda.synchronize, and far more than the asking alone."""
         a = torch.randn(8192, 8192, device="cuda")
         waited = min(kata.time_steps(lambda: a @ a, 5, 2))
         given = min(kata.time_steps(lambda: a @ a, 5, 2, torch.cuda.synchronize))
@@ -269,7 +269,7 @@ class TestPaddedSize:
         check.equal(kata.padded_size(50257), 50304, unlike={"rounded down": 50176})
 
     def test_a_multiple_stays(self, kata):
-        """A size that fills its tiles needs no padding: n // multiple + 1 would add a whole tile of nothing."""
+        """A size that fills its tiles needs no padding: n // multiple + 1 would add a whole tile."""
         check.equal(kata.padded_size(50304, 128), 50304, unlike={"one tile too many": 50432})
 
     @given(case=sizes_and_multiples())
@@ -282,7 +282,7 @@ class TestPaddedSize:
 
     @pytest.mark.edge
     def test_sizes_are_at_least_one(self, kata):
-        """A size or a multiple below 1 is a slip."""
+        """A size or a multiple below 1 is an error."""
         for n, multiple in ((0, 8), (-3, 8), (8, 0), (8, -2)):
             with check.raises(ValueError):
                 kata.padded_size(n, multiple)
@@ -299,7 +299,7 @@ class TestPadVocab:
         check.close(got[..., V:], torch.zeros(B, T, PADDED - V), **EXACT, what="logits of the new tokens")
 
     def test_extra_rows_are_zero(self, kata):
-        """Rows that start as random numbers would be 13 wrong scores in every softmax."""
+        """Random rows would give 13 wrong scores in every softmax."""
         model = stirred(kata)
         rows = kata.pad_vocab(model, 16).lm_head.weight.detach()
         check.shape(rows, (PADDED, C))
@@ -307,8 +307,8 @@ class TestPadVocab:
         check.close(rows[V:], torch.zeros(PADDED - V, C), **EXACT, what="rows of the new tokens")
 
     def test_the_config_says_so(self, kata):
-        """The copy's config has the new vocab_size and nothing else new, and so have its two layers. The config of the
-        model given stays."""
+        """Only vocab_size changes in the copy's config, and its two layers have the new size. The config of the given
+        model stays."""
         kept = {"dropout": 0.25, "bias": False}
         model = stirred(kata, **kept)
         padded = kata.pad_vocab(model, 16)
@@ -319,8 +319,8 @@ class TestPadVocab:
         check.equal(padded.transformer.wte.num_embeddings, PADDED, what="transformer.wte.num_embeddings")
 
     def test_still_one_weight(self, kata):
-        """wte and lm_head share one Parameter, in the copy as in the model: padding each by itself makes two, which
-        then learn different things."""
+        """wte and lm_head share one Parameter, in the copy as in the model: padding each separately makes two,
+        which then learn different things."""
         padded = kata.pad_vocab(stirred(kata), 16)
         tied = padded.lm_head.weight is padded.transformer.wte.weight
         check.that(tied, "lm_head.weight and transformer.wte.weight are two Parameters")
@@ -339,7 +339,7 @@ class TestPadVocab:
         check.that(padded.config is not model.config, "model and copy share one config object")
 
     def test_the_default_is_128(self, kata):
-        """128 is what the tiles of today's GPUs like best."""
+        """Tiles of 128 columns are common in GPU kernels, so 128 is the default."""
         check.shape(kata.pad_vocab(stirred(kata)).lm_head.weight, (128, C), what="lm_head.weight")
 
     @pytest.mark.edge
@@ -380,7 +380,7 @@ class TestPadVocab:
 
     @pytest.mark.edge
     def test_the_device_is_kept(self, kata):
-        """Every weight stays on its device; "meta" stands in for a GPU here."""
+        """Every weight stays on its device; here "meta" replaces a GPU."""
         model = stirred(kata).to("meta")
         model.lm_head.weight = model.transformer.wte.weight
         for name, p in kata.pad_vocab(model, 16).named_parameters():
@@ -449,8 +449,8 @@ class TestMaskPaddedLogits:
 
     @pytest.mark.edge
     def test_padded_columns_are_as_low_as_can_be(self, kata):
-        """−inf, or the smallest number there is. −100 is not low enough where the real scores are −1000, and −1e9
-        does not fit into float16."""
+        """Fill with −inf, or with the smallest number of the dtype. −100 is not low enough where the real scores are
+        −1000, and −1e9 does not fit into float16."""
         got = kata.mask_padded_logits(torch.full((2, 6), -1000.0), 4)
         lowest = torch.finfo(torch.float32).min
         check.that(bool((got[:, 4:] <= lowest).all()), f"padded columns hold {got[0, 4:].tolist()}")
@@ -458,7 +458,7 @@ class TestMaskPaddedLogits:
 
     @pytest.mark.edge
     def test_logits_are_kept(self, kata):
-        """The logits given may be needed elsewhere: the mask goes on a new tensor."""
+        """The given logits may be needed elsewhere, so the mask is applied to a new tensor."""
         logits = torch.randn(B, T, PADDED)
         with check.unchanged(logits=logits):
             kata.mask_padded_logits(logits, V)
@@ -484,7 +484,7 @@ class TestMaskPaddedLogits:
 
     @pytest.mark.edge
     def test_it_follows_the_device(self, kata):
-        """What is made for the mask lies where the logits are ("meta" stands in for a GPU)."""
+        """The mask is made on the device of the logits (here "meta" replaces a GPU)."""
         got = kata.mask_padded_logits(torch.empty(B, T, PADDED, device="meta"), V)
         check.shape(got, (B, T, PADDED))
         check.equal(got.device, torch.device("meta"), what="device")
@@ -635,7 +635,7 @@ class TestAmpStep:
             check.dtype(p, torch.float32, what=name)
 
     def test_autocast_is_off_during_backward(self, kata):
-        """The backward pass takes the dtypes of the forward pass over. Autocast around it may choose others."""
+        """The backward pass follows the dtypes of the forward pass. Autocast around it may choose others."""
         model, (x, y) = stirred(kata, torch.float32), batch()
         seen = []
         for p in model.parameters():
@@ -674,7 +674,7 @@ class TestAmpStep:
 
     @pytest.mark.edge
     def test_old_gradients_do_not_count(self, kata):
-        """What lies in .grad from before has no influence, whoever left it there."""
+        """Old values in .grad have no influence, whoever left them there."""
         model, (x, y) = stirred(kata), batch()
         _, expected = plain_step(model, x, y, max_norm=None)
         for p in model.parameters():
@@ -819,7 +819,7 @@ class TestRoundMantissa:
 
     @pytest.mark.edge
     def test_all_bits_are_the_number_itself(self, kata):
-        """23 bits are all there are: the same numbers, in a new tensor."""
+        """A float32 has 23 bits, so the numbers are the same, in a new tensor."""
         x = many_numbers()
         got = kata.round_mantissa(x, 23)
         check.equal(got, x)
@@ -880,7 +880,7 @@ class TestMatmulPrecision:
 
     @pytest.mark.edge
     def test_restored_after_an_exception(self, kata):
-        """Whatever happens inside, later code gets its precision back, and the exception goes on."""
+        """Whatever happens inside, later code gets its precision back, and the exception is not swallowed."""
         torch.set_float32_matmul_precision("highest")
         with check.raises(KeyError):
             with kata.matmul_precision("medium"):
@@ -889,7 +889,7 @@ class TestMatmulPrecision:
 
     @pytest.mark.edge
     def test_another_level_is_refused(self, kata):
-        """torch itself only warns, and goes on as before. An error is better, and the level from before holds."""
+        """torch itself only warns and goes on. An error is better, and the level from before holds."""
         torch.set_float32_matmul_precision("high")
         for level in ("low", "tf32", ""):
             entered = False
@@ -1065,7 +1065,7 @@ class TestRungModel:
         check.close(loss, expected, rtol=1e-5, what="loss of the compiled rung")
 
     def test_no_backend_no_compile(self, kata):
-        """torch.compile costs seconds: a rung without a backend does without it."""
+        """torch.compile costs seconds, so a rung without a backend does not call it."""
         model, softmaxes = stirred(kata, torch.float32), Softmaxes()
         with mock.patch.object(torch, "compile", softmaxes.compile):
             for rung in (kata.Rung("fp32"), kata.Rung("pad", pad_multiple=16)):
@@ -1160,7 +1160,7 @@ class TestRunRung:
 
     @pytest.mark.edge
     def test_the_precision_is_restored_after_a_failure(self, kata):
-        """A rung may run out of memory half way. The precision from before holds again."""
+        """A rung may run out of memory half way. The precision must still be restored."""
         model, (x, y) = stirred(kata, torch.float32), batch()
         torch.set_float32_matmul_precision("medium")
         with check.raises(StopIteration):
@@ -1181,8 +1181,8 @@ class TestSpeedLadder:
             check.equal(len(row["losses"]), 4, what="number of losses, warm-up included")
 
     def test_every_rung_starts_from_the_given_weights(self, kata):
-        """Two equal rungs lose equally, step by step. What the first one learned, or its optimizer remembers, must not
-        reach the second."""
+        """Two equal rungs have equal losses, step by step. What the first one learned, or its optimizer remembers, must
+        not reach the second."""
         model, (x, y) = stirred(kata, torch.float32), batch()
         first, second = kata.speed_ladder(model, x, y, [kata.Rung("one"), kata.Rung("again")], lr=0.01)
         check.close(second["losses"], first["losses"], rtol=1e-5, what="losses of the second of two equal rungs")
@@ -1203,7 +1203,7 @@ class TestSpeedLadder:
         clock = scripted_clock(0.009, 0.002, 0.005)
         [row] = kata.speed_ladder(model, x, y, [kata.Rung("fp32")], clock=clock)
         check.close(row["ms"], 5.0, rtol=1e-6, unlike={"the second": 2.0, "the mean": 16 / 3}, what="ms")
-        unlike = {"rows a second": 600.0, "tokens of all steps over one": 9000.0}
+        unlike = {"rows per second": 600.0, "tokens of all steps over one": 9000.0}
         check.close(row["tokens_per_s"], 3000.0, rtol=1e-6, unlike=unlike, what="tokens_per_s")
 
     def test_utilisation(self, kata):

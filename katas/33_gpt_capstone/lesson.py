@@ -394,6 +394,7 @@ axes.plot(middles, means, color=COLOURS[0], label=f"GPT, training, mean of {WIND
 axes.plot(*zip(*history["val"], strict=True), "o-", color=COLOURS[1], markersize=5, label="GPT, validation")
 levels = [*((loss, name, "0.3") for name, loss in baselines.items()), (last, "GPT", COLOURS[1])]
 low, high = axes.get_ylim()
+low = min(low, min(baselines.values()) - 0.3)
 height = math.inf
 for loss, name, colour in sorted(levels, reverse=True):
     height = min(loss, height - 0.045 * (high - low))  # labels that do not cover each other

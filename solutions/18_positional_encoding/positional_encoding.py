@@ -211,7 +211,7 @@ def alibi_slopes(num_heads: int) -> Tensor:
 
 
 def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Tensor:
-    """Compute the penalty of each head for looking far away, to be added to the scores before the softmax.
+    """Compute the penalty of each head for looking far away, to add to the scores before the softmax.
 
     Args:
         num_heads: H.
@@ -283,7 +283,8 @@ def compare_position_encodings(
         test_length: another length to measure at; None = `length`.
     Returns:
         Per kind, in order: "losses", the cross-entropy of each batch before its update, a list of float; "accuracy",
-        the share that is right of 500 fresh sequences of `length`; "test_length_accuracy", the same for `test_length`.
+        the share of right answers on 500 fresh sequences of `length`; "test_length_accuracy", the same for
+        `test_length`.
 
     - Per kind: `torch.manual_seed(seed)`, then `OrderClassifier(12, kind, max_len=m)`, m the larger of the two lengths.
     - Train with `torch.optim.AdamW`, lr=3e-3. Each step draws 64 sequences by `make_order_task`, vocabulary 12, from a

@@ -66,13 +66,13 @@ def mfu(tokens_per_s: float, flops_per_tok: float, peak_flops: float) -> float:
         flops_per_tok: the count of `flops_per_token`.
         peak_flops: the operations per second that the device is capable of.
     Returns:
-        The operations done per second as a fraction of the peak: 0.4 is 40 %.
+        The operations done per second as a fraction of the peak: 0.4 means 40 %.
 
     Edge cases ★
         A peak of 0 or less is an error.
     """
     if peak_flops <= 0:
-        raise ValueError(f"no device has a peak of {peak_flops} operations a second")
+        raise ValueError(f"no device has a peak of {peak_flops} operations per second")
     return tokens_per_s * flops_per_tok / peak_flops
 
 
@@ -174,7 +174,7 @@ def mask_padded_logits(logits: Tensor, vocab_size: int) -> Tensor:
         number of the dtype, `torch.finfo(dtype).min`). Their probability is then exactly 0, and so is their gradient.
 
     Edge cases ★
-        `logits` is not written to. Any floating dtype and any strides will do; dtype and device stay. A vocab_size
+        `logits` is not written to. Any floating dtype and any strides are allowed; dtype and device stay. A vocab_size
         outside 1 … V is an error that names both numbers.
     """
     if not 1 <= vocab_size <= logits.size(-1):

@@ -21,6 +21,7 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
 from tests.course import guards, points, variants
+from tests.course import snippets as lesson_snippets
 from tests.course.variants import Mistake
 
 TRACKS = ("tinytorch", "papers")
@@ -204,6 +205,12 @@ def lesson(kata: Kata) -> list[str]:
             problems.append("lesson.py prints next to nothing")
         problems += _figure(figure) if figure.is_file() else ["lesson.py draws no figure"]
     return problems + _lost(text, cells.join(own, notebooks.names(kata)), kata)
+
+
+def snippets(kata: Kata) -> list[str]:
+    """The lesson's snippets print what is written below them, and none gives an exercise away."""
+    said, trouble = in_fork(lambda: print("\n".join(lesson_snippets.problems(kata, is_own(kata)))))
+    return [part for part in (said.strip(), trouble) if part]
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from tests.course import promises
+from tests.course import promises, snippets
 from tests.test_katas import PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
@@ -81,7 +81,11 @@ CROOKED = {
         "class Twicer(nn.Module)",
         "is stale",
     ),
-    "a missing hint": (promises.folder, HINTS, "3. (2, 3) over dim 0 gives (3,).\n", "", "total has 2 hints, not 3"),
+    "a hint too many": (promises.folder, HINTS, "3. (2, 3)", "3. Shapes.\n4. (2, 3)", "total has 4 hints, 1 to 3"),
+    "hasty minutes": (promises.folder, TOML, "core = 10", "core = 4", "reading and writing come to (10, 15)"),
+    "another output": (promises.snippets, README, "#> tensor([-1,  0,  1])", "#> tensor([-1,  0,  2])", "and not"),
+    "a snippet that raises": (promises.snippets, README, "torch.eye(2).shape", "torch.eye(2).size", "built-in method"),
+    "too few snippets": (promises.snippets, README, "```python\nprint(torch.eye", "```\nprint(torch.eye", "2 snippets"),
     "hints missing for an exercise": (promises.folder, HINTS, "## Doubler", "## Doubling", "the exercises are"),
     "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md has the sections"),
     "a dead link": (
@@ -210,3 +214,11 @@ def test_a_missing_file_is_reported(file, tmp_path):
     (tmp_path / "tree" / file).unlink()
     problems = promises.folder(Kata(tmp_path / "tree", "01_sums"))
     assert any(f"{file} is missing" in problem for problem in problems), problems
+
+
+def test_a_snippet_that_solves_an_exercise_is_reported():
+    """Whatever its variables are called."""
+    textbook = "def merge(x):\n    return x.transpose(1, 2).flatten(2)\n"
+    page = "```python\nprint(words.transpose(1, 2).flatten({}))\n```\n"
+    assert snippets.given_away(page.format(2), textbook) == ["a snippet gives away `words.transpose(1, 2).flatten(2)`"]
+    assert snippets.given_away(page.format(1), textbook) == []

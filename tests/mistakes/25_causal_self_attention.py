@@ -26,7 +26,7 @@ MISTAKES = [
         was=MASK,
         now=MASK.replace("tril(t_k - t_q)", "tril()"),
         caught_by="test_the_queries_are_the_newest_positions",
-        says="looks like lined up at the top left: tril() without the shift",
+        says="looks like aligned at the top left: tril() without the shift",
     ),
     Mistake(
         "True means blocked",
@@ -75,7 +75,7 @@ MISTAKES = [
         was=WEIGHTS,
         now="weights = scores.exp() * allowed\n    weights = weights / weights.sum(dim=-1, keepdim=True)",
         caught_by="TestManualAttention::test_large_scores_stay_finite",
-        says="takes the row's largest score off first",
+        says="subtracts the row's largest score first",
         edge=True,
     ),
     Mistake(
@@ -121,7 +121,7 @@ MISTAKES = [
         was=GIVEN,
         now="    mask = None\n",
         caught_by="TestFlashAttention::test_fewer_queries_than_keys",
-        says="looks like the mask lined up at the top left",
+        says="looks like the mask aligned at the top left",
     ),
     Mistake(
         "the mask inverted, as nn.MultiheadAttention wants it",
@@ -186,7 +186,7 @@ MISTAKES = [
         was=PROBABILITY,
         now="dropout_p=self.dropout",
         caught_by="test_nothing_is_dropped_in_eval_mode",
-        says="hand it a probability above 0 in training mode only",
+        says="pass it a probability above 0 in training mode only",
     ),
     Mistake(
         "no dropout on the weights",

@@ -224,11 +224,11 @@ MISTAKES = [
         says="looks like the mean",
     ),
     Mistake(
-        "tokens a second from the rows",
+        "tokens per second from the rows",
         was="tokens_per_second(x.numel(), median)",
         now="tokens_per_second(len(x), median)",
         caught_by="test_all_tokens_count",
-        says="looks like rows a second",
+        says="looks like rows per second",
     ),
 ]
 

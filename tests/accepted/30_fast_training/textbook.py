@@ -1,5 +1,5 @@
-"""Measure a training step honestly, then make it faster one rung at a time. The loss is the witness that it still is
-the same step.
+"""Measure a training step honestly, then make it faster one rung at a time. The loss shows that it is still the
+same step.
 
 Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives (logits, None), and `model(x, y)`
 gives (logits, loss). x and y are (B, T), long, on the model's device, and may be non-contiguous: two slices of one
