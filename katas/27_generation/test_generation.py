@@ -18,7 +18,7 @@ DRAWS = 20_000
 
 
 def logits_of(probabilities, rows=1, shift=2.0):
-    """Logits (rows, V) whose softmax are the probabilities. They are no logarithms of them: a shift changes nothing."""
+    """Logits (rows, V) whose softmax gives the probabilities. They are shifted logarithms: a shift changes nothing."""
     return (torch.tensor(probabilities, dtype=torch.float64).log() + shift).float().repeat(rows, 1)
 
 
@@ -34,8 +34,8 @@ def seen(tokens):
 
 
 class Fake(nn.Module):
-    """A model of few words: `rule` turns a window (B, t) into the next tokens (B,) or the next logits (B, V), and the
-    logits of every position follow it. Notes what it is called with, and in which state."""
+    """A model with a small vocabulary: `rule` turns a window (B, t) into the next tokens (B,) or the next logits
+    (B, V), and the logits of every position follow it. It records its inputs and its state."""
 
     def __init__(self, rule, vocab_size=20, block_size=16):
         super().__init__()
@@ -58,7 +58,7 @@ class Fake(nn.Module):
 
 
 def counting(vocab_size=20, block_size=16):
-    """A model that is sure of one thing: after n comes n + 1, and after the last token 0."""
+    """A model that is sure that n + 1 follows n, and that 0 follows the last token."""
     return Fake(lambda window: (window[:, -1] + 1) % vocab_size, vocab_size, block_size)
 
 
@@ -68,12 +68,12 @@ def summing(vocab_size=20, block_size=16):
 
 
 def random_words(block_size=16):
-    """A model that says the same of every context: PROBABILITIES."""
+    """A model that gives every context the same PROBABILITIES."""
     return Fake(lambda window: logits_of(PROBABILITIES, len(window)), 4, block_size)
 
 
 def small_gpt(kata, **changes):
-    """A real GPT in float64 with large random weights, the same in every run: what it says depends on all of its window
+    """A real GPT in float64 with large random weights, the same in every run: its logits depend on the whole window
     and on the positions in it. Block size 8."""
     sizes = {"block_size": 8, "vocab_size": 13, "n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 0.4} | changes
     model = kata.GPT(kata.GPTConfig(**sizes)).double()
@@ -107,7 +107,7 @@ def prompts(length, vocab_size=13):
 
 
 def greedy_by_hand(model, idx, count):
-    """The best token again and again, from the full window and with no cache."""
+    """Appends the best token repeatedly, from the full window and without a cache."""
     model.eval()
     with torch.no_grad():
         for _ in range(count):
@@ -144,8 +144,8 @@ class TestPickDevice:
     )
     def test_takes_the_best_device_there_is(self, kata, cuda, mps, best):
         """Without a wish: cuda if there is one, else mps, Apple's GPU, else cpu. (This spec pretends which devices
-        exist, by patching torch.cuda.is_available and torch.backends.mps.is_available. Both have to be asked in the
-        call: an answer stored when the module was loaded does not change any more.)"""
+        exist, by patching torch.cuda.is_available and torch.backends.mps.is_available. Call both inside the
+        function: an answer stored when the module was loaded no longer changes.)"""
         with (
             mock.patch("torch.cuda.is_available", lambda: cuda),
             mock.patch("torch.backends.mps.is_available", lambda: mps),
@@ -154,8 +154,8 @@ class TestPickDevice:
 
     @pytest.mark.parametrize("there", [True, False], ids=["all there", "none there"])
     def test_a_wish_wins(self, kata, there):
-        """A wish is granted as a torch.device, whatever else there is: the CPU on a machine with a GPU, and also a GPU
-        that is not there, so that the first tensor fails loudly instead of a run being slow in silence. "cuda:1" is
+        """A wish becomes a torch.device, whatever else there is: the CPU on a machine with a GPU, and also a missing
+        GPU. Then the first tensor raises an error, which is better than a run that is silently slow. "cuda:1" is
         the second GPU and "cuda" the current one: two different devices."""
         with (
             mock.patch("torch.cuda.is_available", lambda: there),
@@ -173,7 +173,7 @@ class TestPickDevice:
 
 class TestTopKFilter:
     def test_the_k_largest_stay(self, kata):
-        """The k largest logits are as before, in their places; the others are −inf, which softmax turns into 0."""
+        """The k largest logits keep their values and places; the others are −inf, which softmax turns into 0."""
         logits = torch.tensor([[2.0, 7.0, -3.0, 4.0, 0.5]])
         expected = torch.tensor([[-INF, 7.0, -INF, 4.0, -INF]])
         wrong = {
@@ -185,8 +185,8 @@ class TestTopKFilter:
         check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
 
     def test_every_row_has_a_limit_of_its_own(self, kata):
-        """Row 1 has the smaller logits throughout, and still keeps its own two largest. A threshold taken from the
-        whole batch leaves it without a single token, or leaves too many elsewhere."""
+        """All logits of row 1 are smaller, and the row still keeps its own two largest. A threshold from the whole
+        batch leaves it without a single token, or keeps too many in other rows."""
         logits = torch.tensor([[5.0, 9.0, 7.0, 8.0], [1.0, -2.0, 0.0, -1.0], [3.0, 9.5, 9.0, 4.0]])
         expected = torch.tensor([[-INF, 9.0, -INF, 8.0], [1.0, -INF, 0.0, -INF], [-INF, 9.5, 9.0, -INF]])
         wrong = {
@@ -213,8 +213,8 @@ class TestTopKFilter:
 
     @pytest.mark.edge
     def test_ties_do_not_lose_tokens(self, kata):
-        """Three tokens share the second place. At least two tokens stay, whichever; what is better than the tie stays,
-        what is worse goes. (`logits <= limit` would remove the limit itself.)"""
+        """Three tokens share the second place. At least one of them stays, as does the better token, and the worse
+        token goes. (`logits <= limit` would remove the limit itself.)"""
         got = kata.top_k_filter(torch.tensor([[4.0, 6.0, 4.0, 1.0, 4.0]]), 2)[0]
         check.equal(got[[1, 3]], torch.tensor([6.0, -INF]), what="the best token and the worst")
         kept = got[[0, 2, 4]]
@@ -238,7 +238,7 @@ class TestTopKFilter:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=lambda d: str(d)[6:])
     def test_the_dtype_is_kept(self, kata, dtype):
-        """Logits of any precision come back in it, the kept ones bit by bit."""
+        """Logits of any precision come back in that precision, and the kept ones are bit for bit the same."""
         logits = torch.tensor([[2.0, 7.0, -3.0, 4.0]], dtype=dtype)
         check.equal(kata.top_k_filter(logits, 2), torch.tensor([[-INF, 7.0, -INF, 4.0]], dtype=dtype))
 
@@ -251,7 +251,7 @@ class TestTopPFilter:
     )
     def test_the_smallest_set_that_reaches_p(self, kata, p, kept):
         """From the most probable token down, until p is reached: the token that crosses p stays, so one always does.
-        The tokens are in no order here. What was decided in sorted order has to go back to each token's place."""
+        The tokens here are not sorted: each decision made in sorted order has to go back to its token's place."""
         logits = logits_of(PROBABILITIES)
         expected, in_sorted_order = torch.full_like(logits, -INF), torch.full_like(logits, -INF)
         expected[0, kept] = logits[0, kept]
@@ -272,7 +272,7 @@ class TestTopPFilter:
         check.equal(kata.top_p_filter(logits, p), expected, unlike=wrong)
 
     def test_every_row_has_a_set_of_its_own(self, kata):
-        """A sure row keeps one token, an unsure one three: sizes differ from row to row, and so do the orders."""
+        """A sure row keeps one token and an unsure row three. The orders differ from row to row as well."""
         rows = [(0.04, 0.02, 0.9, 0.04), (0.3, 0.33, 0.07, 0.3), (0.65, 0.05, 0.1, 0.2)]
         logits = torch.cat([logits_of(row) for row in rows])
         stays = torch.tensor([[False, False, True, False], [True, True, False, True], [True, False, False, True]])
@@ -288,7 +288,7 @@ class TestTopPFilter:
     @pytest.mark.edge
     def test_p_of_one_keeps_everything(self, kata):
         """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen),
-        or a little above 1, but these tokens are possible and stay."""
+        or a little above 1. These tokens are still possible and stay."""
         logits = torch.tensor([[3.0, 30.0, -2.0, 9.0, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5]])
         check.equal(kata.top_p_filter(logits, 1.0), logits)
         many = torch.randn(4, 3000, generator=torch.Generator().manual_seed(1))
@@ -311,7 +311,7 @@ class TestTopPFilter:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=lambda d: str(d)[6:])
     def test_the_dtype_is_kept(self, kata, dtype):
-        """Logits of any precision come back in it, the kept ones bit by bit."""
+        """Logits of any precision come back in that precision, and the kept ones are bit for bit the same."""
         logits = logits_of(PROBABILITIES).to(dtype)
         check.equal(
             kata.top_p_filter(logits, 0.6), logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF)
@@ -340,7 +340,7 @@ class TestSampleNext:
     @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
     def test_frequencies_follow_the_temperature(self, kata, temperature):
         """Twenty thousand rows with the same logits: each token comes up as often as softmax(logits / temperature)
-        says. A low temperature favours the probable tokens, a high one levels them."""
+        says. A low temperature favours the probable tokens, and a high one evens them out."""
         logits = logits_of(PROBABILITIES, DRAWS)
         wrong = {"the logits multiplied by the temperature": (logits[0] * temperature).softmax(-1)}
         if temperature == 1.0:
@@ -361,7 +361,7 @@ class TestSampleNext:
         check.close(got, expected, rtol=0, atol=0.02, what="the share of each token")
 
     def test_first_temperature_then_k_then_p(self, kata):
-        """p counts on the probabilities that temperature and top-k have left. At temperature 0.25 token 1 alone has
+        """top-p sees the probabilities that temperature and top-k have left. At temperature 0.25 token 1 alone has
         0.81, at 2 it has 0.38. Of the two tokens that k = 2 leaves, token 1 has 0.5 / 0.85 = 0.59."""
         for options, kept in (
             ({"temperature": 0.25, "top_p": 0.6}, [1]),
@@ -425,7 +425,7 @@ class TestSampleNext:
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
     def test_half_precision(self, kata, dtype):
-        """A model in half precision has logits in it. Frequencies and filters are as ever."""
+        """Logits may be in half precision. Frequencies and filters work as in float32."""
         logits = logits_of(PROBABILITIES, DRAWS).to(dtype)
         got = frequencies(kata, logits)
         check.close(got, torch.tensor(PROBABILITIES), rtol=0, atol=0.02, what="the share of each token")
@@ -440,8 +440,8 @@ class TestSampleNext:
 
     @pytest.mark.edge
     def test_a_slice_is_read_and_left_alone(self, kata):
-        """What a model gives is (B, T, V), and its last position is a view that is not contiguous. It is not
-        written to, not even to divide by the temperature."""
+        """A model returns (B, T, V), and the slice of the last position is a view that is not contiguous. Do not write
+        to it, not even to divide by the temperature."""
         everything = torch.full((3, 2, 5), -40.0)
         everything[:, -1] = torch.eye(5)[[4, 0, 2]] * 60 - 30
         with check.unchanged(logits=everything):
@@ -460,7 +460,7 @@ class TestSampleNext:
 
 class TestNextLogits:
     def test_the_last_position_decides(self, kata):
-        """The logits of the last position are about the token to come; those of the first are about the prompt's second
+        """The logits of the last position are about the token to come; those of the first predict the prompt's second
         token. This model is sure that n + 1 follows n."""
         idx = torch.tensor([[9, 2, 5], [0, 17, 11]])
         got = kata.next_logits(counting(), idx)
@@ -480,8 +480,8 @@ class TestNextLogits:
         check.equal(got, idx[:, -4:].sum(dim=1) % 20, unlike=wrong, what="the likeliest tokens")
 
     def test_the_cache_saves_work(self, kata):
-        """First the prompt, then one new token per call: that is all the cache is for. Eight tokens fit into the block
-        here. Behind them the window moves and is run as a whole, without the cache."""
+        """First the prompt, then one new token per call: that is the whole purpose of the cache. Eight tokens fit
+        into the block here. After that the window moves and is run as a whole, without the cache."""
         model, calls = watched_gpt(kata)
         idx, cache = prompts(10), kata.new_cache(model)
         for length in (3, 4, 5, 6, 7, 8, 9, 10):
@@ -493,8 +493,8 @@ class TestNextLogits:
     @given(lengths=st.lists(st.integers(1, 11), min_size=1, max_size=6, unique=True).map(sorted))
     def test_the_cache_changes_nothing(self, kata, lengths):
         """However the text grows, by one token or by several, the logits are those of the last eight tokens in one
-        pass. When there are more than eight, each token in the window has another position than before, and what a
-        cache has kept belongs to the old ones."""
+        pass. When there are more than eight, each token in the window has a new position, and the cached
+        keys and values belong to the old positions."""
         model, idx = small_gpt(kata).eval(), prompts(11)
         cache = kata.new_cache(model)
         for length in lengths:
@@ -504,7 +504,7 @@ class TestNextLogits:
 
     def test_the_calling_rule(self, kata):
         """model(idx), or model(idx, cache=cache): the second positional argument of GPT is not the cache but the
-        targets. Without a cache none is handed over."""
+        targets. Without a cache, none is passed."""
         model, calls = watched_gpt(kata)
         kata.next_logits(model, prompts(3), kata.new_cache(model))
         kata.next_logits(model, prompts(3))
@@ -531,7 +531,7 @@ class TestApplyStop:
         check.equal(got[1], torch.tensor([[True], [False], [True]]), unlike=unlike, what="done")
 
     def test_without_a_stop_token_nothing_ends(self, kata):
-        """None: whatever is drawn stays, and nobody is done."""
+        """With None, whatever is drawn stays, and no row is done."""
         token, done = torch.tensor([[0], [1]]), torch.tensor([[False], [False]])
         got = kata.apply_stop(token, done, None)
         check.equal(got[0], torch.tensor([[0], [1]]), what="the tokens")
@@ -562,7 +562,7 @@ class TestApplyStop:
 
 class TestGenerate:
     def test_each_row_goes_on_with_its_own_next_tokens(self, kata):
-        """This model is sure that n + 1 follows n. A row that ends in 5 goes on with 6, 7, 8, behind the
+        """This model is sure that n + 1 follows n. A row that ends in 5 continues with 6, 7, 8 after the
         prompt."""
         idx = torch.tensor([[9, 2, 5], [0, 17, 11]])
         got = kata.generate(counting(), idx, 4)
@@ -574,8 +574,8 @@ class TestGenerate:
         check.equal(got, expected, unlike=wrong)
 
     def test_the_controls_reach_every_draw(self, kata):
-        """temperature, top_k and top_p act on each new token as they do in sample_next; without them all tokens can
-        come."""
+        """temperature, top_k and top_p act on each new token as they do in sample_next; without them any token
+        may come."""
         idx = torch.zeros(400, 1, dtype=torch.long)
         for options, kept in (
             ({}, [0, 1, 2, 3]),
@@ -610,7 +610,7 @@ class TestGenerate:
         )
 
     def test_the_same_seed_writes_the_same_text(self, kata):
-        """All chance comes from the generator that was handed in, whatever torch's global one does."""
+        """All randomness comes from the generator that was passed in, whatever torch's global generator does."""
         idx = torch.zeros(5, 1, dtype=torch.long)
         texts = []
         for global_seed, seed in ((1, 6), (2, 6), (2, 7)):
@@ -620,15 +620,15 @@ class TestGenerate:
         check.that(not torch.equal(texts[2], texts[0]), "another seed gives the same text: the generator is not used")
 
     def test_runs_in_eval_mode_without_gradients(self, kata):
-        """Dropout would make every token worse at random, and a graph that nobody uses grows with every token."""
+        """Dropout would make every token worse at random, and an unused graph would grow with every token."""
         model = counting().train()
         kata.generate(model, torch.tensor([[3]]), 3)
         check.equal(model.modes, [False] * 3, what="whether the model was in training mode, in call ")
         check.equal(model.gradients, [False] * 3, what="whether gradients were recorded, in call ")
 
     def test_a_row_that_has_stopped_is_filled_up(self, kata):
-        """Stop token 9. The first row produces it after two tokens, the second after four: until then the first gets
-        nothing but 9. When both are done the loop ends, long before max_new_tokens."""
+        """Stop token 9. The first row produces it after two tokens, the second after four: until then the first row
+        gets only 9. When both are done the loop ends, long before max_new_tokens."""
         model = counting()
         got = kata.generate(model, torch.tensor([[2, 7], [1, 5]]), 10, stop_token=9)
         expected = torch.tensor([[2, 7, 8, 9, 9, 9], [1, 5, 6, 7, 8, 9]])
@@ -732,7 +732,7 @@ class TestGenerate:
     @pytest.mark.gpu
     @pytest.mark.parametrize("use_cache", [False, True], ids=["without cache", "with cache"])
     def test_generates_on_the_gpu(self, kata, use_cache):
-        """Model, prompt and generator on the GPU: so is the text, stopped rows included."""
+        """Model, prompt and generator on the GPU: the text is there too, stopped rows included."""
         model, idx = small_gpt(kata), prompts(3)
         expected = greedy_by_hand(model, idx, 12)
         stop = next(token for token in range(26) if token not in expected[:, 3:])
@@ -748,7 +748,7 @@ LETTERS = "abcdefghijklmnopqrst"  # the vocabulary of the fakes: 20 tokens
 
 
 class Letters:
-    """A tokenizer with one id a letter, which notes how it was used."""
+    """A tokenizer with one id per letter, which records how it was used."""
 
     def __init__(self):
         self.encoded, self.decoded = [], []
@@ -791,7 +791,7 @@ class TestSampleTexts:
 
     def test_one_batch_does_it(self, kata):
         """The samples run side by side, (num_samples, T) tokens in each call. One after the other takes num_samples
-        times as long; all behind each other in one row make one long prompt."""
+        times as long; all of them in one row make one long prompt."""
         model = any_letter()
         _, letters = sample(kata, model, "hac", num_samples=5, max_new_tokens=4)
         got = [tuple(window.shape) for window in model.windows]
@@ -801,16 +801,16 @@ class TestSampleTexts:
         )
 
     def test_several_samples_differ(self, kata):
-        """Six continuations by a model to which all letters are alike: each is drawn on its own, and none is drawn
-        twice. (That two have the same twelve letters by chance will not happen in this universe.)"""
+        """Six continuations by a model to which all letters are alike: each is drawn on its own.
+        (That two of them have the same twelve letters by chance is practically impossible.)"""
         texts, _ = sample(kata, any_letter(), "hac", num_samples=6, max_new_tokens=12)
         check.equal([len(text) for text in texts], [15] * 6, what="the length of text ")
         check.equal([text[:3] for text in texts], ["hac"] * 6, what="the beginning of text ")
         check.that(len(set(texts)) == 6, f"only {len(set(texts))} of 6 texts differ: {texts[:2]} …")
 
     def test_the_text_ends_before_the_stop_token(self, kata):
-        """The stop token says that the text is over and is no part of it. Once all texts are over the model rests: the
-        stop token is for generate, too."""
+        """The stop token ends the text and is no part of it. Pass it to generate too: once all texts have ended, the
+        model is not called any more."""
         model = counting()
         texts, _ = sample(kata, model, "hac", 2, 30, LETTERS.index("g"))
         check.equal(texts, ["hacdef"] * 2)
@@ -820,8 +820,8 @@ class TestSampleTexts:
         check.equal(texts, ["haf"], what="the text that stops at once, ")
 
     def test_each_sample_ends_at_its_own_stop_token(self, kata):
-        """Rows that stop early are filled up with stop tokens, which are no text either. The longest row runs to the
-        end of the batch."""
+        """Rows that stop early are filled up with stop tokens, which do not belong to the text. The longest row runs to
+        the end of the batch."""
         texts, _ = sample(kata, any_letter(), "hac", num_samples=30, max_new_tokens=15, stop_token=4)
         check.that(not any("e" in text for text in texts), f"there is a stop token, e, left in {texts}")
         lengths = sorted({len(text) for text in texts})
@@ -833,8 +833,8 @@ class TestSampleTexts:
         check.equal(texts, ["gaghij"])
 
     def test_the_sampling_options_are_passed_on(self, kata):
-        """temperature, top_k and all others go to generate. With top_k=1 there is nothing left to chance; with the same
-        seed the same texts come."""
+        """temperature, top_k and all others go to generate. With top_k=1 nothing is random; the same seed gives the
+        same texts."""
         favourite = torch.randperm(20, generator=torch.Generator().manual_seed(0)).float() * 0.01
         model = Fake(lambda window: favourite.repeat(len(window), 1))
         best = LETTERS[int(favourite.argmax())]
@@ -858,8 +858,8 @@ class TestSampleTexts:
 
     @pytest.mark.edge
     def test_the_prompt_comes_back_as_it_was_given(self, kata):
-        """Not every tokenizer gives back the text that it was given. This one makes small letters of capitals: decode
-        is for the continuation, and the prompt is at hand as text."""
+        """Not every tokenizer gives back the text that it was given. This one turns capitals into small letters. Use
+        decode for the continuation only: the prompt is there as text."""
         letters = Letters()
         texts = kata.sample_texts(counting(), lambda text: letters.encode(text.lower()), letters.decode, "HaC", 2, 4)
         check.equal(texts, ["HaCdefg"] * 2, unlike={"the prompt's ids decoded too": ["hacdefg"] * 2})
@@ -890,7 +890,7 @@ class TestSampleTexts:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_samples_on_the_gpu(self, kata):
-        """A real GPT on the GPU, the prompt as text: nothing else to say."""
+        """A real GPT on the GPU, the prompt as text: the rest works as on the CPU."""
         texts, _ = sample(kata, small_gpt(kata, vocab_size=20).cuda(), "hac", 3, 12, top_k=4, use_cache=True)
         check.equal([len(text) for text in texts], [15] * 3, what="the length of text ")
 
@@ -898,8 +898,8 @@ class TestSampleTexts:
 @pytest.mark.stretch
 class TestKvCacheBytes:
     def test_gpt2_at_its_full_length(self, kata):
-        """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes a number:
-        36 MiB for one sequence."""
+        """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes per number: 36 MiB for one
+        sequence."""
         full = 2 * 12 * 12 * 64 * 1024 * 2
         wrong = {"keys without values": full // 2, "float32 numbers": 2 * full, "numbers, not bytes": full // 2}
         check.equal(kata.kv_cache_bytes(12, 12, 64, 1024), full, unlike=wrong)
@@ -909,8 +909,8 @@ class TestKvCacheBytes:
         check.equal(kata.kv_cache_bytes(3, 5, 7, 11, 13, torch.float32), 2 * 3 * 5 * 7 * 11 * 13 * 4)
 
     def test_the_dtype_sets_the_bytes(self, kata):
-        """A number of the cache takes as many bytes as its dtype has. Some caches are kept in int8, of which
-        torch.finfo knows nothing."""
+        """A number of the cache takes as many bytes as its dtype has. Some caches are kept in int8, which
+        torch.finfo rejects."""
         for dtype, size in ((torch.float64, 8), (torch.bfloat16, 2), (torch.float8_e4m3fn, 1), (torch.int8, 1)):
             check.equal(
                 kata.kv_cache_bytes(2, 3, 4, 5, dtype=dtype), 2 * 2 * 3 * 4 * 5 * size, what=f"bytes in {dtype}"
@@ -936,12 +936,12 @@ class TestKvCacheBytes:
 @pytest.mark.stretch
 class TestMaxCachedTokens:
     def test_gpt2_in_one_gibibyte(self, kata):
-        """A token of GPT-2 takes 36,864 bytes of float16 keys and values, so 2³⁰ bytes hold 29,127 of them: a part of a
-        token is no token."""
+        """A token of GPT-2 takes 36,864 bytes of float16 keys and values, so 2³⁰ bytes hold 29,127 of them: round
+        down, because part of a token cannot be cached."""
         check.equal(kata.max_cached_tokens(2**30, 12, 12, 64), 29_127, unlike={"rounded up": 29_128})
 
     def test_the_batch_shares_the_budget(self, kata):
-        """Tokens are counted for each sequence: with eleven sequences each gets an eleventh."""
+        """Tokens are counted per sequence: with eleven sequences, each gets an eleventh of the budget."""
         per_token = 2 * 3 * 5 * 7 * 4
         got = kata.max_cached_tokens(13 * 11 * per_token, 3, 5, 7, 11, torch.float32)
         check.equal(got, 13, unlike={"the tokens of all sequences together": 13 * 11})
@@ -956,7 +956,7 @@ class TestMaxCachedTokens:
 
     @pytest.mark.edge
     def test_exact_for_large_budgets(self, kata):
-        """Whole numbers stay exact: `/` makes a float, which has 53 bits and rounds the rest away."""
+        """Integers stay exact: `/` makes a float, which has 53 bits and rounds off the rest."""
         tokens = 2**60 + 1
         check.equal(kata.max_cached_tokens(tokens * 2 * 3 * 5 * 7 * 2, 3, 5, 7), tokens)
 

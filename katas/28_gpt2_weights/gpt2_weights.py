@@ -4,9 +4,9 @@ Sizes: C = n_embd features, V = vocab_size. `hf` is a checkpoint in Hugging Face
 tensors. It differs from the state dict of a GPT in four ways:
 
 - All names but "lm_head.weight" begin with "transformer." (GPT2LMHeadModel), or none does (GPT2Model).
-- In each block the weights of attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj belong to layers called Conv1D, which
-  compute x @ weight + bias. So they are stored as (in, out); nn.Linear holds (out, in).
-- Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are no parameters.
+- In each block, attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj are layers called Conv1D, which compute
+  x @ weight + bias. Their weights are stored as (in, out); nn.Linear has (out, in).
+- Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are not parameters.
 - "lm_head.weight" may be absent. It equals the token embedding wte.
 """
 
@@ -31,7 +31,7 @@ def is_buffer(key: str) -> bool:
         key: a name in a checkpoint, with or without "transformer.".
     Returns:
         True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias". False for every other name, such as
-        that of the parameter "h.0.attn.c_attn.bias".
+        "h.0.attn.c_attn.bias", a parameter.
     """
     raise NotImplementedError
 
@@ -62,14 +62,14 @@ def config_from_hf(hf_config: Mapping) -> GPTConfig:
     Args:
         hf_config: has n_positions, vocab_size, n_layer, n_head and n_embd. It may have resid_pdrop, a dropout
             probability; activation_function, "gelu_new" or "gelu_pytorch_tanh", two names of the same function; and
-            n_inner, the width of the MLP: None or 4C. All other entries are ignored, also attn_pdrop and embd_pdrop.
+            n_inner, the width of the MLP: None or 4C. Other entries, such as attn_pdrop and embd_pdrop, are ignored.
     Returns:
         A GPTConfig: block_size is n_positions, dropout is resid_pdrop (0.1 if absent), bias is True, and the other
         numbers keep their names.
 
     Edge cases ★
-        Our GPT cannot compute any other activation_function or n_inner. Both are errors that name the value. An absent
-        activation_function means "gelu_new". Any mapping will do.
+        Our GPT cannot compute any other activation_function or n_inner: an error names the value. An absent
+        activation_function means "gelu_new". `hf_config` may be any mapping.
     """
     raise NotImplementedError
 
@@ -82,11 +82,11 @@ def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         A new dict. Every name but "lm_head.weight" begins with "transformer.". Buffers are left out. The four Conv1D
         weights of each block are transposed, also the square attn.c_proj.weight; embeddings, norms and biases are not.
-        "lm_head.weight" is always there: the checkpoint's own, or else equal to wte.
+        "lm_head.weight" is always present: the checkpoint's own, or else equal to wte.
 
     Edge cases ★
         All tensors are contiguous and share no memory with the checkpoint, whose tensors may be views. `hf` is not
-        changed. Dtypes stay. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte no
+        changed. Dtypes are kept. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte no
         lm_head is added.
     """
     raise NotImplementedError
@@ -99,17 +99,17 @@ def load_hf_weights(model: GPT, hf: Mapping[str, Tensor]) -> GPT:
         model: has the sizes of the checkpoint.
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
-        The same model with the checkpoint's weights. `lm_head.weight` and `transformer.wte.weight` are still one.
+        The same model with the checkpoint's weights. `lm_head.weight` and `transformer.wte.weight` stay one Parameter.
 
-    A checkpoint of another model is an error, and its message says why:
+    A checkpoint of another model is an error, whose message says why:
 
-    - a parameter is missing in the checkpoint, or the model does not have it: the names of all of both kinds;
-    - a converted tensor has another shape than the model's: its name and both shapes, as in "5, 6".
+    - parameters that the checkpoint lacks, or that the model lacks: all their names;
+    - a converted tensor with another shape than the model's: its name and both shapes, as in "5, 6".
 
     Edge cases ★
         An error leaves the model as it was. An `lm_head.weight` that differs from wte is an error that mentions
-        "lm_head"; a missing wte is named like any other. The model keeps its parameter objects, dtype and mode. Model
-        and checkpoint share no memory.
+        "lm_head"; a missing wte is named like any other name. The model keeps its parameter objects, dtype and mode.
+        Model and checkpoint share no memory.
     """
     raise NotImplementedError
 
@@ -121,7 +121,7 @@ def crop_block_size(model: GPT, block_size: int) -> GPT:
         model: stays as it was.
         block_size: the number of positions to keep, the first ones.
     Returns:
-        A new GPT with the same weights, but wpe has block_size rows. The config is the same but for block_size. The
+        A new GPT with the same weights and config, except that wpe has block_size rows and the config says so. The
         copy's `lm_head` is tied to its wte. The two models share no memory and no config.
 
     Edge cases ★
@@ -136,17 +136,17 @@ def freeze_all_but(model: nn.Module, prefixes: Sequence[str]) -> int:
 
     Args:
         model: a GPT, or any other module.
-        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix ends at a dot
-            or is the whole name: "transformer.h.1" does not cover "transformer.h.10.ln_1.weight".
+        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix ends before
+            a dot or is the whole name: "transformer.h.1" does not cover "transformer.h.10.ln_1.weight".
     Returns:
         The number of trainable values, each parameter counted once.
 
-    `requires_grad` becomes True for parameters that a prefix covers, also for those that an earlier call froze, and
-    False for all others. A parameter with several names is covered if one of its names is: "lm_head" unfreezes the
+    `requires_grad` becomes True for parameters that a prefix covers, even if an earlier call froze them, and False
+    for all others. A parameter with several names is covered if one of its names is: "lm_head" unfreezes the
     weight that it shares with wte. Without prefixes everything is frozen.
 
     Edge cases ★
-        A prefix that covers nothing is an error that names it. Nothing has been changed then.
+        A prefix that covers nothing is an error that names it and changes nothing.
     """
     raise NotImplementedError
 
@@ -162,13 +162,13 @@ def write_flat(model: GPT, path: str | Path) -> None:
 
     - the header, 8 int32: MAGIC, VERSION, block_size, vocab_size, n_layer, n_head, n_embd and bias (0 or 1);
     - the parameters as float32: wte, wpe, then per block ln_1, attn.c_attn, attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj,
-      and last ln_f. Of each layer first the weight, then the bias, if there is one.
+      and last ln_f. For each layer, the weight comes first, then the bias, if there is one.
 
     Matrices have the layout of our model, (out, in) for linear layers, row by row. The weight of wte and lm_head is
     written once, as wte.
 
     Edge cases ★
-        Models of any float dtype are written as float32, and stay as they were. `path` may be a str. An existing file
+        Models of any float dtype are written as float32 and stay as they were. `path` may be a str. An existing file
         is replaced.
     """
     raise NotImplementedError
@@ -184,6 +184,6 @@ def read_flat(path: str | Path) -> GPT:
 
     Edge cases ★
         `path` may be a str. A file is refused with an error if it does not begin with MAGIC and VERSION, is too short
-        for a header, or does not hold exactly the values of a model of these sizes: fewer, more, or a part of one.
+        for a header, or does not hold exactly the values of a model of these sizes: fewer, more, or part of a value.
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Kata 28 in code: a checkpoint in Hugging Face's layout, how it gets into our GPT, and which mistakes nobody reports.
+"""Kata 28 in code: load a checkpoint in Hugging Face's layout, and see which mistakes raise no error.
 
 With `--gpt2`, and the package transformers installed, the published GPT-2 is downloaded (about 550 MB), loaded, drawn
 and sampled from. `--gpt2=FOLDER` takes a model saved there instead.
@@ -19,11 +19,11 @@ from grader.lesson import COLOURS, code, save_figure, stretch
 
 PUBLISHED = next((argument for argument in sys.argv if argument.startswith("--gpt2")), None)
 if PUBLISHED:
-    sys.argv.remove(PUBLISHED)  # what is left is the path of the figure
+    sys.argv.remove(PUBLISHED)  # the remaining argument is the path of the figure
 
 kata = code(__file__)
 torch.manual_seed(0)
-torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
+torch.set_num_threads(1)  # with tensors this small, threads mostly wait for each other
 
 
 # 1. Somebody publishes a model. Here it is a small one, trained for some seconds on letters, spaces and full stops;
@@ -31,7 +31,7 @@ torch.set_num_threads(1)  # with tensors this small, threads only wait for one a
 text = re.sub(r"[^a-z.]+", " ", prose().lower())
 characters = sorted(set(text))
 tokens = torch.tensor([characters.index(c) for c in text])
-training, held_out = tokens[:5_000], tokens[5_000:25_000]  # a little text that comes up often is learned sooner
+training, held_out = tokens[:5_000], tokens[5_000:25_000]  # the model learns a little text sooner
 BLOCK, BATCH, STEPS = 24, 24, 250
 WIDTH, HEADS, LAYERS = 48, 4, 2
 
@@ -66,8 +66,8 @@ wpe_after = author.transformer.wpe.weight.detach().clone()
 print(f"1. Somebody trains a GPT with {author.num_params():,} parameters on {len(training):,} characters")
 print(f"   loss on other text: {loss_before:.3f} before, {loss_of(author):.3f} after {STEPS} steps of {BATCH} rows")
 
-# 2. They publish it as Hugging Face lays GPT-2 out, like the published file itself: no "transformer." in the names, no
-#    lm_head, the causal masks along with the weights, and the weights of four layers in each block as (in, out).
+# 2. They publish it in Hugging Face's layout, like GPT-2's own file: no "transformer." in the names, no lm_head, causal
+#    masks beside the weights, and the weights of four layers per block as (in, out).
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 hf = {}
 for name, tensor in author.state_dict().items():
@@ -89,7 +89,7 @@ summary = stretch(kata.checkpoint_summary, hf)
 if summary:
     print("   " + ", ".join(f"{key} {value:,}" if key != "tied" else f"tied {value}" for key, value in summary.items()))
 
-# 3. The config says what no shape does: how many heads there are, and which GELU.
+# 3. No shape says how many heads there are, nor which GELU. The config does.
 config = kata.config_from_hf(hf_config)
 print(f"\n3. {config}")
 for wrong in ({"activation_function": "relu"}, {"n_inner": 100}):
@@ -98,15 +98,15 @@ for wrong in ({"activation_function": "relu"}, {"n_inner": 100}):
     except ValueError as error:
         print(f"   with {wrong}: {error}")
 
-# 4. Loading. The model is ours, new and random, and afterwards gives the author's logits.
+# 4. Loading. Our model is new and random; afterwards, it gives the author's logits.
 model = kata.load_hf_weights(kata.GPT(config), hf).eval()
 with torch.no_grad():
     difference = (model(idx)[0] - author(idx)[0]).abs().max().item()
-print(f"\n4. Loaded: loss {loss_of(model):.3f}, largest difference to the author's logits {difference:.1e}")
+print(f"\n4. Loaded: loss {loss_of(model):.3f}, largest difference from the author's logits {difference:.1e}")
 print("   lm_head.weight is wte.weight:", model.lm_head.weight is model.transformer.wte.weight)
 
-# 5. What nobody reports. Every one of these models loads without an error. One is as bad as if it had never learned,
-#    most are only a little worse, which is harder to find.
+# 5. Silent mistakes. All of these models load without an error. One is as bad as an untrained model; most are only a
+#    little worse, which is harder to find.
 
 
 def with_heads(n_head):
@@ -144,7 +144,7 @@ print("\n5. Loaded without an error, and the loss on the same text")
 for name, value in losses.items():
     print(f"   {name:<32} {value:.4f}")
 
-# 6. What a strict loader reports instead.
+# 6. A strict loader refuses wrong checkpoints.
 print("\n6. Refused")
 
 
@@ -153,7 +153,7 @@ def refused(checkpoint):
     before = loss_of(loaded)
     try:
         kata.load_hf_weights(loaded, checkpoint)
-    except (ValueError, RuntimeError) as error:  # yours, or PyTorch's own
+    except (ValueError, RuntimeError) as error:  # your error, or PyTorch's own
         message = " ".join(str(error).split())
         print(f"   {message}" if len(message) <= 150 else f"   {message[:149]}…")
         print("      loss before and after:", f"{before:.3f} {loss_of(loaded):.3f}")
@@ -179,7 +179,7 @@ for prefixes in ([f"transformer.h.{LAYERS - 1}", "transformer.ln_f"], ["lm_head"
         print(f"   all frozen but {', '.join(prefixes)}: {count:,} trainable")
 model.requires_grad_(True)
 
-# 8. A flat file. 32 bytes say what follows; the rest is the weights, one after the other.
+# 8. A flat file. A header of 32 bytes describes the rest: the weights, one after another.
 print("\n8. A flat file")
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.bin"
@@ -204,8 +204,8 @@ if PUBLISHED:
     said = torch.tensor([tokenizer.encode("Hello, I'm a language model,")])
     with torch.no_grad():
         difference = (gpt2(said)[0] - theirs.eval()(said).logits).abs().max().item()
-        print(f"   largest difference to Hugging Face's logits {difference:.1e}")
-        for _ in range(30):  # one token at a time, among the 50 likeliest (27_generation does this faster)
+        print(f"   largest difference from Hugging Face's logits {difference:.1e}")
+        for _ in range(30):  # one token at a time, among the 50 likeliest (27_generation has a faster way)
             values, candidates = gpt2(said[:, -gpt2.config.block_size :])[0][0, -1].topk(50)
             drawn = candidates[torch.multinomial(values.softmax(-1), 1)]
             said = torch.cat([said, drawn[None]], dim=1)
@@ -214,10 +214,10 @@ if PUBLISHED:
     wpe_before = 0.02 * torch.randn(wpe_after.shape)
 
 
-# 10. The figure. A position embedding starts as noise. Nobody tells the model that position 7 is next to position 8:
-#     that its columns become smooth lines is learned, and the quickest look at whether a checkpoint was trained at all.
+# 10. The figure. The position embedding starts as noise. The model learns that neighbouring positions are alike, so the
+#     columns become smooth lines: a quick sign that a checkpoint was trained.
 def roughness(wpe):
-    """Mean square of the steps between neighbours, over that of two positions drawn at random: 1 for noise."""
+    """Compare the steps between neighbours with those between random positions: 1 for noise, less if smooth."""
     steps = (wpe[1:] - wpe[:-1]).square().sum(1).mean()
     return (steps / (2 * (wpe - wpe.mean(0)).square().sum(1).mean())).item()
 

@@ -19,7 +19,7 @@ new_cache = prerequisite("26_gpt_model").new_cache
 
 
 def pick_device(preference: str | None = None) -> torch.device:
-    """Choose where to run: where the caller wishes, or else on the fastest device of this machine.
+    """Choose the device to run on: the one that the caller wishes for, or else the fastest of this machine.
 
     Args:
         preference: "cpu", "cuda:1" or any other name of a device; None = no wish.
@@ -37,7 +37,7 @@ def pick_device(preference: str | None = None) -> torch.device:
 
 
 def top_k_filter(logits: Tensor, k: int) -> Tensor:
-    """Keep the k best tokens of each row: all others get −inf.
+    """Keep the k best tokens of each row; all others get −inf.
 
     Args:
         logits: (..., V), any leading dimensions.
@@ -57,7 +57,7 @@ def top_k_filter(logits: Tensor, k: int) -> Tensor:
 
 
 def top_p_filter(logits: Tensor, p: float) -> Tensor:
-    """Keep the most probable tokens of each row that together reach probability p (nucleus sampling): others get −inf.
+    """Keep the most probable tokens of each row that together reach probability p (nucleus sampling).
 
     Args:
         logits: (..., V), any leading dimensions, in no order.
@@ -96,18 +96,18 @@ def sample_next(
     Args:
         logits: (B, V).
         temperature: divide the logits by it. Below 1 the probable tokens become more probable, above 1 less. 0 takes
-            the token with the largest logit, without chance and without a division.
+            the token with the largest logit, with no draw and no division.
         top_k: keep this many tokens, as `top_k_filter`; None = all.
         top_p: keep this much probability, as `top_p_filter`; None = all.
         generator: where the draws come from; None = torch's global one. The same seed gives the same tokens.
     Returns:
-        (B, 1) long: one id per row, drawn for each row by itself, with the probabilities softmax(filtered logits).
+        (B, 1) long: one id per row, drawn independently with the probabilities softmax(filtered logits).
 
-    The order is temperature, top-k, top-p: p counts on what top-k has left, as probabilities that sum to 1 again.
+    The order is temperature, top-k, top-p: top-p sees what top-k has left, as probabilities that sum to 1 again.
 
     Edge cases ★
-        A temperature below 0 is an error, and so is a top_k or top_p that its filter refuses. Temperature 0 tells
-        logits apart that differ in the last bit. Half precision is computed in float32, so that a small temperature
+        A temperature below 0 is an error, and so is a top_k or top_p that its filter refuses. Temperature 0 tells apart
+        even logits that differ in the last bit only. Half precision is computed in float32, so that a small temperature
         makes no infinities. `logits` may be non-contiguous and is not written to.
     """
     if temperature < 0:
@@ -135,8 +135,8 @@ def next_logits(model: nn.Module, idx: Tensor, cache: list[Any] | None = None) -
 
     - The model sees at most the last `model.config.block_size` tokens.
     - With a cache, give the model only the tokens that the cache does not hold yet.
-    - With more than block_size tokens, the window moves and every token in it has a new position. What was cached is
-      worthless then: run the window without the cache.
+    - With more than block_size tokens, the window moves and every token in it has a new position. The cached keys and
+      values are then invalid: run the window without the cache.
     """
     block_size = model.config.block_size
     if cache is None or idx.size(1) > block_size:
@@ -243,8 +243,8 @@ def sample_texts(
         stop_token: an id that ends a text, or None; also for `generate`.
         sampling: everything else that `generate` takes.
     Returns:
-        A list of num_samples texts, each the prompt and behind it the decoded continuation, cut off before the first
-        stop token that was generated. One in the prompt cuts nothing off.
+        A list of num_samples texts. Each is the prompt and the decoded continuation, cut off before the first generated
+        stop token. A stop token in the prompt cuts nothing off.
 
     Edge cases ★
         The prompt comes back as it was given, even if decode(encode(prompt)) is another text. The ids go to the device
@@ -283,7 +283,7 @@ def kv_cache_bytes(
         dtype: the type of the numbers, floating point or not.
     Returns:
         The bytes, as an int: one key and one value per layer, head, token and sequence. One head of size 2 in one layer
-        keeps 2 + 2 numbers per token: kv_cache_bytes(1, 1, 2, 5) is 40 bytes in float16.
+        keeps 2 + 2 numbers per token, so kv_cache_bytes(1, 1, 2, 5) is 40 in float16.
 
     Edge cases ★
         0 is a size like any other: 0 bytes. A negative number is an error.
@@ -302,7 +302,7 @@ def max_cached_tokens(
     batch_size: int = 1,
     dtype: torch.dtype = torch.float16,
 ) -> int:
-    """Say how long every sequence of a batch can become before its keys and values no longer fit.
+    """Compute how many tokens each sequence of a batch may have so that all keys and values fit into the budget.
 
     Args:
         budget_bytes: memory for the cache.
@@ -311,7 +311,7 @@ def max_cached_tokens(
         The largest n_tokens, as an int, whose `kv_cache_bytes` are at most budget_bytes.
 
     Edge cases ★
-        Exact for budgets of any size, 0 included. A negative budget is an error, and so is another number below 1.
+        Exact for budgets of any size, 0 included. A negative budget is an error, and so is any other number below 1.
     """
     sizes = (n_layer, n_kv_head, head_dim, batch_size)
     if budget_bytes < 0 or min(sizes) < 1:

@@ -90,7 +90,7 @@ MISTAKES = [
         was=TEMPERATURE + FILTERS,
         now="    logits = logits.float()\n" + FILTERS + "    logits = logits / temperature\n",
         caught_by="test_first_temperature_then_k_then_p",
-        says="p counts on the probabilities that temperature and top-k have left",
+        says="top-p sees the probabilities that temperature and top-k have left",
     ),
     Mistake(
         "temperature 0 divides",
@@ -186,7 +186,7 @@ MISTAKES = [
         was="repeat(num_samples, 1)",
         now="repeat(1, num_samples)",
         caught_by="test_one_batch_does_it",
-        says="all behind each other in one row make one long prompt",
+        says="all of them in one row make one long prompt",
     ),
     Mistake(
         "cut at a stop token in the prompt",
