@@ -86,8 +86,8 @@ def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Edge cases ★
         All tensors are contiguous and share no memory with the checkpoint, whose tensors may be views. `hf` is not
-        changed. Dtypes are kept. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte no
-        lm_head is added.
+        changed. Dtypes are kept. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte
+        no lm_head is added.
     """
     raise NotImplementedError
 

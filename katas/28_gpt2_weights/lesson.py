@@ -26,8 +26,8 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads mostly wait for each other
 
 
-# 1. Somebody publishes a model. Here it is a small one, trained for some seconds on letters, spaces and full stops;
-#    what counts is that its weights have learned something, so that damage to them can be measured.
+# 1. Somebody publishes a model. Here it is a small one, trained for a few seconds on letters, spaces and full
+#    stops. Its weights must have learned something, so that the loss shows damage to them.
 text = re.sub(r"[^a-z.]+", " ", prose().lower())
 characters = sorted(set(text))
 tokens = torch.tensor([characters.index(c) for c in text])

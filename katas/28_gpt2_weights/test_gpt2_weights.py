@@ -1,4 +1,4 @@
-"""Specs of 28: a checkpoint summed up, translated, loaded, cropped, frozen, and written to a flat file and back."""
+"""Specs of 28: checkpoints summarised, translated, loaded, cropped, frozen, and written to a flat file and back."""
 
 import math
 import struct
@@ -185,22 +185,22 @@ def model_sizes(draw):
 
 class TestIsBuffer:
     def test_the_causal_masks_are_buffers(self, kata):
-        """Older versions of Hugging Face's GPT-2 saved its causal mask as "attn.bias", and the number to put where it
-        blocks as "attn.masked_bias"."""
+        """Older versions of Hugging Face's GPT-2 saved the causal mask as "attn.bias", and the fill value for blocked
+        scores as "attn.masked_bias"."""
         for name in ("h.0.attn.bias", "h.0.attn.masked_bias", "h.11.attn.bias", "h.11.attn.masked_bias"):
             check.equal(kata.is_buffer(name), True, what=name)
             key = f"transformer.{name}"
             check.equal(kata.is_buffer(key), True, what=key)
 
     def test_the_bias_of_a_linear_layer_is_a_parameter(self, kata):
-        """ "h.0.attn.c_attn.bias" ends in "attn.bias" too, letter by letter. What counts is the whole last two parts of
-        the name."""
+        """ "h.0.attn.c_attn.bias" ends in "attn.bias" too, letter by letter. Compare the last two parts of the name,
+        whole."""
         for key in ("h.0.attn.c_attn.bias", "transformer.h.10.attn.c_attn.bias", "h.1.attn.c_proj.bias"):
             check.equal(kata.is_buffer(key), False, what=key)
 
     @given(block=st.integers(0, 120), prefix=st.sampled_from(["", "transformer."]))
     def test_nothing_else_is_a_buffer(self, kata, block, prefix):
-        """All that the model learned has to come through: weights, and the biases of linear layers and norms."""
+        """Everything that the model learned must be kept: weights, and the biases of linear layers and norms."""
         for key in (*(f"{prefix}h.{block}.{name}" for name in WEIGHTS_OF_A_BLOCK), "ln_f.bias", "lm_head.weight"):
             check.equal(kata.is_buffer(key), False, what=key)
 
@@ -229,7 +229,7 @@ class TestCheckpointSummary:
                 check.equal(got["n_layer"], 12, unlike={"the last number alone": 11, "one digit": 10}, what="n_layer")
 
     def test_buffers_are_counted_apart(self, kata):
-        """Two buffers a block, which are no parameters: num_params stays the same."""
+        """Two buffers per block, which are not parameters: num_params stays the same."""
         for prefix in (True, False):
             got = kata.checkpoint_summary(checkpoint(prefix=prefix, buffers=True))
             check.equal(got["num_buffers"], 2 * L, unlike={"their numbers": L * (BLOCK**2 + 1)}, what="num_buffers")
@@ -237,20 +237,20 @@ class TestCheckpointSummary:
             check.equal(got["num_params"], self.PARAMS, unlike=wrong, what="num_params")
 
     def test_a_tied_head_is_not_counted_twice(self, kata):
-        """lm_head.weight is wte once more. In a file the two are separate memory, so only their values can tell."""
+        """lm_head.weight is wte again. In a file the two have separate memory, so only their values can tell."""
         got = kata.checkpoint_summary(checkpoint(head=True))
         check.equal(got["num_params"], self.PARAMS, unlike={"the head counted": self.PARAMS + V * C}, what="num_params")
         check.equal(got["tied"], True, what="tied, with an equal head")
 
     def test_a_head_of_its_own_is_not_tied(self, kata):
-        """One differing number is enough."""
+        """One different number is enough to untie the head."""
         hf = checkpoint(head=True)
         hf["lm_head.weight"][V - 1, 2] += 1.0
         check.equal(kata.checkpoint_summary(hf)["tied"], False, what="tied, with one other number")
 
     @given(kind=kinds_of_checkpoint())
     def test_the_kind_of_file_makes_no_difference(self, kata, kind):
-        """Prefix, head and buffers may be there or not: the model is the same, only the buffers are counted."""
+        """With or without prefix, head and buffers, the model is the same. Only num_buffers differs."""
         layers = kind["layers"]
         params = (V + BLOCK) * C + layers * PER_BLOCK + 2 * C
         counted = {"num_params": params, "num_buffers": 2 * layers * kind["buffers"], "tied": True}
@@ -259,14 +259,14 @@ class TestCheckpointSummary:
 
     @pytest.mark.edge
     def test_a_head_of_another_shape_is_not_tied(self, kata):
-        """A larger vocabulary at the output only: == would raise an error, or broadcast."""
+        """The output may have a vocabulary of its own. `==` would raise an error then, or broadcast."""
         for rows in (V - 2, 1):
             hf = checkpoint() | {"lm_head.weight": torch.randn(rows, C)}
             check.equal(kata.checkpoint_summary(hf)["tied"], False, what=f"tied, with a head of {rows} rows")
 
     @pytest.mark.edge
     def test_the_checkpoint_stays_as_it_was(self, kata):
-        """The caller still wants to load it."""
+        """The caller still wants to load the checkpoint."""
         hf = checkpoint(head=True, buffers=True)
         before = copied(hf)
         kata.checkpoint_summary(hf)
@@ -304,46 +304,46 @@ class TestConfigFromHf:
         check.close(kata.config_from_hf(self.GIVEN).dropout, 0.3, unlike=wrong, what="dropout")
 
     def test_dropout_is_a_tenth_where_nothing_is_said(self, kata):
-        """That is Hugging Face's default. A given 0 is not a missing entry."""
+        """That is Hugging Face's default. An entry of 0 is not a missing one."""
         check.close(kata.config_from_hf(self.without("resid_pdrop")).dropout, 0.1, what="dropout without resid_pdrop")
         none = self.GIVEN | {"resid_pdrop": 0.0}
         check.close(kata.config_from_hf(none).dropout, 0.0, what="dropout with resid_pdrop 0")
 
     def test_both_names_of_the_tanh_form_are_known(self, kata):
-        """ "gelu_new" and "gelu_pytorch_tanh" are the GELU that our MLP has; without an entry it is "gelu_new"."""
+        """ "gelu_new" and "gelu_pytorch_tanh" both name the GELU of our MLP. Without an entry, the activation is "gelu_new"."""
         for entries in (self.GIVEN | {"activation_function": "gelu_pytorch_tanh"}, self.without("activation_function")):
             check.equal(kata.config_from_hf(entries).n_embd, C, what="n_embd")
 
     def test_the_usual_width_of_the_mlp_is_fine(self, kata):
-        """n_inner null, which is None in Python, means four times n_embd. That number itself may be given, too."""
+        """n_inner null, None in Python, means four times n_embd. The number itself is fine, too."""
         for n_inner in (None, 4 * C):
             check.equal(kata.config_from_hf(self.GIVEN | {"n_inner": n_inner}).n_embd, C, what="n_embd")
 
     @pytest.mark.edge
     def test_another_activation_is_refused(self, kata):
         """The weights would load, and the logits would be wrong: "gelu" is the exact form, which differs from ours in
-        the fourth digit. The message names what was found."""
+        the fourth digit. The message names the activation."""
         for name in ("relu", "gelu"):
             with check.raises(ValueError, name):
                 kata.config_from_hf(self.GIVEN | {"activation_function": name})
 
     @pytest.mark.edge
     def test_another_width_of_the_mlp_is_refused(self, kata):
-        """Our MLP is always 4 · n_embd wide. The message names the width found."""
+        """Our MLP is always 4 · n_embd wide. The message names the other width."""
         for n_inner in (17, 4 * C + 1, C):
             with check.raises(ValueError, n_inner):
                 kata.config_from_hf(self.GIVEN | {"n_inner": n_inner})
 
     @pytest.mark.edge
     def test_the_dict_stays_as_it_was(self, kata):
-        """The caller may still need it. Any mapping will do, also one that cannot be changed."""
+        """The caller may still need the dict. Any mapping will do, even a read-only one."""
         check.equal(kata.config_from_hf(MappingProxyType(self.GIVEN)).n_layer, L, what="n_layer")
 
 
 class TestConvertHfStateDict:
     def test_names_are_those_of_our_model(self, kata):
-        """All names but lm_head.weight begin with "transformer.", whether those of the checkpoint did or not. Buffers
-        are left out."""
+        """All names but lm_head.weight begin with "transformer.", with or without it in the checkpoint. Buffers are left
+        out."""
         expected = set(kata.GPT(small(kata)).state_dict())
         for prefix in (True, False):
             for more in (True, False):
@@ -355,7 +355,7 @@ class TestConvertHfStateDict:
 
     def test_conv1d_weights_are_transposed(self, kata):
         """Conv1D computes x @ weight + bias, so its weight is (in, out); nn.Linear holds (out, in). attn.c_proj.weight
-        is square: its shape is right either way, and only its numbers show whether it was turned."""
+        is square: its shape is right either way, and only its numbers show whether it was transposed."""
         hf = checkpoint()
         got, expected = kata.convert_hf_state_dict(hf), in_our_layout(hf)
         for i in range(L):
@@ -365,7 +365,7 @@ class TestConvertHfStateDict:
                 check.equal(got[name], expected[name], unlike={"not transposed": hf[name]}, what=name)
 
     def test_all_else_stays_as_it_is(self, kata):
-        """Embeddings are (rows, C) on both sides, so two dimensions are no reason to transpose. Norms and biases are
+        """Embeddings are (rows, C) on both sides: two dimensions are no reason to transpose. Norms and biases are
         vectors."""
         hf = checkpoint()
         got = kata.convert_hf_state_dict(hf)
@@ -376,7 +376,7 @@ class TestConvertHfStateDict:
                 check.equal(got[name], tensor, unlike=unlike, what=name)
 
     def test_a_missing_head_is_wte(self, kata):
-        """Files with tied weights save them once. Our state dict has both names."""
+        """A file saves tied weights once. Our state dict has both names."""
         hf = checkpoint()
         got = kata.convert_hf_state_dict(hf)
         check.equal(got["lm_head.weight"], hf["transformer.wte.weight"], what="lm_head.weight")
@@ -391,21 +391,21 @@ class TestConvertHfStateDict:
 
     @given(kind=kinds_of_checkpoint())
     def test_any_kind_of_file_becomes_the_same_state_dict(self, kata, kind):
-        """With or without prefix, head and buffers, and with block numbers of two digits: GPT-2 has 12 blocks, its
-        largest sibling 48."""
+        """Prefix, head and buffers are optional, and block numbers may have two digits: GPT-2 has 12 blocks, its
+        largest version 48."""
         hf = checkpoint(**kind)
         check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what=f"converted, from {kind}: ")
 
     @pytest.mark.edge
     def test_everything_is_contiguous(self, kata):
-        """A transpose is a view that walks through memory in steps. `clone` keeps such steps unless told otherwise."""
+        """A transpose is a view with other strides. `clone` keeps the strides unless `memory_format` says otherwise."""
         for name, tensor in kata.convert_hf_state_dict(checkpoint()).items():
             check.that(tensor.is_contiguous(), f"{name} is not contiguous: strides {tensor.stride()}")
 
     @pytest.mark.edge
     def test_nothing_is_shared_with_the_checkpoint(self, kata):
-        """A model that trains would write into the checkpoint. Transposing alone makes a view, and so does every
-        operation that changes nothing when there is nothing to do: `contiguous()` of a transposed transpose."""
+        """Training would otherwise write into the checkpoint. `t()` makes a view, and `contiguous()` copies only if it
+        must: for the transpose of a transposed tensor it returns the same memory."""
         views = {name: t.t().contiguous().t() if t.ndim == 2 else t for name, t in checkpoint(head=True).items()}
         for hf in (checkpoint(head=True), views):
             before = copied(hf)
@@ -417,7 +417,7 @@ class TestConvertHfStateDict:
 
     @pytest.mark.edge
     def test_dtypes_stay(self, kata):
-        """What dtype to compute in is for the model to say."""
+        """The model decides in which dtype it computes, so converting keeps the dtypes."""
         for dtype in (torch.float16, torch.float64):
             hf = checkpoint(dtype=dtype)
             check.equal(kata.convert_hf_state_dict(hf), in_our_layout(hf), what="converted")
@@ -430,7 +430,7 @@ class TestConvertHfStateDict:
 
     @pytest.mark.edge
     def test_what_is_missing_stays_missing(self, kata):
-        """Without wte there is nothing to make a head of, and nothing is made up."""
+        """Without wte, no head can be made. Other missing names are not made up either."""
         hf = checkpoint(prefix=False)
         del hf["wte.weight"], hf["h.0.ln_1.bias"]
         expected = in_our_layout(hf)
@@ -439,8 +439,8 @@ class TestConvertHfStateDict:
 
 class TestLoadHfWeights:
     def test_logits_are_those_of_hugging_face(self, kata):
-        """The loaded model computes what x @ weight + bias in the checkpoint's own layout does. That all shapes fit
-        proves nothing: attn.c_proj is square."""
+        """The loaded model computes what x @ weight + bias in the checkpoint's own layout does. Shapes
+        that fit prove nothing: attn.c_proj is square."""
         for prefix in (True, False):
             for more in (False, True):
                 idx, model = some_ids(B, T), random_model(kata)
@@ -457,7 +457,7 @@ class TestLoadHfWeights:
         check.that(got is model, f"wanted the model that was given, got {check.describe(got)}")
 
     def test_wte_and_lm_head_stay_one(self, kata):
-        """One Parameter under two names. Assigning a new one to wte leaves the head with the old."""
+        """One Parameter has two names. If wte gets a new one, the head keeps the old one."""
         for head in (True, False):
             model = random_model(kata)
             kata.load_hf_weights(model, checkpoint(head=head))
@@ -465,7 +465,7 @@ class TestLoadHfWeights:
             check.that(same, "lm_head.weight and transformer.wte.weight are two parameters now")
 
     def test_every_missing_parameter_is_named(self, kata):
-        """A parameter that is not in the checkpoint would keep its random start, which only the samples would show."""
+        """A parameter that is not in the checkpoint would keep its random start. Only bad samples would show it."""
         gone = ["wpe.weight", "h.0.mlp.c_fc.bias", "h.1.ln_2.weight", "ln_f.bias"]
         hf = checkpoint()
         for name in gone:
@@ -477,14 +477,14 @@ class TestLoadHfWeights:
         refused(kata, checkpoint(layers=L + 1), *(f"h.2.{name}" for name in WEIGHTS_OF_A_BLOCK))
 
     def test_as_many_names_need_not_be_the_same_names(self, kata):
-        """With one parameter under a wrong name, the counts agree. The message has the missing and the unexpected
-        name."""
+        """With one parameter under a wrong name, the counts agree. The message has both names, the missing and the
+        unexpected one."""
         hf = checkpoint()
         hf["transformer.h.1.norm.weight"] = hf.pop("transformer.h.1.ln_1.weight")
         refused(kata, hf, "h.1.ln_1.weight", "h.1.norm.weight")
 
     def test_a_wrong_shape_is_named_with_both_shapes(self, kata):
-        """A model with 7 positions and a checkpoint with 5, 9 or 1. `copy_` would spread one row over seven."""
+        """The model has 7 positions, the checkpoint 5, 9 or 1. `copy_` would broadcast one row to all seven."""
         hf = checkpoint()
         for rows in (BLOCK - 2, BLOCK + 2, 1):
             hf["transformer.wpe.weight"] = torch.randn(rows, C)
@@ -502,7 +502,7 @@ class TestLoadHfWeights:
 
     @pytest.mark.edge
     def test_a_head_of_its_own_is_refused(self, kata):
-        """Our model has one weight for both. Whichever of the two is copied last would win."""
+        """Our model has one weight for both, so the one copied last would win."""
         for prefix in (True, False):
             hf = checkpoint(prefix=prefix, head=True)
             hf["lm_head.weight"][V - 1, C - 1] += 0.5
@@ -518,7 +518,7 @@ class TestLoadHfWeights:
 
     @pytest.mark.edge
     def test_parameters_stay_the_same_objects(self, kata):
-        """An optimizer that was made before has these objects. New ones would never be trained."""
+        """An optimizer made before loading holds these objects. It would never train new ones."""
         model = random_model(kata)
         before = dict(model.named_parameters())
         kata.load_hf_weights(model, checkpoint())
@@ -539,7 +539,7 @@ class TestLoadHfWeights:
 
     @pytest.mark.edge
     def test_the_checkpoint_is_neither_changed_nor_shared(self, kata):
-        """Train the model, and the checkpoint is still as it was loaded."""
+        """Training the model must not change the checkpoint."""
         hf = checkpoint(head=True, buffers=True)
         before = copied(hf)
         model = random_model(kata)
@@ -563,29 +563,29 @@ class TestLoadHfWeights:
 class TestCropBlockSize:
     @given(size=st.integers(1, BLOCK))
     def test_short_input_gives_the_same_logits(self, kata, size):
-        """The first positions keep their embeddings, and all else is the same. Any number from 1 to all positions can
-        be kept."""
+        """The first positions keep their embeddings, and everything else is the same. Any number of positions from 1 to
+        all can be kept."""
         model, idx = random_model(kata), some_ids(B, size)
         got = kata.crop_block_size(model, size)
         check.that(isinstance(got, kata.GPT), f"wanted a GPT, got {check.describe(got)}")
         check.close(got(idx)[0], model(idx)[0], what=f"logits of {size} positions")
 
     def test_the_first_rows_of_wpe_are_kept(self, kata):
-        """wpe has block_size rows now, so it really takes less memory."""
+        """wpe has the first block_size rows, and really takes less memory."""
         model = random_model(kata)
         wpe = model.transformer.wpe.weight.detach().clone()
         got = kata.crop_block_size(model, 3).transformer.wpe.weight
         check.equal(got.detach(), wpe[:3], unlike={"the last rows": wpe[-3:]}, what="wpe.weight")
 
     def test_the_rest_of_the_config_is_the_same(self, kata):
-        """config.block_size is the new number. Dropout and bias stay, too."""
+        """Only config.block_size changes. Dropout and bias stay, too."""
         got = kata.crop_block_size(random_model(kata, dropout=0.25, bias=False), 4)
         expected = {"vocab_size": V, "n_layer": L, "n_head": H, "n_embd": C, "dropout": 0.25, "bias": False}
         expected["block_size"] = 4
         check.equal({name: getattr(got.config, name) for name in expected}, expected, what="the config")
 
     def test_the_given_model_stays_as_it_was(self, kata):
-        """It still has all its positions, in its config, its wpe and its attention."""
+        """The given model keeps all positions, in its config, its wpe and its attention."""
         model = random_model(kata)
         before, idx = copied(model.state_dict()), some_ids(B, BLOCK)
         logits = model(idx)[0].detach()
@@ -596,7 +596,7 @@ class TestCropBlockSize:
 
     def test_the_two_models_share_nothing(self, kata):
         """Training the small one must not train the large one. A slice of wpe is a view of it, and a Parameter made of
-        a view still is one."""
+        a view shares its memory."""
         model = random_model(kata)
         for size in (3, BLOCK):
             got = kata.crop_block_size(model, size)
@@ -613,8 +613,8 @@ class TestCropBlockSize:
 
     @pytest.mark.edge
     def test_longer_input_is_refused(self, kata):
-        """config.block_size is the limit of a GPT, and each attention layer has a limit of its own. Exactly that many
-        positions still work."""
+        """config.block_size is the limit of a GPT, and each attention layer has a limit of its own. Exactly
+        block_size positions still work."""
         got = kata.crop_block_size(random_model(kata), 4)
         check.shape(got(some_ids(B, 4))[0], (B, 4, V), what="logits of 4 positions")
         with check.raises(ValueError):
@@ -626,7 +626,7 @@ class TestCropBlockSize:
 
     @pytest.mark.edge
     def test_the_mode_stays(self, kata):
-        """A model that was evaluated goes on without dropout, one in training with it."""
+        """A copy of a model in eval mode has no dropout, one of a model in training mode has."""
         for training in (True, False):
             got = kata.crop_block_size(random_model(kata).train(training), 4)
             wrong = [name or "the model" for name, module in got.named_modules() if module.training != training]
@@ -634,7 +634,7 @@ class TestCropBlockSize:
 
     @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
-        """float64 is not cut down to the default."""
+        """A float64 model gives a float64 copy, not one in the default dtype."""
         model = random_model(kata).double()
         got = kata.crop_block_size(model, 4)
         for name, parameter in got.named_parameters():
@@ -645,7 +645,7 @@ class TestCropBlockSize:
     @pytest.mark.edge
     def test_the_device_stays(self, kata):
         """A model on a GPU gives a model on that GPU. (The "meta" device, whose tensors have shapes and no numbers,
-        stands in for one here.)"""
+        stands in for it here.)"""
         with torch.device("meta"):
             model = kata.GPT(small(kata))
         for name, parameter in kata.crop_block_size(model, 4).named_parameters():
@@ -654,7 +654,7 @@ class TestCropBlockSize:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_crops_on_the_gpu(self, kata):
-        """The same on a real one, with its numbers."""
+        """The copy of a model on a real GPU computes the same logits there."""
         model, idx = random_model(kata).cuda(), some_ids(B, 4).cuda()
         got = kata.crop_block_size(model, 4)
         check.equal(got.lm_head.weight.device.type, "cuda", what="the device of lm_head.weight")
@@ -662,7 +662,7 @@ class TestCropBlockSize:
 
     @pytest.mark.edge
     def test_other_sizes_are_refused(self, kata):
-        """There are no positions beyond the last one, and a slice up to −1 would quietly drop it."""
+        """There are no positions beyond the last one, and a slice up to −1 would silently drop the last."""
         model = random_model(kata)
         for size in (0, -1, BLOCK + 1):
             with check.raises(ValueError):
@@ -690,7 +690,7 @@ class TestFreezeAllBut:
         self.compare(model, self.under(model, "transformer.h.1", "transformer.ln_f"))
 
     def test_the_trainable_numbers_are_counted(self, kata):
-        """Numbers, not tensors: a block of width 6 has 510 in twelve tensors."""
+        """Count values, not tensors: a block of width 6 has 510 values in twelve tensors."""
         model = kata.GPT(small(kata))
         got = kata.freeze_all_but(model, ["transformer.h.1", "transformer.ln_f"])
         check.equal(got, PER_BLOCK + 2 * C, unlike={"tensors counted": 14}, what="trainable numbers")
@@ -728,7 +728,7 @@ class TestFreezeAllBut:
             check.equal(got, V * C, unlike={"counted under both names": 2 * V * C}, what="trainable numbers")
 
     def test_what_is_covered_twice_counts_once(self, kata):
-        """Prefixes may overlap, and a part may be named by both names of what it shares."""
+        """Prefixes may overlap, and a shared weight may be named under both of its names."""
         model = kata.GPT(small(kata))
         got = kata.freeze_all_but(model, ["lm_head", "transformer.h.0", "transformer.h.0.mlp", "transformer.wte"])
         check.equal(got, V * C + PER_BLOCK, what="trainable numbers")
@@ -742,15 +742,15 @@ class TestFreezeAllBut:
 
     @pytest.mark.edge
     def test_any_module_will_do(self, kata):
-        """The names are those of named_parameters(), whatever the model."""
+        """The names are those of named_parameters(), for any model."""
         model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2, bias=False))
         check.equal(kata.freeze_all_but(model, ["2"]), 6, what="trainable numbers")
         self.compare(model, {"2.weight"})
 
     @pytest.mark.edge
     def test_a_prefix_that_covers_nothing_is_an_error(self, kata):
-        """A typing error would freeze the part that was meant. The message names the prefix; part of a word is none.
-        Nothing has been changed then."""
+        """A typing error would freeze the intended part. The message names the prefix, and nothing has changed. Half a
+        word is not a prefix either."""
         model = kata.GPT(small(kata))
         kata.freeze_all_but(model, ["transformer.h.0"])
         before = self.trainable(model)
@@ -780,7 +780,7 @@ class TestWriteFlat:
         check.equal(values_in(data, 0, V * C), wte.reshape(-1), unlike=wrong, what="the first V · C values")
 
     def test_linear_weights_are_out_by_in(self, kata, tmp_path):
-        """c_attn.weight as our model holds it, (3C, C), row by row: nothing is transposed any more."""
+        """c_attn.weight is written as in our model, (3C, C), row by row. Nothing is transposed."""
         model = random_model(kata)
         data = written(kata, model, tmp_path / "model.bin")
         weight = model.transformer.h[0].attn.c_attn.weight.detach()
@@ -789,7 +789,8 @@ class TestWriteFlat:
         check.equal(values_in(data, start, 3 * C * C), weight.reshape(-1), unlike=wrong, what="c_attn of block 0")
 
     def test_the_tied_weight_is_written_once(self, kata, tmp_path):
-        """state_dict() has it under two names, the file has it as wte alone. Four bytes a value, and nothing behind."""
+        """state_dict() lists the weight under two names; the file has it once, as wte. Each value takes four bytes, and
+        nothing follows the last."""
         data = written(kata, random_model(kata), tmp_path / "model.bin")
         values = (V + BLOCK) * C + L * PER_BLOCK + 2 * C
         wrong = {"lm_head as well": 32 + 4 * (values + V * C), "float64": 32 + 8 * values}
@@ -810,7 +811,7 @@ class TestWriteFlat:
 
     @pytest.mark.edge
     def test_any_float_dtype_becomes_float32(self, kata, tmp_path):
-        """NumPy has no bfloat16, and float64 would take eight bytes a value."""
+        """NumPy has no bfloat16, and float64 would take eight bytes per value."""
         for dtype in (torch.bfloat16, torch.float64):
             model = random_model(kata).to(dtype)
             data = written(kata, model, tmp_path / "model.bin")
@@ -844,8 +845,8 @@ class TestReadFlat:
 
     @given(sizes=model_sizes())
     def test_the_weights_come_back(self, kata, tmp_path, sizes):
-        """Every parameter is the same to the last bit, in the order in which write_flat puts them. A 0 at the end of
-        the header makes a model without biases."""
+        """Every parameter is the same to the last bit, in the order of write_flat. A 0 at the end of the header makes a
+        model without biases."""
         model = random_model(kata, **sizes)
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(model)))
         check.that(isinstance(got, kata.GPT), f"wanted a GPT, got {check.describe(got)}")
@@ -859,7 +860,7 @@ class TestReadFlat:
         check.close(got(idx)[0], model(idx)[0], what="logits")
 
     def test_the_config_is_that_of_the_header(self, kata, tmp_path):
-        """Dropout is not in the file. It is 0: a model is read to be used."""
+        """Dropout is not in the file, so it is 0: a model is read to be used."""
         model = random_model(kata, dropout=0.3)
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(model))).config
         expected = {"block_size": BLOCK, "vocab_size": V, "n_layer": L, "n_head": H, "n_embd": C, "bias": 1}
@@ -867,21 +868,21 @@ class TestReadFlat:
         check.close(got.dropout, 0.0, what="dropout")
 
     def test_wte_and_lm_head_are_one(self, kata, tmp_path):
-        """The file has the weight once, and so has the model."""
+        """The file has the weight once, and the model has one Parameter for it."""
         got = kata.read_flat(self.saved(tmp_path / "model.bin", flat_bytes(random_model(kata))))
         check.that(got.lm_head.weight is got.transformer.wte.weight, "lm_head.weight and wte.weight are two parameters")
 
     @pytest.mark.edge
     def test_the_path_may_be_a_str(self, kata, tmp_path):
-        """As for write_flat."""
+        """The path may be a str or a Path, as for write_flat."""
         model = random_model(kata)
         got = kata.read_flat(str(self.saved(tmp_path / "model.bin", flat_bytes(model))))
         check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict()")
 
     @pytest.mark.edge
     def test_another_kind_of_file_is_refused(self, kata, tmp_path):
-        """The magic number tells a flat file from a text, a picture, or another machine's byte order. The version tells
-        it from its successors."""
+        """The magic number tells a flat file from a text, a picture, or another machine's byte order. The version tells it
+        from later formats."""
         right = flat_bytes(random_model(kata))
         swapped = b"".join(right[i : i + 4][::-1] for i in range(0, len(right), 4))
         for data in (
@@ -895,8 +896,8 @@ class TestReadFlat:
 
     @pytest.mark.edge
     def test_a_file_of_another_length_is_refused(self, kata, tmp_path):
-        """A download may stop in the header, after it, a value or a byte before the end. Bytes left over do not belong
-        to this model."""
+        """A download may stop in the header, after it, or one value or byte before the end. Extra bytes do not belong to
+        this model."""
         data = flat_bytes(random_model(kata))
         for length in (0, 16, 31, 32, len(data) - 4, len(data) - 1, len(data) + 1, len(data) + 4):
             path = self.saved(tmp_path / "model.bin", data[:length].ljust(length, b"\0"))

@@ -27,7 +27,8 @@ def make_stripe_images(
         generator: where the random numbers come from; None takes the global generator.
     Returns:
         Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0 for horizontal stripes, 1 for
-        vertical ones. Colours, width and place of the stripes are drawn anew for each picture and say nothing of it.
+        vertical ones. Colours, width and place of the stripes are drawn anew for each picture and do not depend on its
+        label.
     """
     labels = torch.arange(num_images) % 2
     period = 4 + 2 * torch.rand(num_images, 1, generator=generator)
@@ -48,8 +49,8 @@ def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int 
         size: pixels along that side.
         kernel_size: pixels of the kernel along the same side.
         stride: how far the kernel moves from one place to the next.
-        padding: pixels of border added at each of the two ends.
-        dilation: how far apart the kernel's elements are; 1 means side by side.
+        padding: pixels added at each of the two ends.
+        dilation: the distance between neighbouring elements of the kernel; 1 means adjacent.
     Returns:
         ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int. For 7 pixels and a kernel of 3
         there are 5 places; with stride 2 there are 3, and with padding 1 as well, 4.
@@ -84,7 +85,7 @@ def conv2d(
         summed over the channels c and the places (u, v) of the kernel.
 
     The kernel is not flipped: the row 1 2 4 under the kernel 10 1 gives 12 24. Gradients reach x, weight and bias.
-    Written without any convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and `einsum` are fine.
+    Use no convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and `einsum` are fine.
 
     Edge cases ★
         The arguments may be non-contiguous and are not written to; dtype and device are those of x. Errors: x and
@@ -99,19 +100,19 @@ def max_pool2d(
     stride: int | tuple[int, int] | None = None,
     padding: int | tuple[int, int] = 0,
 ) -> Tensor:
-    """Keep the largest value of every window, in each channel by itself.
+    """Keep the largest value of every window, separately in each channel.
 
     Args:
         x: (B, C, H, W).
         kernel_size: the window, an int or a pair (height, width).
         stride: the steps of the window, an int or a pair; None means `kernel_size`, so that windows tile the picture.
-        padding: border on both sides of each direction, an int or a pair.
+        padding: pixels added on both sides of each direction, an int or a pair.
     Returns:
         (B, C, H', W'), with H' and W' by the rule of `conv_output_size`. The rows 1 3 2 8 5 and 4 0 6 7 9 under a
         window of 2 become 4 8: the incomplete window on the right is dropped.
 
-    Padding never wins, not even over negative values. The gradient of a window goes to its maximum. Written without any
-    pooling function or module.
+    Padding never wins, not even over negative values. The gradient of a window goes to its maximum. Use no pooling
+    function or module.
 
     Edge cases ★
         In a tie, the gradient goes to exactly one of the equal values. x may be non-contiguous and is not written to;
@@ -177,7 +178,7 @@ class BinaryCNN(nn.Module):
 
 
 class ImageFolderDataset(Dataset):
-    """The pictures below a folder, labelled by the sub-folder that they are in.
+    """The pictures below a folder, labelled by the sub-folder that holds them.
 
     root/cat/a.png   root/cat/outdoors/b.jpg   root/dog/c.jpeg
     """
@@ -187,16 +188,15 @@ class ImageFolderDataset(Dataset):
 
         Args:
             root: the folder, as a str or a Path.
-            transform: called with each picture on access; its result takes the picture's place. None leaves the picture
-                alone.
+            transform: called with each picture on access; its result replaces the picture. None changes nothing.
         Attributes:
             classes: the names of the folders in root, sorted.
             class_to_idx: name → label, the name's position in `classes`.
             samples: (path, label) of every picture, a path being a str or a Path. Classes come in order, and the files
                 of one folder are sorted. The order among nested folders is free.
 
-        A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp. Other files are ignored, and so are files
-        directly in root. Folders inside a class folder belong to the class.
+        A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp. All other files are ignored, and so are files
+        directly in root. Folders inside a class folder belong to that class.
 
         Edge cases ★
             Extensions count in any case (.JPG); a folder named like a picture is no picture. Errors that name the
@@ -214,7 +214,7 @@ class ImageFolderDataset(Dataset):
             i: the position in `samples`.
         Returns:
             (picture, label): a float32 tensor (3, H, W) with values in [0, 1], where 1 is a byte of 255, after
-            `transform`; and an int. Grey files and files with transparency have three channels, too: use PIL's
+            `transform`; and an int. Grey and transparent pictures get three channels, too, by PIL's
             `convert("RGB")`.
         """
         raise NotImplementedError
@@ -229,10 +229,10 @@ def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5
         threshold: a sample counts as positive if its probability is at least this.
     Returns:
         {"loss": …, "accuracy": …}, plain floats: the mean over all samples of the binary cross-entropy of the logits,
-        and the share of right answers. Each sample counts the same, also in a smaller last batch.
+        and the share of right answers. Each sample counts the same, even in a smaller last batch.
 
     1. A logit of 120 for the label 0 costs 120: work with logits, not with the sigmoid's rounded result.
-    2. The model runs in eval mode, without gradients. Afterwards its mode and its buffers are as before.
+    2. The model runs in eval mode, without gradients. Its mode and its buffers are the same afterwards.
 
     Edge cases ★
         Every module gets its own training flag back: part of a model may be frozen in eval mode. A loader without
@@ -266,7 +266,7 @@ def train_classifier(
         its samples, each batch's loss taken before its update; "val_loss" and "val_accuracy" from `evaluate_binary`
         after the epoch.
 
-    Every epoch trains in training mode, whatever mode the model came in.
+    Every epoch trains in training mode, whichever mode the model was in.
 
     Edge cases ★
         Gradients from before the call have no influence. A loader with drop_last gives fewer samples than its dataset
@@ -304,11 +304,11 @@ def save_model(path: str | Path, model: BinaryCNN) -> None:
     """Write a model to a file from which `load_model` can rebuild it.
 
     Args:
-        path: of the file; an older file is replaced.
-        model: in either mode, which it keeps.
+        path: of the file; an existing file is replaced.
+        model: in training or eval mode, which it keeps.
 
-    The file holds the arguments of the model (no weight knows of the dropout), its weights and its buffers, in a layout
-    of your own. `torch.load(path, weights_only=True)` opens it, so it cannot hold the pickled model itself.
+    The file holds the model's arguments (no weight tells the dropout), its weights and its buffers, in a layout of your
+    own. `torch.load(path, weights_only=True)` opens it, so it cannot hold the pickled model itself.
     """
     raise NotImplementedError
 
@@ -318,12 +318,12 @@ def load_model(path: str | Path, map_location: str | torch.device = "cpu") -> Bi
 
     Args:
         path: of the file.
-        map_location: the device that the model is to be on, for `torch.load` too: a file from a GPU opens on a machine
-            without one.
+        map_location: the device for the model. Pass it to `torch.load` too, so that a file from a GPU opens on a
+            machine without one.
     Returns:
         A new `BinaryCNN` with the same config, weights and buffers, in eval mode.
 
     Edge cases ★
-        A file that holds instructions runs none of them: it is opened with `weights_only=True`.
+        Code hidden in the file is never run: open it with `weights_only=True`.
     """
     raise NotImplementedError

@@ -19,15 +19,15 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads only wait for one another
 
 
-# 1. One formula gives the size of what a kernel leaves, along one side. Padding of half a kernel keeps the size, stride
-#    2 halves it, and dilation makes a small kernel see far.
+# 1. One formula gives the output size along one side. Padding of half a kernel keeps the size, stride 2 halves it, and
+#    dilation lets a small kernel see far.
 print("1. A side of 16 pixels")
 for settings in ({}, {"padding": 1}, {"padding": 1, "stride": 2}, {"dilation": 3}, {"stride": 5}):
     shown = ", ".join(f"{name} {value}" for name, value in settings.items()) or "nothing else"
     print(f"   kernel 3, {shown:<21} → {kata.conv_output_size(16, 3, **settings):2} places")
 
-# 2. One kernel, everywhere. This one takes the pixels on its left from those on its right: it answers where brightness
-#    changes from left to right, and is silent on horizontal stripes.
+# 2. One kernel, everywhere. This one subtracts the pixels on its left from those on its right. It answers where
+#    brightness changes from left to right, and gives 0 on horizontal stripes.
 images, labels = kata.make_stripe_images(2, noise=0.0, generator=torch.Generator().manual_seed(1))
 kernel = torch.tensor([-1.0, 0.0, 1.0]).expand(1, 3, 3, 3) / 9
 edges = kata.conv2d(images, kernel)
@@ -38,8 +38,8 @@ print(f"   largest difference to F.conv2d: {(edges - F.conv2d(images, kernel)).a
 flipped = kata.conv2d(images, kernel.flip(2, 3))
 print(f"   with the kernel flipped the answer is the opposite: {torch.allclose(flipped, -edges, atol=1e-6)}")
 
-# 3. Pooling keeps the largest answer of each window: where exactly it was, to a pixel, is forgotten.
-before = kata.conv2d(images[1:, :, :, :-1], kernel)  # vertical stripes, and the same ones a pixel further on
+# 3. Pooling keeps the largest answer of each window and forgets at which pixel it was.
+before = kata.conv2d(images[1:, :, :, :-1], kernel)  # vertical stripes, and the same stripes one pixel further on
 after = kata.conv2d(images[1:, :, :, 1:], kernel)
 if stretch(kata.max_pool2d, before, 2) is not None:
     print("\n3. The picture of vertical stripes is moved by one pixel")
@@ -49,22 +49,22 @@ if stretch(kata.max_pool2d, before, 2) is not None:
     signs = [kata.max_pool2d(-torch.ones(1, 1, 2, 2), 2, padding=p).min().item() for p in (0, 1)]
     print(f"   the maximum of −1 everywhere, without and with padding: {signs[0]:.0f}, {signs[1]:.0f}")
 
-# 4. Shapes through the network. Most weights are in the first linear layer, although it comes last but one.
+# 4. Shapes through the network. The last convolution and the first linear layer have most of the parameters.
 model = kata.BinaryCNN()
 x = torch.rand(4, 3, 16, 16)
 print(f"\n4. A batch {tuple(x.shape)} through BinaryCNN()")
 for layer in (*model.features, *model.classifier):
     x = layer(x)
     count = sum(p.numel() for p in layer.parameters())
-    learned = f" {count:6,} numbers to learn" if count else ""
+    learned = f" {count:6,} parameters" if count else ""
     print(f"   {type(layer).__name__:<10} {str(tuple(x.shape)):<15}{learned}")
 dense = 3 * 16 * 16 * 8 * 16 * 16 + 8 * 16 * 16
 in_all, in_first = (sum(p.numel() for p in part.parameters()) for part in (model, model.features[0]))
 print(f"   in all {in_all:,}; the first convolution has {in_first},")
 print(f"   a linear layer from the same pixels to the same {8 * 16 * 16} values would have {dense:,}")
 
-# 5. Two ways to the same loss. A sigmoid and then the logarithm is fine near 0. Far out the sigmoid rounds to 1, and
-#    BCELoss cuts the logarithm of 0 off at −100. Worse, no gradient is left: what is most wrong is never corrected.
+# 5. Two ways to the same loss. A sigmoid and then the logarithm is fine near 0. For large logits the sigmoid rounds to
+#    1, and BCELoss cuts the logarithm of 0 off at −100. Worse, no gradient is left, so the worst answer never improves.
 print("\n5. The loss of a logit where the label is 0, and its gradient")
 print("   logit   Sigmoid + BCELoss        BCE with logits")
 for value in (-2.0, 0.0, 2.0, 10.0, 120.0):
@@ -79,7 +79,7 @@ for value in (-2.0, 0.0, 2.0, 10.0, 120.0):
         parts.append(f"{loss.item():9.4f}, slope {z.grad:.4f}")
     print(f"   {value:5.0f} " + " ".join(parts))
 
-# 6. Training, without and with batch norm, from three seeds each. The data are new stripes under noise.
+# 6. Training without and with batch norm, from three seeds each. The data are new stripes under noise.
 EPOCHS, SEEDS = 8, range(3)
 NOISE = 0.7
 train, val = (kata.make_stripe_images(count, noise=NOISE) for count in (256, 128))
@@ -96,12 +96,12 @@ for seed in SEEDS:
         curves.setdefault(name, []).append(history)
 for name, runs in curves.items():
     epochs = [next((i for i, e in enumerate(run, 1) if e["val_accuracy"] >= 0.9), None) for run in runs]
-    print(f"   {name:<10} epoch in which 90 % of the validation pictures are first right, by seed: {epochs}")
+    print(f"   {name:<10} first epoch with 90 % of the validation pictures right, by seed: {epochs}")
     losses = [sum(run[i]["val_loss"] for run in runs) / len(runs) for i in range(EPOCHS)]
     shown = " ".join(f"{losses[epoch - 1]:.3f}" for epoch in (1, 2, 3, 5, EPOCHS))
     print(f"   {'':<10} mean validation loss after epoch 1, 2, 3, 5, {EPOCHS}: {shown}")
 
-# 7. A step schedule: a large rate to get there, a small one to settle.
+# 7. A step schedule: a large rate to come near the minimum, a small one to settle there.
 print("\n7. One network with batch norm, its rate divided by 5 after every 3 epochs")
 torch.manual_seed(0)
 model = kata.BinaryCNN(dropout=0.2, batch_norm=True)
@@ -111,7 +111,7 @@ for epoch, line in enumerate(history, 1):
     print(f"   epoch {epoch}: rate {line['lr']:.4f}   train loss {line['train_loss']:.3f}   ", end="")
     print(f"validation loss {line['val_loss']:.3f}, accuracy {line['val_accuracy']:.3f}")
 
-# 8. A model in a file. It is rebuilt from the file alone and gives the same answers.
+# 8. A model in a file. The model is rebuilt from the file alone and gives the same answers.
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "stripes.pt"
     kata.save_model(path, model)
@@ -130,7 +130,7 @@ try:
 except Exception as error:
     print(f"   a whole pickled module with weights_only=True: {type(error).__name__}")
 
-# 9. Pictures on disk. The folders are the labels; the loader makes batches of what the dataset reads.
+# 9. Pictures on disk. The folder names are the labels, and the loader batches what the dataset reads.
 with tempfile.TemporaryDirectory() as folder:
     unseen, truth = kata.make_stripe_images(6, noise=NOISE)
     for i, (image, label) in enumerate(zip(unseen, truth, strict=True)):
@@ -146,7 +146,7 @@ with tempfile.TemporaryDirectory() as folder:
             name = f"{dataset.classes[label]}/{Path(path).name}"
             print(f"   {name:<17} probability of {dataset.classes[1]}: {p:.3f}")
 
-# 10. A real set, where it has been fetched: pictures of 300 × 300, shrunk by averaging, some of each kind.
+# 10. A real data set, if you have fetched it: pictures of 300 × 300, shrunk by averaging, a random part of each set.
 found = downloads.find("horse_or_human")
 if found is None:
     print("\n10. kata data horse_or_human fetches 1,283 pictures of horses and humans, for one more step here")
@@ -168,10 +168,10 @@ elif stretch(kata.ImageFolderDataset, found / "training"):
     for epoch, line in enumerate(kata.train_classifier(horses, *loaders, epochs=6, lr=2e-3), 1):
         print(f"   epoch {epoch}: train loss {line['train_loss']:.3f}, validation accuracy {line['val_accuracy']:.3f}")
 
-# 11. The figure. First row: what the first convolution of step 7 has learned, and what it makes of a picture with less
-#     noise. A filter is bright where it wants light; on the left those that look for change from left to right, on the
-#     right those for change from top to bottom. Second row: the losses of step 6, thin lines for the seeds, thick ones
-#     for their mean.
+# 11. The figure. First row: the filters that the first convolution of step 7 has learned, and their answers to a
+#     picture with less noise. A filter is bright where its weights are positive. Filters on the left look for change
+#     from left to right, those on the right for change from top to bottom. Second row: the losses of step 6, thin lines
+#     for the seeds and thick lines for their mean.
 figure = Figure(figsize=(8, 5.6))
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
 panels = top.subplots(2, 9)
@@ -204,5 +204,5 @@ if curves:
     axes.legend()
 else:
     axes.text(0.5, 0.5, "compare_batch_norm is not written yet", ha="center", transform=axes.transAxes)
-print("\n11. From yours to torchvision, which nothing here needs: ImageFolderDataset → datasets.ImageFolder")
+print("\n11. In torchvision, which this kata does not need, your ImageFolderDataset is called datasets.ImageFolder")
 save_figure(figure, __file__)

@@ -171,7 +171,7 @@ def sides(draw):
 
 @st.composite
 def windows(draw):
-    """The size of a picture, a kernel that fits, a stride and a padding of at most half the kernel."""
+    """The size of a picture, a kernel that fits, a stride, and a padding of at most half the kernel."""
     kernel = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     picture = tuple(draw(st.integers(k, 7)) for k in kernel)
     stride = draw(st.integers(1, 3) | st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -192,7 +192,7 @@ class TestConvOutputSize:
         check.equal(kata.conv_output_size(7, 5, padding=2), 7, what="size for a kernel of 5 and padding 2")
 
     def test_a_step_that_would_leave_is_not_taken(self, kata):
-        """With stride 2 a kernel of 3 stands at 0, 2 and 4 of 8 pixels. At 6 it would stick out by one pixel, so the
+        """With stride 2, a kernel of 3 fits at 0, 2 and 4 of 8 pixels. At 6 it would stick out by one pixel, so the
         division is rounded down."""
         got = kata.conv_output_size(8, 3, stride=2)
         check.equal(got, 3, unlike={"rounded up": 4, "the + 1 lies inside the division": 4})
@@ -213,16 +213,16 @@ class TestConvOutputSize:
 
     @pytest.mark.edge
     def test_a_kernel_that_does_not_fit_is_refused(self, kata):
-        """One pixel too few, and there is no place. Mind the stride: −1 / 2 rounded towards zero is 0, and one place
-        would be counted. The message holds the size, which is what the reader of the error has to change."""
+        """With one pixel too few, there is no place. Mind the stride: −1 / 2 rounded towards zero is 0, and one place
+        would be counted. The message names the size, which its reader has to change."""
         for case in ((37, 38), (37, 38, 2), (37, 38, 5), (37, 40, 2, 1), (37, 20, 3, 0, 2), (0, 1)):
             with check.raises(ValueError, case[0]):
                 kata.conv_output_size(*case)
 
     @pytest.mark.edge
     def test_senseless_settings_are_refused(self, kata):
-        """kernel_size, stride and dilation begin at 1, padding at 0. A stride of 0 is no division by zero, but a
-        ValueError."""
+        """kernel_size, stride and dilation are at least 1, padding at least 0. A stride of 0 raises a ValueError, no
+        ZeroDivisionError."""
         for name, value in (("kernel_size", 0), ("stride", 0), ("stride", -1), ("dilation", 0), ("padding", -1)):
             with check.raises(ValueError):
                 kata.conv_output_size(**({"size": 9, "kernel_size": 3} | {name: value}))
@@ -230,7 +230,7 @@ class TestConvOutputSize:
 
 class TestConv2d:
     def test_a_row_under_a_kernel_of_two(self, kata):
-        """1 · 10 + 2 · 1 = 12 and 2 · 10 + 4 · 1 = 24. The kernel lies on the picture as it is, not turned round."""
+        """1 · 10 + 2 · 1 = 12 and 2 · 10 + 4 · 1 = 24. The kernel is applied as it is, not flipped."""
         x, weight = torch.tensor([[[[1.0, 2.0, 4.0]]]]), torch.tensor([[[[10.0, 1.0]]]])
         check.equal(
             kata.conv2d(x, weight),
@@ -283,13 +283,13 @@ class TestConv2d:
         check.close(got, F.conv2d(x, weight, None, stride, padding))
 
     def test_gradients_follow_torch(self, kata):
-        """A pixel is used at several places, and its gradient is the sum of what comes from all of them. Kernel and
-        bias are used at every place."""
+        """A pixel is used at several places, and its gradient is the sum over all of them. Kernel and bias are used at
+        every place."""
         ours, theirs = (lambda *values, f=f: f(*values, (2, 1), (0, 2)) for f in (kata.conv2d, F.conv2d))
         check.gradients(ours, theirs, *operands())
 
     def test_written_without_the_finished_convolutions(self, kata):
-        """This exercise is the convolution."""
+        """Write the convolution yourself: calling a finished one would be the whole exercise."""
         x, weight, bias = operands()
         with check.forbidden(kata, *CONVOLUTIONS):
             got = kata.conv2d(x, weight, bias, padding=1)
@@ -297,8 +297,8 @@ class TestConv2d:
 
     @pytest.mark.edge
     def test_a_permuted_picture(self, kata):
-        """A picture that comes as (B, H, W, C) and is permuted does not lie in memory as its shape says, and the caller
-        keeps it as it is."""
+        """A picture that was permuted from (B, H, W, C) is not contiguous. It gives the same result, and is not written
+        to."""
         x, weight, bias = torch.randn(B, H, W, C_IN).permute(0, 3, 1, 2), *operands(torch.float32)[1:]
         weight = weight.transpose(2, 3).contiguous().transpose(2, 3)
         with check.unchanged(x=x, weight=weight, bias=bias):
@@ -307,16 +307,16 @@ class TestConv2d:
 
     @pytest.mark.edge
     def test_the_dtype_carries_through(self, kata):
-        """float64 in, float64 out, with all its digits; bfloat16 in, bfloat16 out. What you make, such as the border,
-        takes its dtype from x."""
+        """float64 in, float64 out, with all its digits; bfloat16 in, bfloat16 out. Whatever you create, such as
+        padding, takes its dtype from x."""
         for dtype in (torch.float64, torch.bfloat16):
             got = kata.conv2d(*operands(dtype), padding=1)
             check.dtype(got, dtype)
 
     @pytest.mark.edge
     def test_the_device_carries_through(self, kata):
-        """What you make, you make on the device of x. The device "meta" has shapes and no numbers, and shows it without
-        a GPU."""
+        """Whatever you create is on the device of x. Tensors on the device "meta" have shapes and no numbers, so they
+        show this without a GPU."""
         got = kata.conv2d(*(value.to("meta") for value in operands()), padding=1)
         check.that(got.device.type == "meta", f"the result is on {got.device}, x on meta")
         check.shape(got, (B, C_OUT, H + 2 - KH + 1, W + 2 - KW + 1))
@@ -333,14 +333,15 @@ class TestConv2d:
     @pytest.mark.edge
     def test_channels_must_match(self, kata):
         """A kernel for 3 channels says nothing about a picture of 2. With 1 channel, in the picture or in the kernel,
-        broadcasting would find an answer."""
+        broadcasting would hide the error."""
         for channels, wanted in ((2, 3), (1, 3), (3, 1)):
             with check.raises(ValueError):
                 kata.conv2d(torch.randn(B, channels, H, W), torch.randn(C_OUT, wanted, KH, KW))
 
     @pytest.mark.edge
     def test_a_picture_smaller_than_the_kernel_is_refused(self, kata):
-        """In either direction. The border counts as part of the picture, so with enough padding there is a place."""
+        """This holds for either direction. Padding counts as part of the picture, so with enough of it the kernel
+        fits."""
         weight = torch.randn(C_OUT, C_IN, 3, 4)
         for size, padding in (((2, 9), 0), ((9, 3), 0), ((2, 9), (0, 1)), ((9, 3), (1, 0))):
             with check.raises(ValueError):
@@ -386,7 +387,7 @@ class TestMaxPool2d:
         check.equal(kata.max_pool2d(x, kernel, stride, padding), F.max_pool2d(x, kernel, stride, padding))
 
     def test_the_gradient_goes_to_the_maximum(self, kata):
-        """Nothing else has a part in the result. Where windows overlap, one pixel may be the maximum of several and
+        """No other pixel influences the result. Where windows overlap, one pixel may be the maximum of several and
         collects the gradients of all."""
         x = torch.randperm(B * C_IN * H * W).double().view(B, C_IN, H, W)  # no two alike
         for window in ((2,), (3, 2), (3, 1, 1)):
@@ -394,15 +395,15 @@ class TestMaxPool2d:
             check.gradients(ours, theirs, x)
 
     def test_written_without_the_finished_poolings(self, kata):
-        """This exercise is the pooling."""
+        """Write the pooling yourself: calling a finished one would be the whole exercise."""
         with check.forbidden(kata, *POOLINGS):
             got = kata.max_pool2d(torch.randn(B, C_IN, H, W), 3, 2, 1)
         check.shape(got, (B, C_IN, 4, 5))
 
     @pytest.mark.edge
     def test_in_a_tie_one_of_them_gets_the_gradient(self, kata):
-        """Where a window holds its maximum several times, exactly one of them gets the gradient, all of it. `amax`
-        would share it out."""
+        """Where a window holds its maximum several times, exactly one of the equal values gets the whole gradient.
+        `amax` would share it out."""
         x = torch.zeros(B, C_IN, 6, 8, requires_grad=True)
         probe = 1 + torch.rand(B, C_IN, 3, 4)
         (kata.max_pool2d(x, 2) * probe).sum().backward()
@@ -413,7 +414,7 @@ class TestMaxPool2d:
 
     @pytest.mark.edge
     def test_a_permuted_picture(self, kata):
-        """The picture may lie in memory in another order, and is not written to."""
+        """The picture may be non-contiguous, and is not written to."""
         x = torch.randn(B, H, W, C_IN).permute(0, 3, 1, 2)
         with check.unchanged(x=x):
             got = kata.max_pool2d(x, 3, 2, 1)
@@ -421,7 +422,7 @@ class TestMaxPool2d:
 
     @pytest.mark.edge
     def test_dtype_and_device_carry_through(self, kata):
-        """A maximum is one of the values, so it has their dtype. Take the border's value and device from x."""
+        """A maximum is one of the values, so it has their dtype. The padding takes its dtype and device from x."""
         for dtype in (torch.float64, torch.bfloat16, torch.float16):
             x = -1 - torch.rand(B, C_IN, H, W).to(dtype)
             check.equal(kata.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1))
@@ -440,7 +441,7 @@ class TestMaxPool2d:
 
     @pytest.mark.edge
     def test_padding_of_more_than_half_is_refused(self, kata):
-        """A window at the edge could hold nothing but border. Exactly half is fine, each direction for itself."""
+        """A window at the edge could hold nothing but padding. Exactly half is fine, in each direction separately."""
         x = torch.randn(B, C_IN, H, W)
         for kernel_size, padding in ((2, 2), (3, 2), ((3, 4), (2, 1)), ((4, 3), (1, 2))):
             with check.raises(ValueError):
@@ -449,7 +450,7 @@ class TestMaxPool2d:
 
     @pytest.mark.edge
     def test_a_picture_smaller_than_the_window_is_refused(self, kata):
-        """In either direction: an empty result would surface layers later."""
+        """This holds for either direction. An empty result would cause an error several layers later."""
         for size in ((2, 9), (9, 2), (1, 1)):
             with check.raises(ValueError):
                 kata.max_pool2d(torch.randn(B, C_IN, *size), 3)
@@ -482,16 +483,16 @@ class TestBinaryCNNInit:
         check.equal(shapes, expected, what="the shapes after each layer")
 
     def test_no_bias_before_a_batch_norm(self, kata):
-        """The norm subtracts the mean, and any bias with it: such a bias would be learned for nothing. Without a norm
-        it is needed."""
+        """The norm subtracts the mean, and any bias with it, so such a bias has no effect. Without a norm the bias is
+        needed."""
         for batch_norm in (False, True):
             layers = kata.BinaryCNN(batch_norm=batch_norm).features
             got = [layer.bias is None for layer in layers if isinstance(layer, nn.Conv2d)]
             check.equal(got, [batch_norm] * 3, what=f"which convolutions have no bias, with batch_norm={batch_norm}")
 
     def test_the_layers_of_the_classifier(self, kata):
-        """Flatten, Linear, ReLU, Dropout, Linear. The first linear layer takes all that is left of the picture: the
-        last channels times the side, halved once a block, squared."""
+        """Flatten, Linear, ReLU, Dropout, Linear. The first linear layer takes everything that the blocks leave: the
+        last channels times the square of the side, which is halved once per block."""
         classifier = kata.BinaryCNN(12, 2, (4, 6), hidden=9, dropout=0.25).classifier
         check.that(
             isinstance(classifier, nn.Sequential), f"it should be nn.Sequential, not {type(classifier).__name__}"
@@ -505,7 +506,8 @@ class TestBinaryCNNInit:
         check.equal(classifier[3].p, 0.25, what="the share of the dropout")
 
     def test_config_holds_the_arguments(self, kata):
-        """Under their names, whether given or not, so that `BinaryCNN(**config)` builds a model of the same shapes."""
+        """config has all six arguments under their names, given or not. `BinaryCNN(**config)` builds the same model
+        again."""
         check.equal(kata.BinaryCNN(**UNUSUAL).config, UNUSUAL, what="config")
         usual = {"image_size": 16, "in_channels": 3, "channels": [8, 16, 32], "hidden": 32, "dropout": 0.5}
         usual["batch_norm"] = False
@@ -513,7 +515,7 @@ class TestBinaryCNNInit:
 
     @pytest.mark.edge
     def test_config_has_its_own_list_of_channels(self, kata):
-        """Plain data, so that it can be saved; and if the caller's list changes later, the model has not."""
+        """config is plain data that can be saved. If the caller's list changes later, config must not."""
         channels = [4, 6]
         model = kata.BinaryCNN(channels=channels)
         channels.append(8)
@@ -530,7 +532,7 @@ class TestBinaryCNNInit:
 
 class TestBinaryCNNForward:
     def test_one_logit_a_picture(self, kata):
-        """The last linear layer gives (B, 1), and the answer is (B,): one number a picture, like the labels."""
+        """The last linear layer gives (B, 1), and the answer is (B,): one number per picture, like the labels."""
         for size in (5, 2):
             check.shape(kata.BinaryCNN()(torch.rand(size, 3, 16, 16)), (size,), what=f"the logits of {size} pictures")
 
@@ -542,7 +544,7 @@ class TestBinaryCNNForward:
 
     def test_forward_returns_logits(self, kata):
         """The loss takes logits and has its own sigmoid. A second one here would squeeze all answers between 0.5 and
-        0.73: it trains, and badly."""
+        0.73. Such a model trains, but badly."""
         x = torch.randn(6, 2, 12, 12)
         model, logits = undecided(kata.BinaryCNN(**UNUSUAL), x)
         check.close(model(x), logits, unlike={"probabilities: a sigmoid in forward": logits.sigmoid()})
@@ -559,8 +561,8 @@ class TestBinaryCNNForward:
         check.close(model.predict_proba(x), 1 / (1 + torch.exp(-logits.double())), unlike=unlike)
 
     def test_predict_proba_keeps_the_mode(self, kata):
-        """A model in training mode answers with its dropout, and stays in training mode. An `eval()` here would end the
-        training of whoever takes a look at the probabilities."""
+        """A model in training mode answers with dropout, and stays in training mode. An `eval()` here would switch
+        dropout off for the caller's training."""
         for flag in (True, False):
             model, x = shaken(kata.BinaryCNN()).train(flag), torch.rand(8, 3, 16, 16)
             torch.manual_seed(5)
@@ -571,8 +573,8 @@ class TestBinaryCNNForward:
             check.that(not changed, f"training was {flag} and no longer is in {', '.join(map(repr, changed))}")
 
     def test_eval_is_deterministic_and_training_is_not(self, kata):
-        """In eval mode the dropout is off. In training mode it draws anew for every call. `F.dropout` does not know of
-        the mode unless told."""
+        """In eval mode the dropout is off. In training mode it draws anew for every call. `F.dropout` does not know
+        the mode unless you pass it."""
         model, x = shaken(kata.BinaryCNN()), torch.rand(8, 3, 16, 16)
         model.eval()
         check.equal(model(x), model(x), what="the second answer in eval mode")
@@ -581,7 +583,7 @@ class TestBinaryCNNForward:
 
     @pytest.mark.edge
     def test_other_pictures_are_refused(self, kata):
-        """Other channels, another size, a single picture without a batch: a clear error at the door is better than one
+        """Other channels, another size, a single picture without a batch: a clear error in forward is better than one
         about the shape of a matrix."""
         model = kata.BinaryCNN()
         for shape in ((B, 1, 16, 16), (B, 3, 24, 24), (B, 3, 16, 8), (B, 3, 8, 16), (3, 16, 16), (B, 16, 16, 3)):
@@ -592,8 +594,8 @@ class TestBinaryCNNForward:
 @pytest.mark.stretch
 class TestImageFolderDatasetInit:
     def test_folders_are_classes_in_alphabetical_order(self, kata, tmp_path):
-        """The label of a class is its place among the sorted names. The system lists folders in an order of its own,
-        which differs from one machine to the next."""
+        """The label of a class is its position among the sorted names. The operating system lists folders in an order
+        of its own, which differs between machines."""
         for name in ("zebra", "ant", "mole", "bee"):
             picture(tmp_path / name / "one.png")
         dataset = kata.ImageFolderDataset(tmp_path)
@@ -601,7 +603,8 @@ class TestImageFolderDatasetInit:
         check.equal(dict(dataset.class_to_idx), {"ant": 0, "bee": 1, "mole": 2, "zebra": 3}, what="class_to_idx")
 
     def test_samples_are_sorted(self, kata, tmp_path):
-        """First all of class 0 by name, then all of class 1, so that sample 17 is the same picture everywhere."""
+        """All of class 0 come first, by name, then all of class 1. Sample 17 is then the same picture on every
+        machine."""
         for name in ("dog/4.png", "dog/1.png", "cat/3.png", "cat/10.png", "cat/2.png"):
             picture(tmp_path / name)
         dataset = kata.ImageFolderDataset(str(tmp_path))
@@ -610,8 +613,8 @@ class TestImageFolderDatasetInit:
         check.equal(len(dataset), 5, what="len(dataset)")
 
     def test_other_files_are_ignored(self, kata, tmp_path):
-        """Notes, thumbnails databases, a name that only contains "png": none of them is a picture, and a file beside
-        the class folders belongs to no class."""
+        """Notes, thumbnail databases and names that only contain "png" are no pictures. A file beside the class folders
+        belongs to no class."""
         picture(tmp_path / "cat" / "a.png")
         picture(tmp_path / "stray.png")
         for name in ("notes.txt", "Thumbs.db", "png", "a.png.txt", "bpng"):
@@ -622,7 +625,7 @@ class TestImageFolderDatasetInit:
         check.equal(names(dataset), [("a.png", 0)], what="samples")
 
     def test_nested_folders_belong_to_the_class(self, kata, tmp_path):
-        """Only the first level names classes. However deep a picture is below it, it counts."""
+        """Only the first level of folders names classes. A picture at any depth below belongs to its class."""
         for name in ("cat/a.png", "cat/garden/deep/c.png", "dog/only/below.png"):
             picture(tmp_path / name)
         dataset = kata.ImageFolderDataset(tmp_path)
@@ -638,7 +641,7 @@ class TestImageFolderDatasetInit:
 
     @pytest.mark.edge
     def test_upper_case_extensions_count(self, kata, tmp_path):
-        """Cameras write DSC_0001.JPG. All four extensions count in any case, also mixed."""
+        """Cameras write DSC_0001.JPG. All four extensions count in any case, mixed case included."""
         for name in ("a.PNG", "b.JPG", "c.Jpeg", "d.bmp", "e.jpg", "f.jpeg", "g.BMP"):
             picture(tmp_path / "cat" / name)
         expected = [(name, 0) for name in ("a.PNG", "b.JPG", "c.Jpeg", "d.bmp", "e.jpg", "f.jpeg", "g.BMP")]
@@ -652,7 +655,7 @@ class TestImageFolderDatasetInit:
 
     @pytest.mark.edge
     def test_an_empty_class_is_named(self, kata, tmp_path):
-        """A class without a picture is a slip of whoever filled the folders. Which one it is, the message says."""
+        """A class without a picture is a mistake in the data. The message names the folder."""
         picture(tmp_path / "cat" / "a.png")
         (tmp_path / "walrus").mkdir()
         (tmp_path / "walrus" / "notes.txt").write_text("no picture")
@@ -661,8 +664,8 @@ class TestImageFolderDatasetInit:
 
     @pytest.mark.edge
     def test_folders_that_are_not_there_are_named(self, kata, tmp_path):
-        """No such folder; a file in its place; a folder without folders. An empty dataset would surface later, in a
-        DataLoader. The message names the folder that was asked for."""
+        """Root may be missing, be a file, or have no folders. An empty dataset would fail only later, in a DataLoader.
+        The message names the folder that was asked for."""
         picture(tmp_path / "loose" / "a.png")
         (tmp_path / "void").mkdir()
         for path in (tmp_path / "nowhere", tmp_path / "loose" / "a.png", tmp_path / "loose", tmp_path / "void"):
@@ -703,8 +706,8 @@ class TestImageFolderDatasetGetitem:
             check.close(dataset[i][0], expected, what=f"the {kind} picture")
 
     def test_the_transform_gets_the_tensor(self, kata, tmp_path):
-        """What it returns takes the picture's place; the label stays. It is called on access, so a random one gives
-        something new each time."""
+        """The transform's result replaces the picture; the label stays. The transform is called on access, so a random
+        one gives something new each time."""
         picture(tmp_path / "cat" / "a.png")
         calls = []
 
@@ -720,8 +723,7 @@ class TestImageFolderDatasetGetitem:
         check.equal(first[1], 0, what="the label")
 
     def test_batches_of_the_dataset(self, kata, tmp_path):
-        """A DataLoader stacks pictures to (B, 3, H, W) and makes one int64 tensor of the labels, which are plain
-        ints."""
+        """A DataLoader stacks the pictures to (B, 3, H, W), and turns plain int labels into one int64 tensor."""
         for number in range(3):
             picture(tmp_path / "cat" / f"{number}.png", "L" if number else "RGB", colour=0)
             picture(tmp_path / "dog" / f"{number}.bmp")
@@ -734,8 +736,8 @@ class TestImageFolderDatasetGetitem:
 
 class TestEvaluateBinary:
     def test_loss_and_accuracy_of_one_batch(self, kata):
-        """The loss is −log of the probability that the label was given, the mean over the samples; the accuracy is the
-        share of samples where the logit's sign says the label."""
+        """A sample's loss is −log of the probability given to its label, and the loss is the mean over samples. The
+        accuracy is the share of samples where the sign of the logit agrees with the label."""
         logits, labels = [2.0, -1.0, 0.5, -3.0], [1, 1, 0, 0]
         losses = cross_entropies(logits, labels)
         twice = cross_entropies([1 / (1 + math.exp(-z)) for z in logits], labels)
@@ -747,7 +749,7 @@ class TestEvaluateBinary:
         check.close(got, {"loss": mean(losses), "accuracy": 0.5}, rtol=1e-5, unlike=unlike)
 
     def test_every_sample_counts_the_same(self, kata):
-        """Five samples in batches of 4 and 1: the last one has a fifth of the weight, not half of it as in the mean of
+        """Five samples in batches of 4 and 1: the last sample has a fifth of the weight, not half as in the mean of
         two means."""
         logits, labels = [3.0, 2.0, -1.0, -2.0, -4.0], [1, 1, 0, 0, 1]
         losses = cross_entropies(logits, labels)
@@ -771,7 +773,7 @@ class TestEvaluateBinary:
 
     def test_sure_and_wrong_is_expensive_but_finite(self, kata):
         """A logit of 120 for a 0 costs 120. The sigmoid of 120 rounds to 1, and the logarithm of 1 − 1 is infinite;
-        BCELoss cuts it off at 100. The loss that takes logits never goes that way."""
+        BCELoss cuts it off at 100. The loss that takes logits never computes that logarithm."""
         unlike = {"cut off at 100: the loss of a sigmoid": 50.0}
         got = kata.evaluate_binary(Verbatim(), scored([120.0, -110.0], [0, 0]))
         check.close(got["loss"], 60.0, unlike=unlike, what="loss")
@@ -783,15 +785,16 @@ class TestEvaluateBinary:
         check.close(got, {"loss": mean(cross_entropies(logits, labels)), "accuracy": 1 / 3}, rtol=1e-5)
 
     def test_in_eval_mode_and_without_gradients(self, kata):
-        """Dropout and batch norm must be off while measuring, and no graph is needed: it only costs memory."""
+        """Dropout must be off while measuring, and batch norm must use its statistics. A graph would only cost
+        memory."""
         model = Verbatim()
         kata.evaluate_binary(model, scored([1.0, -1.0, 2.0], [1, 0, 1], batch_size=2))
         check.equal(model.diary, [(False, False)] * 2, what="(training, gradients recorded) in each call of the model")
 
     @pytest.mark.parametrize("flag", [True, False], ids=["training", "eval"])
     def test_mode_and_buffers_are_as_before(self, kata, flag):
-        """A model in training goes on training, and one in eval mode stays in it. A batch norm that saw validation
-        data in training mode would take it into its running statistics."""
+        """A model in training goes on training, and one in eval mode stays in it. A batch norm in training
+        mode would mix validation data into its running statistics."""
         model = nn.Sequential(nn.BatchNorm2d(1), Verbatim()).train(flag)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         kata.evaluate_binary(model, scored([4.0, 2.0, 3.0], [1, 0, 1]))
@@ -817,7 +820,7 @@ class TestEvaluateBinary:
 
     @pytest.mark.edge
     def test_an_empty_loader_is_refused(self, kata):
-        """There is no mean of nothing."""
+        """Without samples there is no mean, and a division by zero would not say why."""
         with check.raises(ValueError):
             kata.evaluate_binary(Verbatim(), loader(torch.zeros(0, 1, 1, 1), torch.zeros(0), 4))
 
@@ -833,14 +836,14 @@ class TestTrainClassifier:
         check.equal(kinds, [dict.fromkeys(names, "float")] * 3, what="types")
 
     def test_weights_move_as_with_adam(self, kata):
-        """Clear, differentiate, step, once a batch: after two epochs the weights are where Adam takes them on the mean
-        loss of each batch. Gradients of earlier batches add up if nobody clears them."""
+        """Clear, differentiate, step, once per batch: after two epochs the weights are where Adam takes them on the
+        mean loss of each batch. Gradients of earlier batches add up if nobody clears them."""
         images, labels = small_data()
         model = small_network()
         unlike = {
             "nothing has moved": weights(copy.deepcopy(model)),
             "SGD": weights(trained_by_hand(model, images, labels, 4, 2, make=torch.optim.SGD)[0]),
-            "one update an epoch": weights(trained_by_hand(model, images, labels, 10, 2)[0]),
+            "one update per epoch": weights(trained_by_hand(model, images, labels, 10, 2)[0]),
             "one epoch": weights(trained_by_hand(model, images, labels, 4, 1)[0]),
             "AdamW": weights(trained_by_hand(model, images, labels, 4, 2, make=torch.optim.AdamW)[0]),
         }
@@ -850,8 +853,8 @@ class TestTrainClassifier:
         check.close(weights(model), expected, rtol=1e-4, atol=1e-4, unlike=unlike, what="the weights")
 
     def test_the_train_loss_is_a_mean_over_samples(self, kata):
-        """Ten samples in batches of 4, 4 and 2, each batch's loss as it was before its update and with the weight of
-        its size."""
+        """Ten samples come in batches of 4, 4 and 2. Each batch's loss is taken before its update, and weighted by the
+        batch size."""
         images, labels = small_data()
         model = small_network()
         _, epochs = trained_by_hand(model, images, labels, 4, 2)
@@ -883,7 +886,7 @@ class TestTrainClassifier:
 
     def test_rates_fall_in_steps(self, kata):
         """lr_step_size=2 and lr_gamma=0.5: two epochs at each rate. The history tells the rate that the epoch was
-        trained with, not the next one's. Without lr_step_size it stays."""
+        trained with, not that of the next epoch. Without lr_step_size the rate stays."""
         data = loader(*small_data(), 4)
         rates = {"lr": 0.01, "lr_step_size": 2, "lr_gamma": 0.5}
         history = kata.train_classifier(small_network(), data, data, epochs=5, **rates)
@@ -918,7 +921,7 @@ class TestTrainClassifier:
         check.close(weights(model), expected, rtol=1e-4, atol=1e-4, unlike=unlike, what="the weights")
 
     def test_int64_labels_train(self, kata):
-        """The labels of a folder are int64, and the loss wants floats of the logits' kind. The result is the same."""
+        """The labels of a folder are int64, and the loss wants floats of the logits' dtype. The result is the same."""
         images, labels = small_data()
         histories = []
         for kind in (torch.float32, torch.int64):
@@ -928,9 +931,9 @@ class TestTrainClassifier:
         check.close(histories[1], histories[0], rtol=1e-4, what="the history with int64 labels")
 
     def test_training_mode_in_every_epoch(self, kata):
-        """Three batches in training mode with gradients, two in eval mode without, and again. The evaluation needs the
-        other mode; from the second epoch on it would be the mode of the training, too, with no dropout and frozen batch
-        norms."""
+        """Three batches in training mode with gradients, two in eval mode without, and again. The evaluation switches
+        to eval mode. Without a switch back, from the second epoch on it would be the mode of the training, too: no
+        dropout, and frozen batch norms."""
         for flag in (True, False):
             model = Verbatim().train(flag)
             train, val = scored([1.0] * 5, [1] * 5, 2), scored([1.0] * 3, [0] * 3, 2)
@@ -940,8 +943,8 @@ class TestTrainClassifier:
 
     @pytest.mark.timeout(60)
     def test_the_model_learns(self, kata):
-        """Eight epochs on 256 pictures of stripes, and `BinaryCNN` tells horizontal from vertical in at least 80 of 100
-        pictures that it has not seen. Guessing gives 50."""
+        """After eight epochs on 256 pictures of stripes, `BinaryCNN` tells horizontal from vertical in at least 80 of
+        100 new pictures. Guessing gives 50."""
         train, val = kata.make_stripe_images(256), kata.make_stripe_images(128)
         model = kata.BinaryCNN(dropout=0.2)
         loaders = loader(*train, 16, shuffle=True), loader(*val, 64)
@@ -951,8 +954,8 @@ class TestTrainClassifier:
 
     @pytest.mark.edge
     def test_samples_left_out_do_not_count(self, kata):
-        """A loader with drop_last leaves the last two of ten samples out, so the mean is over eight: the size of the
-        dataset is not the number of samples that came."""
+        """A loader with drop_last leaves out the last two of ten samples, so the mean is over eight. Count the samples
+        that came, not those of the dataset."""
         images, labels = small_data()
         model = small_network()
         [losses] = trained_by_hand(model, images[:8], labels[:8], 4, 1)[1]
@@ -965,7 +968,7 @@ class TestTrainClassifier:
 
     @pytest.mark.edge
     def test_gradients_from_before_have_no_influence(self, kata):
-        """Whoever looked at gradients before training has not cleared them. The first step must not take them along."""
+        """The model may come with gradients from an earlier backward. The first step must clear them."""
         images, labels = small_data()
         model = small_network()
         expected = weights(trained_by_hand(model, images, labels, 4, 1)[0])
@@ -992,7 +995,8 @@ class TestCompareBatchNorm:
         return kata.train_classifier(model, *loaders, epochs=2, lr=0.01)
 
     def test_two_histories_by_name(self, kata):
-        """ "plain" first, then "batch_norm", each a line an epoch at the rate asked for."""
+        """The keys are "plain" and "batch_norm", in this order. Each history has one line per epoch, at the rate
+        given."""
         got = kata.compare_batch_norm(*self.loaders(kata), epochs=2, lr=0.01, **self.OPTIONS)
         check.equal(list(got), ["plain", "batch_norm"], what="keys")
         check.equal([len(history) for history in got.values()], [2, 2], what="lengths of the histories")
@@ -1005,7 +1009,7 @@ class TestCompareBatchNorm:
         expected = {name: self.seeded(kata, 4, name == "batch_norm", loaders) for name in ("plain", "batch_norm")}
         unlike = {
             "both have batch norm": {"plain": expected["batch_norm"]},
-            "none has": {"batch_norm": expected["plain"]},
+            "neither has batch norm": {"batch_norm": expected["plain"]},
         }
         got = kata.compare_batch_norm(*loaders, epochs=2, lr=0.01, seed=4, **self.OPTIONS)
         check.close(got, expected, unlike=unlike, what="the histories")
@@ -1024,8 +1028,8 @@ class TestCompareBatchNorm:
 
     @pytest.mark.edge
     def test_the_global_generator_is_left_alone(self, kata):
-        """The caller's random numbers go on as if there had been no call. A seed set inside would give every caller the
-        same numbers afterwards."""
+        """The caller's random numbers continue as if there had been no call. Otherwise the seed set inside would give
+        every caller the same numbers afterwards."""
         torch.manual_seed(11)
         loaders, before = self.loaders(kata), torch.get_rng_state()
         kata.compare_batch_norm(*loaders, epochs=1, **self.OPTIONS)
@@ -1034,8 +1038,8 @@ class TestCompareBatchNorm:
 
 class TestSaveModel:
     def test_the_file_is_data(self, kata, tmp_path):
-        """`torch.load` with weights_only=True opens it. A pickled model does not load that way: it names classes of
-        yours, which have to be there under the same name, and loading it may run any code."""
+        """`torch.load` with weights_only=True opens it. A pickled model does not load that way. It names your
+        classes, which must exist under the same names, and loading it may run any code."""
         for kind in (str, Path):
             path = tmp_path / f"{kind.__name__}.pt"
             kata.save_model(kind(path), kata.BinaryCNN())
@@ -1043,8 +1047,8 @@ class TestSaveModel:
             opened(path)
 
     def test_the_file_holds_weights_and_buffers(self, kata, tmp_path):
-        """All of the state_dict. Without the running statistics of the batch norms the weights are worth little:
-        parameters alone are not enough."""
+        """The file holds the whole state_dict. Parameters alone are not enough: without the running statistics of its
+        batch norms, the model gives other answers."""
         model = shaken(kata.BinaryCNN(**UNUSUAL))
         kata.save_model(tmp_path / "model.pt", model)
         saved = [leaf for leaf in leaves(opened(tmp_path / "model.pt")) if isinstance(leaf, torch.Tensor)]
@@ -1060,8 +1064,8 @@ class TestSaveModel:
         check.that(bool(found), "a dropout of 0.140625 is nowhere in the file: is the config in it?")
 
     def test_the_model_is_left_as_it_was(self, kata, tmp_path):
-        """Saving in the middle of a training must not end it: the model keeps its mode, with all its parts, and its
-        weights."""
+        """Saving in the middle of training must not disturb it. The model and all its parts keep their mode, and the
+        model keeps its weights."""
         for flag in (True, False):
             model = kata.BinaryCNN(**UNUSUAL).train(flag)
             before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -1088,7 +1092,7 @@ def configs(draw):
 
 class TestLoadModel:
     def test_the_same_answers(self, kata, tmp_path):
-        """The point of it all: what the loaded model says of a picture is what the saved one says, in eval mode."""
+        """In eval mode, the loaded model gives the same answers as the saved one."""
         model = shaken(kata.BinaryCNN(batch_norm=True))
         kata.save_model(tmp_path / "model.pt", model)
         x = torch.rand(B, 3, 16, 16)
@@ -1099,8 +1103,8 @@ class TestLoadModel:
     @settings(max_examples=8)
     @given(case=configs())
     def test_any_model_comes_back(self, kata, tmp_path, case):
-        """Nobody tells `load_model` what the model was built with: the file does. The config comes back, layers are
-        built from it, and every weight and buffer is the same, running statistics included."""
+        """Only the file tells `load_model` how the model was built. The config comes back, layers are built from it,
+        and every weight and buffer is the same, running statistics included."""
         model = shaken(kata.BinaryCNN(**case))
         kata.save_model(tmp_path / "model.pt", model)
         got = kata.load_model(tmp_path / "model.pt")
@@ -1111,8 +1115,8 @@ class TestLoadModel:
         check.equal(dict(got.state_dict()), dict(model.state_dict()), what="state_dict")
 
     def test_the_loaded_model_is_in_eval_mode(self, kata, tmp_path):
-        """It is loaded in order to answer. A new module is in training mode: with dropout, and with batch norms that
-        learn from what they should judge."""
+        """A model is loaded to answer. A new module is in training mode, with dropout, and with batch norms that use
+        the statistics of the batch."""
         for flag in (True, False):
             kata.save_model(tmp_path / "model.pt", kata.BinaryCNN(**UNUSUAL).train(flag))
             got = kata.load_model(tmp_path / "model.pt")
@@ -1120,8 +1124,9 @@ class TestLoadModel:
             check.that(not awake, f"in training mode: {', '.join(repr(name) for name in awake)}")
 
     def test_a_file_from_a_gpu(self, kata, tmp_path):
-        """A file remembers the device of each tensor, and `torch.load` puts it there again: without `map_location` a
-        model saved on a GPU does not open on a machine that has none. This file says that it comes from one."""
+        """A file remembers the device of each tensor, and `torch.load` restores it there. Without `map_location`, a
+        model saved on a GPU does not open on a machine without one. The tensors of this file are marked as from a
+        GPU."""
         model = shaken(kata.BinaryCNN(**UNUSUAL))
         with mock.patch("torch.serialization.location_tag", lambda storage: "cuda:0"):
             kata.save_model(tmp_path / "model.pt", model)
@@ -1133,8 +1138,8 @@ class TestLoadModel:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_map_location_says_where_the_model_is(self, kata, tmp_path):
-        """A model trained on a GPU loads on a machine without one: every parameter and buffer is on map_location,
-        wherever it was saved."""
+        """Every parameter and buffer is on map_location, wherever it was saved. A model trained on a GPU then loads on
+        a machine without one."""
         x = torch.rand(B, 2, 12, 12)
         for here, there in (("cuda", "cpu"), ("cpu", "cuda"), ("cuda", torch.device("cuda"))):
             model = shaken(kata.BinaryCNN(**UNUSUAL)).eval().to(here)
@@ -1148,8 +1153,8 @@ class TestLoadModel:
 
     @pytest.mark.edge
     def test_a_file_is_never_run(self, kata, tmp_path):
-        """Files travel. A pickle can hold instructions, which `weights_only=False` carries out while loading; with True
-        they are refused."""
+        """Files come from other people. A pickle can hold instructions, which `weights_only=False` carries out while
+        loading; with True they are refused."""
         torch.save({"config": {}, "state_dict": Instruction(str(tmp_path / "carried_out"))}, tmp_path / "model.pt")
         with check.raises(Exception):
             kata.load_model(tmp_path / "model.pt")
