@@ -28,11 +28,17 @@ def statements(page: str) -> Iterator[Statement]:
         above = page.count("\n", 0, block.start(1))
         lines = block[1].splitlines()
         body = ast.parse(block[1]).body
-        for node, following in zip(body, [*body[1:], None], strict=True):
-            end = node.end_lineno or node.lineno
-            below = lines[end : following.lineno - 1 if following else None]
+        starts = [_first_line(node) for node in body]
+        for node, first, following in zip(body, starts, [*starts[1:], len(lines) + 1], strict=True):
+            end = node.end_lineno or first
+            below = lines[end : following - 1]
             output = "\n".join(line[len(OUTPUT) :] for line in below if line.startswith(OUTPUT.strip()))
-            yield Statement(above + node.lineno, "\n".join(lines[node.lineno - 1 : end]), output)
+            yield Statement(above + first, "\n".join(lines[first - 1 : end]), output)
+
+
+def _first_line(node: ast.stmt) -> int:
+    """The first line of a statement, its decorators included."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
 
 
 def without_output(snippet: str) -> str:

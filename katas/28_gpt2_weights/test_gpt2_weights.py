@@ -310,7 +310,8 @@ class TestConfigFromHf:
         check.close(kata.config_from_hf(none).dropout, 0.0, what="dropout with resid_pdrop 0")
 
     def test_both_names_of_the_tanh_form_are_known(self, kata):
-        """ "gelu_new" and "gelu_pytorch_tanh" both name the GELU of our MLP. Without an entry, the activation is "gelu_new"."""
+        """ "gelu_new" and "gelu_pytorch_tanh" both name the GELU of our MLP. An absent entry means
+        "gelu_new"."""
         for entries in (self.GIVEN | {"activation_function": "gelu_pytorch_tanh"}, self.without("activation_function")):
             check.equal(kata.config_from_hf(entries).n_embd, C, what="n_embd")
 
@@ -342,8 +343,8 @@ class TestConfigFromHf:
 
 class TestConvertHfStateDict:
     def test_names_are_those_of_our_model(self, kata):
-        """All names but lm_head.weight begin with "transformer.", with or without it in the checkpoint. Buffers are left
-        out."""
+        """All names but lm_head.weight begin with "transformer.", with or without it in the checkpoint. Buffers are
+        left out."""
         expected = set(kata.GPT(small(kata)).state_dict())
         for prefix in (True, False):
             for more in (True, False):
@@ -881,8 +882,8 @@ class TestReadFlat:
 
     @pytest.mark.edge
     def test_another_kind_of_file_is_refused(self, kata, tmp_path):
-        """The magic number tells a flat file from a text, a picture, or another machine's byte order. The version tells it
-        from later formats."""
+        """The magic number tells a flat file from a text, a picture, or another machine's byte order. The version tells
+        it from later formats."""
         right = flat_bytes(random_model(kata))
         swapped = b"".join(right[i : i + 4][::-1] for i in range(0, len(right), 4))
         for data in (
@@ -896,8 +897,8 @@ class TestReadFlat:
 
     @pytest.mark.edge
     def test_a_file_of_another_length_is_refused(self, kata, tmp_path):
-        """A download may stop in the header, after it, or one value or byte before the end. Extra bytes do not belong to
-        this model."""
+        """A download may stop in the header, after it, or one value or byte before the end. Extra bytes do not belong
+        to this model."""
         data = flat_bytes(random_model(kata))
         for length in (0, 16, 31, 32, len(data) - 4, len(data) - 1, len(data) + 1, len(data) + 4):
             path = self.saved(tmp_path / "model.bin", data[:length].ljust(length, b"\0"))

@@ -223,7 +223,7 @@ def manuals(draw):
 class TestSplitProse:
     def test_whole_documents_by_their_place(self, kata):
         """One document in five is held out: 2, 7 and 12. The others are for training, in their order. Documents are not
-        cut: text next to a validation text would be too much like it."""
+        cut: training text from the same document would give too much of it away."""
         docs = [f"document {i}" for i in range(14)]
         train, val = kata.split_prose(docs)
         wrong = {"the first document of each group": docs[::5], "the last documents": docs[-3:]}
@@ -231,27 +231,26 @@ class TestSplitProse:
         check.equal(train, [doc for i, doc in enumerate(docs) if i not in (2, 7, 12)], what="train")
 
     def test_known_paragraphs_are_taken_out(self, kata):
-        """A manual repeats itself. A paragraph that the model has seen in training says nothing about what it makes of
-        new text, so it goes, from the validation document; the training documents stay as they are."""
+        """A manual repeats itself. A paragraph that the model has seen in training says nothing about how it predicts
+        new text. Remove it from the validation document; the training documents stay as they are."""
         docs = ["one\n\ntwo", "new\n\ntwo\n\nfresh\n\nthree", "three\n\nfour"]
         train, val = kata.split_prose(docs, 3)
         check.equal(val, ["new\n\nfresh"], unlike={"nothing taken out": [docs[1]]}, what="val")
         check.equal(train, [docs[0], docs[2]], what="train")
 
     def test_paragraphs_are_compared_without_their_ends(self, kata):
-        """The same paragraph, once indented and once not, is a copy all the same: they are compared after strip(). That
-        holds for both sides."""
+        """A paragraph is still a copy if only its indentation differs: they are compared after strip(), on both sides."""
         docs = ["   one\n\ntwo", "one\n\nnew\n\n\t two  \n\n   three", "three  "]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
     def test_only_whole_paragraphs(self, kata):
         """A paragraph that merely contains a known one, or is a part of one, is new text. One of several lines is still
-        one paragraph: a known line does not go out of the middle of it."""
+        one paragraph: a known line in the middle of it stays."""
         docs = ["one\n\na long paragraph", "one more\n\nlong\n\nline\none\nline", "line"]
         check.equal(kata.split_prose(docs, 3)[1], ["one more\n\nlong\n\nline\none\nline"], what="val")
 
     def test_what_stays_keeps_every_character(self, kata):
-        """strip() is for the comparison. Code in a manual is indented, and the model must see it so to write it so."""
+        """strip() is for the comparison alone. Code in a manual is indented: the model learns that only if it stays so."""
         docs = ["x", "text:\n\n   if a:\n      b\n\nmore", "y"]
         check.equal(kata.split_prose(docs, 3)[1], [docs[1]], what="val")
 
@@ -278,8 +277,8 @@ class TestSplitProse:
 
     @pytest.mark.edge
     def test_blank_lines_at_the_ends(self, kata):
-        """Blank lines before the first paragraph and behind the last one belong to none, and make none: nothing of them
-        is left, and a document of nothing else is dropped."""
+        """Blank lines before the first paragraph and after the last one belong to no paragraph and form none. They are
+        removed, and a document of blank lines alone is dropped."""
         docs = ["x", " \nnew\n\n\nold\n\n", "old", "y", "\n\nold\n \n", "z", "a", " \n\n", "b"]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
@@ -317,8 +316,8 @@ class TestPrepare:
         check.equal([int((s == 279).sum()) for s in (data.train, data.val)], [5, 2], what="marks in train and val")
 
     def test_merges_come_from_training_text_alone(self, kata):
-        """The validation text here is full of "quizz", and no merge may know it: a tokenizer that was made for the
-        validation text would make it look easier than it is."""
+        """The validation text here is full of "quizz", and no merge may know it: a tokenizer that was fitted to the
+        validation text would make that text look easier than it is."""
         data = kata.prepare(DOCS, 280, every=3)
         leaked = [left + right for left, right in data.tokenizer.merges if set(b"qz") & set(left + right)]
         check.that(not leaked, f"merges learned from validation text: {leaked}")
@@ -333,16 +332,15 @@ class TestPrepare:
         check.equal(data.tokenizer.decode(data.train.tolist()), joined(TRAIN), what="train, decoded, ")
 
     def test_text_without_pairs_enough(self, kata):
-        """A small text runs out of pairs that occur twice long before 4000 tokens. The mark follows the tokens that
-        there are."""
+        """A small text runs out of pairs that occur twice long before 4000 tokens. The mark's id follows the
+        tokens that exist."""
         data = kata.prepare(DOCS, 4000, every=3)
         merges = kata.train_bpe("\n\n".join(TRAIN), 3999)
         check.equal(data.eot, 256 + len(merges), unlike={"vocab_size − 1, with a hole before it": 3999}, what="eot")
         check.equal(data.tokenizer.vocab_size, data.eot + 1, what="vocab_size of the tokenizer")
 
     def test_bytes_not_characters(self, kata):
-        """val_bytes is what the loss is shared out among later. "é" is one character and two bytes; the marks are no
-        text."""
+        """The loss is later divided by val_bytes. "é" is one character and two bytes; the marks are not text."""
         data = kata.prepare(DOCS, 300, every=3)
         expected = sum(len(doc.encode("utf-8")) for doc in VAL)
         wrong = {
@@ -423,13 +421,13 @@ class TestContextCounts:
         check.equal(dict(contexts), {(): 3}, what="contexts")
 
     def test_what_was_never_seen(self, kata):
-        """Two Counters: these say 0 of a key that they do not hold."""
+        """Both results are Counters: a missing key counts 0."""
         contexts, grams = kata.context_counts(torch.tensor([0, 1, 0]), 1)
         check.equal((contexts[(7,)], grams[(7, 0)]), (0, 0), what="counts of a token that is not there, at ")
 
     @given(case=streams())
     def test_any_stream(self, kata, case):
-        """For contexts of any length: the number of places of each. A stream of k tokens or fewer has none."""
+        """Contexts of any length are counted. A stream of k tokens or fewer has none."""
         train, k = case["train"], case["n"] - 1
         contexts, grams = kata.context_counts(torch.tensor(train, dtype=torch.long), k)
         places = [tuple(train[i - k : i + 1]) for i in range(k, len(train))]
@@ -452,8 +450,8 @@ class TestNgramLoss:
         check.close(kata.ngram_loss(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3]), 1, 4), expected, unlike=wrong)
 
     def test_bigrams_by_hand(self, kata):
-        """Train 0 1 0 2 0: token 0 is followed twice, by 1 and by 2; at the end it is followed by nothing, which is no
-        place. So after 0, token 1 has (1 + 5 · p_0) / (2 + 5), with p_0 = (1 + 5/3) / (5 + 5)."""
+        """Train 0 1 0 2 0: token 0 is followed twice, by 1 and by 2; nothing follows the last 0, so it does not
+        count. So after 0, token 1 has (1 + 5 · p_0) / (2 + 5), with p_0 = (1 + 5/3) / (5 + 5)."""
         p_0 = (1 + 5 / 3) / 10
         expected = -math.log((1 + 5 * p_0) / 7)
         wrong = {
@@ -474,15 +472,15 @@ class TestNgramLoss:
         check.close(kata.ngram_loss(train, val, 3, 50), expected, rtol=1e-5, unlike=wrong)
 
     def test_a_context_that_was_never_seen(self, kata):
-        """After the new token 5 nobody knows what comes: the probability of 0 is that without a context, not 1/V."""
+        """Nothing is known about the token after the new token 5. The probability of 0 is that without a context, not 1/V."""
         train, p_0 = torch.tensor([0, 1, 0, 0]), (3 + 5 / 6) / 9
         wrong = {"straight back to 1/V": math.log(6)}
         check.close(kata.ngram_loss(train, torch.tensor([5, 0]), 2, 6), -math.log(p_0), unlike=wrong)
 
     @given(case=streams())
     def test_any_streams(self, kata, case):
-        """The same as going through all of train anew for each token of val, as the definition says. The loss goes into
-        a table beside others: a float."""
+        """The loss equals one that searches all of train for each token of val, as the definition says. It is a float, for
+        a table of losses."""
         expected = brute_force(**case)
         case |= {name: torch.tensor(case[name], dtype=torch.long) for name in ("train", "val")}
         loss = kata.ngram_loss(**case)
@@ -561,7 +559,7 @@ class TestEvaluateStream:
         check.close(kata.evaluate_stream(model, stream), mean(window_losses(model, stream)), rtol=1e-5)
 
     def test_no_gradients_are_computed(self, kata):
-        """A graph of every window would fill the memory, and nothing here is learned."""
+        """The graphs of all windows would fill the memory, and nothing is learned here."""
         model = gpt(kata)
         with watched(kata) as calls:
             kata.evaluate_stream(model, torch.randint(11, (36,)))
@@ -570,7 +568,7 @@ class TestEvaluateStream:
         check.that(all(p.grad is None for p in model.parameters()), "a parameter has a gradient now")
 
     def test_a_plain_float(self, kata):
-        """The loss goes into a history beside others: a float, not a tensor."""
+        """The loss goes into the history: a float, not a tensor."""
         loss = kata.evaluate_stream(gpt(kata), torch.randint(11, (36,)))
         check.that(type(loss) is float, f"expected a float, got {check.describe(loss)}")
 
@@ -587,7 +585,7 @@ class TestEvaluateStream:
     @pytest.mark.edge
     @pytest.mark.parametrize("training", [True, False])
     def test_the_mode_is_put_back(self, kata, training):
-        """A run is measured in its middle and goes on as it was; a model in eval mode stays there."""
+        """A run is evaluated in the middle and continues in training mode. A model in eval mode stays in eval mode."""
         model = gpt(kata).train(training)
         kata.evaluate_stream(model, torch.randint(11, (36,)))
         modes = {module.training for module in model.modules()}
@@ -595,7 +593,7 @@ class TestEvaluateStream:
 
     @pytest.mark.edge
     def test_the_mode_is_put_back_after_an_error(self, kata):
-        """Here the model fails in the middle (an id that it does not know). Its mode is put back all the same."""
+        """Here the model raises an error (an id that it does not know). Its mode is put back all the same."""
         model = gpt(kata).train()
         try:
             kata.evaluate_stream(model, torch.full((16,), 99))
@@ -613,7 +611,7 @@ class TestBitsPerByte:
         check.close(kata.bits_per_byte(math.log(256), 70, 70), 8.0, unlike=wrong)
 
     def test_longer_tokens_share_their_loss(self, kata):
-        """300 tokens with a loss of 2.5 nats each are 750 nats for the whole text; 900 bytes have to share them."""
+        """300 tokens with a loss of 2.5 nats each are 750 nats for the whole text, divided among 900 bytes."""
         expected = 750 / 900 / math.log(2)
         wrong = {
             "nats, not bits": 750 / 900,
@@ -626,7 +624,7 @@ class TestBitsPerByte:
     @pytest.mark.edge
     @pytest.mark.parametrize("n_bytes", [0, -12])
     def test_a_text_has_bytes(self, kata, n_bytes):
-        """Without a byte there is nothing to share the loss among."""
+        """Without bytes there is nothing to divide the loss by."""
         with check.raises(ValueError):
             kata.bits_per_byte(2.5, 300, n_bytes)
 
@@ -723,7 +721,7 @@ class TestTrainCapstone:
         with watched(kata) as calls:
             run_of(kata, data, dropout=0.2)
         check.that(all(training for _, grad, training in calls if grad), "an update was made in eval mode")
-        check.that(not any(training for _, grad, training in calls if not grad), "validation was done in training mode")
+        check.that(not any(training for _, grad, training in calls if not grad), "validation ran in training mode")
 
     def test_it_learns_no_more_than_there_is(self, kata):
         """Eight tokens in random order can be predicted no better than ln 8 = 2.08. The loss gets near that, from
@@ -763,7 +761,7 @@ class TestTrainCapstone:
 
     @pytest.mark.edge
     def test_the_shortest_run(self, kata):
-        """One step is a run, and every step may be one to look at."""
+        """A run may have one step, and every step may be evaluated."""
         data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
         _, history = run_of(kata, data, steps=1, eval_every=1, warmup_steps=0)
         check.equal(history["step"], [0], what="steps")
@@ -785,18 +783,18 @@ class TestTrainCapstone:
 @pytest.mark.stretch
 class TestLexicon:
     def test_words_in_lower_case(self, kata):
-        """Each word once, in lower case: "The" and "the" are the same word. The result is a set, in which looking up
-        takes no time."""
+        """Each word once, in lower case: "The" and "the" are the same word. The result is a set, in which a look-up
+        is fast."""
         got = kata.lexicon(["The cat sees THE dog.", "Cats see dogs"])
         check.that(isinstance(got, set), f"expected a set, got {check.describe(got)}")
         check.equal(sorted(got), ["cat", "cats", "dog", "dogs", "see", "sees", "the"])
 
     def test_three_letters_at_least(self, kata):
-        """Two letters in a row come up by chance, and would make any noise look like words."""
+        """Pairs of letters occur by chance. They would make noise look like words."""
         check.equal(sorted(kata.lexicon(["a an ant is it its I am ham"])), ["ant", "ham", "its"])
 
     def test_what_is_no_letter_ends_a_word(self, kata):
-        """Digits, signs, underscores and line ends all do: "print_2nd" is "print" and "nd". So do letters outside a–z:
+        """Digits, signs, underscores and line ends end a word: "print_2nd" is "print" and "nd". So do letters outside a–z:
         "naïvely" is "na" and "vely"."""
         text = "Don't print_2nd, x86abc-well\nnaïvely __init__(self) 'str'"
         check.equal(sorted(kata.lexicon([text])), ["abc", "don", "init", "print", "self", "str", "vely", "well"])
@@ -837,22 +835,22 @@ class TestKnownWordRate:
 @pytest.mark.stretch
 class TestReproductionPlan:
     def test_steps_of_gpt2(self, kata):
-        """10 billion tokens at 524288 a step: 19073 whole steps, as in build-nanogpt.
-        What is left over is not a step. steps is an int, also where the arguments are floats."""
+        """10 billion tokens at 524288 per step: 19073 whole steps, as in build-nanogpt.
+        The remaining tokens are not a step. steps is an int, also where the arguments are floats."""
         plan = kata.reproduction_plan(124e6, 10e9, 524288.0, 312e12, 0.5)
         check.equal(sorted(plan), ["cost", "flops", "hours", "steps"], what="keys")
         check.equal(plan["steps"], 19073, unlike={"rounded up": 19074})
         check.equal(kata.reproduction_plan(1, 999, 100, 1, 1)["steps"], 9, unlike={"rounded to the nearest": 10})
 
     def test_six_operations(self, kata):
-        """Each token costs 2 operations a parameter forward and 4 backward: 6 · N · D. As a float, of any size."""
+        """Each token costs 2 operations per parameter forward and 4 backward: 6 · N · D. The result is a float."""
         plan = kata.reproduction_plan(124_000_000, 10_000_000_000, 524288, 312e12, 0.5)
         forward = 2.0 * 124e6 * 10e9
         check.close(plan["flops"], 7.44e18, unlike={"forward alone": forward, "backward alone": 2 * forward})
         check.that(type(plan["flops"]) is float, f"expected a float, got {check.describe(plan['flops'])}")
 
     def test_hours(self, kata):
-        """7.2e15 operations at half of 1e12 a second are 14400 seconds: 4 hours. On 5 devices 0.8."""
+        """7.2e15 operations at half of 1e12 per second take 14400 seconds: 4 hours. Five devices take 0.8."""
         one = kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5)
         wrong = {"seconds": 14400.0, "minutes": 240.0, "mfu forgotten": 2.0, "mfu multiplied": 1.0}
         check.close(one["hours"], 4.0, unlike=wrong, what="hours on one device")
@@ -862,8 +860,8 @@ class TestReproductionPlan:
         check.close(five["hours"], 0.8, unlike={"as on one device": 4.0, "multiplied by 5": 20.0}, what="hours on five")
 
     def test_cost(self, kata):
-        """4 hours at 3 an hour are 12. Five devices take a fifth of the time and cost five times as much an hour: again
-        12."""
+        """4 hours at a price of 3 per hour cost 12. Five devices take a fifth of the time at five times the price per hour:
+        12 again."""
         for devices in (1, 5):
             plan = kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5, devices, 3.0)
             check.close(
@@ -874,7 +872,7 @@ class TestReproductionPlan:
     @pytest.mark.edge
     @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
     def test_nothing_is_zero(self, kata, name):
-        """A model without parameters, a device that computes nothing: a slip, and an error."""
+        """A model without parameters or a device that computes nothing is a typing error."""
         sizes = {
             "n_params": 5e6,
             "n_tokens": 5e9,

@@ -66,7 +66,7 @@ def prose_documents() -> list[str]:
 
 
 def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[str]]:
-    """Hold out one document in `every`, and remove from it the paragraphs that training contains, too.
+    """Hold out one document in `every`, and remove its paragraphs that occur in training documents.
 
     Args:
         docs: the documents.
@@ -76,11 +76,10 @@ def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[st
         With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
 
     A paragraph is a run of lines that are not blank. Two paragraphs are the same if they are equal after `strip()`.
-    Those that stay keep every character and are joined with "\\n\\n". A validation document without any is dropped.
+    Remaining paragraphs keep every character and are joined with "\\n\\n". A validation document without any is dropped.
 
     Edge cases ★
-        A line of nothing but white space is blank, too, and blank lines at the ends of a document belong to no
-        paragraph. `every` below 2, or fewer than `every` documents, is an error.
+        A line of white space alone is blank, too. Blank lines at the ends of a document belong to no paragraph. `every` below 2, or fewer than `every` documents, is an error.
     """
     if every < 2 or len(docs) < every:
         raise ValueError(f"cannot hold out one document in {every} of {len(docs)}")
@@ -99,21 +98,21 @@ def prepare(docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_char
 
     Args:
         docs: documents for `split_prose(docs, every)`.
-        vocab_size: the most tokens there may be, including the end-of-text mark.
-        bpe_chars: merges are learned from this many characters: the first of all training documents, joined with
-            "\\n\\n". Validation text has no part in them.
+        vocab_size: the largest number of tokens, including the end-of-text mark.
+        bpe_chars: learn merges from the first bpe_chars characters of all training documents, joined with "\\n\\n".
+            Validation text is not used.
     Returns:
         A CapstoneData:
 
         - tokenizer: a BPETokenizer with the merges of `train_bpe` for vocab_size − 1 tokens, and the special token
-          "<|endoftext|>". Its id is the next one free, also if the text ran out of pairs to merge.
-        - train, val: per document eot and then the ids of its text
+          "<|endoftext|>". Its id is the next free one, even if the text ran out of pairs to merge.
+        - train, val: for each document, eot and then the ids of its text
         - val_bytes: the UTF-8 bytes of the validation documents that `split_prose` returned
         - eot: the id of "<|endoftext|>"
 
     Edge cases ★
         "<|endoftext|>" inside a document is ordinary text. If no validation document is left, val is empty, 1-D and
-        long. A vocab_size below 257 is an error; so is what `split_prose` refuses.
+        long. A vocab_size below 257 is an error; so is anything that `split_prose` refuses.
     """
     if vocab_size < 257:
         raise ValueError(f"256 bytes and the end-of-text mark need a vocab_size of at least 257, got {vocab_size}")
@@ -141,7 +140,7 @@ def context_counts(train: Tensor, k: int) -> tuple[Counter, Counter]:
     Returns:
         (contexts, grams). Keys are tuples of ints.
 
-        - grams: k tokens and the one that follows them → how often that occurs
+        - grams: k tokens and the one that follows them → how often these k + 1 tokens occur
         - contexts: k tokens → how often any token follows them
 
         Train 0 1 0 2 0 and k = 1 give grams {(0, 1): 1, (1, 0): 1, (0, 2): 1, (2, 0): 1} and contexts {(0,): 2, (1,):
@@ -159,20 +158,20 @@ def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: fl
     """Measure the loss of a model that predicts a token by counting what followed the n − 1 tokens before it.
 
     Args:
-        train: (N,) token ids, what is counted.
-        val: (M,) token ids, what is predicted.
+        train: (N,) token ids to count.
+        val: (M,) token ids to predict.
         n: the length of an n-gram: 1 looks at no context, 2 at one token, …
-        vocab_size: V, all tokens there are, whether they occur or not.
-        strength: how many counts the opinion of the next shorter context is worth.
+        vocab_size: V, the number of all tokens, whether they occur or not.
+        strength: the weight of the next shorter context, in counts.
     Returns:
         The mean of −ln p over the positions n − 1, n, … of val, a float in nats per token.
 
-    The probability p of a token w is p_{n-1} of this ladder, where "context" is the last k tokens before w:
+    The probability of a token w is p_{n-1}. In p_k, "context" is the last k tokens before w:
 
         p_{-1} = 1 / V
         p_k = (count(context, w) + strength · p_{k-1}) / (count(context) + strength)        for k = 0, 1, …, n − 1
 
-    The counts are those of `context_counts`. A context that was never seen leaves the word to the shorter one.
+    The counts are those of `context_counts`. If a context was never seen, p_k = p_{k-1}.
 
     Edge cases ★
         `train` may be empty: the loss is ln V. n below 1, a strength of 0 or less, and a val of fewer than n tokens
@@ -195,15 +194,15 @@ def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = 32) -> f
     Args:
         model: a GPT. model(x, y) gives (logits, loss), and model.config.block_size is T.
         stream: (M,) token ids.
-        batch_size: the most windows that go through the model at a time.
+        batch_size: the largest number of windows that go through the model at once.
     Returns:
         The mean loss over all full windows, a float. It does not depend on batch_size.
 
-    Window w has the tokens w·T … w·T + T − 1 as its input and each one's successor as its target. So windows do not
-    overlap, a window needs T + 1 tokens, and a rest that is too short for a window is left out.
+    The inputs of window w are the tokens w·T … w·T + T − 1; the target of each is the token after it. Windows do not
+    overlap, and each needs T + 1 tokens. Leave out the tokens at the end that are too few for a window.
 
     Edge cases ★
-        Afterwards the model is in the mode that it was in before, also after an error. A stream of fewer than T + 1
+        Afterwards the model is in the mode it was in before, even after an error. A stream of fewer than T + 1
         tokens is an error that names its length.
     """
     size = model.config.block_size
@@ -245,7 +244,7 @@ def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
 def train_capstone(
     data: CapstoneData, config: CapstoneConfig, generator: torch.Generator | None = None
 ) -> tuple[GPT, dict[str, list]]:
-    """Train a GPT from scratch on data.train, and measure it on data.val on the way.
+    """Train a GPT from scratch on data.train, and evaluate it on data.val at intervals.
 
     Args:
         data: from `prepare`.
@@ -257,16 +256,16 @@ def train_capstone(
         eval mode. history is a dict of lists:
 
         - "step": 0, 1, …, steps − 1
-        - "loss": per step the training loss before its update, a float
+        - "loss": for each step the training loss before its update, a float
         - "val": pairs (step, `evaluate_stream` on data.val), before the update of every step that is a multiple of
-          eval_every. A last pair (steps, loss) is that of the model returned.
+          eval_every. The last pair (steps, loss) belongs to the returned model.
 
     Each step draws (batch_size, block_size) windows by `random_batch` and makes one update in training mode: AdamW with
     betas 0.9 and 0.95, weight decay for parameters of two or more dimensions only, gradients clipped to a norm of 1.0,
     and the rate cosine_lr(step, max_lr, min_lr, warmup_steps, steps).
 
     Edge cases ★
-        One step is a run. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than block_size + 1
+        A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than block_size + 1
         tokens.
     """
     if config.steps < 1 or config.eval_every < 1:
@@ -300,16 +299,16 @@ def lexicon(docs: Sequence[str]) -> set[str]:
 
 
 def known_word_rate(text: str, lexicon: set[str]) -> float:
-    """Return the share of a text's words that are known: a crude but honest mark for samples of a small model.
+    """Return the share of a text's words that are known: a crude measure for samples of a small model.
 
     Args:
-        text: what was written.
+        text: a sample.
         lexicon: the known words, in lower case.
     Returns:
-        From 0.0 to 1.0, of the words of the text as `lexicon` finds them. A word that occurs twice counts twice.
+        A share from 0.0 to 1.0 of the words that `lexicon` would find in the text. A word that occurs twice counts twice.
 
     Edge cases ★
-        A text without words has 0.0.
+        For a text without words, 0.0.
     """
     words = _words(text)
     return sum(word in lexicon for word in words) / len(words) if words else 0.0
@@ -324,15 +323,15 @@ def reproduction_plan(
     n_devices: int = 1,
     price_per_hour: float = 0.0,
 ) -> dict[str, float]:
-    """Estimate what it takes to train a model of that size, before anybody pays for it.
+    """Estimate what training a model of a given size takes, before anybody pays for it.
 
     Args:
         n_params: N, parameters of the model.
         n_tokens: D, tokens of the whole run.
         tokens_per_step: tokens per update, all devices together.
         peak_flops: operations per second that one device can do at most.
-        mfu: model FLOPs utilization, the share of them that the run gets.
-        n_devices: how many devices work side by side.
+        mfu: model FLOPs utilization, the share of peak_flops that the run reaches.
+        n_devices: the number of devices that work in parallel.
         price_per_hour: per device.
     Returns:
         - "steps": the whole steps in n_tokens, rounded down, an int

@@ -222,3 +222,12 @@ def test_a_snippet_that_solves_an_exercise_is_reported():
     page = "```python\nprint(words.transpose(1, 2).flatten({}))\n```\n"
     assert snippets.given_away(page.format(2), textbook) == ["a snippet gives away `words.transpose(1, 2).flatten(2)`"]
     assert snippets.given_away(page.format(1), textbook) == []
+
+
+def test_outputs_are_written_below_what_prints_them():
+    """Also below a decorated function and a loop, in place of what was there."""
+    code = (
+        "import functools\n\n\n@functools.cache\ndef f(x):\n    return x + 1\n\n\nfor x in (1, 2):\n    print(f(x))\n"
+    )
+    page = f"Text.\n\n```python\n{code}#> 7\n```\n"
+    assert snippets.with_outputs(page) == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
