@@ -1,5 +1,5 @@
-"""Kata 29 in code: GPT-2's recipe in numbers, a step out of three micro-batches, four rows by heart, and a run that
-goes on from a checkpoint."""
+"""Kata 29 in code: the recipe in numbers, a step out of three micro-batches, four rows by heart, and a run that
+resumes from a checkpoint."""
 
 import copy
 import random
@@ -14,12 +14,12 @@ from grader.course import downloads
 from grader.datasets import prose
 from grader.lesson import COLOURS, code, save_figure, stretch
 
-torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they bring
+torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they save
 kata = code(__file__)
 torch.manual_seed(0)
 
 
-# 1. Who decays. GPT-2 on the "meta" device has shapes and no data, which is all that is needed here.
+# 1. Who decays. On the "meta" device GPT-2 has shapes and no data, which is enough here.
 with torch.device("meta"):
     gpt2 = kata.GPT(kata.GPTConfig())
 print("1. GPT-2's parameters in two groups")
@@ -27,7 +27,7 @@ for group in kata.param_groups(gpt2, weight_decay=0.1):
     count = sum(p.numel() for p in group["params"])
     print(f"   weight decay {group['weight_decay']:.1f}: {len(group['params']):>3} tensors, {count:>11,} numbers")
 
-# 2. How the rate goes. 10 billion tokens at 524288 a step are 19073 steps; GPT-3 warms up for 375 million tokens.
+# 2. How the rate moves. 10 billion tokens at 524288 per step are 19073 steps; GPT-3 warms up for 375 million tokens.
 print("\n2. The rate of GPT-3 Small, for 10 billion tokens: up to 6e-4, down to a tenth of it")
 print("   step " + "".join(f"{step:>9,}" for step in (0, 357, 714, 715, 9894, 19072, 19073)))
 rates = [kata.cosine_lr(step, 6e-4, 6e-5, 715, 19073) for step in (0, 357, 714, 715, 9894, 19072, 19073)]
@@ -41,7 +41,7 @@ for tokens in (0, 500_000_000, 2_000_000_000, 3_999_999_999, 4_000_000_000):
     rows = stretch(kata.batch_size_at, tokens, start=16, full=256, ramp_tokens=4_000_000_000, multiple=8)
     if rows is None:
         break
-    print(f"   after {tokens:>13,} tokens: {rows:>3} rows, {rows * 2048:>7,} tokens a step")
+    print(f"   after {tokens:>13,} tokens: {rows:>3} rows, {rows * 2048:>7,} tokens per step")
 for batch_size, world_size in ((16, 8), (16, 1)):
     micro = stretch(kata.accumulation_steps, 524288, batch_size, 1024, world_size)
     if micro is None:
@@ -51,8 +51,8 @@ for batch_size, world_size in ((16, 8), (16, 1)):
         f"{micro} micro-batches each"
     )
 
-# 4. One step out of three micro-batches, against one step on all twelve rows; and the slip of not dividing by 3. Plain
-#    gradient descent shows it at once. Adam divides by the size of the gradient, and covers it up.
+# 4. One step out of three micro-batches, against one step on all twelve rows; and the mistake of not dividing by 3.
+#    Plain gradient descent shows it at once. Adam divides by the size of the gradient, and hides it.
 print("\n4. Largest difference of a weight after one step on twelve rows")
 config = kata.GPTConfig(block_size=16, vocab_size=50, n_layer=2, n_head=2, n_embd=32)
 origin = kata.GPT(config).double()
@@ -61,7 +61,7 @@ micro_batches = list(zip(x.split(4), y.split(4), strict=True))
 
 
 def not_divided(model, optimizer):
-    """The same step as an undivided loop makes it."""
+    """The same step, by a loop that does not divide the losses."""
     for a, b in micro_batches:
         model(a, b)[1].backward()
     optimizer.step()
@@ -91,8 +91,8 @@ full, short = kata.evaluate(origin, [(x, y)]), kata.evaluate(origin, [(x, few)])
 print(f"\n5. 192 targets with a loss of {full:.4f} and 24 with {short:.4f}:", end=" ")
 print(f"their mean is {(full + short) / 2:.4f}, per target it is {kata.evaluate(origin, [(x, y), (x, few)]):.4f}")
 
-# 6. Text: one id a character, capitals made small. Only paragraphs that consist of words, each of them once and in
-#    random order, so that the last tenth, which is held out, is like the rest and yet unknown.
+# 6. Text: one id per character, in lower case. Keep only paragraphs of words, each of them once and in random order, so
+#    that the held-out last tenth is like the rest and yet unknown.
 folder = downloads.find("text")
 source = "tiny Shakespeare" if folder else "Python's own help texts (for Shakespeare: kata data text)"
 text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8") if folder else prose()
@@ -116,7 +116,7 @@ def parts_of_a_run(shards, seed):
 
 
 def speak(model, length=60):
-    """Let the model write on from "the ", with a generator of its own: sampling must not disturb the run."""
+    """Let the model continue "the ", with a generator of its own: sampling must not disturb the run."""
     generator = torch.Generator().manual_seed(1)
     said = torch.tensor([[symbols.index(character) for character in "the "]])
     with torch.no_grad():
@@ -151,7 +151,7 @@ with tempfile.TemporaryDirectory() as place:
     shards, checkpoint = [Path(place, "train_000000.npy")], Path(place, "run.pt")
     validation = cut(ids[-len(ids) // 10 :])[:6]
 
-    # First of all: can this model learn one batch by heart? If not, there is no point in going on.
+    # First of all: can this model learn one batch by heart? If not, there is no point in training it.
     model, _, loader = parts_of_a_run(shards, seed=1)
     x, y = loader.next_batch()
     losses = stretch(kata.overfit_one_batch, model, x[:4], y[:4], steps=100, lr=1e-2)
@@ -172,8 +172,8 @@ with tempfile.TemporaryDirectory() as place:
     alarm = Alarm(loader, SAVED * settings.accum_steps, save)
     history = kata.train(model, optimizer, alarm, settings, validation, sample=speak)
 
-    # 8. Had the run been killed at step 60, the file would be all that is left. So the file goes into fresh objects of
-    #    another seed, and these make the remaining steps.
+    # 8. Had the run been killed at step 60, only the file would be left. Load it into fresh objects of another seed,
+    #    and let them make the remaining steps.
     resumed = None
     if checkpoint.exists():
         model, optimizer, loader = parts_of_a_run(shards, seed=2)
@@ -196,19 +196,19 @@ at = history["grad_norm"].index(largest)
 print(f"   clipped in {clipped} of {STEPS} steps; the largest norm was {largest:.2f}, at step {at}", end=" ")
 print(f"with a loss of {history['loss'][at]:.2f}")
 
-print(f"\n8. The file from before the update of step {SAVED}, gone on with in fresh objects of another seed")
+print(f"\n8. The file from before the update of step {SAVED}, resumed in fresh objects of another seed")
 if resumed is None:
     print("   (save_checkpoint and load_checkpoint are stretch exercises that are not written yet)")
 else:
     for step in (SAVED, SAVED + 1, STEPS - 1):
         through, again = history["loss"][step], resumed["loss"][step - SAVED]
-        print(f"   step {step}: {through:.10f} not interrupted, {again:.10f} resumed")
+        print(f"   step {step}: {through:.10f} uninterrupted, {again:.10f} resumed")
     same = resumed["loss"] == history["loss"][SAVED:]
     print(f"   all {len(resumed['loss'])} losses are the same to the last bit: {same}")
     weights = sum(p.numel() for p in model.parameters())
     print(f"   the file has {size / 1e6:.2f} MB: {size / weights:.1f} bytes for each of {weights:,} weights")
 
-# 9. The figure. Above, the run, and the resumed one on top of it; below, the rate that drove both.
+# 9. The figure. Above: the run, with the resumed one on top of it. Below: the rate of both.
 figure = Figure(figsize=(8, 5))
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
 above.plot(history["step"], history["loss"], color=COLOURS[0], linewidth=1, label="training, each step")
@@ -225,7 +225,7 @@ above.text(
     color="0.4",
     fontsize=9,
 )
-above.set(ylabel="loss, nats a character", title="120 steps, the last 60 once more from a checkpoint: the same curve")
+above.set(ylabel="loss, nats per character", title="120 steps, the last 60 once more from a checkpoint: the same curve")
 above.set_ylim(top=max(5.4, max(history["loss"]) + 0.2))
 above.legend(loc="upper right", fontsize=9)
 label = f"norm {largest:.1f}, clipped to {settings.max_norm:g}"

@@ -23,7 +23,7 @@ LR = 0.2
 
 
 def gpt(kata, **options):
-    """A small GPT in float64, with weights that are large enough for gradients to be."""
+    """A small GPT in float64, with weights so large that no gradient is tiny."""
     model = kata.GPT(kata.GPTConfig(**{**SIZES, **options})).double()
     with torch.no_grad():
         for p in model.parameters():
@@ -32,12 +32,12 @@ def gpt(kata, **options):
 
 
 def batch(rows=3, length=5):
-    """x and y (rows, length), with nothing to learn in them."""
+    """x and y (rows, length), at random."""
     return torch.randint(SIZES["vocab_size"], (rows, length)), torch.randint(SIZES["vocab_size"], (rows, length))
 
 
 class Stream:
-    """A loader in memory: batches by number, without end. Remembers how many it has given."""
+    """An endless loader in memory: batches by number. It remembers how many it has given."""
 
     def __init__(self, **sizes):
         self.given, self.sizes = 0, sizes
@@ -60,7 +60,7 @@ class Killed(Exception):
 
 
 class Mortal(Stream):
-    """A loader that gives out after some batches."""
+    """A loader that raises after some batches."""
 
     def __init__(self, batches):
         super().__init__()
@@ -74,7 +74,7 @@ class Mortal(Stream):
 
 
 def weights(model):
-    """All parameters of a model as one vector, cut off from later changes."""
+    """A copy of all parameters of a model as one vector."""
     return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
 
 
@@ -100,7 +100,7 @@ def mean_loss(parameters, model, batches):
 
 def by_hand(start, model, batches, lr=LR, max_norm=None, divide=True, each=False, kept=0.0, by_value=False):
     """One step of plain gradient descent from the weights `start` (by name): the new weights, the mean loss and the
-    norm before clipping. The options make slips: gradients summed
+    norm before clipping. The options make mistakes: gradients summed
     up (`divide`), clipped after each batch (`each`), added to old ones (`kept`), each element clipped (`by_value`)."""
     total, losses = [torch.full_like(p, kept) for p in start.values()], []
     for one in batches:
@@ -132,7 +132,7 @@ def sgd(model, lr=LR):
 
 
 def watch(model, what):
-    """A list that grows by `what()` at every pass through the model."""
+    """A list to which every pass through the model appends `what()`."""
     seen = []
     model.transformer["drop"].register_forward_pre_hook(lambda *_: seen.append(what()))
     return seen
@@ -152,21 +152,21 @@ def curves(draw):
 
 class TestCosineLr:
     def test_the_rise_is_a_straight_line(self, kata):
-        """Four warm-up steps go up in quarters of max_lr, and the first of them already moves: (step + 1) /
+        """Four warm-up steps go up in quarters of max_lr, and the first of them is not 0: (step + 1) /
         warmup_steps. At rate 0 the first batch would be wasted."""
         got = [kata.cosine_lr(step, **CURVE) for step in range(4)]
         unlike = {"step / warmup_steps, which begins at 0": [0.0, 0.125, 0.25, 0.375]}
         check.close(got, [0.125, 0.25, 0.375, 0.5], unlike=unlike, what="rates of steps 0 to 3")
 
     def test_the_cosine_starts_at_the_top(self, kata):
-        """The cosine begins at step = warmup_steps, so the rate there is max_lr. Its way is counted from the end of the
-        warm-up: counted from step 0, a third of it is over by then."""
+        """The cosine begins at step = warmup_steps, so the rate there is max_lr. Count its way from the end of the
+        warm-up: counted from step 0, a third of it would be over by then."""
         unlike = {"the way counted from step 0": 0.1 + 0.4 * math.cos(math.pi / 6) ** 2, "one share too many": 0.625}
         check.close(kata.cosine_lr(4, **CURVE), 0.5, unlike=unlike, what="rate of step 4")
 
     def test_between_it_is_half_a_cosine(self, kata):
-        """From max_lr to min_lr the rate falls slowly, then fast, then slowly. At half of the way it is at the mean of
-        the two, at a quarter it still is above three quarters."""
+        """From max_lr to min_lr the rate falls slowly, then fast, then slowly. Halfway it is the mean of the two, and
+        after a quarter of the way it is still above three quarters."""
         got = [kata.cosine_lr(step, **CURVE) for step in range(4, 12)]
         expected = [0.5 - 0.4 * math.sin(math.pi / 2 * i / 8) ** 2 for i in range(8)]
         unlike = {
@@ -180,7 +180,7 @@ class TestCosineLr:
         check.close(got, expected, unlike=unlike, what="rates of steps 4 to 11")
 
     def test_from_the_end_on_it_stays_at_min_lr(self, kata):
-        """From max_steps on the rate is min_lr itself. A cosine that is not stopped comes up again."""
+        """From max_steps on the rate is exactly min_lr. A cosine that is not stopped comes up again."""
         got = [kata.cosine_lr(step, **CURVE) for step in (12, 13, 20, 1000)]
         check.equal(got, [0.1] * 4, what="rates of steps 12, 13, 20 and 1000")
 
@@ -196,7 +196,7 @@ class TestCosineLr:
     @pytest.mark.edge
     @pytest.mark.parametrize("warmup_steps", [-1, 12, 13])
     def test_the_warm_up_ends_before_the_run(self, kata, warmup_steps):
-        """A negative warm-up is a slip, and so is one that takes the whole run: no step would be left for the way
+        """A negative warm-up is a mistake, and so is one that takes the whole run: no step would be left for the way
         down."""
         with check.raises(ValueError):
             kata.cosine_lr(3, **{**CURVE, "warmup_steps": warmup_steps})
@@ -228,8 +228,8 @@ def two_groups(groups):
 
 class TestParamGroups:
     def test_matrices_decay_and_the_rest_does_not(self, kata):
-        """Weights of linear layers and embeddings pull a product together: a smaller one is a simpler model. Biases and
-        the weights of norms are levels, and 0 is nothing special to them. The number of dimensions tells them apart."""
+        """Smaller matrices (linear layers and embeddings) make a simpler model, so they decay. Biases and the weights
+        of norms are levels for which 0 is nothing special. The number of dimensions tells them apart."""
         model = gpt(kata)
         decay, rest = two_groups(kata.param_groups(model, 0.3))
         check.close([decay["weight_decay"], rest["weight_decay"]], [0.3, 0.0], what="the decays of the groups")
@@ -239,8 +239,8 @@ class TestParamGroups:
         same_names(sorted(set(names_in(rest, model))), others, "parameters that do not")
 
     def test_the_shared_weight_is_there_once(self, kata):
-        """wte and lm_head are one Parameter under two names. `parameters()` gives it once, a walk through the state
-        dict or through the modules twice, and an optimizer would refuse it or move it twice."""
+        """wte and lm_head are one Parameter under two names. `parameters()` gives it once; the state dict and
+        a walk through the modules give it twice. An optimizer would refuse it or move it twice."""
         model = gpt(kata)
         groups = kata.param_groups(model, 0.1)
         count = sum(p is model.lm_head.weight for group in groups for p in group["params"])
@@ -255,8 +255,8 @@ class TestParamGroups:
         same_names(found, [n for n, p in model.named_parameters() if p.requires_grad], "parameters in the groups")
 
     def test_any_module_and_empty_groups(self, kata):
-        """Not names decide but dimensions, so any module will do: a convolution's weight has four and decays. A model
-        without vectors has an empty group."""
+        """Dimensions decide, not names, so any module will do: a convolution's weight has four dimensions and decays. A
+        model without vectors has an empty group."""
         model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5, bias=False), torch.nn.Linear(3, 4, bias=False))
         decay, rest = two_groups(kata.param_groups(model, 0.2))
         check.equal([len(decay["params"]), len(rest["params"])], [2, 0], what="sizes of the groups")
@@ -264,8 +264,8 @@ class TestParamGroups:
 
 class TestMakeOptimizer:
     def test_adamw_with_two_groups(self, kata):
-        """The optimizer is torch's AdamW over the two groups: weight_decay for matrices, 0 for the rest. Handing it
-        `model.parameters()` and one weight_decay makes biases and norms decay, too."""
+        """The optimizer is torch's AdamW over the two groups: weight_decay for matrices, 0 for the rest. With
+        `model.parameters()` and one weight_decay, biases and norms would decay too."""
         model = gpt(kata)
         optimizer = kata.make_optimizer(model, lr=0.02, weight_decay=0.3)
         check.that(isinstance(optimizer, torch.optim.AdamW), f"wanted torch.optim.AdamW, got {type(optimizer)}")
@@ -279,13 +279,13 @@ class TestMakeOptimizer:
         )
 
     def test_every_setting_arrives(self, kata):
-        """lr, betas and eps hold in both groups."""
+        """lr, betas and eps apply to both groups."""
         for group in kata.make_optimizer(gpt(kata), 0.02, betas=(0.7, 0.8), eps=1e-6).param_groups:
             found = {name: group[name] for name in ("lr", "betas", "eps")}
             check.close(found, {"lr": 0.02, "betas": (0.7, 0.8), "eps": 1e-6}, atol=0, what="a group's")
 
     def test_the_defaults_are_gpt3s(self, kata):
-        """Without further words: a decay of 0.1, betas (0.9, 0.95), eps 1e-8. PyTorch's own defaults are others."""
+        """By default the decay is 0.1, betas are (0.9, 0.95) and eps is 1e-8. PyTorch's own defaults are different."""
         optimizer = kata.make_optimizer(gpt(kata), 0.02)
         groups = two_groups(optimizer.param_groups)
         found = [{name: group[name] for name in ("weight_decay", "betas", "eps")} for group in groups]
@@ -293,7 +293,7 @@ class TestMakeOptimizer:
         check.close(found, [{"weight_decay": 0.1, **settings}, {"weight_decay": 0.0, **settings}], atol=0, what="group")
 
     def test_fused_is_passed_on(self, kata):
-        """`fused=True` asks AdamW for its single kernel; by default it is not asked for."""
+        """`fused=True` selects AdamW's single kernel; the default is False."""
         for fused in (True, False):
             groups = kata.make_optimizer(gpt(kata), 0.02, fused=fused).param_groups
             check.equal(
@@ -306,7 +306,7 @@ class TestMakeOptimizer:
 @pytest.mark.stretch
 class TestBatchSizeAt:
     def test_a_straight_line_from_start_to_full(self, kata):
-        """At 0 tokens the size is start, half way the mean of both, at the end full."""
+        """At 0 tokens the size is start, halfway the mean of both, at the end full."""
         got = [kata.batch_size_at(tokens, start=8, full=40, ramp_tokens=1024) for tokens in (0, 256, 512, 1024)]
         unlike = {
             "the rise starts at 0": [0, 10, 20, 40],
@@ -317,7 +317,7 @@ class TestBatchSizeAt:
         check.equal(got, [8, 16, 24, 40], unlike=unlike, what="sizes at 0, 256, 512 and 1024 tokens")
 
     def test_rounded_down_to_a_multiple(self, kata):
-        """On the ramp the size is a multiple of `multiple`, the next one *below* the line."""
+        """On the ramp the size is a multiple of `multiple`, rounded *down*."""
         sizes = [kata.batch_size_at(tokens, 16, 48, 1024, multiple=8) for tokens in (255, 256, 511, 1000)]
         unlike = {"rounded to the nearest": [24, 24, 32, 48], "rounded up": [24, 24, 32, 48]}
         check.equal(sizes, [16, 24, 24, 40], unlike=unlike, what="sizes at 255, 256, 511 and 1000 tokens")
@@ -354,7 +354,7 @@ class TestBatchSizeAt:
 @pytest.mark.stretch
 class TestAccumulationSteps:
     def test_gpt2s_half_million_tokens(self, kata):
-        """16 rows of 1024 tokens in 8 processes are 131072 tokens at a time, and 4 times that are GPT-2's 524288. One
+        """16 rows of 1024 tokens in 8 processes are 131072 tokens at a time, and 4 times that is GPT-2's 524288. One
         process alone needs 32 micro-batches."""
         got = [kata.accumulation_steps(524288, 16, 1024, 8), kata.accumulation_steps(524288, 16, 1024)]
         unlike = {"processes left out": [32, 32], "times the processes": [256, 32]}
@@ -362,7 +362,7 @@ class TestAccumulationSteps:
 
     @pytest.mark.edge
     def test_what_does_not_divide_is_refused(self, kata):
-        """Rounding would train with another batch size than the one asked for, and say nothing."""
+        """Rounding would silently train with another batch size than the one asked for."""
         for arguments in ((31, 2, 5), (30, 2, 5, 2), (5, 2, 5)):
             with check.raises(ValueError):
                 kata.accumulation_steps(*arguments)
@@ -370,7 +370,7 @@ class TestAccumulationSteps:
 
 class TestTrainStep:
     def test_one_batch_is_one_step_down(self, kata):
-        """With a single batch: forward, backward, the optimizer's step. The loss is the one from before the update."""
+        """With a single batch: forward, backward, the optimizer's step. The loss is from before the update."""
         model, batches = gpt(kata), [batch()]
         before = weights(model)
         expected, loss, norm = by_hand(by_name(model), model, batches)
@@ -381,8 +381,8 @@ class TestTrainStep:
         check.close(got, {"loss": loss, "grad_norm": norm}, what="result")
 
     def test_three_micro_batches_equal_one_batch(self, kata):
-        """`backward()` adds up gradients. Three micro-batches of four rows come to the step of one batch of twelve only
-        if what is added up is divided by 3; the optimizer's step comes once, after the last of them."""
+        """`backward()` adds up gradients. Three micro-batches of four rows make the step of one batch of twelve only if
+        the sum is divided by 3. The optimizer's step comes once, after the last of them."""
         model, batches = gpt(kata), [batch(4) for _ in range(3)]
         start = by_name(model)
         whole = [tuple(torch.cat(half) for half in zip(*batches, strict=True))]
@@ -415,7 +415,7 @@ class TestTrainStep:
 
     def test_clipped_once_after_the_last(self, kata):
         """The accumulated gradient is scaled down as a whole, if it is longer than max_norm. Clipping after each
-        micro-batch scales the first ones down again and again; clipping element by element turns the direction."""
+        micro-batch scales the first ones down repeatedly; clipping element by element changes the direction."""
         for max_norm in (0.05, 1.0):
             model, batches = gpt(kata), [batch(4) for _ in range(3)]
             start = by_name(model)
@@ -442,7 +442,7 @@ class TestTrainStep:
         )
 
     def test_none_means_no_clipping(self, kata):
-        """With max_norm=None the gradient stays as long as it is, and its norm is reported all the same."""
+        """With max_norm=None the gradient is not clipped, and its norm is still reported."""
         model, batches = gpt(kata), [batch(), batch()]
         start = by_name(model)
         expected, _, norm = by_hand(start, model, batches)
@@ -454,8 +454,8 @@ class TestTrainStep:
         check.close(got["grad_norm"], norm, what="grad_norm with max_norm=None")
 
     def test_the_norm_is_the_one_before_clipping(self, kata):
-        """After clipping, the norm would be max_norm in most steps. In the record of a run, spikes before clipping are
-        the warning."""
+        """After clipping, the norm would be max_norm in most steps. The norm before
+        clipping warns of spikes."""
         model, batches = gpt(kata), [batch(), batch()]
         norm = by_hand(by_name(model), model, batches)[2]
         got = kata.train_step(model, sgd(model), batches, max_norm=0.05)
@@ -476,7 +476,7 @@ class TestTrainStep:
 
     def test_lr_holds_for_this_very_step(self, kata):
         """The rate is set before the optimizer's step, in every group. Set after it, each step runs at the rate of the
-        one before; set in the first group alone, the biases go on at the old one."""
+        previous one; set in the first group alone, the biases keep the old rate."""
         model, batches = gpt(kata), [batch()]
         start = by_name(model)
         matrices, rest = ([p for p in model.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
@@ -493,8 +493,8 @@ class TestTrainStep:
         check.close([group["lr"] for group in optimizer.param_groups], [0.13] * 2, what="rates of the groups")
 
     def test_training_mode(self, kata):
-        """A sample or a validation may have left the model in eval mode, and with it dropout off: the step itself turns
-        it on, in the whole model."""
+        """A sample or a validation may have left the model in eval mode, without dropout. The step itself sets training
+        mode, in the whole model."""
         model = gpt(kata, dropout=0.3)
         model.eval()
         seen = watch(model, lambda: all(module.training for module in model.modules()))
@@ -503,7 +503,7 @@ class TestTrainStep:
 
     @pytest.mark.edge
     def test_old_gradients_do_not_count(self, kata):
-        """Values in `.grad` when the step begins come from elsewhere. Clear them before the first backward."""
+        """Values that are in `.grad` when the step begins do not belong to it. Clear them before the first backward."""
         model, batches = gpt(kata), [batch(), batch()]
         start = by_name(model)
         for p in model.parameters():
@@ -519,8 +519,8 @@ class TestTrainStep:
 
     @pytest.mark.edge
     def test_micro_batches_count_equally(self, kata):
-        """Each micro-batch has the weight 1/n, whatever its size: the loss of each already is a mean. (In a run all
-        have the same size; then it makes no difference.)"""
+        """Each micro-batch has the weight 1/n, whatever its size: its loss is already a mean. (In a run all have the
+        same size, and it makes no difference.)"""
         model, batches = gpt(kata), [batch(5, 6), batch(1, 2)]
         start = by_name(model)
         expected, loss, _ = by_hand(start, model, batches)
@@ -531,7 +531,7 @@ class TestTrainStep:
 
     @pytest.mark.edge
     def test_no_lr_leaves_the_groups_alone(self, kata):
-        """Without lr each group keeps its rate. A rate of 0.0 is not the same as none: then nothing moves."""
+        """Without lr each group keeps its rate. A rate of 0.0 is not the same as None: then nothing moves."""
         model = gpt(kata)
         optimizer = sgd(model, lr=0.07)
         kata.train_step(model, optimizer, [batch()])
@@ -542,7 +542,7 @@ class TestTrainStep:
 
     @pytest.mark.edge
     def test_no_batches_are_refused(self, kata):
-        """A step out of nothing would divide by 0, or move the weights by momentum and decay alone."""
+        """Without a batch, a step would divide by 0, or move the weights by momentum and decay alone."""
         model = gpt(kata)
         before, optimizer = weights(model), torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
         for p in model.parameters():
@@ -588,7 +588,7 @@ class TestEvaluate:
     @settings(max_examples=8)
     @given(cuts=st.lists(st.integers(1, 5), max_size=4, unique=True))
     def test_batches_of_any_size_give_the_same_loss(self, kata, cuts):
-        """Six rows have one mean loss, however they are cut into batches."""
+        """Six rows have the same mean loss, however they are cut into batches."""
         torch.manual_seed(4)
         model, (x, y) = gpt(kata), batch(6)
         y[:2, 1:] = -100
@@ -597,8 +597,8 @@ class TestEvaluate:
         check.close(kata.evaluate(model, batches), mean_loss(by_name(model), model, [(x, y)]).item(), what="loss")
 
     def test_dropout_is_off(self, kata):
-        """In training mode the loss would be another one at each call, and the worse the more is dropped. No random
-        number is drawn either: a run that is validated more often trains the same."""
+        """In training mode the loss would differ from call to call, and dropout would make it worse. No random number
+        is drawn either: validating more often does not change the run."""
         model, batches = gpt(kata, dropout=0.5), uneven()
         model.train()
         expected, state = mean_loss(by_name(model), model, batches).item(), torch.get_rng_state()
@@ -606,8 +606,8 @@ class TestEvaluate:
         check.equal(torch.get_rng_state(), state, what="torch's random state")
 
     def test_no_graph_is_built(self, kata):
-        """Nothing is learned here, so autograd need not record anything. `eval()` does not see to that. Gradients that
-        are there stay."""
+        """Nothing is learned here, so autograd need not record anything. `eval()` does not switch that off. Existing
+        gradients stay."""
         model = gpt(kata)
         seen = watch(model, torch.is_grad_enabled)
         for p in model.parameters():
@@ -639,14 +639,14 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_any_iterable_will_do(self, kata):
-        """Batches may come from a generator, which can be walked through once."""
+        """Batches may come from a generator, which can be read only once."""
         model, batches = gpt(kata), uneven()
         got = kata.evaluate(model, (one for one in batches))
         check.close(got, mean_loss(by_name(model), model, batches).item(), what="loss")
 
     @pytest.mark.edge
     def test_a_batch_without_targets_is_passed_over(self, kata):
-        """If all targets of a batch are −100 its mean is 0 / 0: one NaN, and the whole sum is NaN."""
+        """If all targets of a batch are −100, its mean is 0 / 0. One NaN makes the whole sum NaN."""
         model, batches = gpt(kata), uneven()
         x, y = batch(2, 3)
         got = kata.evaluate(model, [(x, torch.full_like(y, -100)), *batches])
@@ -654,7 +654,7 @@ class TestEvaluate:
 
     @pytest.mark.edge
     def test_nothing_to_measure_is_refused(self, kata):
-        """No batches, or none with a target that counts: there is no mean. The mode is put back all the same."""
+        """Without batches, or without a target that counts, there is no mean. The mode is still restored."""
         model, (x, y) = gpt(kata), batch()
         model.train()
         for batches in ([], [(x, torch.full_like(y, -100))]):
@@ -673,7 +673,7 @@ def rows_to_learn():
 @pytest.mark.stretch
 class TestOverfitOneBatch:
     def test_one_loss_for_each_step(self, kata):
-        """As many plain floats as steps. The first was measured before any update: it is the untrained model's."""
+        """There are as many plain floats as steps. The first is the untrained model's: measured before any update."""
         model, (x, y) = gpt(kata), batch()
         untrained = mean_loss(by_name(model), model, [(x, y)]).item()
         got = kata.overfit_one_batch(model, x, y, steps=3, lr=0.01)
@@ -684,8 +684,8 @@ class TestOverfitOneBatch:
 
     @pytest.mark.timeout(60)
     def test_the_batch_is_learned_by_heart(self, kata):
-        """Two layers, 60 steps at rate 1e-2: from about ln 13 = 2.56 down to almost 0. A loss that stays up means that
-        the gradients do not reach the weights, that they are not cleared, or that another rate is used."""
+        """Two layers, 60 steps at rate 1e-2: from about ln 13 = 2.56 down to almost 0. If the loss stays up, the
+        gradients do not reach the weights, are not cleared, or another rate is used."""
         model = kata.GPT(kata.GPTConfig(block_size=8, vocab_size=13, n_layer=2, n_head=2, n_embd=32))
         losses = kata.overfit_one_batch(model, *rows_to_learn(), steps=60, lr=1e-2)
         check.that(losses[0] > 2.3, f"the loss begins at {losses[0]:.3f}; an untrained model has more than 2.3")
@@ -693,7 +693,7 @@ class TestOverfitOneBatch:
 
     def test_no_weight_decays(self, kata):
         """Rows of wpe beyond the batch's length get no gradient, and Adam does not move them. Decay would pull them
-        towards 0. Where one batch is to be learned by heart, nothing should hold the weights back."""
+        towards 0. To learn one batch by heart, nothing should hold the weights back."""
         model, (x, y) = gpt(kata), batch(length=5)
         before = model.transformer["wpe"].weight.detach().clone()
         kata.overfit_one_batch(model, x, y, steps=3, lr=0.1)
@@ -717,7 +717,7 @@ class TestOverfitOneBatch:
         check.close(losses, [losses[0]] * 3, what="losses")
 
     def test_in_training_mode(self, kata):
-        """The test is about training, so it runs as training does, wherever the model comes from."""
+        """This is a test of training, so it runs in training mode, whatever mode the model was in."""
         model = gpt(kata, dropout=0.3)
         model.eval()
         seen = watch(model, lambda: model.training)
@@ -739,7 +739,7 @@ def go_on(model, optimizer, loader, steps):
 
 
 def a_run(kata, steps=0, **options):
-    """A model, an AdamW with momentum in it, and a loader, after some steps."""
+    """A model, an AdamW with its moments, and a loader, after some steps."""
     model = gpt(kata, **options)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.1)
     loader = Stream()
@@ -751,7 +751,7 @@ def a_run(kata, steps=0, **options):
 class TestSaveCheckpoint:
     def test_a_dict_of_plain_data(self, kata, tmp_path):
         """`torch.load` with `weights_only=True` opens tensors, numbers, strings and containers of these, and refuses
-        all else, because a pickled object can run code. A config goes in as a dict, a loader as its state."""
+        everything else, because a pickled object can run code. Save a config as a dict and a loader as its state."""
         model, optimizer, loader = a_run(kata, steps=2)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 2, loader)
         try:
@@ -792,7 +792,7 @@ class TestSaveCheckpoint:
 
     @pytest.mark.edge
     def test_saving_changes_nothing(self, kata, tmp_path):
-        """The run that is saved goes on as if nothing had been: same weights, mode, random state, place in the data."""
+        """Saving does not change the run: the weights, mode, random state and position in the data stay the same."""
         model, optimizer, loader = a_run(kata, steps=1, dropout=0.3)
         before, state = weights(model), torch.get_rng_state()
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1, loader)
@@ -830,8 +830,8 @@ class TestLoadCheckpoint:
         check.that(same, "the model holds other Parameter objects than before; its optimizer does not know them")
 
     def test_the_optimizer_goes_on(self, kata, tmp_path):
-        """Adam's means and step counts come back: without them the first steps are as large as at the very beginning,
-        and the loss jumps."""
+        """Adam's means and step counts come back: without them the first steps are as large as at the beginning of the
+        run, and the loss jumps."""
         model, optimizer, loader = a_run(kata, steps=3)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 3, loader)
         fresh, its_optimizer, _ = a_run(kata)
@@ -844,7 +844,7 @@ class TestLoadCheckpoint:
         check.close(weights(fresh), weights(model), unlike=unlike, what="weights one step later")
 
     def test_the_loader_goes_on(self, kata, tmp_path):
-        """The fresh loader goes on where the saved one stopped: no batch comes twice, none is left out."""
+        """The fresh loader continues where the saved one stopped: no batch comes twice, and none is left out."""
         model, optimizer, loader = a_run(kata, steps=3)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 3, loader)
         fresh = Stream()
@@ -854,7 +854,7 @@ class TestLoadCheckpoint:
         )
 
     def test_the_random_state_comes_back(self, kata, tmp_path):
-        """What dropout draws next is part of the run, too. It comes back even if the model alone is asked for."""
+        """What dropout draws next is part of the run too. It is restored even if only the model is loaded."""
         model, optimizer, _ = a_run(kata)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 0)
         expected = torch.rand(5)
@@ -864,7 +864,7 @@ class TestLoadCheckpoint:
 
     def test_resumed_equals_uninterrupted(self, kata, tmp_path):
         """Six steps, or three, a checkpoint, and three in fresh objects: with dropout 0.3 and 24's loader the losses
-        agree to the last digit, and so do the weights. Something that is missing shows at the first step."""
+        agree to the last digit, and so do the weights. Anything missing shows at the first step."""
         shard = tmp_path / "train_000000.npy"
         np.save(shard, np.random.default_rng(0).integers(11, size=100).astype(np.uint16))
 
@@ -885,7 +885,7 @@ class TestLoadCheckpoint:
         check.close(weights(resumed[0]), weights(run[0]), rtol=1e-12, what="weights at the end")
 
     def test_only_plain_data_is_loaded(self, kata, tmp_path):
-        """A file from somewhere else may hold an object that runs code as it is unpickled. `weights_only=True` refuses
+        """A file from elsewhere may hold an object that runs code when it is unpickled. `weights_only=True` refuses
         it."""
         model, optimizer, _ = a_run(kata)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1)
@@ -896,8 +896,8 @@ class TestLoadCheckpoint:
 
     @pytest.mark.edge
     def test_another_config_is_refused(self, kata, tmp_path):
-        """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. So the configs
-        are compared, and nothing is changed before they have been."""
+        """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. Compare the
+        configs before you change anything."""
         for field, value in (("n_head", 3), ("dropout", 0.1), ("vocab_size", 12)):
             model, optimizer, loader = a_run(kata, steps=1)
             kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1, loader)
@@ -905,8 +905,8 @@ class TestLoadCheckpoint:
 
     @pytest.mark.edge
     def test_a_loader_that_was_not_saved_is_refused(self, kata, tmp_path):
-        """Asked to put a loader back, with nothing in the file to put it back to: to start the data over in silence
-        would be worse than an error. Nothing is changed then."""
+        """The file holds no state for the loader that is to be restored. Silently starting the data over would be worse
+        than an error. Nothing is changed."""
         model, optimizer, _ = a_run(kata, steps=1)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 1)
         unchanged_by_refusal(kata, tmp_path / "run.pt", a_run(kata, steps=2))
@@ -925,7 +925,7 @@ RATES = [0.15, 0.3, 0.3, 0.1 + 0.2 * math.cos(math.pi / 8) ** 2, 0.2, 0.1 + 0.2 
 
 
 def run_by_hand(model, val_batches, config=RUN, rates=RATES):
-    """What `train` should come to with SGD and a Stream: losses, norms, the loss on val_batches before each step, and
+    """What `train` should give with SGD and a Stream: losses, norms, the loss on val_batches before each step, and
     the weights at the end."""
     now, loader = by_name(model), Stream()
     losses, norms, vals = [], [], []
@@ -948,8 +948,8 @@ def pairs(entries):
 
 class TestTrain:
     def test_every_step_is_recorded(self, kata):
-        """One entry a step: its number, the loss before its update, its rate, the norm before clipping. Steps take
-        accum_steps micro-batches each."""
+        """There is one entry per step: its number, the loss before its update, its rate, the norm before clipping. Each
+        step takes accum_steps micro-batches."""
         model = gpt(kata)
         losses, norms, *_ = run_by_hand(model, [batch()])
         history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN))
@@ -980,16 +980,16 @@ class TestTrain:
         check.close(weights(model), expected, rtol=1e-5, atol=1e-7, unlike=unlike, what="weights after the run")
 
     def test_batches_come_one_after_the_other(self, kata):
-        """Six steps of two micro-batches take twelve batches from the loader. A batch taken and not used is lost for a
-        resumed run."""
+        """Six steps of two micro-batches take twelve batches from the loader. A batch that is taken and not used is
+        lost for a resumed run."""
         loader = Stream()
         model = gpt(kata)
         kata.train(model, sgd(model), loader, kata.TrainConfig(**RUN))
         check.equal(loader.given, 12, what="batches taken")
 
     def test_validation_on_the_way(self, kata):
-        """Before the update of each step that is a multiple of eval_every, and of the last: 0, 2, 4, 5. So the value at
-        0 is the untrained model's, and says whether the run began where it should: near ln V."""
+        """Before the update of each step that is a multiple of eval_every, and of the last: 0, 2, 4, 5. The value at 0
+        is the untrained model's, and shows whether the run began where it should: near ln V."""
         model, val_batches = gpt(kata), uneven()
         vals = run_by_hand(model, val_batches)[2]
         history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN), val_batches)
@@ -1003,8 +1003,8 @@ class TestTrain:
             plain_float(value, "a validation loss")
 
     def test_samples_on_the_way(self, kata):
-        """`sample` is called at the same steps, with the model, and what it returns is kept with the step, whatever it
-        is. Validation is not needed for that."""
+        """`sample` is called at the same steps, with the model, and its result is kept with the step, whatever
+        it is. That works without validation too."""
         model, given = gpt(kata), []
 
         def sample(what):
@@ -1026,9 +1026,8 @@ class TestTrain:
             check.equal([step for step, _ in pairs(history[name])], [0, 2, 4], what=f"steps in {name}")
 
     def test_samples_in_eval_mode_and_steps_in_training_mode(self, kata):
-        """A sample with dropout is not what the model can do; training without it, after the first sample, is another
-        run than the one asked for. So eval mode for `sample`, and training mode for every update, even if sampling
-        leaves the model in eval mode."""
+        """A sample with dropout is worse than the model can do, and training without dropout is another run. Use eval
+        mode for `sample`, and training mode for every update, even if sampling leaves the model in eval mode."""
         model, modes = gpt(kata, dropout=0.3), []
         seen = watch(model, lambda: model.training)
 
@@ -1061,8 +1060,8 @@ class TestTrain:
         check.equal([step for step, _ in pairs(history["val"])], [4, 5], what="steps at which it was validated")
 
     def test_killed_and_gone_on_with(self, kata):
-        """The loader gives out after three steps. Going on with the same objects at step 3 gives the very losses and
-        weights of the run that was not interrupted."""
+        """The loader raises after three steps. Continuing with the same objects at step 3 gives exactly the losses and
+        weights of the uninterrupted run."""
         model = gpt(kata)
         losses, _, _, expected = run_by_hand(model, [batch()])
         optimizer, loader = sgd(model), Mortal(batches=6)
@@ -1077,7 +1076,7 @@ class TestTrain:
 
     @pytest.mark.edge
     def test_a_run_that_is_over(self, kata):
-        """With start_step = max_steps no step is left: nothing is done, and the record is empty."""
+        """With start_step = max_steps no step is left, and the record is empty."""
         model, loader = gpt(kata), Stream()
         before = weights(model)
         history = kata.train(model, sgd(model), loader, kata.TrainConfig(**RUN), [batch()], 6, lambda _: "text")

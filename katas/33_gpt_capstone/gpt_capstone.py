@@ -73,10 +73,11 @@ def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[st
         With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
 
     A paragraph is a run of lines that are not blank. Two paragraphs are the same if they are equal after `strip()`.
-    Remaining paragraphs keep every character and are joined with "\\n\\n". A validation document without any is dropped.
+    Remaining paragraphs keep every character and are joined with "\\n\\n". A validation document with none is dropped.
 
     Edge cases ★
-        A line of white space alone is blank, too. Blank lines at the ends of a document belong to no paragraph. `every` below 2, or fewer than `every` documents, is an error.
+        A line of white space alone is blank, too. Blank lines at the ends of a document belong to no paragraph.
+        `every` below 2, or fewer than `every` documents, is an error.
     """
     raise NotImplementedError
 
@@ -209,8 +210,8 @@ def train_capstone(
     and the rate cosine_lr(step, max_lr, min_lr, warmup_steps, steps).
 
     Edge cases ★
-        A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than block_size + 1
-        tokens.
+        A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than
+        block_size + 1 tokens.
     """
     raise NotImplementedError
 
@@ -234,7 +235,7 @@ def known_word_rate(text: str, lexicon: set[str]) -> float:
         text: a sample.
         lexicon: the known words, in lower case.
     Returns:
-        A share from 0.0 to 1.0 of the words that `lexicon` would find in the text. A word that occurs twice counts twice.
+        A share from 0.0 to 1.0 of the words that `lexicon` would find in the text. Repeated words count each time.
 
     Edge cases ★
         For a text without words, 0.0.

@@ -239,7 +239,7 @@ class TestSplitProse:
         check.equal(train, [docs[0], docs[2]], what="train")
 
     def test_paragraphs_are_compared_without_their_ends(self, kata):
-        """A paragraph is still a copy if only its indentation differs: they are compared after strip(), on both sides."""
+        """A paragraph is a copy even if its indentation differs: they are compared after strip(), on both sides."""
         docs = ["   one\n\ntwo", "one\n\nnew\n\n\t two  \n\n   three", "three  "]
         check.equal(kata.split_prose(docs, 3)[1], ["new"], what="val")
 
@@ -250,7 +250,7 @@ class TestSplitProse:
         check.equal(kata.split_prose(docs, 3)[1], ["one more\n\nlong\n\nline\none\nline"], what="val")
 
     def test_what_stays_keeps_every_character(self, kata):
-        """strip() is for the comparison alone. Code in a manual is indented: the model learns that only if it stays so."""
+        """strip() is for the comparison alone. Code in a manual is indented: the model can learn it only from that."""
         docs = ["x", "text:\n\n   if a:\n      b\n\nmore", "y"]
         check.equal(kata.split_prose(docs, 3)[1], [docs[1]], what="val")
 
@@ -472,15 +472,15 @@ class TestNgramLoss:
         check.close(kata.ngram_loss(train, val, 3, 50), expected, rtol=1e-5, unlike=wrong)
 
     def test_a_context_that_was_never_seen(self, kata):
-        """Nothing is known about the token after the new token 5. The probability of 0 is that without a context, not 1/V."""
+        """Nothing is known about what follows the new token 5. So 0 has its probability without a context, not 1/V."""
         train, p_0 = torch.tensor([0, 1, 0, 0]), (3 + 5 / 6) / 9
         wrong = {"straight back to 1/V": math.log(6)}
         check.close(kata.ngram_loss(train, torch.tensor([5, 0]), 2, 6), -math.log(p_0), unlike=wrong)
 
     @given(case=streams())
     def test_any_streams(self, kata, case):
-        """The loss equals one that searches all of train for each token of val, as the definition says. It is a float, for
-        a table of losses."""
+        """The loss equals one that searches all of train for each token of val, as the definition says. It is a
+        float."""
         expected = brute_force(**case)
         case |= {name: torch.tensor(case[name], dtype=torch.long) for name in ("train", "val")}
         loss = kata.ngram_loss(**case)
@@ -794,8 +794,8 @@ class TestLexicon:
         check.equal(sorted(kata.lexicon(["a an ant is it its I am ham"])), ["ant", "ham", "its"])
 
     def test_what_is_no_letter_ends_a_word(self, kata):
-        """Digits, signs, underscores and line ends end a word: "print_2nd" is "print" and "nd". So do letters outside a–z:
-        "naïvely" is "na" and "vely"."""
+        """Digits, signs, underscores and line ends end a word: "print_2nd" is "print" and "nd". So do letters outside
+        a–z: "naïvely" is "na" and "vely"."""
         text = "Don't print_2nd, x86abc-well\nnaïvely __init__(self) 'str'"
         check.equal(sorted(kata.lexicon([text])), ["abc", "don", "init", "print", "self", "str", "vely", "well"])
 
@@ -860,8 +860,8 @@ class TestReproductionPlan:
         check.close(five["hours"], 0.8, unlike={"as on one device": 4.0, "multiplied by 5": 20.0}, what="hours on five")
 
     def test_cost(self, kata):
-        """4 hours at a price of 3 per hour cost 12. Five devices take a fifth of the time at five times the price per hour:
-        12 again."""
+        """4 hours at a price of 3 per hour cost 12. Five devices take a fifth of the time at five times the price per
+        hour: 12 again."""
         for devices in (1, 5):
             plan = kata.reproduction_plan(1e6, 1.2e9, 1000, 1e12, 0.5, devices, 3.0)
             check.close(
@@ -872,7 +872,7 @@ class TestReproductionPlan:
     @pytest.mark.edge
     @pytest.mark.parametrize("name", ["n_params", "n_tokens", "tokens_per_step", "peak_flops", "mfu", "n_devices"])
     def test_nothing_is_zero(self, kata, name):
-        """A model without parameters or a device that computes nothing is a typing error."""
+        """A model without parameters or a device that computes nothing is surely a slip, and refused."""
         sizes = {
             "n_params": 5e6,
             "n_tokens": 5e9,

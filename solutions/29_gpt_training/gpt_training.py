@@ -29,7 +29,7 @@ class TrainConfig:
     max_lr: float = 3e-3
     min_lr: float = 3e-4
     warmup_steps: int = 10
-    accum_steps: int = 1  # micro-batches a step
+    accum_steps: int = 1  # micro-batches per step
     max_norm: float = 1.0
     eval_every: int = 50
 
@@ -41,18 +41,18 @@ def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, max_st
         step: the number of the step, from 0.
         max_lr: the rate at the top.
         min_lr: the rate at the end.
-        warmup_steps: how many steps the rise takes; 0 means that the run begins at the top.
+        warmup_steps: how many steps the rise takes; with 0 the run begins at the top.
         max_steps: the step at which the rate has come down to min_lr.
     Returns:
         A plain float:
 
-        - step < warmup_steps: max_lr · (step + 1) / warmup_steps. With 4 of them: 1/4, 1/2, 3/4 and all of max_lr.
-        - from there to max_steps: half a cosine. It is max_lr at step = warmup_steps, and the mean of both rates half
-          way to max_steps.
+        - step < warmup_steps: max_lr · (step + 1) / warmup_steps. With warmup_steps = 4: 1/4, 1/2, 3/4, all of max_lr.
+        - from there to max_steps: half a cosine. It is max_lr at step = warmup_steps, and the mean of both rates
+          halfway to max_steps.
         - step ≥ max_steps: exactly min_lr.
 
     Edge cases ★
-        Unless 0 ≤ warmup_steps < max_steps there is an error: such a run would never come down.
+        Anything but 0 ≤ warmup_steps < max_steps is an error: such a rate would never come down.
     """
     if not 0 <= warmup_steps < max_steps:
         raise ValueError(f"wanted 0 <= warmup_steps < max_steps, not {warmup_steps} and {max_steps}")
@@ -75,8 +75,8 @@ def param_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         holds the parameters with two or more dimensions (weights of linear layers and embeddings) and has
         `weight_decay`. The other holds the rest (biases, the weights of norms) and has 0.0. A list may be empty.
 
-    Each trainable parameter is there once, also the one that wte and lm_head share. Frozen ones (`requires_grad` is
-    False) are in neither list.
+    Each trainable parameter appears once, also the one that wte and lm_head share. Frozen parameters (`requires_grad`
+    is False) are in neither list.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
@@ -93,7 +93,7 @@ def make_optimizer(
     eps: float = 1e-8,
     fused: bool = False,
 ) -> torch.optim.AdamW:
-    """Build the optimizer of GPT-2 and GPT-3: AdamW in which only matrices decay.
+    """Build AdamW with GPT-3's settings, in which only matrices decay.
 
     Args:
         model: its trainable parameters are optimized, in the two groups of `param_groups`.
@@ -101,7 +101,7 @@ def make_optimizer(
         weight_decay: the decay of the matrices; 0.1 in GPT-3.
         betas: GPT-3's second one is 0.95 instead of 0.999: a mean over 20 steps instead of 1000.
         eps: added to the root in the denominator.
-        fused: whether AdamW uses one kernel for many parameters: the same numbers, sooner.
+        fused: whether AdamW uses one kernel for many parameters: the same update, faster.
     Returns:
         A `torch.optim.AdamW` with these settings.
     """
@@ -109,7 +109,7 @@ def make_optimizer(
 
 
 def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, multiple: int = 1) -> int:
-    """Compute the batch size after so many tokens, by GPT-3's schedule: small at first, then rising linearly.
+    """Compute the batch size after a number of tokens, by GPT-3's schedule: small at first, then rising linearly.
 
     Args:
         tokens_seen: the tokens that the run has been trained on.
@@ -121,10 +121,10 @@ def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, mul
         An int. On the ramp start + (full − start) · tokens_seen / ramp_tokens, rounded down to a multiple, but never
         below `start`. From ramp_tokens on exactly `full`, not rounded.
 
-    From 16 to 48 in multiples of 8, a quarter of the way gives 24; just before it the size is still 16.
+    From 16 to 48 in multiples of 8, a quarter of the ramp gives 24; just before that, the size is still 16.
 
     Edge cases ★
-        A `ramp_tokens` of 0 or less means `full` at once. Unless 1 ≤ start ≤ full there is an error.
+        A `ramp_tokens` of 0 or less means `full` at once. Anything but 1 ≤ start ≤ full is an error.
     """
     if not 1 <= start <= full:
         raise ValueError(f"wanted 1 <= start <= full, not {start} and {full}")
@@ -135,7 +135,7 @@ def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, mul
 
 
 def accumulation_steps(total_tokens: int, batch_size: int, block_size: int, world_size: int = 1) -> int:
-    """Count the micro-batches that each process needs for a step of so many tokens.
+    """Count the micro-batches that each process needs for a step of `total_tokens` tokens.
 
     Args:
         total_tokens: tokens of one step, over all processes.
@@ -174,12 +174,12 @@ def train_step(
         Two plain floats: "loss", the mean over the micro-batches, and "grad_norm", the norm of the accumulated
         gradient before clipping, also with max_norm=None.
 
-    The accumulated gradient is the mean over the micro-batches. So three of equal size make the same step as one batch
+    The accumulated gradient is the mean over the micro-batches, so three of equal size make the same step as one batch
     with all their rows.
 
     Edge cases ★
-        Old values in `.grad` have no influence. Micro-batches of different sizes count equally. A rate of 0.0 is a
-        rate. No batches are an error, and no weight changes then.
+        Old values in `.grad` have no influence. Micro-batches of different sizes count equally. A rate of 0.0
+        is a rate. Without a batch there is an error, and no weight changes.
     """
     if not batches:
         raise ValueError("a step needs at least one batch")
@@ -211,7 +211,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> floa
     `.grad` does not change, and no random numbers are drawn.
 
     Edge cases ★
-        Afterwards the model is in the mode in which it came, also after an error. `batches` may be a generator. A batch
+        Afterwards the model is in its former mode, also after an error. `batches` may be a generator. A batch
         without a target that counts is skipped; if no target is left at all, that is an error.
     """
     was_training = model.training
@@ -242,8 +242,8 @@ def overfit_one_batch(model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: fl
     Returns:
         The loss of each step before its update, as plain floats. The first is the untrained model's.
 
-    The optimizer is a fresh Adam or AdamW without weight decay for any parameter. With a model that works, the loss
-    goes towards 0 within some tens of steps: it learns a few rows by heart. If it does not, something is wrong.
+    The optimizer is a fresh Adam or AdamW without weight decay for any parameter. A model that works learns a few rows
+    by heart: within some tens of steps its loss goes towards 0.
     """
     optimizer = make_optimizer(model, lr, weight_decay=0.0)
     return [train_step(model, optimizer, [(x, y)])["loss"] for _ in range(steps)]
@@ -256,14 +256,14 @@ def save_checkpoint(
     step: int,
     loader: DataLoaderLite | None = None,
 ) -> None:
-    """Write all that a run needs to go on later as if it had never stopped.
+    """Save everything that a run needs to continue later as if it had never stopped.
 
     Args:
         path: the file.
         model: a GPT, with its `config`.
         optimizer: its optimizer.
         step: how many steps have been made.
-        loader: if given, its `state_dict()` is saved, too: how far the data has been read.
+        loader: if given, its `state_dict()` is saved too: how far the data has been read.
 
     The file holds plain data only, so that `torch.load(path, weights_only=True)` opens it: a dict with at least
 
@@ -274,7 +274,7 @@ def save_checkpoint(
         "rng": the result of `torch.get_rng_state()` (dropout draws from there)
 
     Edge cases ★
-        The path may be a str. Saving changes nothing in the run: weights, mode, random state, the loader's place.
+        The path may be a str. Saving changes nothing in the run: weights, mode, random state, the loader's position.
     """
     checkpoint = {
         "model": model.state_dict(),
@@ -299,16 +299,16 @@ def load_checkpoint(
         path: a file that `save_checkpoint` wrote. Open it with `weights_only=True`.
         model: a GPT of the same config; it gets the saved weights.
         optimizer: if given, it gets its saved state, such as the moments of Adam.
-        loader: if given, it goes on where the saved one was.
+        loader: if given, it continues where the saved one was.
     Returns:
         The step that was saved.
 
-    torch's random state becomes the saved one, too. So a run that is resumed in fresh objects gives the same numbers as
-    one that was never interrupted, dropout included.
+    torch's random state is restored too. A run that is resumed in fresh objects therefore gives the same numbers as one
+    that was never interrupted, dropout included.
 
     Edge cases ★
-        A file saved from a model with another config is an error. So is a `loader` without a saved state. Nothing has
-        been changed then: neither model nor optimizer, loader or random state.
+        A file saved from a model with another config is an error. So is a `loader` without a saved state. Then
+        model, optimizer, loader and random state are unchanged.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     if checkpoint["config"] != asdict(model.config):
@@ -333,7 +333,7 @@ def train(
     start_step: int = 0,
     sample: Callable[[nn.Module], object] | None = None,
 ) -> dict[str, list]:
-    """Run the steps start_step … config.max_steps − 1, and record them.
+    """Run the steps from start_step to config.max_steps − 1, and record them.
 
     Args:
         model, optimizer: are trained in place.
@@ -347,7 +347,7 @@ def train(
         "samples": pairs (step, value) of what `evaluate` and `sample` return; empty without val_batches or sample.
 
     - Validation and sampling take place before the update of each step that is a multiple of eval_every, and of the
-      last step, once each. So step 0 is about the untrained model.
+      last step, once each. Step 0 therefore measures the untrained model.
     - All updates are made in training mode. Validation does not change them.
 
     Edge cases ★
