@@ -1,6 +1,6 @@
 """Kata 33 in code: a language model from text to text, in a run that shows progress, stops at Ctrl-C, goes on later.
 
-    python katas/33_gpt_capstone/lesson.py               trains on Python's own help texts, some ten seconds
+    python katas/33_gpt_capstone/lesson.py               trains on Python's own help texts, in seconds
     python katas/33_gpt_capstone/lesson.py --full        the larger model of the README's figure, some minutes
     python katas/33_gpt_capstone/lesson.py --data FILE   trains on any text; with --full, too
 
@@ -156,7 +156,7 @@ say(f"   {len(data.train):,} tokens for training, {len(data.val):,} for validati
 sentence = max("\n".join(val_docs).splitlines(), key=lambda line: len(line.split()))
 say(quoted("|".join(tokenizer.decode([i]) for i in tokenizer.encode(sentence.strip()[:80]))))
 
-# 3. What counting can do. These numbers are per token of this tokenizer; bits a byte can be compared with anybody's.
+# 3. What counting can do. These numbers are per token of this tokenizer; bits per byte can be compared with anybody's.
 NAMES = {1: "unigram", 2: "bigram", 3: "trigram", 4: "4-gram"}
 
 
@@ -164,7 +164,7 @@ def bits(loss):
     return kata.bits_per_byte(loss, len(data.val), data.val_bytes)
 
 
-say(f"\n3. Nats a token and bits a byte on the validation text; ln {vocab_size} = {math.log(vocab_size):.2f}")
+say(f"\n3. Nats per token and bits per byte on the validation text; ln {vocab_size} = {math.log(vocab_size):.2f}")
 baselines = {name: kata.ngram_loss(data.train, data.val, n, vocab_size) for n, name in NAMES.items()}
 for name, loss in baselines.items():
     say(f"   {name:<8} {loss:5.2f} {bits(loss):5.2f}")
@@ -256,7 +256,7 @@ def train():
         history["val"].append([step, kata.evaluate_stream(model, val_stream)])
         recent = history["loss"][-50:]
         trained = f"training {sum(recent) / len(recent):.2f}, " if recent else ""
-        line = f"   step {step:>4}  {trained}validation {history['val'][-1][1]:.2f} nats a token"
+        line = f"   step {step:>4}  {trained}validation {history['val'][-1][1]:.2f} nats per token"
         if not console.is_terminal and step > first:  # there is no bar that says so
             left = (config.steps - step) * in_step / speed()
             line += f"  ({speed():,.0f} tokens/s, {left:.0f} s left)"
@@ -336,7 +336,7 @@ say(f"   The first {len(twin['loss'])} losses {same}; the largest difference is 
 
 # 5. The verdict. At which validation did the model know more than each of the counting models?
 last = history["val"][-1][1]
-say(f"\n5. The GPT has {last:.2f} nats a token and {bits(last):.2f} bits a byte")
+say(f"\n5. The GPT has {last:.2f} nats per token and {bits(last):.2f} bits per byte")
 for name, loss in baselines.items():
     below = [step for step, value in history["val"] if value < loss]
     since = f"below it since step {below[0]}" if below and last < loss else "not below it"
