@@ -82,8 +82,8 @@ def test_there_are_enough_and_each_has_a_name_of_its_own():
     assert len(set(names)) == len(names) >= 60
 
 
-def test_the_readme_counts_what_is_open():
-    """The table of the README names every attack that nothing stops, and no other."""
-    text = (ROOT / "README.md").read_text()
+def test_the_security_page_counts_what_is_open():
+    """Its table names every attack that nothing stops, and no other."""
+    text = (ROOT / "docs" / "security.md").read_text()
     assert f"{len(ATTACKS)} attacks" in text
     assert [attack.name for attack in ATTACKS if attack.gets == "open" and attack.name not in text] == []
