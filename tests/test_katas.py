@@ -1,7 +1,12 @@
 """Holds every kata to its promises, one test a promise and kata."""
 
-import pytest
+import io
 
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from grader import lesson  # noqa: F401  (every lesson imports it)
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
@@ -24,8 +29,14 @@ PROMISES = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def warm_workers() -> None:
+def warm_processes() -> None:
+    """Do once what every worker and every forked lesson would otherwise do: imports and first uses."""
     forkserver.prepare(KATAS)
+    torch.set_num_threads(1)  # before anything forks
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()
+    figure = Figure()
+    figure.subplots().plot([0, 1], label="a line")
+    figure.savefig(io.BytesIO())
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
