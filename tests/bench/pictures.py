@@ -1,10 +1,8 @@
-"""Draws the README's pictures from the real program: what it writes to a terminal, as SVG. `make pictures`."""
+"""Draws the README's picture from the real program: what it writes to a terminal, as SVG. `make pictures`."""
 
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -41,7 +39,6 @@ def main() -> None:
             shutil.copy(ROOT / name, checkout)
         for number in ("01", "02", "15"):
             shutil.copy(find(number).reference, checkout / "katas" / find(number).file)
-        draw("list", listed(checkout))
         draw("watch", watched(checkout))
 
 
@@ -54,16 +51,6 @@ def watched(checkout: Path) -> str:
     screen.verdict("kata hint 16 split_heads")
     screen.process.kill()
     return screen.said.rpartition("\x1b[H")[2]
-
-
-def listed(checkout: Path) -> str:
-    """What `kata list` writes, its progress bar wiped."""
-    run = f"stty cols {COLUMNS}; exec {sys.executable} -c 'from grader.cli.main import main; main()' list"
-    environment = os.environ | {"PYTHONPATH": str(checkout), "TERM": "xterm-256color"}
-    said = subprocess.run(
-        ["script", "-qec", run, "/dev/null"], cwd=checkout, env=environment, capture_output=True, text=True
-    ).stdout
-    return said.rpartition("\x1b[2K")[2]
 
 
 def draw(name: str, said: str) -> None:
