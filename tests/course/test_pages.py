@@ -28,6 +28,10 @@ def test_the_readme_shows_a_failure_as_it_is(tmp_path):
     assert " ".join(failure.message.split()) in page
 
 
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len((ROOT / "README.md").read_text().split()) < 900
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_resolve(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
