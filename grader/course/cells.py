@@ -106,9 +106,14 @@ def bound(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)))
 
 
+def decorated_line(statement: ast.stmt) -> int:
+    """The number of the first line of a statement, with its decorators."""
+    return min([statement.lineno, *(decorator.lineno for decorator in getattr(statement, "decorator_list", []))])
+
+
 def first_line(statement: ast.stmt, lines: list[str]) -> int:
     """The index of the first line of a statement, with its decorators and the comments right above it."""
-    start = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))]) - 1
+    start = decorated_line(statement) - 1
     while start > 0 and lines[start - 1].strip().startswith("#"):
         start -= 1
     return start

@@ -43,7 +43,6 @@ def create(root: Path, name: str) -> Kata:
     values = {
         "name": name,
         "number": kata.number,
-        "label": kata.number,
         "title": kata.module.replace("_", " ").capitalize(),
         "chapter": tracks[0] if tracks else "more",
         "up": "/".join([".."] * (len(tracks) + 1)),

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from grader.course.cells import decorated_line
+
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 OUTPUT = "#> "  # starts a line of output
 
@@ -28,17 +30,12 @@ def statements(page: str) -> Iterator[Statement]:
         above = page.count("\n", 0, block.start(1))
         lines = block[1].splitlines()
         body = ast.parse(block[1]).body
-        starts = [_first_line(node) for node in body]
+        starts = [decorated_line(node) for node in body]
         for node, first, following in zip(body, starts, [*starts[1:], len(lines) + 1], strict=True):
             end = node.end_lineno or first
             below = lines[end : following - 1]
             output = "\n".join(line[len(OUTPUT) :] for line in below if line.startswith(OUTPUT.strip()))
             yield Statement(above + first, "\n".join(lines[first - 1 : end]), output)
-
-
-def _first_line(node: ast.stmt) -> int:
-    """The first line of a statement, its decorators included."""
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
 
 
 def without_output(snippet: str) -> str:

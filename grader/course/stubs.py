@@ -61,7 +61,7 @@ def is_begun(kata: Kata, path: Path) -> bool:
 def unwritten(source: str, exercises: Iterable[str]) -> list[str]:
     """The exercises with a body that is still `raise NotImplementedError`. Empty if the source does not parse."""
     try:
-        functions = [(name, function) for name, function in _functions(ast.parse(source).body) if _is_open(function)]
+        functions = [(name, function) for name, function in _functions(ast.parse(source).body) if is_open(function)]
     except UNREADABLE:
         return []
     return [exercise for exercise in exercises if any(_belongs(name, [exercise]) for name, _ in functions)]
@@ -95,7 +95,7 @@ def _packed(root: Path) -> Path:
 
 
 def _written(functions: dict[str, Function]) -> set[str]:
-    return {name for name, function in functions.items() if not _is_open(function)}
+    return {name for name, function in functions.items() if not is_open(function)}
 
 
 def _functions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Function]]:
@@ -112,7 +112,8 @@ def _belongs(name: str, exercises: list[str]) -> bool:
     return name in exercises or name.partition(".")[0] in exercises
 
 
-def _is_open(function: Function) -> bool:
+def is_open(function: Function) -> bool:
+    """Whether the function is left to the learner: its last statement says that it is not written."""
     last = function.body[-1]
     return isinstance(last, ast.Raise) and ast.unparse(last).startswith(NOT_WRITTEN)
 

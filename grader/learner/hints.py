@@ -8,6 +8,7 @@ from pathlib import Path
 from grader import files
 from grader.course import hints
 from grader.course.catalogue import Kata
+from grader.course.cells import decorated_line
 from grader.errors import NotPossible
 
 
@@ -127,7 +128,7 @@ def _source_of(path: Path, exercise: str) -> list[str]:
             return []
         found, nodes = named[0], named[0].body
     assert found is not None
-    first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
+    first = decorated_line(found)
     margin = found.col_offset
     lines = text.splitlines()[first - 1 : found.end_lineno]
     return [line[margin:] if line[:margin].isspace() else line for line in lines]

@@ -65,12 +65,9 @@ class Screen:
     def works(self, exercise: ExerciseResult) -> None:
         """Celebrate an exercise that works, and name its open edges, in one line."""
         ideas = [spec for spec in exercise.ideas if spec.status != "skipped"]
-        open_edges, star = exercise.open_edges, STAR
-        if open_edges:
-            star = f"{STAR} open: {len(open_edges)} ({words.open_edges(exercise)})"
         note = f", {exercise.note}" if exercise.note else ""
         self.console.print(
-            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {star}",
+            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {words.star_line(exercise)}",
             style="bold green",
             markup=False,
             highlight=False,

@@ -45,6 +45,13 @@ def open_edges(exercise: ExerciseResult) -> str:
     return ", ".join(title(spec.name) for spec in exercise.open_edges)
 
 
+def star_line(exercise: ExerciseResult) -> str:
+    """The star of an exercise that works: "★", or "★ open: 1 (works on a view)"."""
+    if not exercise.open_edges:
+        return STAR
+    return f"{STAR} open: {len(exercise.open_edges)} ({open_edges(exercise)})"
+
+
 def totals(report: Report) -> str:
     """ "23 of 35 points · 12 of 35 stars", and the score if a course's rules give one."""
     score = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""

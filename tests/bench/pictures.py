@@ -37,8 +37,6 @@ def main() -> None:
             shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, checkout)
-        for number in ("01", "02", "15"):
-            shutil.copy(find(number).reference, checkout / "katas" / find(number).file)
         draw("watch", watched(checkout))
 
 

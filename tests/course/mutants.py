@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from grader.course import catalogue, stubs
 from grader.course.catalogue import Kata
+from grader.course.cells import decorated_line
 from grader.errors import KataError
 from grader.execution import forkserver, scheduler
 from grader.execution.jobs import Job
@@ -220,7 +221,11 @@ def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
     The stub gives whole statements, functions with a body, and the default values of all others.
     """
     given = {(owner, ast.unparse(node)) for owner, node in _members(stub)}
-    given |= {(owner, node.name) for owner, node in _members(stub) if _is_written(node)}
+    given |= {
+        (owner, node.name)
+        for owner, node in _members(stub)
+        if isinstance(node, ast.FunctionDef) and not stubs.is_open(node)
+    }
     signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
     nodes, spans = [], []
     for owner, node in _members(source.tree):
@@ -254,11 +259,6 @@ def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
     return spans + [(source.start(node), source.end(node)) for node in nodes]
 
 
-def _is_written(node: ast.stmt) -> bool:
-    """Whether this is a function with a body, and not one that is left to the learner."""
-    return isinstance(node, ast.FunctionDef) and not ast.unparse(node.body[-1]).startswith("raise NotImplementedError")
-
-
 def _members(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     """The statements of a module and of its classes, each with the name of its class ("" for the module)."""
     for node in tree.body:
@@ -280,8 +280,7 @@ def _only_for_messages(function: ast.FunctionDef) -> list[ast.Assign]:
 def _definitions(tree: ast.Module) -> Iterator[tuple[int, int, str]]:
     """The first and last line of each statement of a module, with its decorators, and the name that it defines."""
     for node in tree.body:
-        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-        yield first, node.end_lineno, getattr(node, "name", "")
+        yield decorated_line(node), node.end_lineno, getattr(node, "name", "")
 
 
 def _meaning(code: str) -> str:

@@ -63,10 +63,10 @@ def given_away(page: str, textbook: str) -> list[str]:
     return [f"a snippet gives away `{ast.unparse(n)}`" for n in _answers(ast.parse(code)) if _shape(n) in solutions]
 
 
-def with_outputs(page: str) -> str:
-    """The page with what each statement prints written below it."""
+def with_outputs(page: str, found: list[tuple[int, str, str]]) -> str:
+    """The page with what each statement printed in this run written below it."""
     lines = page.splitlines()
-    for (line, _, printed), statement in reversed(list(zip(run(page), statements(page), strict=True))):
+    for (line, _, printed), statement in reversed(list(zip(found, statements(page), strict=True))):
         end = line - 1 + len(statement.text.splitlines())
         while lines[end].startswith(OUTPUT.strip()):
             del lines[end]
@@ -130,9 +130,10 @@ if __name__ == "__main__":
     for kata in map(catalogue.find, sys.argv[1:]):
         readme = kata.folder / "README.md"
         page = readme.read_text(encoding="utf-8")
-        raised = [(line, said) for line, shown, said in run(page) if "raised " in said and "raised " not in shown]
+        found = run(page)
+        raised = [(line, said) for line, shown, said in found if "raised " in said and "raised " not in shown]
         if raised:
             print(f"{kata.name}: README.md:{raised[0][0]}: {raised[0][1]}; nothing was written")
             continue
-        readme.write_text(with_outputs(page), encoding="utf-8")
+        readme.write_text(with_outputs(page, found), encoding="utf-8")
         print("\n".join(problems(kata)) or f"{kata.name}: all snippets are sound")
