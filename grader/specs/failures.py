@@ -5,6 +5,7 @@ import difflib
 import inspect
 import linecache
 import re
+import textwrap
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,8 +170,10 @@ def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[t
     if not own:
         return []
     frame, line = own[-1]
-    function = ast.parse(inspect.cleandoc("\n" + inspect.getsource(frame.f_code)))
-    call = _judged_call(function, line - frame.f_code.co_firstlineno + 1, {"kata", *frame.f_locals} - {"self"})
+    first = frame.f_code.co_firstlineno
+    lines = linecache.getlines(frame.f_code.co_filename)[first - 1 :]  # inspect.getsource would search every module
+    function = ast.parse(textwrap.dedent("".join(inspect.getblock(lines))))
+    call = _judged_call(function, line - first + 1, {"kata", *frame.f_locals} - {"self"})
     if call is None:
         return []
     text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
