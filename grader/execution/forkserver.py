@@ -22,8 +22,7 @@ from grader.course.catalogue import Kata
 from grader.execution import entry
 from grader.protocol import WorkOrder
 
-# Modules that the forkserver imports, in this order. Stubs use grader.loading, but this room may not import it.
-PRELOADED = ["grader.execution.preload", "grader.loading"]
+PRELOADED = ["grader.execution.preload"]  # modules that the forkserver imports
 # The only environment variables that a worker sees.
 ENVIRONMENT = (
     "PATH",

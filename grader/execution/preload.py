@@ -27,7 +27,15 @@ from grader.execution.entry import KATAS_TO_COLLECT
 from grader.isolation import guard
 
 OPTIMIZER = re.compile("optim|Adam|SGD")
-INHERITED = ("numpy", "hypothesis.strategies", "_hypothesis_pytestplugin", "pytest_timeout", "grader.execution.worker")
+# What workers inherit. Stubs import grader.loading, which this room may not use itself.
+INHERITED = (
+    "numpy",
+    "hypothesis.strategies",
+    "_hypothesis_pytestplugin",
+    "pytest_timeout",
+    "grader.execution.worker",
+    "grader.loading",
+)
 
 torch.set_num_threads(1)
 
@@ -66,7 +74,7 @@ def collect_specs() -> None:
 for name in INHERITED:
     importlib.import_module(name)
 first_uses()
-guard.import_judges()
 collect_specs()
+guard.judged()
 gc.collect()
 gc.freeze()

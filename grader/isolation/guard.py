@@ -52,7 +52,7 @@ JUDGES: list[Judge] = [
     torch._C._TensorBase,
     type,
 ]
-# More judges, by module name: `import_judges` imports them.
+# More judges, by module name.
 NAMED_JUDGES = (
     "unittest.mock",
     "_pytest.outcomes",
@@ -104,10 +104,20 @@ INSPECTING = {
 TRANSPARENT = ("/inspect.py", "/traceback.py", "/ctypes/__init__.py")
 
 
-def import_judges() -> None:
-    """Import every judge, so that a guard made afterwards covers all of them."""
+@functools.cache
+def judged() -> list[tuple[Judge, dict[str, object]]]:
+    """Every judge with its functions as they are at the first call. The forkserver makes it, once for all workers."""
     for name in NAMED_JUDGES:
         importlib.import_module(name)
+    modules = [module for name, module in sys.modules.items() if name in NAMED_JUDGES or name.startswith("grader.")]
+    classes = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+    judges: dict[Judge, None] = dict.fromkeys([*JUDGES, *modules, *classes])
+    return [(judge, _functions(judge)) for judge in judges]
 
 
 class Guard:
@@ -118,15 +128,7 @@ class Guard:
 
     def __init__(self, scratch: Path):
         self.scratch = str(scratch)
-        modules = [module for name, module in sys.modules.items() if name in NAMED_JUDGES or name.startswith("grader.")]
-        classes = [
-            value
-            for module in modules
-            for value in vars(module).values()
-            if isinstance(value, type) and value.__module__ == module.__name__
-        ]
-        judges: dict[Judge, None] = dict.fromkeys([*JUDGES, *modules, *classes])
-        self.before = [(judge, _functions(judge)) for judge in judges]
+        self.before = judged()
         self.asking = False
         sys.addaudithook(self._hear)
 
