@@ -3,7 +3,7 @@
 A mistake costs its own exercise, not those that use it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from grader.course import stubs
@@ -16,6 +16,7 @@ from grader.results import DONE, NOT_WRITTEN, SpecResult
 class FollowUp:
     """One more run: the specs of one exercise, with these used exercises replaced by the reference's."""
 
+    exercise: str
     specs: frozenset[str]
     replaced: tuple[str, ...]
     reference: str  # in which only the replaced exercises are written; empty where there is no reference
@@ -25,20 +26,25 @@ class FollowUp:
         return f"with the reference's {', '.join(self.replaced)}"
 
 
-def needed(kata: Kata, specs: Mapping[str, SpecInfo], results: Mapping[str, SpecResult]) -> list[FollowUp]:
-    """A run per exercise that fails while an exercise that it uses does not work."""
+def following(
+    kata: Kata, specs: Mapping[str, SpecInfo], results: Mapping[str, SpecResult], tried: Collection[str]
+) -> FollowUp | None:
+    """The run for the first exercise not yet `tried` that fails while an exercise that it uses does not work.
+
+    Exercises come in order: one that passes its follow-up counts as working for those after it.
+    """
     failing: dict[str, list[SpecResult]] = {}
     for name, spec in specs.items():
         if results[name].status not in DONE:
             failing.setdefault(spec.exercise, []).append(results[name])
     broken = {name.partition(".")[0] for name, found in failing.items() if not all(spec.edge for spec in found)}
-    plans = []
     for exercise in kata.exercises:
         found = [spec for spec in failing.get(exercise.name, []) if _may_be_anothers(spec, exercise.owner)]
         replaced = tuple(name for name in kata.used_by(exercise) if name in broken)
-        if found and replaced:
-            plans.append(FollowUp(frozenset(spec.name for spec in found), replaced, _reference(kata, replaced)))
-    return plans
+        if found and replaced and exercise.name not in tried:
+            names = frozenset(spec.name for spec in found)
+            return FollowUp(exercise.name, names, replaced, _reference(kata, replaced))
+    return None
 
 
 def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
@@ -50,8 +56,15 @@ def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
 
 
 def _reference(kata: Kata, replaced: tuple[str, ...]) -> str:
-    """The reference without the code of all other exercises: code under test shares the process, and might read it."""
+    """The reference's code of these exercises and of those that they use.
+
+    The other exercises are not written in it: code under test shares the process, and might read it.
+    """
     if not kata.reference.is_file():
         return ""
-    others = {exercise.owner for exercise in kata.exercises} - set(replaced)
+    kept = set(replaced)
+    for exercise in kata.exercises:
+        if exercise.owner in replaced:
+            kept.update(kata.used_by(exercise))
+    others = {exercise.owner for exercise in kata.exercises} - kept
     return stubs.generate(kata.reference.read_text(encoding="utf-8"), sorted(others))

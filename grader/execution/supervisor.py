@@ -44,7 +44,8 @@ class Supervisor:
             (self.folder / path).write_text(text, encoding="utf-8", newline="")
         self.specs: dict[str, SpecInfo] = {}
         self.results: dict[str, SpecResult] = {}
-        self.follow_ups: list[FollowUp] = []
+        self.follow_up: FollowUp | None = None
+        self.followed: set[str] = set()  # exercises that had their follow-up
         self.crashed = ""
         self.cpu_seconds = 0.0
         self.finished = False
@@ -84,7 +85,7 @@ class Supervisor:
         return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
 
     def _start(self) -> None:
-        plan = self.follow_ups[0] if self.follow_ups else None
+        plan = self.follow_up
         self.order = WorkOrder(
             self.job.kata,
             self.folder,
@@ -141,8 +142,8 @@ class Supervisor:
     def _keep(self, message: SpecFinished) -> None:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
-        if self.follow_ups and name in self.follow_ups[0].specs and status == "passed":
-            self.results[name] = replace(self.results[name], status="passed", message=self.follow_ups[0].note)
+        if self.follow_up and name in self.follow_up.specs and status == "passed":
+            self.results[name] = replace(self.results[name], status="passed", message=self.follow_up.note)
         if name not in self.specs or name in self.results or status is None:
             return
         text = COMMAND.sub(r"\1. ", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.message))
@@ -161,15 +162,13 @@ class Supervisor:
         if not killed:
             self.worker.process.join(1)
         self.kill()
-        if self.follow_ups:  # whatever it came to, the next one is due
-            self.follow_ups.pop(0)
+        if self.follow_up:  # whatever it came to, the next one is due
             return self._follow_up()
         lost = [name for name in self.specs if name not in self.results]
         if self.done and (not lost or self._may_stop()):
             if self.job.options.stop_at_failure or self.job.problem:
                 self.finished = True
                 return
-            self.follow_ups = follow_up.needed(self.job.kata, self.specs, self.results)
             return self._follow_up()
         how = self._how_it_ended(killed)
         if self.phase == "loading":
@@ -188,13 +187,14 @@ class Supervisor:
 
     def _follow_up(self) -> None:
         """Start the next run with the reference's code. Without a reference, say what the failing specs wait for."""
-        while self.follow_ups and not self.follow_ups[0].reference:
-            plan = self.follow_ups.pop(0)
+        while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
+            self.follow_up = plan
+            self.followed.add(plan.exercise)
+            if plan.reference:
+                return self._start()
             for name in plan.specs:
                 told = f"waits for {', '.join(plan.replaced)}\n\n{self.results[name].message}"
                 self.results[name] = replace(self.results[name], message=told)
-        if self.follow_ups:
-            return self._start()
         self.finished = True
 
     def _how_it_ended(self, killed: bool) -> str:

@@ -251,6 +251,33 @@ class TestOneExercise:
         assert (doubler.name, doubler.works, doubler.note) == ("Doubler", True, "with the reference's double")
 
 
+class TestFollowThrough:
+    """A wrong merge_heads of kata 16, in the layer that uses it and in what uses that layer."""
+
+    MERGED, FORWARD = "return x.transpose(1, 2).flatten(2)", "q = split_heads("
+
+    def works(self, submission, *slips: tuple[str, str]) -> dict[str, str]:
+        """Each exercise that works, and its note."""
+        kata = find("16")
+        text = kata.reference.read_text()
+        for right, wrong in slips:
+            assert text.count(right) == 1, "the reference has changed: this submission has to follow"
+            text = text.replace(right, wrong)
+        [result] = prerequisites.grade_folder([kata], submission(kata, text))
+        return {exercise.name: exercise.note for exercise in result.exercises if exercise.works}
+
+    def test_it_costs_its_own_exercise_only(self, submission):
+        works = self.works(submission, (self.MERGED, "return x.flatten(2)"))
+        assert works.keys() == {exercise.name for exercise in find("16").exercises} - {"merge_heads"}
+        noted = {name for name, note in works.items() if note == "with the reference's merge_heads"}
+        assert noted == {"MultiHeadAttention.forward", "attention_patterns", "compare_with_torch"}
+
+    def test_a_wrong_layer_beside_it_costs_one_more(self, submission):
+        works = self.works(submission, (self.MERGED, "return x.flatten(2)"), (self.FORWARD, "q = 2 * split_heads("))
+        assert "MultiHeadAttention.forward" not in works
+        assert works["attention_patterns"] == "with the reference's MultiHeadAttention, merge_heads"
+
+
 class TestHelp:
     def test_the_runner_never_loads_torch(self):
         done = subprocess.run(
