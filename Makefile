@@ -13,7 +13,7 @@ include grader/setup.mk
 .PHONY: test check stubs mutants bench bench-gpt pictures
 
 test: .venv/installed-tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_')
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_ or $(KATA)-')
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check -q .

@@ -25,7 +25,7 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
     say(f"reference  solutions/{kata.file}, then make stubs")
     say(f"specs      {kata.specs.relative_to(ROOT)}")
     say(f"try them   pytest katas/{kata.number} --code solutions")
-    say(f"check all  make test KATA={kata.number.rpartition('/')[2]}; what the parts are for: docs/authoring.md")
+    say(f"check all  make test KATA={kata.name.rpartition('/')[2]}; what the parts are for: docs/authoring.md")
 
 
 @app.command(hidden=True)

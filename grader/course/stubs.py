@@ -47,7 +47,7 @@ def pack(katas: Iterable[Kata], root: Path) -> None:
 
 
 def is_begun(kata: Kata, path: Path) -> bool:
-    """Whether a file contains work: a written function that the stub lacks, no function of the stub, or broken text."""
+    """Whether a file contains work: a written function that the stub lacks, no function at all, or broken text."""
     try:
         functions = dict(_functions(ast.parse(loading.read_source(path)).body))
     except LoadFailure:
@@ -55,7 +55,7 @@ def is_begun(kata: Kata, path: Path) -> bool:
     except UNREADABLE:
         return True
     stub = dict(_functions(ast.parse(stub_of(kata) or "").body))
-    return bool(_written(functions) - _written(stub)) or bool(stub and not functions.keys() & stub.keys())
+    return bool(_written(functions) - _written(stub)) or bool(stub and not functions)
 
 
 def unwritten(source: str, exercises: Iterable[str]) -> list[str]:

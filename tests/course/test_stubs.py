@@ -176,6 +176,11 @@ def test_work_is_never_overwritten(tree, work):
     assert stubs.stale([tree]) == {}
 
 
+def test_a_stub_whose_exercises_were_all_renamed_is_no_work(tree):
+    tree.code.write_text("def halve(x):\n    raise NotImplementedError\n")
+    assert "def double" in stubs.stale([tree])[tree.code]
+
+
 def test_without_solutions_the_packed_stubs_are_used(tree):
     stub = stubs.stub_of(tree)
     stubs.pack([tree], tree.root)
