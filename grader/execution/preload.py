@@ -26,7 +26,9 @@ from grader.execution import collected
 from grader.execution.entry import KATAS_TO_COLLECT
 from grader.isolation import guard
 
-OPTIMIZER = re.compile("optim|Adam|SGD")
+# What is imported for about a second at its first use, if the files of a kata to collect mention it.
+COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint")
+META = re.compile("meta\\b")
 # What workers inherit. Stubs import grader.loading, which this room may not use itself.
 INHERITED = (
     "numpy",
@@ -51,7 +53,6 @@ def first_uses() -> None:
             (x.to(dtype) @ x.to(dtype).mT).softmax(-1)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             layer(x)
-    torch.zeros(2, device="meta") + 1
 
 
 def collect_specs() -> None:
@@ -66,9 +67,11 @@ def collect_specs() -> None:
     for katas in trees.values():
         with contextlib.suppress(Exception):
             collected.collect(katas)
-        files = [file for kata in katas for file in kata.folder.glob("*.py")]
-        if any(OPTIMIZER.search(file.read_text(encoding="utf-8")) for file in files):
-            torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()  # the first use imports for about 1 s
+        text = "".join(file.read_text(encoding="utf-8") for kata in katas for file in kata.folder.glob("*.py"))
+        if COMPILER.search(text):
+            importlib.import_module("torch._dynamo")
+        if META.search(text):
+            torch.zeros(2, device="meta") + 1
 
 
 for name in INHERITED:

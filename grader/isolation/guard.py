@@ -67,12 +67,13 @@ NAMED_JUDGES = (
     "hypothesis.core",
     "multiprocessing.connection",
 )
-# Exceptions: hooks that a program may set, an alias that follows torch's default dtype, and methods that torch.compile
-# wraps on first use.
+# Exceptions: hooks that a program may set, an alias that follows torch's default dtype, and what torch.compile wraps on
+# first use.
 MAY_CHANGE = {
     ("sys", "excepthook"),
     ("sys", "displayhook"),
     ("torch", "Storage"),
+    ("torch", "manual_seed"),
     ("Module", "__init__"),
     ("Module", "__setstate__"),
     ("Module", "__call__"),
