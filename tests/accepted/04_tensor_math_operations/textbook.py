@@ -13,8 +13,6 @@ def between(x: Tensor, low: float, high: float) -> Tensor:
 
 def summary_stats(x: Tensor, dim: int | None = None) -> dict[str, Tensor]:
     """Min, max, mean and std, of all or along a dim."""
-    if dim is None:
-        x, dim = x.flatten(), 0
     return {
         "min": x.amin(dim),
         "max": x.amax(dim),
@@ -25,13 +23,10 @@ def summary_stats(x: Tensor, dim: int | None = None) -> dict[str, Tensor]:
 
 def standardize(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Mean 0 and std 1 for every slice; slices of equal values become 0."""
-    if dim is None:
-        dim = tuple(range(x.ndim))
     mean = x.mean(dim, keepdim=True)
     std = x.std(dim, correction=0, keepdim=True)
     constant = x.amin(dim, keepdim=True) == x.amax(dim, keepdim=True)
-    z = (x - mean) / std.masked_fill(constant, 1)
-    return z.masked_fill(constant, 0)
+    return ((x - mean) / std).masked_fill(constant, 0)
 
 
 def cosine_similarity(a: Tensor, b: Tensor, dim: int = -1, eps: float = 1e-8) -> Tensor:

@@ -11,13 +11,12 @@ from torch import Tensor
 def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: float = 1e-6) -> Tensor:
     """Central differences, element by element, in float64."""
     x = x.detach().double()
-    gradient = torch.zeros(x.numel(), dtype=torch.float64)
+    gradient = torch.zeros_like(x)
     for i in range(x.numel()):
-        step = torch.zeros(x.numel(), dtype=torch.float64)
-        step[i] = eps
-        step = step.reshape(x.shape)
-        gradient[i] = (f(x + step).item() - f(x - step).item()) / (2 * eps)
-    return gradient.reshape(x.shape)
+        step = torch.zeros_like(x)
+        step.view(-1)[i] = eps
+        gradient.view(-1)[i] = (f(x + step).item() - f(x - step).item()) / (2 * eps)
+    return gradient
 
 
 def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
