@@ -4,7 +4,6 @@ Nothing here may start a thread or touch CUDA. Either would break the processes 
 """
 # ruff: noqa: E402  (torch reads the environment variables when it is imported)
 
-import contextlib
 import gc
 import importlib
 import os
@@ -55,29 +54,33 @@ def first_uses() -> None:
             layer(x)
 
 
-def collect_specs() -> None:
-    """Collect the specs of the katas that `KATAS_TO_COLLECT` lists.
+def collect_specs() -> bool:
+    """Collect the specs of the katas that `KATAS_TO_COLLECT` lists. False if some could not be collected.
 
     Errors are ignored here: the worker of that kata collects again and reports them.
     """
+    done = bool(os.environ.get(KATAS_TO_COLLECT))
     trees: dict[Path, list[Kata]] = {}
     for line in os.environ.pop(KATAS_TO_COLLECT, "").splitlines():
         root, _, name = line.partition("\t")
         trees.setdefault(Path(root), []).append(Kata(Path(root), name))
     for katas in trees.values():
-        with contextlib.suppress(Exception):
+        try:
             collected.collect(katas)
+        except Exception:
+            done = False
         text = "".join(file.read_text(encoding="utf-8") for kata in katas for file in kata.folder.glob("*.py"))
         if COMPILER.search(text):
             importlib.import_module("torch._dynamo")
         if META.search(text):
             torch.zeros(2, device="meta") + 1
+    return done
 
 
 for name in INHERITED:
     importlib.import_module(name)
 first_uses()
-collect_specs()
-guard.judged()
+if collect_specs():  # collecting sets attributes of pytest's classes, which are among the judges
+    guard.judged()
 gc.collect()
 gc.freeze()

@@ -1,5 +1,6 @@
 """A run without specs is never a success: not in pytest, and not in a grading."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,21 @@ def test_a_spec_file_without_specs_is_an_error(kata, text):
     assert (result.status, result.points, result.max_points) == ("error", 0, 3)
     assert result.message == "test_sums.py holds no spec to run"
     assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"missing"}
+
+
+def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
+    """In a process of its own: the forkserver of this one has collected other specs already."""
+    kata.specs.write_text("import no_such_module\n")
+    grade = (
+        "import sys; from pathlib import Path; from grader.course.catalogue import all_katas; "
+        "from grader.execution import prerequisites; root = Path(sys.argv[1]); "
+        "results = prerequisites.grade_folder(all_katas(root), root / 'solutions'); "
+        "print({result.kata: (result.points, result.message) for result in results})"
+    )
+    done = subprocess.run([sys.executable, "-c", grade, kata.root], capture_output=True, text=True, cwd=ROOT)
+    results = ast.literal_eval(done.stdout)
+    assert results["01_sums"] == (0, "test_sums.py could not be collected: see pytest katas/01_sums")
+    assert results["02_reuse"][0] == 1
 
 
 def test_an_exercise_without_specs_earns_no_point(kata):
