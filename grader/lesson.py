@@ -1,6 +1,9 @@
 """Shared by every lesson.py: choosing the code to run on, headings, stretch exercises, and the style of figures."""
 
+import importlib
+import inspect
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -58,6 +61,26 @@ def code(lesson: str) -> ModuleType:
 def heading(text: str) -> None:
     """Print an underlined title with a blank line above it."""
     print(f"\n{text}\n{'-' * len(text)}")
+
+
+def pytorch_source(module: str, name: str, start: str = "", lines: int = 12) -> None:
+    """Print how PyTorch does the same: the file, the function, and its lines from the one that contains `start`.
+
+    Args:
+        name: of a function of the module ("cross_entropy") or of a method ("ReLU.forward").
+    """
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        text = inspect.getsource(found).splitlines()
+    except (ImportError, AttributeError, OSError, TypeError) as error:
+        print(f"   ({module}.{name} cannot be shown here: {error})")
+        return
+    first = next((number for number, line in enumerate(text) if start in line), 0)
+    shown = textwrap.dedent("\n".join(text[first : first + lines]))
+    print(f"   {module.replace('.', '/')}.py, {name}:")
+    print(textwrap.indent(shown, "   | "))
 
 
 def stretch(exercise: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer | None:

@@ -25,12 +25,13 @@ app = typer.Typer(
 
 
 def katas(queries: Iterable[str] | None) -> list[Kata]:
-    """The katas that the queries name, each once; all katas without queries.
+    """The katas that the queries name, each once: one per query, or a whole track. All katas without queries.
 
     Raises:
         KataError: a query names no kata, or there are no katas here.
     """
-    found = list(dict.fromkeys(map(catalogue.find, queries))) if queries else catalogue.all_katas()
+    named = dict.fromkeys(kata for query in queries for kata in catalogue.matching(query)) if queries else ()
+    found = list(named) if queries else catalogue.all_katas()
     if not found:
         raise KataError(f"no katas in {KATAS}: is the checkout complete?")
     return found

@@ -113,12 +113,12 @@ def _assignment(chosen: list[Kata], queries: list[str], core: bool, course: Rule
     classes: set[str] = set()
     for query in queries:
         number, colons, name = query.partition("::")
-        found = catalogue.find(number)
-        for exercise in [found.exercise(name)] if colons else found.exercises:
-            if colons and core and exercise.stretch:
-                raise KataError(f"--core leaves out {query}, which is a stretch exercise")
-            asked.add((found.name, exercise.name))
-            classes.update(prerequisites.specs_for(found, exercise))
+        for found in [catalogue.find(number)] if colons else catalogue.matching(number):
+            for exercise in [found.exercise(name)] if colons else found.exercises:
+                if colons and core and exercise.stretch:
+                    raise KataError(f"--core leaves out {query}, which is a stretch exercise")
+                asked.add((found.name, exercise.name))
+                classes.update(prerequisites.specs_for(found, exercise))
     options = RunOptions(core=core, only=tuple(sorted(classes)))
     return Assignment(chosen, options, course, jobs, frozenset(asked))
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import downloads, loading, notebooks
+from grader.course import catalogue, downloads, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.learner import doctor as machine
@@ -45,14 +45,12 @@ def list_(
 
 @app.command()
 def watch(kata: MaybeKata = None) -> None:
-    """Run the specs on every save and show what to do next. Without KATA, start where you are on the path."""
+    """Run the specs on every save and show what to do next. Without KATA, or in a track, start where you are."""
     from grader.learner import watch as watching  # here, because its imports would slow down every other command
 
     path = katas(None)
-    if kata:
-        [first] = katas([kata])
-    else:
-        first, _ = _here(path)
+    chosen = katas([kata]) if kata else path
+    first = chosen[0] if len(chosen) == 1 else _here(chosen)[0]
     watching.start_session(path, first)
 
 
@@ -79,7 +77,7 @@ def hint(
 ) -> None:
     """Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are."""
     if kata and exercise:
-        say(hints.next_hint(katas([kata])[0], exercise, level))
+        say(hints.next_hint(catalogue.find(kata), exercise, level))
         return
     found, result = _here(katas([kata]) if kata else katas(None))
     name = progress.current(found, result)
@@ -96,7 +94,7 @@ def solution(
     others: Annotated[bool, typer.Option("--others", help="show other right solutions instead")] = False,
 ) -> None:
     """Show the shortest right code of an exercise beside yours, once you have taken its hints."""
-    [found] = katas([kata])
+    found = catalogue.find(kata)
     lines = hints.others(found, exercise, now=now) if others else hints.solution(found, exercise, now=now, full=full)
     Screen(Console(), has_keys=False).difference(lines)
 
@@ -104,13 +102,13 @@ def solution(
 @app.command()
 def reset(kata: OneKata) -> None:
     """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
-    say(history.reset(katas([kata])[0]))
+    say(history.reset(catalogue.find(kata)))
 
 
 @app.command()
 def undo(kata: OneKata) -> None:
     """Restore the version of your code that the last reset kept."""
-    say(history.undo(katas([kata])[0]))
+    say(history.undo(catalogue.find(kata)))
 
 
 @app.command()
@@ -119,7 +117,7 @@ def lesson(
     text: Annotated[bool, typer.Option("--text", help="show the text and code only; do not run lesson.py")] = False,
 ) -> None:
     """Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can."""
-    [found] = katas([kata])
+    found = catalogue.find(kata)
     console = Console()
     reading.show(found, console)
     if text:
@@ -145,7 +143,7 @@ def notebook(
     ] = False,
 ) -> None:
     """Write a kata as a notebook: its lesson, and your code in cells, each followed by a check."""
-    [found] = katas([kata])
+    found = catalogue.find(kata)
     path = file or found.folder / f"{found.name.rpartition('/')[2]}.ipynb"
     try:
         if back:

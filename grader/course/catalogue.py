@@ -146,6 +146,17 @@ def find(query: str, root: Path = ROOT) -> Kata:
     raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas"))
 
 
+def matching(query: str, root: Path = ROOT) -> list[Kata]:
+    """Every kata of a track, such as "tinytorch", or the one that `find` finds.
+
+    Raises:
+        UnknownKata: the query matches neither a track nor exactly one kata.
+    """
+    wanted = query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    track = [kata for kata in all_katas(root) if wanted and kata.name.startswith(f"{wanted}/")]
+    return track or [find(query, root)]
+
+
 def expand(path: Path) -> Path:
     """Complete abbreviated parts of a path below a `katas/` folder.
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from grader.course.catalogue import Kata
+from grader.course import packages
+from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 
 MAX_BYTES = 1_000_000  # of one code file
@@ -31,6 +32,7 @@ class Choice:
 
 # A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
 _context: list[tuple[Path, Sources, Path]] = []
+_running: list[Kata] = []  # the katas whose files are being run, each for the one before it
 
 
 def read_source(path: Path, within: Path | None = None) -> str:
@@ -88,7 +90,10 @@ def load(kata: Kata, code: Path, sources: Sources | None = None) -> ModuleType:
         LoadFailure: the file is missing or unreadable, or raised an exception, which becomes the `__cause__`.
     """
     with building_on(kata.root, sources or {}, code):
-        return _run(kata, code / kata.file, "kata_")
+        _begin(kata)
+        module = _run(kata, code / kata.file, "kata_")
+        packages.remember(kata, module)
+        return module
 
 
 def load_with(kata: Kata, code: Path, sources: Sources, reference: str, names: Iterable[str]) -> ModuleType:
@@ -101,10 +106,12 @@ def load_with(kata: Kata, code: Path, sources: Sources, reference: str, names: I
     """
     before = sys.modules.get(_module_name("kata_", kata))
     with building_on(kata.root, sources, code):
+        _begin(kata)
         theirs = _executed(kata, reference, kata.reference, "reference_")
         module = _run(kata, code / kata.file, "kata_")
     for name in names:
         setattr(module, name, getattr(theirs, name))
+    packages.remember(kata, module)
     if before:
         sys.modules[before.__name__] = before
     return module
@@ -114,8 +121,10 @@ def prerequisite(name: str) -> ModuleType:
     """Load an earlier kata for the kata that is being loaded (see `is_under_way`)."""
     root, sources, rest = _context[-1]
     kata = Kata(root, name)
+    if _running and kata.name >= _running[-1].name and packages.module_name(kata):
+        raise LoadFailure(f"{_running[-1].file.name}: imports {packages.module_name(kata)}, a later module")
     path = sources.get(name, rest) / kata.file
-    known = sys.modules.get(_module_name("prerequisite_", kata))
+    known = sys.modules.get(packages.module_name(kata) or _module_name("prerequisite_", kata))
     return known if known and known.__file__ == str(path) else _run(kata, path, "prerequisite_")
 
 
@@ -132,6 +141,14 @@ def building_on(root: Path, sources: Sources, rest: Path) -> Iterator[None]:
         yield
     finally:
         _context.pop()
+
+
+def _begin(kata: Kata) -> None:
+    """Import what the kata builds on, if its track is a package: specs may import more of it than the kata itself."""
+    packages.begin(kata)
+    if packages.module_name(kata):
+        for earlier in with_prerequisites([kata])[:-1]:
+            prerequisite(earlier.name)
 
 
 def _refusal(info: os.stat_result) -> str:
@@ -155,12 +172,17 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     module = ModuleType(_module_name(prefix, kata))
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
+    packages.register(kata, module)
+    _running.append(kata)
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+        with packages.nothing_else_changes(kata, path):
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except LoadFailure:
         raise
     except BaseException as error:
         raise LoadFailure(f"{path.name}{_where(error, path)}") from error
+    finally:
+        _running.pop()
     return module
 
 

@@ -32,7 +32,7 @@ FIGURE = """\
 # lesson: the figure
 from IPython.display import Image
 from pathlib import Path
-Image(str(Path(__file__).parents[2] / ".kata" / "figures" / f"{Path(__file__).parent.name}.png"))"""
+Image(str(Path(__file__).parents[{depth}] / ".kata" / "figures" / "{kata}.png"))"""
 REPOSITORY = "https://github.com/torch-katas/torch-katas"
 SSH = re.compile(r"(?:ssh://)?git@([^:/]+)[:/]")
 
@@ -54,7 +54,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
     body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
-    body.append(new_code_cell(FIGURE))
+    body.append(new_code_cell(FIGURE.format(kata=kata.name, depth=kata.name.count("/") + 2)))
     body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
     first = cells.up_front(segments)
     for place in [*first, *(place for place in range(len(segments)) if place not in first)]:

@@ -1,6 +1,7 @@
 """The parts of pages that are generated from kata.toml: the README's table, lesson heads, exercise tables, coverage."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,7 +27,11 @@ def pages(katas: list[Kata]) -> dict[Path, str]:
     found = {kata.folder / "README.md": lesson(kata) for kata in katas if (kata.folder / "README.md").is_file()}
     readme, coverage = root / "README.md", root / "katas" / "COVERAGE.md"
     core_path = [kata for kata in katas if "/" not in kata.name]
-    for path, tables in ((readme, [_path(core_path)]), (coverage, [_practice(core_path), _gpt2(core_path)])):
+    wanted = {readme: [_path(core_path, root)], coverage: [_practice(core_path), _gpt2(core_path)]}
+    for track, members in itertools.groupby(katas, key=lambda kata: kata.folder.parent):
+        if track != root / "katas":
+            wanted[track / "README.md"] = [_path(list(members), track)]
+    for path, tables in wanted.items():
         if path.is_file():
             found[path] = _with_tables(path.read_text(encoding="utf-8"), tables)
     return found
@@ -38,8 +43,8 @@ def head(kata: Kata) -> str:
     minutes = f"{about.minutes_core} minutes"
     if about.minutes_all > about.minutes_core:
         minutes += f", {about.minutes_all} with stretch"
-    code = _and(_link(Kata(kata.root, name), "../") for name in about.builds_on)
-    ideas = _and(_link(Kata(kata.root, name), "../") for name in about.ideas_of)
+    code = _and(_link(Kata(kata.root, name), kata) for name in about.builds_on)
+    ideas = _and(_link(Kata(kata.root, name), kata) for name in about.ideas_of)
     builds_on = " and ".join(part for part in (code, f"the ideas of {ideas}" if ideas else "") if part)
     return f"# {_label(kata)} · {about.title}\n\n{about.difficulty} · {minutes} · builds on {builds_on or 'nothing'}\n"
 
@@ -54,14 +59,15 @@ def lesson(kata: Kata) -> str:
     return EXERCISES.sub(lambda _: "\n" + "\n".join(rows) + "\n", text, count=1)
 
 
-def _path(katas: list[Kata]) -> list[str]:
-    """The root README's table: one row per chapter."""
+def _path(katas: list[Kata], folder: Path) -> list[str]:
+    """The table of a path, for a page in this folder: one row per chapter."""
     rows = ["| chapter | katas | minutes |", "| --- | --- | --- |"]
     for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
         members = list(group)
         core = sum(kata.description.minutes_core for kata in members)
         every = sum(kata.description.minutes_all for kata in members)
-        rows.append(f"| {chapter} | {', '.join(_link(kata, 'katas/') for kata in members)} | {core}–{every} |")
+        linked = ", ".join(_titled(kata, folder, _label(kata).rpartition("/")[2]) for kata in members)
+        rows.append(f"| {chapter} | {linked} | {core}–{every} |")
     return rows
 
 
@@ -98,8 +104,16 @@ def _label(kata: Kata) -> str:
     return kata.number.removeprefix("appendix_").upper() if kata.number.startswith("appendix_") else kata.number
 
 
-def _link(kata: Kata, before: str) -> str:
-    return f"[{_label(kata)} {kata.title}]({before}{kata.name}/README.md)"
+def _link(kata: Kata, here: Kata) -> str:
+    """A link from one lesson to another. Within a track, the number is enough."""
+    label = _label(kata).rpartition("/")[2] if kata.folder.parent == here.folder.parent else _label(kata)
+    return _titled(kata, here.folder, label)
+
+
+def _titled(kata: Kata, folder: Path, label: str) -> str:
+    """A link to a lesson from a page in this folder."""
+    place = os.path.relpath(kata.folder, folder).replace(os.sep, "/")
+    return f"[{label} {kata.title}]({place}/README.md)"
 
 
 def _code(names: Iterable[str]) -> str:

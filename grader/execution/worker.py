@@ -14,7 +14,7 @@ import pytest
 
 from grader import protocol
 from grader.course import loading
-from grader.course.catalogue import Kata
+from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.execution import collected, forkserver
 from grader.isolation import processes, sandbox
@@ -54,6 +54,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     sys.dont_write_bytecode = True
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
+    with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
     sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
     items = _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)

@@ -63,7 +63,7 @@ def gaps() -> list[str]:
 
 
 def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
-    """Python, its packages, the grader and the kata's specs.
+    """Python, its packages, the grader, the kata's specs and what its track gives.
 
     The solutions, other katas, other submissions and the user's own files are not readable.
     """
@@ -72,7 +72,8 @@ def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
     system = [Path(path) for path in SYSTEM]
     system += [Path("/proc"), Path("/sys")] if NVIDIA.exists() else []
     system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # listed by gloo
-    return [*python, *packages, *system, GRADER, specs.parent]
+    given = specs.parent.parent.glob("*.py")  # of a track that is a package
+    return [*python, *packages, *system, GRADER, specs.parent, *given]
 
 
 def _devices(needs: frozenset[str]) -> list[Path]:

@@ -64,7 +64,8 @@ def _chapter(
     first, last = katas[0].number, katas[-1].number
     done = sum(_core_works(results[kata]) for kata in katas)
     minutes = sum(kata.description.minutes_all for kata in katas)
-    numbers = first if first == last else f"{first}–{last}" if last.isdecimal() else ""
+    last = last.rpartition("/")[2]
+    numbers = first if len(katas) == 1 else f"{first}–{last}" if last.isdecimal() else ""
     return numbers, f"[bold]{chapter}[/]", "", str(minutes), "", "", f"{done} of {len(katas)} done"
 
 
@@ -76,7 +77,9 @@ def _row(kata: Kata, result: KataResult | None) -> tuple[str, ...]:
     head, exercises = kata.description, kata.exercises
     stretch = sum(exercise.stretch for exercise in exercises)
     amount = f"{len(exercises) - stretch}+{stretch}"
-    builds_on = ", ".join(Kata(kata.root, name).number for name in (*head.builds_on, *head.ideas_of)) or "nothing"
+    track = kata.number.rpartition("/")[0]
+    others = [Kata(kata.root, name).number for name in (*head.builds_on, *head.ideas_of)]
+    builds_on = ", ".join(number.removeprefix(f"{track}/") for number in others) or "nothing"
     return (
         kata.number,
         head.title,

@@ -95,6 +95,13 @@ def finite(got: Any, *, what: str = "") -> None:
         raise Mismatch([*_of(what), *rows])
 
 
+def data(got: Any, *, what: str = "") -> np.ndarray:
+    """Check that `got` is a TinyTorch tensor, and return its array."""
+    _require(_is_tiny(got), got, "a Tensor", what)
+    array: np.ndarray = got.data
+    return array
+
+
 def that(condition: bool, message: str) -> None:
     """Check a condition. The message says what was expected and what was returned."""
     if not condition:
@@ -154,7 +161,8 @@ def view_of(result: Any, of: Tensor, *, what: str = "the result") -> None:
 
 @contextmanager
 def forbidden(module: Any, *names: str) -> Iterator[None]:
-    """Make dotted torch names ("torch.nn.functional.softmax") raise inside the block, however the code came by them.
+    """Make dotted names of torch or numpy ("torch.nn.functional.softmax") raise inside the block, however the code
+    came by them.
 
     A function is refused under another name and out of a container, too; a class also as the base of another class.
     """
@@ -256,8 +264,10 @@ def _compare(
             _compare(got[i], item, f"{what}[{i}]", tolerance, _part(unlike, i), dtype=dtype)
     elif isinstance(expected, np.ndarray):
         _require(isinstance(got, np.ndarray), got, f"a NumPy array of shape {expected.shape}", what)
-        _require(not dtype or got.dtype == expected.dtype, got.dtype, expected.dtype, what, label="dtype")
-        _compare_tensors(torch.tensor(got), torch.tensor(expected), what, tolerance, {}, dtype=False)
+        same = got.dtype == expected.dtype if dtype else got.dtype.kind in "biufc"
+        _require(same, str(got.dtype), expected.dtype, what, label="dtype")
+        known = {name: torch.tensor(wrong) for name, wrong in unlike.items() if isinstance(wrong, np.ndarray)}
+        _compare_tensors(torch.tensor(got), torch.tensor(expected), what, tolerance, known, dtype=False)
     elif isinstance(expected, Tensor):
         _is_tensor(got, what, f"a tensor of shape {tuple(expected.shape)}")
         _compare_tensors(got, expected, what, tolerance, unlike, dtype=dtype)
@@ -390,6 +400,8 @@ def describe(value: Any) -> str:
         return f"{_short(value.dtype)} tensor {tuple(value.shape)}"
     if isinstance(value, np.ndarray):
         return f"{value.dtype} NumPy array {value.shape}"
+    if _is_tiny(value):
+        return f"{value.data.dtype} {type(value).__name__} {value.data.shape}"
     if isinstance(value, torch.dtype):
         return _short(value)
     if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
@@ -400,6 +412,11 @@ def describe(value: Any) -> str:
         text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= 100 else f"{text[:97]}…"
+
+
+def _is_tiny(value: Any) -> bool:
+    """Whether this is a tensor of TinyTorch, whose `data` is an array. (That of an array is its memory.)"""
+    return not isinstance(value, (np.ndarray, Tensor)) and isinstance(getattr(value, "data", None), np.ndarray)
 
 
 def _of(what: str) -> Rows:
@@ -452,8 +469,8 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
 
 
 def _resolve(name: str) -> tuple[Any, str]:
-    owner: Any = torch
-    *path, attribute = name.split(".")[1:]
+    package, *path, attribute = name.split(".")
+    owner: Any = {"torch": torch, "numpy": np}[package]
     for part in path:
         owner = getattr(owner, part)
     return owner, attribute

@@ -61,8 +61,8 @@ def explain(
         return Failure(_missing(str(error.name), module, kata))
     if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
         return Failure(_bad_call(str(error), module))
-    if any(frame.f_globals is vars(module) for frame, _ in theirs):  # ignore frames of earlier katas
-        theirs = [(frame, line) for frame, line in theirs if frame.f_globals is vars(module)]
+    if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
+        theirs = own
     rows = _given(frames, spec) + _rows(error, theirs)
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
@@ -102,10 +102,13 @@ def _headline(error: BaseException) -> str:
 
 def _is_theirs(frame: FrameType, module: ModuleType | None) -> bool:
     """Whether a frame belongs to the code under test or to an earlier kata that it builds on."""
-    if module is None:
-        return False
     name = frame.f_globals.get("__name__", "")
-    return frame.f_globals is vars(module) or (isinstance(name, str) and name.startswith("prerequisite_"))
+    return _is_of(frame, module) or (isinstance(name, str) and name.startswith("prerequisite_"))
+
+
+def _is_of(frame: FrameType, module: ModuleType | None) -> bool:
+    """Whether a frame belongs to the code under test. By name, since a second run has another module of that name."""
+    return module is not None and frame.f_globals.get("__name__") == module.__name__
 
 
 def _is_stub_line(frame: FrameType, line: int) -> bool:
@@ -145,8 +148,11 @@ def _place(theirs: list[tuple[FrameType, int]], module: ModuleType | None, exerc
     """The line to look at: the innermost line of the learner's code, or else the exercise's definition."""
     if theirs:
         return f"{Path(theirs[-1][0].f_code.co_filename).name}:{theirs[-1][1]}"
-    lines = [node.lineno for node in _definitions(module) if node.name == exercise.owner]
-    return f"{kata.file.name}:{lines[-1]}" if lines else kata.file.name
+    owners = [node for node in _definitions(module) if node.name == exercise.owner]
+    inside = owners[-1].body if owners else []
+    method = exercise.name.rpartition(".")[2]
+    found = [node for node in inside if isinstance(node, Definition) and node.name == method] or owners
+    return f"{kata.file.name}:{found[-1].lineno}" if found else kata.file.name
 
 
 def _definitions(module: ModuleType | None) -> list[Definition]:

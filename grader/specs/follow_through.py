@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from grader.course import packages
 from grader.errors import LoadFailure
 from grader.specs import failures, state
 
@@ -30,6 +31,7 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     if module is None:
         raise _waits(broken, error) if broken else error
     state.reset(katas.config.option.seed)
+    packages.enter(module)
     own = spec.funcargs["kata"]
     spec.funcargs["kata"] = module
     try:

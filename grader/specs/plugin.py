@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 import pytest
 import torch
 
-from grader.course import catalogue, loading
+from grader.course import catalogue, loading, packages
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.loading import Choice
@@ -240,6 +240,7 @@ class Katas:
         module = self.modules[kata]
         if isinstance(module, LoadFailure):
             raise module.with_traceback(None)
+        packages.enter(module)
         return module
 
     def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:

@@ -47,7 +47,7 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
     root = katas[0].root
     _prepare(folder)
     kept = [kata for kata in katas if not _copy_kata(kata, folder)]
-    _copy(root, folder, [*SHARED, *PAGES])
+    _copy(root, folder, [*SHARED, *PAGES, *_given(root)])
     for name in ("grader", *(editor for editor in EDITORS if (root / editor).is_dir())):
         _replace_folder(root / name, folder / name)
     stubs.pack(katas, folder)
@@ -81,7 +81,7 @@ def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
         _replace_folder(kata.folder, folder / "katas" / kata.name)
         _replace_folder(kata.reference.parent, folder / "solutions" / kata.name)
     _replace_folder(root / "grader", folder / "grader")
-    _copy(root, folder, [*SHARED, "README.md", *PAGES])
+    _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
@@ -110,9 +110,16 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
     return not begun
 
 
+def _given(root: Path) -> list[str]:
+    """The files of the tracks that are packages, which pyproject.toml installs."""
+    tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
+    return [path.relative_to(root).as_posix() for track in tracks for path in sorted(track.glob("*.py"))]
+
+
 def _copy(root: Path, folder: Path, names: Iterable[str]) -> None:
     for name in names:
         if (root / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, folder / name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.course import cells, hints, notebooks, pages, stubs
+from grader.course import catalogue, cells, hints, notebooks, packages, pages, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
@@ -364,15 +364,10 @@ def _statements(module: str) -> dict[str, str]:
 def _description(kata: Kata) -> list[str]:
     """kata.toml names what the reference holds: its exercises, in order, and the katas that it builds on."""
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
-    called = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
-    ]
-    taken = [node.args[0].value for node in called]
+    taken = _taken_from(kata, tree)
     problems = []
-    if set(taken) != set(kata.description.builds_on):
-        problems.append(
-            f"kata.toml builds on {kata.description.builds_on}, the code takes names from {sorted(set(taken))}"
-        )
+    if taken != set(kata.description.builds_on):
+        problems.append(f"kata.toml builds on {kata.description.builds_on}, the code takes names from {sorted(taken)}")
     ideas = [Kata(kata.root, name) for name in kata.description.ideas_of]
     problems += [
         f"kata.toml: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
@@ -385,6 +380,19 @@ def _description(kata: Kata) -> list[str]:
     return problems + (
         [] if found == [n for n in names if n in found] else [f"in the reference the order is {', '.join(found)}"]
     )
+
+
+def _taken_from(kata: Kata, tree: ast.Module) -> set[str]:
+    """The katas that the reference takes names from. In a track that is a package, its specs may import more."""
+    called = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
+    ]
+    taken = {node.args[0].value for node in called}
+    katas = {packages.module_name(other): other.name for other in catalogue.all_katas(kata.root)}
+    for node in [*ast.walk(tree), *ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8")))]:
+        if isinstance(node, ast.ImportFrom) and node.module in katas:
+            taken.add(katas[node.module])
+    return taken
 
 
 def _budget(kata: Kata) -> float:

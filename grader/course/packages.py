@@ -1,0 +1,97 @@
+"""Tracks that are packages: `tinytorch.tensor` is the file of the track's kata 02_tensor.
+
+A process has one version of each module at a time, so that there is one Tensor class. It is what the kata under test
+builds on, and the kata itself. `begin` and `enter` change from one kata to another.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+
+
+@dataclass(frozen=True)
+class _View:
+    """A package as one kata under test sees it."""
+
+    katas: dict[str, ModuleType]  # the katas' modules by name
+    given: dict[ModuleType, dict[str, object]]  # the package's other modules, and their variables after loading
+
+
+_views: dict[ModuleType, _View] = {}  # by module under test
+
+
+def module_name(kata: Kata) -> str:
+    """The name by which other katas import this one: "tinytorch.tensor". Empty if its track is no package."""
+    return f"{kata.folder.parent.name}.{kata.module}" if (kata.folder.parent / "__init__.py").is_file() else ""
+
+
+def begin(kata: Kata) -> None:
+    """Forget the package's modules. The package itself comes from the kata's tree, never from a code folder."""
+    package = module_name(kata).partition(".")[0]
+    if not package:
+        return
+    file = kata.folder.parent / "__init__.py"
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    spec = importlib.util.spec_from_file_location(package, file, submodule_search_locations=[str(file.parent)])
+    assert spec and spec.loader
+    module = sys.modules[package] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def register(kata: Kata, module: ModuleType) -> None:
+    """Let other katas of the package import this module by its name."""
+    if name := module_name(kata):
+        sys.modules[name] = module
+        setattr(sys.modules[name.partition(".")[0]], kata.module, module)
+
+
+def remember(kata: Kata, module: ModuleType) -> None:
+    """Keep what the package looks like now that this module under test is loaded, for `enter`."""
+    if name := module_name(kata):
+        package = name.partition(".")[0]
+        parts = {name: part for name, part in sys.modules.items() if name.partition(".")[0] == package}
+        given = {part: dict(vars(part)) for part in parts.values() if _is_given(part, kata)}
+        _views[module] = _View(parts, given)
+
+
+def enter(module: ModuleType) -> None:
+    """Put the package back as it was when this module under test had been loaded."""
+    if view := _views.get(module):
+        sys.modules.update(view.katas)
+        for given, variables in view.given.items():
+            vars(given).update(variables)
+
+
+@contextmanager
+def nothing_else_changes(kata: Kata, path: Path) -> Iterator[None]:
+    """Refuse a module that, while it is imported in the block, changes the classes and functions of earlier ones.
+
+    Raises:
+        LoadFailure: it names what was changed.
+    """
+    package = module_name(kata).partition(".")[0]
+    parts = [part for name, part in sys.modules.items() if package and name.startswith(f"{package}.")]
+    earlier = [part for part in parts if not _is_given(part, kata)]  # a listener is put into the given recorder
+    owners: list[ModuleType | type] = [*earlier, *(owner for part in earlier for owner in _classes(part))]
+    before = [(owner, dict(vars(owner))) for owner in owners]
+    yield
+    for owner, variables in before:
+        for name, value in variables.items():
+            if vars(owner).get(name) is not value and callable(value):
+                raise LoadFailure(f"{path.name}: changes {owner.__name__}.{name}, which belongs to an earlier module")
+
+
+def _classes(module: ModuleType) -> list[type]:
+    return [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+
+
+def _is_given(part: ModuleType, kata: Kata) -> bool:
+    return Path(part.__file__ or "").parent == kata.folder.parent
