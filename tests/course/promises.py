@@ -383,13 +383,13 @@ def _description(kata: Kata) -> list[str]:
 
 
 def _taken_from(kata: Kata, tree: ast.Module) -> set[str]:
-    """The katas that the reference takes names from. In a track that is a package, its specs may import more."""
+    """The katas that the reference takes names from, in a package at its top. Specs may import more of a package."""
     called = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
     ]
     taken = {node.args[0].value for node in called}
     katas = {packages.module_name(other): other.name for other in catalogue.all_katas(kata.root)}
-    for node in [*ast.walk(tree), *ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8")))]:
+    for node in [*tree.body, *ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8")))]:
         if isinstance(node, ast.ImportFrom) and node.module in katas:
             taken.add(katas[node.module])
     return taken

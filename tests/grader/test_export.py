@@ -96,6 +96,7 @@ class TestStarter:
         assert sorted(p.name for p in (tmp_path / "s/katas").iterdir() if p.is_dir()) == [
             find("16").name,
             find("17").name,
+            "tinytorch",  # only what its katas are given: pyproject.toml installs it
         ]
 
     def test_its_specs_run_and_say_what_is_not_written(self, starter):

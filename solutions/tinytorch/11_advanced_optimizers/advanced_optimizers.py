@@ -63,7 +63,7 @@ class Adam(Optimizer):
 
     Attributes:
         m, v: lists, one array per parameter, of its shape and dtype, zeros at first.
-        steps: a list of ints, the updates of each parameter so far.
+        steps: a list of ints, the updates of each parameter.
         params, lr: by Optimizer. `lr` may be changed between steps.
 
     Edge cases ★

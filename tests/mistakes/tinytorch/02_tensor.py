@@ -116,7 +116,7 @@ MISTAKES = [
         was=REVERSED_DIFFERENCE,
         now="        return self - other",
         caught_by="test_a_number_minus_a_tensor",
-        says="looks like the right numbers with the sign flipped",
+        says="looks like t - 2: the operands are swapped",
     ),
     Mistake(
         "None taken for NaN",
@@ -176,7 +176,7 @@ MISTAKES = [
         was=MEAN,
         now="record(Tensor(self.data.sum(axis=dims, keepdims=keepdim) / self.size),",
         caught_by="test_divides_by_the_number_of_averaged_elements",
-        says="looks like every value is 0.3333 times the expected one",
+        says="looks like divided by the number of all elements",
     ),
     Mistake(
         "dims saved as given",

@@ -23,7 +23,8 @@ def parse_version(version):
 
 def check_environment(requirements, *, min_python=(3, 10), installed=None):
     if installed is None:
-        installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+        found = [d for d in importlib.metadata.distributions() if d.metadata["Name"]]
+        installed = {d.metadata["Name"].lower(): d.version for d in found}
     report = {"python": platform.python_version(), "python_ok": sys.version_info[: len(min_python)] >= min_python}
     report["in_virtualenv"] = sys.prefix != sys.base_prefix
     report["versions"] = versions = {name: installed.get(name) for name in requirements}
