@@ -30,8 +30,8 @@ def katas(queries: Iterable[str] | None) -> list[Kata]:
     Raises:
         KataError: a query names no kata, or there are no katas here.
     """
-    named = dict.fromkeys(kata for query in queries for kata in catalogue.matching(query)) if queries else ()
-    found = list(named) if queries else catalogue.all_katas()
+    named = [kata for query in queries for kata in catalogue.matching(query)] if queries else catalogue.all_katas()
+    found = list(dict.fromkeys(named))
     if not found:
         raise KataError(f"no katas in {KATAS}: is the checkout complete?")
     return found

@@ -54,7 +54,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
     body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
-    body.append(new_code_cell(FIGURE.format(kata=kata.name, depth=kata.name.count("/") + 2)))
+    body.append(new_code_cell(figure(kata)))
     body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
     first = cells.up_front(segments)
     for place in [*first, *(place for place in range(len(segments)) if place not in first)]:
@@ -71,6 +71,11 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # instead of a random id, so that the same kata gives the same notebook
     return notebook
+
+
+def figure(kata: Kata) -> str:
+    """The cell that shows the figure which the kata's lesson has drawn."""
+    return FIGURE.format(kata=kata.name, depth=kata.name.count("/") + 2)
 
 
 def origin(root: Path) -> str:

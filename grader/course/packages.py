@@ -20,8 +20,8 @@ from grader.errors import LoadFailure
 class _View:
     """A package as one kata under test sees it."""
 
-    katas: dict[str, ModuleType]  # the katas' modules by name
-    given: dict[ModuleType, dict[str, object]]  # the package's other modules, and their variables after loading
+    modules: dict[str, ModuleType]  # by name, the package itself among them
+    given: dict[ModuleType, dict[str, object]]  # those that are no kata's, and their variables after loading
 
 
 _views: dict[ModuleType, _View] = {}  # by module under test
@@ -38,7 +38,7 @@ def begin(kata: Kata) -> None:
     if not package:
         return
     file = kata.folder.parent / "__init__.py"
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+    for name in _modules(package):
         del sys.modules[name]
     spec = importlib.util.spec_from_file_location(package, file, submodule_search_locations=[str(file.parent)])
     assert spec and spec.loader
@@ -56,8 +56,7 @@ def register(kata: Kata, module: ModuleType) -> None:
 def remember(kata: Kata, module: ModuleType) -> None:
     """Keep what the package looks like now that this module under test is loaded, for `enter`."""
     if name := module_name(kata):
-        package = name.partition(".")[0]
-        parts = {name: part for name, part in sys.modules.items() if name.partition(".")[0] == package}
+        parts = _modules(name.partition(".")[0])
         given = {part: dict(vars(part)) for part in parts.values() if _is_given(part, kata)}
         _views[module] = _View(parts, given)
 
@@ -65,7 +64,7 @@ def remember(kata: Kata, module: ModuleType) -> None:
 def enter(module: ModuleType) -> None:
     """Put the package back as it was when this module under test had been loaded."""
     if view := _views.get(module):
-        sys.modules.update(view.katas)
+        sys.modules.update(view.modules)
         for given, variables in view.given.items():
             vars(given).update(variables)
 
@@ -77,8 +76,7 @@ def nothing_else_changes(kata: Kata, path: Path) -> Iterator[None]:
     Raises:
         LoadFailure: it names what was changed.
     """
-    package = module_name(kata).partition(".")[0]
-    parts = [part for name, part in sys.modules.items() if package and name.startswith(f"{package}.")]
+    parts = _modules(module_name(kata).partition(".")[0]).values()
     earlier = [part for part in parts if not _is_given(part, kata)]  # a listener is put into the given recorder
     owners: list[ModuleType | type] = [*earlier, *(owner for part in earlier for owner in _classes(part))]
     before = [(owner, dict(vars(owner))) for owner in owners]
@@ -87,6 +85,11 @@ def nothing_else_changes(kata: Kata, path: Path) -> Iterator[None]:
         for name, value in variables.items():
             if vars(owner).get(name) is not value and callable(value):
                 raise LoadFailure(f"{path.name}: changes {owner.__name__}.{name}, which belongs to an earlier module")
+
+
+def _modules(package: str) -> dict[str, ModuleType]:
+    """The package and those of its modules that are imported, by name; none if `package` is empty."""
+    return {name: part for name, part in sys.modules.items() if package and name.partition(".")[0] == package}
 
 
 def _classes(module: ModuleType) -> list[type]:

@@ -97,6 +97,10 @@ ATTACKS = [
         "import grader.specs.check\ngrader.specs.check.equal = grader.specs.check.that = lambda *a, **k: None",
     ),
     Attack(
+        "empties the list of judges",
+        "import grader.isolation.guard as guard\nguard.judged().clear()\nimport grader.specs.check\ngrader.specs.check.equal = grader.specs.check.that = lambda *a, **k: None",
+    ),
+    Attack(
         "patches the grader's comparison",
         "import grader.specs.check\ngrader.specs.check._agree = lambda a, b, t: torch.ones(a.shape, dtype=torch.bool)",
     ),

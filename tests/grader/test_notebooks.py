@@ -286,7 +286,7 @@ def test_executed_in_a_kernel(kata, monkeypatch):
     assert [text.split()[:2] for text in checks] == [["works", f"{exercise.name}:"] for exercise in kata.exercises], (
         checks
     )
-    figure = next(cell for cell in notebook.cells if cell.source.startswith("# lesson: the figure"))
+    figure = next(cell for cell in notebook.cells if cell.source == notebooks.figure(kata))
     assert any("image/png" in output.get("data", {}) for output in figure.outputs)
     last = "".join(output.text for output in notebook.cells[-1].outputs)
     assert last.startswith(f"FAILED  {first}") and f'\nhint("{first}")\n' in last, last
