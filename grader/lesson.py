@@ -1,5 +1,6 @@
 """Shared by every lesson.py: choosing the code to run on, headings, stretch exercises, and the style of figures."""
 
+import ast
 import importlib
 import inspect
 import sys
@@ -81,6 +82,16 @@ def pytorch_source(module: str, name: str, start: str = "", lines: int = 12) -> 
     shown = textwrap.dedent("\n".join(text[first : first + lines]))
     print(f"   {module.replace('.', '/')}.py, {name}:")
     print(textwrap.indent(shown, "   | "))
+
+
+def shown_code(thing: Callable[..., Any]) -> None:
+    """Print the code of a function or class that the lesson runs on, without its docstrings."""
+    lines = textwrap.dedent(inspect.getsource(thing)).splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            first, last = node.body[0].lineno, node.body[0].end_lineno or node.body[0].lineno
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    print(textwrap.indent("\n".join(line for line in lines if line.strip()), "   | "))
 
 
 def stretch(exercise: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer | None:

@@ -46,6 +46,12 @@ def test_promise(kata: Kata, promise) -> None:
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("kata", [kata for kata in KATAS if kata.description.paper], ids=lambda kata: kata.name)
+def test_paper(kata: Kata) -> None:
+    problems = promises.paper(kata)
+    assert not problems, "\n".join(problems)
+
+
 def test_the_lessons_are_one_chain() -> None:
     """Each lesson of the core path leads to the next one, the last back to the overview."""
     path = [kata for kata in KATAS if "/" not in kata.name]

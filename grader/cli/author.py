@@ -8,7 +8,7 @@ import typer
 
 from grader import files
 from grader.cli.app import app, katas, say
-from grader.course import new, pages, stubs
+from grader.course import new, pages, papers, stubs
 from grader.course.catalogue import ROOT
 from grader.errors import NotPossible
 
@@ -32,12 +32,13 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
 def generate(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if a file is stale")] = False,
 ) -> None:
-    """Update everything generated: stubs from solutions/; lesson heads, exercise tables and README from kata.toml.
+    """Update everything generated: stubs from solutions/; pages from kata.toml; papers' notebooks from
+    their lessons.
 
     A stub that contains code already is left alone.
     """
     path = katas(None)
-    stale = stubs.stale(path) | pages.stale(path)
+    stale = stubs.stale(path) | pages.stale(path) | papers.stale(path)
     for file, text in stale.items():
         if not check:
             files.write(file, text)

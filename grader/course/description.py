@@ -47,6 +47,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Paper:
+    """The paper that a kata rebuilds, the result that comes out, and the seconds that its training takes."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+    result: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Description:
     """The contents of a kata.toml. Minutes are for a learner to whom the subject is new."""
 
@@ -62,6 +74,7 @@ class Description:
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
+    paper: Paper | None = None
 
 
 @cache
@@ -93,6 +106,7 @@ def _description(table: dict[str, Any]) -> Description:
     _require("exercises" in table, "exercises is missing")
     rows = [_exercise(row) for row in _tables(table, "exercises")]
     practice, steps = _tables(table, "practice"), _tables(table, "gpt2")
+    paper = _taken(table, "paper", dict, {})
     found = Description(
         title=_taken(table, "title", str),
         chapter=_taken(table, "chapter", str),
@@ -106,18 +120,24 @@ def _description(table: dict[str, Any]) -> Description:
         practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
         guarded=_taken(table, "guarded", dict, {}),
+        paper=_paper(paper) if paper else None,
     )
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
     named |= found.guarded.keys()
-    unknown = [key for part in (table, minutes, *practice, *steps) for key in part]
+    unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {', '.join(unknown)}")
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")
     _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}")
     _require(bool(names) and len(set(names)) == len(names), "exercises needs at least one exercise, and each name once")
     _require(named <= set(names), f"no such exercise: {', '.join(sorted(named - set(names)))}")
     return found
+
+
+def _paper(table: dict[str, Any]) -> Paper:
+    texts = {key: _taken(table, key, str) for key in ("title", "authors", "url", "result")}
+    return Paper(**texts, year=_taken(table, "year", int), seconds=_taken(table, "seconds", float))
 
 
 def _exercise(row: dict[str, Any]) -> Exercise:

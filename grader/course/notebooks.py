@@ -181,20 +181,21 @@ def _is_plain(text: str, names: list[str]) -> bool:
     )
 
 
-def _lesson(page: str) -> list[nbformat.NotebookNode]:
-    """The lesson up to its exercises: a cell per section and per snippet.
+def without_links(page: str) -> str:
+    """The page without links and pictures that need files of the repository: they become plain text."""
+    text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", page)
+    return re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", text)
 
-    Links and pictures that need files of the repository become plain text.
-    """
+
+def _lesson(page: str) -> list[nbformat.NotebookNode]:
+    """The lesson up to its exercises: a cell per section and per snippet."""
     page = page.partition("\n## Exercises\n")[0]
     found = []
     for place, part in enumerate(snippets.BLOCK.split(page)):
         if place % 2:
             found.append(new_code_cell(f"# lesson: a snippet\n{snippets.without_output(part)}"))
             continue
-        text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", part)
-        text = re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", text)
-        sections = re.split(r"^(?=##+ )", text, flags=re.MULTILINE)
+        sections = re.split(r"^(?=##+ )", without_links(part), flags=re.MULTILINE)
         found += [new_markdown_cell(section.strip()) for section in sections if section.strip()]
     return found
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from grader.course import papers
 from grader.course.catalogue import Kata
 from grader.course.description import DIFFICULTIES
 
@@ -30,7 +31,8 @@ def pages(katas: list[Kata]) -> dict[Path, str]:
     wanted = {readme: [_path(core_path, root)], coverage: [_practice(core_path), _gpt2(core_path)]}
     for track, members in itertools.groupby(katas, key=lambda kata: kata.folder.parent):
         if track != root / "katas":
-            wanted[track / "README.md"] = [_path(list(members), track)]
+            here = list(members)
+            wanted[track / "README.md"] = [_path(here, track), papers.table(here)]
     for path, tables in wanted.items():
         if path.is_file():
             found[path] = _with_tables(path.read_text(encoding="utf-8"), tables)

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.course import catalogue, cells, hints, notebooks, packages, pages, stubs
+from grader.course import catalogue, cells, hints, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import guards, points, variants
+from tests.course import guards, points, results, variants
 from tests.course import snippets as lesson_snippets
 from tests.course.variants import Mistake
 
@@ -207,6 +207,22 @@ def lesson(kata: Kata) -> list[str]:
     return problems + _lost(text, cells.join(own, notebooks.names(kata)), kata)
 
 
+def paper(kata: Kata) -> list[str]:
+    """A paper's notebook is there, current and made of cells that parse, and its results have a recipe."""
+    found = papers.sections((kata.folder / "lesson.py").read_text(encoding="utf-8"))
+    problems = [] if found == papers.SECTIONS else [f"lesson.py has the steps {found}, not {papers.SECTIONS}"]
+    problems += [f"{path.name} is stale: make stubs" for path in papers.stale([kata])]
+    for cell in notebooks.code(papers.build(kata)):
+        try:
+            ast.parse(cell)
+        except SyntaxError as error:
+            problems.append(f"the notebook has a cell that does not parse: {error.msg}: {error.text}")
+    if "### Notebook tasks\n" not in (kata.folder / "README.md").read_text(encoding="utf-8"):
+        problems.append("README.md has no '### Notebook tasks'")
+    recipe = results.path(kata)
+    return problems if recipe.is_file() else [*problems, f"{recipe.relative_to(kata.root)} is missing"]
+
+
 def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
     said, trouble = in_fork(lambda: print("\n".join(lesson_snippets.problems(kata, is_own(kata)))))
@@ -366,6 +382,8 @@ def _description(kata: Kata) -> list[str]:
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     taken = _taken_from(kata, tree)
     problems = []
+    if kata.name.startswith("papers/") and kata.description.paper is None:
+        problems.append("kata.toml has no [paper]")
     if taken != set(kata.description.builds_on):
         problems.append(f"kata.toml builds on {kata.description.builds_on}, the code takes names from {sorted(taken)}")
     ideas = [Kata(kata.root, name) for name in kata.description.ideas_of]
