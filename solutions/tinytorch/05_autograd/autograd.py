@@ -86,6 +86,8 @@ def unbroadcast(grad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Edge cases ★
         A shape that cannot be broadcast to that of `grad` is an error.
     """
+    if shape == grad.shape:
+        return grad
     if np.broadcast_shapes(shape, grad.shape) != grad.shape:
         raise ValueError(f"shape {shape} does not broadcast to {grad.shape}")
     added = grad.ndim - len(shape)
@@ -275,7 +277,8 @@ def backward(tensor: Tensor, gradient: Any = None, *, retain_graph: bool = False
             continue
         for source, part in zip(x.node.inputs, RULES[x.node.op](x.node, grad)):
             if source.requires_grad and part is not None:
-                grads[id(source)] = grads.get(id(source), 0) + unbroadcast(part, source.shape)
+                part, before = unbroadcast(part, source.shape), grads.get(id(source))
+                grads[id(source)] = part if before is None else before + part
     if not retain_graph:
         for node in nodes:
             node.inputs, node.saved = (), {}

@@ -16,7 +16,7 @@ RESTORE = """    try:
 STORE = (
     "            x.grad = np.array(grad if x.grad is None else x.grad + grad, dtype=x.dtype)  # a copy: the leaf's own"
 )
-ADD = "                grads[id(source)] = grads.get(id(source), 0) + unbroadcast(part, source.shape)"
+ADD = "part if before is None else before + part"
 SUM_OUT = "    return grad.sum(axis=repeated).reshape(shape)"
 LARGEST = '    return (grad * largest / largest.sum(axis=node.saved["dim"], keepdims=True),)'
 EXPANDED = """        grad, out = np.expand_dims(grad, node.saved["dim"]), np.expand_dims(out, node.saved["dim"])"""
@@ -29,7 +29,8 @@ LOOP = """    for x in order:
             continue
         for source, part in zip(x.node.inputs, RULES[x.node.op](x.node, grad)):
             if source.requires_grad and part is not None:
-                grads[id(source)] = grads.get(id(source), 0) + unbroadcast(part, source.shape)
+                part, before = unbroadcast(part, source.shape), grads.get(id(source))
+                grads[id(source)] = part if before is None else before + part
 """
 WALK = """        x, done = stack.pop()
         if done:
@@ -179,7 +180,7 @@ MISTAKES = [
     Mistake(
         "one way replaces the other",
         was=ADD,
-        now="                grads[id(source)] = unbroadcast(part, source.shape)",
+        now="part",
         caught_by="test_several_ways_to_one_tensor_add_up",
         says="each way replaced the one before",
     ),
