@@ -19,6 +19,9 @@ MODULES = {
     "spatial": "09_spatial",
     "dataloader": "10_dataloader",
     "advanced_optimizers": "11_advanced_optimizers",
+    "production": "12_production",
     "attention": "13_attention",
+    "transformers": "14_transformers",
+    "generation": "15_generation",
 }
 serve("tinytorch", Path(__file__).parent, MODULES)

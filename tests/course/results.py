@@ -1,8 +1,8 @@
-"""Repeat the papers' key results over five seeds: `python -m tests.course.results`, or `… papers/03` for one.
+"""Repeat a track's key results over five seeds: `python -m tests.course.results papers`, or `… papers/03` for one kata.
 
-Each paper's recipe is a file in tests/results/papers/: `LIMITS`, from a metric's name to what it must be ("> 0.75"),
-and `run(kata, seed)`, which trains with the kata's functions and returns the metrics. Each run has a process and a
-core of its own. Without names of papers, the table is written to katas/papers/RESULTS.md.
+A kata's recipe is a file in tests/results/: `LIMITS`, from a metric's name to what it must be ("> 0.75"), and
+`run(kata, seed)`, which trains with the kata's functions and returns the metrics. Each run has a process and a core of
+its own. For a whole track, the table is written to the RESULTS.md in its folder.
 """
 
 import argparse
@@ -21,32 +21,32 @@ from grader.course.catalogue import ROOT, Kata
 
 SEEDS = range(5)
 RELATIONS = {">": operator.gt, "<": operator.lt}
-PAGE = ROOT / "katas" / "papers" / "RESULTS.md"
-HEAD = """# The papers' key results over five seeds
+HEAD = """# Key results over five seeds
 
-Every row is a metric of a paper's recipe on the reference code, with model seed = data seed = 0 to 4. The limit is what
+Every row is a metric of a kata's recipe on the reference code, with model seed = data seed = 0 to 4. The limit is what
 the recipe must reach. Seconds are those of one run, on one core.
 
 ```
-python -m tests.course.results
+python -m tests.course.results {track}
 ```
 
+| kata | metric | limit | worst | best | seconds |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
 def main() -> int:
     """The command. Exit code 1: a seed misses a limit."""
     parser = argparse.ArgumentParser(prog="python -m tests.course.results", description=__doc__)
-    parser.add_argument("kata", nargs="*", help="papers/03; all papers when left out")
-    parser.add_argument("--seed", type=int, help="run this seed only, here, and print its metrics as JSON")
+    parser.add_argument("kata", help="a track, papers, or one kata, papers/03")
+    parser.add_argument("--seed", type=int, help="run this seed only, in this process, and print its metrics as JSON")
     options = parser.parse_args()
-    katas = [catalogue.find(query) for query in options.kata]
+    katas = [kata for kata in catalogue.matching(options.kata) if path(kata).is_file()]
     if options.seed is not None:
         print(json.dumps(run(katas[0], options.seed)))
         return 0
-    rows = ["| paper | metric | limit | worst | best | seconds |", "| --- | --- | --- | --- | --- | --- |"]
-    missed = False
-    for kata in katas or [kata for kata in catalogue.all_katas() if kata.description.paper]:
+    rows, missed = [], False
+    for kata in katas:
         found = [_in_a_process(kata, seed) for seed in SEEDS]
         seconds = [result.pop("seconds") for result in found]
         for metric, limit in recipe(kata)["LIMITS"].items():
@@ -56,19 +56,20 @@ def main() -> int:
             took = f"{min(seconds):.1f}–{max(seconds):.1f}"
             rows.append(f"| {kata.number} | {metric} | {limit} | {values[0]:.3g} | {values[-1]:.3g} | {took} |")
             print(rows[-1], flush=True)
-    if not katas:
-        PAGE.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+    if len(katas) > 1:
+        page = katas[0].folder.parent / "RESULTS.md"
+        page.write_text(HEAD.format(track=options.kata) + "\n".join(rows) + "\n", encoding="utf-8")
     return int(missed)
 
 
-def recipe(kata: Kata) -> dict:
-    """What the paper's file in tests/results defines."""
-    return runpy.run_path(str(path(kata)))
-
-
 def path(kata: Kata) -> Path:
-    """The paper's recipe."""
+    """The kata's recipe."""
     return kata.root / "tests" / "results" / f"{kata.name}.py"
+
+
+def recipe(kata: Kata) -> dict:
+    """What the recipe defines."""
+    return runpy.run_path(str(path(kata)))
 
 
 def run(kata: Kata, seed: int) -> dict[str, float]:
