@@ -266,8 +266,8 @@ def _compare(
         _require(isinstance(got, np.ndarray), got, f"a NumPy array of shape {expected.shape}", what)
         same = got.dtype == expected.dtype if dtype else got.dtype.kind in "biufc"
         _require(same, str(got.dtype), expected.dtype, what, label="dtype")
-        known = {name: torch.tensor(wrong) for name, wrong in unlike.items() if isinstance(wrong, np.ndarray)}
-        _compare_tensors(torch.tensor(got), torch.tensor(expected), what, tolerance, known, dtype=False)
+        known = {name: torch.tensor(wrong.copy()) for name, wrong in unlike.items() if isinstance(wrong, np.ndarray)}
+        _compare_tensors(torch.tensor(got.copy()), torch.tensor(expected.copy()), what, tolerance, known, dtype=False)
     elif isinstance(expected, Tensor):
         _is_tensor(got, what, f"a tensor of shape {tuple(expected.shape)}")
         _compare_tensors(got, expected, what, tolerance, unlike, dtype=dtype)

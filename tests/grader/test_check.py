@@ -27,6 +27,7 @@ X = torch.arange(6.0).reshape(2, 3)
         ([1, 2.5], [1, 2.5]),
         ((X, None), (X, None)),
         (np.arange(3), np.arange(3)),
+        (np.arange(3)[::-1], np.array([2, 1, 0])),  # a reversed view
         ("relu", "relu"),
         (torch.int64, torch.int64),
     ],

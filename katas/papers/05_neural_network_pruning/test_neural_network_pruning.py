@@ -1,0 +1,839 @@
+"""Specs of kata papers/05: masks by magnitude, masked layers, global pruning, lottery tickets, training, bits."""
+
+import copy
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from grader.datasets import digits
+from grader.specs import check
+
+SIZES = [6, 5, 4]  # a small net: 30 + 20 weights, 5 + 4 biases
+N = 50  # its weights
+
+
+# Weights, masks and nets
+
+
+def distinct(*shape):
+    """Weights of both signs between −1 and 1, no two of the same size."""
+    count = math.prod(shape)
+    sizes = (torch.randperm(count) + 1.0) / count
+    signs = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    signs[sizes.argmax()], signs[sizes.argmin()] = -1.0, 1.0  # by value, the largest one would go first
+    return (sizes * signs).reshape(shape)
+
+
+def kept_by_rank(sizes, count):
+    """True where a size is not among the `count` smallest of a tensor, counted out in a loop."""
+    flat = sizes.flatten().tolist()
+    gone = sorted(range(len(flat)), key=lambda place: flat[place])[:count]
+    return torch.tensor([place not in gone for place in range(len(flat))]).reshape(sizes.shape)
+
+
+@st.composite
+def shapes_and_sparsities(draw):
+    """The shape of a weight, and a sparsity that removes some of it, but not all."""
+    shape = draw(st.integers(2, 5)), draw(st.integers(2, 7))
+    sparsity, count = draw(st.integers(1, 99)) / 100, shape[0] * shape[1]
+    assume(0.51 < sparsity * count < count - 0.51 and abs(sparsity * count % 1 - 0.5) > 0.01)
+    return shape, sparsity
+
+
+def small_net(kata, sizes=SIZES):
+    """A net with biases near 0 and weights that all differ in size. Those of later layers are larger on the whole."""
+    model = kata.MaskedMLP(list(sizes))
+    with torch.no_grad():
+        weights = distinct(sum(layer.weight.numel() for layer in model.layers))
+        start = 0
+        for number, layer in enumerate(model.layers):
+            part = weights[start : start + layer.weight.numel()].view_as(layer.weight)
+            layer.weight.copy_(part * 2.5**number)
+            layer.bias.copy_(torch.linspace(1e-5, 1e-4, len(layer.bias)))
+            start += layer.weight.numel()
+    return model
+
+
+def masks(model):
+    """Copies of the masks, one per layer."""
+    return [layer.mask.clone() for layer in model.layers]
+
+
+def wire(model, share=0.5):
+    """Masks drawn by the spec itself, with about this share kept."""
+    for layer in model.layers:
+        layer.mask.copy_(torch.rand(layer.mask.shape) < share)
+        layer.mask.view(-1)[:2] = torch.tensor([True, False])  # at least one of each
+    return model
+
+
+def pruned(model):
+    """The number of weights that the masks remove."""
+    return sum(int((~mask).sum()) for mask in masks(model))
+
+
+def values(model):
+    """Copies of the parameters by name."""
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+# The key result
+
+
+@functools.cache
+def images():
+    """The digits to train on and those to test with: x, y, x, y."""
+    x, y = digits()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return x[order[:1200]], y[order[:1200]], x[order[1200:]], y[order[1200:]]
+
+
+def taught(kata, model, steps, generator):
+    """The test accuracy after so many more steps, in a training loop of the spec's own."""
+    x, y, test_x, test_y = images()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    for _ in range(steps):
+        rows = torch.randint(len(x), (64,), generator=generator)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+    return kata.accuracy(model, test_x, test_y)
+
+
+@pytest.mark.stretch
+class TestPruneMaskNumpy:
+    def test_the_smallest_are_removed(self, kata):
+        """True means kept. Small is what is near 0: a weight of −3 matters as much as one of 3."""
+        weight = np.array([[0.1, -3.0, -0.2], [2.0, 0.4, -0.3]])
+        kept = np.array([[False, True, False], [True, True, False]])
+        unlike = {
+            "pruned by value, not by size": np.array([[True, False, False], [True, True, False]]),
+            "inverted: the smallest are kept": ~kept,
+        }
+        check.equal(kata.prune_mask_numpy(weight, 0.5), kept, unlike=unlike)
+
+    @given(case=shapes_and_sparsities())
+    def test_the_right_number_is_removed(self, kata, case):
+        """round(sparsity · size) weights go, the smallest ones, in an array of any shape."""
+        shape, sparsity = case
+        weight = distinct(*shape).double()
+        kept = kept_by_rank(weight.abs(), round(sparsity * weight.numel())).numpy()
+        check.equal(kata.prune_mask_numpy(weight.numpy(), sparsity), kept, what=f"the mask for sparsity {sparsity}")
+
+    def test_agrees_with_the_mask_of_tensors(self, kata):
+        """`prune_mask_numpy` and `magnitude_mask` are one function in two libraries."""
+        weight = distinct(3, 4, 5)
+        mask = kata.prune_mask_numpy(weight.double().numpy(), 0.7)
+        check.equal(mask, kata.magnitude_mask(weight, 0.7).numpy())
+
+    @pytest.mark.edge
+    def test_of_equal_weights_the_first_go(self, kata):
+        """A threshold keeps or removes all equal weights together. Here half of eight equal ones have to go."""
+        kept = np.array([[False] * 4, [True] * 4])
+        check.equal(kata.prune_mask_numpy(np.array([[1.0, -1.0] * 2] * 2), 0.5), kept)
+
+    @pytest.mark.edge
+    def test_nothing_and_everything(self, kata):
+        """Sparsity 0 keeps all weights, 1 removes all."""
+        weight = distinct(2, 3).double().numpy()
+        check.equal(kata.prune_mask_numpy(weight, 0.0), np.ones((2, 3), dtype=bool), what="the mask for sparsity 0")
+        check.equal(kata.prune_mask_numpy(weight, 1.0), np.zeros((2, 3), dtype=bool), what="the mask for sparsity 1")
+
+    @pytest.mark.edge
+    def test_a_transposed_array_is_read_only(self, kata):
+        """`weight` may be a view with another order in memory, and keeps its values."""
+        base = distinct(3, 4).double()
+        weight = base.numpy().T
+        before = weight.copy()
+        check.equal(kata.prune_mask_numpy(weight, 0.5), kept_by_rank(base.T.abs(), 6).numpy())
+        check.equal(weight, before, what="weight after the call")
+
+
+class TestMagnitudeMask:
+    def test_the_smallest_are_removed(self, kata):
+        """True means kept. Small is what is near 0: a weight of −3 matters as much as one of 3."""
+        weight = torch.tensor([[0.1, -3.0, -0.2], [2.0, 0.4, -0.3]])
+        kept = torch.tensor([[False, True, False], [True, True, False]])
+        unlike = {
+            "pruned by value, not by size": torch.tensor([[True, False, False], [True, True, False]]),
+            "inverted: the smallest are kept": ~kept,
+        }
+        check.equal(kata.magnitude_mask(weight, 0.5), kept, unlike=unlike)
+
+    def test_one_ranking_for_the_whole_tensor(self, kata):
+        """All weights compete, whatever their row. Here the whole first row is smaller than the second."""
+        weight = torch.tensor([[0.1, -0.2, 0.3, -0.4], [-1.0, 2.0, -3.0, 4.0]])
+        kept = torch.tensor([[False] * 4, [True] * 4])
+        each = torch.tensor([[False, False, True, True]] * 2)
+        check.equal(kata.magnitude_mask(weight, 0.5), kept, unlike={"each row pruned on its own": each})
+
+    @given(case=shapes_and_sparsities())
+    def test_the_right_number_is_removed(self, kata, case):
+        """round(sparsity · n) weights go, the smallest ones, in a tensor of any shape."""
+        shape, sparsity = case
+        weight = distinct(*shape)
+        kept = kept_by_rank(weight.abs(), round(sparsity * weight.numel()))
+        unlike = {"a quantile as threshold": weight.abs() > weight.abs().quantile(sparsity)}
+        check.equal(
+            kata.magnitude_mask(weight, sparsity), kept, unlike=unlike, what=f"the mask for sparsity {sparsity}"
+        )
+
+    def test_a_parameter_can_be_ranked(self, kata):
+        """The weights of a net are parameters with a graph. The mask has three dimensions here, as they have."""
+        weight = nn.Parameter(distinct(2, 3, 4))
+        check.equal(kata.magnitude_mask(weight, 0.25), kept_by_rank(weight.detach().abs(), 6))
+
+    @pytest.mark.edge
+    def test_of_equal_weights_the_first_go(self, kata):
+        """A threshold keeps or removes all equal weights together. Here 100 of 200 equal ones have to go."""
+        kept = torch.arange(200).reshape(10, 20) >= 100
+        check.equal(kata.magnitude_mask(torch.ones(10, 20), 0.5), kept)
+
+    @pytest.mark.edge
+    def test_nothing_and_everything(self, kata):
+        """Sparsity 0 keeps all weights, 1 removes all. There is no 0th smallest value to serve as a threshold."""
+        weight = distinct(3, 4)
+        check.equal(kata.magnitude_mask(weight, 0.0), torch.ones(3, 4, dtype=torch.bool), what="the mask for 0")
+        check.equal(kata.magnitude_mask(weight, 1.0), torch.zeros(3, 4, dtype=torch.bool), what="the mask for 1")
+
+    @pytest.mark.edge
+    def test_a_sparsity_beyond_its_range_is_an_error(self, kata):
+        """A sparsity of 90 is a slip for 0.9: nobody wants to remove 90 times all weights."""
+        for sparsity in (-0.1, 1.1, 90):
+            with check.raises(ValueError):
+                kata.magnitude_mask(torch.ones(4), sparsity)
+
+    @pytest.mark.edge
+    def test_a_transposed_weight_is_read_only(self, kata):
+        """`weight` may be a view with another order in memory, and keeps its values."""
+        weight = distinct(3, 4).T
+        with check.unchanged(weight=weight):
+            mask = kata.magnitude_mask(weight, 0.5)
+        check.equal(mask, kept_by_rank(weight.abs(), 6))
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_the_mask_is_where_the_weight_is(self, kata):
+        """The mask of a weight on the GPU is on the GPU."""
+        check.that(kata.magnitude_mask(torch.randn(3, 4).cuda(), 0.5).is_cuda, "weight is on the GPU, its mask is not")
+
+
+def masked_layer(kata):
+    """A layer with a mask in which half of the weights are gone, and inputs for it."""
+    layer = kata.MaskedLinear(5, 3)
+    mask = torch.arange(15).reshape(3, 5) % 2 == 0
+    layer.mask.copy_(mask)
+    return layer, mask, torch.randn(4, 5)
+
+
+class TestMaskedLinear:
+    def test_a_fresh_layer_is_a_linear_one(self, kata):
+        """The same parameters as nn.Linear, of which it is a subclass, and the same outputs: all weights are kept."""
+        layer, x = kata.MaskedLinear(5, 3), torch.randn(4, 5)
+        check.that(isinstance(layer, nn.Linear), "MaskedLinear is not a subclass of nn.Linear")
+        shapes = {name: tuple(p.shape) for name, p in layer.named_parameters()}
+        check.equal(shapes, {"weight": (3, 5), "bias": (3,)}, what="the parameters")
+        check.equal(layer.mask, torch.ones(3, 5, dtype=torch.bool), what="mask")
+        check.close(layer(x), F.linear(x, layer.weight, layer.bias))
+
+    def test_a_masked_weight_has_no_effect(self, kata):
+        """Where mask is False the product has a 0 in place of the weight. Biases are not masked."""
+        layer, mask, x = masked_layer(kata)
+        w, b = layer.weight.detach(), layer.bias.detach()
+        expected = torch.stack(
+            [(x * torch.where(row, kept, 0.0)).sum(dim=1) for row, kept in zip(mask, w, strict=True)]
+        )
+        unlike = {
+            "the mask is not used": x @ w.T + b,
+            "the mask is inverted": x @ (w * ~mask).T + b,
+            "the bias is left out": expected.T,
+        }
+        check.close(layer(x), expected.T + b, unlike=unlike)
+
+    def test_a_masked_weight_has_no_gradient(self, kata):
+        """What has no effect has a gradient of 0. The kept weights have theirs."""
+        layer, mask, x = masked_layer(kata)
+        layer(x).sum().backward()
+        check.that(layer.weight.grad is not None, "no gradient reaches weight")
+        every = x.sum(dim=0).expand(3, 5)
+        unlike = {"the gradient without a mask": every}
+        check.close(layer.weight.grad, every * mask, unlike=unlike, what="gradient of weight")
+
+    def test_the_stored_weight_keeps_its_values(self, kata):
+        """The mask belongs to the product. A weight that is overwritten with 0 is lost: lifting the mask, or rewinding
+        to the values before, would find nothing."""
+        layer, _, x = masked_layer(kata)
+        before = layer.weight.detach().clone()
+        layer(x)
+        check.equal(layer.weight.detach(), before, what="weight after a call")
+        layer.mask.fill_(True)
+        check.close(layer(x), F.linear(x, before, layer.bias), what="outputs without the mask")
+
+    def test_twenty_steps_of_adam_revive_nothing(self, kata):
+        """Adam's momentum also moves weights whose gradient is 0, if they had one before the mask came. Such a weight
+        must have no effect whatever its value. Here no output looks at feature 2 any more."""
+        layer, x = kata.MaskedLinear(5, 3), torch.randn(8, 5)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+        for step in range(25):
+            if step == 5:
+                layer.mask[:, 2] = False
+            optimizer.zero_grad()
+            (layer(x) - 3.0).square().mean().backward()
+            optimizer.step()
+        other = x.clone()
+        other[:, 2] = 100.0
+        check.close(layer(other), layer(x), what="outputs for another value of feature 2")
+
+    def test_the_mask_is_saved_and_not_trained(self, kata):
+        """A buffer is what is saved and is not trained. A plain attribute is lost in state_dict; a parameter would
+        go to the optimizer."""
+        layer, mask, _ = masked_layer(kata)
+        names = sorted(layer.state_dict())
+        check.that("mask" in names, f"state_dict has {', '.join(names)}: no mask")
+        check.that("mask" not in dict(layer.named_parameters()), "mask is a parameter")
+        fresh = kata.MaskedLinear(5, 3)
+        fresh.load_state_dict(layer.state_dict())
+        check.equal(fresh.mask, mask, what="mask after load_state_dict")
+
+    @pytest.mark.edge
+    def test_a_float64_layer_computes_in_float64(self, kata):
+        """`layer.double()` turns weight and bias into float64, and the outputs with them. The mask stays bool."""
+        layer, mask, x = masked_layer(kata)
+        layer, x = layer.double(), x.double()
+        check.equal(layer.mask, mask, what="mask")
+        got = layer(x)
+        check.dtype(got, torch.float64)
+        check.close(got, x @ torch.where(mask, layer.weight, 0.0).T + layer.bias)
+
+    @pytest.mark.edge
+    def test_a_copy_has_a_mask_of_its_own(self, kata):
+        """What is pruned in a deep copy, or in another layer, is not pruned in the original. Each entry can be set."""
+        layer, mask, _ = masked_layer(kata)
+        other, fresh = copy.deepcopy(layer), kata.MaskedLinear(5, 3)
+        other.mask[0, 0] = False
+        fresh.mask[1, 1] = False
+        check.equal(layer.mask, mask, what="mask of the original")
+        check.equal(int(fresh.mask.sum()), 14, what="kept weights of another layer after one entry was set to False")
+
+
+class TestMaskedMLP:
+    def test_the_layers_are_masked_ones(self, kata):
+        """One layer from each size to the next, in a ModuleList: a plain list would hide their parameters."""
+        model = kata.MaskedMLP([6, 5, 4, 3])
+        check.that(isinstance(model.layers, nn.ModuleList), f"layers is {check.describe(model.layers)}")
+        check.that(all(isinstance(layer, kata.MaskedLinear) for layer in model.layers), "a layer is no MaskedLinear")
+        shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        expected = {}
+        for number, (n, m) in enumerate([(6, 5), (5, 4), (4, 3)]):
+            expected |= {f"layers.{number}.weight": (m, n), f"layers.{number}.bias": (m,)}
+        check.equal(shapes, expected, what="the parameters")
+
+    def test_relu_between_the_layers(self, kata):
+        """Negative values between two layers become 0. The last layer's outputs are logits, which may be negative."""
+        model, x = wire(kata.MaskedMLP([6, 8, 7, 4])), torch.randn(9, 6)
+        steps, linear = x.double(), x.double()
+        for number, layer in enumerate(model.layers):
+            weight, bias = torch.where(layer.mask, layer.weight.detach(), 0.0).double(), layer.bias.detach().double()
+            steps = (steps.clamp(min=0.0) if number else steps) @ weight.T + bias
+            linear = linear @ weight.T + bias
+        unlike = {"a ReLU after the last layer": steps.clamp(min=0.0), "no ReLU": linear}
+        check.close(model(x), steps, unlike=unlike, what="logits")
+
+    def test_images_are_flattened(self, kata):
+        """From dimension 1 on: each image becomes one row, and the batch stays."""
+        model, x = kata.MaskedMLP(SIZES), torch.randn(7, 1, 2, 3)
+        got = model(x)
+        check.shape(got, (7, 4), what="logits")
+        check.close(got, model(x.reshape(7, 6)), what="logits")
+
+    @pytest.mark.edge
+    def test_two_sizes_make_one_layer(self, kata):
+        """A single layer is first and last at once: no ReLU at all."""
+        model, x = kata.MaskedMLP([6, 4]), torch.randn(7, 6)
+        check.equal(len(model.layers), 1, what="the number of layers")
+        check.close(model(x), F.linear(x, model.layers[0].weight, model.layers[0].bias))
+
+
+def ranked(model, count, key=lambda model: [layer.weight.detach().abs() for layer in model.layers]):
+    """The masks that remove the `count` smallest sizes of all layers together."""
+    sizes = key(model)
+    kept = kept_by_rank(torch.cat([size.flatten() for size in sizes]), count)
+    return [part.view_as(s) for part, s in zip(kept.split([s.numel() for s in sizes]), sizes, strict=True)]
+
+
+@st.composite
+def rising(draw):
+    """Some sparsities, each above the one before, that remove whole numbers of 50 weights."""
+    return [count / N for count in sorted(draw(st.sets(st.integers(1, 49), min_size=2, max_size=4)))]
+
+
+class TestGlobalPrune:
+    def test_one_threshold_for_all_layers(self, kata):
+        """The weights of all layers compete together. The first layer has the smaller ones here and loses more of
+        them; with a threshold per layer both would lose 60 %."""
+        model = small_net(kata)
+        expected = ranked(model, 30)
+        each = [kept_by_rank(layer.weight.detach().abs(), round(0.6 * layer.weight.numel())) for layer in model.layers]
+        unlike = {
+            "a threshold per layer": each,
+            "pruned by value, not by size": ranked(model, 30, lambda m: [layer.weight.detach() for layer in m.layers]),
+        }
+        kata.global_prune(model, 0.6)
+        check.equal(masks(model), expected, unlike=unlike, what="masks")
+
+    def test_biases_are_left_alone(self, kata):
+        """Biases are neither ranked nor counted, though they are tiny here. 17 of 50 weights go: round(0.333 · 50)."""
+        model = small_net(kata)
+        kata.global_prune(model, 0.333)
+        check.equal(
+            pruned(model), 17, unlike={"of the 59 parameters": 20, "biases took places": 8}, what="pruned weights"
+        )
+
+    def test_the_share_reached_is_returned(self, kata):
+        """17 of 50 weights are 0.34, though 0.333 was asked for."""
+        share = kata.global_prune(small_net(kata), 0.333)
+        check.that(type(share) is float, f"the share is {check.describe(share)}, it should be a float")
+        unlike = {"the share that was asked for": 0.333, "the share that is kept": 0.66}
+        check.close(share, 0.34, rtol=1e-5, unlike=unlike, what="the share")
+
+    def test_a_second_pruning_counts_the_first(self, kata):
+        """0.5 and then 0.8 make 0.8 of all weights, 40 of 50. 0.8 of the remaining ones would be 45."""
+        model = small_net(kata)
+        kata.global_prune(model, 0.5)
+        expected = ranked(model, 40)
+        share = kata.global_prune(model, 0.8)
+        check.equal(pruned(model), 40, what="pruned weights")
+        check.close(share, 0.8, rtol=1e-5, unlike={"0.8 of the rest": 0.9}, what="the share")
+        check.equal(masks(model), expected, what="masks")
+
+    def test_pruned_weights_never_come_back(self, kata):
+        """The optimizer may have moved a pruned weight. Its value has no effect, so it does not compete any more: here
+        all pruned weights are 100, and the next 15 are to be chosen among the other 25."""
+        model = small_net(kata)
+        kata.global_prune(model, 0.5)
+        first, sizes = masks(model), [layer.weight.detach().abs() for layer in model.layers]
+        alive = [size.masked_fill(~mask, 0.0) for size, mask in zip(sizes, first, strict=True)]
+        expected = ranked(model, 40, lambda _: alive)
+        with torch.no_grad():
+            for layer, mask in zip(model.layers, first, strict=True):
+                layer.weight.masked_fill_(~mask, 100.0)
+        kata.global_prune(model, 0.8)
+        back = sum(int((now & ~then).sum()) for now, then in zip(masks(model), first, strict=True))
+        check.that(back == 0, f"{back} pruned weights came back: stored values of pruned weights compete")
+        check.equal(masks(model), expected, what="masks")
+
+    @given(sparsities=rising())
+    def test_step_by_step_is_at_once(self, kata, sparsities):
+        """While no training comes between, several steps lead to the same masks as one step to the last sparsity."""
+        model = small_net(kata)
+        expected = ranked(model, round(sparsities[-1] * N))
+        for sparsity in sparsities:
+            kata.global_prune(model, sparsity)
+        check.equal(masks(model), expected, what="masks")
+
+    def test_values_stay(self, kata):
+        """Only the masks change. The weights keep their values, also the pruned ones, and so do the biases."""
+        model = small_net(kata)
+        before = values(model)
+        kata.global_prune(model, 0.6)
+        check.equal(values(model), before, what="parameters")
+
+    @pytest.mark.edge
+    def test_kept_weights_of_zero_go_next(self, kata):
+        """A kept weight of exactly 0 and a pruned one look alike once weight and mask are multiplied. Ten weights are
+        pruned here and count. Five more go: five of the six that are 0."""
+        model = small_net(kata)
+        model.layers[1].mask[:2] = False  # ten weights of the second layer, which are ranked last
+        with torch.no_grad():
+            model.layers[0].weight[0] = 0.0  # six of the first layer
+        share = kata.global_prune(model, 0.3)
+        check.equal(pruned(model), 15, what="pruned weights")
+        check.close(share, 0.3, rtol=1e-5, what="the share")
+        check.equal(int(model.layers[0].mask[0].sum()), 1, what="weights of 0 that are kept")
+
+    @pytest.mark.edge
+    def test_a_lower_sparsity_changes_nothing(self, kata):
+        """60 % are pruned. Asking for 30 % afterwards, or for 0, brings nothing back."""
+        model = small_net(kata)
+        kata.global_prune(model, 0.6)
+        before = masks(model)
+        for sparsity in (0.3, 0.0):
+            check.close(kata.global_prune(model, sparsity), 0.6, rtol=1e-5, what="the share")
+            check.equal(masks(model), before, what="masks")
+
+    @pytest.mark.edge
+    def test_everything_can_be_pruned(self, kata):
+        """With sparsity 1 only the biases are left."""
+        model = small_net(kata)
+        check.close(kata.global_prune(model, 1.0), 1.0, rtol=1e-5, what="the share")
+        check.equal(pruned(model), N, what="pruned weights")
+
+    @pytest.mark.edge
+    def test_a_sparsity_beyond_its_range_is_an_error(self, kata):
+        """As in `magnitude_mask`."""
+        for sparsity in (-0.1, 1.1):
+            with check.raises(ValueError):
+                kata.global_prune(small_net(kata), sparsity)
+
+
+def moved_and_wired(kata):
+    """A net whose parameters have moved and whose masks were drawn, and the state that it started from."""
+    model = kata.MaskedMLP(SIZES)
+    init_state = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape))
+    return wire(model), init_state
+
+
+@pytest.mark.stretch
+class TestRewind:
+    def test_start_values_come_back(self, kata):
+        """All parameters have the values of init_state again: kept weights, pruned weights and biases."""
+        model, init_state = moved_and_wired(kata)
+        kata.rewind(model, init_state)
+        check.equal(values(model), {name: init_state[name] for name in values(model)}, what="parameters")
+
+    def test_the_wiring_stays(self, kata):
+        """The masks are the ticket. init_state has masks, too, all True: to load the whole state would unprune the
+        net."""
+        model, init_state = moved_and_wired(kata)
+        before = masks(model)
+        kata.rewind(model, init_state)
+        unlike = {"the masks of init_state, all True": [torch.ones_like(mask) for mask in before]}
+        check.equal(masks(model), before, unlike=unlike, what="masks")
+
+    def test_init_state_is_copied(self, kata):
+        """Training goes on in place after a rewind. init_state must not move with the parameters: the next ticket needs
+        it."""
+        model, init_state = moved_and_wired(kata)
+        right = copy.deepcopy(init_state)
+        kata.rewind(model, init_state)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1.0)
+        check.equal(dict(init_state), dict(right), what="init_state after more training")
+
+    @pytest.mark.edge
+    def test_an_optimizer_still_holds_the_parameters(self, kata):
+        """New Parameter objects would be unknown to an optimizer that was built before."""
+        model, init_state = moved_and_wired(kata)
+        before = list(model.parameters())
+        kata.rewind(model, init_state)
+        same = all(a is b for a, b in zip(before, model.parameters(), strict=True))
+        check.that(same, "the net has new parameter objects")
+        check.that(all(p.requires_grad and p.is_leaf for p in model.parameters()), "a parameter is no trainable leaf")
+
+    @pytest.mark.edge
+    def test_init_state_needs_no_masks(self, kata):
+        """A dict of the parameters alone is enough."""
+        model, init_state = moved_and_wired(kata)
+        before, start = masks(model), {name: init_state[name] for name in values(model)}
+        kata.rewind(model, start)
+        check.equal(masks(model), before, what="masks")
+        check.equal(values(model), start, what="parameters")
+
+
+@pytest.mark.stretch
+class TestRandomizeMasks:
+    def test_each_layer_keeps_its_count(self, kata):
+        """A fair comparison has as many weights in each layer. A draw over all layers together would move some from
+        layer to layer."""
+        model = kata.MaskedMLP([20, 30, 10])
+        for layer, kept in zip(model.layers, (37, 211), strict=True):
+            layer.mask.copy_((torch.arange(layer.mask.numel()) < kept).view_as(layer.mask))
+        kata.randomize_masks(model)
+        for number, (layer, shape) in enumerate(zip(model.layers, [(30, 20), (10, 30)], strict=True)):
+            check.shape(layer.mask, shape, what=f"mask of layer {number}")
+            check.dtype(layer.mask, torch.bool, what=f"mask of layer {number}")
+        check.equal([int(layer.mask.sum()) for layer in model.layers], [37, 211], what="kept weights per layer")
+
+    def test_all_places_are_equally_likely(self, kata):
+        """Two of six weights are kept, so each of the six in a third of the draws."""
+        model, counts = kata.MaskedMLP([3, 2]), torch.zeros(2, 3)
+        model.layers[0].mask.copy_(torch.tensor([[True, True, False], [False, False, False]]))
+        for _ in range(300):
+            kata.randomize_masks(model)
+            counts += model.layers[0].mask
+        shares = [round(share, 2) for share in (counts / 300).flatten().tolist()]
+        fair = all(abs(share - 1 / 3) < 0.13 for share in shares)
+        check.that(fair, f"over 300 draws the six places are kept in shares of {shares}, all should be near 0.33")
+
+    def test_layers_are_wired_independently(self, kata):
+        """Two layers of the same shape and the same count get two different masks."""
+        model = wire(kata.MaskedMLP([8, 8, 8]))
+        model.layers[1].mask.copy_(model.layers[0].mask)
+        kata.randomize_masks(model, torch.Generator().manual_seed(1))
+        check.that(not torch.equal(*masks(model)), "both layers have the same mask")
+
+    def test_parameters_stay(self, kata):
+        """A random wiring starts from the very values from which the ticket starts."""
+        model = wire(kata.MaskedMLP(SIZES))
+        before = values(model)
+        kata.randomize_masks(model)
+        check.equal(values(model), before, what="parameters")
+
+    def test_same_generator_same_masks(self, kata):
+        """With generators of the same seed the masks are the same, whatever the state of the global one. A generator of
+        another seed draws other ones."""
+        model = wire(kata.MaskedMLP([20, 30, 10]))
+        drawn = []
+        for seed in (1, 1, 2):
+            other = copy.deepcopy(model)
+            kata.randomize_masks(other, torch.Generator().manual_seed(seed))
+            drawn.append(masks(other))
+        check.equal(drawn[1], drawn[0], what="masks of a second generator of the same seed")
+        differs = any(not torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=True))
+        check.that(differs, "a generator of another seed draws the same masks: it is not used")
+
+    @pytest.mark.timeout(60)
+    def test_the_ticket_beats_a_random_wiring(self, kata):
+        """The key result of Frankle & Carbin: nine tenths of a trained net's weights are pruned step by step, the rest
+        goes back to its start values and learns again. As many weights from the same start, wired at random, learn
+        less in the same 100 steps."""
+        ticket, generator = kata.MaskedMLP([64, 64, 32, 10]), torch.Generator().manual_seed(1)
+        init_state = copy.deepcopy(ticket.state_dict())
+        taught(kata, ticket, 300, generator)
+        for sparsity in (0.5, 0.75, 0.85, 0.9):
+            kata.global_prune(ticket, sparsity)
+            taught(kata, ticket, 100, generator)
+        kata.rewind(ticket, init_state)
+        other = copy.deepcopy(ticket)
+        kata.randomize_masks(other, generator)
+        won, drawn = (taught(kata, model, 100, generator) for model in (ticket, other))
+        check.that(won > 0.8, f"the ticket gets {won:.3f} of the test digits right, it should be more than 0.8")
+        said = f"the ticket gets {won:.3f} right, the random wiring {drawn:.3f}"
+        check.that(won - drawn > 0.1, f"{said}: the ticket should be better by 0.1")
+
+    @pytest.mark.edge
+    def test_full_and_empty_masks_stay(self, kata):
+        """With all weights kept, or none, there is only one wiring."""
+        model = kata.MaskedMLP(SIZES)
+        model.layers[1].mask.fill_(False)
+        before = masks(model)
+        kata.randomize_masks(model)
+        check.equal(masks(model), before, what="masks")
+
+
+class Noting(nn.Module):
+    """A linear classifier that notes the inputs and the mode of each forward pass."""
+
+    def __init__(self, features=3, classes=4):
+        super().__init__()
+        self.linear = nn.Linear(features, classes)
+        self.read, self.modes = [], []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.read.append(x.detach().clone())
+        self.modes.append(self.training)
+        return self.linear(x)
+
+
+def numbered(count=40):
+    """Samples whose feature 0 is their number, divided by 10, and labels that follow no order."""
+    x = torch.randn(count, 3)
+    x[:, 0] = torch.arange(count) / 10
+    return x, torch.randint(4, (count,))
+
+
+def places(batch):
+    """Which samples of `numbered` are in a batch."""
+    return (batch[:, 0] * 10).round().long()
+
+
+def by_hand(fresh, batches, y, lr=0.005, make=torch.optim.Adam, clear=True):
+    """The losses of a copy of the model, trained on these batches, and its weight afterwards."""
+    linear, losses = copy.deepcopy(fresh.linear), []
+    optimizer = make(linear.parameters(), lr=lr)
+    for x in batches:
+        if clear:
+            optimizer.zero_grad()
+        loss = -linear(x).log_softmax(dim=1)[torch.arange(len(x)), y[places(x)]].mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, linear.weight.detach()
+
+
+class TestTrainClassifier:
+    def test_one_loss_per_step(self, kata):
+        """A list of plain floats: a tensor would keep the graph of its step alive."""
+        x, y = numbered()
+        losses = kata.train_classifier(Noting(), x, y, steps=3, batch=8)
+        plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
+        check.that(plain, f"the losses are {check.describe(losses)}, they should be a list of floats")
+        check.equal(len(losses), 3, what="the number of losses")
+
+    def test_each_step_reads_a_random_batch(self, kata):
+        """`batch` samples per step, other ones in the next step, and from anywhere in the data."""
+        x, y = numbered()
+        model = Noting()
+        kata.train_classifier(model, x, y, steps=30, batch=8)
+        check.equal({tuple(batch.shape) for batch in model.read}, {(8, 3)}, what="shapes of the batches")
+        check.that(not torch.equal(model.read[0], model.read[1]), "the first two batches are the same")
+        check.that(places(model.read[0]).tolist() != list(range(8)), "the first batch is the first 8 samples, in order")
+        read = len(set(torch.cat(model.read).T[0].tolist()))
+        check.that(read > 30, f"30 batches of 8 contain {read} of the 40 samples")
+
+    def test_every_step_is_one_of_adam(self, kata):
+        """On the same batches, a loop with torch.optim.Adam at this learning rate has the same losses, each before
+        its update, and the same weights. Gradients that are not cleared add up."""
+        (x, y), model = numbered(), Noting()
+        fresh = copy.deepcopy(model)
+        losses = kata.train_classifier(model, x, y, steps=6, batch=8, lr=0.05)
+        expected, weight = by_hand(fresh, model.read[:6], y, lr=0.05)
+        slips = {
+            "gradients that add up from step to step": {"lr": 0.05, "clear": False},
+            "the default learning rate": {},
+            "SGD": {"lr": 0.05, "make": torch.optim.SGD},
+            "AdamW": {"lr": 0.05, "make": torch.optim.AdamW},
+        }
+        wrong = {name: by_hand(fresh, model.read[:6], y, **options) for name, options in slips.items()}
+        check.equal(len(losses), 6, what="the number of losses")
+        for step in range(6):
+            unlike = {"the loss after the update": expected[step + 1]} if step < 5 else {}
+            if step > 1:
+                unlike |= {name: found[0][step] for name, found in wrong.items()}
+            check.close(losses[step], expected[step], rtol=1e-3, unlike=unlike, what=f"loss of step {step}")
+        unlike = {name: found[1] for name, found in wrong.items()}
+        check.close(model.linear.weight, weight, rtol=1e-2, atol=1e-3, unlike=unlike, what="weight after 6 steps")
+
+    def test_the_defaults(self, kata):
+        """200 steps of 64 images with a learning rate of 0.005."""
+        (x, y), model = numbered(80), Noting()
+        fresh = copy.deepcopy(model)
+        losses = kata.train_classifier(model, x, y)
+        check.equal(len(losses), 200, what="the number of losses")
+        check.equal(tuple(model.read[0].shape), (64, 3), what="shape of a batch")
+        check.close(losses[9], by_hand(fresh, model.read[:10], y)[0][9], rtol=1e-3, what="loss of step 9")
+
+    def test_same_seeds_same_losses(self, kata):
+        """With generators of the same seed the same model has the same losses, whatever the state of the global one. A
+        generator of another seed draws other batches."""
+        (x, y), model = numbered(), Noting()
+
+        def losses(seed):
+            generator = torch.Generator().manual_seed(seed)
+            return kata.train_classifier(copy.deepcopy(model), x, y, steps=4, batch=8, generator=generator)
+
+        first, again, other = losses(5), losses(5), losses(6)
+        check.close(again, first, rtol=0, atol=1e-3, what="losses with a second generator of the same seed")
+        check.that(other != first, "a generator of another seed gives the very same losses: it is not used")
+
+    @pytest.mark.timeout(60)
+    def test_pruning_hurts_and_training_heals(self, kata):
+        """The key result: a net of 6464 weights learns the digits. Without nine tenths of its weights it fails; after
+        200 more steps the remaining tenth is nearly as good as all were."""
+        model, (x, y, test_x, test_y) = kata.MaskedMLP([64, 64, 32, 10]), images()
+        generator = torch.Generator().manual_seed(0)
+        kata.train_classifier(model, x, y, steps=300, generator=generator)
+        before = kata.accuracy(model, test_x, test_y)
+        check.that(before > 0.9, f"after 300 steps {before:.3f} of the test digits are right, it should be over 0.9")
+        kata.global_prune(model, 0.9)
+        at_once, wiring = kata.accuracy(model, test_x, test_y), masks(model)
+        kata.train_classifier(model, x, y, steps=200, generator=generator)
+        after = kata.accuracy(model, test_x, test_y)
+        said = f"{before:.3f} of the test digits right before pruning, {at_once:.3f} after, {after:.3f} after training"
+        check.that(at_once < 0.75, f"{said}: pruning alone should bring it under 0.75")
+        check.that(after > before - 0.06, f"{said}: training should bring it back to within 0.06")
+        check.equal(masks(model), wiring, what="masks after training")
+
+    @pytest.mark.edge
+    def test_the_mode_is_training(self, kata):
+        """Layers such as dropout ask for the mode. The model trains in training mode, and is left in it."""
+        (x, y), model = numbered(), Noting().eval()
+        kata.train_classifier(model, x, y, steps=2, batch=8)
+        check.equal(model.modes[:2], [True, True], what="model.training during the two steps")
+        check.equal(model.training, True, what="model.training afterwards")
+
+    @pytest.mark.edge
+    def test_old_gradients_have_no_effect(self, kata):
+        """Gradients from somewhere else may be there before the first step. Clear them before, not only after."""
+        (x, y), model = numbered(), Noting()
+        fresh = copy.deepcopy(model)
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 100.0)
+        kata.train_classifier(model, x, y, steps=2, batch=8, lr=0.05)
+        weight = by_hand(fresh, model.read[:2], y, lr=0.05)[1]
+        check.close(model.linear.weight, weight, rtol=1e-2, atol=1e-3, what="weight after 2 steps")
+
+
+def choices(n, kept):
+    """log2 of the number of ways to choose `kept` of n things, as a sum."""
+    return sum(math.log2((n - i) / (i + 1)) for i in range(kept))
+
+
+def keep_first(model, *counts):
+    """The model with only the first few weights of each layer kept."""
+    for layer, count in zip(model.layers, counts, strict=True):
+        layer.mask.copy_((torch.arange(layer.mask.numel()) < count).view_as(layer.mask))
+    return model
+
+
+@pytest.mark.stretch
+class TestDescriptionLength:
+    def test_a_whole_net_costs_its_parameters(self, kata):
+        """Where nothing is pruned there is nothing to choose: 50 weights and 9 biases, 32 bits each by default."""
+        model = kata.MaskedMLP(SIZES)
+        unlike = {"the biases are left out": 50 * 32, "one bit per weight for the mask": 59 * 32 + 50}
+        bits = kata.description_length(model)
+        check.close(bits, 59 * 32, rtol=1e-5, unlike=unlike, what="bits")
+        check.close(kata.description_length(model, 8), 59 * 8, rtol=1e-5, what="bits at 8 per weight")
+
+    def test_a_layer_by_hand(self, kata):
+        """A layer (8, 6) with 5 of 48 weights kept, at 16 bits: (5 + 8) · 16 for the numbers, and log2 C(48, 5) =
+        log2 1,712,304 = 20.7 to say which five."""
+        model = keep_first(kata.MaskedMLP([6, 8]), 5)
+        numbers = (5 + 8) * 16
+        unlike = {
+            "the choice is not counted": numbers,
+            "the natural log": numbers + math.log(1_712_304),
+            "log2 n per kept weight": numbers + 5 * math.log2(48),
+            "one bit per weight for the mask": numbers + 48,
+            "the pruned weights are sent": (43 + 8) * 16 + math.log2(1_712_304),
+        }
+        bits = kata.description_length(model, 16)
+        check.close(bits, numbers + math.log2(1_712_304), rtol=1e-5, unlike=unlike, what="bits")
+
+    def test_each_layer_has_its_own_choice(self, kata):
+        """The receiver learns for each layer which of its weights are kept. One choice over all layers together has
+        more possibilities."""
+        model = keep_first(kata.MaskedMLP(SIZES), 7, 13)
+        numbers = (7 + 5 + 13 + 4) * 32
+        unlike = {"one choice over all layers together": numbers + choices(50, 20)}
+        expected = numbers + choices(30, 7) + choices(20, 13)
+        check.close(kata.description_length(model), expected, rtol=1e-5, unlike=unlike, what="bits")
+
+    def test_large_layers_do_not_overflow(self, kata):
+        """646 of 6464 weights: C(6464, 646) has 911 digits, too many for a float. The weights cost 23,696 bits."""
+        model = keep_first(kata.MaskedMLP([101, 64]), 646)
+        bits = kata.description_length(model)
+        check.close(bits, 646 * 32 + 64 * 32 + choices(6464, 646), rtol=1e-5, what="bits")
+
+    def test_values_do_not_matter(self, kata):
+        """A kept weight costs its bits whatever its value, also 0, and a pruned one costs none."""
+        model = keep_first(kata.MaskedMLP(SIZES), 7, 13)
+        before = kata.description_length(model)
+        with torch.no_grad():
+            model.layers[0].weight.zero_()
+            model.layers[1].weight.fill_(100.0)
+        check.close(kata.description_length(model), before, what="bits with other values")
+
+    @pytest.mark.edge
+    def test_an_empty_layer_costs_its_biases(self, kata):
+        """There is one way to keep nothing: log2 1 = 0."""
+        model = keep_first(kata.MaskedMLP(SIZES), 0, 20)
+        check.close(kata.description_length(model), (5 + 20 + 4) * 32, rtol=1e-5, what="bits")
+
+    @pytest.mark.edge
+    def test_a_plain_float_comes_back(self, kata):
+        """A Python float, neither a tensor nor an array, and not an int for a whole net."""
+        bits = kata.description_length(kata.MaskedMLP(SIZES))
+        check.that(type(bits) is float, f"the bits are {check.describe(bits)}, they should be a float")

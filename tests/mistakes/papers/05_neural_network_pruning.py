@@ -1,0 +1,218 @@
+"""Wrong solutions of papers/05 that its specs must catch."""
+
+from tests.course.variants import Mistake
+
+NUMPY_ORDER = "mask[np.argsort(np.abs(weight)"
+ROUND = "[: round(sparsity * len(mask))]] = False"
+STABLE = f"mask[scores.detach().flatten().argsort(stable=True){ROUND}"
+MASK = 'self.register_buffer("mask", torch.ones_like(self.weight, dtype=torch.bool))'
+PRODUCT = "return F.linear(x, self.weight * self.mask, self.bias)"
+DEEP = """        x = self.layers[0](x.flatten(1))
+        for layer in self.layers[1:]:
+            x = layer(F.relu(x))
+        return x"""
+SCORES = "scores = [layer.weight.abs().masked_fill(~layer.mask, -1.0) for layer in model.layers]"
+KEEP = "keep = _largest(torch.cat([score.flatten() for score in scores]), sparsity)"
+MERGE = "layer.mask &= part.view_as(layer.mask)"
+SHARE = "return sum((~layer.mask).sum().item() for layer in model.layers) / len(keep)"
+COPY = "parameter.copy_(init_state[name])"
+REWIND = f"""        for name, parameter in model.named_parameters():
+            {COPY}"""
+SHUFFLE = """        order = torch.randperm(layer.mask.numel(), generator=generator).to(layer.mask.device)
+        layer.mask.copy_(layer.mask.flatten()[order].view_as(layer.mask))"""
+BITS = "bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(math.comb(n, kept))"
+
+MISTAKES = [
+    # prune_mask_numpy
+    Mistake(
+        "sorted by value, on arrays",
+        was=NUMPY_ORDER,
+        now="mask[np.argsort(weight",
+        caught_by="TestPruneMaskNumpy::test_the_smallest_are_removed",
+        says="looks like pruned by value, not by size",
+    ),
+    # magnitude_mask
+    Mistake(
+        "sorted by value",
+        was="return _largest(weight.abs(), sparsity)",
+        now="return _largest(weight, sparsity)",
+        caught_by="TestMagnitudeMask::test_the_smallest_are_removed",
+        says="looks like pruned by value, not by size",
+    ),
+    Mistake(
+        "the smallest are kept",
+        was="return mask.reshape(scores.shape)",
+        now="return ~mask.reshape(scores.shape)",
+        caught_by="TestMagnitudeMask::test_the_smallest_are_removed",
+        says="looks like inverted: the smallest are kept",
+    ),
+    Mistake(
+        "a quantile as threshold",
+        was=STABLE,
+        now="mask = scores.detach().flatten() > scores.detach().quantile(sparsity)",
+        caught_by="TestMagnitudeMask::test_the_right_number_is_removed",
+        says="looks like a quantile as threshold",
+    ),
+    Mistake(
+        "a threshold that drops all ties",
+        was=STABLE,
+        now=f"mask = scores.detach().flatten() > scores.detach().flatten().sort().values{ROUND[:-10]}].max()",
+        caught_by="TestMagnitudeMask::test_of_equal_weights_the_first_go",
+        says="at 100 of 200 places",
+        edge=True,
+    ),
+    # MaskedLinear
+    Mistake(
+        "mask as a plain attribute",
+        was=MASK,
+        now="self.mask = torch.ones_like(self.weight, dtype=torch.bool)",
+        caught_by="TestMaskedLinear::test_the_mask_is_saved_and_not_trained",
+        says="no mask",
+    ),
+    Mistake(
+        "the stored weight multiplied in forward",
+        was=PRODUCT,
+        now="self.weight.data.mul_(self.mask)\n        return F.linear(x, self.weight, self.bias)",
+        caught_by="TestMaskedLinear::test_the_stored_weight_keeps_its_values",
+        says="of weight after a call",
+    ),
+    Mistake(
+        "the mask applied without a gradient",
+        was=PRODUCT,
+        now="return F.linear(x, self.weight + (self.weight * self.mask - self.weight).detach(), self.bias)",
+        caught_by="TestMaskedLinear::test_a_masked_weight_has_no_gradient",
+        says="looks like the gradient without a mask",
+    ),
+    Mistake(
+        "one stored value for the whole mask",
+        was=MASK,
+        now='self.register_buffer("mask", torch.ones(1, 1, dtype=torch.bool).expand(out_features, in_features))',
+        caught_by="TestMaskedLinear::test_a_copy_has_a_mask_of_its_own",
+        says="unsupported operation",
+        edge=True,
+    ),
+    # MaskedMLP
+    Mistake(
+        "a ReLU after the last layer",
+        was=DEEP,
+        now="""        x = x.flatten(1)
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return x""",
+        caught_by="TestMaskedMLP::test_relu_between_the_layers",
+        says="looks like a ReLU after the last layer",
+    ),
+    # global_prune
+    Mistake(
+        "a threshold per layer",
+        was=KEEP,
+        now="keep = torch.cat([_largest(score, sparsity).flatten() for score in scores])",
+        caught_by="TestGlobalPrune::test_one_threshold_for_all_layers",
+        says="looks like a threshold per layer",
+    ),
+    Mistake(
+        "biases in the ranking",
+        was=KEEP,
+        now="""biases = [layer.bias.abs() for layer in model.layers]
+    keep = _largest(torch.cat([score.flatten() for score in scores + biases]), sparsity)
+    keep = keep[: sum(score.numel() for score in scores)]""",
+        caught_by="TestGlobalPrune::test_biases_are_left_alone",
+        says="of pruned weights",
+    ),
+    Mistake(
+        "pruned weights compete with their stored values",
+        was=SCORES,
+        now="scores = [layer.weight.abs() for layer in model.layers]",
+        caught_by="TestGlobalPrune::test_pruned_weights_never_come_back",
+        says="of masks",
+    ),
+    Mistake(
+        "the new mask replaces the old one",
+        was=f"    {SCORES}",
+        now="    scores = [layer.weight.abs() for layer in model.layers]\n"
+        "    for layer in model.layers:\n        layer.mask.fill_(True)",
+        caught_by="TestGlobalPrune::test_pruned_weights_never_come_back",
+        says="came back",
+    ),
+    Mistake(
+        "the sparsity of the remaining weights",
+        was=KEEP,
+        now="""flat = torch.cat([score.flatten() for score in scores])
+    gone = (flat < 0).float().mean().item()
+    keep = _largest(flat, gone + sparsity * (1 - gone))""",
+        caught_by="TestGlobalPrune::test_a_second_pruning_counts_the_first",
+        says="got 45",
+    ),
+    Mistake(
+        "kept weights of 0 taken for pruned ones",
+        was=SCORES,
+        now="scores = [layer.weight.abs() * layer.mask for layer in model.layers]",
+        caught_by="TestGlobalPrune::test_kept_weights_of_zero_go_next",
+        says="got 16",
+        edge=True,
+    ),
+    # rewind
+    Mistake(
+        "the whole state loaded",
+        was=REWIND,
+        now="        model.load_state_dict(init_state)",
+        caught_by="TestRewind::test_the_wiring_stays",
+        says="looks like the masks of init_state, all True",
+    ),
+    Mistake(
+        "init_state's own tensors become the parameters",
+        was=COPY,
+        now="parameter.data = init_state[name]",
+        caught_by="TestRewind::test_init_state_is_copied",
+        says="of init_state after more training['layers.0.weight']",
+    ),
+    # randomize_masks
+    Mistake(
+        "masks drawn with a probability",
+        was=SHUFFLE,
+        now="""        share = layer.mask.float().mean()
+        layer.mask.copy_(torch.rand(layer.mask.shape, generator=generator) < share)""",
+        caught_by="TestRandomizeMasks::test_each_layer_keeps_its_count",
+        says="of kept weights per layer",
+    ),
+    # train_classifier
+    Mistake(
+        "gradients not cleared",
+        was="        optimizer.zero_grad()\n",
+        now="",
+        caught_by="TestTrainClassifier::test_every_step_is_one_of_adam",
+        says="looks like gradients that add up from step to step",
+    ),
+    Mistake(
+        "the first images again and again",
+        was="rows = torch.randint(len(x), (batch,), generator=generator)",
+        now="rows = torch.arange(batch)",
+        caught_by="TestTrainClassifier::test_each_step_reads_a_random_batch",
+        says="the first two batches are the same",
+    ),
+    # description_length
+    Mistake(
+        "the natural log",
+        was=BITS,
+        now=BITS.replace("log2", "log"),
+        caught_by="TestDescriptionLength::test_a_layer_by_hand",
+        says="looks like the natural log",
+    ),
+    Mistake(
+        "the number of choices as a float",
+        was=BITS,
+        now=BITS.replace("math.comb(n, kept)", "math.prod((n - i) / (i + 1) for i in range(kept))"),
+        caught_by="TestDescriptionLength::test_large_layers_do_not_overflow",
+        says="got inf",
+    ),
+    Mistake(
+        "one choice over all layers together",
+        was=f"""        {BITS}
+    return bits""",
+        now="""        bits += (kept + layer.bias.numel()) * bits_per_weight
+    masks = torch.cat([layer.mask.flatten() for layer in model.layers])
+    return bits + math.log2(math.comb(len(masks), int(masks.sum())))""",
+        caught_by="TestDescriptionLength::test_each_layer_has_its_own_choice",
+        says="looks like one choice over all layers together",
+    ),
+]
