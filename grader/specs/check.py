@@ -406,6 +406,8 @@ def describe(value: Any) -> str:
         return _short(value)
     if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
         return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
+    if type(value).__repr__ is object.__repr__:
+        return f"{type(value).__name__} object"
     try:
         text = repr(value)
     except Exception as error:  # from __repr__ of a class that the learner wrote

@@ -84,6 +84,13 @@ def test_a_broken_repr_does_no_harm():
     assert "a Broken whose repr raises KeyError" in said(check.equal, Broken(), X)
 
 
+def test_an_object_without_a_repr_is_named_by_its_class():
+    class Plain:
+        pass
+
+    assert "Plain object" in said(check.equal, Plain(), X) and " at 0x" not in said(check.equal, Plain(), X)
+
+
 def test_imprecise_is_not_called_a_factor():
     assert "times" not in said(check.equal, X * (1 + 1e-6), X)
 
