@@ -528,6 +528,7 @@ class TestTrainRule:
         check.close(losses[1], losses[0], rtol=1e-3, what="the losses of the second run")
         check.equal(second.read, first.read, what="the rows of the second run")
 
+    @pytest.mark.timeout(60)
     def test_the_learned_rule_is_the_true_one(self, kata):
         """After 300 steps the loss is below 0.1, and the model's answers to the eight neighbourhoods are the bits of
         the rule, for chaotic rule 30 and for rule 110."""
@@ -537,6 +538,7 @@ class TestTrainRule:
             check.that(losses[-1] < 0.1, f"the loss on rule {rule} is {losses[-1]:.3f} after 300 steps, not below 0.1")
             check.equal(kata.recovered_rule(model), rule, what="the recovered rule")
 
+    @pytest.mark.timeout(60)
     def test_it_holds_on_another_width(self, kata):
         """A rule is the same for every cell, whatever the width: trained on 64 cells, the model rolls out 20 steps of
         97 cells without an error."""

@@ -554,6 +554,7 @@ class TestTrainPipeline:
         check.close(losses(2, 5), first, rtol=0, atol=1e-3, what="losses with a second generator of the same seed")
         check.that(losses(1, 6) != first, "a generator of another seed gives the very same losses: it is not used")
 
+    @pytest.mark.timeout(60)
     def test_micro_batches_leave_the_trained_weights_unchanged(self, kata):
         """The key result: four stages learn the digits in 100 steps. With 7 micro-batches, sent through the pipeline or
         accumulated one by one, they end at the weights of the full batch. Rounding is all that is left."""
