@@ -22,6 +22,7 @@ SECTIONS = {
     7: "NumPy against PyTorch",
 }
 STEP = re.compile(r"^# (\d)\. (.+)\n(?:#\n)?", re.MULTILINE)
+HEADING = re.compile(r"^heading\(.*\)\n", re.MULTILINE)  # printed by the lesson; the notebook's text has it already
 TEXT = re.compile(r"(?:^#(?: .*)?\n)+", re.MULTILINE)
 QUICKSTART = """\
 # Quickstart: find the repository, or clone it; then versions, device and seed, and three basics of tensors.
@@ -129,7 +130,8 @@ def _goals(kata: Kata, page: str) -> str:
         f"# {kata.folder.name[:2]} · {kata.title}",
         f"{about.authors}: [{about.title}]({about.url}), {about.year}. [Open in Colab]({opened}).",
         *(notebooks.without_links(part.strip()) for part in paragraphs),
-        "**Goals.** The code below runs on your own answers to the kata's exercises where they work, and on the "
+        "## 1 Goals",
+        "The code below runs on your own answers to the kata's exercises where they work, and on the "
         "reference where they do not:",
         "\n".join(goals),
     ]
@@ -139,7 +141,7 @@ def _goals(kata: Kata, page: str) -> str:
 def _cells(step: str) -> list[nbformat.NotebookNode]:
     """The cells of one step: text wherever a comment follows an empty line, code between."""
     found, code = [], ""
-    for part in re.split(r"(?:(?<=\n\n)|\A)(?=#(?: |\n))", step):
+    for part in re.split(r"(?:(?<=\n\n)|\A)(?=#(?: |\n))", HEADING.sub("", step)):
         text = TEXT.match(part)
         if text is None:  # code before the first comment
             code += part
