@@ -137,7 +137,9 @@ def _description(table: dict[str, Any]) -> Description:
 
 def _paper(table: dict[str, Any]) -> Paper:
     texts = {key: _taken(table, key, str) for key in ("title", "authors", "url", "result")}
-    return Paper(**texts, year=_taken(table, "year", int), seconds=_taken(table, "seconds", float))
+    year, seconds = _taken(table, "year", int), table.pop("seconds", None)
+    _require(type(seconds) in (int, float), f"seconds must be a number, not {seconds!r}")
+    return Paper(**texts, year=year, seconds=seconds)
 
 
 def _exercise(row: dict[str, Any]) -> Exercise:
