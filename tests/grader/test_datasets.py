@@ -462,7 +462,7 @@ class TestWhatGoesWrong:
         )
         part = downloads.DATA / "play.part" / "input.txt"
         deadline = time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size > 0) and time.monotonic() < deadline:
+        while not (part.exists() and part.stat().st_size == 100_000) and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         try:
