@@ -32,8 +32,7 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
 def generate(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if a file is stale")] = False,
 ) -> None:
-    """Update everything generated: stubs from solutions/; pages from kata.toml; papers' notebooks from
-    their lessons.
+    """Update everything generated: stubs from solutions/, pages from kata.toml, papers' notebooks.
 
     A stub that contains code already is left alone.
     """

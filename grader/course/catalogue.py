@@ -134,7 +134,7 @@ def find(query: str, root: Path = ROOT) -> Kata:
     Raises:
         UnknownKata: no kata, or more than one, matches.
     """
-    wanted = query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    wanted = _plain(query)
     katas = all_katas(root)
     by_path = [kata for kata in katas if _is_prefix(wanted, kata.name)]
     by_module = [kata for kata in katas if wanted and kata.module.startswith(wanted)]
@@ -152,7 +152,7 @@ def matching(query: str, root: Path = ROOT) -> list[Kata]:
     Raises:
         UnknownKata: the query matches neither a track nor exactly one kata.
     """
-    wanted = query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    wanted = _plain(query)
     track = [kata for kata in all_katas(root) if wanted and kata.name.startswith(f"{wanted}/")]
     return track or [find(query, root)]
 
@@ -176,6 +176,10 @@ def expand(path: Path) -> Path:
     if matches:
         raise UnknownKata(_ambiguous(shown, matches))
     raise UnknownKata(_no_match(shown, entries, parent))
+
+
+def _plain(query: str) -> str:
+    return query.strip().removeprefix("./").removeprefix("katas/").strip("/")
 
 
 def _is_prefix(wanted: str, name: str) -> bool:

@@ -16,8 +16,7 @@ from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
 LARGEST = 50_000_000  # bytes; plots make notebooks large
-START = """\
-# lesson: find the repository, or clone it
+FIND_OR_CLONE = """\
 import pathlib, subprocess, sys
 here = next((p for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "grader/lesson.py").exists()), None)
 if here is None:
@@ -26,8 +25,11 @@ if here is None:
         subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)
 sys.path.insert(0, str(here))
-from grader.learner.notebook_check import check, hint, use
-use("{kata}")"""
+"""
+START = f"""\
+# lesson: find the repository, or clone it
+{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, use
+use("{{kata}}")"""
 FIGURE = """\
 # lesson: the figure
 from IPython.display import Image
@@ -66,10 +68,16 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
         body.append(new_code_cell(segment.text, metadata={"kata": {"place": place, "after": segment.after}}))
         for exercise in exercises:
             body.append(new_code_cell(f'# check (and for a hint: hint("{exercise.name}"))\ncheck("{exercise.name}")'))
-    metadata = {"kata": kata.name, "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = new_notebook(cells=body, metadata={**metadata, "language_info": {"name": "python"}})
+    return assembled(body, kata=kata.name)
+
+
+def assembled(body: list[nbformat.NotebookNode], **metadata: str) -> nbformat.NotebookNode:
+    """A Python notebook of these cells, the same at every call: the cells' ids are their numbers."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    known = {**metadata, "kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook = new_notebook(cells=body, metadata=known)
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"  # instead of a random id, so that the same kata gives the same notebook
+        cell["id"] = f"cell-{number}"
     return notebook
 
 

@@ -1,12 +1,11 @@
 """A paper's notebook, built from kata.toml, README.md and lesson.py, and the table that lists all papers."""
 
 import re
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from grader.course import notebooks
 from grader.course.catalogue import Kata
@@ -24,17 +23,9 @@ SECTIONS = {
 STEP = re.compile(r"^# (\d)\. (.+)\n(?:#\n)?", re.MULTILINE)
 HEADING = re.compile(r"^heading\(.*\)\n", re.MULTILINE)  # printed by the lesson; the notebook's text has it already
 TEXT = re.compile(r"(?:^#(?: .*)?\n)+", re.MULTILINE)
-QUICKSTART = """\
+QUICKSTART = f"""\
 # Quickstart: find the repository, or clone it; then versions, device and seed, and three basics of tensors.
-import pathlib, subprocess, sys
-here = next((p for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "grader/lesson.py").exists()), None)
-if here is None:
-    here = pathlib.Path("torch-katas").resolve()
-    if not here.exists():
-        subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)
-sys.path.insert(0, str(here))
-__file__ = str(here / "katas/{kata}/lesson.py")  # the code below is this file's
+{notebooks.FIND_OR_CLONE}__file__ = str(here / "katas/{{kata}}/lesson.py")  # the code below is this file's
 sys.argv[:] = [__file__]
 
 import numpy as np
@@ -88,12 +79,7 @@ def build(kata: Kata) -> nbformat.NotebookNode:
         if SECTIONS[6] in step.partition("\n")[0]:
             body.append(new_code_cell(notebooks.figure(kata).partition("\n")[2]))
     body.append(new_markdown_cell(_tasks(page)))
-    language = {"name": "python"}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = new_notebook(cells=body, metadata={"kernelspec": kernel, "language_info": language})
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"
-    return notebook
+    return notebooks.assembled(body)
 
 
 def sections(lesson: str) -> dict[int, str]:
@@ -169,4 +155,4 @@ def _without_docstring(code: str) -> str:
 def _tasks(page: str) -> str:
     tasks = page.partition("\n### Notebook tasks\n")[2].partition("\n## ")[0].strip()
     intro = "Open ends, without specs: copy a cell, change it, and look."
-    return textwrap.dedent(f"## 8 Exercises\n\n{intro}\n\n") + notebooks.without_links(tasks)
+    return f"## 8 Exercises\n\n{intro}\n\n{notebooks.without_links(tasks)}"
