@@ -20,7 +20,7 @@ from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import guards, points, results, variants
+from tests.course import guards, points, results, variants, verdicts
 from tests.course import snippets as lesson_snippets
 from tests.course.variants import Mistake
 
@@ -95,7 +95,7 @@ def specs(kata: Kata) -> list[str]:
 
 def stub_fails(kata: Kata) -> list[str]:
     """The stub fails every spec, for being unwritten and nothing else."""
-    [result] = variants.results([variants.job(kata, kata.code.read_text(encoding="utf-8"))]).values()
+    [result] = variants.results([variants.job(kata, kata.code.read_text(encoding="utf-8"))], CACHE).values()
     problems = [f"the stub passes {spec.name}" for spec in variants.specs(result) if spec.status == "passed"]
     wrong = [spec for spec in variants.failing(result) if not spec.message.endswith("not written yet")]
     return problems + [f"on the stub {spec.name} says: {spec.message.splitlines()[0]}" for spec in wrong]
@@ -183,6 +183,7 @@ def accepted(kata: Kata) -> list[str]:
     return problems
 
 
+@verdicts.remembered
 def lesson(kata: Kata) -> list[str]:
     """The lesson runs to its end, prints, and draws its figure: cell by cell in the kata's notebook, followed by the
     reference's code. Put together from the cells, that code is the reference's again."""
@@ -223,6 +224,7 @@ def paper(kata: Kata) -> list[str]:
     return problems if recipe.is_file() else [*problems, f"{recipe.relative_to(kata.root)} is missing"]
 
 
+@verdicts.remembered
 def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
     said, trouble = in_fork(lambda: print("\n".join(lesson_snippets.problems(kata, is_own(kata)))))
