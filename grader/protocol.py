@@ -154,6 +154,6 @@ def _made(kind: type[Part], fields: dict[str, Any]) -> Part:
     for one in dataclasses.fields(made):
         value = getattr(made, one.name)
         expected: Any = (int, float) if one.type is float else get_origin(one.type) or one.type
-        if not isinstance(value, expected):
+        if not isinstance(value, expected) or (one.type is float and not 0 <= value < 1e6):
             raise ValueError(f"{kind.__name__}.{one.name} is {value!r}")
     return made

@@ -15,7 +15,7 @@ from rich.console import Console
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, RulesFile, app, bar, complete_kata, katas
 from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
-from grader.course import catalogue, notebooks
+from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution import prerequisites
@@ -146,6 +146,8 @@ def _check(code: Path, chosen: list[Kata]) -> None:
     """Raise a KataError if this is not a code folder."""
     if not code.is_dir():
         raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
+    if code != KATAS:
+        loading.refuse_link(code)
     if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in chosen):
         raise KataError(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
 

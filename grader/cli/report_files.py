@@ -62,13 +62,17 @@ def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> Rep
     if name not in formats or not file:
         raise KataError(f"--report {option}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
     path = Path(file)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if _is_stream(path) else path.parent, os.W_OK):
+    is_folder = path.is_dir() and not path.is_symlink()
+    if is_folder or not path.parent.is_dir() or not os.access(path if _is_stream(path) else path.parent, os.W_OK):
         raise KataError(f"--report {option}: {file} cannot be written")
     return ReportFile(formats[name], path)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file atomically: after an interruption or an error, an older file is unchanged."""
+    """Write a file atomically: after an interruption or an error, an older file is unchanged.
+
+    A symbolic link is replaced, not followed: the path may be in a student's checkout.
+    """
     content = text.encode("utf-8", "replace")
     try:
         if _is_stream(path):
@@ -76,11 +80,11 @@ def write(path: Path, text: str) -> None:
             with path.open("ab") as stream:
                 stream.write(content)
         else:
-            files.write(path, content)
+            files.write(path, content, through_links=False)
     except OSError as error:
         raise KataError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _is_stream(path: Path) -> bool:
     """Whether the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
-    return path.is_relative_to("/dev") or (path.exists() and not path.is_file())
+    return path.is_relative_to("/dev") or (path.exists() and not path.is_symlink() and not path.is_file())

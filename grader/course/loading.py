@@ -62,6 +62,16 @@ def read_source(path: Path, within: Path | None = None) -> str:
     return decoded(path.name, data)
 
 
+def refuse_link(code: Path) -> None:
+    """Refuse a code folder that is a link to somewhere else: in a student's checkout it could lead to the solutions.
+
+    Raises:
+        LoadFailure: the folder is a symbolic link that leaves the folder that it is in.
+    """
+    if code.is_symlink() and not code.resolve().is_relative_to(code.parent.resolve()):
+        raise LoadFailure(f"{code}: is a link that leads out of {code.parent}: give the folder itself")
+
+
 def decoded(name: str, data: bytes) -> str:
     """Decode the bytes of a code file in the encoding that Python would use.
 
@@ -165,7 +175,8 @@ def _too_large(size: int) -> str:
 
 
 def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:
-    return _executed(kata, read_source(path), path, prefix)
+    code = path.parents[len(kata.file.parts) - 1]
+    return _executed(kata, read_source(path, within=code), path, prefix)
 
 
 def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:

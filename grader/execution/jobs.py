@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grader import printable
 from grader.course import loading
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
@@ -33,4 +34,4 @@ def read(kata: Kata, code: Path) -> SourceText:
     try:
         return SourceText(loading.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
-        return SourceText("", str(failure))
+        return SourceText("", printable.line(str(failure)))

@@ -2,30 +2,69 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from multiprocessing.process import BaseProcess
 
 from grader.execution import forkserver
-from grader.isolation import processes
+from grader.isolation import processes, shared_memory
+
+PATIENCE = 10.0  # seconds to go on killing processes that start others
 
 
 @contextmanager
-def ended() -> Iterator[None]:
-    """Kill every process that was orphaned inside the block, whatever session it is in."""
+def ended() -> Iterator[Callable[[], None]]:
+    """Kill every process that was orphaned inside the block, whatever session it is in.
+
+    Yields a function that does so at once.
+    """
     processes.adopt_orphans()
-    before = set(_children())
+    before = processes.children(os.getpid())
+
+    def end() -> None:
+        until = time.monotonic() + PATIENCE
+        while (found := _orphans(before)) and time.monotonic() < until:
+            _end(found)  # a child of theirs that escapes is an orphan from now on, and found in the next round
+
     try:
-        yield
+        yield end
     finally:
-        for pid in set(_children()) - before - forkserver.helpers():
-            with suppress(ProcessLookupError, ChildProcessError):
-                if os.getsid(pid) != os.getsid(0):
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
+        end()
 
 
-def _children() -> list[int]:
-    """The process ids of this process's children; none on a system without /proc."""
-    listing = Path(f"/proc/self/task/{os.getpid()}/children")
-    return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
+def end_tree(process: BaseProcess) -> None:
+    """Kill a worker and every process below it, whatever session they are in."""
+    if sys.platform == "linux" and process.pid and process.is_alive():
+        _end([process.pid])
+    with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
+        os.killpg(process.pid or 0, signal.SIGKILL)
+    with suppress(ProcessLookupError, PermissionError):
+        process.kill()
+    process.join(5)
+
+
+def _end(roots: Iterable[int]) -> None:
+    """Kill these processes, all that descend from them, and remove the names of the memory that they share."""
+    tree = {pid for root in roots for pid in processes.stopped_tree(root)}
+    names = shared_memory.names_of(tree)
+    for pid in tree:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in tree & processes.children(os.getpid()):
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    shared_memory.remove(names)
+
+
+def _orphans(before: set[int]) -> set[int]:
+    """The adopted processes: those children of this process that are new, and in another session."""
+    found = processes.children(os.getpid()) - before - forkserver.helpers()
+    return {pid for pid in found if _session(pid) not in (None, os.getsid(0))}
+
+
+def _session(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None

@@ -14,6 +14,8 @@ from grader.execution.jobs import Job
 from grader.execution.supervisor import Supervisor
 from grader.results import KataResult
 
+CHECK_SECONDS = 1.0  # between two looks at what running jobs use
+
 
 def available_cores() -> int:
     """The number of cores that this process may use."""
@@ -42,7 +44,7 @@ def run(
     limit = at_a_time or available_cores()
     running: list[Supervisor] = []
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
-    with folder as scratch, orphans.ended():
+    with folder as scratch, orphans.ended() as end_orphans:
         try:
             while True:
                 while len(running) < limit:
@@ -55,6 +57,7 @@ def run(
                     return
                 for finished in [one for one in running if one.finished]:
                     running.remove(finished)
+                    end_orphans()
                     yield finished.job, finished.result()
         finally:
             for one in running:
@@ -72,14 +75,13 @@ def _wait(running: list[Supervisor], until: Sequence[int | socket.socket]) -> bo
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
         channels: dict[object, Supervisor] = {one.worker.channel: one for one in running}
-        timeout = max(0.0, min(one.due for one in running) - time.monotonic())
+        timeout = min(CHECK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
         if any(source in until for source in arrived):
             return True
         for channel in arrived:
             channels[channel].read()
-        now = time.monotonic()
         for one in running:
-            if not one.finished and one.due <= now:
-                one.overdue()
+            if not one.finished:
+                one.check()
     return False

@@ -1,7 +1,6 @@
 """Supervises one running job: starts its workers, takes in their messages, and turns lost workers into verdicts."""
 
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -10,9 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from grader import protocol
+from grader import printable, protocol
 from grader.course.description import Exercise
-from grader.execution import follow_up, forkserver
+from grader.execution import follow_up, forkserver, orphans
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
@@ -21,10 +20,8 @@ from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
 LONGEST_MESSAGE = 200_000  # bytes
-# Everything except printable text and line breaks: text from code under test must not control a terminal.
-UNPRINTABLE = re.compile("[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The start of a line that GitHub Actions would take for a command.
-COMMAND = re.compile(r"^(\s*)(?=::|##\[)", re.MULTILINE)
+KATA_SECONDS = 600.0  # limit for a kata as a whole
+FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's scratch folder
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
 
@@ -49,8 +46,10 @@ class Supervisor:
         self.crashed = ""
         self.cpu_seconds = 0.0
         self.finished = False
+        self.ends = float("inf")
         self._start()
         self.started = time.monotonic()  # after the start, which may include that of the forkserver
+        self.ends = self.started + KATA_SECONDS
 
     def read(self) -> None:
         """Take in one message from the worker, or its end."""
@@ -62,24 +61,25 @@ class Supervisor:
         except (EOFError, OSError, ValueError, KeyError):
             self._end()
 
-    def overdue(self) -> None:
-        """End a worker whose next message is late."""
-        self._end(killed=True)
+    def check(self) -> None:
+        """End a worker whose next message is late, and a job that takes too long or fills its folder."""
+        now = time.monotonic()
+        if self.ends <= now:
+            self._stop(f"the kata did not end within {KATA_SECONDS:.0f} s")
+        elif self.due <= now:
+            self._end(killed=True)
+        elif _is_full(self.folder):
+            self._stop(f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files")
 
     def kill(self) -> None:
-        """Kill the worker's process group and close its channel."""
-        process = self.worker.process
-        with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        with suppress(ProcessLookupError, PermissionError):
-            process.kill()
-        process.join(5)
+        """Kill the worker and every process that it started, and close its channel."""
+        orphans.end_tree(self.worker.process)
         self.worker.channel.close()
 
     def result(self) -> KataResult:
         """The job's result. Specs without a verdict are `missing`, and so is an exercise without specs."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        message = "; ".join(part for part in (self.job.note, self.crashed) if part)
+        message = printable.line("; ".join(part for part in (self.job.note, self.crashed) if part))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
         return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
@@ -97,45 +97,49 @@ class Supervisor:
             plan.replaced if plan else (),
         )
         self.received = 0
+        self.before = dict(self.results)
         self.worker = forkserver.start_worker(self.order)
         self.phase, self.current, self.done = "starting", "", False
         self._due_in(START_SECONDS)
 
     def _take(self, message: Message) -> None:
-        match message:
-            case Collected(()) if not self.specs:
+        match message, self.phase:
+            case Collected(()), "starting":
                 self._stop(f"{self.job.kata.specs.name} holds no spec to run")
-            case Collected(specs) if not self.specs:
-                self.specs = {spec.name: spec for spec in specs}
-            case Loading():
+            case Collected(specs), "starting":
+                self.specs = self.specs or {spec.name: spec for spec in specs}
+                self.phase = "collected"
+            case Loading(), "collected":
                 self.phase = "loading"
                 self._due_in(self.job.options.spec_seconds + GRACE)
-            case Loaded(changed) | Done(_, changed) if changed:
+            case (Loaded(changed), "loading") | (Done(_, changed), "between") if changed:
                 self._void(changed)
-            case Loaded():
+            case Loaded(), "loading":
                 self.phase = "between"
                 self._due_in(START_SECONDS)
-            case SpecStarted(name):
+            case SpecStarted(name), "between":
                 self.phase, self.current = "spec", name
                 self._due_in(self.specs[name].seconds + GRACE)
-            case SpecFinished():
+            case SpecFinished(self.current), "spec":
                 self._keep(message)
                 self.phase, self.current = "between", ""
                 self._due_in(START_SECONDS)
-            case Done(cpu_seconds, _):
+            case Done(cpu_seconds, _), "between":
                 self.done = True
                 self.cpu_seconds += cpu_seconds
                 self._end()
+            case _:
+                raise ValueError(f"{type(message).__name__} does not come while {self.phase}")
 
     def _void(self, changed: str) -> None:
         """Fail every spec, because the code replaced a function that the specs rely on."""
-        self._stop(f"the code changes {changed}, which the specs rely on: nothing counts")
+        self._stop(f"the code changes {printable.line(changed)}, which the specs rely on: nothing counts")
         for name in self.specs:
             self._judge(name, "failed", self.crashed)
 
     def _stop(self, reason: str) -> None:
-        """End the job for this reason."""
-        self.crashed = reason
+        """End the job for this reason. What the worker has said so far does not count."""
+        self.crashed, self.results = reason, self.before
         self.kill()
         self.finished = True
 
@@ -146,13 +150,12 @@ class Supervisor:
             self.results[name] = replace(self.results[name], status="passed", message=self.follow_up.note)
         if name not in self.specs or name in self.results or status is None:
             return
-        text = COMMAND.sub(r"\1. ", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.message))
+        text = printable.text(message.message)
         reason = self.specs[name].skip_reason
         if status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
-            printed = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message.printed)
-            self._judge(name, status, text, message.seconds, printed)
+            self._judge(name, status, text, message.seconds, printable.text(message.printed))
 
     def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "") -> None:
         spec = self.specs[name]
@@ -162,6 +165,8 @@ class Supervisor:
         if not killed:
             self.worker.process.join(1)
         self.kill()
+        if not self.done:  # without its last message, what a worker said does not count: the next one says it again
+            self.results = self.before
         if self.follow_up:  # whatever it came to, the next one is due
             return self._follow_up()
         lost = [name for name in self.specs if name not in self.results]
@@ -179,7 +184,7 @@ class Supervisor:
             self._blame(self.current, how)
             if any(name not in self.results for name in self.specs) and not self._may_stop():
                 return self._start()
-        elif self.phase == "starting":
+        elif self.phase in ("starting", "collected"):
             self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
         else:
             self.crashed = f"the worker {how}"
@@ -242,3 +247,16 @@ class Supervisor:
         """Expect the next message within so many seconds."""
         self.since = time.monotonic()
         self.due = self.since + seconds
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the folder holds more than a job may write."""
+    files = size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(place, name)).st_size
+        files += 1 + len(names)
+        if files > FOLDER_FILES or size > FOLDER_BYTES:
+            return True
+    return False

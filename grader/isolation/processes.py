@@ -1,8 +1,11 @@
-"""Process lifetimes on Linux: a child dies with its parent, and orphans are adopted. No-ops on other systems."""
+"""Process trees on Linux: a child dies with its parent, orphans are adopted, a tree is stopped. Elsewhere no-ops."""
 
 import ctypes
+import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -15,6 +18,29 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Make this process the parent of orphaned descendants, so that it can kill them."""
     _set(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children(pid: int) -> set[int]:
+    """The process ids of a process's children, those of every thread; none on a system without /proc."""
+    found: set[int] = set()
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found.update(map(int, (thread / "children").read_text().split()))
+    return found
+
+
+def stopped_tree(pid: int) -> set[int]:
+    """Stop this process and all that descend from it, so that none of them starts another. Returns their ids."""
+    tree: set[int] = set()
+    found = {pid}
+    while found:
+        for one in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(one, signal.SIGSTOP)
+        tree |= found
+        found = {child for one in tree for child in children(one)} - tree
+    return tree
 
 
 def _set(option: int, value: int) -> None:

@@ -31,7 +31,10 @@ SYSTEM = (
     "/sys/devices/system",
     "/dev/urandom",
 )
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 1 << 14, 1 << 18
+SHARED_BYTES = 256 << 20  # in /dev/shm
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
@@ -46,9 +49,12 @@ def enter(scratch: Path, specs: Path, needs: frozenset[str], bounds: Limits) -> 
     """
     if "loopback" in needs:
         _own_network()
+    if "processes" in needs:
+        _own_shared_memory()
     landlock.restrict(_readable(specs, needs), [scratch, *_devices(needs)], tcp="loopback" in needs)
     limits.apply(bounds)
-    if not seccomp.restrict(needs) and "processes" not in needs:
+    signals = landlock.version() < SCOPED_SIGNALS
+    if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
         limits.forbid_processes()
 
 
@@ -87,14 +93,32 @@ def _own_network() -> None:
 
     Where the system does not allow new namespaces, the process stays in the machine's network.
     """
+    if _unshared(CLONE_NEWNET):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
+def _own_shared_memory() -> None:
+    """Give this process a /dev/shm of its own, which has a size and goes with the process.
+
+    Where the system does not allow new namespaces, the runner removes what it sees there (see `shared_memory`).
+    """
+    if _unshared(CLONE_NEWNS):
+        mount = ctypes.CDLL(None, use_errno=True).mount
+        mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
+        mount(b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, f"size={SHARED_BYTES}".encode())
+
+
+def _unshared(namespace: int) -> bool:
+    """Move this process into a namespace of its own, if need be as the only user of a new user namespace."""
     if sys.platform != "linux":
-        return
+        return False
     user, group = os.getuid(), os.getgid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET) != 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
-            return
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            Path("/proc/self", name).write_text(text)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    unshare = ctypes.CDLL(None, use_errno=True).unshare
+    if unshare(namespace) == 0:
+        return True
+    if unshare(CLONE_NEWUSER | namespace) != 0:
+        return False
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        Path("/proc/self", name).write_text(text)
+    return True

@@ -283,6 +283,10 @@ def _code_folder(config: pytest.Config) -> Path | None:
         return None
     for base in (config.invocation_params.dir, config.rootpath):
         if (base / given).is_dir():
+            try:
+                loading.refuse_link(base / given)
+            except LoadFailure as failure:
+                raise pytest.UsageError(f"--code {failure}") from None
             return (base / given).resolve()
     raise pytest.UsageError(f"--code {given}: no such folder")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from grader import printable
 from grader.course import loading, notebooks
 from grader.course.catalogue import KATA_FOLDER, Kata
 from grader.errors import LoadFailure, NoSubmissions, NotANotebook
@@ -39,10 +40,11 @@ def collect(folder: Path) -> list[Submission]:
     found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in FILES]
     if not found:
         raise NoSubmissions(f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file per student")
-    taken = [entry.stem if entry.is_file() else entry.name for entry in found]
+    taken = [printable.line(entry.stem if entry.is_file() else entry.name) for entry in found]
+    names = [printable.line(e.name) if taken.count(name) > 1 else name for e, name in zip(found, taken, strict=True)]
     return [
-        Submission(entry.name if taken.count(name) > 1 else name, entry)
-        for entry, name in zip(found, taken, strict=True)
+        Submission(f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name, entry)
+        for number, (entry, name) in enumerate(zip(found, names, strict=True))
     ]
 
 
@@ -52,13 +54,13 @@ def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceT
     try:
         find = _finder(submission.place, katas)
     except (LoadFailure, OSError) as failure:
-        return {kata: SourceText("", str(failure)) for kata in katas}
+        return {kata: SourceText("", printable.line(str(failure))) for kata in katas}
     found = {}
     for kata in katas:
         try:
             found[kata] = SourceText(sys.intern(find(kata)))  # saves memory: many students leave some files unchanged
         except (LoadFailure, OSError) as failure:
-            found[kata] = SourceText("", str(failure))
+            found[kata] = SourceText("", printable.line(str(failure)))
     return found
 
 

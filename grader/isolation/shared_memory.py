@@ -1,0 +1,28 @@
+"""Shared memory that has a name in /dev/shm: what a worker leaves there is found by who has it open, and removed."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "/dev/shm/"
+
+
+def names_of(pids: Iterable[int]) -> set[Path]:
+    """The files below /dev/shm that these processes have open or mapped."""
+    found: set[str] = set()
+    for pid in pids:
+        with suppress(OSError):
+            found.update(line.split(maxsplit=5)[5] for line in open(f"/proc/{pid}/maps") if FOLDER in line)
+        with suppress(OSError):
+            for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    found.add(os.readlink(descriptor.path))
+    return {Path(name.strip()) for name in found if name.startswith(FOLDER)}
+
+
+def remove(names: Iterable[Path]) -> None:
+    """Remove these files. One that is gone already is named "… (deleted)" by the system, and is no file."""
+    for name in names:
+        with suppress(OSError):
+            name.unlink()

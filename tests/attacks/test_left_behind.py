@@ -1,0 +1,191 @@
+"""What needs no forging: links out of a checkout, names that are not text, and what code leaves on the machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader import printable
+from grader.course.catalogue import Kata, find
+from grader.execution import forkserver, prerequisites, supervisor
+from grader.isolation import processes, seccomp
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from grader.teaching import submissions
+from tests.conftest import SOUND
+
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+
+
+def graded(kata: Kata, folder: Path, code: str, **options) -> KataResult:
+    (folder / kata.file).parent.mkdir(parents=True)
+    (folder / kata.file).write_text(code)
+    [result] = prerequisites.grade_folder([kata], folder, options=RunOptions(**options))
+    return result
+
+
+class TestLinks:
+    @pytest.fixture
+    def checkout(self, tmp_path) -> Path:
+        """A student's checkout beside a course with the solutions, in which katas/ leads to them."""
+        shutil.copytree(SOUND, tmp_path / "course")
+        (tmp_path / "checkout").mkdir()
+        (tmp_path / "checkout/katas").symlink_to("../course/solutions")
+        return tmp_path / "checkout"
+
+    def test_a_code_folder_that_leads_out_of_the_checkout_is_refused(self, checkout, kata_here):
+        ended = kata_here("grade", "01", "--code", checkout / "katas")
+        assert ended.returncode == 2 and "is a link that leads out of" in ended.stderr
+
+    def test_pytest_refuses_it_too(self, checkout):
+        command = [sys.executable, "-m", "pytest", "katas/01", "--code", str(checkout / "katas")]
+        ended = subprocess.run(command, cwd=SOUND.parents[2], capture_output=True, text=True)
+        assert ended.returncode == 4 and "is a link that leads out of" in ended.stderr
+
+    def test_a_report_replaces_a_link(self, tmp_path, kata_here):
+        (tmp_path / "precious").write_text("kept")
+        (tmp_path / "result.json").symlink_to("precious")
+        kata_here("grade", "01", "--report", f"json={tmp_path / 'result.json'}")
+        assert (tmp_path / "precious").read_text() == "kept"
+        assert not (tmp_path / "result.json").is_symlink() and "kata-report" in (tmp_path / "result.json").read_text()
+
+    def test_a_report_replaces_a_link_to_a_folder_and_to_a_pipe(self, tmp_path, kata_here):
+        os.mkfifo(tmp_path / "pipe")
+        for number, target in enumerate((tmp_path, tmp_path / "pipe")):
+            path = tmp_path / f"result{number}.json"
+            path.symlink_to(target)
+            kata_here("grade", "01", "--report", f"json={path}")
+            assert path.is_file() and not path.is_symlink()
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("Zoë Żuk", "Zoë Żuk"),
+            ("a\nb", "a b"),
+            ("::error::x", ". ::error::x"),
+            ("\x1b[31mred", "\ufffd[31mred"),
+            ("\u202etxt.exe", "\ufffdtxt.exe"),
+            ("half \udc80", "half \ufffd"),
+        ],
+    )
+    def test_a_name_on_one_line(self, name, shown):
+        assert printable.line(name) == shown
+
+    def test_students_whose_names_look_the_same_stay_apart(self, tmp_path):
+        for name in ("a\u202e", "a\u202d", "a\nb"):
+            (tmp_path / name).mkdir()
+        assert sorted(found.student for found in submissions.collect(tmp_path)) == ["a b", "a\ufffd", "a\ufffd (2)"]
+
+
+@pytest.mark.usefixtures("warm_workers")
+class TestWorkers:
+    def test_without_the_last_message_nothing_counts(self, sound, tmp_path):
+        leave = "\nimport atexit, os\n_specs = 0\ndef _leave(name, x=double):\n    os._exit(0)\ntotal = _leave\n"
+        result = graded(sound[0], tmp_path, RIGHT + leave)
+        assert {e.name: e.works for e in result.exercises} == {"double": True, "total": False, "Doubler": True}
+        assert "ended the process" in result.exercises[1].first_failure.message
+
+    def test_a_kata_has_a_limit_as_a_whole(self, sound, tmp_path, monkeypatch):
+        monkeypatch.setattr(supervisor, "KATA_SECONDS", 1.0)
+        slow = RIGHT + "\nimport time\n_double = double\ndef double(x):\n    time.sleep(0.4)\n    return _double(x)\n"
+        result = graded(sound[0], tmp_path, slow)
+        assert result.points == 0 and "did not end within 1 s" in result.message
+
+    def test_a_folder_that_is_filled_ends_the_job(self, sound, tmp_path, monkeypatch):
+        monkeypatch.setattr(supervisor, "FOLDER_FILES", 100)
+        fill = "\nfor number in range(200): open(f'{number}', 'w')\nimport time\ntime.sleep(3)\n"
+        result = graded(sound[0], tmp_path, RIGHT + fill)
+        assert result.points == 0 and "fills its folder" in result.message
+
+    def test_loading_is_said_once(self):
+        from grader.protocol import Collected, Loaded, Loading, SpecInfo
+
+        class OfNoWorker(supervisor.Supervisor):
+            def __init__(self):
+                self.phase, self.specs, self.ends = "starting", {}, 0.0
+                self.job = type("Job", (), {"options": RunOptions()})()
+
+        one = OfNoWorker()
+        one._take(Collected((SpecInfo("TestX::test_y", "x", 1.0, "", False, 1),)))
+        one._take(Loading())
+        with pytest.raises(ValueError, match="Loading does not come while loading"):
+            one._take(Loading())
+        one._take(Loaded(""))
+        with pytest.raises(ValueError, match="Loading"):
+            one._take(Loading())
+
+
+@linux
+@pytest.mark.usefixtures("warm_workers")
+class TestLeftBehind:
+    """With kata 09, whose specs may start processes."""
+
+    def ran(self, kata: Kata, folder: Path, code: str) -> None:
+        """Grade one exercise with this code, which was imported."""
+        result = graded(kata, folder, code, only=("TestSplitSizes",))
+        assert "not found in" in result.exercises[0].first_failure.message
+
+    @pytest.fixture
+    def kata(self) -> Kata:
+        return find("09")
+
+    def test_processes_in_sessions_of_their_own_are_found_again(self, kata, tmp_path):
+        code = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:  # a process in a session of its own, which has another
+        os.setsid()
+        if os.fork() == 0:
+            os.setsid()
+        time.sleep(600)
+"""
+        before = processes.children(os.getpid())
+        self.ran(kata, tmp_path, code)
+        assert processes.children(os.getpid()) <= before | forkserver.helpers()
+
+    def test_shared_memory_that_has_a_name_is_removed(self, kata, tmp_path):
+        before = set(os.listdir("/dev/shm"))
+        code = """
+import mmap, os
+file = os.open('/dev/shm/left_behind_by_code', os.O_CREAT | os.O_RDWR)
+os.ftruncate(file, 1 << 20)
+memory = mmap.mmap(file, 1 << 20)
+"""
+        self.ran(kata, tmp_path, code)
+        assert set(os.listdir("/dev/shm")) <= before
+
+    @pytest.mark.skipif(not seccomp.is_known(), reason="no filter for this machine")
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "os.memfd_create('x')",
+            "ctypes.CDLL(None, use_errno=True).shmget(0, 1 << 20, 0o1600) < 0 and 1 / 0",
+            "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+            "os.sched_setaffinity(os.getppid(), {0})",
+            "os.kill(os.getppid(), 0)",
+            "os.kill(-1, 0)",
+        ],
+    )
+    def test_the_filter_denies(self, body):
+        """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
+        code = f"""
+import ctypes, os, resource, signal, threading
+from grader.isolation import processes, seccomp
+os.kill(os.getpid(), 0)
+seccomp.restrict(frozenset(), signals=True)
+os.kill(os.getpid(), 0)
+signal.pthread_kill(threading.get_ident(), 0)
+resource.prlimit(0, resource.RLIMIT_CPU)
+try:
+    {body}
+except (PermissionError, ZeroDivisionError):
+    print("denied")
+"""
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ended.stdout == "denied\n", ended.stderr
