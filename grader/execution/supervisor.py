@@ -97,7 +97,7 @@ class Supervisor:
             plan.replaced if plan else (),
         )
         self.received = 0
-        self.before = dict(self.results)
+        self.before = dict(self.results)  # what counts if this worker does not come to its last message
         self.worker = forkserver.start_worker(self.order)
         self.phase, self.current, self.done = "starting", "", False
         self._due_in(START_SECONDS)
@@ -216,10 +216,11 @@ class Supervisor:
         return f"ended the process (exit code {code})"
 
     def _blame(self, name: str, how: str) -> None:
-        """Give this spec an error. The remaining specs of its exercise are not run."""
+        """Give this spec an error. The specs of its exercise that come after it are not run."""
         exercise = self.specs[name].exercise
         self._judge(name, "error", f"{exercise}: {how} during this spec")
-        for other in self.specs.values():
+        specs = list(self.specs.values())
+        for other in specs[specs.index(self.specs[name]) :]:
             if other.exercise == exercise and other.name not in self.results:
                 self._judge(other.name, "missing", f"not run: {exercise} {how} in an earlier spec")
 

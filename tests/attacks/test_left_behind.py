@@ -86,10 +86,19 @@ class TestNames:
 @pytest.mark.usefixtures("warm_workers")
 class TestWorkers:
     def test_without_the_last_message_nothing_counts(self, sound, tmp_path):
-        leave = "\nimport atexit, os\n_specs = 0\ndef _leave(name, x=double):\n    os._exit(0)\ntotal = _leave\n"
+        """Another worker says it again, all but the spec that ended the first one."""
+        leave = "\nimport os\ndef total(x, dim=0):\n    open('was here', 'a').write('x')\n    os._exit(0)\n"
         result = graded(sound[0], tmp_path, RIGHT + leave)
         assert {e.name: e.works for e in result.exercises} == {"double": True, "total": False, "Doubler": True}
         assert "ended the process" in result.exercises[1].first_failure.message
+
+    def test_a_crash_in_an_edge_spec_costs_the_star_only(self, sound, tmp_path):
+        crash = (
+            "\nimport os\n_total = total\ndef total(x, dim=0):\n    return _total(x, dim) if x.dim() else os._exit(3)\n"
+        )
+        result = graded(sound[0], tmp_path, RIGHT + crash)
+        [total] = [exercise for exercise in result.exercises if exercise.name == "total"]
+        assert total.works and not total.holds, total.specs
 
     def test_a_kata_has_a_limit_as_a_whole(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(supervisor, "KATA_SECONDS", 1.0)
