@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from grader.isolation import landlock, limits, seccomp
@@ -93,9 +94,12 @@ def _own_network() -> None:
 
     Where the system does not allow new namespaces, the process stays in the machine's network.
     """
-    if _unshared(CLONE_NEWNET):
+
+    def set_up() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+    _move_into(CLONE_NEWNET, set_up)
 
 
 def _own_shared_memory() -> None:
@@ -103,22 +107,45 @@ def _own_shared_memory() -> None:
 
     Where the system does not allow new namespaces, the runner removes what it sees there (see `shared_memory`).
     """
-    if _unshared(CLONE_NEWNS):
+
+    def set_up() -> None:
         mount = ctypes.CDLL(None, use_errno=True).mount
-        mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
-        mount(b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, f"size={SHARED_BYTES}".encode())
+        options = f"size={SHARED_BYTES}".encode()
+        if mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0:
+            raise OSError("mounts cannot be made private")
+        if mount(b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, options) != 0:
+            raise OSError("/dev/shm cannot be mounted")
+
+    _move_into(CLONE_NEWNS, set_up)
 
 
-def _unshared(namespace: int) -> bool:
-    """Move this process into a namespace of its own, if need be as the only user of a new user namespace."""
+def _move_into(namespace: int, set_up: Callable[[], None]) -> None:
+    """Move this process into a namespace of its own, and set that up. Nothing happens if a forked process cannot.
+
+    Some systems let a process into a new namespace and then deny it the rights there.
+    """
     if sys.platform != "linux":
-        return False
+        return
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _unshare(namespace)
+            set_up()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] == 0:
+        _unshare(namespace)
+        set_up()
+
+
+def _unshare(namespace: int) -> None:
+    """Enter a new namespace, if need be as the only user of a new user namespace."""
     user, group = os.getuid(), os.getgid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     if unshare(namespace) == 0:
-        return True
+        return
     if unshare(CLONE_NEWUSER | namespace) != 0:
-        return False
+        raise OSError("no new namespace")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         Path("/proc/self", name).write_text(text)
-    return True

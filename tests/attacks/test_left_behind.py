@@ -169,6 +169,20 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
 
+    def test_a_namespace_that_cannot_be_set_up_is_not_entered(self):
+        """As on systems that let a process into a new one and then deny it the rights there."""
+        code = """
+import os
+from grader.isolation import sandbox
+def set_up():
+    raise PermissionError
+before = os.readlink("/proc/self/ns/mnt"), os.getuid()
+sandbox._move_into(sandbox.CLONE_NEWNS, set_up)
+print((os.readlink("/proc/self/ns/mnt"), os.getuid()) == before)
+"""
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ended.stdout == "True\n", ended.stderr
+
     @pytest.mark.skipif(not seccomp.is_known(), reason="no filter for this machine")
     @pytest.mark.parametrize(
         "body",
