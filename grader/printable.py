@@ -18,4 +18,4 @@ def text(found: str) -> str:
 
 def line(found: str) -> str:
     """The same on one line, for names and sentences."""
-    return text(" ".join(re.split(r"[\n\t]", found)))
+    return text(re.sub(r"[\n\t]", " ", found))

@@ -34,4 +34,9 @@ def read(kata: Kata, code: Path) -> SourceText:
     try:
         return SourceText(loading.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
-        return SourceText("", printable.line(str(failure)))
+        return unreadable(failure)
+
+
+def unreadable(failure: Exception) -> SourceText:
+    """No text, and why."""
+    return SourceText("", printable.line(str(failure)))

@@ -71,7 +71,7 @@ def _may_be_chance(spec: SpecResult) -> bool:
 def key(job: Job) -> str:
     """A hash of everything that the job's result depends on."""
     files = [[path.as_posix(), text] for path, text in sorted(job.files.items())]
-    rest = [job.kata.name, job.problem, job.note, asdict(job.options), _specs(job.kata), _surroundings()]
+    rest = [job.kata.name, job.problem, job.note, asdict(job.options), _specs(job.kata), surroundings()]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()
 
 
@@ -81,7 +81,7 @@ def _specs(kata: Kata) -> list[str]:
 
 
 @cache
-def _surroundings() -> list[str]:
+def surroundings() -> list[str]:
     """The grader's code, the versions it runs on, and whether there is a GPU."""
     code = hashlib.sha256()
     grader = Path(__file__).parents[1]

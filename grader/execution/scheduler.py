@@ -11,10 +11,8 @@ from pathlib import Path
 from grader.course.catalogue import Kata
 from grader.execution import forkserver, orphans
 from grader.execution.jobs import Job
-from grader.execution.supervisor import Supervisor
+from grader.execution.supervisor import LOOK_SECONDS, Supervisor
 from grader.results import KataResult
-
-CHECK_SECONDS = 1.0  # between two looks at what running jobs use
 
 
 def available_cores() -> int:
@@ -75,7 +73,7 @@ def _wait(running: list[Supervisor], until: Sequence[int | socket.socket]) -> bo
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
         channels: dict[object, Supervisor] = {one.worker.channel: one for one in running}
-        timeout = min(CHECK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
+        timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
         if any(source in until for source in arrived):
             return True

@@ -21,6 +21,7 @@ GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker i
 START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
 LONGEST_MESSAGE = 200_000  # bytes
 KATA_SECONDS = 600.0  # limit for a kata as a whole
+LOOK_SECONDS = 1.0  # between two looks at a running job's folder
 FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's scratch folder
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
@@ -47,6 +48,7 @@ class Supervisor:
         self.cpu_seconds = 0.0
         self.finished = False
         self.ends = float("inf")
+        self.looked = 0.0  # when the folder was looked at last
         self._start()
         self.started = time.monotonic()  # after the start, which may include that of the forkserver
         self.ends = self.started + KATA_SECONDS
@@ -68,8 +70,10 @@ class Supervisor:
             self._stop(f"the kata did not end within {KATA_SECONDS:.0f} s")
         elif self.due <= now:
             self._end(killed=True)
-        elif _is_full(self.folder):
-            self._stop(f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files")
+        elif self.looked + LOOK_SECONDS <= now:
+            self.looked = now
+            if _is_full(self.folder):
+                self._stop(f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files")
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""

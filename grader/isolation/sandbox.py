@@ -17,7 +17,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 GRADER = Path(__file__).parents[1]
-NVIDIA = Path("/dev/nvidiactl")
 SYSTEM = (
     "/lib",
     "/lib64",
@@ -77,7 +76,7 @@ def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
     packages = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
     system = [Path(path) for path in SYSTEM]
-    system += [Path("/proc"), Path("/sys")] if NVIDIA.exists() else []
+    system += [Path("/proc"), Path("/sys")] if seccomp.NVIDIA.exists() else []
     system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # listed by gloo
     given = specs.parent.parent.glob("*.py")  # of a track that is a package
     return [*python, *packages, *system, GRADER, specs.parent, *given]
@@ -85,7 +84,7 @@ def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
 
 def _devices(needs: frozenset[str]) -> list[Path]:
     """Device files, and /dev/shm for processes that share memory."""
-    devices = [Path("/dev")] if NVIDIA.exists() else [Path("/dev/null"), Path("/dev/zero")]
+    devices = [Path("/dev")] if seccomp.NVIDIA.exists() else [Path("/dev/null"), Path("/dev/zero")]
     return devices + ([Path("/dev/shm")] if "processes" in needs else [])
 
 

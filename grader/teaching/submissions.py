@@ -6,13 +6,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from grader import printable
 from grader.course import loading, notebooks
 from grader.course.catalogue import KATA_FOLDER, Kata
 from grader.errors import LoadFailure, NoSubmissions, NotANotebook
-from grader.execution.jobs import SourceText
+from grader.execution.jobs import SourceText, unreadable
 
 MOST_MEMBERS = 10_000  # files in one archive
 DEEPEST = 3  # folders around the one that holds the katas
@@ -42,10 +43,11 @@ def collect(folder: Path) -> list[Submission]:
         raise NoSubmissions(f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file per student")
     taken = [printable.line(entry.stem if entry.is_file() else entry.name) for entry in found]
     names = [printable.line(e.name) if taken.count(name) > 1 else name for e, name in zip(found, taken, strict=True)]
-    return [
-        Submission(f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name, entry)
-        for number, (entry, name) in enumerate(zip(found, names, strict=True))
-    ]
+    students: dict[str, Path] = {}
+    for entry, name in zip(found, names, strict=True):
+        numbered = (f"{name} ({number})" for number in count(2))
+        students[next(one for one in chain([name], numbered) if one not in students)] = entry
+    return [Submission(student, entry) for student, entry in students.items()]
 
 
 def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
@@ -54,13 +56,13 @@ def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceT
     try:
         find = _finder(submission.place, katas)
     except (LoadFailure, OSError) as failure:
-        return {kata: SourceText("", printable.line(str(failure))) for kata in katas}
+        return {kata: unreadable(failure) for kata in katas}
     found = {}
     for kata in katas:
         try:
             found[kata] = SourceText(sys.intern(find(kata)))  # saves memory: many students leave some files unchanged
         except (LoadFailure, OSError) as failure:
-            found[kata] = SourceText("", printable.line(str(failure)))
+            found[kata] = unreadable(failure)
     return found
 
 
