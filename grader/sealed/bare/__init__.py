@@ -1,0 +1,1 @@
+"""What runs in the worker's process. It imports nothing of the grader, and no pytest."""

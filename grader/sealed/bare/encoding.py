@@ -1,0 +1,177 @@
+"""What a worker says of its values: a tree of JSON with handles for what stays here, and blobs for numbers.
+
+Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar; L list;
+U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis; P path; J the judge's own object;
+B an object that the judge sent by value; t a class of a library; C a class of the code; nt named tuple; fn function;
+M module; o any other object.
+"""
+
+import inspect
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import wire
+
+PLAIN = set(vars(nn.Module()))  # attributes that every module has
+
+
+class Table:
+    """The objects and tensors that the judge knows by a handle."""
+
+    def __init__(self) -> None:
+        self.objects: dict[int, Any] = {}
+        self.tensors: dict[int, torch.Tensor] = {}
+        self.handles: dict[int, int] = {}  # by id()
+        self.of_tensors: dict[int, int] = {}
+        self.by_value: dict[int, Any] = {}  # the judge's number of an object sent by value → our copy
+        self.numbers: dict[int, int] = {}  # id() of our copy → that number
+        self.count = 0
+
+    def handle(self, value: Any) -> int:
+        if id(value) not in self.handles:
+            self.count += 1
+            self.objects[self.count] = value
+            self.handles[id(value)] = self.count
+        return self.handles[id(value)]
+
+    def of_tensor(self, tensor: torch.Tensor) -> int:
+        if id(tensor) not in self.of_tensors:
+            self.count += 1
+            self.keep(-self.count, tensor)
+        return self.of_tensors[id(tensor)]
+
+    def keep(self, handle: int, tensor: torch.Tensor) -> None:
+        self.tensors[handle] = tensor
+        self.of_tensors[id(tensor)] = handle
+
+
+class Encoder:
+    """Encodes the values of one message. `given` are the tensors that the call got, for views of them."""
+
+    def __init__(self, table: Table, callbacks: type, given: dict[int, torch.Tensor] | None = None):
+        self.table, self.callbacks, self.given = table, callbacks, given or {}
+        self.blobs: list[bytes] = []
+
+    def __call__(self, value: Any) -> list[Any]:
+        if value is None or isinstance(value, bool):
+            return ["v", value]
+        exact = EXACT.get(type(value))
+        if exact:
+            return exact(self, value)
+        if isinstance(value, torch.Size):
+            return ["S", list(value)]
+        if isinstance(value, self.callbacks):
+            return ["J", value._number]
+        if id(value) in self.table.numbers:
+            return ["B", self.table.numbers[id(value)]]
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            return ["N", self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
+        if isinstance(value, np.generic):
+            return ["n", value.dtype.str, self(value.item())]
+        if isinstance(value, dict) and type(value).__module__ == "collections":
+            return ["D", self.pairs(value), type(value).__name__]
+        if isinstance(value, torch.dtype | torch.device):
+            return ["y" if isinstance(value, torch.dtype) else "dev", str(value)]
+        if isinstance(value, Path):
+            return ["P", str(value)]
+        if isinstance(value, type):
+            return self.class_of(value)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return ["nt", self.ancestry(type(value)), list(value._fields), [self(part) for part in value]]
+        if isinstance(value, nn.Module):
+            return self.module(value)
+        if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+            name = getattr(value, "__name__", "")
+            return ["fn", self.table.handle(value), name, self.signature(value), value.__doc__]
+        return ["o", self.table.handle(value), self.ancestry(type(value))]
+
+    def blob(self, data: bytes) -> int:
+        self.blobs.append(data)
+        return len(self.blobs) - 1
+
+    def pairs(self, value: dict[Any, Any]) -> list[Any]:
+        return [[self(key), self(part)] for key, part in value.items()]
+
+    def tensor(self, tensor: torch.Tensor) -> list[Any]:
+        known, meta = id(tensor) in self.table.of_tensors, tensor.device.type == "meta"
+        told: dict[str, Any] = {
+            "handle": self.table.of_tensor(tensor),
+            "known": known,
+            "data": None if meta else self.blob(wire.raw(tensor)),
+            "dtype": str(tensor.dtype),
+            "shape": list(tensor.shape),
+            "stride": list(tensor.stride()) if tensor.layout == torch.strided else None,
+            "grad": bool(tensor.requires_grad),
+            "leaf": bool(tensor.is_leaf),
+            "parameter": isinstance(tensor, nn.Parameter),
+        }
+        if tensor.is_leaf and tensor.grad is not None:
+            told["gradient"] = self.blob(wire.raw(tensor.grad))
+        if not meta and tensor.numel():
+            place = tensor.untyped_storage().data_ptr()
+            for handle, other in self.given.items():
+                if other is not tensor and other.numel() and other.untyped_storage().data_ptr() == place:
+                    told["view"] = [handle, tensor.storage_offset()]
+                    break
+        return ["T", told]
+
+    def class_of(self, value: type) -> list[Any]:
+        if value.__module__.partition(".")[0] in ("builtins", "collections", "torch"):
+            return ["t", value.__module__, value.__qualname__]
+        return ["C", self.ancestry(value), self.signature(value), value.__doc__]
+
+    def ancestry(self, value: type) -> list[Any]:
+        """A class's handle and name, and the full names of the class and those that it derives from."""
+        return [self.table.handle(value), value.__name__, [f"{c.__module__}.{c.__qualname__}" for c in value.__mro__]]
+
+    def signature(self, function: Callable[..., Any]) -> list[Any] | None:
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (ValueError, TypeError):
+            return None
+        simple = (bool, int, float, str, type(None))
+        return [
+            [p.name, int(p.kind), p.default is not p.empty, self(p.default if isinstance(p.default, simple) else None)]
+            for p in parameters
+        ]
+
+    def module(self, module: nn.Module) -> list[Any]:
+        kind = type(module)
+        of_torch = kind.__module__.startswith("torch.")
+        simple = (int, float, str, bool, type(None), tuple, torch.dtype)
+        attributes = {k: v for k, v in vars(module).items() if k not in PLAIN and isinstance(v, simple)}
+        return [
+            "M",
+            self.table.handle(module),
+            self.ancestry(kind),
+            of_torch,
+            module.training,
+            [[name, self(value)] for name, value in attributes.items()] if of_torch else [],
+            [[name, self(value)] for name, value in module._parameters.items()],
+            [[name, self(v), name not in module._non_persistent_buffers_set] for name, v in module._buffers.items()],
+            [[name, self(value)] for name, value in module._modules.items()],
+        ]
+
+
+EXACT: dict[type, Callable[[Encoder, Any], list[Any]]] = {
+    int: lambda e, value: ["i", str(value)],
+    float: lambda e, value: ["f", value.hex()],
+    complex: lambda e, value: ["c", value.real.hex(), value.imag.hex()],
+    str: lambda e, value: ["v", value],
+    bytes: lambda e, value: ["b", e.blob(value)],
+    list: lambda e, value: ["L", [e(part) for part in value]],
+    tuple: lambda e, value: ["U", [e(part) for part in value]],
+    set: lambda e, value: ["E", [e(part) for part in value]],
+    frozenset: lambda e, value: ["F", [e(part) for part in value]],
+    dict: lambda e, value: ["D", e.pairs(value), "dict"],
+    slice: lambda e, value: ["sl", e(value.start), e(value.stop), e(value.step)],
+    type(...): lambda e, value: ["..."],
+    torch.Tensor: Encoder.tensor,
+    nn.Parameter: Encoder.tensor,
+}

@@ -1,0 +1,133 @@
+"""The wire from worker to judge: frames of JSON and raw bytes, bounded and checked. Nothing of it is unpickled.
+
+A frame is a length (4 bytes), that many bytes of JSON `[tree, lengths]`, and then the blobs of these lengths. The other
+direction, which a worker may trust, carries pickles in frames of a length alone.
+"""
+
+import json
+import os
+import struct
+from typing import Any
+
+import torch
+
+MOST_BYTES = 256 << 20  # of one frame
+MOST_BLOBS = 100_000
+DTYPES = {
+    str(dtype): dtype
+    for dtype in (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    )
+}
+
+
+class Malformed(Exception):
+    """A frame is not what a worker sends."""
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Write a frame of bytes."""
+    view = memoryview(struct.pack("!I", len(data)) + data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read(descriptor: int) -> bytes:
+    """Read a frame of bytes.
+
+    Raises:
+        EOFError: the other side has ended.
+        Malformed: the frame is too long.
+    """
+    (length,) = struct.unpack("!I", _exactly(descriptor, 4))
+    if length > MOST_BYTES:
+        raise Malformed(f"a frame of {length} bytes")
+    return _exactly(descriptor, length)
+
+
+def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
+    """Send a tree of JSON and the blobs that it refers to by number."""
+    write(descriptor, json.dumps([tree, [len(blob) for blob in blobs]]).encode())
+    for blob in blobs:
+        view = memoryview(blob)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+
+def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
+    """Receive what `send` sent.
+
+    Raises:
+        EOFError: the other side has ended.
+        Malformed: it is not what `send` sends.
+    """
+    data = read(descriptor)
+    try:
+        tree, lengths = json.loads(data)
+        sizes = [int(length) for length in lengths]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
+    if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or sum(sizes) > MOST_BYTES:
+        raise Malformed(f"{len(sizes)} blobs of {sum(sizes)} bytes")
+    return tree, [_exactly(descriptor, size) for size in sizes]
+
+
+def raw(tensor: torch.Tensor) -> bytes:
+    """The tensor's elements, in the order of its indices."""
+    whole = tensor.detach().cpu().contiguous()
+    return whole.reshape(-1).view(torch.uint8).numpy().tobytes() if whole.numel() else b""
+
+
+def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> torch.Tensor:
+    """The tensor of these elements, laid out by these strides.
+
+    Raises:
+        Malformed: dtype, shape, strides and data do not fit together.
+    """
+    kind = DTYPES.get(str(dtype))
+    sizes, steps = counts(shape), None if stride is None else counts(stride)
+    if kind is None or _product(sizes) * kind.itemsize != len(data) or (steps is not None and len(steps) != len(sizes)):
+        raise Malformed(f"{len(data)} bytes of {dtype!s:.40} for shape {sizes}")
+    if not data:
+        return torch.empty(sizes, dtype=kind)
+    whole = torch.frombuffer(bytearray(data), dtype=kind).reshape(sizes)
+    if steps is None or any(step == 0 and size > 1 for step, size in zip(steps, sizes, strict=True)):
+        return whole
+    span = 1 + sum(step * (size - 1) for step, size in zip(steps, sizes, strict=True))
+    if span * kind.itemsize > MOST_BYTES:
+        raise Malformed(f"strides {steps} for shape {sizes}")
+    return torch.empty_strided(sizes, steps, dtype=kind).copy_(whole)
+
+
+def counts(numbers: object) -> list[int]:
+    if not isinstance(numbers, list) or len(numbers) > 64 or any(type(n) is not int or n < 0 for n in numbers):
+        raise Malformed(f"{numbers!r:.60} are no sizes")
+    return numbers
+
+
+def _product(sizes: list[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product
+
+
+def _exactly(descriptor: int, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = os.read(descriptor, min(size - len(data), 1 << 20))
+        if not part:
+            raise EOFError("the other side has ended")
+        data += part
+    return bytes(data)

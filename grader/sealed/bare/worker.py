@@ -1,0 +1,331 @@
+"""The worker of the second lock: it holds the code under test and does what the judge asks. It knows no specs.
+
+The judge sends pickles in frames, which this process trusts. The answers are JSON and blobs (see `encoding`, `wire`).
+"""
+
+import copy
+import io
+import operator
+import os
+import pickle
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import encoding
+import loader
+import wire
+
+LONGEST_TEXT = 20_000
+
+
+class Worker:
+    """One worker: its pipe to the judge, the module under test, and what judge and worker know by handles."""
+
+    def __init__(self, reading: int, writing: int, name: str, scratch: Path):
+        self.reading, self.writing = reading, writing
+        self.name, self.scratch = name, scratch
+        self.table = encoding.Table()
+        self.generators: dict[int, torch.Generator] = {}
+        self.callbacks: dict[int, JudgesObject] = {}
+        self.used: set[int] = set()  # numbers of the objects sent by value in this message
+        self.module: ModuleType | None = None
+
+    def serve(self) -> Any:
+        """Answer requests until the judge ends, or until it answers one of ours."""
+        while True:
+            try:
+                updates = pickle.loads(wire.read(self.reading))
+                self.take(updates)
+                message = Unpickler(io.BytesIO(wire.read(self.reading)), self).load()
+            except EOFError:
+                os._exit(0)
+            except Exception as error:  # the message holds something that this process cannot have
+                self.fail(error)
+                continue
+            match message:
+                case "return", value:
+                    return value
+                case "raise", error:
+                    raise error
+                case "do", operation, arguments, options, involved, state:
+                    self.answer(operation, arguments, options, involved, state)
+
+    def ask(self, number: int, what: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Have the judge do something with an object of its own."""
+        encode = encoding.Encoder(self.table, JudgesObject)
+        tree = {
+            "callback": number,
+            "what": what,
+            "arguments": [encode(value) for value in arguments],
+            "options": {name: encode(value) for name, value in options.items()},
+            "grad": torch.is_grad_enabled(),
+        }
+        wire.send(self.writing, tree, encode.blobs)
+        return self.serve()
+
+    def answer(self, operation: str, arguments: Any, options: Any, involved: list[int], state: Any) -> None:
+        self.enter(state)
+        given = {handle: self.table.tensors[handle] for handle in involved if handle in self.table.tensors}
+        before = {handle: _snapshot(tensor) for handle, tensor in given.items()}
+        try:
+            value = self.do(operation, *arguments, **options)
+            encode = encoding.Encoder(self.table, JudgesObject, given)
+            tree = {
+                "value": encode(value),
+                "changed": [self.change(encode, handle, tensor, before[handle]) for handle, tensor in given.items()],
+                "objects": [[number, self.attributes(encode, number)] for number in sorted(self.used)],
+                "modes": [
+                    [handle, value.training]
+                    for handle, value in self.table.objects.items()
+                    if isinstance(value, nn.Module)
+                ],
+            }
+            self.used.clear()
+            wire.send(self.writing, tree, encode.blobs)
+        except BaseException as error:
+            self.fail(error)
+
+    def do(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
+        if operation == "load":
+            self.module = loader.load(self.name, self.scratch)
+            return None
+        if operation == "get":
+            return getattr(self.module, *arguments)
+        if operation == "set":
+            return setattr(self.module, *arguments)
+        if operation == "names":
+            return list(vars(self.module))
+        if operation == "backward":
+            return self.backward(*arguments)
+        return OPERATIONS[operation](*arguments, **options)
+
+    def backward(self, outs: list[int], ins: list[int], gradients: list[torch.Tensor | None]) -> list[Any]:
+        """Gradients of earlier outputs with respect to tensors that the judge gave, None where there is none."""
+        sources = [self.table.tensors[handle] for handle in ins]
+        pairs = [(self.table.tensors[handle], g) for handle, g in zip(outs, gradients, strict=True) if g is not None]
+        pairs = [(out, g) for out, g in pairs if out.requires_grad]
+        wanted = [source for source in sources if source.requires_grad]
+        if not pairs or not wanted:
+            return [None] * len(ins)
+        outputs, seeds = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True))
+        return [next(found) if source.requires_grad else None for source in sources]
+
+    def fail(self, error: BaseException) -> None:
+        encode = encoding.Encoder(self.table, JudgesObject)
+        plain = (str, int, float, bool, type(None))
+        try:
+            text = str(error)[:LONGEST_TEXT]
+        except BaseException:
+            text = ""
+        tree = {
+            "error": encode.ancestry(type(error)),
+            "arguments": [encode(a if isinstance(a, plain) else str(type(a))) for a in error.args],
+            "message": text,
+            "attributes": {k: encode(v) for k, v in vars(error).items() if isinstance(v, plain)},
+        }
+        wire.send(self.writing, tree, encode.blobs)
+
+    def take(self, updates: list[Any]) -> None:
+        """Bring our copies of the judge's tensors up to date."""
+        for handle, dtype, shape, stride, data, requires_grad, is_parameter, gradient in updates:
+            tensors = self.table.tensors
+            if data is None:
+                new = torch.empty(shape, dtype=wire.DTYPES[dtype], device="meta")
+            else:
+                new = wire.tensor(data, dtype, shape, stride)
+            old = tensors.get(handle)
+            if old is None:
+                if is_parameter:
+                    new = nn.Parameter(new, requires_grad=requires_grad)
+                elif requires_grad:
+                    new.requires_grad_()
+                self.table.keep(handle, new)
+                old = new
+            elif old.is_leaf:
+                if old.shape == new.shape and old.dtype == new.dtype:
+                    old.data.copy_(new)
+                else:
+                    old.data = new
+                if old.dtype.is_floating_point:
+                    old.requires_grad_(requires_grad)
+            if old.is_leaf and data is not None:
+                old.grad = None if gradient is None else wire.tensor(gradient, dtype, shape)
+
+    def enter(self, state: Any) -> None:
+        """Take over the judge's random state, where it has changed, and its modes."""
+        seeded, python, numpy, grad, dtype, autocast, modes = state
+        if seeded is not None:
+            torch.default_generator.set_state(torch.frombuffer(bytearray(seeded), dtype=torch.uint8))
+        if python is not None:
+            random.setstate(python)
+        if numpy is not None:
+            np.random.set_state(numpy)
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        torch.set_autocast_enabled("cpu", autocast[0])
+        torch.set_autocast_dtype("cpu", autocast[1])
+        for handle, training in modes:
+            if handle in self.table.objects:
+                self.table.objects[handle].training = training
+
+    def change(
+        self, encode: encoding.Encoder, handle: int, tensor: torch.Tensor, before: tuple[Any, ...] | None
+    ) -> list[Any] | None:
+        """What the call did to a tensor that it got; None if nothing."""
+        if before is None or before == _snapshot(tensor):
+            return None
+        gradient = tensor.grad if tensor.is_leaf else None
+        return [
+            handle,
+            encode.blob(wire.raw(tensor)),
+            str(tensor.dtype),
+            list(tensor.shape),
+            None if gradient is None else encode.blob(wire.raw(gradient)),
+            bool(tensor.requires_grad),
+        ]
+
+    def attributes(self, encode: encoding.Encoder, number: int) -> list[Any]:
+        """The simple attributes of an object that was sent by value."""
+        found = vars(self.table.by_value[number]).items()
+        return [[name, encode(value)] for name, value in found if not name.startswith("_") and _is_simple(value)]
+
+
+class JudgesObject:
+    """Stands for an object that stays with the judge: what is done to it is done there."""
+
+    def __init__(self, worker: Worker, number: int):
+        vars(self).update(_worker=worker, _number=number)
+
+    def _do(self, what: str, *arguments: Any, **options: Any) -> Any:
+        return self._worker.ask(self._number, what, arguments, options)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._do("call", *arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._do("getattr", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._do("setattr", name, value)
+
+    def __len__(self) -> int:
+        return self._do("len")
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._do("getitem", key)
+
+    def __iter__(self) -> Any:
+        return self._do("iter")
+
+    def __next__(self) -> Any:
+        return self._do("next")
+
+    def __enter__(self) -> Any:
+        return self._do("enter")
+
+    def __exit__(self, *reason: Any) -> Any:
+        return self._do("exit")
+
+
+class Unpickler(pickle.Unpickler):
+    """Puts our own objects in the places of the judge's handles."""
+
+    def __init__(self, file: io.BytesIO, worker: Worker):
+        super().__init__(file)
+        self.worker = worker
+
+    def persistent_load(self, place: Any) -> Any:
+        worker, table = self.worker, self.worker.table
+        match place:
+            case "T", handle:
+                return table.tensors[handle]
+            case "O", handle:
+                return table.objects[handle]
+            case ("K",):
+                return worker.module
+            case "J", number:
+                return worker.callbacks.setdefault(number, JudgesObject(worker, number))
+            case "G", number, state:
+                generator = worker.generators.setdefault(number, torch.Generator())
+                if state is not None:
+                    generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+                return generator
+            case "B", number, data:
+                if data:
+                    kind, attributes = Unpickler(io.BytesIO(data), worker).load()
+                    if number not in table.by_value:
+                        table.by_value[number] = kind.__new__(kind)
+                        table.numbers[id(table.by_value[number])] = number
+                    vars(table.by_value[number]).update(attributes)
+                worker.used.add(number)
+                return table.by_value[number]
+        raise pickle.UnpicklingError(f"unknown place {place!r}")
+
+
+def _snapshot(tensor: torch.Tensor) -> tuple[Any, ...] | None:
+    """What may change of a tensor during a call; None for one without data."""
+    if tensor.device.type == "meta":
+        return None
+    gradient = tensor.grad if tensor.is_leaf else None
+    told = None if gradient is None else wire.raw(gradient)
+    return wire.raw(tensor), told, tensor.requires_grad, tensor.dtype, tuple(tensor.shape)
+
+
+def _is_simple(value: Any, depth: int = 0) -> bool:
+    """Whether a value can go to the judge as it is."""
+    kinds = (bool, int, float, str, torch.Tensor, nn.Parameter, torch.Size, torch.dtype)
+    if value is None or type(value) in kinds:
+        return True
+    if depth > 4:
+        return False
+    if type(value) in (list, tuple, set):
+        return all(_is_simple(part, depth + 1) for part in value)
+    return isinstance(value, dict) and all(
+        _is_simple(part, depth + 1) for pair in value.items() for part in pair
+    )
+
+
+def _special(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
+    return getattr(value, name)(*arguments, **options)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "call": lambda function, /, *arguments, **options: function(*arguments, **options),
+    "getattr": getattr,
+    "setattr": setattr,
+    "delattr": delattr,
+    "special": _special,
+    "iter": iter,
+    "next": next,
+    "len": len,
+    "getitem": operator.getitem,
+    "setitem": operator.setitem,
+    "contains": operator.contains,
+    "eq": operator.eq,
+    "hash": hash,
+    "repr": repr,
+    "str": str,
+    "bool": bool,
+    "deepcopy": copy.deepcopy,
+}
+
+
+def main(reading: int, writing: int, name: str, scratch: str) -> None:
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    Worker(reading, writing, name, Path(scratch)).serve()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
