@@ -1,17 +1,15 @@
-"""The protocol between runner and worker: the work order, and the signed messages that the worker sends back."""
+"""The protocol between runner and worker: the work order, and the messages that the worker sends back."""
 
 import dataclasses
-import hashlib
 import json
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from grader.course.catalogue import Kata
 from grader.isolation.limits import Limits
 
-SIGNED = 32  # bytes of the signature at the start of a message
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,7 @@ class RunOptions:
     seed: int = 0
     spec_seconds: float = 10.0
     stop_at_failure: bool = False
+    sealed: bool = False  # exercises that work are judged again, from another process
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,9 @@ class WorkOrder:
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
     reference: str = ""  # where the definitions of the names in `replaced` come from
     replaced: tuple[str, ...] = ()
+    pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
+    writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
     limits: Limits = Limits()
-    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)  # signs the messages
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class SpecInfo:
     skip_reason: str
     edge: bool
     line: int  # of the spec file
+    says: str  # what it asks for, in words
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The code was imported. `changed` names a judge's function that the import replaced, or is empty."""
-
-    changed: str
+    """The code was imported."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ class SpecFinished:
     message: str
     seconds: float
     printed: str = ""
+    error: str = ""  # the class of the exception that ended it
+    at: int = 0  # the line of the code under test
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,6 @@ class Done:
     """The last message: every spec has run."""
 
     cpu_seconds: float
-    changed: str
 
 
 Message = Collected | Loading | Loaded | SpecStarted | SpecFinished | Done
@@ -129,23 +129,6 @@ def decode(data: bytes) -> Message:
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a message: {error}") from None
-
-
-def signature(key: bytes, number: int, message: bytes) -> bytes:
-    """The signature of a worker's message. The number, counted from 0, stops a replayed message from being accepted."""
-    return hashlib.blake2b(number.to_bytes(8) + message, key=key, digest_size=SIGNED).digest()
-
-
-def verified(key: bytes, number: int, data: bytes) -> bytes:
-    """Check the signature and return the message without it.
-
-    Raises:
-        ValueError: the worker did not sign this as its message of this number.
-    """
-    message = data[SIGNED:]
-    if not secrets.compare_digest(data[:SIGNED], signature(key, number, message)):
-        raise ValueError("the worker did not sign this message")
-    return message
 
 
 def _made(kind: type[Part], fields: dict[str, Any]) -> Part:

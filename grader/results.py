@@ -40,6 +40,7 @@ class ExerciseResult:
     stretch: bool = False
     worth: float = 1.0
     star_share: float = 0.0
+    sealed: bool | None = None  # whether it works judged from another process, too; None: not asked
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -143,6 +144,7 @@ class Report:
     complete: bool
     katas: tuple[KataResult, ...] = field(default=())
 
+    sealed: bool = False  # exercises that work were judged again, from another process
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
 
     @property
@@ -203,7 +205,7 @@ def plain(value: float, digits: int = 6) -> float:
 def kata_result(data: dict[str, Any]) -> KataResult:
     """Rebuild one kata's unweighted result from its `dataclasses.asdict` form, or from its entry in a report."""
     exercises = [
-        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"])
+        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"], sealed=e.get("sealed"))
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
@@ -219,7 +221,7 @@ def as_dict(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "complete": report.complete,
         **_sums(report),
-        "sealed": False,
+        "sealed": report.sealed,
         "katas": [kata_as_dict(kata) for kata in report.katas],
     }
 
@@ -241,7 +243,7 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
                 "score": round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
-                "sealed": None,
+                "sealed": exercise.sealed,
                 "specs": [asdict(spec) | {"seconds": round(spec.seconds, 4)} for spec in exercise.specs],
             }
             for exercise in kata.exercises

@@ -73,6 +73,7 @@ class Description:
     needs: frozenset[str] = frozenset()
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
+    unsealed: dict[str, str] = field(default_factory=dict)  # exercises that cannot be judged from another process → why
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
     paper: Paper | None = None
 
@@ -119,13 +120,14 @@ def _description(table: dict[str, Any]) -> Description:
         needs=frozenset(_texts(table, "needs")),
         practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
+        unsealed=_taken(table, "unsealed", dict, {}),
         guarded=_taken(table, "guarded", dict, {}),
         paper=_paper(paper) if paper else None,
     )
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
-    named |= found.guarded.keys()
+    named |= found.guarded.keys() | found.unsealed.keys()
     unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {', '.join(unknown)}")
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")

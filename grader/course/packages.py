@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from grader.course.catalogue import Kata
+from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 
 
@@ -30,6 +30,14 @@ _views: dict[ModuleType, _View] = {}  # by module under test
 def module_name(kata: Kata) -> str:
     """The name by which other katas import this one: "tinytorch.tensor". Empty if its track is no package."""
     return f"{kata.folder.parent.name}.{kata.module}" if (kata.folder.parent / "__init__.py").is_file() else ""
+
+
+def siblings(kata: Kata) -> list[str]:
+    """The modules of the kata's package that it may import, and itself; none if its track is no package."""
+    if not module_name(kata):
+        return []
+    given = [path.stem for path in kata.folder.parent.glob("*.py") if path.stem != "__init__"]
+    return given + [earlier.module for earlier in with_prerequisites([kata])]
 
 
 def begin(kata: Kata) -> None:

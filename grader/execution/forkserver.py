@@ -91,6 +91,11 @@ def start_worker(order: WorkOrder) -> Worker:
     return Worker(process, channel)
 
 
+def pipe() -> tuple[Connection, Connection]:
+    """Two ends of a pipe that goes both ways."""
+    return multiprocessing.Pipe()
+
+
 def helpers() -> set[int | None]:
     """The process ids of the forkserver and of multiprocessing's resource tracker; None for one that is not running."""
     return {_server._forkserver_pid, _tracker._pid}

@@ -26,6 +26,7 @@ class Job:
     files: dict[Path, str]  # path below a code folder → text
     problem: str = ""  # why there is no code to run; every spec then fails with this message
     note: str = ""  # shown in the report beside the kata
+    stand_ins: bool = False  # a file of an earlier kata is the reference's
     options: RunOptions = field(default_factory=RunOptions)
 
 

@@ -23,21 +23,21 @@ def ended() -> Iterator[Callable[[], None]]:
     processes.adopt_orphans()
     before = processes.children(os.getpid())
 
-    def end() -> None:
+    def end_orphans() -> None:
         until = time.monotonic() + PATIENCE
         while (found := _orphans(before)) and time.monotonic() < until:
-            _end(found)  # a child of theirs that escapes is an orphan from now on, and found in the next round
+            end(found)  # a child of theirs that escapes is an orphan from now on, and found in the next round
 
     try:
-        yield end
+        yield end_orphans
     finally:
-        end()
+        end_orphans()
 
 
 def end_tree(process: BaseProcess) -> None:
     """Kill a worker and every process below it, whatever session they are in."""
     if sys.platform == "linux" and process.pid and process.is_alive():
-        _end([process.pid])
+        end([process.pid])
     with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
         os.killpg(process.pid or 0, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
@@ -45,7 +45,7 @@ def end_tree(process: BaseProcess) -> None:
     process.join(5)
 
 
-def _end(roots: Iterable[int]) -> None:
+def end(roots: Iterable[int]) -> None:
     """Kill these processes, all that descend from them, and remove the names of the memory that they share."""
     tree = {pid for root in roots for pid in processes.stopped_tree(root)}
     names = shared_memory.names_of(tree)

@@ -107,12 +107,13 @@ class Grading:
                     notes.append(f"builds on the reference of {earlier.name} ({reason})")
             except LoadFailure as failure:
                 problem = problem or str(failure)
+        stand_ins = bool(notes)
         if own:
             notes.insert(0, f"builds on the submission's own {', '.join(own)}")
         if not source.problem:
             files[kata.file] = source.text
         check = replace(CORE_WORKS, spec_seconds=self.options.spec_seconds)
-        return Job(kata, files, problem, "; ".join(notes), self.options if kata in self.wanted else check)
+        return Job(kata, files, problem, "; ".join(notes), stand_ins, self.options if kata in self.wanted else check)
 
 
 def grade_folder(

@@ -11,6 +11,7 @@ from pathlib import Path
 from grader.course.catalogue import Kata
 from grader.execution import forkserver, orphans
 from grader.execution.jobs import Job
+from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import LOOK_SECONDS, Supervisor
 from grader.results import KataResult
 
@@ -40,7 +41,7 @@ def run(
     more = _as_function(jobs_ready)
     queue: Iterator[Job] = iter(())
     limit = at_a_time or available_cores()
-    running: list[Supervisor] = []
+    running: list[Supervisor | SecondLock] = []
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
     with folder as scratch, orphans.ended() as end_orphans:
         try:
@@ -51,12 +52,15 @@ def run(
                         break
                     forkserver.prepare(specs_of or [job.kata])
                     running.append(Supervisor(job, Path(scratch)))
-                if not running or _wait(running, until):
+                if not running or wait(running, until):
                     return
                 for finished in [one for one in running if one.finished]:
                     running.remove(finished)
                     end_orphans()
-                    yield finished.job, finished.result()
+                    if isinstance(finished, Supervisor) and (second := finished.second_lock(Path(scratch))):
+                        running.append(second)
+                    else:
+                        yield finished.job, finished.result()
         finally:
             for one in running:
                 one.kill()
@@ -69,10 +73,10 @@ def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Cal
     return lambda: rest
 
 
-def _wait(running: list[Supervisor], until: Sequence[int | socket.socket]) -> bool:
+def wait(running: Sequence[Supervisor | SecondLock], until: Sequence[int | socket.socket]) -> bool:
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
-        channels: dict[object, Supervisor] = {one.worker.channel: one for one in running}
+        channels: dict[object, Supervisor | SecondLock] = {one.worker.channel: one for one in running}
         timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
         if any(source in until for source in arrived):

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from grader import printable, protocol
 from grader.course.description import Exercise
-from grader.execution import follow_up, forkserver, orphans
+from grader.execution import follow_up, forkserver, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
+from grader.execution.second_lock import SecondLock
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
+from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
@@ -43,7 +45,7 @@ class Supervisor:
         self.specs: dict[str, SpecInfo] = {}
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None
-        self.followed: set[str] = set()  # exercises that had their follow-up
+        self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.crashed = ""
         self.cpu_seconds = 0.0
         self.finished = False
@@ -57,9 +59,7 @@ class Supervisor:
         """Take in one message from the worker, or its end."""
         try:
             data = self.worker.channel.recv_bytes(LONGEST_MESSAGE)
-            message = protocol.decode(protocol.verified(self.order.key, self.received, data))
-            self.received += 1
-            self._take(message)
+            self._take(protocol.decode(data))
         except (EOFError, OSError, ValueError, KeyError):
             self._end()
 
@@ -88,6 +88,13 @@ class Supervisor:
         exercises = tuple(exercise for exercise in found if exercise.specs)
         return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
 
+    def second_lock(self, scratch: Path) -> SecondLock | None:
+        """What judges the exercises that work once more, if that is asked for; this job's files are removed then."""
+        if not self.job.options.sealed:
+            return None
+        second = SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
+        return None if second.finished else second
+
     def _start(self) -> None:
         plan = self.follow_up
         self.order = WorkOrder(
@@ -100,7 +107,6 @@ class Supervisor:
             plan.reference if plan else "",
             plan.replaced if plan else (),
         )
-        self.received = 0
         self.before = dict(self.results)  # what counts if this worker does not come to its last message
         self.worker = forkserver.start_worker(self.order)
         self.phase, self.current, self.done = "starting", "", False
@@ -116,8 +122,6 @@ class Supervisor:
             case Loading(), "collected":
                 self.phase = "loading"
                 self._due_in(self.job.options.spec_seconds + GRACE)
-            case (Loaded(changed), "loading") | (Done(_, changed), "between") if changed:
-                self._void(changed)
             case Loaded(), "loading":
                 self.phase = "between"
                 self._due_in(START_SECONDS)
@@ -128,18 +132,12 @@ class Supervisor:
                 self._keep(message)
                 self.phase, self.current = "between", ""
                 self._due_in(START_SECONDS)
-            case Done(cpu_seconds, _), "between":
+            case Done(cpu_seconds), "between":
                 self.done = True
                 self.cpu_seconds += cpu_seconds
                 self._end()
             case _:
                 raise ValueError(f"{type(message).__name__} does not come while {self.phase}")
-
-    def _void(self, changed: str) -> None:
-        """Fail every spec, because the code replaced a function that the specs rely on."""
-        self._stop(f"the code changes {printable.line(changed)}, which the specs rely on: nothing counts")
-        for name in self.specs:
-            self._judge(name, "failed", self.crashed)
 
     def _stop(self, reason: str) -> None:
         """End the job for this reason. What the worker has said so far does not count."""
@@ -154,12 +152,14 @@ class Supervisor:
             self.results[name] = replace(self.results[name], status="passed", message=self.follow_up.note)
         if name not in self.specs or name in self.results or status is None:
             return
-        text = printable.text(message.message)
+        text, printed = printable.text(message.message), printable.text(message.printed)
+        if self.job.options.sealed and (self.follow_up or self.job.stand_ins):
+            text, printed = withheld.told(self.job.kata, self.specs[name], message), ""
         reason = self.specs[name].skip_reason
         if status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
-            self._judge(name, status, text, message.seconds, printable.text(message.printed))
+            self._judge(name, status, text, message.seconds, printed)
 
     def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "") -> None:
         spec = self.specs[name]
@@ -198,7 +198,7 @@ class Supervisor:
         """Start the next run with the reference's code. Without a reference, say what the failing specs wait for."""
         while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
             self.follow_up = plan
-            self.followed.add(plan.exercise)
+            self.followed[plan.exercise] = plan
             if plan.reference:
                 return self._start()
             for name in plan.specs:

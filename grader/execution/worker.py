@@ -1,6 +1,7 @@
 """A worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
 import contextlib
+import inspect
 import os
 import stat
 import sys
@@ -13,12 +14,11 @@ from types import ModuleType
 import pytest
 
 from grader import protocol
-from grader.course import loading
+from grader.course import loading, packages
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.execution import collected, forkserver
 from grader.isolation import processes, sandbox
-from grader.isolation.guard import Guard
 from grader.protocol import (
     Collected,
     Done,
@@ -31,7 +31,9 @@ from grader.protocol import (
     SpecStarted,
     WorkOrder,
 )
+from grader.sealed.remote import Remote
 from grader.specs import plugin
+from grader.specs.properties import draw_examples
 
 LONGEST_TEXT = 20_000  # characters sent about one failure
 
@@ -45,7 +47,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silence, descriptor)
-    _close_all_but(channel)
+    _close_all_but(channel, order.pipe)
     os.chdir(order.scratch)
     os.environ.clear()
     os.environ.update(order.environment, HOME=str(order.scratch), TMPDIR=str(order.scratch))
@@ -55,32 +57,61 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
+    siblings = packages.siblings(order.kata)
     sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
     items = _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
-    reporter = Reporter(specs.session.config, channel, order.key)
+    reporter = Reporter(specs.session.config, channel)
     reporter.katas.follows_through = False
     reporter.send(Collected(_described(order.kata, items)))
-    guard = Guard(order.scratch)
     reporter.send(Loading())
+    if order.pipe:
+        judge(order, items, siblings, reporter)
+        reporter.send(Done(time.process_time() - born))
+        os._exit(0)
     reporter.katas.modules[order.kata] = _module(order)
-    reporter.send(Loaded(guard.changed))
+    reporter.send(Loaded())
     items = [item for item in items if _name(item) not in order.skip]
     for item, following in zip_longest(items, items[1:]):
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         if order.options.stop_at_failure and reporter.katas.broken:
             break
-    reporter.send(Done(time.process_time() - born, guard.changed))
+    reporter.send(Done(time.process_time() - born))
     os._exit(0)
 
 
-def _close_all_but(channel: Connection) -> None:
+def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], reporter: "Reporter") -> None:
+    """Run the specs against code that is in another process, at the other end of the order's pipe.
+
+    Args:
+        siblings: the modules of the kata's package that specs may import.
+    """
+    assert order.pipe
+    remote = reporter.remote = Remote(order.pipe.fileno())
+    reporter.katas.modules[order.kata] = remote.modules[""]
+    if siblings:
+        remote.serve(order.kata.folder.parent.name, siblings)
+    try:
+        remote("load")
+    except Exception as error:
+        reporter.katas.modules[order.kata] = LoadFailure(f"{order.kata.file.name}: {error}")
+    reporter.send(Loaded())
+    for item, following in zip_longest(items, items[1:]):
+        draw_examples(item, order.options.seed)
+        remote.begin(takes_writes=_name(item) in order.writing)
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        if remote.lost:
+            return
+
+
+def _close_all_but(*kept: Connection | None) -> None:
     """Close the pipes and sockets inherited from the forkserver. Writing to them could end the forkserver."""
+    open_ones = [connection.fileno() for connection in kept if connection]
     if sys.platform == "linux":
         for descriptor in map(int, os.listdir("/proc/self/fd")):
             with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 mode = os.fstat(descriptor).st_mode
-                if descriptor != channel.fileno() and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                if descriptor not in open_ones and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
                     os.close(descriptor)
 
 
@@ -107,7 +138,8 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
         seconds = float(limit.args[0]) if limit else 0.0
         reason, edge = skip.kwargs["reason"] if skip else "", item.get_closest_marker("edge") is not None
         _, line, _ = item.reportinfo()
-        described.append(SpecInfo(_name(item), exercises[item.cls.__name__], seconds, reason, edge, (line or 0) + 1))
+        exercise, says = exercises[item.cls.__name__], inspect.cleandoc(item.function.__doc__ or "")
+        described.append(SpecInfo(_name(item), exercise, seconds, reason, edge, (line or 0) + 1, says))
     return tuple(described)
 
 
@@ -124,23 +156,19 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
 
 
 class Reporter:
-    """A pytest plugin that sends the runner one message per event.
+    """A pytest plugin that sends the runner one message per event."""
 
-    Messages are numbered and signed, because code under test shares this process and could find the channel.
-    """
-
-    def __init__(self, config: pytest.Config, channel: Connection, key: bytes):
-        self.channel, self.key, self.sent = channel, key, 0
+    def __init__(self, config: pytest.Config, channel: Connection):
+        self.channel = channel
         katas = config.pluginmanager.get_plugin("katas")
         assert isinstance(katas, plugin.Katas)
         self.katas = katas
+        self.remote: Remote | None = None  # where the code is, if it is not in this process
         self.outcome: dict[str, tuple[str, float]] = {}
         config.pluginmanager.register(self)
 
     def send(self, message: Message) -> None:
-        data = protocol.encode(message)
-        self.channel.send_bytes(protocol.signature(self.key, self.sent, data) + data)
-        self.sent += 1
+        self.channel.send_bytes(protocol.encode(message))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.outcome.clear()
@@ -156,10 +184,13 @@ class Reporter:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         name = _spec(nodeid)
         outcome, seconds = self.outcome.get(name, ("failed", 0.0))
+        if self.remote and self.remote.lost:  # whatever the spec made of that
+            outcome = "failed"
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
-        self.send(SpecFinished(name, outcome, text, seconds, printed))
+        error, at = (failure.error, failure.at) if failure else ("", 0)
+        self.send(SpecFinished(name, outcome, text, seconds, printed, error, at))
 
 
 def _spec(nodeid: str) -> str:

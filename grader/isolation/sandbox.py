@@ -38,12 +38,12 @@ SHARED_BYTES = 256 << 20  # in /dev/shm
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
-def enter(scratch: Path, specs: Path, needs: frozenset[str], bounds: Limits) -> None:
+def enter(scratch: Path, specs: Path | None, needs: frozenset[str], bounds: Limits) -> None:
     """Confine this process for the rest of its life, with the mechanisms that the system has.
 
     Args:
         scratch: the only folder that the process may write to.
-        specs: the kata's spec file. The process may read the folder of this file.
+        specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
     """
@@ -68,7 +68,7 @@ def gaps() -> list[str]:
     return found
 
 
-def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
+def _readable(specs: Path | None, needs: frozenset[str]) -> list[Path]:
     """Python, its packages, the grader, the kata's specs and what its track gives.
 
     The solutions, other katas, other submissions and the user's own files are not readable.
@@ -78,8 +78,9 @@ def _readable(specs: Path, needs: frozenset[str]) -> list[Path]:
     system = [Path(path) for path in SYSTEM]
     system += [Path("/proc"), Path("/sys")] if seccomp.NVIDIA.exists() else []
     system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # listed by gloo
-    given = specs.parent.parent.glob("*.py")  # of a track that is a package
-    return [*python, *packages, *system, GRADER, specs.parent, *given]
+    if specs:
+        system += [GRADER, specs.parent, *specs.parent.parent.glob("*.py")]  # what a track that is a package gives
+    return [*python, *packages, *system]
 
 
 def _devices(needs: frozenset[str]) -> list[Path]:

@@ -7,7 +7,7 @@ import linecache
 import re
 import textwrap
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, ModuleType
 
@@ -24,6 +24,7 @@ EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesi
 TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
 
 
+Frames = list[tuple[FrameType, int]]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -41,6 +42,8 @@ class Failure:
 
     line: str
     details: str = ""
+    error: str = ""  # the class of the exception
+    at: int = 0  # the line of the code under test at which it was raised
 
     @property
     def text(self) -> str:
@@ -53,6 +56,28 @@ def explain(
     """Explain the exception that ended a spec to the author of `module`."""
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
+    own = [line for frame, line in theirs if _is_of(frame, module)]
+    failure = _explained(error, frames, theirs, kata, exercise, spec, module)
+    return replace(failure, error=type(error).__name__, at=own[-1] if own else 0)
+
+
+def is_unwritten(error: BaseException, exercise: Exercise) -> bool:
+    """Whether the error says that this exercise, not another one that it calls, is not written yet."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not isinstance(error, NotImplementedError) or not frames or not _is_stub_line(*frames[-1]):
+        return False
+    return _written_name(frames[-1][0]).partition(".")[0] == exercise.owner
+
+
+def _explained(
+    error: BaseException,
+    frames: Frames,
+    theirs: Frames,
+    kata: Kata,
+    exercise: Exercise,
+    spec: pytest.Function,
+    module: ModuleType | None,
+) -> Failure:
     if isinstance(error, (LoadFailure, NotRun)):
         return Failure(str(error))
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
@@ -72,15 +97,7 @@ def explain(
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
 
 
-def is_unwritten(error: BaseException, exercise: Exercise) -> bool:
-    """Whether the error says that this exercise, not another one that it calls, is not written yet."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    if not isinstance(error, NotImplementedError) or not frames or not _is_stub_line(*frames[-1]):
-        return False
-    return _written_name(frames[-1][0]).partition(".")[0] == exercise.owner
-
-
-def _rows(error: BaseException, theirs: list[tuple[FrameType, int]]) -> list[tuple[str, str]]:
+def _rows(error: BaseException, theirs: Frames) -> list[tuple[str, str]]:
     if isinstance(error, check.Mismatch):
         return error.rows
     timeout = TIMED_OUT.match(str(error))

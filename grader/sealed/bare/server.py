@@ -1,7 +1,7 @@
 """The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
 
-It reads requests from a socket, each a line of JSON with the two ends of a worker's pipe attached, and answers with the
-worker's process id. It ends when the socket does.
+It is told on a socket what to fork, with the worker's end of the pipe to the judge attached, and answers with the worker's
+process id. Told a process id, it reaps that worker, which the runner has killed. It ends with the socket.
 """
 
 import gc
@@ -10,58 +10,67 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner
-os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-sys.path.insert(0, str(Path(__file__).parent))
 
-import torch  # noqa: E402  (reads the environment when it is imported)
-import worker  # noqa: E402
+import torch  # noqa: E402
 
 from grader.isolation import processes, sandbox  # noqa: E402
 from grader.isolation.limits import Limits  # noqa: E402
+from grader.sealed.bare import worker  # noqa: E402
 
-LONGEST_REQUEST = 10_000
+LONGEST_REQUEST = 20_000
 
 
 def serve(requests: socket.socket) -> None:
+    """Answer requests until the runner ends."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 2)
+        data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 1)
         if not data:
             return
+        request = json.loads(data)
+        if isinstance(request, int):
+            with suppress(ChildProcessError):
+                os.waitpid(request, 0)
+            continue
         pid = os.fork()
         if pid == 0:
-            become_worker(json.loads(data), descriptors, requests)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        requests.sendall(f"{pid}\n".encode())
+            requests.close()
+            become_worker(request, descriptors[0])
+        os.close(descriptors[0])
+        requests.send(str(pid).encode())
 
 
-def become_worker(request: dict[str, object], descriptors: list[int], requests: socket.socket) -> None:
-    """Confine this process, forget the sandbox's code, and serve the judge until it ends."""
-    requests.close()
+def become_worker(request: dict[str, Any], pipe: int) -> None:
+    """Confine this process, forget the grader's code, and serve the judge until it ends."""
     processes.die_with_parent()
     os.setsid()
     silence = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(silence, standard)
-    scratch = Path(str(request["scratch"]))
+    scratch = Path(request["scratch"])
     os.chdir(scratch)
     os.environ.clear()
-    os.environ.update({str(k): str(v) for k, v in dict(request["environment"]).items()}, HOME=str(scratch), TMPDIR=str(scratch))
-    needs = frozenset(map(str, request["needs"]))
-    sandbox.enter(scratch, None, needs, Limits())
+    os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
+    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits())
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
-    worker.main(descriptors[0], descriptors[1], str(request["kata"]), str(scratch))
+    worker.main(pipe, request["kata"], scratch, request["replaced"])
+
+
+def first_uses() -> None:
+    """Run operations whose first call in a process imports modules or builds tables."""
+    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
+    layer(x).softmax(-1).sum().backward()
+    torch.nn.functional.scaled_dot_product_attention(x[None], x[None], x[None])
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
-    layer(x).sum().backward()
-    torch.softmax(x, dim=-1)
+    first_uses()
     gc.collect()
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -4,13 +4,14 @@ The judge sends pickles in frames, which this process trusts. The answers are JS
 """
 
 import copy
+import importlib
 import io
 import operator
 import os
 import pickle
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-import encoding
-import loader
-import wire
+from grader.sealed.bare import encoding, loader, wire
 
 LONGEST_TEXT = 20_000
 
@@ -29,22 +28,26 @@ LONGEST_TEXT = 20_000
 class Worker:
     """One worker: its pipe to the judge, the module under test, and what judge and worker know by handles."""
 
-    def __init__(self, reading: int, writing: int, name: str, scratch: Path):
-        self.reading, self.writing = reading, writing
-        self.name, self.scratch = name, scratch
+    def __init__(self, pipe: int, load: Callable[[], ModuleType]):
+        self.pipe, self.load = pipe, load
+        self.module: ModuleType | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what the judge knew by handles: another spec begins."""
         self.table = encoding.Table()
         self.generators: dict[int, torch.Generator] = {}
         self.callbacks: dict[int, JudgesObject] = {}
         self.used: set[int] = set()  # numbers of the objects sent by value in this message
-        self.module: ModuleType | None = None
 
     def serve(self) -> Any:
         """Answer requests until the judge ends, or until it answers one of ours."""
         while True:
             try:
-                updates = pickle.loads(wire.read(self.reading))
+                updates, involved, state = pickle.loads(wire.read(self.pipe))
                 self.take(updates)
-                message = Unpickler(io.BytesIO(wire.read(self.reading)), self).load()
+                self.enter(state)
+                message = Unpickler(io.BytesIO(wire.read(self.pipe)), self).load()
             except EOFError:
                 os._exit(0)
             except Exception as error:  # the message holds something that this process cannot have
@@ -55,8 +58,8 @@ class Worker:
                     return value
                 case "raise", error:
                     raise error
-                case "do", operation, arguments, options, involved, state:
-                    self.answer(operation, arguments, options, involved, state)
+                case "do", operation, arguments, options:
+                    self.answer(operation, arguments, options, involved)
 
     def ask(self, number: int, what: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Have the judge do something with an object of its own."""
@@ -68,11 +71,10 @@ class Worker:
             "options": {name: encode(value) for name, value in options.items()},
             "grad": torch.is_grad_enabled(),
         }
-        wire.send(self.writing, tree, encode.blobs)
+        wire.send(self.pipe, tree, encode.blobs)
         return self.serve()
 
-    def answer(self, operation: str, arguments: Any, options: Any, involved: list[int], state: Any) -> None:
-        self.enter(state)
+    def answer(self, operation: str, arguments: Any, options: Any, involved: list[int]) -> None:
         given = {handle: self.table.tensors[handle] for handle in involved if handle in self.table.tensors}
         before = {handle: _snapshot(tensor) for handle, tensor in given.items()}
         try:
@@ -89,23 +91,29 @@ class Worker:
                 ],
             }
             self.used.clear()
-            wire.send(self.writing, tree, encode.blobs)
+            wire.send(self.pipe, tree, encode.blobs)
         except BaseException as error:
             self.fail(error)
 
     def do(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
         if operation == "load":
-            self.module = loader.load(self.name, self.scratch)
+            self.module = self.load()
             return None
+        if operation == "forget":
+            return self.forget()
         if operation == "get":
-            return getattr(self.module, *arguments)
+            return getattr(self.module_at(arguments[0]), arguments[1])
         if operation == "set":
-            return setattr(self.module, *arguments)
+            return setattr(self.module_at(arguments[0]), *arguments[1:])
         if operation == "names":
-            return list(vars(self.module))
+            return list(vars(self.module_at(arguments[0])))
         if operation == "backward":
             return self.backward(*arguments)
         return OPERATIONS[operation](*arguments, **options)
+
+    def module_at(self, name: str) -> ModuleType | None:
+        """The module under test, or another one of its package."""
+        return importlib.import_module(name) if name else self.module
 
     def backward(self, outs: list[int], ins: list[int], gradients: list[torch.Tensor | None]) -> list[Any]:
         """Gradients of earlier outputs with respect to tensors that the judge gave, None where there is none."""
@@ -132,7 +140,7 @@ class Worker:
             "message": text,
             "attributes": {k: encode(v) for k, v in vars(error).items() if isinstance(v, plain)},
         }
-        wire.send(self.writing, tree, encode.blobs)
+        wire.send(self.pipe, tree, encode.blobs)
 
     def take(self, updates: list[Any]) -> None:
         """Bring our copies of the judge's tensors up to date."""
@@ -252,8 +260,8 @@ class Unpickler(pickle.Unpickler):
                 return table.tensors[handle]
             case "O", handle:
                 return table.objects[handle]
-            case ("K",):
-                return worker.module
+            case "K", name:
+                return worker.module_at(name)
             case "J", number:
                 return worker.callbacks.setdefault(number, JudgesObject(worker, number))
             case "G", number, state:
@@ -321,11 +329,13 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main(reading: int, writing: int, name: str, scratch: str) -> None:
-    torch.set_num_threads(1)
+def main(pipe: int, name: str, scratch: Path, replaced: Sequence[str]) -> None:
+    """Serve the judge at the other end of the pipe until it ends.
+
+    Args:
+        name: the kata.
+        scratch: where its file is, with those of the katas that it builds on.
+        replaced: names whose definitions in `reference.py`, which is there too, stand in for the file's own.
+    """
     sys.dont_write_bytecode = True
-    Worker(reading, writing, name, Path(scratch)).serve()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    Worker(pipe, lambda: loader.load(name, scratch, replaced)).serve()

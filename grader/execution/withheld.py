@@ -1,0 +1,27 @@
+"""What may be told about code beside which a reference runs: nothing that the code could have put there."""
+
+import builtins
+
+from grader.course.catalogue import Kata
+from grader.protocol import SpecFinished, SpecInfo
+from grader.results import NOT_WRITTEN
+
+ERRORS = {
+    **{name: name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)},
+    "Mismatch": "a wrong answer",
+    "Failed": "a spec that failed",
+    "TimedOut": "a spec that ran out of time",
+    "NotRun": "a spec that was not run",
+}
+WHY = "What this code raises or prints in full is not shown, because a reference runs beside it."
+
+
+def told(kata: Kata, spec: SpecInfo, message: SpecFinished) -> str:
+    """What the spec asks for, which kind of error ended it, and in which line."""
+    unwritten = [f"{name}: {NOT_WRITTEN}" for e in kata.exercises for name in (e.name, e.owner)]
+    if message.message in unwritten:
+        return message.message
+    error = ERRORS.get(message.error, "an error")
+    where = f", line {message.at}" if 0 < message.at < 100_000 else ""
+    rows = [spec.says, f"  raised     {error}\n  in         {kata.file.name}{where}", f"{kata.specs.name}:{spec.line}", WHY]
+    return "\n\n".join(row for row in rows if row)

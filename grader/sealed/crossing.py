@@ -1,0 +1,82 @@
+"""Decides what of the specs' values crosses to the worker by value, and what stays with the judge as a callback."""
+
+import sys
+import types
+from typing import Any
+
+import torch
+from torch import nn
+
+LIBRARIES = {"torch", "numpy", "cloudpickle", *sys.stdlib_module_names} - {"unittest"}  # what a worker may import
+ITERATORS = ("list_iterator", "tuple_iterator", "zip", "map", "filter", "enumerate", "generator")
+
+
+def is_callback(value: Any) -> bool:
+    """Whether this object stays here: a function or an iterator of the specs, or an object that they watch."""
+    if isinstance(value, types.FunctionType):
+        return not _is_of_a_library(value) and not _is_pure(value)
+    if isinstance(value, types.MethodType | types.BuiltinMethodType):
+        owner = value.__self__
+        return _is_of_specs(type(owner)) or hasattr(type(owner), "_remote") or isinstance(owner, list | dict | set)
+    if type(value).__name__ in ITERATORS:
+        return True
+    if isinstance(value, type):
+        return False
+    return type(value).__module__ == "unittest.mock" or (_is_of_specs(type(value)) and not goes_by_value(value))
+
+
+def _is_pure(function: types.FunctionType) -> bool:
+    """Whether a function of the specs needs nothing of them, but libraries and plain numbers: it may go by value."""
+    plain = types.ModuleType | types.BuiltinFunctionType | type | int | float | str | bool | torch.dtype
+    names = _names(function.__code__)
+    used = [function.__globals__[name] for name in names if name in function.__globals__]
+    return not function.__closure__ and all(
+        isinstance(value, plain | types.FunctionType) and not hasattr(value, "_remote") and _is_of_a_library(value)
+        for value in used
+    )
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _is_of_a_library(value: Any) -> bool:
+    """Whether a value may be known to the worker: it is not the grader's, pytest's or the specs' own."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else getattr(type(value), "__module__", "")
+    if isinstance(value, types.FunctionType | type):
+        name = value.__module__ or ""
+    return str(name).partition(".")[0] in LIBRARIES
+
+
+def goes_by_value(value: Any) -> bool:
+    kinds = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, torch.utils.data.Dataset)
+    return isinstance(value, kinds)
+
+
+def _is_of_specs(kind: type) -> bool:
+    return kind.__module__.startswith("katas.") or "<locals>" in kind.__qualname__
+
+
+def done(owner: Any, what: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """What the worker asks of an object of the specs: nothing but how such objects are used."""
+    match what:
+        case "call":
+            return owner(*arguments, **options)
+        case "getattr" if not str(arguments[0]).startswith("_"):
+            return getattr(owner, arguments[0])
+        case "setattr" if not str(arguments[0]).startswith("_"):
+            return setattr(owner, *arguments)
+        case "len":
+            return len(owner)
+        case "getitem":
+            return owner[arguments[0]]
+        case "iter":
+            return iter(owner)
+        case "next":
+            return next(owner)
+        case "enter":
+            return owner.__enter__()
+        case "exit":
+            return owner.__exit__(None, None, None)
+    raise AttributeError(str(what))

@@ -1,0 +1,398 @@
+"""Makes the worker's answers into values of the judge. What a worker does not send is Malformed."""
+
+import builtins
+import collections
+import inspect
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from grader.sealed.bare import wire
+from grader.sealed.bare.wire import Malformed
+from grader.sealed.mirrors import RemoteNnModule, RemoteObject
+
+if TYPE_CHECKING:
+    from grader.sealed.remote import Remote
+
+
+class Lost(Exception):
+    """The worker has ended, or has sent what no worker sends."""
+
+
+class Back(torch.autograd.Function):
+    """The graph of one call, which stays in the worker: its backward asks there."""
+
+    @staticmethod
+    def forward(ctx: Any, remote: "Remote", outs: list[int], ins: list[int], values: list[Any], *inputs: Any) -> Any:
+        ctx.remote, ctx.outs, ctx.ins = remote, outs, ins
+        ctx.mark_non_differentiable(*[v for v in values if not (v.dtype.is_floating_point or v.is_complex())])
+        return tuple(value.clone() for value in values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        found = ctx.remote("backward", ctx.outs, ctx.ins, list(gradients))
+        if not isinstance(found, list) or len(found) != len(ctx.ins):
+            raise Lost("the worker: not as many gradients as inputs")
+        return None, None, None, None, *found
+
+
+class Decoder:
+    """Decodes one message. Anything that a worker does not send is Malformed."""
+
+    def __init__(self, remote: "Remote", blobs: list[bytes], used: list[int]):
+        self.remote, self.blobs, self.used = remote, blobs, used
+        self.pending: list[tuple[int, torch.Tensor]] = []  # outputs whose graph is in the worker
+
+    def __call__(self, tree: Any) -> Any:
+        try:
+            return self.connected(self.value(tree))
+        except Malformed:
+            raise
+        except Exception as error:
+            raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
+
+    def answer(self, tree: dict[str, Any]) -> Any:
+        try:
+            self.take_changes(tree)
+        except Malformed:
+            raise
+        except Exception as error:
+            raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
+        return self(tree["value"])
+
+    def take_changes(self, tree: dict[str, Any]) -> None:
+        remote = self.remote
+        for change in tree["changed"]:
+            if change is None:
+                continue
+            handle, blob, dtype, shape, gradient, requires_grad = change
+            if handle >= 0 and not remote.takes_writes:
+                remote.sent.pop(handle, None)  # its own copy is not what we have any more
+                continue
+            tensor = remote.tensors[handle]
+            if handle not in self.used or tensor.device.type == "meta":
+                raise Malformed("a change of what was not sent")
+            new = wire.tensor(self.blobs[blob], dtype, shape)
+            if tensor.shape == new.shape and tensor.dtype == new.dtype:
+                if wire.raw(tensor) != self.blobs[blob]:
+                    target = tensor.data if tensor.is_leaf and tensor.requires_grad else tensor
+                    with torch.no_grad():
+                        target.copy_(new)
+            else:
+                tensor.data = new
+            if tensor.is_leaf:
+                if tensor.dtype.is_floating_point:
+                    tensor.requires_grad_(bool(requires_grad))
+                tensor.grad = None if gradient is None else wire.tensor(self.blobs[gradient], dtype, shape)
+            remote.sent.pop(handle, None)
+        for number, attributes in tree["objects"]:
+            if number in remote.by_value and remote.takes_writes:
+                for name, part in attributes:
+                    _set_attribute(remote.by_value[number], str(name), self.value(part))
+        for handle, training in tree["modes"]:
+            if isinstance(remote.objects.get(handle), nn.Module):
+                remote.objects[handle].training = bool(training)
+
+    def connected(self, value: Any) -> Any:
+        """The value, with its outputs joined to the inputs of the call by the graph that the worker keeps."""
+        if not self.pending:
+            return value
+        remote, outs = self.remote, [handle for handle, _ in self.pending]
+        ins = [
+            handle
+            for handle, tensor in remote.tensors.items()
+            if tensor.requires_grad
+            and handle not in outs
+            and (handle in self.used or (tensor.is_leaf and handle in remote.sent))
+        ]
+        if not ins:
+            return value
+        joined = Back.apply(remote, outs, ins, [t for _, t in self.pending], *[remote.tensors[h] for h in ins])
+        table = {id(old): new for (_, old), new in zip(self.pending, joined, strict=True)}
+        for (handle, old), new in zip(self.pending, joined, strict=True):
+            remote.kept.append(old)
+            remote.keep(handle, new)
+        self.pending = []
+        return _swapped(value, table)
+
+    def value(self, tree: Any) -> Any:
+        tag = tree[0]
+        match tag:
+            case "v":
+                if tree[1] is not None and type(tree[1]) not in (bool, str):
+                    raise Malformed("v")
+                return tree[1]
+            case "i":
+                return int(tree[1])
+            case "f":
+                return float.fromhex(tree[1])
+            case "c":
+                return complex(float.fromhex(tree[1]), float.fromhex(tree[2]))
+            case "b":
+                return self.blobs[tree[1]]
+            case "S":
+                return torch.Size(tree[1])
+            case "T":
+                return self.tensor(tree[1])
+            case "N":
+                return self.array(tree)
+            case "n":
+                return _numpy_dtype(tree[1]).type(self.value(tree[2]))
+            case "L" | "U" | "E" | "F":
+                return {"L": list, "U": tuple, "E": set, "F": frozenset}[tag](self.value(part) for part in tree[1])
+            case "D":
+                kind = OrderedDict if tree[2] == "OrderedDict" else dict
+                return kind((self.value(key), self.value(part)) for key, part in tree[1])
+            case "y":
+                return wire.DTYPES[tree[1]]
+            case "dev":
+                return torch.device(tree[1])
+            case "sl":
+                return slice(*map(self.value, tree[1:]))
+            case "...":
+                return ...
+            case "P":
+                return Path(tree[1])
+            case "J":
+                return self.remote.callbacks[tree[1]]
+            case "B":
+                return self.remote.by_value[tree[1]]
+            case "t":
+                return _library_class(tree[1], tree[2])
+            case "C":
+                return self.class_of(tree[1], tree[2], tree[3])
+            case "nt":
+                return self.named_tuple(tree)
+            case "fn":
+                return self.function(tree)
+            case "M":
+                return self.module(tree)
+            case "o":
+                return self.other(tree)
+        raise Malformed(f"no tag {tag!r:.20}")
+
+    def tensor(self, told: dict[str, Any]) -> torch.Tensor:
+        remote, handle = self.remote, int(told["handle"])
+        known = remote.tensors.get(handle) if told["known"] else None
+        if known is not None and known.device.type == "meta":
+            return known
+        if told["data"] is None:
+            shape = wire.counts(told["shape"])
+            made = torch.empty(shape, dtype=wire.DTYPES[told["dtype"]], device="meta")
+            remote.keep(handle, made)
+            return made
+        data = self.blobs[told["data"]]
+        new = wire.tensor(data, told["dtype"], told["shape"], None if known is not None else told["stride"])
+        gradient = wire.tensor(self.blobs[told["gradient"]], told["dtype"], told["shape"]) if "gradient" in told else None
+        if known is not None:
+            same = known.dtype == new.dtype and known.shape == new.shape and wire.raw(known) == data
+            if not same and handle >= 0 and not remote.takes_writes:
+                return new
+            if not same and known.shape == new.shape and known.dtype == new.dtype:
+                known.data.copy_(new)
+            elif not same:
+                known.data = new
+            if known.is_leaf:
+                known.grad = gradient
+            return known
+        if handle >= 0:
+            raise Malformed("a tensor that was never sent")
+        made = self.as_view(told, new) if "view" in told and not told["grad"] else new
+        if told["parameter"]:
+            made = nn.Parameter(made, requires_grad=bool(told["grad"]))
+        elif told["grad"] and told["leaf"]:
+            made.requires_grad_()
+        if gradient is not None:
+            made.grad = gradient
+        remote.keep(handle, made)
+        if told["parameter"] or (told["grad"] and told["leaf"]):
+            told_gradient = None if gradient is None else wire.raw(gradient)
+            remote.sent[handle] = (wire.raw(made), told_gradient, made.requires_grad, made.dtype, tuple(made.shape))
+        if told["grad"] and not told["leaf"]:
+            self.pending.append((handle, made))
+        return made
+
+    def as_view(self, told: dict[str, Any], new: torch.Tensor) -> torch.Tensor:
+        """The same numbers as a view of the tensor that the worker says it is a view of, if that is true."""
+        handle, offset = told["view"]
+        base = self.remote.tensors.get(handle)
+        if base is None or base.dtype != new.dtype or not isinstance(told["stride"], list):
+            return new
+        try:
+            view = base.detach().as_strided(new.shape, told["stride"], offset)
+        except RuntimeError:
+            return new
+        return view if wire.raw(view) == wire.raw(new) else new
+
+    def array(self, tree: Any) -> np.ndarray:
+        shape = wire.counts(tree[3])
+        return np.frombuffer(self.blobs[tree[1]], dtype=_numpy_dtype(tree[2])).reshape(shape).copy()
+
+    def class_of(self, ancestry: Any, signature: Any = None, doc: Any = None) -> type:
+        remote, (handle, name, names) = self.remote, ancestry
+        if handle in remote.classes:
+            return remote.classes[handle]
+        bases: tuple[type, ...] = (RemoteObject,)
+        if "torch.nn.modules.module.Module" in names:
+            bases = (RemoteNnModule, nn.Module)
+        elif "torch.utils.data.dataset.Dataset" in names:
+            bases = (RemoteObject, torch.utils.data.Dataset)
+        if "builtins.BaseException" in names:
+            bases = (_exception(names),)
+        space = {"__module__": "remote", "__doc__": doc if isinstance(doc, str) else None, "_handle": handle}
+        if bases[0] is RemoteObject or bases[0] is RemoteNnModule:
+            space["_remote"] = remote
+        made = type(str(name), bases, space)
+        if signature:
+            made.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
+        remote.classes[handle] = made
+        return made
+
+    def signature(self, told: Any) -> inspect.Signature:
+        kinds = [inspect._ParameterKind(kind) for _, kind, _, _ in told]
+        empty = inspect.Parameter.empty
+        return inspect.Signature(
+            [
+                inspect.Parameter(str(name), kind, default=self.value(default) if has else empty)
+                for (name, _, has, default), kind in zip(told, kinds, strict=True)
+            ]
+        )
+
+    def named_tuple(self, tree: Any) -> Any:
+        _, (handle, name, _), fields, parts = tree
+        if handle not in self.remote.classes:
+            self.remote.classes[handle] = collections.namedtuple(name, fields)  # type: ignore[misc]
+        return self.remote.classes[handle](*map(self.value, parts))
+
+    def function(self, tree: Any) -> Any:
+        remote, (_, handle, name, signature, doc) = self.remote, tree
+        if handle not in remote.objects:
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                return remote("call", call, *arguments, **options)
+
+            call.__name__ = call.__qualname__ = str(name)
+            call.__doc__ = doc if isinstance(doc, str) else None
+            call.__module__ = "remote"
+            call._handle = handle  # type: ignore[attr-defined]
+            if signature:
+                call.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
+            remote.objects[handle] = call
+        return remote.objects[handle]
+
+    def module(self, tree: Any) -> nn.Module:
+        _, handle, ancestry, of_torch, training, attributes, parameters, buffers, modules = tree
+        remote = self.remote
+        made = remote.objects.get(handle)
+        if made is None:
+            if of_torch:
+                known = _library_class(*ancestry[2][0].rsplit(".", 1))
+                if not issubclass(known, nn.Module):
+                    raise Malformed("no module")
+                space = {"_remote": remote, "__module__": known.__module__, "_handle": ancestry[0]}
+                kind = type(known.__name__, (known,), space)
+            else:
+                kind = self.class_of(ancestry)
+            made = kind.__new__(kind)
+            nn.Module.__init__(made)
+            remote.objects[handle] = made
+        inner = vars(made)
+        inner.update(_handle=handle, training=bool(training))
+        inner.update({str(name): self.value(part) for name, part in attributes})
+        for place in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+            inner[place].clear()
+        inner["_parameters"].update({str(name): self.value(part) for name, part in parameters})
+        inner["_buffers"].update({str(name): self.value(part) for name, part, _ in buffers})
+        inner["_non_persistent_buffers_set"].update(str(name) for name, _, persistent in buffers if not persistent)
+        inner["_modules"].update({str(name): self.value(part) for name, part in modules})
+        return made
+
+    def other(self, tree: Any) -> Any:
+        _, handle, ancestry = tree
+        if handle not in self.remote.objects:
+            kind = self.class_of(ancestry)
+            made = kind.__new__(kind)
+            vars(made)["_handle"] = handle
+            self.remote.objects[handle] = made
+        return self.remote.objects[handle]
+
+    def error(self, tree: dict[str, Any]) -> BaseException:
+        """The exception that the code raised, as one of Python's own or of a class that derives from one."""
+        try:
+            ancestry = tree["error"]
+            names = ancestry[2]
+            kind = _exception(names)
+            if not names[0].startswith("builtins."):
+                kind = self.class_of(ancestry) if names[0].partition(".")[0] not in sys.modules else kind
+            try:
+                error = kind(*[self.value(part) for part in tree["arguments"]])
+            except Exception:
+                error = RuntimeError(str(tree["message"]))
+            for name, part in tree["attributes"].items():
+                if not name.startswith("__"):
+                    setattr(error, name, self.value(part))
+            return error
+        except Exception as problem:
+            raise Malformed(f"{type(problem).__name__} in an error that it sent") from None
+
+
+def _set_attribute(owner: Any, name: str, value: Any) -> None:
+    """Take over an attribute of an object that was sent by value, in place where others may hold it."""
+    if name.startswith("_"):
+        return
+    now = vars(owner).get(name)
+    if isinstance(owner, torch.optim.Optimizer) and name == "param_groups":
+        for group, new in zip(owner.param_groups, value, strict=True):
+            group.update(new)
+    elif isinstance(now, list) and isinstance(value, list):
+        now[:] = value
+    elif isinstance(now, dict) and isinstance(value, dict):
+        now.clear()
+        now.update(value)
+    else:
+        vars(owner)[name] = value
+
+
+def _exception(names: list[str]) -> type[BaseException]:
+    """The nearest of Python's own exceptions that the class derives from. What would end this process is none."""
+    for name in names:
+        module, _, own = name.rpartition(".")
+        kind = getattr(builtins, own, None) if module == "builtins" else None
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            return kind
+    return RuntimeError
+
+
+def _library_class(module: str, name: str) -> type:
+    if module.partition(".")[0] not in ("builtins", "collections", "torch") or module not in sys.modules:
+        raise Malformed(f"a class of {module!s:.40}")
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = getattr(found, part)
+    if not isinstance(found, type):
+        raise Malformed(f"{name!s:.40} is no class")
+    return found
+
+
+def _numpy_dtype(name: Any) -> np.dtype:
+    found = np.dtype(str(name))
+    if found.kind not in "fiubc":
+        raise Malformed(f"dtype {name!s:.20}")
+    return found
+
+
+def _swapped(value: Any, table: dict[int, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return table.get(id(value), value)
+    if type(value) in (list, tuple):
+        return type(value)(_swapped(part, table) for part in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_swapped(part, table) for part in value))
+    if isinstance(value, dict):
+        return type(value)((key, _swapped(part, table)) for key, part in value.items())
+    return value

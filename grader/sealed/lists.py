@@ -1,0 +1,47 @@
+"""Which specs of a kata judge from another process, too: `sealed.toml` in its folder, found by trying, not by hand."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from grader.course.catalogue import Kata
+
+HEAD = """\
+# Specs of the point that also judge from another process. Found by running them there on the reference and on accepted
+# solutions: python -m tests.course.sealing {name}
+"""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Names of specs, with their parameters or for all of these without."""
+
+    specs: frozenset[str] = frozenset()
+    writing: frozenset[str] = frozenset()  # those in which the code may write to what it gets
+
+    def __contains__(self, spec: str) -> bool:
+        return spec in self.specs or spec.partition("[")[0] in self.specs
+
+    def writes(self, spec: str) -> bool:
+        """Whether the code may write to what this spec gives it."""
+        return spec in self.writing or spec.partition("[")[0] in self.writing
+
+
+def read(kata: Kata) -> Sealed:
+    """The kata's list. Without the file it is empty."""
+    path = kata.folder / "sealed.toml"
+    if not path.is_file():
+        return Sealed()
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    return Sealed(frozenset(found["specs"]), frozenset(found["writing"]))
+
+
+def rendered(kata: Kata, specs: Iterable[str], writing: Iterable[str]) -> str:
+    """The text of the kata's list."""
+    lists = (("specs", specs), ("writing", writing))
+    parts = [f"{title} = [\n" + "".join(f"    {_quoted(name)},\n" for name in names) + "]\n" for title, names in lists]
+    return HEAD.format(name=kata.name) + "".join(parts)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if "'" not in name else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

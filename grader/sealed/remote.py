@@ -1,0 +1,235 @@
+"""The judge's end of the pipe to a worker: each call on `kata` goes there and back.
+
+Tensors travel by value. Autograd crosses by one `autograd.Function` a call, modules are mirrored with their parameters,
+functions and iterators of the specs become callbacks. What comes back is checked, and made of plain values only.
+"""
+
+import io
+import pickle
+import random
+import sys
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+from torch import nn
+
+from grader.sealed import crossing
+from grader.sealed.bare import wire
+from grader.sealed.bare.wire import Malformed
+from grader.sealed.decoder import Decoder, Lost
+from grader.sealed.mirrors import RemoteModule
+
+
+class Remote:
+    """The judge's end of the pipe to one worker, and all that both know by handles."""
+
+    def __init__(self, pipe: int):
+        self.pipe = pipe
+        self.lost = False  # the worker has not answered, or not as a worker would
+        self.modules = {"": RemoteModule(self)}
+        self.begin()
+
+    def begin(self, *, takes_writes: bool = True) -> None:
+        """Forget all handles, because another spec begins.
+
+        Args:
+            takes_writes: the code may write to what it gets. Otherwise the judge keeps its values as it sent them.
+        """
+        self.takes_writes = takes_writes
+        self.tensors: dict[int, torch.Tensor] = {}
+        self.handles: dict[int, int] = {}  # of tensors, by id()
+        self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
+        self.objects: dict[int, Any] = {}
+        self.classes: dict[int, type] = {}
+        self.callbacks: dict[int, Any] = {}
+        self.by_value: dict[int, Any] = {}
+        self.busy: set[int] = set()
+        self.kept: list[Any] = []  # ids must not be used again
+        self.count = 0
+        self.last: tuple[Any, ...] = (None, None, None)
+        self.generator_states: dict[int, bytes] = {}
+        for module in self.modules.values():
+            module.forget()
+        self("forget")
+
+    def serve(self, package: str, names: Iterable[str]) -> None:
+        """Let specs import these modules of a package: they are in the worker."""
+        for name in (package, *(f"{package}.{name}" for name in names)):
+            sys.modules[name] = self.modules[name] = RemoteModule(self, name)
+            if name != package:
+                vars(self.modules[package])[name.partition(".")[2]] = self.modules[name]
+
+    def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
+        """Have the worker do something, and return what comes of it or raise what it raises.
+
+        Raises:
+            Lost: the worker does not answer any more, or not as a worker would.
+        """
+        if self.lost:
+            raise Lost("the code under test has ended")
+        message, used = self.pickled(("do", operation, arguments, options))
+        used += [h for h in self.sent if h not in set(used) and self.tensors[h].is_leaf and self.tensors[h].requires_grad]
+        try:
+            self.post(message, used)
+            kind, answer = self.wait(used)
+        except (EOFError, OSError, Malformed) as problem:
+            self.lost = True
+            raise Lost(f"the code under test does not answer: {problem}") from None
+        except BaseException:  # the spec's time limit
+            self.lost = True
+            raise
+        if kind == "error":
+            raise answer
+        return answer
+
+    def post(self, message: bytes, used: list[int]) -> None:
+        """Send a message, and before it what the worker must learn about the tensors in it and the state of things."""
+        updates = [update for update in map(self.update, used) if update]
+        wire.write(self.pipe, pickle.dumps((updates, used, self.state())))
+        wire.write(self.pipe, message)
+
+    def wait(self, used: list[int]) -> tuple[str, Any]:
+        """The answer, or the error that the code raised, after all that the worker asks meanwhile."""
+        while True:
+            tree, blobs = wire.receive(self.pipe)
+            decode = Decoder(self, blobs, used)
+            if "callback" in tree:
+                message, sent = self.called_back(tree, decode)
+                self.post(message, sent)
+            elif "error" in tree:
+                return "error", decode.error(tree)
+            else:
+                return "value", decode.answer(tree)
+
+    def called_back(self, tree: dict[str, Any], decode: "Decoder") -> tuple[bytes, list[int]]:
+        owner = self.callbacks.get(tree.get("callback"))
+        if owner is None:
+            raise Malformed("no such callback")
+        arguments = [decode(part) for part in tree["arguments"]]
+        options = {str(name): decode(part) for name, part in tree["options"].items()}
+        try:
+            with torch.set_grad_enabled(bool(tree["grad"])):
+                return self.pickled(("return", crossing.done(owner, tree["what"], arguments, options)))
+        except Malformed:
+            raise
+        except Exception as error:
+            try:
+                return self.pickled(("raise", error))
+            except Exception:
+                return self.pickled(("raise", RuntimeError(str(error))))
+
+    def state(self) -> tuple[Any, ...]:
+        """The random states, where they have changed since the worker last got them, and the modes.
+
+        What the worker's generators come to never enters this process: they go on there by themselves.
+        """
+        states = (torch.default_generator.get_state().numpy().tobytes(), random.getstate(), np.random.get_state())
+        torch_state, python, numpy = states
+        before, self.last = self.last, states
+        same_numpy = before[2] is not None and numpy[2] == before[2][2] and (numpy[1] == before[2][1]).all()
+        modes = [(handle, value.training) for handle, value in self.objects.items() if isinstance(value, nn.Module)]
+        return (
+            None if torch_state == before[0] else torch_state,
+            None if python == before[1] else python,
+            None if same_numpy else numpy,
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+            modes,
+        )
+
+    def handle(self, tensor: torch.Tensor) -> int:
+        if id(tensor) not in self.handles:
+            self.count += 1
+            self.keep(self.count, tensor)
+        return self.handles[id(tensor)]
+
+    def keep(self, handle: int, tensor: torch.Tensor) -> None:
+        self.tensors[handle] = tensor
+        self.handles[id(tensor)] = handle
+        self.kept.append(tensor)
+
+    def update(self, handle: int) -> tuple[Any, ...] | None:
+        """What the worker must learn about a tensor; None if it knows it as it is."""
+        tensor = self.tensors[handle]
+        if tensor.layout != torch.strided:
+            raise TypeError("a sparse tensor does not cross")
+        meta = tensor.device.type == "meta"
+        gradient = tensor.grad if tensor.is_leaf else None
+        now = (
+            None if meta else wire.raw(tensor),
+            None if gradient is None or meta else wire.raw(gradient),
+            tensor.requires_grad,
+            tensor.dtype,
+            tuple(tensor.shape),
+        )
+        if self.sent.get(handle) == now:
+            return None
+        self.sent[handle] = now
+        layout = (str(tensor.dtype), list(tensor.shape), list(tensor.stride()))
+        return (handle, *layout, now[0], tensor.requires_grad, isinstance(tensor, nn.Parameter), now[1])
+
+    def pickled(self, message: Any) -> tuple[bytes, list[int]]:
+        """The message for the worker, and the handles of the tensors in it."""
+        file = io.BytesIO()
+        pickler = Pickler(file, self)
+        pickler.dump(message)
+        return file.getvalue(), list(dict.fromkeys(pickler.used))
+
+
+class Pickler(cloudpickle.Pickler):
+    """Leaves out of a message what the worker has, or may not have: handles take their places."""
+
+    def __init__(self, file: io.BytesIO, remote: Remote):
+        super().__init__(file, protocol=4)
+        self.remote, self.used = remote, []
+
+    def persistent_id(self, value: Any) -> Any:
+        remote = self.remote
+        if isinstance(value, torch.Tensor):
+            handle = remote.handle(value)
+            self.used.append(handle)
+            return "T", handle
+        if isinstance(value, torch.Generator):
+            return self.generator(value)
+        if isinstance(value, RemoteModule):
+            return "K", value._place
+        if isinstance(value, type):
+            return ("O", vars(value)["_handle"]) if "_handle" in vars(value) else None
+        if hasattr(type(value), "_remote"):
+            if isinstance(value, nn.Module):
+                self.used += [remote.handle(part) for part in [*value.parameters(), *value.buffers()]]
+            return "O", vars(value)["_handle"]
+        if isinstance(value, types.FunctionType) and hasattr(value, "_handle"):
+            return "O", value._handle
+        if crossing.is_callback(value):
+            remote.callbacks[id(value)] = value
+            remote.kept.append(value)
+            return "J", id(value)
+        if crossing.goes_by_value(value):
+            return self.by_value(value)
+        return None
+
+    def generator(self, value: torch.Generator) -> Any:
+        state = value.get_state().numpy().tobytes()
+        known = self.remote.generator_states.get(id(value)) == state
+        self.remote.generator_states[id(value)] = state
+        self.remote.kept.append(value)
+        return "G", id(value), None if known else state
+
+    def by_value(self, value: Any) -> Any:
+        remote, data = self.remote, b""
+        if id(value) not in remote.busy:
+            remote.busy.add(id(value))
+            try:
+                data, used = remote.pickled((type(value), dict(vars(value))))
+            finally:
+                remote.busy.discard(id(value))
+            self.used += used
+        remote.by_value[id(value)] = value
+        remote.kept.append(value)
+        return "B", id(value), data

@@ -1,0 +1,18 @@
+"""Makes properties draw other examples. Every use of Hypothesis's private names, written for Hypothesis 6."""
+
+from typing import Any
+
+import pytest
+
+
+def draw_examples(spec: pytest.Function, seed: int) -> None:
+    """Have a property draw its examples from this seed, and not look for simpler ones when it fails."""
+    test: Any = getattr(spec.obj, "__func__", spec.obj)
+    if not getattr(test, "is_hypothesis_test", False):
+        return
+    import hypothesis  # here, because specs without properties need not wait for it
+
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    known = test._hypothesis_internal_use_settings
+    test._hypothesis_internal_use_settings = hypothesis.settings(known, phases=phases)
+    test._hypothesis_internal_use_seed = seed

@@ -1,0 +1,172 @@
+"""Which specs judge from another process, too. `python -m tests.course.sealing 16 31` finds them and writes the lists."""
+
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.course import catalogue
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.execution import forkserver, orphans, scheduler
+from grader.execution.jobs import Job
+from grader.execution.second_lock import SecondLock
+from grader.execution.supervisor import Supervisor
+from grader.protocol import RunOptions, SpecInfo
+from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.sealed import lists
+from grader.sealed.lists import Sealed
+from tests.course import variants
+
+AT_A_TIME = 2
+POINTS = RunOptions(ideas=True)
+TIMES = 3  # so often a spec must pass on the reference, each time with another seed
+LONGEST = 20.0  # seconds that a spec may take in two processes
+MISTAKES_REFUSED = 0.8
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What specs said of one text of a kata's file from another process."""
+
+    passed: set[str]
+    failed: dict[str, SpecResult]
+
+
+def infos(kata: Kata) -> dict[str, SpecInfo]:
+    """The kata's specs of the point that run here, by name."""
+    with tempfile.TemporaryDirectory() as scratch, orphans.ended():
+        job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), POINTS)
+        first = Supervisor(job, Path(scratch))
+        while not first.specs:
+            first.read()
+        first.kill()
+    return {name: spec for name, spec in first.specs.items() if not spec.skip_reason and not spec.edge}
+
+
+def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, Sealed]]) -> list[Asked]:
+    """Ask these specs about each text of the kata's file, whatever the first lock says."""
+    names: dict[str, tuple[SpecResult, ...]] = {}
+    for name, spec in specs.items():
+        names[spec.exercise] = (*names.get(spec.exercise, ()), SpecResult(name, "passed"))
+    works = KataResult(kata.name, tuple(ExerciseResult(name, found) for name, found in names.items()))
+    open_ = [(place, text, sealed) for place, (text, sealed) in enumerate(questions)]
+    answers = {place: Asked(set(), {}) for place, _, _ in open_}
+    running: list[tuple[int, SecondLock]] = []
+    with tempfile.TemporaryDirectory() as scratch, orphans.ended() as end_orphans:
+        while open_ or running:
+            while open_ and len(running) < AT_A_TIME:
+                place, text, sealed = open_.pop(0)
+                job = variants.job(kata, text, POINTS)
+                forkserver.prepare([kata])
+                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed)))
+            if not any(one.finished for _, one in running):
+                scheduler.wait([one for _, one in running], ())
+            for place, one in [(place, one) for place, one in running if one.finished]:
+                running.remove((place, one))
+                answers[place].passed.update(one.passed)
+                answers[place].failed.update(one.failed)
+        end_orphans()
+    return [answers[place] for place in sorted(answers)]
+
+
+def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
+    """The specs that pass from another process on the reference and on every accepted solution, whatever the seed.
+
+    The code may not write to what it gets from them, except where the reference must.
+    """
+    reference = kata.reference.read_text(encoding="utf-8")
+    others = [reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
+    sealed, writing = _passing(kata, specs, [reference], set(specs), set()), set()
+    rest = specs.keys() - sealed
+    writing = _passing(kata, specs, [reference], rest, rest)
+    sealed = _passing(kata, specs, [reference] * (TIMES - 1) + others, sealed | writing, writing)
+    return Sealed(frozenset(sealed), frozenset(sealed & writing))
+
+
+def right(kata: Kata) -> list[Path]:
+    """Right solutions, to be appended to the reference."""
+    return [variants.textbook(kata), *variants.accepted(kata)]
+
+
+def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:
+    """Those of these specs that pass on all of these texts. After one that ends the code, the others are asked again."""
+    while names:
+        sealed = Sealed(frozenset(names), frozenset(writing))
+        answers = ask(kata, specs, [(text, sealed) for text in texts])
+        failed = set().union(*(answer.failed for answer in answers))
+        if all(answer.passed | answer.failed.keys() >= names for answer in answers):
+            return names - failed
+        names = names - failed
+    return names
+
+
+def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
+    """What the list fails to refuse, each a sentence."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    by_exercise: dict[str, set[str]] = {}
+    for name in specs:
+        if name in sealed:
+            by_exercise.setdefault(specs[name].exercise, set()).add(name)
+    [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
+    named = {exercise.name: exercise for exercise in kata.exercises}
+    asked, questions = [], []
+    for mistake in variants.mistakes(kata):
+        exercise = _of(kata, specs, mistake.caught_by)
+        if not mistake.edge and exercise:
+            names = frozenset(by_exercise.get(exercise.name, set()))
+            asked.append((mistake, exercise))
+            questions.append((reference.replace(mistake.was, mistake.now), Sealed(names, names & sealed.writing)))
+    answers = ask(kata, specs, questions)
+    caught = {exercise.name for (_, exercise), answer in zip(asked, answers) if answer.failed}
+    missed = [mistake.name for (mistake, _), answer in zip(asked, answers) if not answer.failed]
+    problems = []
+    for name in named:
+        if name in kata.description.unsealed:
+            continue
+        if not by_exercise.get(name):
+            problems.append(f"{name}: no spec of it judges from another process")
+        elif not any(spec in stub.failed for spec in by_exercise[name]):
+            problems.append(f"{name}: no sealed spec refuses its stub")
+        elif name in {exercise.name for _, exercise in asked} and name not in caught:
+            problems.append(f"{name}: no sealed spec refuses one of its mistakes")
+    if asked and 1 - len(missed) / len(asked) < MISTAKES_REFUSED:
+        problems.append(f"sealed specs refuse {len(asked) - len(missed)} of {len(asked)} mistakes; not {missed}")
+    return problems
+
+
+def _of(kata: Kata, specs: dict[str, SpecInfo], caught_by: str) -> Exercise | None:
+    """The exercise that a mistake belongs to: that of the spec which catches it."""
+    for name, spec in specs.items():
+        bare = name.partition("[")[0]
+        if caught_by in (bare, bare.partition("::")[2], name):
+            return next(exercise for exercise in kata.exercises if exercise.name == spec.exercise)
+    return None
+
+
+def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
+    """The names in order; a spec whose parameters are all among them is named once, without."""
+    names, found = set(names), []
+    for name in specs:
+        bare = name.partition("[")[0]
+        siblings = {other for other in specs if other.partition("[")[0] == bare}
+        told = bare if siblings <= names else name
+        if name in names and told not in found:
+            found.append(told)
+    return found
+
+
+def main() -> None:
+    for kata in [catalogue.find(name) for name in sys.argv[1:]] or catalogue.discover():
+        specs = infos(kata)
+        sealed = found(kata, specs)
+        text = lists.rendered(kata, listed(specs, sealed.specs), listed(specs, sealed.writing))
+        (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
+        print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write", flush=True)
+        for problem in broken(kata, specs, sealed):
+            print(f"    {problem}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
