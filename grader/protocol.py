@@ -11,7 +11,6 @@ from grader.course.catalogue import Kata
 from grader.isolation.limits import Limits
 
 
-
 @dataclass(frozen=True)
 class RunOptions:
     """Which specs of a kata to run, in which order and how."""

@@ -205,7 +205,9 @@ def plain(value: float, digits: int = 6) -> float:
 def kata_result(data: dict[str, Any]) -> KataResult:
     """Rebuild one kata's unweighted result from its `dataclasses.asdict` form, or from its entry in a report."""
     exercises = [
-        ExerciseResult(e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"], sealed=e.get("sealed"))
+        ExerciseResult(
+            e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"], sealed=e.get("sealed")
+        )
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)

@@ -47,12 +47,13 @@ def prepare() -> socket.socket:
     return _server.requests
 
 
-def start_worker(kata: Kata, scratch: Path, pipe: int, replaced: tuple[str, ...]) -> int:
+def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int, replaced: tuple[str, ...]) -> int:
     """Start a process with the code under test and nothing else. Returns its process id.
 
     Args:
         scratch: holds the texts of the kata's file and of those that it builds on, and with `replaced` `reference.py`,
             whose definitions of these names stand in for the file's own.
+        shared: the judge's folder, for files that specs give to the code and it to them.
         pipe: the file descriptor on which it serves a judge.
     Raises:
         OSError: the server does not answer.
@@ -60,6 +61,7 @@ def start_worker(kata: Kata, scratch: Path, pipe: int, replaced: tuple[str, ...]
     request = {
         "kata": kata.name,
         "scratch": str(scratch),
+        "shared": str(shared),
         "needs": sorted(kata.description.needs),
         "environment": forkserver.environment() | SURROUNDINGS,
         "replaced": replaced,

@@ -124,15 +124,16 @@ class SecondLock:
         self.failing: dict[str, SpecResult] = {}
         self.current = ""
         job, plan = self.job, self.round.plan
+        shared = Path(tempfile.mkdtemp(dir=self.scratch))
         ours, theirs = forkserver.pipe()
         with ours, theirs:
             self.code = bare_server.start_worker(
-                job.kata, self._folder(plan), theirs.fileno(), plan.replaced if plan else ()
+                job.kata, self._folder(plan), shared, theirs.fileno(), plan.replaced if plan else ()
             )
             self.worker = forkserver.start_worker(
                 WorkOrder(
                     job.kata,
-                    Path(tempfile.mkdtemp(dir=self.scratch)),
+                    shared,
                     replace(job.options, only=self.round.specs, seed=secrets.randbelow(1 << 31)),
                     forkserver.environment() | bare_server.SURROUNDINGS,
                     pipe=ours,

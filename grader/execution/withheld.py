@@ -7,7 +7,11 @@ from grader.protocol import SpecFinished, SpecInfo
 from grader.results import NOT_WRITTEN
 
 ERRORS = {
-    **{name: name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)},
+    **{
+        name: name
+        for name, kind in vars(builtins).items()
+        if isinstance(kind, type) and issubclass(kind, BaseException)
+    },
     "Mismatch": "a wrong answer",
     "Failed": "a spec that failed",
     "TimedOut": "a spec that ran out of time",
@@ -23,5 +27,10 @@ def told(kata: Kata, spec: SpecInfo, message: SpecFinished) -> str:
         return message.message
     error = ERRORS.get(message.error, "an error")
     where = f", line {message.at}" if 0 < message.at < 100_000 else ""
-    rows = [spec.says, f"  raised     {error}\n  in         {kata.file.name}{where}", f"{kata.specs.name}:{spec.line}", WHY]
+    rows = [
+        spec.says,
+        f"  raised     {error}\n  in         {kata.file.name}{where}",
+        f"{kata.specs.name}:{spec.line}",
+        WHY,
+    ]
     return "\n\n".join(row for row in rows if row)

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import ModuleType
 
+import cloudpickle
 import pytest
 
 from grader import protocol
@@ -89,6 +90,8 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
     assert order.pipe
     remote = reporter.remote = Remote(order.pipe.fileno())
     reporter.katas.modules[order.kata] = remote.modules[""]
+    for module in {item.module for item in items}:
+        cloudpickle.register_pickle_by_value(module)
     if siblings:
         remote.serve(order.kata.folder.parent.name, siblings)
     try:

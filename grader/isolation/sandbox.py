@@ -38,20 +38,25 @@ SHARED_BYTES = 256 << 20  # in /dev/shm
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
-def enter(scratch: Path, specs: Path | None, needs: frozenset[str], bounds: Limits) -> None:
+def enter(
+    scratch: Path, specs: Path | None, needs: frozenset[str], bounds: Limits, *, shared: Path | None = None
+) -> None:
     """Confine this process for the rest of its life, with the mechanisms that the system has.
 
     Args:
-        scratch: the only folder that the process may write to.
+        scratch: a folder to which the process may write.
         specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
+        shared: a folder to which the process may write, too.
     """
     if "loopback" in needs:
         _own_network()
     if "processes" in needs:
         _own_shared_memory()
-    landlock.restrict(_readable(specs, needs), [scratch, *_devices(needs)], tcp="loopback" in needs)
+    landlock.restrict(
+        _readable(specs, needs), [scratch, *([shared] if shared else []), *_devices(needs)], tcp="loopback" in needs
+    )
     limits.apply(bounds)
     signals = landlock.version() < SCOPED_SIGNALS
     if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:

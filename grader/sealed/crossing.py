@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-LIBRARIES = {"torch", "numpy", "cloudpickle", *sys.stdlib_module_names} - {"unittest"}  # what a worker may import
+LIBRARIES = {"torch", "numpy", "pandas", "PIL", "cloudpickle", *sys.stdlib_module_names} - {
+    "unittest"
+}  # what a worker may import
+SPECIAL = ("len", "getitem", "iter", "next", "enter", "exit")  # how the code may use an object that stays here
 ITERATORS = ("list_iterator", "tuple_iterator", "zip", "map", "filter", "enumerate", "generator")
 
 

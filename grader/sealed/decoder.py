@@ -2,6 +2,7 @@
 
 import builtins
 import collections
+import dataclasses
 import inspect
 import sys
 from collections import OrderedDict
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import nn
 
 from grader.sealed.bare import wire
 from grader.sealed.bare.wire import Malformed
-from grader.sealed.mirrors import RemoteNnModule, RemoteObject
+from grader.sealed.mirrors import SPECIALS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
 
 if TYPE_CHECKING:
     from grader.sealed.remote import Remote
@@ -108,7 +110,7 @@ class Decoder:
             for handle, tensor in remote.tensors.items()
             if tensor.requires_grad
             and handle not in outs
-            and (handle in self.used or (tensor.is_leaf and handle in remote.sent))
+            and (handle in self.used or (tensor.is_leaf and handle in remote.shown))
         ]
         if not ins:
             return value
@@ -141,6 +143,10 @@ class Decoder:
                 return self.tensor(tree[1])
             case "N":
                 return self.array(tree)
+            case "im":
+                return PIL.Image.frombytes(tree[1], tuple(wire.counts(tree[2])), self.blobs[tree[3]])
+            case "nd":
+                return _numpy_dtype(tree[1])
             case "n":
                 return _numpy_dtype(tree[1]).type(self.value(tree[2]))
             case "L" | "U" | "E" | "F":
@@ -188,7 +194,9 @@ class Decoder:
             return made
         data = self.blobs[told["data"]]
         new = wire.tensor(data, told["dtype"], told["shape"], None if known is not None else told["stride"])
-        gradient = wire.tensor(self.blobs[told["gradient"]], told["dtype"], told["shape"]) if "gradient" in told else None
+        gradient = (
+            wire.tensor(self.blobs[told["gradient"]], told["dtype"], told["shape"]) if "gradient" in told else None
+        )
         if known is not None:
             same = known.dtype == new.dtype and known.shape == new.shape and wire.raw(known) == data
             if not same and handle >= 0 and not remote.takes_writes:
@@ -212,6 +220,7 @@ class Decoder:
         remote.keep(handle, made)
         if told["parameter"] or (told["grad"] and told["leaf"]):
             told_gradient = None if gradient is None else wire.raw(gradient)
+            remote.shown.add(handle)
             remote.sent[handle] = (wire.raw(made), told_gradient, made.requires_grad, made.dtype, tuple(made.shape))
         if told["grad"] and not told["leaf"]:
             self.pending.append((handle, made))
@@ -234,20 +243,31 @@ class Decoder:
         return np.frombuffer(self.blobs[tree[1]], dtype=_numpy_dtype(tree[2])).reshape(shape).copy()
 
     def class_of(self, ancestry: Any, signature: Any = None, doc: Any = None) -> type:
-        remote, (handle, name, names) = self.remote, ancestry
+        remote, (handle, name, names, special, fields) = self.remote, ancestry
         if handle in remote.classes:
             return remote.classes[handle]
         bases: tuple[type, ...] = (RemoteObject,)
         if "torch.nn.modules.module.Module" in names:
             bases = (RemoteNnModule, nn.Module)
         elif "torch.utils.data.dataset.Dataset" in names:
-            bases = (RemoteObject, torch.utils.data.Dataset)
+            iterable = "torch.utils.data.dataset.IterableDataset" in names
+            bases = (RemoteObject, torch.utils.data.IterableDataset if iterable else torch.utils.data.Dataset)
         if "builtins.BaseException" in names:
             bases = (_exception(names),)
-        space = {"__module__": "remote", "__doc__": doc if isinstance(doc, str) else None, "_handle": handle}
+        space: dict[str, Any] = {
+            "__module__": "remote",
+            "__doc__": doc if isinstance(doc, str) else None,
+            "_handle": handle,
+        }
+        made: type
         if bases[0] is RemoteObject or bases[0] is RemoteNnModule:
-            space["_remote"] = remote
-        made = type(str(name), bases, space)
+            space |= {one: forwarded(one) for one in special if one in SPECIALS}
+            made = RemoteClass(str(name), bases, space | {"_remote": remote})
+        else:
+            made = type(str(name), bases, space)
+        if fields:
+            names = [(str(one), object) for one in fields]
+            made.__dataclass_fields__ = dataclasses.make_dataclass(str(name), names).__dataclass_fields__  # type: ignore
         if signature:
             made.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
         remote.classes[handle] = made
@@ -264,7 +284,7 @@ class Decoder:
         )
 
     def named_tuple(self, tree: Any) -> Any:
-        _, (handle, name, _), fields, parts = tree
+        _, (handle, name, *_), fields, parts = tree
         if handle not in self.remote.classes:
             self.remote.classes[handle] = collections.namedtuple(name, fields)  # type: ignore[misc]
         return self.remote.classes[handle](*map(self.value, parts))
@@ -294,8 +314,7 @@ class Decoder:
                 known = _library_class(*ancestry[2][0].rsplit(".", 1))
                 if not issubclass(known, nn.Module):
                     raise Malformed("no module")
-                space = {"_remote": remote, "__module__": known.__module__, "_handle": ancestry[0]}
-                kind = type(known.__name__, (known,), space)
+                kind = known
             else:
                 kind = self.class_of(ancestry)
             made = kind.__new__(kind)
@@ -310,6 +329,9 @@ class Decoder:
         inner["_buffers"].update({str(name): self.value(part) for name, part, _ in buffers})
         inner["_non_persistent_buffers_set"].update(str(name) for name, _, persistent in buffers if not persistent)
         inner["_modules"].update({str(name): self.value(part) for name, part in modules})
+        inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}  # what the worker has in these places
+        if isinstance(made, nn.RNNBase):
+            made._init_flat_weights()
         return made
 
     def other(self, tree: Any) -> Any:

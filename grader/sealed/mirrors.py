@@ -1,6 +1,7 @@
 """What specs see of the code under test, which is in the worker: its module, its classes, objects and modules."""
 
 import types
+from abc import ABCMeta
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,7 +19,7 @@ class RemoteBase:
         theirs = remote("call", kind, *arguments, **options)
         if isinstance(self, nn.Module):
             nn.Module.__init__(self)
-            for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"):
+            for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_told", "training"):
                 vars(self)[name] = vars(theirs)[name]
         vars(self)["_handle"] = vars(theirs)["_handle"]
         remote.objects[vars(self)["_handle"]] = self
@@ -35,6 +36,15 @@ class RemoteBase:
 
 class RemoteNnModule(RemoteBase):
     def forward(self, /, *arguments: Any, **options: Any) -> Any:
+        """Ask the worker, where this module has the parameters that it has here (see `torch.func.functional_call`)."""
+        other = {}
+        for path, module in nn.Module.named_modules(self):  # type: ignore[arg-type]
+            told = vars(module).get("_told", {})
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+                if tensor is not None and name in told and told[name] is not tensor:
+                    other[f"{path}.{name}" if path else name] = tensor
+        if other:
+            return type(self)._remote("functional", self, other, arguments, options)  # type: ignore[attr-defined]
         return self._special("__call__", *arguments, **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -47,6 +57,8 @@ class RemoteNnModule(RemoteBase):
 
     def __setattr__(self, name: str, value: Any) -> None:
         nn.Module.__setattr__(self, name, value)  # type: ignore[arg-type]
+        if name in vars(self).get("_told", {}):
+            vars(self)["_told"][name] = value
         if "_handle" in vars(self) and name != "training" and not name.startswith("_"):
             type(self)._remote("setattr", self, name, value)  # type: ignore[attr-defined]
 
@@ -64,26 +76,45 @@ class RemoteObject(RemoteBase):
         type(self)._remote("delattr", self, name)  # type: ignore[attr-defined]
 
     def __eq__(self, other: object) -> Any:
-        return self is other or type(self)._remote("special", self, "__eq__", other)  # type: ignore[attr-defined]
+        """Only an object of the same code may be equal. Of a plain value, the code could say what it likes."""
+        return self is other or (hasattr(type(other), "_remote") and self._special("__eq__", other))
 
     def __hash__(self) -> int:
         return hash(type(self)._remote("hash", self))  # type: ignore[attr-defined]
 
 
-def _forwarded(name: str) -> Any:
-    def special(self: RemoteObject, /, *arguments: Any, **options: Any) -> Any:
-        return self._special(name, *arguments, **options)
+class RemoteClass(ABCMeta):
+    """The class of classes that are in the worker: their own attributes are asked there."""
 
-    special.__name__ = name
-    return special
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return vars(cls)["_remote"]("getattr", cls, name)
 
 
 SPECIAL = (
     "call len iter next getitem setitem delitem contains enter exit bool float int index abs neg pos invert "
-    "add radd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow mod lt le gt ge ne and or"
+    "add radd iadd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow mod lt le gt ge ne and or reversed"
 )
-for _name in SPECIAL.split():
-    setattr(RemoteObject, f"__{_name}__", _forwarded(f"__{_name}__"))
+SPECIALS = frozenset(f"__{name}__" for name in SPECIAL.split())
+COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")
+
+
+def forwarded(name: str) -> Any:
+    """A method that asks the worker: `__len__` and the like, which Python looks up in the class."""
+
+    def special(self: RemoteBase, /, *arguments: Any, **options: Any) -> Any:
+        if name == "__exit__":
+            arguments = (*arguments[:2], None)  # a traceback stays here
+        if name == "__ne__":
+            return not self == arguments[0]
+        answer = self._special(name, *arguments, **options)
+        if name in COMPARISONS and isinstance(answer, bool) and not hasattr(type(arguments[0]), "_remote"):
+            raise TypeError(f"{type(self).__name__} cannot be compared with {type(arguments[0]).__name__}")
+        return answer
+
+    special.__name__ = name
+    return special
 
 
 class RemoteModule(types.ModuleType):
@@ -91,22 +122,28 @@ class RemoteModule(types.ModuleType):
 
     def __init__(self, remote: "Remote", name: str = ""):
         super().__init__(name or "kata")
-        vars(self).update(_remote=remote, _place=name, _known={}, __file__="")
+        vars(self).update(_remote=remote, _place=name, _known=set(), __file__="")
 
     def forget(self) -> None:
         """Ask for everything anew."""
+        for name in self._known:
+            vars(self).pop(name, None)
         self._known.clear()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in self._known:
-            self._known[name] = self._remote("get", self._place, name)
-        return self._known[name]
+        self._known.add(name)
+        return vars(self).setdefault(name, self._remote("get", self._place, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._known[name] = value
+        self._known.add(name)
+        vars(self)[name] = value
         self._remote("set", self._place, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        vars(self).pop(name, None)
+        self._remote("unset", self._place, name)
 
     def __dir__(self) -> list[str]:
         return [str(name) for name in self._remote("names", self._place)]

@@ -43,6 +43,7 @@ class Remote:
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
         self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
+        self.shown: set[int] = set()  # handles that the worker has seen
         self.objects: dict[int, Any] = {}
         self.classes: dict[int, type] = {}
         self.callbacks: dict[int, Any] = {}
@@ -72,7 +73,9 @@ class Remote:
         if self.lost:
             raise Lost("the code under test has ended")
         message, used = self.pickled(("do", operation, arguments, options))
-        used += [h for h in self.sent if h not in set(used) and self.tensors[h].is_leaf and self.tensors[h].requires_grad]
+        used += [
+            h for h in self.shown if h not in set(used) and self.tensors[h].is_leaf and self.tensors[h].requires_grad
+        ]
         try:
             self.post(message, used)
             kind, answer = self.wait(used)
@@ -170,6 +173,7 @@ class Remote:
         if self.sent.get(handle) == now:
             return None
         self.sent[handle] = now
+        self.shown.add(handle)
         layout = (str(tensor.dtype), list(tensor.shape), list(tensor.stride()))
         return (handle, *layout, now[0], tensor.requires_grad, isinstance(tensor, nn.Parameter), now[1])
 
@@ -200,19 +204,22 @@ class Pickler(cloudpickle.Pickler):
             return "K", value._place
         if isinstance(value, type):
             return ("O", vars(value)["_handle"]) if "_handle" in vars(value) else None
-        if hasattr(type(value), "_remote"):
+        if self.is_mirror(value):
             if isinstance(value, nn.Module):
                 self.used += [remote.handle(part) for part in [*value.parameters(), *value.buffers()]]
             return "O", vars(value)["_handle"]
-        if isinstance(value, types.FunctionType) and hasattr(value, "_handle"):
-            return "O", value._handle
         if crossing.is_callback(value):
             remote.callbacks[id(value)] = value
             remote.kept.append(value)
-            return "J", id(value)
+            return "J", id(value), tuple(name for name in crossing.SPECIAL if hasattr(type(value), f"__{name}__"))
         if crossing.goes_by_value(value):
             return self.by_value(value)
         return None
+
+    def is_mirror(self, value: Any) -> bool:
+        """Whether this stands for an object in the worker."""
+        inner = getattr(value, "__dict__", None)
+        return isinstance(inner, dict) and inner.get("_handle") in self.remote.objects
 
     def generator(self, value: torch.Generator) -> Any:
         state = value.get_state().numpy().tobytes()
@@ -226,7 +233,7 @@ class Pickler(cloudpickle.Pickler):
         if id(value) not in remote.busy:
             remote.busy.add(id(value))
             try:
-                data, used = remote.pickled((type(value), dict(vars(value))))
+                data, used = remote.pickled((type(value), value.__getstate__()))
             finally:
                 remote.busy.discard(id(value))
             self.used += used

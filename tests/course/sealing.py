@@ -158,7 +158,7 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
-    for kata in [catalogue.find(name) for name in sys.argv[1:]] or catalogue.discover():
+    for kata in [catalogue.find(name) for name in sys.argv[1:]] or catalogue.all_katas():
         specs = infos(kata)
         sealed = found(kata, specs)
         text = lists.rendered(kata, listed(specs, sealed.specs), listed(specs, sealed.writing))

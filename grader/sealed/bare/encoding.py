@@ -1,12 +1,13 @@
 """What a worker says of its values: a tree of JSON with handles for what stays here, and blobs for numbers.
 
-Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar; L list;
+Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar; nd NumPy dtype; im picture; L list;
 U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis; P path; J the judge's own object;
 B an object that the judge sent by value; t a class of a library; C a class of the code; nt named tuple; fn function;
 M module; o any other object.
 """
 
 import inspect
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import nn
 
 from grader.sealed.bare import wire
 
+RNN = ("_flat_weights", "_flat_weight_refs")  # what torch keeps beside parameters
 PLAIN = set(vars(nn.Module()))  # attributes that every module has
 
 
@@ -72,6 +74,10 @@ class Encoder:
             return ["B", self.table.numbers[id(value)]]
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             return ["N", self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
+        if "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image):
+            return ["im", value.mode, list(value.size), self.blob(value.tobytes())]
+        if isinstance(value, np.dtype):
+            return ["nd", value.str]
         if isinstance(value, np.generic):
             return ["n", value.dtype.str, self(value.item())]
         if isinstance(value, dict) and type(value).__module__ == "collections":
@@ -127,8 +133,18 @@ class Encoder:
         return ["C", self.ancestry(value), self.signature(value), value.__doc__]
 
     def ancestry(self, value: type) -> list[Any]:
-        """A class's handle and name, and the full names of the class and those that it derives from."""
-        return [self.table.handle(value), value.__name__, [f"{c.__module__}.{c.__qualname__}" for c in value.__mro__]]
+        """A class's handle and name, the names of those that it derives from, its special methods and dataclass fields."""
+        without = nn.Module.__mro__ if issubclass(value, nn.Module) else (object,)
+        own = [c for c in value.__mro__ if c not in without]
+        special = [name for c in own for name in vars(c) if name.startswith("__") and callable(vars(c)[name])]
+        names = [f"{c.__module__}.{c.__qualname__}" for c in value.__mro__]
+        return [
+            self.table.handle(value),
+            value.__name__,
+            names,
+            special,
+            list(getattr(value, "__dataclass_fields__", ())),
+        ]
 
     def signature(self, function: Callable[..., Any]) -> list[Any] | None:
         try:
@@ -144,8 +160,10 @@ class Encoder:
     def module(self, module: nn.Module) -> list[Any]:
         kind = type(module)
         of_torch = kind.__module__.startswith("torch.")
-        simple = (int, float, str, bool, type(None), tuple, torch.dtype)
-        attributes = {k: v for k, v in vars(module).items() if k not in PLAIN and isinstance(v, simple)}
+        simple = (int, float, str, bool, type(None), tuple, list, torch.dtype)
+        attributes = {
+            k: v for k, v in vars(module).items() if k not in PLAIN and isinstance(v, simple) and k not in RNN
+        }
         return [
             "M",
             self.table.handle(module),

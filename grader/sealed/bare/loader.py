@@ -3,6 +3,7 @@
 It stands in for `grader.loading`, whose `prerequisite` and `serve` are all that a kata's file uses of the grader.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -10,6 +11,9 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+
+
+KATA_FOLDER = re.compile(r"^(?:\d\d|appendix_[a-z])_")
 
 
 class Finder(MetaPathFinder, Loader):
@@ -27,7 +31,9 @@ class Finder(MetaPathFinder, Loader):
             return ModuleSpec(fullname, self)
         package, _, module = fullname.partition(".")
         if (self.scratch / package / "__init__.py").is_file() and not module:
-            return spec_from_file_location(fullname, self.scratch / package / "__init__.py", submodule_search_locations=[])
+            return spec_from_file_location(
+                fullname, self.scratch / package / "__init__.py", submodule_search_locations=[]
+            )
         file = self.packages.get(package, self.scratch) / f"{module}.py"
         return spec_from_file_location(fullname, file) if package in self.packages and file.is_file() else None
 
@@ -48,7 +54,7 @@ class Finder(MetaPathFinder, Loader):
     def run(self, name: str) -> ModuleType:
         """Run a kata's file: papers/13_attention is papers/13_attention/attention.py."""
         place = self.scratch / name
-        path = place / f"{place.name.partition('_')[2]}.py"
+        path = place / (KATA_FOLDER.sub("", place.name) + ".py")
         module = ModuleType(name.replace("/", "_"))
         module.__file__ = str(path)
         sys.modules[module.__name__] = module

@@ -55,7 +55,7 @@ def become_worker(request: dict[str, Any], pipe: int) -> None:
     os.chdir(scratch)
     os.environ.clear()
     os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
-    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits())
+    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=Path(request["shared"]))
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
     worker.main(pipe, request["kata"], scratch, request["replaced"])

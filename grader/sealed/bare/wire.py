@@ -85,8 +85,12 @@ def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
 
 def raw(tensor: torch.Tensor) -> bytes:
     """The tensor's elements, in the order of its indices."""
-    whole = tensor.detach().cpu().contiguous()
-    return whole.reshape(-1).view(torch.uint8).numpy().tobytes() if whole.numel() else b""
+    if not tensor.numel():
+        return b""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if flat.stride() != (1,):  # of one element
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().tobytes()
 
 
 def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> torch.Tensor:

@@ -105,6 +105,8 @@ class Worker:
             return getattr(self.module_at(arguments[0]), arguments[1])
         if operation == "set":
             return setattr(self.module_at(arguments[0]), *arguments[1:])
+        if operation == "unset":
+            return delattr(self.module_at(arguments[0]), arguments[1])
         if operation == "names":
             return list(vars(self.module_at(arguments[0])))
         if operation == "backward":
@@ -116,7 +118,10 @@ class Worker:
         return importlib.import_module(name) if name else self.module
 
     def backward(self, outs: list[int], ins: list[int], gradients: list[torch.Tensor | None]) -> list[Any]:
-        """Gradients of earlier outputs with respect to tensors that the judge gave, None where there is none."""
+        """Gradients of earlier outputs with respect to tensors that the judge gave, None where there is none.
+
+        Those that are results of earlier calls are taken as given: the judge asks about these calls by itself.
+        """
         sources = [self.table.tensors[handle] for handle in ins]
         pairs = [(self.table.tensors[handle], g) for handle, g in zip(outs, gradients, strict=True) if g is not None]
         pairs = [(out, g) for out, g in pairs if out.requires_grad]
@@ -124,8 +129,13 @@ class Worker:
         if not pairs or not wanted:
             return [None] * len(ins)
         outputs, seeds = zip(*pairs, strict=True)
-        found = iter(torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True))
-        return [next(found) if source.requires_grad else None for source in sources]
+        held: dict[int, torch.Tensor] = {}
+        hooks = [source.register_hook(_holding(held, i)) for i, source in enumerate(wanted) if not source.is_leaf]
+        found = list(torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True))
+        for hook in hooks:
+            hook.remove()
+        gradients = iter(held.get(i, gradient) for i, gradient in enumerate(found))
+        return [next(gradients) if source.requires_grad else None for source in sources]
 
     def fail(self, error: BaseException) -> None:
         encode = encoding.Encoder(self.table, JudgesObject)
@@ -227,23 +237,18 @@ class JudgesObject:
     def __setattr__(self, name: str, value: Any) -> None:
         self._do("setattr", name, value)
 
-    def __len__(self) -> int:
-        return self._do("len")
 
-    def __getitem__(self, key: Any) -> Any:
-        return self._do("getitem", key)
+def _forwarded(name: str) -> Any:
+    return lambda self, *arguments: self._do(name, *arguments)
 
-    def __iter__(self) -> Any:
-        return self._do("iter")
 
-    def __next__(self) -> Any:
-        return self._do("next")
+JUDGES = {name: _forwarded(name) for name in ("len", "getitem", "iter", "next", "enter", "exit")}
 
-    def __enter__(self) -> Any:
-        return self._do("enter")
 
-    def __exit__(self, *reason: Any) -> Any:
-        return self._do("exit")
+def judges_object(worker: Worker, number: int, names: tuple[str, ...]) -> JudgesObject:
+    """A stand-in with those special methods that the judge's object has."""
+    kind = type("JudgesObject", (JudgesObject,), {f"__{name}__": JUDGES[name] for name in names})
+    return kind(worker, number)
 
 
 class Unpickler(pickle.Unpickler):
@@ -262,8 +267,8 @@ class Unpickler(pickle.Unpickler):
                 return table.objects[handle]
             case "K", name:
                 return worker.module_at(name)
-            case "J", number:
-                return worker.callbacks.setdefault(number, JudgesObject(worker, number))
+            case "J", number, names:
+                return worker.callbacks.setdefault(number, judges_object(worker, number, names))
             case "G", number, state:
                 generator = worker.generators.setdefault(number, torch.Generator())
                 if state is not None:
@@ -275,7 +280,10 @@ class Unpickler(pickle.Unpickler):
                     if number not in table.by_value:
                         table.by_value[number] = kind.__new__(kind)
                         table.numbers[id(table.by_value[number])] = number
-                    vars(table.by_value[number]).update(attributes)
+                    if hasattr(kind, "__setstate__"):
+                        table.by_value[number].__setstate__(attributes)
+                    else:
+                        vars(table.by_value[number]).update(attributes)
                 worker.used.add(number)
                 return table.by_value[number]
         raise pickle.UnpicklingError(f"unknown place {place!r}")
@@ -299,9 +307,22 @@ def _is_simple(value: Any, depth: int = 0) -> bool:
         return False
     if type(value) in (list, tuple, set):
         return all(_is_simple(part, depth + 1) for part in value)
-    return isinstance(value, dict) and all(
-        _is_simple(part, depth + 1) for pair in value.items() for part in pair
-    )
+    return isinstance(value, dict) and all(_is_simple(part, depth + 1) for pair in value.items() for part in pair)
+
+
+def _holding(held: dict[int, torch.Tensor], place: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A hook that keeps a tensor's gradient and lets nothing of it through."""
+
+    def hook(gradient: torch.Tensor) -> torch.Tensor:
+        held[place] = gradient
+        return torch.zeros_like(gradient)
+
+    return hook
+
+
+def _functional(module: nn.Module, tensors: dict[str, torch.Tensor], arguments: Any, options: Any) -> Any:
+    """Call a module with other tensors in the places of these parameters and buffers."""
+    return torch.func.functional_call(module, tensors, arguments, options)
 
 
 def _special(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
@@ -314,6 +335,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "setattr": setattr,
     "delattr": delattr,
     "special": _special,
+    "functional": _functional,
     "iter": iter,
     "next": next,
     "len": len,
