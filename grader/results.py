@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 Status = Literal["passed", "failed", "error", "skipped", "missing"]
+Seal = Literal["passed", "failed", "unsealed"]
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
 STOPPED = "still running after"
@@ -40,7 +41,7 @@ class ExerciseResult:
     stretch: bool = False
     worth: float = 1.0
     star_share: float = 0.0
-    sealed: bool | None = None  # whether it works judged from another process, too; None: not asked
+    sealed: Seal | None = None  # what specs said that judge from another process; None: they were not asked
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -143,7 +144,6 @@ class Report:
     seconds: float
     complete: bool
     katas: tuple[KataResult, ...] = field(default=())
-
     sealed: bool = False  # exercises that work were judged again, from another process
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
 

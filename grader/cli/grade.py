@@ -1,9 +1,11 @@
 """The `grade` command, for one submission: a code folder or notebooks. For a class, see `grade_submissions`."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -65,6 +67,13 @@ FailUnder = Annotated[
     float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with code 1 if the score is lower")
 ]
 Engine = Annotated[EngineName | None, typer.Option(help="class only: grade on a cluster")]
+Sealed = Annotated[
+    bool | None,
+    typer.Option(
+        "--sealed/--unsealed",
+        help="judge what works once more from another process, where code cannot reach the specs; default for a class",
+    ),
+]
 Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
 
@@ -77,6 +86,7 @@ def grade(
     results: Results = None,
     feedback: Feedback = None,
     core: Core = False,
+    sealed: Sealed = None,
     jobs: Jobs = 0,
     rules_file: RulesFile = None,
     fail_under: FailUnder = None,
@@ -92,7 +102,10 @@ def grade(
     if not class_folder and (results or feedback or engine or student):
         raise KataError("--results, --feedback and --engine belong to a class: give --submissions DIR")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
-        assignment = _assignment(chosen, kata or [], core, rules.of_course(rules_file, ROOT), jobs)
+        seal = _is_sealed(sealed, of_a_class=bool(class_folder))
+        assignment = _assignment(
+            chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
+        )
         if class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
             outputs = grade_submissions.Outputs(class_reports, results, feedback)
@@ -105,22 +118,33 @@ def grade(
             )
 
 
-def _assignment(chosen: list[Kata], queries: list[str], core: bool, course: Rules, jobs: int) -> Assignment:
+def _is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
+    """Whether points are sealed.
+
+    Raises:
+        KataError: they should be, and cannot be here.
+    """
+    if asked and sys.platform != "linux":
+        raise KataError("--sealed needs Linux: elsewhere a process cannot be kept from the specs")
+    return of_a_class and sys.platform == "linux" if asked is None else asked
+
+
+def _assignment(chosen: list[Kata], queries: list[str], options: RunOptions, course: Rules, jobs: int) -> Assignment:
     """The assignment to grade these katas, or only the exercises that queries such as "16::split_heads" name."""
     if not any("::" in query for query in queries):
-        return Assignment(chosen, RunOptions(core=core), course, jobs)
+        return Assignment(chosen, options, course, jobs)
     asked: set[tuple[str, str]] = set()
     classes: set[str] = set()
     for query in queries:
         number, colons, name = query.partition("::")
         for found in [catalogue.find(number)] if colons else catalogue.matching(number):
             for exercise in [found.exercise(name)] if colons else found.exercises:
-                if colons and core and exercise.stretch:
+                if colons and options.core and exercise.stretch:
                     raise KataError(f"--core leaves out {query}, which is a stretch exercise")
                 asked.add((found.name, exercise.name))
                 classes.update(prerequisites.specs_for(found, exercise))
-    options = RunOptions(core=core, only=tuple(sorted(classes)))
-    return Assignment(chosen, options, course, jobs, frozenset(asked))
+    only = replace(options, only=tuple(sorted(classes)))
+    return Assignment(chosen, only, course, jobs, frozenset(asked))
 
 
 @contextmanager
@@ -190,4 +214,4 @@ def _graded(code: Path, assignment: Assignment) -> Report:
     shown = code.relative_to(ROOT) if code.is_relative_to(ROOT) else code
     seconds = time.monotonic() - clock
     complete = len(in_order) == len(assignment.katas)
-    return Report(str(shown), started, seconds, complete, in_order, weighted=bool(assignment.rules))
+    return Report(str(shown), started, seconds, complete, in_order, assignment.options.sealed, bool(assignment.rules))

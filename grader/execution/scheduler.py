@@ -57,10 +57,11 @@ def run(
                 for finished in [one for one in running if one.finished]:
                     running.remove(finished)
                     end_orphans()
-                    if isinstance(finished, Supervisor) and (second := finished.second_lock(Path(scratch))):
+                    second = finished.second_lock(Path(scratch)) if isinstance(finished, Supervisor) else None
+                    if second and not second.finished:
                         running.append(second)
                     else:
-                        yield finished.job, finished.result()
+                        yield finished.job, (second or finished).result()
         finally:
             for one in running:
                 one.kill()

@@ -34,7 +34,7 @@ class Round:
 
     specs: tuple[str, ...]
     plan: FollowUp | None
-    attempts: int = ATTEMPTS
+    attempts: int
 
 
 class SecondLock:
@@ -47,7 +47,10 @@ class SecondLock:
         specs: its specs, by name.
         helped: of exercises that work with a reference's code beside them, how.
         sealed: which of the specs judge from another process.
+        attempts: how often a spec that fails may ask, each time with another seed.
     """
+
+    worker: forkserver.Worker  # the judge
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class SecondLock:
         specs: Mapping[str, SpecInfo],
         helped: Mapping[str, FollowUp],
         sealed: Sealed,
+        attempts: int = ATTEMPTS,
     ):
         self.job, self.scratch, self.first, self.specs, self.sealed = job, scratch, result, specs, sealed
         works = {exercise.name for exercise in result.exercises if exercise.works}
@@ -64,7 +68,7 @@ class SecondLock:
         for name, spec in specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and name in sealed:
                 plans.setdefault(helped.get(spec.exercise), []).append(name)
-        self.rounds = [Round(tuple(names), plan) for plan, names in plans.items()]
+        self.rounds = [Round(tuple(names), plan, attempts) for plan, names in plans.items()]
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
         self.cpu_seconds, self.started = 0.0, time.monotonic()
@@ -189,7 +193,9 @@ class SecondLock:
         """The exercise's result with what came of it here."""
         specs = tuple(self.failed.get(spec.name, spec) for spec in exercise.specs)
         asked = {spec.name for spec in specs} & (self.passed | self.failed.keys())
-        return replace(exercise, specs=specs, sealed=asked <= self.passed if asked else None)
+        if asked:
+            return replace(exercise, specs=specs, sealed="passed" if asked <= self.passed else "failed")
+        return replace(exercise, sealed="unsealed") if exercise.works else exercise
 
     def _due_in(self, seconds: float) -> None:
         self.due = time.monotonic() + seconds

@@ -92,8 +92,7 @@ class Supervisor:
         """What judges the exercises that work once more, if that is asked for; this job's files are removed then."""
         if not self.job.options.sealed:
             return None
-        second = SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
-        return None if second.finished else second
+        return SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
 
     def _start(self) -> None:
         plan = self.follow_up

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import ModuleType
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from grader import protocol

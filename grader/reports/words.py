@@ -53,9 +53,10 @@ def star_line(exercise: ExerciseResult) -> str:
 
 
 def totals(report: Report) -> str:
-    """ "23 of 35 points · 12 of 35 stars", and the score if a course's rules give one."""
+    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed."""
     score = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
-    return f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars{score}"
+    sealed = " · sealed" if report.sealed else ""
+    return f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars{score}{sealed}"
 
 
 def _working(exercise: ExerciseResult) -> str:
@@ -64,4 +65,6 @@ def _working(exercise: ExerciseResult) -> str:
     words = "works" + (f", {exercise.note}" if exercise.note else "")
     if skipped:
         words += f", {len(skipped)} not run ({skipped[0]})"
+    if exercise.sealed == "unsealed":
+        words += " · not sealed"
     return words + (f" · {edges} edge{'s' if edges > 1 else ''} open" if edges else "")

@@ -144,7 +144,8 @@ class Decoder:
             case "N":
                 return self.array(tree)
             case "im":
-                return PIL.Image.frombytes(tree[1], tuple(wire.counts(tree[2])), self.blobs[tree[3]])
+                width, height = wire.counts(tree[2])
+                return PIL.Image.frombytes(tree[1], (width, height), self.blobs[tree[3]])
             case "nd":
                 return _numpy_dtype(tree[1])
             case "n":
@@ -286,7 +287,7 @@ class Decoder:
     def named_tuple(self, tree: Any) -> Any:
         _, (handle, name, *_), fields, parts = tree
         if handle not in self.remote.classes:
-            self.remote.classes[handle] = collections.namedtuple(name, fields)  # type: ignore[misc]
+            self.remote.classes[handle] = collections.namedtuple(str(name), fields)
         return self.remote.classes[handle](*map(self.value, parts))
 
     def function(self, tree: Any) -> Any:
@@ -337,7 +338,7 @@ class Decoder:
     def other(self, tree: Any) -> Any:
         _, handle, ancestry = tree
         if handle not in self.remote.objects:
-            kind = self.class_of(ancestry)
+            kind: Any = self.class_of(ancestry)
             made = kind.__new__(kind)
             vars(made)["_handle"] = handle
             self.remote.objects[handle] = made

@@ -94,7 +94,8 @@ class RemoteClass(ABCMeta):
 
 SPECIAL = (
     "call len iter next getitem setitem delitem contains enter exit bool float int index abs neg pos invert "
-    "add radd iadd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow mod lt le gt ge ne and or reversed"
+    "add radd iadd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow mod lt le gt ge ne and or "
+    "reversed"
 )
 SPECIALS = frozenset(f"__{name}__" for name in SPECIAL.split())
 COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")

@@ -8,11 +8,10 @@ import io
 import pickle
 import random
 import sys
-import types
 from collections.abc import Iterable
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from torch import nn
@@ -109,9 +108,9 @@ class Remote:
                 return "value", decode.answer(tree)
 
     def called_back(self, tree: dict[str, Any], decode: "Decoder") -> tuple[bytes, list[int]]:
-        owner = self.callbacks.get(tree.get("callback"))
-        if owner is None:
+        if tree["callback"] not in self.callbacks:
             raise Malformed("no such callback")
+        owner = self.callbacks[tree["callback"]]
         arguments = [decode(part) for part in tree["arguments"]]
         options = {str(name): decode(part) for name, part in tree["options"].items()}
         try:
@@ -130,8 +129,9 @@ class Remote:
 
         What the worker's generators come to never enters this process: they go on there by themselves.
         """
-        states = (torch.default_generator.get_state().numpy().tobytes(), random.getstate(), np.random.get_state())
-        torch_state, python, numpy = states
+        torch_state, python = torch.default_generator.get_state().numpy().tobytes(), random.getstate()
+        numpy: Any = np.random.get_state()
+        states = (torch_state, python, numpy)
         before, self.last = self.last, states
         same_numpy = before[2] is not None and numpy[2] == before[2][2] and (numpy[1] == before[2][1]).all()
         modes = [(handle, value.training) for handle, value in self.objects.items() if isinstance(value, nn.Module)]
@@ -190,7 +190,8 @@ class Pickler(cloudpickle.Pickler):
 
     def __init__(self, file: io.BytesIO, remote: Remote):
         super().__init__(file, protocol=4)
-        self.remote, self.used = remote, []
+        self.remote = remote
+        self.used: list[int] = []
 
     def persistent_id(self, value: Any) -> Any:
         remote = self.remote

@@ -89,7 +89,12 @@ def grade_on_cluster(
         return
     slices = [left[start : start + students] for start in range(0, len(left), students)]
     owed = {(student, kata.name): number for number, names in enumerate(slices) for student in names for kata in katas}
-    arguments = [f"--submissions={folder.resolve()}", f"--jobs={at_a_time}", *(["--core"] if options.core else [])]
+    arguments = [
+        f"--submissions={folder.resolve()}",
+        f"--jobs={at_a_time}",
+        *(["--core"] if options.core else []),
+        "--sealed" if options.sealed else "--unsealed",
+    ]
     command = [*KATA, "grade", *(name for kata in katas for name in _asked(kata, options)), *arguments]
     with _shared_folder() as shared:
         tasks = [

@@ -32,8 +32,8 @@ class Gradebook:
         results, katas = self.results[student], self.assignment.katas
         graded = tuple(results[kata.name] for kata in katas if kata.name in results)
         seconds = sum(result.seconds for result in graded)
-        weighted = bool(self.assignment.rules)
-        return Report(student, self.started, seconds, len(graded) == len(katas), graded, weighted)
+        sealed, weighted = self.assignment.options.sealed, bool(self.assignment.rules)
+        return Report(student, self.started, seconds, len(graded) == len(katas), graded, sealed, weighted)
 
     def class_report(self, *, interrupted: bool) -> ClassReport:
         """The report of the class so far."""

@@ -1,16 +1,15 @@
-"""Which specs judge from another process, too. `python -m tests.course.sealing 16 31` finds them and writes the lists."""
+"""Which specs judge from another process, too: `python -m tests.course.sealing 16 31` finds them and writes lists."""
 
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import forkserver, orphans, scheduler
-from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
 from grader.protocol import RunOptions, SpecInfo
@@ -60,7 +59,7 @@ def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, S
                 place, text, sealed = open_.pop(0)
                 job = variants.job(kata, text, POINTS)
                 forkserver.prepare([kata])
-                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed)))
+                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed, attempts=1)))
             if not any(one.finished for _, one in running):
                 scheduler.wait([one for _, one in running], ())
             for place, one in [(place, one) for place, one in running if one.finished]:
@@ -91,7 +90,7 @@ def right(kata: Kata) -> list[Path]:
 
 
 def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:
-    """Those of these specs that pass on all of these texts. After one that ends the code, the others are asked again."""
+    """Those of these specs that pass on all of these texts. What one that ends the code leaves over is asked again."""
     while names:
         sealed = Sealed(frozenset(names), frozenset(writing))
         answers = ask(kata, specs, [(text, sealed) for text in texts])
@@ -163,7 +162,9 @@ def main() -> None:
         sealed = found(kata, specs)
         text = lists.rendered(kata, listed(specs, sealed.specs), listed(specs, sealed.writing))
         (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
-        print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write", flush=True)
+        print(
+            f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write", flush=True
+        )
         for problem in broken(kata, specs, sealed):
             print(f"    {problem}", flush=True)
 

@@ -1,9 +1,9 @@
 """What a worker says of its values: a tree of JSON with handles for what stays here, and blobs for numbers.
 
-Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar; nd NumPy dtype; im picture; L list;
-U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis; P path; J the judge's own object;
-B an object that the judge sent by value; t a class of a library; C a class of the code; nt named tuple; fn function;
-M module; o any other object.
+Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar;
+nd NumPy dtype; im picture; L list; U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis;
+P path; J the judge's own object; B an object that the judge sent by value; t a class of a library; C a class of the
+code; nt named tuple; fn function; M module; o any other object.
 """
 
 import inspect
@@ -69,7 +69,7 @@ class Encoder:
         if isinstance(value, torch.Size):
             return ["S", list(value)]
         if isinstance(value, self.callbacks):
-            return ["J", value._number]
+            return ["J", vars(value)["_number"]]
         if id(value) in self.table.numbers:
             return ["B", self.table.numbers[id(value)]]
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -133,7 +133,7 @@ class Encoder:
         return ["C", self.ancestry(value), self.signature(value), value.__doc__]
 
     def ancestry(self, value: type) -> list[Any]:
-        """A class's handle and name, the names of those that it derives from, its special methods and dataclass fields."""
+        """A class's handle and name, the names of its ancestors, its special methods and the fields of a dataclass."""
         without = nn.Module.__mro__ if issubclass(value, nn.Module) else (object,)
         own = [c for c in value.__mro__ if c not in without]
         special = [name for c in own for name in vars(c) if name.startswith("__") and callable(vars(c)[name])]

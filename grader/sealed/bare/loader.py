@@ -12,7 +12,6 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-
 KATA_FOLDER = re.compile(r"^(?:\d\d|appendix_[a-z])_")
 
 
@@ -75,7 +74,7 @@ def load(name: str, scratch: Path, replaced: Sequence[str]) -> ModuleType:
     sys.meta_path.insert(0, finder)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=finder.prerequisite, serve=finder.serve)
-    grader.loading = loading
+    vars(grader)["loading"] = loading
     sys.modules.update({"grader": grader, "grader.loading": loading})
     package = name.partition("/")[0]
     if "/" in name and (scratch / package / "__init__.py").is_file():

@@ -1,7 +1,7 @@
 """The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
 
-It is told on a socket what to fork, with the worker's end of the pipe to the judge attached, and answers with the worker's
-process id. Told a process id, it reaps that worker, which the runner has killed. It ends with the socket.
+It is told on a socket what to fork, with the worker's end of the pipe to the judge attached, and answers with the
+worker's process id. Told a process id, it reaps that worker, which the runner has killed. It ends with the socket.
 """
 
 import gc
@@ -51,11 +51,11 @@ def become_worker(request: dict[str, Any], pipe: int) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(silence, standard)
-    scratch = Path(request["scratch"])
-    os.chdir(scratch)
+    scratch, shared = Path(request["scratch"]), Path(request["shared"])
+    os.chdir(shared)  # as the judge
     os.environ.clear()
     os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
-    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=Path(request["shared"]))
+    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=shared)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
     worker.main(pipe, request["kata"], scratch, request["replaced"])

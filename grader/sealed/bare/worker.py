@@ -134,8 +134,8 @@ class Worker:
         found = list(torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True))
         for hook in hooks:
             hook.remove()
-        gradients = iter(held.get(i, gradient) for i, gradient in enumerate(found))
-        return [next(gradients) if source.requires_grad else None for source in sources]
+        answer = iter([held.get(i, gradient) for i, gradient in enumerate(found)])
+        return [next(answer) if source.requires_grad else None for source in sources]
 
     def fail(self, error: BaseException) -> None:
         encode = encoding.Encoder(self.table, JudgesObject)
