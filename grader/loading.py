@@ -1,4 +1,4 @@
-"""The public import for katas: `prerequisite`, with which a stub takes names from an earlier kata.
+"""The public import for katas: `prerequisite`, with which a stub takes names from an earlier kata, and `probe`.
 
 The modules of a track that is a package are found by it, too: `serve` answers `import tinytorch.tensor`.
 """
@@ -14,6 +14,9 @@ from types import ModuleType
 from grader.course import catalogue, loading
 from grader.course.catalogue import Kata
 from grader.execution import prerequisites
+from grader.sealed.bare.probing import probe
+
+__all__ = ["prerequisite", "probe", "serve"]
 
 
 def prerequisite(name: str) -> ModuleType:

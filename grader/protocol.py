@@ -42,6 +42,7 @@ class WorkOrder:
     reference: str = ""  # where the definitions of the names in `replaced` come from
     replaced: tuple[str, ...] = ()
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
+    probes: tuple[str, ...] = ()  # exercises whose probes run then, too
     writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
     limits: Limits = Limits()
 

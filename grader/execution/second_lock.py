@@ -16,11 +16,13 @@ from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.sealed import lists
 from grader.sealed.lists import Sealed
 
 GRACE = 5.0  # seconds that a spec may outlast its own limit before both processes are killed
 START_SECONDS = 60.0
 LONGEST_MESSAGE = 200_000  # bytes
+PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
 KATA_SECONDS = 600.0
 ENDED = "the code under test has ended"
@@ -62,11 +64,14 @@ class SecondLock:
         sealed: Sealed,
         attempts: int = ATTEMPTS,
     ):
-        self.job, self.scratch, self.first, self.specs, self.sealed = job, scratch, result, specs, sealed
+        self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
+        self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
+        asks = {name: _probe(name, exercise) for name, exercise in self.probes.items()}
+        self.specs = {**specs, **asks}
         works = {exercise.name for exercise in result.exercises if exercise.works}
         plans: dict[FollowUp | None, list[str]] = {}
-        for name, spec in specs.items():
-            if spec.exercise in works and not spec.edge and not spec.skip_reason and name in sealed:
+        for name, spec in self.specs.items():
+            if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
                 plans.setdefault(helped.get(spec.exercise), []).append(name)
         self.rounds = [Round(tuple(names), plan, attempts) for plan, names in plans.items()]
         self.passed: set[str] = set()
@@ -141,6 +146,7 @@ class SecondLock:
                     replace(job.options, only=self.round.specs, seed=secrets.randbelow(1 << 31)),
                     forkserver.environment() | bare_server.SURROUNDINGS,
                     pipe=ours,
+                    probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
                     writing=frozenset(filter(self.sealed.writes, self.round.specs)),
                 )
             )
@@ -191,11 +197,18 @@ class SecondLock:
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:
         """The exercise's result with what came of it here."""
+        probes = [name for name, probed in self.probes.items() if probed == exercise.name]
         specs = tuple(self.failed.get(spec.name, spec) for spec in exercise.specs)
-        asked = {spec.name for spec in specs} & (self.passed | self.failed.keys())
+        specs += tuple(self.failed[name] for name in probes if name in self.failed)
+        asked = {*probes, *(spec.name for spec in specs)} & (self.passed | self.failed.keys())
         if asked:
             return replace(exercise, specs=specs, sealed="passed" if asked <= self.passed else "failed")
         return replace(exercise, sealed="unsealed") if exercise.works else exercise
 
     def _due_in(self, seconds: float) -> None:
         self.due = time.monotonic() + seconds
+
+
+def _probe(name: str, exercise: str) -> SpecInfo:
+    """A probe, as if it were a spec."""
+    return SpecInfo(name, exercise, PROBE_SECONDS, "", edge=False, line=0, says="A probe compares with the reference.")

@@ -7,6 +7,7 @@ import stat
 import sys
 import tempfile
 import time
+import traceback
 from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -32,8 +33,10 @@ from grader.protocol import (
     SpecStarted,
     WorkOrder,
 )
+from grader.sealed import lists
+from grader.sealed.bare import probing
 from grader.sealed.remote import Remote
-from grader.specs import plugin
+from grader.specs import check, plugin
 from grader.specs.properties import draw_examples
 
 LONGEST_TEXT = 20_000  # characters sent about one failure
@@ -57,6 +60,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     sys.dont_write_bytecode = True
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
+    probed = Probed(order) if order.probes else None  # before the sandbox hides the reference
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
     siblings = packages.siblings(order.kata)
     sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
@@ -68,6 +72,8 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     reporter.send(Loading())
     if order.pipe:
         judge(order, items, siblings, reporter)
+        if probed and reporter.remote:
+            probed.ask(reporter.remote, reporter)
         reporter.send(Done(time.process_time() - born))
         os._exit(0)
     reporter.katas.modules[order.kata] = _module(order)
@@ -105,6 +111,32 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
         if remote.lost:
             return
+
+
+class Probed:
+    """The probes of an order, and the reference to compare with."""
+
+    def __init__(self, order: WorkOrder):
+        self.order, self.text = order, lists.probes(order.kata)
+        self.reference = loading.load(order.kata, order.kata.root / "solutions")
+
+    def ask(self, remote: Remote, reporter: "Reporter") -> None:
+        """Run each probe on the reference here and on the code in its process, and compare what they return."""
+        for exercise in self.order.probes:
+            if remote.lost:
+                return
+            name = lists.probe_name(exercise)
+            reporter.send(SpecStarted(name))
+            packages.enter(self.reference)
+            asked = (self.text, exercise, self.order.options.seed)
+            expected = probing.run(self.text, exercise, self.reference, self.order.options.seed)
+            remote.begin()
+            status, told, began = "passed", "", time.monotonic()
+            try:
+                check.close(remote("probe", *asked), expected, what=f"what {exercise} comes to")
+            except Exception as error:
+                status, told = "failed", "".join(traceback.format_exception_only(error)).strip()
+            reporter.send(SpecFinished(name, status, told[:LONGEST_TEXT], time.monotonic() - began))
 
 
 def _close_all_but(*kept: Connection | None) -> None:

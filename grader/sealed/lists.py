@@ -1,11 +1,13 @@
 """Which specs of a kata judge from another process, too: `sealed.toml` in its folder, found by trying, not by hand."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grader.course.catalogue import Kata
 
+PROBE = re.compile(r'^@probe\("([\w.]+)"\)', re.MULTILINE)
 HEAD = """\
 # Specs of the point that also judge from another process. Found by running them there on the reference and on accepted
 # solutions: python -m tests.course.sealing {name}
@@ -34,6 +36,22 @@ def read(kata: Kata) -> Sealed:
         return Sealed()
     found = tomllib.loads(path.read_text(encoding="utf-8"))
     return Sealed(frozenset(found["specs"]), frozenset(found["writing"]))
+
+
+def probes(kata: Kata) -> str:
+    """The text of the kata's `probes.py`; empty if it has none, or no reference to compare with."""
+    path = kata.folder / "probes.py"
+    return path.read_text(encoding="utf-8") if path.is_file() and kata.reference.is_file() else ""
+
+
+def probed(kata: Kata) -> list[str]:
+    """The exercises that have a probe."""
+    return PROBE.findall(probes(kata))
+
+
+def probe_name(exercise: str) -> str:
+    """The name of a probe among specs."""
+    return f"probe of {exercise}"
 
 
 def rendered(kata: Kata, specs: Iterable[str], writing: Iterable[str]) -> str:

@@ -104,10 +104,13 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
 def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
     """What the list fails to refuse, each a sentence."""
     reference = kata.reference.read_text(encoding="utf-8")
-    by_exercise: dict[str, set[str]] = {}
+    by_exercise: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
     for name in specs:
         if name in sealed:
             by_exercise.setdefault(specs[name].exercise, set()).add(name)
+    texts = [reference, *(reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata))]
+    unfair = {name for answer in ask(kata, specs, [(text, Sealed()) for text in texts]) for name in answer.failed}
+    problems = [f"{name} fails on a right solution" for name in sorted(unfair)]
     [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
     named = {exercise.name: exercise for exercise in kata.exercises}
     asked, questions = [], []
@@ -118,9 +121,9 @@ def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
             asked.append((mistake, exercise))
             questions.append((reference.replace(mistake.was, mistake.now), Sealed(names, names & sealed.writing)))
     answers = ask(kata, specs, questions)
-    caught = {exercise.name for (_, exercise), answer in zip(asked, answers) if answer.failed}
-    missed = [mistake.name for (mistake, _), answer in zip(asked, answers) if not answer.failed]
-    problems = []
+    own = [answer.failed.keys() & by_exercise.get(e.name, set()) for (_, e), answer in zip(asked, answers)]
+    caught = {exercise.name for (_, exercise), failed in zip(asked, own) if failed}
+    missed = [mistake.name for (mistake, _), failed in zip(asked, own) if not failed]
     for name in named:
         if name in kata.description.unsealed:
             continue
@@ -157,16 +160,19 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
-    for kata in [catalogue.find(name) for name in sys.argv[1:]] or catalogue.all_katas():
+    """Write the lists, then say what they fail to refuse. With --check, write nothing."""
+    names = [name for name in sys.argv[1:] if name != "--check"]
+    katas = [catalogue.find(name) for name in names] or catalogue.all_katas()
+    for kata in katas if "--check" not in sys.argv else []:
         specs = infos(kata)
         sealed = found(kata, specs)
         text = lists.rendered(kata, listed(specs, sealed.specs), listed(specs, sealed.writing))
         (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
-        print(
-            f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write", flush=True
-        )
-        for problem in broken(kata, specs, sealed):
-            print(f"    {problem}", flush=True)
+        told = f"{len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write"
+        print(f"{kata.name}: {told}", flush=True)
+    for kata in katas:
+        for problem in broken(kata, infos(kata), lists.read(kata)):
+            print(f"{kata.name}: {problem}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from grader.sealed.bare import probing
+
 KATA_FOLDER = re.compile(r"^(?:\d\d|appendix_[a-z])_")
 
 
@@ -73,7 +75,7 @@ def load(name: str, scratch: Path, replaced: Sequence[str]) -> ModuleType:
     finder = Finder(scratch)
     sys.meta_path.insert(0, finder)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
-    vars(loading).update(prerequisite=finder.prerequisite, serve=finder.serve)
+    vars(loading).update(prerequisite=finder.prerequisite, serve=finder.serve, probe=probing.probe)
     vars(grader)["loading"] = loading
     sys.modules.update({"grader": grader, "grader.loading": loading})
     package = name.partition("/")[0]

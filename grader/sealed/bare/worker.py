@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from grader.sealed.bare import encoding, loader, wire
+from grader.sealed.bare import encoding, loader, probing, wire
 
 LONGEST_TEXT = 20_000
 
@@ -109,6 +109,9 @@ class Worker:
             return delattr(self.module_at(arguments[0]), arguments[1])
         if operation == "names":
             return list(vars(self.module_at(arguments[0])))
+        if operation == "probe":
+            text, exercise, seed = arguments
+            return probing.run(text, exercise, cast(ModuleType, self.module), seed)
         if operation == "backward":
             return self.backward(*arguments)
         return OPERATIONS[operation](*arguments, **options)
