@@ -3,6 +3,7 @@
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
+# make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       kata 30's speed ladder on whatever device there is
 # make pictures        draw the README's pictures from the real program
@@ -10,7 +11,7 @@
 
 include grader/setup.mk
 
-.PHONY: test check stubs mutants bench bench-gpt pictures
+.PHONY: test check stubs mutants seals bench bench-gpt pictures
 
 test: .venv/installed-tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_ or $(KATA)-')
@@ -28,6 +29,9 @@ stubs: setup
 mutants: .venv/installed-mutants
 	@$(BIN)/python -m tests.course.mutants $(KATA)
 	@$(BIN)/python -m tests.course.mutants --textbook $(KATA)
+
+seals: setup
+	@$(BIN)/python -m tests.course.sealing $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16

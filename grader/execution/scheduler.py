@@ -10,9 +10,10 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.execution import forkserver, orphans
+from grader.execution.folders import LOOK_SECONDS
 from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
-from grader.execution.supervisor import LOOK_SECONDS, Supervisor
+from grader.execution.supervisor import Supervisor
 from grader.results import KataResult
 
 

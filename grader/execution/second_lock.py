@@ -4,6 +4,7 @@ What the code did to the specs of the first lock, which ran beside it, is worth 
 """
 
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.execution import bare_server, forkserver, orphans, withheld
+from grader.execution import bare_server, folders, forkserver, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
@@ -19,7 +20,8 @@ from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.sealed import lists
 from grader.sealed.lists import Sealed
 
-GRACE = 5.0  # seconds that a spec may outlast its own limit before both processes are killed
+PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
+GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
 START_SECONDS = 60.0
 LONGEST_MESSAGE = 200_000  # bytes
 PROBE_SECONDS = 10.0
@@ -53,6 +55,8 @@ class SecondLock:
     """
 
     worker: forkserver.Worker  # the judge
+    folder: Path  # of a round: the code and what is shared with the judge
+    looked: float  # when that folder was looked at last
 
     def __init__(
         self,
@@ -89,111 +93,130 @@ class SecondLock:
             return self._end("the judge has ended")
         match message:
             case Loading():
-                self._due_in(self.job.options.spec_seconds + GRACE)
+                self._due_in(PATIENCE * self.job.options.spec_seconds + GRACE)
             case SpecStarted(name):
                 self.current = name
-                self._due_in(self.specs[name].seconds + GRACE)
-            case SpecFinished(name, status) if name in self.unasked:
+                self._due_in(PATIENCE * self.specs[name].seconds + GRACE)
+            case SpecFinished(name) if name in self.unasked:
                 self.current = ""
-                self.unasked.discard(name)
-                if status == "passed":
-                    self.passed.add(name)
-                else:
-                    self.failing[name] = self._failure(message)
+                self._take(message)
                 self._due_in(START_SECONDS)
             case Done(cpu_seconds):
                 self.cpu_seconds += cpu_seconds
-                self._end("")
+                self._end(ENDED)
             case _:
                 self._due_in(START_SECONDS)
 
     def check(self) -> None:
-        """End both processes when a message is late."""
-        if self.due <= time.monotonic():
+        """End both processes when a message is late or a folder is full."""
+        now = time.monotonic()
+        if self.due <= now:
             self._end("no answer came in time")
+        elif self.looked + folders.LOOK_SECONDS <= now:
+            self.looked = now
+            if folders.is_full(self.folder):
+                self._end(folders.FILLS)
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""
         orphans.end_tree(self.worker.process)
         self.worker.channel.close()
         bare_server.end_worker(self.code)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def result(self) -> KataResult:
         """The job's result: an exercise that fails here has no point."""
-        exercises = tuple(map(self._sealed, self.first.exercises))
-        seconds = self.first.seconds + time.monotonic() - self.started
         return replace(
-            self.first, exercises=exercises, seconds=seconds, cpu_seconds=self.first.cpu_seconds + self.cpu_seconds
+            self.first,
+            exercises=tuple(map(self._sealed, self.first.exercises)),
+            seconds=self.first.seconds + time.monotonic() - self.started,
+            cpu_seconds=self.first.cpu_seconds + self.cpu_seconds,
         )
 
     def _start(self) -> None:
         """Start the first of the rounds that are left, each in processes of its own and with another seed."""
         self.round = self.rounds.pop(0)
-        self.unasked = set(self.round.specs)
-        self.failing: dict[str, SpecResult] = {}
-        self.current = ""
-        job, plan = self.job, self.round.plan
-        shared = Path(tempfile.mkdtemp(dir=self.scratch))
+        self.unasked, self.current, self.looked = set(self.round.specs), "", 0.0
+        self.again: list[str] = []
+        self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        code, shared = self.folder / "code", self.folder / "shared"
+        shared.mkdir()
+        self._write_code(code)
+        job, plan, options = self.job, self.round.plan, self.job.options
+        seconds, seed = PATIENCE * options.spec_seconds, secrets.randbelow(1 << 31)
         ours, theirs = forkserver.pipe()
+        order = WorkOrder(
+            job.kata,
+            shared,
+            replace(options, only=self.round.specs, seed=seed, spec_seconds=seconds),
+            forkserver.environment() | bare_server.SURROUNDINGS,
+            pipe=ours,
+            probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
+            writing=frozenset(filter(self.sealed.writes, self.round.specs)),
+        )
         with ours, theirs:
-            self.code = bare_server.start_worker(
-                job.kata, self._folder(plan), shared, theirs.fileno(), plan.replaced if plan else ()
-            )
-            self.worker = forkserver.start_worker(
-                WorkOrder(
-                    job.kata,
-                    shared,
-                    replace(job.options, only=self.round.specs, seed=secrets.randbelow(1 << 31)),
-                    forkserver.environment() | bare_server.SURROUNDINGS,
-                    pipe=ours,
-                    probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
-                    writing=frozenset(filter(self.sealed.writes, self.round.specs)),
+            try:
+                self.code = bare_server.start_worker(
+                    job.kata, code, shared, theirs.fileno(), plan.replaced if plan else ()
                 )
-            )
+            except OSError as problem:
+                return self._give_up(f"the second lock could not be asked, grade again: {problem}")
+            self.worker = forkserver.start_worker(order)
         self._due_in(START_SECONDS)
 
-    def _folder(self, plan: FollowUp | None) -> Path:
-        """A new folder with the files as they were handed in, whatever the code has written meanwhile."""
-        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+    def _give_up(self, reason: str) -> None:
+        """Leave the specs that are left without a verdict: this machine is to blame, not the code."""
+        for name in [name for one in (self.round, *self.rounds) for name in one.specs]:
+            self.failed[name] = SpecResult(name, "error", reason)
+        self.finished = True
+
+    def _write_code(self, folder: Path) -> None:
+        """Write the files as they were handed in, whatever the code has written meanwhile."""
         files = dict(self.job.files)
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
-        if plan:
-            files[Path("reference.py")] = plan.reference
+        if self.round.plan:
+            files[Path("reference.py")] = self.round.plan.reference
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8", newline="")
-        return folder
+
+    def _take(self, message: SpecFinished) -> None:
+        """Take in the verdict of a spec. One that ended the code, or took too long, asks only once."""
+        name, spec = message.name, self.specs[message.name]
+        self.unasked.discard(name)
+        if message.status == "passed":
+            self.passed.add(name)
+        elif self.round.attempts > 1 and message.error not in ("Lost", "TimedOut"):
+            self.again.append(name)
+        elif self.round.plan or self.job.stand_ins:
+            self._fail(name, withheld.told(self.job.kata, spec, message))
+        else:
+            self._fail(name, printable.text(message.message))
+
+    def _fail(self, name: str, why: str) -> None:
+        spec = self.specs[name]
+        self.failed[name] = SpecResult(name, "failed", f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
 
     def _end(self, problem: str) -> None:
-        """End a round. Specs that it did not come to ask in another one, and those that failed once more."""
+        """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
         self.kill()
         if self.current or len(self.unasked) == len(self.round.specs):
             name = self.current or self.round.specs[0]
             self.unasked.discard(name)
-            self.failing[name] = self._failure(SpecFinished(name, "failed", problem or ENDED, 0.0))
-        if self.round.attempts > 1 and self.failing:
-            self.rounds.append(replace(self.round, specs=tuple(self.failing), attempts=self.round.attempts - 1))
-        else:
-            self.failed |= self.failing
+            self._fail(name, problem)
+        rest = tuple(name for name in self.round.specs if name in self.unasked)
+        self.rounds.append(replace(self.round, specs=rest))
+        self.rounds.append(replace(self.round, specs=tuple(self.again), attempts=1))
         failed = {self.specs[name].exercise for name in self.failed}
-        if rest := tuple(name for name in self.round.specs if name in self.unasked):
-            self.rounds.append(replace(self.round, specs=rest))
-        self.rounds = [one for one in self.rounds if any(self.specs[name].exercise not in failed for name in one.specs)]
+        left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
+        self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
         if self.rounds and time.monotonic() - self.started < KATA_SECONDS:
             return self._start()
         for name in [name for one in self.rounds for name in one.specs]:
-            self.failed[name] = self._failure(SpecFinished(name, "failed", TOO_LONG, 0.0))
+            self._fail(name, TOO_LONG)
         self.finished = True
-
-    def _failure(self, message: SpecFinished) -> SpecResult:
-        spec = self.specs[message.name]
-        if self.round.plan or self.job.stand_ins:
-            text = withheld.told(self.job.kata, spec, message)
-        else:
-            text = printable.text(message.message)
-        return SpecResult(spec.name, "failed", f"{APART}\n\n{text}", message.seconds, spec.edge, spec.line)
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:
         """The exercise's result with what came of it here."""

@@ -1,17 +1,15 @@
 """Supervises one running job: starts its workers, takes in their messages, and turns lost workers into verdicts."""
 
-import os
 import shutil
 import signal
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from grader import printable, protocol
 from grader.course.description import Exercise
-from grader.execution import follow_up, forkserver, orphans, withheld
+from grader.execution import folders, follow_up, forkserver, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
@@ -23,8 +21,6 @@ GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker i
 START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
 LONGEST_MESSAGE = 200_000  # bytes
 KATA_SECONDS = 600.0  # limit for a kata as a whole
-LOOK_SECONDS = 1.0  # between two looks at a running job's folder
-FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's scratch folder
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
 
@@ -70,10 +66,10 @@ class Supervisor:
             self._stop(f"the kata did not end within {KATA_SECONDS:.0f} s")
         elif self.due <= now:
             self._end(killed=True)
-        elif self.looked + LOOK_SECONDS <= now:
+        elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if _is_full(self.folder):
-                self._stop(f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files")
+            if folders.is_full(self.folder):
+                self._stop(folders.FILLS)
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""
@@ -251,16 +247,3 @@ class Supervisor:
         """Expect the next message within so many seconds."""
         self.since = time.monotonic()
         self.due = self.since + seconds
-
-
-def _is_full(folder: Path) -> bool:
-    """Whether the folder holds more than a job may write."""
-    files = size = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                size += os.lstat(os.path.join(place, name)).st_size
-        files += 1 + len(names)
-        if files > FOLDER_FILES or size > FOLDER_BYTES:
-            return True
-    return False

@@ -90,7 +90,7 @@ class Decoder:
             if tensor.is_leaf:
                 if tensor.dtype.is_floating_point:
                     tensor.requires_grad_(bool(requires_grad))
-                tensor.grad = None if gradient is None else wire.tensor(self.blobs[gradient], dtype, shape)
+                self.take_gradient(tensor, gradient, dtype, shape)
             remote.sent.pop(handle, None)
         for number, attributes in tree["objects"]:
             if number in remote.by_value and remote.takes_writes:
@@ -100,18 +100,21 @@ class Decoder:
             if isinstance(remote.objects.get(handle), nn.Module):
                 remote.objects[handle].training = bool(training)
 
+    def take_gradient(self, tensor: torch.Tensor, blob: int | None, dtype: str, shape: list[int]) -> None:
+        """Let the tensor have this gradient, in the memory of the one that it has, if there is one."""
+        new = None if blob is None else wire.tensor(self.blobs[blob], dtype, shape)
+        if new is not None and tensor.grad is not None and tensor.grad.shape == new.shape:
+            tensor.grad.copy_(new)
+        else:
+            tensor.grad = new
+
     def connected(self, value: Any) -> Any:
         """The value, with its outputs joined to the inputs of the call by the graph that the worker keeps."""
         if not self.pending:
             return value
         remote, outs = self.remote, [handle for handle, _ in self.pending]
-        ins = [
-            handle
-            for handle, tensor in remote.tensors.items()
-            if tensor.requires_grad
-            and handle not in outs
-            and (handle in self.used or (tensor.is_leaf and handle in remote.shown))
-        ]
+        given = dict.fromkeys([*self.used, *remote.leaves])
+        ins = [handle for handle in given if handle not in outs and remote.tensors[handle].requires_grad]
         if not ins:
             return value
         joined = Back.apply(remote, outs, ins, [t for _, t in self.pending], *[remote.tensors[h] for h in ins])
@@ -221,7 +224,8 @@ class Decoder:
         remote.keep(handle, made)
         if told["parameter"] or (told["grad"] and told["leaf"]):
             told_gradient = None if gradient is None else wire.raw(gradient)
-            remote.shown.add(handle)
+            if made.requires_grad:
+                remote.leaves[handle] = None
             remote.sent[handle] = (wire.raw(made), told_gradient, made.requires_grad, made.dtype, tuple(made.shape))
         if told["grad"] and not told["leaf"]:
             self.pending.append((handle, made))

@@ -9,8 +9,8 @@ from grader.course.catalogue import Kata
 
 PROBE = re.compile(r'^@probe\("([\w.]+)"\)', re.MULTILINE)
 HEAD = """\
-# Specs of the point that also judge from another process. Found by running them there on the reference and on accepted
-# solutions: python -m tests.course.sealing {name}
+# Specs of the point that also judge from another process. Found by running them there on right code: `make seals`.
+of = "{of}"  # a hash of the files that this list was found with
 """
 
 
@@ -54,11 +54,11 @@ def probe_name(exercise: str) -> str:
     return f"probe of {exercise}"
 
 
-def rendered(kata: Kata, specs: Iterable[str], writing: Iterable[str]) -> str:
-    """The text of the kata's list."""
+def rendered(of: str, specs: Iterable[str], writing: Iterable[str]) -> str:
+    """The text of a kata's list."""
     lists = (("specs", specs), ("writing", writing))
     parts = [f"{title} = [\n" + "".join(f"    {_quoted(name)},\n" for name in names) + "]\n" for title, names in lists]
-    return HEAD.format(name=kata.name) + "".join(parts)
+    return HEAD.format(of=of) + "".join(parts)
 
 
 def _quoted(name: str) -> str:

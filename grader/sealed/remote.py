@@ -42,7 +42,7 @@ class Remote:
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
         self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
-        self.shown: set[int] = set()  # handles that the worker has seen
+        self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
         self.classes: dict[int, type] = {}
         self.callbacks: dict[int, Any] = {}
@@ -72,9 +72,7 @@ class Remote:
         if self.lost:
             raise Lost("the code under test has ended")
         message, used = self.pickled(("do", operation, arguments, options))
-        used += [
-            h for h in self.shown if h not in set(used) and self.tensors[h].is_leaf and self.tensors[h].requires_grad
-        ]
+        used += self.leaves.keys() - used
         try:
             self.post(message, used)
             kind, answer = self.wait(used)
@@ -102,6 +100,7 @@ class Remote:
             if "callback" in tree:
                 message, sent = self.called_back(tree, decode)
                 self.post(message, sent)
+                used += [handle for handle in sent if handle not in used]
             elif "error" in tree:
                 return "error", decode.error(tree)
             else:
@@ -131,14 +130,12 @@ class Remote:
         """
         torch_state, python = torch.default_generator.get_state().numpy().tobytes(), random.getstate()
         numpy: Any = np.random.get_state()
-        states = (torch_state, python, numpy)
-        before, self.last = self.last, states
-        same_numpy = before[2] is not None and numpy[2] == before[2][2] and (numpy[1] == before[2][1]).all()
+        before, self.last = self.last, (torch_state, python, (numpy[1].tobytes(), *numpy[2:]))
         modes = [(handle, value.training) for handle, value in self.objects.items() if isinstance(value, nn.Module)]
         return (
             None if torch_state == before[0] else torch_state,
             None if python == before[1] else python,
-            None if same_numpy else numpy,
+            None if self.last[2] == before[2] else numpy,
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
@@ -173,7 +170,10 @@ class Remote:
         if self.sent.get(handle) == now:
             return None
         self.sent[handle] = now
-        self.shown.add(handle)
+        if tensor.is_leaf and tensor.requires_grad:
+            self.leaves[handle] = None
+        else:
+            self.leaves.pop(handle, None)
         layout = (str(tensor.dtype), list(tensor.shape), list(tensor.stride()))
         return (handle, *layout, now[0], tensor.requires_grad, isinstance(tensor, nn.Parameter), now[1])
 

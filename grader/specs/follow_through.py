@@ -6,7 +6,8 @@ import pytest
 
 from grader.course import packages
 from grader.errors import LoadFailure
-from grader.specs import failures, state
+from grader.isolation import state
+from grader.specs import failures
 
 if TYPE_CHECKING:
     from grader.specs.plugin import Katas

@@ -19,7 +19,8 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure, UnknownKata
-from grader.specs import failures, follow_through, hooks, pytest_private, state, summary, torch_private
+from grader.isolation import state
+from grader.specs import failures, follow_through, hooks, pytest_private, summary, torch_private
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0

@@ -77,7 +77,7 @@ ATTACKS = [
     ),
     Attack(
         "walks all threads' frames",
-        "import sys\ndef double(x):\n    return list(sys._current_frames().values())[0].f_locals['x'] * 2",
+        "import sys\ndef double(x):\n    return list(sys._current_frames().values())[0].f_back.f_locals['x'] * 2",
     ),
     Attack("loads the C library", "import ctypes\nctypes.CDLL(None).getpid()\nraise SystemExit"),
     Attack("reads memory by ctypes", "import ctypes\nctypes.string_at(id(torch), 16)\nraise SystemExit"),

@@ -10,7 +10,7 @@ import pytest
 
 from grader import printable
 from grader.course.catalogue import Kata, find
-from grader.execution import forkserver, prerequisites, supervisor
+from grader.execution import folders, forkserver, prerequisites, supervisor
 from grader.isolation import processes, seccomp
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -107,7 +107,7 @@ class TestWorkers:
         assert result.points == 0 and "did not end within 1 s" in result.message
 
     def test_a_folder_that_is_filled_ends_the_job(self, sound, tmp_path, monkeypatch):
-        monkeypatch.setattr(supervisor, "FOLDER_FILES", 100)
+        monkeypatch.setattr(folders, "FOLDER_FILES", 100)
         fill = "\nfor number in range(200): open(f'{number}', 'w')\nimport time\ntime.sleep(3)\n"
         result = graded(sound[0], tmp_path, RIGHT + fill)
         assert result.points == 0 and "fills its folder" in result.message

@@ -139,11 +139,13 @@ def report(folder: Path, count: int, others: Path | None) -> None:
     katas = [catalogue.find(number, tree) for number in KATAS]
     students = a_class(katas, count)
     hand_in(students, folder / "class")
-    points, cost, specs_cpu, run = with_kata(tree, folder / "class")
+    points, cost, specs_cpu, run = with_kata(tree, folder / "class", "--sealed")
     results = len(students) * len(katas)
-    lines = [
-        Line("kata grade --submissions", f"{run} of {results}, the rest the same code", cost.seconds, cost.cpu, "")
-    ]
+    told = f"{run} of {results}, the rest the same code"
+    lines = [Line("kata grade --submissions", told, cost.seconds, cost.cpu, "")]
+    open_points, cost, _, _ = with_kata(copy_of_the_tree(folder / "other"), folder / "class", "--unsealed")
+    same = sum(open_points[student.name] == points[student.name] for student in students)
+    lines.append(Line("the same --unsealed", told, cost.seconds, cost.cpu, f"{same} of {len(students)}"))
     lines.append(with_pytest(tree, katas, students, folder / "class"))
     if others:
         env = {
@@ -201,7 +203,7 @@ def show(lines: list[Line], students: list[Student], katas: list[Kata], specs_cp
         f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these two's: "
         f"{many * ours.seconds / results / hours:.1f} h on this machine, "
         f"{many * ours.seconds / run / hours:.1f} h if no two had written the same; "
-        + ", ".join(f"{line.grader} {many * line.seconds / results / hours:.1f} h" for line in lines[1:])
+        + ", ".join(f"{line.grader} {many * line.seconds / results / hours:.1f} h" for line in lines[2:])
     )
 
 
@@ -294,7 +296,7 @@ def cost_of(command: list, cwd: Path, env: dict[str, str] | None = None, *, orph
     return Cost(seconds, cpu)
 
 
-def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
+def with_kata(tree: Path, handed_in: Path, how: str) -> tuple[dict, Cost, float, int]:
     """Each student's points per kata, what grading the class took, the CPU time of its workers, and their number."""
     lines = tree / "results.jsonl"
     command = [
@@ -303,6 +305,7 @@ def with_kata(tree: Path, handed_in: Path) -> tuple[dict, Cost, float, int]:
         "from grader.cli.main import main; main()",
         "grade",
         *KATAS,
+        how,
         "--submissions",
         handed_in,
         "--results",

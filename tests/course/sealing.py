@@ -1,7 +1,9 @@
 """Which specs judge from another process, too: `python -m tests.course.sealing 16 31` finds them and writes lists."""
 
+import hashlib
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,21 +161,55 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
     return found
 
 
-def main() -> None:
-    """Write the lists, then say what they fail to refuse. With --check, write nothing."""
+def fingerprint(kata: Kata) -> str:
+    """A hash of the files that a list was found with."""
+    mistakes = kata.root / "tests" / "mistakes" / f"{kata.name}.py"
+    files = [kata.specs, kata.reference, mistakes, kata.folder / "probes.py", *right(kata)]
+    text = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+    return hashlib.sha256((text + repr(kata.description.unsealed)).encode()).hexdigest()[:16]
+
+
+def stale(kata: Kata) -> str:
+    """Why the kata's list is not that of its files; empty if it is."""
+    path = kata.folder / "sealed.toml"
+    known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8"))["of"] == fingerprint(kata)
+    return "" if known else f"sealed.toml is not that of these files: make seals KATA={kata.number}"
+
+
+def checked(kata: Kata) -> list[str]:
+    """What is wrong with the kata's list: specs that fail on right code, and what it does not refuse."""
+    specs, sealed = infos(kata), lists.read(kata)
+    named = {name for name in specs if name in sealed}
+    texts = [kata.reference.read_text(encoding="utf-8")]
+    texts += [texts[0] + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
+    writing = {name for name in named if sealed.writes(name)}
+    lost = named - _passing(kata, specs, texts, named, writing)
+    return [f"{name} fails on right code" for name in sorted(lost)] + broken(kata, specs, sealed)
+
+
+def write(kata: Kata) -> None:
+    """Find the kata's list and write it."""
+    specs = infos(kata)
+    sealed = found(kata, specs)
+    text = lists.rendered(fingerprint(kata), listed(specs, sealed.specs), listed(specs, sealed.writing))
+    (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
+    print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} may write", flush=True)
+
+
+def main() -> int:
+    """Write the lists, then say what is wrong with them. With --check, write nothing."""
     names = [name for name in sys.argv[1:] if name != "--check"]
     katas = [catalogue.find(name) for name in names] or catalogue.all_katas()
-    for kata in katas if "--check" not in sys.argv else []:
-        specs = infos(kata)
-        sealed = found(kata, specs)
-        text = lists.rendered(kata, listed(specs, sealed.specs), listed(specs, sealed.writing))
-        (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
-        told = f"{len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} that may write"
-        print(f"{kata.name}: {told}", flush=True)
+    if "--check" not in sys.argv:
+        for kata in katas:
+            write(kata)
+    problems = 0
     for kata in katas:
-        for problem in broken(kata, infos(kata), lists.read(kata)):
+        for problem in checked(kata):
             print(f"{kata.name}: {problem}", flush=True)
+            problems += 1
+    return int(problems > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

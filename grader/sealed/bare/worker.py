@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from grader.isolation import state
 from grader.sealed.bare import encoding, loader, probing, wire
 
 LONGEST_TEXT = 20_000
@@ -34,10 +35,12 @@ class Worker:
         self.forget()
 
     def forget(self) -> None:
-        """Forget what the judge knew by handles: another spec begins."""
+        """Forget what the judge knew by handles, and what the code changed of PyTorch's state: another spec begins."""
+        state.reset(0)
         self.table = encoding.Table()
         self.generators: dict[int, torch.Generator] = {}
         self.callbacks: dict[int, JudgesObject] = {}
+        self.given: dict[int, Any] = {}  # handles of the tensors that the present call got, and how they were
         self.used: set[int] = set()  # numbers of the objects sent by value in this message
 
     def serve(self) -> Any:
@@ -55,6 +58,7 @@ class Worker:
                 continue
             match message:
                 case "return", value:
+                    self.watch(involved)
                     return value
                 case "raise", error:
                     raise error
@@ -75,14 +79,16 @@ class Worker:
         return self.serve()
 
     def answer(self, operation: str, arguments: Any, options: Any, involved: list[int]) -> None:
-        given = {handle: self.table.tensors[handle] for handle in involved if handle in self.table.tensors}
-        before = {handle: _snapshot(tensor) for handle, tensor in given.items()}
+        outer, self.given = self.given, {}
+        self.watch(involved)
+        given = self.given
         try:
             value = self.do(operation, *arguments, **options)
-            encode = encoding.Encoder(self.table, JudgesObject, given)
+            tensors = {handle: self.table.tensors[handle] for handle in given}
+            encode = encoding.Encoder(self.table, JudgesObject, tensors)
             tree = {
                 "value": encode(value),
-                "changed": [self.change(encode, handle, tensor, before[handle]) for handle, tensor in given.items()],
+                "changed": [self.change(encode, handle, before) for handle, before in given.items()],
                 "objects": [[number, self.attributes(encode, number)] for number in sorted(self.used)],
                 "modes": [
                     [handle, value.training]
@@ -94,6 +100,14 @@ class Worker:
             wire.send(self.pipe, tree, encode.blobs)
         except BaseException as error:
             self.fail(error)
+        finally:
+            self.given = outer
+
+    def watch(self, involved: list[int]) -> None:
+        """Remember how these tensors are, to tell the judge what the call that is under way does to them."""
+        for handle in involved:
+            if handle in self.table.tensors:
+                self.given.setdefault(handle, _snapshot(self.table.tensors[handle]))
 
     def do(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
         if operation == "load":
@@ -198,10 +212,9 @@ class Worker:
             if handle in self.table.objects:
                 self.table.objects[handle].training = training
 
-    def change(
-        self, encode: encoding.Encoder, handle: int, tensor: torch.Tensor, before: tuple[Any, ...] | None
-    ) -> list[Any] | None:
+    def change(self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None) -> list[Any] | None:
         """What the call did to a tensor that it got; None if nothing."""
+        tensor = self.table.tensors[handle]
         if before is None or before == _snapshot(tensor):
             return None
         gradient = tensor.grad if tensor.is_leaf else None
