@@ -23,6 +23,7 @@ PROMISES = [
     promises.unguarded,
     promises.mistakes,
     promises.accepted,
+    promises.sealed,
     promises.lesson,
     promises.snippets,
 ]

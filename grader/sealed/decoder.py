@@ -141,7 +141,7 @@ class Decoder:
             case "b":
                 return self.blobs[tree[1]]
             case "S":
-                return torch.Size(tree[1])
+                return torch.Size(wire.counts(tree[1]))
             case "T":
                 return self.tensor(tree[1])
             case "N":
@@ -370,7 +370,7 @@ class Decoder:
 
 def _set_attribute(owner: Any, name: str, value: Any) -> None:
     """Take over an attribute of an object that was sent by value, in place where others may hold it."""
-    if name.startswith("_"):
+    if name.startswith("_") or not _is_plain(value):
         return
     now = vars(owner).get(name)
     if isinstance(owner, torch.optim.Optimizer) and name == "param_groups":
@@ -383,6 +383,15 @@ def _set_attribute(owner: Any, name: str, value: Any) -> None:
         now.update(value)
     else:
         vars(owner)[name] = value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is data: nothing of it can be called, and nothing of it is in the worker."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | torch.Tensor | torch.dtype)
 
 
 def _exception(names: list[str]) -> type[BaseException]:

@@ -20,7 +20,7 @@ from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import guards, points, results, variants, verdicts
+from tests.course import guards, points, results, sealing, variants, verdicts
 from tests.course import snippets as lesson_snippets
 from tests.course.variants import Mistake
 
@@ -158,6 +158,13 @@ def mistakes(kata: Kata) -> list[str]:
     if len(edges) > len(jobs) / 4:
         problems.append(f"{len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
     return problems
+
+
+def sealed(kata: Kata) -> list[str]:
+    """The list of specs that judge from another process was found with these files. If not, it is looked into here."""
+    if is_own(kata) or not (stale := sealing.stale(kata)):
+        return []
+    return [stale, *sealing.checked(kata)]
 
 
 def accepted(kata: Kata) -> list[str]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
-MOST_BYTES = 256 << 20  # of one frame
+MOST_BYTES = 256 << 20  # of the blobs of one frame, and of a frame to the worker
+MOST_JSON = 16 << 20  # bytes: as Python's objects they take twenty times as much
 MOST_BLOBS = 100_000
+MOST_COUNT = 1 << 40  # of elements along a dimension, or between two
 DTYPES = {
     str(dtype): dtype
     for dtype in (
@@ -43,15 +45,15 @@ def write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def read(descriptor: int) -> bytes:
-    """Read a frame of bytes.
+def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
+    """Read a frame of at most so many bytes.
 
     Raises:
         EOFError: the other side has ended.
         Malformed: the frame is too long.
     """
     (length,) = struct.unpack("!I", _exactly(descriptor, 4))
-    if length > MOST_BYTES:
+    if length > most:
         raise Malformed(f"a frame of {length} bytes")
     return _exactly(descriptor, length)
 
@@ -72,7 +74,7 @@ def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
         EOFError: the other side has ended.
         Malformed: it is not what `send` sends.
     """
-    data = read(descriptor)
+    data = read(descriptor, MOST_JSON)
     try:
         tree, lengths = json.loads(data)
         sizes = [int(length) for length in lengths]
@@ -115,7 +117,11 @@ def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> 
 
 
 def counts(numbers: object) -> list[int]:
-    if not isinstance(numbers, list) or len(numbers) > 64 or any(type(n) is not int or n < 0 for n in numbers):
+    if (
+        not isinstance(numbers, list)
+        or len(numbers) > 64
+        or any(type(n) is not int or not 0 <= n < MOST_COUNT for n in numbers)
+    ):
         raise Malformed(f"{numbers!r:.60} are no sizes")
     return numbers
 

@@ -1,0 +1,209 @@
+"""Whatever comes on the wire from a worker: the judge takes it for an answer or for no worker's, and comes to no harm."""
+
+import json
+import os
+import random
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.sealed.bare import encoding, wire
+from grader.sealed.decoder import Lost
+from grader.sealed.remote import Remote
+
+NOTHING = [{"value": ["v", None], "changed": [], "objects": [], "modes": []}, []]
+TAGS = [*"vifcbSTNnLUEFDPJBtCMo", "y", "nd", "im", "dev", "sl", "...", "nt", "fn", "?"]
+NAMES = [
+    "torch",
+    "builtins",
+    "os",
+    "eval",
+    "Tensor",
+    "__globals__",
+    "torch.float32",
+    "float32",
+    "<f4",
+    "O",
+    "cpu",
+    "meta",
+]
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 5),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from(NAMES),
+    st.text(max_size=3),
+)
+trees = st.recursive(
+    scalars | st.lists(scalars, max_size=3),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(TAGS), inner).map(list),
+        st.tuples(st.sampled_from(TAGS), inner, inner).map(list),
+        st.tuples(st.sampled_from(TAGS), inner, inner, inner).map(list),
+        st.dictionaries(
+            st.sampled_from(
+                ["handle", "known", "data", "dtype", "shape", "stride", "grad", "leaf", "parameter", "view"]
+            ),
+            inner,
+        ),
+    ),
+    max_leaves=8,
+)
+frames = st.fixed_dictionaries(
+    {"value": trees},
+    optional={
+        "changed": st.lists(trees | st.lists(scalars, min_size=6, max_size=6), max_size=2),
+        "objects": st.lists(st.tuples(scalars, st.lists(st.tuples(scalars, trees).map(list), max_size=2)).map(list), max_size=2),
+        "modes": st.lists(st.tuples(scalars, scalars).map(list), max_size=2),
+        "error": st.tuples(scalars, scalars, st.lists(st.sampled_from(["builtins.ValueError", "builtins.SystemExit", "x.Y"])), st.just([]), st.just([])).map(list),
+        "arguments": st.lists(trees, max_size=2),
+        "message": scalars,
+        "attributes": st.dictionaries(st.sampled_from(["args", "__class__", "add_note"]), trees, max_size=1),
+        "callback": st.integers(0, 3),
+        "what": st.sampled_from(["call", "getattr", "setattr", "len", "iter", "exit", "eval"]),
+        "options": st.dictionaries(st.text(max_size=2), trees, max_size=1),
+        "grad": scalars,
+    },
+)  # fmt: skip
+
+
+def packed(tree: object, blobs: list[bytes]) -> bytes:
+    data = json.dumps([tree, [len(blob) for blob in blobs]]).encode()
+    return struct.pack("!I", len(data)) + data + b"".join(blobs)
+
+
+class Liar:
+    """A worker that says `said` to the first question after the judge has begun, and nothing to any other."""
+
+    def __init__(self, said: bytes):
+        judges_end, self.end = socket.socketpair()
+        self.said = [packed(*NOTHING), said]
+        self.thread = threading.Thread(target=self.talk)
+        self.thread.start()
+        self.judges_end = judges_end
+        self.remote = Remote(judges_end.fileno())
+
+    def talk(self) -> None:
+        with suppress(OSError, EOFError):  # the judge does not listen any more
+            for said in self.said:
+                for _ in range(2):
+                    wire.read(self.end.fileno())
+                self.end.sendall(said)
+            self.end.shutdown(socket.SHUT_WR)
+            while self.end.recv(1 << 16):
+                pass
+
+    def close(self) -> None:
+        self.judges_end.close()
+        self.thread.join()
+        self.end.close()
+
+
+def answer(said: bytes, *arguments: object) -> object:
+    """What the judge makes of it: a value, or an exception that a spec would meet."""
+    liar = Liar(said)
+    try:
+        return liar.remote("call", *arguments)
+    except Exception as error:
+        return error
+    finally:
+        liar.close()
+
+
+@pytest.fixture(autouse=True)
+def unharmed():
+    """No random state changed, no setting, and nothing ended."""
+    state = random.getstate(), torch.get_rng_state().clone(), np.random.get_state()[1].copy()
+    yield
+    assert random.getstate() == state[0] and torch.equal(torch.get_rng_state(), state[1])
+    assert (np.random.get_state()[1] == state[2]).all() and torch.is_grad_enabled()
+
+
+@settings(max_examples=300)
+@given(frames, st.lists(st.binary(max_size=40), max_size=3))
+def test_any_tree_is_an_answer_or_no_workers(tree, blobs):
+    got = answer(packed(tree, blobs), torch.zeros(2, 3), [1.5])
+    assert not isinstance(got, RecursionError | MemoryError)
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_no_workers(data):
+    assert isinstance(answer(data), Lost)
+
+
+def test_a_right_answer_cut_at_any_place():
+    encode = encoding.Encoder(encoding.Table(), type(None))
+    tree = NOTHING[0] | {"value": encode([torch.ones(3), {"a": (1, 2.5)}, np.arange(3)])}
+    whole = packed(tree, encode.blobs)
+    assert not isinstance(answer(whole), Exception)
+    for end in range(0, len(whole), 7):
+        assert isinstance(answer(whole[:end]), Lost)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        struct.pack("!I", 2**32 - 1),
+        struct.pack("!I", wire.MOST_JSON + 1) + b"[" * 100,
+        packed({"value": ["v", 1]}, []),
+        struct.pack("!I", 200_000) + b"[" * 200_000,
+        packed(NOTHING[0] | {"value": ["i", "9" * 100_000]}, []),
+        packed(NOTHING[0] | {"value": ["S", [10**30]]}, []),
+        packed(NOTHING[0] | {"value": ["N", 0, "O", [1]]}, [b"12345678"]),
+        packed(NOTHING[0] | {"value": ["t", "os", "system"]}, []),
+        packed(NOTHING[0] | {"value": ["J", 1]}, []),
+        packed(NOTHING[0] | {"value": ["B", 1]}, []),
+    ],
+    ids=lambda said: repr(said[:12]),
+)
+def test_what_no_worker_says(said):
+    assert isinstance(answer(said), Lost)
+
+
+@pytest.mark.parametrize("lie", [{"shape": [2**40]}, {"dtype": "torch.qint8"}, {"stride": [2**60]}, {"shape": [-1]}])
+def test_a_tensor_that_does_not_fit_its_bytes(lie):
+    told = {"handle": -1, "known": False, "data": 0, "dtype": "torch.float32", "shape": [2], "stride": [1]}
+    tree = NOTHING[0] | {"value": ["T", told | {"grad": False, "leaf": True, "parameter": False} | lie]}
+    assert isinstance(answer(packed(tree, [b"\0" * 8])), Lost)
+
+
+def test_lengths_that_lie():
+    for lengths in ([-1], [wire.MOST_BYTES + 1], [1] * (wire.MOST_BLOBS + 1), ["x"], None, [2**62]):
+        data = json.dumps([NOTHING[0], lengths]).encode()
+        assert isinstance(answer(struct.pack("!I", len(data)) + data), Lost)
+
+
+def test_what_the_judge_sent_stays_as_it_was():
+    """A claim that the call has changed its argument counts only where the spec lets the code write."""
+    x = torch.ones(2)
+    zeros = [1, 0, "torch.float32", [2], None, False]
+    assert answer(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]), x) is None
+    assert x.tolist() == [0, 0]
+    liar = Liar(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]))
+    liar.remote.takes_writes, x = False, torch.ones(2)
+    liar.remote("call", x)
+    liar.close()
+    assert x.tolist() == [1, 1]
+
+
+def test_an_error_that_would_end_the_judge_is_an_ordinary_one():
+    tree = {"error": [1, "SystemExit", ["builtins.SystemExit", "builtins.BaseException"], [], []], "arguments": []}
+    got = answer(packed(tree | {"message": "bye", "attributes": {}}, []))
+    assert type(got) is RuntimeError
+
+
+def test_a_worker_that_is_gone():
+    read, write = os.pipe()
+    os.close(write)
+    with pytest.raises(Lost):
+        Remote(read)
+    os.close(read)
