@@ -17,6 +17,7 @@ SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 LESSON_FILES = (".md", ".py", ".png", ".ipynb", ".toml")
+OF_THE_SECOND_LOCK = ("sealed.toml", "probes.py")
 STARTER_MAKEFILE = """\
 # make setup   build .venv
 # make grade   set up, then grade katas/ (KATA=16 one kata)
@@ -105,7 +106,9 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
     target.mkdir(parents=True, exist_ok=True)
     begun = stubs.is_begun(kata, target / kata.file.name)
     for path in kata.folder.iterdir():
-        if path.suffix in LESSON_FILES and not (begun and path.name == kata.file.name):
+        if path.name in OF_THE_SECOND_LOCK or path.suffix not in LESSON_FILES:
+            continue
+        if not (begun and path.name == kata.file.name):
             shutil.copyfile(path, target / path.name)
     return not begun
 

@@ -88,7 +88,7 @@ def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
 
 def right(kata: Kata) -> list[Path]:
     """Right solutions, to be appended to the reference."""
-    return [variants.textbook(kata), *variants.accepted(kata)]
+    return [path for path in (variants.textbook(kata), *variants.accepted(kata)) if path.is_file()]
 
 
 def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:

@@ -5,7 +5,7 @@ set -euo pipefail
 kata=$1 submission=$2/katas here=$(cd "$(dirname "$0")/.." && pwd)
 result=$(mktemp) summary=$(mktemp)
 trap 'rm -f "$result" "$summary"' EXIT
-if "$here/.venv/bin/kata" grade "$kata" --code "$submission" --report "classroom=$result" --report "markdown=$summary"; then
+if "$here/.venv/bin/kata" grade "$kata" --sealed --code "$submission" --report "classroom=$result" --report "markdown=$summary"; then
   cat "$summary" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
 else
   printf '{"version":1,"status":"error","max_score":%s,"tests":[{"name":"%s","status":"error","score":0,"message":"could not be graded: see the log of this step","test_code":"","filename":"","line_no":0,"duration":0}]}\n' \
