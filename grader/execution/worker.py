@@ -97,6 +97,7 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
     remote = reporter.remote = Remote(order.pipe.fileno())
     reporter.katas.modules[order.kata] = remote.modules[""]
     for module in {item.module for item in items}:
+        sys.modules[module.__name__] = module  # collecting another tree has removed it
         cloudpickle.register_pickle_by_value(module)
     if siblings:
         remote.serve(order.kata.folder.parent.name, siblings)

@@ -89,7 +89,7 @@ def commands() -> list[str]:
 
 def graded(course: Path, engine: cluster.Engine, **how) -> dict:
     handed_in, cache = submissions.collect(course), ResultCache(ROOT)
-    katas, options = [find("01")], RunOptions()
+    katas, options = [find("01")], RunOptions(sealed=True)
     return dict(cluster.grade_on_cluster(handed_in, katas, course, engine, cache=cache, options=options, **how))
 
 
@@ -186,7 +186,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     done = kata_here("grade", "01", "--submissions", course, "--engine", "slurm", *files)
     assert done.returncode == 2
     assert done.stderr == "kata: 4 of 4 students could not be graded: run the same command again to retry\n"
-    assert "bob: 0 of 0 points · 0 of 0 stars  (not graded: the machine burnt down)" in done.stdout
+    assert "bob: 0 of 0 points · 0 of 0 stars · sealed  (not graded: the machine burnt down)" in done.stdout
     assert "bob,0,0,0,0,0\n" in table.read_text()
     graded_ = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [(line["student"], line["status"]) for line in graded_] == [(student, "error") for student in STUDENTS]

@@ -70,7 +70,9 @@ class TestStarter:
         )
         for number in KATAS:
             folder = find(number).folder
-            assert {f"katas/{folder.name}/{path.name}" for path in folder.iterdir() if path.is_file()} <= names
+            lesson = {path.name for path in folder.iterdir() if path.is_file()} - {"sealed.toml", "probes.py"}
+            assert {f"katas/{folder.name}/{name}" for name in lesson} <= names
+        assert not any(name.endswith(("sealed.toml", "probes.py")) for name in names)
         for needed in (
             "Makefile",
             "pyproject.toml",

@@ -182,7 +182,7 @@ class TestTheCommand:
         )
         assert done.returncode == 0, done.stderr
         exercises = len(find("01").exercises)
-        assert f"student00: 0 of {exercises} points · 0 of {exercises} stars\n" in done.stdout
+        assert f"student00: 0 of {exercises} points · 0 of {exercises} stars · sealed\n" in done.stdout
         assert f"student01: {exercises} of {exercises} points" in done.stdout
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
         assert [row["points"] for row in rows] == ["0", str(exercises), str(exercises)] * 4
