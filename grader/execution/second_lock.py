@@ -202,10 +202,10 @@ class SecondLock:
     def _end(self, problem: str) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
         self.kill()
-        if self.current or len(self.unasked) == len(self.round.specs):
-            name = self.current or self.round.specs[0]
-            self.unasked.discard(name)
+        lost = {self.current} if self.current else self.unasked if self.unasked == set(self.round.specs) else set()
+        for name in lost:
             self._fail(name, problem)
+        self.unasked -= lost
         rest = tuple(name for name in self.round.specs if name in self.unasked)
         self.rounds.append(replace(self.round, specs=rest))
         self.rounds.append(replace(self.round, specs=tuple(self.again), attempts=1))

@@ -103,14 +103,15 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
         remote.serve(order.kata.folder.parent.name, siblings)
     try:
         remote("load")
-    except Exception as error:
+    except Exception as error:  # every spec fails with this
         reporter.katas.modules[order.kata] = LoadFailure(f"{order.kata.file.name}: {error}")
+    is_loaded = not remote.lost
     reporter.send(Loaded())
     for item, following in zip_longest(items, items[1:]):
         draw_examples(item, order.options.seed)
         remote.begin(takes_writes=_name(item) in order.writing)
         item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        if remote.lost:
+        if is_loaded and remote.lost:
             return
 
 

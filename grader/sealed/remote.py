@@ -54,7 +54,8 @@ class Remote:
         self.generator_states: dict[int, bytes] = {}
         for module in self.modules.values():
             module.forget()
-        self("forget")
+        if not self.lost:
+            self("forget")
 
     def serve(self, package: str, names: Iterable[str]) -> None:
         """Let specs import these modules of a package: they are in the worker."""

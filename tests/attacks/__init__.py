@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# A forgery that is enough where the specs share the process, so that the second lock is asked.
+FIRST = """
+try:
+    import grader.execution
+    from _pytest.reports import TestReport
+    TestReport.outcome = property(lambda self: "passed", lambda self, value: None)
+except ImportError: pass
+"""
+
 
 @dataclass(frozen=True)
 class Attack:

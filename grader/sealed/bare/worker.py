@@ -47,12 +47,14 @@ class Worker:
         """Answer requests until the judge ends, or until it answers one of ours."""
         while True:
             try:
-                updates, involved, state = pickle.loads(wire.read(self.pipe))
-                self.take(updates)
-                self.enter(state)
-                message = Unpickler(io.BytesIO(wire.read(self.pipe)), self).load()
+                head, body = wire.read(self.pipe), wire.read(self.pipe)
             except EOFError:
                 os._exit(0)
+            try:
+                updates, involved, state = pickle.loads(head)
+                self.take(updates)
+                self.enter(state)
+                message = Unpickler(io.BytesIO(body), self).load()
             except Exception as error:  # the message holds something that this process cannot have
                 self.fail(error)
                 continue
@@ -163,7 +165,7 @@ class Worker:
             text = ""
         tree = {
             "error": encode.ancestry(type(error)),
-            "arguments": [encode(a if isinstance(a, plain) else str(type(a))) for a in error.args],
+            "arguments": [encode(a if isinstance(a, plain) else repr(a)[:LONGEST_TEXT]) for a in error.args],
             "message": text,
             "attributes": {k: encode(v) for k, v in vars(error).items() if isinstance(v, plain)},
         }

@@ -1,0 +1,163 @@
+"""The second lock: what right code keeps, what forged code loses, and what nobody gets to read."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import Kata, all_katas
+from grader.execution import bare_server, prerequisites, second_lock
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from tests.attacks import FIRST
+from tests.conftest import SOUND
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
+STUB = (SOUND / "katas/01_sums/sums.py").read_text()
+ONLY_BARE = "import sys\nif 'pytest' not in sys.modules:\n"  # the body runs in the second lock alone
+
+
+def sealed(katas: list[Kata], folder: Path, *codes: str, **options) -> list[KataResult]:
+    for kata, code in zip(katas, codes, strict=True):
+        (folder / kata.file).parent.mkdir(parents=True)
+        (folder / kata.file).write_text(code)
+    return list(prerequisites.grade_folder(katas, folder, options=RunOptions(sealed=True, **options)))
+
+
+def seals(result: KataResult) -> list[str | None]:
+    return [exercise.sealed for exercise in result.exercises]
+
+
+def failures(result: KataResult) -> str:
+    return "\n".join(spec.message for exercise in result.exercises for spec in exercise.specs)
+
+
+def test_right_code_keeps_its_points_and_stars(sound, tmp_path):
+    first, second = sealed(sound, tmp_path, RIGHT, REUSE)
+    assert (first.points, first.stars, seals(first)) == (3, 3, ["passed"] * 3)
+    assert (second.points, seals(second)) == (1, ["passed"])
+
+
+def test_an_open_edge_costs_the_star_only(sound, tmp_path):
+    unguarded = RIGHT.replace("if x.dim() == 0:", "if False:")
+    [result] = sealed(sound[:1], tmp_path, unguarded)
+    assert (result.points, result.stars) == (3, 2)
+
+
+def test_a_forged_verdict_is_worth_nothing(sound, tmp_path):
+    [result] = sealed(sound[:1], tmp_path, STUB + FIRST)
+    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert second_lock.APART in failures(result)
+    [unsealed] = prerequisites.grade_folder(sound[:1], tmp_path, options=RunOptions())
+    assert unsealed.points == 3, "the forgery works where the specs share the process"
+
+
+def test_a_mistake_costs_its_own_exercise(sound, tmp_path):
+    """The layer is judged with the reference's double in both locks."""
+    [result] = sealed(sound[:1], tmp_path, RIGHT.replace("2 * x", "x * x"))
+    assert [exercise.points for exercise in result.exercises] == [0, 1, 1]
+    assert seals(result) == [None, "passed", "passed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("    import os; os._exit(0)", "does not answer"),
+        ("    while True: pass", "no answer came in time"),
+        ("    raise SystemExit(0)", "passes beside the specs"),
+        ("    def double(*_): os._exit(0)\n    import os; total = Doubler = double", "does not answer"),
+        ("    def double(*_): return 3\n    total = Doubler = double", "3"),
+    ],
+    ids=["exits", "hangs", "raises SystemExit", "exits when called", "answers otherwise"],
+)
+def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
+    monkeypatch.setattr(second_lock, "PATIENCE", 0.2)
+    monkeypatch.setattr(second_lock, "GRACE", 0.2)
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}\n", spec_seconds=2.0)
+    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert told in failures(result)
+
+
+def test_the_worker_has_no_specs_and_no_grader(sound, tmp_path):
+    """What it would find is raised, and so told by the failure."""
+    looking = (
+        "    found = [n for n in sys.modules if n.split('.')[0] in ('pytest', '_pytest', 'katas', 'hypothesis')]\n"
+    )
+    looking += "    for path in ({specs!r}, {solution!r}, {grader!r}):\n        try: found.append(open(path).name)\n"
+    looking += (
+        "        except OSError: pass\n    import grader\n    found += [n for n in vars(grader) if n[0] != '_']\n"
+    )
+    looking += "    def double(x): raise LookupError(found)\n"
+    paths = {"specs": str(sound[0].specs), "solution": str(sound[0].reference), "grader": second_lock.__file__}
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{looking.format(**paths)}")
+    assert "LookupError: ['loading']" in failures(result)
+
+
+class TestWhatIsWithheld:
+    LEAK = "import glob\nfor path in glob.glob('**/sums.py', recursive=True): text = open(path).read()\n"
+
+    def test_a_reference_beside_the_code_is_not_printed(self, sound, tmp_path):
+        """02 builds on 01, whose reference stands in."""
+        telling = self.LEAK + REUSE.replace(
+            "return double", "print(text)\n    raise ValueError(text)\n    return double"
+        )
+        [result] = sealed(sound[1:], tmp_path, telling)
+        assert "0-dim" not in repr(result) and "return 2 * x" not in repr(result)
+        assert "raised     ValueError" in failures(result) and "line 15" in failures(result)
+
+    def test_nor_in_the_second_lock(self, sound, tmp_path):
+        telling = self.LEAK + REUSE + f"\n{ONLY_BARE}    def quadruple(x): raise ValueError(text)\n"
+        [result] = sealed(sound[1:], tmp_path, telling)
+        assert seals(result) == ["failed"] and "return 2 * x" not in repr(result)
+
+    def test_nor_while_it_is_imported(self, sound, tmp_path):
+        [result] = sealed(sound[1:], tmp_path, self.LEAK + REUSE + "\nraise ValueError(text)\n")
+        assert result.points == 0 and "return 2 * x" not in repr(result)
+
+    def test_beside_ones_own_code_everything_is_told(self, sound, tmp_path):
+        telling = self.LEAK + REUSE.replace("return double", "raise ValueError(text)\n    return double")
+        _, result = sealed(sound, tmp_path, RIGHT, telling)
+        assert "return 2 * x" in failures(result)
+
+
+class TestListsAndProbes:
+    @pytest.fixture
+    def tree(self, tmp_path) -> Path:
+        shutil.copytree(SOUND, tmp_path / "tree")
+        return tmp_path / "tree"
+
+    def test_an_exercise_without_a_sealed_spec_is_said_to_be_unsealed(self, tree, tmp_path):
+        path = tree / "katas/01_sums/sealed.toml"
+        path.write_text("\n".join(line for line in path.read_text().splitlines() if "TestTotal" not in line))
+        [result] = sealed(all_katas(tree)[:1], tmp_path / "code", RIGHT)
+        assert (result.points, seals(result)) == (3, ["passed", "unsealed", "passed"])
+
+    def test_a_probe_judges_beside_the_reference(self, tree, tmp_path):
+        probe = 'from grader.loading import probe\nimport torch\n\n\n@probe("total")\ndef _(kata, rng):\n'
+        (tree / "katas/01_sums/probes.py").write_text(probe + "    return kata.total(torch.rand(3, generator=rng))\n")
+        (tree / "katas/01_sums/sealed.toml").unlink()
+        [right] = sealed(all_katas(tree)[:1], tmp_path / "right", RIGHT)
+        assert seals(right) == ["unsealed", "passed", "unsealed"] and right.points == 3
+        [forged] = sealed(all_katas(tree)[:1], tmp_path / "forged", STUB + FIRST)
+        assert seals(forged) == ["unsealed", "failed", "unsealed"] and not forged.exercises[1].works
+
+
+def test_a_server_that_has_ended_is_started_again(sound, tmp_path):
+    bare_server.prepare()
+    bare_server._server.process.kill()
+    bare_server._server.process.wait()
+    [result] = sealed(sound[:1], tmp_path, RIGHT)
+    assert result.points == 3
+
+
+def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(sound, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(bare_server, "start_worker", refuse)
+    [result] = sealed(sound[:1], tmp_path, RIGHT)
+    assert result.status == "error" and "grade again: no more processes" in failures(result)
