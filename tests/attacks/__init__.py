@@ -17,10 +17,9 @@ except ImportError: pass
 class Attack:
     """Code that stands behind wrong answers to 01_sums (`wrong`), or behind right ones, and what it must come to.
 
-    "nothing": no point. "its points": the right answers are worth what they are, whatever else the code does. "open": in-process
-    grading cannot stop it; the table of the README says so.
+    "nothing": no point. "its points": the right answers are worth what they are, whatever else the code does.
     """
 
     name: str
     code: str
-    gets: Literal["nothing", "its points", "open"] = "nothing"
+    gets: Literal["nothing", "its points"] = "nothing"

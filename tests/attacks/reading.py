@@ -107,6 +107,5 @@ ATTACKS = [
     Attack(
         "walks the frames of a traceback",
         "def double(x):\n    try: 1 / 0\n    except ZeroDivisionError as e: return e.__traceback__.tb_frame.f_back.f_locals['x'] * 2",
-        "open",
     ),
 ]

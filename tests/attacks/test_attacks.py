@@ -1,4 +1,4 @@
-"""The catalogue of attacks: what each submission must get, that its neighbour is not harmed, and that nothing is left behind."""
+"""Code that reads or harms, graded sealed: what it must get, and that its neighbour and the tree are not harmed."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course.catalogue import ROOT, Kata
+from grader.course.catalogue import Kata
 from grader.execution import prerequisites, supervisor
 from grader.protocol import RunOptions
 from grader.reports import html_report, json_report, junit, markdown
@@ -59,13 +59,12 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
     results = {result.kata: result for result in prerequisites.grade_folder(sound, code, options=options)}
     assert time.monotonic() - started < 90
     result, neighbour = results["01_sums"], results["02_reuse"]
-    if attack.gets != "open":
-        own = {exercise.name for exercise in result.exercises if exercise.works and not exercise.note}
-        specs = [spec for exercise in result.exercises for spec in exercise.specs]
-        assert own == ({"double", "total", "Doubler"} if attack.gets == "its points" else set()), specs
-        # Many attacks define Doubler by their double. With the reference's double, such a layer is right.
-        assert {exercise.name for exercise in result.exercises if exercise.works} - own <= {"Doubler"}, specs
-        assert attack.gets == "nothing" or result.stars == 3, specs
+    own = {exercise.name for exercise in result.exercises if exercise.works and not exercise.note}
+    specs = [spec for exercise in result.exercises for spec in exercise.specs]
+    assert own == ({"double", "total", "Doubler"} if attack.gets == "its points" else set()), specs
+    # Many attacks define Doubler by their double. With the reference's double, such a layer is right.
+    assert {exercise.name for exercise in result.exercises if exercise.works} - own <= {"Doubler"}, specs
+    assert attack.gets == "nothing" or result.stars == 3, specs
     assert neighbour.points == 1, "the kata next to it came to harm"
     assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, "a file of the tree was changed"
     report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (result, neighbour))
@@ -80,10 +79,3 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
 def test_there_are_enough_and_each_has_a_name_of_its_own():
     names = [attack.name for attack in ATTACKS]
     assert len(set(names)) == len(names) >= 60
-
-
-def test_the_security_page_counts_what_is_open():
-    """Its table names every attack that nothing stops, and no other."""
-    text = (ROOT / "docs" / "security.md").read_text()
-    assert f"{len(ATTACKS)} attacks" in text
-    assert [attack.name for attack in ATTACKS if attack.gets == "open" and attack.name not in text] == []

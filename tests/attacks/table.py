@@ -1,0 +1,44 @@
+"""`python -m tests.attacks.table`: forgeries of each kind, and how many of them earn points with one lock and with two."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from grader.course import catalogue
+from grader.execution import prerequisites
+from grader.protocol import RunOptions
+from grader.results import KataResult
+from tests.attacks.forgeries import FORGERIES, Forgery
+
+
+def graded(forgery: Forgery, folder: Path, *, sealed: bool) -> KataResult:
+    """What the kata's untouched stub comes to with this code behind it."""
+    kata = catalogue.find(forgery.kata)
+    (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / kata.file).write_text(f"{kata.code.read_text(encoding='utf-8')}\n{forgery.code}", encoding="utf-8")
+    [result] = prerequisites.grade_folder([kata], folder, options=RunOptions(sealed=sealed, spec_seconds=2.0))
+    return result
+
+
+def main() -> None:
+    """Grade every forgery twice."""
+    number, earned = Counter[str](), {False: Counter[str](), True: Counter[str]()}
+    points = {False: 0, True: 0}
+    for forgery in FORGERIES:
+        number[forgery.kind] += 1
+        for sealed in (False, True):
+            with tempfile.TemporaryDirectory(prefix="kata-") as folder:
+                result = graded(forgery, Path(folder), sealed=sealed)
+            earned[sealed][forgery.kind] += result.points > 0
+            points[sealed] += result.points
+            if sealed and result.points:
+                print(f"{forgery.kata} {forgery.name}: {[e.name for e in result.exercises if e.works]}", flush=True)
+    print(f"{'kind':<34} {'how many':>8} {'earn unsealed':>14} {'earn sealed':>12}")
+    for kind, amount in number.items():
+        print(f"{kind:<34} {amount:>8} {earned[False][kind]:>14} {earned[True][kind]:>12}")
+    print(f"{'together':<34} {sum(number.values()):>8} {earned[False].total():>14} {earned[True].total():>12}")
+    print(f"points: {points[False]} unsealed, {points[True]} sealed")
+
+
+if __name__ == "__main__":
+    main()
