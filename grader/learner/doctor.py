@@ -22,6 +22,7 @@ NEEDED = (
     "pytest",
     "pytest-timeout",
     "hypothesis",
+    "cloudpickle",
     "nbformat",
     "matplotlib",
     "pillow",

@@ -121,7 +121,7 @@ class TestWorkers:
                 self.job = type("Job", (), {"options": RunOptions()})()
 
         one = OfNoWorker()
-        one._take(Collected((SpecInfo("TestX::test_y", "x", 1.0, "", False, 1),)))
+        one._take(Collected((SpecInfo("TestX::test_y", "x", 1.0, "", False, 1, ""),)))
         one._take(Loading())
         with pytest.raises(ValueError, match="Loading does not come while loading"):
             one._take(Loading())
