@@ -125,7 +125,7 @@ class TestWorkers:
         one._take(Loading())
         with pytest.raises(ValueError, match="Loading does not come while loading"):
             one._take(Loading())
-        one._take(Loaded(""))
+        one._take(Loaded())
         with pytest.raises(ValueError, match="Loading"):
             one._take(Loading())
 
