@@ -1,0 +1,41 @@
+"""What the specs of tinytorch/05 cannot ask from another process."""
+
+from unittest import mock
+
+import torch
+
+from grader.loading import probe
+
+
+def leaves(kata, rng):
+    return [kata.Tensor(torch.randn(2, 3, generator=rng).double().numpy(), requires_grad=True) for _ in range(2)]
+
+
+@probe("no_grad")
+def _(kata, rng):
+    a, b = leaves(kata, rng)
+    seen = [kata.is_grad_enabled()]
+    with kata.no_grad():
+        seen.append(kata.is_grad_enabled())
+        with kata.no_grad():
+            seen.append((a * b).requires_grad)
+        seen.append(kata.is_grad_enabled())
+    return [*seen, kata.is_grad_enabled(), (a * b).requires_grad]
+
+
+@probe("backward")
+def _(kata, rng):
+    a, b = leaves(kata, rng)
+    c = a * b + a
+    kata.backward((c * c - b).sum())
+    kata.backward((a * 3.0).sum())
+    return [a.grad, b.grad]
+
+
+@probe("gradcheck")
+def _(kata, rng):
+    a, b = leaves(kata, rng)
+    right = kata.gradcheck(lambda a, b: a * b + a, [a, b])
+    with mock.patch.dict(kata.RULES, {"mul": lambda node, grad: (grad, grad)}):
+        wrong = kata.gradcheck(lambda a, b: a * b + a, [a, b])
+    return [(found["ok"], found["numerical_forward_calls"], found["backward_calls"]) for found in (right, wrong)]
