@@ -94,7 +94,7 @@ def test_the_worker_has_no_specs_and_no_grader(sound, tmp_path):
     looking += "    def double(x): raise LookupError(found)\n"
     paths = {"specs": str(sound[0].specs), "solution": str(sound[0].reference), "grader": second_lock.__file__}
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{looking.format(**paths)}")
-    assert "LookupError: ['loading']" in failures(result)
+    assert "LookupError: ['loading', 'datasets']" in failures(result)
 
 
 class TestWhatIsWithheld:

@@ -1,6 +1,6 @@
 """Loads the code under test in the worker: files below a scratch folder, under the names by which katas import them.
 
-It stands in for `grader.loading`, whose `prerequisite` and `serve` are all that a kata's file uses of the grader.
+It stands in for `grader.loading`, which with `grader.datasets` is all that a kata's file uses of the grader.
 """
 
 import re
@@ -12,6 +12,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from grader import datasets
 from grader.sealed.bare import probing
 
 KATA_FOLDER = re.compile(r"^(?:\d\d|appendix_[a-z])_")
@@ -76,8 +77,8 @@ def load(name: str, scratch: Path, replaced: Sequence[str]) -> ModuleType:
     sys.meta_path.insert(0, finder)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=finder.prerequisite, serve=finder.serve, probe=probing.probe)
-    vars(grader)["loading"] = loading
-    sys.modules.update({"grader": grader, "grader.loading": loading})
+    vars(grader).update(loading=loading, datasets=datasets)
+    sys.modules.update({"grader": grader, "grader.loading": loading, "grader.datasets": datasets})
     package = name.partition("/")[0]
     if "/" in name and (scratch / package / "__init__.py").is_file():
         __import__(package)
