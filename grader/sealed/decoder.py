@@ -318,7 +318,7 @@ class Decoder:
         remote = self.remote
         made = remote.objects.get(handle)
         if made is None:
-            kind = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
+            kind: Any = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
             made = kind.__new__(kind)
             nn.Module.__init__(made)
             remote.objects[handle] = made
