@@ -148,7 +148,7 @@ class Supervisor:
         if name not in self.specs or name in self.results or status is None:
             return
         text, printed = printable.text(message.message), printable.text(message.printed)
-        if self.job.options.sealed and (self.follow_up or self.job.stand_ins):
+        if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
             text, printed = withheld.told(self.job.kata, self.specs[name], message), ""
         reason = self.specs[name].skip_reason
         if status == "skipped":

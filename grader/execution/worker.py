@@ -94,7 +94,7 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
         siblings: the modules of the kata's package that specs may import.
     """
     assert order.pipe
-    remote = reporter.remote = Remote(order.pipe.fileno())
+    remote = reporter.remote = Remote(order.pipe.fileno(), [exercise.owner for exercise in order.kata.exercises])
     reporter.katas.modules[order.kata] = remote.modules[""]
     for module in {item.module for item in items}:
         sys.modules[module.__name__] = module  # collecting another tree has removed it

@@ -134,8 +134,11 @@ class RemoteModule(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        value = self._remote("get", self._place, name)
+        if name in self._remote.own and isinstance(value, type) and not hasattr(value, "_handle"):
+            raise AttributeError(f"{name} is {value.__module__}.{value.__name__}, not the code's own class")
         self._known.add(name)
-        return vars(self).setdefault(name, self._remote("get", self._place, name))
+        return vars(self).setdefault(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._known.add(name)

@@ -24,10 +24,15 @@ from grader.sealed.mirrors import RemoteModule
 
 
 class Remote:
-    """The judge's end of the pipe to one worker, and all that both know by handles."""
+    """The judge's end of the pipe to one worker, and all that both know by handles.
 
-    def __init__(self, pipe: int):
-        self.pipe = pipe
+    Args:
+        pipe: a file descriptor.
+        own: names that the code itself defines: none of them may turn out to be a library's class.
+    """
+
+    def __init__(self, pipe: int, own: Iterable[str] = ()):
+        self.pipe, self.own = pipe, frozenset(own)
         self.lost = False  # the worker has not answered, or not as a worker would
         self.modules = {"": RemoteModule(self)}
         self.begin()

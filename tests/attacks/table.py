@@ -1,5 +1,6 @@
 """`python -m tests.attacks.table`: forgeries of each kind, and how many of them earn points with one lock and with two."""
 
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -20,25 +21,31 @@ def graded(forgery: Forgery, folder: Path, *, sealed: bool) -> KataResult:
     return result
 
 
-def main() -> None:
-    """Grade every forgery twice."""
-    number, earned = Counter[str](), {False: Counter[str](), True: Counter[str]()}
+def earned(result: KataResult) -> list[str]:
+    """The exercises that have a point, but for those that kata.toml says no second lock can judge."""
+    return [exercise.name for exercise in result.exercises if exercise.works and exercise.sealed != "unsealed"]
+
+
+def main() -> int:
+    """Grade every forgery twice. Exit code 1 if one earns a point sealed."""
+    number, earning = Counter[str](), {False: Counter[str](), True: Counter[str]()}
     points = {False: 0, True: 0}
     for forgery in FORGERIES:
         number[forgery.kind] += 1
         for sealed in (False, True):
             with tempfile.TemporaryDirectory(prefix="kata-") as folder:
                 result = graded(forgery, Path(folder), sealed=sealed)
-            earned[sealed][forgery.kind] += result.points > 0
-            points[sealed] += result.points
-            if sealed and result.points:
-                print(f"{forgery.kata} {forgery.name}: {[e.name for e in result.exercises if e.works]}", flush=True)
+            earning[sealed][forgery.kind] += earned(result) != []
+            points[sealed] += len(earned(result))
+            if sealed and earned(result):
+                print(f"{forgery.kata} {forgery.name}: {earned(result)}", flush=True)
     print(f"{'kind':<34} {'how many':>8} {'earn unsealed':>14} {'earn sealed':>12}")
     for kind, amount in number.items():
-        print(f"{kind:<34} {amount:>8} {earned[False][kind]:>14} {earned[True][kind]:>12}")
-    print(f"{'together':<34} {sum(number.values()):>8} {earned[False].total():>14} {earned[True].total():>12}")
+        print(f"{kind:<34} {amount:>8} {earning[False][kind]:>14} {earning[True][kind]:>12}")
+    print(f"{'together':<34} {sum(number.values()):>8} {earning[False].total():>14} {earning[True].total():>12}")
     print(f"points: {points[False]} unsealed, {points[True]} sealed")
+    return int(points[True] > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
