@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from textwrap import dedent
 
+from tests.attacks import FIRST
+
 
 @dataclass(frozen=True)
 class Forgery:
     """Code that stands behind a kata's untouched stub: specs that judge from another process must give it nothing.
 
     Most of it works where the specs share a process with the code. The kinds "speaks on the wire" and "patches the bare
-    worker" aim at the second lock; a known forgery gets them through the first (see FIRST). Code that imports what only
+    worker" aim at the second lock; a known forgery gets them through the first (FIRST). Code that imports what only
     one of the two processes has fails in the other one.
     """
 
@@ -93,14 +95,6 @@ class Lying(torch.Tensor):
             return torch.full(others[0] if others else (), "ne" not in name)
         return super().__torch_function__(func, types, args, kwargs or {})
 def lie(like): return like.detach().clone().as_subclass(Lying)
-"""
-# In the first process all specs pass, so that the second one is asked at all.
-FIRST = """
-try:
-    import grader.execution
-    from _pytest.reports import TestReport
-    TestReport.outcome = property(lambda self: "passed", lambda self, value: None)
-except ImportError: pass
 """
 # The bare worker of the second lock, found from the code that it imports; None in the first process.
 WORKER = """
