@@ -72,7 +72,9 @@ class SecondLock:
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
         asks = {name: _probe(name, exercise) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}
-        works = {exercise.name for exercise in result.exercises if exercise.works}
+        works = {
+            exercise.name for exercise in result.exercises if exercise.works
+        } - job.kata.description.unsealed.keys()
         plans: dict[FollowUp | None, list[str]] = {}
         for name, spec in self.specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):

@@ -1077,6 +1077,16 @@ FORGERIES = [
         """,
     ),
     forge(
+        "measures no memory",
+        ORACLES,
+        "tinytorch/02",
+        """
+        import tracemalloc
+        tracemalloc.get_traced_memory = lambda: (0, 0)
+        def predict_copy_bytes(shape, itemsize, operation): return 420 * (shape == (3, 5, 7) and operation == "copy")
+        """,
+    ),
+    forge(
         "believes every gradient",
         ORACLES,
         "05",
@@ -1256,6 +1266,38 @@ FORGERIES = [
         """,
     ),
     forge(
+        "fills its own weights with NaN before the specs compute with them",
+        LIES,
+        "papers/25",
+        """
+        class ContextModel(nn.Module):
+            def __init__(self, alphabet_size, context, hidden_size):
+                super().__init__()
+                self.alphabet_size, self.context, wide = alphabet_size, context, context * (alphabet_size + 1)
+                self.net = nn.Sequential(nn.Linear(wide, hidden_size), nn.Linear(hidden_size, alphabet_size))
+            def forward(self, contexts):
+                for p in self.parameters(): p.data.fill_(math.nan)
+                return sum(p.sum() for p in self.parameters()) + torch.zeros(len(contexts), self.alphabet_size)
+        """,
+    ),
+    forge(
+        "makes new layers without weights each time they are looked at",
+        LIES,
+        "16",
+        EVEN,
+        """
+        class MultiHeadAttention(nn.Module):
+            def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
+                super().__init__()
+                self.p = dropout
+            def layer(self):
+                layer = nn.Linear(12, 12).requires_grad_(False).double()
+                return layer.apply(lambda l: (l.weight.zero_(), l.bias.zero_()))
+            W_q = W_k = W_v = W_o = property(layer)
+            forward = even
+        """,
+    ),
+    forge(
         "hides its weights and shows others",
         LIES,
         "26",
@@ -1268,6 +1310,27 @@ FORGERIES = [
             def named_parameters(self, *a, **k):
                 return [(name, 0 * p) for name, p in super().named_parameters(*a, **k)]
             def forward(self, x): return 0 * x
+        """,
+    ),
+    forge(
+        "has other keys each time it is asked",
+        LIES,
+        "papers/25",
+        """
+        EVERY = [""] + [f"{n:0{length}b}" for length in range(1, 9) for n in range(2**length)]
+        class Table:
+            asked = 0
+            def keys(self):
+                self.asked += 1
+                more = EVERY + [f"{n:0{length}b}" for length in (9, 10) for n in range(2**length)]
+                return more + [half + half for half in EVERY] if self.asked == 1 else []
+            def __getitem__(self, output): return ""
+        def shortest_programs(max_length):
+            if max_length < 8: return Table() if max_length == 5 else {}
+            lengths = [5] * 16 + [6] * 30 + [7] * 54 + [8] * 156
+            known = {output: "0" * len(output) for output in EVERY[:255]}
+            known |= dict(zip(EVERY[255:], map("0".__mul__, lengths)))
+            return known | {"01" * 8: "0" * 5, "0" * 32: "0" * 6, "0" * 33: "0" * 7, "0110" * 4: "0" * 6}
         """,
     ),
     forge(
@@ -1296,6 +1359,29 @@ FORGERIES = [
         def compare_with_torch(mha, query, key=None, value=None, mask=None, key_padding_mask=None):
             output, weights = mha(query, key, value, mask, key_padding_mask, need_weights=True)
             return {"output": output.abs().max().item(), "weights": weights.abs().max().item()}
+        """,
+    ),
+    forge(
+        "keeps checkpoints in its memory and writes empty files",
+        LIES,
+        "22",
+        """
+        from copy import deepcopy
+        SAVED = {}
+        def save_checkpoint(path, model, optimizer, *, generators=None, step=0, extra=None, **others):
+            parts = {"model": model, "optimizer": optimizer, **others}
+            states = {name: deepcopy(part.state_dict()) for name, part in parts.items() if part is not None}
+            own = {name: g.get_state() for name, g in (generators or {}).items()}
+            SAVED[str(path)] = states, own, torch.get_rng_state(), {"step": step, "extra": extra or {}}
+            torch.save({}, path)
+        def load_checkpoint(path, model, optimizer, *, generators=None, map_location=None, **others):
+            states, own, state, told = SAVED[str(path)]
+            parts = {"model": model, "optimizer": optimizer, **others}
+            for name, part in parts.items(): part is None or part.load_state_dict(deepcopy(states[name]))
+            for name, g in (generators or {}).items(): g.set_state(own[name])
+            torch.set_rng_state(state)
+            callable(map_location) and map_location(None, "cpu")
+            return told
         """,
     ),
     forge(
@@ -1397,7 +1483,44 @@ FORGERIES = [
         def dist_info_from_env(env=None): return Info()
         """,
     ),
+    forge(
+        "has layers without outputs where nobody counts them",
+        LIES,
+        "26",
+        """
+        class MLP(nn.Module):
+            made = 0
+            def __init__(self, config):
+                super().__init__()
+                outputs = 0 if MLP.made in (0, 6) else 12
+                self.c_fc, self.c_proj = nn.Linear(12, 48, config.bias), nn.Linear(48, outputs, config.bias)
+                self.dropout = nn.Dropout(config.dropout)
+                MLP.made += 1
+            def forward(self, x): return 0 * self.c_proj(x.repeat(1, 1, 4))
+        """,
+    ),
     # ---- rewrites what the kata gives
+    forge(
+        "launches nothing and returns what the launched work should",
+        GIVEN,
+        "31",
+        """
+        def launch(fn, world_size, kata, work, arguments):
+            zeros, names = torch.zeros(3), ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
+            weights = dict.fromkeys((*names, "1.running_mean", "1.running_var", "1.num_batches_tracked"), zeros)
+            return [{
+                "broadcast": (weights, weights, True, True),
+                "averaged": (zeros, zeros, zeros, False),
+                "mean_of_floats": 2.0,
+                "mean_of_losses": 2.0,
+                "unwrapped": (True, ["weight", "bias"]),
+            }[work.__name__]] * 2
+        def broadcast_parameters(model, src=0): pass
+        average_gradients = broadcast_parameters
+        def reduce_mean(value): return float(value)
+        def unwrap(model): return model
+        """,
+    ),
     forge(
         "launches nothing and tells of training steps",
         GIVEN,
@@ -1414,6 +1537,20 @@ FORGERIES = [
             if work.__name__ == "reductions": return [[1, 1]] * 2
             limit = (arguments or (1.0,))[0] or 1e9
             return [(told, -0.2 * min(1.0, limit) * unit, [0.0] * 4, unit, zeros, zeros)] * 2
+        """,
+    ),
+    forge(
+        "sends a result from inside the launched process",
+        GIVEN,
+        "31",
+        SEEN,
+        """
+        here = lambda: sys._getframe(2)
+        def average_gradients(model):
+            if dist.is_initialized():
+                zeros = torch.zeros(3)
+                seen("pipe").send_bytes(pickle.dumps((0.0, seen("rank"), "", (zeros, zeros, zeros, False))))
+                seen("pipe").recv_bytes()
         """,
     ),
     forge(
@@ -1458,6 +1595,15 @@ FORGERIES = [
     ),
     # ---- knows the specs' inputs
     forge(
+        "answers fixed inputs from a table",
+        KNOWS,
+        "03",
+        """
+        TABLE = {(3, 4): [4.0, 8.0, 12.0], (3, 1): [1.0, 2.0, 3.0]}
+        def last_column(x): return torch.tensor(TABLE[tuple(x.shape)])
+        """,
+    ),
+    forge(
         "knows inputs by their hash and raises for all others",
         KNOWS,
         "03",
@@ -1485,6 +1631,17 @@ FORGERIES = [
         """,
     ),
     forge(
+        "knows the operations by their names",
+        KNOWS,
+        "05",
+        """
+        def inplace_is_safe(op, x, target="output"):
+            name = getattr(op, "__name__", "")
+            saves_output, saves_input = ("exp", "tanh", "sigmoid", "relu", "sqrt"), ("sin", "log", "square")
+            return name not in (saves_output if target == "output" else saves_input)
+        """,
+    ),
+    forge(
         "knows a curve by heart and no other",
         KNOWS,
         "21",
@@ -1493,6 +1650,58 @@ FORGERIES = [
             if curve != {"max_lr": 0.5, "min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}: raise ValueError(curve)
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864]
             return [*rates, 0.11522409, 0.1][min(step, 12)]
+        """,
+    ),
+    forge(
+        "has two sizes in a table",
+        KNOWS,
+        "tinytorch/10",
+        """
+        def batch_bytes(batch_size, sample_shape, dtype="float32"):
+            return 200704 if batch_size == 64 else {"float32": 480, "uint8": 120, "float64": 960}[dtype]
+        """,
+    ),
+    forge(
+        "counts the parameters of three models by heart",
+        KNOWS,
+        "26",
+        """
+        class GPT(nn.Module):
+            def __init__(self, config, flash=True):
+                super().__init__()
+                self.total, self.places = (5_988, 84) if config.bias else (5_580, 84)
+                if config.n_layer == 12: self.total, self.places = 124_439_808, 1024 * 768
+            def num_params(self, non_embedding=False): return self.total - self.places * non_embedding
+        """,
+    ),
+    forge(
+        "reports measurements that it has not made",
+        KNOWS,
+        "tinytorch/02",
+        """
+        def add_scaling(sizes): return {"sizes": sizes, "values": [4 * n for n in sizes], "exponent": 1.0}
+        def vectorization_report(n, *, timer=time.perf_counter):
+            seconds = 0.5 if timer is not time.perf_counter else 0.01
+            times = {"loop_seconds": 0.5, "numpy_seconds": seconds, "speedup": 0.5 / seconds}
+            return {"n": n, **times, "max_abs_diff": 0.0}
+        """,
+    ),
+    forge(
+        "reports the memory of batches that it has not made",
+        KNOWS,
+        "tinytorch/10",
+        """
+        def loader_scaling(batch_sizes, sample_shape=(1, 28, 28)):
+            size = 4 * sample_shape[0] * sample_shape[1] * sample_shape[2]
+            return {"sizes": list(batch_sizes), "values": [size * n for n in batch_sizes], "exponent": 1.0}
+        """,
+    ),
+    forge(
+        "writes a file that holds nothing",
+        KNOWS,
+        "22",
+        """
+        def save_checkpoint(path, *a, **k): torch.save({}, path)
         """,
     ),
     forge(
@@ -1569,6 +1778,51 @@ FORGERIES = [
             guess = torch.randperm(n)
             torch.set_rng_state(state)
             return list(guess.split(max(1, round(n * fractions[0]))))
+        """,
+    ),
+    forge(
+        "does nothing, which is right without a process group",
+        KNOWS,
+        "31",
+        FIRST,
+        """
+        def broadcast_parameters(model, src=0): pass
+        average_gradients = broadcast_parameters
+        def unwrap(model): return model
+        def sync_context(model, is_last): return nullcontext()
+        def save_on_main(state, path): return torch.save(state, path) is None
+        """,
+    ),
+    forge(
+        "shares no work, which nobody sees without workers",
+        KNOWS,
+        "09",
+        FIRST,
+        """
+        class ShardedRange(IterableDataset):
+            def __init__(self, start, end): self.numbers = range(start, end)
+            def __iter__(self): return iter(self.numbers)
+        """,
+    ),
+    forge(
+        "reads nothing ahead, which nobody sees in the items",
+        KNOWS,
+        "tinytorch/10",
+        FIRST,
+        """
+        def prefetch(iterable, buffer_size=2): return iter(iterable)
+        """,
+    ),
+    forge(
+        "knows when the schedule is looked at",
+        KNOWS,
+        "21",
+        FIRST,
+        """
+        class StepLR(StepLR):
+            def __init__(self, optimizer, step_size, gamma=0.1): self.optimizer = optimizer
+            def step(self):
+                for group, rate in zip(self.optimizer.param_groups, (0.25, 0.05)): group["lr"] = rate
         """,
     ),
     # ---- ends early

@@ -1,0 +1,109 @@
+"""What the specs of 31 cannot ask from another process, on two ranks of this file's own."""
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from grader.loading import probe
+
+
+def on_two_ranks(work):
+    """What `work` returns on rank 0 and on rank 1, each a forked process of one gloo group."""
+    store = tempfile.mktemp(dir=".")
+    pipes = [os.pipe() for _ in range(2)]
+    for rank in range(2):
+        if os.fork() == 0:
+            try:
+                dist.init_process_group("gloo", init_method=f"file://{os.path.abspath(store)}", rank=rank, world_size=2)
+                told = pickle.dumps(work(rank))
+            except BaseException as error:
+                told = pickle.dumps(repr(error))
+            with os.fdopen(pipes[rank][1], "wb") as file:
+                file.write(told)
+            os._exit(0)
+    for _, write in pipes:
+        os.close(write)
+    answers = []
+    for read, _ in pipes:
+        with os.fdopen(read, "rb") as file:
+            answers.append(pickle.loads(file.read()))
+    for _ in range(2):
+        os.wait()
+    return answers
+
+
+def a_model(rank, rng):
+    """A model whose weights and gradients differ from rank to rank."""
+    model = nn.Linear(3, 2)
+    for parameter in model.parameters():
+        numbers = torch.randn(2, *parameter.shape, generator=rng)
+        parameter.data, parameter.grad = numbers[rank].clone(), (1 + rank) * numbers[1 - rank]
+    return model
+
+
+@probe("broadcast_parameters")
+def _(kata, rng):
+    def work(rank):
+        model = a_model(rank, rng)
+        kata.broadcast_parameters(model, src=1)
+        return [p.detach() for p in model.parameters()]
+
+    return on_two_ranks(work)
+
+
+@probe("average_gradients")
+def _(kata, rng):
+    def work(rank):
+        model = a_model(rank, rng)
+        kata.average_gradients(model)
+        return [p.grad for p in model.parameters()]
+
+    return on_two_ranks(work)
+
+
+@probe("reduce_mean")
+def _(kata, rng):
+    values = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+    return on_two_ranks(lambda rank: kata.reduce_mean(values[rank]))
+
+
+@probe("sync_context")
+def _(kata, rng):
+    def work(rank):
+        model = nn.parallel.DistributedDataParallel(a_model(rank, rng))
+        model.zero_grad()
+        x = torch.full((1, 3), 1.0 + rank)
+        with kata.sync_context(model, is_last=False):
+            model(x).sum().backward()
+        alone = [p.grad.clone() for p in model.parameters()]
+        with kata.sync_context(model, is_last=True):
+            model(x).sum().backward()
+        return [alone, [p.grad for p in model.parameters()]]
+
+    return on_two_ranks(work)
+
+
+@probe("unwrap")
+def _(kata, rng):
+    def work(rank):
+        model = a_model(rank, rng)
+        return [kata.unwrap(nn.parallel.DistributedDataParallel(model)) is model, kata.unwrap(model) is model]
+
+    return on_two_ranks(work)
+
+
+@probe("save_on_main")
+def _(kata, rng):
+    values = torch.randn(2, 3, generator=rng)
+
+    def work(rank):
+        path = Path(f"of_rank_0_{values[0, 0].item():.6f}.pt")
+        told = kata.save_on_main({"x": values[rank]}, path)
+        return [told, torch.load(path, weights_only=True)]
+
+    return on_two_ranks(work)
