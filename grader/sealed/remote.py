@@ -56,6 +56,7 @@ class Remote:
             module.forget()
         if not self.lost:
             self("forget")
+            self.last = (None, None, None)  # the worker has reset its generators
 
     def serve(self, package: str, names: Iterable[str]) -> None:
         """Let specs import these modules of a package: they are in the worker."""
