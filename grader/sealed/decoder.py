@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from grader.sealed.remote import Remote
 
 
+MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
+
+
 class Lost(Exception):
     """The worker has ended, or has sent what no worker sends."""
 
@@ -315,25 +318,26 @@ class Decoder:
         remote = self.remote
         made = remote.objects.get(handle)
         if made is None:
-            if of_torch:
-                known = _library_class(*ancestry[2][0].rsplit(".", 1))
-                if not issubclass(known, nn.Module):
-                    raise Malformed("no module")
-                kind = known
-            else:
-                kind = self.class_of(ancestry)
+            kind = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
             made = kind.__new__(kind)
             nn.Module.__init__(made)
             remote.objects[handle] = made
         inner = vars(made)
         inner.update(_handle=handle, training=bool(training))
-        inner.update({str(name): self.value(part) for name, part in attributes})
+        for name, part in attributes:
+            value = self.value(part)
+            if name in MODULES_OWN or callable(getattr(type(made), name, None)) or not _is_plain(value):
+                raise Malformed(f"attribute {name!s:.40}")
+            inner[name] = value
         for place in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             inner[place].clear()
         inner["_parameters"].update({str(name): self.value(part) for name, part in parameters})
         inner["_buffers"].update({str(name): self.value(part) for name, part, _ in buffers})
         inner["_non_persistent_buffers_set"].update(str(name) for name, _, persistent in buffers if not persistent)
         inner["_modules"].update({str(name): self.value(part) for name, part in modules})
+        parts = (("_parameters", torch.Tensor), ("_buffers", torch.Tensor), ("_modules", nn.Module))
+        if any(not isinstance(v, kind | None) for place, kind in parts for v in inner[place].values()):
+            raise Malformed("a part of a module that is none")
         inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}  # what the worker has in these places
         if isinstance(made, nn.RNNBase):
             made._init_flat_weights()
@@ -410,8 +414,16 @@ def _library_class(module: str, name: str) -> type:
     found: Any = sys.modules[module]
     for part in name.split("."):
         found = getattr(found, part)
-    if not isinstance(found, type):
-        raise Malformed(f"{name!s:.40} is no class")
+    if not isinstance(found, type) or (found.__module__, found.__qualname__) != (module, name):  # not one it imports
+        raise Malformed(f"{name!s:.40} is no class of {module}")
+    return found
+
+
+def _module_class(module: str, name: str) -> type:
+    """One of PyTorch's layers. Others run here what their attributes say: a `GraphModule` compiles its graph's text."""
+    found = _library_class(module, name)
+    if not module.startswith("torch.nn.modules.") or not issubclass(found, nn.Module):
+        raise Malformed(f"{module!s:.40} holds no layers")
     return found
 
 
