@@ -76,7 +76,7 @@ class Decoder:
             if change is None:
                 continue
             handle, blob, dtype, shape, gradient, requires_grad = change
-            if handle >= 0 and not remote.takes_writes:
+            if remote.is_guarded(handle):
                 remote.sent.pop(handle, None)  # its own copy is not what we have any more
                 continue
             tensor = remote.tensors[handle]
@@ -206,8 +206,8 @@ class Decoder:
         )
         if known is not None:
             same = known.dtype == new.dtype and known.shape == new.shape and wire.raw(known) == data
-            if not same and handle >= 0 and not remote.takes_writes:
-                return new
+            if remote.is_guarded(handle):
+                return known if same else new
             if not same and known.shape == new.shape and known.dtype == new.dtype:
                 known.data.copy_(new)
             elif not same:
@@ -244,7 +244,11 @@ class Decoder:
             view = base.detach().as_strided(new.shape, told["stride"], offset)
         except RuntimeError:
             return new
-        return view if wire.raw(view) == wire.raw(new) else new
+        if wire.raw(view) != wire.raw(new):
+            return new
+        if handle >= 0 or handle in self.remote.views:
+            self.remote.views.add(int(told["handle"]))
+        return view
 
     def array(self, tree: Any) -> np.ndarray:
         shape = wire.counts(tree[3])

@@ -42,6 +42,7 @@ class Remote:
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
         self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
+        self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
         self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
         self.classes: dict[int, type] = {}
@@ -149,6 +150,10 @@ class Remote:
             self.count += 1
             self.keep(self.count, tensor)
         return self.handles[id(tensor)]
+
+    def is_guarded(self, handle: int) -> bool:
+        """Whether the worker may not write to this tensor, because its memory is ours."""
+        return not self.takes_writes and (handle >= 0 or handle in self.views)
 
     def keep(self, handle: int, tensor: torch.Tensor) -> None:
         self.tensors[handle] = tensor
