@@ -4,6 +4,7 @@ import builtins
 import collections
 import dataclasses
 import inspect
+import re
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from grader.sealed.remote import Remote
 
 
+CLASSES = re.compile(
+    r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?"
+)  # modules whose classes may be told
 MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
 
 
@@ -413,7 +417,7 @@ def _exception(names: list[str]) -> type[BaseException]:
 
 
 def _library_class(module: str, name: str) -> type:
-    if module.partition(".")[0] not in ("builtins", "collections", "torch") or module not in sys.modules:
+    if not CLASSES.fullmatch(module) or module not in sys.modules:
         raise Malformed(f"a class of {module!s:.40}")
     found: Any = sys.modules[module]
     for part in name.split("."):
