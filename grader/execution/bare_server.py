@@ -37,7 +37,7 @@ def prepare() -> socket.socket:
         folder = forkserver.temporary_folder()
         environment = forkserver.environment() | SURROUNDINGS | {"HOME": folder}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-        arguments = [sys.executable, "-m", SERVER, str(theirs.fileno())]
+        arguments = [sys.executable, "-P", "-m", SERVER, str(theirs.fileno())]
         with theirs:
             process = subprocess.Popen(
                 arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, cwd=folder

@@ -16,7 +16,7 @@ from grader.execution.jobs import Job
 from grader.results import STOPPED, KataResult, SpecResult, kata_result
 
 PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
-ROOMS = (".", "course", "specs", "isolation", "execution")  # folders of the grader whose code can change a result
+ROOMS = (".", "course", "specs", "isolation", "execution", "sealed", "sealed/bare")  # whose code can change a result
 
 
 class ResultCache:
@@ -76,7 +76,8 @@ def key(job: Job) -> str:
 
 
 def _specs(kata: Kata) -> list[str]:
-    paths = (kata.specs, kata.folder / "kata.toml")
+    beside = [kata.folder / name for name in ("kata.toml", "sealed.toml", "probes.py")]
+    paths = (kata.specs, kata.reference, *beside)
     return [path.read_text(encoding="utf-8") if path.is_file() else "" for path in paths]
 
 

@@ -16,7 +16,7 @@ from grader.execution import bare_server, folders, forkserver, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.results import ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 from grader.sealed.lists import Sealed
 
@@ -197,16 +197,17 @@ class SecondLock:
         else:
             self._fail(name, printable.text(message.message))
 
-    def _fail(self, name: str, why: str) -> None:
+    def _fail(self, name: str, why: str, status: Status = "failed") -> None:
+        """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
         spec = self.specs[name]
-        self.failed[name] = SpecResult(name, "failed", f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
+        self.failed[name] = SpecResult(name, status, f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
 
     def _end(self, problem: str) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
         self.kill()
         lost = {self.current} if self.current else self.unasked if self.unasked == set(self.round.specs) else set()
         for name in lost:
-            self._fail(name, problem)
+            self._fail(name, problem, "error")
         self.unasked -= lost
         rest = tuple(name for name in self.round.specs if name in self.unasked)
         self.rounds.append(replace(self.round, specs=rest))
@@ -217,7 +218,7 @@ class SecondLock:
         if self.rounds and time.monotonic() - self.started < KATA_SECONDS:
             return self._start()
         for name in [name for one in self.rounds for name in one.specs]:
-            self._fail(name, TOO_LONG)
+            self._fail(name, TOO_LONG, "error")
         self.finished = True
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:

@@ -4,7 +4,7 @@ import builtins
 
 from grader.course.catalogue import Kata
 from grader.protocol import SpecFinished, SpecInfo
-from grader.results import NOT_WRITTEN
+from grader.results import NOT_WRITTEN, STOPPED
 
 ERRORS = {
     **{
@@ -14,7 +14,7 @@ ERRORS = {
     },
     "Mismatch": "a wrong answer",
     "Failed": "a spec that failed",
-    "TimedOut": "a spec that ran out of time",
+    "TimedOut": f"a spec {STOPPED} its time limit",
     "NotRun": "a spec that was not run",
 }
 WHY = "What this code raises or prints in full is not shown, because a reference runs beside it."

@@ -4,6 +4,7 @@ import builtins
 import collections
 import dataclasses
 import inspect
+import re
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from grader.sealed.remote import Remote
 
 
+CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
 MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
 
 
@@ -76,7 +78,7 @@ class Decoder:
             if change is None:
                 continue
             handle, blob, dtype, shape, gradient, requires_grad = change
-            if handle >= 0 and not remote.takes_writes:
+            if remote.is_guarded(handle):
                 remote.sent.pop(handle, None)  # its own copy is not what we have any more
                 continue
             tensor = remote.tensors[handle]
@@ -206,8 +208,8 @@ class Decoder:
         )
         if known is not None:
             same = known.dtype == new.dtype and known.shape == new.shape and wire.raw(known) == data
-            if not same and handle >= 0 and not remote.takes_writes:
-                return new
+            if remote.is_guarded(handle):
+                return known if same else new
             if not same and known.shape == new.shape and known.dtype == new.dtype:
                 known.data.copy_(new)
             elif not same:
@@ -244,7 +246,11 @@ class Decoder:
             view = base.detach().as_strided(new.shape, told["stride"], offset)
         except RuntimeError:
             return new
-        return view if wire.raw(view) == wire.raw(new) else new
+        if wire.raw(view) != wire.raw(new):
+            return new
+        if handle >= 0 or handle in self.remote.views:
+            self.remote.views.add(int(told["handle"]))
+        return view
 
     def array(self, tree: Any) -> np.ndarray:
         shape = wire.counts(tree[3])
@@ -409,7 +415,7 @@ def _exception(names: list[str]) -> type[BaseException]:
 
 
 def _library_class(module: str, name: str) -> type:
-    if module.partition(".")[0] not in ("builtins", "collections", "torch") or module not in sys.modules:
+    if not CLASSES.fullmatch(module) or module not in sys.modules:
         raise Malformed(f"a class of {module!s:.40}")
     found: Any = sys.modules[module]
     for part in name.split("."):

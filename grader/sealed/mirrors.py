@@ -110,7 +110,9 @@ def forwarded(name: str) -> Any:
         if name == "__ne__":
             return not self == arguments[0]
         answer = self._special(name, *arguments, **options)
-        if name in COMPARISONS and isinstance(answer, bool) and not hasattr(type(arguments[0]), "_remote"):
+        if name == "__exit__":
+            return None  # what the block has found is the spec's, and stands
+        if name in COMPARISONS and not any(hasattr(type(value), "_remote") for value in (arguments[0], answer)):
             raise TypeError(f"{type(self).__name__} cannot be compared with {type(arguments[0]).__name__}")
         return answer
 

@@ -41,12 +41,15 @@ class Remote:
         """Forget all handles, because another spec begins.
 
         Args:
-            takes_writes: the code may write to what it gets. Otherwise the judge keeps its values as it sent them.
+            takes_writes: the code may write to the models and optimizers that it gets. Otherwise, and whatever else it
+                gets, the judge keeps its values as it sent them.
         """
         self.takes_writes = takes_writes
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
         self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
+        self.writable: set[int] = set()  # handles of what is part of our models and optimizers
+        self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
         self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
         self.classes: dict[int, type] = {}
@@ -155,6 +158,11 @@ class Remote:
             self.keep(self.count, tensor)
         return self.handles[id(tensor)]
 
+    def is_guarded(self, handle: int) -> bool:
+        """Whether the worker may not write to this tensor, because its memory is ours."""
+        ours = handle >= 0 or handle in self.views
+        return ours and not (self.takes_writes and handle in self.writable)
+
     def keep(self, handle: int, tensor: torch.Tensor) -> None:
         self.tensors[handle] = tensor
         self.handles[id(tensor)] = handle
@@ -245,6 +253,8 @@ class Pickler(cloudpickle.Pickler):
             finally:
                 remote.busy.discard(id(value))
             self.used += used
+            if not isinstance(value, torch.utils.data.Dataset):
+                remote.writable.update(used)
         remote.by_value[id(value)] = value
         remote.kept.append(value)
         return "B", id(value), data

@@ -4,14 +4,19 @@ import torch
 
 from grader.loading import probe
 
+ONE, TWO = (torch.exp, torch.tanh, torch.relu, torch.sin, torch.neg), (torch.add, torch.sub, torch.mul)
+
 
 @probe("describe_graph")
 def _(kata, rng):
-    a, b, c = (torch.randn(3, generator=rng, requires_grad=True) for _ in range(3))
-    d = a * b
-    results = [(d * d + c).sum(), (a.exp() - b).tanh().mean(), (torch.stack([a, b]) @ c).relu().sum(), a.detach() * b]
-    names = {id(a): "a", id(b): "b", id(c): "c"}
-    found = [kata.describe_graph(result) for result in results]
+    leaves = dict(zip("abcd", (torch.randn(3, generator=rng, requires_grad=True) for _ in range(4)), strict=True))
+    drawn = lambda choices: list(choices)[int(torch.randint(len(choices), (), generator=rng))]  # noqa: E731
+    names, found = {id(leaf): name for name, leaf in leaves.items()}, []
+    for _ in range(8):
+        x = kept = leaves[drawn("abcd")]
+        for _ in range(6):
+            x, kept = drawn(ONE)(x) if drawn("ab") == "a" else drawn(TWO)(x, drawn((kept, *leaves.values()))), x
+        found.append(kata.describe_graph(x.sum()))
     return [(graph["ops"], sorted(names[id(leaf)] for leaf in graph["leaves"])) for graph in found]
 
 

@@ -160,6 +160,29 @@ def test_a_right_answer_cut_at_any_place():
         packed(NOTHING[0] | {"value": ["S", [10**30]]}, []),
         packed(NOTHING[0] | {"value": ["N", 0, "O", [1]]}, [b"12345678"]),
         packed(NOTHING[0] | {"value": ["t", "os", "system"]}, []),
+        packed(NOTHING[0] | {"value": ["t", "torch.storage", "threading.Thread"]}, []),
+        packed(
+            NOTHING[0]
+            | {"value": ["M", 1, [2, "X", ["torch.fx.graph_module.GraphModule"], [], []], True, True, [], [], [], []]},
+            [],
+        ),
+        packed(
+            NOTHING[0]
+            | {
+                "value": [
+                    "M",
+                    1,
+                    [2, "X", ["torch.nn.modules.linear.Identity"], [], []],
+                    True,
+                    True,
+                    [["forward", ["v", 1]]],
+                    [],
+                    [],
+                    [],
+                ]
+            },
+            [],
+        ),
         packed(NOTHING[0] | {"value": ["J", 1]}, []),
         packed(NOTHING[0] | {"value": ["B", 1]}, []),
     ],
@@ -185,12 +208,25 @@ def test_lengths_that_lie():
 def test_what_the_judge_sent_stays_as_it_was():
     """A claim that the call has changed its argument counts only where the spec lets the code write."""
     x = torch.ones(2)
-    zeros = [1, 0, "torch.float32", [2], None, False]
+    zeros, layer = [1, 0, "torch.float32", [2], None, False], torch.nn.PReLU(2)
+    assert answer(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]), layer) is None
+    assert layer.weight.tolist() == [0, 0]
     assert answer(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]), x) is None
-    assert x.tolist() == [0, 0]
+    assert x.tolist() == [1, 1]
     liar = Liar(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]))
     liar.remote.takes_writes, x = False, torch.ones(2)
     liar.remote("call", x)
+    liar.close()
+    assert x.tolist() == [1, 1]
+
+
+def test_a_claimed_view_is_not_a_way_to_write():
+    told = {"handle": -7, "dtype": "torch.float32", "shape": [2], "stride": [1], "view": [1, 0]}
+    told |= {"grad": False, "leaf": True, "parameter": False}
+    views = [[["v", "a"], ["T", told | {"known": known, "data": int(known)}]] for known in (False, True)]
+    liar = Liar(packed(NOTHING[0] | {"value": ["D", views, "dict"]}, [struct.pack("2f", 1, 1), b"\0" * 8]))
+    liar.remote.takes_writes, x = False, torch.ones(2)
+    assert liar.remote("call", x)["a"].tolist() == [0, 0]
     liar.close()
     assert x.tolist() == [1, 1]
 

@@ -72,6 +72,11 @@ class Encoder:
             return ["J", vars(value)["_number"]]
         if id(value) in self.table.numbers:
             return ["B", self.table.numbers[id(value)]]
+        for kind in (torch.Tensor, int, float, str):  # of a class that derives from it
+            if isinstance(value, kind) and not isinstance(value, np.number):
+                return EXACT[kind](self, kind(value) if kind is not torch.Tensor else value)
+        if isinstance(value, tuple) and type(value).__module__ == "torch.return_types":
+            return ["U", [self(part) for part in value]]
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             return ["N", self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
         if "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image):
