@@ -41,14 +41,14 @@ class Remote:
         """Forget all handles, because another spec begins.
 
         Args:
-            takes_writes: the code may write to the models and optimizers that it gets. Otherwise, and whatever else it
-                gets, the judge keeps its values as it sent them.
+            takes_writes: the code may write to parameters, models and optimizers that it gets. Otherwise, and whatever
+                else it gets, the judge keeps its values as it sent them.
         """
         self.takes_writes = takes_writes
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
         self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
-        self.writable: set[int] = set()  # handles of what is part of our models and optimizers
+        self.writable: set[int] = set()  # handles of our parameters, and of what is part of our models and optimizers
         self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
         self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
@@ -213,6 +213,8 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(value, torch.Tensor):
             handle = remote.handle(value)
             self.used.append(handle)
+            if isinstance(value, nn.Parameter):
+                remote.writable.add(handle)
             return "T", handle
         if isinstance(value, torch.Generator):
             return self.generator(value)
