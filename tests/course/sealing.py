@@ -172,7 +172,7 @@ def fingerprint(kata: Kata) -> str:
 def stale(kata: Kata) -> str:
     """Why the kata's list is not that of its files; empty if it is."""
     path = kata.folder / "sealed.toml"
-    known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8"))["of"] == fingerprint(kata)
+    known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8")).get("of") == fingerprint(kata)
     return "" if known else f"sealed.toml is not that of these files: make seals KATA={kata.number}"
 
 
