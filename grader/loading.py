@@ -4,15 +4,13 @@ The modules of a track that is a package are found by it, too: `serve` answers `
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from grader.course import catalogue, loading
 from grader.course.catalogue import Kata
+from grader.course.served import Served
 from grader.execution import prerequisites
 from grader.sealed.bare.probing import probe
 
@@ -45,32 +43,8 @@ def serve(package: str, folder: Path, modules: Mapping[str, str]) -> None:
         folder: where the other modules are.
         modules: each module's name and the name of its kata's folder.
     """
-    known = next((finder for finder in sys.meta_path if isinstance(finder, _Finder)), None)
+    known = next((finder for finder in sys.meta_path if isinstance(finder, Served)), None)
     if known is None:
-        known = _Finder()
+        known = Served(prerequisite)
         sys.meta_path.append(known)
-    known.folders[package] = folder
-    known.katas |= {f"{package}.{module}": f"{package}/{place}" for module, place in modules.items()}
-
-
-class _Finder(MetaPathFinder, Loader):
-    """Finds the modules of served packages. Python's own finder would list the folder, which a sandbox forbids."""
-
-    def __init__(self) -> None:
-        self.folders: dict[str, Path] = {}  # package → where its given modules are
-        self.katas: dict[str, str] = {}  # module name → kata name
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname in self.katas:
-            return ModuleSpec(fullname, self)
-        package, _, module = fullname.partition(".")
-        file = self.folders[package] / f"{module}.py" if module and package in self.folders else None
-        return spec_from_file_location(fullname, file) if file and file.is_file() else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return prerequisite(self.katas[spec.name])
-
-    def exec_module(self, module: ModuleType) -> None:
-        """`prerequisite` has run it."""
+    known.serve(package, folder, modules)

@@ -4,7 +4,6 @@ A process has one version of each module at a time, so that there is one Tensor 
 builds on, and the kata itself. `begin` and `enter` change from one kata to another.
 """
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.served import import_package
 from grader.errors import LoadFailure
 
 
@@ -45,13 +45,9 @@ def begin(kata: Kata) -> None:
     package = module_name(kata).partition(".")[0]
     if not package:
         return
-    file = kata.folder.parent / "__init__.py"
     for name in _modules(package):
         del sys.modules[name]
-    spec = importlib.util.spec_from_file_location(package, file, submodule_search_locations=[str(file.parent)])
-    assert spec and spec.loader
-    module = sys.modules[package] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    import_package(kata.folder.parent / "__init__.py")
 
 
 def register(kata: Kata, module: ModuleType) -> None:

@@ -80,11 +80,6 @@ def end_worker(pid: int) -> None:
     prepare().send(json.dumps(pid).encode())
 
 
-def pid() -> int | None:
-    """The server's process id; None if it is not running."""
-    return _server.process.pid if _server else None
-
-
 def _stop(server: _Server) -> None:
     if server.owner == os.getpid():
         server.requests.close()

@@ -1,5 +1,6 @@
 """Jobs: one kata's specs to run against one submission's code. Plain data that the scheduler takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def read(kata: Kata, code: Path) -> SourceText:
         return SourceText(loading.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
         return unreadable(failure)
+
+
+def write(files: Mapping[Path, str], folder: Path) -> None:
+    """Write these texts below a folder, byte for byte."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
 def unreadable(failure: Exception) -> SourceText:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.execution import bare_server, folders, forkserver, orphans, withheld
+from grader.execution import bare_server, folders, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
@@ -22,11 +22,11 @@ from grader.sealed.lists import Sealed
 
 PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
 GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
-START_SECONDS = 60.0
+START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
 LONGEST_MESSAGE = 200_000  # bytes
 PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
-KATA_SECONDS = 600.0
+KATA_SECONDS = 600.0  # limit for a kata as a whole, in each lock
 ENDED = "the code under test has ended"
 TOO_LONG = f"the kata did not end within {KATA_SECONDS:.0f} s"
 APART = "passes beside the specs, and fails when they ask from another process"
@@ -180,9 +180,7 @@ class SecondLock:
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
         if self.round.plan:
             files[Path("reference.py")] = self.round.plan.reference
-        for path, text in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8", newline="")
+        jobs.write(files, folder)
 
     def _take(self, message: SpecFinished) -> None:
         """Take in the verdict of a spec. One that ended the code, or took too long, asks only once."""

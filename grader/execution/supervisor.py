@@ -9,18 +9,15 @@ from pathlib import Path
 
 from grader import printable, protocol
 from grader.course.description import Exercise
-from grader.execution import folders, follow_up, forkserver, orphans, withheld
+from grader.execution import folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
-from grader.execution.second_lock import SecondLock
+from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SECONDS, SecondLock
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
-START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
-LONGEST_MESSAGE = 200_000  # bytes
-KATA_SECONDS = 600.0  # limit for a kata as a whole
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
 
@@ -35,9 +32,7 @@ class Supervisor:
     def __init__(self, job: Job, scratch: Path):
         self.job = job
         self.folder = Path(tempfile.mkdtemp(dir=scratch))
-        for path, text in job.files.items():
-            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).write_text(text, encoding="utf-8", newline="")
+        jobs.write(job.files, self.folder)
         self.specs: dict[str, SpecInfo] = {}
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None

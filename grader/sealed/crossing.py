@@ -8,9 +8,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-LIBRARIES = {"torch", "numpy", "pandas", "PIL", "cloudpickle", *sys.stdlib_module_names} - {
-    "unittest"
-}  # what a worker may import
+# What a worker may import.
+LIBRARIES = {"torch", "numpy", "pandas", "PIL", "cloudpickle", *sys.stdlib_module_names} - {"unittest"}
 RECORDS = frozenset(dir(mock.Mock()))  # what a mock keeps of its calls, which is not the code's
 SPECIAL = ("len", "getitem", "iter", "next", "enter", "exit")  # how the code may use an object that stays here
 ITERATORS = ("list_iterator", "tuple_iterator", "zip", "map", "filter", "enumerate", "generator")

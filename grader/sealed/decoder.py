@@ -7,11 +7,12 @@ import inspect
 import re
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import PIL.Image
 import torch
 from torch import nn
 
@@ -56,21 +57,13 @@ class Decoder:
         self.pending: list[tuple[int, torch.Tensor]] = []  # outputs whose graph is in the worker
 
     def __call__(self, tree: Any) -> Any:
-        try:
+        with _strict():
             return self.connected(self.value(tree))
-        except Malformed:
-            raise
-        except Exception as error:
-            raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
 
     def answer(self, tree: dict[str, Any]) -> Any:
-        try:
+        with _strict():
             self.take_changes(tree)
-        except Malformed:
-            raise
-        except Exception as error:
-            raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
-        return self(tree["value"])
+            return self(tree["value"])
 
     def take_changes(self, tree: dict[str, Any]) -> None:
         remote = self.remote
@@ -153,7 +146,9 @@ class Decoder:
                 return self.array(tree)
             case "im":
                 width, height = wire.counts(tree[2])
-                return PIL.Image.frombytes(tree[1], (width, height), self.blobs[tree[3]])
+                from PIL import Image  # here, because few specs have pictures
+
+                return Image.frombytes(tree[1], (width, height), self.blobs[tree[3]])
             case "nd":
                 return _numpy_dtype(tree[1])
             case "n":
@@ -360,7 +355,7 @@ class Decoder:
 
     def error(self, tree: dict[str, Any]) -> BaseException:
         """The exception that the code raised, as one of Python's own or of a class that derives from one."""
-        try:
+        with _strict():
             ancestry = tree["error"]
             names = ancestry[2]
             kind = _exception(names)
@@ -374,8 +369,17 @@ class Decoder:
                 if not name.startswith("__"):
                     setattr(error, name, self.value(part))
             return error
-        except Exception as problem:
-            raise Malformed(f"{type(problem).__name__} in an error that it sent") from None
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Make Malformed of whatever goes wrong inside the block."""
+    try:
+        yield
+    except Malformed:
+        raise
+    except Exception as error:
+        raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
 
 
 def _set_attribute(owner: Any, name: str, value: Any) -> None:

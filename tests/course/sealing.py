@@ -23,7 +23,6 @@ from tests.course import variants
 AT_A_TIME = 2
 POINTS = RunOptions(ideas=True)
 TIMES = 3  # so often a spec must pass on the reference, each time with another seed
-LONGEST = 20.0  # seconds that a spec may take in two processes
 MISTAKES_REFUSED = 0.8
 
 
@@ -77,9 +76,8 @@ def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
 
     The code may not write to what it gets from them, except where the reference must.
     """
-    reference = kata.reference.read_text(encoding="utf-8")
-    others = [reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
-    sealed, writing = _passing(kata, specs, [reference], set(specs), set()), set()
+    reference, *others = right_texts(kata)
+    sealed = _passing(kata, specs, [reference], set(specs), set())
     rest = specs.keys() - sealed
     writing = _passing(kata, specs, [reference], rest, rest)
     sealed = _passing(kata, specs, [reference] * (TIMES - 1) + others, sealed | writing, writing)
@@ -89,6 +87,12 @@ def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
 def right(kata: Kata) -> list[Path]:
     """Right solutions, to be appended to the reference."""
     return [path for path in (variants.textbook(kata), *variants.accepted(kata)) if path.is_file()]
+
+
+def right_texts(kata: Kata) -> list[str]:
+    """The reference, and the reference with each other right solution behind it."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    return [reference, *(reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata))]
 
 
 def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:
@@ -110,12 +114,8 @@ def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
     for name in specs:
         if name in sealed:
             by_exercise.setdefault(specs[name].exercise, set()).add(name)
-    texts = [reference, *(reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata))]
-    unfair = {name for answer in ask(kata, specs, [(text, Sealed()) for text in texts]) for name in answer.failed}
-    problems = [f"{name} fails on a right solution" for name in sorted(unfair)]
     [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
-    named = {exercise.name: exercise for exercise in kata.exercises}
-    asked, questions = [], []
+    problems, asked, questions = [], [], []
     for mistake in variants.mistakes(kata):
         exercise = _of(kata, specs, mistake.caught_by)
         if not mistake.edge and exercise:
@@ -126,7 +126,7 @@ def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
     own = [answer.failed.keys() & by_exercise.get(e.name, set()) for (_, e), answer in zip(asked, answers)]
     caught = {exercise.name for (_, exercise), failed in zip(asked, own) if failed}
     missed = [mistake.name for (mistake, _), failed in zip(asked, own) if not failed]
-    for name in named:
+    for name in [exercise.name for exercise in kata.exercises]:
         if name in kata.description.unsealed:
             continue
         if not by_exercise.get(name):
@@ -177,14 +177,10 @@ def stale(kata: Kata) -> str:
 
 
 def checked(kata: Kata) -> list[str]:
-    """What is wrong with the kata's list: specs that fail on right code, and what it does not refuse."""
+    """What is wrong with the kata's list: specs and probes that fail on right code, and what it does not refuse."""
     specs, sealed = infos(kata), lists.read(kata)
-    named = {name for name in specs if name in sealed}
-    texts = [kata.reference.read_text(encoding="utf-8")]
-    texts += [texts[0] + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
-    writing = {name for name in named if sealed.writes(name)}
-    lost = named - _passing(kata, specs, texts, named, writing)
-    return [f"{name} fails on right code" for name in sorted(lost)] + broken(kata, specs, sealed)
+    unfair = {name for answer in ask(kata, specs, [(t, sealed) for t in right_texts(kata)]) for name in answer.failed}
+    return [f"{name} fails on right code" for name in sorted(unfair)] + broken(kata, specs, sealed)
 
 
 def write(kata: Kata) -> None:

@@ -6,7 +6,6 @@ The judge sends pickles in frames, which this process trusts. The answers are JS
 import copy
 import importlib
 import io
-import operator
 import os
 import pickle
 import random
@@ -51,9 +50,9 @@ class Worker:
             except EOFError:
                 os._exit(0)
             try:
-                updates, involved, state = pickle.loads(head)
+                updates, involved, surroundings = pickle.loads(head)
                 self.take(updates)
-                self.enter(state)
+                self.enter(surroundings)
                 message = Unpickler(io.BytesIO(body), self).load()
             except Exception as error:  # the message holds something that this process cannot have
                 self.fail(error)
@@ -197,9 +196,9 @@ class Worker:
             if old.is_leaf and data is not None:
                 old.grad = None if gradient is None else wire.tensor(gradient, dtype, shape)
 
-    def enter(self, state: Any) -> None:
+    def enter(self, surroundings: Any) -> None:
         """Take over the judge's random state, where it has changed, and its modes."""
-        seeded, python, numpy, grad, dtype, autocast, modes = state
+        seeded, python, numpy, grad, dtype, autocast, modes = surroundings
         if seeded is not None:
             torch.default_generator.set_state(torch.frombuffer(bytearray(seeded), dtype=torch.uint8))
         if python is not None:
@@ -286,7 +285,9 @@ class Unpickler(pickle.Unpickler):
             case "K", name:
                 return worker.module_at(name)
             case "J", number, names:
-                return worker.callbacks.setdefault(number, judges_object(worker, number, names))
+                if number not in worker.callbacks:
+                    worker.callbacks[number] = judges_object(worker, number, names)
+                return worker.callbacks[number]
             case "G", number, state:
                 generator = worker.generators.setdefault(number, torch.Generator())
                 if state is not None:
@@ -354,17 +355,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "delattr": delattr,
     "special": _special,
     "functional": _functional,
-    "iter": iter,
-    "next": next,
-    "len": len,
-    "getitem": operator.getitem,
-    "setitem": operator.setitem,
-    "contains": operator.contains,
-    "eq": operator.eq,
     "hash": hash,
     "repr": repr,
-    "str": str,
-    "bool": bool,
     "deepcopy": copy.deepcopy,
 }
 
