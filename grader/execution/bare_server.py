@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,8 @@ class _Server:
 _server: _Server | None = None
 
 
-def prepare() -> socket.socket:
-    """Start the server if it is not running. Its socket takes requests."""
+def prepare(katas: Iterable[Kata] = ()) -> socket.socket:
+    """Start the server if it is not running, warm for the code of these katas. Its socket takes requests."""
     global _server
     if _server is None or _server.owner != os.getpid() or _server.process.poll() is not None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -37,7 +38,7 @@ def prepare() -> socket.socket:
         folder = forkserver.temporary_folder()
         environment = forkserver.environment() | SURROUNDINGS | {"HOME": folder}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
-        arguments = [sys.executable, "-P", "-m", SERVER, str(theirs.fileno())]
+        arguments = [sys.executable, "-P", "-m", SERVER, str(theirs.fileno()), *(str(kata.folder) for kata in katas)]
         with theirs:
             process = subprocess.Popen(
                 arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, cwd=folder

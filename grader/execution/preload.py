@@ -7,7 +7,6 @@ Nothing here may start a thread or touch CUDA. Either would break the processes 
 import gc
 import importlib
 import os
-import re
 import signal
 from pathlib import Path
 
@@ -23,10 +22,8 @@ import torch.optim
 from grader.course.catalogue import Kata
 from grader.execution import collected
 from grader.execution.entry import KATAS_TO_COLLECT
+from grader.isolation import warm_up
 
-# What is imported for about a second at its first use, if the files of a kata to collect mention it.
-COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint")
-META = re.compile("meta\\b")
 # What workers inherit. Stubs import grader.loading, which this room may not use itself.
 INHERITED = (
     "numpy",
@@ -38,19 +35,6 @@ INHERITED = (
 )
 
 torch.set_num_threads(1)
-
-
-def first_uses() -> None:
-    """Run operations whose first call in a process imports modules or builds tables."""
-    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
-    with torch.no_grad():
-        torch.softmax(layer(x), dim=-1)
-        torch.nn.functional.scaled_dot_product_attention(x[None], x[None], x[None])
-        torch.nn.TransformerEncoderLayer(4, 2, batch_first=True)(x[None])
-        for dtype in (torch.float16, torch.bfloat16, torch.float64):
-            (x.to(dtype) @ x.to(dtype).mT).softmax(-1)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            layer(x)
 
 
 def collect_specs() -> bool:
@@ -69,16 +53,13 @@ def collect_specs() -> bool:
         except Exception:
             done = False
         text = "".join(file.read_text(encoding="utf-8") for kata in katas for file in kata.folder.glob("*.py"))
-        if COMPILER.search(text):
-            importlib.import_module("torch._dynamo")
-        if META.search(text):
-            torch.zeros(2, device="meta") + 1
+        warm_up.uses_of(text)
     return done
 
 
 for name in INHERITED:
     importlib.import_module(name)
-first_uses()
+warm_up.first_uses()
 collect_specs()
 gc.collect()
 gc.freeze()

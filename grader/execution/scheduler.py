@@ -9,7 +9,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import forkserver, orphans
+from grader.execution import bare_server, forkserver, orphans
 from grader.execution.folders import LOOK_SECONDS
 from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
@@ -26,7 +26,7 @@ def run(
     jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job],
     *,
     at_a_time: int = 0,
-    specs_of: Iterable[Kata] = (),
+    specs_of: Sequence[Kata] = (),
     until: Sequence[int | socket.socket] = (),
 ) -> Iterator[tuple[Job, KataResult]]:
     """Run jobs in parallel and yield each with its result as it finishes.
@@ -52,6 +52,8 @@ def run(
                     if job is None:
                         break
                     forkserver.prepare(specs_of or [job.kata])
+                    if job.options.sealed:
+                        bare_server.prepare(specs_of or [job.kata])
                     running.append(Supervisor(job, Path(scratch)))
                 if not running or wait(running, until):
                     return

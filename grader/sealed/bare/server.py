@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner
 
 import torch  # noqa: E402
 
-from grader.isolation import processes, sandbox  # noqa: E402
+from grader.isolation import processes, sandbox, warm_up  # noqa: E402
 from grader.isolation.limits import Limits  # noqa: E402
 from grader.sealed.bare import worker  # noqa: E402
 
@@ -61,16 +62,18 @@ def become_worker(request: dict[str, Any], pipe: int) -> None:
     worker.main(pipe, request["kata"], scratch, request["replaced"])
 
 
-def first_uses() -> None:
-    """Run operations whose first call in a process imports modules or builds tables."""
-    layer, x = torch.nn.Linear(4, 4), torch.randn(2, 4)
-    layer(x).softmax(-1).sum().backward()
-    torch.nn.functional.scaled_dot_product_attention(x[None], x[None], x[None])
+def warm(folders: Iterable[str]) -> None:
+    """Import what the code of these katas will, and what gradients need that the judge gives."""
+    warm_up.first_uses()
+    for folder in folders:
+        warm_up.uses_of("".join(file.read_text(encoding="utf-8") for file in Path(folder).glob("*.py")))
+    x = torch.ones(2, requires_grad=True)
+    torch.autograd.grad(x * 2, x, torch.ones(2))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    first_uses()
+    warm(sys.argv[2:])
     gc.collect()
     gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))
