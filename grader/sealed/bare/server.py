@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,7 @@ def become_worker(request: dict[str, Any], pipe: int) -> None:
     os.chdir(shared)  # as the judge
     os.environ.clear()
     os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
+    tempfile.tempdir = None  # what an import may have asked for
     sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=shared)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
