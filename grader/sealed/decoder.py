@@ -95,8 +95,8 @@ class Decoder:
                 for name, part in attributes:
                     _set_attribute(remote.by_value[number], str(name), self.value(part))
         for handle, training in tree["modes"]:
-            if isinstance(remote.objects.get(handle), nn.Module):
-                remote.objects[handle].training = bool(training)
+            if handle in remote.nets:
+                remote.nets[handle].training = bool(training)
 
     def take_gradient(self, tensor: torch.Tensor, blob: int | None, dtype: str, shape: list[int]) -> None:
         """Let the tensor have this gradient, in the memory of the one that it has, if there is one."""
@@ -322,7 +322,7 @@ class Decoder:
             kind: Any = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
             made = kind.__new__(kind)
             nn.Module.__init__(made)
-            remote.objects[handle] = made
+            remote.objects[handle] = remote.nets[handle] = made
         inner = vars(made)
         inner.update(_handle=handle, training=bool(training))
         for name, part in attributes:

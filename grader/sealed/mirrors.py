@@ -23,6 +23,8 @@ class RemoteBase:
                 vars(self)[name] = vars(theirs)[name]
         vars(self)["_handle"] = vars(theirs)["_handle"]
         remote.objects[vars(self)["_handle"]] = self
+        if isinstance(self, nn.Module):
+            remote.nets[vars(self)["_handle"]] = self
 
     def _special(self, name: str, /, *arguments: Any, **options: Any) -> Any:
         return type(self)._remote("special", self, name, *arguments, **options)  # type: ignore[attr-defined]

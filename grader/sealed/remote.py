@@ -52,6 +52,7 @@ class Remote:
         self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
         self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
+        self.nets: dict[int, nn.Module] = {}  # those of the objects that are one
         self.classes: dict[int, type] = {}
         self.callbacks: dict[int, Any] = {}
         self.by_value: dict[int, Any] = {}
@@ -141,7 +142,6 @@ class Remote:
         torch_state, python = torch.default_generator.get_state().numpy().tobytes(), random.getstate()
         numpy: Any = np.random.get_state()
         before, self.last = self.last, (torch_state, python, (numpy[1].tobytes(), *numpy[2:]))
-        modes = [(handle, value.training) for handle, value in self.objects.items() if isinstance(value, nn.Module)]
         return (
             None if torch_state == before[0] else torch_state,
             None if python == before[1] else python,
@@ -149,7 +149,7 @@ class Remote:
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
-            modes,
+            [(handle, module.training) for handle, module in self.nets.items()],
         )
 
     def handle(self, tensor: torch.Tensor) -> int:

@@ -28,6 +28,7 @@ class Table:
 
     def __init__(self) -> None:
         self.objects: dict[int, Any] = {}
+        self.modules: dict[int, nn.Module] = {}  # those of the objects that are one
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # by id()
         self.of_tensors: dict[int, int] = {}
@@ -39,6 +40,8 @@ class Table:
         if id(value) not in self.handles:
             self.count += 1
             self.objects[self.count] = value
+            if isinstance(value, nn.Module):
+                self.modules[self.count] = value
             self.handles[id(value)] = self.count
         return self.handles[id(value)]
 

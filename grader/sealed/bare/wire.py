@@ -4,6 +4,8 @@ A frame is a length (4 bytes), that many bytes of JSON `[tree, lengths]`, and th
 direction, which a worker may trust, carries pickles in frames of a length alone.
 """
 
+import ctypes
+import itertools
 import json
 import os
 import struct
@@ -33,6 +35,8 @@ DTYPES = {
     )
 }
 
+PLAIN = (torch.Tensor, torch.nn.Parameter)  # what holds its elements itself
+
 
 class Malformed(Exception):
     """A frame is not what a worker sends."""
@@ -40,9 +44,7 @@ class Malformed(Exception):
 
 def write(descriptor: int, data: bytes) -> None:
     """Write a frame of bytes."""
-    view = memoryview(struct.pack("!I", len(data)) + data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    _all_of(descriptor, struct.pack("!I", len(data)) + data)
 
 
 def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
@@ -61,10 +63,7 @@ def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
 def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
     """Send a tree of JSON and the blobs that it refers to by number."""
     write(descriptor, json.dumps([tree, [len(blob) for blob in blobs]]).encode())
-    for blob in blobs:
-        view = memoryview(blob)
-        while view:
-            view = view[os.write(descriptor, view) :]
+    _all_of(descriptor, b"".join(blobs))
 
 
 def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
@@ -82,14 +81,18 @@ def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
         raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
     if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or sum(sizes) > MOST_BYTES:
         raise Malformed(f"{len(sizes)} blobs of {sum(sizes)} bytes")
-    return tree, [_exactly(descriptor, size) for size in sizes]
+    data = _exactly(descriptor, sum(sizes))
+    ends = list(itertools.accumulate(sizes))
+    return tree, [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def raw(tensor: torch.Tensor) -> bytes:
     """The tensor's elements, in the order of its indices."""
     if not tensor.numel():
         return b""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if type(tensor) in PLAIN and tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg() | tensor.is_conj():
+        return ctypes.string_at(tensor.data_ptr(), tensor.nbytes)
+    flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     if flat.stride() != (1,):  # of one element
         flat = flat.clone(memory_format=torch.contiguous_format)
     return flat.view(torch.uint8).numpy().tobytes()
@@ -131,6 +134,12 @@ def _product(sizes: list[int]) -> int:
     for size in sizes:
         product *= size
     return product
+
+
+def _all_of(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _exactly(descriptor: int, size: int) -> bytes:

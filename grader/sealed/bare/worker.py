@@ -91,11 +91,7 @@ class Worker:
                 "value": encode(value),
                 "changed": [self.change(encode, handle, before) for handle, before in given.items()],
                 "objects": [[number, self.attributes(encode, number)] for number in sorted(self.used)],
-                "modes": [
-                    [handle, value.training]
-                    for handle, value in self.table.objects.items()
-                    if isinstance(value, nn.Module)
-                ],
+                "modes": [[handle, module.training] for handle, module in self.table.modules.items()],
             }
             self.used.clear()
             wire.send(self.pipe, tree, encode.blobs)
@@ -210,8 +206,7 @@ class Worker:
         torch.set_autocast_enabled("cpu", autocast[0])
         torch.set_autocast_dtype("cpu", autocast[1])
         for handle, training in modes:
-            if handle in self.table.objects:
-                self.table.objects[handle].training = training
+            self.table.modules[handle].training = training
 
     def change(self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None) -> list[Any] | None:
         """What the call did to a tensor that it got; None if nothing."""
