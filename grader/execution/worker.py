@@ -94,7 +94,11 @@ def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], r
         siblings: the modules of the kata's package that specs may import.
     """
     assert order.pipe
-    remote = reporter.remote = Remote(order.pipe.fileno(), [exercise.owner for exercise in order.kata.exercises])
+    own, earlier = (
+        [exercise.owner for kata in katas for exercise in kata.exercises]
+        for katas in ([order.kata], with_prerequisites([order.kata]))
+    )
+    remote = reporter.remote = Remote(order.pipe.fileno(), own, earlier)
     reporter.katas.modules[order.kata] = remote.modules[""]
     for module in {item.module for item in items}:
         sys.modules[module.__name__] = module  # collecting another tree has removed it

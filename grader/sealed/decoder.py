@@ -18,7 +18,7 @@ from torch import nn
 
 from grader.sealed.bare import wire
 from grader.sealed.bare.wire import Malformed
-from grader.sealed.mirrors import SPECIALS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
+from grader.sealed.mirrors import CONTAINERS, NUMBERS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
 
 if TYPE_CHECKING:
     from grader.sealed.remote import Remote
@@ -270,7 +270,9 @@ class Decoder:
         }
         made: type
         if bases[0] is RemoteObject or bases[0] is RemoteNnModule:
-            space |= {one: forwarded(one) for one in special if one in SPECIALS}
+            asked_for = any(one.rpartition(".")[2] in remote.classes_asked_for for one in names)
+            known = CONTAINERS | NUMBERS if asked_for else CONTAINERS
+            space |= {one: forwarded(one) for one in special if one in known}
             made = RemoteClass(str(name), bases, space | {"_remote": remote})
         else:
             made = type(str(name), bases, space)

@@ -94,12 +94,16 @@ class RemoteClass(ABCMeta):
         return vars(cls)["_remote"]("getattr", cls, name)
 
 
-SPECIAL = (
-    "call len iter next getitem setitem delitem contains enter exit bool float int index abs neg pos invert "
-    "add radd iadd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow mod lt le gt ge ne and or "
-    "reversed"
+def _specials(names: str) -> frozenset[str]:
+    return frozenset(f"__{name}__" for name in names.split())
+
+
+CONTAINERS = _specials("call len iter next getitem setitem delitem enter exit ne reversed")
+# What would let any object pass for a number or for one that is equal: only classes that the kata asks for have it.
+NUMBERS = _specials(
+    "contains bool float int index abs neg pos invert add radd iadd sub rsub mul rmul truediv rtruediv floordiv matmul "
+    "rmatmul pow rpow mod lt le gt ge and or"
 )
-SPECIALS = frozenset(f"__{name}__" for name in SPECIAL.split())
 COMPARISONS = ("__lt__", "__le__", "__gt__", "__ge__")
 
 

@@ -29,10 +29,12 @@ class Remote:
     Args:
         pipe: a file descriptor.
         own: names that the code itself defines: none of them may turn out to be a library's class.
+        earlier: names that the code of earlier katas defines.
     """
 
-    def __init__(self, pipe: int, own: Iterable[str] = ()):
+    def __init__(self, pipe: int, own: Iterable[str] = (), earlier: Iterable[str] = ()):
         self.pipe, self.own = pipe, frozenset(own)
+        self.classes_asked_for = frozenset(name for name in (*self.own, *earlier) if name[:1].isupper())
         self.lost = False  # the worker has not answered, or not as a worker would
         self.modules = {"": RemoteModule(self)}
         self.begin()

@@ -243,3 +243,11 @@ def test_a_worker_that_is_gone():
     with pytest.raises(Lost):
         Remote(read)
     os.close(read)
+
+
+@pytest.mark.parametrize("use", [lambda o: o - 3, abs, float, lambda o: 3 in o, lambda o: o < 3, lambda o: -o])
+def test_an_object_that_no_exercise_asks_for_passes_for_no_number(use):
+    names = ["__sub__", "__abs__", "__float__", "__contains__", "__lt__", "__neg__"]
+    lying = answer(packed(NOTHING[0] | {"value": ["o", 1, [2, "Liar", ["m.Liar", "builtins.object"], names, []]]}, []))
+    with pytest.raises(TypeError):
+        use(lying)
