@@ -1,0 +1,31 @@
+"""What the specs of 13 do not ask: other sizes, and losses from starting weights that are known."""
+
+from unittest import mock
+
+import torch
+from torch import nn
+
+from grader.loading import probe
+
+
+@probe("BatchNorm1d.__init__")
+def _(kata, rng):
+    [channels] = torch.randint(9, 99, (1,), generator=rng).tolist()
+    norm, bare = kata.BatchNorm1d(channels), kata.BatchNorm1d(channels, affine=False)
+    return [dict(norm.state_dict()), sorted(name for name, _ in norm.named_parameters()), dict(bare.state_dict())]
+
+
+@probe("compare_training")
+def _(kata, rng):
+    x, y = torch.randn(12, 6, generator=rng), torch.arange(12) % 3
+    start = int(torch.randint(9999, (), generator=rng))
+
+    def reset(layer):
+        generator = torch.Generator().manual_seed(start)
+        with torch.no_grad():
+            layer.weight.copy_(0.5 * torch.randn(layer.weight.shape, generator=generator))
+            layer.bias.zero_()
+
+    with mock.patch.object(nn.Linear, "reset_parameters", reset):
+        curves = kata.compare_training(x, y, hidden_dim=5, depth=2, steps=4)
+    return {name: torch.tensor(losses) for name, losses in curves.items()}
