@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import numpy as np
 import torch
 
 from grader.loading import probe
@@ -39,3 +40,18 @@ def _(kata, rng):
     with mock.patch.dict(kata.RULES, {"mul": lambda node, grad: (grad, grad)}):
         wrong = kata.gradcheck(lambda a, b: a * b + a, [a, b])
     return [(found["ok"], found["numerical_forward_calls"], found["backward_calls"]) for found in (right, wrong)]
+
+
+@probe("graph_report")
+def _(kata, rng):
+    def made(op, inputs, array, **saved):
+        out = kata.Tensor(array)
+        kata.record_node(out, op, inputs, saved)
+        return out
+
+    rows, columns, taken = torch.randint(2, 9, (3,), generator=rng).tolist()
+    x, ids = kata.Tensor(np.ones((rows, columns)), requires_grad=True), np.arange(taken) % rows
+    picked = made("index", (x,), x.data[ids], key=ids)
+    squared = made("mul", (picked, picked), picked.data**2)
+    part = made("index", (squared,), squared.data[1:], key=slice(1, None))
+    return [kata.graph_report(part), kata.graph_report(made("add", (part, x), part.data[0] + x.data))]
