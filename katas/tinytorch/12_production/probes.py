@@ -98,3 +98,17 @@ def _(kata, rng):
     x = (images[:300, None].astype(np.float32) - images.mean()) / images.std()
     right = (found["model"](Tensor(x)).data.argmax(axis=1) == labels[:300]).mean()
     return [sorted(found), bool(right > 0.5)]
+
+
+@probe("step_decay")
+def _(kata, rng):
+    base_lr, gamma = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+    return [kata.step_decay(epoch, base_lr, step_size=3, gamma=gamma) for epoch in range(8)]
+
+
+@probe("predict_checkpoint_bytes")
+def _(kata, rng):
+    from tinytorch.layers import Linear
+
+    layer = Linear(*torch.randint(1, 20, (2,), generator=rng).tolist())
+    return [kata.predict_checkpoint_bytes(layer, name) for name in (None, "sgd", "momentum", "adam")]
