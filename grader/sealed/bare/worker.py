@@ -23,6 +23,7 @@ from grader.isolation import state
 from grader.sealed.bare import encoding, loader, probing, wire
 
 LONGEST_TEXT = 20_000
+MISSING = object()
 
 
 class Worker:
@@ -31,11 +32,18 @@ class Worker:
     def __init__(self, pipe: int, load: Callable[[], ModuleType]):
         self.pipe, self.load = pipe, load
         self.module: ModuleType | None = None
+        self.originals: dict[tuple[str, str], Any] = {}  # what names of modules meant before the judge set them
         self.forget()
 
     def forget(self) -> None:
-        """Forget what the judge knew by handles, and what the code changed of PyTorch's state: another spec begins."""
+        """Forget what the judge knew by handles or set, and what the code changed of PyTorch's state: a spec begins."""
         state.reset(0)
+        for (place, name), value in self.originals.items():
+            if value is MISSING:
+                vars(self.module_at(place)).pop(name, None)
+            else:
+                setattr(self.module_at(place), name, value)
+        self.originals.clear()
         self.table = encoding.Table()
         self.generators: dict[int, torch.Generator] = {}
         self.callbacks: dict[int, JudgesObject] = {}
@@ -114,10 +122,10 @@ class Worker:
             return self.forget()
         if operation == "get":
             return getattr(self.module_at(arguments[0]), arguments[1])
-        if operation == "set":
-            return setattr(self.module_at(arguments[0]), *arguments[1:])
-        if operation == "unset":
-            return delattr(self.module_at(arguments[0]), arguments[1])
+        if operation in ("set", "unset"):
+            place, name, *value = arguments
+            self.originals.setdefault((place, name), vars(self.module_at(place)).get(name, MISSING))
+            return setattr(self.module_at(place), name, *value) if value else delattr(self.module_at(place), name)
         if operation == "names":
             return list(vars(self.module_at(arguments[0])))
         if operation == "probe":

@@ -5,6 +5,12 @@ import torch
 from grader.loading import probe
 
 
+@probe("Parameter")
+def _(kata, rng):
+    numbers = torch.randn(2, 3, generator=rng).numpy()
+    return [(p.data, p.requires_grad) for p in (kata.Parameter(numbers), kata.Parameter(numbers, requires_grad=False))]
+
+
 @probe("Module.__call__")
 def _(kata, rng):
     class Weighed(kata.Module):

@@ -30,3 +30,44 @@ def _(kata, rng):
     model, batches = parts(rng)
     history = kata.train_classifier(model, SGD(model.parameters(), lr=0.5), batches, 3, val_loader=batches[:1])
     return [history, [parameter.data for parameter in model.parameters()]]
+
+
+@probe("accuracy")
+def _(kata, rng):
+    return kata.accuracy(torch.randn(30, 3, generator=rng).numpy(), torch.randint(3, (30,), generator=rng).numpy())
+
+
+@probe("classification_metrics")
+def _(kata, rng):
+    found = kata.classification_metrics(torch.randint(1, 20, (4, 4), generator=rng).numpy())
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+@probe("optimizer_bytes")
+def _(kata, rng):
+    from tinytorch.tensor import Tensor
+
+    params = [Tensor(np.zeros(size)) for size in torch.randint(1, 50, (3,), generator=rng).tolist()]
+    return [kata.optimizer_bytes(params, name) for name in ("sgd", "momentum", "adam")]
+
+
+def stepped(make, rng):
+    from tinytorch.tensor import Tensor
+
+    p = Tensor(torch.randn(6, generator=rng).double().numpy(), requires_grad=True)
+    optimizer, seen = make([p]), []
+    for _ in range(3):
+        p.grad = torch.randn(6, generator=rng).double().numpy()
+        optimizer.step()
+        seen.append(p.data.copy())
+    return seen
+
+
+@probe("SGDMomentum")
+def _(kata, rng):
+    return stepped(lambda params: kata.SGDMomentum(params, 0.2, momentum=0.8, weight_decay=0.1), rng)
+
+
+@probe("Adam")
+def _(kata, rng):
+    return stepped(lambda params: kata.Adam(params, 0.2, betas=(0.8, 0.95), weight_decay=0.1), rng)
