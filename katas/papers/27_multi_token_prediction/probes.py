@@ -42,7 +42,7 @@ def _(kata, rng):
         seen.append((vocab_size, hidden_size, num_heads, torch.rand(2)))
         return SimpleNamespace(num_heads=num_heads)
 
-    def train(model, transition, *, steps, generator):
+    def train(model, transition, *, steps, generator, **settings):
         return torch.rand(steps, model.num_heads, generator=generator).tolist()
 
     counts, seed = (torch.randperm(4, generator=rng) + 1).tolist(), int(torch.randint(1000, (), generator=rng))

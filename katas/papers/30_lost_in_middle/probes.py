@@ -34,10 +34,10 @@ def _(kata, rng):
 def _(kata, rng):
     seen, lengths = [], (3 + torch.randperm(6, generator=rng))[:3].tolist()
 
-    def train(model, *, steps, prior, noise=1.0, generator=None):
+    def train(model, *, steps, prior, noise=1.0, **settings):
         seen.append((model.num_documents, steps, prior, noise))
 
-    def measure(model, *, noise=1.0, generator=None):
+    def measure(model, *, noise=1.0, **settings):
         seen.append((model.num_documents, noise))
         return torch.randint(65, (model.num_documents,), generator=rng) / 64
 
