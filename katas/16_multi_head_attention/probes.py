@@ -1,4 +1,7 @@
-"""What the specs of 16 cannot ask from another process: they would compare the code with itself."""
+"""What the specs of 16 cannot ask from another process: they would compare the code with itself.
+
+One asks about sizes that the specs do not name.
+"""
 
 import torch
 
@@ -16,6 +19,16 @@ def a_layer(kind, rng):
 def inputs(rng):
     mask = (torch.rand(5, 7, generator=rng) < 0.6) | (torch.arange(7) == 0)
     return [*(torch.randn(2, length, 12, generator=rng) for length in (5, 7, 7)), mask]
+
+
+@probe("MultiHeadAttention.__init__")
+def _(kata, rng):
+    found = []
+    for heads, size in torch.randint(1, 9, (2, 2), generator=rng).tolist():
+        layer = kata.MultiHeadAttention(heads * size, heads, dropout=size / 10, bias=size % 2 == 0)
+        shapes = sorted((name, tuple(parameter.shape)) for name, parameter in layer.state_dict().items())
+        found.append([shapes, layer.d_model, layer.num_heads, layer.d_k, layer.dropout.p])
+    return found
 
 
 @probe("MultiHeadAttention.forward")
