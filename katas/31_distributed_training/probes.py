@@ -1,4 +1,4 @@
-"""What the specs of 31 cannot ask from another process, on two ranks of this file's own."""
+"""What the specs of 31 cannot ask from another process, on two ranks of its own, or ask only about known ranks."""
 
 import os
 import pickle
@@ -44,6 +44,23 @@ def a_model(rank, rng):
         numbers = torch.randn(2, *parameter.shape, generator=rng)
         parameter.data, parameter.grad = numbers[rank].clone(), (1 + rank) * numbers[1 - rank]
     return model
+
+
+@probe("DistInfo")
+def _(kata, rng):
+    ranks = torch.randint(3, (8, 2), generator=rng).tolist()
+    return [kata.DistInfo(rank, local_rank, 3).is_main for rank, local_rank in ranks]
+
+
+@probe("dist_info_from_env")
+def _(kata, rng):
+    found = []
+    for size in torch.randint(2, 99, (3,), generator=rng).tolist():
+        rank, local_rank = (int(torch.randint(size, (), generator=rng)) for _ in range(2))
+        env = {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(size)}
+        info = kata.dist_info_from_env(env)
+        found.append([info.rank, info.local_rank, info.world_size])
+    return found
 
 
 @probe("broadcast_parameters")
