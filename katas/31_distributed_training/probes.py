@@ -67,8 +67,10 @@ def _(kata, rng):
 def _(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
+        model.bias.requires_grad = False
+        model.register_buffer("seen", torch.randn(2, 4, generator=rng)[rank])
         kata.broadcast_parameters(model, src=1)
-        return [p.detach() for p in model.parameters()]
+        return [tensor.detach() for tensor in model.state_dict().values()]
 
     return on_two_ranks(work)
 
