@@ -40,6 +40,7 @@ def _(kata, rng):
 @probe("attention_patterns")
 def _(kata, rng):
     layer, (query, key, _, mask) = a_layer(kata.MultiHeadAttention, rng), inputs(rng)
+    layer.dropout.p = 0.5
     return kata.attention_patterns(layer, query, key, mask)
 
 
