@@ -1,4 +1,7 @@
-"""What the specs of 16 cannot ask from another process: they would compare the code with itself."""
+"""What the specs of 16 cannot ask from another process: they would compare the code with itself.
+
+One asks about sizes that the specs do not name.
+"""
 
 import torch
 
@@ -18,6 +21,16 @@ def inputs(rng):
     return [*(torch.randn(2, length, 12, generator=rng) for length in (5, 7, 7)), mask]
 
 
+@probe("MultiHeadAttention.__init__")
+def _(kata, rng):
+    found = []
+    for heads, size in torch.randint(1, 9, (2, 2), generator=rng).tolist():
+        layer = kata.MultiHeadAttention(heads * size, heads, dropout=size / 10, bias=size % 2 == 0)
+        shapes = sorted((name, tuple(parameter.shape)) for name, parameter in layer.state_dict().items())
+        found.append([shapes, layer.d_model, layer.num_heads, layer.d_k, layer.dropout.p])
+    return found
+
+
 @probe("MultiHeadAttention.forward")
 def _(kata, rng):
     layer, (query, key, value, mask) = a_layer(kata.MultiHeadAttention, rng), inputs(rng)
@@ -27,7 +40,9 @@ def _(kata, rng):
 @probe("attention_patterns")
 def _(kata, rng):
     layer, (query, key, _, mask) = a_layer(kata.MultiHeadAttention, rng), inputs(rng)
-    return kata.attention_patterns(layer, query, key, mask)
+    layer.dropout.p = 0.5
+    torch.manual_seed(int(torch.randint(999, (), generator=rng)))
+    return [kata.attention_patterns(layer, query, key, mask), torch.rand(3)]
 
 
 @probe("compare_with_torch")

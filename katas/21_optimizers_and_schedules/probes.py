@@ -28,3 +28,18 @@ def _(kata, rng):
             schedule.step()
             seen.append((schedule.last_epoch, [group["lr"] for group in optimizer.param_groups]))
     return seen
+
+
+@probe("StepLR.load_state_dict")
+def _(kata, rng):
+    optimizer, (stop, step_size) = groups(rng), torch.randint(1, 5, (2,), generator=rng).tolist()
+    settings = step_size, float(torch.rand((), generator=rng))
+    schedule = kata.StepLR(optimizer, *settings)
+    for _ in range(stop):
+        schedule.step()
+    resumed, seen = kata.StepLR(optimizer, *settings), []
+    resumed.load_state_dict(schedule.state_dict())
+    for _ in range(7):
+        resumed.step()
+        seen.append((resumed.last_epoch, resumed.get_last_lr()))
+    return seen

@@ -24,13 +24,16 @@ def a_run(rng):
 def saved_and_loaded(kata, rng):
     """Save two runs, move the first one's file, remove it, and load the copy into a third run."""
     first, second = Path("first.pt"), Path("second.pt")
-    kata.save_checkpoint(first, *a_run(rng), step=int(torch.randint(99, (), generator=rng)))
+    steps = int(torch.randint(99, (), generator=rng))
+    saved, resumed = torch.Generator().manual_seed(steps), torch.Generator()
+    kata.save_checkpoint(first, *a_run(rng), step=steps, generators={"data": saved})
     kata.save_checkpoint(second, *a_run(rng), step=7)
     shutil.move(first, "moved.pt")
     model, optimizer = a_run(rng)
-    told = kata.load_checkpoint(Path("moved.pt"), model, optimizer)
+    told = kata.load_checkpoint(Path("moved.pt"), model, optimizer, generators={"data": resumed})
+    draws = [torch.rand(3), torch.rand(3, generator=resumed)]
     buffers = [state["momentum_buffer"] for state in optimizer.state.values()]
-    return [told["step"], [p.detach() for p in model.parameters()], buffers]
+    return [told["step"], [p.detach() for p in model.parameters()], buffers, draws]
 
 
 @probe("save_checkpoint")

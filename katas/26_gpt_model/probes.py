@@ -1,8 +1,16 @@
-"""What the specs of 26 cannot ask from another process: their oracles are built on the layers' own weights."""
+"""What the specs of 26 cannot ask from another process: their oracles are built on the layers' own weights.
+
+Others ask only about inputs that are known.
+"""
 
 import torch
 
 from grader.loading import probe
+
+
+@probe("gelu_tanh")
+def _(kata, rng):
+    return kata.gelu_tanh(3 * torch.randn(40, generator=rng))
 
 
 @probe("MLP")
@@ -14,10 +22,22 @@ def _(kata, rng):
     return layer(torch.randn(2, 3, 8, generator=rng))
 
 
-@probe("GPT.num_params")
-def _(kata, rng):
+def a_model(kata, rng):
     blocks, layers, heads = torch.randint(1, 6, (3,), generator=rng).tolist()
-    model = kata.GPT(
+    return kata.GPT(
         kata.GPTConfig(block_size=3 * blocks, vocab_size=13, n_layer=layers, n_head=heads, n_embd=8 * heads)
     )
+
+
+@probe("GPT.__init__")
+def _(kata, rng):
+    model = a_model(kata, rng)
+    shapes = sorted((name, tuple(tensor.shape)) for name, tensor in model.state_dict().items())
+    still = {name: p.detach() for name, p in model.named_parameters() if p.ndim == 1}
+    return [shapes, still, model.lm_head.weight is model.transformer.wte.weight]
+
+
+@probe("GPT.num_params")
+def _(kata, rng):
+    model = a_model(kata, rng)
     return [model.num_params(), model.num_params(non_embedding=True)]

@@ -1,8 +1,117 @@
-"""What the specs of 30 cannot ask from another process."""
+"""What the specs of 30 cannot ask from another process, or ask only about numbers that are known."""
+
+from unittest import mock
 
 import torch
+from torch import nn
 
 from grader.loading import probe
+
+
+class Classifier(nn.Module):
+    """Called like a GPT."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(7, 7, generator=rng))
+
+    def forward(self, x, y=None):
+        logits = self.weight[x]
+        return logits, None if y is None else nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+class Scaler:
+    """Scales by a factor, and leaves every second step out."""
+
+    def __init__(self, factor):
+        self.factor, self.steps, self.divided = factor, 0, False
+
+    def scale(self, loss):
+        return loss * self.factor
+
+    def unscale_(self, optimizer):
+        self.divided = True
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad /= self.factor
+
+    def step(self, optimizer):
+        if not self.divided:
+            self.unscale_(optimizer)
+        self.steps += 1
+        if self.steps % 2:
+            optimizer.step()
+
+    def update(self):
+        self.divided = False
+
+
+class Tripled(nn.Module):
+    """Stands in for what torch.compile makes: all numbers that come out of it are three times as large."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *arguments, **options):
+        found = self.inner(*arguments, **options)
+        return tuple(part if part is None else 3 * part for part in found) if isinstance(found, tuple) else 3 * found
+
+
+def compiled(inner, **options):
+    return Tripled(inner) if isinstance(inner, nn.Module) else Tripled(inner).forward
+
+
+def a_gpt(kata, rng):
+    model = kata.GPT(kata.GPTConfig(block_size=6, vocab_size=13, n_layer=1, n_head=2, n_embd=8)).double()
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=rng))
+    return model, *torch.randint(13, (2, 3, 5), generator=rng)
+
+
+@probe("amp_step")
+def _(kata, rng):
+    model, scaler = Classifier(rng), Scaler(float(2 + torch.rand((), generator=rng)))
+    optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
+    for max_norm in (0.05, 0.1, None, None, 0.02):
+        x, y = torch.randint(7, (2, 3, 4), generator=rng)
+        losses.append(kata.amp_step(model, optimizer, x, y, scaler=scaler, max_norm=max_norm))
+    return [torch.tensor(losses), model.weight.detach()]
+
+
+@probe("rung_model")
+def _(kata, rng):
+    model, x, y = a_gpt(kata, rng)
+    rungs = [kata.Rung("", pad_multiple=size, compile_backend=to) for size in (None, 16) for to in (None, "eager")]
+    with mock.patch.object(torch, "compile", compiled):
+        return torch.tensor([kata.rung_model(model, rung)(x, y)[1].item() for rung in rungs])
+
+
+@probe("run_rung")
+def _(kata, rng):
+    levels = [("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)]
+    torch.set_float32_matmul_precision(levels[0])
+    _, losses = kata.run_rung(*a_gpt(kata, rng), kata.Rung("", precision=levels[1]), n_steps=2, lr=0.01)
+    left = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    return [torch.tensor(losses), left]
+
+
+@probe("tokens_per_second")
+def _(kata, rng):
+    tokens, seconds = (0.1 + torch.rand(2, 5, generator=rng)).tolist()
+    return [kata.tokens_per_second(int(1e6 * n), s) for n, s in zip(tokens, seconds, strict=True)]
+
+
+@probe("flops_per_token")
+def _(kata, rng):
+    params, layers, width, block = torch.randint(1, 999, (4,), generator=rng).tolist()
+    return kata.flops_per_token(kata.GPTConfig(n_layer=layers, n_head=4, n_embd=4 * width, block_size=block), params)
+
+
+@probe("mfu")
+def _(kata, rng):
+    return [kata.mfu(*(1 + 1e4 * torch.rand(3, generator=rng)).tolist()) for _ in range(5)]
 
 
 @probe("matmul_precision")

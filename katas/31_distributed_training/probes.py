@@ -1,4 +1,4 @@
-"""What the specs of 31 cannot ask from another process, on two ranks of this file's own."""
+"""What the specs of 31 cannot ask from another process, on two ranks of its own, or ask only about known ranks."""
 
 import os
 import pickle
@@ -46,12 +46,31 @@ def a_model(rank, rng):
     return model
 
 
+@probe("DistInfo")
+def _(kata, rng):
+    ranks = torch.randint(3, (8, 2), generator=rng).tolist()
+    return [kata.DistInfo(rank, local_rank, 3).is_main for rank, local_rank in ranks]
+
+
+@probe("dist_info_from_env")
+def _(kata, rng):
+    found = []
+    for size in torch.randint(2, 99, (3,), generator=rng).tolist():
+        rank, local_rank = (int(torch.randint(size, (), generator=rng)) for _ in range(2))
+        env = {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(size)}
+        info = kata.dist_info_from_env(env)
+        found.append([info.rank, info.local_rank, info.world_size])
+    return found
+
+
 @probe("broadcast_parameters")
 def _(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
+        model.bias.requires_grad = False
+        model.register_buffer("seen", torch.randn(2, 4, generator=rng)[rank])
         kata.broadcast_parameters(model, src=1)
-        return [p.detach() for p in model.parameters()]
+        return [tensor.detach() for tensor in model.state_dict().values()]
 
     return on_two_ranks(work)
 

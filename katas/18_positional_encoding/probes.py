@@ -1,0 +1,38 @@
+"""What the specs of 18 cannot ask from another process, or ask only about inputs that are known."""
+
+from unittest import mock
+
+import torch
+from torch import nn
+
+from grader.loading import probe
+
+
+@probe("permutation_gap")
+def _(kata, rng):
+    x, places, permutation = *torch.randn(2, 2, 5, 3, generator=rng), torch.randperm(5, generator=rng)
+    return kata.permutation_gap(lambda x: x * places, x, permutation)
+
+
+@probe("compare_position_encodings")
+def _(kata, rng):
+    weights, right_at = torch.randn(9, 12, 2, generator=rng), 6 + 3 * int(torch.randint(2, (), generator=rng))
+
+    class Classifier(nn.Module):
+        """Learns a score per position and token; in eval mode all its answers are right, or all are wrong."""
+
+        def __init__(self, vocab_size, kind, max_len):
+            super().__init__()
+            self.weights = nn.Parameter(weights[:max_len].double())
+            torch.rand(len(kind))
+
+        def forward(self, ids):
+            length = ids.size(1)
+            if self.training:
+                return self.weights[torch.arange(length), ids].sum(dim=1)
+            is_first = (ids == 1).int().argmax(dim=1) < (ids == 2).int().argmax(dim=1)
+            return nn.functional.one_hot((is_first == (length == right_at)).long(), 2).double()
+
+    with mock.patch.object(kata, "OrderClassifier", Classifier):
+        found = kata.compare_position_encodings(("learned", "none"), 6, 4, int(weights[0, 0, 0].abs() * 1e6), 9)
+    return [[kind, each["losses"], each["accuracy"], each["test_length_accuracy"]] for kind, each in found.items()]

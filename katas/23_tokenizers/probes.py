@@ -1,0 +1,50 @@
+"""What the specs of 23 ask only about texts and merges that are known."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from grader.loading import probe
+
+
+def some_merges(rng):
+    """Pairs of letters, no two of which give the same bytes."""
+    pairs = torch.randperm(26 * 26, generator=rng)[:5].tolist()
+    return [(bytes([97 + pair // 26]), bytes([97 + pair % 26])) for pair in pairs]
+
+
+def told(tokenizer):
+    vocab = sorted((i, token.hex()) for token, i in tokenizer.vocab.items())
+    merges = [(left.hex(), right.hex()) for left, right in tokenizer.merges]
+    return [vocab, merges, sorted(tokenizer.special_tokens.items()), tokenizer.vocab_size]
+
+
+@probe("count_pairs")
+def _(kata, rng):
+    return sorted(kata.count_pairs(torch.randint(4, (30,), generator=rng).tolist()).items())
+
+
+@probe("BPETokenizer.__init__")
+def _(kata, rng):
+    merges = some_merges(rng)
+    vocab = {token: i + 1 for i, token in enumerate([*map(bytes, zip(range(256))), *(a + b for a, b in merges)])}
+    return [told(kata.BPETokenizer(merges)), told(kata.BPETokenizer(merges, vocab, {"<|end|>": 300}))]
+
+
+@probe("load_gpt2_files")
+def _(kata, rng):
+    pairs = [(left.decode(), right.decode()) for left, right in some_merges(rng)]
+    table = kata.bytes_to_unicode()
+    tokens = [*(table[byte] for byte in range(256)), *(left + right for left, right in pairs), "<|end|>"]
+    ids = torch.randperm(len(tokens), generator=rng).tolist()
+    encoder, bpe = Path(f"encoder{ids[0]}.json"), Path(f"vocab{ids[0]}.bpe")
+    encoder.write_text(json.dumps(dict(zip(tokens, ids, strict=True))), encoding="utf-8")
+    bpe.write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in pairs), encoding="utf-8")
+    return told(kata.load_gpt2_files(encoder, bpe))
+
+
+@probe("bytes_per_token")
+def _(kata, rng):
+    text = "".join("aé€🙂"[i] for i in torch.randint(4, (40,), generator=rng))
+    return [kata.bytes_per_token(kata.CharTokenizer(text), text), kata.bytes_per_token(kata.BPETokenizer([]), text)]
