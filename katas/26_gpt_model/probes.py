@@ -32,9 +32,10 @@ def a_model(kata, rng):
 @probe("GPT.__init__")
 def _(kata, rng):
     model = a_model(kata, rng)
-    shapes = sorted((name, tuple(tensor.shape)) for name, tensor in model.state_dict().items())
-    still = {name: p.detach() for name, p in model.named_parameters() if p.ndim == 1}
-    return [shapes, still, model.lm_head.weight is model.transformer.wte.weight]
+    own = {name: tensor for name, tensor in model.state_dict().items() if ".h." not in name}
+    shapes = sorted((name, tuple(tensor.shape)) for name, tensor in own.items())
+    still = {name: tensor for name, tensor in own.items() if tensor.ndim == 1}
+    return [shapes, still, len(model.transformer.h), model.lm_head.weight is model.transformer.wte.weight]
 
 
 @probe("GPT.num_params")
