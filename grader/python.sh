@@ -17,5 +17,5 @@ if [ -z "$uv" ]; then
   python3 -m pip install -q --target "$tools" uv >&2
   uv=$tools/bin/uv
 fi
-"$uv" python install -q 3.12 >&2
+"$uv" python install --no-progress 3.12 >&2
 "$uv" python find 3.12

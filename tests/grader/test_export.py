@@ -330,6 +330,13 @@ class TestClassroom50:
         assert done.returncode == 1 and "::error::This submission was not graded" in done.stderr
         assert not (checkout / "result.json").exists()
 
+    def test_time_that_is_up_gives_no_marks(self, bundle, checkout):
+        script = bundle / "autograder.py"
+        script.write_text(script.read_text().replace("MINUTES = 13", "MINUTES = 0"))
+        done = self.ran(bundle, checkout)
+        assert done.returncode == 1 and "installing the grader failed (more than 0 minutes)" in done.stderr
+        assert not (checkout / "result.json").exists()
+
     def test_only_released_references_are_in_it(self, bundle):
         of_others = [find(KATAS[1]), *map(find, ("03", "16"))]
         assert (bundle / "solutions" / find(KATAS[0]).file).exists()

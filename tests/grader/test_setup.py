@@ -70,7 +70,9 @@ def test_nothing_is_done_twice(checkout):
     assert "Installing" not in done.stdout and "Creating" not in done.stdout
 
 
-UV = 'case "$*" in "python install -q 3.12") ;; "python find 3.12") echo /there/python3.12;; *) exit 2;; esac'
+UV = (
+    'case "$*" in "python install --no-progress 3.12") ;; "python find 3.12") echo /there/python3.12;; *) exit 2;; esac'
+)
 
 
 @pytest.mark.parametrize("has_uv", [True, False])
