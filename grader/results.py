@@ -110,6 +110,11 @@ class KataResult:
         return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
 
     @property
+    def not_graded(self) -> bool:
+        """Whether the kata's specs could not be found. The grader is to blame, and no verdict speaks of the code."""
+        return not any("::" in spec.name for exercise in self.exercises for spec in exercise.specs)
+
+    @property
     def points(self) -> int:
         return sum(exercise.points for exercise in self.exercises)
 

@@ -25,14 +25,14 @@ $(READY): pyproject.toml $(PINS)
 	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
 	  then python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo "make: Python 3.11, 3.12 or 3.13 is needed; tried $(PYTHONS) (this is $$(python3 -V 2>&1 || echo 'no Python 3')). Try make PYTHON=/path/to/python" >&2; exit 2; fi; \
+	  echo "make: Python 3.11, 3.12 or 3.13 is needed; tried $(PYTHONS) (this is $$(python3 -V 2>&1 || echo 'no Python 3')). Try make PYTHON=/path/to/python, or have uv download one: make PYTHON=\"\$$(bash grader/python.sh)\"" >&2; exit 2; fi; \
 	if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	  echo "Creating .venv with $$("$$python" -V)"; \
 	  "$$python" -m venv --clear .venv >.venv-error 2>&1 || { \
 	    echo "make: could not create .venv: $$(tail -n 1 .venv-error) (Debian and Ubuntu: install python3-venv)" >&2; rm -f .venv-error; exit 2; }; \
 	  rm -f .venv-error; fi
 	@$(install_torch)
-	@echo "Installing the pinned packages into .venv: about 150 MB the first time"
+	@echo "Installing the pinned packages into .venv: about 75 MB the first time"
 	@$(call install,-e .)
 	@touch $@
 

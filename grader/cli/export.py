@@ -1,7 +1,7 @@
-"""The `export` command: repositories for students and for the grading job."""
+"""The `export` commands: repositories for students and for grading, and Classroom 50's bundle."""
 
 import re
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,44 +11,77 @@ from grader.cli.app import RulesFile, app, katas
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.teaching import export, rules
+from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
-UNKNOWN_PLACE = "OWNER/REPOSITORY@COMMIT"  # to be filled in by hand in the exported workflow
+
+exports = typer.Typer(
+    help="Write what a course hands out and grades with. An earlier export is updated; students' work is kept.",
+    no_args_is_help=True,
+)
+app.add_typer(exports, name="export")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier export")]
+Katas = Annotated[
+    list[str] | None,
+    typer.Option("--katas", metavar="KATA", help="only this kata and what it builds on; repeatable"),
+]
 
 
-class Whose(StrEnum):
-    """Who gets the repository."""
-
-    starter = "starter"
-    teacher = "teacher"
-
-
-@app.command("export")
-def export_(
-    whose: Annotated[
-        Whose,
-        typer.Argument(
-            metavar="starter|teacher", help="starter: for students, without answers; teacher: for the grading job"
-        ),
-    ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier export")],
-    chosen: Annotated[
-        list[str] | None,
-        typer.Option("--katas", metavar="KATA", help="only this kata and what it builds on; repeatable"),
-    ] = None,
+@exports.command()
+def starter(
+    folder: Folder,
+    chosen: Katas = None,
     grader: Annotated[
-        str, typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="the teacher's copy that workflows grade with")
-    ] = UNKNOWN_PLACE,
+        str | None,
+        typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="the teacher's copy that its workflow grades with"),
+    ] = None,
+    no_workflow: Annotated[
+        bool, typer.Option("--no-workflow", help="without a workflow: another platform grades, or you do")
+    ] = False,
     rules_file: RulesFile = None,
 ) -> None:
-    """Write a repository for students or for grading. An earlier export is updated; students' work is kept."""
+    """Write a repository for students, without answers."""
+    if no_workflow == (grader is not None):
+        raise KataError(
+            "kata export starter needs --grader OWNER/REPOSITORY@COMMIT, the teacher's copy that its workflow grades "
+            "with, or --no-workflow where another platform grades"
+        )
+    place = _place(grader) if grader else None
+    _write(folder, lambda: export.starter(folder, katas(chosen), place, rules.of_course(rules_file, ROOT)))
+
+
+@exports.command()
+def teacher(folder: Folder, chosen: Katas = None, rules_file: RulesFile = None) -> None:
+    """Write the teacher's copy, which grades: specs, references, grader, platforms' scripts."""
+    _write(folder, lambda: export.teacher(folder, katas(chosen), rules.of_course(rules_file, ROOT)))
+
+
+@exports.command()
+def classroom50(
+    folder: Folder,
+    chosen: Katas = None,
+    released: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KATA", help="a kata whose reference may be in it, as the bundle is public; repeatable"),
+    ] = None,
+    rules_file: RulesFile = None,
+) -> None:
+    """Write the bundle that Classroom 50 grades an assignment with."""
+    shown = katas(released) if released else []
+    _write(folder, lambda: export.bundle(folder, katas(chosen), shown, rules.of_course(rules_file, ROOT)))
+
+
+def _place(grader: str) -> Place:
     place = PLACE.fullmatch(grader)
     if place is None:
         raise KataError(f"--grader {grader}: write OWNER/REPOSITORY@COMMIT")
-    make = export.starter if whose is Whose.starter else export.teacher
-    course = rules.of_course(rules_file, ROOT)
+    return Place(place["repository"], place["ref"])
+
+
+def _write(folder: Path, export_: Callable[[], list[str]]) -> None:
+    """Print what the export says that it did."""
     try:
-        said = make(folder, katas(chosen), place["repository"], place["ref"], course)
+        print(*export_(), sep="\n")
     except OSError as error:
         raise KataError(f"{error.filename or folder}: {error.strerror}") from None
-    print(*said, sep="\n")

@@ -188,6 +188,8 @@ def _grade_folder(
         file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
+    if lost := [f"{kata.kata} ({kata.message})" for kata in report.katas if kata.not_graded]:
+        raise KataError(f"not graded, so the points above mean nothing: {', '.join(lost)}")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
 

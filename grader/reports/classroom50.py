@@ -12,7 +12,11 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
-    """One test per exercise. The platform's runner names the student and the assignment in the environment."""
+    """One test per exercise. The platform's runner names the student and the assignment in the environment.
+
+    The submission's own time is there in SUBMITTED_AT, so that grading it again later does not make it late. Without
+    that variable, the time of grading stands for it.
+    """
     given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
     parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
@@ -32,12 +36,17 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
         "classroom": given["classroom"],
         "assignment": given["assignment"],
         "assignment_type": environment.get("ASSIGNMENT_TYPE", "individual"),
-        "owner": environment.get("OWNER") or environment.get("GITHUB_REPOSITORY_OWNER", ""),
+        "owner": environment.get("OWNER") or environment.get("USERNAME", ""),
         "submission": given["submission_tag"],
         **links,
-        "datetime": datetime.fromisoformat(report.started).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "datetime": _in_utc(environment.get("SUBMITTED_AT") or report.started),
+        "graded_at": _in_utc(report.started),
         "score": score,
         "max-score": max_score,
         "tests": tests,
     }
     return json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+
+
+def _in_utc(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,17 +1,19 @@
-"""Renders a report as Markdown for the summary of a GitHub workflow run."""
+"""Renders a report as Markdown: the summary of a GitHub workflow run, and the page of a release."""
 
 import re
 from html import escape
+from itertools import accumulate
 
 from grader.reports import words
 from grader.results import KataResult, Report, number, title
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}
-LONGEST = 4000  # characters shown of one failure: GitHub limits a summary to 1 MB
+LONGEST = 4000  # characters shown of one failure
+MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
 
 def render(report: Report) -> str:
-    """A table of the katas, then the first failure of each exercise that was started, folded."""
+    """A table of the katas, a table of their exercises, then the first failure of each that was started, folded."""
     state = "" if report.complete else " · interrupted, the rest was not graded"
     columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
     lines = [f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
@@ -22,27 +24,42 @@ def render(report: Report) -> str:
         sums = [f"{amount}/{kata.max_points}" for amount in (kata.points, kata.stars)]
         names = [", ".join(f"`{name}`" for name in part) for part in (open_, edges)]
         lines.append(_row([kata.kata, f"{SIGNS[kata.status]} {kata.status}", *sums, *score, *names]))
-    for kata in report.katas:
-        lines += _failures(kata)
-    return "\n".join(lines) + "\n"
+    parts = ["\n".join(lines), *(_exercises(kata) for kata in report.katas)]
+    parts += [part for kata in report.katas for part in _failures(kata)]
+    kept = sum(total <= MOST for total in accumulate(len(part) + 1 for part in parts))
+    left_out = [f"\n… cut after {MOST} characters: `kata grade` shows the rest"] if kept < len(parts) else []
+    return "\n".join([*parts[:kept], *left_out]) + "\n"
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _exercises(kata: KataResult) -> str:
+    """The verdict on each exercise, and its star."""
+    rows = [[f"`{one.name}`", words.star(one), _inline(words.verdict(one))] for one in kata.exercises]
+    return "\n".join(["", _row([kata.kata, words.STAR, "verdict"]), _row(["---"] * 3), *map(_row, rows)])
+
+
 def _failures(kata: KataResult) -> list[str]:
     """The first failure of each exercise, folded; of one that works, its first open edge."""
-    lines = [f"\n**{kata.kata}**: {_inline(kata.message)}"] if kata.message else []
+    parts = [f"\n**{kata.kata}**: {_inline(kata.message)}"] if kata.message else []
     for exercise in kata.exercises:
         failure = exercise.first_failure or next(iter(exercise.open_edges), None)
         if failure and not exercise.not_written:
-            told = words.with_printed(failure.message, failure.printed)
-            text = told if len(told) <= LONGEST else told[:LONGEST] + "\n…"
+            text = words.with_printed(_shortened(failure.message), _shortened(failure.printed))
             sign = "open edge: " if exercise.works else ""
             summary = f"{kata.kata} · {exercise.name} · {sign}{escape(title(failure.name))}"
-            lines += ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]
-    return lines
+            folded = ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]
+            parts.append("\n".join(folded))
+    return parts
+
+
+def _shortened(text: str) -> str:
+    """The text, without its middle if it is long: the last lines say where the failure is and which command helps."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 500]}\n…\n{text[-500:]}"
 
 
 def _fenced(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes repositories to hand out: a starter without answers for students, and the teacher's copy that grades them."""
+"""Writes what a course hands out: a starter without answers, the teacher's copy that grades, Classroom 50's bundle."""
 
 import re
 import shutil
@@ -9,15 +9,18 @@ from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.teaching import platforms, rules, template_files
+from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 
 MARK = ".kata-starter"  # a file that marks a folder as an export, which another export may update
+BUNDLE_MARK = ".kata-classroom50"  # the same for a bundle, in which an update keeps nothing
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
 SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 LESSON_FILES = (".md", ".py", ".png", ".ipynb", ".toml")
 OF_THE_SECOND_LOCK = ("sealed.toml", "probes.py")
+MOST_BYTES = 10 * 1024 * 1024  # of a packed bundle, which Classroom 50 takes
 STARTER_MAKEFILE = """\
 # make setup   build .venv
 # make grade   set up, then grade katas/ (KATA=16 one kata)
@@ -26,15 +29,14 @@ include grader/setup.mk
 """
 
 
-def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, course: Rules) -> list[str]:
+def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Rules) -> list[str]:
     """Write or update a starter repository. Returns one sentence per thing done.
 
     Students' work is kept: the file of a kata is replaced only while it is an untouched stub. The katas that the
     chosen ones build on are included: a starter has no reference to stand in for them.
 
     Args:
-        repository: the teacher's copy on GitHub, as OWNER/NAME.
-        ref: the commit of the teacher's copy that grades.
+        place: the teacher's copy that the starter's workflow grades with; None for a starter without a workflow.
         course: what katas, exercises and edges are worth.
     Raises:
         ExportFailure: the folder is not an export, or a stub in this tree has been edited.
@@ -63,14 +65,12 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
         first_file=katas[0].file.name,
     )
     _write_rules(folder, katas, course)
-    platforms.write_for_students(folder, katas, repository, ref, course)
+    platforms.write_for_students(folder, katas, place, course)
     return [f"{len(katas)} katas in {folder}", *(f"kept the student's katas/{kata.file}" for kata in kept)]
 
 
-def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, course: Rules) -> list[str]:
+def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     """Write or update the teacher's copy: specs, references, grader, and the scripts of each platform.
-
-    The arguments are those of `starter`.
 
     Raises:
         ExportFailure: the folder is not an export.
@@ -86,18 +86,61 @@ def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
-    archive = platforms.write_for_teacher(folder, katas, repository, ref)
+    archive = platforms.write_for_teacher(folder, katas)
     return [f"{len(katas)} katas in {folder}", f"Gradescope's autograder is {archive}"]
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, or check that it is an earlier export."""
+def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course: Rules) -> list[str]:
+    """Write or replace Classroom 50's bundle: `autograder.py`, and beside it all that it grades with.
+
+    The bundle is public, so it holds the reference of no kata but the released ones.
+
+    Args:
+        katas: the katas to grade. Those that they build on come along.
+        released: the katas whose reference students may see.
+        course: what katas, exercises and edges are worth.
+    Raises:
+        ExportFailure: the folder is not a bundle, a released kata is not in it, or it is too large for the platform.
+    """
+    graded, released = list(katas), list(released)
+    katas = with_prerequisites(graded)
+    if unknown := [kata.name for kata in released if kata not in katas]:
+        raise ExportFailure(f"--released {', '.join(unknown)}: not among the katas of this bundle")
+    root = katas[0].root
+    _prepare(folder, BUNDLE_MARK)
+    for name in ("katas", "solutions"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for kata in katas:
+        for path in [kata.folder / "kata.toml", kata.specs, *(kata.folder / name for name in OF_THE_SECOND_LOCK)]:
+            if path.name != "probes.py" or kata in released:  # a probe compares with the reference
+                _copy(root, folder, [path.relative_to(root).as_posix()])
+    _copy(root, folder, [*SHARED, *_given(root), *(k.reference.relative_to(root).as_posix() for k in released)])
+    _replace_folder(root / "grader", folder / "grader")
+    (folder / "Makefile").write_text("include grader/setup.mk\n")
+    _write_rules(folder, katas, course)
+    platforms.write_for_classroom50(folder, graded)
+    size = platforms.packed_size(folder)
+    if size > MOST_BYTES:
+        largest = max(katas, key=lambda kata: sum(path.stat().st_size for path in kata.folder.iterdir()))
+        raise ExportFailure(
+            f"{folder} packs to {size / 1e6:.1f} MB, and Classroom 50 takes {MOST_BYTES / 1e6:.1f} MB: "
+            f"leave out katas, of which {largest.name} is the largest"
+        )
+    unreleased = [kata.number for kata in katas if kata not in released]
+    return [
+        f"{len(katas)} katas in {folder}, {size / 1e6:.1f} MB packed: copy it to CLASSROOM/autograders/ASSIGNMENT",
+        *([f"without the references of {', '.join(unreleased)}: the bundle is public"] if unreleased else []),
+    ]
+
+
+def _prepare(folder: Path, mark: str = MARK) -> None:
+    """Make the folder, or check that it is an earlier export with this mark."""
     if folder.exists() and (
-        not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir()) and not (folder / MARK).exists()
+        not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir()) and not (folder / mark).exists()
     ):
         raise ExportFailure(f"{folder} holds something else: give an empty folder, or one that was exported before")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text("Made by kata export, which may update this folder.\n")
+    (folder / mark).write_text("Made by kata export, which may update this folder.\n")
 
 
 def _copy_kata(kata: Kata, folder: Path) -> bool:

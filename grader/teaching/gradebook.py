@@ -21,7 +21,7 @@ class Gradebook:
     def enter(self, student: str, found: KataResult) -> KataResult:
         """Take in a result. Returns it as the assignment counts it."""
         result = self.assignment.graded(found)
-        if result.exercises:
+        if not result.not_graded:
             self.results[student][result.kata] = result
         else:
             self.lost[student] = result.message

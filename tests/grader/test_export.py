@@ -15,33 +15,44 @@ import yaml
 
 from grader.course.catalogue import find
 from grader.teaching import export
+from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 from tests.grader.test_reports import holds_to
 
 KATAS = ("01", "02")
+PLACE = Place("acme/course", "0123abc")
 EXERCISES = sum(len(find(number).exercises) for number in KATAS)
 
 
 @pytest.fixture(scope="module")
 def starter(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("starter") / "repository"
-    export.starter(folder, map(find, KATAS), "acme/course", "0123abc", Rules())
+    export.starter(folder, map(find, KATAS), PLACE, Rules())
     return folder
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Path:
-    """The teacher's copy; instead of an environment of its own it has this one, with the copy's grader before ours."""
     folder = tmp_path_factory.mktemp("teacher") / "course"
-    export.teacher(folder, map(find, KATAS), "acme/course", "0123abc", Rules())
+    export.teacher(folder, map(find, KATAS), Rules())
+    return set_up(folder)
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    """Classroom 50's bundle, with the reference of the first kata."""
+    folder = tmp_path / "bundle"
+    export.bundle(folder, map(find, KATAS), [find(KATAS[0])], Rules())
+    return set_up(folder)
+
+
+def set_up(folder: Path) -> Path:
+    """Give an export this environment instead of one of its own, with the export's grader before ours."""
     tools = folder / ".venv" / "bin"
     tools.mkdir(parents=True)
-    for name, run in (
-        ("kata", "from grader.cli.main import main; main()"),
-        ("pytest", "import sys, pytest; sys.exit(pytest.main())"),
-    ):
-        (tools / name).write_text(f"#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -c '{run}' \"$@\"\n")
-        (tools / name).chmod(0o755)
+    run = "from grader.cli.main import main; main()"
+    (tools / "kata").write_text(f"#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -c '{run}' \"$@\"\n")
+    (tools / "kata").chmod(0o755)
     (folder / ".venv" / "installed").touch()
     return folder
 
@@ -94,7 +105,7 @@ class TestStarter:
         assert links and [(p, link) for p, link in links if not (p.parent / link).exists()] == []
 
     def test_what_a_kata_builds_on_comes_along(self, tmp_path):
-        export.starter(tmp_path / "s", [find("17")], "a/b", "c", Rules())
+        export.starter(tmp_path / "s", [find("17")], PLACE, Rules())
         assert sorted(p.name for p in (tmp_path / "s/katas").iterdir() if p.is_dir()) == [
             find("16").name,
             find("17").name,
@@ -115,14 +126,14 @@ class TestStarter:
 
     def test_an_update_keeps_what_a_student_wrote(self, tmp_path):
         folder = tmp_path / "s"
-        export.starter(folder, map(find, KATAS), "a/b", "c", Rules())
+        export.starter(folder, map(find, KATAS), PLACE, Rules())
         written = folder / "katas" / find("01").file
         written.write_text(find("01").reference.read_text())
         (folder / "katas" / find("02").file).write_text(find("02").reference.read_text().partition("\n")[0] + "\ndef (")
         lesson = folder / "katas" / find("01").name / "README.md"
         lesson.write_text("old")
         (folder / "notes.txt").write_text("mine")
-        said = export.starter(folder, map(find, KATAS), "a/b", "new", Rules())
+        said = export.starter(folder, map(find, KATAS), Place("a/b", "new"), Rules())
         assert written.read_text() == find("01").reference.read_text()
         assert (folder / "katas" / find("02").file).read_text().endswith("def (")
         assert lesson.read_text() != "old" and (folder / "notes.txt").read_text() == "mine"
@@ -132,13 +143,21 @@ class TestStarter:
     @pytest.mark.parametrize("what", ["a folder with something in it", "a file"])
     def test_nothing_else_is_written_over(self, tmp_path, what, kata_here):
         (tmp_path / "notes.txt").write_text("mine")
-        done = kata_here("export", "starter", tmp_path / "notes.txt" if what == "a file" else tmp_path)
+        done = kata_here("export", "teacher", tmp_path / "notes.txt" if what == "a file" else tmp_path)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and "holds something else" in done.stderr
         assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
-    def test_the_place_of_the_teachers_copy_has_a_form(self, tmp_path, kata_here):
-        done = kata_here("export", "starter", tmp_path / "s", "--grader", "somewhere")
-        assert done.returncode == 2 and "OWNER/REPOSITORY@COMMIT" in done.stderr
+    @pytest.mark.parametrize("options", [[], ["--grader", "somewhere"], ["--no-workflow", "--grader", "a/b@c"]])
+    def test_the_place_of_the_teachers_copy_is_asked_for(self, tmp_path, kata_here, options):
+        done = kata_here("export", "starter", tmp_path / "s", *options)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "OWNER/REPOSITORY@COMMIT" in done.stderr
+        assert not (tmp_path / "s").exists()
+
+    def test_it_has_no_workflow_where_another_platform_grades(self, tmp_path):
+        folder = tmp_path / "s"
+        export.starter(folder, [find("01")], PLACE, Rules())
+        export.starter(folder, [find("01")], None, Rules())
+        assert not list(folder.glob(".github/*/*"))
 
 
 class TestPlatforms:
@@ -147,7 +166,7 @@ class TestPlatforms:
         workflow = yaml.safe_load((checkout / ".github/workflows/classroom.yml").read_text())
         assert workflow["name"] == "Autograding Tests"
         steps = workflow["jobs"]["run-autograding-tests"]["steps"]
-        graded = [step for step in steps if "id" in step]
+        graded = [step for step in steps if "step.sh" in step.get("run", "")]
         reporter = steps[-1]
         assert reporter["with"]["runners"] == ",".join(step["id"] for step in graded)
         assert set(reporter["env"]) == {f"{step['id'].upper()}_RESULTS" for step in graded}
@@ -186,36 +205,38 @@ class TestPlatforms:
         holds_to("classroom", result)
         assert (result["status"], result["max_score"]) == ("error", 8)
 
-    def test_the_older_list_of_commands(self, course, checkout):
+    def test_the_older_list_of_commands(self, course, checkout, tmp_path):
         data = json.loads((checkout / ".github/classroom/autograding.json").read_text())
         holds_to("autograding", data)
         assert len(data["tests"]) == EXERCISES
-        (checkout / ".course").symlink_to(course)
+        (tmp_path / "kata-course").symlink_to(course)
         first = [next(t for t in data["tests"] if t["name"].startswith(find(number).name)) for number in KATAS]
-        codes = []
-        for test in first:
-            command = test["run"].replace("--code ../katas", f"--code {checkout}/katas")
-            codes.append(
-                subprocess.run(["bash", "-c", command], cwd=checkout, capture_output=True, timeout=240).returncode
-            )
-        assert codes == [0, 1]
+        (checkout / "katas" / find(KATAS[1]).file).write_text("import os\nos._exit(0)\n")
+        assert [self.ran(test, checkout, tmp_path).returncode for test in first] == [0, 1]
 
-    def test_classroom_50(self, course, checkout):
-        environment = os.environ | {
-            "KATA_COURSE": str(course),
-            "CLASSROOM": "c",
-            "ASSIGNMENT": "a",
-            "SUBMISSION_TAG": "submit/1",
-            "COMMIT_URL": "https://x",
-            "RELEASE_URL": "https://y",
-            "REVIEW_URL": "https://z",
-        }
-        command = [sys.executable, course / "platforms/autograder.py"]
-        subprocess.run(command, cwd=checkout, env=environment, check=True, timeout=240, capture_output=True)
-        result = json.loads((checkout / "result.json").read_text())
-        holds_to("classroom50", result)
-        assert {test["test-name"]: test["score"] for test in result["tests"]} == earned()
-        assert (result["score"], result["max-score"]) == (sum(earned().values()), EXERCISES)
+    def test_a_course_that_cannot_be_fetched_is_named(self, checkout, tmp_path):
+        data = json.loads((checkout / ".github/classroom/autograding.json").read_text())
+        setup = data["tests"][0]["setup"].replace("https://github.com/", f"{tmp_path}/no-such/")
+        done = self.ran({"run": setup}, checkout, tmp_path)
+        assert done.returncode == 1 and "course acme/course@0123abc could not be set up" in done.stderr
+
+    def ran(self, test: dict[str, str], checkout: Path, temporary: Path) -> subprocess.CompletedProcess:
+        environment = os.environ | {"RUNNER_TEMP": str(temporary)}
+        command = ["bash", "-c", test["run"]]
+        return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=240)
+
+    def test_the_workflow_says_that_a_course_could_not_be_checked_out(self, starter, tmp_path):
+        workflow = yaml.safe_load((starter / ".github/workflows/classroom.yml").read_text())
+        steps = {step.get("name"): step for step in workflow["jobs"]["run-autograding-tests"]["steps"]}
+        assert steps["Check out the teacher's specs and grader"]["continue-on-error"]
+        says = steps["Say why nothing is graded"]
+        assert says["if"] == "steps.course.outcome == 'failure'"
+        environment = os.environ | {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+        done = subprocess.run(["bash", "-e", "-c", says["run"]], env=environment, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout.startswith("::error::Nothing was graded: acme/course at 0123abc")
+        assert "GRADER_TOKEN" in (tmp_path / "summary").read_text()
+        for name in (*(find(number).name for number in KATAS), "Report the points"):
+            assert "steps.setup.outcome == 'success'" in steps[name]["if"]
 
     def test_gradescope(self, course, checkout, tmp_path):
         root = tmp_path / "autograder"
@@ -232,9 +253,115 @@ class TestPlatforms:
         assert result["score"] == sum(earned().values())
         assert sum(test["max_score"] for test in result["tests"]) == EXERCISES
 
+    def test_gradescope_gives_no_score_without_a_grader(self, checkout, tmp_path):
+        export.teacher(tmp_path / "source", [find("01")], Rules())
+        command = ["bash", tmp_path / "source/platforms/run_autograder"]
+        environment = os.environ | {"KATA_AUTOGRADER": str(tmp_path)}
+        subprocess.run(command, env=environment, check=True, timeout=240, capture_output=True)
+        result = json.loads((tmp_path / "results/results.json").read_text())
+        assert "score" not in result and "tests" not in result
+        assert "was not graded" in result["output"] and "No such file" in result["output"]
+
     def test_gradescopes_archive_is_whole(self, course):
         with zipfile.ZipFile(course / "platforms/gradescope.zip") as archive:
             names = set(archive.namelist())
             assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
         assert {"setup.sh", "run_autograder", "Makefile", "grader/cli/main.py", f"solutions/{find('01').file}"} <= names
         assert not any(name.startswith((".venv", ".git/")) for name in names)
+
+
+class TestClassroom50:
+    """The bundle as the platform runs it: in the student's checkout, with its variables."""
+
+    def ran(self, bundle: Path, checkout: Path) -> subprocess.CompletedProcess:
+        links = {name: f"https://{name}" for name in ("COMMIT_URL", "RELEASE_URL", "REVIEW_URL")}
+        names = {"CLASSROOM": "c", "ASSIGNMENT": "a", "SUBMISSION_TAG": "submit/1", "OWNER": "ann"}
+        command = [sys.executable, bundle / "autograder.py"]
+        return subprocess.run(
+            command, cwd=checkout, env=os.environ | links | names, capture_output=True, text=True, timeout=240
+        )
+
+    def result(self, bundle: Path, checkout: Path) -> dict:
+        done = self.ran(bundle, checkout)
+        assert done.returncode == 0, done.stderr
+        result = json.loads((checkout / "result.json").read_text())
+        holds_to("classroom50", result)
+        return result
+
+    def test_half_of_the_katas(self, bundle, checkout):
+        """The submission's time is its commit's, and a page says which points another process has judged."""
+        commit = "git init -q && git add -A && git -c user.name=a -c user.email=a@b.c commit -qm x"
+        when = {"GIT_COMMITTER_DATE": "2026-01-02T03:04:05+01:00"}
+        subprocess.run(commit, shell=True, cwd=checkout, env=os.environ | when, check=True)
+        result = self.result(bundle, checkout)
+        assert {test["test-name"]: test["score"] for test in result["tests"]} == earned()
+        assert (result["score"], result["max-score"]) == (sum(earned().values()), EXERCISES)
+        assert result["datetime"] == "2026-01-02T02:04:05Z" != result["graded_at"]
+        page = (checkout / "release-body.md").read_text()
+        name = find(KATAS[0]).exercises[0].name
+        assert " · sealed\n" in page and f"| `{name}` | ★ | works |" in page and "not written yet" in page
+
+    def test_nothing_and_all(self, bundle, starter, checkout, tmp_path):
+        untouched = shutil.copytree(starter, tmp_path / "untouched")
+        assert self.result(bundle, untouched)["score"] == 0
+        shutil.copy(find(KATAS[1]).reference, checkout / "katas" / find(KATAS[1]).file)
+        result = self.result(bundle, checkout)
+        assert result["score"] == result["max-score"] == EXERCISES
+
+    def test_what_only_a_probe_seals_is_not_sealed_without_a_reference(self, tmp_path, submission):
+        gradients = find("05")
+        export.bundle(tmp_path / "b", [gradients], [], Rules())
+        checkout = submission(gradients, gradients.reference.read_text(), tmp_path / "s" / "katas").parent
+        assert self.result(set_up(tmp_path / "b"), checkout)["score"] == len(gradients.exercises)
+        page = (checkout / "release-body.md").read_text()
+        assert re.search(r"`describe_graph` \| . \| works · not sealed", page) and page.count("not sealed") == 1
+
+    def test_a_hostile_file_costs_its_own_kata(self, bundle, checkout):
+        (checkout / "result.json").symlink_to(bundle / "pyproject.toml")
+        hostile = "import os, pathlib\npathlib.Path('result.json').write_text('{}')\nos._exit(0)\n"
+        (checkout / "katas" / find(KATAS[1]).file).write_text(hostile)
+        assert self.result(bundle, checkout)["score"] == sum(earned().values())
+        assert (bundle / "pyproject.toml").read_text().startswith("[build-system]")
+
+    @pytest.mark.parametrize("missing", ["grader/python.sh", f"katas/{find(KATAS[0]).name}/test_tensors.py", "katas"])
+    def test_a_broken_bundle_gives_no_marks(self, bundle, checkout, missing):
+        shutil.move(bundle / missing, bundle / "elsewhere")
+        done = self.ran(bundle, checkout)
+        assert done.returncode == 1 and "::error::This submission was not graded" in done.stderr
+        assert not (checkout / "result.json").exists()
+
+    def test_time_that_is_up_gives_no_marks(self, bundle, checkout):
+        script = bundle / "autograder.py"
+        script.write_text(script.read_text().replace("MINUTES = 13", "MINUTES = 0"))
+        done = self.ran(bundle, checkout)
+        assert done.returncode == 1 and "installing the grader failed (more than 0 minutes)" in done.stderr
+        assert not (checkout / "result.json").exists()
+
+    def test_only_released_references_are_in_it(self, bundle):
+        of_others = [find(KATAS[1]), *map(find, ("03", "16"))]
+        assert (bundle / "solutions" / find(KATAS[0]).file).exists()
+        texts = [path.read_bytes() for path in bundle.rglob("*") if path.is_file()]
+        assert texts and not any(kata.reference.read_bytes() in texts for kata in of_others)
+        export.bundle(bundle, map(find, KATAS), [], Rules())
+        assert not (bundle / "solutions").exists() and not list(bundle.glob("katas/*/probes.py"))
+
+    def test_what_a_kata_builds_on_comes_along_ungraded(self, tmp_path):
+        export.bundle(tmp_path / "b", [find("17")], [find("16")], Rules(edges=20))
+        assert 'KATAS = ["17"]' in (tmp_path / "b/autograder.py").read_text()
+        assert (tmp_path / "b/katas" / find("16").name / "sealed.toml").exists()
+        assert (tmp_path / "b/grading.toml").read_text() == "edges = 20\n"
+
+    def test_a_released_kata_is_one_of_the_bundle(self, tmp_path, kata_here):
+        done = kata_here("export", "classroom50", tmp_path / "b", "--katas", "01", "--released", "16")
+        assert done.returncode == 2 and f"--released {find('16').name}" in done.stderr and done.stderr.count("\n") == 1
+
+    def test_one_that_is_too_large_is_refused(self, tmp_path, kata_here, monkeypatch):
+        monkeypatch.setattr(export, "MOST_BYTES", 100_000)
+        done = kata_here("export", "classroom50", tmp_path / "b", "--katas", "01")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "takes 0.1 MB" in done.stderr and f"{find('01').name} is the largest" in done.stderr
+
+    def test_a_students_starter_is_not_written_over(self, starter, kata_here):
+        done = kata_here("export", "classroom50", starter, "--katas", "01")
+        assert done.returncode == 2 and "holds something else" in done.stderr
+        assert (starter / "katas" / find("01").file).exists()

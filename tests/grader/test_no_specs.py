@@ -12,6 +12,8 @@ from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.execution import prerequisites
 from grader.protocol import RunOptions
 from grader.results import KataResult
+from grader.teaching.assignment import Assignment
+from grader.teaching.gradebook import Gradebook
 from tests.conftest import SOUND
 
 ONLY_DOUBLE = '''
@@ -92,3 +94,12 @@ def test_options_that_leave_an_exercise_out_are_no_error(kata):
 def test_options_that_no_spec_fits_are_an_error(kata):
     result = graded(kata, only=("test_nothing_like_this",))
     assert (result.status, result.message) == ("error", "test_sums.py holds no spec to run")
+
+
+def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
+    """The grader is to blame: no zero stands in the class's report."""
+    kata.specs.write_text("")
+    book = Gradebook(["ann"], Assignment([kata], RunOptions()))
+    book.enter("ann", graded(kata))
+    assert book.lost == {"ann": "test_sums.py holds no spec to run"}
+    assert not book.report("ann").complete and book.report("ann").katas == ()

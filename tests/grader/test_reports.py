@@ -272,6 +272,7 @@ class TestPlatforms:
             "RELEASE_URL": "https://r",
             "REVIEW_URL": "https://v",
             "OWNER": "alice",
+            "SUBMITTED_AT": "2026-01-01T23:30:00-02:00",
         }
         data = json.loads(classroom50.render(report, environment))
         holds_to("classroom50", data)
@@ -281,6 +282,7 @@ class TestPlatforms:
         assert data["max-score"] == sum(test["max-score"] for test in tests)
         assert all(test["score"] <= test["max-score"] for test in tests)
         assert (data["owner"], data["commit"], data["submission"]) == ("alice", "https://c", "submit/2026-01-02")
+        assert (data["datetime"], data["graded_at"]) == ("2026-01-02T01:30:00Z", "2026-01-02T03:04:05Z")
 
     @REPORTS
     def test_gradescope(self, report):
@@ -322,6 +324,24 @@ class TestPlatforms:
         assert row in markdown.render(REPORT).splitlines()
         assert row.replace("1/4", "1/4 | 4.5/10") in markdown.render(WEIGHTED).splitlines()
         assert "d · open edge: no dimension is an error</summary>" in markdown.render(REPORT)
+
+    def test_markdown_gives_each_exercise_its_verdict_and_star(self):
+        lines = markdown.render(REPORT).splitlines()
+        rows = ["`a` | ☆ | 1 of 2 specs pass", "`b`", "`c` | ☆ | not written yet", "`d` | ☆ | works · 1 edge open"]
+        first = lines.index("| 16_multi_head_attention | ★ | verdict |") + 2
+        assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
+        unsealed = replace(KATA, exercises=(replace(KATA.exercises[1], sealed="unsealed"),))
+        text = markdown.render(replace(REPORT, katas=(unsealed,), sealed=True))
+        assert "stars · sealed" in text and "· not sealed |" in text
+
+    def test_markdown_of_a_long_report_says_what_is_cut(self):
+        failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
+        shown = markdown.render(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
+        assert len(shown) < 6000 and "\na.py:3 · kata hint 01 a\n" in shown
+        many = KataResult("01_sums", tuple(ExerciseResult(f"e{i}", (failed,)) for i in range(100)))
+        text = markdown.render(replace(REPORT, katas=(many,)))
+        assert 100_000 < len(text) < 125_000, "the most that GitHub takes for the page of a release"
+        assert text.count("<details>") == text.count("</details>") and "cut after 120000 characters" in text
 
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):

@@ -12,6 +12,7 @@ from grader.errors import BrokenRules
 from grader.reports import classroom, classroom50, csv_report, gradescope
 from grader.results import ExerciseResult, KataResult, Report, SpecResult
 from grader.teaching import export, rules
+from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -194,14 +195,17 @@ class TestTheCommand:
         assert f"ada,{points},{points},{points},80,80,80" in (tmp_path / "c.csv").read_text()
 
 
+COURSE = Place("acme/course", "0123abc")
+
+
 class TestExported:
     def test_it_keeps_them(self, tmp_path):
         course = Rules(katas={ONE.name: 20.0})
-        export.starter(tmp_path / "s", [ONE], "acme/course", "0123abc", course)
+        export.starter(tmp_path / "s", [ONE], COURSE, course)
         (tmp_path / "t").mkdir()
         (tmp_path / "t" / ".kata-starter").touch()
         (tmp_path / "t" / "weights.toml").write_text("01 = 10")  # of an older export
-        export.teacher(tmp_path / "t", [ONE], "acme/course", "0123abc", course)
+        export.teacher(tmp_path / "t", [ONE], course)
         for folder in ("s", "t"):
             assert tomllib.loads((tmp_path / folder / "grading.toml").read_text()) == {"katas": {ONE.name: 20}}
             assert not (tmp_path / folder / "weights.toml").exists()
@@ -210,13 +214,14 @@ class TestExported:
         assert step["run"].endswith(" 20")
         tests = json.loads((tmp_path / "s/.github/classroom/autograding.json").read_text())["tests"]
         assert len(tests) == len(ONE.exercises) and sum(test["points"] for test in tests) == pytest.approx(20)
-        export.starter(tmp_path / "s", [ONE], "acme/course", "0123abc", Rules())
+        export.starter(tmp_path / "s", [ONE], COURSE, Rules())
         assert not (tmp_path / "s" / "grading.toml").exists()
 
     def test_the_older_list_of_commands_has_a_test_per_star_that_counts(self, tmp_path):
-        export.starter(tmp_path / "s", [ONE], "acme/course", "0123abc", Rules(edges=20))
+        export.starter(tmp_path / "s", [ONE], COURSE, Rules(edges=20))
         tests = json.loads((tmp_path / "s/.github/classroom/autograding.json").read_text())["tests"]
         name = f"{ONE.name} · {ONE.exercises[0].name}"
         assert [(test["name"], test["points"]) for test in tests[:2]] == [(name, 0.8), (f"{name} ★", 0.2)]
-        assert ["--edges" in test["run"] for test in tests] == [False, True] * len(ONE.exercises)
+        asked = [f"01::{e.name} --fail-under {most}" for e in ONE.exercises for most in (80, 100)]
+        assert [test["run"].partition(" grade ")[2] for test in tests] == [f"{a} --sealed --code katas" for a in asked]
         assert sum(test["points"] for test in tests) == pytest.approx(len(ONE.exercises))

@@ -68,3 +68,31 @@ def test_nothing_is_done_twice(checkout):
     done = make(checkout, "setup")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Installing" not in done.stdout and "Creating" not in done.stdout
+
+
+UV = (
+    'case "$*" in "python install --no-progress 3.12") ;; "python find 3.12") echo /there/python3.12;; *) exit 2;; esac'
+)
+
+
+@pytest.mark.parametrize("has_uv", [True, False])
+def test_a_python_that_fits_comes_from_uv_where_there_is_none(tmp_path, has_uv):
+    """With stand-ins: a Python 3.10 whose pip can install uv, and uv itself."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("cp", "mkdir", "mktemp", "rm"):
+        (tools / name).symlink_to(shutil.which(name))
+    uv = script(tools / "uv" if has_uv else tmp_path / "packed-uv", UV)
+    pip = f'"-m pip install -q --target "*) mkdir "$6/bin"; cp {uv} "$6/bin/uv";;'
+    script(tools / "python3", f'case "$*" in -V) echo Python 3.10.12;; {pip} *) exit 1;; esac')
+    command = [shutil.which("bash"), ROOT / "grader" / "python.sh"]
+    done = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "/there/python3.12\n"), done.stderr
+    assert "this is Python 3.10.12" in done.stderr
+
+
+def test_a_python_that_fits_is_taken(tmp_path):
+    python = script(tmp_path / "python3.13", "exit 0")
+    command = [shutil.which("bash"), ROOT / "grader" / "python.sh"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{python}\n", "")
