@@ -14,13 +14,14 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import loading, notebooks
+from grader.course import loading, notebooks, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure, NotANotebook
 from grader.execution.jobs import SourceText, unreadable
 
 MOST_MEMBERS = 10_000  # files in one archive
 MOST_FILES = 100_000  # files and folders in one folder
+MOST_NOTEBOOKS = 100  # read in one submission
 DEEPEST = 8  # folders inside each other
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -301,10 +302,13 @@ def decoded(name: str, data: bytes) -> tuple[str, str]:
 
 
 def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, problems: list[str]) -> list[File]:
-    """Take the katas that have no file from notebooks. Returns the other files."""
-    left = []
-    for file in sorted(rest, key=lambda file: (-file.attempt, -file.batch, file.shown)):
-        if file.is_link or not file.name.lower().endswith(".ipynb") or all(kata in contents.found for kata in katas):
+    """Take the katas that have no file, or an untouched stub, from notebooks. Returns the other files."""
+    are, left = [], []
+    for file in rest:
+        (are if file.name.lower().endswith(".ipynb") and not file.is_link else left).append(file)
+    is_open = {kata for kata in katas if are and (kata not in contents.found or _is_stub(kata, contents.found[kata]))}
+    for number, file in enumerate(sorted(are, key=lambda file: (-file.attempt, -file.batch, file.shown))):
+        if not is_open or number >= MOST_NOTEBOOKS:
             left.append(file)
             continue
         try:
@@ -321,11 +325,21 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
             else:
                 problems.append(why)  # it is all that was handed in
             continue
-        if kata in contents.found:
-            contents.ignored.append(Ignored(file.shown, f"{contents.found[kata].file.shown} counts"))
-        else:
-            contents.found[kata] = Found(file, SourceText(sys.intern(text)))
+        before, mine = contents.found.get(kata), Found(file, SourceText(sys.intern(text)))
+        if before and (kata not in is_open or _is_stub(kata, mine)):
+            contents.ignored.append(Ignored(file.shown, f"{before.file.shown} counts"))
+            continue
+        if before:
+            contents.ignored.append(Ignored(before.file.shown, f"is an untouched stub: {file.shown} counts"))
+        contents.found[kata] = mine
+        is_open.discard(kata)
     return left
+
+
+def _is_stub(kata: Kata, found: Found) -> bool:
+    """Whether no exercise is written."""
+    names = [exercise.name for exercise in kata.exercises]
+    return bool(names) and len(stubs.unwritten(found.source.text, names)) == len(names)
 
 
 def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], problems: list[str]) -> str:
@@ -352,7 +366,7 @@ def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -
     if file.name in named:
         return "is in the folder of another kata", True
     if file.path.suffix.lower() == ".ipynb":
-        return "is a notebook, and every kata has a .py file", True
+        return f"is a notebook that was not read: every kata has a file, or {MOST_NOTEBOOKS} others were", True
     if file.path.suffix.lower() in PACKED:
         return "is an archive in a submission: unpack it", True
     stem = re.sub(r"\W", "_", file.name.partition(".")[0].lower())

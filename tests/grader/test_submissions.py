@@ -218,8 +218,18 @@ class TestWhichFileCounts:
         nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice/one.ipynb")
         assert self.found(tmp_path / "class", one) == (one.reference.read_text(), [])
         (tmp_path / "class/alice" / one.file.name).write_text("")
-        said = "alice: alice/one.ipynb: ignored: is a notebook, and every kata has a .py file"
+        said = "alice: alice/one.ipynb: ignored: is a notebook that was not read: every kata has a file, or 100 others were"
         assert self.found(tmp_path / "class", one) == ("", [said])
+
+    def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
+        one = find("01")
+        folder = hand_in("alice/tensors.py", one.code.read_text())
+        nbformat.write(notebooks.build(one, one.reference.read_text()), folder / "alice/one.ipynb")
+        said = "alice: alice/tensors.py: ignored: is an untouched stub: alice/one.ipynb counts"
+        assert self.found(folder, one) == (one.reference.read_text(), [said])
+        nbformat.write(notebooks.build(one, one.code.read_text()), folder / "alice/one.ipynb")
+        said = "alice: alice/one.ipynb: ignored: alice/tensors.py counts"
+        assert self.found(folder, one) == (one.code.read_text(), [said])
 
     def test_a_date_after_the_last_one_that_python_knows_is_cut(self, hand_in, sound, monkeypatch):
         monkeypatch.setattr(finder, "LATEST", 100)
@@ -261,6 +271,7 @@ class TestHandedIn:
         who = ["-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false"]
         for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"], *[["gc", "-q"]] * packed):
             subprocess.run(["git", *command], cwd=checkout, check=True, env=os.environ | date)
+        (checkout / ".git/config").write_text("[broken")  # git fails where it reads this: it could name programs to run
         found = self.hand_in_of(folder, sound[0])
         assert found == intake.HandIn(datetime(2026, 11, 30, 11, tzinfo=UTC), "the newest commit")
 
