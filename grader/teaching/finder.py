@@ -303,7 +303,8 @@ def decoded(name: str, data: bytes) -> tuple[str, str]:
 
 def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, problems: list[str]) -> list[File]:
     """Take the katas that have no file, or an untouched stub, from notebooks. Returns the other files."""
-    are, left = [], []
+    are: list[File] = []
+    left: list[File] = []
     for file in rest:
         (are if file.name.lower().endswith(".ipynb") and not file.is_link else left).append(file)
     is_open = {kata for kata in katas if are and (kata not in contents.found or _is_stub(kata, contents.found[kata]))}

@@ -79,7 +79,8 @@ def _checkouts(submission: Submission) -> list[Path]:
     for place in submission.places:
         with suppress(OSError):  # a folder that cannot be read is among the findings
             inner = sorted(place.iterdir())[:MOST_INNER] if place.is_dir() else []
-            found += [one for one in (place, *inner) if (one / ".git").is_dir() and not one.is_symlink()]
+            own = [place, *(one for one in inner if not one.is_symlink())]
+            found += [one for one in own if (one / ".git").is_dir()]
     return found
 
 

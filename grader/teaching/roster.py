@@ -5,7 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -60,10 +60,13 @@ def assigned(handed_in: Iterable[Submission], people: list[Person]) -> tuple[lis
     Several submissions of one person become one. A person without one has a submission without places.
     """
     places: dict[str, list[Path]] = {person.id: [] for person in people}
+    labels = {person.label for person in people}
     others = []
     for submission in handed_in:
         if person := owner(submission.student, people):
             places[person.id] += submission.places
+        elif submission.student in labels:  # a file may be named as reports name somebody
+            others.append(replace(submission, student=f"{submission.student}, not in the roster"))
         else:
             others.append(submission)
     own = [Submission(person.label, tuple(places[person.id])) for person in people]

@@ -95,6 +95,12 @@ class TestOwner:
         ]
         assert unowned == ["who"]
 
+    def test_a_submission_named_as_reports_name_somebody_stays_apart(self):
+        forged = Submission(ADA.label, (Path("forged"),))
+        everybody, unowned = roster.assigned([forged], [ADA])
+        assert [one.student for one in everybody] == [ADA.label, f"{ADA.label}, not in the roster"]
+        assert everybody[0].places == () and unowned == [everybody[1].student]
+
 
 @pytest.mark.usefixtures("warm_workers")
 def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):

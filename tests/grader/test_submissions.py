@@ -218,8 +218,8 @@ class TestWhichFileCounts:
         nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice/one.ipynb")
         assert self.found(tmp_path / "class", one) == (one.reference.read_text(), [])
         (tmp_path / "class/alice" / one.file.name).write_text("")
-        said = "alice: alice/one.ipynb: ignored: is a notebook that was not read: every kata has a file, or 100 others were"
-        assert self.found(tmp_path / "class", one) == ("", [said])
+        text, [said] = self.found(tmp_path / "class", one)
+        assert text == "" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that was not read")
 
     def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
         one = find("01")
