@@ -10,6 +10,7 @@ KataError
 ├── NotPossible           a command does not apply here: there is no reference, or nothing to undo
 ├── NoSubmissions         a folder cannot be graded as a class
 ├── BrokenRules           a course's rules for points are invalid
+├── BrokenRoster          a course's list of students is invalid
 ├── ExportFailure         a repository cannot be exported
 └── ClusterUnavailable    a cluster engine cannot be used
 """
@@ -56,6 +57,10 @@ class NoSubmissions(KataError):
 
 class BrokenRules(KataError):
     """A course's rules for points are invalid."""
+
+
+class BrokenRoster(KataError):
+    """A course's list of students is invalid."""
 
 
 class ExportFailure(KataError):

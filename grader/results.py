@@ -42,6 +42,7 @@ class ExerciseResult:
     worth: float = 1.0
     star_share: float = 0.0
     sealed: Seal | None = None  # what specs said that judge from another process; None: they were not asked
+    penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -72,7 +73,8 @@ class ExerciseResult:
 
     @property
     def score(self) -> float:
-        return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
+        earned = (1 - self.star_share) * self.works + self.star_share * self.holds
+        return self.worth * earned * (1 - self.penalty)
 
     @property
     def not_written(self) -> bool:

@@ -15,20 +15,23 @@ import typer
 from rich.console import Console
 
 from grader.cli import grade_submissions, report_files
-from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, RulesFile, app, bar, complete_kata, katas
+from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
 from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
 from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import prerequisites
+from grader.execution import jobs, prerequisites
+from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
 from grader.protocol import RunOptions
-from grader.reports import table
+from grader.reports import explanation, table
 from grader.results import KataResult, Report
-from grader.teaching import cluster, rules
+from grader.teaching import cluster, finder, rules, submissions
+from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.rules import Rules
+from grader.teaching.submissions import Submission
 
 
 class EngineName(StrEnum):
@@ -45,6 +48,10 @@ Katas = Annotated[
         help="16, papers/13, multi_head, 16.ipynb, 16::split_heads for one exercise; default: all",
         autocompletion=complete_kata,
     ),
+]
+Code = Annotated[
+    Path,
+    typer.Option(metavar="PATH", help="a folder, .zip or .ipynb file with code; default: katas/", show_default=False),
 ]
 ClassFolder = Annotated[
     Path | None,
@@ -74,13 +81,21 @@ Sealed = Annotated[
         help="judge what works once more from another process, where code cannot reach the specs; default for a class",
     ),
 ]
+Roster = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
+]
+Intake = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
+]
+Explain = Annotated[bool, typer.Option("--explain", help="show how the score comes about")]
 Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
 
 @app.command()
 def grade(
     kata: Katas = None,
-    code: CodeFolder = KATAS,
+    code: Code = KATAS,
     class_folder: ClassFolder = None,
     report: Reports = None,
     results: Results = None,
@@ -90,6 +105,9 @@ def grade(
     jobs: Jobs = 0,
     rules_file: RulesFile = None,
     fail_under: FailUnder = None,
+    explain: Explain = False,
+    roster: Roster = None,
+    intake: Intake = None,
     engine: Engine = None,
     student: Students = None,
 ) -> None:
@@ -99,8 +117,9 @@ def grade(
     """
     if class_folder and fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not class_folder and (results or feedback or engine or student):
-        raise KataError("--results, --feedback and --engine belong to a class: give --submissions DIR")
+    if not class_folder and (results or feedback or roster or intake or engine or student):
+        options = "--results, --feedback, --roster, --intake and --engine"
+        raise KataError(f"{options} belong to a class: give --submissions DIR")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
         seal = _is_sealed(sealed, of_a_class=bool(class_folder))
         assignment = _assignment(
@@ -108,14 +127,13 @@ def grade(
         )
         if class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
-            outputs = grade_submissions.Outputs(class_reports, results, feedback)
+            outputs = grade_submissions.Outputs(class_reports, results, feedback, intake, explain)
             start = cluster.ENGINES[engine] if engine else None
-            grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student)
+            grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
         else:
-            _check(folder, chosen)
-            _grade_folder(
-                folder, assignment, [report_files.parse(option, FORMATS) for option in report or []], fail_under
-            )
+            _check(folder)
+            files = [report_files.parse(option, FORMATS) for option in report or []]
+            _grade_folder(folder, assignment, files, fail_under, explain=explain)
 
 
 def _is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -166,22 +184,29 @@ def _unpack(path: Path, folder: Path) -> Kata:
     return kata
 
 
-def _check(code: Path, chosen: list[Kata]) -> None:
-    """Raise a KataError if this is not a code folder."""
-    if not code.is_dir():
-        raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
+def _check(code: Path) -> None:
+    """Raise a KataError if this cannot be a submission."""
+    if not code.exists():
+        raise KataError(f"{code}: no such folder; --code takes a folder, .zip or .ipynb file")
+    if not code.is_dir() and code.suffix.lower() not in submissions.FILES:
+        raise KataError(f"{code}: is no submission; --code takes a folder, .zip or .ipynb file")
     if code != KATAS:
         loading.refuse_link(code)
-    if (code / "katas").is_dir() and not any((code / kata.file).exists() for kata in chosen):
-        raise KataError(f"{code} holds no kata, but {code / 'katas'} may: --code takes a folder laid out like katas/")
 
 
 def _grade_folder(
-    code: Path, assignment: Assignment, files: list[ReportFile[Report]], fail_under: float | None
+    code: Path,
+    assignment: Assignment,
+    files: list[ReportFile[Report]],
+    fail_under: float | None,
+    *,
+    explain: bool,
 ) -> None:
     """Grade, print the result, and write the report files."""
     report = _graded(code, assignment)
     table.show(report, Console(highlight=False))
+    if explain:
+        print("", *explanation.lines(report), sep="\n")
     if gaps := sandbox.gaps():
         print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
     for file in files:
@@ -194,12 +219,26 @@ def _grade_folder(
         raise typer.Exit(1)
 
 
+def _sources(code: Path, chosen: list[Kata]) -> dict[Kata, SourceText]:
+    """The texts of the katas' files, wherever they are in a student's folder. Says which files look wrong."""
+    needed = catalogue.with_prerequisites(chosen)
+    if code == KATAS:
+        return {kata: jobs.read(kata, code) for kata in needed}
+    place = code.absolute()  # which has a name, even where it was "."
+    contents = finder.look([place], needed)
+    found = taking_in.findings(Submission(finder.readable(place.name), (place,)), contents, chosen)
+    for line in taking_in.lines(found):
+        print(line)
+    return contents.sources(needed)
+
+
 def _graded(code: Path, assignment: Assignment) -> Report:
     """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete."""
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
-    grading = prerequisites.grade_folder(
+    grading = prerequisites.grade_sources(
         assignment.katas,
+        _sources(code, assignment.katas),
         code,
         at_a_time=assignment.at_a_time,
         options=assignment.options,

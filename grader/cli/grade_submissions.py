@@ -5,6 +5,7 @@ import os
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -13,15 +14,17 @@ import typer
 from grader.cli import report_files
 from grader.cli.app import INTERRUPTED, bar
 from grader.cli.report_files import ReportFile
-from grader.course.catalogue import ROOT
+from grader.course.catalogue import ROOT, with_prerequisites
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
-from grader.reports import html_report, words
+from grader.reports import explanation, html_report, words
 from grader.results import ClassReport, kata_as_dict
-from grader.teaching import class_grading, cluster, submissions
+from grader.teaching import class_grading, cluster, finder, intake, roster, submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
+from grader.teaching.intake import Finding
+from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 
 
@@ -32,25 +35,35 @@ class Outputs:
     reports: list[ReportFile[ClassReport]]
     lines: Path | None = None  # one line of JSON per student and kata, written as each is graded
     pages: Path | None = None  # folder for one HTML page per student
+    intake: Path | None = None  # CSV of what was found in the submissions
+    explain: bool = False  # print how each score comes about
 
 
 def grade_class_folder(
-    folder: Path, assignment: Assignment, outputs: Outputs, engine: cluster.Engine | None, only: list[str] | None
+    folder: Path,
+    assignment: Assignment,
+    outputs: Outputs,
+    engine: cluster.Engine | None,
+    only: list[str] | None,
+    roster_file: Path | None,
 ) -> None:
     """Grade every submission in the folder. After Ctrl-C, report what is finished; the next call continues.
 
     Args:
         engine: the cluster to grade on; None for this machine.
         only: the students to grade; None for all.
+        roster_file: the course's list of students, if there is one.
     Raises:
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
-    handed_in, stream = _opened(folder, outputs, only)
-    book = Gradebook([submission.student for submission in handed_in], assignment)
-    grading = _grading(handed_in, folder, assignment, engine)
+    people = roster.read(roster_file) if roster_file else []
+    handed_in, unowned, stream = _opened(folder, outputs, only, people)
     with stream:
+        penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
+        book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
+        grading = _grading(handed_in, folder, assignment, engine, roster_file)
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
-    _write(book, outputs, interrupted)
+    _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if book.lost:
@@ -59,29 +72,78 @@ def grade_class_folder(
         )
 
 
-def _opened(folder: Path, outputs: Outputs, only: list[str] | None) -> tuple[list[Submission], TextIO]:
-    """The submissions, and the open file for result lines. Also makes the folder for pages."""
+def _opened(
+    folder: Path, outputs: Outputs, only: list[str] | None, people: list[Person]
+) -> tuple[list[Submission], list[str], TextIO]:
+    """The submissions, those that are not of the roster, and the open file for result lines.
+
+    Also makes the folder for pages.
+    """
     if not folder.is_dir():
         raise KataError(
             f"{folder}: no such folder; --submissions takes a folder with one folder, .zip or .ipynb file per student"
         )
     try:
-        handed_in = [found for found in submissions.collect(folder) if not only or found.student in only]
+        collected = submissions.collect(folder)
+        everybody, unowned = roster.assigned(collected, people) if people else (collected, [])
+        handed_in = [found for found in everybody if not only or found.student in only]
         if outputs.pages:
             outputs.pages.mkdir(parents=True, exist_ok=True)
-        return handed_in, open(outputs.lines or os.devnull, "w", encoding="utf-8")
+        return handed_in, unowned, open(outputs.lines or os.devnull, "w", encoding="utf-8")
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
 
 
+def _taken_in(
+    handed_in: list[Submission],
+    unowned: list[str],
+    folder: Path,
+    assignment: Assignment,
+    people: list[Person],
+    outputs: Outputs,
+) -> dict[str, float]:
+    """Say what was found in the submissions. Returns the part of the score that each student loses for lateness."""
+    late, needed = assignment.rules.late, with_prerequisites(assignment.katas)
+    by_label = {person.label: person for person in people}
+    unknown = "nobody in the roster has this id, email or name"
+    found, penalties = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned], {}
+    try:
+        with bar("reading", "submissions", left=True) as counting:
+            for submission in counting.track(handed_in):
+                contents = finder.look(submission.places, needed)
+                found += intake.findings(submission, contents, assignment.katas)
+                if hand_in := intake.handed_in(submission, contents):
+                    person = by_label.get(submission.student)
+                    due, extension = (person.due, person.extension) if person else (None, timedelta())
+                    cost = late.penalty(hand_in.time, due, extension) if late else 0.0
+                    penalties[submission.student] = cost
+                    found.append(intake.timed(submission.student, hand_in, cost))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    strangers = submissions.strangers(folder)
+    if outputs.intake:
+        report_files.write(outputs.intake, intake.render_csv(found, strangers))
+    if not late and any(person.due or person.extension for person in people):
+        print("the roster's dates cost nothing: grading.toml has no table [late]")
+    for line in intake.short(intake.lines(found, strangers)):
+        print(line)
+    return penalties
+
+
 def _grading(
-    handed_in: list[Submission], folder: Path, assignment: Assignment, engine: cluster.Engine | None
+    handed_in: list[Submission],
+    folder: Path,
+    assignment: Assignment,
+    engine: cluster.Engine | None,
+    roster_file: Path | None,
 ) -> Generator[StudentResult]:
     katas, options, at_a_time = assignment.katas, assignment.options, assignment.at_a_time
     cache = ResultCache(ROOT)
     if engine is None:
         return class_grading.grade_class(handed_in, katas, cache=cache, options=options, at_a_time=at_a_time)
-    return cluster.grade_on_cluster(handed_in, katas, folder, engine, cache=cache, options=options, at_a_time=at_a_time)
+    return cluster.grade_on_cluster(
+        handed_in, katas, folder, engine, cache=cache, options=options, at_a_time=at_a_time, roster=roster_file
+    )
 
 
 def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, total: int) -> bool:
@@ -97,12 +159,18 @@ def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, to
     return False
 
 
-def _write(book: Gradebook, outputs: Outputs, interrupted: bool) -> None:
-    """Print each student's totals, and write pages and reports."""
+def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> None:
+    """Print each student's totals, and write pages and reports.
+
+    Args:
+        absent: the students who handed in nothing.
+    """
     whole = book.class_report(interrupted=interrupted)
     for student, report in whole.students.items():
         missing = "" if report.complete else f"  ({book.lost.get(student, 'not all graded')})"
-        print(f"{student}: {words.totals(report)}{missing}")
+        print(f"{student}: {'not handed in · ' if student in absent else ''}{words.totals(report)}{missing}")
+        if outputs.explain:
+            print(*(f"  {line}" for line in explanation.lines(report)), sep="\n")
         if outputs.pages:
             report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
     for file in outputs.reports:

@@ -43,6 +43,17 @@ def read_source(path: Path, within: Path | None = None) -> str:
     Raises:
         LoadFailure: the file is missing, a link, not a regular file, larger than 1 MB or not text.
     """
+    return decoded(path.name, read_bytes(path, within, MAX_BYTES))
+
+
+def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
+    """Read a file of at most so many bytes.
+
+    Args:
+        within: the folder that the file must be in after symbolic links are resolved.
+    Raises:
+        LoadFailure: the file is missing, a link, not a regular file, or larger.
+    """
     if within and not path.parent.resolve().is_relative_to(within.resolve()):
         raise LoadFailure(f"{path.name}: its folder is a symbolic link: hand in the file itself")
     try:
@@ -54,12 +65,11 @@ def read_source(path: Path, within: Path | None = None) -> str:
             errno.ENXIO: "is not a regular file",
         }
         raise LoadFailure(f"{path.name}: {reasons.get(error.errno or 0, error.strerror)}") from None
-    if refusal := _refusal(os.fstat(descriptor)):
+    if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
         raise LoadFailure(f"{path.name}: {refusal}")
     with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_BYTES)
-    return decoded(path.name, data)
+        return file.read(most)
 
 
 def refuse_link(code: Path) -> None:
@@ -79,7 +89,7 @@ def decoded(name: str, data: bytes) -> str:
         LoadFailure: the file is larger than 1 MB, or not text.
     """
     if len(data) > MAX_BYTES:
-        raise LoadFailure(f"{name}: {_too_large(len(data))}")
+        raise LoadFailure(f"{name}: {_too_large(len(data), MAX_BYTES)}")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
@@ -161,17 +171,17 @@ def _begin(kata: Kata) -> None:
             prerequisite(earlier.name)
 
 
-def _refusal(info: os.stat_result) -> str:
-    """The reason why a file cannot be code; empty if it can."""
+def _refusal(info: os.stat_result, most: int) -> str:
+    """The reason why a file cannot be read; empty if it can."""
     if stat.S_ISDIR(info.st_mode):
         return "is a folder, not a file"
     if not stat.S_ISREG(info.st_mode):
         return "is not a regular file"
-    return _too_large(info.st_size) if info.st_size > MAX_BYTES else ""
+    return _too_large(info.st_size, most) if info.st_size > most else ""
 
 
-def _too_large(size: int) -> str:
-    return f"{size / 1e6:.0f} MB is too large, the limit is 1 MB"
+def _too_large(size: int, most: int) -> str:
+    return f"{size / 1e6:.0f} MB is too large, the limit is {most / 1e6:.0f} MB"
 
 
 def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:

@@ -104,25 +104,37 @@ def read(path: Path) -> nbformat.NotebookNode:
         NotANotebook: the file is not a valid notebook. The message says where it is wrong.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise NotANotebook(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB is too large, the limit is 50 MB")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise NotANotebook(f"{path.name}: {error.strerror}") from None
+    return parsed(data, path.name)
+
+
+def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
+    """The notebook that a file of this name holds.
+
+    Raises:
+        NotANotebook: the bytes are not a valid notebook. The message says where they are wrong.
+    """
+    if len(data) > LARGEST:
+        raise NotANotebook(f"{name}: is too large, the limit is 50 MB")
+    try:
+        text = data.decode("utf-8")
         json.loads(text)
         notebook = nbformat.reads(text, as_version=4)
         nbformat.validate(notebook)
-    except OSError as error:
-        raise NotANotebook(f"{path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise NotANotebook(f"{path.name}: is not UTF-8 text") from None
+        raise NotANotebook(f"{name}: is not UTF-8 text") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise NotANotebook(f"{path.name}: {where}: {error.msg}: not a notebook") from None
+        raise NotANotebook(f"{name}: {where}: {error.msg}: not a notebook") from None
     except RecursionError:
-        raise NotANotebook(f"{path.name}: nested too deeply to be a notebook") from None
+        raise NotANotebook(f"{name}: nested too deeply to be a notebook") from None
     except Exception as error:  # nbformat raises exceptions of many types, even KeyError
         where = "/".join(map(str, getattr(error, "absolute_path", []))) or "the whole file"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NotANotebook(f"{path.name}: {where}: {said[:200]}: not a valid notebook") from None
+        raise NotANotebook(f"{name}: {where}: {said[:200]}: not a valid notebook") from None
     return notebook
 
 

@@ -125,17 +125,33 @@ def grade_folder(
     cache: ResultCache | None = None,
     again: bool = False,
 ) -> Generator[KataResult]:
-    """Grade katas against a code folder laid out like `katas/`, several in parallel. Yield results as they finish.
+    """Grade katas against a code folder laid out like `katas/`. For the rest, see `grade_sources`."""
+    katas = list(katas)
+    sources = {kata: jobs.read(kata, code) for kata in with_prerequisites(katas)}
+    return grade_sources(katas, sources, code, at_a_time=at_a_time, options=options, cache=cache, again=again)
+
+
+def grade_sources(
+    katas: list[Kata],
+    sources: Mapping[Kata, SourceText],
+    code: Path,
+    *,
+    at_a_time: int = 0,
+    options: RunOptions | None = None,
+    cache: ResultCache | None = None,
+    again: bool = False,
+) -> Generator[KataResult]:
+    """Grade katas, several in parallel. Yield results as they finish.
 
     A kata that builds on earlier ones runs after them. Closing the iterator ends every process that it started.
 
     Args:
+        sources: the text of each kata's file, and of those of the katas that they build on.
+        code: the folder that the texts come from.
         at_a_time: katas graded in parallel; 0 means one per core.
         cache: where results are looked up and kept.
         again: run every kata, even if the cache has its result.
     """
-    katas = list(katas)
-    sources = {kata: jobs.read(kata, code) for kata in with_prerequisites(katas)}
     is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
     grading = Grading(katas, sources, are_references=is_reference, options=options)
 

@@ -55,6 +55,8 @@ def star_line(exercise: ExerciseResult) -> str:
 def totals(report: Report) -> str:
     """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed."""
     score = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
+    if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
+        score += f" · late: {number(100 * penalty)} % less"
     sealed = " · sealed" if report.sealed else ""
     return f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars{score}{sealed}"
 

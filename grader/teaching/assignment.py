@@ -18,9 +18,9 @@ class Assignment:
     at_a_time: int = 0  # katas graded in parallel; 0 means one per core
     exercises: frozenset[tuple[str, str]] = frozenset()  # (kata, exercise) to grade; empty for all that were run
 
-    def graded(self, result: KataResult) -> KataResult:
-        """The exercises of a result that are asked for, with what they are worth."""
+    def graded(self, result: KataResult, penalty: float = 0.0) -> KataResult:
+        """The exercises of a result that are asked for, with what they are worth and lose."""
         [kata] = [kata for kata in self.katas if kata.name == result.kata]
         shared = [e.name for e in kata.exercises if not (self.options.core and e.stretch)]
         asked = [e for e in result.exercises if not self.exercises or (kata.name, e.name) in self.exercises]
-        return self.rules.applied(replace(result, exercises=tuple(asked)), shared)
+        return self.rules.applied(replace(result, exercises=tuple(asked)), shared, penalty)

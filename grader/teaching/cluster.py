@@ -66,6 +66,7 @@ def grade_on_cluster(
     options: RunOptions,
     at_a_time: int = 0,
     students: int = STUDENTS,
+    roster: Path | None = None,
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
@@ -76,6 +77,7 @@ def grade_on_cluster(
         engine: starts the tasks.
         at_a_time: katas graded in parallel by each task, and the cores it asks for.
         students: submissions per task.
+        roster: the file that the students' names come from.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
@@ -93,6 +95,7 @@ def grade_on_cluster(
         f"--submissions={folder.resolve()}",
         f"--jobs={at_a_time}",
         *(["--core"] if options.core else []),
+        *([f"--roster={roster.resolve()}"] if roster else []),
         "--sealed" if options.sealed else "--unsealed",
     ]
     command = [*KATA, "grade", *(name for kata in katas for name in _asked(kata, options)), *arguments]

@@ -1,7 +1,7 @@
 """The gradebook of a class: collects results as they arrive, and makes them into reports."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from grader.results import ClassReport, KataResult, Report
@@ -11,8 +11,9 @@ from grader.teaching.assignment import Assignment
 class Gradebook:
     """The results of each student, as the assignment counts them."""
 
-    def __init__(self, students: Iterable[str], assignment: Assignment):
+    def __init__(self, students: Iterable[str], assignment: Assignment, penalties: Mapping[str, float] | None = None):
         self.assignment = assignment
+        self.penalties = penalties or {}  # student → the part of the score that lateness costs
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -20,7 +21,7 @@ class Gradebook:
 
     def enter(self, student: str, found: KataResult) -> KataResult:
         """Take in a result. Returns it as the assignment counts it."""
-        result = self.assignment.graded(found)
+        result = self.assignment.graded(found, self.penalties.get(student, 0.0))
         if not result.not_graded:
             self.results[student][result.kata] = result
         else:

@@ -10,10 +10,12 @@ from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.errors import BrokenRules, KataError
 from grader.results import KataResult
+from grader.teaching import lateness
+from grader.teaching.lateness import Late
 
 NAME = "grading.toml"  # the default file, beside katas/
 OLD_NAME = "weights.toml"  # before it, with one line per kata
-KEYS = ("edges", "katas", "exercises")
+KEYS = ("edges", "katas", "exercises", "late")
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,16 @@ class Rules:
         edges: the percentage of an exercise's worth that its star brings.
         katas: full name of a kata → points, shared equally by the exercises without points of their own.
         exercises: (full name of a kata, exercise) → points.
+        late: what a late submission of a class loses.
     """
 
     edges: float = 0.0
     katas: dict[str, float] = field(default_factory=dict)
     exercises: dict[tuple[str, str], float] = field(default_factory=dict)
+    late: Late | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.edges or self.katas or self.exercises)
+        return bool(self.edges or self.katas or self.exercises or self.late)
 
     def worth(self, kata: str, exercises: Iterable[str]) -> dict[str, float]:
         """The points of each of a kata's exercises."""
@@ -41,14 +45,16 @@ class Rules:
         rest = self.katas[kata] - sum(own.values()) if kata in self.katas else float(len(others))
         return {name: own.get(name, rest / max(1, len(others))) for name in names}
 
-    def applied(self, result: KataResult, exercises: Iterable[str]) -> KataResult:
+    def applied(self, result: KataResult, exercises: Iterable[str], penalty: float = 0.0) -> KataResult:
         """The kata's result with what its exercises are worth.
 
         Args:
             exercises: those that share the kata's points. The result may have fewer.
+            penalty: the part of the score that is lost, from 0 to 1.
         """
         worth = self.worth(result.kata, exercises)
-        weighted = [replace(e, worth=worth[e.name], star_share=self.edges / 100) for e in result.exercises]
+        share = self.edges / 100
+        weighted = [replace(e, worth=worth[e.name], star_share=share, penalty=penalty) for e in result.exercises]
         return replace(result, exercises=tuple(weighted))
 
 
@@ -93,13 +99,15 @@ def text(rules: Rules, katas: Iterable[Kata]) -> str:
     for head, table in (("katas", points), ("exercises", own)):
         if table:
             parts.append(f"[{head}]\n" + "".join(f'"{name}" = {value:g}\n' for name, value in table.items()))
+    if rules.late:
+        parts.append(lateness.text(rules.late))
     return "\n".join(parts)
 
 
 def _rules(table: dict[str, Any]) -> Rules:
     unknown = [key for key in table if key not in KEYS]
     if unknown:
-        raise ValueError(f"unknown key: {', '.join(unknown)} (edges = 20, or tables [katas] and [exercises])")
+        raise ValueError(f"unknown key: {', '.join(unknown)} (edges = 20, or tables [katas], [exercises] and [late])")
     edges = _number("edges", table.get("edges", 0))
     if edges > 100:
         raise ValueError(f"edges = {edges:g}: a percentage, at most 100")
@@ -117,7 +125,7 @@ def _rules(table: dict[str, Any]) -> Rules:
         if place in exercises:
             raise ValueError(f"{'::'.join(place)} is there twice")
         exercises[place] = _number(query, value)
-    rules = Rules(edges, katas, exercises)
+    rules = Rules(edges, katas, exercises, lateness.from_table(table["late"]) if "late" in table else None)
     for name, points in katas.items():
         own = [value for (kata, _), value in exercises.items() if kata == name]
         all_have_own = len(own) == len(catalogue.find(name).exercises)

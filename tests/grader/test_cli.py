@@ -125,8 +125,16 @@ class TestGrade:
     def test_an_empty_folder_is_graded(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--code", tmp_path)
         assert done.returncode == 0
-        assert "tensors.py: not found in" in done.stdout
+        assert "tensors.py: not handed in" in done.stdout
         assert f"0 of {len(find('01').exercises)} points" in done.stdout
+
+    def test_a_folder_laid_out_in_another_way_is_graded(self, tmp_path, kata_here):
+        (tmp_path / "repository" / "katas" / "01").mkdir(parents=True)
+        (tmp_path / "repository" / "katas" / "01" / "tensors.py").write_text(find("01").reference.read_text())
+        (tmp_path / "repository" / "tensor_reshape.py").write_text("")
+        done = kata_here("grade", "01", "02", "--code", tmp_path, "--explain")
+        assert f"{find('01').name}: passed" in done.stdout and "\ntotal " in done.stdout
+        assert "repository/tensor_reshape.py: ignored: the file of 02 is called tensor_reshaping.py\n" in done.stdout
 
     def test_a_report_may_go_to_standard_output(self, by_a_person):
         assert by_a_person.returncode == 0, by_a_person.stderr
@@ -137,7 +145,7 @@ class TestGrade:
         ("args", "words"),
         [
             (["grade", "--code", "nowhere"], "nowhere: no such folder"),
-            (["grade", "--code", "."], "--code takes a folder laid out like katas/"),
+            (["grade", "--code", "README.md"], "README.md: is no submission; --code takes a folder, .zip or "),
             (["grade", "99"], "'99' matches nothing in katas/: the nearest are "),
             (["grade", "1"], "'1' could be 1"),
             (["grade", "01", "--report", "json=/nowhere/r.json"], "/nowhere/r.json cannot be written"),

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import yaml
 
 from grader.course.catalogue import find
 from grader.errors import BrokenRules
-from grader.reports import classroom, classroom50, csv_report, gradescope
+from grader.reports import classroom, classroom50, csv_report, explanation, gradescope, words
 from grader.results import ExerciseResult, KataResult, Report, SpecResult
 from grader.teaching import export, rules
+from grader.teaching.lateness import Late
 from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("warm_workers")
 ONE, FIFTEEN, SIXTEEN = find("01"), find("15"), find("16")
 NAMES = [exercise.name for exercise in SIXTEEN.exercises]
 FIRST = NAMES[0]
+LATE = "[late]\nzone = 'Europe/Berlin'\nper_day = 10\n"
 
 
 def result(*statuses: str) -> KataResult:
@@ -92,7 +95,7 @@ class TestTheFile:
         ("text", "said"),
         [
             ("edges = ", "at end of document"),
-            ("16 = 20", "unknown key: 16 (edges = 20, or tables [katas] and [exercises])"),
+            ("16 = 20", "unknown key: 16 (edges = 20, or tables [katas], [exercises] and [late])"),
             ("edge = 20", "unknown key: edge"),
             ("edges = '20'", "edges = '20': must be a number, 0 or more"),
             ("edges = -1", "edges = -1: must be a number"),
@@ -104,6 +107,15 @@ class TestTheFile:
             ("[katas]\n16 = nan", "16 = nan: must be a number"),
             ("[katas]\n16 = inf", "16 = inf: must be a number"),
             ("[katas]\n16.x = 1", "16 = {'x': 1}: must be a number"),
+            ("late = 1", "late must be a table: [late], then lines"),
+            ("[late]\ngrace = '1m'", '[late] has no zone and no per_day, such as zone = "Europe/Berlin"'),
+            (f"{LATE}days = 1", "[late] has an unknown key: days"),
+            ("[late]\nper_day = 10\nzone = 'Mars/Base'", "zone = 'Mars/Base': no time zone of this name"),
+            ("[late]\nper_day = 10\nzone = '../x'", "zone = '../x': no time zone of this name"),
+            ("[late]\nper_day = 101\nzone = 'UTC'", "per_day = 101: must be a percentage, from 0 to 100"),
+            (f"{LATE}due = 2026-12-01", "due = 2026-12-01: write a date and a time"),
+            (f"{LATE}grace = 15", "grace = 15: write 15m, 36h or 2d"),
+            (f"{LATE}grace = '15 min'", "'15 min' is no length of time: write 15m, 36h or 2d"),
             ("[katas]\n99 = 1", "'99' matches nothing in katas/"),
             ("[katas]\n16 = 1\nmulti_head = 2", "16_multi_head_attention is there twice"),
             ("[katas]\n16 = 1\n16 = 2", "Cannot overwrite a value"),
@@ -149,8 +161,56 @@ class TestTheFile:
     def test_written_and_read_it_is_the_same(self, tmp_path):
         course = Rules(12.5, {SIXTEEN.name: 20.0, ONE.name: 2.5}, {(SIXTEEN.name, FIRST): 4.0})
         assert rules.read(written(tmp_path, rules.text(course, [ONE, SIXTEEN]))) == course
+        (tmp_path / "g.toml").write_text(f"{LATE}due = 2026-12-01T23:59:00\nat_most = 50\ngrace = '1.5h'")
+        late = rules.read(tmp_path / "g.toml")
+        assert rules.read(written(tmp_path, rules.text(late, [ONE]))) == late
         assert rules.text(course, [ONE]) == f'edges = 12.5\n\n[katas]\n"{ONE.name}" = 2.5\n'
         assert rules.text(Rules(), [ONE]) == ""
+
+
+class TestLate:
+    DUE = datetime(2026, 12, 1, 23, 59)
+
+    def penalty(self, *handed_in: int, due: datetime | None = DUE, **how) -> float:
+        late = Late("Europe/Berlin", 10, 25, due, timedelta(minutes=15))
+        return late.penalty(datetime(2026, 12, *handed_in), **how)
+
+    @pytest.mark.parametrize(
+        ("handed_in", "lost"),
+        [((1, 23, 59), 0), ((2, 0, 14), 0), ((2, 0, 15), 0.1), ((2, 23, 59), 0.1), ((3, 0, 0), 0.2), ((9, 0, 0), 0.25)],
+    )
+    def test_each_day_begun_costs_up_to_a_limit(self, handed_in, lost):
+        assert self.penalty(*handed_in) == lost
+
+    def test_the_rosters_date_and_extension_change_it(self):
+        assert self.penalty(3, 0, 0, due=None) == 0
+        assert self.penalty(3, 0, 0, extension=timedelta(days=2)) == 0
+        assert self.penalty(1, 12, 0, due=None) == 0
+        late = Late("Europe/Berlin", 10, due=self.DUE)
+        assert late.penalty(datetime(2026, 12, 1, 12), datetime(2026, 11, 30, 12)) == 0.1
+
+    def test_zones(self):
+        late = Late("Europe/Berlin", 10, due=self.DUE)
+        assert late.penalty(datetime(2026, 12, 1, 22, 58, tzinfo=UTC)) == 0
+        assert late.penalty(datetime(2026, 12, 1, 23, 58, tzinfo=UTC)) == 0.1
+
+    def test_a_day_in_which_clocks_change_has_25_hours(self):
+        late = Late("Europe/Berlin", 10, due=datetime(2026, 10, 24, 12))
+        assert late.penalty(datetime(2026, 10, 25, 11)) == 0.1
+        assert late.penalty(datetime(2026, 10, 25, 11, 1)) == 0.2
+
+    def test_the_score_is_less_and_points_are_not(self):
+        found = Rules(edges=20, katas={"16_x": 20.0}).applied(result("passed", "open"), ["e0", "e1"], penalty=0.25)
+        assert (found.points, found.stars, found.score, found.max_score) == (2, 1, pytest.approx(13.5), 20)
+        report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (found,), weighted=True)
+        assert words.totals(report) == "2 of 2 points · 1 of 2 stars · score 13.5 of 20 · late: 25 % less"
+        assert explanation.lines(report) == [
+            "       worth  point  star  late  score",
+            "16_x      20     16     2  -4.5   13.5",
+            "  e0      10      8     2  -2.5    7.5",
+            "  e1      10      8     0    -2      6",
+            "total     20     16     2  -4.5   13.5",
+        ]
 
 
 class TestTheCommand:

@@ -1,5 +1,6 @@
 """A class: what counts as a submission, no student's failure another's, nothing run twice, interruption."""
 
+import codecs
 import csv
 import json
 import os
@@ -7,18 +8,19 @@ import signal
 import subprocess
 import time
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from grader.course import notebooks
-from grader.course.catalogue import ROOT, find
+from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.teaching import class_grading, submissions
+from grader.teaching import class_grading, finder, intake, submissions
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
 
@@ -60,14 +62,33 @@ class TestCollect:
         hand_in("bob/01_sums/sums.py", RIGHT), hand_in(".git/config", ""), hand_in("notes.txt", "")
         pack(tmp_path / "class/alice.zip", {"sums.py": RIGHT})
         pack(tmp_path / "class/bob.zip", {"sums.py": RIGHT})
-        assert [s.student for s in submissions.collect(tmp_path / "class")] == ["alice", "bob", "bob.zip"]
+        assert [s.student for s in submissions.collect(tmp_path / "class")] == ["alice", "bob"]
+
+    def test_files_with_canvass_names_are_their_students(self, hand_in):
+        for name in ("lovelaceada_12_34_sums.py", "lovelaceada_LATE_12_56_reuse-1.py", "lovelaceada_9_78_sums.py"):
+            hand_in(name, RIGHT)
+        found = submissions.collect(hand_in("notes.txt", ""))
+        assert [(s.student, len(s.places)) for s in found] == [("lovelaceada_12", 2), ("lovelaceada_9", 1)]
+        assert submissions.strangers(found[0].places[0].parent) == ["notes.txt"]
+
+    def test_a_name_that_is_not_utf_8_is_read_as_latin_1(self, tmp_path):
+        os.mkdir(os.fsencode(tmp_path) + b"/jos\xe9")
+        assert [s.student for s in submissions.collect(tmp_path)] == ["josé"]
 
     def test_none_is_said(self, hand_in):
         with pytest.raises(NoSubmissions, match="holds no submissions"):
             submissions.collect(hand_in("notes.txt", ""))
 
     @pytest.mark.parametrize(
-        "path", ["01_sums/sums.py", "katas/01_sums/sums.py", "course-main/katas/01_sums/sums.py", "sums.py"]
+        "path",
+        [
+            "01_sums/sums.py",
+            "katas/01_sums/sums.py",
+            "course-main/katas/01_sums/sums.py",
+            "sums.py",
+            "katas/01/sums.py",
+            "homework/alice_12_34_sums.py",
+        ],
     )
     @pytest.mark.parametrize("packed", [False, True])
     def test_the_katas_file_is_found_where_people_put_it(self, hand_in, tmp_path, sound, path, packed):
@@ -122,6 +143,151 @@ class TestCollect:
         place.symlink_to(tmp_path / "class" / target)
         alice, _ = submissions.collect(tmp_path / "class")
         assert "symbolic link" in submissions.sources(alice, sound[:1])[sound[0]].problem
+
+
+class TestWhichFileCounts:
+    """Of several files one counts, and a person is told about the others."""
+
+    def found(self, folder: Path, kata: Kata, *more: Kata) -> tuple[str, list[str]]:
+        """The text that counts for the kata, and the findings shown on a terminal."""
+        [submission] = submissions.collect(folder)
+        contents = finder.look(submission.places, [kata, *more])
+        text = contents.found[kata].source.text if kata in contents.found else contents.missing[kata]
+        return text, intake.lines(intake.findings(submission, contents, [kata]))
+
+    def test_below_katas_before_the_top(self, hand_in, sound):
+        hand_in("alice/katas/01_sums/sums.py", RIGHT)
+        text, said = self.found(hand_in("alice/sums.py", "old"), sound[0])
+        assert (text, said) == (RIGHT, ["alice: alice/sums.py: ignored: alice/katas/01_sums/sums.py counts"])
+
+    def test_the_last_resubmission_whatever_its_date(self, hand_in, sound):
+        hand_in("ada_12_34_sums-10.py", RIGHT), hand_in("ada_12_35_sums-9.py", "old")
+        text, said = self.found(hand_in("ada_12_36_sums.py", "older"), sound[0])
+        assert text == RIGHT and said[0] == "ada_12: ada_12_34_sums-10.py: resubmission 10" and len(said) == 2
+
+    @pytest.mark.parametrize(("year", "counts"), [(1990, "alice"), (2090, "alice.zip")])
+    def test_of_a_folder_and_an_archive_the_newer_one(self, hand_in, tmp_path, sound, year, counts):
+        folder = hand_in("alice/sums.py", "alice")
+        with zipfile.ZipFile(folder / "alice.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("katas/01_sums/sums.py", (year, 1, 1, 0, 0, 0)), "alice.zip")
+        assert self.found(folder, sound[0]) == (
+            counts,
+            [f"alice: where alice and alice.zip hold the same kata, {counts} counts, which is newer"],
+        )
+
+    def test_a_name_that_two_katas_share(self, hand_in):
+        losses, other = find("20"), find("tinytorch/06")
+        folder = hand_in("alice/losses.py", "mine")
+        said = "could be 20_losses or tinytorch/06_losses: put it into its kata's folder"
+        assert self.found(folder, losses, other) == (f"losses.py: {said}", [
+            "alice: no file of a kata was found", f"alice: alice/losses.py: ignored: {said}"
+        ])  # fmt: skip
+        assert self.found(folder, losses) == ("mine", [])
+        hand_in("alice/tinytorch/losses.py", "theirs")
+        hand_in("alice/06_losses/losses.py", "nearer")
+        assert self.found(folder, other, losses)[0] == "nearer"
+        hand_in("alice/20/losses.py", "by number")
+        assert self.found(folder, losses, other)[0] == "by number"
+
+    def test_a_copy_of_the_courses_solutions_never_counts(self, hand_in, sound):
+        folder = hand_in("alice/solutions/01_sums/sums.py", RIGHT)
+        assert self.found(folder, sound[0])[0] == "sums.py: not handed in"
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("sum.py", "the file of 01 is called sums.py"),
+            ("sums.py.txt", "the file of 01 is called sums.py"),
+            ("katas/01/mine.py", "the file of 01 is called sums.py"),
+            ("02_reuse/sums.py", "is in the folder of another kata"),
+            ("all.rar", "is an archive in a submission: unpack it"),
+            ("a.ipynb", "a.ipynb: line 1, column 1: Expecting value: not a notebook"),
+        ],
+    )
+    def test_what_is_nearly_right_is_named(self, hand_in, sound, path, why):
+        _, said = self.found(hand_in(f"alice/{path}", "x"), sound[0])
+        assert said == ["alice: no file of a kata was found", f"alice: alice/{path}: ignored: {why}"]
+
+    def test_the_courses_own_files_are_not_named(self, hand_in, sound):
+        hand_in("alice/katas/01_sums/test_sums.py", ""), hand_in("alice/conftest.py", "")
+        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (RIGHT, [])
+
+    def test_a_notebook_in_a_folder(self, tmp_path):
+        one = find("01")
+        (tmp_path / "class/alice").mkdir(parents=True)
+        nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice/one.ipynb")
+        assert self.found(tmp_path / "class", one) == (one.reference.read_text(), [])
+        (tmp_path / "class/alice" / one.file.name).write_text("")
+        text, [said] = self.found(tmp_path / "class", one)
+        assert text == "" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that was not read")
+
+    def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
+        one = find("01")
+        folder = hand_in("alice/tensors.py", one.code.read_text())
+        nbformat.write(notebooks.build(one, one.reference.read_text()), folder / "alice/one.ipynb")
+        said = "alice: alice/tensors.py: ignored: is an untouched stub: alice/one.ipynb counts"
+        assert self.found(folder, one) == (one.reference.read_text(), [said])
+        nbformat.write(notebooks.build(one, one.code.read_text()), folder / "alice/one.ipynb")
+        said = "alice: alice/one.ipynb: ignored: alice/tensors.py counts"
+        assert self.found(folder, one) == (one.code.read_text(), [said])
+
+    def test_a_date_after_the_last_one_that_python_knows_is_cut(self, hand_in, sound, monkeypatch):
+        monkeypatch.setattr(finder, "LATEST", 100)
+        folder = hand_in("alice/sums.py", RIGHT)
+        assert finder.look([folder / "alice"], sound[:1]).found[sound[0]].file.modified.timestamp() == 100
+
+    @pytest.mark.parametrize(
+        ("data", "encoding"),
+        [
+            (codecs.BOM_UTF8 + "é = 1\n".encode(), ""),
+            ("é = 1\n".encode("utf-16"), "UTF-16"),
+            ("é = 1\n".encode("latin-1"), "Latin-1"),
+        ],
+    )
+    def test_encodings(self, hand_in, sound, data, encoding):
+        said = [f"alice: alice/sums.py: is {encoding}, which was converted to UTF-8"] if encoding else []
+        assert self.found(hand_in("alice/sums.py", data), sound[0]) == ("é = 1\n", said)
+
+    def test_bytes_that_are_no_text(self, hand_in, sound):
+        text, said = self.found(hand_in("alice/sums.py", bytes(range(256))), sound[0])
+        assert text == "" and said == ["alice: alice/sums.py: cannot be read: sums.py: is not UTF-8 text"]
+
+    def test_a_terminal_gets_twenty_lines(self):
+        said = [str(number) for number in range(30)]
+        assert intake.short(said) == [*said[:20], "… and 10 more: --intake FILE writes them all"]
+        assert intake.short(said[:20]) == said[:20]
+
+
+class TestHandedIn:
+    def hand_in_of(self, folder: Path, kata: Kata) -> intake.HandIn:
+        [submission] = submissions.collect(folder)
+        return intake.handed_in(submission, finder.look(submission.places, [kata]))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_a_checkouts_newest_commit(self, hand_in, sound, packed):
+        folder = hand_in("alice/course/01_sums/sums.py", RIGHT)
+        checkout = folder / "alice/course"
+        date = {"GIT_COMMITTER_DATE": "2026-11-30T12:00:00+01:00"}
+        who = ["-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false"]
+        for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"], *[["gc", "-q"]] * packed):
+            subprocess.run(["git", *command], cwd=checkout, check=True, env=os.environ | date)
+        (checkout / ".git/config").write_text("[broken")  # git fails where it reads this: it could name programs to run
+        found = self.hand_in_of(folder, sound[0])
+        assert found == intake.HandIn(datetime(2026, 11, 30, 11, tzinfo=UTC), "the newest commit")
+
+    @pytest.mark.parametrize("head", ["ref: refs/heads/../../x", "junk", "0" * 40, "ref: refs/heads/main"])
+    def test_a_broken_checkout_has_its_files_time(self, hand_in, sound, head):
+        hand_in("alice/.git/HEAD", head), hand_in("alice/.git/objects/x", "")
+        folder = hand_in("alice/sums.py", RIGHT)
+        os.utime(folder / "alice/sums.py", (86400, 86400))
+        found = self.hand_in_of(folder, sound[0])
+        assert found == intake.HandIn(datetime(1970, 1, 2, tzinfo=UTC), "the time of alice/sums.py")
+
+    def test_a_member_of_an_archive_has_a_time_without_a_zone(self, hand_in, sound):
+        folder = hand_in("notes.txt", "")
+        with zipfile.ZipFile(folder / "alice.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("sums.py", (2026, 11, 30, 12, 0, 0)), RIGHT)
+        assert self.hand_in_of(folder, sound[0]).time == datetime(2026, 11, 30, 12)
 
 
 class TestGrade:

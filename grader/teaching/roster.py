@@ -1,0 +1,138 @@
+"""Reads a course's roster, a CSV file, and finds out which submission is whose."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from grader import printable
+from grader.errors import BrokenRoster, LoadFailure
+from grader.teaching import finder, lateness
+from grader.teaching.submissions import Submission
+
+NEEDED = ("id", "name", "email")
+DATES = "write 2026-12-01 or 2026-12-01T18:00"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A student of the course. `due` and `extension` change when their submission is late."""
+
+    id: str
+    name: str
+    email: str
+    due: datetime | None = None  # without a time zone, it is in the rules' zone
+    extension: timedelta = timedelta()
+
+    @property
+    def label(self) -> str:
+        """How reports name them."""
+        return f"{self.name} ({self.id})" if self.name else self.id
+
+
+def read(path: Path) -> list[Person]:
+    """The people in a roster: a header with id, name and email, perhaps due and extension, and a line per person.
+
+    Raises:
+        BrokenRoster: the file cannot be read or breaks the format. The message has the number of the line.
+    """
+    try:
+        text, _ = finder.decoded(path.name, path.read_bytes())
+    except OSError as error:
+        raise BrokenRoster(f"{path}: {error.strerror}") from None
+    except LoadFailure as failure:
+        raise BrokenRoster(str(failure)) from None
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    try:
+        return _people(path, rows)
+    except csv.Error as error:
+        raise BrokenRoster(f"{path}:{rows.line_num}: {error}") from None
+
+
+def assigned(handed_in: Iterable[Submission], people: list[Person]) -> tuple[list[Submission], list[str]]:
+    """One submission per person, in the roster's order, then those that nobody in it owns, and the names of those.
+
+    Several submissions of one person become one. A person without one has a submission without places.
+    """
+    places: dict[str, list[Path]] = {person.id: [] for person in people}
+    labels = {person.label for person in people}
+    others = []
+    for submission in handed_in:
+        if person := owner(submission.student, people):
+            places[person.id] += submission.places
+        elif submission.student in labels:  # a file may be named as reports name somebody
+            others.append(replace(submission, student=f"{submission.student}, not in the roster"))
+        else:
+            others.append(submission)
+    own = [Submission(person.label, tuple(places[person.id])) for person in people]
+    return own + others, [submission.student for submission in others]
+
+
+def owner(name: str, people: Iterable[Person]) -> Person | None:
+    """The one person with this id; without any, the one with this local part of the email, or else with this name."""
+    found: tuple[list[Person], ...] = ([], [], [])
+    ids = {name.casefold(), *name.casefold().split("_")}  # Canvas: lovelaceada_12345
+    names = {_letters(name), _letters(name.partition("_")[0])} - {""}
+    for person in people:
+        words = person.name.replace(",", " ").split()
+        orders = (words, [*words[-1:], *words[:-1]], [*words[1:], *words[:1]])  # Ada Lovelace, Lovelace Ada
+        signs = (
+            person.id.casefold() in ids,
+            person.email.partition("@")[0].casefold() == name.casefold(),
+            bool(names & {_letters("".join(order)) for order in orders}),
+        )
+        for some, sign in zip(found, signs, strict=True):
+            if sign:
+                some.append(person)
+    surest = next((some for some in found if some), [])
+    return surest[0] if len(surest) == 1 else None
+
+
+def _people(path: Path, rows: "csv.DictReader[str]") -> list[Person]:
+    rows.fieldnames = [(name or "").strip().casefold() for name in rows.fieldnames or []]
+    if absent := [name for name in NEEDED if name not in rows.fieldnames]:
+        raise BrokenRoster(f"{path}:1: the header has no column {', '.join(absent)}: it needs {', '.join(NEEDED)}")
+    people: dict[str, Person] = {}
+    lines: dict[str, int] = {}
+    for row in rows:
+        if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
+            continue
+        place = f"{path}:{rows.line_num}"
+        if short := [name for name in NEEDED if row[name] is None]:
+            raise BrokenRoster(f"{place}: no cell for {', '.join(short)}")
+        cells = {name: printable.line((row.get(name) or "").strip()) for name in (*NEEDED, "due", "extension")}
+        key = cells["id"].casefold()
+        if not key:
+            raise BrokenRoster(f"{place}: the id is empty")
+        if key in lines:
+            raise BrokenRoster(f"{place}: the id {cells['id']} is there already, in line {lines[key]}")
+        lines[key] = rows.line_num
+        try:
+            due = moment(cells["due"]) if cells["due"] else None
+            extension = lateness.duration(cells["extension"]) if cells["extension"] else timedelta()
+        except ValueError as error:
+            raise BrokenRoster(f"{place}: {error}") from None
+        people[key] = Person(cells["id"], cells["name"].replace("/", " "), cells["email"], due, extension)
+    if not people:
+        raise BrokenRoster(f"{path}: holds nobody")
+    return list(people.values())
+
+
+def moment(text: str) -> datetime:
+    """A date with a time; one without a time means the end of the day."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return datetime.combine(date.fromisoformat(text), time(23, 59, 59))
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no date: {DATES}") from None
+
+
+def _letters(name: str) -> str:
+    """A name without accents, spaces and case."""
+    return "".join(c for c in unicodedata.normalize("NFKD", name).casefold() if c.isalnum())
