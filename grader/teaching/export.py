@@ -106,6 +106,8 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     katas = with_prerequisites(graded)
     if unknown := [kata.name for kata in released if kata not in katas]:
         raise ExportFailure(f"--released {', '.join(unknown)}: not among the katas of this bundle")
+    if lost := [kata.name for kata in released if not kata.reference.is_file()]:
+        raise ExportFailure(f"--released {', '.join(lost)}: there is no reference of it here")
     root = katas[0].root
     _prepare(folder, BUNDLE_MARK)
     for name in ("katas", "solutions"):

@@ -31,7 +31,7 @@ class Person:
     @property
     def label(self) -> str:
         """How reports name them."""
-        return f"{self.name} ({self.id})" if self.name else self.id
+        return (f"{self.name} ({self.id})" if self.name else self.id).replace("/", " ")  # pages are called so, too
 
 
 def read(path: Path) -> list[Person]:
@@ -117,7 +117,7 @@ def _people(path: Path, rows: "csv.DictReader[str]") -> list[Person]:
             extension = lateness.duration(cells["extension"]) if cells["extension"] else timedelta()
         except ValueError as error:
             raise BrokenRoster(f"{place}: {error}") from None
-        people[key] = Person(cells["id"], cells["name"].replace("/", " "), cells["email"], due, extension)
+        people[key] = Person(cells["id"], cells["name"], cells["email"], due, extension)
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
