@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
-Status = Literal["passed", "failed", "error", "skipped", "missing"]
+Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
@@ -17,7 +17,8 @@ DONE = ("passed", "skipped")  # a spec is skipped only where its device is missi
 class SpecResult:
     """The verdict on one spec. Message and printed text are printable.
 
-    `error`: the worker died while running this spec. `missing`: it could not be run after that.
+    `error`: the code ended its worker during this spec. `missing`: the spec could not be run after that. Both count as
+    failed. `not graded`: the machine or the grader is to blame, so the result says nothing about the code.
     """
 
     name: str
@@ -63,6 +64,11 @@ class ExerciseResult:
         return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
+    def not_graded(self) -> bool:
+        """Whether a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
+        return any(spec.status == "not graded" for spec in self.specs)
+
+    @property
     def points(self) -> int:
         return int(self.works)
 
@@ -100,14 +106,27 @@ class KataResult:
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
 
     @property
-    def status(self) -> Literal["passed", "failed", "error", "not started"]:
-        """Passed if every exercise works, whatever its edges."""
+    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded"]:
+        """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
         ideas = [spec for exercise in self.exercises for spec in exercise.ideas]
-        if not self.exercises or any(spec.status in ("error", "missing") for spec in ideas):
+        if self.not_graded:
+            return "not graded"
+        if any(spec.status in ("error", "missing") for spec in ideas):
             return "error"
         if all(exercise.works for exercise in self.exercises):
             return "passed"
         return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
+
+    @property
+    def not_graded(self) -> bool:
+        """Whether an exercise is not graded, or the kata as a whole: the code then has no score."""
+        return not self.exercises or any(exercise.not_graded for exercise in self.exercises)
+
+    @property
+    def why_not_graded(self) -> str:
+        """One line on what kept the kata from being graded; empty if it is graded."""
+        lost = [spec for exercise in self.exercises for spec in exercise.specs if spec.status == "not graded"]
+        return lost[0].message.partition("\n")[0] if lost else self.message if self.not_graded else ""
 
     @property
     def points(self) -> int:
@@ -146,6 +165,11 @@ class Report:
     katas: tuple[KataResult, ...] = field(default=())
     sealed: bool = False  # exercises that work were judged again, from another process
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
+
+    @property
+    def not_graded(self) -> bool:
+        """Whether a kata is missing or not graded. The sums then are no score."""
+        return not self.complete or any(kata.not_graded for kata in self.katas)
 
     @property
     def points(self) -> int:
@@ -215,7 +239,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/2."""
+    """The report as a JSON object of schema kata-report/2. What is not graded has null for points, stars and score."""
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -239,10 +263,10 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "exercises": [
             {
                 "name": exercise.name,
-                "points": exercise.points,
+                "points": None if exercise.not_graded else exercise.points,
                 "max_points": 1,
-                "star": exercise.stars,
-                "score": round(exercise.score, 6),
+                "star": None if exercise.not_graded else exercise.stars,
+                "score": None if exercise.not_graded else round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
                 "sealed": exercise.sealed,
@@ -255,10 +279,10 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:
     return {
-        "points": result.points,
+        "points": None if result.not_graded else result.points,
         "max_points": result.max_points,
-        "stars": result.stars,
+        "stars": None if result.not_graded else result.stars,
         "max_stars": result.max_points,
-        "score": round(result.score, 6),
+        "score": None if result.not_graded else round(result.score, 6),
         "max_score": round(result.max_score, 6),
     }

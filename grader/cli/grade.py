@@ -188,6 +188,8 @@ def _grade_folder(
         file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
+    if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
+        raise KataError(f"not graded, so there is no score: {', '.join(lost)}. Run the same command again to retry")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
 

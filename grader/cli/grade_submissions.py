@@ -101,7 +101,7 @@ def _write(book: Gradebook, outputs: Outputs, interrupted: bool) -> None:
     """Print each student's totals, and write pages and reports."""
     whole = book.class_report(interrupted=interrupted)
     for student, report in whole.students.items():
-        missing = "" if report.complete else f"  ({book.lost.get(student, 'not all graded')})"
+        missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
         print(f"{student}: {words.totals(report)}{missing}")
         if outputs.pages:
             report_files.write(outputs.pages / f"{student}.html", html_report.render(report))

@@ -21,13 +21,20 @@ def render_json(report: ClassReport) -> str:
 
 
 def render_csv(report: ClassReport) -> str:
-    """The sums, and one column per kata with its score. An empty cell means not graded."""
+    """The sums, and one column per kata with its score. An empty cell means not graded, and `state` says so, too.
+
+    Every row of an incomplete run says so in the column `run`.
+    """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
+    run = "complete" if report.complete else "incomplete"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["student", "points", "max_points", "stars", "score", "max_score", *katas])
+    writer.writerow(["student", "points", "max_points", "stars", "score", "max_score", "state", "run", *katas])
     for student, one in report.students.items():
-        scores = {kata.kata: plain(kata.score) for kata in one.katas}
-        sums = (one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score))
-        writer.writerow([as_text(student), *sums, *(scores.get(name, "") for name in katas)])
+        scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.not_graded}
+        if one.not_graded:
+            sums: list[str | float] = ["", "", "", "", "", "not graded"]
+        else:
+            sums = [one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score), "graded"]
+        writer.writerow([as_text(student), *sums, run, *(scores.get(name, "") for name in katas)])
     return file.getvalue()

@@ -15,6 +15,8 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
     """One test per exercise. The platform's runner names the student and the assignment in the environment."""
     given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
+    # Without a score the platform's runner refuses the file, instead of keeping a wrong one.
+    graded = not report.not_graded
     parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
     score, max_score = scores.total(parts)
     tests = [
@@ -36,8 +38,8 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
         "submission": given["submission_tag"],
         **links,
         "datetime": datetime.fromisoformat(report.started).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "score": score,
+        **({"score": score} if graded else {}),
         "max-score": max_score,
-        "tests": tests,
+        "tests": tests if graded else [],
     }
     return json.dumps(result, indent=2, ensure_ascii=False) + "\n"

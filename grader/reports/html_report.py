@@ -28,7 +28,7 @@ td.who{min-width:6rem;max-width:14rem;overflow-wrap:anywhere}
 .cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem;color:#1f2328}
 .passed{color:var(--good)}
 .failed,.error{color:var(--bad)}
-.notstarted{color:var(--dim)}
+.notstarted,.notgraded{color:var(--dim)}
 details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}
 summary{cursor:pointer;overflow-wrap:anywhere}
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;
@@ -45,7 +45,7 @@ HARDEST, MOST_COMMON, SLOWEST = 10, 10, 10  # rows shown
 def render(report: Report) -> str:
     """One student's page: the totals, and what is open in each exercise."""
     sections = [_kata(kata, report.weighted) for kata in report.katas]
-    state = "" if report.complete else " · interrupted, the rest was not graded"
+    state = f" · {escape(words.gap(report))}" if report.not_graded else ""
     heading = words.totals(report)
     head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
     return _page(heading, head + _bar(report.score, report.max_score) + "".join(sections))
@@ -56,7 +56,7 @@ def render_class(report: ClassReport) -> str:
     students = report.students
     weighted = any(one.weighted for one in students.values())
     most = max((one.max_score for one in students.values()), default=0)
-    middle = median(one.score for one in students.values()) if students else 0
+    middle = median([one.score for one in students.values() if not one.not_graded] or [0])
     typical = f"{number(middle)} of {number(most)}"
     state = "" if report.complete else " · interrupted, the rest was not graded"
     heading = f"{len(students)} students"
@@ -72,16 +72,16 @@ def _kata(kata: KataResult, weighted: bool) -> str:
     note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
     state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
     rows = "".join(_exercise(exercise, weighted) for exercise in kata.exercises)
-    sums = f"{kata.points}/{kata.max_points} points · {kata.stars}/{kata.max_points} stars"
+    sums = f"{words.points(kata)}/{kata.max_points} points · {words.stars(kata)}/{kata.max_points} stars"
     if weighted:
-        sums += f" · score {number(kata.score)}/{number(kata.max_score)}"
+        sums += f" · score {words.score(kata)}/{number(kata.max_score)}"
     return f"<h2>{escape(kata.kata)} · {sums} · {state}</h2>{note}{rows}"
 
 
 def _exercise(exercise: ExerciseResult, weighted: bool) -> str:
     """One line, which unfolds to the first failure, or to the open edges."""
     kind = "stretch" if exercise.stretch else "core"
-    score = f" <span class='dim'>{number(exercise.score)}/{number(exercise.worth)}</span>" if weighted else ""
+    score = f" <span class='dim'>{words.score(exercise)}/{number(exercise.worth)}</span>" if weighted else ""
     state = (
         f"<span class='dim'>{kind}</span> <span class='{_colour(exercise)}'>{escape(words.verdict(exercise))}</span>"
     )
@@ -89,12 +89,17 @@ def _exercise(exercise: ExerciseResult, weighted: bool) -> str:
     failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
     if not failures or exercise.not_written:
         return f"<div class='row'>{line}</div>"
-    text = "\n\n".join(f"{title(f.name)}\n\n{words.with_printed(f.message, f.printed)}" for f in failures)
+    if exercise.not_graded:
+        text = words.details(exercise)
+    else:
+        text = "\n\n".join(f"{title(f.name)}\n\n{words.with_printed(f.message, f.printed)}" for f in failures)
     return f"<details><summary>{line}</summary><pre>{escape(text)}</pre></details>"
 
 
 def _colour(exercise: ExerciseResult) -> str:
     """The CSS class of an exercise's verdict."""
+    if exercise.not_graded:
+        return "notgraded"
     if exercise.works:
         return "passed"
     return "notstarted" if exercise.not_written else "failed"
@@ -120,6 +125,8 @@ def _matrix(students: dict[str, Report], weighted: bool) -> str:
         by_name = {kata.kata: kata for kata in report.katas}
         cells = "".join(_cell(by_name.get(name)) for name in katas)
         sums = [str(report.points), str(report.stars), *([number(report.score)] if weighted else [])]
+        if report.not_graded:
+            sums = [words.UNKNOWN] * len(sums)
         amounts = "".join(f"<td class='n'>{amount}</td>" for amount in sums)
         rows.append(f"<tr><td class='who'>{escape(student)}</td>{amounts}{cells}</tr>")
     titles = ["points", "stars", *(["score"] if weighted else [])]
@@ -129,8 +136,9 @@ def _matrix(students: dict[str, Report], weighted: bool) -> str:
 
 
 def _cell(kata: KataResult | None) -> str:
-    if kata is None:
-        return "<td class='cell'></td>"
+    if kata is None or kata.not_graded:
+        why = f"{kata.kata}: {kata.why_not_graded}" if kata else "not graded"
+        return f"<td class='cell notgraded' title='{escape(why)}'>{words.UNKNOWN}</td>"
     share = kata.points / kata.max_points if kata.max_points else 0
     shade = SHADES[int(share * (len(SHADES) - 1))] if kata.status != "not started" else "transparent"
     text = {"error": f"{kata.points}!", "not started": "<span class='notstarted'>–</span>"}.get(
@@ -150,7 +158,7 @@ def _hardest(students: dict[str, Report]) -> str:
     begun: Counter[tuple[str, str]] = Counter()
     working: Counter[tuple[str, str]] = Counter()
     for kata, exercise in _exercises(students):
-        if not exercise.not_written:
+        if not exercise.not_written and not exercise.not_graded:
             begun[kata.kata, exercise.name] += 1
             working[kata.kata, exercise.name] += exercise.works
     hardest = sorted(begun, key=lambda name: (working[name] / begun[name], -begun[name]))[:HARDEST]
@@ -169,7 +177,7 @@ def _common(students: dict[str, Report]) -> str:
     example: dict[tuple[str, str, str], str] = {}
     for kata, exercise in _exercises(students):
         failure = exercise.first_failure
-        if failure and not exercise.not_written:
+        if failure and not exercise.not_written and not exercise.not_graded:
             name = (kata.kata, exercise.name, title(failure.name))
             count[name] += 1
             example.setdefault(name, failure.message)

@@ -23,8 +23,8 @@ class Gradebook:
         result = self.assignment.graded(found)
         if result.exercises:
             self.results[student][result.kata] = result
-        else:
-            self.lost[student] = result.message
+        if result.not_graded:
+            self.lost[student] = result.why_not_graded
         return result
 
     def report(self, student: str) -> Report:

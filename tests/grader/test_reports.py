@@ -223,7 +223,7 @@ NASTY = Report(
     "katas",
     "2026-01-02T03:04:05+00:00",
     2.0,
-    False,
+    True,
     (
         KataResult(
             "01_sums", (ExerciseResult("double", (SpecResult("TestDouble::test_it", "error", HOSTILE),)),), HOSTILE
@@ -231,8 +231,12 @@ NASTY = Report(
     ),
 )
 NOTHING = Report("katas", "2026-01-02T03:04:05+00:00", 0.0, False)
-IDS = ["a report", "one with rules", "a nasty one", "nothing"]
-REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING], ids=IDS)
+LOST = ExerciseResult("b", (SpecResult("TestB::test_x", "not graded", "the machine is too small\nmore"),))
+# One exercise works, one is not graded.
+GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),))
+IDS = ["a report", "one with rules", "a nasty one", "nothing", "one with a gap"]
+REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING, GAP], ids=IDS)
+GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY], ids=IDS[:3])
 
 
 class TestPlatforms:
@@ -262,7 +266,7 @@ class TestPlatforms:
         right = Report("katas", "", 1.0, True, (KataResult("k", (ExerciseResult("a", (PASSED,)),)),))
         assert (status(right), status(REPORT), status(NOTHING)) == ("pass", "fail", "error")
 
-    @REPORTS
+    @GRADED
     def test_classroom_50(self, report):
         environment = {
             "CLASSROOM": "cs50",
@@ -282,7 +286,7 @@ class TestPlatforms:
         assert all(test["score"] <= test["max-score"] for test in tests)
         assert (data["owner"], data["commit"], data["submission"]) == ("alice", "https://c", "submit/2026-01-02")
 
-    @REPORTS
+    @GRADED
     def test_gradescope(self, report):
         data = json.loads(gradescope.render(report))
         holds_to("gradescope", data)
@@ -292,9 +296,9 @@ class TestPlatforms:
     @REPORTS
     def test_csv(self, report):
         rows = list(csv.DictReader(io.StringIO(csv_report.render(report))))
-        assert sum(int(row["points"]) for row in rows) == report.points
-        assert sum(int(row["star"]) for row in rows) == report.stars
-        assert sum(float(row["score"]) for row in rows) == report.score
+        assert sum(int(row["points"] or 0) for row in rows) == report.points
+        assert sum(int(row["star"] or 0) for row in rows) == report.stars
+        assert sum(float(row["score"] or 0) for row in rows) == report.score
         assert sum(float(row["max_score"]) for row in rows) == report.max_score
         assert len(rows) == report.max_points
         assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
@@ -336,6 +340,69 @@ class TestPlatforms:
         assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
 
 
+class TestNotGraded:
+    """What the machine or the grader has lost is no zero, in any format."""
+
+    def test_it_is_told_from_an_error_of_the_code(self):
+        assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (True, "not graded", 1)
+        assert GAP.katas[0].why_not_graded == "the machine is too small"
+        assert GAP.not_graded and NOTHING.not_graded and not NASTY.not_graded
+        assert KataResult("k", (), "the task was lost").why_not_graded == "the task was lost"
+
+    def test_people_read_it_first(self):
+        said = shown(GAP)
+        for line in (
+            "16_multi_head_attention: not graded, so far 1 of 2 points, 1 of 2 stars",
+            "  b  core     ?/1  ?  not graded",
+            "NOT GRADED  16_multi_head_attention · b · x",
+        ):
+            assert line in said.splitlines(), said
+        for text in (said, markdown.render(GAP), html_report.render(GAP)):
+            assert "not graded, so far 1 of 2 points" in text
+            assert "was not graded: the machine is too small" in text.replace("\\_", "_")
+
+    def test_json_has_null(self):
+        report = json.loads(json_report.render(GAP))
+        [kata] = report["katas"]
+        for one in (report, kata, kata["exercises"][1]):
+            assert (one["points"], one["score"]) == (None, None)
+        assert (kata["status"], kata["exercises"][0]["points"]) == ("not graded", 1)
+        assert json.loads(json_report.render(replace(REPORT, complete=False)))["score"] is None
+
+    def test_csv_has_empty_cells_and_a_state(self):
+        works, lost = csv.DictReader(io.StringIO(csv_report.render(GAP)))
+        assert [works[name] for name in ("points", "score", "state", "run")] == ["1", "1", "graded", "complete"]
+        assert [lost[name] for name in ("points", "star", "score", "state")] == ["", "", "", "not graded"]
+        rows = csv.DictReader(io.StringIO(csv_report.render(replace(REPORT, complete=False))))
+        assert {row["run"] for row in rows} == {"incomplete"}
+
+    @pytest.mark.parametrize("report", [GAP, NOTHING], ids=["a gap", "nothing"])
+    def test_platforms_that_need_a_score_get_none(self, report):
+        data = json.loads(gradescope.render(report))
+        assert "score" not in data and "tests" not in data and "not graded" in data["output"]
+        data = json.loads(classroom50.render(report, {}))
+        assert ("score" in data, data["tests"]) == (False, [])
+        data = json.loads(classroom.render(report))
+        assert (data["status"], data["tests"][-1]["status"]) == ("error", "error")
+
+    def test_junit_has_an_error(self):
+        [suite] = ET.fromstring(junit.render(GAP).encode("utf-8"))
+        assert suite.find("testcase/error").get("message") == "not graded: the machine is too small"
+        lost = KataResult("01_sums", (), "the task was lost")
+        suites = ET.fromstring(junit.render(replace(REPORT, complete=False, katas=(lost,))).encode("utf-8"))
+        said = [suite.find("testcase/error").get("message") for suite in suites]
+        assert said == ["not graded: the task was lost", "not graded: interrupted: the rest was not graded"]
+        assert suites.get("errors") == "2"
+
+    def test_a_class_has_no_sum_for_the_student(self):
+        report = ClassReport(REPORT.started, 3.0, False, {"ann": GAP, "bob": REPORT})
+        ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
+        assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == ["", "", "", "not graded"]
+        assert [bob[name] for name in ("points", "score", "state", "run")] == ["2", "2", "graded", "incomplete"]
+        page = html_report.render_class(report)
+        assert "the machine is too small" in page and "median 2 of 4 points" in page
+
+
 class TestClass:
     TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
 
@@ -351,12 +418,12 @@ class TestClass:
 
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
-        sums = ["points", "max_points", "stars", "score", "max_score"]
+        sums = ["points", "max_points", "stars", "score", "max_score", "state", "run"]
         assert head == ["student", *sums, "16_multi_head_attention", "01_sums"]
-        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", ""]
-        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0"]
+        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "graded", "complete", "2", ""]
+        assert bob == ["'=bob", "0", "1", "0", "0", "1", "graded", "complete", "", "0"]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,graded,complete,4.5"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))
