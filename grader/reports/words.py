@@ -7,7 +7,7 @@ UNKNOWN = "?"  # in place of points and stars that are not graded
 
 
 def star(exercise: ExerciseResult) -> str:
-    """A filled star if the exercise holds at the edges, otherwise an empty one; a question mark if that is not known."""
+    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not known."""
     if exercise.not_graded:
         return UNKNOWN
     return STAR if exercise.holds else NO_STAR

@@ -25,6 +25,7 @@ from grader.reports import (
     table,
     words,
 )
+from grader.reports.html_report import STYLE
 from grader.results import ClassReport, ExerciseResult, KataResult, Report, SpecResult, as_dict, rounded
 from grader.teaching.rules import Rules
 
@@ -335,9 +336,59 @@ class TestPlatforms:
 
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
         page = html_report.render(WEIGHTED)
-        assert "★ <code>b</code>" in page and "☆ <code>d</code>" in page
+        assert "1/1 ★ <code>b</code>" in page and "1/1 ☆ <code>d</code>" in page
         assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
         assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
+
+
+class TestPages:
+    """Readable in both colour schemes, with a keyboard, and without colours."""
+
+    def test_every_text_has_contrast(self):
+        """WCAG AA: at least 4.5 between text and what is behind it, for every rule of the style sheet."""
+        light, dark = (dict(re.findall(r"--(\w+):(#\w+)", block)) for block in STYLE.split("@media")[:2])
+        for scheme in (light, dark):
+            colours = {f"var(--{name})": value for name, value in scheme.items()}
+            for selector, rule in re.findall(r"^([^\n{@:]+)\{([^}]*)\}", STYLE, re.MULTILINE):
+                said = dict(re.findall(r"(?<![\w-])(color|background):([^;]+)", rule.replace("\n", "")))
+                text, behind = said.get("color", "var(--ink)"), said.get("background", "var(--paper)")
+                assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
+
+    def test_a_failure_is_open_and_says_where_to_read_on(self):
+        page = html_report.render(REPORT)
+        assert page.count("<details open>") == 1 and page.count("<details>") == 1, "an open edge is folded"
+        assert "lesson <code>katas/16_multi_head_attention/README.md</code>" in page
+        assert "hint <code>kata hint 16 a</code>" in page
+        appendix = replace(REPORT, katas=(replace(KATA, kata="appendix_a_pytorch"),))
+        assert "kata hint appendix_a a<" in html_report.render(appendix)
+
+    def test_tables_have_captions_and_heads(self):
+        page = html_report.render_class(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
+        assert '<html lang="en">' in page and page.count("<table>") == page.count("<caption>") == page.count("<thead>")
+        assert "<th>" not in page and page.count("<th ") == page.count("<th scope=")
+        assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table>")
+
+    def test_no_state_is_told_by_colour_alone(self):
+        started, lost = replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN,)),)), GAP.katas[0]
+        students = {"a": started, "b": NASTY.katas[0], "c": lost}
+        reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
+        cells = re.findall(
+            r"<td class='cell[^>]*>([^<]*)", html_report.render_class(ClassReport("", 1.0, True, reports))
+        )
+        assert cells == ["–", "0!", "?"]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG defines it, from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 class TestNotGraded:
@@ -411,10 +462,10 @@ class TestClass:
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
         for heading in ("Points", "Hardest exercises", "Most common failures", "Time"):
             assert f"<h2>{heading}</h2>" in page
-        assert "2 of 4 points, 1 stars, failed" in page and "<th class='n'>score</th>" not in page
+        assert "2 of 4 points, 1 stars, failed" in page and ">score</th>" not in page
         assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
         weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
-        assert "<th class='n'>score</th>" in weighted and "median score 4.5 of 10<" in weighted
+        assert ">score</th>" in weighted and "median score 4.5 of 10<" in weighted
 
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
