@@ -1,14 +1,19 @@
 """Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
+State = Literal["not graded", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"]
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
+NOT_HANDED_IN = "not handed in"
+# The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
+UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 STOPPED = "still running after"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
@@ -104,6 +109,23 @@ class KataResult:
     message: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
+    code: str = ""  # a hash of the file's text; empty if there was none to run
+
+    @property
+    def state(self) -> State:
+        """What became of the file, in more detail than the status says it."""
+        told = {"not graded": "not graded", "not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.status in told:
+            return cast(State, told[self.status])
+        failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
+        said = {spec.message.partition("\n")[0] for spec in failed}
+        if len(said) == 1 and not any(exercise.works for exercise in self.exercises):
+            [line] = said
+            if line.endswith(NOT_HANDED_IN):
+                return "not handed in"
+            if UNPARSED.match(line):
+                return "does not parse"
+        return "wrong"
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded"]:
@@ -235,7 +257,8 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds)
+    code = data.get("code", "")
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -257,6 +280,8 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
     return {
         "kata": kata.kata,
         "status": kata.status,
+        "state": kata.state,
+        "code": kata.code,
         "message": kata.message,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),

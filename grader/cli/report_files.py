@@ -14,6 +14,7 @@ from grader.reports import (
     classroom,
     classroom50,
     csv_report,
+    gradebooks,
     gradescope,
     html_report,
     json_report,
@@ -36,6 +37,8 @@ CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "json": class_report.render_json,
     "csv": class_report.render_csv,
     "html": html_report.render_class,
+    "canvas": gradebooks.render_canvas,
+    "moodle": gradebooks.render_moodle,
 }
 
 AnyReport = TypeVar("AnyReport", Report, ClassReport)

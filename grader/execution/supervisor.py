@@ -80,7 +80,8 @@ class Supervisor:
         message = printable.line("; ".join(part for part in (self.job.note, self.crashed) if part))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
-        return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
+        seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
+        return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code)
 
     def second_lock(self, scratch: Path) -> SecondLock | None:
         """What judges the exercises that work once more, if that is asked for; this job's files are removed then."""

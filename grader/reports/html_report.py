@@ -1,10 +1,10 @@
 """Renders one student's report, or that of a class, as a single HTML page: no scripts, no external files."""
 
-from collections import Counter, defaultdict
 from html import escape
 from statistics import median
 
-from grader.reports import words
+from grader.reports import statistics, words
+from grader.reports.statistics import Exercise
 from grader.results import ClassReport, ExerciseResult, KataResult, Report, number, title
 
 STYLE = """
@@ -32,6 +32,8 @@ td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .failed,.error{color:var(--bad)}
 .notstarted,.notgraded{color:var(--dim)}
 details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}
+td details{border:0;padding:0}
+td.long{min-width:14rem}
 summary{cursor:pointer;overflow-wrap:anywhere}
 summary:focus-visible,.wide:focus-visible{outline:2px solid var(--good)}
 pre{color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:6px;
@@ -47,8 +49,10 @@ code{overflow-wrap:anywhere}
 .shade4{color:#1f2328;background:#92c5de}
 """
 SHADES = 5  # from no points to all points, distinguishable with every kind of colour vision
-LEGEND = "points per kata: – not started, ! the code ended its process, ? not graded"
-HARDEST, MOST_COMMON, SLOWEST = 10, 10, 10  # rows shown
+# What stands in the cell of a kata beside its points, or instead of them.
+SIGNS = {"not graded": "?", "not handed in": "none", "does not parse": "0 ¶", "untouched": "–", "crashed": "!"}
+LEGEND = "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded"
+MISTAKES = 3  # shown of each exercise
 
 
 def render(report: Report) -> str:
@@ -61,7 +65,7 @@ def render(report: Report) -> str:
 
 
 def render_class(report: ClassReport) -> str:
-    """The page of a class: points per student and kata, hardest exercises, most common failures, slowest katas."""
+    """The page of a class: points per student and kata, its exercises, identical submissions, the time spent."""
     students = report.students
     weighted = any(one.weighted for one in students.values())
     most = max((one.max_score for one in students.values()), default=0)
@@ -74,7 +78,7 @@ def render_class(report: ClassReport) -> str:
         f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
         f"median {f'score {typical}' if weighted else f'{typical} points'}</p>"
     )
-    parts = [_matrix(students, weighted), _hardest(students), _common(students), _slowest(students)]
+    parts = [_matrix(students, weighted), _exercises(report), _identical(report), _time(report)]
     return _page(heading, head + "".join(parts))
 
 
@@ -169,13 +173,14 @@ def _matrix(students: dict[str, Report], weighted: bool) -> str:
 
 
 def _cell(kata: KataResult | None) -> str:
-    if kata is None or kata.not_graded:
+    state = kata.state if kata else "not graded"
+    if kata is None or state == "not graded":
         why = f"{kata.kata}: {kata.why_not_graded}" if kata else "not graded"
-        return f"<td class='cell notgraded' title='{escape(why)}'>{words.UNKNOWN}</td>"
+        return f"<td class='cell notgraded' title='{escape(why)}'>{SIGNS[state]}</td>"
     share = kata.points / kata.max_points if kata.max_points else 0
-    shade = "notstarted" if kata.status == "not started" else f"shade{int(share * (SHADES - 1))}"
-    text = {"error": f"{kata.points}!", "not started": "–"}.get(kata.status, str(kata.points))
-    name = escape(f"{kata.kata}: {kata.points} of {kata.max_points} points, {kata.stars} stars, {kata.status}")
+    shade = "notstarted" if state in statistics.ABSENT else f"shade{int(share * (SHADES - 1))}"
+    text = f"{kata.points}!" if state == "crashed" else SIGNS.get(state, str(kata.points))
+    name = escape(f"{kata.kata}: {kata.points} of {kata.max_points} points, {kata.stars} stars, {state}")
     return f"<td class='cell {shade}' title='{name}'>{text}</td>"
 
 
@@ -191,51 +196,51 @@ def _short(kata: str) -> str:
     return _number(kata).removeprefix("appendix_").upper() if kata.startswith("appendix_") else _number(kata)
 
 
-def _hardest(students: dict[str, Report]) -> str:
-    begun: Counter[tuple[str, str]] = Counter()
-    working: Counter[tuple[str, str]] = Counter()
-    for kata, exercise in _exercises(students):
-        if not exercise.not_written and not exercise.not_graded:
-            begun[kata.kata, exercise.name] += 1
-            working[kata.kata, exercise.name] += exercise.works
-    hardest = sorted(begun, key=lambda name: (working[name] / begun[name], -begun[name]))[:HARDEST]
+def _exercises(report: ClassReport) -> str:
+    """One row per exercise. The spec that fails most often unfolds to what it asks for."""
     rows = "".join(
-        f"<tr><th scope='row'>{escape(kata)} · <code>{escape(name)}</code></th>"
-        f"<td class='n'>{working[kata, name]} of {begun[kata, name]}</td>"
-        f"<td>{_bar(working[kata, name], begun[kata, name])}</td></tr>"
-        for kata, name in hardest
+        f"<tr><th scope='row'>{escape(one.kata)} · <code>{escape(one.name)}</code></th>"
+        f"<td class='n'>{one.works} of {one.handed_in}</td><td>{_bar(one.works, one.handed_in)}</td>"
+        f"<td class='long'>{_most_failed(one)}</td><td class='long'>{_mistakes(one)}</td></tr>"
+        for one in statistics.exercises(report)
     )
-    heads = _heads("exercise", "works", "share")
-    return f"<h2>Hardest exercises</h2>{_table('students whose code works, of those who started it', heads, rows)}"
+    heads = "".join(
+        f"<th scope='col'>{name}</th>" for name in ("exercise", "works", "share", "spec that fails most", "looks like")
+    )
+    about = "students whose code works, of those who handed the kata in; how many fail a spec first, and how"
+    return f"<h2>Exercises, the hardest first</h2>{_table(about, heads, rows)}"
 
 
-def _common(students: dict[str, Report]) -> str:
-    count: Counter[tuple[str, str, str]] = Counter()
-    example: dict[tuple[str, str, str], str] = {}
-    for kata, exercise in _exercises(students):
-        failure = exercise.first_failure
-        if failure and not exercise.not_written and not exercise.not_graded:
-            name = (kata.kata, exercise.name, title(failure.name))
-            count[name] += 1
-            example.setdefault(name, failure.message)
+def _most_failed(one: Exercise) -> str:
+    if not one.failed:
+        return ""
+    [(name, times)] = one.failed.most_common(1)
+    line, sentence = f"{times} × {escape(name)}", escape(one.sentences[name])
+    return f"<details><summary>{line}</summary>{sentence}</details>" if sentence else line
+
+
+def _mistakes(one: Exercise) -> str:
+    return "<br>".join(f"{times} × {escape(mistake)}" for mistake, times in one.mistakes.most_common(MISTAKES))
+
+
+def _identical(report: ClassReport) -> str:
+    """The groups of students whose file of a kata has the same text."""
     rows = "".join(
-        f"<details><summary>{times} × {escape(kata)} · <code>{escape(name)}</code> · {escape(spec)}</summary>"
-        f"<pre>{escape(example[kata, name, spec])}</pre></details>"
-        for (kata, name, spec), times in count.most_common(MOST_COMMON)
+        f"<tr><th scope='row'>{escape(kata)}</th><td class='n'>{len(students)}</td>"
+        f"<td class='long'>{escape(', '.join(students))}</td></tr>"
+        for kata, students in statistics.identical(report)
     )
-    return f"<h2>Most common failures</h2>{rows or '<p>none</p>'}"
+    if not rows:
+        return "<h2>Identical submissions</h2><p>none</p>"
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("kata", "students", "who"))
+    return f"<h2>Identical submissions</h2>{_table('the same text, of a kata that was begun', heads, rows)}"
 
 
-def _slowest(students: dict[str, Report]) -> str:
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for report in students.values():
-        for kata in report.katas:
-            seconds[kata.kata] += kata.seconds
-    slowest = sorted(seconds.items(), key=lambda item: -item[1])[:SLOWEST]
-    rows = "".join(f"<tr><th scope='row'>{escape(kata)}</th><td class='n'>{s:.1f} s</td></tr>" for kata, s in slowest)
-    about = "seconds of all students together; identical code ran once and counts for each"
+def _time(report: ClassReport) -> str:
+    spent = statistics.seconds(report)
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(kata)}</th><td class='n'>{number(took / 60)} min</td></tr>"
+        for kata, took in spent.items()
+    )
+    about = f"{number(sum(spent.values()) / 60)} minutes of computing; identical code ran once and counts once"
     return f"<h2>Time</h2>{_table(about, _heads('kata', 'time'), rows)}"
-
-
-def _exercises(students: dict[str, Report]) -> list[tuple[KataResult, ExerciseResult]]:
-    return [(kata, exercise) for report in students.values() for kata in report.katas for exercise in kata.exercises]

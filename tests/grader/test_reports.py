@@ -17,11 +17,13 @@ from grader.reports import (
     classroom,
     classroom50,
     csv_report,
+    gradebooks,
     gradescope,
     html_report,
     json_report,
     junit,
     markdown,
+    statistics,
     table,
     words,
 )
@@ -112,7 +114,7 @@ def test_json_has_the_pinned_schema():
     assert list(report) == ["schema", "code", "started", "seconds", "complete", *sums, "sealed", "katas"]
     assert report["schema"] == "kata-report/2"
     [kata] = report["katas"]
-    assert list(kata) == ["kata", "status", "message", *sums, "seconds", "exercises"]
+    assert list(kata) == ["kata", "status", "state", "code", "message", *sums, "seconds", "exercises"]
     assert [kata[name] for name in sums] == [2, 4, 1, 4, 2.0, 4.0]
     [weighted] = json.loads(json_report.render(WEIGHTED))["katas"]
     assert [weighted[name] for name in sums] == [2, 4, 1, 4, 4.5, 10.0]
@@ -369,13 +371,85 @@ class TestPages:
         assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table>")
 
     def test_no_state_is_told_by_colour_alone(self):
-        started, lost = replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN,)),)), GAP.katas[0]
-        students = {"a": started, "b": NASTY.katas[0], "c": lost}
+        started, absent = became("c: not written yet"), became("sums.py: not handed in")
+        broken, lost = became("sums.py:3: SyntaxError: invalid syntax"), GAP.katas[0]
+        students = {"a": started, "b": NASTY.katas[0], "c": lost, "d": absent, "e": broken}
         reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
         cells = re.findall(
             r"<td class='cell[^>]*>([^<]*)", html_report.render_class(ClassReport("", 1.0, True, reports))
         )
-        assert cells == ["–", "0!", "?"]
+        assert cells == ["–", "0!", "?", "none", "0 ¶"]
+
+
+def became(*messages: str, code: str = "") -> KataResult:
+    """A kata with an exercise per message, which its one spec says; works where there is none."""
+    specs = [SpecResult("TestA::test_x", "failed" if said else "passed", said, line=9) for said in messages]
+    exercises = [ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)]
+    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code)
+
+
+def a_class(**students: KataResult) -> ClassReport:
+    return ClassReport("", 1.0, True, {name: replace(REPORT, katas=(kata,)) for name, kata in students.items()})
+
+
+class TestStatistics:
+    @pytest.mark.parametrize(
+        ("messages", "state"),
+        [
+            (("", ""), "works"),
+            (("", "mha.py: not handed in"), "wrong"),
+            (("mha.py: not handed in",) * 2, "not handed in"),
+            (("mha.py:3: SyntaxError: invalid syntax",) * 2, "does not parse"),
+            (("mha.py:1: IndentationError: unexpected indent",), "does not parse"),
+            (("mha.py: is not UTF-8 text",), "does not parse"),
+            (("ann.zip: is not a zip archive that can be read",), "does not parse"),
+            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "wrong"),
+            (("e0: not written yet", "e1: not written yet"), "untouched"),
+            (("e0: not written yet", "wrong"), "wrong"),
+        ],
+    )
+    def test_what_became_of_a_file(self, messages, state):
+        assert became(*messages).state == state
+
+    def test_a_crash_and_a_lost_verdict(self):
+        assert (NASTY.katas[0].state, GAP.katas[0].state) == ("crashed", "not graded")
+
+    def test_an_exercise_counts_those_who_handed_it_in(self):
+        slip = "\nHeads are slices. Not\nmore.\n\nlooks like a transpose forgotten\n\nmha.py:3"
+        failed = {"b": became(slip), "c": became(slip), "d": became("raised"), "e": became("x.py: is a link")}
+        absent = {"f": became("x.py: not handed in"), "g": became("e0: not written yet"), "h": GAP.katas[0]}
+        [one] = statistics.exercises(a_class(a=became(""), **failed, **absent))
+        assert (one.works, one.handed_in, one.share) == (1, 5, 0.2)
+        assert (one.failed, one.mistakes) == ({"x": 3}, {"a transpose forgotten": 2})
+        assert one.sentences == {"x": "Heads are slices. Not more."}
+
+    def test_identical_texts_are_grouped_and_count_once(self):
+        same, stub = became("wrong", code="1"), became("e0: not written yet", code="2")
+        report = a_class(ann=same, bob=same, eve=became("", code="3"), joe=stub, kim=stub, lea=became("", code=""))
+        assert statistics.identical(report) == [("16_mha", ["ann", "bob"])]
+        assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
+        page = html_report.render_class(report)
+        assert "ann, bob</td>" in page and "2 minutes of" in page
+
+    def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
+        page = html_report.render_class(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
+        assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
+
+
+class TestGradebooks:
+    """What Canvas and Moodle import. Whoever is not graded has no row."""
+
+    CLASS = ClassReport("", 1.0, False, {"=ann": WEIGHTED, "bob": GAP})
+
+    def test_canvas(self):
+        head, most, ann = csv.reader(io.StringIO(gradebooks.render_canvas(self.CLASS)))
+        assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", KATA.kata]
+        assert most == ["    Points Possible", "", "", "", "", "10"]
+        assert ann == ["'=ann", "", "", "'=ann", "", "4.5"]
+
+    def test_moodle(self):
+        [ann] = csv.DictReader(io.StringIO(gradebooks.render_moodle(self.CLASS)))
+        assert (ann["identifier"], ann["grade"], ann["feedback"]) == ("'=ann", "4.5", words.totals(WEIGHTED))
 
 
 def contrast(one: str, other: str) -> float:
@@ -460,9 +534,9 @@ class TestClass:
     def test_html_has_a_row_for_every_student_and_escapes_it(self):
         page = html_report.render_class(self.TWO)
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
-        for heading in ("Points", "Hardest exercises", "Most common failures", "Time"):
+        for heading in ("Points", "Exercises, the hardest first", "Identical submissions", "Time"):
             assert f"<h2>{heading}</h2>" in page
-        assert "2 of 4 points, 1 stars, failed" in page and ">score</th>" not in page
+        assert "2 of 4 points, 1 stars, wrong" in page and ">score</th>" not in page
         assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
         weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
         assert ">score</th>" in weighted and "median score 4.5 of 10<" in weighted
@@ -470,11 +544,12 @@ class TestClass:
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
         sums = ["points", "max_points", "stars", "score", "max_score", "state", "run"]
-        assert head == ["student", *sums, "16_multi_head_attention", "01_sums"]
-        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "graded", "complete", "2", ""]
-        assert bob == ["'=bob", "0", "1", "0", "0", "1", "graded", "complete", "", "0"]
+        katas = ["16_multi_head_attention", "01_sums"]
+        assert head == ["student", *sums, *katas, *(f"{kata} state" for kata in katas)]
+        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "graded", "complete", "2", "", "wrong", "not graded"]
+        assert bob == ["'=bob", "0", "1", "0", "0", "1", "graded", "complete", "", "0", "not graded", "crashed"]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,graded,complete,4.5"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,graded,complete,4.5,wrong"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))
