@@ -61,6 +61,12 @@ Results = Annotated[
     typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
 ]
 Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
+Pseudonyms = Annotated[
+    bool, typer.Option("--pseudonyms", help='class only: "student 01" for names in reports and pages, in random order')
+]
+Key = Annotated[
+    Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
+]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
@@ -85,6 +91,8 @@ def grade(
     report: Reports = None,
     results: Results = None,
     feedback: Feedback = None,
+    pseudonyms: Pseudonyms = False,
+    pseudonym_key: Key = None,
     core: Core = False,
     sealed: Sealed = None,
     jobs: Jobs = 0,
@@ -99,8 +107,10 @@ def grade(
     """
     if class_folder and fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not class_folder and (results or feedback or engine or student):
-        raise KataError("--results, --feedback and --engine belong to a class: give --submissions DIR")
+    if not class_folder and (results or feedback or pseudonyms or engine or student):
+        raise KataError("--results, --feedback, --pseudonyms and --engine belong to a class: give --submissions DIR")
+    if pseudonym_key and not pseudonyms:
+        raise KataError("--pseudonym-key says who is who: add --pseudonyms")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
         seal = _is_sealed(sealed, of_a_class=bool(class_folder))
         assignment = _assignment(
@@ -108,7 +118,7 @@ def grade(
         )
         if class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
-            outputs = grade_submissions.Outputs(class_reports, results, feedback)
+            outputs = grade_submissions.Outputs(class_reports, results, feedback, pseudonyms, pseudonym_key)
             start = cluster.ENGINES[engine] if engine else None
             grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student)
         else:

@@ -18,7 +18,7 @@ from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.reports import html_report, words
 from grader.results import ClassReport, kata_as_dict
-from grader.teaching import class_grading, cluster, submissions
+from grader.teaching import class_grading, cluster, pseudonyms, submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
@@ -32,6 +32,8 @@ class Outputs:
     reports: list[ReportFile[ClassReport]]
     lines: Path | None = None  # one line of JSON per student and kata, written as each is graded
     pages: Path | None = None  # folder for one HTML page per student
+    pseudonyms: bool = False  # in reports and pages, apart from those for gradebooks
+    key: Path | None = None  # who is who
 
 
 def grade_class_folder(
@@ -100,12 +102,17 @@ def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, to
 def _write(book: Gradebook, outputs: Outputs, interrupted: bool) -> None:
     """Print each student's totals, and write pages and reports."""
     whole = book.class_report(interrupted=interrupted)
+    key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
+    shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
+    if outputs.key:
+        report_files.write(outputs.key, pseudonyms.render_key(key))
     for student, report in whole.students.items():
         missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
         print(f"{student}: {words.totals(report)}{missing}")
-        if outputs.pages:
+    if outputs.pages:
+        for student, report in shown.students.items():
             report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
     for file in outputs.reports:
-        file.write(whole)
+        file.write(whole if file.render in report_files.WITH_NAMES else shown)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"{len(whole.students)} students · {whole.seconds:.1f} s{state}")

@@ -191,6 +191,20 @@ class TestTheCommand:
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         assert "12 students" in (tmp_path / "c.html").read_text()
 
+    def test_pseudonyms_hide_names_where_they_are_shown_around(self, course, tmp_path, kata_here):
+        (course / "Ann Berg.zip").write_bytes(b"no archive")
+        reports = [f"--report={name}={tmp_path}/{name}" for name in ("html", "csv", "json", "moodle")]
+        to = [*reports, "--feedback", tmp_path / "pages", "--pseudonym-key", tmp_path / "key.csv"]
+        done = kata_here("grade", "01", "--submissions", course, "--pseudonyms", *to)
+        assert done.returncode == 0, done.stderr
+        key = {row["student"]: row["pseudonym"] for row in csv.DictReader(open(tmp_path / "key.csv"))}
+        assert sorted(key.values()) == [f"student {number:02}" for number in range(1, 14)]
+        pages = list((tmp_path / "pages").iterdir())
+        assert {page.stem for page in pages} == set(key.values())
+        shown = [*pages, *(tmp_path / name for name in ("html", "csv", "json"))]
+        assert not any(name in path.read_text() for path in shown for name in key)
+        assert "Ann Berg" in (tmp_path / "moodle").read_text()
+
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
         right = last.read_text()
@@ -216,6 +230,7 @@ class TestTheCommand:
             (["--submissions", "katas", "--fail-under", "50"], "not for a class"),
             (["--submissions", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
             (["--results", os.devnull], "give --submissions DIR"),
+            (["--submissions", "katas", "--pseudonym-key", "key.csv"], "add --pseudonyms"),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
