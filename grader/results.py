@@ -224,6 +224,28 @@ class ClassReport:
     students: dict[str, Report] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A spec with two verdicts on the same code. A verdict is empty where the spec was not there."""
+
+    student: str
+    kata: str
+    exercise: str
+    spec: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What came of grading some students of a class twice."""
+
+    students: tuple[str, ...]
+    results: int  # graded twice: one per student and kata
+    differences: tuple[Difference, ...]
+    complete: bool
+
+
 def title(name: str) -> str:
     """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, RulesFile, app, bar, complete_kata, katas
-from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
+from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, ReportFile
 from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -67,6 +67,10 @@ Pseudonyms = Annotated[
 Key = Annotated[
     Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
 ]
+AuditOf = Annotated[
+    int | None,
+    typer.Option("--audit", metavar="N", min=1, help="class only: grade N students twice and say what differs"),
+]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
@@ -93,6 +97,7 @@ def grade(
     feedback: Feedback = None,
     pseudonyms: Pseudonyms = False,
     pseudonym_key: Key = None,
+    audit: AuditOf = None,
     core: Core = False,
     sealed: Sealed = None,
     jobs: Jobs = 0,
@@ -109,6 +114,8 @@ def grade(
         raise KataError("--fail-under is for one submission, not for a class")
     if not class_folder and (results or feedback or pseudonyms or engine or student):
         raise KataError("--results, --feedback, --pseudonyms and --engine belong to a class: give --submissions DIR")
+    if audit and (not class_folder or results or feedback or pseudonyms or engine):
+        raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
     if pseudonym_key and not pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
@@ -116,7 +123,10 @@ def grade(
         assignment = _assignment(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
-        if class_folder:
+        if class_folder and audit:
+            files = [report_files.parse(option, AUDIT_FORMATS) for option in report or []]
+            grade_submissions.audit_class_folder(class_folder, assignment, files, student, audit)
+        elif class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
             outputs = grade_submissions.Outputs(class_reports, results, feedback, pseudonyms, pseudonym_key)
             start = cluster.ENGINES[engine] if engine else None

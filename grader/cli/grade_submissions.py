@@ -16,9 +16,9 @@ from grader.cli.report_files import ReportFile
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
-from grader.reports import html_report, words
-from grader.results import ClassReport, kata_as_dict
-from grader.teaching import class_grading, cluster, pseudonyms, submissions
+from grader.reports import audit_report, html_report, words
+from grader.results import Audit, ClassReport, KataResult, kata_as_dict
+from grader.teaching import audit, class_grading, cluster, pseudonyms, submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
@@ -59,6 +59,44 @@ def grade_class_folder(
         raise KataError(
             f"{len(book.lost)} of {len(handed_in)} students could not be graded: run the same command again to retry"
         )
+
+
+def audit_class_folder(
+    folder: Path, assignment: Assignment, files: list[ReportFile[Audit]], only: list[str] | None, count: int
+) -> None:
+    """Grade so many students of the class twice, without cached results, and say which verdicts differ.
+
+    Raises:
+        KataError: the folder cannot be graded, or a report cannot be written.
+    """
+    handed_in, stream = _opened(folder, Outputs([]), only)
+    stream.close()
+    chosen = audit.sample(handed_in, count)
+    runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
+    interrupted = False
+    try:
+        with bar("grading twice", "results", left=True) as counting:
+            task = counting.add_task("", total=2 * len(chosen) * len(assignment.katas))
+            for run in runs:
+                for student, result in audit.grade_afresh(chosen, assignment):
+                    run[student, result.kata] = result
+                    counting.advance(task)
+    except KeyboardInterrupt:
+        interrupted = True
+    first, second = runs
+    found = [
+        difference
+        for student, kata in second
+        for difference in audit.differences(student, first[student, kata], second[student, kata])
+    ]
+    names = tuple(submission.student for submission in chosen)
+    report = Audit(names, len(second), tuple(found), complete=not interrupted)
+    for line in audit_report.lines(report):
+        print(line)
+    for file in files:
+        file.write(report)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _opened(folder: Path, outputs: Outputs, only: list[str] | None) -> tuple[list[Submission], TextIO]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -205,6 +206,28 @@ class TestTheCommand:
         assert not any(name in path.read_text() for path in shown for name in key)
         assert "Ann Berg" in (tmp_path / "moodle").read_text()
 
+    def test_an_audit_finds_verdicts_that_differ(self, course, tmp_path, kata_here, monkeypatch):
+        """The same code is graded twice, also where its result is cached; then the second run has an error."""
+        command = ["grade", "01", "--submissions", course, "--audit", "2", "--report", f"json={tmp_path}/a.json"]
+        done = kata_here(*command)
+        assert (done.returncode, done.stdout) == (0, "2 students, 2 results graded twice: no verdict differs\n")
+        grade_class, begun = class_grading.grade_class, []
+
+        def grade_by_chance(*args, **options):
+            begun.append(1)
+            for student, result in grade_class(*args, **options):
+                specs = tuple(replace(spec, status="error") for spec in result.exercises[0].specs[:1])
+                worse = replace(result.exercises[0], specs=specs + result.exercises[0].specs[1:])
+                by_chance = replace(result, exercises=(worse, *result.exercises[1:]))
+                yield student, by_chance if len(begun) == 2 else result
+
+        monkeypatch.setattr(class_grading, "grade_class", grade_by_chance)
+        done = kata_here(*command)
+        assert done.stdout.endswith("2 students, 2 results graded twice: 2 verdicts differ\n")
+        assert ", then error\n" in done.stdout
+        [one, other] = json.loads((tmp_path / "a.json").read_text())["differences"]
+        assert (one["second"], one["exercise"]) == ("error", find("01").exercises[0].name) and one != other
+
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
         right = last.read_text()
@@ -230,6 +253,8 @@ class TestTheCommand:
             (["--submissions", "katas", "--fail-under", "50"], "not for a class"),
             (["--submissions", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
             (["--results", os.devnull], "give --submissions DIR"),
+            (["--audit", "3"], "--audit takes --submissions DIR"),
+            (["--submissions", "katas", "--audit", "3", "--feedback", "p"], "--audit takes --submissions DIR"),
             (["--submissions", "katas", "--pseudonym-key", "key.csv"], "add --pseudonyms"),
         ],
     )
