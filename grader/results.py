@@ -246,6 +246,18 @@ class Audit:
     complete: bool
 
 
+@dataclass(frozen=True)
+class Change:
+    """An exercise whose score is not what it was; None where it was or is not graded."""
+
+    student: str
+    kata: str
+    exercise: str
+    before: float | None
+    after: float | None
+    why: str
+
+
 def title(name: str) -> str:
     """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")

@@ -119,7 +119,7 @@ def grade(
     if pseudonym_key and not pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
-        seal = _is_sealed(sealed, of_a_class=bool(class_folder))
+        seal = is_sealed(sealed, of_a_class=bool(class_folder))
         assignment = _assignment(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
@@ -138,7 +138,7 @@ def grade(
             )
 
 
-def _is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
+def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     """Whether points are sealed.
 
     Raises:

@@ -16,9 +16,9 @@ from grader.cli.report_files import ReportFile
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
-from grader.reports import audit_report, html_report, words
+from grader.reports import audit_report, change_lines, html_report, words
 from grader.results import Audit, ClassReport, KataResult, kata_as_dict
-from grader.teaching import audit, class_grading, cluster, pseudonyms, submissions
+from grader.teaching import audit, class_grading, cluster, pseudonyms, regrading, submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
@@ -53,12 +53,7 @@ def grade_class_folder(
     with stream:
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
     _write(book, outputs, interrupted)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if book.lost:
-        raise KataError(
-            f"{len(book.lost)} of {len(handed_in)} students could not be graded: run the same command again to retry"
-        )
+    _end(book, interrupted)
 
 
 def audit_class_folder(
@@ -97,6 +92,38 @@ def audit_class_folder(
         file.write(report)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def regrade_class_folder(
+    folder: Path, assignment: Assignment, outputs: Outputs, earlier: regrading.Grading, *, never_lower: bool
+) -> None:
+    """Grade the class again, show whose score is not what it was, and write the reports.
+
+    Args:
+        earlier: the results to compare with.
+        never_lower: each exercise keeps the better of its two results.
+    Raises:
+        KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
+    """
+    handed_in, stream = _opened(folder, outputs, None)
+    book = Gradebook([submission.student for submission in handed_in], assignment)
+    grading = _grading(handed_in, folder, assignment, None)
+    if never_lower:
+        grading = regrading.never_lower(grading, earlier, assignment)
+    with stream:
+        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
+    whole = book.class_report(interrupted=interrupted)
+    katas = [(student, kata) for student, report in whole.students.items() for kata in report.katas]
+    found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
+    for line in change_lines.lines(found):
+        print(line)
+    gone = sorted({student for student, _ in earlier} - whole.students.keys())
+    if gone:
+        print(f"graded earlier, and not in {folder}: {', '.join(gone)}")
+    _write_files(whole, outputs)
+    state = "  (interrupted: run the same command again to continue)" if interrupted else ""
+    print(f"the scores of {len({one.student for one in found})} of {len(whole.students)} students change{state}")
+    _end(book, interrupted)
 
 
 def _opened(folder: Path, outputs: Outputs, only: list[str] | None) -> tuple[list[Submission], TextIO]:
@@ -140,17 +167,31 @@ def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, to
 def _write(book: Gradebook, outputs: Outputs, interrupted: bool) -> None:
     """Print each student's totals, and write pages and reports."""
     whole = book.class_report(interrupted=interrupted)
+    for student, report in whole.students.items():
+        missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
+        print(f"{student}: {words.totals(report)}{missing}")
+    _write_files(whole, outputs)
+    state = "  (interrupted: run the same command again to continue)" if interrupted else ""
+    print(f"{len(whole.students)} students · {whole.seconds:.1f} s{state}")
+
+
+def _write_files(whole: ClassReport, outputs: Outputs) -> None:
+    """Write pages and reports, with pseudonyms if asked for."""
     key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
     shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
     if outputs.key:
         report_files.write(outputs.key, pseudonyms.render_key(key))
-    for student, report in whole.students.items():
-        missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
-        print(f"{student}: {words.totals(report)}{missing}")
     if outputs.pages:
         for student, report in shown.students.items():
             report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
     for file in outputs.reports:
         file.write(whole if file.render in report_files.WITH_NAMES else shown)
-    state = "  (interrupted: run the same command again to continue)" if interrupted else ""
-    print(f"{len(whole.students)} students · {whole.seconds:.1f} s{state}")
+
+
+def _end(book: Gradebook, interrupted: bool) -> None:
+    """End with the exit code of a grading that was interrupted, or that has lost results."""
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if book.lost:
+        count = f"{len(book.lost)} of {len(book.results)} students"
+        raise KataError(f"{count} could not be graded: run the same command again to retry")

@@ -8,7 +8,7 @@ import traceback
 from grader.cli import learner  # noqa: F401  (registers its commands, which the help lists first)
 
 # isort: split
-from grader.cli import author, export, grade  # noqa: F401  (each registers its commands)
+from grader.cli import author, export, grade, regrade  # noqa: F401  (each registers its commands)
 from grader.cli.app import app
 from grader.errors import KataError
 

@@ -228,6 +228,36 @@ class TestTheCommand:
         [one, other] = json.loads((tmp_path / "a.json").read_text())["differences"]
         assert (one["second"], one["exercise"]) == ("error", find("01").exercises[0].name) and one != other
 
+    def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
+        """The earlier results differ from today's: one student had a point less, another one a point more."""
+        results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("01").exercises]
+        assert kata_here("grade", "01", "--submissions", course, "--results", results).returncode == 0
+        again = ["regrade", "--submissions", course, "--against", results]
+        done = kata_here(*again)
+        assert (done.returncode, done.stdout) == (0, "the scores of 0 of 12 students change\n")
+
+        lines = [json.loads(line) for line in results.read_text().splitlines()]
+        for student, status, score in (("student00", "passed", 1), ("student01", "failed", 0)):
+            [first, *_] = next(line for line in lines if line["student"] == student)["exercises"]
+            first["score"] = score
+            for spec in first["specs"]:
+                spec["status"] = status
+        results.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        said = kata_here(*again).stdout
+        assert f"student00: -1\n  {find('01').name} · {names[0]}: 1 → 0  (" in said and ": passed → failed)" in said
+        assert f"student01: +1\n  {find('01').name} · {names[0]}: 0 → 1  (" in said and ": failed → passed)" in said
+        assert said.endswith("the scores of 2 of 12 students change\n")
+        done = kata_here(*again, "--never-lower", "--report", f"csv={tmp_path}/c.csv")
+        assert "student00" not in done.stdout and "the scores of 1 of 12 students change" in done.stdout
+        rows = list(csv.DictReader(open(tmp_path / "c.csv")))
+        assert [row["points"] for row in rows[:2]] == ["1", str(len(names))]
+
+    @pytest.mark.parametrize(("text", "said"), [("", "holds no results"), ("{}", "1: holds no"), ("[1", "1: holds no")])
+    def test_regrading_needs_results(self, text, said, tmp_path, kata_here):
+        (tmp_path / "r.jsonl").write_text(text)
+        done = kata_here("regrade", "--submissions", "katas", "--against", tmp_path / "r.jsonl")
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
         right = last.read_text()
