@@ -1,14 +1,19 @@
 """Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-Status = Literal["passed", "failed", "error", "skipped", "missing"]
+Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
+State = Literal["not graded", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"]
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
+NOT_HANDED_IN = "not handed in"
+# The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
+UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 STOPPED = "still running after"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
@@ -17,7 +22,8 @@ DONE = ("passed", "skipped")  # a spec is skipped only where its device is missi
 class SpecResult:
     """The verdict on one spec. Message and printed text are printable.
 
-    `error`: the worker died while running this spec. `missing`: it could not be run after that.
+    `error`: the code ended its worker during this spec. `missing`: the spec could not be run after that. Both count as
+    failed. `not graded`: the machine or the grader is to blame, so the result says nothing about the code.
     """
 
     name: str
@@ -64,6 +70,11 @@ class ExerciseResult:
         return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
+    def not_graded(self) -> bool:
+        """Whether a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
+        return any(spec.status == "not graded" for spec in self.specs)
+
+    @property
     def points(self) -> int:
         return int(self.works)
 
@@ -100,12 +111,31 @@ class KataResult:
     message: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
+    code: str = ""  # a hash of the file's text; empty if there was none to run
 
     @property
-    def status(self) -> Literal["passed", "failed", "error", "not started"]:
-        """Passed if every exercise works, whatever its edges."""
+    def state(self) -> State:
+        """What became of the file, in more detail than the status says it."""
+        told = {"not graded": "not graded", "not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.status in told:
+            return cast(State, told[self.status])
+        failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
+        said = {spec.message.partition("\n")[0] for spec in failed}
+        if len(said) == 1 and not any(exercise.works for exercise in self.exercises):
+            [line] = said
+            if line.endswith(NOT_HANDED_IN):
+                return "not handed in"
+            if UNPARSED.match(line):
+                return "does not parse"
+        return "wrong"
+
+    @property
+    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded"]:
+        """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
         ideas = [spec for exercise in self.exercises for spec in exercise.ideas]
-        if not self.exercises or any(spec.status in ("error", "missing") for spec in ideas):
+        if self.not_graded:
+            return "not graded"
+        if any(spec.status in ("error", "missing") for spec in ideas):
             return "error"
         if all(exercise.works for exercise in self.exercises):
             return "passed"
@@ -113,8 +143,14 @@ class KataResult:
 
     @property
     def not_graded(self) -> bool:
-        """Whether the kata's specs could not be found. The grader is to blame, and no verdict speaks of the code."""
-        return not any("::" in spec.name for exercise in self.exercises for spec in exercise.specs)
+        """Whether an exercise is not graded, or the kata as a whole: the code then has no score."""
+        return not self.exercises or any(exercise.not_graded for exercise in self.exercises)
+
+    @property
+    def why_not_graded(self) -> str:
+        """One line on what kept the kata from being graded; empty if it is graded."""
+        lost = [spec for exercise in self.exercises for spec in exercise.specs if spec.status == "not graded"]
+        return lost[0].message.partition("\n")[0] if lost else self.message if self.not_graded else ""
 
     @property
     def points(self) -> int:
@@ -155,6 +191,11 @@ class Report:
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
 
     @property
+    def not_graded(self) -> bool:
+        """Whether a kata is missing or not graded. The sums then are no score."""
+        return not self.complete or any(kata.not_graded for kata in self.katas)
+
+    @property
     def points(self) -> int:
         return sum(kata.points for kata in self.katas)
 
@@ -183,6 +224,40 @@ class ClassReport:
     seconds: float
     complete: bool
     students: dict[str, Report] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A spec with two verdicts on the same code. A verdict is empty where the spec was not there."""
+
+    student: str
+    kata: str
+    exercise: str
+    spec: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What came of grading some students of a class twice."""
+
+    students: tuple[str, ...]
+    results: int  # graded twice: one per student and kata
+    differences: tuple[Difference, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """An exercise whose score is not what it was; None where it was or is not graded."""
+
+    student: str
+    kata: str
+    exercise: str
+    before: float | None
+    after: float | None
+    why: str
 
 
 def title(name: str) -> str:
@@ -218,11 +293,12 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds)
+    code = data.get("code", "")
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/2."""
+    """The report as a JSON object of schema kata-report/2. What is not graded has null for points, stars and score."""
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -240,16 +316,18 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
     return {
         "kata": kata.kata,
         "status": kata.status,
+        "state": kata.state,
+        "code": kata.code,
         "message": kata.message,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),
         "exercises": [
             {
                 "name": exercise.name,
-                "points": exercise.points,
+                "points": None if exercise.not_graded else exercise.points,
                 "max_points": 1,
-                "star": exercise.stars,
-                "score": round(exercise.score, 6),
+                "star": None if exercise.not_graded else exercise.stars,
+                "score": None if exercise.not_graded else round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
                 "sealed": exercise.sealed,
@@ -262,10 +340,10 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:
     return {
-        "points": result.points,
+        "points": None if result.not_graded else result.points,
         "max_points": result.max_points,
-        "stars": result.stars,
+        "stars": None if result.not_graded else result.stars,
         "max_stars": result.max_points,
-        "score": round(result.score, 6),
+        "score": None if result.not_graded else round(result.score, 6),
         "max_score": round(result.max_score, 6),
     }

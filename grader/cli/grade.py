@@ -16,7 +16,7 @@ from rich.console import Console
 
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
-from grader.cli.report_files import CLASS_FORMATS, FORMATS, ReportFile
+from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, ReportFile
 from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -68,6 +68,16 @@ Results = Annotated[
     typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
 ]
 Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
+Pseudonyms = Annotated[
+    bool, typer.Option("--pseudonyms", help='class only: "student 01" for names in reports and pages, in random order')
+]
+Key = Annotated[
+    Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
+]
+AuditOf = Annotated[
+    int | None,
+    typer.Option("--audit", metavar="N", min=1, help="class only: grade N students twice and say what differs"),
+]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
@@ -100,6 +110,9 @@ def grade(
     report: Reports = None,
     results: Results = None,
     feedback: Feedback = None,
+    pseudonyms: Pseudonyms = False,
+    pseudonym_key: Key = None,
+    audit: AuditOf = None,
     core: Core = False,
     sealed: Sealed = None,
     jobs: Jobs = 0,
@@ -117,17 +130,26 @@ def grade(
     """
     if class_folder and fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not class_folder and (results or feedback or roster or intake or engine or student):
-        options = "--results, --feedback, --roster, --intake and --engine"
+    if not class_folder and (results or feedback or pseudonyms or roster or intake or engine or student):
+        options = "--results, --feedback, --pseudonyms, --roster, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
+    if audit and (not class_folder or results or feedback or pseudonyms or intake or engine):
+        raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
+    if pseudonym_key and not pseudonyms:
+        raise KataError("--pseudonym-key says who is who: add --pseudonyms")
     with _notebooks_unpacked(kata, code) as (chosen, folder):
-        seal = _is_sealed(sealed, of_a_class=bool(class_folder))
+        seal = is_sealed(sealed, of_a_class=bool(class_folder))
         assignment = _assignment(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
-        if class_folder:
+        if class_folder and audit:
+            files = [report_files.parse(option, AUDIT_FORMATS) for option in report or []]
+            grade_submissions.audit_class_folder(class_folder, assignment, files, student, roster, audit)
+        elif class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
-            outputs = grade_submissions.Outputs(class_reports, results, feedback, intake, explain)
+            outputs = grade_submissions.Outputs(
+                class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
+            )
             start = cluster.ENGINES[engine] if engine else None
             grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
         else:
@@ -136,7 +158,7 @@ def grade(
             _grade_folder(folder, assignment, files, fail_under, explain=explain)
 
 
-def _is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
+def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     """Whether points are sealed.
 
     Raises:
@@ -213,8 +235,8 @@ def _grade_folder(
         file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
-    if lost := [f"{kata.kata} ({kata.message})" for kata in report.katas if kata.not_graded]:
-        raise KataError(f"not graded, so the points above mean nothing: {', '.join(lost)}")
+    if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
+        raise KataError(f"not graded, so there is no score: {', '.join(lost)}. Run the same command again to retry")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
 

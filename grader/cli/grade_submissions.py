@@ -17,9 +17,19 @@ from grader.cli.report_files import ReportFile
 from grader.course.catalogue import ROOT, with_prerequisites
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
-from grader.reports import explanation, html_report, words
-from grader.results import ClassReport, kata_as_dict
-from grader.teaching import class_grading, cluster, finder, intake, roster, submissions
+from grader.reports import audit_report, change_lines, explanation, html_report, words
+from grader.results import Audit, ClassReport, KataResult, kata_as_dict
+from grader.teaching import (
+    audit,
+    class_grading,
+    cluster,
+    finder,
+    intake,
+    pseudonyms,
+    regrading,
+    roster,
+    submissions,
+)
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
@@ -37,6 +47,8 @@ class Outputs:
     pages: Path | None = None  # folder for one HTML page per student
     intake: Path | None = None  # CSV of what was found in the submissions
     explain: bool = False  # print how each score comes about
+    pseudonyms: bool = False  # in reports and pages, apart from those for gradebooks
+    key: Path | None = None  # who is who
 
 
 def grade_class_folder(
@@ -64,12 +76,92 @@ def grade_class_folder(
         grading = _grading(handed_in, folder, assignment, engine, roster_file)
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
     _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
+    _end(book, interrupted)
+
+
+def audit_class_folder(
+    folder: Path,
+    assignment: Assignment,
+    files: list[ReportFile[Audit]],
+    only: list[str] | None,
+    roster_file: Path | None,
+    count: int,
+) -> None:
+    """Grade so many students of the class twice, without cached results, and say which verdicts differ.
+
+    Raises:
+        KataError: the folder cannot be graded, or a report cannot be written.
+    """
+    people = roster.read(roster_file) if roster_file else []
+    handed_in, _, stream = _opened(folder, Outputs([]), only, people)
+    stream.close()
+    chosen = audit.sample(handed_in, count)
+    runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
+    interrupted = False
+    try:
+        with bar("grading twice", "results", left=True) as counting:
+            task = counting.add_task("", total=2 * len(chosen) * len(assignment.katas))
+            for run in runs:
+                for student, result in audit.grade_afresh(chosen, assignment):
+                    run[student, result.kata] = result
+                    counting.advance(task)
+    except KeyboardInterrupt:
+        interrupted = True
+    first, second = runs
+    found = [
+        difference
+        for student, kata in second
+        for difference in audit.differences(student, first[student, kata], second[student, kata])
+    ]
+    names = tuple(submission.student for submission in chosen)
+    report = Audit(names, len(second), tuple(found), complete=not interrupted)
+    for line in audit_report.lines(report):
+        print(line)
+    for file in files:
+        file.write(report)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-    if book.lost:
-        raise KataError(
-            f"{len(book.lost)} of {len(handed_in)} students could not be graded: run the same command again to retry"
-        )
+
+
+def regrade_class_folder(
+    folder: Path,
+    assignment: Assignment,
+    outputs: Outputs,
+    earlier: regrading.Grading,
+    roster_file: Path | None,
+    *,
+    never_lower: bool,
+) -> None:
+    """Grade the class again, show whose score is not what it was, and write the reports.
+
+    Args:
+        earlier: the results to compare with.
+        roster_file: the course's list of students, if there is one.
+        never_lower: each exercise keeps the better of its two results.
+    Raises:
+        KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
+    """
+    people = roster.read(roster_file) if roster_file else []
+    handed_in, unowned, stream = _opened(folder, outputs, None, people)
+    penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
+    book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
+    grading = _grading(handed_in, folder, assignment, None, roster_file)
+    if never_lower:
+        grading = regrading.never_lower(grading, earlier, assignment)
+    with stream:
+        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
+    whole = book.class_report(interrupted=interrupted)
+    katas = [(student, kata) for student, report in whole.students.items() for kata in report.katas]
+    found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
+    for line in change_lines.lines(found):
+        print(line)
+    gone = sorted({student for student, _ in earlier} - whole.students.keys())
+    if gone:
+        print(f"graded earlier, and not in {folder}: {', '.join(gone)}")
+    _write_files(whole, outputs)
+    state = "  (interrupted: run the same command again to continue)" if interrupted else ""
+    print(f"the scores of {len({one.student for one in found})} of {len(whole.students)} students change{state}")
+    _end(book, interrupted)
 
 
 def _opened(
@@ -167,13 +259,32 @@ def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str
     """
     whole = book.class_report(interrupted=interrupted)
     for student, report in whole.students.items():
-        missing = "" if report.complete else f"  ({book.lost.get(student, 'not all graded')})"
+        missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
         print(f"{student}: {'not handed in · ' if student in absent else ''}{words.totals(report)}{missing}")
         if outputs.explain:
             print(*(f"  {line}" for line in explanation.lines(report)), sep="\n")
-        if outputs.pages:
-            report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
-    for file in outputs.reports:
-        file.write(whole)
+    _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"{len(whole.students)} students · {whole.seconds:.1f} s{state}")
+
+
+def _write_files(whole: ClassReport, outputs: Outputs) -> None:
+    """Write pages and reports, with pseudonyms if asked for."""
+    key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
+    shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
+    if outputs.key:
+        report_files.write(outputs.key, pseudonyms.render_key(key))
+    if outputs.pages:
+        for student, report in shown.students.items():
+            report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
+    for file in outputs.reports:
+        file.write(whole if file.render in report_files.WITH_NAMES else shown)
+
+
+def _end(book: Gradebook, interrupted: bool) -> None:
+    """End with the exit code of a grading that was interrupted, or that has lost results."""
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if book.lost:
+        count = f"{len(book.lost)} of {len(book.results)} students"
+        raise KataError(f"{count} could not be graded: run the same command again to retry")

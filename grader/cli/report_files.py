@@ -10,17 +10,19 @@ from typing import Generic, TypeVar
 from grader import files
 from grader.errors import KataError
 from grader.reports import (
+    audit_report,
     class_report,
     classroom,
     classroom50,
     csv_report,
+    gradebooks,
     gradescope,
     html_report,
     json_report,
     junit,
     markdown,
 )
-from grader.results import ClassReport, Report
+from grader.results import Audit, ClassReport, Report
 
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,
@@ -36,9 +38,14 @@ CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "json": class_report.render_json,
     "csv": class_report.render_csv,
     "html": html_report.render_class,
+    "canvas": gradebooks.render_canvas,
+    "moodle": gradebooks.render_moodle,
 }
+AUDIT_FORMATS: dict[str, Callable[[Audit], str]] = {"json": audit_report.render_json}
+# They are matched with the platform's students, by name.
+WITH_NAMES = (gradebooks.render_canvas, gradebooks.render_moodle)
 
-AnyReport = TypeVar("AnyReport", Report, ClassReport)
+AnyReport = TypeVar("AnyReport", Report, ClassReport, Audit)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Jobs: one kata's specs to run against one submission's code. Plain data that the scheduler takes."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,12 @@ def read(kata: Kata, code: Path) -> SourceText:
         return SourceText(loading.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
         return unreadable(failure)
+
+
+def digest(job: Job) -> str:
+    """A hash of the text of the kata's file, by which reports find identical submissions; empty without a text."""
+    text = job.files.get(job.kata.file)
+    return "" if text is None else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def write(files: Mapping[Path, str], folder: Path) -> None:

@@ -28,6 +28,7 @@ PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
 KATA_SECONDS = 600.0  # limit for a kata as a whole, in each lock
 ENDED = "the code under test has ended"
+JUDGE_ENDED = "the second lock has ended, grade again"
 TOO_LONG = f"the kata did not end within {KATA_SECONDS:.0f} s"
 APART = "passes beside the specs, and fails when they ask from another process"
 
@@ -92,7 +93,7 @@ class SecondLock:
         try:
             message = protocol.decode(self.worker.channel.recv_bytes(LONGEST_MESSAGE))
         except (EOFError, OSError, ValueError):
-            return self._end("the judge has ended")
+            return self._end(JUDGE_ENDED)
         match message:
             case Loading():
                 self._due_in(PATIENCE * self.job.options.spec_seconds + GRACE)
@@ -169,7 +170,7 @@ class SecondLock:
     def _give_up(self, reason: str) -> None:
         """Leave the specs that are left without a verdict: this machine is to blame, not the code."""
         for name in [name for one in (self.round, *self.rounds) for name in one.specs]:
-            self.failed[name] = SpecResult(name, "error", reason)
+            self.failed[name] = self._lost(name, reason)
         self.finished = True
 
     def _write_code(self, folder: Path) -> None:
@@ -200,12 +201,20 @@ class SecondLock:
         spec = self.specs[name]
         self.failed[name] = SpecResult(name, status, f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
 
+    def _lost(self, name: str, reason: str) -> SpecResult:
+        """A spec without a verdict: the machine or the grader is to blame."""
+        spec = self.specs[name]
+        return SpecResult(name, "not graded", reason, 0.0, spec.edge, spec.line)
+
     def _end(self, problem: str) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
         self.kill()
         lost = {self.current} if self.current else self.unasked if self.unasked == set(self.round.specs) else set()
         for name in lost:
-            self._fail(name, problem, "error")
+            if problem == JUDGE_ENDED:
+                self.failed[name] = self._lost(name, problem)
+            else:
+                self._fail(name, problem, "error")
         self.unasked -= lost
         rest = tuple(name for name in self.round.specs if name in self.unasked)
         self.rounds.append(replace(self.round, specs=rest))

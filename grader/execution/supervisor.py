@@ -18,6 +18,8 @@ from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
+# Code under test has a memory limit of its own. Where the system kills a worker, the machine has less than that.
+KILLED_BY_SYSTEM = "was killed by the system (out of memory?)"
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
 
@@ -38,6 +40,7 @@ class Supervisor:
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.crashed = ""
+        self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
         self.finished = False
         self.ends = float("inf")
@@ -72,12 +75,13 @@ class Supervisor:
         self.worker.channel.close()
 
     def result(self) -> KataResult:
-        """The job's result. Specs without a verdict are `missing`, and so is an exercise without specs."""
+        """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
         shutil.rmtree(self.folder, ignore_errors=True)
         message = printable.line("; ".join(part for part in (self.job.note, self.crashed) if part))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
-        return KataResult(self.job.kata.name, exercises, message, time.monotonic() - self.started, self.cpu_seconds)
+        seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
+        return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code)
 
     def second_lock(self, scratch: Path) -> SecondLock | None:
         """What judges the exercises that work once more, if that is asked for; this job's files are removed then."""
@@ -105,6 +109,7 @@ class Supervisor:
     def _take(self, message: Message) -> None:
         match message, self.phase:
             case Collected(()), "starting":
+                self.unjudged = "not graded"
                 self._stop(f"{self.job.kata.specs.name} holds no spec to run")
             case Collected(specs), "starting":
                 self.specs = self.specs or {spec.name: spec for spec in specs}
@@ -170,18 +175,21 @@ class Supervisor:
                 return
             return self._follow_up()
         how = self._how_it_ended(killed)
+        by_system = how == KILLED_BY_SYSTEM
         if self.phase == "loading":
             self.crashed = f"{self.job.kata.file.name}: {how} while it was imported"
             for name in lost:
-                self._judge(name, "error", self.crashed)
+                self._judge(name, "not graded" if by_system else "error", self.crashed)
         elif self.current in self.specs:
-            self._blame(self.current, how)
+            self._blame(self.current, how, "not graded" if by_system else "error")
             if any(name not in self.results for name in self.specs) and not self._may_stop():
                 return self._start()
         elif self.phase in ("starting", "collected"):
             self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
+            self.unjudged = "not graded"
         else:
             self.crashed = f"the worker {how}"
+            self.unjudged = "not graded" if by_system else "missing"
         self.finished = True
 
     def _follow_up(self) -> None:
@@ -204,15 +212,15 @@ class Supervisor:
             return "ended the run"
         code = self.worker.process.exitcode
         if code == -signal.SIGKILL:
-            return "was killed by the system (out of memory?)"
+            return KILLED_BY_SYSTEM
         if code is not None and code < 0:
             return f"crashed the process ({signal.Signals(-code).name})"
         return f"ended the process (exit code {code})"
 
-    def _blame(self, name: str, how: str) -> None:
-        """Give this spec an error. The specs of its exercise that come after it are not run."""
+    def _blame(self, name: str, how: str, status: Status) -> None:
+        """Give this spec the status of one that lost its worker. Those after it in its exercise are not run."""
         exercise = self.specs[name].exercise
-        self._judge(name, "error", f"{exercise}: {how} during this spec")
+        self._judge(name, status, f"{exercise}: {how} during this spec")
         specs = list(self.specs.values())
         for other in specs[specs.index(self.specs[name]) :]:
             if other.exercise == exercise and other.name not in self.results:
@@ -230,13 +238,13 @@ class Supervisor:
         if specs:
             for spec in specs:
                 if spec.name not in self.results:
-                    self._judge(spec.name, "missing", self.crashed or not_run)
+                    self._judge(spec.name, self.unjudged, self.crashed or not_run)
             return tuple(self.results[spec.name] for spec in specs)
         options = self.job.options
         if options.only or (options.core and exercise.stretch):
             return ()
         reason = self.crashed or f"{self.job.kata.specs.name} holds no spec of {exercise.name}"
-        return (SpecResult(exercise.spec_class, "missing", reason),)
+        return (SpecResult(exercise.spec_class, "not graded", reason),)
 
     def _due_in(self, seconds: float) -> None:
         """Expect the next message within so many seconds."""

@@ -274,6 +274,6 @@ def _first_failure(result: KataResult, current: str) -> tuple[str, SpecResult] |
     """The name of an exercise and the first failed spec of its idea, the current exercise's if it has one."""
     for exercise in sorted(result.exercises, key=lambda exercise: exercise.name != current):
         for spec in exercise.ideas:
-            if spec.status in ("failed", "error"):
+            if spec.status in ("failed", "error", "not graded"):
                 return exercise.name, spec
     return None

@@ -7,6 +7,8 @@ import json
 from grader.reports.csv_report import as_text
 from grader.results import ClassReport, as_dict, plain
 
+COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score", "state", "run")
+
 
 def render_json(report: ClassReport) -> str:
     """One report per student, in the form of the JSON report."""
@@ -21,13 +23,23 @@ def render_json(report: ClassReport) -> str:
 
 
 def render_csv(report: ClassReport) -> str:
-    """The sums, and one column per kata with its score. An empty cell means not graded."""
+    """The sums, one column per kata with its score, and one with what became of it: "works", "not handed in", ….
+
+    An empty cell means not graded, and `state` says so, too.
+    Every row of an incomplete run says so in the column `run`.
+    """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
+    run = "complete" if report.complete else "incomplete"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["student", "points", "max_points", "stars", "score", "max_score", *katas])
+    writer.writerow([*COLUMNS, *katas, *(f"{kata} state" for kata in katas)])
     for student, one in report.students.items():
-        scores = {kata.kata: plain(kata.score) for kata in one.katas}
-        sums = (one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score))
-        writer.writerow([as_text(student), *sums, *(scores.get(name, "") for name in katas)])
+        scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.not_graded}
+        if one.not_graded:
+            sums: list[str | float] = ["", "", "", "", "", "not graded"]
+        else:
+            sums = [one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score), "graded"]
+        state = {kata.kata: kata.state for kata in one.katas}
+        became = (state.get(name, "not graded") for name in katas)
+        writer.writerow([as_text(student), *sums, run, *(scores.get(name, "") for name in katas), *became])
     return file.getvalue()

@@ -10,14 +10,17 @@ Json = dict[str, str | float]
 
 
 def render(report: Report) -> str:
-    """One test per exercise. An incomplete report is an `error`, and an empty one gets a test that says so."""
+    """One test per exercise. One that is not graded is an `error`, and so is its report; an empty report says so.
+
+    The format asks for a number as score, so that only the status tells such a test from one that failed.
+    """
     parts = scores.scored(report)
     _, max_score = scores.total(parts)
     tests = [_test(part) for part in parts]
-    if report.complete and all(kata.status == "passed" for kata in report.katas):
-        status = "pass"
+    if report.not_graded:
+        status = "error"
     else:
-        status = "fail" if report.complete else "error"
+        status = "pass" if all(kata.status == "passed" for kata in report.katas) else "fail"
     tests = tests or [_entry("grading", "error", 0, "nothing was graded", "kata grade", "", 0.0)]
     data = {"version": 1, "status": status, "max_score": max_score, "tests": tests}
     return json.dumps(data, ensure_ascii=False) + "\n"
@@ -26,7 +29,8 @@ def render(report: Report) -> str:
 def _test(part: Scored) -> Json:
     kata, exercise = part.kata.kata, part.exercise
     failure = exercise.first_failure
-    status = "pass" if exercise.works else "error" if failure and failure.status in ("error", "missing") else "fail"
+    broken = exercise.not_graded or (failure and failure.status in ("error", "missing"))
+    status = "error" if broken else "pass" if exercise.works else "fail"
     seconds = sum(spec.seconds for spec in exercise.specs)
     command = f"pytest katas/{kata} -k {exercise.specs[0].name.partition('::')[0]}" if exercise.specs else ""
     return _entry(part.name, status, part.score, words.details(exercise), command, f"katas/{kata}", seconds)

@@ -20,17 +20,22 @@ COLUMNS = (
     "edges",
     "seconds",
     "first_failure",
+    "state",
+    "run",
 )
 
 
 def render(report: Report) -> str:
-    """A header and one row per exercise. `specs` are those of the point, `edges` those of the star."""
+    """A header and one row per exercise. `specs` are those of the point, `edges` those of the star.
+
+    An exercise that is not graded has empty cells for point, star and score. Every row of an incomplete run says so.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for kata in report.katas:
         for exercise in kata.exercises:
-            writer.writerow(_row(kata, exercise))
+            writer.writerow([*_row(kata, exercise), "complete" if report.complete else "incomplete"])
     return file.getvalue()
 
 
@@ -45,10 +50,10 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         kata.kata,
         exercise.name,
         "stretch" if exercise.stretch else "core",
-        exercise.points,
+        "" if exercise.not_graded else exercise.points,
         1,
-        exercise.stars,
-        plain(exercise.score),
+        "" if exercise.not_graded else exercise.stars,
+        "" if exercise.not_graded else plain(exercise.score),
         plain(exercise.worth),
         sum(spec.status == "passed" for spec in exercise.ideas),
         len(exercise.ideas),
@@ -56,4 +61,5 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         len(exercise.specs) - len(exercise.ideas),
         round(sum(spec.seconds for spec in exercise.specs), 3),
         as_text(failure.message.partition("\n")[0]) if failure else "",
+        "not graded" if exercise.not_graded else "graded",
     ]

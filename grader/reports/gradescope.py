@@ -8,19 +8,23 @@ from grader.results import Report
 
 
 def render(report: Report) -> str:
-    """One test per exercise, with its first failure or its open edges as plain text."""
-    parts = scores.scored(report)
+    """One test per exercise, with its first failure or its open edges as plain text.
+
+    A report that is not graded has neither score nor tests. Gradescope then shows an error and keeps no score.
+    """
+    parts = [] if report.not_graded else scores.scored(report)
     score, _ = scores.total(parts)
+    tests = [_test(part, number) for part, number in zip(parts, _numbers(report), strict=False)]
     notes = [words.totals(report), *(f"{kata.kata}: {kata.message}" for kata in report.katas if kata.message)]
-    if not report.complete:
-        notes.append("grading was interrupted: the missing katas were not graded")
+    if report.not_graded:
+        notes.insert(0, words.gap(report))
     results = {
-        "score": score,
+        **({} if report.not_graded else {"score": score}),
         "execution_time": round(report.seconds),
         "output": "\n".join(notes),
         "output_format": "text",
         "stdout_visibility": "hidden",
-        "tests": [_test(part, number) for part, number in zip(parts, _numbers(report), strict=True)],
+        **({} if report.not_graded else {"tests": tests}),
     }
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 

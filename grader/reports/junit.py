@@ -3,16 +3,19 @@
 import xml.etree.ElementTree as ET
 from collections import Counter
 
+from grader.reports import words
 from grader.results import DONE, KataResult, Report, SpecResult
 
-TAGS = {"failed": "failure", "error": "error", "missing": "error", "skipped": "skipped"}
+TAGS = {"failed": "failure", "error": "error", "missing": "error", "skipped": "skipped", "not graded": "error"}
 
 
 def render(report: Report) -> str:
     """One suite per kata, one case per spec. An open edge is no failure: it counts as skipped."""
     suites = ET.Element("testsuites", name="torch katas", time=f"{report.seconds:.3f}")
     for kata in report.katas:
-        suites.append(_suite(kata, report.started))
+        suites.append(_suite(kata, report.started) if kata.exercises else _lost(kata.kata, kata.why_not_graded))
+    if not report.complete:
+        suites.append(_lost("grading", words.gap(report)))
     for name in ("tests", "failures", "errors", "skipped"):
         suites.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     ET.indent(suites)
@@ -40,7 +43,7 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
 def _case(kata: KataResult, exercise: str, spec: SpecResult) -> ET.Element:
     case = ET.Element("testcase", classname=f"{kata.kata}.{exercise}", name=spec.name, time=f"{spec.seconds:.4f}")
     if tag := _tag(spec):
-        line = spec.message.partition("\n")[0]
+        line = ("not graded: " if spec.status == "not graded" else "") + spec.message.partition("\n")[0]
         said = f"open edge: {line}" if _is_open_edge(spec) else line
         ET.SubElement(case, tag, message=said).text = spec.message
         if spec.printed:
@@ -52,5 +55,13 @@ def _tag(spec: SpecResult) -> str | None:
     return "skipped" if _is_open_edge(spec) else TAGS.get(spec.status)
 
 
+def _lost(name: str, why: str) -> ET.Element:
+    """A suite whose one case is an error: what could not be graded, and why."""
+    suite = ET.Element("testsuite", name=name, tests="1", failures="0", errors="1", skipped="0", time="0")
+    case = ET.SubElement(suite, "testcase", classname=name, name="graded", time="0")
+    ET.SubElement(case, "error", message=f"not graded: {why}")
+    return suite
+
+
 def _is_open_edge(spec: SpecResult) -> bool:
-    return spec.edge and spec.status not in DONE
+    return spec.edge and spec.status not in (*DONE, "not graded")

@@ -7,21 +7,21 @@ from itertools import accumulate
 from grader.reports import words
 from grader.results import KataResult, Report, number, title
 
-SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}
+SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜", "not graded": "❔"}
 LONGEST = 4000  # characters shown of one failure
 MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
 
 def render(report: Report) -> str:
     """A table of the katas, a table of their exercises, then the first failure of each that was started, folded."""
-    state = "" if report.complete else " · interrupted, the rest was not graded"
+    state = f" · {_inline(words.gap(report))}" if report.not_graded else ""
     columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
     lines = [f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
     for kata in report.katas:
-        score = [f"{number(kata.score)}/{number(kata.max_score)}"] if report.weighted else []
+        score = [f"{words.score(kata)}/{number(kata.max_score)}"] if report.weighted else []
         open_ = [exercise.name for exercise in kata.exercises if not exercise.works]
         edges = [exercise.name for exercise in kata.exercises if exercise.works and not exercise.holds]
-        sums = [f"{amount}/{kata.max_points}" for amount in (kata.points, kata.stars)]
+        sums = [f"{amount}/{kata.max_points}" for amount in (words.points(kata), words.stars(kata))]
         names = [", ".join(f"`{name}`" for name in part) for part in (open_, edges)]
         lines.append(_row([kata.kata, f"{SIGNS[kata.status]} {kata.status}", *sums, *score, *names]))
     parts = ["\n".join(lines), *(_exercises(kata) for kata in report.katas)]

@@ -12,7 +12,7 @@ from rich.text import Text
 from grader.reports import words
 from grader.results import ExerciseResult, KataResult, Report, title
 
-COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim"}
+COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim", "not graded": "magenta"}
 
 
 def show(report: Report, console: Console) -> None:
@@ -24,7 +24,7 @@ def show(report: Report, console: Console) -> None:
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     for kata in report.katas:
         _show_open(kata, console)
-    end = "" if report.complete else "  (interrupted: the rest was not graded)"
+    end = f"  ({words.gap(report)})" if report.not_graded else ""
     console.print(
         f"\n{words.totals(report)} · {report.seconds:.1f} s{end}", style="bold", highlight=False, soft_wrap=True
     )
@@ -40,16 +40,19 @@ def _table(report: Report) -> Table:
     table.add_column("stars", justify="right", no_wrap=True)
     for kata in report.katas:
         state = f"[{COLOURS[kata.status]}]{kata.status}[/]"
-        sums = (f"[bold]{amount}/{kata.max_points}[/]" for amount in (kata.points, kata.stars))
+        sums = (f"[bold]{amount}/{kata.max_points}[/]" for amount in (words.points(kata), words.stars(kata)))
         table.add_row(f"[bold]{kata.kata}[/]", "", state, *sums)
         for exercise in kata.exercises:
             state = f"[{_colour(exercise)}]{escape(words.verdict(exercise))}[/]"
-            table.add_row(f"  {exercise.name}", _part(exercise), state, f"{exercise.points}/1", words.star(exercise))
+            points = f"{words.points(exercise)}/1"
+            table.add_row(f"  {exercise.name}", _part(exercise), state, points, words.star(exercise))
         table.add_section()
     return table
 
 
 def _colour(exercise: ExerciseResult) -> str:
+    if exercise.not_graded:
+        return COLOURS["not graded"]
     if exercise.works:
         return COLOURS["passed"]
     return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
@@ -64,9 +67,10 @@ def _lines(report: Report) -> list[str]:
     width = max((len(e.name) for kata in report.katas for e in kata.exercises), default=0)
     for kata in report.katas:
         sums = f"{kata.points} of {kata.max_points} points, {kata.stars} of {kata.max_points} stars"
-        lines.append(f"{kata.kata}: {kata.status}, {sums}")
+        lines.append(f"{kata.kata}: {kata.status}, {'so far ' if kata.not_graded else ''}{sums}")
         for e in kata.exercises:
-            lines.append(f"  {e.name:<{width}}  {_part(e):<7}  {e.points}/1  {words.star(e)}  {words.verdict(e)}")
+            points = f"{words.points(e)}/1"
+            lines.append(f"  {e.name:<{width}}  {_part(e):<7}  {points}  {words.star(e)}  {words.verdict(e)}")
     return lines
 
 
@@ -84,7 +88,7 @@ def _show_open(kata: KataResult, console: Console) -> None:
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
             console.print(
-                f"\nFAILED  {name} · {title(failure.name)}",
+                f"\n{'NOT GRADED' if exercise.not_graded else 'FAILED'}  {name} · {title(failure.name)}",
                 style="red",
                 markup=False,
                 highlight=False,

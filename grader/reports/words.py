@@ -1,17 +1,44 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
-from grader.results import NOT_WRITTEN, ExerciseResult, Report, number, title
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, number, title
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
+UNKNOWN = "?"  # in place of points and stars that are not graded
 
 
 def star(exercise: ExerciseResult) -> str:
-    """A filled star if the exercise holds at the edges, otherwise an empty one."""
+    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not known."""
+    if exercise.not_graded:
+        return UNKNOWN
     return STAR if exercise.holds else NO_STAR
+
+
+def points(result: ExerciseResult | KataResult) -> str:
+    """The points, or a question mark if they are not graded."""
+    return UNKNOWN if result.not_graded else str(result.points)
+
+
+def stars(kata: KataResult) -> str:
+    """The number of stars, or a question mark if they are not graded."""
+    return UNKNOWN if kata.not_graded else str(kata.stars)
+
+
+def score(result: ExerciseResult | KataResult) -> str:
+    """The score, or a question mark if it is not graded."""
+    return UNKNOWN if result.not_graded else number(result.score)
+
+
+def gap(report: Report) -> str:
+    """What the report lacks: "interrupted: the rest was not graded", or the katas that are not graded and why."""
+    if not report.complete:
+        return "interrupted: the rest was not graded"
+    return "; ".join(f"{kata.kata} was not graded: {kata.why_not_graded}" for kata in report.katas if kata.not_graded)
 
 
 def verdict(exercise: ExerciseResult) -> str:
     """ "works", "works · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run."""
+    if exercise.not_graded:
+        return "not graded"
     if exercise.works:
         return _working(exercise)
     line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
@@ -27,6 +54,9 @@ def verdict(exercise: ExerciseResult) -> str:
 
 def details(exercise: ExerciseResult) -> str:
     """The first failure. If the exercise works, its open edges; empty if there is nothing to say."""
+    lost = next((spec for spec in exercise.specs if spec.status == "not graded"), None)
+    if lost:
+        return f"not graded: {lost.message}"
     failure = exercise.first_failure
     if failure:
         return f"{title(failure.name)}\n\n{with_printed(failure.message, failure.printed)}"
@@ -53,12 +83,17 @@ def star_line(exercise: ExerciseResult) -> str:
 
 
 def totals(report: Report) -> str:
-    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed."""
-    score = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
+    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed.
+
+    If something is not graded, this comes first: "not graded, so far 3 of 12 points".
+    """
+    so_far = "not graded, so far " if report.not_graded else ""
+    weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
     if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
-        score += f" · late: {number(100 * penalty)} % less"
+        weighted += f" · late: {number(100 * penalty)} % less"
     sealed = " · sealed" if report.sealed else ""
-    return f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars{score}{sealed}"
+    sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
+    return f"{so_far}{sums}{weighted}{sealed}"
 
 
 def _working(exercise: ExerciseResult) -> str:

@@ -24,8 +24,8 @@ class Gradebook:
         result = self.assignment.graded(found, self.penalties.get(student, 0.0))
         if not result.not_graded:
             self.results[student][result.kata] = result
-        else:
-            self.lost[student] = result.message
+        if result.not_graded:
+            self.lost[student] = result.why_not_graded
         return result
 
     def report(self, student: str) -> Report:

@@ -160,4 +160,4 @@ def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(sound, tmp_path, m
 
     monkeypatch.setattr(bare_server, "start_worker", refuse)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
-    assert result.status == "error" and "grade again: no more processes" in failures(result)
+    assert result.status == "not graded" and "grade again: no more processes" in failures(result)

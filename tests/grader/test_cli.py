@@ -16,7 +16,8 @@ import pytest
 from grader.cli import grade
 from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.execution import prerequisites
+from grader.execution import prerequisites, supervisor
+from grader.execution.supervisor import Supervisor
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
@@ -121,6 +122,22 @@ class TestGrade:
         chosen = ["15::causal_mask", "15::combine_masks", "15::compare_scaling"]
         graded = partial(kata_here, "grade", *chosen, "--code", half_written, "--fail-under")
         assert (graded("66.6").returncode, graded("66.7").returncode) == (0, 1)
+
+    def test_what_the_machine_lost_is_no_zero(self, kata_here, monkeypatch):
+        """A worker that the system kills: no score, exit code 2, and the next run grades again."""
+        monkeypatch.setattr(Supervisor, "_how_it_ended", lambda *_: supervisor.KILLED_BY_SYSTEM)
+        monkeypatch.setattr(supervisor, "START_SECONDS", 0.0)
+        done = kata_here("grade", "01", "--code", "solutions", "--fail-under", "50")
+        assert done.returncode == 2 and "not graded, so far 0 of" in done.stdout
+        assert done.stderr.startswith("kata: not graded, so there is no score: 01_") and done.stderr.count("\n") == 1
+        monkeypatch.undo()
+        assert kata_here("grade", "01", "--code", "solutions", "--fail-under", "50").returncode == 0
+
+    def test_an_error_of_the_grader_is_no_low_score(self, kata_here, monkeypatch):
+        monkeypatch.setattr(grade, "_graded", lambda *_: 1 / 0)
+        done = kata_here("grade", "01", "--fail-under", "50")
+        assert done.returncode == 2
+        assert done.stderr.endswith("kata: this is an error of the grader, not of the graded code\n")
 
     def test_an_empty_folder_is_graded(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--code", tmp_path)

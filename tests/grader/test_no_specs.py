@@ -49,12 +49,12 @@ def test_pytest_says_that_nothing_was_selected():
 
 
 @pytest.mark.parametrize("text", ["", "import torch\n", "class TestDouble:\n    pass\n"])
-def test_a_spec_file_without_specs_is_an_error(kata, text):
+def test_a_spec_file_without_specs_grades_nothing(kata, text):
     kata.specs.write_text(text)
     result = graded(kata)
-    assert (result.status, result.points, result.max_points) == ("error", 0, 3)
+    assert (result.status, result.points, result.max_points) == ("not graded", 0, 3)
     assert result.message == "test_sums.py holds no spec to run"
-    assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"missing"}
+    assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"not graded"}
 
 
 def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
@@ -75,7 +75,7 @@ def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
 def test_an_exercise_without_specs_earns_no_point(kata):
     kata.specs.write_text(ONLY_DOUBLE)
     result = graded(kata)
-    assert (result.status, result.points, result.max_points) == ("error", 1, 3)
+    assert (result.status, result.points, result.max_points) == ("not graded", 1, 3)
     failures = [exercise.first_failure for exercise in result.exercises]
     assert [failure and failure.message for failure in failures] == [
         None,
@@ -91,9 +91,9 @@ def test_options_that_leave_an_exercise_out_are_no_error(kata):
     assert [exercise.name for exercise in graded(kata, only=("TestTotal",)).exercises] == ["total"]
 
 
-def test_options_that_no_spec_fits_are_an_error(kata):
+def test_options_that_no_spec_fits_grade_nothing(kata):
     result = graded(kata, only=("test_nothing_like_this",))
-    assert (result.status, result.message) == ("error", "test_sums.py holds no spec to run")
+    assert (result.status, result.message) == ("not graded", "test_sums.py holds no spec to run")
 
 
 def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):

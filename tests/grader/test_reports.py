@@ -17,14 +17,17 @@ from grader.reports import (
     classroom,
     classroom50,
     csv_report,
+    gradebooks,
     gradescope,
     html_report,
     json_report,
     junit,
     markdown,
+    statistics,
     table,
     words,
 )
+from grader.reports.html_report import STYLE
 from grader.results import ClassReport, ExerciseResult, KataResult, Report, SpecResult, as_dict, rounded
 from grader.teaching.rules import Rules
 
@@ -111,7 +114,7 @@ def test_json_has_the_pinned_schema():
     assert list(report) == ["schema", "code", "started", "seconds", "complete", *sums, "sealed", "katas"]
     assert report["schema"] == "kata-report/2"
     [kata] = report["katas"]
-    assert list(kata) == ["kata", "status", "message", *sums, "seconds", "exercises"]
+    assert list(kata) == ["kata", "status", "state", "code", "message", *sums, "seconds", "exercises"]
     assert [kata[name] for name in sums] == [2, 4, 1, 4, 2.0, 4.0]
     [weighted] = json.loads(json_report.render(WEIGHTED))["katas"]
     assert [weighted[name] for name in sums] == [2, 4, 1, 4, 4.5, 10.0]
@@ -223,7 +226,7 @@ NASTY = Report(
     "katas",
     "2026-01-02T03:04:05+00:00",
     2.0,
-    False,
+    True,
     (
         KataResult(
             "01_sums", (ExerciseResult("double", (SpecResult("TestDouble::test_it", "error", HOSTILE),)),), HOSTILE
@@ -231,8 +234,12 @@ NASTY = Report(
     ),
 )
 NOTHING = Report("katas", "2026-01-02T03:04:05+00:00", 0.0, False)
-IDS = ["a report", "one with rules", "a nasty one", "nothing"]
-REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING], ids=IDS)
+LOST = ExerciseResult("b", (SpecResult("TestB::test_x", "not graded", "the machine is too small\nmore"),))
+# One exercise works, one is not graded.
+GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),))
+IDS = ["a report", "one with rules", "a nasty one", "nothing", "one with a gap"]
+REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING, GAP], ids=IDS)
+GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY], ids=IDS[:3])
 
 
 class TestPlatforms:
@@ -262,7 +269,7 @@ class TestPlatforms:
         right = Report("katas", "", 1.0, True, (KataResult("k", (ExerciseResult("a", (PASSED,)),)),))
         assert (status(right), status(REPORT), status(NOTHING)) == ("pass", "fail", "error")
 
-    @REPORTS
+    @GRADED
     def test_classroom_50(self, report):
         environment = {
             "CLASSROOM": "cs50",
@@ -284,7 +291,7 @@ class TestPlatforms:
         assert (data["owner"], data["commit"], data["submission"]) == ("alice", "https://c", "submit/2026-01-02")
         assert (data["datetime"], data["graded_at"]) == ("2026-01-02T01:30:00Z", "2026-01-02T03:04:05Z")
 
-    @REPORTS
+    @GRADED
     def test_gradescope(self, report):
         data = json.loads(gradescope.render(report))
         holds_to("gradescope", data)
@@ -294,9 +301,9 @@ class TestPlatforms:
     @REPORTS
     def test_csv(self, report):
         rows = list(csv.DictReader(io.StringIO(csv_report.render(report))))
-        assert sum(int(row["points"]) for row in rows) == report.points
-        assert sum(int(row["star"]) for row in rows) == report.stars
-        assert sum(float(row["score"]) for row in rows) == report.score
+        assert sum(int(row["points"] or 0) for row in rows) == report.points
+        assert sum(int(row["star"] or 0) for row in rows) == report.stars
+        assert sum(float(row["score"] or 0) for row in rows) == report.score
         assert sum(float(row["max_score"]) for row in rows) == report.max_score
         assert len(rows) == report.max_points
         assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
@@ -351,9 +358,194 @@ class TestPlatforms:
 
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
         page = html_report.render(WEIGHTED)
-        assert "★ <code>b</code>" in page and "☆ <code>d</code>" in page
+        assert "1/1 ★ <code>b</code>" in page and "1/1 ☆ <code>d</code>" in page
         assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
         assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
+
+
+class TestPages:
+    """Readable in both colour schemes, with a keyboard, and without colours."""
+
+    def test_every_text_has_contrast(self):
+        """WCAG AA: at least 4.5 between text and what is behind it, for every rule of the style sheet."""
+        light, dark = (dict(re.findall(r"--(\w+):(#\w+)", block)) for block in STYLE.split("@media")[:2])
+        for scheme in (light, dark):
+            colours = {f"var(--{name})": value for name, value in scheme.items()}
+            for selector, rule in re.findall(r"^([^\n{@:]+)\{([^}]*)\}", STYLE, re.MULTILINE):
+                said = dict(re.findall(r"(?<![\w-])(color|background):([^;]+)", rule.replace("\n", "")))
+                text, behind = said.get("color", "var(--ink)"), said.get("background", "var(--paper)")
+                assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
+
+    def test_a_failure_is_open_and_says_where_to_read_on(self):
+        page = html_report.render(REPORT)
+        assert page.count("<details open>") == 1 and page.count("<details>") == 1, "an open edge is folded"
+        assert "lesson <code>katas/16_multi_head_attention/README.md</code>" in page
+        assert "hint <code>kata hint 16 a</code>" in page
+        appendix = replace(REPORT, katas=(replace(KATA, kata="appendix_a_pytorch"),))
+        assert "kata hint appendix_a a<" in html_report.render(appendix)
+
+    def test_tables_have_captions_and_heads(self):
+        page = html_report.render_class(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
+        assert '<html lang="en">' in page and page.count("<table>") == page.count("<caption>") == page.count("<thead>")
+        assert "<th>" not in page and page.count("<th ") == page.count("<th scope=")
+        assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table>")
+
+    def test_no_state_is_told_by_colour_alone(self):
+        started, absent = became("c: not written yet"), became("sums.py: not handed in")
+        broken, lost = became("sums.py:3: SyntaxError: invalid syntax"), GAP.katas[0]
+        students = {"a": started, "b": NASTY.katas[0], "c": lost, "d": absent, "e": broken}
+        reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
+        cells = re.findall(
+            r"<td class='cell[^>]*>([^<]*)", html_report.render_class(ClassReport("", 1.0, True, reports))
+        )
+        assert cells == ["–", "0!", "?", "none", "0 ¶"]
+
+
+def became(*messages: str, code: str = "") -> KataResult:
+    """A kata with an exercise per message, which its one spec says; works where there is none."""
+    specs = [SpecResult("TestA::test_x", "failed" if said else "passed", said, line=9) for said in messages]
+    exercises = [ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)]
+    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code)
+
+
+def a_class(**students: KataResult) -> ClassReport:
+    return ClassReport("", 1.0, True, {name: replace(REPORT, katas=(kata,)) for name, kata in students.items()})
+
+
+class TestStatistics:
+    @pytest.mark.parametrize(
+        ("messages", "state"),
+        [
+            (("", ""), "works"),
+            (("", "mha.py: not handed in"), "wrong"),
+            (("mha.py: not handed in",) * 2, "not handed in"),
+            (("mha.py:3: SyntaxError: invalid syntax",) * 2, "does not parse"),
+            (("mha.py:1: IndentationError: unexpected indent",), "does not parse"),
+            (("mha.py: is not UTF-8 text",), "does not parse"),
+            (("ann.zip: is not a zip archive that can be read",), "does not parse"),
+            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "wrong"),
+            (("e0: not written yet", "e1: not written yet"), "untouched"),
+            (("e0: not written yet", "wrong"), "wrong"),
+        ],
+    )
+    def test_what_became_of_a_file(self, messages, state):
+        assert became(*messages).state == state
+
+    def test_a_crash_and_a_lost_verdict(self):
+        assert (NASTY.katas[0].state, GAP.katas[0].state) == ("crashed", "not graded")
+
+    def test_an_exercise_counts_those_who_handed_it_in(self):
+        slip = "\nHeads are slices. Not\nmore.\n\nlooks like a transpose forgotten\n\nmha.py:3"
+        failed = {"b": became(slip), "c": became(slip), "d": became("raised"), "e": became("x.py: is a link")}
+        absent = {"f": became("x.py: not handed in"), "g": became("e0: not written yet"), "h": GAP.katas[0]}
+        [one] = statistics.exercises(a_class(a=became(""), **failed, **absent))
+        assert (one.works, one.handed_in, one.share) == (1, 5, 0.2)
+        assert (one.failed, one.mistakes) == ({"x": 3}, {"a transpose forgotten": 2})
+        assert one.sentences == {"x": "Heads are slices. Not more."}
+
+    def test_identical_texts_are_grouped_and_count_once(self):
+        same, stub = became("wrong", code="1"), became("e0: not written yet", code="2")
+        report = a_class(ann=same, bob=same, eve=became("", code="3"), joe=stub, kim=stub, lea=became("", code=""))
+        assert statistics.identical(report) == [("16_mha", ["ann", "bob"])]
+        assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
+        page = html_report.render_class(report)
+        assert "ann, bob</td>" in page and "2 minutes of" in page
+
+    def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
+        page = html_report.render_class(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
+        assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
+
+
+class TestGradebooks:
+    """What Canvas and Moodle import. Whoever is not graded has no row."""
+
+    CLASS = ClassReport("", 1.0, False, {"=ann": WEIGHTED, "bob": GAP})
+
+    def test_canvas(self):
+        head, most, ann = csv.reader(io.StringIO(gradebooks.render_canvas(self.CLASS)))
+        assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", KATA.kata]
+        assert most == ["    Points Possible", "", "", "", "", "10"]
+        assert ann == ["'=ann", "", "", "'=ann", "", "4.5"]
+
+    def test_moodle(self):
+        [ann] = csv.DictReader(io.StringIO(gradebooks.render_moodle(self.CLASS)))
+        assert (ann["identifier"], ann["grade"], ann["feedback"]) == ("'=ann", "4.5", words.totals(WEIGHTED))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG defines it, from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+class TestNotGraded:
+    """What the machine or the grader has lost is no zero, in any format."""
+
+    def test_it_is_told_from_an_error_of_the_code(self):
+        assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (True, "not graded", 1)
+        assert GAP.katas[0].why_not_graded == "the machine is too small"
+        assert GAP.not_graded and NOTHING.not_graded and not NASTY.not_graded
+        assert KataResult("k", (), "the task was lost").why_not_graded == "the task was lost"
+
+    def test_people_read_it_first(self):
+        said = shown(GAP)
+        for line in (
+            "16_multi_head_attention: not graded, so far 1 of 2 points, 1 of 2 stars",
+            "  b  core     ?/1  ?  not graded",
+            "NOT GRADED  16_multi_head_attention · b · x",
+        ):
+            assert line in said.splitlines(), said
+        for text in (said, markdown.render(GAP), html_report.render(GAP)):
+            assert "not graded, so far 1 of 2 points" in text
+            assert "was not graded: the machine is too small" in text.replace("\\_", "_")
+
+    def test_json_has_null(self):
+        report = json.loads(json_report.render(GAP))
+        [kata] = report["katas"]
+        for one in (report, kata, kata["exercises"][1]):
+            assert (one["points"], one["score"]) == (None, None)
+        assert (kata["status"], kata["exercises"][0]["points"]) == ("not graded", 1)
+        assert json.loads(json_report.render(replace(REPORT, complete=False)))["score"] is None
+
+    def test_csv_has_empty_cells_and_a_state(self):
+        works, lost = csv.DictReader(io.StringIO(csv_report.render(GAP)))
+        assert [works[name] for name in ("points", "score", "state", "run")] == ["1", "1", "graded", "complete"]
+        assert [lost[name] for name in ("points", "star", "score", "state")] == ["", "", "", "not graded"]
+        rows = csv.DictReader(io.StringIO(csv_report.render(replace(REPORT, complete=False))))
+        assert {row["run"] for row in rows} == {"incomplete"}
+
+    @pytest.mark.parametrize("report", [GAP, NOTHING], ids=["a gap", "nothing"])
+    def test_platforms_that_need_a_score_get_none(self, report):
+        data = json.loads(gradescope.render(report))
+        assert "score" not in data and "tests" not in data and "not graded" in data["output"]
+        data = json.loads(classroom50.render(report, {}))
+        assert ("score" in data, data["tests"]) == (False, [])
+        data = json.loads(classroom.render(report))
+        assert (data["status"], data["tests"][-1]["status"]) == ("error", "error")
+
+    def test_junit_has_an_error(self):
+        [suite] = ET.fromstring(junit.render(GAP).encode("utf-8"))
+        assert suite.find("testcase/error").get("message") == "not graded: the machine is too small"
+        lost = KataResult("01_sums", (), "the task was lost")
+        suites = ET.fromstring(junit.render(replace(REPORT, complete=False, katas=(lost,))).encode("utf-8"))
+        said = [suite.find("testcase/error").get("message") for suite in suites]
+        assert said == ["not graded: the task was lost", "not graded: interrupted: the rest was not graded"]
+        assert suites.get("errors") == "2"
+
+    def test_a_class_has_no_sum_for_the_student(self):
+        report = ClassReport(REPORT.started, 3.0, False, {"ann": GAP, "bob": REPORT})
+        ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
+        assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == ["", "", "", "not graded"]
+        assert [bob[name] for name in ("points", "score", "state", "run")] == ["2", "2", "graded", "incomplete"]
+        page = html_report.render_class(report)
+        assert "the machine is too small" in page and "median 2 of 4 points" in page
 
 
 class TestClass:
@@ -362,21 +554,22 @@ class TestClass:
     def test_html_has_a_row_for_every_student_and_escapes_it(self):
         page = html_report.render_class(self.TWO)
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
-        for heading in ("Points", "Hardest exercises", "Most common failures", "Time"):
+        for heading in ("Points", "Exercises, the hardest first", "Identical submissions", "Time"):
             assert f"<h2>{heading}</h2>" in page
-        assert "2 of 4 points, 1 stars, failed" in page and "<th class='n'>score</th>" not in page
+        assert "2 of 4 points, 1 stars, wrong" in page and ">score</th>" not in page
         assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
         weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
-        assert "<th class='n'>score</th>" in weighted and "median score 4.5 of 10<" in weighted
+        assert ">score</th>" in weighted and "median score 4.5 of 10<" in weighted
 
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
-        sums = ["points", "max_points", "stars", "score", "max_score"]
-        assert head == ["student", *sums, "16_multi_head_attention", "01_sums"]
-        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", ""]
-        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0"]
+        sums = ["points", "max_points", "stars", "score", "max_score", "state", "run"]
+        katas = ["16_multi_head_attention", "01_sums"]
+        assert head == ["student", *sums, *katas, *(f"{kata} state" for kata in katas)]
+        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "graded", "complete", "2", "", "wrong", "not graded"]
+        assert bob == ["'=bob", "0", "1", "0", "0", "1", "graded", "complete", "", "0", "not graded", "crashed"]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,graded,complete,4.5,wrong"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))

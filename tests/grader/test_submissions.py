@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -357,6 +358,72 @@ class TestTheCommand:
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         assert "12 students" in (tmp_path / "c.html").read_text()
 
+    def test_pseudonyms_hide_names_where_they_are_shown_around(self, course, tmp_path, kata_here):
+        (course / "Ann Berg.zip").write_bytes(b"no archive")
+        reports = [f"--report={name}={tmp_path}/{name}" for name in ("html", "csv", "json", "moodle")]
+        to = [*reports, "--feedback", tmp_path / "pages", "--pseudonym-key", tmp_path / "key.csv"]
+        done = kata_here("grade", "01", "--submissions", course, "--pseudonyms", *to)
+        assert done.returncode == 0, done.stderr
+        key = {row["student"]: row["pseudonym"] for row in csv.DictReader(open(tmp_path / "key.csv"))}
+        assert sorted(key.values()) == [f"student {number:02}" for number in range(1, 14)]
+        pages = list((tmp_path / "pages").iterdir())
+        assert {page.stem for page in pages} == set(key.values())
+        shown = [*pages, *(tmp_path / name for name in ("html", "csv", "json"))]
+        assert not any(name in path.read_text() for path in shown for name in key)
+        assert "Ann Berg" in (tmp_path / "moodle").read_text()
+
+    def test_an_audit_finds_verdicts_that_differ(self, course, tmp_path, kata_here, monkeypatch):
+        """The same code is graded twice, also where its result is cached; then the second run has an error."""
+        command = ["grade", "01", "--submissions", course, "--audit", "2", "--report", f"json={tmp_path}/a.json"]
+        done = kata_here(*command)
+        assert (done.returncode, done.stdout) == (0, "2 students, 2 results graded twice: no verdict differs\n")
+        grade_class, begun = class_grading.grade_class, []
+
+        def grade_by_chance(*args, **options):
+            begun.append(1)
+            for student, result in grade_class(*args, **options):
+                specs = tuple(replace(spec, status="error") for spec in result.exercises[0].specs[:1])
+                worse = replace(result.exercises[0], specs=specs + result.exercises[0].specs[1:])
+                by_chance = replace(result, exercises=(worse, *result.exercises[1:]))
+                yield student, by_chance if len(begun) == 2 else result
+
+        monkeypatch.setattr(class_grading, "grade_class", grade_by_chance)
+        done = kata_here(*command)
+        assert done.stdout.endswith("2 students, 2 results graded twice: 2 verdicts differ\n")
+        assert ", then error\n" in done.stdout
+        [one, other] = json.loads((tmp_path / "a.json").read_text())["differences"]
+        assert (one["second"], one["exercise"]) == ("error", find("01").exercises[0].name) and one != other
+
+    def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
+        """The earlier results differ from today's: one student had a point less, another one a point more."""
+        results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("01").exercises]
+        assert kata_here("grade", "01", "--submissions", course, "--results", results).returncode == 0
+        again = ["regrade", "--submissions", course, "--against", results]
+        done = kata_here(*again)
+        assert (done.returncode, done.stdout) == (0, "the scores of 0 of 12 students change\n")
+
+        lines = [json.loads(line) for line in results.read_text().splitlines()]
+        for student, status, score in (("student00", "passed", 1), ("student01", "failed", 0)):
+            [first, *_] = next(line for line in lines if line["student"] == student)["exercises"]
+            first["score"] = score
+            for spec in first["specs"]:
+                spec["status"] = status
+        results.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        said = kata_here(*again).stdout
+        assert f"student00: -1\n  {find('01').name} · {names[0]}: 1 → 0  (" in said and ": passed → failed)" in said
+        assert f"student01: +1\n  {find('01').name} · {names[0]}: 0 → 1  (" in said and ": failed → passed)" in said
+        assert said.endswith("the scores of 2 of 12 students change\n")
+        done = kata_here(*again, "--never-lower", "--report", f"csv={tmp_path}/c.csv")
+        assert "student00" not in done.stdout and "the scores of 1 of 12 students change" in done.stdout
+        rows = list(csv.DictReader(open(tmp_path / "c.csv")))
+        assert [row["points"] for row in rows[:2]] == ["1", str(len(names))]
+
+    @pytest.mark.parametrize(("text", "said"), [("", "holds no results"), ("{}", "1: holds no"), ("[1", "1: holds no")])
+    def test_regrading_needs_results(self, text, said, tmp_path, kata_here):
+        (tmp_path / "r.jsonl").write_text(text)
+        done = kata_here("regrade", "--submissions", "katas", "--against", tmp_path / "r.jsonl")
+        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
         right = last.read_text()
@@ -382,6 +449,9 @@ class TestTheCommand:
             (["--submissions", "katas", "--fail-under", "50"], "not for a class"),
             (["--submissions", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
             (["--results", os.devnull], "give --submissions DIR"),
+            (["--audit", "3"], "--audit takes --submissions DIR"),
+            (["--submissions", "katas", "--audit", "3", "--feedback", "p"], "--audit takes --submissions DIR"),
+            (["--submissions", "katas", "--pseudonym-key", "key.csv"], "add --pseudonyms"),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):

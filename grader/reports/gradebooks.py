@@ -1,0 +1,43 @@
+"""Renders the scores of a class as the CSV files that course platforms import: Canvas's gradebook and Moodle's grades.
+
+A student whose score is not known has no row, so that the import leaves an earlier grade alone.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from grader.reports import words
+from grader.reports.csv_report import as_text
+from grader.results import ClassReport, Report, plain
+
+CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+
+
+def render_canvas(report: ClassReport) -> str:
+    """One column per kata, under a row with the points possible. Canvas finds a student by the login or by the name."""
+    graded = _graded(report)
+    most = {kata.kata: plain(kata.max_score, 2) for one in graded.values() for kata in one.katas}
+    rows: list[list[str | float]] = [[*CANVAS, *most], ["    Points Possible", *[""] * 4, *most.values()]]
+    for student, one in graded.items():
+        scores = {kata.kata: plain(kata.score, 2) for kata in one.katas}
+        rows.append([as_text(student), "", "", as_text(student), "", *(scores[kata] for kata in most)])
+    return _csv(rows)
+
+
+def render_moodle(report: ClassReport) -> str:
+    """The score and a line of feedback. In Moodle, map `identifier` to the ID number, user name or email address."""
+    rows: list[list[str | float]] = [["identifier", "grade", "feedback"]]
+    for student, one in _graded(report).items():
+        rows.append([as_text(student), plain(one.score, 2), words.totals(one)])
+    return _csv(rows)
+
+
+def _graded(report: ClassReport) -> dict[str, Report]:
+    return {student: one for student, one in report.students.items() if not one.not_graded}
+
+
+def _csv(rows: Iterable[Iterable[str | float]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()

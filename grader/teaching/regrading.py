@@ -1,0 +1,98 @@
+"""Compares a class with an earlier grading of it, which a file of result lines keeps."""
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.errors import KataError
+from grader.results import Change, ExerciseResult, KataResult, kata_result, title
+from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import StudentResult
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A kata's earlier result, and what its exercises scored by the rules of that time; None if not graded."""
+
+    result: KataResult
+    scores: dict[str, float | None]
+
+
+Grading = Mapping[tuple[str, str], Earlier]  # by student and kata
+
+
+def read(path: Path) -> dict[tuple[str, str], Earlier]:
+    """The results in a file that `kata grade --results` wrote.
+
+    Raises:
+        KataError: the file cannot be read, or a line holds no result.
+    """
+    give = "give the file of kata grade --results"
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    except OSError as error:
+        raise KataError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise KataError(f"{path}: is not UTF-8 text; {give}") from None
+    if not lines:
+        raise KataError(f"{path}: holds no results; {give}")
+    found: dict[tuple[str, str], Earlier] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+            scores = {exercise["name"]: exercise["score"] for exercise in data["exercises"]}
+            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores)
+        except (ValueError, TypeError, KeyError):
+            raise KataError(f"{path}:{number}: holds no result; {give}") from None
+    return found
+
+
+def never_lower(
+    grading: Generator[StudentResult], earlier: Grading, assignment: Assignment
+) -> Generator[StudentResult]:
+    """The results, where each exercise keeps the better of its two results by the rules of today."""
+    with closing(grading):
+        for student, result in grading:
+            old = earlier.get((student, result.kata))
+            yield student, _better(assignment.graded(old.result), assignment.graded(result)) if old else result
+
+
+def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Change]:
+    """The exercises of a kata whose score differs from the earlier one, and why."""
+    before = {exercise.name: exercise for exercise in earlier.result.exercises} if earlier else {}
+    scores = earlier.scores if earlier else {}
+    found = []
+    for exercise in now.exercises:
+        old, new = scores.get(exercise.name), None if exercise.not_graded else round(exercise.score, 6)
+        if old != new:
+            why = _why(before.get(exercise.name), exercise)
+            found.append(Change(student, now.kata, exercise.name, old, new, why))
+    return found
+
+
+def _better(old: KataResult, new: KataResult) -> KataResult:
+    before = {exercise.name: exercise for exercise in old.exercises if not exercise.not_graded}
+    if not new.exercises:
+        return old
+    kept = [_best(before.get(exercise.name), exercise) for exercise in new.exercises]
+    return replace(new, exercises=tuple(kept))
+
+
+def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
+    return old if old and (new.not_graded or old.score > new.score) else new
+
+
+def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
+    """The first spec whose verdict has changed: "works on a view: failed → passed"."""
+    if old is None:
+        return "was not there"
+    before = {spec.name: spec.status for spec in old.specs}
+    for spec in new.specs:
+        was = before.pop(spec.name, "new")
+        if was != spec.status:
+            return f"{title(spec.name)}: {was} → {spec.status}"
+    if before:
+        return f"{title(next(iter(before)))}: no longer there"
+    return "its worth has changed"
