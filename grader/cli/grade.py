@@ -143,8 +143,8 @@ def grade(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
         if class_folder and audit:
-            files = [report_files.parse(option, AUDIT_FORMATS) for option in report or []]
-            grade_submissions.audit_class_folder(class_folder, assignment, files, student, roster, audit)
+            audits = [report_files.parse(option, AUDIT_FORMATS) for option in report or []]
+            grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
         elif class_folder:
             class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
             outputs = grade_submissions.Outputs(
