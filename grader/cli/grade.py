@@ -126,7 +126,7 @@ def grade(
 ) -> None:
     """Run the specs in isolated processes and count points and stars.
 
-    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: grading was not possible.
+    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded.
     """
     if class_folder and fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")

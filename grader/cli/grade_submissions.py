@@ -157,7 +157,8 @@ def regrade_class_folder(
         print(line)
     gone = sorted({student for student, _ in earlier} - whole.students.keys())
     if gone:
-        print(f"graded earlier, and not in {folder}: {', '.join(gone)}")
+        first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
+        print(f"{len(gone)} graded earlier and not in {folder}: {first}")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"the scores of {len({one.student for one in found})} of {len(whole.students)} students change{state}")

@@ -13,13 +13,14 @@ from grader.execution import folders, follow_up, forkserver, jobs, orphans, with
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SECONDS, SecondLock
+from grader.isolation import processes
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 # Code under test has a memory limit of its own. Where the system kills a worker, the machine has less than that.
-KILLED_BY_SYSTEM = "was killed by the system (out of memory?)"
+KILLED_BY_SYSTEM = "was killed by the system (out of memory)"
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
 
 
@@ -101,6 +102,7 @@ class Supervisor:
             plan.reference if plan else "",
             plan.replaced if plan else (),
         )
+        self.oom_kills = processes.oom_kills()
         self.before = dict(self.results)  # what counts if this worker does not come to its last message
         self.worker = forkserver.start_worker(self.order)
         self.phase, self.current, self.done = "starting", "", False
@@ -211,7 +213,7 @@ class Supervisor:
         if self.done:
             return "ended the run"
         code = self.worker.process.exitcode
-        if code == -signal.SIGKILL:
+        if code == -signal.SIGKILL and (self.oom_kills is None or processes.oom_kills() != self.oom_kills):
             return KILLED_BY_SYSTEM
         if code is not None and code < 0:
             return f"crashed the process ({signal.Signals(-code).name})"

@@ -46,3 +46,12 @@ def stopped_tree(pid: int) -> set[int]:
 def _set(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def oom_kills() -> int | None:
+    """How many processes the system has killed so far because memory ran out; None where it does not say."""
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), None)
+    except OSError:
+        return None

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from itertools import count, repeat
 from multiprocessing import forkserver, reduction
 from pathlib import Path
 
@@ -161,6 +162,16 @@ class TestTheModule:
         assert statuses(result)["double"] == {"error", "missing"}
         assert statuses(result)["total"] == {"passed"}
         assert "crashed the process (SIGSEGV)" in messages(result)
+
+    @pytest.mark.parametrize(("memory_ran_out", "status"), [(False, "error"), (True, "not graded")])
+    def test_a_kill_is_the_systems_only_where_memory_ran_out(
+        self, sound, submission, monkeypatch, memory_ran_out, status
+    ):
+        kills = count() if memory_ran_out else repeat(0)
+        monkeypatch.setattr(supervisor.processes, "oom_kills", lambda: next(kills))
+        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 9)")))
+        assert (result.status, statuses(result)["double"]) == (status, {status, "missing"})
+        assert statuses(result)["total"] == {"passed"}
 
     def test_endless_recursion(self, sound, submission):
         result = graded(sound[0], submission(sound[0], replaced("double(x)", "return double(x)")))
