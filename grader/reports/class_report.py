@@ -7,7 +7,7 @@ import json
 from grader.reports.csv_report import as_text
 from grader.results import ClassReport, as_dict, plain
 
-COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score", "state", "run")
+COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score")
 
 
 def render_json(report: ClassReport) -> str:
@@ -32,14 +32,16 @@ def render_csv(report: ClassReport) -> str:
     run = "complete" if report.complete else "incomplete"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*COLUMNS, *katas, *(f"{kata} state" for kata in katas)])
+    writer.writerow([*COLUMNS, *katas, "state", "run", *(f"{kata} state" for kata in katas)])
     for student, one in report.students.items():
         scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.not_graded}
         if one.not_graded:
-            sums: list[str | float] = ["", "", "", "", "", "not graded"]
+            sums: list[str | float] = [""] * 5
         else:
-            sums = [one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score), "graded"]
+            sums = [one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score)]
         state = {kata.kata: kata.state for kata in one.katas}
         became = (state.get(name, "not graded") for name in katas)
-        writer.writerow([as_text(student), *sums, run, *(scores.get(name, "") for name in katas), *became])
+        cells = [scores.get(name, "") for name in katas]
+        graded = "not graded" if one.not_graded else "graded"
+        writer.writerow([as_text(student), *sums, *cells, graded, run, *became])
     return file.getvalue()
