@@ -107,15 +107,13 @@ def grade(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
         if class_folder:
-            class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
+            class_reports = report_files.parse_all(report, CLASS_FORMATS)
             outputs = grade_submissions.Outputs(class_reports, results, feedback)
             start = cluster.ENGINES[engine] if engine else None
             grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student)
         else:
             _check(folder, chosen)
-            _grade_folder(
-                folder, assignment, [report_files.parse(option, FORMATS) for option in report or []], fail_under
-            )
+            _grade_folder(folder, assignment, report_files.parse_all(report, FORMATS), fail_under)
 
 
 def _is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:

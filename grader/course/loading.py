@@ -18,6 +18,7 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 
 MAX_BYTES = 1_000_000  # of one code file
+TOO_LARGE = "is too large, the limit is 1 MB"
 
 Sources = Mapping[str, Path]  # kata name → the code folder, laid out like katas/, to load the kata from
 
@@ -79,7 +80,7 @@ def decoded(name: str, data: bytes) -> str:
         LoadFailure: the file is larger than 1 MB, or not text.
     """
     if len(data) > MAX_BYTES:
-        raise LoadFailure(f"{name}: {_too_large(len(data))}")
+        raise LoadFailure(f"{name}: {TOO_LARGE}")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
@@ -167,11 +168,7 @@ def _refusal(info: os.stat_result) -> str:
         return "is a folder, not a file"
     if not stat.S_ISREG(info.st_mode):
         return "is not a regular file"
-    return _too_large(info.st_size) if info.st_size > MAX_BYTES else ""
-
-
-def _too_large(size: int) -> str:
-    return f"{size / 1e6:.0f} MB is too large, the limit is 1 MB"
+    return TOO_LARGE if info.st_size > MAX_BYTES else ""
 
 
 def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:

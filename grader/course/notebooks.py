@@ -105,7 +105,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise NotANotebook(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB is too large, the limit is 50 MB")
+            raise NotANotebook(f"{path.name}: is too large, the limit is 50 MB")
         text = path.read_text(encoding="utf-8")
         json.loads(text)
         notebook = nbformat.reads(text, as_version=4)

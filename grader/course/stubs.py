@@ -12,7 +12,7 @@ from grader.errors import LoadFailure
 
 KEEP = "# stub: keep"  # ends a line of the reference: the stub keeps the statement and drops the comment
 NOT_WRITTEN = "raise NotImplementedError"
-UNREADABLE = (SyntaxError, ValueError, RecursionError)  # what ast.parse raises
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises
 
 
 def stub_of(kata: Kata) -> str | None:

@@ -13,6 +13,7 @@ from grader import files
 from grader.course import catalogue, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
+from grader.reports import words
 
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
@@ -90,13 +91,13 @@ def _fetched(source: str) -> Iterator[Path]:
         yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix="kata-update-") as place:
-        command = ["git", "clone", "--quiet", "--depth", "1", source, place]
+        command = ["git", "clone", "--quiet", "--depth", "1", "--", source, place]
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
             raise NotPossible(f"{source} is no folder with a course, and git is not installed to fetch it") from None
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+            reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
             raise NotPossible(f"{source} cannot be fetched: {reason}")
         yield Path(place)
 
@@ -139,4 +140,4 @@ def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, 
     lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []
     lines += [f"{stub} is the new stub; {place} is yours, unchanged" for place, stub in beside.items()]
     lines += ["packages have changed: make setup"] if any(Path(name) in changed for name in REQUIREMENTS) else []
-    return [*lines, f"{len(changed)} files updated; kata update --back goes back"]
+    return [*lines, f"{words.counted(len(changed), 'file')} updated; kata update --back goes back"]

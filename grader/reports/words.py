@@ -5,6 +5,11 @@ from grader.results import NOT_WRITTEN, ExerciseResult, Report, number, title
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 student", "2 students"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def star(exercise: ExerciseResult) -> str:
     """A filled star if the exercise holds at the edges, otherwise an empty one."""
     return STAR if exercise.holds else NO_STAR

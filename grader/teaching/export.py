@@ -8,6 +8,7 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import ExportFailure
+from grader.reports import words
 from grader.teaching import platforms, rules, template_files
 from grader.teaching.rules import Rules
 
@@ -64,7 +65,10 @@ def starter(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
     )
     _write_rules(folder, katas, course)
     platforms.write_for_students(folder, katas, repository, ref, course)
-    return [f"{len(katas)} katas in {folder}", *(f"kept the student's katas/{kata.file}" for kata in kept)]
+    return [
+        f"{words.counted(len(katas), 'kata')} in {folder}",
+        *(f"kept the student's katas/{kata.file}" for kata in kept),
+    ]
 
 
 def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, course: Rules) -> list[str]:
@@ -87,7 +91,7 @@ def teacher(folder: Path, katas: Iterable[Kata], repository: str, ref: str, cour
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
     archive = platforms.write_for_teacher(folder, katas, repository, ref)
-    return [f"{len(katas)} katas in {folder}", f"Gradescope's autograder is {archive}"]
+    return [f"{words.counted(len(katas), 'kata')} in {folder}", f"Gradescope's autograder is {archive}"]
 
 
 def _prepare(folder: Path) -> None:

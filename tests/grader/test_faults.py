@@ -4,6 +4,8 @@ import ctypes
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing import forkserver, reduction
 from pathlib import Path
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from grader.course import loading
-from grader.course.catalogue import Kata, all_katas, find
+from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.errors import LoadFailure
 from grader.execution import prerequisites, supervisor
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -385,6 +388,30 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
     assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"
+
+
+def test_a_file_just_above_the_limit(tmp_path):
+    (tmp_path / "long.py").write_bytes(b"#" * 1_000_001)
+    with pytest.raises(LoadFailure, match="^long.py: is too large, the limit is 1 MB$"):
+        loading.read_source(tmp_path / "long.py")
+
+
+def test_control_c_while_the_forkserver_starts_spares_it():
+    """It is a new process, which would print a traceback and end before it ignores Ctrl-C."""
+    program = """
+import os, signal
+from grader.course.catalogue import all_katas
+from grader.execution import bare_server, forkserver, prerequisites
+from tests.conftest import SOUND
+signal.signal(signal.SIGINT, lambda *_: None)
+forkserver.prepare([]), bare_server.prepare()
+os.killpg(0, signal.SIGINT)
+print(next(prerequisites.grade_folder(all_katas(SOUND)[:1], SOUND / "solutions")).status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, start_new_session=True
+    )
+    assert (done.stdout, done.stderr) == ("passed\n", "")
 
 
 def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatch, capfd):

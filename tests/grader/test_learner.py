@@ -64,6 +64,12 @@ class TestHints:
             learner.hint()
         assert hinted == [(sound[0], "double", None, False), (sound[1], "quadruple", None, False)]
 
+    def test_an_exercise_without_hints_is_one_line(self, tree):
+        (tree.folder / "hints.md").write_text("# Hints\n\n## describe\nLook.\n")
+        for exercise in ("describe", tree.exercises[0].name):
+            with pytest.raises(NotPossible, match=f"hints.md has no hints for {exercise}"):
+                hints.next_hint(tree, exercise)
+
     @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01_tensors describe": "many"}', "\x00"])
     def test_a_damaged_memory_starts_anew(self, tree, damage):
         hints.next_hint(tree, "describe")

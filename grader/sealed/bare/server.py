@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 import torch  # noqa: E402
 
