@@ -53,8 +53,8 @@ def collect_specs() -> bool:
             collected.collect(katas)
         except Exception:
             done = False
-        text = "".join(file.read_text(encoding="utf-8") for kata in katas for file in kata.folder.glob("*.py"))
-        warm_up.uses_of(text)
+        for kata in katas:
+            warm_up.uses_of(kata.folder)
     return done
 
 

@@ -396,17 +396,23 @@ def test_a_file_just_above_the_limit(tmp_path):
         loading.read_source(tmp_path / "long.py")
 
 
-def test_control_c_while_the_forkserver_starts_spares_it():
-    """It is a new process, which would print a traceback and end before it ignores Ctrl-C."""
-    program = """
-import os, signal
+def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(tmp_path):
+    """They look at the learner's file to know what to import, and would print a traceback before they ignore Ctrl-C."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    kata = all_katas(tmp_path / "tree")[0]
+    kata.code.write_bytes(b"\xff\xfe\x00")
+    (kata.folder / "folder.py").mkdir()
+    program = f"""
+import os, pathlib, signal
 from grader.course.catalogue import all_katas
 from grader.execution import bare_server, forkserver, prerequisites
-from tests.conftest import SOUND
+from grader.protocol import RunOptions
+root = pathlib.Path({str(tmp_path / "tree")!r})
+[kata, _] = all_katas(root)
 signal.signal(signal.SIGINT, lambda *_: None)
-forkserver.prepare([]), bare_server.prepare()
+forkserver.prepare([kata]), bare_server.prepare([kata])
 os.killpg(0, signal.SIGINT)
-print(next(prerequisites.grade_folder(all_katas(SOUND)[:1], SOUND / "solutions")).status)
+print(next(prerequisites.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, start_new_session=True

@@ -164,7 +164,7 @@ class TestResetAndUndo:
         with pytest.raises(NotPossible, match="nothing to undo"):
             history.undo(tree)
         (tree.folder / tree.file.name).unlink()
-        history.reset(tree)
+        assert history.reset(tree).endswith("is the stub again")
         assert (tree.folder / tree.file.name).read_bytes() == stubs.stub_of(tree).encode()
 
     def test_stopped_in_the_middle_the_file_is_as_it_was(self, tree, monkeypatch):
