@@ -15,7 +15,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         _open_standard_streams()
-        _require_folder()
+        _check_surroundings()
         from grader.cli.commands import app
 
         try:
@@ -50,7 +50,9 @@ def _open_standard_streams() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def _require_folder() -> None:
+def _check_surroundings() -> None:
+    if "" in sys.argv[1:]:  # a folder "" would be the current one
+        raise KataError('an argument is empty: is a variable unset, as in --submissions "$CLASS"?')
     try:
         os.getcwd()
     except FileNotFoundError:

@@ -51,7 +51,8 @@ def update(root: Path, source: str) -> list[str]:
         removed = [path for path in gone if path not in wanted]
         known = {kata.name for kata in catalogue.all_katas(root)}
         told = _told(root, new, changed, beside, [kata.name for kata in katas if kata.name not in known])
-        _keep(root, [*changed, *removed])
+        if changed or removed:
+            _keep(root, [*changed, *removed])
         for path, content in changed.items():
             files.write(root / path, content)
         for path in removed:
@@ -119,7 +120,8 @@ def _content(path: Path) -> bytes | None:
 
 def _keep(root: Path, paths: list[Path]) -> None:
     """Copy the files that are about to change. The list of them comes last: without it, nothing has been replaced."""
-    folder = root / ".kata" / "updates" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    number = len(list((root / ".kata" / "updates").glob("*"))) + 1  # a clock may go back
+    folder = root / ".kata" / "updates" / f"{number:04}_{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for path in paths:
         if (root / path).is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
