@@ -143,10 +143,10 @@ def grade(
             chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
         )
         if class_folder and audit:
-            audits = [report_files.parse(option, AUDIT_FORMATS) for option in report or []]
+            audits = report_files.parse_all(report, AUDIT_FORMATS)
             grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
         elif class_folder:
-            class_reports = [report_files.parse(option, CLASS_FORMATS) for option in report or []]
+            class_reports = report_files.parse_all(report, CLASS_FORMATS)
             outputs = grade_submissions.Outputs(
                 class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
             )
@@ -154,8 +154,7 @@ def grade(
             grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
         else:
             _check(folder)
-            files = [report_files.parse(option, FORMATS) for option in report or []]
-            _grade_folder(folder, assignment, files, fail_under, explain=explain)
+            _grade_folder(folder, assignment, report_files.parse_all(report, FORMATS), fail_under, explain=explain)
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:

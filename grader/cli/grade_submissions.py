@@ -6,8 +6,8 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 import typer
 
@@ -167,7 +167,7 @@ def regrade_class_folder(
 
 def _opened(
     folder: Path, outputs: Outputs, only: list[str] | None, people: list[Person]
-) -> tuple[list[Submission], list[str], TextIO]:
+) -> tuple[list[Submission], list[str], FileIO]:
     """The submissions, those that are not of the roster, and the open file for result lines.
 
     Also makes the folder for pages.
@@ -182,7 +182,7 @@ def _opened(
         handed_in = [found for found in everybody if not only or found.student in only]
         if outputs.pages:
             outputs.pages.mkdir(parents=True, exist_ok=True)
-        return handed_in, unowned, open(outputs.lines or os.devnull, "w", encoding="utf-8")
+        return handed_in, unowned, open(outputs.lines or os.devnull, "wb", buffering=0)
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
 
@@ -239,17 +239,27 @@ def _grading(
     )
 
 
-def _fill(book: Gradebook, grading: Generator[StudentResult], stream: TextIO, total: int) -> bool:
+def _fill(book: Gradebook, grading: Generator[StudentResult], stream: FileIO, total: int) -> bool:
     """Enter the results into the gradebook and write one line each. True if Ctrl-C interrupted the grading."""
     try:
         with closing(grading), bar("grading", "results", left=True) as counting:
             for student, found in counting.track(grading, total=total):
                 result = book.enter(student, found)
-                stream.write(json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False) + "\n")
-                stream.flush()
+                _append(stream, json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False))
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _append(stream: FileIO, line: str) -> None:
+    """Write a line without a buffer, which would fail a second time when it is closed on a full disk."""
+    rest = memoryview(f"{line}\n".encode())
+    try:
+        while rest:
+            rest = rest[stream.write(rest) :]
+    except OSError as error:
+        kept = "what is graded is cached: make room and run the same command again"
+        raise KataError(f"{stream.name} cannot be written: {error.strerror}; {kept}") from None
 
 
 def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> None:
@@ -266,7 +276,7 @@ def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str
             print(*(f"  {line}" for line in explanation.lines(report)), sep="\n")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
-    print(f"{len(whole.students)} students · {whole.seconds:.1f} s{state}")
+    print(f"{words.counted(len(whole.students), 'student')} · {whole.seconds:.1f} s{state}")
 
 
 def _write_files(whole: ClassReport, outputs: Outputs) -> None:

@@ -33,6 +33,8 @@ def list_(
 
     A kata's row has its difficulty, minutes, what it builds on, and your progress.
     """
+    if not code.is_dir():
+        raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
     path = katas(None)
     looking = bar("checking your code")
     task = looking.add_task("", total=None)

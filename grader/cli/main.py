@@ -1,29 +1,68 @@
 """Entry point of the `kata` command. Prints an expected error as one line on standard error and exits with code 2."""
 
 import io
+import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
-from grader.cli import learner  # noqa: F401  (registers its commands, which the help lists first)
-
-# isort: split
-from grader.cli import author, export, grade, regrade  # noqa: F401  (each registers its commands)
-from grader.cli.app import app
+from grader import printable
 from grader.errors import KataError
 
 
 def main() -> None:
-    """Run the command line."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    """Run the command line. What a command needs is imported in here, so that Ctrl-C may come at any time."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        app()
+        _open_standard_streams()
+        _check_surroundings()
+        from grader.cli.commands import app
+
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # the reader of the pipe has enough, as in `kata list | head -1`
+        _discard_output()
+        sys.exit(1)
     except KataError as error:
-        print(f"kata: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is not None:
+            _fail(f"{error.filename}: {error.strerror}")
+        _discard_output()  # which may be what cannot be written
+        _fail(error.strerror or str(error))
     except Exception:  # an error of the grader itself: Python's own exit code, 1, means a low score here
         traceback.print_exc()
-        print("kata: this is an error of the grader, not of the graded code", file=sys.stderr)
-        sys.exit(2)
+        _fail("this is an error of the grader, not of the graded code")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(f"kata: {printable.line(reason)}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed, as `kata list <&-` does. Otherwise another file would get its number."""
+    sys.stdin = sys.stdin or open(os.devnull)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _check_surroundings() -> None:
+    if "" in sys.argv[1:]:  # a folder "" would be the current one
+        raise KataError('an argument is empty: is a variable unset, as in --submissions "$CLASS"?')
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise KataError("the current folder no longer exists: cd to another one") from None
+
+
+def _discard_output() -> None:
+    """Let Python's last flush, when the process ends, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -48,5 +48,5 @@ def regrade(
     chosen = katas(kata or dict.fromkeys(name for _, name in earlier))
     options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
     assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
-    outputs = grade_submissions.Outputs([report_files.parse(option, CLASS_FORMATS) for option in report or []])
+    outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS))
     grade_submissions.regrade_class_folder(class_folder, assignment, outputs, earlier, roster, never_lower=never_lower)

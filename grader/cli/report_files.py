@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -55,8 +55,30 @@ class ReportFile(Generic[AnyReport]):
     render: Callable[[AnyReport], str]
     path: Path
 
+    @property
+    def place(self) -> Path:
+        """The file that `write` writes, however the path leads there."""
+        return self.path.parent.resolve() / self.path.name
+
     def write(self, report: AnyReport) -> None:
         write(self.path, self.render(report))
+
+
+def parse_all(
+    options: Iterable[str] | None, formats: Mapping[str, Callable[[AnyReport], str]]
+) -> list[ReportFile[AnyReport]]:
+    """The report files that these options ask for.
+
+    Raises:
+        KataError: an option is wrong, or two reports would go to one file.
+    """
+    files: list[ReportFile[AnyReport]] = []
+    for option in options or []:
+        file = parse(option, formats)
+        if any(file.place == other.place for other in files) and not _is_stream(file.path):
+            raise KataError(f"--report {option}: another report goes to {file.path} already: give each its own file")
+        files.append(file)
+    return files
 
 
 def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> ReportFile[AnyReport]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grader.course import description
 from grader.course.description import Description, Exercise
-from grader.errors import UnknownExercise, UnknownKata
+from grader.errors import BrokenDescription, UnknownExercise, UnknownKata
 
 ROOT = Path(__file__).resolve().parents[2]
 KATA_FOLDER = re.compile(r"(?:\d\d|appendix_[a-z])_(?P<module>\w+)")
@@ -109,11 +109,18 @@ def all_katas(root: Path = ROOT) -> list[Kata]:
 
 
 def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:
-    """The katas and everything they build on, sorted so that each kata comes after the ones it builds on."""
+    """The katas and everything they build on, sorted so that each kata comes after the ones it builds on.
+
+    Raises:
+        BrokenDescription: a kata builds on itself, directly or not.
+    """
     order: dict[Kata, None] = {}
     for kata in katas:
-        for earlier in with_prerequisites(kata.builds_on):
-            order.setdefault(earlier)
+        try:
+            for earlier in with_prerequisites(kata.builds_on):
+                order.setdefault(earlier)
+        except RecursionError:
+            raise BrokenDescription(f"{kata.folder / 'kata.toml'}: builds_on leads back to {kata.name}") from None
         order.setdefault(kata)
     return list(order)
 
@@ -179,7 +186,8 @@ def expand(path: Path) -> Path:
 
 
 def _plain(query: str) -> str:
-    return query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    plain = query.strip().removeprefix("./").removeprefix("katas/").strip("/")
+    return f"appendix_{plain.lower()}" if re.fullmatch("[A-Z]", plain) else plain  # A, as the course's pages write it
 
 
 def _is_prefix(wanted: str, name: str) -> bool:

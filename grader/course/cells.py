@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises
 TIMING = ("%%time", "%%timeit", "%%capture", "%%prun")
 COMPOUND = (ast.For, ast.With, ast.If, ast.Try, getattr(ast, "TypeAlias", ast.Try))  # Python 3.11 has no TypeAlias
 
@@ -125,8 +126,10 @@ def _statements(cells: Iterable[str], exercises: Collection[str]) -> Iterator[as
         if NOT_CODE.match(cell):
             continue
         try:
-            yield from ast.parse(python(cell)).body
-        except (SyntaxError, ValueError, RecursionError) as error:
+            tree = ast.parse(python(cell))
+            ast.unparse(tree)  # what `join` does too, and nothing recurses deeper
+            yield from tree.body
+        except UNREADABLE as error:
             yield from ast.parse("".join(_broken(n, number, error) for n in exercises if _defines(cell, n))).body
 
 

@@ -3,15 +3,23 @@
 import re
 
 from grader.course.catalogue import Kata
+from grader.errors import NotPossible
 
 STAR = "For the star: "
 
 
 def of(kata: Kata, exercise: str) -> list[str]:
-    """The hints for an exercise, in the order to give them: the idea's, and last what helps with the edge cases."""
-    items = [item.partition(STAR) for item in sections(kata)[exercise]]
+    """The hints for an exercise, in the order to give them: the idea's, and last what helps with the edge cases.
+
+    Raises:
+        NotPossible: there are none.
+    """
+    items = [item.partition(STAR) for item in sections(kata).get(exercise, [])]
     star = " ".join(edges for _, _, edges in items if edges)
-    return [idea.strip() for idea, _, _ in items if idea] + ([STAR + star] if star else [])
+    found = [idea.strip() for idea, _, _ in items if idea] + ([STAR + star] if star else [])
+    if not found:
+        raise NotPossible(f"katas/{kata.name}/hints.md has no hints for {exercise}")
+    return found
 
 
 def sections(kata: Kata) -> dict[str, list[str]]:

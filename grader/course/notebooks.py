@@ -50,9 +50,10 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     """
     try:
         segments = cells.cut(module, _owners(kata))
-    except SyntaxError as error:
-        reason = f"{error.msg}: a half-written file cannot be cut into cells"
-        raise NotANotebook(f"katas/{kata.file}:{error.lineno}: {reason}") from None
+    except cells.UNREADABLE as error:
+        where, reason = getattr(error, "lineno", "?"), getattr(error, "msg", "nested too deeply")
+        text = f"katas/{kata.file}:{where}: {reason}: a half-written file cannot be cut into cells"
+        raise NotANotebook(text) from None
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
     body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from grader.course import loading
 from grader.course.catalogue import Kata
-from grader.course.cells import Function, Import, bound, first_line
+from grader.course.cells import UNREADABLE, Function, Import, bound, first_line
 from grader.errors import LoadFailure
 
 KEEP = "# stub: keep"  # ends a line of the reference: the stub keeps the statement and drops the comment
 NOT_WRITTEN = "raise NotImplementedError"
-UNREADABLE = (SyntaxError, ValueError, RecursionError)  # what ast.parse raises
 
 
 def stub_of(kata: Kata) -> str | None:

@@ -39,7 +39,7 @@ def prepare(katas: Iterable[Kata] = ()) -> socket.socket:
         environment = forkserver.environment() | SURROUNDINGS | {"HOME": folder}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         arguments = [sys.executable, "-P", "-m", SERVER, str(theirs.fileno()), *(str(kata.folder) for kata in katas)]
-        with theirs:
+        with theirs, forkserver.interrupts_blocked():
             process = subprocess.Popen(
                 arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, cwd=folder
             )

@@ -67,7 +67,9 @@ def prepare(katas: Iterable[Kata]) -> BaseContext:
         folder = temporary_folder()
         with _environment_of(environment() | {"OMP_NUM_THREADS": "1", "HOME": folder, entry.KATAS_TO_COLLECT: wanted}):
             tempfile.tempdir, before = folder, tempfile.tempdir
-            forkserver.ensure_running()
+            _tracker.ensure_running()  # first, because it unblocks Ctrl-C
+            with interrupts_blocked():
+                forkserver.ensure_running()
             tempfile.tempdir = before
     return context
 
@@ -151,6 +153,16 @@ def _without_main_module() -> Iterator[None]:
         yield
     finally:
         vars(main).update(kept)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Start a process with Ctrl-C blocked, or it may print a traceback before it ignores Ctrl-C. Linux only."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the workers
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
@@ -52,8 +53,8 @@ def collect_specs() -> bool:
             collected.collect(katas)
         except Exception:
             done = False
-        text = "".join(file.read_text(encoding="utf-8") for kata in katas for file in kata.folder.glob("*.py"))
-        warm_up.uses_of(text)
+        for kata in katas:
+            warm_up.uses_of(kata.folder)
     return done
 
 

@@ -4,12 +4,15 @@ Nothing here may start a thread or touch CUDA. Either would break the processes 
 """
 
 import importlib
+import os
 import re
+from pathlib import Path
 
 import torch
 
 # What is imported for about a second at its first use, if the files of a kata mention it.
 COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint")
+LARGEST = 1_000_000  # bytes of a file that is looked at
 META = re.compile("meta\\b")
 
 
@@ -26,8 +29,10 @@ def first_uses() -> None:
             layer(x)
 
 
-def uses_of(text: str) -> None:
-    """Import what the files of a kata with this text will have imported."""
+def uses_of(folder: Path) -> None:
+    """Import what the files of the kata in this folder will have imported. One of them may be no text, or no file."""
+    files = [path for path in folder.glob("*.py") if path.is_file() and path.stat().st_size <= LARGEST]
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files if os.access(path, os.R_OK))
     if COMPILER.search(text):
         importlib.import_module("torch._dynamo")
     if META.search(text):

@@ -8,7 +8,7 @@ from pathlib import Path
 from grader import files
 from grader.course import hints
 from grader.course.catalogue import Kata
-from grader.course.cells import decorated_line
+from grader.course.cells import UNREADABLE, decorated_line
 from grader.errors import NotPossible
 
 
@@ -119,7 +119,7 @@ def _source_of(path: Path, exercise: str) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
         nodes: list[ast.stmt] = ast.parse(text).body
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, *UNREADABLE):
         return []
     found: ast.FunctionDef | ast.ClassDef | None = None
     for name in exercise.split("."):

@@ -20,8 +20,10 @@ def reset(kata: Kata) -> str:
         raise NotPossible(f"the stub of {kata.name} cannot be made here: there is no solutions/{kata.file}")
     if kata.code.is_file() and kata.code.read_bytes() == stub.encode():
         return f"katas/{kata.file} is already the stub"
+    there = kata.code.is_file()
     replace(kata, kata.code, stub)
-    return f"katas/{kata.file} is the stub again; kata undo {kata.number} brings your version back"
+    kept = f"; kata undo {kata.number} brings your version back" if there else ""
+    return f"katas/{kata.file} is the stub again{kept}"
 
 
 def undo(kata: Kata) -> str:

@@ -13,6 +13,7 @@ from grader import files
 from grader.course import catalogue, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
+from grader.reports import words
 
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
@@ -50,7 +51,8 @@ def update(root: Path, source: str) -> list[str]:
         removed = [path for path in gone if path not in wanted]
         known = {kata.name for kata in catalogue.all_katas(root)}
         told = _told(root, new, changed, beside, [kata.name for kata in katas if kata.name not in known])
-        _keep(root, [*changed, *removed])
+        if changed or removed:
+            _keep(root, [*changed, *removed])
         for path, content in changed.items():
             files.write(root / path, content)
         for path in removed:
@@ -90,13 +92,13 @@ def _fetched(source: str) -> Iterator[Path]:
         yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix="kata-update-") as place:
-        command = ["git", "clone", "--quiet", "--depth", "1", source, place]
+        command = ["git", "clone", "--quiet", "--depth", "1", "--", source, place]
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError:
             raise NotPossible(f"{source} is no folder with a course, and git is not installed to fetch it") from None
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["git failed"])[-1]
+            reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
             raise NotPossible(f"{source} cannot be fetched: {reason}")
         yield Path(place)
 
@@ -118,7 +120,8 @@ def _content(path: Path) -> bytes | None:
 
 def _keep(root: Path, paths: list[Path]) -> None:
     """Copy the files that are about to change. The list of them comes last: without it, nothing has been replaced."""
-    folder = root / ".kata" / "updates" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    number = len(list((root / ".kata" / "updates").glob("*"))) + 1  # a clock may go back
+    folder = root / ".kata" / "updates" / f"{number:04}_{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for path in paths:
         if (root / path).is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -139,4 +142,4 @@ def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, 
     lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []
     lines += [f"{stub} is the new stub; {place} is yours, unchanged" for place, stub in beside.items()]
     lines += ["packages have changed: make setup"] if any(Path(name) in changed for name in REQUIREMENTS) else []
-    return [*lines, f"{len(changed)} files updated; kata update --back goes back"]
+    return [*lines, f"{words.counted(len(changed), 'file')} updated; kata update --back goes back"]

@@ -6,6 +6,11 @@ STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNKNOWN = "?"  # in place of points and stars that are not graded
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 student", "2 students"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def star(exercise: ExerciseResult) -> str:
     """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not known."""
     if exercise.not_graded:

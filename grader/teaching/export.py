@@ -8,6 +8,7 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import ExportFailure
+from grader.reports import words
 from grader.teaching import platforms, rules, template_files
 from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
@@ -66,7 +67,10 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
     )
     _write_rules(folder, katas, course)
     platforms.write_for_students(folder, katas, place, course)
-    return [f"{len(katas)} katas in {folder}", *(f"kept the student's katas/{kata.file}" for kata in kept)]
+    return [
+        f"{words.counted(len(katas), 'kata')} in {folder}",
+        *(f"kept the student's katas/{kata.file}" for kata in kept),
+    ]
 
 
 def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
@@ -87,7 +91,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
     archive = platforms.write_for_teacher(folder, katas)
-    return [f"{len(katas)} katas in {folder}", f"Gradescope's autograder is {archive}"]
+    return [f"{words.counted(len(katas), 'kata')} in {folder}", f"Gradescope's autograder is {archive}"]
 
 
 def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course: Rules) -> list[str]:
@@ -129,8 +133,9 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
             f"leave out katas, of which {largest.name} is the largest"
         )
     unreleased = [kata.number for kata in katas if kata not in released]
+    packed = f"{words.counted(len(katas), 'kata')} in {folder}, {size / 1e6:.1f} MB packed"
     return [
-        f"{len(katas)} katas in {folder}, {size / 1e6:.1f} MB packed: copy it to CLASSROOM/autograders/ASSIGNMENT",
+        f"{packed}: copy it to CLASSROOM/autograders/ASSIGNMENT",
         *([f"without the references of {', '.join(unreleased)}: the bundle is public"] if unreleased else []),
     ]
 

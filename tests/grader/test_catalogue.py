@@ -1,5 +1,7 @@
 """Which kata a name means, and what a kata is made of."""
 
+import shutil
+
 import pytest
 
 from grader.course import catalogue, description
@@ -55,6 +57,7 @@ def test_no_katas_at_all(tmp_path):
         ("multi", "16_multi_head"),
         ("auto", "tinytorch/05_autograd"),
         ("appendix_a", "appendix_a_cnn"),
+        ("B", "appendix_b_gpu_cuda"),
         ("gpu", "appendix_b_gpu_cuda"),
     ],
 )
@@ -108,6 +111,15 @@ def test_one_exercise_by_its_name(sound):
     assert sound[0].exercise("total").spec_class == "TestTotal"
     with pytest.raises(UnknownExercise, match="^01_sums has no exercise 'totals': it has double, total, Doubler$"):
         sound[0].exercise("totals")
+
+
+def test_two_katas_that_build_on_each_other_are_one_line(tmp_path):
+    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
+    first, second = catalogue.all_katas(tmp_path)
+    given = (first.folder / "kata.toml").read_text()
+    (first.folder / "kata.toml").write_text(f'builds_on = ["{second.name}"]\n{given}')
+    with pytest.raises(BrokenDescription, match="kata.toml: builds_on leads back to 0"):
+        catalogue.with_prerequisites([second])
 
 
 def test_what_comes_before_comes_along_once():

@@ -168,6 +168,15 @@ class TestGrade:
             (["grade", "01", "--report", "json=/nowhere/r.json"], "/nowhere/r.json cannot be written"),
             (["grade", "01", "--report", "json=/"], "/ cannot be written"),
             (["grade", "01", "--report", "pdf=x"], "write FORMAT=FILE, where FORMAT is json, junit, "),
+            (
+                ["grade", "01", "--report", "csv=x", "--report", "json=./x"],
+                "json=./x: another report goes to x already",
+            ),
+            (["grade", "01", "--code", "x" * 300], "x: File name too long"),
+            (["grade", "01", "--submissions", ""], "an argument is empty"),
+            (["list", "--code", "nowhere"], "nowhere: no such folder"),
+            (["grade", "9\n9"], "'9 9' matches nothing"),
+            (["notebook", "01", "/dev/null"], "/dev/null: is there already, and is not a file"),
             (["grade", "01", "--report", "json"], "write FORMAT=FILE, where FORMAT is json, junit, "),
             (["hint", "16", "nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
             (["grade", "16::nothing"], "has no exercise 'nothing': it has split_heads, merge_heads"),
@@ -309,10 +318,43 @@ class TestFollowThrough:
         assert works["attention_patterns"] == "with the reference's MultiHeadAttention, merge_heads"
 
 
+class TestTheProcess:
+    """What surrounds the command: its output, its folder, and Ctrl-C."""
+
+    def test_ctrl_c_while_it_is_imported(self, monkeypatch, kata_here):
+        class Interrupted:
+            def find_spec(self, name, *_):
+                if name == "grader.cli.commands":
+                    raise KeyboardInterrupt
+
+        monkeypatch.delitem(sys.modules, "grader.cli.commands", raising=False)
+        monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+        done = kata_here("list")
+        assert (done.returncode, done.stderr) == (130, "")
+
+    @pytest.mark.parametrize(
+        ("command", "code", "said"),
+        [
+            ("kata data > /dev/full", 2, "kata: No space left on device\n"),
+            ("kata data >&- 2>&- <&-", 0, ""),
+            ("(sleep 0.1; kata data; echo $? >&2) | true", 0, "1\n"),
+            ("mkdir gone; cd gone; rmdir ../gone; kata data", 2, "kata: the current folder no longer exists: "),
+        ],
+        ids=["a full disk", "nothing is open", "nobody reads it", "no folder"],
+    )
+    def test_surroundings(self, command, code, said, tmp_path):
+        path = f"{Path(KATA).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == code and done.stderr.startswith(said), done.stderr
+        assert done.stderr.count("\n") <= 1
+
+
 class TestHelp:
     def test_the_runner_never_loads_torch(self):
         done = subprocess.run(
-            [sys.executable, "-c", "import sys, grader.cli.main; print('torch' in sys.modules)"],
+            [sys.executable, "-c", "import sys, grader.cli.commands; print('torch' in sys.modules)"],
             capture_output=True,
             text=True,
         )

@@ -4,6 +4,8 @@ import ctypes
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from itertools import count, repeat
 from multiprocessing import forkserver, reduction
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from grader.course import loading
-from grader.course.catalogue import Kata, all_katas, find
+from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.errors import LoadFailure
 from grader.execution import prerequisites, supervisor
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -396,6 +399,36 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
     assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"
+
+
+def test_a_file_just_above_the_limit(tmp_path):
+    (tmp_path / "long.py").write_bytes(b"#" * 1_000_001)
+    with pytest.raises(LoadFailure, match="^long.py: is too large, the limit is 1 MB$"):
+        loading.read_source(tmp_path / "long.py")
+
+
+def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(tmp_path):
+    """They look at the learner's file to know what to import, and would print a traceback before they ignore Ctrl-C."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    kata = all_katas(tmp_path / "tree")[0]
+    kata.code.write_bytes(b"\xff\xfe\x00")
+    (kata.folder / "folder.py").mkdir()
+    program = f"""
+import os, pathlib, signal
+from grader.course.catalogue import all_katas
+from grader.execution import bare_server, forkserver, prerequisites
+from grader.protocol import RunOptions
+root = pathlib.Path({str(tmp_path / "tree")!r})
+[kata, _] = all_katas(root)
+signal.signal(signal.SIGINT, lambda *_: None)
+forkserver.prepare([kata]), bare_server.prepare([kata])
+os.killpg(0, signal.SIGINT)
+print(next(prerequisites.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, start_new_session=True
+    )
+    assert (done.stdout, done.stderr) == ("passed\n", "")
 
 
 def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatch, capfd):

@@ -64,6 +64,12 @@ class TestHints:
             learner.hint()
         assert hinted == [(sound[0], "double", None, False), (sound[1], "quadruple", None, False)]
 
+    def test_an_exercise_without_hints_is_one_line(self, tree):
+        (tree.folder / "hints.md").write_text("# Hints\n\n## describe\nLook.\n")
+        for exercise in ("describe", tree.exercises[0].name):
+            with pytest.raises(NotPossible, match=f"hints.md has no hints for {exercise}"):
+                hints.next_hint(tree, exercise)
+
     @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01_tensors describe": "many"}', "\x00"])
     def test_a_damaged_memory_starts_anew(self, tree, damage):
         hints.next_hint(tree, "describe")
@@ -158,7 +164,7 @@ class TestResetAndUndo:
         with pytest.raises(NotPossible, match="nothing to undo"):
             history.undo(tree)
         (tree.folder / tree.file.name).unlink()
-        history.reset(tree)
+        assert history.reset(tree).endswith("is the stub again")
         assert (tree.folder / tree.file.name).read_bytes() == stubs.stub_of(tree).encode()
 
     def test_stopped_in_the_middle_the_file_is_as_it_was(self, tree, monkeypatch):

@@ -130,6 +130,13 @@ class TestJoin:
         with pytest.raises(SyntaxError, match="cell 1, line 1"):
             space["f"]()
 
+    @pytest.mark.parametrize("deep", ["1" + " + 1" * 950, "-" * 100_000 + "1"], ids=["unparse", "parse"])
+    def test_a_cell_nested_too_deeply_breaks_only_its_own_exercise(self, deep):
+        space = self.run(f"def f():\n    return {deep}", "def g():\n    return 2")
+        assert space["g"]() == 2
+        with pytest.raises(SyntaxError, match="cell 1"):
+            space["f"]()
+
     def test_lesson_and_check_cells_do_not_count(self):
         assert self.join("# lesson 3\ndef f():\n    pass", "# check\ncheck('f')") == ""
 

@@ -113,7 +113,7 @@ class TestSoFar:
         result = progress.so_far(sound[:1], submission(sound[0], text))[sound[0]]
         assert progress.open_stars(result) == ["total (1)"]
 
-    @pytest.mark.parametrize("begun", ["def double(x:\n", "", "import no_such_module\n"])
+    @pytest.mark.parametrize("begun", ["def double(x:\n", "", "import no_such_module\n", "-" * 100_000 + "1"])
     def test_a_broken_file_is_begun(self, sound, submission, begun):
         code = submission(sound[0], begun)
         assert progress.in_words(progress.so_far(sound[:1], code)[sound[0]]) == "0 of 2 core"

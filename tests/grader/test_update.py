@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -77,6 +79,17 @@ def test_the_way_back_keeps_what_was_written_since(here, newer):
     assert after == {name: content for name, content in before.items() if name != f"katas/{SUMS}"}
     with pytest.raises(NotPossible, match="nothing to go back to"):
         go_back(here)
+
+
+def test_the_way_back_is_from_the_last_update_whatever_the_clock_says(here, newer, monkeypatch):
+    update(here, str(newer))
+    between = everything(here)
+    monkeypatch.setattr("grader.learner.update.datetime", Mock(now=lambda: datetime(2001, 1, 1)))
+    (newer / "CHANGELOG.md").write_text("## 3\n")
+    update(here, str(newer))
+    assert "newest course already" in update(here, str(newer))[0]
+    go_back(here)
+    assert everything(here) == between
 
 
 def test_the_newest_course_changes_nothing(here, newer):
