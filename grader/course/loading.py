@@ -89,7 +89,7 @@ def decoded(name: str, data: bytes) -> str:
         LoadFailure: the file is larger than 1 MB, or not text.
     """
     if len(data) > MAX_BYTES:
-        raise LoadFailure(f"{name}: {_too_large(MAX_BYTES)}")
+        raise LoadFailure(f"{name}: {_too_large(len(data), MAX_BYTES)}")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
@@ -177,11 +177,13 @@ def _refusal(info: os.stat_result, most: int) -> str:
         return "is a folder, not a file"
     if not stat.S_ISREG(info.st_mode):
         return "is not a regular file"
-    return _too_large(most) if info.st_size > most else ""
+    return _too_large(info.st_size, most) if info.st_size > most else ""
 
 
-def _too_large(most: int) -> str:
-    return f"is too large, the limit is {most / 1e6:.0f} MB"
+def _too_large(size: int, most: int) -> str:
+    """Why a file is not read. Its size is told where rounding does not turn it into the limit."""
+    amount = f"{size / 1e6:.0f} MB " if size >= 2 * most else ""
+    return f"{amount}is too large, the limit is {most / 1e6:.0f} MB"
 
 
 def _run(kata: Kata, path: Path, prefix: str) -> ModuleType:
