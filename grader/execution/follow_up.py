@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
+from grader.course.description import Exercise
 from grader.protocol import SpecInfo
 from grader.results import DONE, NOT_WRITTEN, SpecResult
 
@@ -45,6 +46,13 @@ def following(
             names = frozenset(spec.name for spec in found)
             return FollowUp(exercise.name, names, replaced, _reference(kata, replaced))
     return None
+
+
+def beside(kata: Kata, exercise: Exercise, broken: Collection[str]) -> FollowUp | None:
+    """How to ask a working exercise with the reference of those that it uses and that do not work."""
+    replaced = tuple(name for name in kata.used_by(exercise) if name in broken)
+    reference = _reference(kata, replaced) if replaced else ""
+    return FollowUp(exercise.name, frozenset(), replaced, reference) if reference else None
 
 
 def _may_be_anothers(spec: SpecResult, owner: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.execution import bare_server, folders, forkserver, jobs, orphans, withheld
+from grader.execution import bare_server, folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
@@ -76,10 +76,14 @@ class SecondLock:
         works = {
             exercise.name for exercise in result.exercises if exercise.works
         } - job.kata.description.unsealed.keys()
+        broken = {exercise.name.partition(".")[0] for exercise in result.exercises if not exercise.works}
         plans: dict[FollowUp | None, list[str]] = {}
         for name, spec in self.specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
-                plans.setdefault(helped.get(spec.exercise), []).append(name)
+                plan = helped.get(spec.exercise)
+                if name in asks and not plan:  # a probe may look at what specs leave alone in the code of others
+                    plan = follow_up.beside(job.kata, job.kata.exercise(spec.exercise), broken)
+                plans.setdefault(plan, []).append(name)
         self.rounds = [Round(tuple(names), plan, attempts) for plan, names in plans.items()]
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}

@@ -3,7 +3,9 @@
 import os
 import pickle
 import tempfile
+import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.distributed as dist
@@ -118,11 +120,22 @@ def _(kata, rng):
 
 @probe("save_on_main")
 def _(kata, rng):
-    values = torch.randn(2, 3, generator=rng)
+    """While one rank is slow to write, the other may read too early, and a rank that must not write comes last."""
+    values, save = torch.randn(2, 3, generator=rng), torch.save
 
     def work(rank):
-        path = Path(f"of_rank_0_{values[0, 0].item():.6f}.pt")
-        told = kata.save_on_main({"x": values[rank]}, path)
-        return [told, torch.load(path, weights_only=True)]
+        seen = []
+        for slow in range(2):
+
+            def slowed(*arguments, slow=slow, **options):
+                time.sleep(0.2 if rank == slow else 0)
+                return save(*arguments, **options)
+
+            path = Path(f"of_rank_0_{values[0, slow].item():.6f}.pt")
+            with mock.patch.object(torch, "save", slowed):
+                told = kata.save_on_main({"x": values[rank]}, path)
+            seen += [told, torch.load(path, weights_only=True)]
+            dist.barrier()
+        return seen
 
     return on_two_ranks(work)
