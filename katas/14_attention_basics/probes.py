@@ -1,6 +1,7 @@
 """What the specs of 14 cannot ask from another process, or ask only about sizes that are known."""
 
 import torch
+from torch import nn
 
 from grader.loading import probe
 
@@ -13,10 +14,20 @@ def _(kata, rng):
     return [[sorted(one for one in each if not one[0].startswith("attention.")) for each in parts], models[1].attention]
 
 
+class Sums(nn.Module):
+    """Predicts each symbol from the one before it and from all of the source."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(7, 7), nn.Linear(7, 7, bias=False)
+        with torch.no_grad():
+            for part in (self.embedding, self.head):
+                part.double().weight.copy_(torch.randn(7, 7, generator=rng))
+
+    def forward(self, src, tgt_in, src_mask=None):
+        return self.head(self.embedding(tgt_in) + self.embedding(src).sum(dim=1, keepdim=True).tanh()), None
+
+
 @probe("train_seq2seq")
 def _(kata, rng):
-    model = kata.Seq2Seq(7, 4, 5).double()
-    with torch.no_grad():
-        for _, parameter in sorted(model.named_parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=rng))
-    return kata.train_seq2seq(model.eval(), 5, 3, 4, 0.03, rng)
+    return kata.train_seq2seq(Sums(rng), 5, 3, 4, 0.03, rng)

@@ -36,11 +36,26 @@ def saved_and_loaded(kata, rng):
     return [told["step"], [p.detach() for p in model.parameters()], buffers, draws]
 
 
+def leaves(value):
+    """All that a file holds, whatever its layout; a list of numbers as a tensor, too."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+    found = [leaf for part in parts for leaf in leaves(part)] if parts else [value]
+    numbers = isinstance(value, list | tuple) and value and all(type(part) is int for part in value)
+    return [*found, torch.tensor(value)] if numbers else found
+
+
 @probe("save_checkpoint")
 def _(kata, rng):
-    found = saved_and_loaded(kata, rng)
-    held = torch.load("moved.pt", weights_only=True)
-    return [found, isinstance(held, dict)]
+    model, optimizer = a_run(rng)
+    step, generator = 1000 + int(torch.randint(9999, (), generator=rng)), torch.Generator().manual_seed(1)
+    torch.manual_seed(step)
+    kata.save_checkpoint(Path("held.pt"), model, optimizer, step=step, generators={"data": generator})
+    held = leaves(torch.load("held.pt", weights_only=True))
+    tensors = [leaf for leaf in held if isinstance(leaf, torch.Tensor)]
+    needed = [*model.parameters(), *(state["momentum_buffer"] for state in optimizer.state.values())]
+    needed += [torch.get_rng_state(), generator.get_state()]
+    has = [any(one.shape == leaf.shape and bool((one == leaf).all()) for leaf in tensors) for one in needed]
+    return [has, any(type(leaf) is int and leaf == step for leaf in held)]
 
 
 @probe("load_checkpoint")
