@@ -68,13 +68,7 @@ def grade_class_folder(
     Raises:
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
-    people = roster.read(roster_file) if roster_file else []
-    handed_in, unowned, stream = _opened(folder, outputs, only, people)
-    with stream:
-        penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
-        book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
-        grading = _grading(handed_in, folder, assignment, engine, roster_file)
-        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
+    handed_in, book, interrupted = _graded(folder, assignment, outputs, engine, only, roster_file)
     _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
     _end(book, interrupted)
 
@@ -141,15 +135,8 @@ def regrade_class_folder(
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
-    people = roster.read(roster_file) if roster_file else []
-    handed_in, unowned, stream = _opened(folder, outputs, None, people)
-    penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
-    book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
-    grading = _grading(handed_in, folder, assignment, None, roster_file)
-    if never_lower:
-        grading = regrading.never_lower(grading, earlier, assignment)
-    with stream:
-        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
+    kept = earlier if never_lower else None
+    _, book, interrupted = _graded(folder, assignment, outputs, None, None, roster_file, kept)
     whole = book.class_report(interrupted=interrupted)
     katas = [(student, kata) for student, report in whole.students.items() for kata in report.katas]
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
@@ -163,6 +150,32 @@ def regrade_class_folder(
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"the scores of {len({one.student for one in found})} of {len(whole.students)} students change{state}")
     _end(book, interrupted)
+
+
+def _graded(
+    folder: Path,
+    assignment: Assignment,
+    outputs: Outputs,
+    engine: cluster.Engine | None,
+    only: list[str] | None,
+    roster_file: Path | None,
+    kept: regrading.Grading | None = None,
+) -> tuple[list[Submission], Gradebook, bool]:
+    """The submissions, their results, and whether Ctrl-C interrupted the grading.
+
+    Args:
+        kept: earlier results, which count where they are better.
+    """
+    people = roster.read(roster_file) if roster_file else []
+    handed_in, unowned, stream = _opened(folder, outputs, only, people)
+    with stream:
+        penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
+        book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
+        grading = _grading(handed_in, folder, assignment, engine, roster_file)
+        if kept is not None:
+            grading = regrading.never_lower(grading, kept, assignment)
+        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
+    return handed_in, book, interrupted
 
 
 def _opened(

@@ -109,4 +109,4 @@ def _working(exercise: ExerciseResult) -> str:
         words += f", {len(skipped)} not run ({skipped[0]})"
     if exercise.sealed == "unsealed":
         words += " · not sealed"
-    return words + (f" · {edges} edge{'s' if edges > 1 else ''} open" if edges else "")
+    return words + (f" · {counted(edges, 'edge')} open" if edges else "")
