@@ -1,10 +1,8 @@
 """The `grade` command, for one submission: a code folder or notebooks. For a class, see `grade_submissions`."""
 
+import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +24,7 @@ from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
-from grader.results import KataResult, Report
+from grader.results import NOT_HANDED_IN, KataResult, Report
 from grader.teaching import cluster, finder, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
@@ -137,24 +135,29 @@ def grade(
         raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
     if pseudonym_key and not pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
-    with _notebooks_unpacked(kata, code) as (chosen, folder):
-        seal = is_sealed(sealed, of_a_class=bool(class_folder))
-        assignment = _assignment(
-            chosen, kata or [], RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
+    queries = kata or []
+    of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
+    chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in queries])
+    seal = is_sealed(sealed, of_a_class=bool(class_folder))
+    assignment = _assignment(
+        chosen, queries, RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
+    )
+    if class_folder and audit:
+        audits = report_files.parse_all(report, AUDIT_FORMATS)
+        grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
+    elif class_folder:
+        class_reports = report_files.parse_all(report, CLASS_FORMATS)
+        outputs = grade_submissions.Outputs(
+            class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
         )
-        if class_folder and audit:
-            audits = report_files.parse_all(report, AUDIT_FORMATS)
-            grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
-        elif class_folder:
-            class_reports = report_files.parse_all(report, CLASS_FORMATS)
-            outputs = grade_submissions.Outputs(
-                class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
-            )
-            start = cluster.ENGINES[engine] if engine else None
-            grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
-        else:
-            _check(folder)
-            _grade_folder(folder, assignment, report_files.parse_all(report, FORMATS), fail_under, explain=explain)
+        start = cluster.ENGINES[engine] if engine else None
+        grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
+    else:
+        if of_notebooks:
+            code = Path(os.path.commonpath([os.path.abspath(query) for query in queries]))
+        _check(code)
+        files = report_files.parse_all(report, FORMATS)
+        _grade_one(code, of_notebooks, assignment, files, fail_under, explain=explain)
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -186,23 +189,15 @@ def _assignment(chosen: list[Kata], queries: list[str], options: RunOptions, cou
     return Assignment(chosen, only, course, jobs, frozenset(asked))
 
 
-@contextmanager
-def _notebooks_unpacked(queries: list[str] | None, code: Path) -> Iterator[tuple[list[Kata], Path]]:
-    """The katas to grade and their code folder. If notebooks are given, a temporary folder holds their code."""
-    if not any(query.endswith(".ipynb") for query in queries or []):
-        yield katas([query.partition("::")[0] for query in queries or []]), code
-        return
-    with tempfile.TemporaryDirectory(prefix="kata-") as folder:
-        yield [_unpack(Path(query), Path(folder)) for query in queries or []], Path(folder)
-
-
-def _unpack(path: Path, folder: Path) -> Kata:
-    """Write the code of a notebook below the folder, where a submission has it. Returns its kata."""
-    notebook = notebooks.read(path)
-    kata = notebooks.kata_of(notebook, catalogue.all_katas(), path.name)
-    (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / kata.file).write_text(notebooks.module(notebook, kata), encoding="utf-8")
-    return kata
+def _read_notebooks(paths: list[str]) -> dict[Kata, SourceText]:
+    """The code in these notebooks."""
+    found: dict[Kata, SourceText] = {}
+    for path in map(Path, paths):
+        notebook = notebooks.read(path)
+        kata = notebooks.kata_of(notebook, catalogue.all_katas(), path.name)
+        written = notebooks.handed_in(notebook, kata)
+        found[kata] = SourceText(written.text, notes=written.notes)
+    return found
 
 
 def _check(code: Path) -> None:
@@ -215,8 +210,9 @@ def _check(code: Path) -> None:
         loading.refuse_link(code)
 
 
-def _grade_folder(
+def _grade_one(
     code: Path,
+    of_notebooks: dict[Kata, SourceText],
     assignment: Assignment,
     files: list[ReportFile[Report]],
     fail_under: float | None,
@@ -224,7 +220,7 @@ def _grade_folder(
     explain: bool,
 ) -> None:
     """Grade, print the result, and write the report files."""
-    report = _graded(code, assignment)
+    report = _graded(code, of_notebooks, assignment)
     table.show(report, Console(highlight=False))
     if explain:
         print("", *explanation.lines(report), sep="\n")
@@ -240,9 +236,14 @@ def _grade_folder(
         raise typer.Exit(1)
 
 
-def _sources(code: Path, chosen: list[Kata]) -> dict[Kata, SourceText]:
-    """The texts of the katas' files, wherever they are in a student's folder. Says which files look wrong."""
+def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata]) -> dict[Kata, SourceText]:
+    """The texts of the katas' files, wherever they are in a student's folder. Says which files look wrong.
+
+    Beside notebooks, no earlier kata was handed in.
+    """
     needed = catalogue.with_prerequisites(chosen)
+    if of_notebooks:
+        return {k: of_notebooks.get(k, SourceText("", f"{k.file.name}: {NOT_HANDED_IN}")) for k in needed}
     if code == KATAS:
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
@@ -253,13 +254,13 @@ def _sources(code: Path, chosen: list[Kata]) -> dict[Kata, SourceText]:
     return contents.sources(needed)
 
 
-def _graded(code: Path, assignment: Assignment) -> Report:
+def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> Report:
     """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete."""
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
     grading = prerequisites.grade_sources(
         assignment.katas,
-        _sources(code, assignment.katas),
+        _sources(code, of_notebooks, assignment.katas),
         code,
         at_a_time=assignment.at_a_time,
         options=assignment.options,

@@ -1,7 +1,11 @@
 """Convert between a kata's module and the code cells of a notebook."""
 
 import ast
+import builtins
 import re
+import symtable
+import textwrap
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -60,34 +64,85 @@ def up_front(segments: Iterable[Segment]) -> list[int]:
     return found
 
 
-def join(cells: Iterable[str], exercises: Iterable[str]) -> str:
-    """Make a module from the code cells of a notebook: the exercises and the definitions that they use, nothing else.
+@dataclass(frozen=True)
+class Joined:
+    """The module in a notebook's cells, and what a person should know about it.
 
-    The last definition of a name counts, in any order of cells, unless it would replace code with an unwritten stub.
-    Magics, shell lines and cells that do not parse are left out. If such a cell defines an exercise, calling the
-    exercise raises the SyntaxError.
+    Attributes:
+        undefined: the exercises that no code cell defines.
+        notes: one line per exercise with several definitions and per cell that does not parse, then what was given.
     """
-    names = list(exercises)
-    binding: dict[str, ast.stmt] = {}  # name → the statement that binds it
-    order: list[ast.stmt] = []
-    for statement in _statements(cells, names):
-        own = bound(statement)
-        if own and not all(n in binding and _is_unwritten(statement) and not _is_unwritten(binding[n]) for n in own):
-            binding.update(dict.fromkeys(own, statement))
-            order.append(statement)
-    needed = _needed(binding, names)
-    chosen = [statement for statement in order if statement in needed]
-    return "\n\n\n".join(ast.unparse(s) for s in _sorted(chosen, binding)) + "\n" if chosen else ""
+
+    text: str
+    undefined: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A statement of a cell. It is broken where it stands for an exercise in a cell that does not parse."""
+
+    statement: ast.stmt
+    cell: int  # counted from 1; 0 for the stub
+    is_broken: bool = False
+
+    @property
+    def rank(self) -> int:
+        """A definition replaces an earlier one of the same rank or a lower one."""
+        if self.is_broken:
+            return 1
+        return 0 if "raise NotImplementedError" in ast.unparse(self.statement) else 2
+
+
+def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Joined:
+    """Make a module from a notebook's code: the exercises, what the stub gives, and the definitions that these use.
+
+    The last definition of a name counts, in any order of cells, unless it would replace code with an unwritten stub or
+    with a cell that does not parse. Magics, shell lines and cells that do not parse are left out. If such a cell
+    defines an exercise, calling the exercise raises the SyntaxError.
+
+    Args:
+        cells: the texts of all cells, which notes count from 1; "" for a cell that is not code.
+        stub: where definitions come from that it gives and that no cell has.
+    """
+    names = list(dict.fromkeys(exercises))
+    found, unreadable = _definitions(cells, names)
+    given = [Definition(s, 0) for s in ast.parse(stub).body if not set(names).intersection(bound(s))]
+    others = [n for one in given if not isinstance(one.statement, Import) for n in bound(one.statement)]
+    binding: dict[str, Definition] = {}  # name → the definition that counts
+    for one in [*given, *found]:
+        own = bound(one.statement)
+        if own and not all(name in binding and one.rank < binding[name].rank for name in own):
+            binding.update(dict.fromkeys(own, one))
+    statements = {name: one.statement for name, one in binding.items()}
+    needed = _needed(statements, [*names, *others])
+    chosen = [s for s in (one.statement for one in [*given, *found]) if s in needed or "*" in bound(s)]
+    from_stub = [n for n, one in binding.items() if not one.cell and one.statement in needed]
+    notes = [*_repeated(names, found, binding), *unreadable]
+    if from_stub:
+        notes.append(f"not in the notebook, so taken from the stub: {', '.join(from_stub)}")
+    text = "\n\n\n".join(ast.unparse(s) for s in _sorted(chosen, statements)) + "\n" if chosen else ""
+    if nowhere := [name for name in _nowhere_defined(text) if name not in names]:
+        notes.append(f"used, but not defined in a cell: {', '.join(nowhere)}")
+    return Joined(text, tuple(name for name in names if name not in binding), tuple(notes))
 
 
 def python(cell: str) -> str:
-    """The cell without notebook syntax: magics, shell lines and help requests."""
-    lines = cell.splitlines()
+    """The cell without notebook syntax: magics, shell lines, help requests and an indentation of all lines."""
+    lines = (textwrap.dedent(cell) if cell.startswith((" ", "\t")) else cell).splitlines()
     if lines and lines[0].startswith("%%"):
         if not lines[0].startswith(TIMING):
             return ""
-        lines = lines[1:]
+        lines[0] = ""
     return "\n".join(_line(line) for line in lines)
+
+
+def is_python(text: str) -> bool:
+    """Whether this is the text of a Python file with code in it."""
+    try:
+        return bool(ast.parse(text).body)
+    except UNREADABLE:
+        return False
 
 
 def bound(statement: ast.stmt) -> list[str]:
@@ -120,26 +175,57 @@ def first_line(statement: ast.stmt, lines: list[str]) -> int:
     return start
 
 
-def _statements(cells: Iterable[str], exercises: Collection[str]) -> Iterator[ast.stmt]:
-    """The statements of all cells. In a cell that does not parse, exercises become functions that raise the error."""
+def _definitions(cells: Iterable[str], exercises: Collection[str]) -> tuple[list[Definition], list[str]]:
+    """The statements of all cells, and a line on each cell that does not parse, those of exercises first.
+
+    In such a cell, exercises become functions that raise the error.
+    """
+    found: list[Definition] = []
+    first: list[str] = []
+    rest: list[str] = []
     for number, cell in enumerate(cells, start=1):
         if NOT_CODE.match(cell):
             continue
         try:
-            tree = ast.parse(python(cell))
-            ast.unparse(tree)  # what `join` does too, and nothing recurses deeper
-            yield from tree.body
+            with warnings.catch_warnings(action="ignore"):
+                tree = ast.parse(python(cell))
+                ast.unparse(tree)  # what `join` does too, and nothing recurses deeper
+                compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+                found += [Definition(statement, number) for statement in tree.body if not _awaits(statement)]
         except UNREADABLE as error:
-            yield from ast.parse("".join(_broken(n, number, error) for n in exercises if _defines(cell, n))).body
+            why = f"cell {number} does not parse: line {getattr(error, 'lineno', None) or '?'}: {_said(error)}"
+            begun = [name for name in exercises if defines(cell, name)]
+            broken = "".join(f"def {n}(*arguments, **options):\n    raise SyntaxError({why!r})\n" for n in begun)
+            found += [Definition(statement, number, is_broken=True) for statement in ast.parse(broken).body]
+            (first if begun else rest).append(why)
+    return found, [*first, *rest]
 
 
-def _defines(cell: str, name: str) -> bool:
-    return bool(re.search(rf"^(async def|def|class) {re.escape(name)}\b", cell, re.MULTILINE))
+def defines(cell: str, name: str) -> bool:
+    """Whether a cell has the head of a function or class of this name, whether it parses or not."""
+    return bool(re.search(rf"^(async def|def|class) {re.escape(name)}\b", textwrap.dedent(cell), re.MULTILINE))
 
 
-def _broken(name: str, number: int, error: Exception) -> str:
-    where = f"cell {number}, line {getattr(error, 'lineno', None) or '?'}: {getattr(error, 'msg', error)}"
-    return f"def {name}(*arguments, **options):\n    raise SyntaxError({where!r})\n"
+def _awaits(statement: ast.stmt) -> bool:
+    """Whether a statement awaits something outside of functions, which only a notebook can."""
+    try:
+        compile(ast.Module([statement], []), "cell", "exec", dont_inherit=True)
+    except SyntaxError:
+        return True
+    return False
+
+
+def _repeated(names: Iterable[str], found: Iterable[Definition], binding: dict[str, Definition]) -> Iterator[str]:
+    """A line per exercise that several cells define, with the one that counts."""
+    for name in names:
+        places = list(dict.fromkeys(str(one.cell) for one in found if name in bound(one.statement)))
+        if len(places) > 1:
+            where = f"{', '.join(places[:-1])} and {places[-1]}"
+            yield f"{name} is defined in cells {where}; cell {binding[name].cell} counts"
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "msg", error))
 
 
 def _line(line: str) -> str:
@@ -152,8 +238,17 @@ def _line(line: str) -> str:
     return f"{assigned[1]}None" if assigned else line
 
 
-def _is_unwritten(statement: ast.stmt) -> bool:
-    return "raise NotImplementedError" in ast.unparse(statement)
+def _nowhere_defined(module: str) -> list[str]:
+    """The names that a module uses and nobody defines, unless it imports everything from somewhere."""
+    if "import *" in module:
+        return []
+    top = symtable.symtable(module, "module", "exec")
+    tables = [top]
+    for table in tables:
+        tables += table.get_children()
+    known = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    used = {s.get_name() for table in tables for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    return sorted(used - known - set(dir(builtins)) - {"__file__"})
 
 
 def _needed(binding: dict[str, ast.stmt], names: list[str]) -> set[ast.stmt]:

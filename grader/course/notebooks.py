@@ -1,21 +1,24 @@
 """Build a kata's notebook from its lesson and code, with a check below each exercise, and get the code back from it."""
 
-import ast
 import json
 import re
 import subprocess
+import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from grader import printable
 from grader.course import cells, snippets, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
 LARGEST = 50_000_000  # bytes; plots make notebooks large
+MOST_NOTES = 5  # on one notebook that was handed in
 FIND_OR_CLONE = """\
 import pathlib, subprocess, sys
 here = next((p for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "grader/lesson.py").exists()), None)
@@ -49,7 +52,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
         NotANotebook: the file does not parse and cannot be cut into cells.
     """
     try:
-        segments = cells.cut(module, _owners(kata))
+        segments = cells.cut(module, owners(kata))
     except cells.UNREADABLE as error:
         where, reason = getattr(error, "lineno", "?"), getattr(error, "msg", "nested too deeply")
         text = f"katas/{kata.file}:{where}: {reason}: a half-written file cannot be cut into cells"
@@ -123,11 +126,14 @@ def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
     try:
         text = data.decode("utf-8")
         json.loads(text)
-        notebook = nbformat.reads(text, as_version=4)
-        nbformat.validate(notebook)
+        with warnings.catch_warnings(action="ignore"):  # of cells without ids, or with one id
+            notebook = nbformat.reads(text, as_version=4)
+            nbformat.validate(notebook)
     except UnicodeDecodeError:
         raise NotANotebook(f"{name}: is not UTF-8 text") from None
     except json.JSONDecodeError as error:
+        if cells.is_python(text):
+            raise NotANotebook(f"{name}: is a Python file: its name should end in .py") from None
         where = f"line {error.lineno}, column {error.colno}"
         raise NotANotebook(f"{name}: {where}: {error.msg}: not a notebook") from None
     except RecursionError:
@@ -150,9 +156,9 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
     if named in by_name:
         return by_name[named]
     source = "\n".join(code(notebook))
-    defined = set(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
-    best = max(by_name.values(), key=lambda kata: len(defined.intersection(_owners(kata))), default=None)
-    if best is None or defined.isdisjoint(_owners(best)):
+    defined = set(re.findall(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE))
+    best = max(by_name.values(), key=lambda kata: len(defined.intersection(owners(kata))), default=None)
+    if best is None or defined.isdisjoint(owners(best)):
         raise NotANotebook(f"{name}: no cell defines an exercise of a kata")
     return best
 
@@ -162,8 +168,26 @@ def code(notebook: nbformat.NotebookNode) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@dataclass(frozen=True)
+class HandedIn:
+    """The text of a kata's file in a notebook that was handed in, and a line on each thing that is not as expected."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def handed_in(notebook: nbformat.NotebookNode, kata: Kata) -> HandedIn:
+    """The text of the kata's file as it counts for grading. A cell that does not parse costs its own exercise only."""
+    joined = _joined(notebook, kata)
+    notes = [*(_undefined(name, notebook) for name in joined.undefined), *joined.notes]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f"and {len(notes) - MOST_NOTES} more"]
+    text = joined.text if notes else module(notebook, kata)
+    return HandedIn(text.encode("utf-8", "replace").decode(), tuple(map(printable.line, notes)))
+
+
 def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
-    """Get the text of the kata's file out of the notebook.
+    """The text of the kata's file in the notebook, as somebody goes on to write it.
 
     While the notebook has the code cells of `build` and no others, their texts are joined character by character.
     Otherwise `cells.join` finds the definitions.
@@ -172,19 +196,32 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
     own = sorted((cell for cell in all_code if _mark(cell)), key=lambda cell: _mark(cell)["place"])
     text = "".join(cell.source + _mark(cell)["after"] for cell in own)
     others = [cell.source for cell in all_code if not _mark(cell) and not cells.NOT_CODE.match(cell.source)]
-    if own and not "".join(others).strip() and _is_plain(text, _owners(kata)):
+    if own and not "".join(others).strip() and _is_plain(text, owners(kata)):
         return text
-    return cells.join(code(notebook), names(kata))
+    return _joined(notebook, kata).text
 
 
-def names(kata: Kata) -> list[str]:
-    """The names that a module of this kata must define: the exercises, and everything else in the stub."""
-    given = ast.parse(stubs.stub_of(kata) or kata.code.read_text(encoding="utf-8")).body
-    found = [name for node in given if not isinstance(node, (ast.Import, ast.ImportFrom)) for name in cells.bound(node)]
-    return list(dict.fromkeys([*_owners(kata), *found]))
+def _joined(notebook: nbformat.NotebookNode, kata: Kata) -> cells.Joined:
+    texts = [cell.source if cell.cell_type == "code" else "" for cell in notebook.cells]
+    return cells.join(texts, owners(kata), stub(kata))
 
 
-def _owners(kata: Kata) -> list[str]:
+def _undefined(name: str, notebook: nbformat.NotebookNode) -> str:
+    """What to say of an exercise that no cell of the module defines."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cells.defines(cell.source, name):
+            kind = {"code": "a lesson or check cell", "markdown": "a Markdown cell"}.get(cell.cell_type, "a raw cell")
+            return f"{name} is only in cell {number}, {kind}: put it into a code cell of its own"
+    return f"{name} is not in the notebook"
+
+
+def stub(kata: Kata) -> str:
+    """The kata's stub, or the learner's file where it cannot be had."""
+    return stubs.stub_of(kata) or kata.code.read_text(encoding="utf-8")
+
+
+def owners(kata: Kata) -> list[str]:
+    """The functions and classes that are exercises, or whose methods are."""
     return list(dict.fromkeys(exercise.owner for exercise in kata.exercises))
 
 

@@ -14,10 +14,14 @@ from grader.protocol import RunOptions
 
 @dataclass(frozen=True)
 class SourceText:
-    """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why."""
+    """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why.
+
+    `notes` say what a notebook lacked. They are shown with the kata's result, and change no verdict.
+    """
 
     text: str
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

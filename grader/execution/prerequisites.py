@@ -90,7 +90,8 @@ class Grading:
         """Take in a finished job's result. Katas that build on this one can start now."""
         self.reasons.setdefault(kata, _why_core_fails(result))
         if kata in self.wanted:
-            self.results.append(result)
+            notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
+            self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]

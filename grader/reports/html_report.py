@@ -19,6 +19,7 @@ h1{font-size:1.5rem;margin:0}
 h2{font-size:1.15rem;margin:2rem 0 .5rem;overflow-wrap:anywhere}
 p{margin:.25rem 0 1rem}
 .dim{color:var(--dim)}
+.notes{white-space:pre-line}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.9rem}
 caption{text-align:left;color:var(--dim);padding:.3rem 0}
@@ -83,7 +84,7 @@ def render_class(report: ClassReport) -> str:
 
 
 def _kata(kata: KataResult, weighted: bool) -> str:
-    note = f"<p class='dim'>{escape(kata.message)}</p>" if kata.message else ""
+    note = f"<p class='dim notes'>{escape(kata.message)}</p>" if kata.message else ""
     state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
     rows = "".join(_exercise(kata.kata, exercise, weighted) for exercise in kata.exercises)
     sums = f"{words.points(kata)}/{kata.max_points} points · {words.stars(kata)}/{kata.max_points} stars"

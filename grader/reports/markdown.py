@@ -43,7 +43,7 @@ def _exercises(kata: KataResult) -> str:
 
 def _failures(kata: KataResult) -> list[str]:
     """The first failure of each exercise, folded; of one that works, its first open edge."""
-    parts = [f"\n**{kata.kata}**: {_inline(kata.message)}"] if kata.message else []
+    parts = [f"\n**{kata.kata}**: {'<br>'.join(map(_inline, kata.message.splitlines()))}"] if kata.message else []
     for exercise in kata.exercises:
         failure = exercise.first_failure or next(iter(exercise.open_edges), None)
         if failure and not exercise.not_written:

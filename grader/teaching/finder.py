@@ -318,7 +318,7 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
                 continue
             notebook = notebooks.parsed(data, file.name)
             kata = notebooks.kata_of(notebook, katas, file.name)
-            text = notebooks.module(notebook, kata)
+            written = notebooks.handed_in(notebook, kata)
         except (LoadFailure, NotANotebook, OSError) as failure:
             why = printable.line(str(failure))
             if "/" in file.shown:
@@ -326,7 +326,8 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
             else:
                 problems.append(why)  # it is all that was handed in
             continue
-        before, mine = contents.found.get(kata), Found(file, SourceText(sys.intern(text)))
+        source = SourceText(sys.intern(written.text), notes=written.notes)
+        before, mine = contents.found.get(kata), Found(file, source, "; ".join(written.notes))
         if before and (kata not in is_open or _is_stub(kata, mine)):
             contents.ignored.append(Ignored(file.shown, f"{before.file.shown} counts"))
             continue

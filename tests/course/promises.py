@@ -212,7 +212,8 @@ def lesson(kata: Kata) -> list[str]:
         if len(said.splitlines()) <= 5:
             problems.append("lesson.py prints next to nothing")
         problems += _figure(figure) if figure.is_file() else ["lesson.py draws no figure"]
-    return problems + _lost(text, cells.join(own, notebooks.names(kata)), kata)
+    joined = cells.join(own, notebooks.owners(kata), notebooks.stub(kata))
+    return [*problems, *joined.notes, *_lost(text, joined.text, kata)]
 
 
 def paper(kata: Kata) -> list[str]:

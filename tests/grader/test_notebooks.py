@@ -13,7 +13,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 from grader.course import cells, notebooks
 from grader.course.catalogue import ROOT, Kata, all_katas, find
@@ -56,11 +56,12 @@ class TestRoundTrip:
     def test_put_together_it_defines_every_exercise(self, kata):
         names = [exercise.name for exercise in kata.exercises]
         segments = cells.cut(kata.reference.read_text(), names)
-        joined = cells.join([segment.text for segment in reversed(segments)], notebooks.names(kata))
-        defined = {name for statement in ast.parse(joined).body for name in cells.bound(statement)}
-        owners = {exercise.owner for exercise in kata.exercises}
-        assert owners <= set(notebooks.names(kata)) <= defined
-        compile(joined, "joined", "exec")
+        texts = [segment.text for segment in reversed(segments)]
+        joined = cells.join(texts, notebooks.owners(kata), notebooks.stub(kata))
+        defined = {name for statement in ast.parse(joined.text).body for name in cells.bound(statement)}
+        assert defined >= {exercise.owner for exercise in kata.exercises}
+        assert joined.undefined == joined.notes == ()
+        compile(joined.text, "joined", "exec")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ class TestJoin:
     """What of a notebook counts as its code."""
 
     def join(self, *cells_: str) -> str:
-        return cells.join([textwrap.dedent(cell).strip("\n") for cell in cells_], ["f", "g"])
+        return cells.join([textwrap.dedent(cell).strip("\n") for cell in cells_], ["f", "g"]).text
 
     def run(self, *cells_: str) -> dict:
         space: dict = {}
@@ -127,7 +128,7 @@ class TestJoin:
     def test_a_cell_that_is_no_python_breaks_only_its_own_exercise(self):
         space = self.run("def f(:\n    pass", "def g():\n    return 2", "this is no python")
         assert space["g"]() == 2
-        with pytest.raises(SyntaxError, match="cell 1, line 1"):
+        with pytest.raises(SyntaxError, match="cell 1 does not parse: line 1"):
             space["f"]()
 
     @pytest.mark.parametrize("deep", ["1" + " + 1" * 950, "-" * 100_000 + "1"], ids=["unparse", "parse"])
@@ -139,6 +140,16 @@ class TestJoin:
 
     def test_lesson_and_check_cells_do_not_count(self):
         assert self.join("# lesson 3\ndef f():\n    pass", "# check\ncheck('f')") == ""
+
+    def test_everything_of_a_module_may_be_imported(self):
+        assert round(self.run("from math import *", "def f():\n    return pi")["f"]()) == 3
+
+    def test_a_copy_that_is_no_python_replaces_nothing(self):
+        assert self.run("def f():\n    return 1", "def f(:\n    return 2")["f"]() == 1
+
+    def test_the_line_of_an_error_counts_from_the_first_line_of_its_cell(self):
+        with pytest.raises(SyntaxError, match="cell 1 does not parse: line 3"):
+            self.run("%%time\n\ndef f(:\n    pass")["f"]()
 
     def test_what_has_side_effects_is_left_out(self):
         assert "open" not in self.join(
@@ -181,9 +192,30 @@ class TestHandedIn:
         earned = points(hand_in(notebook))
         assert [name for name, point in earned.items() if not point] == ["head_statistics"]
 
+    def test_what_is_missing_is_said_where_the_points_are(self, hand_in, kata_here, tmp_path, warm_workers):
+        """One exercise is gone. The deleted imports cost nothing, as the stub has them."""
+        notebook = notebooks.build(SIXTEEN, RIGHT)
+        notebook.cells = [
+            cell for cell in notebook.cells if not cell.source.startswith(('"""', "import", "def head_statistics"))
+        ]
+        mine = "import math\nfrom collections.abc import Iterator\nfrom contextlib import contextmanager"
+        notebook.cells.append(new_code_cell(mine))
+        path = hand_in(notebook)
+        report, page = tmp_path / "r.json", tmp_path / "r.html"
+        done = kata_here("grade", path, "--report", f"json={report}", "--report", f"html={page}")
+        notes = [
+            "head_statistics is not in the notebook",
+            "not in the notebook, so taken from the stub: torch, Tensor, nn",
+        ]
+        [kata] = json.loads(report.read_text())["katas"]
+        assert kata["message"].splitlines() == notes
+        assert "\n".join(notes) in done.stdout and "\n".join(notes) in page.read_text()
+        assert [e["name"] for e in kata["exercises"] if not e["points"]] == ["head_statistics"]
+
     @pytest.mark.parametrize(
         ("content", "said"),
         [
+            (b"def f():\n    return 1\n# %%", "is a Python file: its name should end in .py"),
             (b"", "line 1, column 1"),
             (b'{"cells": [\n  {]}', "line 2, column 4"),
             (b"\xff\xfe", "not UTF-8 text"),
@@ -202,6 +234,96 @@ class TestHandedIn:
     def test_a_file_that_is_not_there(self, kata_here):
         done = kata_here("grade", "no/such.ipynb")
         assert done.returncode == 2 and done.stderr == "kata: such.ipynb: No such file or directory\n"
+
+
+FIRST = "def split_heads(x, num_heads):\n    return x"
+PLACE = 1 + [cells.defines(cell.source, "split_heads") for cell in notebooks.build(SIXTEEN, RIGHT).cells].index(True)
+
+
+def changed(number: int, *with_: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook of 16 with other cells in place of one, or with more at its end for number 0."""
+    notebook = notebooks.build(SIXTEEN, RIGHT)
+    place = number - 1 if number else len(notebook.cells)
+    notebook.cells[place : place + 1] = with_
+    return notebook
+
+
+LAST = len(changed(0).cells) + 1
+
+
+@pytest.mark.parametrize(
+    ("notebook", "notes"),
+    [
+        (changed(PLACE), ["split_heads is not in the notebook"]),
+        (
+            changed(PLACE, new_markdown_cell(f"```python\n{FIRST}\n```")),
+            [f"split_heads is only in cell {PLACE}, a Markdown cell: put it into a code cell of its own"],
+        ),
+        (
+            changed(PLACE, new_raw_cell(FIRST)),
+            [f"split_heads is only in cell {PLACE}, a raw cell: put it into a code cell of its own"],
+        ),
+        (
+            changed(PLACE, new_code_cell(f"# check\n{FIRST}")),
+            [f"split_heads is only in cell {PLACE}, a lesson or check cell: put it into a code cell of its own"],
+        ),
+        (
+            changed(0, new_code_cell(FIRST)),
+            [f"split_heads is defined in cells {PLACE} and {LAST}; cell {LAST} counts"],
+        ),
+        (
+            changed(0, new_code_cell(FIRST.replace("return x", "raise NotImplementedError"))),
+            [f"split_heads is defined in cells {PLACE} and {LAST}; cell {PLACE} counts"],
+        ),
+        (
+            changed(0, new_code_cell(f"{FIRST})")),
+            [
+                f"split_heads is defined in cells {PLACE} and {LAST}; cell {PLACE} counts",
+                f"cell {LAST} does not parse: line 2: unmatched ')'",
+            ],
+        ),
+        (
+            changed(PLACE, *map(new_code_cell, FIRST.splitlines())),
+            [
+                f"cell {PLACE} does not parse: line 1: expected an indented block after function definition on line 1",
+                f"cell {PLACE + 1} does not parse: line 1: 'return' outside function",
+            ],
+        ),
+        (
+            changed(PLACE, new_code_cell(FIRST.replace("return x", "return np.asarray(x)"))),
+            ["used, but not defined in a cell: np"],
+        ),
+        (changed(0, new_code_cell("no python")), [f"cell {LAST} does not parse: line 1: invalid syntax"]),
+        (
+            changed(0, *[new_code_cell("no python")] * 7),
+            [*(f"cell {LAST + n} does not parse: line 1: invalid syntax" for n in range(5)), "and 2 more"],
+        ),
+        (changed(0, new_code_cell("%%time\n!pip install einops"), new_code_cell("x = await g()\nf?")), []),
+        (changed(0, new_code_cell("async def g():\n    await h()"), new_code_cell("    indented = 1")), []),
+    ],
+)
+def test_notes_on_a_notebook(notebook, notes):
+    found = notebooks.handed_in(notebook, SIXTEEN)
+    assert list(found.notes) == notes
+    compile(found.text, "module", "exec")
+
+
+def test_notebooks_of_other_programs():
+    """Colab has no ids and metadata of its own, a copied cell has the same id, and version 3 has other names."""
+    notebook = notebooks.build(SIXTEEN, RIGHT)
+    colab = notebooks.build(SIXTEEN, RIGHT)
+    colab.metadata, colab.nbformat_minor = {"colab": {"provenance": []}}, 0
+    for cell in colab.cells:
+        del cell["id"]
+        cell.metadata = {"id": "x7", "colab": {"base_uri": "https://localhost:8080/"}}
+    copied = notebooks.build(SIXTEEN, RIGHT)
+    copied.cells.append(copied.cells[1])
+    third = nbformat.convert(notebook, 3)
+    joined = cells.join(notebooks.code(colab), notebooks.owners(SIXTEEN), notebooks.stub(SIXTEEN)).text
+    for other, text in ((colab, joined), (copied, RIGHT), (third, RIGHT)):
+        again = notebooks.parsed(json.dumps(other).encode(), "x.ipynb")
+        assert notebooks.kata_of(again, all_katas(), "x.ipynb") == SIXTEEN
+        assert notebooks.handed_in(again, SIXTEEN) == notebooks.HandedIn(text, ())
 
 
 class TestTheCommand:

@@ -202,7 +202,7 @@ class TestWhichFileCounts:
             ("katas/01/mine.py", "the file of 01 is called sums.py"),
             ("02_reuse/sums.py", "is in the folder of another kata"),
             ("all.rar", "is an archive in a submission: unpack it"),
-            ("a.ipynb", "a.ipynb: line 1, column 1: Expecting value: not a notebook"),
+            ("a.ipynb", "a.ipynb: is a Python file: its name should end in .py"),
         ],
     )
     def test_what_is_nearly_right_is_named(self, hand_in, sound, path, why):
@@ -221,6 +221,22 @@ class TestWhichFileCounts:
         (tmp_path / "class/alice" / one.file.name).write_text("")
         text, [said] = self.found(tmp_path / "class", one)
         assert text == "" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that was not read")
+
+    def test_what_a_notebook_lacks_is_told_to_its_student_alone(self, hand_in, tmp_path):
+        """Bob handed in the text that counts of Ann's notebook, so that it runs once for both."""
+        one = find("01")
+        notebook = notebooks.build(one, one.reference.read_text())
+        notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith(('"""', "import"))]
+        folder = hand_in("bob/tensors.py", notebooks.handed_in(notebook, one).text)
+        nbformat.write(notebook, folder / "ann.ipynb")
+        ann = submissions.collect(folder)[0]
+        [finding] = intake.findings(ann, finder.look(ann.places, [one]), [one])
+        assert finding.odd and finding.note.startswith("not in the notebook, so taken from the stub: ")
+        results = class_grading.grade_class(
+            submissions.collect(folder), [one], cache=ResultCache(tmp_path), options=RunOptions()
+        )
+        told = {student: (result.message, result.points) for student, result in results}
+        assert told == {"ann": (finding.note, len(one.exercises)), "bob": ("", len(one.exercises))}
 
     def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
         one = find("01")
