@@ -217,13 +217,23 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """How a course's roster knows a student. The email may be empty."""
+
+    id: str
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
 class ClassReport:
-    """One grading run over a class: the report per student, in order."""
+    """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
 
     started: str
     seconds: float
     complete: bool
     students: dict[str, Report] = field(default_factory=dict)
+    roster: dict[str, Identity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _graded(
     handed_in, unowned, stream = _opened(folder, outputs, only, people)
     with stream:
         penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
-        book = Gradebook([submission.student for submission in handed_in], assignment, penalties)
+        book = Gradebook([submission.student for submission in handed_in], assignment, penalties, people)
         grading = _grading(handed_in, folder, assignment, engine, roster_file)
         if kept is not None:
             grading = regrading.never_lower(grading, kept, assignment)

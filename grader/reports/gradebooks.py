@@ -9,27 +9,33 @@ from collections.abc import Iterable
 
 from grader.reports import words
 from grader.reports.csv_report import as_text
-from grader.results import ClassReport, Report, plain
+from grader.results import ClassReport, Identity, Report, plain
 
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
 def render_canvas(report: ClassReport) -> str:
-    """One column per kata, under a row with the points possible. Canvas finds a student by the login or by the name."""
+    """One column per kata, under a row with the points possible.
+
+    Canvas finds a student by the SIS user ID, then by the login ID, then by the name. The roster's id may be either ID.
+    """
     graded = _graded(report)
     most = {kata.kata: plain(kata.max_score, 2) for one in graded.values() for kata in one.katas}
     rows: list[list[str | float]] = [[*CANVAS, *most], ["    Points Possible", *[""] * 4, *most.values()]]
     for student, one in graded.items():
         scores = {kata.kata: plain(kata.score, 2) for kata in one.katas}
-        rows.append([as_text(student), "", "", as_text(student), "", *(scores[kata] for kata in most)])
+        who = report.roster.get(student)
+        columns = (who.name or who.id, "", who.id, who.id, "") if who else (student, "", "", student, "")
+        rows.append([*map(as_text, columns), *(scores[kata] for kata in most)])
     return _csv(rows)
 
 
 def render_moodle(report: ClassReport) -> str:
-    """The score and a line of feedback. In Moodle, map `identifier` to the ID number, user name or email address."""
-    rows: list[list[str | float]] = [["identifier", "grade", "feedback"]]
+    """The score and a line of feedback. In Moodle, map `identifier` to the ID number or user name, or else `email`."""
+    rows: list[list[str | float]] = [["identifier", "email", "grade", "feedback"]]
     for student, one in _graded(report).items():
-        rows.append([as_text(student), plain(one.score, 2), words.totals(one)])
+        who = report.roster.get(student, Identity(student, "", ""))
+        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), words.totals(one)])
     return _csv(rows)
 
 

@@ -4,15 +4,23 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from grader.results import ClassReport, KataResult, Report
+from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching.assignment import Assignment
+from grader.teaching.roster import Person
 
 
 class Gradebook:
     """The results of each student, as the assignment counts them."""
 
-    def __init__(self, students: Iterable[str], assignment: Assignment, penalties: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        students: Iterable[str],
+        assignment: Assignment,
+        penalties: Mapping[str, float] | None = None,
+        roster: Iterable[Person] = (),
+    ):
         self.assignment = assignment
+        self.roster: dict[str, Identity] = {person.label: person for person in roster}
         self.penalties = penalties or {}  # student → the part of the score that lateness costs
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
@@ -40,4 +48,4 @@ class Gradebook:
         """The report of the class so far."""
         reports = {student: self.report(student) for student in self.results}
         complete = not (interrupted or self.lost)
-        return ClassReport(self.started, time.monotonic() - self.clock, complete, reports)
+        return ClassReport(self.started, time.monotonic() - self.clock, complete, reports, self.roster)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from grader import printable
 from grader.errors import BrokenRoster, LoadFailure
+from grader.results import Identity
 from grader.teaching import finder, lateness
 from grader.teaching.submissions import Submission
 
@@ -19,12 +20,9 @@ DATES = "write 2026-12-01 or 2026-12-01T18:00"
 
 
 @dataclass(frozen=True)
-class Person:
+class Person(Identity):
     """A student of the course. `due` and `extension` change when their submission is late."""
 
-    id: str
-    name: str
-    email: str
     due: datetime | None = None  # without a time zone, it is in the rules' zone
     extension: timedelta = timedelta()
 

@@ -28,7 +28,7 @@ from grader.reports import (
     words,
 )
 from grader.reports.html_report import STYLE
-from grader.results import ClassReport, ExerciseResult, KataResult, Report, SpecResult, as_dict, rounded
+from grader.results import ClassReport, ExerciseResult, Identity, KataResult, Report, SpecResult, as_dict, rounded
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -469,7 +469,20 @@ class TestGradebooks:
 
     def test_moodle(self):
         [ann] = csv.DictReader(io.StringIO(gradebooks.render_moodle(self.CLASS)))
-        assert (ann["identifier"], ann["grade"], ann["feedback"]) == ("'=ann", "4.5", words.totals(WEIGHTED))
+        assert list(ann.values()) == ["'=ann", "", "4.5", words.totals(WEIGHTED)]
+
+    def test_the_roster_says_who_a_student_is(self):
+        """A name may be missing there, and a submission may be nobody's."""
+        roster = {"Ada (7)": Identity("7", "Ada", "ada@x"), "8": Identity("8", "", "")}
+        report = ClassReport("", 1.0, True, dict.fromkeys([*roster, "eve"], WEIGHTED), roster)
+        _, _, *rows = csv.reader(io.StringIO(gradebooks.render_canvas(report)))
+        assert [row[:5] for row in rows] == [
+            ["Ada", "", "7", "7", ""],
+            ["8", "", "8", "8", ""],
+            ["eve", "", "", "eve", ""],
+        ]
+        people = csv.DictReader(io.StringIO(gradebooks.render_moodle(report)))
+        assert [(row["identifier"], row["email"]) for row in people] == [("7", "ada@x"), ("8", ""), ("eve", "")]
 
 
 def contrast(one: str, other: str) -> float:

@@ -115,7 +115,7 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     done = kata_here(
         *("grade", "01", "--submissions", tmp_path / "class", "--roster", written(tmp_path, people)),
         *("--rules", tmp_path / "g.toml", "--intake", tmp_path / "intake.csv", "--explain"),
-        *("--report", f"csv={tmp_path}/c.csv"),
+        *("--report", f"csv={tmp_path}/c.csv", "--report", f"moodle={tmp_path}/m.csv"),
     )
     every = len(ONE.exercises)
     assert done.returncode == 0, done.stderr
@@ -124,5 +124,7 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     assert done.stdout.count("  total ") == 4
     scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(tmp_path / "c.csv"))}
     assert scores == {"Ada (1)": pytest.approx(0.8 * every), "Bob (7)": every, "Cy (8)": 0, "who": scores["Ada (1)"]}
+    moodle = {row["identifier"]: (row["email"], row["grade"]) for row in csv.DictReader(open(tmp_path / "m.csv"))}
+    assert moodle["1"] == ("ada@x", f"{scores['Ada (1)']:g}") and moodle["8"] == ("", "0")
     rows = [row for row in csv.DictReader(open(tmp_path / "intake.csv")) if row["verdict"] == "handed in"]
     assert rows[0]["note"] == "2026-09-21 14:13:20+00:00, the time of ada/tensors.py: late, 20 % less"
