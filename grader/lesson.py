@@ -104,12 +104,19 @@ def stretch(exercise: Callable[..., Answer], *arguments: Any, **options: Any) ->
 
 
 def save_figure(figure: Figure, lesson: str) -> None:
-    """Save the figure to the path given on the command line, or else in `.kata/figures/`, and print the path."""
+    """Save the figure to the path given on the command line, or else in `.kata/figures/`, and print the path.
+
+    Where it cannot be saved, say so: the lesson goes on.
+    """
     kata = _kata(lesson)
     path = Path(sys.argv[1] if len(sys.argv) > 1 else kata.root / ".kata" / "figures" / f"{kata.name}.png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    print(f"\nThe figure is in {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as error:
+        print(f"\nThe figure cannot be saved: {error.filename}: {error.strerror}")
+    else:
+        print(f"\nThe figure is in {path}")
 
 
 def _kata(lesson: str) -> Kata:

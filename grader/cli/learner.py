@@ -125,11 +125,9 @@ def lesson(
     if text:
         return
     figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
-    figure.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
-    done = subprocess.run([sys.executable, found.folder / "lesson.py", figure], cwd=ROOT)
-    if done.returncode:
-        raise KataError(f"katas/{found.name}/lesson.py ended with exit code {done.returncode}")
+    if code := _run_lesson([sys.executable, str(found.folder / "lesson.py"), str(figure)], console.is_terminal):
+        raise KataError(f"katas/{found.name}/lesson.py ended with exit code {code}")
     if console.is_terminal and figure.exists():
         sys.stdout.write(reading.inline(figure, os.environ))
 
@@ -200,6 +198,20 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
     except KeyboardInterrupt:
         print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _run_lesson(command: list[str], is_terminal: bool) -> int:
+    """Run lesson.py, and return its exit code. In a pipe, what it prints is passed on as long as somebody reads it."""
+    if is_terminal:
+        return subprocess.run(command, cwd=ROOT).returncode
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") as process:
+        try:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+        except BrokenPipeError:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:

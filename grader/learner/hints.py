@@ -13,7 +13,7 @@ from grader.errors import NotPossible
 
 
 def next_hint(kata: Kata, exercise: str, level: int | None = None, *, works: bool = False) -> str:
-    """The next hint for an exercise. The highest level given is remembered.
+    """The next hint for an exercise. The highest level given is remembered, unless `.kata` cannot be written.
 
     Args:
         level: give this level, not the next one.
@@ -33,10 +33,14 @@ def next_hint(kata: Kata, exercise: str, level: int | None = None, *, works: boo
         return f"There are no more hints for {exercise}.{_solution(kata, exercise)}"
     wanted = level or (len(items) if works else before + 1)
     known[f"{kata.name} {exercise}"] = max(before, 0 if works else wanted)
-    files.write(_memory(kata), json.dumps(known, indent=1))
+    more = f"More: kata hint {kata.number} {exercise}"
+    try:
+        files.write(_memory(kata), json.dumps(known, indent=1))
+    except OSError:
+        more += f" --level {wanted + 1}"
     text = f"{exercise}, hint {wanted} of {len(items)}: {items[wanted - 1]}"
     if wanted < len(items):
-        return f"{text}\nMore: kata hint {kata.number} {exercise}"
+        return f"{text}\n{more}"
     return text + _solution(kata, exercise)
 
 

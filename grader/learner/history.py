@@ -18,7 +18,7 @@ def reset(kata: Kata) -> str:
     stub = stubs.stub_of(kata)
     if stub is None:
         raise NotPossible(f"the stub of {kata.name} cannot be made here: there is no solutions/{kata.file}")
-    if kata.code.is_file() and kata.code.read_bytes() == stub.encode():
+    if kata.code.is_file() and not kata.code.is_symlink() and kata.code.read_bytes() == stub.encode():
         return f"katas/{kata.file} is already the stub"
     there = kata.code.is_file()
     replace(kata, kata.code, stub)
@@ -40,12 +40,20 @@ def undo(kata: Kata) -> str:
 
 
 def replace(kata: Kata, path: Path, content: str | bytes) -> str:
-    """Replace a file of the kata and keep its old content. Returns a sentence that says so."""
+    """Replace a file of the kata and keep its old content. Returns a sentence that says so.
+
+    A link is replaced, not followed.
+
+    Raises:
+        NotPossible: the file is the kata's own, and its folder is a link that leads out of the course.
+    """
+    if path == kata.code and not path.parent.resolve().is_relative_to(kata.root.resolve()):
+        raise NotPossible(f"katas/{kata.name} is a link that leads out of the course: nothing was written")
     new = content.encode() if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == new:
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == new:
         return f"{path} is up to date"
     kept = _keep(kata, path) if path.is_file() else None
-    files.write(path, new)
+    files.write(path, new, through_links=False)
     return f"wrote {path}" + (f"; the old version is kept in {kept.relative_to(kata.root)}" if kept else "")
 
 

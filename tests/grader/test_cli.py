@@ -350,6 +350,10 @@ class TestTheProcess:
         assert done.returncode == code and done.stderr.startswith(said), done.stderr
         assert done.stderr.count("\n") <= 1
 
+    def test_a_terminal_of_no_width_loses_no_line(self, monkeypatch, kata_here):
+        monkeypatch.setenv("COLUMNS", "0")
+        assert " katas done · " in kata_here("list").stdout
+
 
 class TestHelp:
     def test_the_runner_never_loads_torch(self):

@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
+from matplotlib.figure import Figure
 
+from grader import lesson
 from grader.cli import learner
 from grader.course import hints as course_hints
 from grader.course import stubs
@@ -75,6 +79,12 @@ class TestHints:
         hints.next_hint(tree, "describe")
         (tree.root / ".kata/hints.json").write_text(damage)
         assert hints.next_hint(tree, "describe").startswith("describe, hint 1 of ")
+
+    def test_it_is_shown_where_nothing_can_be_remembered(self, tree):
+        """As in a checkout that is read-only: the next hint can be asked for by its level."""
+        (tree.root / ".kata").write_text("in the way of the folder")
+        said = hints.next_hint(tree, "count_to")
+        assert "count_to, hint 1 of " in said and said.endswith("kata hint 01 count_to --level 2")
 
     def test_an_unknown_exercise_is_one_line(self, kata_here):
         done = kata_here("hint", "01", "no_such")
@@ -176,14 +186,25 @@ class TestResetAndUndo:
         assert path.read_text() == "mine"
         assert not [file for file in tree.root.rglob(".*") if file.is_file()], "half-written files are left"
 
-    def test_a_link_to_a_file_elsewhere_stays_one(self, tree, tmp_path):
+    def test_a_link_to_a_file_elsewhere_is_replaced_and_that_file_is_not(self, tree, tmp_path):
         path, elsewhere = tree.folder / tree.file.name, tmp_path / "elsewhere.py"
         stub = path.read_bytes()
         elsewhere.write_text("mine")
         path.unlink()
         path.symlink_to(elsewhere)
         history.reset(tree)
-        assert path.is_symlink() and elsewhere.read_bytes() == stub
+        assert elsewhere.read_text() == "mine" and path.read_bytes() == stub and not path.is_symlink()
+        history.undo(tree)
+        assert path.read_text() == "mine"
+
+    def test_a_folder_elsewhere_is_not_written_to(self, tree, tmp_path_factory):
+        elsewhere = tmp_path_factory.mktemp("elsewhere") / tree.name
+        tree.code.write_text("mine")
+        shutil.move(tree.folder, elsewhere)
+        tree.folder.symlink_to(elsewhere)
+        with pytest.raises(NotPossible, match="01_tensors is a link that leads out of the course"):
+            history.reset(tree)
+        assert (elsewhere / tree.file.name).read_text() == "mine"
 
     def test_a_starter_puts_back_the_stub_that_it_was_given(self, tree):
         stub = tree.code.read_bytes()
@@ -231,6 +252,18 @@ class TestLesson:
         assert (
             done.stdout.startswith("# 01 · Tensors") and "The figure is in" in done.stdout and "\x1b" not in done.stdout
         )
+
+    def test_a_reader_that_has_enough_ends_it_quietly(self):
+        """As `kata lesson 01 | head -1` does."""
+        run = f"{sys.executable} -c 'from grader.cli.main import main; main()' lesson 01 | head -1"
+        done = subprocess.run(run, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert (done.stdout, done.stderr) == ("# 01 · Tensors: the data building blocks\n", "")
+
+    def test_a_figure_that_cannot_be_saved_does_not_end_it(self, tree, monkeypatch, capsys):
+        (tree.root / ".kata").write_text("in the way of the folder")
+        monkeypatch.setattr(sys, "argv", ["lesson.py"])
+        lesson.save_figure(Figure(), str(tree.folder / "lesson.py"))
+        assert capsys.readouterr().out.startswith("\nThe figure cannot be saved: ")
 
     def test_text_only(self, kata_here):
         text, code = ((find("01").folder / name).read_text() for name in ("README.md", "lesson.py"))
