@@ -189,6 +189,7 @@ class Report:
     katas: tuple[KataResult, ...] = field(default=())
     sealed: bool = False  # exercises that work were judged again, from another process
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
+    files: dict[str, str] = field(default_factory=dict)  # "16_multi_head_attention/multi_head_attention.py" → its text
 
     @property
     def not_graded(self) -> bool:

@@ -258,9 +258,10 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
     """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete."""
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
+    sources = _sources(code, of_notebooks, assignment.katas)
     grading = prerequisites.grade_sources(
         assignment.katas,
-        _sources(code, of_notebooks, assignment.katas),
+        sources,
         code,
         at_a_time=assignment.at_a_time,
         options=assignment.options,
@@ -277,4 +278,6 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
     shown = code.relative_to(ROOT) if code.is_relative_to(ROOT) else code
     seconds = time.monotonic() - clock
     complete = len(in_order) == len(assignment.katas)
-    return Report(str(shown), started, seconds, complete, in_order, assignment.options.sealed, bool(assignment.rules))
+    sealed, weighted = assignment.options.sealed, bool(assignment.rules)
+    files = {kata.file.as_posix(): source.text for kata, source in sources.items()}
+    return Report(str(shown), started, seconds, complete, in_order, sealed, weighted, files)

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from io import FileIO
 from pathlib import Path
@@ -169,8 +169,9 @@ def _graded(
     people = roster.read(roster_file) if roster_file else []
     handed_in, unowned, stream = _opened(folder, outputs, only, people)
     with stream:
-        penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
-        book = Gradebook([submission.student for submission in handed_in], assignment, penalties, people)
+        handed_in, penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
+        texts = {submission.student: submission.texts or {} for submission in handed_in}
+        book = Gradebook(texts, assignment, penalties, people, texts)
         grading = _grading(handed_in, folder, assignment, engine, roster_file)
         if kept is not None:
             grading = regrading.never_lower(grading, kept, assignment)
@@ -207,8 +208,12 @@ def _taken_in(
     assignment: Assignment,
     people: list[Person],
     outputs: Outputs,
-) -> dict[str, float]:
-    """Say what was found in the submissions. Returns the part of the score that each student loses for lateness."""
+) -> tuple[list[Submission], dict[str, float]]:
+    """Read the submissions, and say what was found in them.
+
+    Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
+    """
+    read: list[Submission] = []
     late, needed = assignment.rules.late, with_prerequisites(assignment.katas)
     by_label = {person.label: person for person in people}
     unknown = "nobody in the roster has this id, email or name"
@@ -217,6 +222,7 @@ def _taken_in(
         with bar("reading", "submissions", left=True) as counting:
             for submission in counting.track(handed_in):
                 contents = finder.look(submission.places, needed)
+                read.append(replace(submission, texts=contents.sources(needed)))
                 found += intake.findings(submission, contents, assignment.katas)
                 if hand_in := intake.handed_in(submission, contents):
                     person = by_label.get(submission.student)
@@ -233,7 +239,7 @@ def _taken_in(
         print("the roster's dates cost nothing: grading.toml has no table [late]")
     for line in intake.short(intake.lines(found, strangers)):
         print(line)
-    return penalties
+    return read, penalties
 
 
 def _grading(

@@ -1,5 +1,7 @@
 """Renders one student's report, or that of a class, as a single HTML page: no scripts, no external files."""
 
+import io
+import re
 from html import escape
 from statistics import median
 
@@ -54,11 +56,13 @@ SHADES = 5  # from no points to all points, distinguishable with every kind of c
 SIGNS = {"not graded": "?", "not handed in": "none", "does not parse": "0 ¶", "untouched": "–", "crashed": "!"}
 LEGEND = "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded"
 MISTAKES = 3  # shown of each exercise
+PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts a line of a failure's message
+AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
 
 
 def render(report: Report) -> str:
     """One student's page: the totals, and what is open in each exercise."""
-    sections = [_kata(kata, report.weighted) for kata in report.katas]
+    sections = [_kata(kata, report) for kata in report.katas]
     state = f" · {escape(words.gap(report))}" if report.not_graded else ""
     heading = words.totals(report)
     head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}</p>"
@@ -83,20 +87,20 @@ def render_class(report: ClassReport) -> str:
     return _page(heading, head + "".join(parts))
 
 
-def _kata(kata: KataResult, weighted: bool) -> str:
+def _kata(kata: KataResult, report: Report) -> str:
     note = f"<p class='dim notes'>{escape(kata.message)}</p>" if kata.message else ""
     state = f"<span class='{kata.status.replace(' ', '')}'>{kata.status}</span>"
-    rows = "".join(_exercise(kata.kata, exercise, weighted) for exercise in kata.exercises)
+    rows = "".join(_exercise(kata.kata, exercise, report) for exercise in kata.exercises)
     sums = f"{words.points(kata)}/{kata.max_points} points · {words.stars(kata)}/{kata.max_points} stars"
-    if weighted:
+    if report.weighted:
         sums += f" · score {words.score(kata)}/{number(kata.max_score)}"
     return f"<h2>{escape(kata.kata)} · {sums} · {state}</h2>{note}{rows}"
 
 
-def _exercise(kata: str, exercise: ExerciseResult, weighted: bool) -> str:
-    """One line. Below it stands the first failure, with where to read on; open edges are folded."""
+def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
+    """One line. Below it stand the first failure, its place in the code and where to read on; open edges are folded."""
     kind = "stretch" if exercise.stretch else "core"
-    score = f" <span class='dim'>{words.score(exercise)}/{number(exercise.worth)}</span>" if weighted else ""
+    score = f" <span class='dim'>{words.score(exercise)}/{number(exercise.worth)}</span>" if report.weighted else ""
     state = (
         f"<span class='dim'>{kind}</span> <span class='{_colour(exercise)}'>{escape(words.verdict(exercise))}</span>"
     )
@@ -109,9 +113,27 @@ def _exercise(kata: str, exercise: ExerciseResult, weighted: bool) -> str:
         text = words.details(exercise)
     else:
         text = "\n\n".join(f"{title(f.name)}\n\n{words.with_printed(f.message, f.printed)}" for f in failures)
+    place = _place(kata, failures[0].message, report.files)
     read_on = "" if exercise.not_graded else _read_on(kata, exercise)
     unfolded = "" if exercise.works and not exercise.not_graded else " open"
-    return f"<details{unfolded}><summary>{line}</summary><pre>{escape(text)}</pre>{read_on}</details>"
+    return f"<details{unfolded}><summary>{line}</summary><pre>{escape(text)}</pre>{place}{read_on}</details>"
+
+
+def _place(kata: str, message: str, files: dict[str, str]) -> str:
+    """The line of the submitted file that a message names, between the lines around it; empty if it names none."""
+    for name, number_ in PLACE.findall(message):
+        lines = io.StringIO(files.get(f"{kata}/{name}", ""), newline=None).readlines()
+        at = int(number_)
+        if at <= len(lines):
+            shown = range(max(1, at - AROUND), min(len(lines), at + AROUND) + 1)
+            rows = [f"{'→' if n == at else ' '} {n:>4}  {_printable(lines[n - 1])}".rstrip() for n in shown]
+            return f"<p>line {at} of <code>{escape(name)}</code></p><pre>{escape(chr(10).join(rows))}</pre>"
+    return ""
+
+
+def _printable(line: str) -> str:
+    shown = line.rstrip("\n")[:LONGEST_LINE].expandtabs()
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 def _read_on(kata: str, exercise: ExerciseResult) -> str:

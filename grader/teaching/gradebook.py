@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from grader.course.catalogue import Kata
+from grader.execution.jobs import SourceText
 from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching.assignment import Assignment
 from grader.teaching.roster import Person
@@ -18,10 +20,12 @@ class Gradebook:
         assignment: Assignment,
         penalties: Mapping[str, float] | None = None,
         roster: Iterable[Person] = (),
+        texts: Mapping[str, Mapping[Kata, SourceText]] | None = None,
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
         self.penalties = penalties or {}  # student → the part of the score that lateness costs
+        self.texts = texts or {}  # student → the text of each kata's file
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -42,7 +46,8 @@ class Gradebook:
         graded = tuple(results[kata.name] for kata in katas if kata.name in results)
         seconds = sum(result.seconds for result in graded)
         sealed, weighted = self.assignment.options.sealed, bool(self.assignment.rules)
-        return Report(student, self.started, seconds, len(graded) == len(katas), graded, sealed, weighted)
+        files = {kata.file.as_posix(): source.text for kata, source in self.texts.get(student, {}).items()}
+        return Report(student, self.started, seconds, len(graded) == len(katas), graded, sealed, weighted, files)
 
     def class_report(self, *, interrupted: bool) -> ClassReport:
         """The report of the class so far."""

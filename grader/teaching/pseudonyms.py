@@ -47,4 +47,5 @@ def _report(report: Report, student: str, pseudonym: str) -> Report:
     def kata(one: KataResult) -> KataResult:
         return replace(one, message=hidden(one.message), exercises=tuple(map(exercise, one.exercises)))
 
-    return replace(report, code=pseudonym, katas=tuple(map(kata, report.katas)))
+    files = {path: hidden(text) for path, text in report.files.items()}
+    return replace(report, code=pseudonym, katas=tuple(map(kata, report.katas)), files=files)

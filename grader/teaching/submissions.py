@@ -1,6 +1,6 @@
 """Finds the submissions in a folder: which of its entries belong to which student."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -18,11 +18,12 @@ FILES = (".zip", ".ipynb")
 class Submission:
     """What one student handed in: folders (such as a checkout), zip archives, notebooks, files with Canvas's names.
 
-    There are no places if a student of the roster handed in nothing.
+    There are no places if a student of the roster handed in nothing. Once they are read, `texts` has each kata's.
     """
 
     student: str
     places: tuple[Path, ...]
+    texts: Mapping[Kata, SourceText] | None = None
 
 
 def collect(folder: Path) -> list[Submission]:
@@ -51,8 +52,10 @@ def strangers(folder: Path) -> list[str]:
 
 
 def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
-    """The text of each kata's file in the submission, or the problem with that file."""
+    """The text of each kata's file in the submission, or the problem with that file. What is read is not read again."""
     katas = list(katas)
+    if submission.texts is not None:
+        return {kata: submission.texts[kata] for kata in katas}
     return finder.look(submission.places, katas).sources(katas)
 
 

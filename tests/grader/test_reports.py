@@ -456,6 +456,30 @@ class TestStatistics:
         assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
 
 
+class TestTheStudentsLine:
+    """A page shows the line of the submitted code that a failure names, escaped, and two before and after it."""
+
+    TEXT = "import a\r\n\r\ndef f():\r\n\treturn '<b>\x1b\u202e'\r\n" + "#" * 1000
+
+    def page(self, message: str, text: str = TEXT) -> str:
+        kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", message),)),))
+        return html_report.render(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
+
+    def test_with_its_neighbours(self):
+        message = "Too much.\n\nx.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
+        rows = [
+            "     2",
+            "     3  def f():",
+            "→    4          return &#x27;&lt;b&gt;\ufffd\ufffd&#x27;",
+            "     5  " + "#" * 300,
+        ]
+        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(message)
+
+    @pytest.mark.parametrize("message", ["x.py · kata hint 01 f\ntest_x.py:1 · test_x", "x.py:99 · kata", "y.py:1: no"])
+    def test_none_where_the_code_has_no_such_line(self, message):
+        assert "<p>line " not in self.page(message)
+
+
 class TestGradebooks:
     """What Canvas and Moodle import. Whoever is not graded has no row."""
 

@@ -374,6 +374,13 @@ class TestTheCommand:
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         assert "12 students" in (tmp_path / "c.html").read_text()
 
+    def test_every_submission_is_read_once(self, course, kata_here, monkeypatch):
+        """So what is graded is what the intake has told of, even if a file changes meanwhile."""
+        look, read = finder.look, []
+        monkeypatch.setattr(finder, "look", lambda places, katas: read.extend(places) or look(places, katas))
+        assert kata_here("grade", "01", "--submissions", course).returncode == 0
+        assert len(read) == len(set(read)) == 12
+
     def test_pseudonyms_hide_names_where_they_are_shown_around(self, course, tmp_path, kata_here):
         (course / "Ann Berg.zip").write_bytes(b"no archive")
         reports = [f"--report={name}={tmp_path}/{name}" for name in ("html", "csv", "json", "moodle")]
