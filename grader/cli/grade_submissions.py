@@ -148,7 +148,8 @@ def regrade_class_folder(
         print(f"{len(gone)} graded earlier and not in {folder}: {first}")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
-    print(f"the scores of {len({one.student for one in found})} of {len(whole.students)} students change{state}")
+    everybody = words.counted(len(whole.students), "student")
+    print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
     _end(book, interrupted)
 
 
@@ -316,5 +317,5 @@ def _end(book: Gradebook, interrupted: bool) -> None:
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if book.lost:
-        count = f"{len(book.lost)} of {len(book.results)} students"
+        count = f"{len(book.lost)} of {words.counted(len(book.results), 'student')}"
         raise KataError(f"{count} could not be graded: run the same command again to retry")

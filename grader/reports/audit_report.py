@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from grader.reports.words import counted
 from grader.results import Audit, title
 
 
@@ -12,9 +13,11 @@ def lines(audit: Audit) -> Iterator[str]:
     for one in audit.differences:
         first, second = one.first or "not there", one.second or "not there"
         yield f"{one.student}: {one.kata} · {one.exercise} · {title(one.spec)}: {first}, then {second}"
-    found = f"{len(audit.differences)} verdicts differ" if audit.differences else "no verdict differs"
+    many = len(audit.differences)
+    found = f"{many} verdicts differ" if many > 1 else f"{many or 'no'} verdict differs"
     state = "" if audit.complete else "  (interrupted: the rest was not graded)"
-    yield f"{len(audit.students)} students, {audit.results} results graded twice: {found}{state}"
+    students, results = counted(len(audit.students), "student"), counted(audit.results, "result")
+    yield f"{students}, {results} graded twice: {found}{state}"
 
 
 def render_json(audit: Audit) -> str:

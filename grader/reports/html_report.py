@@ -77,8 +77,8 @@ def render_class(report: ClassReport) -> str:
     middle = median([one.score for one in students.values() if not one.not_graded] or [0])
     typical = f"{number(middle)} of {number(most)}"
     lost = sum(one.not_graded for one in students.values())
-    state = "" if report.complete else f" · incomplete: {lost} students were not graded"
-    heading = f"{len(students)} students"
+    state = "" if report.complete else f" · incomplete, {words.counted(lost, 'student')} not graded"
+    heading = words.counted(len(students), "student")
     head = (
         f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
         f"median {f'score {typical}' if weighted else f'{typical} points'}</p>"
@@ -265,5 +265,5 @@ def _time(report: ClassReport) -> str:
         f"<tr><th scope='row'>{escape(kata)}</th><td class='n'>{number(took / 60)} min</td></tr>"
         for kata, took in spent.items()
     )
-    about = f"{number(sum(spent.values()) / 60)} minutes of computing; identical code ran once and counts once"
+    about = f"{number(sum(spent.values()) / 60)} min of computing; identical code ran once and counts once"
     return f"<h2>Time</h2>{_table(about, _heads('kata', 'time'), rows)}"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from grader.reports import words
+
 MOST_LINES, MOST_CHARACTERS = 10, 2_000
 
 
@@ -32,7 +34,7 @@ class Printed:
         """The first lines, and how many more there were."""
         first = self.kept.splitlines()[:MOST_LINES]
         more = self.lines - len(first)
-        return "\n".join([*first, *([f"… {more} more line{'s' if more > 1 else ''}"] if more > 0 else [])])
+        return "\n".join([*first, *([f"… {words.counted(more, 'more line')}"] if more > 0 else [])])
 
 
 @contextmanager

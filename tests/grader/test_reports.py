@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from grader.reports import (
+    audit_report,
     class_report,
     classroom,
     classroom50,
@@ -28,7 +29,18 @@ from grader.reports import (
     words,
 )
 from grader.reports.html_report import STYLE
-from grader.results import ClassReport, ExerciseResult, Identity, KataResult, Report, SpecResult, as_dict, rounded
+from grader.results import (
+    Audit,
+    ClassReport,
+    Difference,
+    ExerciseResult,
+    Identity,
+    KataResult,
+    Report,
+    SpecResult,
+    as_dict,
+    rounded,
+)
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -449,11 +461,21 @@ class TestStatistics:
         assert statistics.identical(report) == [("16_mha", ["ann", "bob"])]
         assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
         page = html_report.render_class(report)
-        assert "ann, bob</td>" in page and "2 minutes of" in page
+        assert "ann, bob</td>" in page and "2 min of" in page
 
     def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
         page = html_report.render_class(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
         assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
+
+
+def test_one_is_not_said_as_several():
+    [line] = audit_report.lines(Audit(("ann",), 1, (), complete=True))
+    assert line == "1 student, 1 result graded twice: no verdict differs"
+    differs = Difference("ann", "01_x", "f", "test_x", "passed", "failed")
+    *_, line = audit_report.lines(Audit(("ann", "bob"), 2, (differs,), complete=True))
+    assert line == "2 students, 2 results graded twice: 1 verdict differs"
+    page = html_report.render_class(ClassReport("", 1.0, False, {"ann": GAP}))
+    assert "<h1>1 student</h1>" in page and " · incomplete, 1 student not graded<br>" in page
 
 
 class TestTheStudentsLine:
