@@ -146,6 +146,8 @@ def regrade_class_folder(
     if gone:
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
         print(f"{len(gone)} graded earlier and not in {folder}: {first}")
+    if not_begun:
+        print(f"{words.counted(len(not_begun), 'more student')} not graded yet")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     everybody = words.counted(len(whole.students), "student")
@@ -289,11 +291,16 @@ def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str
         absent: the students who handed in nothing.
     """
     whole = book.class_report(interrupted=interrupted)
+    not_begun = [student for student, report in whole.students.items() if interrupted and not report.katas]
     for student, report in whole.students.items():
+        if student in not_begun:
+            continue
         missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
         print(f"{student}: {'not handed in · ' if student in absent else ''}{words.totals(report)}{missing}")
         if outputs.explain:
             print(*(f"  {line}" for line in explanation.lines(report)), sep="\n")
+    if not_begun:
+        print(f"{words.counted(len(not_begun), 'more student')} not graded yet")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"{words.counted(len(whole.students), 'student')} · {whole.seconds:.1f} s{state}")

@@ -459,6 +459,7 @@ class TestTheCommand:
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130 and "run the same command again to continue" in said
+        assert "not graded yet" in said and "so far 0" not in said
         last.write_text(right)
         done = kata_here("grade", "01", "--submissions", course, "--results", results)
         assert done.returncode == 0 and results.read_text().count("\n") == 12
