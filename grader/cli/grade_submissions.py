@@ -146,8 +146,6 @@ def regrade_class_folder(
     if gone:
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
         print(f"{len(gone)} graded earlier and not in {folder}: {first}")
-    if not_begun:
-        print(f"{words.counted(len(not_begun), 'more student')} not graded yet")
     _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     everybody = words.counted(len(whole.students), "student")

@@ -151,7 +151,7 @@ class Supervisor:
             return
         text, printed = printable.text(message.message), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
-            text, printed = withheld.told(self.job.kata, self.specs[name], message), ""
+            text, printed = withheld.told(self.job.kata, self.specs[name], message, self.job.problem), ""
         reason = self.specs[name].skip_reason
         if status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)

@@ -17,16 +17,24 @@ ERRORS = {
     "TimedOut": f"a spec {STOPPED} its time limit",
     "NotRun": "a spec that was not run",
 }
+UNPARSED = ("SyntaxError", "IndentationError", "TabError")
 WHY = "What this code raises or prints in full is not shown, because a reference runs beside it."
 
 
-def told(kata: Kata, spec: SpecInfo, message: SpecFinished) -> str:
-    """What the spec asks for, which kind of error ended it, and in which line."""
+def told(kata: Kata, spec: SpecInfo, message: SpecFinished, problem: str) -> str:
+    """What the spec asks for, which kind of error ended it, and in which line.
+
+    Args:
+        problem: why there was no code to run, or an empty string.
+    """
     unwritten = [f"{name}: {NOT_WRITTEN}" for e in kata.exercises for name in (e.name, e.owner)]
-    if message.message in unwritten:
+    if message.message in [problem, *unwritten]:
         return message.message
+    line = message.at if 0 < message.at < 100_000 else 0
+    if message.error in UNPARSED and line:
+        return f"{kata.file.name}:{line}: {message.error}"
     error = ERRORS.get(message.error, "an error")
-    where = f", line {message.at}" if 0 < message.at < 100_000 else ""
+    where = f", line {line}" if line else ""
     rows = [
         spec.says,
         f"  raised     {error}\n  in         {kata.file.name}{where}",

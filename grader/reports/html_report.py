@@ -100,7 +100,8 @@ def _kata(kata: KataResult, report: Report) -> str:
 def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
     """One line. Below it stand the first failure, its place in the code and where to read on; open edges are folded."""
     kind = "stretch" if exercise.stretch else "core"
-    score = f" <span class='dim'>{words.score(exercise)}/{number(exercise.worth)}</span>" if report.weighted else ""
+    worth = f" <span class='dim'>score {words.score(exercise)}/{number(exercise.worth)}</span>"
+    score = worth if report.weighted else ""
     state = (
         f"<span class='dim'>{kind}</span> <span class='{_colour(exercise)}'>{escape(words.verdict(exercise))}</span>"
     )

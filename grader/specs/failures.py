@@ -21,6 +21,7 @@ from grader.results import NOT_WRITTEN, STOPPED
 from grader.specs import check
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
+IMPORTED_LINE = re.compile(r"[^:]+:(\d+): ")  # of a LoadFailure: the line at which importing the file failed
 TIMED_OUT = re.compile(r"Timeout \(>([\d.]+)s\)")  # the message of pytest-timeout
 
 
@@ -58,6 +59,9 @@ def explain(
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
     own = [line for frame, line in theirs if _is_of(frame, module)]
     failure = _explained(error, frames, theirs, kata, exercise, spec, module)
+    if isinstance(error, LoadFailure):
+        place = IMPORTED_LINE.match(str(error))
+        return replace(failure, error=type(error.__cause__ or error).__name__, at=int(place[1]) if place else 0)
     return replace(failure, error=type(error).__name__, at=own[-1] if own else 0)
 
 

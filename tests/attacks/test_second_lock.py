@@ -118,6 +118,16 @@ class TestWhatIsWithheld:
         [result] = sealed(sound[1:], tmp_path, self.LEAK + REUSE + "\nraise ValueError(text)\n")
         assert result.points == 0 and "return 2 * x" not in repr(result)
 
+    def test_a_file_that_does_not_parse_is_told_by_its_line(self, sound, tmp_path):
+        [result] = sealed(sound[1:], tmp_path, REUSE + "\ndef broken(:\n")
+        line = REUSE.count("\n") + 2
+        assert {spec.message for e in result.exercises for spec in e.specs} == {f"reuse.py:{line}: SyntaxError"}
+        assert result.state == "does not parse"
+
+    def test_a_file_that_cannot_be_read_is_told_as_such(self, sound, tmp_path):
+        [result] = list(prerequisites.grade_folder(sound[1:], tmp_path, options=RunOptions(sealed=True)))
+        assert failures(result).startswith("reuse.py: not found in ")
+
     def test_beside_ones_own_code_everything_is_told(self, sound, tmp_path):
         telling = self.LEAK + REUSE.replace("return double", "raise ValueError(text)\n    return double")
         _, result = sealed(sound, tmp_path, RIGHT, telling)
