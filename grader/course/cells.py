@@ -116,7 +116,7 @@ def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Join
             binding.update(dict.fromkeys(own, one))
     statements = {name: one.statement for name, one in binding.items()}
     needed = _needed(statements, [*names, *others])
-    chosen = [s for s in (one.statement for one in [*given, *found]) if s in needed or "*" in bound(s)]
+    chosen = [s for s in (one.statement for one in [*given, *found]) if s in needed or _is_for_all(s)]
     from_stub = [n for n, one in binding.items() if not one.cell and one.statement in needed]
     notes = [*_repeated(names, found, binding), *unreadable]
     if from_stub:
@@ -224,6 +224,15 @@ def _repeated(names: Iterable[str], found: Iterable[Definition], binding: dict[s
             yield f"{name} is defined in cells {where}; cell {binding[name].cell} counts"
 
 
+def _is_for_all(statement: ast.stmt) -> bool:
+    """Whether a statement changes what other names mean: `from math import *`, `from __future__ import annotations`."""
+    return "*" in bound(statement) or _is_future(statement)
+
+
+def _is_future(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+
+
 def _said(error: Exception) -> str:
     return str(getattr(error, "msg", error))
 
@@ -240,9 +249,12 @@ def _line(line: str) -> str:
 
 def _nowhere_defined(module: str) -> list[str]:
     """The names that a module uses and nobody defines, unless it imports everything from somewhere."""
+    try:
+        top = symtable.symtable(module, "module", "exec")
+    except UNREADABLE:  # the module then says so itself
+        return []
     if "import *" in module:
         return []
-    top = symtable.symtable(module, "module", "exec")
     tables = [top]
     for table in tables:
         tables += table.get_children()
@@ -290,6 +302,6 @@ def _sorted(chosen: list[ast.stmt], binding: dict[str, ast.stmt]) -> list[ast.st
                 put(binding[name], (*above, statement))
         done[statement] = None
 
-    for statement in sorted(chosen, key=lambda s: not isinstance(s, Import)):
+    for statement in sorted(chosen, key=lambda s: (not _is_future(s), not isinstance(s, Import))):
         put(statement, ())
     return list(done)

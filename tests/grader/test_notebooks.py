@@ -144,6 +144,14 @@ class TestJoin:
     def test_everything_of_a_module_may_be_imported(self):
         assert round(self.run("from math import *", "def f():\n    return pi")["f"]()) == 3
 
+    def test_annotations_stay_unread_where_the_notebook_says_so(self):
+        cells_ = (
+            "import math",
+            "from __future__ import annotations",
+            "def f(x: Later):\n    return math.pi + annotations",
+        )
+        assert self.run(*cells_)["f"].__annotations__ == {"x": "Later"}
+
     def test_a_copy_that_is_no_python_replaces_nothing(self):
         assert self.run("def f():\n    return 1", "def f(:\n    return 2")["f"]() == 1
 
