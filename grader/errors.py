@@ -4,6 +4,7 @@ KataError
 ├── UnknownKata           no kata, or more than one, matches a name
 ├── UnknownExercise       the kata has no exercise of that name
 ├── BrokenDescription     a kata.toml is invalid
+├── MisplacedSpecs        a file with a teacher's specs is where nothing reads it
 ├── LoadFailure           a code file cannot be imported; the exception it raised is the `__cause__`
 ├── NotANotebook          a file is not a notebook of a kata
 ├── DownloadFailure       a data set cannot be downloaded
@@ -33,6 +34,10 @@ class UnknownExercise(KataError):
 
 class BrokenDescription(KataError):
     """A kata.toml is invalid."""
+
+
+class MisplacedSpecs(KataError):
+    """A file with a teacher's specs is where nothing reads it."""
 
 
 class LoadFailure(KataError):

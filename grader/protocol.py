@@ -58,13 +58,19 @@ class SpecInfo:
     edge: bool
     line: int  # of the spec file
     says: str  # what it asks for, in words
+    file: str = ""  # below the kata's folder
+    hidden: bool = False  # a teacher's own: students learn its verdict only
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The first message: every collected spec, in the order in which they will run."""
+    """The first message: every collected spec, in the order in which they will run.
+
+    A non-empty `problem` says what is wrong with the teacher's own specs. Nothing is graded then.
+    """
 
     specs: tuple[SpecInfo, ...]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ def decode(data: bytes) -> Message:
     try:
         kind, fields = json.loads(data)
         if kind == "Collected":
-            fields = {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+            fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a message: {error}") from None

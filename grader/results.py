@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 State = Literal["not graded", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"]
+Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
@@ -33,6 +34,17 @@ class SpecResult:
     edge: bool = False  # decides the star, not the point
     line: int = 0  # of the spec file
     printed: str = ""
+    hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
+
+    @property
+    def marked(self) -> str:
+        """Its name, marked if it is hidden: "TestX::test_works_on_a_view (hidden)"."""
+        return self.name + (" (hidden)" if self.hidden else "")
+
+    @property
+    def title(self) -> str:
+        """Its name in words, marked if it is hidden: "works on a view (hidden)"."""
+        return title(self.marked)
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class ExerciseResult:
         return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
+    def named_edges(self) -> tuple[SpecResult, ...]:
+        """The open edges that the report names."""
+        return tuple(spec for spec in self.open_edges if spec.name)
+
+    @property
     def not_graded(self) -> bool:
         """Whether a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
         return any(spec.status == "not graded" for spec in self.specs)
@@ -93,8 +110,13 @@ class ExerciseResult:
 
     @property
     def first_failure(self) -> SpecResult | None:
-        """The first spec of the idea that failed."""
-        return next((spec for spec in self.ideas if spec.status not in DONE), None)
+        """The first spec of the idea that failed, of those that the report names."""
+        return next((spec for spec in self.ideas if spec.status not in DONE and spec.name), None)
+
+    @property
+    def hidden(self) -> tuple[SpecResult, ...]:
+        """The teacher's own specs."""
+        return tuple(spec for spec in self.specs if spec.hidden)
 
     @property
     def note(self) -> str:
@@ -190,6 +212,7 @@ class Report:
     sealed: bool = False  # exercises that work were judged again, from another process
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
     files: dict[str, str] = field(default_factory=dict)  # "16_multi_head_attention/multi_head_attention.py" → its text
+    details: Visibility = "visible"  # when Gradescope shows students what failures say
 
     @property
     def not_graded(self) -> bool:

@@ -173,6 +173,7 @@ def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
 
 def _assignment(chosen: list[Kata], queries: list[str], options: RunOptions, course: Rules, jobs: int) -> Assignment:
     """The assignment to grade these katas, or only the exercises that queries such as "16::split_heads" name."""
+    catalogue.refuse_misplaced_specs()
     if not any("::" in query for query in queries):
         return Assignment(chosen, options, course, jobs)
     asked: set[tuple[str, str]] = set()
@@ -278,6 +279,6 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
     shown = code.relative_to(ROOT) if code.is_relative_to(ROOT) else code
     seconds = time.monotonic() - clock
     complete = len(in_order) == len(assignment.katas)
-    sealed, weighted = assignment.options.sealed, bool(assignment.rules)
+    sealed, course = assignment.options.sealed, assignment.rules
     files = {kata.file.as_posix(): source.text for kata, source in sources.items()}
-    return Report(str(shown), started, seconds, complete, in_order, sealed, weighted, files)
+    return Report(str(shown), started, seconds, complete, in_order, sealed, bool(course), files, course.details)

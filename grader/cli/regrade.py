@@ -9,6 +9,7 @@ from grader.cli import grade_submissions, report_files
 from grader.cli.app import RulesFile, app, complete_kata, katas
 from grader.cli.grade import Core, Jobs, Roster, Sealed, is_sealed
 from grader.cli.report_files import CLASS_FORMATS
+from grader.course import catalogue
 from grader.course.catalogue import ROOT
 from grader.protocol import RunOptions
 from grader.teaching import regrading, rules
@@ -46,6 +47,7 @@ def regrade(
     """Grade a class again, and show every student whose score changes and why."""
     earlier = regrading.read(against)
     chosen = katas(kata or dict.fromkeys(name for _, name in earlier))
+    catalogue.refuse_misplaced_specs()
     options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
     assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
     outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from grader.course import description
 from grader.course.description import Description, Exercise
-from grader.errors import BrokenDescription, UnknownExercise, UnknownKata
+from grader.errors import BrokenDescription, MisplacedSpecs, UnknownExercise, UnknownKata
 
 ROOT = Path(__file__).resolve().parents[2]
+TEACHER = "teacher"  # the folder of a kata with specs that no export hands out
+SPEC = re.compile(rb"def test_\w+\([^)]*\bkata\b")
 KATA_FOLDER = re.compile(r"(?:\d\d|appendix_[a-z])_(?P<module>\w+)")
 
 
@@ -50,6 +52,16 @@ class Kata:
     @property
     def specs(self) -> Path:
         return self.folder / f"test_{self.module}.py"
+
+    @property
+    def hidden_specs(self) -> list[Path]:
+        """The files with a teacher's own specs, which no student gets: `teacher/test_*.py`."""
+        return sorted((self.folder / TEACHER).glob("test_*.py"))
+
+    @property
+    def spec_files(self) -> list[Path]:
+        """Every file whose specs judge this kata, its own first."""
+        return [self.specs, *self.hidden_specs]
 
     @property
     def reference(self) -> Path:
@@ -123,6 +135,20 @@ def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:
             raise BrokenDescription(f"{kata.folder / 'kata.toml'}: builds_on leads back to {kata.name}") from None
         order.setdefault(kata)
     return list(order)
+
+
+def refuse_misplaced_specs(root: Path = ROOT) -> None:
+    """Refuse a teacher's specs that would not count, because their file or its folder has another name.
+
+    Raises:
+        MisplacedSpecs: there are some below the folder of a kata, or in a `teacher/` where no kata is.
+    """
+    counted = {path for kata in all_katas(root) for path in kata.hidden_specs}
+    for path in sorted((root / "katas").rglob("*.py")):
+        is_below = path.parent.name == TEACHER or kata_at(path.parent) is not None
+        if is_below and path not in counted and SPEC.search(path.read_bytes()):
+            shown = path.relative_to(root).as_posix()
+            raise MisplacedSpecs(f"{shown}: its specs do not count: put them into katas/KATA/{TEACHER}/test_….py")
 
 
 def kata_at(path: Path) -> Kata | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata
-from grader.specs import pytest_private
+from grader.specs import hidden, plugin, pytest_private
 
 PLUGINS = ("grader.specs.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 NOT_NEEDED = (
@@ -48,29 +48,36 @@ OPTIONS = [
 ]
 
 
+Version = list[tuple[str, int, int]]  # of each spec file: its name, modification time and size
+
+
 @dataclass(frozen=True)
 class CollectedKata:
-    """One kata's specs, ready to run, and the version of the spec file that they come from."""
+    """One kata's specs, ready to run, and the version of the files that they come from.
+
+    A non-empty `problem` says what is wrong with the teacher's own specs.
+    """
 
     session: pytest.Session
     items: list[pytest.Function]
-    version: tuple[int, int]
+    version: Version
+    problem: str
 
 
 _collected: dict[Kata, CollectedKata] = {}
 
 
 def specs(kata: Kata) -> CollectedKata:
-    """The kata's specs, collected again if the spec file has changed since the fork or there were none.
+    """The kata's specs, collected again if a spec file has changed since the fork or there were none.
 
     Raises:
-        LookupError: pytest could not collect the spec file.
+        LookupError: pytest could not collect the kata's own spec file.
     """
     known = _collected.get(kata)
     if known is None or not known.items or known.version != _version(kata):
         collect([kata])
     found = _collected[kata]
-    if not found.items and found.session.testsfailed:
+    if kata.specs in _katas(found.session).uncollected:
         raise LookupError(f"{kata.specs} cannot be collected")
     return found
 
@@ -86,16 +93,24 @@ def collect(katas: Iterable[Kata]) -> None:
     silence = open(os.devnull, "w")  # stays open: the session's terminal reporter keeps writing to it
     with contextlib.redirect_stdout(silence):
         options = ["-c", str(root / "pyproject.toml"), "--rootdir", str(root), *OPTIONS]
-        session = pytest_private.open_session([*options, *(str(kata.specs) for kata in katas)])
+        session = pytest_private.open_session([*options, *(str(path) for kata in katas for path in kata.spec_files)])
+    uncollected = _katas(session).uncollected
     by_file: dict[Path, list[pytest.Function]] = defaultdict(list)
     for item in session.items:
         if isinstance(item, pytest.Function):
             by_file[item.path].append(item)
     for kata in katas:
-        _collected[kata] = CollectedKata(session, by_file[kata.specs], versions[kata])
+        items = [item for path in kata.spec_files for item in by_file[path]]
+        empty = [(path, "holds no spec") for path in kata.hidden_specs if not by_file[path]]
+        problem = hidden.mistake(kata, items, [*uncollected.items(), *empty])
+        _collected[kata] = CollectedKata(session, items, versions[kata], problem)
 
 
-def _version(kata: Kata) -> tuple[int, int]:
-    """Modification time and size of the spec file."""
-    info = kata.specs.stat()
-    return info.st_mtime_ns, info.st_size
+def _version(kata: Kata) -> Version:
+    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in kata.spec_files]
+
+
+def _katas(session: pytest.Session) -> plugin.Katas:
+    katas = session.config.pluginmanager.get_plugin("katas")
+    assert isinstance(katas, plugin.Katas)
+    return katas

@@ -77,8 +77,8 @@ def key(job: Job) -> str:
 
 def _specs(kata: Kata) -> list[str]:
     beside = [kata.folder / name for name in ("kata.toml", "sealed.toml", "probes.py")]
-    paths = (kata.specs, kata.reference, *beside)
-    return [path.read_text(encoding="utf-8") if path.is_file() else "" for path in paths]
+    texts = [p.read_text(encoding="utf-8") if p.is_file() else "" for p in (kata.specs, kata.reference, *beside)]
+    return texts + [part for path in kata.hidden_specs for part in (path.name, path.read_bytes().hex())]
 
 
 @cache

@@ -41,6 +41,7 @@ class Supervisor:
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.crashed = ""
+        self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
         self.finished = False
@@ -78,7 +79,8 @@ class Supervisor:
     def result(self) -> KataResult:
         """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        message = printable.line("; ".join(part for part in (self.job.note, self.crashed) if part))
+        crashed = "" if self.hidden_problem else self.crashed
+        message = printable.line("; ".join(part for part in (self.job.note, crashed) if part))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
         seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
@@ -110,9 +112,9 @@ class Supervisor:
 
     def _take(self, message: Message) -> None:
         match message, self.phase:
-            case Collected(()), "starting":
-                self.unjudged = "not graded"
-                self._stop(f"{self.job.kata.specs.name} holds no spec to run")
+            case Collected((), problem), "starting":
+                self.unjudged, self.hidden_problem = "not graded", printable.line(problem)
+                self._stop(self.hidden_problem or f"{self.job.kata.specs.name} holds no spec to run")
             case Collected(specs), "starting":
                 self.specs = self.specs or {spec.name: spec for spec in specs}
                 self.phase = "collected"
@@ -160,7 +162,7 @@ class Supervisor:
 
     def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "") -> None:
         spec = self.specs[name]
-        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line, printed)
+        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden)
 
     def _end(self, *, killed: bool = False) -> None:
         if not killed:
@@ -243,10 +245,10 @@ class Supervisor:
                     self._judge(spec.name, self.unjudged, self.crashed or not_run)
             return tuple(self.results[spec.name] for spec in specs)
         options = self.job.options
-        if options.only or (options.core and exercise.stretch):
+        if not self.hidden_problem and (options.only or (options.core and exercise.stretch)):
             return ()
         reason = self.crashed or f"{self.job.kata.specs.name} holds no spec of {exercise.name}"
-        return (SpecResult(exercise.spec_class, "not graded", reason),)
+        return (SpecResult(exercise.spec_class, "not graded", reason, hidden=bool(self.hidden_problem)),)
 
     def _due_in(self, seconds: float) -> None:
         """Expect the next message within so many seconds."""

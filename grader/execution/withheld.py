@@ -38,7 +38,7 @@ def told(kata: Kata, spec: SpecInfo, message: SpecFinished, problem: str) -> str
     rows = [
         spec.says,
         f"  raised     {error}\n  in         {kata.file.name}{where}",
-        f"{kata.specs.name}:{spec.line}",
+        f"{spec.file}:{spec.line}",
         WHY,
     ]
     return "\n\n".join(row for row in rows if row)

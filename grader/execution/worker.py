@@ -64,11 +64,11 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
     siblings = packages.siblings(order.kata)
     sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
-    items = _chosen(order.options, specs.items)
+    items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
     reporter = Reporter(specs.session.config, channel)
     reporter.katas.follows_through = False
-    reporter.send(Collected(_described(order.kata, items)))
+    reporter.send(Collected(_described(order.kata, items), specs.problem))
     reporter.send(Loading())
     if order.pipe:
         judge(order, items, siblings, reporter)
@@ -180,7 +180,8 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
         reason, edge = skip.kwargs["reason"] if skip else "", item.get_closest_marker("edge") is not None
         _, line, _ = item.reportinfo()
         exercise, says = exercises[item.cls.__name__], inspect.cleandoc(item.function.__doc__ or "")
-        described.append(SpecInfo(_name(item), exercise, seconds, reason, edge, (line or 0) + 1, says))
+        file, hidden = item.path.relative_to(kata.folder).as_posix(), item.path != kata.specs
+        described.append(SpecInfo(_name(item), exercise, seconds, reason, edge, (line or 0) + 1, says, file, hidden))
     return tuple(described)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from grader.reports import scores, words
+from grader.reports import scores, students_view, words
 from grader.reports.scores import Scored
 from grader.results import Report
 
@@ -14,7 +14,7 @@ def render(report: Report) -> str:
 
     The format asks for a number as score, so that only the status tells such a test from one that failed.
     """
-    parts = scores.scored(report)
+    parts = scores.scored(students_view.of(report))
     _, max_score = scores.total(parts)
     tests = [_test(part) for part in parts]
     if report.not_graded:
@@ -32,8 +32,9 @@ def _test(part: Scored) -> Json:
     broken = exercise.not_graded or (failure and failure.status in ("error", "missing"))
     status = "error" if broken else "pass" if exercise.works else "fail"
     seconds = sum(spec.seconds for spec in exercise.specs)
-    command = f"pytest katas/{kata} -k {exercise.specs[0].name.partition('::')[0]}" if exercise.specs else ""
-    return _entry(part.name, status, part.score, words.details(exercise), command, f"katas/{kata}", seconds)
+    named = next((spec.name.partition("::")[0] for spec in exercise.specs if spec.name), "")
+    command = f"pytest katas/{kata} -k {named}" if named else ""
+    return _entry(part.name, status, part.score, words.feedback(exercise), command, f"katas/{kata}", seconds)
 
 
 def _entry(name: str, status: str, score: float, message: str, command: str, filename: str, seconds: float) -> Json:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from grader.reports import scores, words
+from grader.reports import scores, students_view, words
 from grader.results import Report
 
 SCHEMA = "classroom50/result/v1"
@@ -21,6 +21,7 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
     # Without a score the platform's runner refuses the file, instead of keeping a wrong one.
     graded = not report.not_graded
+    report = students_view.of(report)
     parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
     score, max_score = scores.total(parts)
     tests = [
@@ -29,7 +30,7 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
             "passed": part.exercise.works,
             "score": part.score,
             "max-score": part.max_score,
-            "message": words.details(part.exercise),
+            "message": words.feedback(part.exercise),
         }
         for part in parts
     ]

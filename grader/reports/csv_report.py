@@ -22,11 +22,13 @@ COLUMNS = (
     "first_failure",
     "state",
     "run",
+    "hidden_passed",
+    "hidden",
 )
 
 
 def render(report: Report) -> str:
-    """A header and one row per exercise. `specs` are those of the point, `edges` those of the star.
+    """A header and one row per exercise. `specs` are those of the point, `edges` those of the star; `hidden` of both.
 
     An exercise that is not graded has empty cells for point, star and score. Every row of an incomplete run says so.
     """
@@ -35,7 +37,8 @@ def render(report: Report) -> str:
     writer.writerow(COLUMNS)
     for kata in report.katas:
         for exercise in kata.exercises:
-            writer.writerow([*_row(kata, exercise), "complete" if report.complete else "incomplete"])
+            hidden = [sum(spec.status == "passed" for spec in exercise.hidden), len(exercise.hidden)]
+            writer.writerow([*_row(kata, exercise), "complete" if report.complete else "incomplete", *hidden])
     return file.getvalue()
 
 
@@ -60,6 +63,6 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         len(exercise.open_edges),
         len(exercise.specs) - len(exercise.ideas),
         round(sum(spec.seconds for spec in exercise.specs), 3),
-        as_text(failure.message.partition("\n")[0]) if failure else "",
+        as_text(("hidden: " if failure.hidden else "") + failure.message.partition("\n")[0]) if failure else "",
         "not graded" if exercise.not_graded else "graded",
     ]

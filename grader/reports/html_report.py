@@ -5,9 +5,9 @@ import re
 from html import escape
 from statistics import median
 
-from grader.reports import statistics, words
+from grader.reports import statistics, students_view, words
 from grader.reports.statistics import Exercise
-from grader.results import ClassReport, ExerciseResult, KataResult, Report, number, title
+from grader.results import ClassReport, ExerciseResult, KataResult, Report, number
 
 STYLE = """
 :root{color-scheme:light dark;
@@ -62,6 +62,7 @@ AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and char
 
 def render(report: Report) -> str:
     """One student's page: the totals, and what is open in each exercise."""
+    report = students_view.of(report)
     sections = [_kata(kata, report) for kata in report.katas]
     state = f" · {escape(words.gap(report))}" if report.not_graded else ""
     heading = words.totals(report)
@@ -107,16 +108,16 @@ def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
     )
     points = f"{words.points(exercise)}/1"
     line = f"{points} {words.star(exercise)} <code>{escape(exercise.name)}</code> {state}{score}"
-    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
+    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
     if not failures or exercise.not_written:
         return f"<div class='row'>{line}</div>"
     if exercise.not_graded:
         text = words.details(exercise)
     else:
-        text = "\n\n".join(f"{title(f.name)}\n\n{words.with_printed(f.message, f.printed)}" for f in failures)
+        text = "\n\n".join(map(words.failed, failures))
     place = _place(kata, failures[0].message, report.files)
     read_on = "" if exercise.not_graded else _read_on(kata, exercise)
-    unfolded = "" if exercise.works and not exercise.not_graded else " open"
+    unfolded = " open" if exercise.not_graded or exercise.first_failure else ""
     return f"<details{unfolded}><summary>{line}</summary><pre>{escape(text)}</pre>{place}{read_on}</details>"
 
 

@@ -41,7 +41,7 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
 
 
 def _case(kata: KataResult, exercise: str, spec: SpecResult) -> ET.Element:
-    case = ET.Element("testcase", classname=f"{kata.kata}.{exercise}", name=spec.name, time=f"{spec.seconds:.4f}")
+    case = ET.Element("testcase", classname=f"{kata.kata}.{exercise}", name=spec.marked, time=f"{spec.seconds:.4f}")
     if tag := _tag(spec):
         line = ("not graded: " if spec.status == "not graded" else "") + spec.message.partition("\n")[0]
         said = f"open edge: {line}" if _is_open_edge(spec) else line

@@ -4,8 +4,8 @@ import re
 from html import escape
 from itertools import accumulate
 
-from grader.reports import words
-from grader.results import KataResult, Report, number, title
+from grader.reports import students_view, words
+from grader.results import KataResult, Report, number
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜", "not graded": "❔"}
 LONGEST = 4000  # characters shown of one failure
@@ -14,6 +14,7 @@ MOST = 120_000  # characters of the whole: GitHub limits the page of a release t
 
 def render(report: Report) -> str:
     """A table of the katas, a table of their exercises, then the first failure of each that was started, folded."""
+    report = students_view.of(report)
     state = f" · {_inline(words.gap(report))}" if report.not_graded else ""
     columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
     lines = [f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
@@ -45,11 +46,11 @@ def _failures(kata: KataResult) -> list[str]:
     """The first failure of each exercise, folded; of one that works, its first open edge."""
     parts = [f"\n**{kata.kata}**: {'<br>'.join(map(_inline, kata.message.splitlines()))}"] if kata.message else []
     for exercise in kata.exercises:
-        failure = exercise.first_failure or next(iter(exercise.open_edges), None)
+        failure = exercise.first_failure or next(iter(exercise.named_edges), None)
         if failure and not exercise.not_written:
             text = words.with_printed(_shortened(failure.message), _shortened(failure.printed))
-            sign = "open edge: " if exercise.works else ""
-            summary = f"{kata.kata} · {exercise.name} · {sign}{escape(title(failure.name))}"
+            sign = "open edge: " if failure.edge else ""
+            summary = f"{kata.kata} · {exercise.name} · {sign}{escape(failure.title)}"
             folded = ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]
             parts.append("\n".join(folded))
     return parts

@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from grader.results import ClassReport, KataResult, SpecResult, title
+from grader.results import ClassReport, KataResult, SpecResult
 
 LOOKS_LIKE = re.compile(r"^looks like (.+)$", re.MULTILINE)
 ABSENT = ("not graded", "not handed in", "untouched")  # states in which nothing was handed in
@@ -40,7 +40,7 @@ def exercises(report: ClassReport) -> list[Exercise]:
             one.works += result.works
             failure = result.first_failure
             if failure and not result.not_written and kata.state != "does not parse":
-                name = title(failure.name)
+                name = failure.title
                 one.failed[name] += 1
                 one.sentences.setdefault(name, _asks_for(failure))
                 one.mistakes.update(LOOKS_LIKE.findall(failure.message)[:1])

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.reports import words
-from grader.results import ExerciseResult, KataResult, Report, title
+from grader.results import ExerciseResult, KataResult, Report
 
 COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim", "not graded": "magenta"}
 
@@ -88,7 +88,7 @@ def _show_open(kata: KataResult, console: Console) -> None:
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
             console.print(
-                f"\n{'NOT GRADED' if exercise.not_graded else 'FAILED'}  {name} · {title(failure.name)}",
+                f"\n{'NOT GRADED' if exercise.not_graded else 'FAILED'}  {name} · {failure.title}",
                 style="red",
                 markup=False,
                 highlight=False,
@@ -98,5 +98,5 @@ def _show_open(kata: KataResult, console: Console) -> None:
             text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
             console.print(text, soft_wrap=not console.is_terminal)
         elif exercise.works and exercise.open_edges:
-            line = f"\nopen edge  {name} · {title(exercise.open_edges[0].name)}"
+            line = f"\nopen edge  {name} · {exercise.open_edges[0].title}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, number, title
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, SpecResult, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNKNOWN = "?"  # in place of points and stars that are not graded
@@ -41,20 +41,31 @@ def gap(report: Report) -> str:
 
 
 def verdict(exercise: ExerciseResult) -> str:
-    """ "works", "works · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run."""
+    """ "works", "works · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run.
+
+    Of an exercise with hidden specs it ends with " · 1 of 2 hidden specs pass".
+    """
+    line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
+    unwritten = line and exercise.not_written and not line.startswith(exercise.name)
+    if exercise.not_graded or not (unwritten or line.startswith("waits for ")):
+        return _counted(exercise, exercise.note)
+    return " · ".join([line, *_rest(exercise)])
+
+
+def tally(exercise: ExerciseResult) -> str:
+    """The verdict without a word that the code under test could have chosen."""
+    return _counted(exercise, note="")
+
+
+def _counted(exercise: ExerciseResult, note: str) -> str:
     if exercise.not_graded:
         return "not graded"
-    if exercise.works:
-        return _working(exercise)
-    line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
-    if line.startswith("waits for "):
-        return line
-    if line and exercise.not_written:
-        return NOT_WRITTEN if line.startswith(exercise.name) else line
-    ran = [spec for spec in exercise.ideas if spec.status != "skipped"]
+    ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
-    counted = f"{passed} of {len(ran)} specs pass" if ran else "not run"
-    return f"error, {counted}" if any(spec.status == "error" for spec in ran) else counted
+    sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
+    error = "error, " if any(spec.status == "error" for spec in exercise.ideas) else ""
+    written = NOT_WRITTEN if ran and exercise.not_written else f"{error}{sums}"
+    return " · ".join([_working(exercise, note) if exercise.works else written, *_rest(exercise)])
 
 
 def details(exercise: ExerciseResult) -> str:
@@ -64,8 +75,26 @@ def details(exercise: ExerciseResult) -> str:
         return f"not graded: {lost.message}"
     failure = exercise.first_failure
     if failure:
-        return f"{title(failure.name)}\n\n{with_printed(failure.message, failure.printed)}"
-    return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
+        return failed(failure)
+    return f"open edges: {open_edges(exercise)}" if exercise.named_edges else ""
+
+
+def failed(spec: SpecResult) -> str:
+    """What a failure says, below the spec's name."""
+    return f"{spec.title}\n\n{with_printed(spec.message, spec.printed)}"
+
+
+def feedback(exercise: ExerciseResult) -> str:
+    """The details for a student, and how many hidden specs pass."""
+    sums = "" if exercise.not_graded else hidden(exercise)
+    return "\n\n".join(filter(None, [details(exercise), sums]))
+
+
+def hidden(exercise: ExerciseResult) -> str:
+    """ "1 of 2 hidden specs pass"; empty if it has none."""
+    statuses = [spec.status for spec in exercise.hidden]
+    skipped = f", {statuses.count('skipped')} not run" if "skipped" in statuses else ""
+    return f"{statuses.count('passed')} of {len(statuses)} hidden specs pass{skipped}" if statuses else ""
 
 
 def with_printed(message: str, printed: str) -> str:
@@ -77,7 +106,7 @@ def with_printed(message: str, printed: str) -> str:
 
 def open_edges(exercise: ExerciseResult) -> str:
     """The open edges by name: "works on a view, heads must divide the features"."""
-    return ", ".join(title(spec.name) for spec in exercise.open_edges)
+    return ", ".join(spec.title for spec in exercise.named_edges)
 
 
 def star_line(exercise: ExerciseResult) -> str:
@@ -101,12 +130,18 @@ def totals(report: Report) -> str:
     return f"{so_far}{sums}{weighted}{sealed}"
 
 
-def _working(exercise: ExerciseResult) -> str:
-    skipped = [spec.message for spec in exercise.specs if spec.status == "skipped"]
-    edges = len(exercise.open_edges)
-    words = "works" + (f", {exercise.note}" if exercise.note else "")
+def _working(exercise: ExerciseResult, note: str) -> str:
+    skipped = [spec.message for spec in exercise.specs if spec.status == "skipped" and not spec.hidden]
+    words = "works" + (f", {note}" if note else "")
     if skipped:
         words += f", {len(skipped)} not run ({skipped[0]})"
     if exercise.sealed == "unsealed":
         words += " · not sealed"
-    return words + (f" · {counted(edges, 'edge')} open" if edges else "")
+    return words
+
+
+def _rest(exercise: ExerciseResult) -> list[str]:
+    """What a verdict ends with: the open edges of an exercise that works, and its hidden specs."""
+    edges = sum(not spec.hidden for spec in exercise.open_edges) if exercise.works else 0
+    parts = [f"{counted(edges, 'edge')} open"] if edges else []
+    return [*parts, hidden(exercise)] if exercise.hidden else parts

@@ -96,7 +96,8 @@ def _explained(
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
     _, line, _ = spec.reportinfo()
-    where = f"{place} · kata hint {kata.number} {exercise.name}\n{kata.specs.name}:{(line or 0) + 1} · {spec.name}"
+    file = spec.path.relative_to(kata.folder).as_posix()
+    where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
     story = [reason, _table(rows), where]
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
 

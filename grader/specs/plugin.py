@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 import signal
 import sys
 import time
@@ -20,10 +21,11 @@ from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure, UnknownKata
 from grader.isolation import state
-from grader.specs import failures, follow_through, hooks, pytest_private, summary, torch_private
+from grader.specs import failures, follow_through, hidden, hooks, pytest_private, summary, torch_private
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
+RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)  # of pytest's report on a file that it could not collect
 PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
 
 
@@ -104,16 +106,25 @@ class Katas:
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
+        self.uncollected: dict[Path, str] = {}  # files that pytest could not collect, and why
         self.hung: set[tuple[Kata, Exercise]] = set()
         self.replaced: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            [*_, why] = ["cannot be collected", *RAISED.findall(str(report.longrepr))]
+            self.uncollected[self.config.rootpath / report.nodeid.partition("::")[0]] = why
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
-        spec_files = {path: kata for path, kata in katas.items() if kata and path == kata.specs}
+        spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
+        for judged in set(spec_files.values()):
+            if wrong := hidden.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
+                self.modules[judged] = LoadFailure(wrong)  # every spec says so
         for item in items:
-            if isinstance(item, pytest.Function) and item.cls and (kata := spec_files.get(item.path)):
-                self.specs[item.nodeid] = (kata, _exercise(kata, item.cls.__name__))
+            if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
+                self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
                 if self.config.option.tbstyle == "auto":  # pytest's own text parses the whole file for every frame
                     item.repr_failure = lambda excinfo: str(excinfo.value)  # type: ignore[method-assign]
                 device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)

@@ -46,4 +46,4 @@ def differences(student: str, first: KataResult, second: KataResult) -> list[Dif
 
 
 def _statuses(result: KataResult) -> dict[tuple[str, str], str]:
-    return {(exercise.name, spec.name): spec.status for exercise in result.exercises for spec in exercise.specs}
+    return {(exercise.name, spec.marked): spec.status for exercise in result.exercises for spec in exercise.specs}

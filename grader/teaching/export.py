@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course import stubs
-from grader.course.catalogue import Kata, with_prerequisites
+from grader.course import catalogue, stubs
+from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.reports import words
 from grader.teaching import platforms, rules, template_files
@@ -78,12 +78,14 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
 
     Raises:
         ExportFailure: the folder is not an export.
+        MisplacedSpecs: specs of the teacher's own would not count.
     """
     katas = with_prerequisites(katas)
     root = katas[0].root
+    catalogue.refuse_misplaced_specs(root)
     _prepare(folder)
     for kata in katas:
-        _replace_folder(kata.folder, folder / "katas" / kata.name)
+        _replace_kata(kata, folder / "katas" / kata.name)
         _replace_folder(kata.reference.parent, folder / "solutions" / kata.name)
     _replace_folder(root / "grader", folder / "grader")
     _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
@@ -91,7 +93,12 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
     archive = platforms.write_for_teacher(folder, katas)
-    return [f"{words.counted(len(katas), 'kata')} in {folder}", f"Gradescope's autograder is {archive}"]
+    hidden = [path.relative_to(folder).as_posix() for path in sorted(folder.glob(f"katas/**/{TEACHER}/test_*.py"))]
+    return [
+        f"{words.counted(len(katas), 'kata')} in {folder}",
+        *([f"with hidden specs: {', '.join(hidden)}"] if hidden else []),
+        f"Gradescope's autograder is {archive}",
+    ]
 
 
 def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course: Rules) -> list[str]:
@@ -142,6 +149,8 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
 
 def _prepare(folder: Path, mark: str = MARK) -> None:
     """Make the folder, or check that it is an earlier export with this mark."""
+    if folder.resolve() == ROOT:
+        raise ExportFailure(f"{folder} is this course itself: give another folder")
     if folder.exists() and (
         not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir()) and not (folder / mark).exists()
     ):
@@ -180,6 +189,16 @@ def _replace_folder(source: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target, ignore=KEPT_OUT)
+
+
+def _replace_kata(kata: Kata, target: Path) -> None:
+    """Replace the folder of a kata. Hidden specs that were written there are kept if the course has none of its own."""
+    written = {path.name: path.read_bytes() for path in (target / TEACHER).glob("*") if path.is_file()}
+    _replace_folder(kata.folder, target)
+    if not kata.hidden_specs:
+        for name, content in written.items():
+            (target / TEACHER).mkdir(exist_ok=True)
+            (target / TEACHER / name).write_bytes(content)
 
 
 def _unlink_missing(folder: Path) -> None:

@@ -14,6 +14,7 @@ from grader.results import plain, rounded
 from grader.teaching import template_files
 from grader.teaching.rules import Rules
 
+FOR_STUDENTS = "--report markdown=/dev/stderr >/dev/null"  # they read the log, which the terminal's table is not for
 MINUTES = 10  # a platform's time limit per kata
 NOT_COURSE = (".venv", ".git", ".kata", "platforms")  # what a folder may hold beside the course
 STEP = """\
@@ -119,7 +120,7 @@ def _write_commands(path: Path, tests: list[tuple[str, str, float]], place: Plac
             "name": name,
             "setup": f"test -e {course}/.venv/installed || "
             f"{{ rm -rf {course} && {fetch} && make -C {course} setup; }} || {{ echo '{lost}' >&2; exit 1; }}",
-            "run": f"{course}/.venv/bin/kata grade {options} --sealed --code katas",
+            "run": f"{course}/.venv/bin/kata grade {options} --sealed --code katas {FOR_STUDENTS}",
             "input": "",
             "output": "",
             "comparison": "included",

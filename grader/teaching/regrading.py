@@ -92,7 +92,7 @@ def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
     for spec in new.specs:
         was = before.pop(spec.name, "new")
         if was != spec.status:
-            return f"{title(spec.name)}: {was} → {spec.status}"
+            return f"{spec.title}: {was} → {spec.status}"
     if before:
         return f"{title(next(iter(before)))}: no longer there"
     return "its worth has changed"

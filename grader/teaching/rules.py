@@ -4,18 +4,18 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.errors import BrokenRules, KataError
-from grader.results import KataResult
+from grader.results import KataResult, Visibility
 from grader.teaching import lateness
 from grader.teaching.lateness import Late
 
 NAME = "grading.toml"  # the default file, beside katas/
 OLD_NAME = "weights.toml"  # before it, with one line per kata
-KEYS = ("edges", "katas", "exercises", "late")
+KEYS = ("edges", "katas", "exercises", "late", "gradescope")
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,17 @@ class Rules:
         katas: full name of a kata → points, shared equally by the exercises without points of their own.
         exercises: (full name of a kata, exercise) → points.
         late: what a late submission of a class loses.
+        details: when Gradescope shows students what failures say.
     """
 
     edges: float = 0.0
     katas: dict[str, float] = field(default_factory=dict)
     exercises: dict[tuple[str, str], float] = field(default_factory=dict)
     late: Late | None = None
+    details: Visibility = "visible"
 
     def __bool__(self) -> bool:
+        """Whether they change a score."""
         return bool(self.edges or self.katas or self.exercises or self.late)
 
     def worth(self, kata: str, exercises: Iterable[str]) -> dict[str, float]:
@@ -101,13 +104,16 @@ def text(rules: Rules, katas: Iterable[Kata]) -> str:
             parts.append(f"[{head}]\n" + "".join(f'"{name}" = {value:g}\n' for name, value in table.items()))
     if rules.late:
         parts.append(lateness.text(rules.late))
+    if rules.details != "visible":
+        parts.append(f'[gradescope]\ndetails = "{rules.details}"\n')
     return "\n".join(parts)
 
 
 def _rules(table: dict[str, Any]) -> Rules:
     unknown = [key for key in table if key not in KEYS]
     if unknown:
-        raise ValueError(f"unknown key: {', '.join(unknown)} (edges = 20, or tables [katas], [exercises] and [late])")
+        tables = "[katas], [exercises], [late] and [gradescope]"
+        raise ValueError(f"unknown key: {', '.join(unknown)} (edges = 20, or tables {tables})")
     edges = _number("edges", table.get("edges", 0))
     if edges > 100:
         raise ValueError(f"edges = {edges:g}: a percentage, at most 100")
@@ -125,7 +131,8 @@ def _rules(table: dict[str, Any]) -> Rules:
         if place in exercises:
             raise ValueError(f"{'::'.join(place)} is there twice")
         exercises[place] = _number(query, value)
-    rules = Rules(edges, katas, exercises, lateness.from_table(table["late"]) if "late" in table else None)
+    late = lateness.from_table(table["late"]) if "late" in table else None
+    rules = Rules(edges, katas, exercises, late, _details(table.get("gradescope", {})))
     for name, points in katas.items():
         own = [value for (kata, _), value in exercises.items() if kata == name]
         all_have_own = len(own) == len(catalogue.find(name).exercises)
@@ -133,6 +140,18 @@ def _rules(table: dict[str, Any]) -> Rules:
         if missing < 0 or (all_have_own and missing):
             raise ValueError(f"{name} is worth {points:g}, but its exercises {sum(own):g}")
     return rules
+
+
+def _details(table: object) -> Visibility:
+    """The one entry of the table [gradescope]."""
+    known = get_args(Visibility)
+    if not isinstance(table, dict):
+        raise ValueError('gradescope must be a table: [gradescope], then details = "after_due_date"')
+    if unknown := table.keys() - {"details"}:
+        raise ValueError(f"[gradescope] has an unknown key: {', '.join(sorted(unknown))} (it has only details)")
+    if (value := table.get("details", "visible")) not in known:
+        raise ValueError(f"details = {value!r}: must be one of {', '.join(known)}")
+    return cast(Visibility, value)
 
 
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def infos(kata: Kata) -> dict[str, SpecInfo]:
         while not first.specs:
             first.read()
         first.kill()
-    return {name: spec for name, spec in first.specs.items() if not spec.skip_reason and not spec.edge}
+    return {name: spec for name, spec in first.specs.items() if not (spec.skip_reason or spec.edge or spec.hidden)}
 
 
 def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, Sealed]]) -> list[Asked]:

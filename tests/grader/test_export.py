@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grader.course.catalogue import find
+from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.errors import ExportFailure, MisplacedSpecs
 from grader.teaching import export
 from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
+from tests.conftest import SOUND
 from tests.grader.test_reports import holds_to
 
 KATAS = ("01", "02")
@@ -158,6 +160,67 @@ class TestStarter:
         export.starter(folder, [find("01")], PLACE, Rules())
         export.starter(folder, [find("01")], None, Rules())
         assert not list(folder.glob(".github/*/*"))
+
+
+class TestHiddenSpecs:
+    """A teacher's own specs go where the teacher grades, and nowhere else."""
+
+    @pytest.fixture
+    def kata(self, tmp_path) -> Kata:
+        """01_sums in a tree of its own, with a hidden spec."""
+        shutil.copytree(SOUND, tmp_path / "tree")
+        (tmp_path / "tree/grader").symlink_to(ROOT / "grader")
+        kata = all_katas(tmp_path / "tree")[0]
+        (kata.folder / "teacher").mkdir()
+        (kata.folder / "teacher/test_mine.py").write_text("SECRET = 1\n")
+        return kata
+
+    def test_what_students_get_has_none(self, kata, tmp_path):
+        export.starter(tmp_path / "out/starter", [kata], PLACE, Rules())
+        export.bundle(tmp_path / "out/bundle", [kata], [kata], Rules())
+        files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+        assert files and not any("teacher" in path.parts or b"SECRET = 1" in path.read_bytes() for path in files)
+
+    def test_the_teachers_copy_has_them(self, kata, tmp_path):
+        place = "katas/01_sums/teacher/test_mine.py"
+        said = export.teacher(tmp_path / "course", [kata], Rules())
+        assert said[1] == f"with hidden specs: {place}" and (tmp_path / "course" / place).is_file()
+        with zipfile.ZipFile(tmp_path / "course/platforms/gradescope.zip") as archive:
+            assert place in archive.namelist()
+
+    def test_those_written_there_outlive_an_update(self, kata, tmp_path):
+        there = tmp_path / "course/katas/01_sums/teacher"
+        export.teacher(tmp_path / "course", [kata], Rules())
+        (there / "test_mine.py").write_text("old")
+        export.teacher(tmp_path / "course", [kata], Rules())
+        assert (there / "test_mine.py").read_text() == "SECRET = 1\n", "the course has its own"
+        shutil.rmtree(kata.folder / "teacher")
+        (there / "test_mine.py").write_text("SECRET = 2\n")
+        export.teacher(tmp_path / "course", [kata], Rules())
+        assert (there / "test_mine.py").read_text() == "SECRET = 2\n"
+
+    def test_those_that_would_not_count_are_refused(self, kata, tmp_path):
+        (kata.folder / "teacher/mine.py").write_text("def test_it(self, kata): ...")
+        with pytest.raises(MisplacedSpecs, match="teacher/mine.py"):
+            export.teacher(tmp_path / "course", [kata], Rules())
+
+    def test_a_course_is_not_exported_over_itself(self, kata, tmp_path, monkeypatch):
+        monkeypatch.setattr(export, "ROOT", tmp_path / "course")
+        with pytest.raises(ExportFailure, match="is this course itself"):
+            export.teacher(tmp_path / "course", [kata], Rules())
+
+    def test_gradescope_keeps_the_report_that_says_nothing_of_them(self, course, tmp_path):
+        """The error on the terminal names the file and is for the teacher."""
+        tools = tmp_path / "source/.venv/bin"
+        tools.mkdir(parents=True)
+        (tools / "kata").write_text(
+            '#!/bin/sh\nfor last; do :; done\necho SECRET >&2; echo "{}" >"${last#gradescope=}"; exit 2\n'
+        )
+        (tools / "kata").chmod(0o755)
+        command = ["bash", course / "platforms/run_autograder"]
+        environment = os.environ | {"KATA_AUTOGRADER": str(tmp_path)}
+        subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)
+        assert (tmp_path / "results/results.json").read_text() == "{}\n"
 
 
 class TestPlatforms:

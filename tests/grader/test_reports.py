@@ -25,6 +25,7 @@ from grader.reports import (
     junit,
     markdown,
     statistics,
+    students_view,
     table,
     words,
 )
@@ -148,6 +149,7 @@ def test_json_has_the_pinned_schema():
                 "edge": edge,
                 "line": line,
                 "printed": "",
+                "hidden": False,
             }
             for name, status, message, edge, line in [
                 ("TestD::test_x", "passed", "", False, 0),
@@ -252,6 +254,114 @@ GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSE
 IDS = ["a report", "one with rules", "a nasty one", "nothing", "one with a gap"]
 REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING, GAP], ids=IDS)
 GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY], ids=IDS[:3])
+
+
+SECRET = SpecResult("TestA::test_secret", "failed", "secret story\n\nmore", 0.1, False, 77, "secret print", True)
+FORMATS = {"classroom": classroom, "classroom50": classroom50, "gradescope": gradescope, "html": html_report}
+
+
+def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
+    """A report on one exercise with a spec of its own, and a hidden one per status."""
+    hidden = [replace(SECRET, name=f"TestA::test_secret_{n}", status=status) for n, status in enumerate(statuses)]
+    hidden = [replace(spec, message="") if spec.status == "passed" else spec for spec in hidden]
+    kata = replace(KATA, exercises=(ExerciseResult("a", (own, *hidden)),), message="")
+    return replace(REPORT, katas=(kata,), **changes)
+
+
+class TestHiddenSpecs:
+    """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
+
+    @pytest.mark.parametrize(
+        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
+    )
+    def test_students_read_how_many_pass(self, render):
+        edge = replace(SECRET, status="failed", edge=True)
+        for report, said in [
+            (with_hidden("passed", "failed"), "1 of 2 hidden specs pass"),
+            (with_hidden("passed", "passed"), "2 of 2 hidden specs pass"),
+            (with_hidden("error", own=FAILED), "0 of 1 hidden specs pass"),
+            (with_hidden("passed", "skipped"), "1 of 2 hidden specs pass, 1 not run"),
+            (with_hidden("passed", own=UNWRITTEN), "1 of 1 hidden specs pass"),
+            (replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED, edge)),)),)), "0 of 1 hid"),
+        ]:
+            text = render(report)
+            assert said in text and "secret" not in text and "77" not in text.replace("&#x27;", "")
+        assert "hidden spec" not in render(REPORT)
+
+    @pytest.mark.parametrize(
+        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
+    )
+    def test_nor_why_nothing_is_graded(self, render):
+        lost = replace(SECRET, name="TestA", status="not graded", message="teacher/test_secret.py: no class")
+        report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
+        assert "secret" not in render(report)
+        assert "teacher/test_secret.py" in shown(report)
+
+    def test_verdict_and_state_are_those_of_the_whole(self):
+        for statuses, own, verdict in [
+            (["failed", "passed"], PASSED, "1 of 1 specs pass · 1 of 2 hidden specs pass"),
+            (["passed"], PASSED, "works · 1 of 1 hidden specs pass"),
+            (["passed"], FAILED, "0 of 1 specs pass · 1 of 1 hidden specs pass"),
+            (["error"], PASSED, "error, 1 of 1 specs pass · 0 of 1 hidden specs pass"),
+        ]:
+            report = with_hidden(*statuses, own=own)
+            for one in (report, students_view.of(report)):
+                [kata] = one.katas
+                assert words.verdict(kata.exercises[0]) == verdict
+                assert (kata.status, kata.points) == (report.katas[0].status, report.katas[0].points)
+        unwritten = replace(SECRET, message="c: not written yet")
+        report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN, unwritten)),)),))
+        assert students_view.of(report).katas[0].status == "not started"
+        assert words.verdict(report.katas[0].exercises[0]) == "not written yet · 0 of 1 hidden specs pass"
+
+    def test_the_teacher_reads_their_names(self):
+        report = with_hidden("failed", "passed")
+        assert "FAILED  16_multi_head_attention · a · secret 0 (hidden)" in shown(report) and "secret story" in shown(
+            report
+        )
+        specs = json.loads(json_report.render(report))["katas"][0]["exercises"][0]["specs"]
+        assert [(spec["name"], spec["hidden"]) for spec in specs[1:]] == [
+            ("TestA::test_secret_0", True),
+            ("TestA::test_secret_1", True),
+        ]
+        cases = ET.fromstring(junit.render(report).encode("utf-8")).findall("testsuite/testcase")
+        assert [case.get("name") for case in cases][1:] == [
+            "TestA::test_secret_0 (hidden)",
+            "TestA::test_secret_1 (hidden)",
+        ]
+        [row] = csv.DictReader(io.StringIO(csv_report.render(report)))
+        assert (row["hidden_passed"], row["hidden"], row["first_failure"]) == ("1", "2", "hidden: secret story")
+        assert "1 × secret 0 (hidden)</summary>secret story<" in html_report.render_class(a_class(ann=report.katas[0]))
+
+
+class TestGradescopeDetails:
+    """A course may show what failures say later, or to staff alone."""
+
+    @pytest.mark.parametrize("when", ["after_due_date", "after_published", "hidden"])
+    def test_the_visible_test_has_the_score_and_the_verdict(self, when):
+        for report in (replace(REPORT, details=when), with_hidden("failed", "passed", own=FAILED, details=when)):
+            data = json.loads(gradescope.render(report))
+            holds_to("gradescope", data)
+            visible = [test for test in data["tests"] if test["visibility"] == "visible"]
+            later = [test for test in data["tests"] if test["visibility"] != "visible"]
+            assert sum(test["score"] for test in visible) == data["score"] and len(visible) == report.max_points
+            assert {test["visibility"] for test in later} == {when} and not any("score" in test for test in later)
+            told = json.dumps([data["output"], visible])
+            assert "no ]]>" not in told and "raised nothing" not in told and "a note" not in told
+            assert "no ]]>" in json.dumps(later), "the failure of `a`"
+            assert ("secret" in json.dumps(data)) == (when == "hidden" and report.max_points == 1)
+        assert [test["output"] for test in visible] == ["0 of 1 specs pass · 1 of 2 hidden specs pass"]
+
+    def test_a_verdict_holds_no_text_of_the_code(self):
+        """Code may raise NotImplementedError from a function with a name of its choice."""
+        chosen = replace(UNWRITTEN, message="all that I found: not written yet")
+        for report in (with_hidden("failed", own=chosen), with_hidden(own=replace(PASSED, message="found, too"))):
+            data = json.loads(gradescope.render(replace(report, details="hidden")))
+            assert "found" not in json.dumps([test for test in data["tests"] if test["visibility"] == "visible"])
+
+    def test_without_details_nothing_is_added(self):
+        right = with_hidden("passed", details="hidden")
+        assert len(json.loads(gradescope.render(right))["tests"]) == 1
 
 
 class TestPlatforms:

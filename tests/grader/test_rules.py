@@ -95,7 +95,7 @@ class TestTheFile:
         ("text", "said"),
         [
             ("edges = ", "at end of document"),
-            ("16 = 20", "unknown key: 16 (edges = 20, or tables [katas], [exercises] and [late])"),
+            ("16 = 20", "unknown key: 16 (edges = 20, or tables [katas], [exercises], [late] and [gradescope])"),
             ("edge = 20", "unknown key: edge"),
             ("edges = '20'", "edges = '20': must be a number, 0 or more"),
             ("edges = -1", "edges = -1: must be a number"),
@@ -116,6 +116,10 @@ class TestTheFile:
             (f"{LATE}due = 2026-12-01", "due = 2026-12-01: write a date and a time"),
             (f"{LATE}grace = 15", "grace = 15: write 15m, 36h or 2d"),
             (f"{LATE}grace = '15 min'", "'15 min' is no length of time: write 15m, 36h or 2d"),
+            ("gradescope = 1", "gradescope must be a table: [gradescope], then details"),
+            ("[gradescope]\ndetail = 1", "[gradescope] has an unknown key: detail (it has only details)"),
+            ("[gradescope]\ndetails = 'never'", "details = 'never': must be one of visible, after_due_date, after_"),
+            ("[gradescope]\ndetails = [1]", "details = [1]: must be one of visible"),
             ("[katas]\n99 = 1", "'99' matches nothing in katas/"),
             ("[katas]\n16 = 1\nmulti_head = 2", "16_multi_head_attention is there twice"),
             ("[katas]\n16 = 1\n16 = 2", "Cannot overwrite a value"),
@@ -163,6 +167,9 @@ class TestTheFile:
         assert rules.read(written(tmp_path, rules.text(course, [ONE, SIXTEEN]))) == course
         (tmp_path / "g.toml").write_text(f"{LATE}due = 2026-12-01T23:59:00\nat_most = 50\ngrace = '1.5h'")
         late = rules.read(tmp_path / "g.toml")
+        shown = rules.read(written(tmp_path, '[gradescope]\ndetails = "after_due_date"'))
+        assert (shown.details, bool(shown)) == ("after_due_date", False), "no score changes"
+        assert rules.read(written(tmp_path, rules.text(shown, [ONE]))) == shown
         assert rules.read(written(tmp_path, rules.text(late, [ONE]))) == late
         assert rules.text(course, [ONE]) == f'edges = 12.5\n\n[katas]\n"{ONE.name}" = 2.5\n'
         assert rules.text(Rules(), [ONE]) == ""
@@ -283,5 +290,7 @@ class TestExported:
         name = f"{ONE.name} · {ONE.exercises[0].name}"
         assert [(test["name"], test["points"]) for test in tests[:2]] == [(name, 0.8), (f"{name} ★", 0.2)]
         asked = [f"01::{e.name} --fail-under {most}" for e in ONE.exercises for most in (80, 100)]
-        assert [test["run"].partition(" grade ")[2] for test in tests] == [f"{a} --sealed --code katas" for a in asked]
+        assert [test["run"].partition(" grade ")[2] for test in tests] == [
+            f"{a} --sealed --code katas --report markdown=/dev/stderr >/dev/null" for a in asked
+        ]
         assert sum(test["points"] for test in tests) == pytest.approx(len(ONE.exercises))

@@ -1,0 +1,27 @@
+"""What a report tells students: of a teacher's own specs, only how many pass."""
+
+from dataclasses import replace
+
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, SpecResult
+
+LOST = "a hidden spec could not be run"
+
+
+def of(report: Report) -> Report:
+    """The report without the name, the message and the output of any hidden spec."""
+    return replace(report, katas=tuple(map(_kata, report.katas)))
+
+
+def _kata(kata: KataResult) -> KataResult:
+    return replace(kata, exercises=tuple(map(_exercise, kata.exercises)))
+
+
+def _exercise(exercise: ExerciseResult) -> ExerciseResult:
+    return replace(exercise, specs=tuple(_without_words(spec) if spec.hidden else spec for spec in exercise.specs))
+
+
+def _without_words(spec: SpecResult) -> SpecResult:
+    """The verdict alone. That an exercise is not written is told by every spec of it."""
+    unwritten = spec.message if spec.message.endswith(NOT_WRITTEN) and "\n" not in spec.message else ""
+    message = LOST if spec.status == "not graded" else unwritten
+    return replace(spec, name="", message=message, printed="", line=0)
