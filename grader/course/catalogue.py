@@ -138,15 +138,15 @@ def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:
 
 
 def refuse_misplaced_specs(root: Path = ROOT) -> None:
-    """Refuse a teacher's specs that would not count, because their file or its folder has another name.
+    """Refuse a teacher's specs that would not count, because of their file's name or their folder's.
 
     Raises:
-        MisplacedSpecs: there are some below the folder of a kata, or in a `teacher/` where no kata is.
+        MisplacedSpecs: there are some in a folder such as `teachers/`, or in a `teacher/` where no kata is.
     """
     counted = {path for kata in all_katas(root) for path in kata.hidden_specs}
     for path in sorted((root / "katas").rglob("*.py")):
-        is_below = path.parent.name == TEACHER or kata_at(path.parent) is not None
-        if is_below and path not in counted and SPEC.search(path.read_bytes()):
+        is_meant = path.parent.name.lower().startswith(TEACHER)
+        if is_meant and path not in counted and SPEC.search(path.read_bytes()):
             shown = path.relative_to(root).as_posix()
             raise MisplacedSpecs(f"{shown}: its specs do not count: put them into katas/KATA/{TEACHER}/test_….py")
 
