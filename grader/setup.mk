@@ -44,7 +44,7 @@ define install
 { $(BIN)/python -m pip install --disable-pip-version-check --no-input -c $(PINS) $(1) 2>&1 || echo "ERROR: pip failed"; } \
   | tee .venv/install.log | { grep --line-buffered -E '^ *(Downloading|Installing collected)' || true; } | cut -c1-100; \
 if grep -q '^ERROR: pip failed' .venv/install.log; then \
-  echo "make: installing failed: $$(grep '^ERROR' .venv/install.log | head -n 1 | cut -c1-300) (full log: .venv/install.log)" >&2; exit 2; fi
+  echo "make: installing failed: $$(grep -o 'ERROR: .*' .venv/install.log | head -n 1 | cut -c1-300) (full log: .venv/install.log)" >&2; exit 2; fi
 endef
 
 # Install PyTorch's CPU build, where it has one of its own and its index answers within seconds. Otherwise the next

@@ -16,7 +16,7 @@ def render(report: Report) -> str:
         suites.append(_suite(kata, report.started) if kata.exercises else _lost(kata.kata, kata.why_not_graded))
     if not report.complete:
         suites.append(_lost("grading", words.gap(report)))
-    for name in ("tests", "failures", "errors", "skipped"):
+    for name in ("tests", "failures", "errors"):  # Jenkins's schema knows no sum of the skipped ones
         suites.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"

@@ -165,6 +165,7 @@ def test_junit_parses_whatever_a_message_holds():
     [suite] = suites
     counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
     assert counts == ["8", "2", "0", "2"]
+    assert suites.attrib == {"name": "torch katas", "time": "2.000", "tests": "8", "failures": "2", "errors": "0"}
     failure = suite.find("testcase/failure")
     assert failure.text == "no ]]> <b> & ü [red]"
     assert suite.find("testcase").get("classname") == "16_multi_head_attention.a"

@@ -50,14 +50,12 @@ def test_venv_is_missing(checkout):
 
 
 def test_the_install_fails_and_is_tried_again_next_time(checkout):
-    pyproject = (checkout / "pyproject.toml").read_text()
-    (checkout / "pyproject.toml").write_text(pyproject.replace('"torch>=', '"no-such-package-of-ours>='))
+    """The line names what pip could not find. pip indents that error where the package is needed for building."""
+    why = "make: installing failed: ERROR: Could not find a version that satisfies the requirement setuptools"
     for _ in range(2):
-        done = make(checkout, "grade", PIP_NO_INDEX="1", PIP_FIND_LINKS="", PIP_NO_BUILD_ISOLATION="1")
+        done = make(checkout, "grade", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
         assert done.returncode == 2
-        assert [line for line in done.stderr.splitlines() if line.startswith("make: installing failed: ERROR")], (
-            done.stderr
-        )
+        assert [line for line in done.stderr.splitlines() if line.startswith(why)], done.stderr
         assert "Installing the pinned packages" in done.stdout
         assert not (checkout / ".venv" / "installed").exists()
 
