@@ -24,6 +24,7 @@ MOST_FILES = 100_000  # files and folders in one folder
 MOST_NOTEBOOKS = 100  # read in one submission
 DEEPEST = 8  # folders inside each other
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
+STUBS = PurePosixPath("grader/data/stubs.zip")  # of a starter; the course itself has no such file
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 # Canvas names what a student uploads "lovelaceada_LATE_12345_678901_tensors-2.py", where -2 is the second resubmission.
 CANVAS = re.compile(
@@ -384,8 +385,8 @@ def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -
 
 
 def _is_given(path: PurePosixPath, root: Path) -> bool:
-    """Whether the course itself has a file of this path, as in a student's checkout."""
-    return any((root / tail).is_file() or (root / "katas" / tail).is_file() for tail in _tails(path))
+    """Whether the course or a starter has a file of this path, as in a student's checkout."""
+    return any(tail == STUBS or (root / tail).is_file() or (root / "katas" / tail).is_file() for tail in _tails(path))
 
 
 def _is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:

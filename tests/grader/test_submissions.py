@@ -194,6 +194,10 @@ class TestWhichFileCounts:
         folder = hand_in("alice/solutions/01_sums/sums.py", RIGHT)
         assert self.found(folder, sound[0])[0] == "sums.py: not handed in"
 
+    def test_the_archive_of_a_starter_is_nobodys_work(self, hand_in, sound):
+        hand_in("alice/grader/data/stubs.zip", b"PK")
+        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (RIGHT, [])
+
     @pytest.mark.parametrize(
         ("path", "why"),
         [
