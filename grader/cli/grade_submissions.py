@@ -138,6 +138,8 @@ def regrade_class_folder(
     kept = earlier if never_lower else None
     _, book, interrupted = _graded(folder, assignment, outputs, None, None, roster_file, kept)
     whole = book.class_report(interrupted=interrupted)
+    if not whole.students.keys() & {student for student, _ in earlier}:
+        raise KataError(f"none of the earlier results is of a student in {folder}: give --roster as in that grading")
     katas = [(student, kata) for student, report in whole.students.items() for kata in report.katas]
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
     for line in change_lines.lines(found):

@@ -444,6 +444,9 @@ class TestTheCommand:
         assert "student00" not in done.stdout and "the scores of 1 of 12 students change" in done.stdout
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
         assert [row["points"] for row in rows[:2]] == ["1", str(len(names))]
+        results.write_text(results.read_text().replace("student", "guest"))
+        done = kata_here(*again)
+        assert done.returncode == 2 and "none of the earlier results is of a student in " in done.stderr
 
     @pytest.mark.parametrize(("text", "said"), [("", "holds no results"), ("{}", "1: holds no"), ("[1", "1: holds no")])
     def test_regrading_needs_results(self, text, said, tmp_path, kata_here):
