@@ -48,6 +48,7 @@ BROKEN_ARCHIVE = (
     LookupError,
 )
 LARGEST = 1 << 30  # bytes, unpacked size of one archive
+SHARD_HEADER, SHARD_MAGIC, SHARD_VERSION = 1024, 20240520, 1  # of a file of GPT-2 tokens, as llm.c writes them
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Source:
 
     url: str
     size: int
-    sha256: str
+    sha256: str | None  # None: none is published, and the header of the token shard is checked instead
     unpack: Callable[[Path, Path], None]  # unpack(file, place) makes the files that lessons read
     place: str  # relative to the folder of the set
 
@@ -163,11 +164,36 @@ IDX = (
 )
 
 
+def token_count(path: Path) -> int:
+    """The number of tokens in a shard: a header of 256 int32 (magic number, version, tokens, zeros), then uint16 ids.
+
+    Raises:
+        ValueError: the file is not such a shard, or not a complete one.
+    """
+    with open(path, "rb") as file:
+        header = file.read(SHARD_HEADER)
+    if len(header) < SHARD_HEADER or struct.unpack_from("<ii", header) != (SHARD_MAGIC, SHARD_VERSION):
+        raise ValueError("its header is not that of a shard of GPT-2 tokens")
+    count = int(struct.unpack_from("<i", header, 8)[0])
+    size = path.stat().st_size
+    if size != SHARD_HEADER + 2 * count:
+        raise ValueError(f"it has {size:,} bytes, and its header promises {count:,} tokens of 2 bytes")
+    return count
+
+
 def _idx(base: str, *known: tuple[int, str]) -> tuple[Source, ...]:
     return tuple(Source(base + name, size, sha256, keep, name) for name, (size, sha256) in zip(IDX, known, strict=True))
 
 
-# Sizes and SHA-256 as TensorFlow Datasets publishes them (tensorflow_datasets/url_checksums).
+def _token_shards(last: int) -> tuple[Source, ...]:
+    """The validation shard and the training shards up to a number. Only the 99th has fewer than 100 million tokens."""
+    base = "https://huggingface.co/datasets/kjj0/finewebedu10B-gpt2/resolve/main/"
+    tokens = {"finewebedu_val_000000.bin": 100_000_000}
+    tokens |= {f"finewebedu_train_{i:06d}.bin": 53_989_344 if i == 99 else 100_000_000 for i in range(1, last + 1)}
+    return tuple(Source(base + name, SHARD_HEADER + 2 * n, None, keep, name) for name, n in tokens.items())
+
+
+# Sizes and SHA-256 as TensorFlow Datasets (tensorflow_datasets/url_checksums) and, for gpt2_bpe, tiktoken publish them.
 SETS = (
     DataSet(
         "fashion_mnist", "70,000 pictures of clothes in ten classes, grey, 28×28",
@@ -220,6 +246,34 @@ SETS = (
                    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", keep, "tiny_shakespeare.txt"),
         ),
         ("tiny_shakespeare.txt",),
+    ),
+    DataSet(
+        "gpt2_bpe", "GPT-2's tokenizer: its vocabulary and its merges", "https://github.com/openai/gpt-2",
+        (
+            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/encoder.json", 1042301,
+                   "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", keep, "encoder.json"),
+            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe", 456318,
+                   "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", keep, "vocab.bpe"),
+        ),
+        ("encoder.json", "vocab.bpe"),
+    ),
+    DataSet(
+        "hellaswag", "10,042 sentences, each with four endings to choose from", "https://github.com/rowanz/hellaswag",
+        (
+            Source("https://raw.githubusercontent.com/rowanz/hellaswag/master/data/hellaswag_val.jsonl", 12246618,
+                   "0aa3b88843990f3f10a97b9575c94d7b71fb2205240ba04ae4884d9e9c992588", keep, "hellaswag_val.jsonl"),
+        ),
+        ("hellaswag_val.jsonl",),
+    ),
+    DataSet(
+        "fineweb_edu", "300 million GPT-2 tokens of educational web pages",
+        "https://huggingface.co/datasets/HuggingFaceFW/fineweb-edu",
+        _token_shards(2), tuple(source.place for source in _token_shards(2)),
+    ),
+    DataSet(
+        "fineweb_edu_10b", "10 billion GPT-2 tokens of educational web pages",
+        "https://huggingface.co/datasets/HuggingFaceFW/fineweb-edu",
+        _token_shards(99), tuple(source.place for source in _token_shards(99)),
     ),
 )  # fmt: skip
 
@@ -310,7 +364,7 @@ def _reporter(bar: Progress) -> Callable[[Source, int], None]:
 
 
 def _download(source: Source, path: Path, report: Callable[[Source, int], None]) -> None:
-    """Download a file or, if the host supports ranges, the missing rest of it. Check its size and SHA-256."""
+    """Download a file or, if the host supports ranges, the missing rest of it. Check its size and its content."""
     have = path.stat().st_size if path.exists() else 0
     report(source, have)
     if have < source.size:
@@ -333,14 +387,22 @@ def _download(source: Source, path: Path, report: Callable[[Source, int], None])
             f"the connection to {source.host} ended after {have:,} of {source.size:,} bytes of {source.file}: "
             "try again to resume"
         )
+    if problem := _damage(source, path):
+        path.unlink()
+        raise DownloadFailure(f"{source.file} from {source.host} was deleted, because {problem}: try again later")
+
+
+def _damage(source: Source, path: Path) -> str:
+    """Why the downloaded file is not the published one; empty if nothing is wrong with it."""
+    if source.sha256 is None:
+        try:
+            token_count(path)
+        except ValueError as error:
+            return str(error)
+        return ""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != source.sha256:
-        path.unlink()
-        raise DownloadFailure(
-            f"{source.file} from {source.host} was deleted, because its SHA-256 is {digest}, not {source.sha256}: "
-            "try again later"
-        )
+    return "" if digest == source.sha256 else f"its SHA-256 is {digest}, not {source.sha256}"
 
 
 def _opened(source: Source, have: int) -> http.client.HTTPResponse:

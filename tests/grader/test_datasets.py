@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -107,7 +108,8 @@ def known(server, tmp_path, monkeypatch):
         sources = []
         for file, body, unpack, place in files:
             server.files[file] = body
-            sources.append(Source(server.base + file, len(body), hashlib.sha256(body).hexdigest(), unpack, place))
+            digest = None if file.endswith(".bin") else hashlib.sha256(body).hexdigest()
+            sources.append(Source(server.base + file, len(body), digest, unpack, place))
         chosen = DataSet(name, "made here", "https://example.org/about", tuple(sources), holds)
         monkeypatch.setattr(downloads, "SETS", (chosen,))
         monkeypatch.setattr(downloads, "DATA", tmp_path / "data")
@@ -214,13 +216,28 @@ class TestTheTable:
             "oxford_flowers",
             "horse_or_human",
             "text",
+            "gpt2_bpe",
+            "hellaswag",
+            "fineweb_edu",
+            "fineweb_edu_10b",
         ]
         for chosen in downloads.SETS:
             for source in chosen.sources:
-                assert re.fullmatch("[0-9a-f]{64}", source.sha256) and source.size > 0 and source.file
+                published = source.sha256 and re.fullmatch("[0-9a-f]{64}", source.sha256)
+                assert (published or source.file.endswith(".bin")) and source.size > 0 and source.file
             assert len({source.file for source in chosen.sources}) == len(chosen.sources)
-        digests = [source.sha256 for chosen in downloads.SETS for source in chosen.sources]
+        digests = [source.sha256 for chosen in downloads.SETS for source in chosen.sources if source.sha256]
         assert len(set(digests)) == len(digests)
+
+    def test_the_shards_hold_ten_billion_tokens_and_the_sample_is_the_beginning(self):
+        sample, whole = ({s.file: s for s in downloads._named(f"fineweb_edu{name}").sources} for name in ("", "_10b"))
+        assert sample.items() <= whole.items() and len(whole) == 100
+        assert sum(s.size - 1024 for name, s in whole.items() if "train" in name) == 2 * 9_853_989_344
+        assert list(sample) == [
+            "finewebedu_val_000000.bin",
+            "finewebedu_train_000001.bin",
+            "finewebedu_train_000002.bin",
+        ]
 
     def test_git_ignores_what_is_downloaded_and_not_what_comes_along(self, tmp_path):
         paths = ["data/mnist/x.gz", "data/mnist.part/x.gz", "grader/data/digits.npz"]
@@ -291,6 +308,21 @@ class TestDownload:
         assert left() == dict.fromkeys(
             ["animals/training/horses/a.png", "animals/training/humans/b.png", "animals/validation/horses/c.png"], 1
         )
+
+    def test_a_token_shard_is_checked_by_its_header(self, known, server):
+        """No digest of these files is published."""
+        shard = struct.pack("<256i", 20240520, 1, 500, *[0] * 253) + bytes(1000)
+        chosen = known("shards", ("val_0.bin", shard, downloads.keep, "val_0.bin"), holds=("val_0.bin",))
+        assert downloads.token_count(quietly(chosen) / "val_0.bin") == 500
+        shutil.rmtree(downloads.DATA)
+        for damaged, complaint in (
+            (b"<!DOCTYPE html>".ljust(len(shard)), "its header is not that of a shard of GPT-2 tokens"),
+            (struct.pack("<256i", 20240520, 1, 501, *[0] * 253) + bytes(1000), "its header promises 501 tokens"),
+        ):
+            server.files["val_0.bin"] = damaged
+            with pytest.raises(DownloadFailure, match=f"val_0.bin from .* was deleted, because .*{complaint}"):
+                quietly(chosen)
+            assert left() == {}
 
     def test_flowers_with_their_labels(self, known):
         """imagelabels.mat as SciPy writes it: compressed, one row of uint8."""

@@ -1,0 +1,452 @@
+"""Train GPT-2 124M from scratch on one GPU or on many, with the code of katas 23 to 33.
+
+    python katas/33_gpt_capstone/train_gpt2.py --preset tiny                 a small model, for a look without a GPU
+    torchrun --standalone --nproc-per-node=8 katas/33_gpt_capstone/train_gpt2.py --data data/fineweb_edu_10b
+
+The folder --out gets checkpoint.pt, log.jsonl and log.png. Ctrl-C or SIGTERM ends the run after the current step, and
+the same command resumes it. Your own code is used where its core exercises work, the reference elsewhere.
+"""
+
+import argparse
+import fcntl
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from grader.course import downloads
+from grader.course.catalogue import ROOT
+from grader.errors import KataError
+from grader.lesson import COLOURS, Figure, stretch
+from grader.loading import prerequisite
+
+IS_MAIN = os.environ.get("RANK", "0") == "0"
+KATAS = (
+    "23_tokenizers", "24_token_batches", "26_gpt_model", "27_generation", "29_gpt_training", "30_fast_training",
+    "31_distributed_training", "32_hellaswag_evaluation", "33_gpt_capstone",
+)  # fmt: skip
+
+# Operations per second on bfloat16 with sums in float32, without sparsity, from the data sheets.
+PEAKS = {
+    "B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12,
+    "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes and settings, by default those of GPT-2 124M and GPT-3. Tokens are of all processes, `…_every` is steps."""
+
+    vocab_size: int = 50257  # of the tokenizer; the model's is a multiple of 128
+    block_size: int = 1024
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    dropout: float = 0.0
+    batch_size: int = 16  # rows per micro-batch of one process
+    tokens_per_step: int = 2**19
+    steps: int = 19073  # 10 billion tokens
+    max_lr: float = 6e-4
+    min_lr: float = 6e-5
+    warmup_steps: int = 715
+    weight_decay: float = 0.1
+    max_norm: float = 1.0
+    val_tokens: int = 20 * 2**19
+    val_every: int = 250
+    judge_every: int = 1000  # HellaSwag and a sample
+    save_every: int = 250
+    print_every: int = 1
+    prompt: str = "Hello, I'm a language model,"
+
+
+PRESETS = {
+    "124M": Preset(),
+    "tiny": Preset(
+        vocab_size=384, block_size=64, n_layer=2, n_head=4, n_embd=96, batch_size=8, tokens_per_step=1024, steps=200,
+        max_lr=3e-3, min_lr=3e-4, warmup_steps=20, val_tokens=8192, val_every=50, judge_every=100, save_every=50,
+        print_every=10, prompt="The ",
+    ),
+}  # fmt: skip
+
+
+class Stream:
+    """One process's batches: kata 24's `DataLoaderLite` over memory maps, of which it copies one batch at a time.
+
+    A step takes the next `tokens` tokens of a shard and cuts them into micro-batches of `rows` rows, which the
+    processes take in turn. So the tokens of a step do not depend on the number of processes.
+    """
+
+    def __init__(self, own: Any, shards: list[Tensor], tokens: int, rows: int, block_size: int, info: Any):
+        self.sequential_batch = own.token_batches.sequential_batch
+        self.shards, self.tokens, self.rows, self.block_size = shards, tokens, rows, block_size
+        self.mine, self.together = info.rank * rows * block_size, info.world_size * rows * block_size
+        self.shard = self.position = 0
+        if tokens % self.together:
+            shape = f"{info.world_size} processes × {rows} rows × {block_size} tokens"
+            refuse(f"{tokens:,} tokens are no multiple of {shape}: change the number of processes or --batch-size")
+        if max(map(len, shards)) <= tokens:
+            longest = max(map(len, shards))
+            refuse(f"{tokens + 1:,} tokens of one shard are needed at once, and the longest has {longest:,}")
+        self.micro_batches = tokens // self.together
+
+    def next_step(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this process's micro-batches of the next step: x and y, both (rows, block_size) and long."""
+        while self.position + self.tokens + 1 > len(self.shards[self.shard]):
+            self.shard, self.position = (self.shard + 1) % len(self.shards), 0
+        begin, self.position = self.position + self.mine, self.position + self.tokens
+        for start in range(begin, self.position, self.together):
+            x, y = self.sequential_batch(self.shards[self.shard], self.rows, self.block_size, start)
+            yield x.to(device), y.to(device)
+
+
+@dataclass
+class Run:
+    """All that the next step depends on: the content of a checkpoint."""
+
+    settings: dict[str, Any]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    stream: Stream
+    generators: list[torch.Generator]  # torch's own, of this process
+    step: int = 0
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint on rank 0. The new file replaces the old one when it is complete."""
+        random = [generator.get_state() for generator in self.generators]
+        mine = {"shard": self.stream.shard, "position": self.stream.position, "random": random}
+        processes = [mine]
+        if dist.is_initialized():
+            processes *= dist.get_world_size()
+            dist.all_gather_object(processes, mine)
+        if IS_MAIN:
+            state = {"settings": self.settings, "step": self.step, "processes": processes}
+            state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+            part = path.with_suffix(".part")
+            torch.save(state, part)
+            os.replace(part, path)
+
+    def resume(self, path: Path, rank: int) -> None:
+        """Bring a new run to where the checkpoint is."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            for name, value in self.settings.items():
+                if state["settings"][name] != value:
+                    raise ValueError(f"its {name} is {state['settings'][name]}, not {value}")
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            mine = state["processes"][rank]
+            self.stream.shard, self.stream.position = mine["shard"], mine["position"]
+            for generator, saved in zip(self.generators, mine["random"], strict=True):
+                generator.set_state(saved)
+            self.step = state["step"]
+        except Exception as error:  # whatever a damaged file or changed code leads to
+            reason = str(error).partition("\n")[0][:100] or type(error).__name__
+            refuse(f"{path} cannot be resumed ({reason}): take another --out, or --restart")
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first step, Ctrl-C simply ends the program
+    options, preset = parsed()
+    own = own_code()
+    reduce_mean = own.distributed_training.reduce_mean
+    info = own.distributed_training.dist_info_from_env()
+    device = joined(own, info, options.device)
+    on_gpu = device.type == "cuda"
+    dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else None
+    autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
+    torch.set_float32_matmul_precision("high")
+
+    train, val, tokenizer, examples = read(own, options, preset)
+    encode = functools.cache(tokenizer.encode) if tokenizer else None
+    cut = (preset.batch_size, preset.block_size, info)
+    stream = Stream(own, train, preset.tokens_per_step, *cut)
+    Stream(own, val, preset.val_tokens, *cut)  # refuses now what validation would refuse later
+
+    torch.manual_seed(options.seed)
+    config = own.gpt_model.GPTConfig(
+        block_size=preset.block_size, vocab_size=own.fast_training.padded_size(preset.vocab_size),
+        n_layer=preset.n_layer, n_head=preset.n_head, n_embd=preset.n_embd, dropout=preset.dropout,
+    )  # fmt: skip
+    model = own.gpt_model.GPT(config).to(device)
+    optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=on_gpu)
+    called = torch.compile(model) if (on_gpu if options.compile is None else options.compile) else model
+    if dist.is_initialized():
+        called = DistributedDataParallel(called, device_ids=[device] if on_gpu else None)
+    torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
+
+    settings = asdict(preset) | {"seed": options.seed, "world_size": info.world_size, "device": device.type}
+    settings["training tokens"] = sum(map(len, train))
+    generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
+    run = Run(settings, model, optimizer, stream, generators)
+    log, checkpoint = options.out / "log.jsonl", options.out / "checkpoint.pt"
+    if reduce_mean(float(checkpoint.exists() and not options.restart)):  # not 0 if one process sees it
+        run.resume(checkpoint, info.rank)
+    prepare_out(log, checkpoint, run.step)
+
+    name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
+    peak = next((flops for part, flops in PEAKS.items() if part in name), None) if dtype else None
+    per_token = own.fast_training.flops_per_token(config, model.num_params(non_embedding=True))
+    passes = preset.steps * preset.tokens_per_step / sum(map(len, train))
+    say(f"{model.num_params():,} parameters, {info.world_size} × {name}, {dtype or torch.float32}, in {options.out}")
+    say(f"{preset.steps:,} steps of {preset.tokens_per_step:,} tokens, {passes:.2f} passes over the training data")
+    say(f"resumed after step {run.step:,}" if run.step else "a new run")
+
+    stopping = noted_signals()
+    stop = False
+    for step in range(run.step, preset.steps + 1):
+        is_last = step == preset.steps
+        if step > run.step and (stop or is_last or step % preset.save_every == 0):
+            run.step = step
+            run.save(checkpoint)
+        if stop:
+            say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
+            leave(130)
+
+        if is_last or step % preset.val_every == 0:
+            batches = list(Stream(own, val, preset.val_tokens, *cut).next_step(device))
+            with autocast:
+                val_loss = reduce_mean(own.gpt_training.evaluate(model, batches))
+            record(log, {"step": step, "val": val_loss})
+            say(f"step {step:>6,}  validation loss {val_loss:.4f}")
+        if encode and (is_last or step % preset.judge_every == 0):
+            with autocast:
+                share = hellaswag(own, model, encode, examples, preset.block_size, info) if examples else None
+                text = sampled(own, model, encode, tokenizer, preset.prompt, options.seed + step)
+            record(log, {"step": step, "hellaswag": share, "sample": text})
+            say(f"step {step:>6,}  HellaSwag {'not judged' if share is None else f'{share:.4f}'}, sample {text!r}")
+        if is_last:
+            break
+
+        begun = time.perf_counter()
+        lr = own.gpt_training.cosine_lr(step, preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        model.train()
+        total = torch.zeros((), device=device)
+        for i, (x, y) in enumerate(stream.next_step(device), start=1):
+            with own.distributed_training.sync_context(called, is_last=i == stream.micro_batches):
+                loss = own.fast_training.amp_loss(called, x, y, dtype) / stream.micro_batches
+                loss.backward()
+            total += loss.detach()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), preset.max_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        line = {"step": step, "loss": reduce_mean(total), "norm": norm.item(), "lr": lr}
+        stop = reduce_mean(float(bool(stopping))) > 0  # a signal to any process
+        seconds = time.perf_counter() - begun
+        speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
+        mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
+        record(log, line | {"seconds": seconds, "tokens_per_s": speed, "mfu": mfu})
+        if step % preset.print_every == 0:
+            text = f"step {step:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {lr:.2e}"
+            text += f"  {1000 * seconds:,.0f} ms  {speed:,.0f} tokens/s"
+            say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
+
+    if IS_MAIN:
+        draw(log, options.out / "log.png", f"{options.preset}, {model.num_params() / 1e6:.1f} M parameters")
+    leave(0)
+
+
+def parsed() -> tuple[argparse.Namespace, Preset]:
+    """The options of the command line, and the preset with those that change it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--preset", choices=PRESETS, default="124M", help="sizes and settings (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="a folder of shards (default: data/fineweb_edu; tiny: Python's help)")
+    parser.add_argument("--out", type=Path, help="for checkpoint, log and plot (default: .kata/runs/PRESET)")
+    parser.add_argument("--steps", type=int, help="steps of the whole run")
+    parser.add_argument("--batch-size", type=int, help="rows per micro-batch: fewer need less memory")
+    parser.add_argument("--restart", action="store_true", help="begin anew where --out has a checkpoint")
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the fastest)")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile (default: with CUDA)")
+    parser.add_argument("--seed", type=int, default=1337, help="of weights, dropout and samples")
+    options = parser.parse_args()
+    preset = PRESETS[options.preset]
+    steps, rows = options.steps or preset.steps, options.batch_size or preset.batch_size
+    if min(steps, rows) < 1 or 0 in (options.steps, options.batch_size):
+        refuse("--steps and --batch-size are at least 1")
+    options.out = options.out or ROOT / ".kata" / "runs" / options.preset
+    warmup = min(preset.warmup_steps, steps // 4)
+    return options, replace(preset, steps=steps, batch_size=rows, warmup_steps=warmup)
+
+
+def say(text: str) -> None:
+    """Print on rank 0."""
+    if IS_MAIN:
+        print(text, flush=True)
+
+
+def refuse(message: str) -> NoReturn:
+    """End every process with exit code 2. Rank 0 says why."""
+    if IS_MAIN:
+        print(f"train_gpt2.py: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process when all of them have come here."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+    raise SystemExit(code)
+
+
+def own_code() -> SimpleNamespace:
+    """Load the katas: `own.gpt_model` is the module of 26_gpt_model, the learner's if its core works.
+
+    One process of a machine after the other: the first one runs the specs, and the others find their results.
+    """
+    with open(__file__) as this:
+        fcntl.flock(this, fcntl.LOCK_EX)
+        try:
+            own = {name.partition("_")[2]: prerequisite(name) for name in KATAS}
+        except KataError as error:
+            refuse(str(error))
+    borrowed = [name for name, module in own.items() if str(ROOT / "solutions") in str(module.__file__)]
+    if borrowed:
+        say(f"the reference stands in for your own {', '.join(borrowed)}")
+    return SimpleNamespace(**own)
+
+
+def joined(own: Any, info: Any, preference: str | None) -> torch.device:
+    """Choose this process's device, and join the processes that torchrun has started."""
+    try:
+        device = own.generation.pick_device(preference)
+    except RuntimeError:
+        refuse(f"there is no device of the name {preference!r}")
+    if device.type not in ("cuda", "cpu") and info.world_size > 1:
+        refuse(f"several processes need CUDA or --device cpu, not {device.type}")
+    if device.type == "cuda":
+        if info.local_rank >= torch.cuda.device_count():
+            refuse(f"each process needs a GPU of its own, and there are {torch.cuda.device_count()}")
+        device = torch.device("cuda", info.local_rank)
+        torch.cuda.set_device(device)
+    if "RANK" in os.environ:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def read(own: Any, options: argparse.Namespace, preset: Preset) -> tuple[list[Tensor], list[Tensor], Any, list[dict]]:
+    """Shards for training and validation, 1-D integer tensors, the tokenizer or None, and HellaSwag's examples."""
+    if options.preset == "tiny" and not options.data:
+        text = own.gpt_capstone.prepare(own.gpt_capstone.prose_documents())
+        return [text.train], [text.val], text.tokenizer, own.hellaswag_evaluation.EMBEDDED_EXAMPLES
+    folder = options.data or downloads.find("fineweb_edu")
+    if not folder:
+        refuse("there is no data: download a sample with `kata data fineweb_edu`, or name a folder with --data")
+    train, val = mapped(folder, "train", preset), mapped(folder, "val", preset)
+    tokenizer, examples = None, []
+    if options.preset != "tiny" and (found := downloads.find("gpt2_bpe")):
+        tokenizer = stretch(own.tokenizers.load_gpt2_files, found / "encoder.json", found / "vocab.bpe")
+    if tokenizer and (found := downloads.find("hellaswag")):
+        lines = (found / "hellaswag_val.jsonl").read_text(encoding="utf-8").split("\n")
+        examples = [json.loads(line) for line in lines if line]
+    elif options.preset != "tiny":
+        say("no HellaSwag: it needs `kata data gpt2_bpe`, as samples do, and `kata data hellaswag`")
+    return train, val, tokenizer, examples
+
+
+def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
+    """Map a split's shards into memory: .bin files of `kata data fineweb_edu`, or .npy files of kata 24."""
+    paths = sorted(path for path in folder.glob(f"*{split}*") if path.suffix in (".bin", ".npy"))
+    if not paths:
+        refuse(f"{folder} has no shards (.bin or .npy) with {split!r} in their names")
+    shards = []
+    for path in paths:
+        try:
+            if path.suffix == ".npy":
+                tokens = np.load(path, mmap_mode="c")
+            else:
+                count = downloads.token_count(path)
+                tokens = np.memmap(path, np.uint16, "c", downloads.SHARD_HEADER, (count,))
+        except (OSError, ValueError) as error:
+            refuse(f"{path} cannot be read: {error}")
+        largest = int(tokens[:1_000_000].max())  # in GPT-2's data the end-of-text mark, which is in each document
+        if largest >= preset.vocab_size:
+            refuse(f"{path} has the token id {largest}, and this preset has only {preset.vocab_size} ids")
+        shards.append(torch.from_numpy(tokens))
+    return shards
+
+
+def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], block_size: int, info: Any) -> float:
+    """The share of the examples whose right ending has the lowest mean loss. Each process judges some of them."""
+    mine = [example | {"label": int(example["label"])} for example in examples[info.rank :: info.world_size]]
+    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, encode, block_size)
+    return own.distributed_training.reduce_mean(result["acc_norm"] * len(mine)) * info.world_size / len(examples)
+
+
+def sampled(own: Any, model: nn.Module, encode: Any, tokenizer: Any, prompt: str, seed: int) -> str:
+    """What the model writes after the prompt. A generator of its own leaves the run as it is."""
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    ids = torch.tensor([encode(prompt)], device=device)
+    eot = tokenizer.special_tokens["<|endoftext|>"]
+    [row] = own.generation.generate(model, ids, 40, top_k=50, stop_token=eot, generator=generator).tolist()
+    return tokenizer.decode([i for i in row if i < tokenizer.vocab_size and i != eot])
+
+
+def noted_signals() -> list[int]:
+    """A list that gets the signal that asks for an end, Ctrl-C or SIGTERM. A second one ends the process at once."""
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return noted
+
+
+def prepare_out(log: Path, checkpoint: Path, step: int) -> None:
+    """Keep what an earlier run has left only as far as this run resumes it: the log's lines about earlier steps."""
+    if not IS_MAIN:
+        return
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
+        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if not step:
+            checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        refuse(f"{log.parent} cannot be used: {error.strerror}")
+
+
+def record(log: Path, line: dict) -> None:
+    """Append a line to the log on rank 0."""
+    if IS_MAIN:
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def draw(log: Path, path: Path, title: str) -> None:
+    """Plot the losses of the log, and HellaSwag."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure = Figure(figsize=(9, 3.8))
+    left, right = figure.subplots(1, 2)
+    for axes, key, label in ((left, "loss", "training"), (left, "val", "validation"), (right, "hellaswag", "GPT")):
+        points = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+        axes.plot([step for step, _ in points], [value for _, value in points], label=label)
+    right.axhline(0.25, color=COLOURS[-1], linewidth=1, linestyle="--", label="guessing")
+    left.set(xlabel="step", ylabel="nats per token", title=title)
+    right.set(xlabel="step", ylabel="share of right answers", title="HellaSwag")
+    left.legend(), right.legend()
+    figure.savefig(path)
+    say(f"the plot is in {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""The capstone's program as learners start it: interrupted and resumed, on several processes, with unfit data."""
+
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from grader.course import catalogue, downloads, loading
+from grader.course.catalogue import ROOT
+from grader.datasets import prose
+from grader.teaching import export
+from grader.teaching.rules import Rules
+
+SCRIPT = catalogue.find("33_gpt_capstone").folder / "train_gpt2.py"
+STEPS = 12
+SMALL = {
+    "vocab_size": 320, "block_size": 64, "n_layer": 1, "n_head": 2, "n_embd": 32, "batch_size": 4,
+    "tokens_per_step": 1024, "steps": STEPS, "max_lr": 3e-3, "min_lr": 3e-4, "warmup_steps": 3, "val_tokens": 2048,
+    "val_every": 4, "judge_every": 6, "save_every": 4,
+}  # fmt: skip
+Change = Callable[[ModuleType], None]
+
+
+def reference(name: str) -> ModuleType:
+    return loading.load(catalogue.find(name), ROOT / "solutions")
+
+
+def shard(path: Path, tokens: np.ndarray) -> None:
+    """Write tokens as llm.c does."""
+    header = np.zeros(256, np.int32)
+    header[:3] = downloads.SHARD_MAGIC, downloads.SHARD_VERSION, len(tokens)
+    path.write_bytes(header.tobytes() + tokens.astype(np.uint16).tobytes())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A data/ folder with all that 124M reads, small: shards, a tokenizer in GPT-2's files, and examples."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("fineweb_edu", "gpt2_bpe", "hellaswag"):
+        (folder / name).mkdir()
+    kata = reference("23_tokenizers")
+    text = prose()[:40_000]
+    merges = kata.train_bpe(text[:10_000], 300)
+    tokenizer = kata.BPETokenizer(merges, special_tokens={"<|endoftext|>": 256 + len(merges)})
+    kata.save_gpt2_files(tokenizer, folder / "gpt2_bpe" / "encoder.json", folder / "gpt2_bpe" / "vocab.bpe")
+    tokens = np.array(tokenizer.encode(text))
+    assert len(tokens) > 14_000
+    for name, piece in {"val_000000": tokens[:4000], "train_000001": tokens[4000:9500]}.items():
+        shard(folder / "fineweb_edu" / f"finewebedu_{name}.bin", piece)
+    shard(folder / "fineweb_edu" / "finewebedu_train_000002.bin", tokens[9500:14_000])
+    examples = reference("32_hellaswag_evaluation").EMBEDDED_EXAMPLES
+    lines = [json.dumps(example | {"label": str(example["label"])}) for example in examples[:15]]
+    (folder / "hellaswag" / "hellaswag_val.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> None:
+    """What takes a new process seconds to import is imported here, so that forks have it."""
+    importlib.import_module("matplotlib.figure")
+    importlib.import_module("torch.distributed")
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    torch.set_num_threads(1)
+
+
+def script(path: Path, data: Path, changed: dict | None = None) -> ModuleType:
+    """The program as a module, with the small preset and the small data in place of the large ones."""
+    spec = importlib.util.spec_from_file_location("train_gpt2", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.PRESETS["124M"] = replace(module.PRESETS["124M"], **SMALL | (changed or {}))
+    downloads.DATA = data
+    downloads.SETS = tuple(
+        replace(chosen, holds=chosen.holds[:3]) if chosen.name == "fineweb_edu" else chosen for chosen in downloads.SETS
+    )
+    return module
+
+
+def launch(
+    folder: Path,
+    data: Path,
+    *arguments,
+    processes: int = 1,
+    settings: dict | None = None,
+    change: Change | None = None,
+    path: Path = SCRIPT,
+) -> SimpleNamespace:
+    """Run the program in forks of this process, which find each other on the loopback address.
+
+    Returns:
+        The exit codes, and what all processes wrote to stdout and stderr.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pids = []
+    for rank in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            for descriptor, name in ((1, "out"), (2, "err")):
+                os.dup2(os.open(folder / f"{name}{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            if processes > 1:
+                os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{processes}"}
+                os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+                os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
+            sys.argv = [str(SCRIPT), "--out", str(folder / "run"), "--device", "cpu", *map(str, arguments)]
+            code = 1
+            try:
+                module = script(path, data, settings)
+                if change:
+                    change(module)
+                module.main()
+            except SystemExit as end:
+                code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+        pids.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    texts = {name: "".join((folder / f"{name}{r}").read_text() for r in range(processes)) for name in ("out", "err")}
+    return SimpleNamespace(codes=codes, **texts)
+
+
+def logged(folder: Path) -> list[dict]:
+    """The log without what the clock says."""
+    lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "tokens_per_s")} for line in lines]
+
+
+def checkpoint(folder: Path) -> dict:
+    return torch.load(folder / "run" / "checkpoint.pt", weights_only=True)
+
+
+def assert_same(left: object, right: object, where: str = "") -> None:
+    """Nested containers and tensors are equal bit for bit."""
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        left, right = list(left.items()), list(right.items())
+    if isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+def signal_at(step: int, number: int, rank: int) -> Change:
+    """One process gets a signal in the middle of a step. The others do not."""
+
+    def change(module: ModuleType) -> None:
+        clip, calls = torch.nn.utils.clip_grad_norm_, []
+
+        def clip_and_signal(*arguments):
+            calls.append(1)
+            if len(calls) == step and os.environ.get("RANK", "0") == str(rank):
+                signal.raise_signal(number)
+            return clip(*arguments)
+
+        torch.nn.utils.clip_grad_norm_ = clip_and_signal
+
+    return change
+
+
+def kill_in_save(number: int) -> Change:
+    """The process dies while it writes the checkpoint for the so-manieth time."""
+
+    def change(module: ModuleType) -> None:
+        whole, calls = torch.save, []
+
+        def half(state, path):
+            calls.append(1)
+            whole(state, path)
+            if len(calls) == number:
+                os.truncate(path, path.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.save = half
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def on_two(data, tmp_path_factory) -> Path:
+    """A run on two processes, with dropout, that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("on_two")
+    done = launch(folder, data, processes=2, settings={"dropout": 0.1})
+    assert done.codes == [0, 0], done.err
+    return folder
+
+
+def test_a_signal_to_one_of_two_processes_and_a_resumption_leave_no_trace(on_two, data, tmp_path):
+    """Losses, weights, moments and random states are those of the uninterrupted run, bit for bit."""
+    run = {"processes": 2, "settings": {"dropout": 0.1}}
+    done = launch(tmp_path, data, **run, change=signal_at(7, signal.SIGTERM, rank=1))
+    assert done.codes == [130, 130], done.err
+    assert f"stopped after step 7 of {STEPS}: the same command resumes the run" in done.out
+    assert checkpoint(tmp_path)["step"] == 7 and logged(tmp_path)[-1]["step"] == 6
+    states = [process["random"][0] for process in checkpoint(tmp_path)["processes"]]
+    assert not torch.equal(*states), "each process has its own random state"
+    done = launch(tmp_path, data, **run)
+    assert done.codes == [0, 0] and "resumed after step 7" in done.out, done.err
+    assert logged(tmp_path) == logged(on_two)
+    assert_same(checkpoint(tmp_path), checkpoint(on_two))
+
+
+def test_what_a_run_leaves(on_two):
+    """A line per step and per validation; HellaSwag and a sample at their steps; a plot; no unfinished file."""
+    assert sorted(path.name for path in (on_two / "run").iterdir()) == ["checkpoint.pt", "log.jsonl", "log.png"]
+    lines = logged(on_two)
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert len(losses) == STEPS and losses[-1] < losses[0] - 0.5
+    assert all(line["norm"] > 0 and line["lr"] > 0 and line["mfu"] is None for line in lines if "loss" in line)
+    assert [line["step"] for line in lines if "val" in line] == [0, 4, 8, 12]
+    judged = [line for line in lines if "sample" in line]
+    assert [line["step"] for line in judged] == [0, 6, 12]
+    assert all(line["sample"].startswith("Hello, I'm a language model,") for line in judged)
+    assert (on_two / "run" / "log.png").stat().st_size > 10_000
+    said = (on_two / "out0").read_text()
+    assert (on_two / "out1").read_text() == "", "only rank 0 speaks"
+    assert "2 × CPU, torch.float32" in said and f"{STEPS} steps of 1,024 tokens, 1.23 passes" in said
+    assert "tokens/s" in said and "MFU" not in said, "no share of a peak that nobody knows"
+
+
+def test_one_process_makes_the_same_steps_as_two(data, tmp_path):
+    """Both take the same tokens per step, across the end of a shard. HellaSwag is judged on all examples."""
+    for name, processes in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        done = launch(tmp_path / name, data, processes=processes)
+        assert set(done.codes) == {0}, done.err
+    for one, two in zip(logged(tmp_path / "one"), logged(tmp_path / "two"), strict=True):
+        assert one.keys() == two.keys() and one.get("hellaswag") == two.get("hellaswag")
+        for key in ("loss", "norm", "val"):
+            assert one.get(key) == pytest.approx(two.get(key), abs=2e-4)
+
+
+def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(data, tmp_path):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    assert launch(tmp_path / "whole", data).codes == [0]
+    assert launch(tmp_path / "killed", data, change=kill_in_save(2)).codes == [-signal.SIGKILL]
+    assert checkpoint(tmp_path / "killed")["step"] == 4 and logged(tmp_path / "killed")[-1]["step"] == 7
+    done = launch(tmp_path / "killed", data)
+    assert done.codes == [0] and "resumed after step 4" in done.out, done.err
+    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+    assert_same(checkpoint(tmp_path / "killed"), checkpoint(tmp_path / "whole"))
+    done = launch(tmp_path / "killed", data)
+    assert done.codes == [0] and logged(tmp_path / "killed") == logged(tmp_path / "whole"), "a run at its end stays"
+    done = launch(tmp_path / "killed", data, "--restart", "--steps", 1)
+    assert done.codes == [0] and "a new run" in done.out and checkpoint(tmp_path / "killed")["step"] == 1
+
+
+def test_the_tiny_preset_needs_no_download(data, tmp_path):
+    done = launch(tmp_path, tmp_path / "nothing", "--preset", "tiny", "--steps", 8)
+    assert done.codes == [0], done.err
+    last = logged(tmp_path)[-1]
+    assert last["step"] == 8 and last["sample"].startswith("The ") and 0 <= last["hellaswag"] <= 1
+
+
+def test_ctrl_c_reaches_the_processes_of_torchrun(tmp_path):
+    for split in ("train", "val"):
+        shard(tmp_path / f"{split}.bin", np.arange(9000) % 300)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", SCRIPT]
+    command += ["--preset", "tiny", "--data", tmp_path, "--out", tmp_path, "--steps", "1000000", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            said = ""
+            for line in process.stdout:
+                said += line
+                if "tokens/s" in line:
+                    process.send_signal(signal.SIGINT)
+                    break
+            said += process.communicate(timeout=120)[0]
+        finally:
+            process.kill()
+    assert "of 1,000,000: the same command resumes the run" in said, said
+    assert process.returncode != 0
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "complaint"),
+    [
+        (["--data", "nowhere"], {}, "nowhere has no shards (.bin or .npy) with 'train' in their names"),
+        (["--batch-size", 7], {}, "1,024 tokens are no multiple of 1 processes × 7 rows × 64 tokens"),
+        ([], {"tokens_per_step": 8192}, "8,193 tokens of one shard are needed at once, and the longest has 5,500"),
+        ([], {"vocab_size": 200}, "has the token id 299, and this preset has only 200 ids"),
+        (["--steps", 0], {}, "--steps and --batch-size are at least 1"),
+        (["--device", "abacus"], {}, "there is no device of the name 'abacus'"),
+    ],
+    ids=["no shards", "batch size", "short shards", "vocabulary", "no steps", "device"],
+)
+def test_what_cannot_be_trained_is_one_clear_line(data, tmp_path, arguments, settings, complaint):
+    done = launch(tmp_path, data, *arguments, settings=settings)
+    assert done.codes == [2] and done.err.count("\n") == 1, done.err
+    assert done.err.startswith("train_gpt2.py: ") and complaint in done.err
+
+
+def test_processes_that_do_not_divide_the_tokens_of_a_step(data, tmp_path):
+    done = launch(tmp_path, data, processes=3)
+    assert done.codes == [2, 2, 2]
+    assert "1,024 tokens are no multiple of 3 processes × 4 rows × 64 tokens: change the number" in done.err
+
+
+def test_data_that_is_not_there(tmp_path):
+    done = launch(tmp_path, tmp_path / "nothing")
+    assert done.codes == [2] and "download a sample with `kata data fineweb_edu`" in done.err
+
+
+@pytest.mark.parametrize("damage", ["header", "length"])
+def test_a_damaged_shard(data, tmp_path, damage):
+    shard(tmp_path / "train.bin", np.arange(9000) % 300)
+    shard(tmp_path / "val.bin", np.arange(9000) % 300)
+    if damage == "header":
+        (tmp_path / "val.bin").write_bytes(bytes(30_000))
+    else:
+        os.truncate(tmp_path / "val.bin", 10_000)
+    done = launch(tmp_path, data, "--data", tmp_path)
+    expected = {"header": "its header is not that of a shard", "length": "it has 10,000 bytes, and its header promises"}
+    assert done.codes == [2] and f"{tmp_path}/val.bin cannot be read: {expected[damage]}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["--seed", 5], "its seed is 1337, not 5"), ([], "checkpoint.pt cannot be resumed (")],
+    ids=["other settings", "not a checkpoint"],
+)
+def test_a_checkpoint_that_cannot_be_resumed(data, tmp_path, on_two, arguments, complaint):
+    (tmp_path / "run").mkdir()
+    if arguments:
+        content = (on_two / "run" / "checkpoint.pt").read_bytes()
+    else:
+        content = b"PK\x03\x04 no checkpoint"
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
+    done = launch(tmp_path, data, *arguments, settings={"dropout": 0.1})
+    assert done.codes == [2] and done.err.count("\n") == 1 and complaint in done.err
+    assert "take another --out, or --restart" in done.err
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == content
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_stream_gives_the_batches_of_a_data_loader(tmp_path, data, world_size):
+    """With one micro-batch per step it is the reference's DataLoaderLite, to the next shard and back."""
+    batches = reference("24_token_batches")
+    for i, (first, count) in enumerate(((0, 61), (100, 40))):
+        np.save(tmp_path / f"train_{i}.npy", np.arange(first, first + count, dtype=np.uint16))
+    paths = sorted(tmp_path.glob("*.npy"))
+    module = script(SCRIPT, data)
+    shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
+    own = SimpleNamespace(token_batches=batches)
+    for rank in range(world_size):
+        loader = batches.DataLoaderLite(paths, 2, 5, rank, world_size)
+        info = SimpleNamespace(rank=rank, world_size=world_size)
+        stream = module.Stream(own, shards, 10 * world_size, 2, 5, info)
+        for _ in range(12):
+            [(x, y)] = stream.next_step(torch.device("cpu"))
+            expected = loader.next_batch()
+            assert torch.equal(x, expected[0]) and torch.equal(y, expected[1])
+
+
+def test_shards_are_not_copied(tmp_path, data):
+    tokens = np.arange(2_000_000, dtype=np.uint16) % 300
+    shard(tmp_path / "train_0.bin", tokens)
+    np.save(tmp_path / "train_1.npy", tokens)
+    module = script(SCRIPT, data)
+    tracemalloc.start()
+    try:
+        shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    for mapped in shards:
+        assert mapped.dtype == torch.uint16 and np.array_equal(mapped.numpy(), tokens)
+
+
+def test_a_starter_without_solutions_says_what_to_finish_first(tmp_path):
+    export.starter(tmp_path / "starter", [catalogue.find("33")], None, Rules())
+    handed_out = tmp_path / "starter" / "katas" / SCRIPT.parent.name / SCRIPT.name
+    assert handed_out.read_bytes() == SCRIPT.read_bytes()
+    done = launch(tmp_path, tmp_path / "nothing", "--preset", "tiny", path=handed_out)
+    assert done.codes == [2]
+    assert done.err == "train_gpt2.py: finish 23_tokenizers first: CharTokenizer: not written yet\n"
