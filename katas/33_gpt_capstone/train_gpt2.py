@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,10 +65,8 @@ class Preset:
     weight_decay: float = 0.1
     max_norm: float = 1.0
     val_tokens: int = 20 * 2**19
-    val_every: int = 250
+    val_every: int = 250  # also the steps between two checkpoints
     judge_every: int = 1000  # HellaSwag and a sample
-    save_every: int = 250
-    print_every: int = 1
     prompt: str = "Hello, I'm a language model,"
 
 
@@ -76,8 +74,7 @@ PRESETS = {
     "124M": Preset(),
     "tiny": Preset(
         vocab_size=384, block_size=64, n_layer=2, n_head=4, n_embd=96, batch_size=8, tokens_per_step=1024, steps=200,
-        max_lr=3e-3, min_lr=3e-4, warmup_steps=20, val_tokens=8192, val_every=50, judge_every=100, save_every=50,
-        print_every=10, prompt="The ",
+        max_lr=3e-3, min_lr=3e-4, warmup_steps=20, val_tokens=8192, val_every=50, judge_every=100, prompt="The ",
     ),
 }  # fmt: skip
 
@@ -97,8 +94,8 @@ class Stream:
         if tokens % self.together:
             shape = f"{info.world_size} processes × {rows} rows × {block_size} tokens"
             refuse(f"{tokens:,} tokens are no multiple of {shape}: change the number of processes or --batch-size")
-        if max(map(len, shards)) <= tokens:
-            longest = max(map(len, shards))
+        longest = max(map(len, shards))
+        if longest <= tokens:
             refuse(f"{tokens + 1:,} tokens of one shard are needed at once, and the longest has {longest:,}")
         self.micro_batches = tokens // self.together
 
@@ -170,7 +167,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
 
     train, val, tokenizer, examples = read(own, options, preset)
-    encode = functools.cache(tokenizer.encode) if tokenizer else None
+    encode = remembered(tokenizer.encode) if tokenizer else None
     cut = (preset.batch_size, preset.block_size, info)
     stream = Stream(own, train, preset.tokens_per_step, *cut)
     Stream(own, val, preset.val_tokens, *cut)  # refuses now what validation would refuse later
@@ -208,14 +205,17 @@ def main() -> None:
     stop = False
     for step in range(run.step, preset.steps + 1):
         is_last = step == preset.steps
-        if step > run.step and (stop or is_last or step % preset.save_every == 0):
+        is_due = is_last or step % preset.val_every == 0
+        if step > run.step and (stop or is_due):
             run.step = step
             run.save(checkpoint)
         if stop:
-            say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
+            say(
+                f"stopped after step {step:,} of {preset.steps:,}: the same command, without --restart, resumes the run"
+            )
             leave(130)
 
-        if is_last or step % preset.val_every == 0:
+        if is_due:
             batches = list(Stream(own, val, preset.val_tokens, *cut).next_step(device))
             with autocast:
                 val_loss = reduce_mean(own.gpt_training.evaluate(model, batches))
@@ -250,10 +250,9 @@ def main() -> None:
         speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
         mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
         record(log, line | {"seconds": seconds, "tokens_per_s": speed, "mfu": mfu})
-        if step % preset.print_every == 0:
-            text = f"step {step:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {lr:.2e}"
-            text += f"  {1000 * seconds:,.0f} ms  {speed:,.0f} tokens/s"
-            say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
+        text = f"step {step:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {lr:.2e}"
+        text += f"  {1000 * seconds:,.0f} ms  {speed:,.0f} tokens/s"
+        say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
 
     if IS_MAIN:
         draw(log, options.out / "log.png", f"{options.preset}, {model.num_params() / 1e6:.1f} M parameters")
@@ -274,12 +273,12 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     parser.add_argument("--seed", type=int, default=1337, help="of weights, dropout and samples")
     options = parser.parse_args()
     preset = PRESETS[options.preset]
-    steps, rows = options.steps or preset.steps, options.batch_size or preset.batch_size
-    if min(steps, rows) < 1 or 0 in (options.steps, options.batch_size):
+    steps = preset.steps if options.steps is None else options.steps
+    rows = preset.batch_size if options.batch_size is None else options.batch_size
+    if min(steps, rows) < 1:
         refuse("--steps and --batch-size are at least 1")
     options.out = options.out or ROOT / ".kata" / "runs" / options.preset
-    warmup = min(preset.warmup_steps, steps // 4)
-    return options, replace(preset, steps=steps, batch_size=rows, warmup_steps=warmup)
+    return options, replace(preset, steps=steps, batch_size=rows, warmup_steps=min(preset.warmup_steps, steps // 4))
 
 
 def say(text: str) -> None:
@@ -308,6 +307,7 @@ def own_code() -> SimpleNamespace:
 
     One process of a machine after the other: the first one runs the specs, and the others find their results.
     """
+    say("looking at which of your katas work …")
     with open(__file__) as this:
         fcntl.flock(this, fcntl.LOCK_EX)
         try:
@@ -334,7 +334,7 @@ def joined(own: Any, info: Any, preference: str | None) -> torch.device:
         device = torch.device("cuda", info.local_rank)
         torch.cuda.set_device(device)
     if "RANK" in os.environ:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return device
 
 
@@ -371,13 +371,19 @@ def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
             else:
                 count = downloads.token_count(path)
                 tokens = np.memmap(path, np.uint16, "c", downloads.SHARD_HEADER, (count,))
+            largest = int(tokens[:1_000_000].max())  # in GPT-2's data the end-of-text mark, which is in each document
         except (OSError, ValueError) as error:
             refuse(f"{path} cannot be read: {error}")
-        largest = int(tokens[:1_000_000].max())  # in GPT-2's data the end-of-text mark, which is in each document
         if largest >= preset.vocab_size:
             refuse(f"{path} has the token id {largest}, and this preset has only {preset.vocab_size} ids")
         shards.append(torch.from_numpy(tokens))
     return shards
+
+
+def remembered(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    """The same function, which encodes each text once: HellaSwag's texts come again in every evaluation."""
+    known = functools.cache(lambda text: tuple(encode(text)))
+    return lambda text: list(known(text))
 
 
 def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], block_size: int, info: Any) -> float:
