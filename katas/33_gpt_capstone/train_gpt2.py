@@ -9,13 +9,12 @@ the same command resumes it. Your own code is used where its core exercises work
 
 import argparse
 import fcntl
-import functools
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,7 +166,6 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
 
     train, val, tokenizer, examples = read(own, options, preset)
-    encode = remembered(tokenizer.encode) if tokenizer else None
     cut = (preset.batch_size, preset.block_size, info)
     stream = Stream(own, train, preset.tokens_per_step, *cut)
     Stream(own, val, preset.val_tokens, *cut)  # refuses now what validation would refuse later
@@ -201,7 +199,9 @@ def main() -> None:
     say(f"{preset.steps:,} steps of {preset.tokens_per_step:,} tokens, {passes:.2f} passes over the training data")
     say(f"resumed after step {run.step:,}" if run.step else "a new run")
 
-    stopping = noted_signals()
+    stopping: list[Any] = []  # is filled by Ctrl-C and SIGTERM; a second one ends the process at once
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopping.append(signal.signal(number, signal.SIG_DFL)))
     stop = False
     for step in range(run.step, preset.steps + 1):
         is_last = step == preset.steps
@@ -210,9 +210,7 @@ def main() -> None:
             run.step = step
             run.save(checkpoint)
         if stop:
-            say(
-                f"stopped after step {step:,} of {preset.steps:,}: the same command, without --restart, resumes the run"
-            )
+            say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
             leave(130)
 
         if is_due:
@@ -221,10 +219,10 @@ def main() -> None:
                 val_loss = reduce_mean(own.gpt_training.evaluate(model, batches))
             record(log, {"step": step, "val": val_loss})
             say(f"step {step:>6,}  validation loss {val_loss:.4f}")
-        if encode and (is_last or step % preset.judge_every == 0):
+        if tokenizer and (is_last or step % preset.judge_every == 0):
             with autocast:
-                share = hellaswag(own, model, encode, examples, preset.block_size, info) if examples else None
-                text = sampled(own, model, encode, tokenizer, preset.prompt, options.seed + step)
+                share = hellaswag(own, model, tokenizer, examples, preset.block_size, info) if examples else None
+                text = sampled(own, model, tokenizer, preset.prompt, options.seed + step)
             record(log, {"step": step, "hellaswag": share, "sample": text})
             say(f"step {step:>6,}  HellaSwag {'not judged' if share is None else f'{share:.4f}'}, sample {text!r}")
         if is_last:
@@ -380,40 +378,21 @@ def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
     return shards
 
 
-def remembered(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """The same function, which encodes each text once: HellaSwag's texts come again in every evaluation."""
-    known = functools.cache(lambda text: tuple(encode(text)))
-    return lambda text: list(known(text))
-
-
-def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], block_size: int, info: Any) -> float:
+def hellaswag(own: Any, model: nn.Module, tokenizer: Any, examples: list[dict], block_size: int, info: Any) -> float:
     """The share of the examples whose right ending has the lowest mean loss. Each process judges some of them."""
     mine = [example | {"label": int(example["label"])} for example in examples[info.rank :: info.world_size]]
-    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, encode, block_size)
+    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, tokenizer.encode, block_size)
     return own.distributed_training.reduce_mean(result["acc_norm"] * len(mine)) * info.world_size / len(examples)
 
 
-def sampled(own: Any, model: nn.Module, encode: Any, tokenizer: Any, prompt: str, seed: int) -> str:
+def sampled(own: Any, model: nn.Module, tokenizer: Any, prompt: str, seed: int) -> str:
     """What the model writes after the prompt. A generator of its own leaves the run as it is."""
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    ids = torch.tensor([encode(prompt)], device=device)
+    ids = torch.tensor([tokenizer.encode(prompt)], device=device)
     eot = tokenizer.special_tokens["<|endoftext|>"]
     [row] = own.generation.generate(model, ids, 40, top_k=50, stop_token=eot, generator=generator).tolist()
     return tokenizer.decode([i for i in row if i < tokenizer.vocab_size and i != eot])
-
-
-def noted_signals() -> list[int]:
-    """A list that gets the signal that asks for an end, Ctrl-C or SIGTERM. A second one ends the process at once."""
-    noted: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        noted.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    signal.signal(signal.SIGINT, note)
-    signal.signal(signal.SIGTERM, note)
-    return noted
 
 
 def prepare_out(log: Path, checkpoint: Path, step: int) -> None:
@@ -424,7 +403,9 @@ def prepare_out(log: Path, checkpoint: Path, step: int) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < step]
-        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        part = log.with_suffix(".part")
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        os.replace(part, log)
         if not step:
             checkpoint.unlink(missing_ok=True)
     except OSError as error:
@@ -439,17 +420,22 @@ def record(log: Path, line: dict) -> None:
 
 
 def draw(log: Path, path: Path, title: str) -> None:
-    """Plot the losses of the log, and HellaSwag."""
+    """Plot the losses of the log, and HellaSwag where it was judged."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    points = {
+        key: [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+        for key in ("loss", "val", "hellaswag")
+    }
     figure = Figure(figsize=(9, 3.8))
-    left, right = figure.subplots(1, 2)
-    for axes, key, label in ((left, "loss", "training"), (left, "val", "validation"), (right, "hellaswag", "GPT")):
-        points = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
-        axes.plot([step for step, _ in points], [value for _, value in points], label=label)
-    right.axhline(0.25, color=COLOURS[-1], linewidth=1, linestyle="--", label="guessing")
-    left.set(xlabel="step", ylabel="nats per token", title=title)
-    right.set(xlabel="step", ylabel="share of right answers", title="HellaSwag")
-    left.legend(), right.legend()
+    axes = figure.subplots(1, 2 if points["hellaswag"] else 1, squeeze=False)[0]
+    axes[0].plot(*zip(*points["loss"], strict=True), label="training", linewidth=1)
+    axes[0].plot(*zip(*points["val"], strict=True), label="validation")
+    axes[0].set(xlabel="step", ylabel="nats per token", title=title)
+    axes[0].legend()
+    if points["hellaswag"]:
+        axes[1].plot(*zip(*points["hellaswag"], strict=True), "o-")
+        axes[1].axhline(0.25, color=COLOURS[-1], linewidth=1, linestyle="--")
+        axes[1].set(xlabel="step", ylabel="share of right answers", title="HellaSwag (dashed: guessing)")
     figure.savefig(path)
     say(f"the plot is in {path}")
 

@@ -211,7 +211,7 @@ def test_a_signal_to_one_of_two_processes_and_a_resumption_leave_no_trace(on_two
     run = {"processes": 2, "settings": {"dropout": 0.1}}
     done = launch(tmp_path, data, **run, change=signal_at(7, signal.SIGTERM, rank=1))
     assert done.codes == [130, 130], done.err
-    assert f"stopped after step 7 of {STEPS}: the same command, without --restart, resumes the run" in done.out
+    assert f"stopped after step 7 of {STEPS}: the same command resumes the run" in done.out
     assert checkpoint(tmp_path)["step"] == 7 and logged(tmp_path)[-1]["step"] == 6
     states = [process["random"][0] for process in checkpoint(tmp_path)["processes"]]
     assert not torch.equal(*states), "each process has its own random state"
@@ -293,7 +293,7 @@ def test_ctrl_c_reaches_the_processes_of_torchrun(tmp_path):
             said += process.communicate(timeout=120)[0]
         finally:
             process.kill()
-    assert "of 1,000,000: the same command, without --restart, resumes the run" in said, said
+    assert "of 1,000,000: the same command resumes the run" in said, said
     assert process.returncode != 0
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] > 0
 
