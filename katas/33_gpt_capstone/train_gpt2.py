@@ -11,6 +11,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -192,7 +193,7 @@ def main() -> None:
     prepare_out(log, checkpoint, run.step)
 
     name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
-    peak = next((flops for part, flops in PEAKS.items() if part in name), None) if dtype else None
+    peak = next((flops for part, flops in PEAKS.items() if dtype and re.search(rf"\b{part}\b", name)), None)
     per_token = own.fast_training.flops_per_token(config, model.num_params(non_embedding=True))
     passes = preset.steps * preset.tokens_per_step / sum(map(len, train))
     say(f"{model.num_params():,} parameters, {info.world_size} × {name}, {dtype or torch.float32}, in {options.out}")

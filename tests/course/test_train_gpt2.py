@@ -77,16 +77,12 @@ def warm() -> None:
     torch.set_num_threads(1)
 
 
-def script(path: Path, data: Path, changed: dict | None = None) -> ModuleType:
-    """The program as a module, with the small preset and the small data in place of the large ones."""
+def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
+    """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.PRESETS["124M"] = replace(module.PRESETS["124M"], **SMALL | (changed or {}))
-    downloads.DATA = data
-    downloads.SETS = tuple(
-        replace(chosen, holds=chosen.holds[:3]) if chosen.name == "fineweb_edu" else chosen for chosen in downloads.SETS
-    )
     return module
 
 
@@ -111,6 +107,8 @@ def launch(
     for rank in range(processes):
         pid = os.fork()
         if pid == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(240)  # seconds after which a process that waits for another one in vain ends
             for descriptor, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(folder / f"{name}{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
@@ -121,7 +119,8 @@ def launch(
             sys.argv = [str(SCRIPT), "--out", str(folder / "run"), "--device", "cpu", *map(str, arguments)]
             code = 1
             try:
-                module = script(path, data, settings)
+                module = script(path, settings)
+                downloads.DATA = data
                 if change:
                     change(module)
                 module.main()
@@ -359,13 +358,13 @@ def test_a_checkpoint_that_cannot_be_resumed(data, tmp_path, on_two, arguments, 
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_a_stream_gives_the_batches_of_a_data_loader(tmp_path, data, world_size):
+def test_a_stream_gives_the_batches_of_a_data_loader(tmp_path, world_size):
     """With one micro-batch per step it is the reference's DataLoaderLite, to the next shard and back."""
     batches = reference("24_token_batches")
     for i, (first, count) in enumerate(((0, 61), (100, 40))):
         np.save(tmp_path / f"train_{i}.npy", np.arange(first, first + count, dtype=np.uint16))
     paths = sorted(tmp_path.glob("*.npy"))
-    module = script(SCRIPT, data)
+    module = script()
     shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
     own = SimpleNamespace(token_batches=batches)
     for rank in range(world_size):
@@ -378,11 +377,11 @@ def test_a_stream_gives_the_batches_of_a_data_loader(tmp_path, data, world_size)
             assert torch.equal(x, expected[0]) and torch.equal(y, expected[1])
 
 
-def test_shards_are_not_copied(tmp_path, data):
+def test_shards_are_not_copied(tmp_path):
     tokens = np.arange(2_000_000, dtype=np.uint16) % 300
     shard(tmp_path / "train_0.bin", tokens)
     np.save(tmp_path / "train_1.npy", tokens)
-    module = script(SCRIPT, data)
+    module = script()
     tracemalloc.start()
     try:
         shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
