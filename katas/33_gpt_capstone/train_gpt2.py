@@ -48,7 +48,7 @@ PEAKS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes and settings, by default those of GPT-2 124M and GPT-3. Tokens are of all processes, `…_every` is steps."""
+    """Sizes and settings. The defaults are GPT-2 124M's, with GPT-3's rates. Token counts are over all processes."""
 
     vocab_size: int = 50257  # of the tokenizer; the model's is a multiple of 128
     block_size: int = 1024
@@ -65,8 +65,8 @@ class Preset:
     weight_decay: float = 0.1
     max_norm: float = 1.0
     val_tokens: int = 20 * 2**19
-    val_every: int = 250  # also the steps between two checkpoints
-    judge_every: int = 1000  # HellaSwag and a sample
+    val_every: int = 250  # steps; also between two checkpoints
+    judge_every: int = 1000  # steps; HellaSwag and a sample
     prompt: str = "Hello, I'm a language model,"
 
 
