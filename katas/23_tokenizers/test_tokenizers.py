@@ -1,7 +1,9 @@
 """Specs of 23: characters as ids, byte pairs counted, merged, learned and applied, GPT-2's files, bytes per token."""
 
 import json
+import random
 import re
+import sys
 from collections import Counter
 from functools import cache
 
@@ -347,6 +349,112 @@ class TestTrainBpe:
         """With fewer than 256 tokens, some byte would have no token."""
         with check.raises(ValueError):
             kata.train_bpe("low low", vocab_size)
+
+
+@st.composite
+def repeated_words(draw):
+    """A text of a few different words, each of which occurs several times."""
+    words = draw(st.lists(st.text("aab", min_size=1, max_size=7), min_size=1, max_size=4))
+    return ",".join(draw(st.lists(st.sampled_from(words), max_size=12)))
+
+
+def many_words_few_that_change():
+    """300 rare words of small letters, and 15 frequent ones of capital letters, to which the first merges belong."""
+    draw = random.Random(0)
+    rare = ["".join(draw.choices("abcdef", k=6)) for _ in range(300)]
+    frequent = ["".join(draw.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 6)) for _ in range(15)]
+    return ",".join(rare + frequent * 100)
+
+
+class TooMany(BaseException):
+    """More lines were run than a spec lets pass."""
+
+
+def lines_run(kata, function, *args, limit=sys.maxsize):
+    """How many lines of the kata's file a call runs: the same number on a fast machine and on a busy one."""
+    count, names, before = 0, vars(kata), sys.gettrace()
+
+    def trace(frame, event, _):
+        nonlocal count
+        if frame.f_globals is not names:
+            return None
+        count += event == "line"
+        if count > limit:
+            raise TooMany
+        return trace
+
+    sys.settrace(trace)
+    try:
+        function(*args)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.stretch
+class TestTrainBpeFast:
+    def test_the_example_step_by_step(self, kata):
+        """In "low low lower" the merges are those of `train_bpe`: l with o, lo with w, and the space with low."""
+        check.equal(kata.train_bpe_fast("low low lower", 300), LOW)
+
+    def test_every_occurrence_counts(self, kata):
+        """x, y is in one chunk that occurs five times, p, q in three chunks that occur once. Multiply the counts of a
+        chunk by how often the chunk occurs."""
+        unlike = {"each different chunk counted once": [(b"p", b"q")]}
+        check.equal(kata.train_bpe_fast("xy,xy,xy,xy,xy,pqa,pqb,pqc", 257), [(b"x", b"y")], unlike=unlike)
+
+    def test_a_pair_may_occur_several_times_in_a_word(self, kata):
+        """aaaa holds a, a three times, which is more than two chunks with b, c. After the merge it holds aa, aa once,
+        and no a, a any more: three are subtracted, not one."""
+        unlike = {"a pair counted once per chunk": [(b"b", b"c")]}
+        check.equal(kata.train_bpe_fast("aaaa,bc,bc", 300), [(b"a", b"a"), (b"b", b"c")], unlike=unlike)
+
+    def test_the_neighbours_change_too(self, kata):
+        """Merging b, c in abc takes a, b away, and brings a, bc. If the old count of a, b stays, the next merge is of a
+        pair that no chunk holds any more."""
+        expected = [(b"b", b"c"), (b"a", b"bc"), (b"x", b"y")]
+        unlike = {"old neighbours still counted": [(b"b", b"c"), (b"a", b"b"), (b"a", b"bc")]}
+        check.equal(kata.train_bpe_fast("abc,abc,abc,bc,bc,xy,xy", 259), expected, unlike=unlike)
+
+    def test_a_tie_goes_to_the_smallest_pair(self, kata):
+        """The rule holds for new pairs as well: a, bc appears after d, e with the same count, and is smaller."""
+        expected = [(b"b", b"c"), (b"a", b"bc"), (b"d", b"e")]
+        unlike = {"the first one seen": [(b"b", b"c"), (b"d", b"e"), (b"a", b"bc")]}
+        check.equal(kata.train_bpe_fast("abc,abc,bc,de,de", 300), expected, unlike=unlike)
+
+    def test_sixty_merges_as_by_hand(self, kata):
+        """On a page of prose, the 60 merges are those that counting everything anew finds, in the same order."""
+        text = prose()[1000:2500]
+        check.equal(kata.train_bpe_fast(text, 316), trained_by_hand(text, 60))
+
+    @given(text=repeated_words())
+    def test_any_text_is_learned_as_by_hand(self, kata, text):
+        """Words with runs of the same letter, where pairs overlap, and with ties. The merges are those that counting
+        everything anew finds."""
+        check.equal(kata.train_bpe_fast(text, 264), trained_by_hand(text, 8))
+
+    def test_only_chunks_that_hold_the_pair_are_counted_again(self, kata):
+        """All merges here change 15 of 315 chunks, which is little work beside the first count. Whoever counts all
+        chunks anew runs 9 times as many lines of code for 45 merges as for 5."""
+        text = many_words_few_that_change()
+        few = lines_run(kata, kata.train_bpe_fast, text, 261)
+        try:
+            lines_run(kata, kata.train_bpe_fast, text, 301, limit=4 * few)
+        except TooMany:
+            check.that(False, f"5 merges run {few} lines of code, and 45 merges more than four times as many")
+        check.that(few > 0, "no line of code was run")
+
+    @pytest.mark.edge
+    def test_an_empty_text_teaches_nothing(self, kata):
+        """There are no pairs, so there is no most frequent one."""
+        check.equal(kata.train_bpe_fast("", 300), [])
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("vocab_size", [255, 0])
+    def test_there_is_no_room_below_the_bytes(self, kata, vocab_size):
+        """With fewer than 256 tokens, some byte would have no token."""
+        with check.raises(ValueError):
+            kata.train_bpe_fast("low low", vocab_size)
 
 
 class TestBPETokenizerInit:

@@ -126,6 +126,27 @@ def train_bpe(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
     raise NotImplementedError
 
 
+def train_bpe_fast(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
+    """Learn the merges of `train_bpe` without counting everything anew for each of them.
+
+    Count the pairs of all chunks once, and note per pair which chunks hold it. A merge changes only the chunks that
+    hold its pair: subtract their old pairs, merge, add their new ones. Where (b"o", b"w") is merged in "low", the pair
+    (b"l", b"o") occurs once less, and (b"l", b"ow") once more.
+
+    Args:
+        text, vocab_size: as for `train_bpe`.
+    Returns:
+        The merges of `train_bpe` in the same order, ties included.
+
+    In a text of 300 rare and 15 frequent chunks, where all merges are in the frequent ones, 45 merges run fewer than
+    4 times as many lines of your code as 5.
+
+    Edge cases ★
+        As for `train_bpe`.
+    """
+    raise NotImplementedError
+
+
 class BPETokenizer:
     """Byte-level byte-pair encoding: start from the bytes of a text and merge pairs in the order they were learned.
 

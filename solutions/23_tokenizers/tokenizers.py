@@ -5,8 +5,9 @@ While pairs are merged a token is a `bytes` object. Ids appear only at the end, 
 
 import json  # stub: keep
 import re  # stub: keep
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import TypeVar
 
@@ -162,6 +163,57 @@ def train_bpe(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
             break
         merges.append(best)
         words = [(merge_pair(tokens, best, best[0] + best[1]), times) for tokens, times in words]
+    return merges
+
+
+def train_bpe_fast(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
+    """Learn the merges of `train_bpe` without counting everything anew for each of them.
+
+    Count the pairs of all chunks once, and note per pair which chunks hold it. A merge changes only the chunks that
+    hold its pair: subtract their old pairs, merge, add their new ones. Where (b"o", b"w") is merged in "low", the pair
+    (b"l", b"o") occurs once less, and (b"l", b"ow") once more.
+
+    Args:
+        text, vocab_size: as for `train_bpe`.
+    Returns:
+        The merges of `train_bpe` in the same order, ties included.
+
+    In a text of 300 rare and 15 frequent chunks, where all merges are in the frequent ones, 45 merges run fewer than
+    4 times as many lines of your code as 5.
+
+    Edge cases ★
+        As for `train_bpe`.
+    """
+    if vocab_size < 256:
+        raise ValueError(f"there is no vocabulary of {vocab_size} tokens: the bytes alone are 256")
+    frequencies = Counter(re.findall(SPLIT_PATTERN, text))
+    words, times = [[bytes([byte]) for byte in chunk.encode()] for chunk in frequencies], list(frequencies.values())
+    counts, holders = Counter(), defaultdict(set)  # per pair: how often it occurs, the words that hold it or held it
+    changed, heap, merges = set(), [], []
+
+    def add(i: int, sign: int) -> None:
+        """Add the pairs of word i to the counts, or subtract them."""
+        for pair, count in count_pairs(words[i]).items():
+            counts[pair] += sign * count * times[i]
+            holders[pair].add(i)
+            changed.add(pair)
+
+    for i in range(len(words)):
+        add(i, 1)
+    while 256 + len(merges) < vocab_size:
+        for pair in changed:
+            heappush(heap, (-counts[pair], pair))
+        changed.clear()
+        while heap and -heap[0][0] != counts[heap[0][1]]:
+            heappop(heap)  # the count has changed since, and a newer entry holds it
+        if not heap or heap[0][0] > -2:
+            break
+        best = heappop(heap)[1]
+        merges.append(best)
+        for i in holders.pop(best):
+            add(i, -1)
+            words[i] = merge_pair(words[i], best, best[0] + best[1])
+            add(i, 1)
     return merges
 
 

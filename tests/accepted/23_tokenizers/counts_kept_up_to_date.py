@@ -1,4 +1,4 @@
-"""Training that counts once and then only corrects the counts of chunks in which something was merged."""
+"""Both trainings count once and then only correct the counts of chunks in which something was merged."""
 
 from collections import defaultdict
 
@@ -29,3 +29,6 @@ def train_bpe(text, vocab_size):
             split[word] = merge_pair(split[word], best, b"".join(best))
             add(word, 1)
     return merges
+
+
+train_bpe_fast = train_bpe
