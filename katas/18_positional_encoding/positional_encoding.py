@@ -169,13 +169,16 @@ def alibi_slopes(num_heads: int) -> Tensor:
     raise NotImplementedError
 
 
-def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Tensor:
+def alibi_bias(
+    num_heads: int, query_len: int, key_len: int | None = None, device: torch.device | str | None = None
+) -> Tensor:
     """Compute the penalty of each head for looking far away, to add to the scores before the softmax.
 
     Args:
         num_heads: H.
         query_len: T.
         key_len: S; None = T.
+        device: of the result.
     Returns:
         (H, T, S) float32: −slope_h · |i − j| for key j and a query at position i, with the slopes of `alibi_slopes`.
         The queries are the last T of the S positions: query t is at position S − T + t.
@@ -183,7 +186,7 @@ def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Te
     A head of slope 1/4 with T = S = 3 has the rows 0, −1/4, −1/2; −1/4, 0, −1/4; −1/2, −1/4, 0.
 
     Edge cases ★
-        key_len below query_len is an error.
+        The result is on the given device. key_len below query_len is an error.
     """
     raise NotImplementedError
 

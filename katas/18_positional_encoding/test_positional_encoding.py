@@ -606,6 +606,20 @@ class TestAlibiBias:
         with check.raises(ValueError):
             kata.alibi_bias(2, T, T - 1)
 
+    @pytest.mark.edge
+    def test_is_on_the_device_asked_for(self, kata):
+        """A bias on the CPU cannot be added to scores on a GPU. The meta device takes the place of a GPU."""
+        got, default = kata.alibi_bias(2, 2, T, device="meta"), kata.alibi_bias(2, T)
+        check.that(got.device.type == "meta", f"device='meta': the bias is on {got.device}")
+        check.that(default.device.type == "cpu", f"without a device the bias is on {default.device}, not on the CPU")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_is_made_on_the_gpu(self, kata):
+        """On the GPU, ready to be added to scores there."""
+        bias = kata.alibi_bias(4, 2, T, device="cuda")
+        check.close(torch.zeros(4, 2, T, device="cuda") + bias, penalties(4, 2, T))
+
 
 class Probe(nn.Module):
     """Takes the place of OrderClassifier: one weight, right in eval mode unless the first token is 7, and a record of

@@ -210,13 +210,16 @@ def alibi_slopes(num_heads: int) -> Tensor:
     return torch.tensor((slopes + between)[:num_heads])
 
 
-def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Tensor:
+def alibi_bias(
+    num_heads: int, query_len: int, key_len: int | None = None, device: torch.device | str | None = None
+) -> Tensor:
     """Compute the penalty of each head for looking far away, to add to the scores before the softmax.
 
     Args:
         num_heads: H.
         query_len: T.
         key_len: S; None = T.
+        device: of the result.
     Returns:
         (H, T, S) float32: −slope_h · |i − j| for key j and a query at position i, with the slopes of `alibi_slopes`.
         The queries are the last T of the S positions: query t is at position S − T + t.
@@ -224,14 +227,14 @@ def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Te
     A head of slope 1/4 with T = S = 3 has the rows 0, −1/4, −1/2; −1/4, 0, −1/4; −1/2, −1/4, 0.
 
     Edge cases ★
-        key_len below query_len is an error.
+        The result is on the given device. key_len below query_len is an error.
     """
     key_len = query_len if key_len is None else key_len
     if key_len < query_len:
         raise ValueError(f"{query_len} queries need at least as many keys, got {key_len}")
-    keys = torch.arange(key_len)
+    keys = torch.arange(key_len, device=device)
     queries = keys[key_len - query_len :].unsqueeze(1)
-    return -alibi_slopes(num_heads).view(-1, 1, 1) * (queries - keys).abs()
+    return -alibi_slopes(num_heads).to(keys.device).view(-1, 1, 1) * (queries - keys).abs()
 
 
 class OrderClassifier(nn.Module):

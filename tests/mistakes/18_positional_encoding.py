@@ -21,7 +21,7 @@ ROPE_FREQUENCIES = "base ** (-torch.arange(0, D, 2, device=x.device, dtype=wide)
 SLOPES = "slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]"
 BETWEEN = "between = [2 ** (-4 * h / power) for h in range(1, 2 * power, 2)]"
 QUERIES = "queries = keys[key_len - query_len :].unsqueeze(1)"
-BIAS = "return -alibi_slopes(num_heads).view(-1, 1, 1) * (queries - keys).abs()"
+BIAS = "return -alibi_slopes(num_heads).to(keys.device).view(-1, 1, 1) * (queries - keys).abs()"
 SEED = "        torch.manual_seed(seed)\n"
 BATCHES = "        batches = torch.Generator().manual_seed(seed)\n"
 FRESH = "fresh = torch.Generator().manual_seed(seed + 1)"
@@ -183,6 +183,14 @@ MISTAKES = [
         BIAS.replace("-alibi", "alibi"),
         "test_is_minus_slope_times_distance",
         "looks like a bonus in place of a penalty",
+    ),
+    Mistake(
+        "the bias always on the CPU",
+        "keys = torch.arange(key_len, device=device)",
+        "keys = torch.arange(key_len)",
+        "test_is_on_the_device_asked_for",
+        "A bias on the CPU cannot be added to scores on a GPU",
+        edge=True,
     ),
     Mistake(
         "queries at the first positions",

@@ -30,11 +30,11 @@ def alibi_slopes(num_heads):
     return torch.tensor(slopes(num_heads), dtype=torch.float32)
 
 
-def alibi_bias(num_heads, query_len, key_len=None):
+def alibi_bias(num_heads, query_len, key_len=None, device=None):
     if key_len is None:
         key_len = query_len
     if query_len > key_len:
         raise ValueError("too many queries")
     i = torch.arange(query_len).float() + (key_len - query_len)
     distance = torch.cdist(i.view(-1, 1), torch.arange(key_len).float().view(-1, 1), p=1)
-    return torch.einsum("h,ts->hts", alibi_slopes(num_heads), -distance)
+    return torch.einsum("h,ts->hts", alibi_slopes(num_heads), -distance).to(device)

@@ -26,10 +26,11 @@ def alibi_slopes(num_heads):
     return torch.cat([first, second])[:num_heads]
 
 
-def alibi_bias(num_heads, query_len, key_len=None):
+def alibi_bias(num_heads, query_len, key_len=None, device=None):
     key_len = key_len or query_len
     if key_len < query_len:
         raise ValueError("key_len")
+    device = torch.device(device or "cpu")
     grid = torch.arange(key_len)[None, :] - torch.arange(key_len)[:, None]
     square = -grid.abs()[None].float() * alibi_slopes(num_heads)[:, None, None]
-    return square[:, key_len - query_len :]
+    return square[:, key_len - query_len :].to(device)
