@@ -129,7 +129,8 @@ print(f"  (1_000_000, 1_000_000) in float32 would take {huge / 10**12:g} TB")
 print("\n10. Devices")
 print("  torch.cuda.is_available():", torch.cuda.is_available())
 print("  torch.cuda.device_count():", torch.cuda.device_count())
-device = "cuda" if torch.cuda.is_available() else "cpu"
+print("  torch.backends.mps.is_available():", torch.backends.mps.is_available())
+device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 there = torch.ones(2, 3).to(device)
 print(f"  on {there.device}, and after .cpu() on {there.cpu().device}")
 try:

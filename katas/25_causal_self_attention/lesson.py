@@ -87,7 +87,7 @@ for mode in (True, False):
         print(f"   {'training' if mode else 'eval':<9} flash={flash!s:<6} {torch.equal(noisy(x), noisy(x))}")
 
 # 6. What the scores cost: GPT-2's 12 heads of 64 features, one sequence, forward only. The time depends on the machine.
-device = "cuda" if torch.cuda.is_available() else "cpu"
+device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def milliseconds(path, *tensors):
@@ -96,8 +96,8 @@ def milliseconds(path, *tensors):
     for _ in range(6):
         start = time.perf_counter()
         path(*tensors)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.accelerator.synchronize()
         times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times[1:])
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from grader.specs import check
 
@@ -265,6 +267,21 @@ def fused_is_called(kata, call):
     return False
 
 
+class FusedCalls(TorchFunctionMode):
+    """Notes whether each fused call gets a mask, as long as this is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.masked = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function.__name__ == "scaled_dot_product_attention":
+            mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+            self.masked.append(mask is not None)
+        return function(*args, **kwargs)
+
+
 class TestFlashAttention:
     def test_equals_attention_by_hand(self, kata):
         """The same as manual_attention to rounding: softmax(q kᵀ / √D) v with the causal mask. The fused call masks
@@ -309,6 +326,31 @@ class TestFlashAttention:
     def test_the_mask_follows_the_device_of_q(self, kata):
         """A mask made on the CPU cannot be combined with queries on a GPU. The meta device stands in for the GPU."""
         run_on_meta(kata.flash_attention)
+
+    @pytest.mark.edge
+    def test_no_mask_where_is_causal_will_do(self, kata):
+        """With T_q = T_k, as in training, `is_causal=True` says it all. FlashAttention, the fastest kernel on a GPU,
+        takes no mask: with one, PyTorch falls back to a slower kernel."""
+        with FusedCalls() as calls:
+            kata.flash_attention(*heads(5, 5))
+        check.equal(calls.masked, [False], what="whether the fused call gets a mask, at ")
+
+    @pytest.mark.edge
+    @pytest.mark.amp
+    def test_every_kernel_of_a_gpu_takes_it(self, kata):
+        """In bfloat16, each kernel that PyTorch chooses from gives the same, FlashAttention too for T_q = T_k. Where
+        queries are fewer, the mask leaves the other two."""
+        every = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        if torch.cuda.get_device_capability() < (8, 0):
+            every = every[2:]  # the others take bfloat16 on newer GPUs only
+        for (t_q, t_k), kernels in {(32, 32): every, (3, 32): every[-2:]}.items():
+            q, k, v = (torch.randn(B, H, t, 16).bfloat16() for t in (t_q, t_k, t_k))
+            for kernel in kernels:
+                with sdpa_kernel(kernel):
+                    got = kata.flash_attention(q.cuda(), k.cuda(), v.cuda())
+                check.dtype(got, torch.bfloat16, what=f"output of {kernel.name}")
+                what = f"output of {kernel.name}, T_q = {t_q}, T_k = {t_k}"
+                check.close(got, output_by_hand(q, k, v), atol=0.1, what=what)
 
 
 chunk_sizes = st.lists(st.integers(1, 3), min_size=1, max_size=4)
@@ -592,6 +634,19 @@ class TestCausalSelfAttentionForward:
             with check.unchanged(x=x):
                 out = attn(x)
             check.close(out, layer_by_hand(attn, x), what=f"output for a transposed view, flash={flash}")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_on_a_gpu(self, kata):
+        """The whole, and the same in chunks through a cache, whose keys and values stay on the GPU."""
+        for flash in (True, False):
+            attn, x = layer(kata, flash), torch.randn(B, BLOCK, C)
+            expected = layer_by_hand(attn, x)
+            attn, x, cache = attn.cuda(), x.cuda(), kata.LayerCache()
+            check.close(attn(x), expected, atol=1e-4, what=f"output on a GPU, flash={flash}")
+            chunks = torch.cat([attn(chunk, cache=cache) for chunk in x.split(3, dim=1)], dim=1)
+            check.close(chunks, expected, atol=1e-4, what=f"output of chunks on a GPU, flash={flash}")
+            check.that(cache.k.is_cuda and cache.v.is_cuda, f"flash={flash}: the cache is on {cache.k.device}")
 
     @pytest.mark.edge
     def test_runs_on_the_device_of_its_weights(self, kata):

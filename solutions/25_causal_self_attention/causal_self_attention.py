@@ -85,7 +85,8 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> 
     `is_causal=True` aligns the mask at the top left: query 0 sees key 0 alone. That is right only for T_q = T_k.
 
     Edge cases ★
-        The output has the dtype and device of q, also with a mask.
+        The output has the dtype and device of q, also with a mask. For T_q = T_k no mask is passed: PyTorch's fastest
+        kernel for GPUs, FlashAttention, takes none.
     """
     mask = None if q.size(2) == k.size(2) else causal_mask(q.size(2), k.size(2), q.device)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=mask is None)
