@@ -211,7 +211,7 @@ def train_capstone(
 
     Edge cases ★
         A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than
-        block_size + 1 tokens.
+        block_size + 1 tokens. The model is on the device of data.train.
     """
     raise NotImplementedError
 

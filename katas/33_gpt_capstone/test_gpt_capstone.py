@@ -104,6 +104,23 @@ def watched(kata):
         yield calls
 
 
+class Arrived(Exception):
+    """A GPT was called, which is all that a spec wanted to see."""
+
+
+def device_of_the_run(kata, data):
+    """Where the model of a run is when it is called first."""
+
+    def stopping(model, *given, **named):
+        raise Arrived(next(model.parameters()).device.type)
+
+    with mock.patch.object(kata.GPT, "forward", stopping):
+        try:
+            run_of(kata, data)
+        except Arrived as arrived:
+            return arrived.args[0]
+
+
 @contextmanager
 def float64():
     """A GPT made in here has float64 weights, in which two ways to compute the same differ by next to nothing."""
@@ -766,6 +783,27 @@ class TestTrainCapstone:
         _, history = run_of(kata, data, steps=1, eval_every=1, warmup_steps=0)
         check.equal(history["step"], [0], what="steps")
         check.equal([step for step, _ in pairs(history["val"])], [0, 1], what="steps at which it was validated")
+
+    @pytest.mark.edge
+    def test_the_model_is_where_the_streams_are(self, kata):
+        """Move the streams to a GPU, and the run is there. (The device "meta" takes the place of a GPU. Tensors there
+        hold no numbers, so the run ends at the first call of the model.)"""
+        data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
+        data.train, data.val = data.train.to("meta"), data.val.to("meta")
+        check.equal(device_of_the_run(kata, data), "meta", what="the device of the model")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_a_run_on_a_gpu(self, kata):
+        """The same weights to begin with and the same windows: the losses are those of the CPU."""
+        data = data_of(kata, some_tokens(90).tolist(), some_tokens(40, seed=1).tolist())
+        with float64():
+            _, expected = run_of(kata, data)
+            data.train, data.val = data.train.cuda(), data.val.cuda()
+            model, history = run_of(kata, data)
+        check.equal({p.device.type for p in model.parameters()}, {"cuda"}, what="devices of the model")
+        check.close(history["loss"], expected["loss"], rtol=1e-5, what="losses")
+        check.close(pairs(history["val"])[-1][1], pairs(expected["val"])[-1][1], rtol=1e-5, what="last validation loss")
 
     @pytest.mark.edge
     def test_a_run_needs_steps_and_tokens(self, kata):

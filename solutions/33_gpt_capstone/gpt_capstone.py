@@ -267,12 +267,13 @@ def train_capstone(
 
     Edge cases ★
         A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than
-        block_size + 1 tokens.
+        block_size + 1 tokens. The model is on the device of data.train.
     """
     if config.steps < 1 or config.eval_every < 1:
         raise ValueError(f"steps and eval_every are at least 1, got {config.steps} and {config.eval_every}")
     sizes = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd, "dropout": config.dropout}
     model = GPT(GPTConfig(block_size=config.block_size, vocab_size=data.tokenizer.vocab_size, **sizes))
+    model.to(data.train.device)
     optimizer = make_optimizer(model, config.max_lr, config.weight_decay, betas=(0.9, 0.95))
     history = {"step": [], "loss": [], "val": []}
     for step in range(config.steps):

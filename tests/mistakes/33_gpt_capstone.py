@@ -69,13 +69,6 @@ MISTAKES = [
         says="the training documents stay as they are",
     ),
     Mistake(
-        "compared to the letter",
-        was=NEW,
-        now=NEW.replace("paragraph.strip() not in", "paragraph not in"),
-        caught_by="test_paragraphs_are_compared_without_their_ends",
-        says="they are compared after strip()",
-    ),
-    Mistake(
         "only empty lines are blank",
         was=RUNS,
         now='    return [paragraph for paragraph in doc.split("\\n\\n") if paragraph.strip()]',
@@ -225,6 +218,14 @@ MISTAKES = [
         now="optimizer = torch.optim.AdamW(model.parameters(), lr=config.max_lr, weight_decay=config.weight_decay)",
         caught_by="test_losses_follow_the_recipe",
         says="They are those of AdamW with betas 0.9 and 0.95",
+    ),
+    Mistake(
+        "the model stays on the CPU",
+        was="    model.to(data.train.device)\n",
+        now="",
+        caught_by="test_the_model_is_where_the_streams_are",
+        says="got 'cpu'",
+        edge=True,
     ),
     # reproduction_plan
     Mistake(

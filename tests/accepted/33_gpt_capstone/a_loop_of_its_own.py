@@ -31,7 +31,7 @@ def train_capstone(data, config, generator=None):
     if offsets < 1 or len(data.val) < T + 1:
         raise ValueError(f"streams of {len(data.train)} and {len(data.val)} tokens")
     shape = GPTConfig(T, data.eot + 1, config.n_layer, config.n_head, config.n_embd, config.dropout)
-    model = GPT(shape)
+    model = GPT(shape).to(data.train.device)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     rest = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
