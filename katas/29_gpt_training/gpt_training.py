@@ -1,8 +1,9 @@
 """The training loop of GPT-2 and GPT-3, with validation and samples on the way, and runs that stop and go on.
 
-A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model. y holds the token that follows
-each token of x, or −100 where there is nothing to predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does;
-loss is the mean over the targets that are not −100. An optimizer holds all trainable parameters of its model.
+A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model. (Only `train` moves batches.)
+y holds the token that follows each token of x, or −100 where there is nothing to predict. `model(x, y)` returns
+(logits, loss), as kata 26's GPT does; loss is the mean over the targets that are not −100. An optimizer holds all
+trainable parameters of its model.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -226,6 +227,7 @@ def save_checkpoint(
 
     Edge cases ★
         The path may be a str. Saving changes nothing in the run: weights, mode, random state, the loader's position.
+        If `torch.cuda.is_available()`, the random state of the GPU is saved as well: dropout on a GPU draws from there.
     """
     raise NotImplementedError
 
@@ -251,7 +253,7 @@ def load_checkpoint(
 
     Edge cases ★
         A file saved from a model with another config is an error. So is a `loader` without a saved state. Then
-        model, optimizer, loader and random state are unchanged.
+        model, optimizer, loader and random state are unchanged. The random state of a GPU is restored too.
     """
     raise NotImplementedError
 
@@ -283,6 +285,7 @@ def train(
     - All updates are made in training mode. Validation does not change them.
 
     Edge cases ★
-        With start_step = max_steps nothing is done, and the record is empty.
+        With start_step = max_steps nothing is done, and the record is empty. Batches of `loader` and `val_batches` may
+        be on another device than the model's parameters, and are moved there.
     """
     raise NotImplementedError

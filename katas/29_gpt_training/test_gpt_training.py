@@ -7,6 +7,7 @@ import pickle
 import re
 from dataclasses import asdict
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -53,6 +54,38 @@ class Stream:
 
     def load_state_dict(self, state):
         self.given = state["given"]
+
+
+class Traveller(torch.Tensor):
+    """A tensor that records where it is sent. It does not go there, since that device may not exist."""
+
+    sent: list[str] = []
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        name, kwargs = function.__name__, kwargs or {}
+        if name not in ("to", "cuda", "cpu"):
+            return super().__torch_function__(function, types, args, kwargs)
+        cls.sent.append(torch.device([*args[1:], *kwargs.values()][0] if name == "to" else name).type)
+        return args[0].as_subclass(torch.Tensor)
+
+
+def travellers():
+    return tuple(tensor.as_subclass(Traveller) for tensor in batch())
+
+
+class Departures(Stream):
+    """Batches that record where they are sent."""
+
+    def next_batch(self):
+        return tuple(tensor.as_subclass(Traveller) for tensor in super().next_batch())
+
+
+class OnGpu(Stream):
+    """The same batches, on the GPU."""
+
+    def next_batch(self):
+        return tuple(tensor.cuda() for tensor in super().next_batch())
 
 
 class Killed(Exception):
@@ -895,6 +928,50 @@ class TestLoadCheckpoint:
             kata.load_checkpoint(tmp_path / "foreign.pt", model)
 
     @pytest.mark.edge
+    def test_the_random_state_of_a_gpu_comes_back(self, kata, tmp_path):
+        """On a GPU dropout draws from the GPU's own generator. (torch.cuda's functions for its state are replaced here,
+        so that this spec needs no GPU.)"""
+        model, optimizer, _ = a_run(kata)
+        state = [torch.arange(16, dtype=torch.uint8)]
+
+        def put(new, device="cuda"):
+            state[0] = new.clone()
+
+        replaced = {
+            "is_available": lambda: True,
+            "device_count": lambda: 1,
+            "get_rng_state": lambda device="cuda": state[0].clone(),
+            "get_rng_state_all": lambda: [state[0].clone()],
+            "set_rng_state": put,
+            "set_rng_state_all": lambda new: put(new[0]),
+        }
+        with mock.patch.multiple(torch.cuda, **replaced):
+            kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 0)
+            put(torch.full((16,), 7, dtype=torch.uint8))
+            kata.load_checkpoint(tmp_path / "run.pt", model)
+        unlike = {"the state from before loading": torch.full((16,), 7, dtype=torch.uint8)}
+        check.equal(state[0], torch.arange(16, dtype=torch.uint8), unlike=unlike, what="random state of the GPU")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_resumed_on_a_gpu(self, kata, tmp_path):
+        """With dropout 0.3 on a GPU, the losses after the checkpoint are those of the run that was not interrupted. The
+        file is read on the CPU first, and weights and moments go to the GPU of the fresh model."""
+
+        def fresh(seed):
+            torch.manual_seed(seed)
+            model = gpt(kata, dropout=0.3).cuda()
+            return model, torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.1), OnGpu()
+
+        run = fresh(1)
+        go_on(*run, 3)
+        kata.save_checkpoint(tmp_path / "run.pt", *run[:2], 3, run[2])
+        expected = go_on(*run, 3)
+        resumed = fresh(2)
+        kata.load_checkpoint(tmp_path / "run.pt", *resumed)
+        check.close(go_on(*resumed, 3), expected, rtol=1e-9, what="losses of the last three steps")
+
+    @pytest.mark.edge
     def test_another_config_is_refused(self, kata, tmp_path):
         """Weights of a model with 2 heads fit into one with 3, number by number, and mean nothing there. Compare the
         configs before you change anything."""
@@ -1083,3 +1160,32 @@ class TestTrain:
         check.that(not any(history.values()), f"the record should be empty, got {check.describe(history)}")
         check.equal(weights(model), before, what="weights")
         check.equal(loader.given, 0, what="batches taken")
+
+    @pytest.mark.edge
+    def test_batches_go_to_the_device_of_the_model(self, kata):
+        """A loader makes batches on the CPU, and a model on a GPU refuses them. (No GPU is needed here: all parameters
+        say that they are on the device "meta", and the batches only record where they are sent.)"""
+        model, config = gpt(kata), kata.TrainConfig(**{**RUN, "max_steps": 4, "warmup_steps": 1})
+        for val_batches, least, what in ((None, 16, "8 micro-batches"), ([travellers()], 18, "these and a val batch")):
+            sent = []
+            there = mock.patch.object(torch.nn.Parameter, "device", torch.device("meta"))
+            with there, mock.patch.object(Traveller, "sent", sent):
+                kata.train(model, sgd(model), Departures(), config, val_batches)
+            check.equal(
+                sent, ["meta"] * max(least, len(sent)), what=f"devices that x and y of {what} were sent to, at "
+            )
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_on_a_gpu(self, kata):
+        """The loader and the validation batches are on the CPU, the model on the GPU. The losses are those of the
+        CPU."""
+        model, val_batches = gpt(kata), uneven()
+        losses, _, vals, expected = run_by_hand(model, val_batches)
+        model.cuda()
+        history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN), val_batches)
+        check.close(history["loss"], losses, rtol=1e-5, what="losses")
+        check.close(
+            [v for _, v in history["val"]], [vals[i] for i in (0, 2, 4, 5)], rtol=1e-5, what="validation losses"
+        )
+        check.close(weights(model).cpu(), expected, rtol=1e-5, atol=1e-7, what="weights after the run")

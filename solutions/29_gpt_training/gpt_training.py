@@ -1,8 +1,9 @@
 """The training loop of GPT-2 and GPT-3, with validation and samples on the way, and runs that stop and go on.
 
-A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model. y holds the token that follows
-each token of x, or −100 where there is nothing to predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does;
-loss is the mean over the targets that are not −100. An optimizer holds all trainable parameters of its model.
+A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model. (Only `train` moves batches.)
+y holds the token that follows each token of x, or −100 where there is nothing to predict. `model(x, y)` returns
+(logits, loss), as kata 26's GPT does; loss is the mean over the targets that are not −100. An optimizer holds all
+trainable parameters of its model.
 """
 
 import math
@@ -275,6 +276,7 @@ def save_checkpoint(
 
     Edge cases ★
         The path may be a str. Saving changes nothing in the run: weights, mode, random state, the loader's position.
+        If `torch.cuda.is_available()`, the random state of the GPU is saved as well: dropout on a GPU draws from there.
     """
     checkpoint = {
         "model": model.state_dict(),
@@ -283,6 +285,7 @@ def save_checkpoint(
         "config": asdict(model.config),
         "loader": None if loader is None else loader.state_dict(),
         "rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     torch.save(checkpoint, path)
 
@@ -308,7 +311,7 @@ def load_checkpoint(
 
     Edge cases ★
         A file saved from a model with another config is an error. So is a `loader` without a saved state. Then
-        model, optimizer, loader and random state are unchanged.
+        model, optimizer, loader and random state are unchanged. The random state of a GPU is restored too.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     if checkpoint["config"] != asdict(model.config):
@@ -321,6 +324,8 @@ def load_checkpoint(
     if loader is not None:
         loader.load_state_dict(checkpoint["loader"])
     torch.set_rng_state(checkpoint["rng"])
+    for index, state in enumerate(checkpoint["cuda_rng"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)
     return checkpoint["step"]
 
 
@@ -351,19 +356,25 @@ def train(
     - All updates are made in training mode. Validation does not change them.
 
     Edge cases ★
-        With start_step = max_steps nothing is done, and the record is empty.
+        With start_step = max_steps nothing is done, and the record is empty. Batches of `loader` and `val_batches` may
+        be on another device than the model's parameters, and are moved there.
     """
+    device = next(model.parameters()).device
     history = {name: [] for name in ("step", "loss", "lr", "grad_norm", "val", "samples")}
     for step in range(start_step, config.max_steps):
         if step % config.eval_every == 0 or step == config.max_steps - 1:
             if val_batches is not None:
-                history["val"].append((step, evaluate(model, val_batches)))
+                history["val"].append((step, evaluate(model, _moved(val_batches, device))))
             if sample is not None:
                 model.eval()
                 history["samples"].append((step, sample(model)))
         lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps)
         batches = [loader.next_batch() for _ in range(config.accum_steps)]
-        result = train_step(model, optimizer, batches, config.max_norm, lr)
+        result = train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)
         for name, value in {"step": step, "lr": lr, **result}.items():
             history[name].append(value)
     return history
+
+
+def _moved(batches: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    return [(x.to(device), y.to(device)) for x, y in batches]

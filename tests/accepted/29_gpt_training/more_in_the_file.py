@@ -22,6 +22,8 @@ def load_checkpoint(path, model, optimizer=None, loader=None):
     if loader and not state["loader"]:
         raise ValueError("this checkpoint knows nothing of a loader")
     torch.random.set_rng_state(state["rng"])
+    if state["cuda_rng"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
     for part, name in ((model, "model"), (optimizer, "optimizer"), (loader, "loader")):
         if part is not None:
             part.load_state_dict(state[name])

@@ -21,6 +21,7 @@ def accumulation_steps(total_tokens, batch_size, block_size, world_size=1):
 def train(model, optimizer, loader, config, val_batches=None, start_step=0, sample=None):
     history = {"samples": [], "val": [], "grad_norm": [], "lr": [], "loss": [], "step": []}
     last, step = config.max_steps - 1, start_step
+    where = model.lm_head.weight.device
     while step <= last:
         if not step % config.eval_every or step == last:
             model.eval()
@@ -31,6 +32,7 @@ def train(model, optimizer, loader, config, val_batches=None, start_step=0, samp
                 with torch.inference_mode():
                     losses, weights = [], []
                     for x, y in val_batches:
+                        x, y = x.to(where), y.to(where)
                         weights.append((y >= 0).sum().item())
                         losses.append(model(x, y)[1].item() * weights[-1])
                 history["val"].append([step, sum(losses) / sum(weights)])
@@ -41,7 +43,7 @@ def train(model, optimizer, loader, config, val_batches=None, start_step=0, samp
         optimizer.zero_grad(set_to_none=True)
         loss_sum = 0.0
         for _ in range(config.accum_steps):
-            x, y = loader.next_batch()
+            x, y = (ids.to(where, non_blocking=True) for ids in loader.next_batch())
             loss = model(x, y)[1]
             (loss / config.accum_steps).backward()
             loss_sum += loss.detach().item()
