@@ -5,6 +5,8 @@ which one call of `launch` starts."""
 import json
 import linecache
 import math
+import os
+import tempfile
 import time
 import traceback
 from contextlib import contextmanager
@@ -50,6 +52,23 @@ def without_group(kata, work, *args):
     return work(kata, *args)
 
 
+def on_gpu(kata, work, *args):
+    """What `work(kata, *args)` returns in a process that is alone in a group of NCCL. It is forked before it uses CUDA,
+    and this process never does: after that, no spec could fork one."""
+    return on_ranks(1, kata, with_nccl, work, *args)[0]
+
+
+def with_nccl(kata, work, *args):
+    dist.destroy_process_group()
+    os.environ["NCCL_SOCKET_IFNAME"] = "lo"
+    with tempfile.TemporaryDirectory() as folder:
+        dist.init_process_group("nccl", init_method=f"file://{folder}/store", rank=0, world_size=1)
+        try:
+            return work(kata, *args)
+        finally:
+            dist.destroy_process_group()
+
+
 def on_ranks(world_size, kata, work, *args):
     """The results by rank. Specs that ask for the same work share one launch, and one failure."""
     known, asked = outcomes.setdefault(kata, {}), (world_size, work, args)
@@ -68,6 +87,8 @@ def explained(said):
     """What `launch` raised, as the failure of a spec."""
     rank, _, trace = said.partition(" failed\n")
     told = trace.rpartition("Told: ")[2]
+    if "CUDA is in use" in said:
+        return check.Mismatch([("wrong", "another kata's spec has used CUDA: run pytest katas/31 by itself")])
     if not trace:
         return check.Mismatch([("wrong", said)])
     if not told.startswith("{"):
@@ -335,6 +356,24 @@ def frozen_in_front(kata):
     return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
+def averaged_without_numbers(kata):
+    """Where the gradients are of a layer on the meta device, which had none."""
+    model = nn.Linear(2, 3, device="meta")
+    with mock.patch.object(dist, "all_reduce"):
+        kata.average_gradients(model)
+    return [p.grad.device.type for p in model.parameters()]
+
+
+def averaged_on_gpu(kata):
+    """The gradients of a layer on the GPU, of which only the weight had one, and its parameters, broadcast."""
+    model = nn.Linear(2, 3, device="cuda")
+    before = flat(p.cpu() for p in model.parameters())
+    kata.broadcast_parameters(model)
+    model.weight.grad = torch.full_like(model.weight, 3.0)
+    kata.average_gradients(model)
+    return [p.grad.cpu() for p in model.parameters()], before, flat(p.cpu() for p in model.parameters())
+
+
 class TestAverageGradients:
     def test_the_mean_is_the_gradient_of_the_big_batch(self, kata):
         """Each rank has the gradient of its own two rows; their mean is the gradient of all four. So two processes make
@@ -369,6 +408,23 @@ class TestAverageGradients:
                 check.equal(grad, torch.full(shape, 1.5), unlike=unlike, what=what)
 
     @pytest.mark.edge
+    def test_zeros_are_where_the_parameter_is(self, kata):
+        """A parameter on a GPU takes a gradient on that GPU only. (The meta device takes the place of a GPU, and
+        all_reduce does nothing.)"""
+        [devices] = on_ranks(1, kata, averaged_without_numbers)
+        check.equal(devices, ["meta"] * 2, what="devices of the new gradients")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_on_a_gpu(self, kata):
+        """NCCL sends gradients and parameters from where they are. In a group of one process nothing changes but None,
+        which becomes zeros."""
+        (weight, bias), before, after = on_gpu(kata, averaged_on_gpu)
+        check.equal(weight, torch.full((3, 2), 3.0), what="gradient of the weight")
+        check.equal(bias, torch.zeros(3), what="gradient of the bias, which had none")
+        check.equal(after, before, what="parameters after broadcast_parameters")
+
+    @pytest.mark.edge
     def test_frozen_parameters_are_left_out(self, kata):
         """A frozen parameter needs no gradient. Zeros would cost memory, and an optimizer with weight decay would
         change the parameter."""
@@ -398,6 +454,31 @@ def means_of_tensors(kata):
     tensors = [torch.tensor([0.5 + rank]), torch.tensor(1 + rank), torch.tensor(0.25 + rank, dtype=torch.float64)]
     before = [t.clone() for t in tensors]
     return [kata.reduce_mean(t) for t in tensors], tensors, before
+
+
+class Sent(Exception):
+    """What all_reduce would send."""
+
+
+def sent_by_nccl(kata):
+    """Which device reduce_mean sends from in a group that says it is one of NCCL. None: not by all_reduce."""
+
+    def look(tensor, *args, **options):
+        raise Sent(tensor.device.type)
+
+    with mock.patch.object(dist, "get_backend", lambda *_: "nccl"), mock.patch.object(dist, "all_reduce", look):
+        try:
+            kata.reduce_mean(3.0)
+        except Sent as sent:
+            return sent.args[0]
+        except (AssertionError, RuntimeError) as error:
+            if "CUDA" in str(error) or "NVIDIA" in str(error):
+                return "cuda"  # that there is none here is what it says
+            raise
+
+
+def means_on_gpu(kata):
+    return [kata.reduce_mean(3.0), kata.reduce_mean(torch.tensor(2.5, device="cuda"))]
 
 
 MEANS = {"the sum": 4.0, "rank 0's own": 1.0, "rank 1's own": 3.0}
@@ -434,6 +515,19 @@ class TestReduceMean:
         `detach()` alone shares its memory."""
         for rank, (_, after, before) in enumerate(on_two(kata, means_of_tensors)):
             check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
+
+    @pytest.mark.edge
+    def test_nccl_sends_from_the_gpu(self, kata):
+        """NCCL refuses tensors on the CPU. Ask `dist.get_backend()`, and make the tensor on the GPU for "nccl". (Here
+        a group of gloo says that it is one of NCCL, and the GPU may be missing: only the device counts.)"""
+        [device] = on_ranks(1, kata, sent_by_nccl)
+        check.that(device in ("cuda", None), f"with the backend nccl the tensor that is sent is on the {device}")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_in_a_group_of_nccl(self, kata):
+        """A float, and a loss that is on the GPU already, in a group of one process."""
+        check.close(on_gpu(kata, means_on_gpu), [3.0, 2.5], what="means")
 
 
 class Recording(nn.Module):
@@ -614,6 +708,17 @@ def plain_steps(kata):
     return steps
 
 
+def stepped_on_gpu(kata):
+    """One step of DDP with NCCL on two micro-batches: what is returned, the weights; by hand, the loss, the gradient
+    and the weights before."""
+    model, (x, y) = gpt(kata), batch(rows=4)
+    (loss, gradients), before = loss_and_gradients(model, x, y), flat(model.parameters())
+    wrapped = kata.DDP(model.cuda(), device_ids=[0])
+    x, y = x.cuda(), y.cuda()
+    result = kata.ddp_train_step(wrapped, sgd(wrapped), [(x[:2], y[:2]), (x[2:], y[2:])], None)
+    return result, flat(p.cpu() for p in model.parameters()), loss, flat(gradients), before
+
+
 class TestDdpTrainStep:
     def test_the_weights_of_one_process_with_the_big_batch(self, kata):
         """Two micro-batches of 2 rows on each of two ranks make the same step as one batch of 8. Each loss is divided
@@ -708,6 +813,14 @@ class TestDdpTrainStep:
         clearing them."""
         _, weights, expected, stale = alone(kata, recorded, 3)
         check.close(weights, expected, rtol=1e-4, unlike={"with what lay in .grad before": stale}, what="weights")
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_on_a_gpu(self, kata):
+        """DDP on one GPU with NCCL makes the step of the CPU."""
+        result, weights, loss, gradient, before = on_gpu(kata, stepped_on_gpu)
+        check.close(result, {"loss": loss, "grad_norm": gradient.norm().item()}, rtol=1e-5, what="result")
+        check.close(weights, before - LR * gradient, rtol=1e-5, atol=1e-7, what="weights")
 
     @pytest.mark.edge
     def test_a_step_needs_a_batch(self, kata):

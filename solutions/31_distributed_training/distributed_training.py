@@ -49,15 +49,24 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
     The processes are forked, so they start with everything that this one has in memory. They communicate over the
     loopback address with gloo, torch's backend for CPUs, and find each other through a file in a temporary folder.
     (With a CUDA device, torch computes no gradients in a process forked from one that has computed some: launch first.)
+    Once this process has used CUDA, a forked one could not use it. Then processes are spawned: they import everything
+    anew, `fn` must be a function that a module defines, and a script needs `if __name__ == "__main__":`.
     """
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    if context.get_start_method() == "spawn":
+        try:
+            pickle.dumps((_work, fn, args))
+        except Exception as error:
+            said = f"CUDA is in use, so processes are spawned: fn and args must be picklable ({error})"
+            raise RuntimeError(said) from error
     deadline = time.monotonic() + 30
     started, results = {}, {}  # by the pipe of each process, by rank
     with tempfile.TemporaryDirectory() as folder:
         try:
             for rank in range(world_size):
-                ours, theirs = multiprocessing.Pipe()
+                ours, theirs = context.Pipe()
                 work = (theirs, f"file://{folder}/store", rank, world_size, fn, args)
-                process = multiprocessing.get_context("fork").Process(target=_work, args=work, daemon=True)
+                process = context.Process(target=_work, args=work, daemon=True)
                 process.start()
                 theirs.close()  # so that reading from ours ends when the process does
                 started[ours] = (rank, process)
@@ -193,8 +202,8 @@ def average_gradients(model: nn.Module) -> None:
 
     Edge cases ★
         A trainable parameter whose `.grad` is None on one rank counts as zeros there: g and None become g / 2 on both
-        ranks. (All ranks must make the same calls: a rank that skips one leaves the others waiting.) Frozen parameters
-        are left out, their `.grad` stays None.
+        ranks. (All ranks must make the same calls: a rank that skips one leaves the others waiting.) These zeros are on
+        the parameter's device. Frozen parameters are left out, their `.grad` stays None.
     """
     if not dist.is_initialized():
         return
@@ -217,12 +226,13 @@ def reduce_mean(value: float | Tensor) -> float:
 
     Edge cases ★
         `value` may be an int, or a tensor of any dtype with one element: the ints 1 and 2 give 1.5. A tensor is not
-        written to.
+        written to. If `dist.get_backend()` is "nccl", what is sent is on the GPU, device "cuda".
     """
     own = value.item() if isinstance(value, Tensor) else value
     if not dist.is_initialized():
         return float(own)
-    total = torch.tensor(own, dtype=torch.float64)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    total = torch.tensor(own, dtype=torch.float64, device=device)
     dist.all_reduce(total)
     return total.item() / dist.get_world_size()
 

@@ -5,7 +5,7 @@ from tests.course.variants import Equivalent, Mistake
 READ = 'DistInfo(int(env["RANK"]), int(env["LOCAL_RANK"]), int(env["WORLD_SIZE"]))'
 ALL_TENSORS = "for tensor in [*model.parameters(), *model.buffers()]:"
 FILL = "            if p.grad is None:\n                p.grad = torch.zeros_like(p)\n"
-TOTAL = "total = torch.tensor(own, dtype=torch.float64)"
+TOTAL = "total = torch.tensor(own, dtype=torch.float64, device=device)"
 CONTEXT = 'return model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()'
 LAST = "is_last=i == len(batches) - 1"
 FORWARD = "            loss = model(x, y)[1] / len(batches)\n"
@@ -113,6 +113,14 @@ MISTAKES = [
         says="`detach()` alone shares its memory",
         edge=True,
     ),
+    Mistake(
+        "a tensor on the CPU for NCCL",
+        was='device = "cuda" if dist.get_backend() == "nccl" else "cpu"',
+        now='device = "cpu"',
+        caught_by="test_nccl_sends_from_the_gpu",
+        says="with the backend nccl the tensor that is sent is on the cpu",
+        edge=True,
+    ),
     # sync_context
     Mistake(
         "no_sync in the last",
@@ -120,13 +128,6 @@ MISTAKES = [
         now=CONTEXT.replace("not is_last", "is_last"),
         caught_by="test_ddp_waits_for_the_last_micro_batch",
         says="looks like averaged already",
-    ),
-    Mistake(
-        "every model has no_sync",
-        was=CONTEXT,
-        now=CONTEXT.replace('hasattr(model, "no_sync") and ', ""),
-        caught_by="test_a_model_without_no_sync",
-        says="A plain model has nothing to hold back",
     ),
     # unwrap
     Mistake(
@@ -222,13 +223,13 @@ EQUIVALENT = [
         "the same",
     ),
     Equivalent(
-        "total = torch.tensor(own, dtype=torch.float64)",
-        "total = torch.tensor(own)",
+        "total = torch.tensor(own, dtype=torch.float64, device=device)",
+        "total = torch.tensor(own, device=device)",
         "float32 is precise enough for a log, and a sum of ints is divided by `/`",
     ),
     Equivalent(
-        "total = torch.tensor(own, dtype=torch.float64)",
-        "total = torch.tensor(own, dtype=torch.float32)",
+        "total = torch.tensor(own, dtype=torch.float64, device=device)",
+        "total = torch.tensor(own, dtype=torch.float32, device=device)",
         "float32 is precise enough for a log",
     ),
     Equivalent(

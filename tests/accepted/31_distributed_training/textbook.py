@@ -52,14 +52,21 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
     loopback address by gloo, torch's backend for CPUs. They find each other through a file in a temporary folder.
     (With a CUDA device, torch computes no gradients in a process forked from one that has computed some: launch first.)
     """
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    if context.get_start_method() == "spawn":
+        try:
+            pickle.dumps((_work, fn, args))
+        except Exception as error:
+            said = f"CUDA is in use, so processes are spawned: fn and args must be picklable ({error})"
+            raise RuntimeError(said) from error
     deadline = time.monotonic() + 30
     started, results = {}, {}  # by the pipe of each process, by rank
     with tempfile.TemporaryDirectory() as folder:
         try:
             for rank in range(world_size):
-                ours, theirs = multiprocessing.Pipe()
+                ours, theirs = context.Pipe()
                 work = (theirs, f"file://{folder}/store", rank, world_size, fn, args)
-                process = multiprocessing.get_context("fork").Process(target=_work, args=work, daemon=True)
+                process = context.Process(target=_work, args=work, daemon=True)
                 process.start()
                 theirs.close()  # so that reading from ours ends when the process does
                 started[ours] = (rank, process)
