@@ -83,7 +83,7 @@ def time_steps(
         n_steps: how many are measured.
         n_warmup: how many run first and are not measured: they compile, and allocate memory.
         synchronize: waits until all work started so far is done. None: `torch.cuda.synchronize` where
-            `torch.cuda.is_available()`, otherwise nothing.
+            `torch.cuda.is_available()`, otherwise nothing (but see the star).
         clock: returns the time in seconds.
     Returns:
         The seconds of each measured step, in order.
@@ -93,7 +93,8 @@ def time_steps(
     others.
 
     Edge cases ★
-        n_steps below 1 is an error, before any step is called.
+        n_steps below 1 is an error, before any step is called. On an Apple GPU (`torch.backends.mps.is_available()`),
+        None means `torch.mps.synchronize`.
     """
     raise NotImplementedError
 
@@ -199,6 +200,32 @@ def amp_step(
     Edge cases ★
         Gradients in `.grad` before the first step do not count either. dtype float16 without a scaler is an error,
         before anything has changed.
+    """
+    raise NotImplementedError
+
+
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 1024, vocab_size: int | None = None
+) -> Tensor:
+    """Compute the loss of a GPT's last layer while the logits of only a few positions exist at any time.
+
+    Args:
+        hidden: (B, T, C), what the output layer gets.
+        weight: (V, C) of the output layer, which has no bias.
+        targets: (B, T), −100 where there is nothing to predict.
+        chunk_size: of how many of the B·T positions the logits may exist at once.
+        vocab_size: how many tokens are real, as in `mask_padded_logits`. None: all V.
+    Returns:
+        The cross entropy of hidden @ weight.T, a scalar with its graph: the mean over the targets that are not −100.
+
+    The gradients of hidden and weight are those of the usual loss. chunk_size need not divide B·T. No tensor of B·T × V
+    numbers is made, and no logits are kept for backward: compute a chunk's logits again there
+    (`torch.utils.checkpoint.checkpoint`), or its gradients in the forward pass.
+
+    Edge cases ★
+        Under autocast the products are in half precision and the loss is float32. The gradients follow a factor of the
+        loss. Where every target is −100, loss and gradients are 0, not NaN. `hidden` and `targets` may be
+        non-contiguous. A chunk_size below 1 is an error.
     """
     raise NotImplementedError
 

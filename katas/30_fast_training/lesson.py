@@ -1,4 +1,4 @@
-"""Kata 30 in code: what a step costs, when to read the clock, padding, mixed precision, fewer bits, and a ladder."""
+"""Kata 30 in code: what a step costs, an honest clock, padding, mixed precision, fewer bits, chunks, and a ladder."""
 
 import copy
 import math
@@ -120,9 +120,54 @@ for name, bits in {"float32": 23, "TF32": 10, "bfloat16": 7}.items():
     error = ((product - exact).square().mean() / exact.square().mean()).sqrt().item()
     print(f"   {name:<9} {bits:2} bits: π is {pi.item():.7f}; a product of 256 × 256 matrices is off by {error:.1e}")
 
-# 6. The ladder of this machine. Each rung keeps the settings of the rungs before it.
+# 6. A loss without all its logits. Autograd keeps what backward needs: of the whole loss the log-probabilities of all
+#    positions, of the chunked one only its inputs, because backward computes each chunk's logits again.
+print("\n6. The loss of a last layer, at once and in chunks")
+logits_bytes = 16 * 1024 * 50304 * torch.bfloat16.itemsize
+print(f"   GPT-2's logits for 16 × 1024 positions: {logits_bytes / 1e9:.2f} GB in bfloat16, twice that in float32")
+hidden, weight = torch.randn(2, 512, 32, requires_grad=True), torch.randn(5000, 32, requires_grad=True)
+targets = torch.randint(5000, (2, 512))
+
+
+def at_once():
+    return torch.nn.functional.cross_entropy((hidden @ weight.T).flatten(0, 1), targets.flatten())
+
+
+def keeping(function, *arguments):
+    """The loss, and the megabytes that autograd keeps for its backward pass. Tensors that share memory count once."""
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = function(*arguments)
+    return loss, sum(kept.values()) / 1e6
+
+
+for name, (loss, kept) in {
+    "at once": keeping(at_once),
+    "chunks of 64": keeping(stretch, kata.chunked_cross_entropy, hidden, weight, targets, 64),
+}.items():
+    if loss is not None:
+        print(f"   {name:<13} loss {loss.item():.5f}, kept for backward {kept:5.1f} MB")
+
+# 7. The ladder of this machine. Each rung keeps the settings of the rungs before it. A CPU has no Tensor Cores and no
+#    launches to save, so it shows only the rungs that save memory traffic or work of Python: flash and fused.
 place = torch.cuda.get_device_name() if HAS_CUDA else "one core of this CPU"
-print(f"\n6. The ladder on {place}: {model.num_params():,} parameters, {x.numel()} tokens per step")
+config = kata.GPTConfig(block_size=512, vocab_size=257, n_layer=6, n_head=4, n_embd=64)
+model = kata.GPT(config, flash=False).to(DEVICE)
+tokens = text[:513].to(DEVICE)
+x, y = tokens[None, :-1], tokens[None, 1:]
+print(f"\n7. The ladder on {place}: {model.num_params():,} parameters, {x.numel()} tokens per step")
+NEEDS_A_GPU = {
+    "TF32": "Tensor Cores",
+    "bf16": "a processor that multiplies bfloat16",
+    "compile": "a compiler, and more time than this",
+    "padded": "Tensor Cores",
+}
 steps = {
     "fp32": {},
     "TF32": {"precision": "high"},
@@ -134,8 +179,8 @@ steps = {
 }
 rungs, settings = [], {}
 for name, added in steps.items():
-    if not HAS_CUDA and name in ("TF32", "compile"):
-        print(f"   {name}: left out, {'a CPU has none' if name == 'TF32' else 'compiling takes longer than this'}")
+    if not HAS_CUDA and name in NEEDS_A_GPU:
+        print(f"   {name:<8} left out: it needs {NEEDS_A_GPU[name]}")
         continue
     settings |= added
     rungs.append(kata.Rung(name, **settings))
@@ -146,7 +191,7 @@ for row in ladder:
     speed = f"{row['ms']:7.1f} ms {row['tokens_per_s']:>9,.0f} tokens/s"
     print(f"   {row['name']:<8} {speed}, last loss {row['losses'][-1]:.4f}, from fp32's {row['gap']:.1e}")
 
-# 7. The figure: the checklist's ladder, and yours. Below your times: how far the losses are from those of fp32. A rung
+# 8. The figure: the checklist's ladder, and yours. Below your times: how far the losses are from those of fp32. A rung
 #    that changes the losses by more than rounding is no longer the same step.
 figure = Figure(figsize=(9, 3.8))
 grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))

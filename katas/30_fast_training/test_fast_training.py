@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -218,9 +219,12 @@ class TestTimeSteps:
         check.equal(gpu.readings, 8, what="readings of the clock for 4 measured steps")
 
     def test_without_a_gpu_nothing_is_waited_for(self, kata):
-        """synchronize=None on a machine without CUDA: the CPU has finished when the call returns."""
+        """synchronize=None on a machine without a GPU: the CPU has finished when the call returns."""
         gpu = FakeGpu(0.0, 0.0, 0.0)
-        with mock.patch.object(torch.cuda, "is_available", lambda: False):
+        with (
+            mock.patch.object(torch.cuda, "is_available", lambda: False),
+            mock.patch.object(torch.backends.mps, "is_available", lambda: False),
+        ):
             got = kata.time_steps(gpu.step, 2, clock=gpu.clock)
         check.equal(got, [1.0, 1.0], what="seconds")
 
@@ -230,6 +234,18 @@ class TestTimeSteps:
         with (
             mock.patch.object(torch.cuda, "is_available", lambda: True),
             mock.patch.object(torch.cuda, "synchronize", lambda *device: gpu.synchronize()),
+        ):
+            got = kata.time_steps(gpu.step, 2, clock=gpu.clock)
+        check.equal(got, [5.0, 10.0], unlike={"only the launch was timed": [1.0, 1.0]}, what="seconds")
+
+    @pytest.mark.edge
+    def test_with_an_apple_gpu_it_waits_by_itself(self, kata):
+        """synchronize=None where MPS exists, and no CUDA, means torch.mps.synchronize."""
+        gpu = FakeGpu(100.0, 4.0, 9.0)
+        with (
+            mock.patch.object(torch.cuda, "is_available", lambda: False),
+            mock.patch.object(torch.backends.mps, "is_available", lambda: True),
+            mock.patch.object(torch.mps, "synchronize", gpu.synchronize),
         ):
             got = kata.time_steps(gpu.step, 2, clock=gpu.clock)
         check.equal(got, [5.0, 10.0], unlike={"only the launch was timed": [1.0, 1.0]}, what="seconds")
@@ -712,6 +728,203 @@ class TestAmpStep:
         got = kata.amp_step(model, sgd(model), x.cuda(), y.cuda(), torch.float16, scaler)
         check.close(got, expected, rtol=0.0, atol=0.03, what="loss")
         check.close(weights(model.cpu()), after, rtol=0.0, atol=0.01, what="weights")
+
+
+def last_layer(dtype=torch.float64):
+    """What an output layer gets, (B, T, C), its weight, (V, C), and targets, of which the first row has none."""
+    hidden, weight = torch.randn(B, T, C, dtype=dtype), torch.randn(V, C, dtype=dtype)
+    targets = torch.randint(V, (B, T))
+    targets[0] = targets[1, 3] = -100
+    return hidden.requires_grad_(), weight.requires_grad_(), targets
+
+
+def whole_loss(hidden, weight, targets, vocab_size=V):
+    """The loss from all logits at once, as a tensor with its graph."""
+    logits = (hidden @ weight.T)[..., :vocab_size]
+    counted = targets != -100
+    picked = logits[counted].gather(-1, targets[counted][:, None])[:, 0]
+    return (logits[counted].exp().sum(-1).log() - picked).sum() / counted.sum()
+
+
+def chunked_wrongly(hidden, weight, targets, chunk_size):
+    """Known wrong losses, by name."""
+    pairs = zip(hidden.flatten(0, 1).split(chunk_size), targets.flatten().split(chunk_size), strict=True)
+    means = [whole_loss(rows, weight, y).item() for rows, y in pairs if (y != -100).any()]
+    total, chunks = whole_loss(hidden, weight, targets).item() * (targets != -100).sum().item(), -(-B * T // chunk_size)
+    return {
+        "the mean of the chunks' means": sum(means) / len(means),
+        "the mean of the chunks' means, 0 for a chunk without targets": sum(means) / chunks,
+        "divided by all positions": total / targets.numel(),
+        "the sum": total,
+        "divided by the number of chunks": total / chunks,
+    }
+
+
+def storages_of(values):
+    """The memory behind all tensors in a nesting, with its size in bytes. Views share one."""
+    tensors = [value for value in tree_leaves(values) if isinstance(value, torch.Tensor)]
+    return {StorageWeakRef(t.untyped_storage()): t.untyped_storage().nbytes() for t in tensors}
+
+
+class Made(TorchDispatchMode):
+    """Notes how much memory the tensors take that are made inside: the largest one, and all that are kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest, self.storages = 0, {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        given, out = storages_of((args, kwargs)), func(*args, **(kwargs or {}))
+        made = {storage: size for storage, size in storages_of(out).items() if storage not in given}
+        self.storages |= made
+        self.largest = max(self.largest, *made.values(), 0)
+        return out
+
+    def kept(self):
+        """The bytes of those that are still in memory."""
+        return sum(size for storage, size in self.storages.items() if not storage.expired())
+
+
+@st.composite
+def chunks_and_targets(draw):
+    """A chunk size, and which of the B·T positions have something to predict: at least one."""
+    counted = draw(st.lists(st.booleans(), min_size=B * T, max_size=B * T).filter(any))
+    return draw(st.integers(1, B * T + 2)), torch.tensor(counted).view(B, T)
+
+
+@pytest.mark.stretch
+class TestChunkedCrossEntropy:
+    def test_the_mean_over_the_targets_that_count(self, kata):
+        """Add up the losses of all chunks, then divide once, by the number of targets that are not −100. Chunks hold
+        different numbers of them, the first one here none, so a mean of means is another number."""
+        hidden, weight, targets = last_layer()
+        got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
+        check.that(isinstance(got, torch.Tensor) and got.requires_grad, "the loss has no graph")
+        check.shape(got, ())
+        unlike = chunked_wrongly(hidden, weight, targets, 5)
+        check.close(got.item(), whole_loss(hidden, weight, targets).item(), unlike=unlike, what="loss")
+
+    def test_the_last_chunk_may_be_smaller(self, kata):
+        """15 positions in chunks of 4: the last chunk has 3, and they count. One chunk may also hold everything."""
+        hidden, weight, targets = last_layer()
+        expected = whole_loss(hidden, weight, targets).item()
+        first = whole_loss(hidden.flatten(0, 1)[:12], weight, targets.flatten()[:12]).item() * 6 / 9  # 6 of 9 targets
+        for chunk_size in (4, 100):
+            got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=chunk_size).item()
+            check.close(got, expected, unlike={"without the last chunk": first}, what=f"loss in chunks of {chunk_size}")
+
+    @settings(max_examples=25)
+    @given(case=chunks_and_targets())
+    def test_both_gradients_are_those_of_the_whole(self, kata, case):
+        """Chunks change where the work is done, not its result: for any size of the chunks and any targets, hidden and
+        weight get the gradients of the usual loss. Every chunk adds its part to the weight's."""
+        chunk_size, counted = case
+        hidden, weight, targets = last_layer()
+        targets = torch.where(counted, torch.randint(V, (B, T)), -100)
+        expected = torch.autograd.grad(whole_loss(hidden, weight, targets), (hidden, weight))
+        loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=chunk_size)
+        got = torch.autograd.grad(loss, (hidden, weight))
+        check.close(got[0], expected[0], what="gradient of hidden")
+        check.close(got[1], expected[1], what="gradient of weight")
+
+    def test_padded_tokens_are_out_of_the_softmax(self, kata):
+        """vocab_size says how many tokens are real. The others have no share of the softmax, and their rows of the
+        weight get no gradient."""
+        hidden, weight, targets = last_layer()
+        real, targets = V - 6, targets.clamp(max=V - 7)
+        whole = whole_loss(hidden, weight, targets, real)
+        got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=4, vocab_size=real)
+        unlike = {"the softmax runs over padded tokens too": whole_loss(hidden, weight, targets).item()}
+        check.close(got.item(), whole.item(), unlike=unlike, what="loss")
+        [expected], [rows] = torch.autograd.grad(whole, weight), torch.autograd.grad(got, weight)
+        check.close(rows, expected, what="gradient of weight")
+
+    def test_the_logits_never_exist_at_once(self, kata):
+        """64 positions, 50 tokens, chunks of 4: the largest tensor made, forward or backward, is a sixteenth of all
+        logits."""
+        hidden, weight = torch.randn(4, 16, 2, requires_grad=True), torch.randn(50, 2, requires_grad=True)
+        with Made() as made:
+            kata.chunked_cross_entropy(hidden, weight, torch.randint(50, (4, 16)), chunk_size=4).backward()
+        largest = made.largest // 4
+        check.that(largest <= 4 * 50, f"a tensor of {largest} numbers was made; the logits of 4 positions are {4 * 50}")
+
+    def test_no_logits_are_kept_for_backward(self, kata):
+        """A chunk's logits may go when its loss is known. If autograd keeps those of every chunk until backward, the
+        memory is that of all logits again, in pieces."""
+        hidden, weight = torch.randn(4, 16, 2, requires_grad=True), torch.randn(50, 2, requires_grad=True)
+        with Made() as made:
+            loss = kata.chunked_cross_entropy(hidden, weight, torch.randint(50, (4, 16)), chunk_size=4)
+        kept, logits = made.kept() // 4, 4 * 16 * 50
+        check.that(kept < logits / 2, f"after forward {kept} numbers are kept; all logits are {logits}")
+        check.that(loss.requires_grad, "the loss has no graph")
+
+    @pytest.mark.edge
+    def test_a_factor_of_the_loss_reaches_the_gradients(self, kata):
+        """Gradient accumulation divides the loss, a scaler multiplies it: gradients that were computed in the forward
+        pass must follow."""
+        hidden, weight, targets = last_layer()
+        expected = torch.autograd.grad(3.0 * whole_loss(hidden, weight, targets), (hidden, weight))
+        got = torch.autograd.grad(3.0 * kata.chunked_cross_entropy(hidden, weight, targets, 4), (hidden, weight))
+        check.close(got[0], expected[0], unlike={"the factor is lost": expected[0] / 3}, what="gradient of hidden")
+        check.close(got[1], expected[1], unlike={"the factor is lost": expected[1] / 3}, what="gradient of weight")
+
+    @pytest.mark.edge
+    def test_under_autocast_the_loss_is_float32(self, kata):
+        """The products are computed in bfloat16, the softmax and the sum in float32. The gradients have the dtype of
+        what they belong to."""
+        hidden, weight, targets = last_layer(torch.float32)
+        exact = whole_loss(hidden.double(), weight.double(), targets)
+        expected = torch.autograd.grad(exact, (hidden, weight))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = hidden @ weight.T
+            loss = kata.chunked_cross_entropy(hidden, weight, targets, 4)
+        check.dtype(loss, torch.float32, what="loss")
+        check.close(loss.item(), nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten()).item())
+        for got, right, name in zip(torch.autograd.grad(loss, (hidden, weight)), expected, ("hidden", "weight")):
+            check.dtype(got, torch.float32, what=f"gradient of {name}")
+            check.close(got, right, rtol=0.1, atol=0.02, what=f"gradient of {name}")
+
+    @pytest.mark.edge
+    def test_without_targets_the_loss_is_0(self, kata):
+        """A micro-batch may be all padding. Its NaN would spread to every weight; a loss of 0 with gradients of 0 adds
+        nothing."""
+        hidden, weight, targets = last_layer()
+        loss = kata.chunked_cross_entropy(hidden, weight, torch.full_like(targets, -100), 4)
+        check.equal(loss.item(), 0.0, what="loss")
+        for got, name in zip(torch.autograd.grad(loss, (hidden, weight)), ("hidden", "weight")):
+            check.equal(got, torch.zeros_like(got), what=f"gradient of {name}")
+
+    @pytest.mark.edge
+    def test_any_strides(self, kata):
+        """hidden and targets may be slices or transposed."""
+        hidden, weight, targets = torch.randn(T, B, C).transpose(0, 1), torch.randn(V, C), batch()[1]
+        got = kata.chunked_cross_entropy(hidden, weight, targets, 4)
+        check.close(got.item(), whole_loss(hidden, weight, targets).item(), what="loss")
+
+    @pytest.mark.edge
+    def test_a_chunk_has_positions(self, kata):
+        """A chunk_size below 1 is an error."""
+        hidden, weight, targets = last_layer()
+        for chunk_size in (0, -4):
+            with check.raises(ValueError):
+                kata.chunked_cross_entropy(hidden, weight, targets, chunk_size)
+
+    @pytest.mark.edge
+    @pytest.mark.gpu
+    def test_on_the_gpu(self, kata):
+        """GPT-2's vocabulary and 4096 positions: the logits in bfloat16 are 393 MiB, and one chunk takes a fraction."""
+        hidden = torch.randn(4, 1024, 64, device="cuda", requires_grad=True)
+        weight = (0.1 * torch.randn(50304, 64, device="cuda")).requires_grad_()
+        targets, before = torch.randint(50257, (4, 1024), device="cuda"), torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = kata.chunked_cross_entropy(hidden, weight, targets, 256, vocab_size=50257)
+        loss.backward()
+        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+        with torch.no_grad():
+            expected = whole_loss(hidden, weight, targets, 50257).item()
+        check.close(loss.item(), expected, rtol=0.0, atol=0.03, what="loss")
+        check.that(peak < 393, f"the most memory at a time is {peak:.0f} MiB; the logits alone would be 393")
 
 
 def many_numbers():

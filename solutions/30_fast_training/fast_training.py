@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from grader.loading import prerequisite
 
@@ -90,7 +91,7 @@ def time_steps(
         n_steps: how many are measured.
         n_warmup: how many run first and are not measured: they compile, and allocate memory.
         synchronize: waits until all work started so far is done. None: `torch.cuda.synchronize` where
-            `torch.cuda.is_available()`, otherwise nothing.
+            `torch.cuda.is_available()`, otherwise nothing (but see the star).
         clock: returns the time in seconds.
     Returns:
         The seconds of each measured step, in order.
@@ -100,12 +101,13 @@ def time_steps(
     others.
 
     Edge cases ★
-        n_steps below 1 is an error, before any step is called.
+        n_steps below 1 is an error, before any step is called. On an Apple GPU (`torch.backends.mps.is_available()`),
+        None means `torch.mps.synchronize`.
     """
     if n_steps < 1:
         raise ValueError(f"at least one step must be measured, not {n_steps}")
     if synchronize is None:
-        synchronize = torch.cuda.synchronize if torch.cuda.is_available() else _nothing
+        synchronize = _default_synchronize()
     for _ in range(n_warmup):
         step()
     seconds = []
@@ -248,6 +250,38 @@ def amp_step(
         scaler.step(optimizer)
         scaler.update()
     return loss.item()
+
+
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 1024, vocab_size: int | None = None
+) -> Tensor:
+    """Compute the loss of a GPT's last layer while the logits of only a few positions exist at any time.
+
+    Args:
+        hidden: (B, T, C), what the output layer gets.
+        weight: (V, C) of the output layer, which has no bias.
+        targets: (B, T), −100 where there is nothing to predict.
+        chunk_size: of how many of the B·T positions the logits may exist at once.
+        vocab_size: how many tokens are real, as in `mask_padded_logits`. None: all V.
+    Returns:
+        The cross entropy of hidden @ weight.T, a scalar with its graph: the mean over the targets that are not −100.
+
+    The gradients of hidden and weight are those of the usual loss. chunk_size need not divide B·T. No tensor of B·T × V
+    numbers is made, and no logits are kept for backward: compute a chunk's logits again there
+    (`torch.utils.checkpoint.checkpoint`), or its gradients in the forward pass.
+
+    Edge cases ★
+        Under autocast the products are in half precision and the loss is float32. The gradients follow a factor of the
+        loss. Where every target is −100, loss and gradients are 0, not NaN. `hidden` and `targets` may be
+        non-contiguous. A chunk_size below 1 is an error.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"a chunk has at least one position, not {chunk_size}")
+    losses = [
+        checkpoint(_sum_of_losses, rows, weight, y, vocab_size, use_reentrant=False)
+        for rows, y in zip(hidden.flatten(0, 1).split(chunk_size), targets.flatten().split(chunk_size), strict=True)
+    ]
+    return torch.stack(losses).sum() / (targets != -100).sum().clamp(min=1)
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
@@ -435,6 +469,21 @@ def _loss(model: nn.Module, x: Tensor, y: Tensor, vocab_size: int | None) -> Ten
         return model(x, y)[1]
     logits = mask_padded_logits(model(x)[0], vocab_size)
     return F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+def _sum_of_losses(rows: Tensor, weight: Tensor, targets: Tensor, vocab_size: int | None) -> Tensor:
+    logits = F.linear(rows, weight)
+    if vocab_size is not None:
+        logits = mask_padded_logits(logits, vocab_size)
+    return F.cross_entropy(logits, targets, reduction="sum")
+
+
+def _default_synchronize() -> Callable[[], None]:
+    if torch.cuda.is_available():
+        return torch.cuda.synchronize
+    if torch.backends.mps.is_available():
+        return torch.mps.synchronize
+    return _nothing
 
 
 def _nothing() -> None:

@@ -23,6 +23,12 @@ CLIP = """        if scaler is not None:
 SCALED_STEP = """        scaler.step(optimizer)
         scaler.update()
 """
+CHUNKS = """    losses = [
+        checkpoint(_sum_of_losses, rows, weight, y, vocab_size, use_reentrant=False)
+        for rows, y in zip(hidden.flatten(0, 1).split(chunk_size), targets.flatten().split(chunk_size), strict=True)
+    ]
+"""
+MEAN = "return torch.stack(losses).sum() / (targets != -100).sum().clamp(min=1)"
 ROUNDED = "rounded = (raw + (unit // 2 - 1 + is_odd)) & -unit if unit > 1 else raw"
 RESTORED = """    try:
         yield
@@ -66,28 +72,11 @@ MISTAKES = [
         says="looks like one tile too many",
     ),
     Mistake(
-        "the model given is padded",
-        was=COPY,
-        now="padded = model",
-        caught_by="test_the_copy_is_independent",
-        says="The model that was given keeps its weights",
-    ),
-    Mistake(
         "two weights instead of one",
         was="padded.transformer.wte.weight = padded.lm_head.weight = weight",
         now="padded.transformer.wte.weight, padded.lm_head.weight = weight, nn.Parameter(weight.detach().clone())",
         caught_by="test_still_one_weight",
         says="are two Parameters",
-    ),
-    Mistake(
-        "built anew: mode and flash are lost",
-        was=f"{COPY}\n    size = padded_size(model.config.vocab_size, multiple)",
-        now="""size = padded_size(model.config.vocab_size, multiple)
-    padded = GPT(model.config).to(model.lm_head.weight)
-    padded.load_state_dict(model.state_dict())""",
-        caught_by="test_flash_is_kept",
-        says="A rung without flash must not get it by being padded",
-        edge=True,
     ),
     Mistake(
         "0 for a mask",
@@ -124,13 +113,6 @@ MISTAKES = [
         caught_by="test_the_loss_belongs_under_autocast",
         says="looks like a loss computed in bfloat16",
     ),
-    Mistake(
-        "the vocabulary's real size is ignored",
-        was="    if vocab_size is None:\n        return model(x, y)[1]\n",
-        now="    if True:\n        return model(x, y)[1]\n",
-        caught_by="test_padded_tokens_are_out_of_the_softmax",
-        says="looks like the softmax runs over padded tokens too",
-    ),
     # amp_step
     Mistake(
         "clipped before unscale_",
@@ -163,21 +145,59 @@ MISTAKES = [
         caught_by="test_a_scaler_changes_nothing",
         says="looks like the scaled loss",
     ),
+    # chunked_cross_entropy
     Mistake(
-        "gradients pile up",
-        was="    optimizer.zero_grad()\n",
-        now="",
-        caught_by="test_without_a_scaler_it_is_a_plain_step",
-        says="The second step knows nothing of the first one's gradient",
+        "the mean of the chunks' means",
+        was=f"{CHUNKS}    {MEAN}",
+        now=CHUNKS.replace("checkpoint(_sum", "checkpoint(_mean")
+        + """    return torch.stack(losses).mean()
+
+
+def _mean_of_losses(rows, weight, targets, vocab_size):
+    return _sum_of_losses(rows, weight, targets, vocab_size) / (targets != -100).sum().clamp(min=1)
+""",
+        caught_by="test_the_mean_over_the_targets_that_count",
+        says="looks like the mean of the chunks' means",
+    ),
+    Mistake(
+        "divided by all positions",
+        was=MEAN,
+        now="return torch.stack(losses).sum() / targets.numel()",
+        caught_by="test_the_mean_over_the_targets_that_count",
+        says="looks like divided by all positions",
+    ),
+    Mistake(
+        "the last chunk is left out",
+        was=CHUNKS,
+        now=CHUNKS.replace(
+            "strict=True)\n", "strict=True)\n        if len(y) == chunk_size or len(y) == targets.numel()\n"
+        ),
+        caught_by="test_the_last_chunk_may_be_smaller",
+        says="looks like without the last chunk",
+    ),
+    Mistake(
+        "the logits of all chunks are kept",
+        was=CHUNKS,
+        now=CHUNKS.replace("checkpoint(_sum_of_losses, ", "_sum_of_losses(").replace(", use_reentrant=False", ""),
+        caught_by="test_no_logits_are_kept_for_backward",
+        says="the memory is that of all logits again, in pieces",
+    ),
+    Mistake(
+        "chunk_size taken for the number of chunks",
+        was=CHUNKS,
+        now=CHUNKS.replace(".split(", ".tensor_split("),
+        caught_by="test_the_logits_never_exist_at_once",
+        says="the logits of 4 positions are 200",
+    ),
+    Mistake(
+        "0 / 0 where nothing is to be predicted",
+        was=MEAN,
+        now=MEAN.replace(".clamp(min=1)", ""),
+        caught_by="test_without_targets_the_loss_is_0",
+        says="Its NaN would spread to every weight",
+        edge=True,
     ),
     # round_mantissa, matmul_precision
-    Mistake(
-        "cut off instead of rounded",
-        was=ROUNDED,
-        now="rounded = raw & -unit",
-        caught_by="test_seven_bits_are_bfloat16",
-        says="looks like cut off instead of rounded",
-    ),
     Mistake(
         "ties away from zero",
         was=ROUNDED,
@@ -215,13 +235,6 @@ MISTAKES = [
         now="    torch.set_float32_matmul_precision(rung.precision)\n    if True:\n",
         caught_by="TestRunRung::test_the_precision_is_restored",
         says="the next experiment must not inherit it",
-    ),
-    Mistake(
-        "the mean, with a slow step in it",
-        was="median = statistics.median(seconds)",
-        now="median = statistics.mean(seconds)",
-        caught_by="test_the_median_of_the_steps",
-        says="looks like the mean",
     ),
     Mistake(
         "tokens per second from the rows",

@@ -42,6 +42,8 @@ def time_steps(step, n_steps, n_warmup=1, synchronize=None, clock=time.perf_coun
             synchronize()
         elif torch.cuda.is_available():
             torch.cuda.synchronize()
+        elif torch.backends.mps.is_available():
+            torch.mps.synchronize()
 
     times = []
     for i in range(-n_warmup, n_steps):

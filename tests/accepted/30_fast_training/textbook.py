@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from grader.loading import prerequisite
 
@@ -128,6 +129,25 @@ def amp_step(
         scaler.step(optimizer)
         scaler.update()
     return loss.item()
+
+
+def _summed_loss(hidden: Tensor, weight: Tensor, targets: Tensor, vocab_size: int | None) -> Tensor:
+    logits = hidden @ weight.T
+    if vocab_size is not None:
+        logits = mask_padded_logits(logits, vocab_size)
+    return F.cross_entropy(logits, targets, reduction="sum")
+
+
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 1024, vocab_size: int | None = None
+) -> Tensor:
+    """Compute the loss of a GPT's last layer while the logits of only a few positions exist at any time."""
+    hidden, targets = hidden.flatten(0, 1), targets.flatten()
+    total = 0.0
+    for start in range(0, len(targets), chunk_size):
+        part = slice(start, start + chunk_size)
+        total += checkpoint(_summed_loss, hidden[part], weight, targets[part], vocab_size, use_reentrant=False)
+    return total / (targets != -100).sum()
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
