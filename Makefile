@@ -5,7 +5,7 @@
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make bench           how fast grading is here, against cold pytest
-# make bench-gpt       kata 30's speed ladder on whatever device there is
+# make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make pictures        draw the README's pictures from the real program
 # make clean           remove what the set-up made
 
@@ -39,7 +39,7 @@ bench: setup
 	@$(BIN)/python -m tests.bench.bench_watch
 
 bench-gpt: setup
-	@$(BIN)/python tests/bench/bench_gpt.py
+	@$(BIN)/python -m tests.bench.gpt $(ARGS)
 
 pictures: setup
 	@$(BIN)/python -m tests.bench.pictures

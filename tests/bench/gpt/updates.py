@@ -1,0 +1,55 @@
+"""AdamW with clipping as one function of all weights, for torch.compile: norm, clipping and update in few passes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+BETA_1, BETA_2, EPS, DECAY, MAX_NORM = 0.9, 0.95, 1e-8, 0.1, 1.0  # as in kata 29's make_optimizer, and kata 30's clip
+
+
+class Update:
+    """One step of AdamW per call, from the weights' `.grad`, which it clears.
+
+    Weights in half precision get a float32 copy each, which is what the step changes. Without it small steps would be
+    lost to rounding.
+    """
+
+    def __init__(self, weights: list[Tensor], lr: float, compiled: Callable[[Callable], Callable]):
+        self.weights = weights
+        self.copies = [w.detach() for w in weights if w.dtype != torch.float32]
+        self.masters = [w.detach().float() if self.copies else w.detach() for w in weights]
+        self.means = [torch.zeros_like(w) for w in self.masters]
+        self.squares = [torch.zeros_like(w) for w in self.masters]
+        self.lr, self.n_steps = (torch.tensor(value, device=weights[0].device) for value in (lr, 0.0))
+        self.update = compiled(_adamw)
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        grads = [w.grad for w in self.weights]
+        self.update(grads, self.masters, self.means, self.squares, self.copies, self.n_steps, self.lr)
+        for weight in self.weights:
+            weight.grad = None
+
+
+def _adamw(
+    grads: list[Tensor],
+    masters: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    copies: list[Tensor],
+    n_steps: Tensor,
+    lr: Tensor,
+) -> None:
+    norm = torch.stack([g.float().square().sum() for g in grads]).sum().sqrt()
+    factor = (MAX_NORM / (norm + 1e-6)).clamp(max=1.0)
+    n_steps.add_(1.0)
+    rate, root = lr / (1 - BETA_1**n_steps), (1 - BETA_2**n_steps).sqrt()
+    for grad, master, mean, square in zip(grads, masters, means, squares):
+        clipped = grad.float() * factor
+        mean.lerp_(clipped, 1 - BETA_1)
+        square.lerp_(clipped.square(), 1 - BETA_2)
+        decay = DECAY if master.ndim >= 2 else 0.0
+        master.mul_(1 - lr * decay).sub_(rate * mean / (square.sqrt() / root + EPS))
+    for weight, master in zip(copies, masters):
+        weight.copy_(master)
