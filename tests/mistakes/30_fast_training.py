@@ -254,6 +254,21 @@ EQUIVALENT = [
         "for 24 bits the shift by a negative number raises a ValueError, too",
     ),
     Equivalent(
+        "if chunk_size < 1:",
+        "if chunk_size < 0:",
+        "split refuses pieces of 0 rows, too",
+    ),
+    Equivalent(
+        'raise ValueError(f"a chunk has at least one position, not {chunk_size}")',
+        "pass",
+        "split refuses pieces of 0 rows and of fewer, too",
+    ),
+    Equivalent(
+        MEAN,
+        MEAN.replace("!=", ">"),
+        "no target is below −100",
+    ),
+    Equivalent(
         "is_odd = (raw & unit != 0).int()",
         "is_odd = (raw & unit > 0).int()",
         "unit is never the sign bit, so the result of & is not negative",
