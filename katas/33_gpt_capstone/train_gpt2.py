@@ -15,8 +15,9 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -187,6 +188,7 @@ def main() -> None:
     settings["training tokens"] = sum(map(len, train))
     generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
     run = Run(settings, model, optimizer, stream, generators)
+    encode = remembering(tokenizer.encode) if tokenizer else None
     log, checkpoint = options.out / "log.jsonl", options.out / "checkpoint.pt"
     if reduce_mean(float(checkpoint.exists() and not options.restart)):  # not 0 if one process sees it
         run.resume(checkpoint, info.rank)
@@ -222,7 +224,7 @@ def main() -> None:
             say(f"step {step:>6,}  validation loss {val_loss:.4f}")
         if tokenizer and (is_last or step % preset.judge_every == 0):
             with autocast:
-                share = hellaswag(own, model, tokenizer, examples, preset.block_size, info) if examples else None
+                share = hellaswag(own, model, encode, examples, preset.block_size, info) if examples else None
                 text = sampled(own, model, tokenizer, preset.prompt, options.seed + step)
             record(log, {"step": step, "hellaswag": share, "sample": text})
             say(f"step {step:>6,}  HellaSwag {'not judged' if share is None else f'{share:.4f}'}, sample {text!r}")
@@ -379,10 +381,16 @@ def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
     return shards
 
 
-def hellaswag(own: Any, model: nn.Module, tokenizer: Any, examples: list[dict], block_size: int, info: Any) -> float:
+def remembering(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    """The same function, which encodes a text once. HellaSwag asks for the same texts at every evaluation."""
+    once = cache(lambda text: tuple(encode(text)))
+    return lambda text: list(once(text))
+
+
+def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], block_size: int, info: Any) -> float:
     """The share of the examples whose right ending has the lowest mean loss. Each process judges some of them."""
     mine = [example | {"label": int(example["label"])} for example in examples[info.rank :: info.world_size]]
-    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, tokenizer.encode, block_size)
+    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, encode, block_size)
     return own.distributed_training.reduce_mean(result["acc_norm"] * len(mine)) * info.world_size / len(examples)
 
 
