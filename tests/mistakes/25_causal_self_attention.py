@@ -207,11 +207,6 @@ MISTAKES = [
 EQUIVALENT = [
     Equivalent(
         was=GIVEN.strip(),
-        now="mask = causal_mask(q.size(2), k.size(2), q.device)",
-        reason="a mask that is always given is right as well",
-    ),
-    Equivalent(
-        was=GIVEN.strip(),
         now=GIVEN.strip().replace("==", ">="),
         reason="differs only for more queries than keys, which the contract excludes",
     ),
