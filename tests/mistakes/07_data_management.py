@@ -239,11 +239,6 @@ TABLE = 'with open(self.root / "labels.csv", newline="", encoding="utf-8") as fi
 
 EQUIVALENT = [
     Equivalent(
-        was="def file_sha256(path: Path | str, chunk_size: int = 1 << 20) -> str:",
-        now="def file_sha256(path: Path | str, chunk_size: int = 1 << 19) -> str:",
-        reason="the digest is the same for every chunk size",
-    ),
-    Equivalent(
         was="with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:",
         now="with tempfile.TemporaryDirectory() as scratch:",
         reason="a rename from the system's temporary folder fails only where that is on another disk",

@@ -253,14 +253,6 @@ EQUIVALENT = [
         now="train=torch.tensor(train_ids),",
         reason="there is always a training document, and a tensor of ints is long",
     ),
-    *(
-        Equivalent(
-            was="def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = 32) -> float:",
-            now=f"def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = {size}) -> float:",
-            reason="how many windows go through at a time changes nothing",
-        )
-        for size in (31, 33)
-    ),
     Equivalent(
         was=OPTIMIZER, now=OPTIMIZER.replace(", betas=(0.9, 0.95)", ""), reason="these are make_optimizer's own"
     ),
