@@ -56,6 +56,7 @@ def write_for_teacher(folder: Path, katas: list[Kata]) -> Path:
     scripts = folder / "platforms"
     (scripts / "autograder.py").unlink(missing_ok=True)  # of an older export
     template_files.write(scripts / "step.sh", "classroom_step.sh")
+    template_files.write(scripts / "points.py", "classroom_points.py.template")
     template_files.write(scripts / "setup.sh", "gradescope_setup.sh")
     numbers = " ".join(kata.number for kata in katas)
     template_files.write(scripts / "run_autograder", "gradescope_run_autograder", katas=numbers)
@@ -106,7 +107,7 @@ def _write_workflow(path: Path, most: dict[Kata, float], place: Place) -> None:
         ref=place.ref,
         steps="".join(steps),
         results="".join(results),
-        runners=",".join(ids.values()),
+        graded=" ".join(ids.values()),
     )
 
 

@@ -68,6 +68,11 @@ def checkout(starter, tmp_path) -> Path:
     return folder
 
 
+def output_of(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=60, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
 def earned() -> dict[str, int]:
     """What each exercise of that checkout is worth, as platforms name it."""
     return {f"{find(n).name} · {e.name}": int(n == KATAS[0]) for n in KATAS for e in find(n).exercises}
@@ -230,10 +235,9 @@ class TestPlatforms:
         assert workflow["name"] == "Autograding Tests"
         steps = workflow["jobs"]["run-autograding-tests"]["steps"]
         graded = [step for step in steps if "step.sh" in step.get("run", "")]
-        reporter = steps[-1]
-        assert reporter["with"]["runners"] == ",".join(step["id"] for step in graded)
-        assert set(reporter["env"]) == {f"{step['id'].upper()}_RESULTS" for step in graded}
-        results = []
+        points = steps[-1]
+        assert points["run"].split()[-2:] == [step["id"] for step in graded]
+        results, reports = [], {}
         for step in graded:
             output = tmp_path / f"{step['id']}.output"
             environment = os.environ | {
@@ -250,13 +254,23 @@ class TestPlatforms:
                 capture_output=True,
             )
             [line] = output.read_text().splitlines()
-            results.append(json.loads(base64.b64decode(line.removeprefix("result="))))
+            text = line.removeprefix("result=")
+            results.append(json.loads(base64.b64decode(text)))
+            [name] = [name for name, value in points["env"].items() if f"steps.{step['id']}.outputs.result" in value]
+            reports[name] = text
         for result in results:
             holds_to("classroom", result)
         assert [result["status"] for result in results] == ["pass", "fail"]
         assert {test["name"]: test["score"] for result in results for test in result["tests"]} == earned()
         assert sum(result["max_score"] for result in results) == EXERCISES
         assert "points" in (tmp_path / "summary.md").read_text()
+        right, most = sum(earned().values()), len(earned())
+        asked = (["bash", "-e", "-c", points["run"].replace("course/", f"{course}/")], tmp_path)
+        assert output_of(*asked, reports) == (1, f"::notice title=Autograding complete::Points {right}/{most}\n")
+        right_only = {name: next(iter(reports.values())) for name in reports}
+        assert output_of(*asked, right_only)[0] == 0
+        code, line = output_of(*asked, dict([*reports.items()][:1]))  # the other step was cut short
+        assert code == 1 and line.startswith("::error") and "kata02" in line and "Points" not in line
 
     def test_a_step_that_cannot_grade_reports_an_error(self, course, tmp_path):
         output = tmp_path / "output"
