@@ -119,13 +119,16 @@ def star_line(exercise: ExerciseResult) -> str:
 def totals(report: Report) -> str:
     """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed.
 
-    If something is not graded, this comes first: "not graded, so far 3 of 12 points".
+    "sealed but for 4" says that four of the exercises that work could not be. If something is not graded, this comes
+    first: "not graded, so far 3 of 12 points".
     """
     so_far = "not graded, so far " if report.not_graded else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
     if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
         weighted += f" · late: {number(100 * penalty)} % less"
     sealed = " · sealed" if report.sealed else ""
+    if not_sealed := sum(e.sealed == "unsealed" for kata in report.katas for e in kata.exercises):
+        sealed += f" but for {not_sealed}"
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"
 

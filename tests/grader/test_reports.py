@@ -462,7 +462,7 @@ class TestPlatforms:
         assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
         unsealed = replace(KATA, exercises=(replace(KATA.exercises[1], sealed="unsealed"),))
         text = markdown.render(replace(REPORT, katas=(unsealed,), sealed=True))
-        assert "stars · sealed" in text and "· not sealed |" in text
+        assert "stars · sealed but for 1\n" in text and "· not sealed |" in text
 
     def test_markdown_of_a_long_report_says_what_is_cut(self):
         failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
