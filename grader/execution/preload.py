@@ -4,6 +4,7 @@ Nothing here may start a thread or touch CUDA. Either would break the processes 
 """
 # ruff: noqa: E402  (torch reads the environment variables when it is imported)
 
+import atexit
 import gc
 import importlib
 import os
@@ -64,3 +65,4 @@ warm_up.first_uses()
 collect_specs()
 gc.collect()
 gc.freeze()
+atexit.register(gc.unfreeze)  # some of PyTorch's parts report what they find left at the end

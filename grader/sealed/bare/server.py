@@ -4,6 +4,7 @@ It is told on a socket what to fork, with the worker's end of the pipe to the ju
 worker's process id. Told a process id, it reaps that worker, which the runner has killed. It ends with the socket.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -79,4 +80,5 @@ if __name__ == "__main__":
     warm(sys.argv[2:])
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # some of PyTorch's parts report what they find left at the end
     serve(socket.socket(fileno=int(sys.argv[1])))
