@@ -21,7 +21,7 @@ class _View:
     """A package as one kata under test sees it."""
 
     modules: dict[str, ModuleType]  # by name, the package itself among them
-    given: dict[ModuleType, dict[str, object]]  # those that are no kata's, and their variables after loading
+    variables: dict[ModuleType, dict[str, object]]  # of each of them after loading: a failing spec may leave a flag set
 
 
 _views: dict[ModuleType, _View] = {}  # by module under test
@@ -61,16 +61,15 @@ def remember(kata: Kata, module: ModuleType) -> None:
     """Keep what the package looks like now that this module under test is loaded, for `enter`."""
     if name := module_name(kata):
         parts = _modules(name.partition(".")[0])
-        given = {part: dict(vars(part)) for part in parts.values() if _is_given(part, kata)}
-        _views[module] = _View(parts, given)
+        _views[module] = _View(parts, {part: dict(vars(part)) for part in parts.values()})
 
 
 def enter(module: ModuleType) -> None:
     """Put the package back as it was when this module under test had been loaded."""
     if view := _views.get(module):
         sys.modules.update(view.modules)
-        for given, variables in view.given.items():
-            vars(given).update(variables)
+        for part, variables in view.variables.items():
+            vars(part).update(variables)
 
 
 @contextmanager

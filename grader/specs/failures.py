@@ -134,7 +134,7 @@ def _is_of(frame: FrameType, module: ModuleType | None) -> bool:
 
 
 def _is_stub_line(frame: FrameType, line: int) -> bool:
-    return _source_line(frame, line).startswith("raise NotImplementedError")
+    return _source_line(frame, line).partition("#")[0].strip() == "raise NotImplementedError"
 
 
 def _source_line(frame: FrameType, line: int) -> str:
@@ -201,7 +201,8 @@ def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[t
     first = frame.f_code.co_firstlineno
     lines = linecache.getlines(frame.f_code.co_filename)[first - 1 :]  # inspect.getsource would search every module
     function = ast.parse(textwrap.dedent("".join(inspect.getblock(lines))))
-    call = _judged_call(function, line - first + 1, {"kata", *frame.f_locals} - {"self"})
+    callable_names = {"kata", *frame.f_locals} - {"self", *_helpers(function)}
+    call = _judged_call(function, line - first + 1, callable_names)
     if call is None:
         return []
     text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
@@ -239,6 +240,17 @@ def _origins(function: ast.AST, statement: ast.stmt) -> list[ast.AST]:
         and names & {t.id for target in n.targets for t in ast.walk(target) if isinstance(t, ast.Name)}
     ]
     return [n.value for n in sorted(assigned, key=lambda n: -n.lineno)]
+
+
+def _helpers(function: ast.AST) -> set[str]:
+    """The names that the spec gives to what does not come from the code under test, such as a model built by hand."""
+    theirs = {"kata"} | {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
+    helpers: set[str] = set()
+    for assigned in sorted((n for n in ast.walk(function) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
+        targets = {n.id for target in assigned.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+        uses = {n.id for n in ast.walk(assigned.value) if isinstance(n, ast.Name)}
+        (theirs if uses & theirs else helpers).update(targets)
+    return helpers - theirs
 
 
 def _root(node: ast.AST) -> str:

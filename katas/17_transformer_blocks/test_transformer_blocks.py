@@ -393,8 +393,9 @@ class TestTransformerEncoderBlockForward:
             src_mask=blocked,
             src_key_padding_mask=None if padding is None else ~padding,
         )
-        check.close(block(x, mask, padding), theirs(x), what=f"the result with {case}")
-        check.gradients(lambda x: block(x, mask, padding), theirs, x)
+        near = {"rtol": 1e-4, "atol": 1e-5}  # attention may compute its softmax in float32
+        check.close(block(x, mask, padding), theirs(x), **near, what=f"the result with {case}")
+        check.gradients(lambda x: block(x, mask, padding), theirs, x, **near)
 
     @pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
     def test_dropout_of_one_leaves_the_residual_path(self, kata, norm_first):

@@ -500,7 +500,8 @@ class TestNextLogits:
         for length in lengths:
             got = kata.next_logits(model, idx[:, :length], cache)
             expected = model(idx[:, max(0, length - 8) : length])[0][:, -1]
-            check.close(got, expected, what=f"the logits after {length} tokens")
+            # attention may compute in float32
+            check.close(got, expected, rtol=1e-4, atol=1e-3, what=f"the logits after {length} tokens")
 
     def test_the_calling_rule(self, kata):
         """model(idx), or model(idx, cache=cache): the second positional argument of GPT is not the cache but the

@@ -572,7 +572,7 @@ class TestCompletionLosses:
         """A real GPT. The ending in row 0 is the shorter one, so its row is padded. Alone and without padding it must
         score the same: GPT looks back only, so what comes after an ending cannot influence it."""
         config = kata.GPTConfig(block_size=10, vocab_size=13, n_layer=2, n_head=2, n_embd=8)
-        model = kata.GPT(config).double().eval()
+        model = kata.GPT(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(0.0, 0.4)

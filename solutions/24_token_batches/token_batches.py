@@ -59,7 +59,7 @@ def random_batch(
         raise ValueError(f"a window of {block_size} and the token after it do not fit into {len(tokens)} tokens")
     offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
     windows = torch.stack([tokens[o : o + block_size + 1] for o in offsets.tolist()]).long()
-    return windows[:, :-1], windows[:, 1:]
+    return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
 
 
 def split_documents(

@@ -152,6 +152,8 @@ def test_what_is_still_to_be_written():
     half = STUB.replace("def bare(x):\n    raise NotImplementedError", "def bare(x):\n    return x")
     assert stubs.unwritten(half, EXERCISES) == ["fetch", "Layer.size", "Whole"]
     assert stubs.unwritten(REFERENCE, EXERCISES) == []
+    abstract = half.replace("    raise NotImplementedError", "    raise NotImplementedError('no such method')")
+    assert stubs.unwritten(abstract, EXERCISES) == [], "a given method that subclasses write has a message"
     assert stubs.unwritten("def (", EXERCISES) == []
 
 

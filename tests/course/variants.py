@@ -65,9 +65,12 @@ def textbook(kata: Kata) -> Path:
     return kata.root / "tests" / "accepted" / kata.name / "textbook.py"
 
 
-def job(kata: Kata, source: str, options: RunOptions = DEFAULT) -> Job:
-    """The kata's specs against this text of its file, on the references of the earlier katas."""
-    files = {earlier.file: earlier.reference.read_text(encoding="utf-8") for earlier in with_prerequisites([kata])}
+def job(kata: Kata, source: str, options: RunOptions = DEFAULT, *, textbooks: bool = False) -> Job:
+    """The kata's specs against this text of its file, on the references or the textbook solutions of earlier katas."""
+    files = {}
+    for earlier in with_prerequisites([kata]):
+        path = textbook(earlier) if textbooks and textbook(earlier).is_file() else earlier.reference
+        files[earlier.file] = path.read_text(encoding="utf-8")
     return Job(kata, files | {kata.file: source}, options=options)
 
 

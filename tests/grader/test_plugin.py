@@ -149,6 +149,19 @@ class TestFailures:
         assert "given      total(torch.tensor(1.0))" in said
         assert "raised     nothing" in said and "expected   an error, such as ValueError" in said
 
+    def test_what_is_given_to_a_helper_of_the_spec_is_not_shown(self, run, submission, sound, tmp_path):
+        tree = tmp_path / "tree"
+        shutil.copytree(SOUND, tree, ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+        specs = tree / "katas/01_sums/test_sums.py"
+        text = specs.read_text().replace("check.equal(kata.double(x), x + x, ", "check.equal(got, x + x, ", 1)
+        text = text.replace('{"squared": x * x}', '{"squared": square(x)}')
+        specs.write_text(
+            text.replace("reshape(2, 3)\n", "reshape(2, 3)\n        square = abs\n        got = kata.double(x)\n", 1)
+        )
+        folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x.abs()"))
+        said = run("katas/01", f"--code={folder}", cwd=tree)[1]
+        assert "looks like squared" in said and "given      double(x)" in said
+
     def test_what_the_code_prints_stands_below_the_failure(self, run, submission, sound):
         """Its first lines, of each failing spec. Hypothesis runs many examples: only the failing one is shown."""
         prints = "    for i in range(30):\n        print('line', i, float(x.flatten()[0]))\n"

@@ -5,7 +5,7 @@ from tests.course.variants import Equivalent, Mistake
 PIECE = "piece = tokens[start : start + count + 1].long()"
 PAIR = "return piece[:-1].reshape(batch_size, block_size), piece[1:].reshape(batch_size, block_size)"
 OFFSETS = "offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)"
-WINDOW_PAIR = "return windows[:, :-1], windows[:, 1:]"
+WINDOW_PAIR = "return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()"
 DISTINCT = "distinct = list(dict.fromkeys(docs))"
 SIZE = "size = min(max(round(val_fraction * len(distinct)), 1), len(distinct) - 1)"
 SIDES = "return [doc for doc in docs if doc not in held_out], [doc for doc in docs if doc in held_out]"

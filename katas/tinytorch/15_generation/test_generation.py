@@ -329,6 +329,19 @@ def small_gpt(kata, seed=0):
     return model
 
 
+def check_sizes(model, embed_dim, num_heads, num_layers):
+    """The number of heads shows in no weight. With the model's weights, a backbone of these sizes returns the same."""
+    from tinytorch.transformers import GPTBackbone
+
+    found = [model.tok_emb.weight.shape[1], len(model.backbone.blocks)]
+    check.equal(found, [embed_dim, num_layers], what="features and layers")
+    twin, x = GPTBackbone(embed_dim, num_heads, num_layers), tensor(normal(2, 5, embed_dim))
+    for theirs, mine in zip(twin.parameters(), model.backbone.parameters(), strict=True):
+        theirs.data = mine.data
+    what = f"what the backbone returns, beside one of {num_heads} heads"
+    check.close(check.data(model.backbone(x)), check.data(twin(x)), what=what)
+
+
 class TestTinyGPTInit:
     def test_the_parts(self, kata):
         """Tokens have V rows, positions one row per place in the block. The head goes from C back to V."""
@@ -345,14 +358,12 @@ class TestTinyGPTInit:
     def test_backbone_and_head(self, kata):
         """Heads and layers are those asked for, and the head has no bias. By default there are 2 layers of 4 heads
         with 32 features."""
-        for options, expected in (
-            ({"embed_dim": 6, "num_heads": 3, "num_layers": 1}, [6, 3, 1]),
-            ({}, [32, 4, 2]),
+        for options, sizes in (
+            ({"embed_dim": 6, "num_heads": 3, "num_layers": 1}, (6, 3, 1)),
+            ({}, (32, 4, 2)),
         ):
             model = kata.TinyGPT(11, 7, **options, rng=rng())
-            blocks = model.backbone.blocks
-            found = [model.tok_emb.weight.shape[1], blocks[0].attn.num_heads, len(blocks)]
-            check.equal(found, expected, what="features, heads and layers")
+            check_sizes(model, *sizes)
             check.that("head.bias" not in dict(model.named_parameters()), "the head has a bias")
 
     def test_the_number_of_parameters(self, kata):
@@ -730,11 +741,9 @@ class TestTrainTinyGpt:
         found = kata.train_tiny_gpt(rng(), steps=2)
         keys = ["known_pairs", "known_words", "losses", "model", "sample", "tokenizer"]
         check.equal(sorted(found), keys, what="keys")
-        model, blocks = found["model"], found["model"].backbone.blocks
-        vocab = len(set(kata.PASSAGE))
+        model, vocab = found["model"], len(set(kata.PASSAGE))
         check.equal([model.vocab_size, model.block_size], [vocab, 32], what="vocab_size and block_size")
-        sizes = [model.tok_emb.weight.shape[1], blocks[0].attn.num_heads, len(blocks)]
-        check.equal(sizes, [32, 4, 2], what="features, heads and layers")
+        check_sizes(model, 32, 4, 2)
         check.equal(found["tokenizer"].vocab_size, vocab, what="the tokenizer's vocab_size")
         check.equal(len(found["losses"]), 2, what="the number of losses")
         check.that(found["sample"].startswith("To be"), f"the sample begins with {found['sample'][:8]!r}")

@@ -1,0 +1,45 @@
+"""Right code on right code: `python -m tests.course.stacks 30` runs a kata's reference on others' earlier katas."""
+
+import sys
+from itertools import cycle, islice
+
+from grader.course import catalogue
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.execution.jobs import Job
+from grader.protocol import RunOptions
+from tests.course import variants
+
+
+def jobs(kata: Kata) -> list[Job]:
+    """The points' specs against the reference, on the accepted solutions of the katas that it builds on.
+
+    The first of each kata together, then the second of each, until each was there once.
+    """
+    *earlier, _ = with_prerequisites([kata])
+    texts = {one: one.reference.read_text(encoding="utf-8") for one in earlier}
+    ways = {
+        one: [f"{text}\n\n{path.read_text(encoding='utf-8')}" for path in variants.accepted(one)] or [text]
+        for one, text in texts.items()
+    }
+    count = max((len(found) for found in ways.values()), default=0)
+    stacks = zip(*(islice(cycle(found), count) for found in ways.values()), strict=True)
+    own = {kata.file: kata.reference.read_text(encoding="utf-8")}
+    files = [{one.file: text for one, text in zip(earlier, stack, strict=True)} for stack in stacks]
+    return [Job(kata, found | own, options=RunOptions(ideas=True)) for found in files]
+
+
+def main() -> int:
+    """Say which points are lost."""
+    katas = [catalogue.find(name) for name in sys.argv[1:]] or catalogue.all_katas()
+    lost = 0
+    for kata in katas:
+        for number, result in enumerate(variants.results(jobs(kata)).values(), 1):
+            for exercise in result.exercises:
+                if failure := exercise.first_failure:
+                    print(f"{kata.name}, stack {number}: {failure.name}: {failure.message.strip()}\n", flush=True)
+                    lost += 1
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
