@@ -7,22 +7,18 @@ from grader.course import catalogue
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
-from tests.course import variants
+from tests.course import sealing, variants
 
 
 def jobs(kata: Kata) -> list[Job]:
-    """The points' specs against the reference, on the accepted solutions of the katas that it builds on.
+    """The points' specs against the reference, on the other right solutions of the katas that it builds on.
 
     The first of each kata together, then the second of each, until each was there once.
     """
     *earlier, _ = with_prerequisites([kata])
-    texts = {one: one.reference.read_text(encoding="utf-8") for one in earlier}
-    ways = {
-        one: [f"{text}\n\n{path.read_text(encoding='utf-8')}" for path in variants.accepted(one)] or [text]
-        for one, text in texts.items()
-    }
-    count = max((len(found) for found in ways.values()), default=0)
-    stacks = zip(*(islice(cycle(found), count) for found in ways.values()), strict=True)
+    ways = [right[1:] or right for right in map(sealing.right_texts, earlier)]
+    count = max(map(len, ways), default=0)
+    stacks = zip(*(islice(cycle(texts), count) for texts in ways), strict=True)
     own = {kata.file: kata.reference.read_text(encoding="utf-8")}
     files = [{one.file: text for one, text in zip(earlier, stack, strict=True)} for stack in stacks]
     return [Job(kata, found | own, options=RunOptions(ideas=True)) for found in files]
