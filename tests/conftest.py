@@ -3,17 +3,18 @@
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from grader.cli.main import main
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.execution import forkserver
 
 SOUND = Path(__file__).parent / "fixtures" / "sound"
+NEEDED = ("xdist", "yaml", "nbclient", "importlinter")  # of the extra `tests`, for every file of tests
 KATA = str(Path(sys.executable).with_name("kata"))
 
 
@@ -52,6 +53,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure() -> None:
+    """Say what is missing in one line, where only the course is installed."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise pytest.UsageError(f"the project's own tests need {', '.join(missing)}: make test installs it")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test a time limit."""
     for item in items:
@@ -59,16 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
-class ByFile(LoadScopeScheduling):
-    """Keeps a file's tests in one process, for the fixtures they share. A kata's promises go to whichever is free."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return nodeid if "test_katas.py" in nodeid else nodeid.partition("::")[0]
-
-
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Marks for `--dist loadgroup` would do, if pytest-xdist 3.8 could add them to the node ids of pytest 9.2."""
+    from tests.scheduling import ByFile  # here, because it imports xdist
+
     return ByFile(config, log)
 
 

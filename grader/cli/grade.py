@@ -1,8 +1,10 @@
 """The `grade` command, for one submission: a code folder or notebooks. For a class, see `grade_submissions`."""
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +17,7 @@ from rich.console import Console
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
 from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, ReportFile
-from grader.course import catalogue, loading, notebooks
+from grader.course import catalogue, loading, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution import jobs, prerequisites
@@ -24,6 +26,7 @@ from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
+from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
 from grader.teaching import cluster, finder, rules, submissions
 from grader.teaching import intake as taking_in
@@ -96,6 +99,7 @@ Roster = Annotated[
 Intake = Annotated[
     Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
 ]
+Everything = Annotated[bool, typer.Option("--all", help="show every exercise of every kata")]
 Explain = Annotated[bool, typer.Option("--explain", help="show how the score comes about")]
 Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
@@ -117,6 +121,7 @@ def grade(
     rules_file: RulesFile = None,
     fail_under: FailUnder = None,
     explain: Explain = False,
+    everything: Everything = False,
     roster: Roster = None,
     intake: Intake = None,
     engine: Engine = None,
@@ -157,7 +162,8 @@ def grade(
             code = Path(os.path.commonpath([os.path.abspath(query) for query in queries]))
         _check(code)
         files = report_files.parse_all(report, FORMATS)
-        _grade_one(code, of_notebooks, assignment, files, fail_under, explain=explain)
+        folded = len(chosen) > 1 and not everything
+        _grade_one(code, of_notebooks, assignment, files, fail_under, explain=explain, folded=folded)
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -219,10 +225,11 @@ def _grade_one(
     fail_under: float | None,
     *,
     explain: bool,
+    folded: bool,
 ) -> None:
     """Grade, print the result, and write the report files."""
-    report = _graded(code, of_notebooks, assignment)
-    table.show(report, Console(highlight=False))
+    report = _graded(code, of_notebooks, assignment, brief=not files)
+    table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
     if explain:
         print("", *explanation.lines(report), sep="\n")
     if gaps := sandbox.gaps():
@@ -231,6 +238,8 @@ def _grade_one(
         file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
+    if code == KATAS:
+        _say_next(report)
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
         raise KataError(f"not graded, so there is no score: {', '.join(lost)}. Run the same command again to retry")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
@@ -255,8 +264,27 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
     return contents.sources(needed)
 
 
-def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> Report:
-    """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete."""
+def _places(katas: Iterable[Kata]) -> dict[str, Place]:
+    return {k.name: Place(pages.label(k), k.description.chapter, k.name.rpartition("/")[0]) for k in katas}
+
+
+def _say_next(report: Report) -> None:
+    """Print the commands for the first kata whose core does not work."""
+    undone = next((kata.kata for kata in report.katas if not kata.core_works), None)
+    if undone is None:
+        return
+    kata = catalogue.find(undone)
+    on_path = shutil.which("kata") or not (ROOT / ".venv").is_dir()
+    first = [] if on_path else ["source .venv/bin/activate"]
+    commands = [*first, f"kata watch {kata.number}, and open katas/{kata.file}"]
+    print("Next:", "\n      ".join(commands))
+
+
+def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assignment, *, brief: bool) -> Report:
+    """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete.
+
+    With `brief`, the result of an untouched stub names no specs.
+    """
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
     sources = _sources(code, of_notebooks, assignment.katas)
@@ -268,6 +296,7 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
         options=assignment.options,
         cache=ResultCache(ROOT),
         again=True,
+        brief=brief,
     )
     try:
         with bar("grading") as counting:

@@ -48,7 +48,7 @@ def head(kata: Kata) -> str:
     code = _and(_link(Kata(kata.root, name), kata) for name in about.builds_on)
     ideas = _and(_link(Kata(kata.root, name), kata) for name in about.ideas_of)
     builds_on = " and ".join(part for part in (code, f"the ideas of {ideas}" if ideas else "") if part)
-    return f"# {_label(kata)} · {about.title}\n\n{about.difficulty} · {minutes} · builds on {builds_on or 'nothing'}\n"
+    return f"# {label(kata)} · {about.title}\n\n{about.difficulty} · {minutes} · builds on {builds_on or 'nothing'}\n"
 
 
 def lesson(kata: Kata) -> str:
@@ -68,7 +68,7 @@ def _path(katas: list[Kata], folder: Path) -> list[str]:
         members = list(group)
         core = sum(kata.description.minutes_core for kata in members)
         every = sum(kata.description.minutes_all for kata in members)
-        linked = ", ".join(_titled(kata, folder, _label(kata).rpartition("/")[2]) for kata in members)
+        linked = ", ".join(_titled(kata, folder, label(kata).rpartition("/")[2]) for kata in members)
         rows.append(f"| {chapter} | {linked} | {core}–{every} |")
     return rows
 
@@ -79,7 +79,7 @@ def _practice(katas: list[Kata]) -> list[str]:
     for kata in katas:
         if problems := kata.description.practice:
             cells = [f"{one.problem}: {_code(one.exercises)}" for one in problems]
-            rows.append(f"| [{_label(kata)}]({kata.name}/README.md) | {' | '.join(cells)} |")
+            rows.append(f"| [{label(kata)}]({kata.name}/README.md) | {' | '.join(cells)} |")
     return rows
 
 
@@ -88,7 +88,7 @@ def _gpt2(katas: list[Kata]) -> list[str]:
     steps: dict[str, list[str]] = {}
     for kata in katas:
         for one in kata.description.gpt2:
-            steps.setdefault(one.step, []).append(f"[{_label(kata)}]({kata.name}/README.md) {_code(one.exercises)}")
+            steps.setdefault(one.step, []).append(f"[{label(kata)}]({kata.name}/README.md) {_code(one.exercises)}")
     rows = [f"| {step.partition(' ')[2]} | {'; '.join(steps[step])} |" for step in sorted(steps)]
     return ["| step | kata and exercises |", "| --- | --- |", *rows]
 
@@ -101,15 +101,15 @@ def _with_tables(text: str, tables: list[list[str]]) -> str:
     return text
 
 
-def _label(kata: Kata) -> str:
+def label(kata: Kata) -> str:
     """The number as pages show it: "16", "A", "papers/13"."""
     return kata.number.removeprefix("appendix_").upper() if kata.number.startswith("appendix_") else kata.number
 
 
 def _link(kata: Kata, here: Kata) -> str:
     """A link from one lesson to another. Within a track, the number is enough."""
-    label = _label(kata).rpartition("/")[2] if kata.folder.parent == here.folder.parent else _label(kata)
-    return _titled(kata, here.folder, label)
+    same_track = kata.folder.parent == here.folder.parent
+    return _titled(kata, here.folder, label(kata).rpartition("/")[2] if same_track else label(kata))
 
 
 def _titled(kata: Kata, folder: Path, label: str) -> str:

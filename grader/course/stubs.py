@@ -3,6 +3,7 @@
 import ast
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from grader.course import loading
@@ -17,7 +18,7 @@ NOT_WRITTEN = "raise NotImplementedError"
 def stub_of(kata: Kata) -> str | None:
     """The stub, generated from the reference. Without solutions, the stub packed at export; None if there is none."""
     if kata.reference.is_file():
-        return generate(kata.reference.read_text(encoding="utf-8"), [exercise.name for exercise in kata.exercises])
+        return generate(kata.reference.read_text(encoding="utf-8"), tuple(e.name for e in kata.exercises))
     try:
         with zipfile.ZipFile(_packed(kata.root)) as packed:
             return packed.read(kata.file.as_posix()).decode()
@@ -57,16 +58,19 @@ def is_begun(kata: Kata, path: Path) -> bool:
     return bool(_written(functions) - _written(stub)) or bool(stub and not functions)
 
 
-def unwritten(source: str, exercises: Iterable[str]) -> list[str]:
-    """The exercises with a body that is still `raise NotImplementedError`. Empty if the source does not parse."""
+def is_untouched(kata: Kata, source: str) -> bool:
+    """Tell if the source is still the kata's stub: equal as Python, so apart from comments and layout."""
+    stub = stub_of(kata)
+    if stub is None or source == stub:
+        return source == stub
     try:
-        functions = [(name, function) for name, function in _functions(ast.parse(source).body) if is_open(function)]
+        return ast.dump(ast.parse(source)) == ast.dump(ast.parse(stub))
     except UNREADABLE:
-        return []
-    return [exercise for exercise in exercises if any(_belongs(name, [exercise]) for name, _ in functions)]
+        return False
 
 
-def generate(reference: str, exercises: Iterable[str]) -> str:
+@cache
+def generate(reference: str, exercises: tuple[str, ...]) -> str:
     """Make the stub of a kata.
 
     Args:

@@ -75,4 +75,4 @@ def _reference(kata: Kata, replaced: tuple[str, ...]) -> str:
         if exercise.owner in replaced:
             kept.update(kata.used_by(exercise))
     others = {exercise.owner for exercise in kata.exercises} - kept
-    return stubs.generate(kata.reference.read_text(encoding="utf-8"), sorted(others))
+    return stubs.generate(kata.reference.read_text(encoding="utf-8"), tuple(sorted(others)))

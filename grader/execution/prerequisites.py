@@ -13,7 +13,7 @@ from grader.execution import jobs, scheduler
 from grader.execution.jobs import Job, SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.results import NOT_WRITTEN, KataResult
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 
 CORE_WORKS = RunOptions(core=True, ideas=True)  # what decides whether a kata's own code is used by later katas
 
@@ -57,6 +57,7 @@ class Grading:
         sources: the text of each of these katas and of every kata that they build on.
         are_references: the texts come from the reference, whose core needs no check.
         options: how the katas to grade run. For the katas they build on, `CORE_WORKS` is checked.
+        brief: the result of an untouched stub names its exercises, not their specs. No process is needed for it.
     """
 
     def __init__(
@@ -66,10 +67,13 @@ class Grading:
         *,
         are_references: bool = False,
         options: RunOptions | None = None,
+        brief: bool = False,
     ):
         self.wanted = dict.fromkeys(katas)
         self.sources, self.options = sources, options or RunOptions()
         self.reasons: dict[Kata, str] = dict.fromkeys(sources, "") if are_references else {}
+        self.untouched = {k for k, s in sources.items() if not s.problem and stubs.is_untouched(k, s.text)}
+        self.brief = brief and not self.options.only
         needed = [kata for kata in sources if kata not in self.wanted and not are_references]
         # Start the slow katas first: they finish last.
         self.waiting = sorted([*needed, *self.wanted], key=lambda kata: "training" not in kata.description.needs)
@@ -80,11 +84,18 @@ class Grading:
         while now := [kata for kata in self.waiting if all(k in self.reasons for k in with_prerequisites([kata])[:-1])]:
             for kata in now:
                 self.waiting.remove(kata)
+                if self.needs_no_run(kata):
+                    self.settle(kata, _not_started(kata, self.options))
+                    continue
                 job = self._job(kata)
                 if result := known(job):
                     self.settle(kata, result)
                 else:
                     yield job
+
+    def needs_no_run(self, kata: Kata) -> bool:
+        """Tell if what a kata comes to is known without its specs."""
+        return kata in self.untouched and (self.brief or kata not in self.wanted)
 
     def settle(self, kata: Kata, result: KataResult) -> None:
         """Take in a finished job's result. Katas that build on this one can start now."""
@@ -95,6 +106,8 @@ class Grading:
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
+        if kata in self.untouched:
+            return Job(kata, {kata.file: source.text}, NOT_WRITTEN, options=self.options)
         files: dict[Path, str] = {}
         own, notes, problem = [], [], source.problem
         for earlier in with_prerequisites([kata])[:-1]:
@@ -102,10 +115,10 @@ class Grading:
             try:
                 if _own_code_works(earlier, reason):
                     files[earlier.file] = self.sources[earlier].text
-                    own.append(earlier.name)
+                    own.append(earlier.number)
                 else:
                     files[earlier.file] = earlier.reference.read_text(encoding="utf-8")
-                    notes.append(f"builds on the reference of {earlier.name} ({reason})")
+                    notes.append(f"builds on the reference of {earlier.number} ({reason})")
             except LoadFailure as failure:
                 problem = problem or str(failure)
         stand_ins = bool(notes)
@@ -141,6 +154,7 @@ def grade_sources(
     options: RunOptions | None = None,
     cache: ResultCache | None = None,
     again: bool = False,
+    brief: bool = False,
 ) -> Generator[KataResult]:
     """Grade katas, several in parallel. Yield results as they finish.
 
@@ -151,15 +165,17 @@ def grade_sources(
         code: the folder that the texts come from.
         at_a_time: katas graded in parallel; 0 means one per core.
         cache: where results are looked up and kept.
-        again: run every kata, even if the cache has its result.
+        again: run every kata, even if the cache has its result. Of an untouched stub the cached result counts.
+        brief: see `Grading`.
     """
     is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
-    grading = Grading(katas, sources, are_references=is_reference, options=options)
+    grading = Grading(katas, sources, are_references=is_reference, options=options, brief=brief)
 
     def known(job: Job) -> KataResult | None:
-        return cache.find(job) if cache and not again else None
+        return cache.find(job) if cache and not (again and job.kata not in grading.untouched) else None
 
-    for job, result in scheduler.run(lambda: grading.ready(known), at_a_time=at_a_time, specs_of=katas):
+    to_run = [kata for kata in katas if not grading.needs_no_run(kata)]
+    for job, result in scheduler.run(lambda: grading.ready(known), at_a_time=at_a_time, specs_of=to_run):
         if cache:
             cache.keep(job, result)
         grading.settle(job.kata, result)
@@ -173,18 +189,24 @@ def _why_not(kata: Kata, code: Path) -> str:
     source = jobs.read(kata, code)
     if source.problem:
         return source.problem
-    core = [exercise.name for exercise in kata.exercises if not exercise.stretch]
-    if unwritten := stubs.unwritten(source.text, core):
-        return f"{unwritten[0]}: {NOT_WRITTEN}"
+    if stubs.is_untouched(kata, source.text):
+        return _why_core_fails(_not_started(kata, CORE_WORKS))
     [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))
     return _why_core_fails(result)
+
+
+def _not_started(kata: Kata, options: RunOptions) -> KataResult:
+    """The result of an untouched stub. It holds one failure per exercise, and names no spec."""
+    asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
+    failed = {e.name: SpecResult("", "failed", f"{e.name}: {NOT_WRITTEN}") for e in asked}
+    return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
 
 
 def _why_core_fails(result: KataResult) -> str:
     """One line on the first core exercise that does not work; empty if all of them do."""
     for exercise in result.exercises:
         if not exercise.stretch and not exercise.works:
-            failure = exercise.first_failure
+            failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
             line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
             return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"
     return ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.execution import prerequisites
+from grader.execution import jobs, prerequisites
 from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
@@ -24,7 +24,7 @@ def so_far(
         on_result: called with each of their results.
     """
     katas = list(katas)
-    begun = [kata for kata in katas if stubs.is_begun(kata, code / kata.file)]
+    begun = [kata for kata in katas if _is_begun(kata, code)]
     on_start(begun)
     results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
     if begun:
@@ -33,6 +33,12 @@ def so_far(
             results[by_name[result.kata]] = result
             on_result(result)
     return results
+
+
+def _is_begun(kata: Kata, code: Path) -> bool:
+    """Tell if there is a file of the kata, in any state but its stub's."""
+    source = jobs.read(kata, code)
+    return not stubs.is_untouched(kata, source.text) and (not source.problem or (code / kata.file).exists())
 
 
 def current(kata: Kata, result: KataResult | None) -> str:

@@ -1,5 +1,9 @@
 """Prints a report for people: as a table on a terminal, as plain aligned lines in a pipe."""
 
+import itertools
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from textwrap import indent
 
 from rich import box
@@ -10,43 +14,127 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.reports import words
-from grader.results import ExerciseResult, KataResult, Report
+from grader.results import NOT_HANDED_IN, ExerciseResult, KataResult, Report
 
-COLOURS = {"passed": "green", "failed": "red", "error": "bold red", "not started": "dim", "not graded": "magenta"}
+COLOURS = {
+    "passed": "green",
+    "failed": "red",
+    "error": "bold red",
+    "not started": "dim",
+    NOT_HANDED_IN: "dim",
+    "not graded": "magenta",
+}
 
 
-def show(report: Report, console: Console) -> None:
-    """Print one row per exercise, then what is open in each, then the totals."""
+@dataclass(frozen=True)
+class Place:
+    """Where a kata is in the course. A kata of the path has no track."""
+
+    number: str
+    chapter: str
+    track: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Katas that share a line, or one kata: with all its exercises if it is `open`."""
+
+    name: str
+    katas: tuple[KataResult, ...]
+    open: bool
+
+    @property
+    def status(self) -> str:
+        """The status that all of its katas have, or "not handed in"."""
+        return NOT_HANDED_IN if self.katas[0].state == NOT_HANDED_IN else self.katas[0].status
+
+    @property
+    def points(self) -> str:
+        """The sum of the points; a question mark for a kata that is not graded."""
+        return words.points(self.katas[0]) if self.open else str(sum(kata.points for kata in self.katas))
+
+    @property
+    def stars(self) -> str:
+        """The sum of the stars, as `points` has it."""
+        return words.stars(self.katas[0]) if self.open else str(sum(kata.stars for kata in self.katas))
+
+    @property
+    def most(self) -> int:
+        """The points and stars that there are."""
+        return sum(kata.max_points for kata in self.katas)
+
+
+def show(report: Report, console: Console, places: Mapping[str, Place] | None = None) -> None:
+    """Print the exercises of each kata, what is open in them, then the totals.
+
+    Args:
+        places: the place of each kata. With it, a chapter or track in which every kata is untouched, or complete, is
+            one line, and so is such a kata in another chapter. Without it, every kata shows its exercises.
+    """
+    groups = list(_folded(report.katas, places)) if places else [Group(k.kata, (k,), True) for k in report.katas]
     if console.is_terminal:
-        console.print(_table(report))
+        console.print(_table(groups))
     else:
-        for line in _lines(report):
+        for line in _lines(groups):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-    for kata in report.katas:
-        _show_open(kata, console)
+    for group in groups:
+        if group.open:
+            _show_open(group.katas[0], console)
     end = f"  ({words.gap(report)})" if report.not_graded else ""
     console.print(
         f"\n{words.totals(report)} · {report.seconds:.1f} s{end}", style="bold", highlight=False, soft_wrap=True
     )
 
 
-def _table(report: Report) -> Table:
-    """One row per kata with its sums, followed by one row per exercise."""
+def _folded(katas: Iterable[KataResult], places: Mapping[str, Place]) -> Iterator[Group]:
+    """Group the katas by track, chapter and kata, as far as needed to tell apart what was done."""
+    for track, of_track in itertools.groupby(katas, key=lambda kata: places[kata.kata].track):
+        members = tuple(of_track)
+        if track and _are_alike(members):
+            yield Group(f"{track}, {words.counted(len(members), 'kata')}", members, False)
+            continue
+        for chapter, of_chapter in itertools.groupby(members, key=lambda kata: places[kata.kata].chapter):
+            some = tuple(of_chapter)
+            if _are_alike(some):
+                yield Group(f"{chapter} {_numbers([places[kata.kata].number for kata in some])}", some, False)
+                continue
+            for kata in some:
+                yield Group(kata.kata, (kata,), not _are_alike([kata]))
+
+
+def _are_alike(katas: Iterable[KataResult]) -> bool:
+    """Tell if all katas are untouched, or none was handed in, or all are complete with every star."""
+    katas = list(katas)
+    states = {kata.state for kata in katas}
+    return states in ({"untouched"}, {NOT_HANDED_IN}) or all(
+        kata.status == "passed" and kata.stars == kata.max_points for kata in katas
+    )
+
+
+def _numbers(numbers: list[str]) -> str:
+    """ "16", "14–16", "papers/01–05"."""
+    last = numbers[-1].rpartition("/")[2]
+    return numbers[0] if len(numbers) == 1 else f"{numbers[0]}–{last}"
+
+
+def _table(groups: Iterable[Group]) -> Table:
+    """One row per group with its sums. An open kata's exercises follow, a row each."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("kata and exercises", no_wrap=True)
+    table.add_column("katas and exercises", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("verdict")
     table.add_column("points", justify="right", no_wrap=True)
     table.add_column("stars", justify="right", no_wrap=True)
-    for kata in report.katas:
-        state = f"[{COLOURS[kata.status]}]{kata.status}[/]"
-        sums = (f"[bold]{amount}/{kata.max_points}[/]" for amount in (words.points(kata), words.stars(kata)))
-        table.add_row(f"[bold]{kata.kata}[/]", "", state, *sums)
-        for exercise in kata.exercises:
+    for group in groups:
+        state = f"[{COLOURS[group.status]}]{group.status}[/]"
+        sums = [f"[bold]{amount}/{group.most}[/]" for amount in (group.points, group.stars)]
+        table.add_row(f"[bold]{group.name}[/]", "", state, *sums)
+        for exercise in group.katas[0].exercises if group.open else ():
             state = f"[{_colour(exercise)}]{escape(words.verdict(exercise))}[/]"
             points = f"{words.points(exercise)}/1"
             table.add_row(f"  {exercise.name}", _part(exercise), state, points, words.star(exercise))
-        table.add_section()
+        if group.open:
+            table.add_section()
     return table
 
 
@@ -62,16 +150,16 @@ def _part(exercise: ExerciseResult) -> str:
     return "stretch" if exercise.stretch else "core"
 
 
-def _lines(report: Report) -> list[str]:
-    lines = []
-    width = max((len(e.name) for kata in report.katas for e in kata.exercises), default=0)
-    for kata in report.katas:
-        sums = f"{kata.points} of {kata.max_points} points, {kata.stars} of {kata.max_points} stars"
-        lines.append(f"{kata.kata}: {kata.status}, {'so far ' if kata.not_graded else ''}{sums}")
-        for e in kata.exercises:
-            points = f"{words.points(e)}/1"
-            lines.append(f"  {e.name:<{width}}  {_part(e):<7}  {points}  {words.star(e)}  {words.verdict(e)}")
-    return lines
+def _lines(groups: Iterable[Group]) -> Iterator[str]:
+    groups = list(groups)
+    exercises = [exercise for group in groups if group.open for exercise in group.katas[0].exercises]
+    width = max((len(exercise.name) for exercise in exercises), default=0)
+    for group in groups:
+        sums = f"{group.points} of {group.most} points, {group.stars} of {group.most} stars"
+        yield f"{group.name}: {group.status}, {sums}"
+        for e in group.katas[0].exercises if group.open else ():
+            points_of = f"{words.points(e)}/1"
+            yield f"  {e.name:<{width}}  {_part(e):<7}  {points_of}  {words.star(e)}  {words.verdict(e)}"
 
 
 def _show_open(kata: KataResult, console: Console) -> None:
@@ -80,7 +168,11 @@ def _show_open(kata: KataResult, console: Console) -> None:
     A message shared by several exercises appears once.
     """
     if kata.message:
-        console.print(f"\n{kata.kata}: {kata.message}", markup=False, highlight=False, soft_wrap=True)
+        console.print()
+        for line in kata.message.splitlines():
+            note = f"{kata.kata}: {line}"
+            told = textwrap.fill(note, console.width, subsequent_indent="  ") if console.is_terminal else note
+            console.print(told, markup=False, highlight=False, soft_wrap=True)
     said: set[str] = set()
     for exercise in kata.exercises:
         failure = exercise.first_failure

@@ -1,4 +1,4 @@
-"""The pytest plugin for specs: path prefixes, `--code`, the `kata` fixture, equal initial state, readable failures."""
+"""The pytest plugin for specs: `--code`, the `kata` fixture, equal initial state, readable failures."""
 
 import contextlib
 import gc
@@ -19,7 +19,7 @@ from grader.course import catalogue, loading, packages
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.loading import Choice
-from grader.errors import LoadFailure, UnknownKata
+from grader.errors import LoadFailure
 from grader.isolation import state
 from grader.specs import failures, follow_through, hidden, hooks, pytest_private, summary, torch_private
 from grader.specs.printed import Printed, each_example
@@ -53,7 +53,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # or checking for a device would start CUDA
     pytest_private.rewrite_no_libraries(config)
-    config.args[:] = [_expanded(arg, config.invocation_params.dir) for arg in config.args]
     config.pluginmanager.register(Katas(config), "katas")
     config.pluginmanager.register(summary.Summary(config), "kata_summary")
 
@@ -301,18 +300,3 @@ def _code_folder(config: pytest.Config) -> Path | None:
                 raise pytest.UsageError(f"--code {failure}") from None
             return (base / given).resolve()
     raise pytest.UsageError(f"--code {given}: no such folder")
-
-
-def _expanded(arg: str, here: Path) -> str:
-    """ "katas/16::TestSplitHeads" → "katas/16_multi_head_attention/test_multi_head_attention.py::TestSplitHeads"."""
-    given, colons, rest = str(arg).partition("::")
-    path = Path(os.path.normpath(here / given))
-    if "katas" not in path.parts or (path.exists() and not colons):
-        return arg
-    try:
-        path = catalogue.expand(path)
-    except UnknownKata as error:
-        raise pytest.UsageError(str(error)) from None
-    if colons and path.is_dir() and (kata := catalogue.kata_at(path / "any")):
-        path = kata.specs
-    return f"{path}{colons}{rest}"

@@ -31,7 +31,6 @@ def set_root(config: pytest.Config, root: Path) -> None:
     config._rootpath, config._inipath, config._inicfg, _ = configuration
     config._inicache.clear()
     config.known_args_namespace.confcutdir = str(root)
-    config.known_args_namespace.file_or_dir = [str(root)]
 
 
 def rewrite_no_libraries(config: pytest.Config) -> None:

@@ -308,7 +308,8 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
     left: list[File] = []
     for file in rest:
         (are if file.name.lower().endswith(".ipynb") and not file.is_link else left).append(file)
-    is_open = {kata for kata in katas if are and (kata not in contents.found or _is_stub(kata, contents.found[kata]))}
+    begun = {k for k, found in contents.found.items() if are and not stubs.is_untouched(k, found.source.text)}
+    is_open = set(katas) - begun if are else set()
     for number, file in enumerate(sorted(are, key=lambda file: (-file.attempt, -file.batch, file.shown))):
         if not is_open or number >= MOST_NOTEBOOKS:
             left.append(file)
@@ -329,7 +330,7 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
             continue
         source = SourceText(sys.intern(written.text), notes=written.notes)
         before, mine = contents.found.get(kata), Found(file, source, "; ".join(written.notes))
-        if before and (kata not in is_open or _is_stub(kata, mine)):
+        if before and (kata not in is_open or stubs.is_untouched(kata, written.text)):
             contents.ignored.append(Ignored(file.shown, f"{before.file.shown} counts"))
             continue
         if before:
@@ -337,12 +338,6 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
         contents.found[kata] = mine
         is_open.discard(kata)
     return left
-
-
-def _is_stub(kata: Kata, found: Found) -> bool:
-    """Whether no exercise is written."""
-    names = [exercise.name for exercise in kata.exercises]
-    return bool(names) and len(stubs.unwritten(found.source.text, names)) == len(names)
 
 
 def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], problems: list[str]) -> str:

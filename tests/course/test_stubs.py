@@ -136,7 +136,7 @@ class Whole:
 def given(x):
     return bare(x)
 '''
-EXERCISES = ["fetch", "bare", "Layer.size", "Whole"]
+EXERCISES = ("fetch", "bare", "Layer.size", "Whole")
 
 
 def test_a_stub_keeps_what_is_given_and_nothing_that_solves_an_exercise():
@@ -147,20 +147,25 @@ def test_a_stub_of_a_stub_is_the_stub():
     assert stubs.generate(STUB, EXERCISES).replace("import math\n", "") == STUB.replace("import math\n", "")
 
 
-def test_what_is_still_to_be_written():
-    assert stubs.unwritten(STUB, EXERCISES) == EXERCISES
-    half = STUB.replace("def bare(x):\n    raise NotImplementedError", "def bare(x):\n    return x")
-    assert stubs.unwritten(half, EXERCISES) == ["fetch", "Layer.size", "Whole"]
-    assert stubs.unwritten(REFERENCE, EXERCISES) == []
-    abstract = half.replace("    raise NotImplementedError", "    raise NotImplementedError('no such method')")
-    assert stubs.unwritten(abstract, EXERCISES) == [], "a given method that subclasses write has a message"
-    assert stubs.unwritten("def (", EXERCISES) == []
-
-
 @pytest.fixture
 def tree(tmp_path) -> Kata:
     shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
     return all_katas(tmp_path / "tree")[0]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "untouched"),
+    [
+        ("import torch.nn as nn\n", "import torch.nn as nn  # mine\n\n", True),
+        ("raise NotImplementedError", "return x\n    raise NotImplementedError", False),
+        ("Twice x", "Double x", False),
+        ("def double(", "def double(((", False),
+    ],
+)
+def test_what_is_untouched(tree, was, now, untouched):
+    stub = stubs.stub_of(tree)
+    assert was in stub and stubs.is_untouched(tree, stub.replace(was, now, 1)) == untouched
+    assert not stubs.is_untouched(tree, stub + "double = abs\n") and not stubs.is_untouched(tree, "")
 
 
 def test_a_changed_docstring_makes_the_stub_stale(tree):

@@ -16,7 +16,7 @@ import pytest
 from grader.cli import grade
 from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.execution import prerequisites, supervisor
+from grader.execution import forkserver, jobs, prerequisites, supervisor
 from grader.execution.supervisor import Supervisor
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
@@ -97,6 +97,43 @@ class TestGrade:
         assert report["points"] == 0
         assert {graded["status"] for graded in report["katas"]} == {"not started"}
         assert [graded["kata"] for graded in report["katas"]] == [find(number).name for number in chosen]
+
+    def test_an_untouched_repository_is_one_screen_and_needs_no_process(self, kata_here, monkeypatch):
+        monkeypatch.setattr(forkserver, "prepare", None)
+        began = time.monotonic()
+        done = kata_here("grade")
+        assert done.returncode == 0 and time.monotonic() - began < 10, done.stderr
+        assert "tensors 01–05: not started, 0 of " in done.stdout and "papers, 30 katas: not started" in done.stdout
+        assert len(done.stdout.splitlines()) <= 40 and max(map(len, done.stdout.splitlines())) <= 100
+        first = all_katas()[0]
+        assert done.stdout.endswith(f"kata watch {first.number}, and open katas/{first.file}\n")
+        assert "count_to" in kata_here("grade", "--all").stdout and "count_to" in kata_here("grade", "01").stdout
+
+    def test_a_started_kata_shows_its_exercises_among_the_others(self, kata_here, half_written):
+        done = kata_here("grade", "14", "15", "16", "17", "--code", half_written)
+        lines = done.stdout.splitlines()
+        assert "14_attention_basics: not handed in, 0 of 9 points, 0 of 9 stars" in lines
+        assert "transformer 17: not handed in, 0 of " in done.stdout
+        assert f"{FIFTEEN.name}: failed, 3 of 7 points, " in done.stdout and "\n  causal_mask" in done.stdout
+
+    def test_every_change_of_a_stub_is_run(self, sound, submission):
+        """What a file's last statement or its definitions look like decides no point."""
+        stub = sound[0].code.read_text()
+        changes = {
+            "a leftover raise": stub.replace("    raise Not", "    return 2 * x\n    raise Not", 1),
+            "a later name": f"{stub}\n\ndouble = lambda x: 2 * x\n",
+        }
+        for name, text in changes.items():
+            folder = submission(sound[0], text)
+            sources = {sound[0]: jobs.read(sound[0], folder)}
+            [result] = prerequisites.grade_sources([sound[0]], sources, folder, brief=True)
+            assert [e.works for e in result.exercises] == [True, False, False], name
+        leftover = ("    return 2 * x", "    return 2 * x\n    raise NotImplementedError")
+        whole = sound[0].reference.read_text().replace(*leftover)
+        submission(sound[1], sound[1].reference.read_text(), submission(sound[0], whole))
+        [result] = prerequisites.grade_folder([sound[1]], folder)
+        assert result.points == 1 and "builds on the submission's own 01" in result.message
+        assert prerequisites.choose(sound[1], folder).sources[sound[0].name] == folder
 
     def test_without_a_choice_it_is_every_kata(self):
         assert katas(None) == all_katas()
