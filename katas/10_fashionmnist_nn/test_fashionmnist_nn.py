@@ -732,7 +732,7 @@ def seven_examples():
 
 
 class TestMisclassified:
-    def test_the_surest_mistakes_come_first(self, kata):
+    def test_the_most_confident_mistakes_come_first(self, kata):
         """Four of seven predictions are wrong. Sort them by the probability of the predicted class, the highest first:
         confident mistakes say most about the data."""
         true_class = {**MISTAKES, "confidence": torch.tensor([0.05, 0.05, 0.4, 0.3])}
@@ -749,7 +749,7 @@ class TestMisclassified:
             check.dtype(got[name], torch.int64, what=name)
 
     def test_at_most_k_of_them(self, kata):
-        """k keeps the k surest ones. A k above the number of mistakes gives all of them."""
+        """k keeps the k most confident ones. A k above the number of mistakes gives all of them."""
         for k in (1, 3, 4, 9, None):
             expected = {name: values[:k] for name, values in MISTAKES.items()}
             got = kata.misclassified(*seven_examples(), k=k)

@@ -251,7 +251,29 @@ MISTAKES = [
 
 CUDA = "without a CUDA device there is no such state; with one test_a_run_moves_between_cpu_and_gpu fails"
 
+MOVED = "evaluate of 10 moves the batches to the model's device as well"
+
 EQUIVALENT = [
+    Equivalent(
+        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        now="moved = ((inputs.to(device), targets) for inputs, targets in loader)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        now="moved = ((inputs, targets.to(device)) for inputs, targets in loader)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="found = evaluate(model, val_loader, loss_fn, device=device)",
+        now="found = evaluate(model, val_loader, loss_fn)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="if self.bad_epochs == 0:",
+        now="if self.bad_epochs <= 0:",
+        reason="a count of epochs is never negative",
+    ),
     Equivalent(
         was='"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],',
         now='"cuda": torch.cuda.get_rng_state_all(),',
