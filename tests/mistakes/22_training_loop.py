@@ -103,11 +103,11 @@ MISTAKES = [
     ),
     # evaluate
     Mistake(
-        "the flag of the model alone",
-        was="flags = [(module, module.training) for module in model.modules()]",
-        now="flags = [(model, model.training)]",
-        caught_by="test_flags_come_back_module_by_module",
-        says="training flags",
+        "the two numbers of 10 as they are",
+        was='return {"loss": loss, "accuracy": accuracy}',
+        now="return loss, accuracy",
+        caught_by="TestEvaluate::test_loss_and_accuracy_are_per_sample",
+        says="a dict with keys ['loss', 'accuracy']",
     ),
     Mistake(
         "train mode at the end",
