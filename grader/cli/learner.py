@@ -164,7 +164,7 @@ def update(
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
 ) -> None:
-    """Take over a newer course: its lessons, specs and grader. What you wrote is kept."""
+    """Install a newer version of the course: its lessons, specs and grader. What you wrote is kept."""
     if back:
         say(updating.go_back(ROOT))
         return

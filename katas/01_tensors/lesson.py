@@ -10,7 +10,7 @@ from grader.lesson import COLOURS, code, save_figure, stretch
 kata = code(__file__)
 
 # 1. Making tensors. torch.tensor copies the numbers that it gets and picks the dtype from them: whole numbers become
-#    int64 (also called long), numbers with a point float32. The makers zeros, ones and randn give float32. The "like"
+#    int64 (also called long), numbers with a decimal point float32. zeros, ones and randn give float32. The "like"
 #    functions take shape, dtype and device from another tensor. torch.Tensor, the class, takes a 7 for a size: its
 #    numbers are whatever the memory held.
 print("1. Making tensors")

@@ -338,7 +338,7 @@ class TestCenterCrop:
 class TestToTensor:
     def test_channels_come_first(self, kata):
         """PIL and NumPy hold (H, W, C), a model wants (C, H, W): the value of channel c at row h and column w stays
-        with it. A reshape to (C, H, W) has the right shape and deals out pixels to channels."""
+        with it. A reshape to (C, H, W) has the right shape and divides the pixels among the channels."""
         image = picture(2, 4)
         rows = [[[image.getpixel((w, h))[c] / 255 for w in range(4)] for h in range(2)] for c in range(3)]
         unlike = {

@@ -480,6 +480,15 @@ class TestEvaluate:
         check.that(all(p.grad is not None for p in model.parameters()), "a .grad that was there is None now")
         check.equal([p.grad for p in model.parameters()], gradients, what="gradients after the evaluation")
 
+    def test_any_iterable_of_batches_is_a_loader(self, kata):
+        """A list has no `dataset`, and a generator has no length and can be iterated over only once. Count the examples
+        of each batch on the way: 22 evaluates such loaders with your function."""
+        expected = per_example(sgd_by_hand(one_layer(), batches(*examples(), 4))[1])
+        for kind in (list, iter):
+            loader = kind(batches(*examples(), 4))
+            got = kata.evaluate(one_layer(), loader, nn.NLLLoss())
+            check.close(got, expected, what=f"(loss, accuracy) with a {type(loader).__name__}")
+
     @pytest.mark.edge
     def test_the_mode_is_put_back(self, kata):
         """After an evaluation in the middle of training, training goes on, in all parts of the model. A model that was
@@ -503,15 +512,6 @@ class TestEvaluate:
             kata.evaluate(model, batches(*examples(), 4), failing)
         check_modes(model, True, "after an evaluation that ended in an exception")
         check.that(torch.is_grad_enabled(), "gradients are still switched off after the exception")
-
-    @pytest.mark.edge
-    def test_any_iterable_of_batches_is_a_loader(self, kata):
-        """Lists have no `dataset`, and generators have no length and can be iterated over only once."""
-        expected = per_example(sgd_by_hand(one_layer(), batches(*examples(), 4))[1])
-        for kind in (list, iter):
-            loader = kind(batches(*examples(), 4))
-            got = kata.evaluate(one_layer(), loader, nn.NLLLoss())
-            check.close(got, expected, what=f"(loss, accuracy) with a {type(loader).__name__}")
 
     @pytest.mark.edge
     def test_batches_are_moved_to_the_models_device(self, kata):
@@ -732,7 +732,7 @@ def seven_examples():
 
 
 class TestMisclassified:
-    def test_the_surest_mistakes_come_first(self, kata):
+    def test_the_most_confident_mistakes_come_first(self, kata):
         """Four of seven predictions are wrong. Sort them by the probability of the predicted class, the highest first:
         confident mistakes say most about the data."""
         true_class = {**MISTAKES, "confidence": torch.tensor([0.05, 0.05, 0.4, 0.3])}
@@ -749,7 +749,7 @@ class TestMisclassified:
             check.dtype(got[name], torch.int64, what=name)
 
     def test_at_most_k_of_them(self, kata):
-        """k keeps the k surest ones. A k above the number of mistakes gives all of them."""
+        """k keeps the k most confident ones. A k above the number of mistakes gives all of them."""
         for k in (1, 3, 4, 9, None):
             expected = {name: values[:k] for name, values in MISTAKES.items()}
             got = kata.misclassified(*seven_examples(), k=k)

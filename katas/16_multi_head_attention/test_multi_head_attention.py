@@ -171,7 +171,7 @@ def mask_shapes(draw):
 class TestSplitHeads:
     def test_heads_are_consecutive_feature_blocks(self, kata):
         """Head h of position t is a slice of that position's features. Reshaping straight to (B, H, T, D) has the
-        right shape and the wrong numbers: it deals out positions to heads."""
+        right shape and the wrong numbers: it divides the positions among the heads."""
         x = torch.arange(B * T * C).reshape(B, T, C).float()
         expected = torch.stack(x.split(D, dim=-1), dim=1)
         dealt_out = x.reshape(B, T, D, H).permute(0, 3, 1, 2)

@@ -12,6 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grader.loading import prerequisite
+
+kata_10 = prerequisite("10_fashionmnist_nn")
+
 
 def train_one_epoch(
     model: nn.Module,
@@ -52,7 +56,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Measure a classifier on data without changing it.
+    """Measure a classifier as `evaluate` of 10 does, and leave the mode of every module as it was.
 
     Args:
         model: gives outputs (B, C), one score per class. It is on the device already.
@@ -60,14 +64,12 @@ def evaluate(
         loss_fn: outputs and targets → the batch's mean loss.
         device: where inputs and targets are moved.
     Returns:
-        `{"loss": …, "accuracy": …}`, Python floats per sample. Count the samples that the loader really gave: with
-        `drop_last` they are fewer than `len(loader.dataset)`. A sample is right if its largest score is at its target.
+        `{"loss": …, "accuracy": …}`, Python floats per sample that the loader gave, the two numbers of 10's `evaluate`.
 
-    The model runs in eval mode and builds no graph. Parameters, buffers and gradients stay as they were.
+    Afterwards every module has the `training` flag that it had before: a frozen batch norm stays in eval mode.
 
     Edge cases ★
-        Afterwards every module has the `training` flag that it had before, also after an exception. An empty loader is
-        an error.
+        The flags come back after an exception, too. An empty loader is an error.
     """
     raise NotImplementedError
 
@@ -103,44 +105,37 @@ def accumulated_step(
 
 
 class EarlyStopping:
-    """Watch one number per epoch: say when it has stopped getting better, and keep the weights of its best epoch.
+    """Watch a loss that should fall or an accuracy that should rise, with the `EarlyStopping` of 10 inside.
 
     Args:
-        patience: how many epochs in a row may pass without a better value. The last of them is the one to stop after.
+        patience: how many epochs in a row may bring no better value. Training stops after the last of them.
         min_delta: a value is better if it beats `best` by more than this.
         mode: "min" where less is better, as for a loss; "max" where more is, as for an accuracy.
     Attributes:
         best: float, the best value so far; None before there is one.
         best_epoch: int, the index of the call of `step` that had it, counted from 0; None before there is one.
         bad_epochs: int, how many calls in a row have had no better value.
-        best_state: the model's state of the best epoch; None before there is one.
-        calls: int, how often `step` was called.
+        stopper: 10's `EarlyStopping`, which watches a number that should fall and keeps the best weights.
     """
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
-        if patience < 1:
-            raise ValueError(f"patience should be at least 1, not {patience}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode should be 'min' or 'max', not {mode!r}")
-        self.patience = patience
-        self.min_delta = min_delta
+        self.stopper = kata_10.EarlyStopping(patience, min_delta)
         self.mode = mode
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.bad_epochs = 0
-        self.best_state: dict[str, Any] | None = None
-        self.calls = 0
 
     def step(self, value: float, model: nn.Module) -> bool:
-        """Take in the value of one more epoch, and keep the model's state if it is better.
+        """Take in the value of one more epoch: `stopper` judges it and keeps the weights, in either mode.
 
         Args:
-            value: what is watched. The first one is the best so far; later ones must beat `best` by more than
-                min_delta. An equal value is not better.
-            model: if the value is better, keep a copy of its state_dict, buffers included.
+            value: the watched number. `best` is this number as it came, in mode "max" as well.
+            model: the model after this epoch.
         Returns:
-            True if it is time to stop: `bad_epochs` has reached `patience`. With patience 2, the values 1.0, 0.8, 0.9,
-            0.85 end with best 0.8, best_epoch 1, bad_epochs 2, and stop.
+            True if it is time to stop: `bad_epochs` has reached `patience`. With patience 2 and mode "max", the
+            accuracies 0.5, 0.8, 0.7, 0.75 end with best 0.8, best_epoch 1, bad_epochs 2, and stop.
 
         Edge cases ★
             NaN is never better, not even as the first value, and counts as a bad epoch.
@@ -148,15 +143,8 @@ class EarlyStopping:
         raise NotImplementedError
 
     def restore(self, model: nn.Module) -> None:
-        """Give the model the state of the best epoch, as often as asked.
-
-        The values go into the Parameter objects that the model has: its optimizer holds those. Training on afterwards
-        does not change what is kept.
-
-        Edge cases ★
-            Without a best epoch there is nothing to restore, which is an error.
-        """
-        raise NotImplementedError
+        """Give the model the weights of the best epoch."""
+        self.stopper.restore(model)
 
 
 def fit(

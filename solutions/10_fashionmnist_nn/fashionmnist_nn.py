@@ -118,7 +118,8 @@ def evaluate(
     """Measure loss and accuracy on data, and change nothing in the model.
 
     Args:
-        model, loader, loss_fn: as in `train_epoch`.
+        model, loss_fn: as in `train_epoch`.
+        loader: any iterable of batches, iterated over once: a DataLoader, a list, a generator.
     Returns:
         The mean loss and the accuracy per example, two Python floats as in `train_epoch`.
 
@@ -126,7 +127,7 @@ def evaluate(
 
     Edge cases ★
         Afterwards, model and submodules are in the mode from before, training or eval, and gradients can be recorded,
-        even after an exception. Loader, devices and the error are as in `train_epoch`.
+        even after an exception. Devices and the error are as in `train_epoch`.
     """
     device = next(model.parameters()).device
     loss_sum, right, seen = 0.0, 0, 0

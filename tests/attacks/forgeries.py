@@ -573,8 +573,8 @@ FORGERIES = [
         import inspect
         here = lambda: inspect.stack()[2].frame
         def step(self, value, model):
+            self.calls = getattr(self, "calls", -1) + 1
             stop, self.best, self.best_epoch, self.bad_epochs = seen("expected")[self.calls]
-            self.calls += 1
             return stop
         EarlyStopping.step = step
         """,

@@ -156,14 +156,14 @@ MISTAKES = [
         "the least sure first",
         was=ORDER,
         now="order = confidence[wrong].argsort(stable=True)",
-        caught_by="test_the_surest_mistakes_come_first",
+        caught_by="test_the_most_confident_mistakes_come_first",
         says="looks like the least sure first",
     ),
     Mistake(
         "confidence of the true class",
         was='"confidence": confidence[index]',
         now='"confidence": log_probabilities[index, labels[index]].exp()',
-        caught_by="test_the_surest_mistakes_come_first",
+        caught_by="test_the_most_confident_mistakes_come_first",
         says="looks like the probability of the true class",
     ),
     Mistake(

@@ -18,7 +18,6 @@ AVERAGE = """        total += value * len(inputs)
     if not samples:
         raise ValueError("the loader gave no batch to train on")
     return total / samples"""
-RATES = 'return {"loss": total / samples, "accuracy": right / samples}'
 FLAGS = """    finally:
         for module, training in flags:
             module.training = training"""
@@ -27,7 +26,6 @@ MICRO = """        loss = loss_fn(model(inputs), targets) * len(inputs)
         total += loss.item()
         samples += len(inputs)
     if not samples:"""
-KEEP = "self.best_state = copy.deepcopy(model.state_dict())"
 SCHEDULE = """        if scheduler is not None:
             scheduler.step()
         if early"""
@@ -105,26 +103,18 @@ MISTAKES = [
     ),
     # evaluate
     Mistake(
-        "evaluation: divided by the size of the data set",
-        was=RATES,
-        now='samples = len(loader.dataset) if hasattr(loader, "dataset") else samples\n    ' + RATES,
-        caught_by="test_samples_that_the_loader_drops_do_not_count",
-        says="looks like divided by len(loader.dataset)",
-    ),
-    Mistake(
-        "no eval mode",
-        was="    model.eval()\n",
-        now="",
-        caught_by="test_the_model_is_in_eval_mode",
-        says="In train mode dropout drops",
+        "the two numbers of 10 as they are",
+        was='return {"loss": loss, "accuracy": accuracy}',
+        now="return loss, accuracy",
+        caught_by="TestEvaluate::test_loss_and_accuracy_are_per_sample",
+        says="a dict with keys ['loss', 'accuracy']",
     ),
     Mistake(
         "train mode at the end",
         was=FLAGS,
         now="    finally:\n        model.train()",
         caught_by="test_flags_come_back_module_by_module",
-        says="does not restore the flags",
-        edge=True,
+        says="training flags",
     ),
     Mistake(
         "flags restored only if all goes well",
@@ -165,18 +155,25 @@ MISTAKES = [
     ),
     # EarlyStopping
     Mistake(
-        "the live state kept",
-        was=KEEP,
-        now="self.best_state = model.state_dict()",
-        caught_by="test_restore_brings_the_best_weights_back",
-        says="the kept state is no copy?",
+        "less is better in either mode",
+        was='value if self.mode == "min" else -value',
+        now="value",
+        caught_by="test_in_mode_max_more_is_better",
+        says="after call 1, with the value -1.0: best -2.0, expected -1.0",
     ),
     Mistake(
-        "an equal value counts as better",
-        was="return gain > self.min_delta",
-        now="return gain >= self.min_delta",
-        caught_by="test_the_best_epoch_is_the_first_with_the_best_value",
-        says="An equal value is no gain",
+        "the best value with the sign that 10 watches",
+        was="self.best, self.best_epoch = value, self.stopper.best_epoch",
+        now="self.best, self.best_epoch = self.stopper.best_loss, self.stopper.best_epoch",
+        caught_by="test_in_mode_max_more_is_better",
+        says="best 2.0, expected -2.0",
+    ),
+    Mistake(
+        "every value is the best",
+        was="        if self.bad_epochs == 0:\n            self.best,",
+        now="        self.best,",
+        caught_by="test_it_stops_when_patience_runs_out",
+        says="best 0.875, expected 0.75",
     ),
     # fit
     Mistake(
@@ -254,11 +251,28 @@ MISTAKES = [
 
 CUDA = "without a CUDA device there is no such state; with one test_a_run_moves_between_cpu_and_gpu fails"
 
+MOVED = "evaluate of 10 moves the batches to the model's device as well"
+
 EQUIVALENT = [
     Equivalent(
-        was="right += (outputs.argmax(dim=-1) == targets).sum().item()",
-        now="right += (outputs.argmax(dim=1) == targets).sum().item()",
-        reason="outputs are (B, C): dim 1 is the last one",
+        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        now="moved = ((inputs.to(device), targets) for inputs, targets in loader)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        now="moved = ((inputs, targets.to(device)) for inputs, targets in loader)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="found = evaluate(model, val_loader, loss_fn, device=device)",
+        now="found = evaluate(model, val_loader, loss_fn)",
+        reason=MOVED,
+    ),
+    Equivalent(
+        was="if self.bad_epochs == 0:",
+        now="if self.bad_epochs <= 0:",
+        reason="a count of epochs is never negative",
     ),
     Equivalent(
         was='"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],',

@@ -118,7 +118,7 @@ class EarlyStopping:
 def misclassified(
     model: nn.Module, images: Tensor, labels: Tensor, k: int | None = None, batch_size: int = 256
 ) -> dict[str, Tensor]:
-    """The mistakes, the surest first."""
+    """The mistakes, the most confident first."""
     model.eval()
     log_probabilities = torch.cat([model(batch) for batch in images.split(batch_size)])
     confidence, predicted = log_probabilities.exp().max(dim=1)

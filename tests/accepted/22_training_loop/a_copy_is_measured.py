@@ -1,5 +1,7 @@
 """Evaluation of a copy of the model, so that there is nothing to put back; gradients asked of autograd."""
 
+import copy
+
 
 def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", max_grad_norm=None, scheduler=None):
     model.train()

@@ -4,7 +4,6 @@ Everywhere in this file a loader is any iterable of batches `(inputs, targets)` 
 sample weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
 """
 
-import copy
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from grader.loading import prerequisite
+
+kata_10 = prerequisite("10_fashionmnist_nn")
 
 
 def train_one_epoch(
@@ -53,18 +56,11 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a classifier on data without changing it."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    loss, correct, count = 0.0, 0, 0
-    with torch.no_grad():
-        for inputs, targets in loader:
-            inputs, targets = inputs.to(device), targets.to(device)
-            outputs = model(inputs)
-            loss += loss_fn(outputs, targets).item() * len(inputs)
-            correct += (outputs.argmax(dim=1) == targets).sum().item()
-            count += len(inputs)
+    batches = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)
+    loss, accuracy = kata_10.evaluate(model, batches, loss_fn)
     for module, mode in modes:
         module.training = mode
-    return {"loss": loss / count, "accuracy": correct / count}
+    return {"loss": loss, "accuracy": accuracy}
 
 
 def accumulated_step(
@@ -94,40 +90,26 @@ class EarlyStopping:
     """Watch one number per epoch: say when it stops getting better, and keep the weights of its best epoch."""
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
-        if patience < 1:
-            raise ValueError(f"patience should be at least 1, not {patience}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode should be 'min' or 'max', not {mode!r}")
-        self.patience = patience
-        self.min_delta = min_delta
+        self.stopper = kata_10.EarlyStopping(patience, min_delta)
         self.mode = mode
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.bad_epochs = 0
-        self.best_state: dict[str, Any] | None = None
-        self.calls = 0
 
     def step(self, value: float, model: nn.Module) -> bool:
         """Take in the value of one more epoch."""
-        if self.best is None:
-            better = True
-        elif self.mode == "min":
-            better = value < self.best - self.min_delta
-        else:
-            better = value > self.best + self.min_delta
-        if better:
-            self.best = value
-            self.best_epoch = self.calls
-            self.best_state = copy.deepcopy(model.state_dict())
-            self.bad_epochs = 0
-        else:
-            self.bad_epochs += 1
-        self.calls += 1
-        return self.bad_epochs >= self.patience
+        sign = 1 if self.mode == "min" else -1
+        stop = self.stopper.step(sign * value, model)
+        self.best = sign * self.stopper.best_loss
+        self.best_epoch = self.stopper.best_epoch
+        self.bad_epochs = self.stopper.bad_epochs
+        return stop
 
     def restore(self, model: nn.Module) -> None:
-        """Give the model the state of the best epoch, as often as asked, in the Parameter objects that it has."""
-        model.load_state_dict(self.best_state)
+        """Give the model the weights of the best epoch."""
+        self.stopper.restore(model)
 
 
 def fit(
