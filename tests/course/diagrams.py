@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grader.course import catalogue
 from grader.course.catalogue import Kata
-from tests.course import drawing
+from tests.course import drawing, svg
 
 FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the structure to those who do not see it
 
@@ -57,8 +57,8 @@ def draw(source: Path) -> None:
 
 def _mark(source: Path, body: str) -> str:
     """A comment with a hash of the source and of the program that draws it, and one of the picture."""
-    program = Path(drawing.__file__).read_text(encoding="utf-8")
-    origin = _hash(program + source.read_text(encoding="utf-8"))
+    texts = [Path(file).read_text(encoding="utf-8") for file in (drawing.__file__, svg.__file__, source)]
+    origin = _hash("".join(texts))
     return f"<!-- drawn from {source.name} by make diagrams: source {origin}, picture {_hash(body)} -->\n"
 
 
