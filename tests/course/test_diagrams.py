@@ -80,6 +80,35 @@ class TestPromise:
         assert f"the alt text of line.svg has {len(alt.split())} words" in problem
 
 
+class TestCommand:
+    """`make diagrams` and, with --check, a part of `make check`."""
+
+    @pytest.fixture(autouse=True)
+    def stale(self, kata, monkeypatch):
+        monkeypatch.setattr(diagrams.catalogue, "ROOT", kata.root)
+        monkeypatch.setattr(diagrams.catalogue, "all_katas", lambda: all_katas(kata.root))
+        change(kata.folder / "line.diagram", "(B, I)", "(B, H)")
+
+    def test_what_is_stale_is_drawn(self, kata, capsys):
+        diagrams.main([])
+        assert capsys.readouterr().out == "drew katas/01_sums/line.svg\n"
+        assert promises.diagrams(kata) == []
+        diagrams.main([])
+        assert capsys.readouterr().out == ""
+
+    def test_a_check_draws_nothing(self, kata, capsys):
+        with pytest.raises(SystemExit) as end:
+            diagrams.main(["--check"])
+        assert end.value.code == 1 and capsys.readouterr().out == "stale, run make diagrams: katas/01_sums/line.svg\n"
+        assert promises.diagrams(kata) != []
+
+    def test_a_wrong_source_is_named(self, kata):
+        change(kata.folder / "line.diagram", "layer.left", "lawyer.left")
+        with pytest.raises(SystemExit) as end:
+            diagrams.main([])
+        assert str(end.value).startswith("katas/01_sums/line.diagram: line 6: arrow x.right lawyer.left")
+
+
 class TestDrawing:
     def test_each_text_is_drawn_in_outlines(self):
         """So that no viewer's font makes it wider: there is no text element."""
