@@ -6,12 +6,13 @@
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
+# make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
 # make pictures        draw the README's pictures from the real program
 # make clean           remove what the set-up made
 
 include grader/setup.mk
 
-.PHONY: test check stubs mutants seals bench bench-gpt pictures
+.PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures
 
 test: .venv/installed-tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_ or $(KATA)-')
@@ -22,6 +23,7 @@ check: .venv/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/kata generate --check
+	@$(BIN)/python -m tests.course.diagrams --check
 
 stubs: setup
 	@$(BIN)/kata generate
@@ -40,6 +42,9 @@ bench: setup
 
 bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)
+
+diagrams: setup
+	@$(BIN)/python -m tests.course.diagrams $(KATA)
 
 pictures: setup
 	@$(BIN)/python -m tests.bench.pictures

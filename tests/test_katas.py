@@ -26,6 +26,7 @@ PROMISES = [
     promises.sealed,
     promises.lesson,
     promises.snippets,
+    promises.diagrams,
 ]
 
 

@@ -30,7 +30,9 @@ def show(kata: Kata, console: Console) -> None:
 
 
 def for_terminal(page: str) -> str:
-    """The page with its figure replaced by the caption, and links to files by their text."""
+    """The page with its figure replaced by the caption, diagrams by their structure in words, and links to files by
+    their text."""
+    page = re.sub(r"!\[([^\]]*)\]\([^)]*\.svg\)", r"> **Diagram.** \1", page)
     page = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"*Figure: \1*", page)
     return re.sub(r"\[([^\]\n]*)\]\((?!https?://)[^)\s]+\)", r"\1", page)
 

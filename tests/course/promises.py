@@ -21,6 +21,7 @@ from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
+from tests.course import diagrams as lesson_diagrams
 from tests.course import guards, points, results, sealing, variants, verdicts
 from tests.course import snippets as lesson_snippets
 from tests.course.variants import Mistake
@@ -240,6 +241,11 @@ def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
     said, trouble = in_fork(lambda: print("\n".join(lesson_snippets.problems(kata, is_own(kata)))))
     return [part for part in (said.strip(), trouble) if part]
+
+
+def diagrams(kata: Kata) -> list[str]:
+    """Each diagram is what its source says, and the lesson shows it with its structure in words."""
+    return lesson_diagrams.problems(kata)
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

@@ -104,6 +104,12 @@ class TestStarter:
             assert needed in names
         assert all("raise NotImplementedError" in (starter / "katas" / find(n).file).read_text() for n in KATAS)
 
+    def test_pictures_are_in_it_and_their_sources_are_not(self, tmp_path):
+        export.starter(tmp_path / "s", [find("12")], PLACE, Rules())
+        names = {path.name for path in (tmp_path / "s/katas" / find("12").name).iterdir()}
+        assert {"figure.png", "rnn.svg", "lstm.svg", "gru.svg"} <= names
+        assert not any(name.endswith(".diagram") for name in names)
+
     def test_every_link_resolves(self, starter):
         pages = [starter / "README.md", *starter.glob("katas/**/*.md")]
         links = [

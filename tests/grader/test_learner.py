@@ -273,6 +273,10 @@ class TestLesson:
         page = reading.for_terminal("![a b](figure.png) and [next](../02/README.md), [web](https://x.y)")
         assert page == "*Figure: a b* and next, [web](https://x.y)"
 
+    def test_a_terminal_gets_a_diagram_in_words(self):
+        page = reading.for_terminal("The layer:\n\n![x goes into W_q. Its result is q.](heads.svg)\n\nNext.")
+        assert page == "The layer:\n\n> **Diagram.** x goes into W_q. Its result is q.\n\nNext."
+
     @pytest.mark.parametrize(
         ("environment", "start"),
         [
