@@ -88,6 +88,7 @@ class SecondLock:
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
         self.cpu_seconds, self.started = 0.0, time.monotonic()
+        self.lost = ""  # why the grader cannot go on with it
         self.finished = not self.rounds
         if self.rounds:
             self._start()

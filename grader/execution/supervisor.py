@@ -40,6 +40,7 @@ class Supervisor:
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.crashed = ""
+        self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
