@@ -18,7 +18,7 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, Repor
 from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import jobs, prerequisites
+from grader.execution import boundary, jobs, prerequisites
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
@@ -221,14 +221,15 @@ def _grade_one(
     explain: bool,
 ) -> None:
     """Grade, print the result, and write the report files."""
-    report = _graded(code, of_notebooks, assignment)
-    table.show(report, Console(highlight=False))
-    if explain:
-        print("", *explanation.lines(report), sep="\n")
-    if gaps := sandbox.gaps():
-        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
-    for file in files:
-        file.write(report)
+    with boundary.one_line():
+        report = _graded(code, of_notebooks, assignment)
+        table.show(report, Console(highlight=False))
+        if explain:
+            print("", *explanation.lines(report), sep="\n")
+        if gaps := sandbox.gaps():
+            print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+        for file in files:
+            file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:

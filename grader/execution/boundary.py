@@ -24,6 +24,21 @@ def costs_only(lose: Callable[[str], object] = lambda why: None) -> Iterator[Non
         lose(reason(error))
 
 
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Around the work for a single submission: whatever is raised becomes an error of one line.
+
+    Raises:
+        KataError: the block raised something. What the command line knows how to tell is raised as it is.
+    """
+    try:
+        yield
+    except (KataError, OSError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise KataError(f"not graded: {reason(error)}") from None
+
+
 def reason(error: BaseException) -> str:
     """One line on what was raised, and where in the grader: "MemoryError (teaching/finder.py:223)"."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
