@@ -153,7 +153,7 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
     """
     by_name = {kata.name: kata for kata in katas}
     named = notebook.metadata.get("kata")
-    if named in by_name:
+    if isinstance(named, str) and named in by_name:
         return by_name[named]
     source = "\n".join(code(notebook))
     defined = set(re.findall(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE))

@@ -166,12 +166,17 @@ def _listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
     problems: list[str] = []
     for place in places:
         batch: list[File] = []
-        with boundary.costs_only(problems.append):
+        with boundary.costs_only(lambda why: problems.append(_about(readable(place.name), why))):
             batch = list(_files(place, problems))
         newest = max((file.modified.timestamp() for file in batch), default=0.0)
         attempt = _attempt(place.name)
         files += [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
     return files, problems
+
+
+def _about(name: str, why: str) -> str:
+    """The reason, with the name of what it is about in front unless it names that already."""
+    return why if why.startswith(name.rpartition("/")[2]) else f"{name}: {why}"
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
@@ -334,7 +339,7 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
             left.append(file)
             continue
         read = None
-        with boundary.costs_only(problems.append):
+        with boundary.costs_only(lambda why: problems.append(_about(file.shown, why))):
             try:
                 read = _from_notebook(file, katas)
             except (LoadFailure, NotANotebook) as failure:

@@ -17,7 +17,7 @@ NAME = "katas/01_sums/sums.py"
 
 @dataclass(frozen=True)
 class Broken:
-    """A submission to 01_sums: a file of this name, or what `data` makes below a folder.
+    """A submission to 01_sums: a file of this name with what `data` returns.
 
     "not graded": nobody knows what is in it. "nothing": it is read, and worth no point. "its points": it is right.
     """
@@ -93,7 +93,7 @@ def notebook(*sources: str, **metadata: object) -> Callable[[], bytes]:
     return make
 
 
-CHAIN = "x0 = 0\n" + "".join(f"x{n} = x{n - 1}\n" for n in range(1, 3000)) + "def double(x):\n    return x2999\n"
+CHAIN = "def double(x):\n    return x2999\n" + "".join(f"x{n} = x{n - 1}\n" for n in range(2999, 0, -1)) + "x0 = 0\n"
 DEEP = "def double(x):\n    return " + "-" * 50_000 + "x\n"
 ZIPS = [
     Broken("a broken LZMA stream", "m.zip", packed((NAME, RIGHT), method=zipfile.ZIP_LZMA, spoil=lzma_stream)),
@@ -111,7 +111,7 @@ ZIPS = [
     Broken("a name with a NUL", "m.zip", packed(("katas/01_sums/sums.py\0.txt", RIGHT)), "its points"),
     Broken("a name with backslashes", "m.zip", packed((NAME.replace("/", "\\"), RIGHT)), "its points"),
     Broken("an absolute name", "m.zip", packed((f"/{NAME}", RIGHT)), "its points"),
-    Broken("a name that leads out", "m.zip", packed((f"../../{NAME}", RIGHT)), "its points"),
+    Broken("a name that leads out", "m.zip", packed((f"../../{NAME}", RIGHT)), "nothing"),
     Broken("a name of 60,000 letters", "m.zip", packed(("x" * 60_000 + f"/{NAME}", RIGHT)), "its points"),
     Broken("a link as a member", "m.zip", packed((link(), b"/etc/passwd")), "nothing"),
     Broken(
@@ -135,7 +135,7 @@ TEXTS = [
 NOTEBOOKS = [
     Broken("JSON that is nested too deeply", "m.ipynb", lambda: b"[" * 100_000),
     Broken("a number of a million digits", "m.ipynb", lambda: b'{"cells": [], "x": ' + b"9" * 1_000_000 + b"}"),
-    Broken("a kata that is no name", "m.ipynb", notebook("def double(x):\n    return 2 * x\n", kata=["01_sums"])),
+    Broken("a kata that is no name", "m.ipynb", notebook(RIGHT.decode(), kata=["01_sums"]), "its points"),
     Broken("a cell that is nested too deeply", "m.ipynb", notebook(DEEP), "nothing"),
     Broken("three thousand names in a chain", "m.ipynb", notebook(CHAIN)),
     Broken("a notebook of 100 MB", "m.ipynb", lambda: b" " * 100_000_000),
