@@ -18,6 +18,7 @@ from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
 LARGEST = 50_000_000  # bytes; plots make notebooks large
+MOST_CODE = 1_000_000  # characters in all code cells: a kata's file may have no more, and parsing takes its time
 MOST_NOTES = 5  # on one notebook that was handed in
 FIND_OR_CLONE = """\
 import pathlib, subprocess, sys
@@ -142,6 +143,8 @@ def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
         where = "/".join(map(str, getattr(error, "absolute_path", []))) or "the whole file"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotANotebook(f"{name}: {where}: {said[:200]}: not a valid notebook") from None
+    if sum(map(len, code(notebook))) > MOST_CODE:
+        raise NotANotebook(f"{name}: holds more than 1 MB of code")
     return notebook
 
 

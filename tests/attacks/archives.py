@@ -138,6 +138,7 @@ NOTEBOOKS = [
     Broken("a kata that is no name", "m.ipynb", notebook(RIGHT.decode(), kata=["01_sums"]), "its points"),
     Broken("a cell that is nested too deeply", "m.ipynb", notebook(DEEP), "nothing"),
     Broken("three thousand names in a chain", "m.ipynb", notebook(CHAIN)),
+    Broken("a comparison of 10 MB", "m.ipynb", notebook("x = 1" + "<1" * 5_000_000)),
     Broken("a notebook of 100 MB", "m.ipynb", lambda: b" " * 100_000_000),
 ]
 BROKEN = ZIPS + TEXTS + NOTEBOOKS
