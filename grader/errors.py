@@ -6,6 +6,7 @@ KataError
 ├── BrokenDescription     a kata.toml is invalid
 ├── MisplacedSpecs        a file with a teacher's specs is where nothing reads it
 ├── LoadFailure           a code file cannot be imported; the exception it raised is the `__cause__`
+│   └── Unreadable        what was handed in cannot be read, so nobody knows what is in it
 ├── NotANotebook          a file is not a notebook of a kata
 ├── DownloadFailure       a data set cannot be downloaded
 ├── NotPossible           a command does not apply here: there is no reference, or nothing to undo
@@ -42,6 +43,10 @@ class MisplacedSpecs(KataError):
 
 class LoadFailure(KataError):
     """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
+
+
+class Unreadable(LoadFailure):
+    """What was handed in cannot be read, so nobody knows what is in it."""
 
 
 class NotANotebook(KataError):

@@ -133,7 +133,7 @@ def decode(data: bytes) -> Message:
         if kind == "Collected":
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
         return _made(KINDS[kind], fields)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a message: {error}") from None
 
 

@@ -20,7 +20,7 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, Repor
 from grader.course import catalogue, loading, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import jobs, prerequisites
+from grader.execution import boundary, jobs, prerequisites
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
@@ -228,14 +228,15 @@ def _grade_one(
     folded: bool,
 ) -> None:
     """Grade, print the result, and write the report files."""
-    report = _graded(code, of_notebooks, assignment, brief=not files)
-    table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
-    if explain:
-        print("", *explanation.lines(report), sep="\n")
-    if gaps := sandbox.gaps():
-        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
-    for file in files:
-        file.write(report)
+    with boundary.one_line():
+        report = _graded(code, of_notebooks, assignment, brief=not files)
+        table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
+        if explain:
+            print("", *explanation.lines(report), sep="\n")
+        if gaps := sandbox.gaps():
+            print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+        for file in files:
+            file.write(report)
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
     if code == KATAS:

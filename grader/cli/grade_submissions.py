@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import typer
 from grader.cli import report_files
 from grader.cli.app import INTERRUPTED, bar
 from grader.cli.report_files import ReportFile
-from grader.course.catalogue import ROOT, with_prerequisites
+from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
+from grader.execution import boundary
+from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.reports import audit_report, change_lines, explanation, html_report, words
-from grader.results import Audit, ClassReport, KataResult, kata_as_dict
+from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
 from grader.teaching import (
     audit,
     class_grading,
@@ -69,8 +72,8 @@ def grade_class_folder(
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
     handed_in, book, interrupted = _graded(folder, assignment, outputs, engine, only, roster_file)
-    _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
-    _end(book, interrupted)
+    unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
+    _end(book, interrupted, unwritten)
 
 
 def audit_class_folder(
@@ -137,10 +140,10 @@ def regrade_class_folder(
     """
     kept = earlier if never_lower else None
     _, book, interrupted = _graded(folder, assignment, outputs, None, None, roster_file, kept)
-    whole = book.class_report(interrupted=interrupted)
+    whole = _reported(book, outputs, interrupted)
     if not whole.students.keys() & {student for student, _ in earlier}:
         raise KataError(f"none of the earlier results is of a student in {folder}: give --roster as in that grading")
-    katas = [(student, kata) for student, report in whole.students.items() for kata in report.katas]
+    katas = [(s, kata) for s, report in whole.students.items() for kata in report.katas if not kata.not_graded]
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
     for line in change_lines.lines(found):
         print(line)
@@ -148,11 +151,11 @@ def regrade_class_folder(
     if gone:
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
         print(f"{len(gone)} graded earlier and not in {folder}: {first}")
-    _write_files(whole, outputs)
+    unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
-    _end(book, interrupted)
+    _end(book, interrupted, unwritten)
 
 
 def _graded(
@@ -217,32 +220,50 @@ def _taken_in(
     Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
     """
     read: list[Submission] = []
-    late, needed = assignment.rules.late, with_prerequisites(assignment.katas)
+    needed = with_prerequisites(assignment.katas)
     by_label = {person.label: person for person in people}
     unknown = "nobody in the roster has this id, email or name"
-    found, penalties = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned], {}
+    found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
+    penalties: dict[str, float] = {}
+
+    def lost(why: str) -> None:
+        nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
+        read.append(replace(submission, texts=nothing))
+        found.append(Finding(submission.student, "", "", "not graded", why, odd=True))
+
     try:
         with bar("reading", "submissions", left=True) as counting:
             for submission in counting.track(handed_in):
-                contents = finder.look(submission.places, needed)
-                read.append(replace(submission, texts=contents.sources(needed)))
-                found += intake.findings(submission, contents, assignment.katas)
-                if hand_in := intake.handed_in(submission, contents):
+                with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    due, extension = (person.due, person.extension) if person else (None, timedelta())
-                    cost = late.penalty(hand_in.time, due, extension) if late else 0.0
-                    penalties[submission.student] = cost
-                    found.append(intake.timed(submission.student, hand_in, cost))
+                    texts, told, penalty = _read(submission, needed, assignment, person)
+                    read.append(replace(submission, texts=texts))
+                    found += told
+                    penalties |= {submission.student: penalty} if penalty is not None else {}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     strangers = submissions.strangers(folder)
     if outputs.intake:
         report_files.write(outputs.intake, intake.render_csv(found, strangers))
-    if not late and any(person.due or person.extension for person in people):
+    if not assignment.rules.late and any(person.due or person.extension for person in people):
         print("the roster's dates cost nothing: grading.toml has no table [late]")
     for line in intake.short(intake.lines(found, strangers)):
         print(line)
     return read, penalties
+
+
+def _read(
+    submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None
+) -> tuple[dict[Kata, SourceText], list[Finding], float | None]:
+    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known."""
+    contents = finder.look(submission.places, needed)
+    found = intake.findings(submission, contents, assignment.katas)
+    hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
+    if hand_in is None:
+        return contents.sources(needed), found, None
+    due, extension = (person.due, person.extension) if person else (None, timedelta())
+    cost = late.penalty(hand_in.time, due, extension) if late else 0.0
+    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], cost
 
 
 def _grading(
@@ -263,14 +284,24 @@ def _grading(
 
 def _fill(book: Gradebook, grading: Generator[StudentResult], stream: FileIO, total: int) -> bool:
     """Enter the results into the gradebook and write one line each. True if Ctrl-C interrupted the grading."""
+    lines: list[str] = []
+
+    def lost(why: str) -> None:
+        lines.append(_line(student, book.lose(student, found.kata, why)))
+
     try:
         with closing(grading), bar("grading", "results", left=True) as counting:
             for student, found in counting.track(grading, total=total):
-                result = book.enter(student, found)
-                _append(stream, json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False))
+                with boundary.costs_only(lost):
+                    lines.append(_line(student, book.enter(student, found)))
+                _append(stream, lines.pop())
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _line(student: str, result: KataResult) -> str:
+    return json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False)
 
 
 def _append(stream: FileIO, line: str) -> None:
@@ -284,45 +315,72 @@ def _append(stream: FileIO, line: str) -> None:
         raise KataError(f"{stream.name} cannot be written: {error.strerror}; {kept}") from None
 
 
-def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> None:
-    """Print each student's totals, and write pages and reports.
+def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassReport:
+    """The report of the class. Each student's is tried alone: one that cannot be rendered is not graded."""
+    for student in book.results:
+        with boundary.costs_only(partial(book.lose_all, student)):
+            alone = ClassReport(book.started, 0.0, True, {student: book.report(student)}, book.roster)
+            _said(student, alone.students[student], outputs)
+            _pages(pseudonyms.applied(alone, {student: student}), outputs)
+            for file in outputs.reports:
+                file.render(alone)
+    return book.class_report(interrupted=interrupted)
+
+
+def _said(student: str, report: Report, outputs: Outputs, lost: str = "", *, absent: bool = False) -> list[str]:
+    """What the terminal shows of a student."""
+    missing = f"  ({lost})" if report.not_graded else ""
+    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{missing}"
+    return [first, *(f"  {line}" for line in explanation.lines(report))] if outputs.explain else [first]
+
+
+def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> list[str]:
+    """Print each student's totals, and write pages and reports. Returns why a page could not be written.
 
     Args:
         absent: the students who handed in nothing.
     """
-    whole = book.class_report(interrupted=interrupted)
+    whole = _reported(book, outputs, interrupted)
     not_begun = [student for student, report in whole.students.items() if interrupted and not report.katas]
     for student, report in whole.students.items():
-        if student in not_begun:
-            continue
-        missing = f"  ({book.lost.get(student, 'interrupted')})" if report.not_graded else ""
-        print(f"{student}: {'not handed in · ' if student in absent else ''}{words.totals(report)}{missing}")
-        if outputs.explain:
-            print(*(f"  {line}" for line in explanation.lines(report)), sep="\n")
+        if student not in not_begun:
+            why = book.lost.get(student, "interrupted")
+            print(*_said(student, report, outputs, why, absent=student in absent), sep="\n")
     if not_begun:
         print(f"{words.counted(len(not_begun), 'more student')} not graded yet")
-    _write_files(whole, outputs)
+    unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"{words.counted(len(whole.students), 'student')} · {whole.seconds:.1f} s{state}")
+    return unwritten
 
 
-def _write_files(whole: ClassReport, outputs: Outputs) -> None:
-    """Write pages and reports, with pseudonyms if asked for."""
+def _write_files(whole: ClassReport, outputs: Outputs) -> list[str]:
+    """Write pages and reports, with pseudonyms if asked for. Returns why a student's page could not be written."""
     key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
     shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
+    unwritten: list[str] = []
     if outputs.key:
         report_files.write(outputs.key, pseudonyms.render_key(key))
-    if outputs.pages:
-        for student, report in shown.students.items():
-            report_files.write(outputs.pages / f"{student}.html", html_report.render(report))
+    for path, page in _pages(shown, outputs):
+        with boundary.costs_only(unwritten.append):
+            report_files.write(path, page)
     for file in outputs.reports:
         file.write(whole if file.render in report_files.WITH_NAMES else shown)
+    return unwritten
 
 
-def _end(book: Gradebook, interrupted: bool) -> None:
-    """End with the exit code of a grading that was interrupted, or that has lost results."""
+def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
+    """The path and the text of each student's page, if pages are asked for."""
+    folder = outputs.pages
+    return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
+
+
+def _end(book: Gradebook, interrupted: bool, unwritten: list[str]) -> None:
+    """End with the exit code of a grading that was interrupted, has lost results, or could not write every page."""
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if book.lost:
         count = f"{len(book.lost)} of {words.counted(len(book.results), 'student')}"
         raise KataError(f"{count} could not be graded: run the same command again to retry")
+    if unwritten:
+        raise KataError(f"{words.counted(len(unwritten), 'page')} could not be written: {unwritten[0]}")

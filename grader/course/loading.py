@@ -15,7 +15,7 @@ from types import ModuleType
 
 from grader.course import packages
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.errors import LoadFailure
+from grader.errors import LoadFailure, Unreadable
 
 MAX_BYTES = 1_000_000  # of one code file
 
@@ -53,6 +53,7 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
         within: the folder that the file must be in after symbolic links are resolved.
     Raises:
         LoadFailure: the file is missing, a link, not a regular file, or larger.
+        Unreadable: the system does not let this process read the file.
     """
     if within and not path.parent.resolve().is_relative_to(within.resolve()):
         raise LoadFailure(f"{path.name}: its folder is a symbolic link: hand in the file itself")
@@ -64,7 +65,9 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
             errno.ELOOP: "is a symbolic link: hand in the file itself",
             errno.ENXIO: "is not a regular file",
         }
-        raise LoadFailure(f"{path.name}: {reasons.get(error.errno or 0, error.strerror)}") from None
+        reason = reasons.get(error.errno or 0)
+        kind = LoadFailure if reason else Unreadable
+        raise kind(f"{path.name}: {reason or error.strerror}") from None
     if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
         raise LoadFailure(f"{path.name}: {refusal}")
@@ -92,8 +95,10 @@ def decoded(name: str, data: bytes) -> str:
         raise LoadFailure(f"{name}: {_too_large(len(data), MAX_BYTES)}")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if encoding == "punycode":
+            raise LookupError("it takes minutes to decode")
         text = data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, UnicodeError, LookupError):  # Python looks up encodings such as rot13, which give no text
         raise LoadFailure(f"{name}: is not UTF-8 text") from None
     if "\0" in text:
         raise LoadFailure(f"{name}: is not text: it contains NUL characters")

@@ -18,6 +18,7 @@ from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
 LARGEST = 50_000_000  # bytes; plots make notebooks large
+MOST_CODE = 1_000_000  # characters in all code cells: a kata's file may have no more, and parsing takes its time
 MOST_NOTES = 5  # on one notebook that was handed in
 FIND_OR_CLONE = """\
 import pathlib, subprocess, sys
@@ -142,6 +143,8 @@ def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
         where = "/".join(map(str, getattr(error, "absolute_path", []))) or "the whole file"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NotANotebook(f"{name}: {where}: {said[:200]}: not a valid notebook") from None
+    if sum(map(len, code(notebook))) > MOST_CODE:
+        raise NotANotebook(f"{name}: holds more than 1 MB of code")
     return notebook
 
 
@@ -153,7 +156,7 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
     """
     by_name = {kata.name: kata for kata in katas}
     named = notebook.metadata.get("kata")
-    if named in by_name:
+    if isinstance(named, str) and named in by_name:
         return by_name[named]
     source = "\n".join(code(notebook))
     defined = set(re.findall(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE))

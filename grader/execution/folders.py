@@ -1,22 +1,91 @@
-"""Limits for the folders that code under test writes to."""
+"""Limits for the folders that code under test writes to, and their removal, however deep they are."""
 
+import errno
 import os
+import shutil
+import uuid
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
 FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's folder
-FILLS = f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files"
+DEEPEST = 100  # folders inside each other
+FILLS = (
+    f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files"
+    f" and {DEEPEST} folders inside each other"
+)
+HIDDEN = (errno.EACCES, errno.ENAMETOOLONG)  # only code that hides its files makes a folder that cannot be opened
+IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
 
 
 def is_full(folder: Path) -> bool:
     """Whether the folder holds more than a job may write."""
     files = size = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                size += os.lstat(os.path.join(place, name)).st_size
-        files += 1 + len(names)
-        if files > FOLDER_FILES or size > FOLDER_BYTES:
+    waiting = [(str(folder), 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        if depth > DEEPEST:
             return True
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    files += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+                    else:
+                        with suppress(FileNotFoundError):
+                            size += entry.stat(follow_symlinks=False).st_size
+                    if files > FOLDER_FILES or size > FOLDER_BYTES:
+                        return True
+        except OSError as error:  # the code has removed it meanwhile, or hides it
+            if error.errno in HIDDEN:
+                return True
     return False
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with everything in it, as far as that is possible.
+
+    Every folder inside is moved to the top before it is emptied. So nothing recurses, and no path is too long to open.
+    Links are never followed, even where a process of the code still changes the folder.
+    """
+    if not BY_DESCRIPTOR:  # Windows
+        return shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        top = os.open(folder, IS_A_FOLDER)
+        try:
+            names = (f"{uuid.uuid4().hex}-{number}" for number in count())
+            waiting = _emptied(top, top, names)
+            while waiting:
+                name = waiting.pop()
+                with suppress(OSError):
+                    inner = os.open(name, IS_A_FOLDER, dir_fd=top)
+                    try:
+                        waiting += _emptied(inner, top, names)
+                    finally:
+                        os.close(inner)
+                    os.rmdir(name, dir_fd=top)
+        finally:
+            os.close(top)
+        os.rmdir(folder)
+
+
+def _emptied(folder: int, top: int, names: Iterator[str]) -> list[str]:
+    """Remove the files in an open folder, and move the folders in it to the top. Returns their new names."""
+    moved = []
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        with suppress(OSError):
+            if not is_folder:
+                os.unlink(name, dir_fd=folder)
+                continue
+            with suppress(OSError, NotImplementedError):  # not every system can do this without following a link
+                os.chmod(name, 0o700, dir_fd=folder, follow_symlinks=False)  # to be moved, it must be writable
+            new = next(names)
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+            moved.append(new)
+    return moved

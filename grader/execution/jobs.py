@@ -16,12 +16,14 @@ from grader.protocol import RunOptions
 class SourceText:
     """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why.
 
+    `lost`: nobody could read what was handed in, so the kata is not graded. Otherwise a problem costs its points.
     `notes` say what a notebook lacked. They are shown with the kata's result, and change no verdict.
     """
 
     text: str
     problem: str = ""
     notes: tuple[str, ...] = ()
+    lost: bool = False
 
 
 @dataclass(frozen=True, eq=False)

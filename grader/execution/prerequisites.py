@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from grader.course import stubs
@@ -10,6 +11,7 @@ from grader.course.description import Exercise
 from grader.course.loading import Choice
 from grader.errors import LoadFailure
 from grader.execution import jobs, scheduler
+from grader.execution.boundary import costs_only, not_graded
 from grader.execution.jobs import Job, SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
@@ -87,10 +89,17 @@ class Grading:
                 if self.needs_no_run(kata):
                     self.settle(kata, _not_started(kata, self.options))
                     continue
-                job = self._job(kata)
-                if result := known(job):
-                    self.settle(kata, result)
-                else:
+                if self.sources[kata].lost:
+                    self._lose(kata, self.sources[kata].problem)
+                    continue
+                job = None
+                with costs_only(partial(self._lose, kata)):
+                    found = self._job(kata)
+                    if result := known(found):
+                        self.settle(kata, result)
+                    else:
+                        job = found
+                if job:
                     yield job
 
     def needs_no_run(self, kata: Kata) -> bool:
@@ -103,6 +112,9 @@ class Grading:
         if kata in self.wanted:
             notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
             self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
+
+    def _lose(self, kata: Kata, why: str) -> None:
+        self.settle(kata, not_graded(kata, why, self.options))
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
@@ -206,6 +218,8 @@ def _why_core_fails(result: KataResult) -> str:
     """One line on the first core exercise that does not work; empty if all of them do."""
     for exercise in result.exercises:
         if not exercise.stretch and not exercise.works:
+            if exercise.not_graded:
+                return "not graded"
             failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
             line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
             return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"

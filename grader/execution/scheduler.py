@@ -5,16 +5,20 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import bare_server, forkserver, orphans
+from grader.execution import bare_server, folders, forkserver, orphans
+from grader.execution.boundary import costs_only, not_graded
 from grader.execution.folders import LOOK_SECONDS
 from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
 from grader.results import KataResult
+
+Running = Supervisor | SecondLock
 
 
 def available_cores() -> int:
@@ -31,7 +35,8 @@ def run(
 ) -> Iterator[tuple[Job, KataResult]]:
     """Run jobs in parallel and yield each with its result as it finishes.
 
-    Closing the iterator ends every process that it started.
+    Closing the iterator ends every process that it started. Where the grader itself fails on a job, that job is not
+    graded, and the others go on.
 
     Args:
         jobs_ready: the jobs, or a function that returns those that can start now. It is called again when they run out.
@@ -42,32 +47,62 @@ def run(
     more = _as_function(jobs_ready)
     queue: Iterator[Job] = iter(())
     limit = at_a_time or available_cores()
-    running: list[Supervisor | SecondLock] = []
+    running: list[Running] = []
+    ended: list[tuple[Job, KataResult]] = []
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
-    with folder as scratch, orphans.ended() as end_orphans:
+    with folder as name, orphans.ended() as end_orphans:
+        scratch = Path(name)
         try:
             while True:
-                while len(running) < limit:
+                while len(running) < limit and not ended:
                     job = next(queue, None) or next(queue := iter(more()), None)
                     if job is None:
                         break
-                    forkserver.prepare(specs_of or [job.kata])
-                    if job.options.sealed:
-                        bare_server.prepare(specs_of or [job.kata])
-                    running.append(Supervisor(job, Path(scratch)))
-                if not running or wait(running, until):
+                    with costs_only(partial(_lose, job, ended)):
+                        running.append(_started(job, scratch, specs_of))
+                if not running and not ended:
                     return
-                for finished in [one for one in running if one.finished]:
-                    running.remove(finished)
+                if not ended and wait(running, until):
+                    return
+                for one in [one for one in running if one.finished]:
+                    running.remove(one)
+                    if one.lost:
+                        with costs_only():
+                            one.kill()
                     end_orphans()
-                    second = finished.second_lock(Path(scratch)) if isinstance(finished, Supervisor) else None
-                    if second and not second.finished:
-                        running.append(second)
-                    else:
-                        yield finished.job, (second or finished).result()
+                    with costs_only(partial(_lose, one.job, ended)):
+                        following = _following(one, scratch)
+                        if isinstance(following, KataResult):
+                            ended.append((one.job, following))
+                        else:
+                            running.append(following)
+                while ended:
+                    yield ended.pop(0)
         finally:
             for one in running:
-                one.kill()
+                with costs_only():
+                    one.kill()
+            end_orphans()
+            folders.remove(scratch)
+
+
+def _started(job: Job, scratch: Path, specs_of: Sequence[Kata]) -> Supervisor:
+    forkserver.prepare(specs_of or [job.kata])
+    if job.options.sealed:
+        bare_server.prepare(specs_of or [job.kata])
+    return Supervisor(job, scratch)
+
+
+def _following(one: Running, scratch: Path) -> SecondLock | KataResult:
+    """What comes after a part of a job that has finished: the second lock, or the result."""
+    if one.lost:
+        return not_graded(one.job.kata, one.lost, one.job.options)
+    second = one.second_lock(scratch) if isinstance(one, Supervisor) else None
+    return second if second and not second.finished else (second or one).result()
+
+
+def _lose(job: Job, ended: list[tuple[Job, KataResult]], why: str) -> None:
+    ended.append((job, not_graded(job.kata, why, job.options)))
 
 
 def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Callable[[], Iterable[Job]]:
@@ -77,17 +112,23 @@ def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Cal
     return lambda: rest
 
 
-def wait(running: Sequence[Supervisor | SecondLock], until: Sequence[int | socket.socket]) -> bool:
+def wait(running: Sequence[Running], until: Sequence[int | socket.socket]) -> bool:
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
-        channels: dict[object, Supervisor | SecondLock] = {one.worker.channel: one for one in running}
+        channels: dict[object, Running] = {one.worker.channel: one for one in running}
         timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
         if any(source in until for source in arrived):
             return True
         for channel in arrived:
-            channels[channel].read()
+            with costs_only(partial(_give_up, channels[channel])):
+                channels[channel].read()
         for one in running:
             if not one.finished:
-                one.check()
+                with costs_only(partial(_give_up, one)):
+                    one.check()
     return False
+
+
+def _give_up(one: Running, why: str) -> None:
+    one.lost, one.finished = why, True

@@ -1,6 +1,5 @@
 """Supervises one running job: starts its workers, takes in their messages, and turns lost workers into verdicts."""
 
-import shutil
 import signal
 import tempfile
 import time
@@ -41,6 +40,7 @@ class Supervisor:
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.crashed = ""
+        self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
@@ -78,7 +78,7 @@ class Supervisor:
 
     def result(self) -> KataResult:
         """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        folders.remove(self.folder)
         crashed = "" if self.hidden_problem else self.crashed
         message = printable.line("; ".join(part for part in (self.job.note, crashed) if part))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]

@@ -25,14 +25,14 @@ def render_json(report: ClassReport) -> str:
 def render_csv(report: ClassReport) -> str:
     """The sums, one column per kata with its score, and one with what became of it: "works", "not handed in", ….
 
-    An empty cell means not graded, and `state` says so, too.
+    An empty cell means not graded. `state` says so, too, and `reason` says why.
     Every row of an incomplete run says so in the column `run`.
     """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
     run = "complete" if report.complete else "incomplete"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*COLUMNS, *katas, "state", "run", *(f"{kata} state" for kata in katas)])
+    writer.writerow([*COLUMNS, *katas, "state", "run", *(f"{kata} state" for kata in katas), "reason"])
     for student, one in report.students.items():
         scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.not_graded}
         if one.not_graded:
@@ -43,5 +43,6 @@ def render_csv(report: ClassReport) -> str:
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
         graded = "not graded" if one.not_graded else "graded"
-        writer.writerow([as_text(student), *sums, *cells, graded, run, *became])
+        reason = next((kata.why_not_graded for kata in one.katas if kata.not_graded), "")
+        writer.writerow([as_text(student), *sums, *cells, graded, run, *became, as_text(reason)])
     return file.getvalue()

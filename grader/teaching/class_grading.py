@@ -1,9 +1,11 @@
 """Grades the submissions of a class through one set of workers. Code that several students share runs once."""
 
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import result_cache, scheduler
+from grader.execution.boundary import costs_only, not_graded
 from grader.execution.jobs import Job
 from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
@@ -25,6 +27,7 @@ def grade_class(
 ) -> Generator[StudentResult]:
     """Grade every submission. Yield (student, result of one kata) as they finish.
 
+    Where the grader itself fails on a submission, that one is not graded, and the others are.
     Closing the iterator ends every process that it started. The next call continues from the cached results.
 
     Args:
@@ -33,7 +36,8 @@ def grade_class(
     katas = list(katas)
     run = _ClassRun(handed_in, katas, cache, options)
     for job, result in scheduler.run(run.ready, at_a_time=at_a_time, specs_of=katas):
-        cache.keep(job, result)
+        with costs_only():  # the cache only saves time
+            cache.keep(job, result)
         run.finish(job, result)
         yield from run.take_results()
     yield from run.take_results()
@@ -47,6 +51,7 @@ class _ClassRun:
         self.needed = with_prerequisites(katas)
         self.following = iter(handed_in)
         self.gradings: dict[str, Grading] = {}  # by student
+        self.owed: dict[str, dict[str, Kata]] = {}  # student → the katas without a result
         self.keys: dict[Job, str] = {}  # the cache keys of the running jobs
         self.sharing: dict[str, list[tuple[str, Kata]]] = {}  # key of a running job → who waits for its result
         self.results: list[StudentResult] = []
@@ -54,9 +59,10 @@ class _ClassRun:
     def ready(self) -> Iterator[Job]:
         """Yield the jobs that can start now, one per distinct code."""
         while True:
-            found = [(student, job) for student, grading in self.gradings.items() for job in grading.ready()]
+            found = [(student, job) for student in list(self.gradings) for job in self._jobs(student)]
             for student, job in found:
-                yield from self._unless_known(student, job)
+                if new := self._unless_known(student, job):
+                    yield new
             self._close_finished()
             if not found and not self._open_next():
                 return
@@ -71,22 +77,46 @@ class _ClassRun:
         taken, self.results = self.results, []
         return taken
 
-    def _unless_known(self, student: str, job: Job) -> Iterator[Job]:
-        """Yield the job, unless its result is cached or the same code runs already."""
-        key = result_cache.key(job)
-        if known := self.cache.find(job):
-            self._settle(student, job.kata, known)
-        elif key in self.sharing:
-            self.sharing[key].append((student, job.kata))
-        else:
-            self.sharing[key], self.keys[job] = [(student, job.kata)], key
-            yield job
+    def _jobs(self, student: str) -> list[Job]:
+        """The jobs of a submission that can start now."""
+        with costs_only(partial(self._lose, student)):
+            found = list(self.gradings[student].ready())
+            self._take(student)
+            return found
+        return []
+
+    def _unless_known(self, student: str, job: Job) -> Job | None:
+        """The job, unless its result is cached or the same code runs already."""
+        with costs_only(partial(self._lose, student)):
+            key = result_cache.key(job)
+            if known := self.cache.find(job):
+                self._settle(student, job.kata, known)
+            elif key in self.sharing:
+                self.sharing[key].append((student, job.kata))
+            else:
+                self.sharing[key], self.keys[job] = [(student, job.kata)], key
+                return job
+        return None
 
     def _settle(self, student: str, kata: Kata, result: KataResult) -> None:
-        grading = self.gradings[student]
-        grading.settle(kata, result)
-        self.results += [(student, r) for r in grading.results]
-        grading.results.clear()
+        with costs_only(partial(self._lose, student)):
+            if student in self.gradings:  # and not lost meanwhile
+                self.gradings[student].settle(kata, result)
+                self._take(student)
+
+    def _take(self, student: str) -> None:
+        """Take the results that a submission has by now."""
+        found = self.gradings[student].results
+        for result in found:
+            del self.owed[student][result.kata]
+        self.results += [(student, result) for result in found]
+        found.clear()
+
+    def _lose(self, student: str, why: str) -> None:
+        """Give up a submission: what it has no result for yet is not graded."""
+        self.gradings.pop(student, None)
+        lost = self.owed.pop(student, {}).values()
+        self.results += [(student, not_graded(kata, why, self.options)) for kata in lost]
 
     def _close_finished(self) -> None:
         """Forget the submissions whose katas are all graded."""
@@ -99,6 +129,9 @@ class _ClassRun:
         submission = next(self.following, None)
         if submission is None:
             return False
-        texts = submissions.sources(submission, self.needed)
-        self.gradings[submission.student] = Grading(self.katas, texts, options=self.options)
+        student = submission.student
+        self.owed[student] = {kata.name: kata for kata in self.katas}
+        with costs_only(partial(self._lose, student)):
+            texts = submissions.sources(submission, self.needed)
+            self.gradings[student] = Grading(self.katas, texts, options=self.options)
         return True

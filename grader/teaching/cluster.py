@@ -21,6 +21,7 @@ from typing import Any
 
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import ClusterUnavailable
+from grader.execution.boundary import costs_only, not_graded
 from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
@@ -70,7 +71,8 @@ def grade_on_cluster(
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
-    A lost task's missing results are yielded without exercises. Their message says why the task was lost.
+    A lost task's missing results are not graded. They say why the task was lost. Where the grader itself fails on a
+    submission, that one is not graded, and the others are.
     Closing the iterator cancels every task.
 
     Args:
@@ -82,15 +84,21 @@ def grade_on_cluster(
         ClusterUnavailable: the engine cannot be used here.
     """
     left = []
+
+    def lost(why: str) -> None:
+        known.extend(not_graded(kata, why, options) for kata in katas)
+
     for submission in handed_in:
-        known = _cached(submission, katas, cache, options)
+        known: list[KataResult] = []
+        with costs_only(lost):
+            known += _cached(submission, katas, cache, options)
         yield from ((submission.student, result) for result in known)
         if not known:
             left.append(submission.student)
     if not left:
         return
     slices = [left[start : start + students] for start in range(0, len(left), students)]
-    owed = {(student, kata.name): number for number, names in enumerate(slices) for student in names for kata in katas}
+    owed = {(student, kata): number for number, names in enumerate(slices) for student in names for kata in katas}
     arguments = [
         f"--submissions={folder.resolve()}",
         f"--jobs={at_a_time}",
@@ -105,7 +113,7 @@ def grade_on_cluster(
             for number, names in enumerate(slices)
         ]
         with engine(tasks, shared / "engine", at_a_time) as endings:
-            yield from _gathered(shared, owed, dict(enumerate(endings)))
+            yield from _gathered(shared, owed, dict(enumerate(endings)), options)
 
 
 @contextmanager
@@ -204,7 +212,9 @@ def _cached(submission: Submission, katas: list[Kata], cache: ResultCache, optio
     return [] if next(grading.ready(cache.find), None) else grading.results
 
 
-def _gathered(shared: Path, owed: dict[tuple[str, str], int], under_way: dict[int, Ending]) -> Iterator[StudentResult]:
+def _gathered(
+    shared: Path, owed: dict[tuple[str, Kata], int], under_way: dict[int, Ending], options: RunOptions
+) -> Iterator[StudentResult]:
     """Yield the results that the tasks write, and the missing results of lost tasks.
 
     Args:
@@ -212,6 +222,7 @@ def _gathered(shared: Path, owed: dict[tuple[str, str], int], under_way: dict[in
         under_way: the running tasks.
     """
     read: dict[Path, int] = {}
+    by_name = {kata.name: kata for _, kata in owed}
     ended: dict[int, tuple[str, float]] = {}  # task → why it was lost, and until when its results may still arrive
     while owed:
         for number in list(under_way):
@@ -220,12 +231,16 @@ def _gathered(shared: Path, owed: dict[tuple[str, str], int], under_way: dict[in
                 del under_way[number]
                 ended[number] = (why, time.monotonic() + (0.0 if why else LATE))
         for line in _new_lines(shared, read):
-            if owed.pop((line["student"], line["kata"]), None) is not None:
-                yield line["student"], kata_result({**line, "cpu_seconds": 0.0})
+            student, kata = line["student"], by_name[line["kata"]]
+            if owed.pop((student, kata), None) is not None:
+                arrived: list[KataResult] = []
+                with costs_only(lambda why: arrived.append(not_graded(kata, why, options))):
+                    arrived.append(kata_result({**line, "cpu_seconds": 0.0}))
+                yield student, arrived[0]
         lost = {number: why for number, (why, until) in ended.items() if time.monotonic() >= until}
         for (student, kata), number in [(place, number) for place, number in owed.items() if number in lost]:
             del owed[student, kata]
-            yield student, KataResult(kata, (), f"not graded: {lost[number] or 'its results did not arrive'}")
+            yield student, not_graded(kata, lost[number] or "its results did not arrive", options)
         time.sleep(POLL)
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from grader import printable
 from grader.course import loading, notebooks, stubs
 from grader.course.catalogue import Kata, all_katas
-from grader.errors import LoadFailure, NotANotebook
+from grader.errors import LoadFailure, NotANotebook, Unreadable
+from grader.execution import boundary
 from grader.execution.jobs import SourceText, unreadable
 
 MOST_MEMBERS = 10_000  # files in one archive
@@ -31,6 +31,7 @@ CANVAS = re.compile(
     r"(?P<student>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<stem>.+?)(?:-(?P<attempt>\d{1,3}))?(?P<suffix>\.\w+)"
 )
 LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be unpacked up to a limit
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -42,7 +43,7 @@ class File:
         path: below the folder or archive that holds it.
         shown: the same for people, with the folder's or archive's name in front.
         modified: without a time zone for a member of an archive, which has none.
-        read: returns its content, up to this many bytes; raises LoadFailure or OSError.
+        read: returns its content, up to this many bytes; raises LoadFailure.
         batch: when the newest file of the same folder or archive was modified, as a timestamp.
         attempt: the number of the resubmission, in Canvas's names.
     """
@@ -85,12 +86,18 @@ class Contents:
 
     found: dict[Kata, Found] = field(default_factory=dict)
     missing: dict[Kata, str] = field(default_factory=dict)  # kata → why there is no file
+    lost: dict[Kata, str] = field(default_factory=dict)  # kata → why nobody knows whether there is a file
     ignored: list[Ignored] = field(default_factory=list)
     newest: str = ""  # the place that was modified last
 
     def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
         """The text of each kata's file, or the problem with that file."""
-        return {k: self.found[k].source if k in self.found else SourceText("", self.missing[k]) for k in katas}
+        return {kata: self._source(kata) for kata in katas}
+
+    def _source(self, kata: Kata) -> SourceText:
+        if kata in self.lost:
+            return SourceText("", self.lost[kata], lost=True)
+        return self.found[kata].source if kata in self.found else SourceText("", self.missing[kata])
 
 
 def uploaded_name(name: str) -> str:
@@ -109,8 +116,18 @@ def readable(name: str) -> str:
 
 
 def look(places: Iterable[Path], katas: Iterable[Kata]) -> Contents:
-    """Find the file of each of these katas in the folders, archives and files that one student handed in."""
-    katas, contents = list(katas), Contents()
+    """Find the file of each of these katas in the folders, archives and files that one student handed in.
+
+    Where something cannot be read, the katas that may be in it are lost.
+    """
+    katas, why = list(katas), list[str]()
+    with boundary.costs_only(why.append):
+        return _looked(places, katas)
+    return Contents(lost=dict.fromkeys(katas, why[0]), ignored=[Ignored("", why[0])])
+
+
+def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
+    contents = Contents()
     files, problems = _listed(places)
     contents.newest = max(files, key=lambda file: file.batch).shown.partition("/")[0] if files else ""
     named: dict[str, list[Kata]] = {}
@@ -134,7 +151,8 @@ def look(places: Iterable[Path], katas: Iterable[Kata]) -> Contents:
         contents.ignored += [_superseded(file, best) for file, _ in others]
     rest = _notebooks_read(rest, katas, contents, problems)
     missing = [kata for kata in katas if kata not in contents.found]
-    contents.missing = {kata: _why_missing(kata, rest, unclear, problems) for kata in missing}
+    contents.missing = {kata: why for kata in missing if (why := _why_missing(kata, rest, unclear, problems))}
+    contents.lost = {kata: problems[0] for kata in missing if kata not in contents.missing}
     contents.ignored += [Ignored("", problem) for problem in problems]
     contents.ignored += [Ignored(file.shown, _ambiguous(could)) for file, could in unclear.items()]
     unused = [file for file in rest if file.is_link or not _is_given(file.path, katas[0].root)]
@@ -147,15 +165,18 @@ def _listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
     files: list[File] = []
     problems: list[str] = []
     for place in places:
-        try:
+        batch: list[File] = []
+        with boundary.costs_only(lambda why: problems.append(_about(readable(place.name), why))):
             batch = list(_files(place, problems))
-        except (LoadFailure, OSError) as failure:
-            problems.append(printable.line(str(failure)))
-            continue
         newest = max((file.modified.timestamp() for file in batch), default=0.0)
         attempt = _attempt(place.name)
         files += [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
     return files, problems
+
+
+def _about(name: str, why: str) -> str:
+    """The reason, with the name of what it is about in front unless it names that already."""
+    return why if why.startswith(name.rpartition("/")[2]) else f"{name}: {why}"
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
@@ -202,8 +223,8 @@ def _members(place: Path) -> Iterator[File]:
     try:
         archive = zipfile.ZipFile(place)
         members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-        raise LoadFailure(f"{place.name}: is not a zip archive that can be read") from None
+    except Exception as error:  # zipfile raises exceptions of many types, even struct.error
+        raise Unreadable(f"{place.name}: is not a zip archive that can be read ({error})") from None
     if len(members) > MOST_MEMBERS:
         raise LoadFailure(f"{place.name}: holds {len(members)} files, the limit is {MOST_MEMBERS}")
     for member in members:
@@ -217,12 +238,14 @@ def _members(place: Path) -> Iterator[File]:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    name = f"{PurePosixPath(member.filename).name}: cannot be unpacked from {Path(archive.filename or '').name}"
+    if member.compress_type not in PACKINGS:
+        raise Unreadable(f"{name}: it is not packed with deflate, as zip archives are")
     try:
         with archive.open(member) as file:
             return file.read(most + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
-        name = f"{PurePosixPath(member.filename).name}: cannot be unpacked from {Path(archive.filename or '').name}"
-        raise LoadFailure(f"{name} ({error})") from None
+    except Exception as error:  # zipfile, the decompressors and the system raise exceptions of many types
+        raise Unreadable(f"{name} ({error or type(error).__name__})") from None
 
 
 def _attempt(name: str) -> int:
@@ -277,7 +300,9 @@ def _read(file: File, kata: Kata) -> Found:
         data = file.read(loading.MAX_BYTES)
         text, encoding = decoded(kata.file.name, data)
     except (LoadFailure, OSError) as failure:
-        return Found(file, unreadable(failure), f"cannot be read: {printable.line(str(failure))}")
+        is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
+        source = replace(unreadable(failure), lost=is_lost)
+        return Found(file, source, f"cannot be read: {source.problem}")
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
@@ -314,20 +339,17 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
         if not is_open or number >= MOST_NOTEBOOKS:
             left.append(file)
             continue
-        try:
-            data = file.read(notebooks.LARGEST)
-            if _is_unchanged(file.path, data, katas[0].root):
-                continue
-            notebook = notebooks.parsed(data, file.name)
-            kata = notebooks.kata_of(notebook, katas, file.name)
-            written = notebooks.handed_in(notebook, kata)
-        except (LoadFailure, NotANotebook, OSError) as failure:
-            why = printable.line(str(failure))
-            if "/" in file.shown:
-                contents.ignored.append(Ignored(file.shown, why))
-            else:
-                problems.append(why)  # it is all that was handed in
+        read = None
+        with boundary.costs_only(lambda why: problems.append(_about(file.shown, why))):
+            try:
+                read = _from_notebook(file, katas)
+            except (LoadFailure, NotANotebook) as failure:
+                if "/" not in file.shown or isinstance(failure, Unreadable):  # it may be all that was handed in
+                    raise
+                contents.ignored.append(Ignored(file.shown, printable.line(str(failure))))
+        if read is None:
             continue
+        kata, written = read
         source = SourceText(sys.intern(written.text), notes=written.notes)
         before, mine = contents.found.get(kata), Found(file, source, "; ".join(written.notes))
         if before and (kata not in is_open or stubs.is_untouched(kata, written.text)):
@@ -340,8 +362,23 @@ def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, pro
     return left
 
 
+def _from_notebook(file: File, katas: list[Kata]) -> tuple[Kata, notebooks.HandedIn] | None:
+    """The kata of a notebook, and its text; None if the notebook is the course's own.
+
+    Raises:
+        LoadFailure: the file cannot be read.
+        NotANotebook: it is not a notebook of one of these katas.
+    """
+    data = file.read(notebooks.LARGEST)
+    if _is_unchanged(file.path, data, katas[0].root):
+        return None
+    notebook = notebooks.parsed(data, file.name)
+    kata = notebooks.kata_of(notebook, katas, file.name)
+    return kata, notebooks.handed_in(notebook, kata)
+
+
 def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], problems: list[str]) -> str:
-    """Why a kata has no file: a link in its place, a name of two katas, something unreadable, or nothing."""
+    """Why a kata has no file: a link in its place, a name of two katas, or nothing. Empty if nobody knows."""
     links = {file.path.name for file in rest if file.is_link}
     if links.intersection(["katas", *Path(kata.name).parts]):
         return f"{kata.file.name}: its folder is a symbolic link: hand in the file itself"
@@ -350,7 +387,7 @@ def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], 
     for file, could in unclear.items():
         if kata in could:
             return f"{file.name}: {_ambiguous(could)}"
-    return problems[0] if problems else f"{kata.file.name}: not handed in"
+    return "" if problems else f"{kata.file.name}: not handed in"
 
 
 def _ambiguous(katas: Iterable[Kata]) -> str:

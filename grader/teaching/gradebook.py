@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from grader.course.catalogue import Kata
+from grader.execution.boundary import not_graded
 from grader.execution.jobs import SourceText
 from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching.assignment import Assignment
@@ -25,7 +26,7 @@ class Gradebook:
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
         self.penalties = penalties or {}  # student → the part of the score that lateness costs
-        self.texts = texts or {}  # student → the text of each kata's file
+        self.texts = dict(texts or {})  # student → the text of each kata's file
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -34,14 +35,24 @@ class Gradebook:
     def enter(self, student: str, found: KataResult) -> KataResult:
         """Take in a result. Returns it as the assignment counts it."""
         result = self.assignment.graded(found, self.penalties.get(student, 0.0))
-        if not result.not_graded:
-            self.results[student][result.kata] = result
+        self.results[student][result.kata] = result
         if result.not_graded:
             self.lost[student] = result.why_not_graded
         return result
 
+    def lose(self, student: str, kata: str, why: str) -> KataResult:
+        """Note that a kata of a student is not graded, and why."""
+        [one] = [one for one in self.assignment.katas if one.name == kata]
+        return self.enter(student, not_graded(one, why, self.assignment.options))
+
+    def lose_all(self, student: str, why: str) -> None:
+        """Note that no kata of a student is graded, and why. Reports then show nothing of the submission."""
+        self.texts.pop(student, None)
+        for kata in self.assignment.katas:
+            self.lose(student, kata.name, why)
+
     def report(self, student: str) -> Report:
-        """The student's report, incomplete if a kata is not graded."""
+        """The student's report, incomplete if a kata is not graded yet."""
         results, katas = self.results[student], self.assignment.katas
         graded = tuple(results[kata.name] for kata in katas if kata.name in results)
         seconds = sum(result.seconds for result in graded)

@@ -26,7 +26,7 @@ class Finding:
     student: str
     kata: str
     file: str
-    verdict: str  # counts, ignored, not handed in
+    verdict: str  # counts, ignored, not handed in, not graded
     note: str = ""
     modified: str = ""
     odd: bool = False
@@ -54,6 +54,8 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     asked = list(katas)
     missing = [kata for kata in asked if kata in contents.missing]
     found += [Finding(student, kata.name, "", "not handed in", contents.missing[kata]) for kata in missing]
+    lost = [kata for kata in asked if kata in contents.lost]
+    found += [Finding(student, kata.name, "", "not graded", contents.lost[kata]) for kata in lost]
     if len(submission.places) > 1 and not all(CANVAS.fullmatch(place.name) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"

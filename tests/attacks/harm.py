@@ -79,6 +79,16 @@ BOMBS = [
         "def double(x): return torch.zeros(1).expand(10**10)\ntotal = lambda x, dim=0: double(x)\nDoubler = lambda: double",
     ),
     Attack("a message of a hundred megabytes", called("raise ValueError('x' * 10**8)")),
+    Attack(
+        "folders inside each other without end",
+        "import os\nhere = os.getcwd()\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\nos.chdir(here)\n"
+        "import time\ntime.sleep(3)",
+    ),
+    Attack(
+        "a message to the grader of great depth",
+        "import os, stat, struct\nfor fd in range(3, 256):\n    try:\n        if stat.S_ISFIFO(os.fstat(fd).st_mode):\n"
+        "            os.write(fd, struct.pack('!i', 50_000) + b'[' * 50_000)\n    except OSError: pass",
+    ),
     Attack("a source of a hundred thousand lines", "x = 0\n" * 60_000, "its points"),
     Attack("nested brackets that break the parser", "x = " + "(" * 5000 + ")" * 5000),
 ]

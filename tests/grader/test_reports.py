@@ -735,11 +735,11 @@ class TestClass:
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
         sums = ["points", "max_points", "stars", "score", "max_score"]
         katas = ["16_multi_head_attention", "01_sums"]
-        assert head == ["student", *sums, *katas, "state", "run", *(f"{kata} state" for kata in katas)]
-        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", "", "graded", "complete", "wrong", "not graded"]
-        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0", "graded", "complete", "not graded", "crashed"]
+        assert head == ["student", *sums, *katas, "state", "run", *(f"{kata} state" for kata in katas), "reason"]
+        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", "", "graded", "complete", "wrong", "not graded", ""]
+        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0", "graded", "complete", "not graded", "crashed", ""]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))

@@ -390,14 +390,15 @@ class TestTheCommand:
         reports = [f"--report={name}={tmp_path}/{name}" for name in ("html", "csv", "json", "moodle")]
         to = [*reports, "--feedback", tmp_path / "pages", "--pseudonym-key", tmp_path / "key.csv"]
         done = kata_here("grade", "01", "--submissions", course, "--pseudonyms", *to)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 2 and done.stderr.startswith("kata: 1 of 13 students could not be graded: ")
         key = {row["student"]: row["pseudonym"] for row in csv.DictReader(open(tmp_path / "key.csv"))}
         assert sorted(key.values()) == [f"student {number:02}" for number in range(1, 14)]
         pages = list((tmp_path / "pages").iterdir())
         assert {page.stem for page in pages} == set(key.values())
         shown = [*pages, *(tmp_path / name for name in ("html", "csv", "json"))]
         assert not any(name in path.read_text() for path in shown for name in key)
-        assert "Ann Berg" in (tmp_path / "moodle").read_text()
+        assert "student01" in (tmp_path / "moodle").read_text()
+        assert "Ann Berg" not in (tmp_path / "moodle").read_text()  # who is not graded has no row
 
     def test_an_audit_finds_verdicts_that_differ(self, course, tmp_path, kata_here, monkeypatch):
         """The same code is graded twice, also where its result is cached; then the second run has an error."""

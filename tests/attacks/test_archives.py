@@ -1,0 +1,95 @@
+"""Broken submissions, each in a class: what they must get, and that the other student's points come to no harm."""
+
+import json
+import os
+import time
+import zipfile
+
+import pytest
+
+from grader.course.catalogue import find
+from grader.execution import folders
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.teaching import class_grading, submissions
+from tests.attacks.archives import BROKEN, RIGHT, lzma_stream, packed
+
+
+@pytest.mark.usefixtures("warm_workers")
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
+def test_broken_submission(broken, sound, tmp_path):
+    (tmp_path / "class/alice").mkdir(parents=True)
+    (tmp_path / "class/alice/sums.py").write_bytes(RIGHT)
+    place = tmp_path / "class/mallory" / broken.file
+    if not broken.file.endswith(".py"):
+        place = tmp_path / "class" / f"mallory{place.suffix}"
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(broken.data())
+    started, cache = time.monotonic(), ResultCache(tmp_path)
+    handed_in = submissions.collect(tmp_path / "class")
+    results = dict(class_grading.grade_class(handed_in, sound[:1], cache=cache, options=RunOptions()))
+    assert time.monotonic() - started < 60
+    assert results["alice"].points == 3
+    mallory = results["mallory"]
+    points = 3 if broken.gets == "its points" else 0
+    assert (mallory.not_graded, mallory.points) == (broken.gets == "not graded", points), mallory
+    assert not mallory.not_graded or "mallory" in mallory.why_not_graded or "sums.py" in mallory.why_not_graded
+
+
+def test_a_class_with_a_broken_archive_is_graded_and_says_so(tmp_path, kata_here):
+    """The archive of 300 bytes that once ended the grading of a whole class."""
+    kata = find("01")
+    (tmp_path / "class/alice").mkdir(parents=True)
+    (tmp_path / "class/alice" / kata.file.name).write_text(kata.reference.read_text())
+    archive = packed((kata.file.as_posix(), b"import torch\n" * 50), method=zipfile.ZIP_LZMA, spoil=lzma_stream)
+    (tmp_path / "class/mallory.zip").write_bytes(archive())
+    report = tmp_path / "report.json"
+    done = kata_here("grade", "01", "--submissions", tmp_path / "class", "--report", f"json={report}")
+    assert done.returncode == 2
+    assert done.stderr == "kata: 1 of 2 students could not be graded: run the same command again to retry\n"
+    alice, mallory = (one["report"] for one in json.loads(report.read_text())["students"])
+    assert (alice["points"], mallory["points"]) == (len(kata.exercises), None)
+    alone = kata_here("grade", "01", "--code", tmp_path / "class/mallory.zip")
+    assert alone.returncode == 2 and alone.stderr.count("\n") == 1 and "cannot be unpacked" in alone.stderr
+
+
+class TestDeepFolders:
+    @pytest.fixture
+    def deep(self, tmp_path):
+        """A function that makes so many folders inside each other, beside a file, a link and a folder without rights."""
+
+        def make(number: int):
+            (tmp_path / "job/other").mkdir(parents=True)
+            (tmp_path / "job/other/file").write_text("x")
+            (tmp_path / "job/link").symlink_to(tmp_path / "kept")
+            (tmp_path / "kept").mkdir()
+            (tmp_path / "kept/file").write_text("x")
+            (tmp_path / "job/other").chmod(0)
+            here = os.open(".", os.O_RDONLY)
+            os.chdir(tmp_path / "job")
+            for _ in range(number):
+                os.mkdir("d")
+                os.chdir("d")
+            os.fchdir(here)
+            os.close(here)
+            return tmp_path / "job"
+
+        return make
+
+    @pytest.mark.parametrize(("number", "is_full"), [(50, False), (101, True), (1500, True), (3000, True)])
+    def test_they_are_seen_and_removed(self, deep, number, is_full):
+        """3,000 of them have a path that no system call takes."""
+        job = deep(number)
+        (job / "other").chmod(0o700)
+        assert folders.is_full(job) == is_full
+        (job / "other").chmod(0)
+        folders.remove(job)
+        assert not job.exists() and (job.parent / "kept/file").exists()
+
+    def test_folders_that_are_wide_are_full_at_the_limit(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(folders, "FOLDER_FILES", 10)
+        for number in range(10):
+            (tmp_path / str(number)).mkdir()
+        assert not folders.is_full(tmp_path)
+        (tmp_path / "one more").touch()
+        assert folders.is_full(tmp_path)

@@ -1,0 +1,225 @@
+"""Fault injection: whatever the grader itself raises around one submission of a class costs that submission alone."""
+
+import csv
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import typer
+
+from grader.cli import grade_submissions, report_files
+from grader.cli.grade_submissions import Outputs
+from grader.cli.report_files import CLASS_FORMATS
+from grader.errors import KataError
+from grader.execution import result_cache, scheduler
+from grader.execution.prerequisites import Grading
+from grader.execution.result_cache import ResultCache
+from grader.execution.second_lock import SecondLock
+from grader.execution.supervisor import Supervisor
+from grader.protocol import RunOptions
+from grader.reports import explanation, html_report, words
+from grader.results import kata_as_dict
+from grader.teaching import class_grading, cluster, finder, intake, submissions
+from grader.teaching.assignment import Assignment
+from tests.conftest import SOUND
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+MALLORY = hashlib.sha256(f"{RIGHT}\n# mallory\n".encode()).hexdigest()[:16]
+ERRORS = (Exception("it broke"), MemoryError(), RecursionError("too deep"), SystemExit(0))
+
+
+def of_job(job, *_, **__) -> str:
+    return str(job.files)
+
+
+def of_running(one, *_) -> str:
+    return str(one.job.files)
+
+
+def of_reports(report) -> str:
+    return str([one.files for one in getattr(report, "students", {"": report}).values()])
+
+
+# What is made to raise, and how its arguments say whose submission it works on.
+TAKEN_IN = {
+    "a folder is listed": (finder, "_below", lambda place, _: place.name),
+    "a file is read": (finder, "_read", lambda file, _: file.shown),
+    "a submission is read": (finder, "look", lambda places, _: str(places)),
+    "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
+    "its time is looked up": (intake, "handed_in", lambda submission, _: submission.student),
+    "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),
+}
+RUN = {
+    "a job is made": (Grading, "_job", lambda grading, _: str(grading.sources)),
+    "a cached result is looked up": (ResultCache, "find", lambda _, job: of_job(job)),
+    "its key is computed": (result_cache, "key", of_job),
+    "the files are written": (scheduler, "_started", of_job),
+    "a worker is started": (Supervisor, "_start", of_running),
+}
+JUDGED = {
+    "a message is read": (Supervisor, "read", of_running),
+    "a message is taken in": (Supervisor, "_take", of_running),
+    "a worker is checked": (Supervisor, "check", of_running),
+    "verdicts are collected": (Supervisor, "result", of_running),
+    "the second lock starts": (SecondLock, "__init__", lambda _, job, *__: of_job(job)),
+    "the judge is read": (SecondLock, "read", of_running),
+    "the judge is checked": (SecondLock, "check", of_running),
+    "the second lock ends": (SecondLock, "result", of_running),
+    "a result is settled": (Grading, "settle", lambda grading, *_: str(grading.sources)),
+}
+REPORTED = {
+    "a result counts": (Assignment, "graded", lambda _, result, *__: "mallory" if result.code == MALLORY else ""),
+    "a line is written": (grade_submissions, "_line", lambda student, result: student if result.points else ""),
+    "its totals are printed": (words, "totals", of_reports),
+    "its score is explained": (explanation, "lines", of_reports),
+    "its page is made": (html_report, "render", of_reports),
+    **{f"it is part of {name}": (CLASS_FORMATS, name, of_reports) for name in CLASS_FORMATS},
+}
+BOUNDARIES = TAKEN_IN | RUN | JUDGED | REPORTED
+
+
+@pytest.fixture
+def course(tmp_path) -> Path:
+    """Three students with the right code, each in a text of its own."""
+    for student in ("alice", "bob", "mallory"):
+        (tmp_path / "class" / student).mkdir(parents=True)
+        (tmp_path / "class" / student / "sums.py").write_text(f"{RIGHT}\n# {student}\n")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def inject(monkeypatch):
+    """A function that makes a boundary raise where it works on mallory's submission."""
+
+    def into(name: str, error: BaseException) -> None:
+        owner, attribute, whose = BOUNDARIES[name]
+        original = owner[attribute] if isinstance(owner, dict) else getattr(owner, attribute)
+
+        def raising(*arguments, **options):
+            if "mallory" in whose(*arguments, **options):
+                raise type(error)(*error.args)
+            return original(*arguments, **options)
+
+        (monkeypatch.setitem if isinstance(owner, dict) else monkeypatch.setattr)(owner, attribute, raising)
+
+    return into
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory) -> dict[bool, Path]:
+    """Where results are kept: of all three students, and of those two whom nothing happens to."""
+    return {graded: tmp_path_factory.mktemp("cache") for graded in (True, False)}
+
+
+@pytest.fixture
+def cached(request, caches, monkeypatch) -> None:
+    """What other tests have run is not run again, but for what the test's boundary is about."""
+    has_run = request.getfixturevalue("boundary") in [*REPORTED, "a result is settled"]
+    monkeypatch.setattr(grade_submissions, "ROOT", caches[has_run])
+
+
+def grade(course: Path, to: Path, katas, engine: cluster.Engine | None = None) -> None:
+    """Grade the class with every kind of report."""
+    options = RunOptions(sealed=True)
+    files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
+    outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
+    grade_submissions.grade_class_folder(course, Assignment(katas, options), outputs, engine, None, None)
+
+
+def check(to: Path, printed: str, why: str) -> None:
+    """The other two have their points, and mallory is not graded, with the reason, in every format."""
+    lines = {line["student"]: line for line in map(json.loads, (to / "lines").read_text().splitlines())}
+    assert sorted(lines) == ["alice", "bob", "mallory"] and lines["alice"]["points"] == lines["bob"]["points"] == 3
+    assert f"mallory: not graded, so far 0 of 3 points · 0 of 3 stars · sealed  ({why}" in printed
+    assert printed.count(": 3 of 3 points") == 2
+    reports = {one["student"]: one["report"] for one in json.loads((to / "json").read_text())["students"]}
+    assert [reports[name]["points"] for name in ("alice", "bob", "mallory")] == [3, 3, None]
+    [kata] = reports["mallory"]["katas"]
+    assert kata["status"] == "not graded" and why in kata["exercises"][0]["specs"][0]["message"]
+    rows = {row["student"]: row for row in csv.DictReader(open(to / "csv"))}
+    assert rows["alice"]["points"] == rows["bob"]["points"] == "3" and not rows["alice"]["reason"]
+    mallory = rows["mallory"]
+    assert (mallory["points"], mallory["state"], why in mallory["reason"]) == ("", "not graded", True)
+    for page in (to / "html", to / "pages/mallory.html"):
+        assert why in page.read_text(), page
+    assert "3 of 3 points" in (to / "pages/alice.html").read_text()
+    for name in ("canvas", "moodle"):
+        text = (to / name).read_text()
+        assert "alice" in text and "bob" in text and "mallory" not in text
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_what_is_raised_costs_one_submission_alone(boundary, error, course, tmp_path, sound, inject, cached, capsys):
+    inject(boundary, error)
+    with pytest.raises(KataError, match="^1 of 3 students could not be graded: "):
+        grade(course, tmp_path, sound[:1])
+    check(tmp_path, capsys.readouterr().out, type(error).__name__)
+
+
+@pytest.mark.parametrize("boundary", ["a submission is read", "a message is read", "its page is made"])
+def test_control_c_still_ends_everything(boundary, course, tmp_path, sound, inject, cached):
+    inject(boundary, KeyboardInterrupt())
+    with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
+        grade(course, tmp_path, sound[:1])
+    assert getattr(ended.value, "exit_code", 130) == 130
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("boundary", ["a submission is looked up", "a result arrives"])
+def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch, capsys):
+    """The engine writes what this machine has graded. Only the students that are asked for are in a task."""
+    options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "elsewhere")
+    graded = dict(class_grading.grade_class(submissions.collect(course), sound[:1], cache=cache, options=options))
+
+    def raising(original, whose):
+        def step(*arguments):
+            if "mallory" in whose(*arguments):
+                raise type(error)(*error.args)
+            return original(*arguments)
+
+        return step
+
+    @contextmanager
+    def engine(tasks, *_):
+        asked = [word.partition("=")[2] for word in tasks[0].command if word.startswith("--student=")]
+        assert ("mallory" in asked) == (boundary == "a result arrives")
+        lines = [json.dumps({"student": name, **kata_as_dict(graded[name])}) + "\n" for name in asked]
+        Path(f"{tasks[0].results}-1.jsonl").write_text("".join(lines))
+        yield [lambda: ""]
+
+    if boundary == "a result arrives":
+        step = raising(cluster.kata_result, lambda line: line["student"])
+        monkeypatch.setattr(cluster, "kata_result", step)
+    else:
+        step = raising(cluster._cached, lambda submission, *_: submission.student)
+        monkeypatch.setattr(cluster, "_cached", step)
+    monkeypatch.setattr(grade_submissions, "ROOT", tmp_path)
+    with pytest.raises(KataError, match="^1 of 3 students could not be graded: "):
+        grade(course, tmp_path, sound[:1], engine)
+    check(tmp_path, capsys.readouterr().out, type(error).__name__)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    ("owner", "attribute"),
+    [
+        (finder, "_listed"),
+        (Grading, "_job"),
+        (Grading, "settle"),
+        (Supervisor, "read"),
+        (words, "totals"),
+    ],
+)
+def test_a_submission_alone_ends_in_one_line(owner, attribute, error, tmp_path, kata_here, monkeypatch):
+    def raising(*_):
+        raise type(error)(*error.args)
+
+    (tmp_path / "tensors.py").write_text("x = 1\n")
+    monkeypatch.setattr(owner, attribute, raising)
+    done = kata_here("grade", "01", "--code", tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("kata: not graded") and done.stderr.count("\n") == 1
+    assert type(error).__name__ in done.stderr
