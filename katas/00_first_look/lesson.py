@@ -1,0 +1,189 @@
+"""Kata 00 in code: a network learns to read digits, a tiny GPT learns to write. Your three functions are in the loop."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.text import Text
+from torch import nn
+
+from grader import datasets
+from grader.lesson import COLOURS, exercises, save_figure
+
+kata, next_exercise = exercises(__file__)
+console = Console(highlight=False)
+torch.set_num_threads(1)
+torch.manual_seed(0)
+
+
+def say(text="", style=""):
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def title(text):
+    say(f"\n{text}\n{'-' * len(text)}", style="bold")
+
+
+# 1. Handwritten digits: 1797 pictures of 8 × 8 pixels, each with its label, the digit that was meant. The network learns
+#    from the first 1297. The other 500 are by people whose handwriting it has never seen.
+images, labels = datasets.digits()
+(train_images, test_images), (train_labels, test_labels) = images.split([1297, 500]), labels.split([1297, 500])
+title("1. Sixteen of the 500 pictures, read before learning")
+
+
+def half_blocks(picture):
+    """Four lines for eight rows of pixels: ▀ has one colour above and another one below."""
+    shades = [[round(255 - 225 * value) for value in row] for row in picture.tolist()]
+    for above, below in zip(shades[::2], shades[1::2], strict=True):
+        line = Text()
+        for a, b in zip(above, below, strict=True):
+            line.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
+        yield line
+
+
+def characters(picture):
+    """Eight lines, in which a denser character is more ink."""
+    return [Text("".join(2 * " .:-=+*#%@"[round(9 * value)] for value in row)) for row in picture.tolist()]
+
+
+def show(pictures, read, meant):
+    """Print pictures side by side. Below each: what the network reads, and where that is wrong, what was meant."""
+    drawn, width, in_a_row = (half_blocks, 8, 8) if console.color_system else (characters, 16, 4)
+    for start in range(0, len(pictures), in_a_row):
+        here = slice(start, start + in_a_row)
+        for line in zip(*(drawn(picture) for picture in pictures[here, 0]), strict=True):
+            console.print(Text("  ").join(line))
+        below = Text()
+        for r, m in zip(read[here].tolist(), meant[here].tolist(), strict=True):
+            said, style = (f"{r} right", "bold green") if r == m else (f"{r}, not {m}", "bold red")
+            below.append(said.ljust(width + 2), style=style)
+        console.print(below, "")
+
+
+def read(network, pictures):
+    """The digit with the largest score, for each picture."""
+    with torch.no_grad():
+        return network(pictures).argmax(dim=1)
+
+
+# 2. The network: 64 pixels → 32 numbers → 10 scores, one per digit. Its weights are random at first, so it guesses.
+reader = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+guesses = read(reader, test_images[:16])
+show(test_images[:16], guesses, test_labels[:16])
+with torch.no_grad():
+    share = kata.accuracy(reader(test_images), test_labels)
+say(f"Of all 500 it reads {share:.0%} right. Guessing gives 10 %.   (your accuracy)")
+
+
+# 3. Learning. The loss says how wrong the scores are; backward() finds the gradient of each weight; your gradient_step
+#    moves the weights. This function trains the digit reader here and the GPT below.
+def learn(network, inputs, targets, learning_rate):
+    loss = F.cross_entropy(network(inputs), targets)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # no step gets too long
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(kata.gradient_step(weight, weight.grad, learning_rate))
+            weight.grad = None
+    return loss.item()
+
+
+title("2. Three hundred steps of learning   (your gradient_step)")
+began = time.perf_counter()
+for step in range(301):
+    if step in (0, 10, 20, 50, 100, 200, 300):
+        with torch.no_grad():
+            share = kata.accuracy(reader(test_images), test_labels)
+        say(f"step {step:>3}   {share:>4.0%} right  {'█' * round(50 * share)}", style="green")
+    learn(reader, train_images, train_labels, 1.0)
+answers = read(reader, test_images)
+say(f"That took {time.perf_counter() - began:.1f} s.\n")
+show(test_images[:16], answers[:16], test_labels[:16])
+wrong = (answers != test_labels).nonzero().flatten()
+say(f"{len(wrong)} of 500 are still read wrong. Some of them:")
+show(test_images[wrong[:8]], answers[wrong[:8]], test_labels[wrong[:8]])
+
+# 4. A GPT. It reads up to 32 characters and gives a score to every character that could come next. Attention lets a
+#    position look at the ones before it. This one has 57,000 weights; GPT-2 has 124 million and the same parts.
+text = datasets.verse()
+alphabet = sorted(set(text))
+ids = torch.tensor([alphabet.index(character) for character in text])
+LENGTH, WIDTH, HEADS = 32, 64, 4
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token, self.position = nn.Embedding(len(alphabet), WIDTH), nn.Embedding(LENGTH, WIDTH)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.queries_keys_values, self.mix = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.think = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+        self.scores = nn.Linear(WIDTH, len(alphabet))
+        for embedding in (self.token, self.position):
+            nn.init.normal_(embedding.weight, std=0.1)
+
+    def attention(self, x):
+        qkv = self.queries_keys_values(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        return self.mix(F.scaled_dot_product_attention(*qkv, is_causal=True).transpose(1, 2).flatten(2))
+
+    def forward(self, characters):
+        x = self.token(characters) + self.position.weight[: characters.size(1)]
+        x = x + self.attention(self.norm1(x))
+        x = x + self.think(self.norm2(x))
+        return self.scores(self.norm3(x)).flatten(0, 1)
+
+
+def write(gpt, start, count):
+    """Continue a text: score the next character, draw one, and append it."""
+    written = start
+    for _ in range(count):
+        with torch.no_grad():
+            scores = gpt(torch.tensor([[alphabet.index(c) for c in written[-LENGTH:]]]))[-1]
+        probabilities = (scores.double() / 0.5).softmax(dim=0)  # 0.5 is the temperature: likely characters, more often
+        written += alphabet[kata.draw(probabilities)]
+    return written
+
+
+# 5. It learns from three poems by Lewis Carroll. A lesson for it is a window of 32 characters, and at each of them the
+#    right answer is the character that follows.
+STEPS = 1600
+gpt = GPT()
+count = sum(weight.numel() for weight in gpt.parameters())
+title(f"3. A GPT of {count:,} weights learns from {len(text):,} characters   (your gradient_step and draw)")
+began, losses, samples = time.perf_counter(), [], {}
+for step in range(STEPS + 1):
+    if step in (0, 50, 100, 200, 400, 800, STEPS):
+        samples[step] = write(gpt, "The ", 56).replace("\n", " / ")
+        say(f"step {step:>4}   {samples[step]}", style="cyan")
+    starts = torch.randint(len(ids) - LENGTH, (16, 1))
+    windows = ids[starts + torch.arange(LENGTH + 1)]
+    losses.append(learn(gpt, windows[:, :-1], windows[:, 1:].flatten(), 1.0 - step / (STEPS + 1)))
+say(f"That took {time.perf_counter() - began:.0f} s. The loss fell from {losses[0]:.1f} to {sum(losses[-50:]) / 50:.1f}.")
+
+# 6. It writes. The text is so short that the GPT knows many lines by heart; what it makes of them is its own.
+title("4. The GPT writes")
+poem = write(gpt, "The ", 330)
+say(poem.rpartition("\n")[0], style="bold cyan")
+
+# 7. The figure. Left: eight digits before and after learning. Right: the loss of the GPT, and what it wrote on the way.
+figure = Figure(figsize=(9.5, 4.2))
+left, right = figure.subfigures(1, 2, width_ratios=(1, 1.1))
+left.suptitle("Read before learning (above) and after", fontsize="medium")
+grid = left.subplots(4, 4)
+for column in range(4):
+    for row, answer in enumerate((guesses, guesses, answers, answers)):
+        place = column + 4 * (row % 2)
+        axes, r, m = grid[row, column], int(answer[place]), int(test_labels[place])
+        axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
+        axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", fontsize=9, color=COLOURS[0 if r == m else 1])
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color="0.8")
+axes = right.subplots()
+axes.plot(torch.tensor(losses).unfold(0, 20, 1).mean(-1).tolist())
+for step in (0, 200, 800, STEPS):
+    axes.annotate(samples[step][:22], (min(step, STEPS - 20), sum(losses[step : step + 20]) / 20 if step < STEPS else 0))
+axes.set(xlabel="step", ylabel="loss", title="A tiny GPT learns to write", ylim=(0, None))
+save_figure(figure, __file__)
+say(f"\n{next_exercise}", style="bold")
