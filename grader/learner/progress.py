@@ -10,6 +10,8 @@ from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
 
+FIRST_LOOK = "00"
+
 
 def so_far(
     katas: Iterable[Kata],
@@ -33,6 +35,11 @@ def so_far(
             results[by_name[result.kata]] = result
             on_result(result)
     return results
+
+
+def led(path: list[Kata], is_begun: Callable[[Kata], bool]) -> list[Kata]:
+    """The katas that a learner is led through: not the first look, which is optional, once the next kata is begun."""
+    return path[1:] if path[0].number == FIRST_LOOK and any(map(is_begun, path[1:2])) else path
 
 
 def current(kata: Kata, result: KataResult | None) -> str:

@@ -1,4 +1,4 @@
-"""Kata 00 in code: a network learns to read digits, a tiny GPT learns to write. Your three functions are in the loop."""
+"""Kata 00 in code: a network learns to read digits, and a tiny GPT to write, by three functions that are yours."""
 
 import time
 
@@ -14,6 +14,7 @@ from grader.lesson import COLOURS, exercises, save_figure
 
 kata, next_exercise = exercises(__file__)
 console = Console(highlight=False)
+in_colour = console.color_system is not None  # on a terminal; a file or a pipe gets plain characters
 torch.set_num_threads(1)
 torch.manual_seed(0)
 
@@ -26,15 +27,8 @@ def title(text):
     say(f"\n{text}\n{'-' * len(text)}", style="bold")
 
 
-# 1. Handwritten digits: 1797 pictures of 8 × 8 pixels, each with its label, the digit that was meant. The network learns
-#    from the first 1297. The other 500 are by people whose handwriting it has never seen.
-images, labels = datasets.digits()
-(train_images, test_images), (train_labels, test_labels) = images.split([1297, 500]), labels.split([1297, 500])
-title("1. Sixteen of the 500 pictures, read before learning")
-
-
 def half_blocks(picture):
-    """Four lines for eight rows of pixels: ▀ has one colour above and another one below."""
+    """Four lines for eight rows of pixels: the character ▀ has one colour above and another one below."""
     shades = [[round(255 - 225 * value) for value in row] for row in picture.tolist()]
     for above, below in zip(shades[::2], shades[1::2], strict=True):
         line = Text()
@@ -50,7 +44,7 @@ def characters(picture):
 
 def show(pictures, read, meant):
     """Print pictures side by side. Below each: what the network reads, and where that is wrong, what was meant."""
-    drawn, width, in_a_row = (half_blocks, 8, 8) if console.color_system else (characters, 16, 4)
+    drawn, width, in_a_row = (half_blocks, 8, 8) if in_colour else (characters, 16, 4)
     for start in range(0, len(pictures), in_a_row):
         here = slice(start, start + in_a_row)
         for line in zip(*(drawn(picture) for picture in pictures[here, 0]), strict=True):
@@ -62,27 +56,32 @@ def show(pictures, read, meant):
         console.print(below, "")
 
 
-def read(network, pictures):
-    """The digit with the largest score, for each picture."""
-    with torch.no_grad():
-        return network(pictures).argmax(dim=1)
-
-
-# 2. The network: 64 pixels → 32 numbers → 10 scores, one per digit. Its weights are random at first, so it guesses.
+# 1. Handwritten digits: 1797 pictures of 8 × 8 pixels, each with its label, the digit that was meant. The network will
+#    learn from the first 1297; the other 500 are by people whose handwriting it never sees. It turns 64 pixels into 32
+#    numbers, and these into 10 scores, one per digit. Its weights are random, so at first it reads nonsense.
+images, labels = datasets.digits()
+(train_images, test_images), (train_labels, test_labels) = images.split([1297, 500]), labels.split([1297, 500])
 reader = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-guesses = read(reader, test_images[:16])
-show(test_images[:16], guesses, test_labels[:16])
-with torch.no_grad():
-    share = kata.accuracy(reader(test_images), test_labels)
-say(f"Of all 500 it reads {share:.0%} right. Guessing gives 10 %.   (your accuracy)")
 
 
-# 3. Learning. The loss says how wrong the scores are; backward() finds the gradient of each weight; your gradient_step
-#    moves the weights. This function trains the digit reader here and the GPT below.
+def share_read_right():
+    with torch.no_grad():
+        return kata.accuracy(reader(test_images), test_labels)
+
+
+title("1. Handwritten digits, read before learning")
+guesses = reader(test_images).argmax(dim=1)
+some = slice(16 if in_colour else 8)
+show(test_images[some], guesses[some], test_labels[some])
+say(f"accuracy says: of 500 pictures it reads {share_read_right():.0%} right. Guessing gives about 10 %.")
+
+
+# 2. Learning. The loss says how wrong the scores are, backward() finds the gradient of every weight, and gradient_step
+#    says where the weight goes. This function trains the digit reader here and the GPT below.
 def learn(network, inputs, targets, learning_rate):
     loss = F.cross_entropy(network(inputs), targets)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # no step gets too long
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)  # so that no step is too long
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(kata.gradient_step(weight, weight.grad, learning_rate))
@@ -90,27 +89,27 @@ def learn(network, inputs, targets, learning_rate):
     return loss.item()
 
 
-title("2. Three hundred steps of learning   (your gradient_step)")
+title("2. It learns: three hundred times gradient_step for all weights")
 began = time.perf_counter()
 for step in range(301):
-    if step in (0, 10, 20, 50, 100, 200, 300):
-        with torch.no_grad():
-            share = kata.accuracy(reader(test_images), test_labels)
-        say(f"step {step:>3}   {share:>4.0%} right  {'█' * round(50 * share)}", style="green")
+    if step in (0, 5, 10, 20, 50, 100, 200, 300):
+        share = share_read_right()
+        say(f"step {step:>3}   {share:>4.0%} right  {('█' if in_colour else '#') * round(50 * share)}", style="green")
     learn(reader, train_images, train_labels, 1.0)
-answers = read(reader, test_images)
+answers = reader(test_images).argmax(dim=1)
 say(f"That took {time.perf_counter() - began:.1f} s.\n")
-show(test_images[:16], answers[:16], test_labels[:16])
+show(test_images[some], answers[some], test_labels[some])
 wrong = (answers != test_labels).nonzero().flatten()
 say(f"{len(wrong)} of 500 are still read wrong. Some of them:")
 show(test_images[wrong[:8]], answers[wrong[:8]], test_labels[wrong[:8]])
 
-# 4. A GPT. It reads up to 32 characters and gives a score to every character that could come next. Attention lets a
-#    position look at the ones before it. This one has 57,000 weights; GPT-2 has 124 million and the same parts.
+# 3. A GPT. It reads up to 32 characters, and at each of them it scores every character that could come next. By
+#    attention a position looks at those before it. GPT-2 has the same parts and 124 million weights. This one learns
+#    from two poems by Lewis Carroll: windows of 32 characters, and the right answers are the characters that follow.
 text = datasets.verse()
 alphabet = sorted(set(text))
 ids = torch.tensor([alphabet.index(character) for character in text])
-LENGTH, WIDTH, HEADS = 32, 64, 4
+LENGTH, WIDTH, HEADS, STEPS = 32, 64, 4, 1200
 
 
 class GPT(nn.Module):
@@ -135,23 +134,19 @@ class GPT(nn.Module):
         return self.scores(self.norm3(x)).flatten(0, 1)
 
 
-def write(gpt, start, count):
-    """Continue a text: score the next character, draw one, and append it."""
-    written = start
+def write(gpt, written, count):
+    """Continue a text: score what could come next, draw a character, append it, and again."""
     for _ in range(count):
+        window = torch.tensor([[alphabet.index(character) for character in written[-LENGTH:]]])
         with torch.no_grad():
-            scores = gpt(torch.tensor([[alphabet.index(c) for c in written[-LENGTH:]]]))[-1]
-        probabilities = (scores.double() / 0.5).softmax(dim=0)  # 0.5 is the temperature: likely characters, more often
-        written += alphabet[kata.draw(probabilities)]
+            scores = gpt(window)[-1].double()
+        written += alphabet[kata.draw((scores / 0.4).softmax(dim=0))]  # 0.4 is the temperature: less is more careful
     return written
 
 
-# 5. It learns from three poems by Lewis Carroll. A lesson for it is a window of 32 characters, and at each of them the
-#    right answer is the character that follows.
-STEPS = 1600
 gpt = GPT()
 count = sum(weight.numel() for weight in gpt.parameters())
-title(f"3. A GPT of {count:,} weights learns from {len(text):,} characters   (your gradient_step and draw)")
+title(f"3. A GPT of {count:,} weights learns from {len(text):,} characters, and writes by draw")
 began, losses, samples = time.perf_counter(), [], {}
 for step in range(STEPS + 1):
     if step in (0, 50, 100, 200, 400, 800, STEPS):
@@ -160,30 +155,35 @@ for step in range(STEPS + 1):
     starts = torch.randint(len(ids) - LENGTH, (16, 1))
     windows = ids[starts + torch.arange(LENGTH + 1)]
     losses.append(learn(gpt, windows[:, :-1], windows[:, 1:].flatten(), 1.0 - step / (STEPS + 1)))
-say(f"That took {time.perf_counter() - began:.0f} s. The loss fell from {losses[0]:.1f} to {sum(losses[-50:]) / 50:.1f}.")
+last = sum(losses[-50:]) / 50
+say(f"That took {time.perf_counter() - began:.0f} s. The loss fell from {losses[0]:.1f} to {last:.1f}.")
 
-# 6. It writes. The text is so short that the GPT knows many lines by heart; what it makes of them is its own.
+# 4. It writes. From so short a text it has learned many lines by heart; how it strings them together is its own.
 title("4. The GPT writes")
 poem = write(gpt, "The ", 330)
 say(poem.rpartition("\n")[0], style="bold cyan")
 
-# 7. The figure. Left: eight digits before and after learning. Right: the loss of the GPT, and what it wrote on the way.
+# 5. The figure. Left: eight digits before and after learning. Right: the loss of the GPT, and what it wrote on the way.
 figure = Figure(figsize=(9.5, 4.2))
-left, right = figure.subfigures(1, 2, width_ratios=(1, 1.1))
-left.suptitle("Read before learning (above) and after", fontsize="medium")
-grid = left.subplots(4, 4)
-for column in range(4):
-    for row, answer in enumerate((guesses, guesses, answers, answers)):
-        place = column + 4 * (row % 2)
-        axes, r, m = grid[row, column], int(answer[place]), int(test_labels[place])
-        axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", fontsize=9, color=COLOURS[0 if r == m else 1])
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color="0.8")
+left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+left.suptitle("Read before learning (top) and after", fontsize="medium")
+rows = left.subplots(4, 4)
+for number, axes in enumerate(rows.flat):
+    place = number % 8
+    r, m = int((guesses if number < 8 else answers)[place]), int(test_labels[place])
+    axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
+    axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", fontsize=9, color=COLOURS[0 if r == m else 1])
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color="0.8")
 axes = right.subplots()
-axes.plot(torch.tensor(losses).unfold(0, 20, 1).mean(-1).tolist())
-for step in (0, 200, 800, STEPS):
-    axes.annotate(samples[step][:22], (min(step, STEPS - 20), sum(losses[step : step + 20]) / 20 if step < STEPS else 0))
-axes.set(xlabel="step", ylabel="loss", title="A tiny GPT learns to write", ylim=(0, None))
+smooth = torch.tensor(losses).unfold(0, 20, 1).mean(-1).tolist()
+axes.plot(smooth)
+for step in (0, 100, 400, STEPS):
+    place = min(step, len(smooth) - 1)
+    said = f"step {step}: {samples[step][:27].strip()} …"
+    beside, align = ((0, 14), "right") if step == STEPS else ((8, 4), "left")
+    axes.plot(place, smooth[place], "o", color=COLOURS[1])
+    axes.annotate(said, (place, smooth[place]), xytext=beside, textcoords="offset points", ha=align, fontsize=9)
+axes.set(xlabel="step", ylabel="loss", title="The GPT's loss, and what it writes on the way", ylim=(0, None))
 save_figure(figure, __file__)
 say(f"\n{next_exercise}", style="bold")

@@ -198,8 +198,8 @@ class TestWhatComesWithThePackage:
 
     def test_verse_is_a_short_text_of_few_characters(self):
         text = verse()
-        assert 5_000 < len(text) < 10_000 and text.isascii() and len(set(text)) < 80
-        assert text.count("\n\n") > 30 and text.endswith("\n") and "Jabberwock" in text
+        assert 4_000 < len(text) < 10_000 and text.isascii() and len(set(text)) < 80
+        assert text.count("\n\n") > 20 and text.endswith("\n") and "Jabberwock" in text
 
     def test_a_confined_worker_has_them_too(self, tmp_path):
         shutil.copytree(SOUND, tmp_path / "tree")

@@ -227,13 +227,24 @@ class TestNext:
         done = kata_here("next")
         assert done.returncode == 0, done.stderr
         for words in (
-            "01 Tensors",
-            "katas/01_tensors/tensors.py",
-            "exercise   count_to",
-            "kata hint 01 count_to",
-            "kata watch 01",
+            "00 A first look",
+            "katas/00_first_look/first_look.py",
+            "exercise   accuracy",
+            "kata hint 00 accuracy",
+            "kata watch 00",
         ):
             assert words in done.stdout
+
+    def test_the_first_look_is_optional(self, submission, monkeypatch, capsys):
+        """Who begins with 01 is not led back."""
+        path = [find("00"), find("01")]
+        stub = stubs.stub_of(path[1])
+        begun = stub.replace("raise NotImplementedError", "return torch.arange(n)", 1)
+        monkeypatch.setattr(learner, "katas", lambda _: path)
+        for text, name in ((stub, "accuracy"), (begun, "filled")):
+            monkeypatch.setattr(learner, "KATAS", submission(path[1], text))
+            learner.next_()
+            assert f"exercise   {name}\n" in capsys.readouterr().out
 
     def test_it_says_which_stars_are_open(self, sound, submission, monkeypatch, capsys):
         """01 works with an open edge, so 02 is next; the star of 01 is named."""

@@ -1,0 +1,21 @@
+"""What the specs of 00 cannot ask from another process: a weight that is changed in place, and draws."""
+
+import torch
+
+from grader.loading import probe
+
+
+@probe("gradient_step")
+def _(kata, rng):
+    weight, gradient = torch.randn(2, 4, 3, generator=rng)
+    return kata.gradient_step(weight, gradient, float(torch.rand((), generator=rng)))
+
+
+@probe("draw")
+def _(kata, rng):
+    """Which positions come up, and that the shares of the draws are near their probabilities."""
+    counts = torch.randperm(4, generator=rng) * 4 + 1  # 1, 5, 9 and 13
+    probabilities = torch.cat([counts, torch.tensor([4, 0])]) / 32
+    drawn = torch.tensor([kata.draw(probabilities) for _ in range(2000)])
+    shares = drawn.bincount(minlength=6) / 2000
+    return [shares > 0, bool(((shares - probabilities).abs() < 0.08).all())]
