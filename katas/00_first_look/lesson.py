@@ -53,7 +53,7 @@ def show(pictures, read, meant):
         for r, m in zip(read[here].tolist(), meant[here].tolist(), strict=True):
             said, style = (f"{r} right", "bold green") if r == m else (f"{r}, not {m}", "bold red")
             below.append(said.ljust(width + 2), style=style)
-        console.print(below, "")
+        console.print(below, end="\n\n")
 
 
 # 1. Handwritten digits: 1797 pictures of 8 × 8 pixels, each with its label, the digit that was meant. The network will
@@ -73,7 +73,7 @@ title("1. Handwritten digits, read before learning")
 guesses = reader(test_images).argmax(dim=1)
 some = slice(16 if in_colour else 8)
 show(test_images[some], guesses[some], test_labels[some])
-say(f"accuracy says: of 500 pictures it reads {share_read_right():.0%} right. Guessing gives about 10 %.")
+say(f"accuracy says: of 500 pictures it reads {share_read_right():.0%} right. Guessing gives about 10%.")
 
 
 # 2. Learning. The loss says how wrong the scores are, backward() finds the gradient of every weight, and gradient_step
@@ -181,7 +181,7 @@ axes.plot(smooth)
 for step in (0, 100, 400, STEPS):
     place = min(step, len(smooth) - 1)
     said = f"step {step}: {samples[step][:27].strip()} …"
-    beside, align = ((0, 14), "right") if step == STEPS else ((8, 4), "left")
+    beside, align = ((4, -22), "right") if step == STEPS else ((8, 4), "left")
     axes.plot(place, smooth[place], "o", color=COLOURS[1])
     axes.annotate(said, (place, smooth[place]), xytext=beside, textcoords="offset points", ha=align, fontsize=9)
 axes.set(xlabel="step", ylabel="loss", title="The GPT's loss, and what it writes on the way", ylim=(0, None))
