@@ -68,7 +68,7 @@ def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
         The exercises by name, and a line on the one to write next.
     """
     kata = _kata(lesson)
-    reasons = prerequisites.why_not(kata, kata.root / "katas")
+    reasons = prerequisites.why_each_fails(kata, kata.root / "katas")
     has_reference = kata.reference.is_file()
     own = loading.load(kata, kata.root / "katas") if not all(reasons.values()) else None
     reference = loading.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None

@@ -49,7 +49,7 @@ def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
     return [other.spec_class for other in kata.exercises if other == exercise or other.owner in used]
 
 
-def why_not(kata: Kata, code: Path) -> dict[str, str]:
+def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
     """Why the learner's own code for each exercise does not work, in a few words; empty where it works."""
     names = [exercise.name for exercise in kata.exercises]
     source = jobs.read(kata, code)
