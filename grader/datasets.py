@@ -1,4 +1,4 @@
-"""Data sets that come with the package: handwritten digits and English prose. Larger ones: `course.downloads`."""
+"""Data sets that come with the package: handwritten digits, verse and prose. Larger ones: `course.downloads`."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 DIGITS = Path(__file__).parent / "data" / "digits.npz"
+VERSE = Path(__file__).parent / "data" / "carroll.txt"
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -22,6 +23,15 @@ def digits() -> tuple[Tensor, Tensor]:
     with np.load(DIGITS) as arrays:
         images, labels = arrays["images"], arrays["labels"]
     return torch.from_numpy(images[:, None].astype(np.float32) / 16), torch.from_numpy(labels.astype(np.int64))
+
+
+def verse() -> str:
+    """Load 4,255 characters of English verse: two poems with a blank line between stanzas.
+
+    Source: "The Walrus and the Carpenter" and "Jabberwocky" (1871) by Lewis Carroll, in the public domain. Quotation
+    marks and dashes are ASCII.
+    """
+    return VERSE.read_text(encoding="utf-8")
 
 
 def prose() -> str:

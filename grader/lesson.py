@@ -7,8 +7,8 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from types import ModuleType, SimpleNamespace
+from typing import Any, NoReturn, TypeVar
 
 import matplotlib
 from cycler import cycler
@@ -57,6 +57,31 @@ def code(lesson: str) -> ModuleType:
         raise SystemExit(str(failure)) from None
     print(*choice.notes, "", sep="\n")
     return module
+
+
+def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
+    """Load each exercise by itself and print which code it is: the learner's if its specs pass, else the reference's.
+
+    Without a reference, calling an exercise that does not work yet ends the lesson and says what to write.
+
+    Returns:
+        The exercises by name, and a line on the one to write next.
+    """
+    kata = _kata(lesson)
+    reasons = prerequisites.why_each_fails(kata, kata.root / "katas")
+    has_reference = kata.reference.is_file()
+    own = loading.load(kata, kata.root / "katas") if not all(reasons.values()) else None
+    reference = loading.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None
+    found, next_ = SimpleNamespace(), "Every exercise of this kata is your own code."
+    for name, reason in reversed(reasons.items()):
+        if reason:
+            next_ = f"Next: write {name} in katas/{kata.file}; kata watch {kata.number} judges every save."
+        setattr(found, name, getattr(reference if reason else own, name, _ending(next_)))
+    for name, reason in reasons.items():
+        instead = "the reference stands in for yours" if has_reference else "yours is needed"
+        print(f"{name}: {f'{instead} ({reason})' if reason else 'your own code, its specs pass'}")
+    print()
+    return found, next_
 
 
 def heading(text: str) -> None:
@@ -117,6 +142,13 @@ def save_figure(figure: Figure, lesson: str) -> None:
         print(f"\nThe figure cannot be saved: {error.filename}: {error.strerror}")
     else:
         print(f"\nThe figure is in {path}")
+
+
+def _ending(why: str) -> Callable[..., NoReturn]:
+    def end(*arguments: object) -> NoReturn:
+        raise SystemExit(f"\n{why}")
+
+    return end
 
 
 def _kata(lesson: str) -> Kata:

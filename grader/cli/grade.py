@@ -24,6 +24,7 @@ from grader.execution import boundary, jobs, prerequisites
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
+from grader.learner import progress
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
@@ -240,7 +241,7 @@ def _grade_one(
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
     if code == KATAS:
-        _say_next(report)
+        _say_next(assignment.katas, report)
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
         raise KataError(f"not graded, so there is no score: {', '.join(lost)}. Run the same command again to retry")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
@@ -269,12 +270,13 @@ def _places(katas: Iterable[Kata]) -> dict[str, Place]:
     return {k.name: Place(pages.label(k), k.description.chapter, k.name.rpartition("/")[0]) for k in katas}
 
 
-def _say_next(report: Report) -> None:
-    """Print the commands for the first kata whose core does not work."""
-    undone = next((kata.kata for kata in report.katas if not kata.core_works), None)
-    if undone is None:
+def _say_next(katas: list[Kata], report: Report) -> None:
+    """Print the commands for the first of these katas whose core does not work."""
+    results = {result.kata: result for result in report.katas}
+    led = progress.led(katas, lambda kata: results[kata.name].status != "not started")
+    kata = next((kata for kata in led if not results[kata.name].core_works), None)
+    if kata is None:
         return
-    kata = catalogue.find(undone)
     on_path = shutil.which("kata") or not (ROOT / ".venv").is_dir()
     first = [] if on_path else ["source .venv/bin/activate"]
     commands = [*first, f"kata watch {kata.number}, and open katas/{kata.file}"]

@@ -60,7 +60,7 @@ def watch(kata: MaybeKata = None) -> None:
 def next_() -> None:
     """Show the first core exercise that does not work, its first failure, and the commands for it."""
     before: list[KataResult] = []
-    for kata in katas(None):
+    for kata in _led(katas(None)):
         result = progress.so_far([kata], KATAS)[kata]
         if not (result and result.core_works):
             _say_next(kata, result)
@@ -216,11 +216,15 @@ def _run_lesson(command: list[str], is_terminal: bool) -> int:
 
 def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
     """The first kata whose core does not work, or else the last one, with its result."""
-    for kata in path:
+    for kata in _led(path):
         result = progress.so_far([kata], KATAS)[kata]
         if not (result and result.core_works):
             break
     return kata, result
+
+
+def _led(path: list[Kata]) -> list[Kata]:
+    return progress.led(path, lambda kata: progress.is_begun(kata, KATAS))
 
 
 def _say_next(kata: Kata, result: KataResult | None) -> None:

@@ -69,7 +69,8 @@ def _path(katas: list[Kata], folder: Path) -> list[str]:
         core = sum(kata.description.minutes_core for kata in members)
         every = sum(kata.description.minutes_all for kata in members)
         linked = ", ".join(_titled(kata, folder, label(kata).rpartition("/")[2]) for kata in members)
-        rows.append(f"| {chapter} | {linked} | {core}–{every} |")
+        minutes = f"{core}–{every}" if every > core else str(core)
+        rows.append(f"| {chapter} | {linked} | {minutes} |")
     return rows
 
 

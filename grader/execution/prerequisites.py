@@ -51,6 +51,21 @@ def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
     return [other.spec_class for other in kata.exercises if other == exercise or other.owner in used]
 
 
+def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
+    """Why the learner's own code for each exercise does not work, in a few words; empty where it works."""
+    names = [exercise.name for exercise in kata.exercises]
+    source = jobs.read(kata, code)
+    if source.problem or stubs.is_untouched(kata, source.text):
+        return dict.fromkeys(names, source.problem or NOT_WRITTEN)
+    [result] = grade_folder([kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root))
+    reasons = dict.fromkeys(names, result.message or "not run")
+    for exercise in result.exercises:
+        said = exercise.first_failure.message.strip() if exercise.first_failure else ""
+        line = said.removeprefix(f"{exercise.name}: ")
+        reasons[exercise.name] = "" if exercise.works else line if "\n" not in line else "a spec fails"
+    return reasons
+
+
 class Grading:
     """The grading of one submission: which of its katas can start now, and which code each of them builds on.
 

@@ -29,7 +29,8 @@ def show(
             no_wrap=column not in ("title", *WIDEST),
             max_width=WIDEST.get(column),
         )
-    here = next((kata for kata in katas if not _core_works(results[kata])), katas[-1]).description.chapter
+    path = progress.led(katas, lambda kata: results[kata] is not None)
+    here = next((kata for kata in path if not _core_works(results[kata])), path[-1]).description.chapter
     for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
         members = list(group)
         unfolded = everything or chapter == here

@@ -10,6 +10,8 @@ from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
 
+FIRST_LOOK = "00"
+
 
 def so_far(
     katas: Iterable[Kata],
@@ -24,7 +26,7 @@ def so_far(
         on_result: called with each of their results.
     """
     katas = list(katas)
-    begun = [kata for kata in katas if _is_begun(kata, code)]
+    begun = [kata for kata in katas if is_begun(kata, code)]
     on_start(begun)
     results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
     if begun:
@@ -35,10 +37,15 @@ def so_far(
     return results
 
 
-def _is_begun(kata: Kata, code: Path) -> bool:
+def is_begun(kata: Kata, code: Path) -> bool:
     """Tell if there is a file of the kata, in any state but its stub's."""
     source = jobs.read(kata, code)
     return not stubs.is_untouched(kata, source.text) and (not source.problem or (code / kata.file).exists())
+
+
+def led(path: list[Kata], begun: Callable[[Kata], bool]) -> list[Kata]:
+    """The katas that a learner is led through: not the first look, which is optional, once the next kata is begun."""
+    return path[1:] if path[0].number == FIRST_LOOK and any(map(begun, path[1:2])) else path
 
 
 def current(kata: Kata, result: KataResult | None) -> str:

@@ -35,15 +35,18 @@ def minutes(kata: Kata) -> tuple[int, int]:
     """How long a beginner takes for the core and for all, to five minutes, by what there is to read and to write.
 
     150 words of a lesson or 120 of docstrings per minute, 1.25 minutes per line of the textbook solution, 2 per
-    exercise for its verdicts, 5 for the kata: estimates, which give for 01 what a first-time learner with a clock took.
+    exercise for its verdicts, 5 for the kata, and half of these where each exercise is a line of the core: estimates,
+    which give for 01 what a first-time learner with a clock took.
     """
     lesson = len((kata.folder / "README.md").read_text(encoding="utf-8").split())
     docstrings, lines = words(kata), _lines(kata)
+    is_short = all(lines[e.name] == 1 and not e.stretch for e in kata.exercises)
     found = []
     for exercises in ([e for e in kata.exercises if not e.stretch], kata.exercises):
         read = lesson / 150 + sum(docstrings[e.name][0] for e in exercises if e.name in docstrings) / 120
-        written = sum(1.25 * lines[e.name] + 2 for e in exercises)
-        found.append(5 * round((read + written + 5) / 5))
+        written = sum(1.25 * lines[e.name] for e in exercises)
+        around = (2 * len(exercises) + 5) / (2 if is_short else 1)
+        found.append(5 * round((read + written + around) / 5))
     return found[0], found[1]
 
 

@@ -27,7 +27,7 @@ import torch
 from grader.course import downloads
 from grader.course.catalogue import all_katas
 from grader.course.downloads import DataSet, Source
-from grader.datasets import digits, prose
+from grader.datasets import digits, prose, verse
 from grader.errors import DownloadFailure
 from grader.execution import prerequisites
 from tests.conftest import SOUND
@@ -195,6 +195,11 @@ class TestWhatComesWithThePackage:
         assert 300_000 < len(text) < 1_000_000
         assert text == prose() and sum(text.count(word) for word in (" the ", " of ", " is ")) > 5_000
         assert "\n\n" in text and not text.startswith("\n")
+
+    def test_verse_is_a_short_text_of_few_characters(self):
+        text = verse()
+        assert 4_000 < len(text) < 10_000 and text.isascii() and len(set(text)) < 80
+        assert text.count("\n\n") > 20 and text.endswith("\n") and "Jabberwock" in text
 
     def test_a_confined_worker_has_them_too(self, tmp_path):
         shutil.copytree(SOUND, tmp_path / "tree")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from grader import lesson
@@ -227,13 +228,24 @@ class TestNext:
         done = kata_here("next")
         assert done.returncode == 0, done.stderr
         for words in (
-            "01 Tensors",
-            "katas/01_tensors/tensors.py",
-            "exercise   count_to",
-            "kata hint 01 count_to",
-            "kata watch 01",
+            "00 A first look",
+            "katas/00_first_look/first_look.py",
+            "exercise   accuracy",
+            "kata hint 00 accuracy",
+            "kata watch 00",
         ):
             assert words in done.stdout
+
+    def test_the_first_look_is_optional(self, submission, monkeypatch, capsys):
+        """Who begins with 01 is not led back."""
+        path = [find("00"), find("01")]
+        stub = stubs.stub_of(path[1])
+        begun = stub.replace("raise NotImplementedError", "return torch.arange(n)", 1)
+        monkeypatch.setattr(learner, "katas", lambda _: path)
+        for text, name in ((stub, "accuracy"), (begun, "filled")):
+            monkeypatch.setattr(learner, "KATAS", submission(path[1], text))
+            learner.next_()
+            assert f"exercise   {name}\n" in capsys.readouterr().out
 
     def test_it_says_which_stars_are_open(self, sound, submission, monkeypatch, capsys):
         """01 works with an open edge, so 02 is next; the star of 01 is named."""
@@ -289,6 +301,50 @@ class TestLesson:
     def test_a_figure_only_where_the_terminal_can(self, environment, start):
         shown = reading.inline(find("01").folder / "figure.png", environment)
         assert shown.startswith(start) and bool(shown) == bool(start)
+
+
+class TestExercisesOfALesson:
+    @pytest.fixture
+    def first_look(self, tmp_path) -> Kata:
+        """Kata 00 in a checkout of its own, with a right accuracy and a wrong draw."""
+        kata = find("00")
+        for folder in (kata.folder, kata.reference.parent):
+            shutil.copytree(folder, tmp_path / folder.relative_to(ROOT))
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, tmp_path)
+        kata = Kata(tmp_path, kata.name)
+        stub, line = stubs.stub_of(kata), "raise NotImplementedError"
+        right = "return sum((scores.argmax(1) == labels).tolist()) / len(labels)"
+        kata.code.write_text(stub.replace(line, right, 1).replace(line, "return 0", 2).replace("return 0", line, 1))
+        return kata
+
+    def test_each_is_the_learners_own_where_it_works(self, first_look, capsys):
+        found, next_ = lesson.exercises(str(first_look.folder / "lesson.py"))
+        said = capsys.readouterr().out
+        assert said == (
+            "accuracy: your own code, its specs pass\n"
+            "gradient_step: the reference stands in for yours (not written yet)\n"
+            "draw: the reference stands in for yours (a spec fails)\n\n"
+        )
+        assert (
+            next_ == "Next: write gradient_step in katas/00_first_look/first_look.py; kata watch 00 judges every save."
+        )
+        files = [function.__code__.co_filename for function in (found.accuracy, found.gradient_step, found.draw)]
+        assert files == [str(first_look.code), str(first_look.reference), str(first_look.reference)]
+
+    def test_without_a_reference_the_lesson_ends_where_one_is_missing(self, first_look, capsys):
+        shutil.rmtree(first_look.root / "solutions")
+        found, _ = lesson.exercises(str(first_look.folder / "lesson.py"))
+        assert "gradient_step: yours is needed (not written yet)" in capsys.readouterr().out
+        assert found.accuracy(torch.eye(2), torch.tensor([0, 0])) == 0.5
+        with pytest.raises(SystemExit, match="Next: write draw in katas/00_first_look/first_look.py"):
+            found.draw(torch.ones(1))
+
+    def test_a_file_that_cannot_be_read_as_python(self, first_look, capsys):
+        first_look.code.write_text(first_look.code.read_text() + "\ndef (\n")
+        found, next_ = lesson.exercises(str(first_look.folder / "lesson.py"))
+        assert "accuracy: the reference stands in for yours (first_look.py:" in capsys.readouterr().out
+        assert found.accuracy(torch.eye(2), torch.tensor([0, 0])) == 0.5 and "write accuracy" in next_
 
 
 class TestDoctor:

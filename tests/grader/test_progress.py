@@ -159,9 +159,11 @@ class TestThePath:
         overview.show(katas, results, console, everything=True)
         said = console.export_text()
         assert max(map(len, said.splitlines())) <= 100
-        assert said.count("core works,") == len(katas) and "…" not in said
+        with_stretch = [kata for kata in katas if any(exercise.stretch for exercise in kata.exercises)]
+        assert said.count("core works,") == len(with_stretch) > 70 and "…" not in said
         assert len(re.findall(r"★ \d+ of \d+", said)) == len(katas)
-        overview.show(katas, dict.fromkeys(katas), console)
+        begun = dict.fromkeys(katas) | {katas[1]: KataResult(katas[1].name, ())}  # the first look was left out
+        overview.show(katas, begun, console)
         folded = console.export_text().splitlines()
         assert len(folded) <= 36 and any("0 of 3 done" in line for line in folded)
         assert sum("not started" in line for line in folded) == sum(k.description.chapter == "tensors" for k in katas)
