@@ -1,7 +1,6 @@
 """Name the likely cause of a failure: from its error, the line that raised it and the values of the names there."""
 
 import ast
-import difflib
 import inspect
 import re
 from collections.abc import Iterator

@@ -82,7 +82,7 @@ def entries(
     """Check that `got` is a dict that has these entries, compared like `equal`. It may have others."""
     _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
     if any(key not in got for key in expected):
-        raise Mismatch([*_of(what), *key_rows(got, list(expected), complete=False)])
+        raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected), complete=False)])
     equal({key: got[key] for key in expected}, expected, unlike=unlike, what=what)
 
 
@@ -182,10 +182,11 @@ def unchanged(**tensors: Tensor) -> Iterator[None]:
         values, flag, grad = before[name]
         if not _same(tensor.detach(), values):
             equal(tensor.detach(), values, what=f"{name} after the call, which must not write to it")
-        that(tensor.requires_grad == flag, f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}")
+        turned = f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}"
+        that(tensor.requires_grad == flag, f"{turned}: work on a leaf of your own, {name}.detach().requires_grad_()")
         now = _grad_of(tensor)
         same = now is grad or (now is not None and grad is not None and _same(now, grad))
-        that(same, f"{name}.grad was changed")
+        that(same, f"{name}.grad was changed: backward through the caller's own tensor leaves a gradient there")
 
 
 def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
@@ -294,7 +295,7 @@ def _compare(
     if isinstance(expected, Mapping):
         _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
         if set(got) != set(expected):
-            raise Mismatch([*_of(what), *key_rows(got, list(expected))])
+            raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected))])
         for key in expected:
             _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, _part(unlike, key), dtype=dtype)
     elif isinstance(expected, (list, tuple)):

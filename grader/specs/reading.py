@@ -107,7 +107,7 @@ def value(node: ast.AST, scope: Scope) -> Any:
 
 
 def called(function: Any) -> FunctionType | None:
-    """The Python function that runs when an object is called; None for a class and for what is not written in Python."""
+    """The Python function that runs when an object is called; None for a class, and for code that is not Python."""
     owner = function.kind if isinstance(function, Made) else type(function)
     if isinstance(function, type) or function is MISSING:
         return None

@@ -41,7 +41,7 @@ SLIPS = [
         "the sizes as two arguments",
         was="torch.full((rows, cols), value, dtype=torch.float32)",
         now="torch.full(rows, cols, value)",
-        says="TODO",
+        says="the sizes are not in one tuple: torch.full((rows, cols), …)",
     ),
     Slip(
         "01",
@@ -49,25 +49,39 @@ SLIPS = [
         "a key in the plural",
         was='"shape": tuple(x.shape),',
         now='"shapes": tuple(x.shape),',
-        says="TODO",
+        says="the key 'shape' is written 'shapes'",
     ),
-    Slip("01", "to_float", "a method without its brackets", was="x.float()", now="x.float", says="TODO"),
+    Slip(
+        "01",
+        "to_float",
+        "a method without its brackets",
+        was="x.float()",
+        now="x.float",
+        says="`float` without its brackets",
+    ),
     Slip(
         "02",
         "nhwc_to_nchw",
         "reshape for permute",
         was="images.permute(0, 3, 1, 2).contiguous()",
         now="images.reshape(images.shape[0], images.shape[3], images.shape[1], images.shape[2])",
-        says="TODO",
+        says="reshaped, which regroups the numbers instead of moving the channels",
     ),
-    Slip("02", "add_batch_dim", "unsqueeze(1)", was="sample.unsqueeze(0)", now="sample.unsqueeze(1)", says="TODO"),
+    Slip(
+        "02",
+        "add_batch_dim",
+        "unsqueeze(1)",
+        was="sample.unsqueeze(0)",
+        now="sample.unsqueeze(1)",
+        says="the dimension of size 1 is at place 1, not 0",
+    ),
     Slip(
         "03",
         "pick_per_row",
         "the same columns from every row",
         was="x.gather(-1, index.unsqueeze(-1)).squeeze(-1)",
         now="x[:, index]",
-        says="TODO",
+        says="x[:, index]: every row gave all the columns",
     ),
     Slip(
         "03",
@@ -75,7 +89,7 @@ SLIPS = [
         "the last window left out",
         was="len(x) - size + 1, step",
         now="len(x) - size, step",
-        says="TODO",
+        says="the last window is lost",
     ),
     Slip(
         "04",
@@ -83,7 +97,7 @@ SLIPS = [
         "one mean for all columns",
         was="mean = x.mean(dim, keepdim=True)",
         now="mean = x.mean()",
-        says="TODO",
+        says="one mean for all of x: pass dim to the mean",
     ),
     Slip(
         "04",
@@ -91,7 +105,7 @@ SLIPS = [
         "norms added, not multiplied",
         was="(norm_a * norm_b)",
         now="(norm_a + norm_b)",
-        says="TODO",
+        says="the norms added, not multiplied",
     ),
     Slip(
         "05",
@@ -99,7 +113,7 @@ SLIPS = [
         "gradients not cleared",
         was="        if zero_between:\n            w.grad = None\n",
         now="",
-        says="TODO",
+        says=".grad is not cleared before each backward",
     ),
     Slip(
         "05",
@@ -113,7 +127,7 @@ SLIPS = [
     f(*inputs).backward()
     return tuple(torch.zeros_like(x) if x.grad is None else x.grad for x in inputs)
 """,
-        says="TODO",
+        says="work on a leaf of your own, plain.detach().requires_grad_()",
     ),
     Slip(
         "06",
@@ -129,16 +143,23 @@ SLIPS = [
         "w = w - lr * grad under no_grad",
         was="            w -= lr * w.grad\n            b -= lr * b.grad\n",
         now="            w = w - lr * w.grad\n            b = b - lr * b.grad\n",
-        says="TODO",
+        says="Update in place, w -= …",
     ),
-    Slip("06", "train", "zero_grad forgotten", was="        optimizer.zero_grad()\n", now="", says="TODO"),
+    Slip(
+        "06",
+        "train",
+        "zero_grad forgotten",
+        was="        optimizer.zero_grad()\n",
+        now="",
+        says="gradients that are not cleared",
+    ),
     Slip(
         "06",
         "train",
         "zero_grad between backward and step",
         was="        optimizer.zero_grad()\n        loss.backward()\n",
         now="        loss.backward()\n        optimizer.zero_grad()\n",
-        says="TODO",
+        says="is zero_grad between backward and step?",
     ),
     Slip(
         "10",
@@ -146,7 +167,7 @@ SLIPS = [
         "softmax and then NLLLoss",
         was="log_softmax(dim=1)",
         now="softmax(dim=1)",
-        says="TODO",
+        says="probabilities: the logarithm is missing",
     ),
     Slip(
         "10",
@@ -164,7 +185,7 @@ SLIPS = [
     model.train(was_training)
     return total_loss / count, correct / count
 """,
-        says="TODO",
+        says="the mean of the batch means: a small batch counts as much as a full one",
     ),
     Slip(
         "10",
@@ -172,7 +193,7 @@ SLIPS = [
         "the state kept without a copy",
         was="copy.deepcopy(model.state_dict())",
         now="model.state_dict()",
-        says="TODO",
+        says="the state is no copy",
     ),
     Slip(
         "12",
@@ -180,7 +201,7 @@ SLIPS = [
         "gates in the order i, f, o, g",
         was="i, f, g, o = gates",
         now="i, f, o, g = gates",
-        says="TODO",
+        says="the rows are taken in the order i, f, o, g",
     ),
     Slip(
         "12",
@@ -188,7 +209,7 @@ SLIPS = [
         "steps stacked along the batch",
         was="torch.stack(outputs, dim=1), state",
         now="torch.stack(outputs), state",
-        says="TODO",
+        says="dimensions 0 and 1 are swapped",
     ),
     Slip(
         "12",
@@ -196,7 +217,7 @@ SLIPS = [
         "cross_entropy on (B, T, V)",
         was="F.cross_entropy(logits.flatten(0, 1), targets.flatten())",
         now="F.cross_entropy(logits, targets)",
-        says="TODO",
+        says="targets: (8, 10) looks like another layout: cross_entropy takes the classes in dimension 1",
     ),
     Slip(
         "12",
@@ -204,7 +225,7 @@ SLIPS = [
         "the logits without the state",
         was="return self.head(outputs), state",
         now="return self.head(outputs)",
-        says="TODO",
+        says="the result should be the pair (outputs, final state), not float32 tensor",
     ),
     Slip(
         "13",
@@ -212,7 +233,7 @@ SLIPS = [
         "biased variance in the running statistics",
         was="m * var * n / (n - 1)",
         now="m * var",
-        says="TODO",
+        says="the biased variance: it is kept times n / (n − 1)",
     ),
     Slip(
         "14",
@@ -220,7 +241,7 @@ SLIPS = [
         "softmax over the queries",
         was="return scores.softmax(dim).masked_fill(~mask, 0)",
         now="return scores.softmax(-2).masked_fill(~mask, 0)",
-        says="TODO",
+        says="the softmax runs over another dimension",
     ),
     Slip(
         "14",
@@ -232,7 +253,7 @@ SLIPS = [
         now="""        q = self.W_q(query)
         k = self.W_k(keys)
 """,
-        says="TODO",
+        says="q: (2, 4, 7) k: (2, 5, 7) looks like sizes 4 and 5 at dimension −2",
     ),
     Slip(
         "15",
@@ -240,7 +261,7 @@ SLIPS = [
         "divided by the square root of d_model",
         was="1 / math.sqrt(q.shape[-1])",
         now="1 / math.sqrt(q.shape[1] * q.shape[-1] if q.ndim == 4 else q.shape[-1])",
-        says="TODO",
+        says="scaled by √d_model",
     ),
     Slip(
         "15",
@@ -248,7 +269,7 @@ SLIPS = [
         "strictly below the diagonal",
         was="tril(key_len - query_len)",
         now="tril(key_len - query_len - 1)",
-        says="TODO",
+        says="the diagonal is missing",
     ),
     Slip(
         "16",
@@ -256,7 +277,7 @@ SLIPS = [
         "reshape to (B, H, T, D)",
         was="x.reshape(B, T, num_heads, C // num_heads).transpose(1, 2)",
         now="x.reshape(B, num_heads, T, C // num_heads)",
-        says="TODO",
+        says="reshaped to (B, H, T, D) without a transpose",
     ),
     Slip(
         "16",
@@ -270,7 +291,7 @@ SLIPS = [
         self.W_k = [nn.Linear(d_model, self.d_k, bias=bias) for _ in range(num_heads)]
         self.W_v = [nn.Linear(d_model, self.d_k, bias=bias) for _ in range(num_heads)]
 """,
-        says="TODO",
+        says="W_q, W_k, W_v in a plain list: nn.Module registers no layers in it",
     ),
     Slip(
         "17",
@@ -282,7 +303,7 @@ SLIPS = [
         now="""            x = x + self.norm1(self.dropout(self.attend(x, mask, key_padding_mask)))
             x = x + self.norm2(self.dropout(self.ff(x)))
 """,
-        says="TODO",
+        says="the norm on the sublayer's result alone, x + norm1(attention(x))",
     ),
     Slip(
         "19",
@@ -321,7 +342,7 @@ SLIPS = [
         if isinstance(index, slice):
             return SimpleModuleList(self.items[index])
 """,
-        says="TODO",
+        says="no module is registered (a plain list?)",
     ),
     Slip(
         "20",
@@ -335,7 +356,7 @@ SLIPS = [
     if reduction == "mean":
         return values.mean()
 """,
-        says="TODO",
+        says="the sum divided by B·T, padding included",
     ),
     Slip(
         "21",
@@ -353,7 +374,7 @@ SLIPS = [
     v_hat = state["v"] / (1 - beta2 ** state["t"])
     state["t"] += 1
 """,
-        says="TODO",
+        says="the bias correction counts steps from 0, not from 1",
     ),
     Slip(
         "22",
@@ -361,7 +382,7 @@ SLIPS = [
         "model.train() forgotten after an evaluation",
         was="    model.train()\n    total, count",
         now="    total, count",
-        says="TODO",
+        says="`model.train()` is missing at the start of the epoch",
     ),
     Slip(
         "25",
@@ -373,7 +394,7 @@ SLIPS = [
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True)
         else:
             y = manual_attention(q, k, v, dropout_p)""",
-        says="TODO",
+        says="positions start at 0 in each chunk",
     ),
     Slip(
         "26",
@@ -381,7 +402,7 @@ SLIPS = [
         "targets that are shifted already are shifted once more",
         was="F.cross_entropy(logits.flatten(0, 1), targets.flatten())",
         now="F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())",
-        says="TODO",
+        says="shifted a second time inside the model",
     ),
     Slip(
         "27",
@@ -389,7 +410,7 @@ SLIPS = [
         "the token that crosses p is dropped",
         was="before = probs.cumsum(dim=-1) - probs",
         now="before = probs.cumsum(dim=-1)",
-        says="TODO",
+        says="the token that crosses p is removed",
     ),
     Slip(
         "27",
@@ -408,7 +429,7 @@ SLIPS = [
         logits = top_p_filter(logits, top_p)
     return torch.multinomial(logits.softmax(dim=-1) / temperature, 1, generator=generator)
 """,
-        says="TODO",
+        says="it divides the logits, and must do so before the softmax",
     ),
     Slip(
         "tinytorch/02",
@@ -419,7 +440,7 @@ SLIPS = [
             data = np.array(data, dtype=np.float32)
         self.data = np.asarray(data, dtype=dtype)
 """,
-        says="TODO",
+        says="got 0.100000001, expected 0.1 looks like rounded to float32 on the way",
     ),
     Slip(
         "tinytorch/05",
@@ -427,7 +448,7 @@ SLIPS = [
         "no transposes",
         was="return grad @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ grad",
         now="return grad @ b, a @ grad",
-        says="TODO",
+        says="a transpose of b is missing",
     ),
     Slip(
         "tinytorch/05",
@@ -435,7 +456,7 @@ SLIPS = [
         "a shared node keeps one consumer's gradient",
         was="grads[source] = grads.get(source, 0) + unbroadcast(part, source.shape)",
         now="grads[source] = unbroadcast(part, source.shape)",
-        says="TODO",
+        says="the parts of both ways must be added",
     ),
     Slip(
         "tinytorch/13",
@@ -443,7 +464,7 @@ SLIPS = [
         "announced without a rule",
         was='@backward_rule("masked_softmax")\n',
         now="",
-        says="TODO",
+        says='no gradient rule for "masked_softmax": put @backward_rule("masked_softmax") above its rule',
     ),
     Slip(
         "tinytorch/06",
@@ -451,7 +472,7 @@ SLIPS = [
         "the maximum not subtracted",
         was="shifted = x - x.data.max(axis=dim, keepdims=True)",
         now="shifted = x",
-        says="TODO",
+        says="is the largest logit of each row subtracted before exp?",
     ),
     Slip(
         "papers/02",
@@ -459,7 +480,7 @@ SLIPS = [
         "the state not detached between chunks",
         was="        h = h.detach()\n",
         now="",
-        says="TODO",
+        says="still has the graph of the chunk before: detach it",
     ),
     Slip(
         "papers/13",
@@ -467,7 +488,7 @@ SLIPS = [
         "causal mask forgotten",
         was="torch.ones(T, T, dtype=torch.bool).tril() & (tgt != self.pad_id)[:, None, None, :]",
         now="(tgt != self.pad_id)[:, None, None, :]",
-        says="TODO",
+        says="no causal mask: the future is read",
     ),
     Slip(
         "papers/17",
@@ -475,6 +496,6 @@ SLIPS = [
         "exp(logvar) forgotten",
         was="0.5 * (mu**2 + logvar.exp() - logvar - 1)",
         now="0.5 * (mu**2 + logvar - logvar - 1)",
-        says="TODO",
+        says="exp is missing: logvar is the logarithm of the variance",
     ),
 ]
