@@ -38,14 +38,15 @@ def _idea(definition: Definition) -> str:
 
 def _unbroken(text: str) -> str:
     """The text with the lines joined that the file breaks at its margin, for a screen of another width."""
-    lines: list[str] = []
+    lines, before = [], ""
     for line in text.splitlines():
-        word = line.split(maxsplit=1)[:1]
-        if lines and word and len(lines[-1].splitlines()[-1]) + 1 + len(word[0]) > FULL:
-            lines[-1] += "\n" + line.strip()
+        word, _, _ = line.strip().partition(" ")
+        if word and before and len(before) + 1 + len(word) > FULL:
+            lines[-1] += " " + line.strip()
         else:
             lines.append(line)
-    return "\n".join(line.replace("\n", " ") for line in lines)
+        before = line
+    return "\n".join(lines)
 
 
 def _unwritten_lines(definition: Definition) -> list[int]:
