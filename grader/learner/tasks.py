@@ -38,7 +38,8 @@ def _idea(definition: Definition) -> str:
 
 def _unbroken(text: str) -> str:
     """The text with the lines joined that the file breaks at its margin, for a screen of another width."""
-    lines, before = [], ""
+    lines: list[str] = []
+    before = ""
     for line in text.splitlines():
         word, _, _ = line.strip().partition(" ")
         if word and before and len(before) + 1 + len(word) > FULL:
