@@ -34,7 +34,7 @@ def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Row
         return []
     places = reading.places(error)
     own = [place for place in places if place.file == module.__file__]
-    specs = [place for place in places if place.file == spec_file]
+    specs = [place for place in places if place.file in (spec_file, check.__file__)]
     if isinstance(error, check.Mismatch):
         said = any(label == "looks like" for label, _ in error.rows)
         is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
@@ -304,7 +304,7 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     for place in range(1, min(len(a), len(b)) + 1):
         if a[-place] != b[-place] and 1 not in (a[-place], b[-place]):
             return (
-                f"sizes {a[-place]} and {b[-place]} at dimension −{place}: they must be equal, or one of them 1. "
-                "unsqueeze adds a dimension of size 1"
+                f"sizes {a[-place]} and {b[-place]} at dimension −{place} do not broadcast: "
+                "make them equal, or one of them 1 (unsqueeze adds such a dimension)"
             )
     return ""

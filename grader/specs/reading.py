@@ -45,7 +45,7 @@ class Place:
         within = None
         for node in ast.walk(tree(self.file)):
             if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (start, end):
-                if (node.col_offset, node.end_col_offset) == (first, last):
+                if (node.col_offset, node.end_col_offset) == (first, last) and not _is_assigned(node):
                     return node
             elif isinstance(node, ast.stmt) and node.lineno <= self.line <= (node.end_lineno or 0):
                 within = node
@@ -60,8 +60,11 @@ class Place:
             if isinstance(node, ast.Assign) and node.lineno <= self.line
         ]
         for node in sorted(assigned, key=lambda node: -node.lineno):
-            if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
-                yield node.value
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=False))
+                yield from (made for part, made in pairs if isinstance(part, ast.Name) and part.id == name)
 
 
 def places(error: BaseException) -> list[Place]:
@@ -125,6 +128,11 @@ def scope_of(function: FunctionType) -> Scope:
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     known = {name: cell.cell_contents for name, cell in cells}
     return ChainMap(known, function.__globals__)
+
+
+def _is_assigned(node: ast.expr) -> bool:
+    """Whether this is the left side of an assignment."""
+    return isinstance(getattr(node, "ctx", None), ast.Store)
 
 
 def _attribute(owner: Any, name: str) -> Any:
