@@ -14,6 +14,10 @@ from grader.specs.reading import Place, Scope
 
 Rows = list[tuple[str, str]]
 
+UNREADY = re.compile(r"before Module.__init__\(\) call|no attribute '_\w*(hooks|modules|parameters|buffers)\w*'")
+DTYPES = re.compile(r"\bdtypes?\b|\bscalar type\b")
+STRIDED = "is not compatible with input tensor's size and stride"  # what the shapes do not explain
+ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
 SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
 UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
 UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
@@ -40,7 +44,7 @@ def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Row
         is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
         cause = _nothing_returned(specs, module) if is_none and not said else ""
         return [("looks like", cause)] if cause else []
-    if unready := _before_init(places):
+    if UNREADY.search(str(error)) and (unready := _before_init(places)):
         return [("looks like", unready)]
     if "NoneType" in str(error):
         cause = _nothing_returned(own or specs, module)
@@ -50,15 +54,17 @@ def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Row
     if not own:
         return _taken_apart(error, specs[-1:])
     node, scope = own[-1].expression(), own[-1].scope
-    if node is None:
+    if node is None or isinstance(node, ast.Raise):
         return []
     if UNCALLED.search(str(error)):
         return _not_called(node, scope)
-    if isinstance(error, TypeError) and (form := _form(node, scope)):
-        return form
-    if isinstance(error, (RuntimeError, ValueError, IndexError)) and SHAPES.search(str(error)):
-        return _shapes(node, scope)
-    return []
+    if isinstance(error, TypeError):
+        return _form(node, scope, is_about_arguments=bool(ARGUMENTS.search(str(error))))
+    if not isinstance(error, (RuntimeError, ValueError, IndexError)) or STRIDED in str(error):
+        return []
+    if DTYPES.search(str(error)):
+        return _operand_rows("dtypes", {name: _dtype(held) for name, held in _operands(node, scope)})
+    return _shapes(node, scope) if SHAPES.search(str(error)) else []
 
 
 # `return` is missing.
@@ -206,7 +212,7 @@ def _not_called(node: ast.AST, scope: Scope) -> Rows:
     return [("looks like", "a method without its brackets: `()` calls it")]
 
 
-def _form(node: ast.AST, scope: Scope) -> Rows:
+def _form(node: ast.AST, scope: Scope, *, is_about_arguments: bool) -> Rows:
     """The arguments that a function of PyTorch or NumPy takes, and what to put into one tuple or list."""
     if not isinstance(node, ast.Call):
         return []
@@ -218,14 +224,17 @@ def _form(node: ast.AST, scope: Scope) -> Rows:
     if not parameters:
         return []
     found = [("takes", f"{name}({', '.join(parameters)})")]
+    slip = ""
     first = parameters[0]
     given = [reading.value(argument, scope) for argument in node.args]
     if first in ("size", "shape") and len(given) > 1 and all(type(size) is int for size in given[:2]):
         sizes = [ast.unparse(part) for part, size in zip(node.args, given, strict=True) if type(size) is int]
-        found.append(("looks like", f"the sizes are not in one tuple: {name}(({', '.join(sizes)}), …)"))
+        slip = f"the sizes are not in one tuple: {name}(({', '.join(sizes)}), …)"
     elif first in ("tensors", "arrays") and given and check.shape_of(given[0]) is not None:
-        found.append(("looks like", f"the {first} are not in one list: {name}([{ast.unparse(node.args[0])}, …])"))
-    return found
+        slip = f"the {first} are not in one list: {name}([{ast.unparse(node.args[0])}, …])"
+    if slip:
+        return [*found, ("looks like", slip)]
+    return found if is_about_arguments else []
 
 
 def _is_library(function: Any) -> bool:
@@ -242,18 +251,19 @@ def _parameters(function: Any) -> list[str]:
     except (TypeError, ValueError):
         line = (inspect.getdoc(function) or "").strip().partition("\n")[0]
     inside = re.match(r"[\w.]+\(([^()]*)", line)
-    names = inside[1].partition("*")[0].split(",") if inside else []
+    names = inside[1].partition("*,")[0].split(",") if inside else []
     return [name.strip() for name in names if name.strip()]
 
 
 def _shapes(node: ast.AST, scope: Scope) -> Rows:
     """The shapes of the tensors at the line, and which of their sizes do not fit."""
-    operands = dict(_operands(node, scope))
-    if not operands:
-        return []
-    shown = [f"{name}: {_sizes(held)}" for name, held in operands.items()]
     cause = _misfit(node, scope)
-    return [("shapes", "\n".join(shown)), *([("looks like", cause)] if cause else [])]
+    rows = _operand_rows("shapes", {name: _sizes(held) for name, held in _operands(node, scope)})
+    return [*rows, *([("looks like", cause)] if cause else [])]
+
+
+def _operand_rows(label: str, said: dict[str, str]) -> Rows:
+    return [(label, "\n".join(f"{name}: {text}" for name, text in said.items()))] if said else []
 
 
 def _operands(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
@@ -269,6 +279,12 @@ def _operands(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
 def _is_layer(held: Any) -> bool:
     """Whether this is one of PyTorch's own layers that is shown in a line: `Linear(in_features=4, out_features=3)`."""
     return isinstance(held, nn.Module) and type(held).__module__.startswith("torch.nn") and not list(held.children())
+
+
+def _dtype(held: Any) -> str:
+    if isinstance(held, nn.Module):
+        held = next(held.parameters(), None)
+    return str(getattr(held, "dtype", None)).removeprefix("torch.")
 
 
 def _sizes(held: Any) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import functools
 import inspect
 import linecache
 from collections import ChainMap
@@ -78,8 +79,13 @@ def places(error: BaseException) -> list[Place]:
 
 def tree(file: str) -> ast.Module:
     """The syntax tree of a file; empty if it cannot be read."""
+    return _parsed("".join(linecache.getlines(file)))
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> ast.Module:
     try:
-        return ast.parse("".join(linecache.getlines(file)))
+        return ast.parse(text)
     except SyntaxError:
         return ast.Module([], [])
 

@@ -18,9 +18,9 @@ def said(tmp_path):
     """A function that runs a spec on a learner's code, and returns what the failure's cause is said to be."""
 
     def loaded(name: str, text: str):
-        path = tmp_path / f"{name}.py"
+        path = tmp_path / f"{name}_{next(number)}.py"
         path.write_text(text)
-        spec = importlib.util.spec_from_file_location(f"{name}_{next(number)}", path)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module.__name__] = module
         spec.loader.exec_module(module)
@@ -107,6 +107,10 @@ def test_a_module_without_super_init(said):
     unused = "class Layer(nn.Module):\n    def __init__(self):\n        self.n = 2\n"
     assert "`super().__init__()` has not run" in said(unused, "kata.Layer()(x)")
     assert said("class Layer(nn.Module):\n    pass\n", "kata.Layer().weight") == ""
+    typo = "class Layer(nn.Module):\n    def __init__(self):\n        self.n = self.m\n        super().__init__()\n"
+    assert said(typo, "kata.Layer()") == ""
+    inside = "class Layer(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 'a')\n"
+    assert "`super" not in said(inside, "kata.Layer()")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,16 @@ def f(x):
     assert said(code + "\n\nassert Box.reads == 0\n", spec + "\n    assert kata.before == 1") == ""
 
 
+def test_dtypes_where_they_are_the_matter(said):
+    code = "def f(x):\n    layer = nn.Linear(3, 2)\n    return layer(x.double())\n"
+    assert "dtypes: layer: float32 x: float32" in said(code, "kata.f(x)").replace("\n", " ")
+    code = "def f(x):\n    y = x.double().T\n    return x @ y\n"
+    assert "dtypes: x: float32 y: float64" in said(code, "kata.f(x)").replace("\n", " ")
+
+
 def test_an_error_about_something_else_has_no_shapes(said):
+    assert said("def f(x):\n    raise ValueError(f'a wrong shape: {x.shape}')\n", "kata.f(x)") == ""
+    assert said("def f(x):\n    return x.T.view(6)\n", "kata.f(x)") == ""
     assert said("def f(x):\n    return x.sum().backward()\n", "kata.f(x)") == ""
     assert said("def f(x):\n    raise ValueError('lr must be positive')\n", "kata.f(x)") == ""
 
@@ -169,6 +182,8 @@ def test_an_error_about_something_else_has_no_shapes(said):
         ("np.concatenate(x.numpy(), 'a', 'b', 'c', 'd')", ""),
         ("x.sum + 1", "`x.sum` lacks its brackets: `x.sum()` calls it"),
         ("x.T.float @ x", "a method without its brackets: `()` calls it"),
+        ("torch.from_numpy(np.array([None]))", ""),
+        ("torch.zeros(2, size=3, wrong=4)", "takes: torch.zeros("),
         ("x.nonsense()", ""),
         ("int('a')", ""),
         ("len(3)", ""),
