@@ -42,17 +42,17 @@ def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Row
     if isinstance(error, check.Mismatch):
         said = any(label == "looks like" for label, _ in error.rows)
         is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
-        cause = _nothing_returned(specs, module) if is_none and not said else ""
+        cause = _nothing_returned(specs, module, by_comparison=True) if is_none and not said else ""
         return [("looks like", cause)] if cause else []
     if UNREADY.search(str(error)) and (unready := _before_init(places)):
         return [("looks like", unready)]
     if "NoneType" in str(error):
-        cause = _nothing_returned(own or specs, module)
+        cause = _nothing_returned(own or specs, module, by_comparison=False)
         return [("looks like", cause)] if cause else []
     if isinstance(error, KeyError):
         return _no_rule(error, module) or _no_key(error, (own or specs)[-1:])
     if not own:
-        return _taken_apart(error, specs[-1:])
+        return _taken_apart(error, specs[-1:], module)
     node, scope = own[-1].expression(), own[-1].scope
     if node is None or isinstance(node, ast.Raise):
         return []
@@ -70,26 +70,36 @@ def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Row
 # `return` is missing.
 
 
-def _nothing_returned(places: list[Place], module: ModuleType) -> str:
-    """Name the function of the code under test that made a None at one of these lines, if it has no `return` there."""
+def _nothing_returned(places: list[Place], module: ModuleType, *, by_comparison: bool) -> str:
+    """Name the function of the code under test that made a None at one of these lines, if it has no `return` there.
+
+    Args:
+        by_comparison: a comparison found the None; otherwise an error did.
+    """
     for place in reversed(places):
         node = place.expression()
         if node is None:
             continue
-        for call in _calls_behind(node, place):
+        for call, is_none in _calls_behind(node, place, by_comparison):
             for function in _functions(call, place.scope, module):
-                if cause := _without_return(function):
+                if cause := _without_return(function, is_none):
                     return cause
     return ""
 
 
-def _calls_behind(node: ast.AST, place: Place) -> Iterator[ast.Call]:
-    """The calls in an expression, and those from which its names got the value None."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.Call):
-            yield part
+def _calls_behind(node: ast.AST, place: Place, by_comparison: bool) -> Iterator[tuple[ast.Call, bool]]:
+    """The calls in an expression, and those from which its names got their value; each with whether that is None.
+
+    An attribute of a result was compared if there is one, and not the result. In an error it is the other way round.
+    """
+    parts = list(ast.walk(node))
+    owners = {id(part.value) for part in parts if isinstance(part, (ast.Attribute, ast.Subscript))}
+    for part in parts:
+        if isinstance(part, ast.Call) and not (by_comparison and id(part) in owners):
+            is_assigned = isinstance(node, ast.Assign) and node.value is part
+            yield part, by_comparison or is_assigned or id(part) in owners
         elif isinstance(part, ast.Name) and place.frame.f_locals.get(part.id, part) is None:
-            yield from (made for made in place.origins(part.id) if isinstance(made, ast.Call))
+            yield from ((made, True) for made in place.origins(part.id) if isinstance(made, ast.Call))
 
 
 def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[FunctionType]:
@@ -105,8 +115,12 @@ def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[Fun
             yield from _functions(wrapper.body, reading.scope_of(function), module)
 
 
-def _without_return(function: FunctionType) -> str:
-    """Say that a function lacks a `return`; empty if it returns a value on every way, or is to return None."""
+def _without_return(function: FunctionType, is_none: bool) -> str:
+    """Say that a function lacks a `return`; empty if it returns a value on every way, or is to return None.
+
+    Args:
+        is_none: the function has returned None. Otherwise it may have, and some `return` acquits it.
+    """
     node = reading.definition(function.__code__.co_filename, function.__code__.co_firstlineno)
     if not isinstance(node, ast.FunctionDef) or inspect.isgeneratorfunction(function):
         return ""
@@ -115,7 +129,7 @@ def _without_return(function: FunctionType) -> str:
     returns = [part for part in _own_nodes(node) if isinstance(part, ast.Return) and part.value is not None]
     if not returns:
         return f"nothing was returned: `return` is missing in {node.name}"
-    if _may_end(node.body):
+    if is_none and _may_end(node.body):
         return f"nothing was returned: one way through {node.name} ends without `return`"
     return ""
 
@@ -186,14 +200,16 @@ def _no_key(error: KeyError, places: list[Place]) -> Rows:
     return []
 
 
-def _taken_apart(error: BaseException, places: list[Place]) -> Rows:
-    """Several results are expected of a call, and another number was returned."""
+def _taken_apart(error: BaseException, places: list[Place], module: ModuleType) -> Rows:
+    """Several results are expected of a call of the code under test, and another number was returned."""
     if not isinstance(error, (TypeError, ValueError)) or not UNPACKED.search(str(error)):
         return []
     for place in places:
         for node in ast.walk(reading.tree(place.file)):
             if isinstance(node, ast.Assign) and node.lineno <= place.line <= (node.end_lineno or 0):
-                if isinstance(target := node.targets[0], ast.Tuple):
+                made = [node.value, *(place.origins(node.value.id) if isinstance(node.value, ast.Name) else [])]
+                is_theirs = any(list(_functions(one, place.scope, module)) for one in made if isinstance(one, ast.Call))
+                if isinstance(target := node.targets[0], ast.Tuple) and is_theirs:
                     names = ast.unparse(target).strip("()")
                     return [("looks like", f"{len(target.elts)} results are expected, as in `return {names}`")]
     return []
@@ -209,7 +225,7 @@ def _not_called(node: ast.AST, scope: Scope) -> Rows:
             found = reading.value(part, scope)
             if found is not reading.MISSING and inspect.isroutine(found):
                 return [("looks like", f"`{ast.unparse(part)}` lacks its brackets: `{ast.unparse(part)}()` calls it")]
-    return [("looks like", "a method without its brackets: `()` calls it")]
+    return [("looks like", "a function or method without its brackets: `()` calls it")]
 
 
 def _form(node: ast.AST, scope: Scope, *, is_about_arguments: bool) -> Rows:
@@ -294,8 +310,10 @@ def _sizes(held: Any) -> str:
 def _misfit(node: ast.AST, scope: Scope) -> str:
     """Why the operands of one operation do not fit, in words."""
     match node:
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in LAYOUTS:
-            return f"another layout: {name} takes the {LAYOUTS[name]}"
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[scores, classes]) if name in LAYOUTS:
+            a, b = (check.shape_of(reading.value(side, scope)) for side in (scores, classes))
+            fits = a is not None and b is not None and (*a[:1], *a[2:]) == b
+            return "" if fits else f"another layout: {name} takes the {LAYOUTS[name]}"
         case ast.BinOp(left=left, right=right, op=operator):
             a, b = (check.shape_of(reading.value(side, scope)) for side in (left, right))
             if a is None or b is None:

@@ -69,7 +69,8 @@ def test_a_missing_return_is_named(said, code, spec):
 
 
 def test_a_way_without_return_is_named(said):
-    assert "one way through f ends without `return`" in said(SOME, "check.equal(kata.f(x), 1)")
+    for spec in ("check.equal(kata.f(x), 1)", "got = kata.f(x)\ngot + x", "a, b = kata.f(x)", "kata.f(x).shape"):
+        assert "one way through f ends without `return`" in said(SOME, spec)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,8 @@ def test_a_way_without_return_is_named(said):
         ("def train(x):\n    x + 1\n\n\ndef f(x):\n    train(x)\n    return x.grad\n", "kata.f(x).shape"),
         ("def train(x):\n    x + 1\n", "done = kata.train(x)\ncheck.equal(x.grad, x)"),
         ("def train(x):\n    x + 1\n", "kata.train(x)\nx.grad.shape"),
+        (SOME.replace("is None", "is not None").replace("1", "x"), "check.equal(kata.f(x).grad, x)"),
+        (SOME.replace("is None", "is not None").replace("1", "x"), "kata.f(x) + x.grad"),
         ("def f(x):\n    yield None\n", "check.equal(next(kata.f(x)), x)"),
         ("def f(x):\n    return x, None\n", "check.equal(kata.f(x), (x, x))"),
         (NO_RETURN, "kata.f(x)\nraise ValueError('None of these')"),
@@ -122,6 +125,7 @@ def test_a_module_without_super_init(said):
         ("torch.tanh(a + b)", "sizes 2 and 3 at dimension −2 do not broadcast"),
         ("torch.cat([a, c])", "shapes: a: (2, 5) c: (4,)"),
         ("nn.functional.cross_entropy(d, e)", "takes the classes in dimension 1"),
+        ("nn.functional.cross_entropy(d.mT, e[:, :2])", "takes the classes in dimension 1"),
         ("a.view(3, 4)", "shapes: a: (2, 5)"),
         ("a.numpy() @ b.numpy()", "shapes: a: (2, 5) b: (3, 5)"),
         ("layer(b)", "shapes: layer: Linear(in_features=2, out_features=4, bias=True) b: (3, 5)"),
@@ -181,7 +185,7 @@ def test_an_error_about_something_else_has_no_shapes(said):
         ("torch.cat(x, x)", "the tensors are not in one list: torch.cat([x, …])"),
         ("np.concatenate(x.numpy(), 'a', 'b', 'c', 'd')", ""),
         ("x.sum + 1", "`x.sum` lacks its brackets: `x.sum()` calls it"),
-        ("x.T.float @ x", "a method without its brackets: `()` calls it"),
+        ("x.T.float @ x", "a function or method without its brackets: `()` calls it"),
         ("torch.from_numpy(np.array([None]))", ""),
         ("torch.zeros(2, size=3, wrong=4)", "takes: torch.zeros("),
         ("x.nonsense()", ""),
@@ -205,6 +209,8 @@ def test_results_that_are_taken_apart(said):
     one = "def f(x):\n    return torch.ones(3, 2)\n"
     assert "2 results are expected, as in `return logits, state`" in said(one, "logits, state = kata.f(x)")
     assert "2 results are expected" in said("def f(x):\n    return 1\n", "logits, state = kata.f(x)")
+    assert "2 results are expected" in said(one, "got = kata.f(x)\nlogits, state = got")
+    assert said(one, "kata.f(x)\nlogits, state = [1, 2, 3]") == ""
 
 
 def test_a_rule_that_is_not_registered(said):
