@@ -154,7 +154,7 @@ class TestFailures:
     def test_looking_for_a_cause_never_hides_the_failure(self, run, submission, sound):
         """Code under test may break whoever looks at its objects."""
         hostile = "class Odd:\n    @property\n    def __class__(self):\n        raise OSError\n\n\n"
-        body = "odd = Odd()\n    return torch.ones(2, 3) @ torch.ones(2, 3) @ odd"
+        body = "odd = Odd()\n    return x @ x @ odd"
         code = RIGHT.replace("def double", hostile + "def double", 1).replace("return 2 * x", body)
         assert "mat1 and mat2 shapes cannot be multiplied" in self.said(run, submission, sound, code)
 
