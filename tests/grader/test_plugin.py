@@ -153,10 +153,11 @@ class TestFailures:
 
     def test_looking_for_a_cause_never_hides_the_failure(self, run, submission, sound):
         """Code under test may break whoever looks at its objects."""
-        hostile = "class Odd:\n    @property\n    def __class__(self):\n        raise OSError\n\n\n"
-        body = "odd = Odd()\n    return x @ x @ odd"
+        hostile = "class Odd:\n    def __index__(self):\n        return 7\n\n"
+        hostile += "    @property\n    def __class__(self):\n        raise OSError\n\n\n"
+        body = "odd = Odd()\n    return x.view(odd.__index__(), odd.__index__())"
         code = RIGHT.replace("def double", hostile + "def double", 1).replace("return 2 * x", body)
-        assert "mat1 and mat2 shapes cannot be multiplied" in self.said(run, submission, sound, code)
+        assert "shape '[7, 7]' is invalid" in self.said(run, submission, sound, code)
 
     def test_an_error_that_does_not_come_shows_the_call(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("raise ValueError", "return ValueError"), "--edges")
