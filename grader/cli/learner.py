@@ -83,8 +83,7 @@ def hint(
         return
     found, result = _here(katas([kata]) if kata else katas(None))
     name = progress.current(found, result)
-    works = result is not None and any(e.works for e in result.exercises if e.name == name)
-    say(hints.next_hint(found, name, level, works=works))
+    say(hints.next_hint(found, name, level, works=_is_working(result, name)))
 
 
 @app.command()
@@ -95,8 +94,10 @@ def solution(
     full: Annotated[bool, typer.Option("--full", help="show the reference, which also has the edge cases")] = False,
     others: Annotated[bool, typer.Option("--others", help="show other right solutions instead")] = False,
 ) -> None:
-    """Show the shortest right code of an exercise beside yours, once you have taken its hints."""
+    """Show the shortest right code of an exercise beside yours, once it works or you have taken its hints."""
     found = catalogue.find(kata)
+    if not now and found.reference.is_file() and hints.hints_left(found, exercise):
+        now = _works(found, exercise)
     lines = hints.others(found, exercise, now=now) if others else hints.solution(found, exercise, now=now, full=full)
     Screen(Console(), has_keys=False).difference(lines)
 
@@ -198,6 +199,15 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
     except KeyboardInterrupt:
         print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _works(kata: Kata, exercise: str) -> bool:
+    """Whether the learner's exercise works. Its specs run if no result is known."""
+    return _is_working(progress.so_far([kata], KATAS)[kata], exercise)
+
+
+def _is_working(result: KataResult | None, exercise: str) -> bool:
+    return result is not None and any(e.works for e in result.exercises if e.name == exercise)
 
 
 def _run_lesson(command: list[str], is_terminal: bool) -> int:

@@ -12,12 +12,15 @@ from grader.course.cells import UNREADABLE, decorated_line
 from grader.errors import NotPossible
 
 
-def next_hint(kata: Kata, exercise: str, level: int | None = None, *, works: bool = False) -> str:
+def next_hint(
+    kata: Kata, exercise: str, level: int | None = None, *, works: bool = False, watching: bool = False
+) -> str:
     """The next hint for an exercise. The highest level given is remembered, unless `.kata` cannot be written.
 
     Args:
         level: give this level, not the next one.
         works: the exercise works, so that only the hint about its edge cases can help.
+        watching: the learner is in `kata watch`, where the key h gives the next hint.
     Raises:
         UnknownExercise: the kata has no such exercise.
         NotPossible: the exercise has no hint of this level.
@@ -30,25 +33,37 @@ def next_hint(kata: Kata, exercise: str, level: int | None = None, *, works: boo
     if works and not items[-1].startswith(hints.STAR):
         return f"{exercise} works, and there is no hint about its edge cases"
     if before >= len(items) and not level and not works:
-        return f"There are no more hints for {exercise}.{_solution(kata, exercise)}"
+        return f"There are no more hints for {exercise}.{_solution(kata, exercise, watching)}"
     wanted = level or (len(items) if works else before + 1)
     known[f"{kata.name} {exercise}"] = max(before, 0 if works else wanted)
-    more = f"More: kata hint {kata.number} {exercise}"
+    command = f"More: kata hint {kata.number} {exercise}"
+    more = "h again for the next hint" if watching else command
     try:
         files.write(_memory(kata), json.dumps(known, indent=1))
     except OSError:
-        more += f" --level {wanted + 1}"
+        more = f"{command} --level {wanted + 1}"
     text = f"{exercise}, hint {wanted} of {len(items)}: {items[wanted - 1]}"
     if wanted < len(items):
         return f"{text}\n{more}"
-    return text + _solution(kata, exercise)
+    return text + _solution(kata, exercise, watching)
 
 
-def _solution(kata: Kata, exercise: str) -> str:
+def hints_left(kata: Kata, exercise: str) -> int:
+    """How many hints of an exercise have not been taken.
+
+    Raises:
+        UnknownExercise: the kata has no such exercise.
+    """
+    kata.exercise(exercise)
+    return len(hints.of(kata, exercise)) - _given(kata).get(f"{kata.name} {exercise}", 0)
+
+
+def _solution(kata: Kata, exercise: str, watching: bool) -> str:
     """Where to look after the last hint; empty without a reference."""
     if not kata.reference.is_file():
         return ""
-    return f"\nStill stuck? kata solution {kata.number} {exercise} shows a solution beside your code."
+    where = "In another terminal, kata" if watching else "kata"
+    return f"\nStill stuck? {where} solution {kata.number} {exercise} shows a solution beside your code."
 
 
 def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False) -> list[str]:
@@ -94,9 +109,10 @@ def _require_hints_taken(kata: Kata, exercise: str, now: bool) -> None:
     kata.exercise(exercise)
     if not kata.reference.is_file():
         raise NotPossible(f"there is no solutions/{kata.file} here")
-    seen, there = _given(kata).get(f"{kata.name} {exercise}", 0), len(hints.of(kata, exercise))
-    if seen < there and not now:
-        raise NotPossible(f"{seen} of {there} hints taken: kata hint {kata.number} {exercise} first, or add --now")
+    left, there = hints_left(kata, exercise), len(hints.of(kata, exercise))
+    if left > 0 and not now:
+        taken = f"{there - left} of {there} hints taken"
+        raise NotPossible(f"{taken}: kata hint {kata.number} {exercise} first, or add --now")
 
 
 def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> list[str]:

@@ -90,6 +90,15 @@ class Screen:
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
 
+    def task(self, text: str) -> None:
+        """Print what an exercise asks for, indented. Lines continue at their own indentation."""
+        width = self.console.width if self.console.is_terminal else 10**6
+        self.console.print()
+        for line in text.splitlines():
+            margin = " " * (2 + len(line) - len(line.lstrip()))
+            lines = textwrap.wrap(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
+            self.console.print(Text("\n".join(lines)), soft_wrap=True)
+
     def all_specs(self, result: KataResult) -> None:
         """Print the table of exercises and what is open in each."""
         table.show(Report("katas", "", result.seconds, True, (result,)), self.console)

@@ -13,11 +13,11 @@ from grader.execution import jobs, scheduler
 from grader.execution.jobs import Job
 from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
-from grader.learner import hints
+from grader.learner import hints, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 
 ONE_NUMBER = 0.7  # seconds between the two digits of a number
 
@@ -91,7 +91,7 @@ class Session:
         kata, current = self.state.kata, self._current_exercise()
         if key == "h":
             works = current.name in _working(self.state.result)
-            self.screen.say(hints.next_hint(kata, current.name, works=works))
+            self.screen.say(hints.next_hint(kata, current.name, works=works, watching=True))
         elif key == "c":
             self._compare()
         elif key == "l":
@@ -237,6 +237,9 @@ class Session:
         failure = _first_failure(result, current)
         if failure and current not in _working(result):
             self.screen.failure(*failure)
+            message = failure[1].message
+            if message.endswith(NOT_WRITTEN) and (text := tasks.asked(self.state.kata, message.partition(":")[0])):
+                self.screen.task(text)
         elif result.message and not result.points:  # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)
         if all_work:

@@ -1,11 +1,14 @@
 """Comparisons for specs. A failure says what was expected, what was returned, where they differ and the likely bug."""
 
+import difflib
 import errno
+import inspect
+import itertools
 import math
 import numbers
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FunctionType
@@ -69,6 +72,36 @@ def close(
     _judge(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
 
 
+def entries(
+    got: Any,
+    expected: Mapping[Any, Any],
+    *,
+    unlike: Mapping[str, Any] | None = None,
+    what: str = "",
+) -> None:
+    """Check that `got` is a dict that has these entries, compared like `equal`. It may have others."""
+    _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
+    if any(key not in got for key in expected):
+        raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected), complete=False)])
+    equal({key: got[key] for key in expected}, expected, unlike=unlike, what=what)
+
+
+def key_rows(got: Mapping[Any, Any], expected: Sequence[Any], *, complete: bool = True) -> Rows:
+    """Say which keys a dict lacks, and which it has beside them if the expected ones are complete."""
+    missing = [key for key in expected if key not in got]
+    surplus = [key for key in got if key not in expected]
+    rows = [("keys", _listed(got)), ("expected", _listed(expected) + ("" if complete else ", and others"))]
+    if missing:
+        rows.append(("missing", _listed(missing)))
+    if surplus and complete:
+        rows.append(("surplus", _listed(surplus)))
+    for key in missing:
+        if near := difflib.get_close_matches(str(key), map(str, surplus), n=1):
+            rows.append(("looks like", f"the key {key!r} is written {near[0]!r}"))
+            break
+    return rows
+
+
 def shape(got: Any, expected: Sequence[int], *, what: str = "") -> None:
     """Check that `got` is a tensor of this shape."""
     _is_tensor(got, what, f"a tensor of shape {tuple(expected)}")
@@ -93,6 +126,13 @@ def finite(got: Any, *, what: str = "") -> None:
             ("not finite", f"{int(bad.sum())} of {got.numel()} values, first at {first}: {got[tuple(first)].item()}")
         ]
         raise Mismatch([*_of(what), *rows])
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor or an array; None for all else."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return tuple(value.shape)
+    return tuple(value.data.shape) if not isinstance(value, type) and _is_tiny(value) else None
 
 
 def data(got: Any, *, what: str = "") -> np.ndarray:
@@ -142,10 +182,11 @@ def unchanged(**tensors: Tensor) -> Iterator[None]:
         values, flag, grad = before[name]
         if not _same(tensor.detach(), values):
             equal(tensor.detach(), values, what=f"{name} after the call, which must not write to it")
-        that(tensor.requires_grad == flag, f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}")
+        turned = f"{name}.requires_grad was {flag} and is now {tensor.requires_grad}"
+        that(tensor.requires_grad == flag, f"{turned}: work on a leaf of your own, {name}.detach().requires_grad_()")
         now = _grad_of(tensor)
         same = now is grad or (now is not None and grad is not None and _same(now, grad))
-        that(same, f"{name}.grad was changed")
+        that(same, f"{name}.grad was changed: backward through the caller's own tensor leaves a gradient there")
 
 
 def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
@@ -253,12 +294,15 @@ def _compare(
 ) -> None:
     if isinstance(expected, Mapping):
         _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
-        _require(set(got) == set(expected), list(got), f"keys {list(expected)}", what, label="keys")
+        if set(got) != set(expected):
+            raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected))])
         for key in expected:
             _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, _part(unlike, key), dtype=dtype)
     elif isinstance(expected, (list, tuple)):
         kind = "list" if isinstance(expected, list) else "tuple"
-        _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}", what)
+        single = kind == "tuple" and len(expected) > 1 and not isinstance(got, (tuple, list, type(None)))
+        hint = f": `return` {len(expected)} results, with a comma between them" if single and not what else ""
+        _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}{hint}", what)
         _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
         for i, item in enumerate(expected):
             _compare(got[i], item, f"{what}[{i}]", tolerance, _part(unlike, i), dtype=dtype)
@@ -306,7 +350,8 @@ def _compare_numbers(
         same = got == expected or (got != got and expected != expected)
         same = same or (math.isfinite(abs(got)) and abs(got - expected) <= atol + rtol * abs(expected))
     if not same:
-        rows = [*_of(what), ("got", _number(got)), ("expected", _number(expected))]
+        mine, right = _told_apart(got, expected)
+        rows = [*_of(what), ("got", mine), ("expected", right)]
         names = [name for name, value in unlike.items() if isinstance(value, numbers.Number) and _near(got, value)]
         raise Mismatch(rows + [("looks like", name) for name in names[:1]])
 
@@ -332,7 +377,8 @@ def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
     """ "at 112 of 120 places, first at [0, 0, 1, 0]: got 4, expected 12; largest difference 9 at [1, 2]"."""
     first = _first(wrong)
     count = int(wrong.sum())
-    pair = f"got {_number(got[tuple(first)].item())}, expected {_number(expected[tuple(first)].item())}"
+    mine, right = _told_apart(got[tuple(first)].item(), expected[tuple(first)].item())
+    pair = f"got {mine}, expected {right}"
     if got.ndim == 0:
         return pair
     text = f"at {count} of {got.numel()} places, first at {first}: {pair}"
@@ -358,9 +404,26 @@ def _suspects(got: Tensor, expected: Tensor, unlike: Mapping[str, Any], toleranc
         return _ratio(mine, right)
     if mine.ndim >= 2 and mine.mT.shape == right.shape and torch.allclose(mine.mT, right, 1e-4, 1e-6):
         return [("looks like", "the last two dimensions are swapped")]
+    if moved := _moved(mine, right):
+        return [("looks like", moved)]
     if mine.numel() == right.numel() and torch.allclose(mine.flatten(), right.flatten(), 1e-4, 1e-6):
         return [("looks like", "the right numbers in another shape")]
     return []
+
+
+def _moved(mine: Tensor, right: Tensor) -> str:
+    """The two dimensions that are swapped, or the place of the dimension of size 1 that is wrong."""
+    if mine.ndim != right.ndim:
+        return ""
+    ones = [[place for place, size in enumerate(x.shape) if size == 1] for x in (mine, right)]
+    if len(ones[0]) == len(ones[1]) == 1 and ones[0] != ones[1] and mine.squeeze().shape == right.squeeze().shape:
+        if torch.allclose(mine.squeeze(), right.squeeze(), 1e-4, 1e-6):
+            return f"the dimension of size 1 is at place {ones[0][0]}, not {ones[1][0]}"
+    for a, b in itertools.combinations(range(mine.ndim), 2):
+        swapped = mine.transpose(a, b)
+        if swapped.shape == right.shape and torch.allclose(swapped, right, 1e-4, 1e-6):
+            return f"dimensions {a} and {b} are swapped"
+    return ""
 
 
 def _inverted(got: Tensor, expected: Tensor) -> Rows:
@@ -385,7 +448,14 @@ def _ratio(mine: Tensor, right: Tensor) -> Rows:
 
 def _require(condition: bool, got: Any, expected: Any, what: str, label: str = "got") -> None:
     if not condition:
-        raise Mismatch([*_of(what), (label, describe(got)), ("expected", str(expected))])
+        raise Mismatch([*_of(what), (label, describe(got)), ("expected", str(expected)), *_unfinished(got)])
+
+
+def _unfinished(got: Any) -> Rows:
+    """The likely slip, if a function itself was returned instead of what it returns."""
+    if not inspect.isroutine(got):
+        return []
+    return [("looks like", f"`{got.__name__}` without its brackets: `{got.__name__}()` calls it")]
 
 
 def _is_tensor(got: Any, what: str, wanted: str) -> None:
@@ -406,6 +476,8 @@ def describe(value: Any) -> str:
         return _short(value)
     if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
         return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
+    if inspect.isroutine(value):
+        return f"the function {getattr(value, '__name__', '')} itself"
     if type(value).__repr__ is object.__repr__:
         return f"{type(value).__name__} object"
     try:
@@ -440,10 +512,20 @@ def _first(mask: Tensor) -> list[int]:
     return mask.nonzero()[0].tolist()
 
 
-def _number(value: Any) -> str:
+def _number(value: Any, digits: int = 6) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{digits}g}"
     return str(value)
+
+
+def _told_apart(got: Any, expected: Any) -> tuple[str, str]:
+    """The two numbers with six digits, or with as many as tell them apart."""
+    pairs = [(_number(got, digits), _number(expected, digits)) for digits in range(6, 18)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def _listed(keys: Iterable[Any]) -> str:
+    return ", ".join(map(describe, keys)) or "none"
 
 
 def _near(a: Any, b: Any) -> bool:

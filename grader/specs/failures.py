@@ -1,6 +1,7 @@
 """Explain to a learner why a spec failed: in one line, or with rationale, given, expected, got and place."""
 
 import ast
+import contextlib
 import difflib
 import inspect
 import linecache
@@ -18,7 +19,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.results import NOT_WRITTEN, STOPPED
-from grader.specs import check
+from grader.specs import causes, check
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
 IMPORTED_LINE = re.compile(r"[^:]+:(\d+): ")  # of a LoadFailure: the line at which importing the file failed
@@ -93,6 +94,8 @@ def _explained(
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
     rows = _given(frames, spec) + _rows(error, theirs)
+    with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
+        rows += causes.rows(error, module, str(spec.path))
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
     _, line, _ = spec.reportinfo()

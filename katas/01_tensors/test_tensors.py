@@ -112,25 +112,21 @@ class TestDescribe:
         numel is a method: the brackets of x.numel() call it."""
         x = torch.zeros(2, 3, 4)
         report = kata.describe(x)
-        check.that(isinstance(report, dict), f"a dict was expected, not {check.describe(report)}")
-        counts = {"ndim": 3, "shape": (2, 3, 4), "numel": 24}
-        check.equal({key: report.get(key) for key in counts}, counts, what="the result at ")
+        check.entries(report, {"ndim": 3, "shape": (2, 3, 4), "numel": 24}, what="the result at ")
 
     def test_names_the_dtype_and_the_device(self, kata):
         """dtype and device are the tensor's own, as torch.dtype and torch.device objects rather than text. The "meta"
         device, which holds shapes without numbers, takes the place of a GPU here."""
         x = torch.zeros(2, 3, dtype=torch.int16, device="meta")
         report = kata.describe(x)
-        places = {"dtype": torch.int16, "device": torch.device("meta")}
-        check.equal({key: report.get(key) for key in places}, places, what="the result at ")
+        check.entries(report, {"dtype": torch.int16, "device": torch.device("meta")}, what="the result at ")
 
     def test_counts_the_bytes(self, kata):
         """element_size is the bytes of one element, and nbytes is element_size times the number of elements. A new
         tensor fills its storage, so storage_nbytes equals nbytes."""
         x = torch.zeros(3, 5, dtype=torch.complex128)
         report = kata.describe(x)
-        sizes = {"element_size": 16, "nbytes": 240, "storage_nbytes": 240}
-        check.equal({key: report.get(key) for key in sizes}, sizes, what="the result at ")
+        check.entries(report, {"element_size": 16, "nbytes": 240, "storage_nbytes": 240}, what="the result at ")
 
     def test_a_strided_view_shares_a_storage_larger_than_itself(self, kata):
         """Every other column of a (4, 6) table: the view shows 12 elements of 8 bytes, and the memory behind it is
@@ -149,8 +145,7 @@ class TestDescribe:
         """expand repeats 3 elements 5 times without copying them: 15 elements are shown, 3 are stored."""
         x = torch.zeros(3, 1, **FLOAT64).expand(3, 5)
         report = kata.describe(x)
-        sizes = {"nbytes": 120, "storage_nbytes": 24}
-        check.equal({key: report.get(key) for key in sizes}, sizes, what="the result at ")
+        check.entries(report, {"nbytes": 120, "storage_nbytes": 24}, what="the result at ")
 
     def test_says_whether_the_elements_lie_in_order(self, kata):
         """A new tensor is contiguous. Its transpose is the same memory read down the columns, so it is not."""

@@ -256,6 +256,8 @@ class TestStandardize:
             "keepdim is missing for the mean": (x - mean) / std[:, None],
             "keepdim is missing for the std": (x - mean[:, None]) / std,
             "columns instead of rows": standardized_by_numpy(x, 0),
+            "one mean for all of x: pass dim to the mean": (x - x.mean()) / std[:, None],
+            "one std for all of x: pass dim to the std": (x - mean[:, None]) / x.std(correction=0),
         }
         check.close(kata.standardize(x, 1), standardized_by_numpy(x, 1), atol=1e-4, unlike=suspects)
 
@@ -346,6 +348,7 @@ class TestCosineSimilarity:
         suspects = {
             "the product without the norms": torch.tensor([24.0, 0.0, -10.0]),
             "divided by the norms of the whole tensors": (a * b).sum(1) / (a.norm() * b.norm()),
+            "the norms added, not multiplied": (a * b).sum(1) / (a.norm(dim=1) + b.norm(dim=1)),
             "squares without a root": (a * b).sum(1) / ((a * a).sum(1) * (b * b).sum(1)),
         }
         check.close(kata.cosine_similarity(a, b), torch.tensor([0.96, 0.0, -1.0], dtype=torch.float64), unlike=suspects)

@@ -359,7 +359,7 @@ class TestGradientHistory:
             unlike={
                 "the same .grad tensor every time, in its last state": [self.alone[2]] * 3,
                 "the same .grad tensor every time, never cleared": [self.sums[2]] * 3,
-                "the running sum": self.sums,
+                "the running sum: .grad is not cleared before each backward": self.sums,
                 "loss_fn called with its arguments swapped": self.exchanged,
             },
         )

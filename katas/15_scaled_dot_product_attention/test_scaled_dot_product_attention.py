@@ -267,6 +267,8 @@ class TestScaledDotProductAttention:
             "multiplied by √D": products * math.sqrt(5),
             "k was reshaped to (D, S), not transposed": q @ k.reshape(*of_k, 5, 6) / math.sqrt(5),
         }
+        if len(of_q) == 2:
+            wrong["scaled by √d_model, D times the number of heads"] = products / math.sqrt(5 * of_q[1])
         unlike = {name: scores.softmax(dim=-1) for name, scores in wrong.items()}
         unlike["softmax over the queries instead of the keys"] = (products / math.sqrt(5)).softmax(dim=-2)
         expected = oracle(q, k, v)

@@ -14,6 +14,7 @@ from grader.specs import check
 B, H, T, S, D = 2, 3, 5, 7, 4  # batch, heads, queries, keys, features of a head
 C = H * D
 SHAPE = (B, H, T, S)
+WEIGHTS = ("W_q", "W_k", "W_v", "W_o")
 FINISHED = ("torch.nn.MultiheadAttention", "torch.nn.functional.multi_head_attention_forward")
 
 
@@ -350,13 +351,15 @@ class TestMultiHeadAttentionInit:
         shared one is trained twice, and an extra parameter breaks every checkpoint."""
         for bias, kinds in ((True, ("weight", "bias")), (False, ("weight",))):
             mha = kata.MultiHeadAttention(C, H, bias=bias)
-            names = {f"{name}.{kind}" for name in ("W_q", "W_k", "W_v", "W_o") for kind in kinds}
+            names = {f"{name}.{kind}" for name in WEIGHTS for kind in kinds}
             got = set(mha.state_dict())
+            plain = [name for name in WEIGHTS if isinstance(getattr(mha, name, None), (list, tuple, dict))]
+            check.that(not plain, f"{', '.join(plain)} in a plain list: nn.Module registers no layers in it")
             check.that(got == names, f"bias={bias}: the state_dict has {sorted(got)}, expected {sorted(names)}")
             numbers = sum(parameter.numel() for parameter in mha.parameters())
             wanted = 4 * C * (C + bias)
             check.that(numbers == wanted, f"bias={bias}: {numbers} numbers are trained, expected {wanted}")
-            layers = [getattr(mha, name) for name in ("W_q", "W_k", "W_v", "W_o")]
+            layers = [getattr(mha, name) for name in WEIGHTS]
             linear = all(isinstance(layer, nn.Linear) for layer in layers)
             check.that(linear, f"W_q, W_k, W_v and W_o should be nn.Linear, not {[type(x).__name__ for x in layers]}")
 

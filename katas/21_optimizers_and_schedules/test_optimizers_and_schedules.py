@@ -382,6 +382,7 @@ class AdamFormula:
         gradients = [[torch.tensor([1000.0, 0.001, -5.0], dtype=torch.float64)]]
         unlike = {
             "no bias correction": adam_by_hand(start, gradients, 0.1, without_correction),
+            "0 / 0: the bias correction counts steps from 0, not from 1": [torch.full((3,), math.nan)],
             "only m is corrected": adam_by_hand(start, gradients, 0.1, with_m_corrected_only),
             "nothing has moved": start,
             "up the gradient": [torch.tensor([2.1, 3.1, -1.1])],

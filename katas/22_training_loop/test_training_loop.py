@@ -211,7 +211,8 @@ class TestTrainOneEpoch:
         for _ in range(2):
             model.eval()
             kata.train_one_epoch(model, batches, F.cross_entropy, optimizer)
-        check.equal(probe.modes, ["train"] * 6, what="the mode in each forward pass of two epochs")
+        unlike = {"`model.train()` is missing at the start of the epoch": ["eval"] * 6}
+        check.equal(probe.modes, ["train"] * 6, what="the mode in each forward pass of two epochs", unlike=unlike)
 
     def test_the_norm_is_clipped_before_the_step(self, kata):
         """All gradients together are one vector, and if it is longer than `max_grad_norm` it is scaled down, keeping

@@ -1,7 +1,7 @@
 """Specs of 25 · Causal self-attention."""
 
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -478,6 +478,16 @@ def layer_by_hand(attn, x, n_head=H):
     return dense(attn.c_proj, torch.cat(found, dim=-1))
 
 
+def seen_from_position_0(attn, x, cuts):
+    """The outputs for chunks whose queries are taken for the first positions, so that they miss the latest keys."""
+    q, k, v = (part.view(B, BLOCK, H, D).transpose(1, 2) for part in dense(attn.c_attn, x).split(C, dim=-1))
+    found = [
+        F.scaled_dot_product_attention(q[:, :, start:end], k[:, :, :end], v[:, :, :end], is_causal=True)
+        for start, end in pairwise([0, *cuts, BLOCK])
+    ]
+    return dense(attn.c_proj, torch.cat(found, dim=2).transpose(1, 2).flatten(2))
+
+
 def wrong_layers(attn, x):
     """The outputs after the usual slips, by name: in cutting, in joining, or in the attention."""
     b, t, _ = x.shape
@@ -561,7 +571,12 @@ class TestCausalSelfAttentionForward:
         chunks = x.tensor_split(sorted(cuts), dim=1)
         got = torch.cat([attn(chunk, cache=cache) for chunk in chunks], dim=1)
         alone = torch.cat([attn(chunk) for chunk in chunks], dim=1)
-        unlike = {"each chunk sees itself alone: the cached positions are not used": alone}
+        unlike = {
+            "each chunk sees itself alone: the cached positions are not used": alone,
+            "positions start at 0 in each chunk: its queries are the newest, so their mask ends at the last key": (
+                seen_from_position_0(attn, x, sorted(cuts))
+            ),
+        }
         what = f"chunks of {[chunk.size(1) for chunk in chunks]} positions, flash={flash}"
         check.close(got, layer_by_hand(attn, x), unlike=unlike, what=f"output of {what}")
         check.equal(len(cache), BLOCK, what=f"len(cache) after {what}")

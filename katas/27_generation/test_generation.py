@@ -343,6 +343,7 @@ class TestSampleNext:
         says. A low temperature favours the probable tokens, and a high one evens them out."""
         logits = logits_of(PROBABILITIES, DRAWS)
         wrong = {"the logits multiplied by the temperature": (logits[0] * temperature).softmax(-1)}
+        wrong["no temperature: it divides the logits, and must do so before the softmax"] = logits[0].softmax(-1)
         if temperature == 1.0:
             wrong = {
                 "the best token every time": torch.tensor([0.0, 1.0, 0.0, 0.0]),

@@ -35,14 +35,15 @@ class Asked:
 
 
 def infos(kata: Kata) -> dict[str, SpecInfo]:
-    """The kata's specs of the point that run here, by name."""
+    """The kata's specs of the point that run here and may be asked from another process, by name."""
     with tempfile.TemporaryDirectory() as scratch, orphans.ended():
         job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), POINTS)
         first = Supervisor(job, Path(scratch))
         while not first.specs:
             first.read()
         first.kill()
-    return {name: spec for name, spec in first.specs.items() if not (spec.skip_reason or spec.edge or spec.hidden)}
+    specs = {name: spec for name, spec in first.specs.items() if not (spec.skip_reason or spec.edge or spec.hidden)}
+    return {name: spec for name, spec in specs.items() if spec.exercise not in kata.description.unsealed}
 
 
 def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, Sealed]]) -> list[Asked]:

@@ -14,6 +14,7 @@ def said(call, *args, **kwargs) -> str:
 
 
 X = torch.arange(6.0).reshape(2, 3)
+CUBE = torch.arange(24.0).reshape(2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,18 @@ def test_equal_accepts_what_is_equal(got, expected):
         (None, X, "got        None"),
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
-        ({"a": 1}, {"a": 1, "b": 2}, "keys"),
+        ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
+        ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nsurplus    'c'"),
+        ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
         ({"a": 1}, {"a": 2}, "['a']"),
         ([1, 2], (1, 2), "tuple of 2"),
+        (X, (X, 1), "a tuple of 2: `return` 2 results, with a comma between them"),
+        (X.float, X, "looks like `float` without its brackets: `float()` calls it"),
+        (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "the dimension of size 1 is at place 1, not 0"),
+        (CUBE.transpose(0, 2), CUBE, "dimensions 0 and 2 are swapped"),
+        (CUBE.reshape(3, 2, 4), CUBE, "the right numbers in another shape"),
+        (torch.tensor([0.1]), torch.tensor([0.1 + 1e-8]), "got 0.1, expected 0.10000001"),
+        (0.1 + 1e-12, 0.1, "got        0.100000000001\nexpected   0.1"),
         ((1, 2, 3), (1, 2), "2 of them"),
         (True, 1, "the number 1"),
         (1.0, 1, "the int 1"),
@@ -74,6 +84,16 @@ def test_the_name_of_a_known_wrong_answer_is_said():
     assert "looks like cut off" in said(check.equal, [1, 2], [1, 2, 3], unlike={"cut off": [1, 2]})
     assert "looks like" not in said(check.equal, ["a", "C"], ["a", "b"], unlike={"upper": ["a", "B"]})
     assert "looks like rounded" in said(check.close, 2.0, 2.5, unlike={"rounded": 2})
+
+
+def test_entries_may_be_some_of_many():
+    check.entries({"a": 1, "b": X, "c": None}, {"b": X, "a": 1})
+    assert "['a']" in said(check.entries, {"a": 2, "b": 1}, {"a": 1})
+    found = said(check.entries, {"shapes": (2, 3), "ndim": 2}, {"ndim": 2, "shape": (2, 3)}, what="the result at ")
+    assert "of         the result\n" in found and "expected   'ndim', 'shape', and others" in found
+    assert "missing    'shape'" in found and "surplus" not in found
+    assert "looks like the key 'shape' is written 'shapes'" in found
+    assert "a dict with keys ['a']" in said(check.entries, None, {"a": 1})
 
 
 def test_a_broken_repr_does_no_harm():

@@ -37,6 +37,12 @@ class TestHints:
         assert "More: kata hint 01 describe" in said[0] and "kata solution 01 describe" in said[-2]
         assert said[-1].startswith("There are no more hints for describe.") and "kata solution 01" in said[-1]
 
+    def test_while_watching_the_key_leads_on(self, tree):
+        count = len(course_hints.of(tree, "describe"))
+        said = [hints.next_hint(tree, "describe", watching=True) for _ in range(count)]
+        assert all(text.endswith("\nh again for the next hint") for text in said[:-1])
+        assert "In another terminal, kata solution 01 describe" in said[-1]
+
     def test_each_exercise_has_its_own_count(self, tree):
         hints.next_hint(tree, "describe")
         assert hints.next_hint(tree, tree.exercises[0].name).startswith(f"{tree.exercises[0].name}, hint 1 of ")
@@ -99,6 +105,18 @@ class TestSolution:
             hints.solution(tree, "describe")
         hints.next_hint(tree, "describe", count)
         assert hints.solution(tree, "describe") == hints.solution(tree, "describe", now=True)
+
+    def test_an_exercise_that_works_needs_no_hints(self, sound, submission, monkeypatch, capsys):
+        """As with the key c of `kata watch`."""
+        monkeypatch.setattr(learner.catalogue, "find", lambda _: sound[0])
+        monkeypatch.setattr(learner, "KATAS", submission(sound[0], sound[0].reference.read_text()))
+        learner.solution("01", "double")
+        assert "the textbook solution" in capsys.readouterr().out
+        one_wrong = sound[0].reference.read_text().replace("return 2 * x", "return x * x")
+        monkeypatch.setattr(learner, "KATAS", submission(sound[0], one_wrong))
+        with pytest.raises(NotPossible, match="hints taken"):
+            learner.solution("01", "double")
+        learner.solution("01", "double", now=True)
 
     def test_the_textbook_solution_comes_first(self, tree):
         """Without docstrings, which would hide it; the reference, whose code is longer, comes with --full."""

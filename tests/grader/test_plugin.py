@@ -144,6 +144,21 @@ class TestFailures:
         assert "at         line 9: y = x.no_such()" in said
         assert "sums.py:9 · kata hint 01 double" in said
 
+    def test_the_cause_is_named(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "2 * x"))
+        assert "looks like nothing was returned: `return` is missing in double" in said
+        said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "y = x.T\n    return x + y"))
+        assert "shapes     x: (2, 3)\n             y: (3, 2)\n" in said
+        assert "looks like sizes 3 and 2 at dimension −1 do not broadcast" in said
+
+    def test_looking_for_a_cause_never_hides_the_failure(self, run, submission, sound):
+        """Code under test may break whoever looks at its objects."""
+        hostile = "class Odd:\n    def __index__(self):\n        return 7\n\n"
+        hostile += "    @property\n    def __class__(self):\n        raise OSError\n\n\n"
+        body = "odd = Odd()\n    return x.view(odd.__index__(), odd.__index__())"
+        code = RIGHT.replace("def double", hostile + "def double", 1).replace("return 2 * x", body)
+        assert "shape '[7, 7]' is invalid" in self.said(run, submission, sound, code)
+
     def test_an_error_that_does_not_come_shows_the_call(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("raise ValueError", "return ValueError"), "--edges")
         assert "given      total(torch.tensor(1.0))" in said

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from grader.course.catalogue import ROOT, all_katas, find
+from grader.learner import tasks
 from grader.learner.screen import Screen
 from grader.learner.watch import Session
 from tests.conftest import SOUND
@@ -199,6 +200,50 @@ def test_open_edges_are_named_once_an_exercise_works(tmp_path):
     assert "Every exercise of this kata works. Press N for 02 Reuse." in said and line in said
     said = said_after(right)
     assert "3 of 3  1★ double  2★ total  3★ Doubler\n" in said and "open" not in said
+
+
+def test_what_is_not_written_is_shown_with_its_place(tmp_path):
+    """The docstring without its edge cases; a class's with its __init__'s; nothing once there is another failure."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    [one, two] = all_katas(tmp_path / "tree")
+    code = '''def double(x):
+    """Double x.
+
+    Edge cases ★
+        An empty x.
+    """
+    raise NotImplementedError
+
+
+def total(x, dim=None):
+    raise NotImplementedError
+
+
+class Doubler:
+    """Doubles what it is called with, which takes a line that is long enough to be broken at the margin of this very
+    file.
+    """
+
+    def __init__(self):
+        """Nothing to keep."""
+        raise NotImplementedError
+'''
+    one.code.write_text(code)
+    console = Console(record=True, width=60, file=open(os.devnull, "w"))
+    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
+    session._judge_and_show()
+    said = console.export_text()
+    assert "double: not written yet\n\n  Double x.\n\n  write it at katas/01_sums/sums.py:7\n" in said
+    session._handle_key("3")
+    session._judge_and_show()
+    said = " ".join(console.export_text().split())
+    assert "broken at the margin of this very file. Nothing to keep. write it at katas/01_sums/sums.py:21" in said
+    one.code.write_text(code.replace("raise NotImplementedError", "return 5", 1))
+    session.state.chosen = ""
+    session._judge_and_show()
+    said = console.export_text()
+    assert "FAILED  double" in said and "write it at" not in said
+    assert tasks.asked(one, "no_such") == "" and tasks.asked(two, "quadruple.inner") == ""
 
 
 def test_keys_lead_from_exercise_to_exercise(tmp_path):

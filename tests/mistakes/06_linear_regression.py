@@ -143,7 +143,7 @@ MISTAKES = [
         "        self.b = nn.Parameter(torch.zeros(out_features))\n"
         "        self.linear = lambda x: x @ self.w.T + self.b\n",
         caught_by="test_state_keys_and_shapes",
-        says="keys ['w', 'b']",
+        says="missing 'linear.weight', 'linear.bias'",
     ),
     # train
     Mistake(

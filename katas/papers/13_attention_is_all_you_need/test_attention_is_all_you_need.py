@@ -461,9 +461,9 @@ class TestTransformerEncode:
 
 
 class TestTransformerDecode:
-    def test_logits_come_from_the_shared_embedding(self, kata):
-        """The target's symbols are read as the source's are; the last layer's output times the embedding, transposed,
-        gives the logits. PyTorch's layers with the same weights are the judge."""
+    def test_logits_are_those_of_pytorchs_layers(self, kata):
+        """The target's symbols are read as the source's are, and each place attends to itself and what is before it.
+        The last layer's output times the embedding, transposed, gives the logits."""
         model, memory = small(kata), torch.randn(B, S, D)
         arguments = model, TARGET, memory, SOURCE
         with torch.no_grad():

@@ -38,6 +38,7 @@ def kl_slips(mu, logvar):
         "the sign flipped": -right,
         "the sign of logvar flipped": 0.5 * (mu**2 + logvar.exp() + logvar - 1).sum(dim=1),
         "logvar read as the logarithm of the standard deviation": kl_oracle(mu, 2 * logvar),
+        "exp is missing: logvar is the logarithm of the variance": 0.5 * (mu**2 - 1).sum(dim=1),
         "without the 1": right + mu.shape[1] / 2,
         "mu not squared": right - 0.5 * (mu**2 - mu).sum(dim=1),
         "summed over the batch as well": right.sum(),

@@ -97,14 +97,14 @@ MISTAKES = [
         "a causal mask without the diagonal",
         was="device=tgt.device).tril()",
         now="device=tgt.device).tril(diagonal=-1)",
-        caught_by="test_logits_come_from_the_shared_embedding",
+        caught_by="test_logits_are_those_of_pytorchs_layers",
         says="values are NaN",
     ),
     Mistake(
         "no causal mask",
         was="tgt_mask = causal & (tgt",
         now="tgt_mask = (tgt",
-        caught_by="test_logits_come_from_the_shared_embedding",
+        caught_by="test_logits_are_those_of_pytorchs_layers",
         says="looks like no causal mask: the future is read",
     ),
     Mistake(

@@ -1,0 +1,55 @@
+"""An exercise that is not written yet: what it asks for, and where to write it."""
+
+import ast
+
+from grader.course.catalogue import Kata
+from grader.course.cells import UNREADABLE
+
+EDGES = "Edge cases ★"  # the last part of a docstring, for the star
+FULL = 112  # columns of a docstring's line that had no room for another word: 120 without the indentation
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def asked(kata: Kata, name: str) -> str:
+    """The docstring of a function, class or method in the learner's file, and the line to write at.
+
+    A class's is followed by that of its `__init__`; a method without one has its class's. The edge cases are left out.
+    Empty if the file has no such name.
+    """
+    try:
+        nodes: list[ast.stmt] = ast.parse(kata.code.read_text(encoding="utf-8")).body
+    except (OSError, *UNREADABLE):
+        return ""
+    text, line = "", 0
+    for part in name.split("."):
+        named = [node for node in nodes if isinstance(node, Definition) and node.name == part]
+        if not named:
+            return ""
+        text, nodes = _idea(named[0]) or text, named[0].body
+        line = min(_unwritten_lines(named[0]), default=named[0].lineno)
+    first = [_idea(node) for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    place = f"write it at katas/{kata.file}:{line}"
+    return "\n\n".join(part for part in (text, *first, place) if part)
+
+
+def _idea(definition: Definition) -> str:
+    return _unbroken((ast.get_docstring(definition) or "").partition(EDGES)[0].rstrip())
+
+
+def _unbroken(text: str) -> str:
+    """The text with the lines joined that the file breaks at its margin, for a screen of another width."""
+    lines: list[str] = []
+    before = ""
+    for line in text.splitlines():
+        word, _, _ = line.strip().partition(" ")
+        if word and before and len(before) + 1 + len(word) > FULL:
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line)
+        before = line
+    return "\n".join(lines)
+
+
+def _unwritten_lines(definition: Definition) -> list[int]:
+    raising = [node for node in ast.walk(definition) if isinstance(node, ast.Raise) and node.exc]
+    return [node.lineno for node in raising if ast.unparse(node) == "raise NotImplementedError"]

@@ -1,0 +1,344 @@
+"""Name the likely cause of a failure: from its error, the line that raised it and the values of the names there."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from grader.specs import check, reading
+from grader.specs.reading import Place, Scope
+
+Rows = list[tuple[str, str]]
+
+UNREADY = re.compile(r"before Module.__init__\(\) call|no attribute '_\w*(hooks|modules|parameters|buffers)\w*'")
+DTYPES = re.compile(r"\bdtypes?\b|\bscalar type\b")
+STRIDED = "is not compatible with input tensor's size and stride"  # what the shapes do not explain
+ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
+SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
+UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
+UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
+LAYOUTS = {  # of functions whose own errors say sizes only
+    "cross_entropy": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
+    "nll_loss": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
+}
+
+
+def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Rows:
+    """What a failure's own rows do not say: shapes or keys at the line, and the likely cause.
+
+    Args:
+        module: the code under test.
+        spec_file: the path of the file with the specs.
+    """
+    if module is None or not module.__file__:
+        return []
+    places = reading.places(error)
+    own = [place for place in places if place.file == module.__file__]
+    specs = [place for place in places if place.file in (spec_file, check.__file__)]
+    if isinstance(error, check.Mismatch):
+        said = any(label == "looks like" for label, _ in error.rows)
+        is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
+        cause = _nothing_returned(specs, module, by_comparison=True) if is_none and not said else ""
+        return [("looks like", cause)] if cause else []
+    if UNREADY.search(str(error)) and (unready := _before_init(places)):
+        return [("looks like", unready)]
+    if "NoneType" in str(error):
+        cause = _nothing_returned(own or specs, module, by_comparison=False)
+        return [("looks like", cause)] if cause else []
+    if isinstance(error, KeyError):
+        return _no_rule(error, module) or _no_key(error, (own or specs)[-1:])
+    if not own:
+        return _taken_apart(error, specs[-1:], module)
+    node, scope = own[-1].expression(), own[-1].scope
+    if node is None or isinstance(node, ast.Raise):
+        return []
+    if UNCALLED.search(str(error)):
+        return _not_called(node, scope)
+    if isinstance(error, TypeError):
+        return _form(node, scope, is_about_arguments=bool(ARGUMENTS.search(str(error))))
+    if not isinstance(error, (RuntimeError, ValueError, IndexError)) or STRIDED in str(error):
+        return []
+    if DTYPES.search(str(error)):
+        return _operand_rows("dtypes", {name: _dtype(held) for name, held in _operands(node, scope)})
+    return _shapes(node, scope) if SHAPES.search(str(error)) else []
+
+
+# `return` is missing.
+
+
+def _nothing_returned(places: list[Place], module: ModuleType, *, by_comparison: bool) -> str:
+    """Name the function of the code under test that made a None at one of these lines, if it has no `return` there.
+
+    Args:
+        by_comparison: a comparison found the None; otherwise an error did.
+    """
+    for place in reversed(places):
+        node = place.expression()
+        if node is None:
+            continue
+        for call, is_none in _calls_behind(node, place, by_comparison):
+            for function in _functions(call, place.scope, module):
+                if cause := _without_return(function, is_none):
+                    return cause
+    return ""
+
+
+def _calls_behind(node: ast.AST, place: Place, by_comparison: bool) -> Iterator[tuple[ast.Call, bool]]:
+    """The calls in an expression, and those from which its names got their value; each with whether that is None.
+
+    An attribute of a result was compared if there is one, and not the result. In an error it is the other way round.
+    """
+    parts = list(ast.walk(node))
+    owners = {id(part.value) for part in parts if isinstance(part, (ast.Attribute, ast.Subscript))}
+    for part in parts:
+        if isinstance(part, ast.Call) and not (by_comparison and id(part) in owners):
+            is_assigned = isinstance(node, ast.Assign) and node.value is part
+            yield part, by_comparison or is_assigned or id(part) in owners
+        elif isinstance(part, ast.Name) and place.frame.f_locals.get(part.id, part) is None:
+            yield from ((made, True) for made in place.origins(part.id) if isinstance(made, ast.Call))
+
+
+def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[FunctionType]:
+    """The function of the code under test that a call runs, also if the specs wrap it in a lambda."""
+    function = reading.called(reading.value(call.func, scope))
+    if function is None:
+        return
+    if function.__code__.co_filename == module.__file__:
+        yield function
+    elif function.__name__ == "<lambda>":
+        wrapper = reading.definition(function.__code__.co_filename, function.__code__.co_firstlineno)
+        if isinstance(wrapper, ast.Lambda) and isinstance(wrapper.body, ast.Call):
+            yield from _functions(wrapper.body, reading.scope_of(function), module)
+
+
+def _without_return(function: FunctionType, is_none: bool) -> str:
+    """Say that a function lacks a `return`; empty if it returns a value on every way, or is to return None.
+
+    Args:
+        is_none: the function has returned None. Otherwise it may have, and some `return` acquits it.
+    """
+    node = reading.definition(function.__code__.co_filename, function.__code__.co_firstlineno)
+    if not isinstance(node, ast.FunctionDef) or inspect.isgeneratorfunction(function):
+        return ""
+    if isinstance(node.returns, ast.Constant) and node.returns.value in (None, "None"):
+        return ""
+    returns = [part for part in _own_nodes(node) if isinstance(part, ast.Return) and part.value is not None]
+    if not returns:
+        return f"nothing was returned: `return` is missing in {node.name}"
+    if is_none and _may_end(node.body):
+        return f"nothing was returned: one way through {node.name} ends without `return`"
+    return ""
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions inside it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            yield child
+            yield from _own_nodes(child)
+
+
+def _may_end(body: list[ast.stmt]) -> bool:
+    """Whether a block can end without `return` or `raise`."""
+    match body[-1] if body else None:
+        case ast.Return(value=value):
+            return value is None
+        case ast.Raise():
+            return False
+        case ast.If(body=yes, orelse=no):
+            return _may_end(yes) or _may_end(no)
+        case ast.With(body=inner):
+            return _may_end(inner)
+        case ast.Try(body=inner, handlers=handlers, orelse=rest, finalbody=last):
+            ways = [rest or inner, *(handler.body for handler in handlers)]
+            return any(map(_may_end, ways)) and (not last or _may_end(last))
+        case ast.While(test=ast.Constant(value=True)) as loop:
+            return any(isinstance(part, ast.Break) for part in ast.walk(loop))
+        case ast.Match(cases=cases):
+            open_ended = not (isinstance(cases[-1].pattern, ast.MatchAs) and cases[-1].pattern.pattern is None)
+            return open_ended or any(_may_end(case.body) for case in cases)
+    return True
+
+
+# Modules, keys, rules and results.
+
+
+def _before_init(places: list[Place]) -> str:
+    for place in reversed(places):
+        made = place.frame.f_locals.get("self")
+        if isinstance(made, nn.Module) and "_parameters" not in vars(made):
+            return f"`super().__init__()` has not run: make it the first line of {type(made).__name__}.__init__"
+    return ""
+
+
+def _no_rule(error: KeyError, module: ModuleType) -> Rows:
+    """A gradient rule that is looked up by the name of an operation that the code under test announces."""
+    announced = {
+        part.value
+        for call in ast.walk(reading.tree(module.__file__ or ""))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("record")
+        for part in call.args
+        if isinstance(part, ast.Constant)
+    }
+    if error.args and isinstance(error.args[0], str) and error.args[0] in announced:
+        name = error.args[0]
+        return [("looks like", f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule')]
+    return []
+
+
+def _no_key(error: KeyError, places: list[Place]) -> Rows:
+    """The keys of the dict that lacks one, and the key that looks like it."""
+    for place in places:
+        for part in ast.walk(place.expression() or ast.Module([], [])):
+            held = reading.value(part.value, place.scope) if isinstance(part, ast.Subscript) else None
+            if isinstance(held, dict) and error.args and error.args[0] not in held:
+                return check.key_rows(held, [error.args[0]], complete=False)
+    return []
+
+
+def _taken_apart(error: BaseException, places: list[Place], module: ModuleType) -> Rows:
+    """Several results are expected of a call of the code under test, and another number was returned."""
+    if not isinstance(error, (TypeError, ValueError)) or not UNPACKED.search(str(error)):
+        return []
+    for place in places:
+        for node in ast.walk(reading.tree(place.file)):
+            if isinstance(node, ast.Assign) and node.lineno <= place.line <= (node.end_lineno or 0):
+                made = [node.value, *(place.origins(node.value.id) if isinstance(node.value, ast.Name) else [])]
+                is_theirs = any(list(_functions(one, place.scope, module)) for one in made if isinstance(one, ast.Call))
+                if isinstance(target := node.targets[0], ast.Tuple) and is_theirs:
+                    names = ast.unparse(target).strip("()")
+                    return [("looks like", f"{len(target.elts)} results are expected, as in `return {names}`")]
+    return []
+
+
+# Calls of PyTorch and NumPy.
+
+
+def _not_called(node: ast.AST, scope: Scope) -> Rows:
+    called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and id(part) not in called:
+            found = reading.value(part, scope)
+            if found is not reading.MISSING and inspect.isroutine(found):
+                return [("looks like", f"`{ast.unparse(part)}` lacks its brackets: `{ast.unparse(part)}()` calls it")]
+    return [("looks like", "a function or method without its brackets: `()` calls it")]
+
+
+def _form(node: ast.AST, scope: Scope, *, is_about_arguments: bool) -> Rows:
+    """The arguments that a function of PyTorch or NumPy takes, and what to put into one tuple or list."""
+    if not isinstance(node, ast.Call):
+        return []
+    function = reading.value(node.func, scope)
+    if not _is_library(function):
+        return []
+    name = ast.unparse(node.func)
+    parameters = _parameters(function)
+    if not parameters:
+        return []
+    found = [("takes", f"{name}({', '.join(parameters)})")]
+    slip = ""
+    first = parameters[0]
+    given = [reading.value(argument, scope) for argument in node.args]
+    if first in ("size", "shape") and len(given) > 1 and all(type(size) is int for size in given[:2]):
+        sizes = [ast.unparse(part) for part, size in zip(node.args, given, strict=True) if type(size) is int]
+        slip = f"the sizes are not in one tuple: {name}(({', '.join(sizes)}), …)"
+    elif first in ("tensors", "arrays") and given and check.shape_of(given[0]) is not None:
+        slip = f"the {first} are not in one list: {name}([{ast.unparse(node.args[0])}, …])"
+    if slip:
+        return [*found, ("looks like", slip)]
+    return found if is_about_arguments else []
+
+
+def _is_library(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    is_builtin = isinstance(function, BuiltinFunctionType) or inspect.ismethoddescriptor(function)
+    return module.partition(".")[0] in ("torch", "numpy") or (is_builtin and not module)
+
+
+def _parameters(function: Any) -> list[str]:
+    """The positional parameters of a function, from its signature or the first line of its documentation."""
+    try:
+        known = inspect.signature(function).parameters.values()
+        return [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name != "self"]
+    except (TypeError, ValueError):
+        line = (inspect.getdoc(function) or "").strip().partition("\n")[0]
+    inside = re.match(r"[\w.]+\(([^()]*)", line)
+    names = inside[1].partition("*,")[0].split(",") if inside else []
+    return [name.strip() for name in names if name.strip()]
+
+
+def _shapes(node: ast.AST, scope: Scope) -> Rows:
+    """The shapes of the tensors at the line, and which of their sizes do not fit."""
+    cause = _misfit(node, scope)
+    rows = _operand_rows("shapes", {name: _sizes(held) for name, held in _operands(node, scope)})
+    return [*rows, *([("looks like", cause)] if cause else [])]
+
+
+def _operand_rows(label: str, said: dict[str, str]) -> Rows:
+    return [(label, "\n".join(f"{name}: {text}" for name, text in said.items()))] if said else []
+
+
+def _operands(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        held = reading.value(node, scope)
+        if check.shape_of(held) is not None or _is_layer(held):
+            yield ast.unparse(node), held
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _operands(child, scope)
+
+
+def _is_layer(held: Any) -> bool:
+    """Whether this is one of PyTorch's own layers that is shown in a line: `Linear(in_features=4, out_features=3)`."""
+    return isinstance(held, nn.Module) and type(held).__module__.startswith("torch.nn") and not list(held.children())
+
+
+def _dtype(held: Any) -> str:
+    if isinstance(held, nn.Module):
+        held = next(held.parameters(), None)
+    return str(getattr(held, "dtype", None)).removeprefix("torch.")
+
+
+def _sizes(held: Any) -> str:
+    return str(held) if isinstance(held, nn.Module) else str(check.shape_of(held))
+
+
+def _misfit(node: ast.AST, scope: Scope) -> str:
+    """Why the operands of one operation do not fit, in words."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[scores, classes]) if name in LAYOUTS:
+            a, b = (check.shape_of(reading.value(side, scope)) for side in (scores, classes))
+            fits = a is not None and b is not None and (*a[:1], *a[2:]) == b
+            return "" if fits else f"another layout: {name} takes the {LAYOUTS[name]}"
+        case ast.BinOp(left=left, right=right, op=operator):
+            a, b = (check.shape_of(reading.value(side, scope)) for side in (left, right))
+            if a is None or b is None:
+                return ""
+            names = ast.unparse(left), ast.unparse(right)
+            return _product(*names, a, b) if isinstance(operator, ast.MatMult) else _broadcast(a, b)
+    return ""
+
+
+def _product(left: str, right: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if len(a) < 2 or len(b) < 2 or a[-1] == b[-2]:
+        return ""
+    fits = f"in {left} @ {right} the last size of {left}, {a[-1]}, must equal the last but one of {right}, {b[-2]}"
+    if a[-1] == b[-1]:
+        return f"a transpose of {right} is missing: {fits}"
+    if a[-2] == b[-2]:
+        return f"a transpose of {left} is missing: {fits}"
+    return f"sizes that do not fit: {fits}"
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    for place in range(1, min(len(a), len(b)) + 1):
+        if a[-place] != b[-place] and 1 not in (a[-place], b[-place]):
+            return (
+                f"sizes {a[-place]} and {b[-place]} at dimension −{place} do not broadcast: "
+                "make them equal, or one of them 1 (unsqueeze adds such a dimension)"
+            )
+    return ""
