@@ -381,6 +381,6 @@ def _end(book: Gradebook, interrupted: bool, unwritten: list[str]) -> None:
         raise typer.Exit(INTERRUPTED)
     if book.lost:
         count = f"{len(book.lost)} of {words.counted(len(book.results), 'student')}"
-        raise KataError(f"{count} could not be graded: run the same command again to retry")
+        raise KataError(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
     if unwritten:
         raise KataError(f"{words.counted(len(unwritten), 'page')} could not be written: {unwritten[0]}")
