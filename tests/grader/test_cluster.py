@@ -185,7 +185,10 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     files = ["--report", f"csv={table}", "--results", lines]
     done = kata_here("grade", "01", "--submissions", course, "--engine", "slurm", *files)
     assert done.returncode == 2
-    assert done.stderr == "kata: 4 of 4 students could not be graded: run the same command again to retry\n"
+    assert (
+        done.stderr
+        == "kata: 4 of 4 students could not be graded: run the same command again, or ask for a file that can be read\n"
+    )
     lost = f"not graded, so far 0 of {ALL} points · 0 of {ALL} stars · sealed  (the machine burnt down)"
     assert f"bob: {lost}" in done.stdout
     assert "bob,,,,,,,not graded,incomplete,not graded,the machine burnt down\n" in table.read_text()
