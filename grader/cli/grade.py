@@ -243,9 +243,8 @@ def _grade_one(
     if code == KATAS:
         _say_next(assignment.katas, report)
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
-        raise KataError(
-            f"not graded, so there is no score: {', '.join(lost)}. Run the same command again, unless the file itself is at fault"
-        )
+        advice = "run the same command again, unless the file itself is at fault"
+        raise KataError(f"not graded, so there is no score: {', '.join(lost)}; {advice}")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
 
