@@ -13,7 +13,7 @@ from grader.execution import folders, follow_up, forkserver, jobs, orphans, with
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SECONDS, SecondLock
-from grader.isolation import processes
+from grader.isolation import processes, sandbox
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
@@ -103,6 +103,7 @@ class Supervisor:
             frozenset(self.specs.keys() - plan.specs if plan else self.results),
             plan.reference if plan else "",
             plan.replaced if plan else (),
+            apart=sandbox.is_apart(self.job.kata.description.needs),
         )
         self.oom_kills = processes.oom_kills()
         self.before = dict(self.results)  # what counts if this worker does not come to its last message
