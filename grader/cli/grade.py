@@ -18,10 +18,9 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, Repor
 from grader.course import catalogue, loading, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import jobs, prerequisites
+from grader.execution import jobs, prerequisites, reduced
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
-from grader.isolation import sandbox
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.results import NOT_HANDED_IN, KataResult, Report
@@ -89,6 +88,9 @@ Sealed = Annotated[
         help="judge what works once more from another process, where code cannot reach the specs; default for a class",
     ),
 ]
+RequireIsolation = Annotated[
+    bool, typer.Option("--require-isolation", help="do not grade katas whose isolation is reduced on this machine")
+]
 Roster = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
@@ -113,6 +115,7 @@ def grade(
     audit: AuditOf = None,
     core: Core = False,
     sealed: Sealed = None,
+    require_isolation: RequireIsolation = False,
     jobs: Jobs = 0,
     rules_file: RulesFile = None,
     fail_under: FailUnder = None,
@@ -139,9 +142,8 @@ def grade(
     of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in queries])
     seal = is_sealed(sealed, of_a_class=bool(class_folder))
-    assignment = _assignment(
-        chosen, queries, RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
-    )
+    options = RunOptions(core=core, sealed=seal, require_isolation=require_isolation)
+    assignment = _assignment(chosen, queries, options, rules.of_course(rules_file, ROOT), jobs)
     if class_folder and audit:
         audits = report_files.parse_all(report, AUDIT_FORMATS)
         grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
@@ -225,7 +227,7 @@ def _grade_one(
     table.show(report, Console(highlight=False))
     if explain:
         print("", *explanation.lines(report), sep="\n")
-    if gaps := sandbox.gaps():
+    if gaps := reduced.gaps(assignment.katas):
         print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
     for file in files:
         file.write(report)

@@ -63,7 +63,7 @@ def collect_specs(named: Sequence[str]) -> None:
 
 def become_worker(detail: Any, descriptors: list[int]) -> None:
     """Carry out the order that comes on the first of these descriptors. Another one is the pipe to a worker."""
-    channel, *pipes = map(Connection, descriptors)
+    channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
     order = pickle.loads(channel.recv_bytes())
     importlib.import_module("grader.execution.worker").carry_out(
         replace(order, pipe=pipes[0] if pipes else None), channel

@@ -9,7 +9,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import bare_server, forkserver, orphans
+from grader.execution import bare_server, forkserver, orphans, reduced
 from grader.execution.folders import LOOK_SECONDS
 from grader.execution.jobs import Job
 from grader.execution.second_lock import SecondLock
@@ -51,6 +51,9 @@ def run(
                     job = next(queue, None) or next(queue := iter(more()), None)
                     if job is None:
                         break
+                    if result := reduced.refused(job):
+                        yield job, result
+                        continue
                     forkserver.prepare(specs_of or [job.kata])
                     if job.options.sealed:
                         bare_server.prepare(specs_of or [job.kata])
@@ -67,7 +70,8 @@ def run(
                         yield finished.job, (second or finished).result()
         finally:
             for one in running:
-                one.kill()
+                if not one.finished:
+                    one.kill()
 
 
 def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Callable[[], Iterable[Job]]:

@@ -170,9 +170,9 @@ class SecondLock:
                 self.code = bare_server.start_worker(
                     job.kata, code, shared, theirs.fileno(), plan.replaced if plan else (), apart=apart
                 )
+                self.worker = forkserver.start_worker(order)
             except OSError as problem:
                 return self._give_up(f"the second lock could not be asked, grade again: {problem}")
-            self.worker = forkserver.start_worker(order)
         self._due_in(START_SECONDS)
 
     def _give_up(self, reason: str) -> None:

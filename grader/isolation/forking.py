@@ -1,7 +1,7 @@
-"""Serves requests to fork workers. The server of each lock runs this, on a socket that it inherits and no name leads to.
+"""Serves requests to fork workers. Each lock's server runs this, on a socket that it inherits and no name leads to.
 
 A request is JSON. ["fork", detail], with descriptors attached, is answered with the worker's process id, ["reap", id]
-with its exit code, or null while it runs. Only the runner kills workers, and it reaps each once, so that an id stays valid.
+with its exit code, or null while it runs. The runner kills workers and has them reaped: until then, an id is in use.
 """
 
 import json
@@ -31,7 +31,7 @@ def serve(requests: socket.socket, become: Become) -> None:
             os._exit(0)
         what, detail = json.loads(data)
         try:
-            answer = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors)
+            answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors)
         except OSError as error:
             answer = f"{error.strerror or error}"
         for descriptor in descriptors:

@@ -151,11 +151,12 @@ OTHERS_MEMORY = ("migrate_pages", "move_pages", "process_madvise", "process_mrel
 NO_LIMIT_COVERS = ("shmget", "semget", "msgget", "mq_open", "memfd_secret", "add_key", "request_key", "keyctl")
 PASSES_BY = ("io_uring_setup", "io_uring_enter", "io_uring_register", "name_to_handle_at", "open_by_handle_at")
 NAMESPACES = ("unshare", "setns")
-MOUNTS = ("mount", "umount2", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount", "mount_setattr")
-MOUNTS += ("fsopen", "fsconfig", "fsmount", "fspick")
-KERNEL = ("bpf", "perf_event_open", "syslog", "kexec_load", "kexec_file_load", "init_module", "finit_module")
-KERNEL += ("delete_module", "ioprio_set")
-DENIED = (*PROGRAMS_AND_TRACING, *OTHERS_MEMORY, *NO_LIMIT_COVERS, *PASSES_BY, *NAMESPACES, *MOUNTS, *KERNEL)
+OLD_MOUNTS = ("mount", "umount2", "pivot_root", "chroot")
+MOUNTS = ("open_tree", "open_tree_attr", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "fspick")
+KERNEL = ("bpf", "perf_event_open", "syslog", "kexec_load", "kexec_file_load")
+MODULES = ("init_module", "finit_module", "delete_module")
+DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
+DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + ("ioprio_set",)
 # With a process id first, allowed only for the caller.
 TO_ONESELF = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
 SIGNALS = ("kill", "tgkill")
