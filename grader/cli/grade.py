@@ -142,8 +142,8 @@ def grade(
     of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in queries])
     seal = is_sealed(sealed, of_a_class=bool(class_folder))
-    options = RunOptions(core=core, sealed=seal, require_isolation=require_isolation)
-    assignment = _assignment(chosen, queries, options, rules.of_course(rules_file, ROOT), jobs)
+    run = RunOptions(core=core, sealed=seal, require_isolation=require_isolation)
+    assignment = _assignment(chosen, queries, run, rules.of_course(rules_file, ROOT), jobs)
     if class_folder and audit:
         audits = report_files.parse_all(report, AUDIT_FORMATS)
         grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
@@ -153,6 +153,8 @@ def grade(
             class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
         )
         start = cluster.ENGINES[engine] if engine else None
+        if not start:
+            _say_gaps(assignment)
         grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
     else:
         if of_notebooks:
@@ -227,8 +229,7 @@ def _grade_one(
     table.show(report, Console(highlight=False))
     if explain:
         print("", *explanation.lines(report), sep="\n")
-    if gaps := reduced.gaps(assignment.katas):
-        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+    _say_gaps(assignment)
     for file in files:
         file.write(report)
     if not report.complete:
@@ -237,6 +238,11 @@ def _grade_one(
         raise KataError(f"not graded, so there is no score: {', '.join(lost)}. Run the same command again to retry")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
+
+
+def _say_gaps(assignment: Assignment) -> None:
+    if gaps := reduced.gaps(assignment.katas):
+        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
 
 
 def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata]) -> dict[Kata, SourceText]:
