@@ -6,6 +6,7 @@ from pathlib import Path
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
 from grader.execution.servers import Process, Server
+from grader.isolation import sandbox
 
 SERVER = "grader.sealed.bare.server"
 # One thread, and no GPU: tensors cross to another process by their numbers.
@@ -23,9 +24,7 @@ def prepare(katas: Iterable[Kata] = ()) -> Server:
     return _server
 
 
-def start_worker(
-    kata: Kata, scratch: Path, shared: Path, pipe: int, replaced: tuple[str, ...], *, apart: bool
-) -> Process:
+def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int, replaced: tuple[str, ...]) -> Process:
     """Start a process with the code under test and nothing else.
 
     Args:
@@ -33,7 +32,6 @@ def start_worker(
             whose definitions of these names stand in for the file's own.
         shared: the judge's folder, for files that specs give to the code and it to them.
         pipe: the file descriptor on which it serves a judge.
-        apart: it gets namespaces of its own.
     Raises:
         OSError: the server does not answer.
     """
@@ -44,6 +42,6 @@ def start_worker(
         "needs": sorted(kata.description.needs),
         "environment": forkserver.environment() | SURROUNDINGS,
         "replaced": replaced,
-        "apart": apart,
+        "apart": sandbox.is_apart(kata.description.needs),
     }
     return prepare().fork(request, [pipe])

@@ -154,7 +154,6 @@ class SecondLock:
         job, plan, options = self.job, self.round.plan, self.job.options
         seconds, seed = PATIENCE * options.spec_seconds, secrets.randbelow(1 << 31)
         ours, theirs = forkserver.pipe()
-        apart = sandbox.is_apart(job.kata.description.needs)
         order = WorkOrder(
             job.kata,
             shared,
@@ -163,12 +162,12 @@ class SecondLock:
             pipe=ours,
             probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
             writing=frozenset(filter(self.sealed.writes, self.round.specs)),
-            apart=apart,
+            apart=sandbox.is_apart(job.kata.description.needs),
         )
         with ours, theirs:
             try:
                 self.code = bare_server.start_worker(
-                    job.kata, code, shared, theirs.fileno(), plan.replaced if plan else (), apart=apart
+                    job.kata, code, shared, theirs.fileno(), plan.replaced if plan else ()
                 )
                 self.worker = forkserver.start_worker(order)
             except OSError as problem:

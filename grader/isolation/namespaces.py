@@ -162,10 +162,10 @@ def _change_root(paths: Iterable[Path], scratch: Path) -> None:
 
 def _show(path: Path, root: Path, shown: list[Path]) -> None:
     """Bring a path into the new root, with the links that it leads over. A missing one is skipped."""
-    if not path.exists():
+    if not os.path.exists(path):
         return
     for part in [*reversed(path.parents), path]:
-        if part.is_symlink():
+        if os.path.islink(part):
             if not _is_below(part.parent, shown) and not _within(root, part).is_symlink():
                 _within(root, part.parent).mkdir(parents=True, exist_ok=True)
                 _within(root, part).symlink_to(part.readlink())
