@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import count, repeat
 from pathlib import Path
@@ -370,6 +371,14 @@ modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/sel
 raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
 """
         assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
+
+    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission):
+        assert graded(sound[0], SOUND / "solutions").status == "passed"
+        [server] = forkserver.helpers()
+        threading.Timer(2, os.kill, (server, signal.SIGKILL)).start()
+        result = graded(sound[0], submission(sound[0], "import time\ntime.sleep(600)\n"), spec_seconds=60)
+        assert result.status == "not graded" and "was lost with the server" in result.message
+        assert graded(sound[0], SOUND / "solutions").status == "passed", "another one is started"
 
     def test_no_process_is_left(self, sound, submission):
         list(prerequisites.grade_folder(sound, submission(sound[0], RIGHT)))
