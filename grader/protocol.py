@@ -24,6 +24,7 @@ class RunOptions:
     spec_seconds: float = 10.0
     stop_at_failure: bool = False
     sealed: bool = False  # exercises that work are judged again, from another process
+    require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class WorkOrder:
     probes: tuple[str, ...] = ()  # exercises whose probes run then, too
     writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
     limits: Limits = Limits()
+    apart: bool = False  # in namespaces of its own
 
 
 @dataclass(frozen=True)

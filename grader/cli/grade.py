@@ -20,10 +20,9 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, Repor
 from grader.course import catalogue, loading, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import boundary, jobs, prerequisites
+from grader.execution import boundary, jobs, prerequisites, reduced
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
-from grader.isolation import sandbox
 from grader.learner import progress
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
@@ -93,6 +92,9 @@ Sealed = Annotated[
         help="judge what works once more from another process, where code cannot reach the specs; default for a class",
     ),
 ]
+RequireIsolation = Annotated[
+    bool, typer.Option("--require-isolation", help="do not grade katas whose isolation is reduced on this machine")
+]
 Roster = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
@@ -118,6 +120,7 @@ def grade(
     audit: AuditOf = None,
     core: Core = False,
     sealed: Sealed = None,
+    require_isolation: RequireIsolation = False,
     jobs: Jobs = 0,
     rules_file: RulesFile = None,
     fail_under: FailUnder = None,
@@ -145,9 +148,8 @@ def grade(
     of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in queries])
     seal = is_sealed(sealed, of_a_class=bool(class_folder))
-    assignment = _assignment(
-        chosen, queries, RunOptions(core=core, sealed=seal), rules.of_course(rules_file, ROOT), jobs
-    )
+    run = RunOptions(core=core, sealed=seal, require_isolation=require_isolation)
+    assignment = _assignment(chosen, queries, run, rules.of_course(rules_file, ROOT), jobs)
     if class_folder and audit:
         audits = report_files.parse_all(report, AUDIT_FORMATS)
         grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
@@ -157,6 +159,8 @@ def grade(
             class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
         )
         start = cluster.ENGINES[engine] if engine else None
+        if not start:
+            _say_gaps(assignment.katas)
         grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
     else:
         if of_notebooks:
@@ -234,8 +238,8 @@ def _grade_one(
         table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
         if explain:
             print("", *explanation.lines(report), sep="\n")
-        if gaps := sandbox.gaps():
-            print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+        ran = {result.kata for result in report.katas if result.status != "not started"}
+        _say_gaps([kata for kata in assignment.katas if kata.name in ran])
         for file in files:
             file.write(report)
     if not report.complete:
@@ -247,6 +251,11 @@ def _grade_one(
         raise KataError(f"not graded, so there is no score: {', '.join(lost)}; {advice}")
     if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
         raise typer.Exit(1)
+
+
+def _say_gaps(graded: list[Kata]) -> None:
+    if graded and (gaps := reduced.gaps(graded)):
+        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
 
 
 def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata]) -> dict[Kata, SourceText]:

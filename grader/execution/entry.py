@@ -1,12 +1,9 @@
-"""Entry point of a new worker process. The worker is imported only in that process, so the runner never loads torch."""
+"""Entry point of a spawned worker. The worker is imported only in that process, so the runner never loads torch."""
 
 import importlib
 from multiprocessing.connection import Connection
 
 from grader.protocol import WorkOrder
-
-# Environment variable that tells a new forkserver which specs to collect: one line "ROOT\tKATA" per kata.
-KATAS_TO_COLLECT = "KATAS_TO_COLLECT"
 
 
 def become_worker(order: WorkOrder, channel: Connection) -> None:

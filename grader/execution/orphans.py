@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 
 from grader.execution import forkserver
+from grader.execution.servers import Process
 from grader.isolation import processes, shared_memory
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
@@ -34,7 +35,7 @@ def ended() -> Iterator[Callable[[], None]]:
         end_orphans()
 
 
-def end_tree(process: BaseProcess) -> None:
+def end_tree(process: Process | BaseProcess) -> None:
     """Kill a worker and every process below it, whatever session they are in."""
     if sys.platform == "linux" and process.pid and process.is_alive():
         end([process.pid])

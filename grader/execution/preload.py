@@ -1,15 +1,23 @@
-"""Warms up the forkserver: imports, first uses and collected specs that every worker then inherits by fork.
+"""The forkserver: a process with imports, first uses and collected specs, which every worker inherits by fork.
 
+Its command line names the socket that requests come on, and per kata whose specs it collects the tree and the name.
 Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
 """
 # ruff: noqa: E402  (torch reads the environment variables when it is imported)
 
-import atexit
+import contextlib
 import gc
 import importlib
 import os
+import pickle
 import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the workers
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -23,8 +31,7 @@ import torch.optim
 
 from grader.course.catalogue import Kata
 from grader.execution import collected
-from grader.execution.entry import KATAS_TO_COLLECT
-from grader.isolation import warm_up
+from grader.isolation import forking, warm_up
 
 # What workers inherit. Stubs import grader.loading, which this room may not use itself.
 INHERITED = (
@@ -39,30 +46,35 @@ INHERITED = (
 torch.set_num_threads(1)
 
 
-def collect_specs() -> bool:
-    """Collect the specs of the katas that `KATAS_TO_COLLECT` lists. False if some could not be collected.
+def collect_specs(named: Sequence[str]) -> None:
+    """Collect the specs of these katas: tree, name, tree, name.
 
     Errors are ignored here: the worker of that kata collects again and reports them.
     """
-    done = bool(os.environ.get(KATAS_TO_COLLECT))
     trees: dict[Path, list[Kata]] = {}
-    for line in os.environ.pop(KATAS_TO_COLLECT, "").splitlines():
-        root, _, name = line.partition("\t")
+    for root, name in zip(named[::2], named[1::2], strict=True):
         trees.setdefault(Path(root), []).append(Kata(Path(root), name))
     for katas in trees.values():
-        try:
+        with contextlib.suppress(Exception):
             collected.collect(katas)
-        except Exception:
-            done = False
         for kata in katas:
             warm_up.uses_of(kata.folder)
-    return done
 
 
-for name in INHERITED:
-    importlib.import_module(name)
-warm_up.first_uses()
-collect_specs()
-gc.collect()
-gc.freeze()
-atexit.register(gc.unfreeze)  # some of PyTorch's parts report what they find left at the end
+def become_worker(detail: Any, descriptors: list[int]) -> None:
+    """Carry out the order that comes on the first of these descriptors. Another one is the pipe to a worker."""
+    channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
+    order = pickle.loads(channel.recv_bytes())
+    importlib.import_module("grader.execution.worker").carry_out(
+        replace(order, pipe=pipes[0] if pipes else None), channel
+    )
+
+
+if __name__ == "__main__":
+    for module in INHERITED:
+        importlib.import_module(module)
+    warm_up.first_uses()
+    collect_specs(sys.argv[2:])
+    gc.collect()
+    gc.freeze()
+    forking.serve(socket.socket(fileno=int(sys.argv[1])), become_worker)

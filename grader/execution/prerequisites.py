@@ -153,7 +153,8 @@ class Grading:
             notes.insert(0, f"builds on the submission's own {', '.join(own)}")
         if not source.problem:
             files[kata.file] = source.text
-        check = replace(CORE_WORKS, spec_seconds=self.options.spec_seconds)
+        options = self.options
+        check = replace(CORE_WORKS, spec_seconds=options.spec_seconds, require_isolation=options.require_isolation)
         return Job(kata, files, problem, "; ".join(notes), stand_ins, self.options if kata in self.wanted else check)
 
 

@@ -10,7 +10,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import bare_server, folders, forkserver, orphans
+from grader.execution import bare_server, folders, forkserver, orphans, reduced
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.folders import LOOK_SECONDS
 from grader.execution.jobs import Job
@@ -58,6 +58,9 @@ def run(
                     job = next(queue, None) or next(queue := iter(more()), None)
                     if job is None:
                         break
+                    if refused := reduced.refused(job):
+                        ended.append((job, refused))
+                        continue
                     with costs_only(partial(_lose, job, ended)):
                         running.append(_started(job, scratch, specs_of))
                 if not running and not ended:
@@ -81,7 +84,8 @@ def run(
         finally:
             for one in running:
                 with costs_only():
-                    one.kill()
+                    if not one.finished:
+                        one.kill()
             end_orphans()
             folders.remove(scratch)
 

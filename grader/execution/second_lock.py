@@ -14,6 +14,7 @@ from grader import printable, protocol
 from grader.execution import bare_server, folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
+from grader.isolation import sandbox
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
@@ -129,7 +130,7 @@ class SecondLock:
         """Kill the judge, the code under test, and every process that it started."""
         orphans.end_tree(self.worker.process)
         self.worker.channel.close()
-        bare_server.end_worker(self.code)
+        orphans.end_tree(self.code)
         folders.remove(self.folder)
 
     def result(self) -> KataResult:
@@ -161,15 +162,16 @@ class SecondLock:
             pipe=ours,
             probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
             writing=frozenset(filter(self.sealed.writes, self.round.specs)),
+            apart=sandbox.is_apart(job.kata.description.needs),
         )
         with ours, theirs:
             try:
                 self.code = bare_server.start_worker(
                     job.kata, code, shared, theirs.fileno(), plan.replaced if plan else ()
                 )
+                self.worker = forkserver.start_worker(order)
             except OSError as problem:
                 return self._give_up(f"the second lock could not be asked, grade again: {problem}")
-            self.worker = forkserver.start_worker(order)
         self._due_in(START_SECONDS)
 
     def _give_up(self, reason: str) -> None:

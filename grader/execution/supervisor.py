@@ -12,12 +12,14 @@ from grader.execution import folders, follow_up, forkserver, jobs, orphans, with
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SECONDS, SecondLock
-from grader.isolation import processes
+from grader.execution.servers import Process
+from grader.isolation import processes, sandbox
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
+SERVER_ENDED = "was lost with the server that starts workers"
 # Code under test has a memory limit of its own. Where the system kills a worker, the machine has less than that.
 KILLED_BY_SYSTEM = "was killed by the system (out of memory)"
 OUTCOMES: dict[str, Status] = {"passed": "passed", "failed": "failed", "skipped": "skipped"}
@@ -103,10 +105,15 @@ class Supervisor:
             frozenset(self.specs.keys() - plan.specs if plan else self.results),
             plan.reference if plan else "",
             plan.replaced if plan else (),
+            apart=sandbox.is_apart(self.job.kata.description.needs),
         )
         self.oom_kills = processes.oom_kills()
         self.before = dict(self.results)  # what counts if this worker does not come to its last message
-        self.worker = forkserver.start_worker(self.order)
+        try:
+            self.worker = forkserver.start_worker(self.order)
+        except OSError as problem:
+            self.crashed, self.unjudged, self.finished = f"{problem}; grade again", "not graded", True
+            return
         self.phase, self.current, self.done = "starting", "", False
         self._due_in(START_SECONDS)
 
@@ -179,7 +186,7 @@ class Supervisor:
                 return
             return self._follow_up()
         how = self._how_it_ended(killed)
-        by_system = how == KILLED_BY_SYSTEM
+        by_system = how in (KILLED_BY_SYSTEM, SERVER_ENDED)
         if self.phase == "loading":
             self.crashed = f"{self.job.kata.file.name}: {how} while it was imported"
             for name in lost:
@@ -214,6 +221,8 @@ class Supervisor:
             return f"did not stop within {time.monotonic() - self.since:.0f} s and was killed"
         if self.done:
             return "ended the run"
+        if isinstance(self.worker.process, Process) and self.worker.process.is_lost:
+            return SERVER_ENDED
         code = self.worker.process.exitcode
         if code == -signal.SIGKILL and (self.oom_kills is None or processes.oom_kills() != self.oom_kills):
             return KILLED_BY_SYSTEM

@@ -1,9 +1,7 @@
 """A worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
-import contextlib
 import inspect
 import os
-import stat
 import sys
 import tempfile
 import time
@@ -19,7 +17,7 @@ from grader import protocol
 from grader.course import loading, packages
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
-from grader.execution import collected, forkserver
+from grader.execution import collected
 from grader.isolation import processes, sandbox
 from grader.protocol import (
     Collected,
@@ -51,19 +49,19 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silence, descriptor)
-    _close_all_but(channel, order.pipe)
     os.chdir(order.scratch)
     os.environ.clear()
     os.environ.update(order.environment, HOME=str(order.scratch), TMPDIR=str(order.scratch))
     tempfile.tempdir = None
-    forkserver.forget_inherited_folder()
     sys.dont_write_bytecode = True
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
     probed = Probed(order) if order.probes else None  # before the sandbox hides the reference
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
     siblings = packages.siblings(order.kata)
-    sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits)
+    spent = time.process_time() - born
+    sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits, apart=order.apart)
+    born = time.process_time() - spent  # by the clock of this process, which may be another one now
     items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
     reporter = Reporter(specs.session.config, channel)
@@ -143,17 +141,6 @@ class Probed:
             except Exception as error:
                 status, told = "failed", "".join(traceback.format_exception_only(error)).strip()
             reporter.send(SpecFinished(name, status, told[:LONGEST_TEXT], time.monotonic() - began))
-
-
-def _close_all_but(*kept: Connection | None) -> None:
-    """Close the pipes and sockets inherited from the forkserver. Writing to them could end the forkserver."""
-    open_ones = [connection.fileno() for connection in kept if connection]
-    if sys.platform == "linux":
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
-            with contextlib.suppress(OSError):  # the descriptor of the listing itself
-                mode = os.fstat(descriptor).st_mode
-                if descriptor not in open_ones and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-                    os.close(descriptor)
 
 
 def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Function]:

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
 def die_with_parent() -> None:
@@ -18,6 +18,11 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Make this process the parent of orphaned descendants, so that it can kill them."""
     _set(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide() -> None:
+    """Keep this process's memory and files from other processes of the same user."""
+    _set(PR_SET_DUMPABLE, 0)
 
 
 def children(pid: int) -> set[int]:

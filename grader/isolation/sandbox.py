@@ -1,20 +1,10 @@
 """The sandbox of a worker: resource limits, no network, no new processes, no access to other files."""
 
-import ctypes
-import os
-import socket
-import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from grader.isolation import landlock, limits, seccomp
+from grader.isolation import capabilities, landlock, limits, namespaces, seccomp
 from grader.isolation.limits import Limits
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 GRADER = Path(__file__).parents[1]
 SYSTEM = (
@@ -32,14 +22,16 @@ SYSTEM = (
     "/dev/urandom",
 )
 SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 1 << 14, 1 << 18
-SHARED_BYTES = 256 << 20  # in /dev/shm
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 def enter(
-    scratch: Path, specs: Path | None, needs: frozenset[str], bounds: Limits, *, shared: Path | None = None
+    scratch: Path,
+    specs: Path | None,
+    needs: frozenset[str],
+    bounds: Limits,
+    *,
+    shared: Path | None = None,
+    apart: bool = False,
 ) -> None:
     """Confine this process for the rest of its life, with the mechanisms that the system has.
 
@@ -49,18 +41,22 @@ def enter(
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
         shared: a folder to which the process may write, too.
+        apart: go on in a child process, in namespaces of its own.
     """
-    if "loopback" in needs:
-        _own_network()
-    if "processes" in needs:
-        _own_shared_memory()
-    landlock.restrict(
-        _readable(specs, needs), [scratch, *([shared] if shared else []), *_devices(needs)], tcp="loopback" in needs
-    )
+    readable, writable = _readable(specs, needs), [scratch, *([shared] if shared else []), *_devices(needs)]
+    if apart:
+        namespaces.enter(readable, writable, loopback="loopback" in needs)
+    landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
+    capabilities.drop([*readable, *writable])
     signals = landlock.version() < SCOPED_SIGNALS
     if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
         limits.forbid_processes()
+
+
+def is_apart(needs: frozenset[str]) -> bool:
+    """Whether a kata with these needs runs in namespaces of its own: it may open sockets and start processes."""
+    return "processes" in needs and namespaces.are_allowed()
 
 
 def gaps() -> list[str]:
@@ -71,6 +67,13 @@ def gaps() -> list[str]:
     if landlock.version() == 0:
         found.append("it may read and write files of the user who runs the grader")
     return found
+
+
+def gaps_of(needs: frozenset[str]) -> list[str]:
+    """Permissions that this machine cannot take from a kata that needs processes, beside `gaps`."""
+    if "processes" not in needs or is_apart(needs):
+        return []
+    return ["may reach sockets and processes of the machine, which allows no namespaces"]
 
 
 def _readable(specs: Path | None, needs: frozenset[str]) -> list[Path]:
@@ -92,65 +95,3 @@ def _devices(needs: frozenset[str]) -> list[Path]:
     """Device files, and /dev/shm for processes that share memory."""
     devices = [Path("/dev")] if seccomp.NVIDIA.exists() else [Path("/dev/null"), Path("/dev/zero")]
     return devices + ([Path("/dev/shm")] if "processes" in needs else [])
-
-
-def _own_network() -> None:
-    """Move this process into a network namespace of its own, which has only the loopback address.
-
-    Where the system does not allow new namespaces, the process stays in the machine's network.
-    """
-
-    def set_up() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-
-    _move_into(CLONE_NEWNET, set_up)
-
-
-def _own_shared_memory() -> None:
-    """Give this process a /dev/shm of its own, which has a size and goes with the process.
-
-    Where the system does not allow new namespaces, the runner removes what it sees there (see `shared_memory`).
-    """
-
-    def set_up() -> None:
-        mount = ctypes.CDLL(None, use_errno=True).mount
-        options = f"size={SHARED_BYTES}".encode()
-        if mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0:
-            raise OSError("mounts cannot be made private")
-        if mount(b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, options) != 0:
-            raise OSError("/dev/shm cannot be mounted")
-
-    _move_into(CLONE_NEWNS, set_up)
-
-
-def _move_into(namespace: int, set_up: Callable[[], None]) -> None:
-    """Move this process into a namespace of its own, and set that up. Nothing happens if a forked process cannot.
-
-    Some systems let a process into a new namespace and then deny it the rights there.
-    """
-    if sys.platform != "linux":
-        return
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _unshare(namespace)
-            set_up()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(pid, 0)[1] == 0:
-        _unshare(namespace)
-        set_up()
-
-
-def _unshare(namespace: int) -> None:
-    """Enter a new namespace, if need be as the only user of a new user namespace."""
-    user, group = os.getuid(), os.getgid()
-    unshare = ctypes.CDLL(None, use_errno=True).unshare
-    if unshare(namespace) == 0:
-        return
-    if unshare(CLONE_NEWUSER | namespace) != 0:
-        raise OSError("no new namespace")
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        Path("/proc/self", name).write_text(text)

@@ -5,64 +5,172 @@ import os
 import platform
 import struct
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 CLONE_THREAD = 0x00010000
+# What no clone may ask for: new namespaces of any kind, and CLONE_PARENT, by which a process is no child of its maker.
+CLONE_DENIED = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00008000
 X32 = 0x40000000  # the bit that marks a system call of x86-64's x32 ABI
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38
 NVIDIA = Path("/dev/nvidiactl")
 
-
-@dataclass(frozen=True)
-class Calls:
-    """Numbers of system calls on one architecture."""
-
-    clone: int
-    clone3: int
-    socket: int
-    forks: tuple[int, ...]  # fork, vfork, which aarch64 lacks
-    # Denied to every kata: execve, execveat, ptrace, process_vm_readv, process_vm_writev; shmget, semget, msgget,
-    # mq_open, memfd_secret and add_key, whose memory no limit covers; io_uring_setup, which passes by this filter.
-    denied: tuple[int, ...]
-    memfd_create: int  # denied, except that CUDA needs it
-    # With a process id first, allowed only for the caller: prlimit64, sched_setaffinity, sched_setscheduler.
-    to_oneself: tuple[int, ...]
-    # kill and tgkill; and tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal.
-    signals: tuple[int, ...]
-    more_signals: tuple[int, ...]
-
-
-CALLS = {
-    "x86_64": Calls(
-        clone=56,
-        clone3=435,
-        socket=41,
-        forks=(57, 58),
-        denied=(59, 322, 101, 310, 311, 29, 64, 68, 240, 447, 248, 425),
-        memfd_create=319,
-        to_oneself=(302, 203, 144),
-        signals=(62, 234),
-        more_signals=(200, 129, 297, 424),
-    ),
-    "aarch64": Calls(
-        clone=220,
-        clone3=435,
-        socket=198,
-        forks=(),
-        denied=(221, 281, 117, 270, 271, 194, 190, 186, 180, 447, 217, 425),
-        memfd_create=279,
-        to_oneself=(261, 122, 119),
-        signals=(129, 131),
-        more_signals=(130, 138, 240, 424),
-    ),
+# Numbers of system calls; the newer ones are the same on every architecture.
+ANYWHERE = {
+    "pidfd_send_signal": 424,
+    "io_uring_setup": 425,  # what io_uring does passes by this filter
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "fspick": 433,
+    "clone3": 435,
+    "pidfd_getfd": 438,
+    "process_madvise": 440,
+    "mount_setattr": 442,
+    "memfd_secret": 447,
+    "process_mrelease": 448,
+    "open_tree_attr": 467,
 }
+CALLS = {
+    "x86_64": ANYWHERE
+    | {
+        "socket": 41,
+        "socketpair": 53,
+        "clone": 56,
+        "fork": 57,
+        "vfork": 58,
+        "execve": 59,
+        "execveat": 322,
+        "ptrace": 101,
+        "process_vm_readv": 310,
+        "process_vm_writev": 311,
+        "kcmp": 312,
+        "migrate_pages": 256,
+        "move_pages": 279,
+        "shmget": 29,
+        "semget": 64,
+        "msgget": 68,
+        "mq_open": 240,
+        "memfd_create": 319,
+        "add_key": 248,
+        "request_key": 249,
+        "keyctl": 250,
+        "bpf": 321,
+        "perf_event_open": 298,
+        "userfaultfd": 323,
+        "unshare": 272,
+        "setns": 308,
+        "mount": 165,
+        "umount2": 166,
+        "pivot_root": 155,
+        "chroot": 161,
+        "name_to_handle_at": 303,
+        "open_by_handle_at": 304,
+        "syslog": 103,
+        "kexec_load": 246,
+        "kexec_file_load": 320,
+        "init_module": 175,
+        "finit_module": 313,
+        "delete_module": 176,
+        "ioprio_set": 251,
+        "setpriority": 141,
+        "prlimit64": 302,
+        "sched_setaffinity": 203,
+        "sched_setscheduler": 144,
+        "sched_setparam": 142,
+        "sched_setattr": 314,
+        "fcntl": 72,
+        "ioctl": 16,
+        "kill": 62,
+        "tgkill": 234,
+        "tkill": 200,
+        "rt_sigqueueinfo": 129,
+        "rt_tgsigqueueinfo": 297,
+    },
+    "aarch64": ANYWHERE
+    | {
+        "socket": 198,
+        "socketpair": 199,
+        "clone": 220,
+        "execve": 221,
+        "execveat": 281,
+        "ptrace": 117,
+        "process_vm_readv": 270,
+        "process_vm_writev": 271,
+        "kcmp": 272,
+        "migrate_pages": 238,
+        "move_pages": 239,
+        "shmget": 194,
+        "semget": 190,
+        "msgget": 186,
+        "mq_open": 180,
+        "memfd_create": 279,
+        "add_key": 217,
+        "request_key": 218,
+        "keyctl": 219,
+        "bpf": 280,
+        "perf_event_open": 241,
+        "userfaultfd": 282,
+        "unshare": 97,
+        "setns": 268,
+        "mount": 40,
+        "umount2": 39,
+        "pivot_root": 41,
+        "chroot": 51,
+        "name_to_handle_at": 264,
+        "open_by_handle_at": 265,
+        "syslog": 116,
+        "kexec_load": 104,
+        "kexec_file_load": 294,
+        "init_module": 105,
+        "finit_module": 273,
+        "delete_module": 106,
+        "ioprio_set": 30,
+        "setpriority": 140,
+        "prlimit64": 261,
+        "sched_setaffinity": 122,
+        "sched_setscheduler": 119,
+        "sched_setparam": 118,
+        "sched_setattr": 274,
+        "fcntl": 25,
+        "ioctl": 29,
+        "kill": 129,
+        "tgkill": 131,
+        "tkill": 130,
+        "rt_sigqueueinfo": 138,
+        "rt_tgsigqueueinfo": 240,
+    },
+}
+# Denied to every kata.
+PROGRAMS_AND_TRACING = ("execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd")
+OTHERS_MEMORY = ("migrate_pages", "move_pages", "process_madvise", "process_mrelease", "userfaultfd")
+NO_LIMIT_COVERS = ("shmget", "semget", "msgget", "mq_open", "memfd_secret", "add_key", "request_key", "keyctl")
+PASSES_BY = ("io_uring_setup", "io_uring_enter", "io_uring_register", "name_to_handle_at", "open_by_handle_at")
+NAMESPACES = ("unshare", "setns")
+OLD_MOUNTS = ("mount", "umount2", "pivot_root", "chroot")
+MOUNTS = ("open_tree", "open_tree_attr", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "fspick")
+KERNEL = ("bpf", "perf_event_open", "syslog", "kexec_load", "kexec_file_load")
+MODULES = ("init_module", "finit_module", "delete_module")
+DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
+DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + ("ioprio_set",)
+# With a process id first, allowed only for the caller.
+TO_ONESELF = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
+SIGNALS = ("kill", "tgkill")
+MORE_SIGNALS = ("tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
+# fcntl's F_SETOWN and F_SETOWN_EX, ioctl's FIOSETOWN and SIOCSPGRP: who gets a signal when there is something to read.
+OWNERS = {"fcntl": (8, 15), "ioctl": (0x8901, 0x8902)}
+PRIO_PROCESS = 0
+STREAM, SEQPACKET, KIND = 1, 5, 0xF  # kinds of sockets, and the bits that hold them
 # The socket families that a need allows. AF_UNIX: processes pass each other tensors. AF_INET, AF_INET6 and AF_NETLINK,
 # which lists network interfaces.
 SOCKETS = {"processes": (1,), "loopback": (2, 10, 16)}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
-LOAD, JUMP_EQUAL, JUMP_SET, ANSWER = 0x20, 0x15, 0x45, 0x06  # BPF instructions
+LOAD, JUMP_EQUAL, JUMP_SET, AND, ANSWER = 0x20, 0x15, 0x45, 0x54, 0x06  # BPF instructions
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
@@ -92,8 +200,8 @@ def restrict(needs: frozenset[str], *, signals: bool) -> bool:
 def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruction]:
     """The BPF program. clone3 passes its flags by pointer, so it is answered with ENOSYS: libc falls back to clone."""
     calls = CALLS[machine]
-    denied = calls.denied + (() if "processes" in needs else calls.forks) + (calls.more_signals if signals else ())
-    denied += () if NVIDIA.exists() else (calls.memfd_create,)
+    denied = DENIED + (() if "processes" in needs else ("fork", "vfork")) + (MORE_SIGNALS if signals else ())
+    denied += () if NVIDIA.exists() else ("memfd_create",)  # which CUDA needs
     program: list[Instruction] = [
         (LOAD, 0, 0, 4),
         (JUMP_EQUAL, 1, 0, AUDIT_ARCH[machine]),
@@ -102,26 +210,38 @@ def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruc
         (JUMP_SET, 0, 1, X32),
         (ANSWER, 0, 0, EPERM),
     ]
-    for number in denied:
+    for number in (calls[name] for name in denied if name in calls):
         program += [(JUMP_EQUAL, 0, 1, number), (ANSWER, 0, 0, EPERM)]
-    for number in calls.to_oneself + (calls.signals if signals else ()):
-        program += [
-            (JUMP_EQUAL, 0, 5, number),
-            (LOAD, 0, 0, 16),
-            (JUMP_EQUAL, 2, 0, 0),
-            (JUMP_EQUAL, 1, 0, os.getpid()),
-        ]
-        program += [(ANSWER, 0, 0, EPERM), (ANSWER, 0, 0, ALLOW)]
+    program += [(JUMP_EQUAL, 0, 1, calls["clone3"]), (ANSWER, 0, 0, ENOSYS)]
+    for name in TO_ONESELF + (SIGNALS if signals else ()):
+        program += _call(calls[name], _is_one_of(0, (0, os.getpid())))
+    priority = [(LOAD, 0, 0, _argument(0)), (JUMP_EQUAL, 1, 0, PRIO_PROCESS), (ANSWER, 0, 0, EPERM)]
+    program += _call(calls["setpriority"], [*priority, *_is_one_of(1, (0, os.getpid()))])
+    if signals:
+        for name, commands in OWNERS.items():
+            program += _call(calls[name], _is_one_of(1, commands, EPERM, ALLOW))
+    flags = [(LOAD, 0, 0, _argument(0)), (JUMP_SET, 0, 1, CLONE_DENIED), (ANSWER, 0, 0, EPERM)]
     if "processes" not in needs:
-        program += [(JUMP_EQUAL, 0, 1, calls.clone3), (ANSWER, 0, 0, ENOSYS)]
-        program += [
-            (JUMP_EQUAL, 0, 4, calls.clone),
-            (LOAD, 0, 0, 16),
-            (JUMP_SET, 1, 0, CLONE_THREAD),
-            (ANSWER, 0, 0, EPERM),
-        ]
-        program += [(ANSWER, 0, 0, ALLOW)]
+        flags += [(JUMP_SET, 1, 0, CLONE_THREAD), (ANSWER, 0, 0, EPERM)]
+        kind = _is_one_of(1, (STREAM, SEQPACKET))  # one of a pair of datagram sockets could send to a path
+        program += _call(calls["socketpair"], [kind[0], (AND, 0, 0, KIND), *kind[1:]])
+    program += _call(calls["clone"], [*flags, (ANSWER, 0, 0, ALLOW)])
     kinds = [kind for need in SOCKETS if need in needs for kind in SOCKETS[need]]
-    allowed = [step for kind in kinds for step in ((JUMP_EQUAL, 0, 1, kind), (ANSWER, 0, 0, ALLOW))]
-    program += [(JUMP_EQUAL, 0, len(allowed) + 2, calls.socket), (LOAD, 0, 0, 16), *allowed, (ANSWER, 0, 0, EPERM)]
+    program += _call(calls["socket"], _is_one_of(0, kinds))
     return [*program, (ANSWER, 0, 0, ALLOW)]
+
+
+def _call(number: int, steps: list[Instruction]) -> list[Instruction]:
+    """Take these steps, which end with an answer, if it is this call."""
+    return [(JUMP_EQUAL, 0, len(steps), number), *steps]
+
+
+def _is_one_of(place: int, values: Iterable[int], if_so: int = ALLOW, if_not: int = EPERM) -> list[Instruction]:
+    """Answer by whether the argument in this place, its lower half, is one of the values."""
+    tests = [step for value in values for step in ((JUMP_EQUAL, 0, 1, value), (ANSWER, 0, 0, if_so))]
+    return [(LOAD, 0, 0, _argument(place)), *tests, (ANSWER, 0, 0, if_not)]
+
+
+def _argument(place: int) -> int:
+    """Where the program finds an argument of the call."""
+    return 16 + 8 * place

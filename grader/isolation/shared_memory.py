@@ -9,9 +9,12 @@ FOLDER = "/dev/shm/"
 
 
 def names_of(pids: Iterable[int]) -> set[Path]:
-    """The files below /dev/shm that these processes have open or mapped."""
+    """The files below /dev/shm that these processes have open or mapped.
+
+    What a process in a mount namespace of its own names so is not the machine's: it goes with the process.
+    """
     found: set[str] = set()
-    for pid in pids:
+    for pid in filter(_has_our_mounts, pids):
         with suppress(OSError):
             found.update(line.split(maxsplit=5)[5] for line in open(f"/proc/{pid}/maps") if FOLDER in line)
         with suppress(OSError):
@@ -19,6 +22,12 @@ def names_of(pids: Iterable[int]) -> set[Path]:
                 with suppress(OSError):
                     found.add(os.readlink(descriptor.path))
     return {Path(name.strip()) for name in found if name.startswith(FOLDER)}
+
+
+def _has_our_mounts(pid: int) -> bool:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
+    return False
 
 
 def remove(names: Iterable[Path]) -> None:

@@ -105,6 +105,7 @@ def grade_on_cluster(
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
         "--sealed" if options.sealed else "--unsealed",
+        *(["--require-isolation"] if options.require_isolation else []),
     ]
     command = [*KATA, "grade", *(name for kata in katas for name in _asked(kata, options)), *arguments]
     with _shared_folder() as shared:

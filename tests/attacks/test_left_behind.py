@@ -15,6 +15,7 @@ from grader.isolation import processes, seccomp
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
+from tests.attacks.refusing import refusing
 from tests.conftest import SOUND
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
@@ -169,46 +170,77 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
 
-    def test_a_namespace_that_cannot_be_set_up_is_not_entered(self):
-        """As on systems that let a process into a new one and then deny it the rights there."""
-        code = """
-import os
-from grader.isolation import sandbox
-def set_up():
-    raise PermissionError
-before = os.readlink("/proc/self/ns/mnt"), os.getuid()
-sandbox._move_into(sandbox.CLONE_NEWNS, set_up)
-print((os.readlink("/proc/self/ns/mnt"), os.getuid()) == before)
-"""
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert ended.stdout == "True\n", ended.stderr
+    @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
+    def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
+        """Some systems let a process into new ones and then deny it the rights there."""
+        code = "from grader.isolation import namespaces; print(namespaces.are_allowed())"
+        ended = refusing(refused, sys.executable, "-c", code)
+        assert ended.stdout == "False\n", ended.stderr
 
     @pytest.mark.skipif(not seccomp.is_known(), reason="no filter for this machine")
     @pytest.mark.parametrize(
         "body",
         [
             "os.memfd_create('x')",
-            "ctypes.CDLL(None, use_errno=True).shmget(0, 1 << 20, 0o1600) < 0 and 1 / 0",
+            "refused('shmget', 0, 1 << 20, 0o1600)",
             "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
             "os.sched_setaffinity(os.getppid(), {0})",
+            "os.sched_setparam(os.getppid(), os.sched_param(0))",
+            "os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0))",
+            "refused('sched_setattr', os.getppid(), attributes, 0)",
+            "os.setpriority(os.PRIO_PROCESS, os.getppid(), 5)",
+            "os.setpriority(os.PRIO_PGRP, 0, 5)",
+            "os.setpriority(os.PRIO_USER, 0, 5)",
+            "refused('ioprio_set', 1, os.getppid(), 3 << 13)",
             "os.kill(os.getppid(), 0)",
             "os.kill(-1, 0)",
+            "fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+            "fcntl.ioctl(0, 0x8901, struct.pack('i', os.getppid()))",
+            "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+            "refused('unshare', 0x10000000)",
+            "refused('clone', 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0)",
+            "refused('clone', 0x8000 | 0x10000, 0, 0, 0, 0)",
+            "refused('setns', 0, 0)",
+            "refused('userfaultfd', 1)",
+            "refused('io_uring_setup', 1, 0)",
+            "refused('io_uring_enter', 0, 0, 0, 0, 0)",
+            "refused('mount', 0, 0, 0, 0, 0)",
+            "refused('pidfd_getfd', 0, 0, 0)",
+            "refused('bpf', 0, 0, 0)",
+            "refused('perf_event_open', 0, 0, 0, 0, 0)",
+            "refused('keyctl', 0, 0)",
+            "refused('open_by_handle_at', 0, 0, 0)",
+            "os.fork()",
         ],
     )
     def test_the_filter_denies(self, body):
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
-import ctypes, os, resource, signal, threading
+import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
 from grader.isolation import processes, seccomp
+
+attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
+
+def refused(name, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    given = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    if libc.syscall(ctypes.c_long(seccomp.CALLS[platform.machine()][name]), *given) < 0:
+        raise OSError(ctypes.get_errno(), "as it should be, if this is EPERM")
+
 os.kill(os.getpid(), 0)
 seccomp.restrict(frozenset(), signals=True)
 os.kill(os.getpid(), 0)
 signal.pthread_kill(threading.get_ident(), 0)
 resource.prlimit(0, resource.RLIMIT_CPU)
+os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0))
+socket.socketpair()
+thread = threading.Thread(target=print, args=("a thread starts",))
+thread.start()
+thread.join()
 try:
     {body}
-except (PermissionError, ZeroDivisionError):
+except PermissionError:
     print("denied")
 """
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert ended.stdout == "denied\n", ended.stderr
+        assert ended.stdout == "a thread starts\ndenied\n", ended.stderr

@@ -1,14 +1,13 @@
 """Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and harms nothing else."""
 
-import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import count, repeat
-from multiprocessing import forkserver, reduction
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ import pytest
 from grader.course import loading
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
-from grader.execution import prerequisites, supervisor
+from grader.execution import forkserver, prerequisites, servers, supervisor
+from grader.isolation import namespaces
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.conftest import SOUND
@@ -40,18 +40,8 @@ def messages(result: KataResult) -> str:
 
 def workers() -> list[str]:
     """The process ids of the workers that there are."""
-    server = forkserver._forkserver._forkserver_pid
+    [server] = forkserver.helpers()
     return Path(f"/proc/{server}/task/{server}/children").read_text().split()
-
-
-def can_have_a_network_of_its_own() -> bool:
-    """Whether this machine lets a process into a new network, tried in a process that is not needed any more."""
-    new_user, new_network = 0x10000000, 0x40000000
-    unshare = ctypes.CDLL(None).unshare
-    pid = os.fork()
-    if pid == 0:
-        os._exit(unshare(new_network) and unshare(new_user | new_network))
-    return os.waitpid(pid, 0)[1] == 0
 
 
 def replaced(function: str, body: str) -> str:
@@ -220,7 +210,7 @@ class TestTheModule:
             "import socket\n" + RIGHT + "\n\ndef double(x):\n    server = socket.create_server(('127.0.0.1', 0))\n"
         )
         network += "    socket.create_connection(server.getsockname()).close()\n"
-        if can_have_a_network_of_its_own():
+        if namespaces.are_allowed():
             network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n"
         network += "    return 2 * x\n"
         for code, need in ((work, "processes"), (network, "loopback")):
@@ -382,6 +372,14 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 """
         assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
 
+    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission):
+        assert graded(sound[0], SOUND / "solutions").status == "passed"
+        [server] = forkserver.helpers()
+        threading.Timer(2, os.kill, (server, signal.SIGKILL)).start()
+        result = graded(sound[0], submission(sound[0], "import time\ntime.sleep(600)\n"), spec_seconds=60)
+        assert result.status == "not graded" and "was lost with the server" in result.message
+        assert graded(sound[0], SOUND / "solutions").status == "passed", "another one is started"
+
     def test_no_process_is_left(self, sound, submission):
         list(prerequisites.grade_folder(sound, submission(sound[0], RIGHT)))
         assert not workers()
@@ -432,17 +430,17 @@ print(next(prerequisites.grade_folder([kata], root / "solutions", options=RunOpt
 
 
 def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatch, capfd):
-    """A client that broke off after connecting would end the forkserver with a traceback."""
-    send = reduction.sendfds
+    """A runner that broke off after its request would take the answer for that to its next one."""
+    send = servers.socket.send_fds
 
     def interrupted(*arguments):
+        monkeypatch.setattr(servers.socket, "send_fds", send)
         signal.raise_signal(signal.SIGINT)
         send(*arguments)
 
-    monkeypatch.setattr("multiprocessing.forkserver.reduction.sendfds", interrupted)
+    monkeypatch.setattr(servers.socket, "send_fds", interrupted)
     with pytest.raises(KeyboardInterrupt):
         graded(sound[0], SOUND / "solutions")
-    monkeypatch.undo()
     assert not workers()
     assert graded(sound[0], SOUND / "solutions").status == "passed"
     assert capfd.readouterr().err == ""

@@ -374,7 +374,7 @@ class TestDoctor:
 
     def test_what_is_wrong_is_said_with_what_to_do(self, monkeypatch, tmp_path):
         monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
-        monkeypatch.setattr(doctor.sandbox, "gaps", lambda: ["it may use the network"])
+        monkeypatch.setattr(doctor.reduced, "gaps", lambda _: ["it may use the network"])
         monkeypatch.setattr(
             doctor.shutil, "disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 1e8})
         )

@@ -1,19 +1,15 @@
 """The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
 
-It is told on a socket what to fork, with the worker's end of the pipe to the judge attached, and answers with the
-worker's process id. Told a process id, it reaps that worker, which the runner has killed. It ends with the socket.
+Its command line names the socket that requests come on, and the folders of the katas whose code it gets warm for.
 """
 
-import atexit
 import gc
-import json
 import os
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +18,12 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 import torch  # noqa: E402
 
-from grader.isolation import processes, sandbox, warm_up  # noqa: E402
+from grader.isolation import forking, processes, sandbox, warm_up  # noqa: E402
 from grader.isolation.limits import Limits  # noqa: E402
 from grader.sealed.bare import worker  # noqa: E402
 
-LONGEST_REQUEST = 20_000
 
-
-def serve(requests: socket.socket) -> None:
-    """Answer requests until the runner ends."""
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 1)
-        if not data:
-            return
-        request = json.loads(data)
-        if isinstance(request, int):
-            with suppress(ChildProcessError):
-                os.waitpid(request, 0)
-            continue
-        pid = os.fork()
-        if pid == 0:
-            requests.close()
-            become_worker(request, descriptors[0])
-        os.close(descriptors[0])
-        requests.send(str(pid).encode())
-
-
-def become_worker(request: dict[str, Any], pipe: int) -> None:
+def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     """Confine this process, forget the grader's code, and serve the judge until it ends."""
     processes.die_with_parent()
     os.setsid()
@@ -60,9 +35,10 @@ def become_worker(request: dict[str, Any], pipe: int) -> None:
     os.environ.clear()
     os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
     tempfile.tempdir = None  # what an import may have asked for
-    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=shared)
+    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=shared, apart=request["apart"])
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
+    [pipe] = descriptors
     worker.main(pipe, request["kata"], scratch, request["replaced"])
 
 
@@ -80,5 +56,4 @@ if __name__ == "__main__":
     warm(sys.argv[2:])
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # some of PyTorch's parts report what they find left at the end
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    forking.serve(socket.socket(fileno=int(sys.argv[1])), become_worker)

@@ -1,0 +1,29 @@
+"""Isolation that this machine cannot give: what reports say of it, and jobs that are refused for it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from grader.course.catalogue import Kata
+from grader.execution import jobs
+from grader.execution.boundary import not_graded
+from grader.execution.jobs import Job
+from grader.isolation import sandbox
+from grader.results import KataResult
+
+
+def gaps(katas: Iterable[Kata]) -> list[str]:
+    """What code under test may do on this machine while these katas are graded, one phrase each."""
+    found: dict[str, list[str]] = {}
+    for kata in katas:
+        for gap in sandbox.gaps_of(kata.description.needs):
+            found.setdefault(gap, []).append(kata.name)
+    return sandbox.gaps() + [f"{' and '.join(names)} {gap}" for gap, names in found.items()]
+
+
+def refused(job: Job) -> KataResult | None:
+    """The result of a job that asks for full isolation where this machine cannot give it; None if the job can run."""
+    found = gaps([job.kata]) if job.options.require_isolation else []
+    if not found:
+        return None
+    reason = f"isolation is reduced on this machine: {' and '.join(found)}"
+    return replace(not_graded(job.kata, reason, job.options), message=reason, code=jobs.digest(job))

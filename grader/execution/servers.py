@@ -1,0 +1,159 @@
+"""The runner's side of a server that forks workers: starts the server, has it fork, and learns how workers ended.
+
+A server is reached by a socket that it inherits and that has no name, so that code under test cannot reach it.
+"""
+
+import atexit
+import json
+import os
+import signal
+import site
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]  # where the package `grader` is
+LONGEST_ANSWER = 1000  # bytes
+ANSWER_SECONDS = 300.0  # for an answer, which a starting server gives only after its imports
+POLL_SECONDS = 0.005  # between two questions whether a worker has ended
+SERVER_ENDED = "the server that starts workers has ended"
+
+
+class Server:
+    """A running server.
+
+    Args:
+        module: what it runs, with the number of the socket and these arguments on its command line.
+        environment: all of its environment, but for where Python finds modules.
+        folder: its current folder.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str):
+        self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.requests.settimeout(ANSWER_SECONDS)
+        self.owner = os.getpid()  # a process forked from that one starts its own server
+        self.lock = threading.Lock()
+        found = {"PYTHONPATH": str(ROOT)} | ({"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {})
+        with theirs, interrupts_blocked():
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(theirs.fileno()), *arguments],
+                pass_fds=[theirs.fileno()],
+                env={**environment, "HOME": folder, **found},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd=folder,
+            )
+        atexit.register(self.end)
+        os.register_at_fork(after_in_child=self.requests.close)
+
+    @property
+    def runs(self) -> bool:
+        """Whether this process started the server, and the server has not ended."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def fork(self, detail: Any, descriptors: Sequence[int]) -> "Process":
+        """Start a worker.
+
+        Raises:
+            OSError: the server does not answer, or cannot fork.
+        """
+        pid = self._ask(["fork", detail], descriptors)
+        if not isinstance(pid, int):
+            raise OSError(f"no worker could be started: {pid}")
+        return Process(self, pid)
+
+    def reap(self, pid: int) -> int | None:
+        """The exit code of a worker that has ended; None while it runs.
+
+        Raises:
+            OSError: the server does not answer.
+        """
+        code = self._ask(["reap", pid])
+        return code if isinstance(code, int) else None
+
+    def end(self) -> None:
+        """Kill the server, and with it the workers. It holds nothing that would have to be saved."""
+        if self.owner == os.getpid():
+            atexit.unregister(self.end)
+            self.requests.close()
+            self.process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+
+    def _ask(self, request: Any, descriptors: Sequence[int] = ()) -> Any:
+        """The answer to a request. A conversation that breaks off halfway ends the server: what follows is in order."""
+        with self.lock, interrupts_wait():
+            try:
+                socket.send_fds(self.requests, [json.dumps(request).encode()], descriptors)
+                answer = self.requests.recv(LONGEST_ANSWER)
+                if not answer:
+                    raise ConnectionResetError(SERVER_ENDED)
+                return json.loads(answer)
+            except BaseException:
+                self.end()
+                raise
+
+
+class Process:
+    """A worker that a server has forked.
+
+    `exitcode` is None until it is known that the worker has ended: minus a signal's number where that ended it.
+    """
+
+    def __init__(self, server: Server, pid: int):
+        self.server, self.pid = server, pid
+        self.exitcode: int | None = None
+        self.is_lost = False  # with its server
+
+    def is_alive(self) -> bool:
+        """Whether the worker runs."""
+        if self.exitcode is None:
+            try:
+                self.exitcode = self.server.reap(self.pid)
+            except OSError:
+                self.is_lost, self.exitcode = True, -signal.SIGKILL  # workers die with their server
+        return self.exitcode is None
+
+    def join(self, seconds: float) -> None:
+        """Wait until the worker has ended, but not longer than so many seconds."""
+        until = time.monotonic() + seconds
+        while self.is_alive() and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+
+    def kill(self) -> None:
+        """Kill the worker. Until it is reaped, no other process has its id."""
+        if self.exitcode is None and self.server.runs:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Start a process with Ctrl-C blocked, or it may print a traceback before it ignores Ctrl-C. Linux only."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Deliver Ctrl-C after the block, which would otherwise leave a request or its answer behind."""
+    if threading.current_thread() is not threading.main_thread():  # only that thread is interrupted
+        yield
+        return
+    came = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,67 @@
+"""Serves requests to fork workers. Each lock's server runs this, on a socket that it inherits and no name leads to.
+
+A request is JSON. ["fork", detail], with descriptors attached, is answered with the worker's process id, ["reap", id]
+with its exit code, or null while it runs. The runner kills workers and has them reaped: until then, an id is in use.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+LONGEST_REQUEST = 20_000  # bytes
+MOST_DESCRIPTORS = 2
+
+Become = Callable[[Any, list[int]], None]  # becomes a worker, given the request's detail and descriptors
+
+
+def serve(requests: socket.socket, become: Become) -> None:
+    """Answer requests until the runner ends. This process ends then, at once: it has nothing to tidy up."""
+    while True:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_DESCRIPTORS)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            os._exit(0)
+        what, detail = json.loads(data)
+        try:
+            answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors)
+        except OSError as error:
+            answer = f"{error.strerror or error}"
+        for descriptor in descriptors:
+            os.close(descriptor)
+        with suppress(OSError):  # the runner has ended: the next request says so
+            requests.send(json.dumps(answer).encode())
+
+
+def _fork(become: Become, detail: Any, descriptors: list[int]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            close_all_but(descriptors)
+            multiprocessing.current_process().authkey = os.urandom(32)  # what the server has is the same for all
+            become(detail, descriptors)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def _exit_code(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every pipe and socket that this process inherited, apart from these. Linux only."""
+    if sys.platform == "linux":
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):  # the descriptor of the listing itself
+                mode = os.fstat(descriptor).st_mode
+                if descriptor not in kept and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+                    os.close(descriptor)
