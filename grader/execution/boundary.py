@@ -36,7 +36,9 @@ def one_line() -> Iterator[None]:
     except (KataError, OSError):
         raise
     except (Exception, SystemExit) as error:
-        raise KataError(f"not graded: {reason(error)}") from None
+        raise KataError(
+            f"not graded: {reason(error)}: this is an error of the grader, not of the graded code"
+        ) from None
 
 
 def reason(error: BaseException) -> str:

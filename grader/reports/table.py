@@ -155,8 +155,9 @@ def _lines(groups: Iterable[Group]) -> Iterator[str]:
     exercises = [exercise for group in groups if group.open for exercise in group.katas[0].exercises]
     width = max((len(exercise.name) for exercise in exercises), default=0)
     for group in groups:
-        sums = f"{group.points} of {group.most} points, {group.stars} of {group.most} stars"
-        yield f"{group.name}: {group.status}, {sums}"
+        points, stars = sum(kata.points for kata in group.katas), sum(kata.stars for kata in group.katas)
+        so_far = "so far " if group.status == "not graded" else ""
+        yield f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, {stars} of {group.most} stars"
         for e in group.katas[0].exercises if group.open else ():
             points_of = f"{words.points(e)}/1"
             yield f"  {e.name:<{width}}  {_part(e):<7}  {points_of}  {words.star(e)}  {words.verdict(e)}"
@@ -169,9 +170,8 @@ def _show_open(kata: KataResult, console: Console) -> None:
     """
     if kata.message:
         console.print()
-        for line in kata.message.splitlines():
-            note = f"{kata.kata}: {line}"
-            told = textwrap.fill(note, console.width, subsequent_indent="  ") if console.is_terminal else note
+        for line in f"{kata.kata}: {kata.message}".splitlines():
+            told = textwrap.fill(line, console.width, subsequent_indent="  ") if console.is_terminal else line
             console.print(told, markup=False, highlight=False, soft_wrap=True)
     said: set[str] = set()
     for exercise in kata.exercises:

@@ -171,7 +171,7 @@ class TestGrade:
         assert kata_here("grade", "01", "--code", "solutions", "--fail-under", "50").returncode == 0
 
     def test_an_error_of_the_grader_is_no_low_score(self, kata_here, monkeypatch):
-        monkeypatch.setattr(grade, "_graded", lambda *_: 1 / 0)
+        monkeypatch.setattr(grade, "_graded", lambda *_, **__: 1 / 0)
         done = kata_here("grade", "01", "--fail-under", "50")
         assert done.returncode == 2
         assert done.stderr.endswith("kata: this is an error of the grader, not of the graded code\n")

@@ -220,7 +220,7 @@ def test_the_verdict_on_an_exercise_in_words(specs, said):
 
 def test_a_terminal_gets_a_table():
     said = shown(REPORT, force_terminal=True)
-    assert "kata and exercises" in said and "16_multi_head_attention" in said and "2/4" in said and "1/4" in said
+    assert "katas and exercises" in said and "16_multi_head_attention" in said and "2/4" in said and "1/4" in said
     assert re.search(r"  d +core +works · 1 edge open +1/1 +☆", said), said
     assert max(map(len, said.splitlines())) <= 100
 
