@@ -15,7 +15,7 @@ from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SE
 from grader.execution.servers import Process
 from grader.isolation import processes, sandbox
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import DONE, ExerciseResult, KataResult, SpecResult, Status
+from grader.results import DONE, NOT_WRITTEN, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
@@ -161,6 +161,8 @@ class Supervisor:
         text, printed = printable.text(message.message), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
             text, printed = withheld.told(self.job.kata, self.specs[name], message, self.job.problem), ""
+        if text == self.job.problem == NOT_WRITTEN:
+            text = f"{self.specs[name].exercise}: {text}"
         reason = self.specs[name].skip_reason
         if status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)

@@ -97,6 +97,9 @@ class TestGrade:
         assert report["points"] == 0
         assert {graded["status"] for graded in report["katas"]} == {"not started"}
         assert [graded["kata"] for graded in report["katas"]] == [find(number).name for number in chosen]
+        for exercise in (exercise for graded in report["katas"] for exercise in graded["exercises"]):
+            said = {spec["message"] for spec in exercise["specs"] if spec["status"] == "failed"}
+            assert said == {f"{exercise['name']}: not written yet"}
 
     def test_an_untouched_repository_is_one_screen_and_needs_no_process(self, kata_here, monkeypatch):
         monkeypatch.setattr(forkserver, "prepare", None)

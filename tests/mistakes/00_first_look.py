@@ -90,7 +90,7 @@ MISTAKES = [
         was=RETURNED,
         now="share = " + RETURNED.removeprefix("return "),
         caught_by="test_one_of_two_is_right",
-        says="got None: looks like a function without `return`",
+        says="nothing was returned: `return` is missing in accuracy",
     ),
     # gradient_step
     Mistake(
@@ -133,7 +133,7 @@ MISTAKES = [
         was=STEP,
         now="weight = weight - learning_rate * gradient",
         caught_by="test_one_step_against_the_gradient",
-        says="looks like a function without `return`",
+        says="nothing was returned: `return` is missing in gradient_step",
     ),
     # draw
     Mistake(
