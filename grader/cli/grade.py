@@ -238,7 +238,7 @@ def _grade_one(
         table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
         if explain:
             print("", *explanation.lines(report), sep="\n")
-        ran = {result.kata for result in report.katas if result.status != "not started"}
+        ran = {result.kata for result in report.katas if result.seconds}
         _say_gaps([kata for kata in assignment.katas if kata.name in ran])
         for file in files:
             file.write(report)

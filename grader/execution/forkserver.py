@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from grader.course.catalogue import Kata
+from grader.course.catalogue import ROOT, Kata
 from grader.execution import entry
 from grader.execution.servers import Process, Server, interrupts_wait
 from grader.protocol import WorkOrder
@@ -102,7 +102,8 @@ def _prepared(katas: Iterable[Kata]) -> Server:
     global _server
     if _server is None or not _server.runs:
         names = [part for kata in katas for part in (str(kata.root), kata.name)]
-        _server = Server(SERVER, names, environment() | {"OMP_NUM_THREADS": "1"}, temporary_folder())
+        storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
+        _server = Server(SERVER, names, environment() | storage | {"OMP_NUM_THREADS": "1"}, temporary_folder())
     return _server
 
 

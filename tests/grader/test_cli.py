@@ -177,7 +177,8 @@ class TestGrade:
         monkeypatch.setattr(grade, "_graded", lambda *_, **__: 1 / 0)
         done = kata_here("grade", "01", "--fail-under", "50")
         assert done.returncode == 2
-        assert done.stderr.endswith("kata: this is an error of the grader, not of the graded code\n")
+        assert done.stderr.startswith("kata: not graded: ZeroDivisionError: division by zero (cli/grade.py:")
+        assert done.stderr.endswith(": this is an error of the grader, not of the graded code\n")
 
     def test_an_empty_folder_is_graded(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--code", tmp_path)

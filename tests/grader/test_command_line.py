@@ -145,7 +145,7 @@ def test_any_arguments(tree, arguments):
     assert code in (0, 1, 2), err
     assert code != 1 or arguments[0] in ("grade", "generate"), "only these have a result that is not good enough"
     if code == 2:
-        usage = err.startswith("Usage: kata ") and "─ Error ─" in err
+        usage = "─ Error ─" in err if err.startswith("Usage: kata ") else not err and "Usage: kata export" in out
         assert usage or (err.startswith("kata: ") and err.count("\n") == 1 and len(err) > len("kata: \n")), err
     assert set(os.listdir(tree.folder.parent)) == beside, "it wrote outside of the course"
 
