@@ -46,7 +46,7 @@ class LoadFailure(KataError):
 
 
 class Unreadable(LoadFailure):
-    """What was handed in cannot be read, so nobody knows what is in it."""
+    """The submission cannot be read, so nobody knows its contents."""
 
 
 class NotANotebook(KataError):

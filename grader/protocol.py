@@ -13,7 +13,7 @@ from grader.isolation.limits import Limits
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which specs of a kata to run, in which order and how."""
+    """Options for a run of a kata's specs: which, in which order and how."""
 
     core: bool = False  # leave out the stretch exercises
     ideas: bool = False  # leave out the edge specs

@@ -68,13 +68,13 @@ class ExerciseResult:
 
     @property
     def works(self) -> bool:
-        """Whether every spec of the idea passed. A skipped spec does not count, but one must have run."""
+        """True if every spec of the idea passed. A skipped spec does not count, but one must have run."""
         statuses = {spec.status for spec in self.ideas}
         return "passed" in statuses and statuses <= set(DONE)
 
     @property
     def holds(self) -> bool:
-        """Whether the exercise works at the edges too. One without edges has its star with its point."""
+        """True if the exercise works at the edges too. An exercise without edges has its star with its point."""
         return self.works and not self.open_edges
 
     @property
@@ -88,7 +88,7 @@ class ExerciseResult:
 
     @property
     def not_graded(self) -> bool:
-        """Whether a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
+        """True if a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
         return any(spec.status == "not graded" for spec in self.specs)
 
     @property
@@ -137,7 +137,7 @@ class KataResult:
 
     @property
     def state(self) -> State:
-        """What became of the file, in more detail than the status says it."""
+        """The state of the file, in more detail than the status."""
         told = {"not graded": "not graded", "not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status in told:
             return cast(State, told[self.status])
@@ -165,7 +165,7 @@ class KataResult:
 
     @property
     def not_graded(self) -> bool:
-        """Whether an exercise is not graded, or the kata as a whole: the code then has no score."""
+        """True if an exercise is not graded, or the kata as a whole: the code then has no score."""
         return not self.exercises or any(exercise.not_graded for exercise in self.exercises)
 
     @property
@@ -216,7 +216,7 @@ class Report:
 
     @property
     def not_graded(self) -> bool:
-        """Whether a kata is missing or not graded. The sums then are no score."""
+        """True if a kata is missing or not graded. The sums then are no score."""
         return not self.complete or any(kata.not_graded for kata in self.katas)
 
     @property
@@ -242,7 +242,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Identity:
-    """How a course's roster knows a student. The email may be empty."""
+    """A student's entry in a course's roster. The email may be empty."""
 
     id: str
     name: str
@@ -274,7 +274,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Audit:
-    """What came of grading some students of a class twice."""
+    """The outcome of grading some students of a class twice."""
 
     students: tuple[str, ...]
     results: int  # graded twice: one per student and kata

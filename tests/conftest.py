@@ -1,4 +1,4 @@
-"""What the project's own tests share: a small sound tree of katas, and a time limit for each test."""
+"""Fixtures of the project's own tests: a small sound tree of katas, and a time limit for each test."""
 
 import signal
 import subprocess

@@ -172,7 +172,7 @@ def grade(
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
-    """Whether points are sealed.
+    """Tell if points are sealed.
 
     Raises:
         KataError: they should be, and cannot be here.

@@ -43,7 +43,7 @@ from grader.teaching.submissions import Submission
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the results of a class go."""
+    """The outputs of grading a class."""
 
     reports: list[ReportFile[ClassReport]]
     lines: Path | None = None  # one line of JSON per student and kata, written as each is graded
@@ -328,7 +328,7 @@ def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassRepo
 
 
 def _said(student: str, report: Report, outputs: Outputs, lost: str = "", *, absent: bool = False) -> list[str]:
-    """What the terminal shows of a student."""
+    """The terminal's lines on a student."""
     missing = f"  ({lost})" if report.not_graded else ""
     first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{missing}"
     return [first, *(f"  {line}" for line in explanation.lines(report))] if outputs.explain else [first]

@@ -202,7 +202,7 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
 
 
 def _works(kata: Kata, exercise: str) -> bool:
-    """Whether the learner's exercise works. Its specs run if no result is known."""
+    """Tell if the learner's exercise works. Its specs run if no result is known."""
     return _is_working(progress.so_far([kata], KATAS)[kata], exercise)
 
 

@@ -115,5 +115,5 @@ def write(path: Path, text: str) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
+    """Tell if the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
     return path.is_relative_to("/dev") or (path.exists() and not path.is_symlink() and not path.is_file())

@@ -138,7 +138,7 @@ def python(cell: str) -> str:
 
 
 def is_python(text: str) -> bool:
-    """Whether this is the text of a Python file with code in it."""
+    """Tell if this is the text of a Python file with code in it."""
     try:
         return bool(ast.parse(text).body)
     except UNREADABLE:
@@ -202,12 +202,12 @@ def _definitions(cells: Iterable[str], exercises: Collection[str]) -> tuple[list
 
 
 def defines(cell: str, name: str) -> bool:
-    """Whether a cell has the head of a function or class of this name, whether it parses or not."""
+    """Tell if a cell has the head of a function or class of this name, even if it does not parse."""
     return bool(re.search(rf"^(async def|def|class) {re.escape(name)}\b", textwrap.dedent(cell), re.MULTILINE))
 
 
 def _awaits(statement: ast.stmt) -> bool:
-    """Whether a statement awaits something outside of functions, which only a notebook can."""
+    """Tell if a statement awaits something outside of functions, which only a notebook can."""
     try:
         compile(ast.Module([statement], []), "cell", "exec", dont_inherit=True)
     except SyntaxError:
@@ -225,7 +225,7 @@ def _repeated(names: Iterable[str], found: Iterable[Definition], binding: dict[s
 
 
 def _is_for_all(statement: ast.stmt) -> bool:
-    """Whether a statement changes what other names mean: `from math import *`, `from __future__ import annotations`."""
+    """True if a statement changes other names' meaning: `from math import *`, `from __future__ import annotations`."""
     return "*" in bound(statement) or _is_future(statement)
 
 

@@ -393,7 +393,7 @@ def _download(source: Source, path: Path, report: Callable[[Source, int], None])
 
 
 def _damage(source: Source, path: Path) -> str:
-    """Why the downloaded file is not the published one; empty if nothing is wrong with it."""
+    """The reason why the downloaded file is not the published one; empty if it is."""
     if source.sha256 is None:
         try:
             token_count(path)

@@ -154,7 +154,7 @@ def prerequisite(name: str) -> ModuleType:
 
 
 def is_under_way() -> bool:
-    """Whether a kata is being loaded. The code for its earlier katas has then been chosen."""
+    """True while a kata is being loaded. The code for its earlier katas has then been chosen."""
     return bool(_context)
 
 
@@ -186,7 +186,7 @@ def _refusal(info: os.stat_result, most: int) -> str:
 
 
 def _too_large(size: int, most: int) -> str:
-    """Why a file is not read. Its size is told where rounding does not turn it into the limit."""
+    """The reason not to read a file. Its size is told where rounding does not turn it into the limit."""
     amount = f"{size / 1e6:.0f} MB " if size >= 2 * most else ""
     return f"{amount}is too large, the limit is {most / 1e6:.0f} MB"
 

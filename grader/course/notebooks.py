@@ -210,7 +210,7 @@ def _joined(notebook: nbformat.NotebookNode, kata: Kata) -> cells.Joined:
 
 
 def _undefined(name: str, notebook: nbformat.NotebookNode) -> str:
-    """What to say of an exercise that no cell of the module defines."""
+    """The message about an exercise that no cell of the module defines."""
     for number, cell in enumerate(notebook.cells, start=1):
         if cells.defines(cell.source, name):
             kind = {"code": "a lesson or check cell", "markdown": "a Markdown cell"}.get(cell.cell_type, "a raw cell")
@@ -236,7 +236,7 @@ def _mark(cell: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 def _is_plain(text: str, names: list[str]) -> bool:
-    """Whether the text has no notebook syntax and defines every exercise exactly once."""
+    """Tell if the text has no notebook syntax and defines every exercise exactly once."""
     return cells.python(text) == text.rstrip("\n") and all(
         len(re.findall(rf"^(?:def|class) {n}\b", text, re.MULTILINE)) == 1 for n in names
     )

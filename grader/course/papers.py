@@ -45,7 +45,7 @@ print("3. torch.from_numpy shares the array's memory:", array)"""
 
 
 def notebook_path(kata: Kata) -> Path:
-    """Where the paper's notebook is: pt_13_attention_is_all_you_need.ipynb."""
+    """The path of the paper's notebook: pt_13_attention_is_all_you_need.ipynb."""
     return kata.folder / f"pt_{kata.folder.name}.ipynb"
 
 

@@ -47,7 +47,7 @@ def pack(katas: Iterable[Kata], root: Path) -> None:
 
 
 def is_begun(kata: Kata, path: Path) -> bool:
-    """Whether a file contains work: a written function that the stub lacks, no function at all, or broken text."""
+    """Tell if a file contains work: a written function that the stub lacks, no function at all, or broken text."""
     try:
         functions = dict(_functions(ast.parse(loading.read_source(path)).body))
     except LoadFailure:
@@ -111,12 +111,12 @@ def _functions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Function]]:
 
 
 def _belongs(name: str, exercises: list[str]) -> bool:
-    """Whether a function is an exercise, or a method of a class that is one."""
+    """Tell if a function is an exercise, or a method of a class that is one."""
     return name in exercises or name.partition(".")[0] in exercises
 
 
 def is_open(function: Function) -> bool:
-    """Whether the function is left to the learner: it ends as stubs do. An abstract method's error has a message."""
+    """Tell if the function is left to the learner: it ends as stubs do. An abstract method's error has a message."""
     return ast.unparse(function.body[-1]) == NOT_WRITTEN
 
 

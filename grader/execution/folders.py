@@ -22,7 +22,7 @@ BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd 
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the folder holds more than a job may write."""
+    """Tell if the folder holds more than a job may write."""
     files = size = 0
     waiting = [(str(folder), 0)]
     while waiting:

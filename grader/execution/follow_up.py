@@ -49,14 +49,14 @@ def following(
 
 
 def beside(kata: Kata, exercise: Exercise, broken: Collection[str]) -> FollowUp | None:
-    """How to ask a working exercise with the reference of those that it uses and that do not work."""
+    """A run of a working exercise with the reference of the exercises that it uses and that do not work."""
     replaced = tuple(name for name in kata.used_by(exercise) if name in broken)
     reference = _reference(kata, replaced) if replaced else ""
     return FollowUp(exercise.name, frozenset(), replaced, reference) if reference else None
 
 
 def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
-    """Whether the failure may come from another exercise: the spec ran, and it is not this one that is not written."""
+    """Tell if the failure may come from another exercise: the spec ran, and this exercise is written."""
     if spec.status != "failed":
         return False
     line = spec.message.strip().partition("\n")[0]

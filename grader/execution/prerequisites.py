@@ -52,7 +52,7 @@ def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
 
 
 def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
-    """Why the learner's own code for each exercise does not work, in a few words; empty where it works."""
+    """The reason why the learner's code for each exercise does not work, in a few words; empty where it works."""
     names = [exercise.name for exercise in kata.exercises]
     source = jobs.read(kata, code)
     if source.problem or stubs.is_untouched(kata, source.text):
@@ -243,7 +243,7 @@ def _why_core_fails(result: KataResult) -> str:
 
 
 def _own_code_works(earlier: Kata, reason: str) -> bool:
-    """Whether the learner's own code is used for an earlier kata; otherwise the reference is.
+    """Tell if the learner's own code is used for an earlier kata; otherwise the reference is.
 
     Args:
         reason: why its core does not work; empty if it works.

@@ -12,7 +12,7 @@ from grader.results import KataResult
 
 
 def gaps(katas: Iterable[Kata]) -> list[str]:
-    """What code under test may do on this machine while these katas are graded, one phrase each."""
+    """Permissions that code keeps on this machine while these katas are graded, one phrase each."""
     found: dict[str, list[str]] = {}
     for kata in katas:
         for gap in sandbox.gaps_of(kata.description.needs):

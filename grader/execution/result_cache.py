@@ -64,7 +64,7 @@ class ResultCache:
 
 
 def _may_be_chance(spec: SpecResult) -> bool:
-    """Whether the spec ran out of time, or lost its worker."""
+    """Tell if the spec ran out of time, or lost its worker."""
     return spec.status in ("error", "not graded") or STOPPED in spec.message
 
 

@@ -98,7 +98,7 @@ def _started(job: Job, scratch: Path, specs_of: Sequence[Kata]) -> Supervisor:
 
 
 def _following(one: Running, scratch: Path) -> SecondLock | KataResult:
-    """What comes after a part of a job that has finished: the second lock, or the result."""
+    """The next step after a finished part of a job: the second lock, or the result."""
     if one.lost:
         return not_graded(one.job.kata, one.lost, one.job.options)
     second = one.second_lock(scratch) if isinstance(one, Supervisor) else None

@@ -54,7 +54,7 @@ class Server:
 
     @property
     def runs(self) -> bool:
-        """Whether this process started the server, and the server has not ended."""
+        """True if this process started the server, and the server has not ended."""
         return self.owner == os.getpid() and self.process.poll() is None
 
     def fork(self, detail: Any, descriptors: Sequence[int]) -> "Process":
@@ -112,7 +112,7 @@ class Process:
         self.is_lost = False  # with its server
 
     def is_alive(self) -> bool:
-        """Whether the worker runs."""
+        """Tell if the worker runs."""
         if self.exitcode is None:
             try:
                 self.exitcode = self.server.reap(self.pid)

@@ -89,7 +89,7 @@ class Supervisor:
         return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code)
 
     def second_lock(self, scratch: Path) -> SecondLock | None:
-        """What judges the exercises that work once more, if that is asked for; this job's files are removed then."""
+        """The second lock for the exercises that work, if it is asked for; this job's files are then removed."""
         if not self.job.options.sealed:
             return None
         return SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
@@ -218,7 +218,7 @@ class Supervisor:
         self.finished = True
 
     def _how_it_ended(self, killed: bool) -> str:
-        """How the worker ended, as a phrase that follows "the worker" or the name of an exercise."""
+        """The worker's end, as a phrase that follows "the worker" or the name of an exercise."""
         if killed:
             return f"did not stop within {time.monotonic() - self.since:.0f} s and was killed"
         if self.done:
@@ -242,7 +242,7 @@ class Supervisor:
                 self._judge(other.name, "missing", f"not run: {exercise} {how} in an earlier spec")
 
     def _may_stop(self) -> bool:
-        """Whether the job may end before all specs have run: one has failed, and the options stop there."""
+        """Tell if the job may end before all specs have run: one has failed, and the options stop there."""
         failed = any(result.status not in DONE and not result.edge for result in self.results.values())
         return self.job.options.stop_at_failure and failed
 

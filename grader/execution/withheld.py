@@ -1,4 +1,4 @@
-"""What may be told about code beside which a reference runs: nothing that the code could have put there."""
+"""Messages about code beside which a reference runs, with nothing that the code could have put there."""
 
 import builtins
 
@@ -22,7 +22,7 @@ WHY = "What this code raises or prints in full is not shown, because a reference
 
 
 def told(kata: Kata, spec: SpecInfo, message: SpecFinished, problem: str) -> str:
-    """What the spec asks for, which kind of error ended it, and in which line.
+    """State the spec's demand, the kind of error that ended it, and the line.
 
     Args:
         problem: why there was no code to run, or an empty string.

@@ -158,7 +158,7 @@ def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Fu
 
 
 def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]:
-    """What the runner must know about each spec before the code under test is imported."""
+    """The facts about each spec that the runner needs before the code under test is imported."""
     exercises = {exercise.spec_class: exercise.name for exercise in kata.exercises}
     described = []
     for item in items:
@@ -232,6 +232,6 @@ def _name(item: pytest.Item) -> str:
 
 
 def _is_named(wanted: str, name: str) -> bool:
-    """Whether `wanted` names this spec: its class, its function, both, or the spec with its parameters."""
+    """Tell if `wanted` names this spec: its class, its function, both, or the spec with its parameters."""
     bare = name.partition("[")[0]
     return wanted in (bare, *bare.split("::"), name)

@@ -44,7 +44,7 @@ def _set(libc: ctypes.CDLL, effective: int, permitted: int) -> None:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether the path can be opened. One that is missing counts as open."""
+    """Tell if the path can be opened. A missing path counts as open."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except PermissionError:

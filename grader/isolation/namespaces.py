@@ -39,7 +39,7 @@ TRY = "import sys; sys.path.insert(0, sys.argv[1]); from grader.isolation import
 
 @cache
 def are_allowed() -> bool:
-    """Whether this machine lets a process into namespaces of its own, tried in a process that is not needed any more.
+    """Tell if this machine lets a process into namespaces of its own: a throwaway process tries it.
 
     Some systems let a process in and then deny it the rights there.
     """

@@ -54,7 +54,7 @@ def _set(option: int, value: int) -> None:
 
 
 def oom_kills() -> int | None:
-    """How many processes the system has killed so far because memory ran out; None where it does not say."""
+    """The number of processes killed so far because memory ran out; None where the system does not say."""
     try:
         with open("/proc/vmstat") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), None)

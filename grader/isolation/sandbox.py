@@ -55,7 +55,7 @@ def enter(
 
 
 def is_apart(needs: frozenset[str]) -> bool:
-    """Whether a kata with these needs runs in namespaces of its own: it may open sockets and start processes."""
+    """Tell if a kata with these needs runs in namespaces of its own: it may open sockets and start processes."""
     return "processes" in needs and namespaces.are_allowed()
 
 

@@ -176,7 +176,7 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, op
 
 
 def is_known() -> bool:
-    """Whether this module has a filter for this machine."""
+    """Tell if this module has a filter for this machine."""
     return sys.platform == "linux" and platform.machine() in CALLS
 
 
@@ -243,5 +243,5 @@ def _is_one_of(place: int, values: Iterable[int], if_so: int = ALLOW, if_not: in
 
 
 def _argument(place: int) -> int:
-    """Where the program finds an argument of the call."""
+    """The offset of a call's argument in `seccomp_data`."""
     return 16 + 8 * place

@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
 
 
 def how_to_open(notebook: Path) -> str:
-    """How to open a notebook with what is installed here, or what to install."""
+    """The commands that open a notebook here, with an installation if needed."""
     if shutil.which("jupyter-lab") or Path(sys.executable).with_name("jupyter-lab").exists():
         return f"open it: jupyter lab {notebook}"
     if shutil.which("code"):
@@ -74,7 +74,7 @@ def how_to_open(notebook: Path) -> str:
 
 
 def saves(mounts: Path) -> Finding:
-    """Whether saves below the repository are reported. Folders shared by another machine report none."""
+    """Tell if saves below the repository are reported. Folders shared by another machine report none."""
     kind = ""
     for line in mounts.read_text(encoding="utf-8").splitlines() if mounts.is_file() else []:
         _, folder, found, *_ = line.split(" ")

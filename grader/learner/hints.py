@@ -49,7 +49,7 @@ def next_hint(
 
 
 def hints_left(kata: Kata, exercise: str) -> int:
-    """How many hints of an exercise have not been taken.
+    """Count the hints of an exercise that have not been taken.
 
     Raises:
         UnknownExercise: the kata has no such exercise.
@@ -59,7 +59,7 @@ def hints_left(kata: Kata, exercise: str) -> int:
 
 
 def _solution(kata: Kata, exercise: str, watching: bool) -> str:
-    """Where to look after the last hint; empty without a reference."""
+    """A pointer to a solution after the last hint; empty without a reference."""
     if not kata.reference.is_file():
         return ""
     where = "In another terminal, kata" if watching else "kata"

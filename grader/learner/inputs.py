@@ -52,7 +52,7 @@ class Inputs:
 
     @property
     def sources(self) -> list[Readable]:
-        """What can be read as soon as there is an input."""
+        """The sources that an input makes readable."""
         return [self.wakes] if self.keys is None else [self.wakes, self.keys]
 
     def follow(self, folder: Path) -> None:

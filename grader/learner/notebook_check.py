@@ -1,4 +1,4 @@
-"""What notebooks import: `check` runs an exercise's specs on the code of the cells, `hint` prints the next hint."""
+"""Functions for notebooks: `check` runs an exercise's specs on the code of the cells, `hint` prints the next hint."""
 
 import re
 import sys

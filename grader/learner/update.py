@@ -131,7 +131,7 @@ def _keep(root: Path, paths: list[Path]) -> None:
 
 
 def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, Path], katas: list[str]) -> list[str]:
-    """What is new, in lines: changes of the course, new katas, changed specs, and files to look at."""
+    """The news, in lines: changes of the course, new katas, changed specs, and files to look at."""
     if not changed:
         return ["this is the newest course already"]
     before = (_content(root / CHANGES) or b"").decode().splitlines()

@@ -139,7 +139,7 @@ def _printable(line: str) -> str:
 
 
 def _read_on(kata: str, exercise: ExerciseResult) -> str:
-    """Where the lesson is, and the command for a hint."""
+    """The lesson's path, and the command for a hint."""
     lesson, hint = escape(f"katas/{kata}/README.md"), escape(f"kata hint {_number(kata)} {exercise.name}")
     return f"<p>lesson <code>{lesson}</code> · hint <code>{hint}</code></p>"
 
@@ -210,7 +210,7 @@ def _cell(kata: KataResult | None) -> str:
 
 
 def _number(kata: str) -> str:
-    """What a command calls the kata: "16", "papers/13", "appendix_a"."""
+    """The kata's name in commands: "16", "papers/13", "appendix_a"."""
     track, slash, name = kata.rpartition("/")
     first, *rest = name.split("_")
     return track + slash + (first if first.isdigit() else "_".join([first, *rest[:1]]))

@@ -1,4 +1,4 @@
-"""What a report tells students: of a teacher's own specs, only how many pass."""
+"""A report for students: of a teacher's own specs, only the number that pass."""
 
 from dataclasses import replace
 

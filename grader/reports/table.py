@@ -28,7 +28,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a kata is in the course. A kata of the path has no track."""
+    """A kata's place in the course. A kata of the path has no track."""
 
     number: str
     chapter: str

@@ -34,7 +34,7 @@ def score(result: ExerciseResult | KataResult) -> str:
 
 
 def gap(report: Report) -> str:
-    """What the report lacks: "interrupted: the rest was not graded", or the katas that are not graded and why."""
+    """The report's gap: "interrupted: the rest was not graded", or the katas that are not graded and why."""
     if not report.complete:
         return "interrupted: the rest was not graded"
     return "; ".join(f"{kata.kata} was not graded: {kata.why_not_graded}" for kata in report.katas if kata.not_graded)
@@ -80,7 +80,7 @@ def details(exercise: ExerciseResult) -> str:
 
 
 def failed(spec: SpecResult) -> str:
-    """What a failure says, below the spec's name."""
+    """A failure's text, below the spec's name."""
     return f"{spec.title}\n\n{with_printed(spec.message, spec.printed)}"
 
 
@@ -144,7 +144,7 @@ def _working(exercise: ExerciseResult, note: str) -> str:
 
 
 def _rest(exercise: ExerciseResult) -> list[str]:
-    """What a verdict ends with: the open edges of an exercise that works, and its hidden specs."""
+    """The end of a verdict: the open edges of an exercise that works, and its hidden specs."""
     edges = sum(not spec.hidden for spec in exercise.open_edges) if exercise.works else 0
     parts = [f"{counted(edges, 'edge')} open"] if edges else []
     return [*parts, hidden(exercise)] if exercise.hidden else parts

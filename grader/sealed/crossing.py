@@ -16,7 +16,7 @@ ITERATORS = ("list_iterator", "tuple_iterator", "zip", "map", "filter", "enumera
 
 
 def is_callback(value: Any) -> bool:
-    """Whether this object stays here: a function or an iterator of the specs, or an object that they watch."""
+    """Tell if this object stays here: a function or an iterator of the specs, or an object that they watch."""
     if isinstance(value, types.FunctionType):
         return not _is_of_a_library(value) and not _is_pure(value)
     if isinstance(value, types.MethodType | types.BuiltinMethodType):
@@ -30,7 +30,7 @@ def is_callback(value: Any) -> bool:
 
 
 def _is_pure(function: types.FunctionType) -> bool:
-    """Whether a function of the specs needs nothing of them, but libraries and plain numbers: it may go by value."""
+    """True if a function of the specs uses only libraries and plain numbers, so that it may go by value."""
     plain = types.ModuleType | types.BuiltinFunctionType | type | int | float | str | bool | torch.dtype
     names = _names(function.__code__)
     used = [function.__globals__[name] for name in names if name in function.__globals__]
@@ -46,7 +46,7 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _is_of_a_library(value: Any) -> bool:
-    """Whether a value may be known to the worker: it is not the grader's, pytest's or the specs' own."""
+    """Tell if the worker may know a value: it is not the grader's, pytest's or the specs' own."""
     name = value.__name__ if isinstance(value, types.ModuleType) else getattr(type(value), "__module__", "")
     if isinstance(value, types.FunctionType | type):
         name = value.__module__ or ""
@@ -63,7 +63,7 @@ def _is_of_specs(kind: type) -> bool:
 
 
 def done(owner: Any, what: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-    """What the worker asks of an object of the specs: nothing but how such objects are used."""
+    """Use an object of the specs as the worker asks, but only in the ways listed here."""
     match what:
         case "call":
             return owner(*arguments, **options)

@@ -402,7 +402,7 @@ def _set_attribute(owner: Any, name: str, value: Any) -> None:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether this is data: nothing of it can be called, and nothing of it is in the worker."""
+    """Tell if this is data: nothing of it can be called, and nothing of it is in the worker."""
     if isinstance(value, dict):
         return all(_is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, list | tuple | set):

@@ -1,4 +1,4 @@
-"""Which specs of a kata judge from another process, too: `sealed.toml` in its folder, found by trying, not by hand."""
+"""Specs of a kata that judge from another process, too: `sealed.toml` in its folder, found by trying, not by hand."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ class Sealed:
         return spec in self.specs or spec.partition("[")[0] in self.specs
 
     def writes(self, spec: str) -> bool:
-        """Whether the code may write to what this spec gives it."""
+        """Tell if the code may write to tensors of this spec."""
         return spec in self.writing or spec.partition("[")[0] in self.writing
 
 

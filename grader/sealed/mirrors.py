@@ -1,4 +1,4 @@
-"""What specs see of the code under test, which is in the worker: its module, its classes, objects and modules."""
+"""Proxies of the code under test, which is in the worker: its module, its classes, objects and modules."""
 
 import types
 from abc import ABCMeta

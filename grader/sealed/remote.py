@@ -161,7 +161,7 @@ class Remote:
         return self.handles[id(tensor)]
 
     def is_guarded(self, handle: int) -> bool:
-        """Whether the worker may not write to this tensor, because its memory is ours."""
+        """True if the worker may not write to this tensor, because its memory is ours."""
         ours = handle >= 0 or handle in self.views
         return ours and not (self.takes_writes and handle in self.writable)
 
@@ -171,7 +171,7 @@ class Remote:
         self.kept.append(tensor)
 
     def update(self, handle: int) -> tuple[Any, ...] | None:
-        """What the worker must learn about a tensor; None if it knows it as it is."""
+        """The state of a tensor to send to the worker; None if the worker has it."""
         tensor = self.tensors[handle]
         if tensor.layout != torch.strided:
             raise TypeError("a sparse tensor does not cross")
@@ -237,7 +237,7 @@ class Pickler(cloudpickle.Pickler):
         return None
 
     def is_mirror(self, value: Any) -> bool:
-        """Whether this stands for an object in the worker."""
+        """Tell if this stands for an object in the worker."""
         inner = getattr(value, "__dict__", None)
         return isinstance(inner, dict) and inner.get("_handle") in self.remote.objects
 

@@ -28,7 +28,7 @@ LAYOUTS = {  # of functions whose own errors say sizes only
 
 
 def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Rows:
-    """What a failure's own rows do not say: shapes or keys at the line, and the likely cause.
+    """Rows beyond a failure's own: shapes or keys at the line, and the likely cause.
 
     Args:
         module: the code under test.
@@ -143,7 +143,7 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _may_end(body: list[ast.stmt]) -> bool:
-    """Whether a block can end without `return` or `raise`."""
+    """Tell if a block can end without `return` or `raise`."""
     match body[-1] if body else None:
         case ast.Return(value=value):
             return value is None
@@ -293,7 +293,7 @@ def _operands(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
 
 
 def _is_layer(held: Any) -> bool:
-    """Whether this is one of PyTorch's own layers that is shown in a line: `Linear(in_features=4, out_features=3)`."""
+    """Tell if this is one of PyTorch's own layers that is shown in a line: `Linear(in_features=4, out_features=3)`."""
     return isinstance(held, nn.Module) and type(held).__module__.startswith("torch.nn") and not list(held.children())
 
 
@@ -308,7 +308,7 @@ def _sizes(held: Any) -> str:
 
 
 def _misfit(node: ast.AST, scope: Scope) -> str:
-    """Why the operands of one operation do not fit, in words."""
+    """The reason why one operation's operands do not fit, in words."""
     match node:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[scores, classes]) if name in LAYOUTS:
             a, b = (check.shape_of(reading.value(side, scope)) for side in (scores, classes))

@@ -357,7 +357,7 @@ def _compare_numbers(
 
 
 def _agree(got: Tensor, expected: Tensor, tolerance: Tolerance | None) -> Tensor:
-    """Where the two tensors have the same value. Without a tolerance the values must be equal."""
+    """True where the two tensors have the same value. Without a tolerance the values must be equal."""
     got, expected = got.detach().cpu(), expected.detach().cpu()
     if tolerance is None:
         common = torch.promote_types(got.dtype, expected.dtype)
@@ -489,7 +489,7 @@ def describe(value: Any) -> str:
 
 
 def _is_tiny(value: Any) -> bool:
-    """Whether this is a tensor of TinyTorch, whose `data` is an array. (That of an array is its memory.)"""
+    """Tell if this is a tensor of TinyTorch, whose `data` is an array. (An array's `data` is its memory.)"""
     return not isinstance(value, (np.ndarray, Tensor)) and isinstance(getattr(value, "data", None), np.ndarray)
 
 

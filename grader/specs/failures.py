@@ -67,7 +67,7 @@ def explain(
 
 
 def is_unwritten(error: BaseException, exercise: Exercise) -> bool:
-    """Whether the error says that this exercise, not another one that it calls, is not written yet."""
+    """Tell if the error says that this exercise, not another one that it calls, is not written yet."""
     frames = list(traceback.walk_tb(error.__traceback__))
     if not isinstance(error, NotImplementedError) or not frames or not _is_stub_line(*frames[-1]):
         return False
@@ -126,13 +126,13 @@ def _headline(error: BaseException) -> str:
 
 
 def _is_theirs(frame: FrameType, module: ModuleType | None) -> bool:
-    """Whether a frame belongs to the code under test or to an earlier kata that it builds on."""
+    """Tell if a frame belongs to the code under test or to an earlier kata that it builds on."""
     name = frame.f_globals.get("__name__", "")
     return _is_of(frame, module) or (isinstance(name, str) and name.startswith("prerequisite_"))
 
 
 def _is_of(frame: FrameType, module: ModuleType | None) -> bool:
-    """Whether a frame belongs to the code under test. By name, since a second run has another module of that name."""
+    """Tell if a frame belongs to the code under test. By name, since a second run has another module of that name."""
     return module is not None and frame.f_globals.get("__name__") == module.__name__
 
 

@@ -10,7 +10,7 @@ from grader.course.catalogue import Kata
 
 
 def mistake(kata: Kata, specs: Sequence[pytest.Item], broken: Iterable[tuple[Path, str]] = ()) -> str:
-    """What is wrong with the kata's hidden specs; empty if nothing is.
+    """The mistake in the kata's hidden specs; empty if there is none.
 
     Args:
         specs: what pytest has collected for the kata, its own specs and hidden ones.

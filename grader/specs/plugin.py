@@ -275,7 +275,7 @@ def limit(specs: Iterable[pytest.Item], seconds: float) -> None:
 
 
 def _is_a_bad_moment(frame: FrameType | None) -> bool:
-    """Whether an alarm would end the whole session, because pytest makes a report or would not find the line."""
+    """Tell if an alarm would end the whole session, because pytest makes a report or would not find the line."""
     if frame is None or frame.f_lineno is None:
         return True
     while frame and frame.f_code.co_name != "pytest_runtest_makereport":

@@ -53,7 +53,7 @@ class Place:
         return None if hasattr(within, "body") else within
 
     def origins(self, name: str) -> Iterator[ast.expr]:
-        """What was assigned to a name of this function before this line, last first."""
+        """Expressions assigned to a name of this function before this line, last first."""
         function = definition(self.file, self.frame.f_code.co_firstlineno)
         assigned = [
             node
@@ -137,7 +137,7 @@ def scope_of(function: FunctionType) -> Scope:
 
 
 def _is_assigned(node: ast.expr) -> bool:
-    """Whether this is the left side of an assignment."""
+    """Tell if this is the left side of an assignment."""
     return isinstance(getattr(node, "ctx", None), ast.Store)
 
 

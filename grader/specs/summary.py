@@ -1,4 +1,4 @@
-"""What a learner reads at the end of a pytest run: each exercise's first failure, one line per exercise, open edges.
+"""The summary at the end of a pytest run: each exercise's first failure, one line per exercise, open edges.
 
 Everything is taken from the reports, which xdist sends from its processes to the one with the terminal.
 """
@@ -19,7 +19,7 @@ STAR = "\N{BLACK STAR}"
 
 @dataclass
 class Told:
-    """What a report says about a spec, beyond pytest's own words."""
+    """A report's facts about a spec, beyond pytest's own words."""
 
     kata: str
     exercise: str

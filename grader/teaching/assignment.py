@@ -10,7 +10,7 @@ from grader.teaching.rules import Rules
 
 @dataclass(frozen=True)
 class Assignment:
-    """What `kata grade` is asked to grade, for one submission or for each of a class."""
+    """The request to `kata grade`, for one submission or for each of a class."""
 
     katas: list[Kata]
     options: RunOptions

@@ -18,7 +18,7 @@ SECONDS = 20
 
 
 def newest(folder: Path) -> datetime | None:
-    """When the commit that is checked out was made, as its committer says; None if the folder is no checkout."""
+    """The time of the commit that is checked out, as its committer says; None if the folder is no checkout."""
     try:
         commit = _head(folder / ".git")
     except (LoadFailure, UnicodeDecodeError):

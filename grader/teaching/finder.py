@@ -82,7 +82,7 @@ class Ignored:
 
 @dataclass
 class Contents:
-    """What was found in a submission."""
+    """The files of a submission, by kata."""
 
     found: dict[Kata, Found] = field(default_factory=dict)
     missing: dict[Kata, str] = field(default_factory=dict)  # kata → why there is no file
@@ -261,7 +261,7 @@ def _surest(path: PurePosixPath, katas: list[Kata]) -> dict[Kata, int]:
 
 
 def _distance(path: PurePosixPath, kata: Kata) -> int | None:
-    """How far a file is from being surely this kata's.
+    """The distance of a file from being surely this kata's.
 
     0: in its folder below `katas/`; 1: in its folder, or in one called by its number; 2: in a folder of its track;
     3: by its name alone; None: it is in the folder of another kata.
@@ -378,7 +378,7 @@ def _from_notebook(file: File, katas: list[Kata]) -> tuple[Kata, notebooks.Hande
 
 
 def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], problems: list[str]) -> str:
-    """Why a kata has no file: a link in its place, a name of two katas, or nothing. Empty if nobody knows."""
+    """The reason for a missing file: a link in its place, a name of two katas, or nothing. Empty if nobody knows."""
     links = {file.path.name for file in rest if file.is_link}
     if links.intersection(["katas", *Path(kata.name).parts]):
         return f"{kata.file.name}: its folder is a symbolic link: hand in the file itself"
@@ -395,7 +395,7 @@ def _ambiguous(katas: Iterable[Kata]) -> str:
 
 
 def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -> tuple[str, bool]:
-    """Why a file is not taken, and whether a person should look at it."""
+    """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
     if file.name in named:
@@ -417,18 +417,18 @@ def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -
 
 
 def _is_given(path: PurePosixPath, root: Path) -> bool:
-    """Whether the course or a starter has a file of this path, as in a student's checkout."""
+    """Tell if the course or a starter has a file of this path, as in a student's checkout."""
     return any(tail == STUBS or (root / tail).is_file() or (root / "katas" / tail).is_file() for tail in _tails(path))
 
 
 def _is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:
-    """Whether the course itself has this file, with this content."""
+    """Tell if the course itself has this file, with this content."""
     given = [place for tail in _tails(path) for place in (root / tail, root / "katas" / tail) if place.is_file()]
     return any(place.read_bytes() == data for place in given)
 
 
 def _is_reference(path: PurePosixPath, root: Path) -> bool:
-    """Whether this is a copy of a file of the course's `solutions/` or `tests/`, not a student's own."""
+    """True if the course's `solutions/` or `tests/` has a file of this path: it is not a student's own."""
     return any(tail.parts[0] in ("solutions", "tests") and (root / tail).is_file() for tail in _tails(path))
 
 

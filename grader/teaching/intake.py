@@ -34,14 +34,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class HandIn:
-    """When a submission was handed in, and how that is known. A time from an archive has no time zone."""
+    """The time of a submission, and its source. A time from an archive has no time zone."""
 
     time: datetime
     how: str
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
-    """What was found in a submission.
+    """The findings in a submission.
 
     Args:
         katas: those that are graded. Earlier katas that were not handed in are replaced by the reference.
@@ -66,7 +66,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
 
 
 def handed_in(submission: Submission, contents: Contents) -> HandIn | None:
-    """When a submission was handed in: its checkout's newest commit, or else the newest of the katas' files."""
+    """The time of a submission: that of its checkout's newest commit, or else of the newest of the katas' files."""
     if times := [time for folder in _checkouts(submission) if (time := commits.newest(folder))]:
         return HandIn(max(times), "the newest commit")
     if not contents.found:
@@ -87,7 +87,7 @@ def _checkouts(submission: Submission) -> list[Path]:
 
 
 def timed(student: str, hand_in: HandIn, penalty: float) -> Finding:
-    """When a submission was handed in, how that is known, and what lateness costs."""
+    """State the time of a submission, its source, and the cost of lateness."""
     cost = f": late, {100 * penalty:g} % less" if penalty else ""
     return Finding(student, "", "", "handed in", f"{_said(hand_in.time)}, {hand_in.how}{cost}")
 

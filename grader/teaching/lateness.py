@@ -1,4 +1,4 @@
-"""What a late submission loses: the table [late] of a course's rules."""
+"""The cost of a late submission: the table [late] of a course's rules."""
 
 import math
 import re
@@ -14,7 +14,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 @dataclass(frozen=True)
 class Late:
-    """What lateness costs.
+    """The cost of lateness.
 
     Attributes:
         zone: the time zone of dates that name none.

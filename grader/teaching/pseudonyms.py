@@ -25,7 +25,7 @@ def applied(report: ClassReport, key: dict[str, str]) -> ClassReport:
 
 
 def render_key(key: dict[str, str]) -> str:
-    """Who is who, as CSV."""
+    """The key to pseudonyms, as CSV."""
     file = io.StringIO()
     rows = sorted((pseudonym, student) for student, pseudonym in key.items())
     csv.writer(file, lineterminator="\n").writerows([("pseudonym", "student"), *rows])

@@ -28,7 +28,7 @@ class Person(Identity):
 
     @property
     def label(self) -> str:
-        """How reports name them."""
+        """The student's name in reports."""
         return (f"{self.name} ({self.id})" if self.name else self.id).replace("/", " ")  # pages are called so, too
 
 

@@ -20,14 +20,14 @@ KEYS = ("edges", "katas", "exercises", "late", "gradescope")
 
 @dataclass(frozen=True)
 class Rules:
-    """What a course counts. Without rules, an exercise is worth one point and its star nothing.
+    """The points of a course. Without rules, an exercise is worth one point and its star nothing.
 
     Attributes:
         edges: the percentage of an exercise's worth that its star brings.
         katas: full name of a kata → points, shared equally by the exercises without points of their own.
         exercises: (full name of a kata, exercise) → points.
-        late: what a late submission of a class loses.
-        details: when Gradescope shows students what failures say.
+        late: the cost of a late submission of a class.
+        details: when Gradescope shows students the messages of failures.
     """
 
     edges: float = 0.0
@@ -37,7 +37,7 @@ class Rules:
     details: Visibility = "visible"
 
     def __bool__(self) -> bool:
-        """Whether they change a score."""
+        """True if the rules change a score."""
         return bool(self.edges or self.katas or self.exercises or self.late)
 
     def worth(self, kata: str, exercises: Iterable[str]) -> dict[str, float]:

@@ -16,9 +16,9 @@ FILES = (".zip", ".ipynb")
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in: folders (such as a checkout), zip archives, notebooks, files with Canvas's names.
+    """One student's submission: folders (such as a checkout), zip archives, notebooks, files with Canvas's names.
 
-    There are no places if a student of the roster handed in nothing. Once they are read, `texts` has each kata's.
+    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read.
     """
 
     student: str

@@ -1,4 +1,4 @@
-"""What hangs, explodes, crashes, leaks into what comes next, or plays with the output."""
+"""Code that hangs, explodes, crashes, leaks into later runs, or plays with the output."""
 
 from tests.attacks import Attack
 

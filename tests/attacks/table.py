@@ -13,7 +13,7 @@ from tests.attacks.forgeries import FORGERIES, Forgery
 
 
 def graded(forgery: Forgery, folder: Path) -> KataResult:
-    """What the kata's untouched stub comes to, sealed, with this code behind it."""
+    """Grade the kata's untouched stub, sealed, with this code behind it."""
     kata = catalogue.find(forgery.kata)
     (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
     (folder / kata.file).write_text(f"{kata.code.read_text(encoding='utf-8')}\n{forgery.code}", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What needs no forging: links out of a checkout, names that are not text, and what code leaves on the machine."""
+"""Attacks without forging: links out of a checkout, names that are not text, and remains of code on the machine."""
 
 import os
 import shutil

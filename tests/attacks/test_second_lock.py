@@ -83,7 +83,7 @@ def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
 
 
 def test_the_worker_has_no_specs_and_no_grader(sound, tmp_path):
-    """What it would find is raised, and so told by the failure."""
+    """The code raises a list of its finds, and the failure tells it."""
     looking = (
         "    found = [n for n in sys.modules if n.split('.')[0] in ('pytest', '_pytest', 'katas', 'hypothesis')]\n"
     )

@@ -108,7 +108,7 @@ class Liar:
 
 
 def answer(said: bytes, *arguments: object) -> object:
-    """What the judge makes of it: a value, or an exception that a spec would meet."""
+    """The judge's reading of the bytes: a value, or an exception that a spec would meet."""
     liar = Liar(said)
     try:
         return liar.remote("call", *arguments)

@@ -1,4 +1,4 @@
-"""How fast a class is graded, in one run: `kata grade --submissions` against cold pytest, otter-grader and nbgrader.
+"""Time the grading of a class in one run: `kata grade --submissions` against cold pytest, otter-grader and nbgrader.
 
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
@@ -112,7 +112,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Line:
-    """What one grader takes for the whole class."""
+    """One grader's times for the whole class."""
 
     grader: str
     runs: str

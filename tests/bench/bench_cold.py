@@ -1,4 +1,4 @@
-"""How long a cold `pytest katas/16` takes, against importing torch, NumPy and pytest. Takes a kata's number."""
+"""Time a cold `pytest katas/16` against importing torch, NumPy and pytest. Takes a kata's number."""
 
 import statistics
 import subprocess

@@ -1,4 +1,4 @@
-"""How fast grading is on this machine, in one run: a warm worker beside cold pytest, all katas beside both bounds."""
+"""Time grading on this machine, in one run: a warm worker beside cold pytest, all katas beside both bounds."""
 
 import statistics
 import subprocess

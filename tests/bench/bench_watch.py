@@ -1,4 +1,4 @@
-"""How soon `kata watch` answers a save, beside cold pytest, in one run: kata 16, in a pseudo-terminal."""
+"""Time the answer of `kata watch` to a save, beside cold pytest, in one run: kata 16, in a pseudo-terminal."""
 
 import os
 import shutil

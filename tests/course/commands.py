@@ -31,7 +31,7 @@ class Command:
 
     @property
     def form(self) -> tuple[str, ...]:
-        """What tells it from other commands: program, subcommand, options, and the kinds of its other words."""
+        """The form that tells commands apart: program, subcommand, options, and the kinds of its other words."""
         program, first, *rest = self.words
         return (program, first if program in ("kata", "make") else _kind(first), *map(_kind, rest))
 
@@ -73,7 +73,7 @@ def is_mention(command: Command) -> bool:
 
 
 def problem(command: Command, root: Path) -> str:
-    """Why the command cannot mean anything in the checkout at `root`; empty if it can."""
+    """Say why the command cannot mean anything in the checkout at `root`; empty if it can."""
     program, *rest = command.words
     try:
         return {"pytest": _pytest, "kata": _kata, "make": _make, "python": _python}.get(program, _anything)(rest, root)

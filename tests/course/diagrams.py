@@ -17,7 +17,7 @@ FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the struct
 
 
 def problems(kata: Kata) -> list[str]:
-    """What is wrong with the diagrams of a kata: with a picture, or with how the lesson shows it."""
+    """The faults of a kata's diagrams: of a picture, or of the way in which the lesson shows it."""
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     found = []
     for source in sources(kata):
@@ -37,7 +37,7 @@ def sources(kata: Kata) -> list[Path]:
 
 
 def is_stale(source: Path) -> bool:
-    """Whether the picture is missing, was changed by hand, or was drawn from another text or by another program."""
+    """Tell if the picture is missing, was changed by hand, or was drawn from another text or by another program."""
     picture = source.with_suffix(".svg")
     if not picture.is_file():
         return True
@@ -67,7 +67,7 @@ def _hash(text: str) -> str:
 
 
 def _shown(page: str, picture: str) -> list[str]:
-    """What is wrong with how the page shows a picture."""
+    """The faults in how the page shows a picture."""
     shown = re.search(rf"!\[([^\]]*)\]\({re.escape(picture)}\)", page)
     if shown is None:
         return [f"README.md does not show {picture}"]

@@ -33,7 +33,7 @@ from tests.course.svg import Area, Letters, Point
 
 @dataclass(frozen=True)
 class Role:
-    """What a box or an arrow stands for. Each role has one colour, in every diagram."""
+    """The meaning of a box or an arrow. Each role has one colour, in every diagram."""
 
     meaning: str  # in the legend
     fill: str
@@ -70,7 +70,7 @@ class Box:
 
 @dataclass
 class Picture:
-    """What has been drawn so far, in layers, and where it is."""
+    """The drawing so far, in layers, and the place of each part."""
 
     title: str = ""
     height: float = 0
@@ -111,7 +111,7 @@ class Picture:
             raise ValueError(f"there is no statement {kind}")
 
     def collisions(self) -> Iterator[str]:
-        """What touches or crosses what it should not."""
+        """The unwanted touches and crossings, each a phrase."""
         boxes = [(f"the box {name}", box.area) for name, box in self.boxes.items()]
         inside = Area(0.5, 0.5, WIDTH - 0.5, self.height - LEGEND)
         yield from (f"{name} is not on the card" for name, area in [*self.labels, *boxes] if not inside.holds(area))

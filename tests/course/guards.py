@@ -51,7 +51,7 @@ class _Stripper(ast.NodeTransformer):
 
 
 def _prepares(statement: ast.stmt) -> bool:
-    """Whether a statement before a `raise` only makes its message."""
+    """Tell if a statement before a `raise` only makes its message."""
     return isinstance(statement, (ast.Assign, ast.AnnAssign))
 
 

@@ -58,7 +58,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
+    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
 
     killed: int
     equivalent: int
@@ -189,7 +189,7 @@ GENERAL = {
 
 
 def general_edits(source: Source) -> Iterator[Edit]:
-    """What cosmic-ray's operators make of a source. They write into the tree they are given, so each gets a new one."""
+    """The edits of cosmic-ray's operators to a source. Operators write into their tree, so each gets a new one."""
     try:
         from cosmic_ray.ast import ast_nodes, get_ast
         from cosmic_ray.plugins import get_operator
@@ -330,7 +330,7 @@ def _right_code(kata: Kata, textbook: bool) -> str:
 
 
 def _of_the_right_code(kata: Kata, textbook: bool) -> KataResult:
-    """What the specs say of the code before it is mutated, and how long each takes over it."""
+    """The result of the code before it is mutated, with the time that each spec takes."""
     [result] = variants.results([variants.job(kata, _right_code(kata, textbook))]).values()
     for failing in variants.failing(result):
         if not textbook or not failing.edge:

@@ -50,7 +50,7 @@ def wrong_outputs(page: str) -> list[str]:
 
 
 def sizes(page: str) -> list[str]:
-    """What is wrong with the number of snippets and their lengths."""
+    """The faults in the number of snippets and in their lengths."""
     snippets = [without_output(block[1]).splitlines() for block in BLOCK.finditer(page)]
     problems = [] if FEWEST <= len(snippets) <= MOST else [f"{len(snippets)} snippets, {FEWEST} to {MOST} are wanted"]
     return problems + [f"the snippet {s[0]!r} has {len(s)} lines of code" for s in snippets if len(s) > LONGEST]
@@ -116,7 +116,7 @@ def _shape(node: ast.expr) -> str:
 
 
 def problems(kata: Kata, in_any_number: bool = False) -> list[str]:
-    """What is wrong with the snippets of this kata's lesson."""
+    """The faults in the snippets of this kata's lesson."""
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     textbook = variants.textbook(kata)
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""

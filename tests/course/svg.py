@@ -25,7 +25,7 @@ class Area:
     bottom: float
 
     def touches(self, other: "Area", gap: float = 0) -> bool:
-        """Whether the two overlap, or are less than `gap` apart. A negative gap allows that much overlap."""
+        """Tell if the two overlap, or are less than `gap` apart. A negative gap allows that much overlap."""
         across = self.left < other.right + gap and other.left < self.right + gap
         return across and self.top < other.bottom + gap and other.top < self.bottom + gap
 

@@ -1,4 +1,4 @@
-"""What `make bench-gpt` rests on: peaks by name, losses, the update, nanoGPT's model, and a run that goes on."""
+"""The parts of `make bench-gpt`: peaks by name, losses, the update, nanoGPT's model, and a run that goes on."""
 
 import copy
 import json

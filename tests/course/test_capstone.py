@@ -28,7 +28,7 @@ def text(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def warm() -> None:
-    """What takes a new process seconds to import is imported here: matplotlib, and what the first optimizer needs."""
+    """Import the modules that take a new process seconds: matplotlib, and those that the first optimizer needs."""
     importlib.import_module("matplotlib.figure")
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
@@ -66,7 +66,7 @@ def command(folder: Path, *arguments) -> list:
 
 
 def one_line(done: subprocess.CompletedProcess) -> str:
-    """What the lesson says of a thing that it cannot do: one line on stderr, and exit code 2."""
+    """The lesson's refusal: one line on stderr, and exit code 2."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("lesson.py: "), done.stderr
     return done.stderr

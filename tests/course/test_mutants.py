@@ -173,7 +173,7 @@ class TestCommand:
 
 
 class TestRecords:
-    """What is on record as equivalent, against what became of the mutants."""
+    """The records of equivalent mutants, against the fate of each mutant."""
 
     KILLED, ALIVE = (Mutant(line, "f", "words", str(line), "was 1", f"now {line}") for line in (1, 2))
 

@@ -70,7 +70,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def warm() -> None:
-    """What takes a new process seconds to import is imported here, so that forks have it."""
+    """Import the modules that take a new process seconds here, so that forks have them."""
     importlib.import_module("matplotlib.figure")
     importlib.import_module("torch.distributed")
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])

@@ -111,13 +111,13 @@ def inject(monkeypatch):
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory) -> dict[bool, Path]:
-    """Where results are kept: of all three students, and of those two whom nothing happens to."""
+    """The folders of results: of all three students, and of the two to whom nothing happens."""
     return {graded: tmp_path_factory.mktemp("cache") for graded in (True, False)}
 
 
 @pytest.fixture
 def cached(request, caches, monkeypatch) -> None:
-    """What other tests have run is not run again, but for what the test's boundary is about."""
+    """Reuse the results of other tests, except those that the test's boundary is about."""
     has_run = request.getfixturevalue("boundary") in [*REPORTED, "a result is settled"]
     monkeypatch.setattr(grade_submissions, "ROOT", caches[has_run])
 

@@ -1,4 +1,4 @@
-"""Which kata a name means, and what a kata is made of."""
+"""The kata that a name means, and the parts of a kata."""
 
 import shutil
 
@@ -142,7 +142,7 @@ exercises = [
 
 
 class TestKataToml:
-    """What a kata.toml may say, and the one line on what it may not."""
+    """The contents of a kata.toml, and the one line on each mistake."""
 
     def read(self, tmp_path, text: str | bytes) -> description.Description:
         path = tmp_path / "kata.toml"

@@ -120,7 +120,7 @@ class TestGrade:
         assert f"{FIFTEEN.name}: failed, 3 of 7 points, " in done.stdout and "\n  causal_mask" in done.stdout
 
     def test_every_change_of_a_stub_is_run(self, sound, submission):
-        """What a file's last statement or its definitions look like decides no point."""
+        """The look of a file's last statement or of its definitions decides no point."""
         stub = sound[0].code.read_text()
         changes = {
             "a leftover raise": stub.replace("    raise Not", "    return 2 * x\n    raise Not", 1),
@@ -360,7 +360,7 @@ class TestFollowThrough:
 
 
 class TestTheProcess:
-    """What surrounds the command: its output, its folder, and Ctrl-C."""
+    """The command's surroundings: its output, its folder, and Ctrl-C."""
 
     def test_ctrl_c_while_it_is_imported(self, monkeypatch, kata_here):
         class Interrupted:

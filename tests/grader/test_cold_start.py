@@ -1,4 +1,4 @@
-"""What a cold `pytest katas/16` must not import, and that everything works as before once it is needed."""
+"""Modules that a cold `pytest katas/16` must not import: each works as before once it is needed."""
 
 import subprocess
 import sys

@@ -139,7 +139,7 @@ def quietly(chosen: DataSet) -> Path:
 
 
 def left() -> dict[str, int]:
-    """What lies in data/: path → bytes."""
+    """The contents of data/: path → bytes."""
     files = [path for path in downloads.DATA.rglob("*") if path.is_file() or not any(path.iterdir())]
     return {
         path.relative_to(downloads.DATA).as_posix(): path.stat().st_size if path.is_file() else -1 for path in files

@@ -1,4 +1,4 @@
-"""What an editor does with this repository's settings: its explorer finds the specs, each under its exercise."""
+"""An editor with this repository's settings: its explorer finds the specs, each under its exercise."""
 
 import json
 import subprocess

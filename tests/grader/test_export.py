@@ -74,7 +74,7 @@ def output_of(command: list[str], folder: Path, environment: dict[str, str]) -> 
 
 
 def earned() -> dict[str, int]:
-    """What each exercise of that checkout is worth, as platforms name it."""
+    """The worth of each exercise of that checkout, as platforms name it."""
     return {f"{find(n).name} · {e.name}": int(n == KATAS[0]) for n in KATAS for e in find(n).exercises}
 
 

@@ -50,7 +50,7 @@ def replaced(function: str, body: str) -> str:
 
 
 class TestTheFile:
-    """What stands where the kata's file should be. In each case all specs fail with the same single line."""
+    """A missing, special or broken file of the kata. In each case all specs fail with the same single line."""
 
     def check(self, sound, code: Path, *words: str) -> None:
         result = graded(sound[0], code)
@@ -120,7 +120,7 @@ class TestTheFile:
 
 
 class TestTheModule:
-    """What the code does while it is imported or called. The grader's process and other exercises come through."""
+    """Faults of the code while it is imported or called. The grader's process and other exercises survive."""
 
     def test_leaving_the_process_while_imported(self, sound, submission):
         result = graded(sound[0], submission(sound[0], "import os\nos._exit(0)\n"))
@@ -319,7 +319,7 @@ class TestTime:
 
 
 class TestResults:
-    """What a function hands back."""
+    """The values that a function returns."""
 
     @pytest.mark.parametrize(
         ("body", "words"),

@@ -255,7 +255,7 @@ class TestNext:
             assert words in done.stdout
 
     def test_the_first_look_is_optional(self, submission, monkeypatch, capsys):
-        """Who begins with 01 is not led back."""
+        """A learner who begins with 01 is not led back."""
         path = [find("00"), find("01")]
         stub = stubs.stub_of(path[1])
         begun = stub.replace("raise NotImplementedError", "return torch.arange(n)", 1)

@@ -85,7 +85,7 @@ def test_it_clones_the_repository_that_it_was_made_in(tmp_path, remote, cloned_f
 
 
 class TestJoin:
-    """What of a notebook counts as its code."""
+    """The parts of a notebook that count as its code."""
 
     def join(self, *cells_: str) -> str:
         return cells.join([textwrap.dedent(cell).strip("\n") for cell in cells_], ["f", "g"]).text

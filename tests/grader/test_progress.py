@@ -1,4 +1,4 @@
-"""How far the learner is: the result cache, its loss and damage, the path in chapters."""
+"""The learner's progress: the result cache, its loss and damage, the path in chapters."""
 
 import itertools
 import re

@@ -366,7 +366,7 @@ class TestGradescopeDetails:
 
 
 class TestPlatforms:
-    """What each course platform reads, whatever the report holds, even nothing."""
+    """The file for each course platform, whatever the report holds, even nothing."""
 
     @REPORTS
     def test_classroom(self, report):
@@ -614,7 +614,7 @@ class TestTheStudentsLine:
 
 
 class TestGradebooks:
-    """What Canvas and Moodle import. Whoever is not graded has no row."""
+    """The files that Canvas and Moodle import. A student who is not graded has no row."""
 
     CLASS = ClassReport("", 1.0, False, {"=ann": WEIGHTED, "bob": GAP})
 
@@ -656,7 +656,7 @@ def contrast(one: str, other: str) -> float:
 
 
 class TestNotGraded:
-    """What the machine or the grader has lost is no zero, in any format."""
+    """A result that the machine or the grader has lost is no zero, in any format."""
 
     def test_it_is_told_from_an_error_of_the_code(self):
         assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (True, "not graded", 1)

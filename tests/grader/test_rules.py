@@ -1,4 +1,4 @@
-"""What katas, exercises and edges are worth: the file that says so, the scores in reports, and exports."""
+"""The worth of katas, exercises and edges: the file that sets it, the scores in reports, and exports."""
 
 import json
 import tomllib

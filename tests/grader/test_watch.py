@@ -75,7 +75,7 @@ class Terminal:
             self.said += came.decode(errors="replace").replace("\r\n", "\n")
 
     def waits_for(self, text: str) -> str:
-        """What was written since the last wait, up to and with this text."""
+        """The output since the last wait, up to and with this text."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             found = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.said)

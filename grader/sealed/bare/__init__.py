@@ -1,1 +1,1 @@
-"""What runs in the worker's process. It imports nothing of the grader, and no pytest."""
+"""The code that runs in the worker's process. It imports nothing of the grader, and no pytest."""

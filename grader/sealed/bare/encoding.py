@@ -1,4 +1,4 @@
-"""What a worker says of its values: a tree of JSON with handles for what stays here, and blobs for numbers.
+"""Encode a worker's values: a tree of JSON, with handles for objects that stay here and blobs for numbers.
 
 Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar;
 nd NumPy dtype; im picture; L list; U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis;

@@ -217,7 +217,7 @@ class Worker:
             self.table.modules[handle].training = training
 
     def change(self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None) -> list[Any] | None:
-        """What the call did to a tensor that it got; None if nothing."""
+        """The call's change of a tensor that it got; None if there is none."""
         tensor = self.table.tensors[handle]
         if before is None or before == _snapshot(tensor):
             return None
@@ -312,7 +312,7 @@ class Unpickler(pickle.Unpickler):
 
 
 def _snapshot(tensor: torch.Tensor) -> tuple[Any, ...] | None:
-    """What may change of a tensor during a call; None for one without data."""
+    """A tensor's state that a call may change; None for a tensor without data."""
     if tensor.device.type == "meta":
         return None
     gradient = tensor.grad if tensor.is_leaf else None
@@ -321,7 +321,7 @@ def _snapshot(tensor: torch.Tensor) -> tuple[Any, ...] | None:
 
 
 def _is_simple(value: Any, depth: int = 0) -> bool:
-    """Whether a value can go to the judge as it is."""
+    """Tell if a value can go to the judge as it is."""
     kinds = (bool, int, float, str, torch.Tensor, nn.Parameter, torch.Size, torch.dtype)
     if value is None or type(value) in kinds:
         return True

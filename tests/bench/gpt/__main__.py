@@ -1,8 +1,8 @@
-"""How fast one training step of a GPT is on this machine, rung by rung, beside nanoGPT's: `make bench-gpt`.
+"""Time one training step of a GPT on this machine, rung by rung, beside nanoGPT's: `make bench-gpt`.
 
 On a CUDA GPU the model is GPT-2 124M without biases, B = 16 and T = 1024, and then the largest batch that fits.
-Elsewhere it is a small one. Each rung is what the fastest one before it uses, and one thing more. At the end the
-fastest one and nanoGPT run in turns. Exit code 1: a rung's losses are not those of the first, or no rung ran.
+Elsewhere it is a small one. Each rung adds one thing to the settings of the fastest rung before it. At the end the
+fastest rung and nanoGPT run in turns. Exit code 1: a rung's losses are not those of the first, or no rung ran.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Run:
         return self.model.lm_head.weight.device
 
     def compiled(self, of: Any, mode: str) -> Any:
-        """What torch.compile makes of a module or function; a quick run traces it and compiles nothing."""
+        """Compile a module or function with torch.compile; a quick run traces it and compiles nothing."""
         how = {"backend": "aot_eager"} if self.quick else {"mode": mode}
         return torch.compile(of, fullgraph=True, dynamic=False, **how)
 
@@ -206,7 +206,7 @@ def row_of(run: Run, rung: Rung) -> dict[str, Any]:
 
 
 def attempted(run: Run, work: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What the work returns; or None and what went wrong. A rung that fails must not end the run."""
+    """Return the work's result, or None and the error's text. A rung that fails must not end the run."""
     measure.forget(run.device)
     try:
         return work(), None

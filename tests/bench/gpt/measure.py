@@ -17,7 +17,7 @@ Step = Callable[[], Tensor | float]
 
 @dataclass(frozen=True)
 class Steps:
-    """How many steps: some to warm up, then windows of several, with one look at the clock around each window."""
+    """The numbers of steps: some to warm up, then windows of several, with one look at the clock around each window."""
 
     warm_up: int
     windows: int

@@ -1,4 +1,4 @@
-"""What a device is called, and how many operations per second it could do: by its data sheet, and measured."""
+"""A device's name, and the operations per second that it could do: by its data sheet, and measured."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run found: lines while it goes on, a Markdown table, JSON, and a figure."""
+"""Reports of a run: lines while it goes on, a Markdown table, JSON, and a figure."""
 
 import json
 import statistics
@@ -45,7 +45,7 @@ def cells(row: Row, rows: list[Row]) -> list[str]:
 
 
 def gap(row: Row, rows: list[Row]) -> float:
-    """How far a row's losses are from the first row's, where they are furthest. NaN where a loss is."""
+    """The largest distance of a row's losses from the first row's; NaN if a loss is NaN."""
     gaps = [abs(a - b) for a, b in zip(row["losses"], rows[0]["losses"], strict=True)]
     return next((g for g in gaps if g != g), max(gaps))
 

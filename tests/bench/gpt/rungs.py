@@ -62,7 +62,7 @@ LADDER: dict[str, dict[str, Any]] = {
 
 
 def lacking(name: str, device: torch.device) -> str | None:
-    """Why this device has no such rung; None if it has."""
+    """Say why this device has no such rung; None if it has."""
     gpu = device.type == "cuda"
     if name in ("TF32", "cuDNN attention", "CUDA graphs", "larger batch", "max-autotune") and not gpu:
         return "needs a CUDA GPU"
@@ -77,7 +77,7 @@ def lacking(name: str, device: torch.device) -> str | None:
 
 
 def compiler_lacks(device: torch.device) -> str | None:
-    """Why torch.compile cannot work here; None if it might."""
+    """Say why torch.compile cannot work here; None if it might."""
     gpu = device.type == "cuda"
     if gpu and find_spec("triton") is None:
         return "Triton is not installed"
@@ -93,7 +93,7 @@ def attention_chosen(device: torch.device) -> str:
 
 
 def added(rung: Rung, name: str) -> dict[str, Any]:
-    """What a rung of the ladder changes, on top of the one before."""
+    """The changes that a rung of the ladder makes to the one before."""
     if name == "max-autotune" and rung.mode == "reduce-overhead":
         return {"mode": "max-autotune"}  # includes CUDA graphs
     if name == "fused AdamW" and rung.update == "compiled":
@@ -122,7 +122,7 @@ class Net(nn.Module):
         return None, F.cross_entropy(logits.flatten(0, 1).float(), y.flatten())
 
     def hidden(self, x: Tensor) -> Tensor:
-        """What the output layer gets."""
+        """The output layer's input."""
         parts = self.model.transformer
         h = parts.wte(x) + parts.wpe(torch.arange(x.size(1), device=x.device))
         for block in parts.h:
@@ -178,7 +178,7 @@ def training(
 
 
 def settings(kata: ModuleType, rung: Rung) -> ExitStack:
-    """What holds while a rung compiles and runs: the precision of float32 products, and the attention's kernel."""
+    """Set the precision of float32 products and the attention's kernel, while a rung compiles and runs."""
     stack = ExitStack()
     stack.enter_context(kata.matmul_precision(rung.precision))
     if rung.attention:
