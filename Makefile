@@ -23,17 +23,17 @@ check: .venv/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/kata generate --check
-	@$(BIN)/python -m tests.course.diagrams --check
+	@$(BIN)/python -m grader.authoring.diagrams --check
 
 stubs: setup
 	@$(BIN)/kata generate
 
 mutants: .venv/installed-mutants
-	@$(BIN)/python -m tests.course.mutants $(KATA)
-	@$(BIN)/python -m tests.course.mutants --textbook $(KATA)
+	@$(BIN)/python -m grader.authoring.mutants $(KATA)
+	@$(BIN)/python -m grader.authoring.mutants --textbook $(KATA)
 
 seals: setup
-	@$(BIN)/python -m tests.course.sealing $(KATA)
+	@$(BIN)/python -m grader.authoring.seals $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16
@@ -44,7 +44,7 @@ bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)
 
 diagrams: setup
-	@$(BIN)/python -m tests.course.diagrams $(KATA)
+	@$(BIN)/python -m grader.authoring.diagrams $(KATA)
 
 pictures: setup
 	@$(BIN)/python -m tests.bench.pictures

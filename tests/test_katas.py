@@ -7,10 +7,10 @@ import torch
 from matplotlib.figure import Figure
 
 from grader import lesson  # noqa: F401  (every lesson imports it)
+from grader.authoring import promises
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
-from tests.course import promises
 
 KATAS = catalogue.all_katas()
 PROMISES = [

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from grader import files
+from grader.authoring import new
 from grader.cli.app import app, katas, say
-from grader.course import new, pages, papers, stubs
+from grader.course import pages, papers, stubs
 from grader.course.catalogue import ROOT
 from grader.errors import NotPossible
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from grader.authoring import mutants, mutation_operators, variants
+from grader.authoring.mutants import Mutant
+from grader.authoring.mutation_operators import Edit, Source
+from grader.authoring.variants import Equivalent
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
-from tests.course import mutants, mutation_operators, variants
-from tests.course.mutants import Mutant
-from tests.course.mutation_operators import Edit, Source
-from tests.course.variants import Equivalent
 
 EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_dim", "x.softmax(dim=-1)", "x.softmax(dim=-2)"),

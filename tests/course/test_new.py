@@ -6,11 +6,10 @@ import sys
 
 import pytest
 
-from grader.course import new
+from grader.authoring import new, promises
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 from tests.conftest import SOUND
-from tests.course import promises
 from tests.test_katas import PROMISES
 
 

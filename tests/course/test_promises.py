@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from grader.authoring import promises, snippets
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from tests.course import promises, snippets
 from tests.test_katas import PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"

@@ -2,9 +2,9 @@
 
 import pytest
 
+from grader.authoring import verdicts
 from grader.course.catalogue import ROOT, Kata, find
 from tests.conftest import SOUND
-from tests.course import verdicts
 
 
 @pytest.fixture

@@ -14,6 +14,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from grader.authoring import diagrams as lesson_diagrams
+from grader.authoring import guards, points, results, seals, variants, verdicts
+from grader.authoring import snippets as lesson_snippets
+from grader.authoring.variants import Mistake
 from grader.course import catalogue, cells, hints, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -21,10 +25,6 @@ from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import diagrams as lesson_diagrams
-from tests.course import guards, points, results, sealing, variants, verdicts
-from tests.course import snippets as lesson_snippets
-from tests.course.variants import Mistake
 
 TRACKS = ("tinytorch", "papers")
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
@@ -81,9 +81,9 @@ def specs(kata: Kata) -> list[str]:
     if list(classes) != named:
         problems.append(f"{kata.specs.name} has the classes {', '.join(classes)}; kata.toml has {', '.join(named)}")
     for exercise in kata.exercises:
-        node = classes.get(exercise.spec_class)
-        marked = node is not None and "pytest.mark.stretch" in map(ast.unparse, node.decorator_list)
-        if node is not None and marked != exercise.stretch:
+        spec_class = classes.get(exercise.spec_class)
+        marked = spec_class and "pytest.mark.stretch" in map(ast.unparse, spec_class.decorator_list)
+        if spec_class and marked != exercise.stretch:
             problems.append(f"{exercise.spec_class}: stretch in kata.toml or by its mark, and not in the other")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
@@ -166,9 +166,9 @@ def mistakes(kata: Kata) -> list[str]:
 
 def sealed(kata: Kata) -> list[str]:
     """The list of specs that judge from another process was found with these files. If not, it is looked into here."""
-    if is_own(kata) or not (stale := sealing.stale(kata)):
+    if is_own(kata) or not (stale := seals.stale(kata)):
         return []
-    return [stale, *sealing.checked(kata)]
+    return [stale, *seals.checked(kata)]
 
 
 def accepted(kata: Kata) -> list[str]:
@@ -258,7 +258,8 @@ def in_fork(work: Callable[[], None]) -> tuple[str, str]:
                     work()
             except BaseException:
                 trouble.write(traceback.format_exc())
-            said.flush(), trouble.flush()
+            said.flush()
+            trouble.flush()
             os._exit(0)
         os.waitpid(pid, 0)
         said.seek(0), trouble.seek(0)
@@ -306,7 +307,7 @@ def _figure(path: Path) -> list[str]:
         width, height = image.size
         colours = image.convert("RGB").resize((64, 64)).getcolors(64 * 64)
     problems = [] if width >= 800 and height >= 300 else [f"the figure is only {width} × {height} pixels"]
-    return problems if len(colours) > 5 else [*problems, "the figure is empty"]
+    return problems if colours is None or len(colours) > 5 else [*problems, "the figure is empty"]
 
 
 def _amounts(kata: Kata) -> list[str]:
@@ -421,7 +422,7 @@ def _taken_from(kata: Kata, tree: ast.Module) -> set[str]:
     called = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
     ]
-    taken = {node.args[0].value for node in called}
+    taken = {ast.literal_eval(node.args[0]) for node in called}
     katas = {packages.module_name(other): other.name for other in catalogue.all_katas(kata.root)}
     for node in [*tree.body, *ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8")))]:
         if isinstance(node, ast.ImportFrom) and node.module in katas:

@@ -36,7 +36,7 @@ def remembered(promise: Promise) -> Promise:
 
 
 def _key(kata: Kata) -> str:
-    """A hash of the kata, of what it builds on, of the grader and of the tests, and the versions they run on."""
+    """A hash of the kata, of what it builds on, of the grader, and the versions they run on."""
     folders = [folder for one in with_prerequisites([kata]) for folder in (one.folder, one.reference.parent)]
     given = kata.folder.parent.glob("*.py")  # of a track that is a package
     found = hashlib.sha256(_surroundings())
@@ -48,7 +48,7 @@ def _key(kata: Kata) -> str:
 @functools.cache
 def _surroundings() -> bytes:
     found = hashlib.sha256(repr(result_cache.surroundings()).encode())
-    for path in sorted([*_files(ROOT / "grader"), *(ROOT / "tests/course").glob("*.py")]):
+    for path in sorted(_files(ROOT / "grader")):
         found.update(path.read_bytes())
     return found.digest()
 

@@ -1,6 +1,6 @@
 """What a kata's textbook solution and its unguarded reference earn, and how long its docstrings are.
 
-`python -m tests.course.points 16` shows it for one kata, with the reason of each lost point. Without a number, there is
+`python -m grader.authoring.points 16` shows it for one kata, with the reason of each lost point. Without a number, there is
 one line per kata.
 """
 
@@ -8,11 +8,11 @@ import ast
 import statistics
 import sys
 
+from grader.authoring import guards, variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
 from grader.results import KataResult
-from tests.course import guards, variants
 
 EDGES = "Edge cases ★"  # the heading of a docstring's second part
 
@@ -21,7 +21,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
     """The words of each exercise's docstrings: those of the idea, and those of the edges."""
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     names = [exercise.name for exercise in kata.exercises]
-    counts = {}
+    counts: dict[str, tuple[int, int]] = {}
     for name, node in definitions(tree).items():
         exercise = name if name in names else name.partition(".")[0]
         if exercise in names:

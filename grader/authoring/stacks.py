@@ -1,13 +1,13 @@
-"""Right code on right code: `python -m tests.course.stacks 30` runs a kata's reference on others' earlier katas."""
+"""Right code on right code: `python -m grader.authoring.stacks 30` runs a kata's reference on others' earlier katas."""
 
 import sys
 from itertools import cycle, islice
 
+from grader.authoring import seals, variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
-from tests.course import sealing, variants
 
 
 def jobs(kata: Kata) -> list[Job]:
@@ -16,7 +16,7 @@ def jobs(kata: Kata) -> list[Job]:
     The first of each kata together, then the second of each, until each was there once.
     """
     *earlier, _ = with_prerequisites([kata])
-    ways = [right[1:] or right for right in map(sealing.right_texts, earlier)]
+    ways = [right[1:] or right for right in map(seals.right_texts, earlier)]
     count = max(map(len, ways), default=0)
     stacks = zip(*(islice(cycle(texts), count) for texts in ways), strict=True)
     own = {kata.file: kata.reference.read_text(encoding="utf-8")}

@@ -1,6 +1,6 @@
 """The diagrams of lessons, each drawn from a source text beside it: NAME.diagram becomes NAME.svg.
 
-`python -m tests.course.diagrams 16` draws those of one kata that have changed, without a number those of every kata,
+`python -m grader.authoring.diagrams 16` draws those of one kata that have changed, without a number those of every kata,
 and with --check none: it says which are stale.
 """
 
@@ -9,9 +9,9 @@ import re
 import sys
 from pathlib import Path
 
+from grader.authoring import drawing, svg
 from grader.course import catalogue
 from grader.course.catalogue import Kata
-from tests.course import drawing, svg
 
 FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the structure to those who do not see it
 

@@ -1,4 +1,4 @@
-"""Repeat a track's key results over five seeds: `python -m tests.course.results papers`, or `… papers/03` for one kata.
+"""Repeat a track's key results over five seeds: `python -m grader.authoring.results papers`, or `… papers/03` for one kata.
 
 A kata's recipe is a file in tests/results/: `LIMITS`, from a metric's name to what it must be ("> 0.75"), and
 `run(kata, seed)`, which trains with the kata's functions and returns the metrics. Each run has a process and a core of
@@ -27,7 +27,7 @@ Every row is a metric of a kata's recipe on the reference code, with model seed 
 the recipe must reach. Seconds are CPU seconds of one run, on one core.
 
 ```
-python -m tests.course.results {track}
+python -m grader.authoring.results {track}
 ```
 
 | kata | metric | limit | worst | best | seconds |
@@ -37,7 +37,7 @@ python -m tests.course.results {track}
 
 def main() -> int:
     """The command. Exit code 1: a seed misses a limit."""
-    parser = argparse.ArgumentParser(prog="python -m tests.course.results", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m grader.authoring.results", description=__doc__)
     parser.add_argument("kata", help="a track, papers, or one kata, papers/03")
     parser.add_argument("--seed", type=int, help="run this seed only, in this process, and print its metrics as JSON")
     options = parser.parse_args()
@@ -84,7 +84,7 @@ def run(kata: Kata, seed: int) -> dict[str, float]:
 
 
 def _in_a_process(kata: Kata, seed: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.course.results", kata.name, "--seed", str(seed)]
+    command = [sys.executable, "-m", "grader.authoring.results", kata.name, "--seed", str(seed)]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 

@@ -1,4 +1,4 @@
-"""Runs the snippets of a lesson. `python -m tests.course.snippets 16` writes what they print below each statement."""
+"""Runs the snippets of a lesson. `python -m grader.authoring.snippets 16` writes what they print below each statement."""
 
 import ast
 import contextlib
@@ -10,10 +10,10 @@ import traceback
 
 import torch
 
+from grader.authoring import variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
-from tests.course import variants
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one

@@ -12,10 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from grader.authoring import mutation_operators, variants
+from grader.authoring.mutation_operators import Edit, Source
+from grader.authoring.variants import Equivalent
 from grader.course import catalogue, stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import decorated_line
@@ -24,9 +28,6 @@ from grader.execution import forkserver, scheduler
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import KataResult
-from tests.course import mutation_operators, variants
-from tests.course.mutation_operators import Edit, Source
-from tests.course.variants import Equivalent
 
 ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
@@ -69,7 +70,7 @@ class Outcome:
 
 def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int:
     """The command. Exit code 1: too many mutants survive; 2: a kata could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.course.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m grader.authoring.mutants", description=__doc__)
     parser.add_argument(
         "kata", nargs="*", help="16, papers/13, multi_head; one line for each of all katas when left out"
     )
@@ -208,7 +209,7 @@ def general_edits(source: Source) -> Iterator[Edit]:
                     yield Edit(GENERAL[name], source.at(first - 1 + line, column if now else 0), end, now)
 
 
-def _is_noise(name: str, node) -> bool:
+def _is_noise(name: str, node: Any) -> bool:
     """An order of texts (`kind > "relu"`), or the lone * of a signature taken for a product."""
     if node.type == "comparison":
         return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(child.type == "string" for child in node.children)
@@ -227,14 +228,16 @@ def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
         if isinstance(node, ast.FunctionDef) and not stubs.is_open(node)
     }
     signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
-    nodes, spans = [], []
-    for owner, node in _members(source.tree):
-        if (owner, ast.unparse(node)) in given or (owner, getattr(node, "name", None)) in given:
-            nodes.append(node)
-        elif isinstance(node, ast.FunctionDef) and (owner, node.name) in signatures:
-            nodes += [default for default in [*node.args.defaults, *node.args.kw_defaults] if default]
-        if getattr(node, "decorator_list", ()) and (owner, node.name) in signatures:
-            spans.append((source.lines[node.decorator_list[0].lineno - 1], source.lines[node.lineno - 1]))
+    nodes: list[ast.AST] = []
+    spans = []
+    for owner, member in _members(source.tree):
+        if (owner, ast.unparse(member)) in given or (owner, getattr(member, "name", None)) in given:
+            nodes.append(member)
+        elif isinstance(member, ast.FunctionDef) and (owner, member.name) in signatures:
+            nodes += [default for default in [*member.args.defaults, *member.args.kw_defaults] if default]
+        if decorators := getattr(member, "decorator_list", None):
+            if (owner, getattr(member, "name", None)) in signatures:
+                spans.append((source.lines[decorators[0].lineno - 1], source.lines[member.lineno - 1]))
     for node in ast.walk(source.tree):
         match node:
             case (
@@ -280,7 +283,7 @@ def _only_for_messages(function: ast.FunctionDef) -> list[ast.Assign]:
 def _definitions(tree: ast.Module) -> Iterator[tuple[int, int, str]]:
     """The first and last line of each statement of a module, with its decorators, and the name that it defines."""
     for node in tree.body:
-        yield decorated_line(node), node.end_lineno, getattr(node, "name", "")
+        yield decorated_line(node), node.end_lineno or node.lineno, getattr(node, "name", "")
 
 
 def _meaning(code: str) -> str:
