@@ -1,9 +1,8 @@
-"""Measures how well a kata's specs catch generated mutants: `make mutants KATA=16`.
+"""Measures how well a kata's specs catch generated mutants: `kata mutants 16`.
 
 Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
 """
 
-import argparse
 import ast
 import sys
 import time
@@ -11,7 +10,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os.path import commonprefix
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from grader.authoring import mutation_operators, variants
 from grader.authoring.mutation_operators import Edit, Source
 from grader.authoring.variants import Equivalent
-from grader.course import catalogue, stubs
+from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import decorated_line
 from grader.errors import KataError
@@ -68,28 +66,24 @@ class Outcome:
     seconds: float
 
 
-def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int:
-    """The command. Exit code 1: too many mutants survive; 2: a kata could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m grader.authoring.mutants", description=__doc__)
-    parser.add_argument(
-        "kata", nargs="*", help="16, papers/13, multi_head; one line for each of all katas when left out"
-    )
-    parser.add_argument("--textbook", action="store_true", help="mutate the textbook solution, run the points' specs")
-    parser.add_argument("--list", action="store_true", help="show the mutants instead of running them")
-    options = parser.parse_args(arguments)
-    try:
-        katas = [catalogue.find(query, root) for query in options.kata] or catalogue.all_katas(root)
-        if options.list:
-            return max(_list(kata, options.textbook) for kata in katas)
-        forkserver.prepare(katas)
-        if options.kata:
-            return max(_one_kata(kata, options.textbook) for kata in katas)
-        return _all_katas(katas, options.textbook)
-    except KataError as trouble:
-        print(f"mutants: {trouble}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+def report(katas: list[Kata], textbook: bool = False, *, briefly: bool = False) -> int:
+    """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
+
+    Returns 1 if too many mutants survive, and 2 if a kata could not be measured.
+    """
+    forkserver.prepare(katas)
+    if briefly:
+        return _in_lines(katas, textbook)
+    return max(_one_kata(kata, textbook) for kata in katas)
+
+
+def show(katas: list[Kata], textbook: bool = False) -> None:
+    """Print the mutants of these katas without running them."""
+    for kata in katas:
+        mutants = generate(kata, textbook)
+        for mutant in mutants:
+            print(_shown(kata, mutant))
+        print(f"{kata.name}: {len(mutants)} mutants")
 
 
 def measure(kata: Kata, textbook: bool = False) -> Outcome:
@@ -195,7 +189,7 @@ def general_edits(source: Source) -> Iterator[Edit]:
         from cosmic_ray.ast import ast_nodes, get_ast
         from cosmic_ray.plugins import get_operator
     except ImportError:
-        raise NoEngine("the mutation engine is not installed: pip install -e '.[mutants]'") from None
+        raise NoEngine("kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'") from None
     operators = {name: get_operator(f"core/{name}")() for name in GENERAL}
     for first, last, _ in _definitions(source.tree):
         text = source.text(source.lines[first - 1], source.lines[last])
@@ -384,14 +378,6 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 # Showing
 
 
-def _list(kata: Kata, textbook: bool) -> int:
-    mutants = generate(kata, textbook)
-    for mutant in mutants:
-        print(_shown(kata, mutant))
-    print(f"{kata.name}: {len(mutants)} mutants")
-    return 0
-
-
 def _one_kata(kata: Kata, textbook: bool) -> int:
     outcome = measure(kata, textbook)
     for line in [*(_shown(kata, mutant) for mutant in outcome.survivors), *outcome.wrong_records, _summary(outcome)]:
@@ -399,7 +385,7 @@ def _one_kata(kata: Kata, textbook: bool) -> int:
     return _exit_code(outcome, textbook)
 
 
-def _all_katas(katas: list[Kata], textbook: bool) -> int:
+def _in_lines(katas: list[Kata], textbook: bool) -> int:
     """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
@@ -443,7 +429,3 @@ def _shown(kata: Kata, mutant: Mutant) -> str:
 
 def _difference(was: str, now: str) -> str:
     return f"   - {was}   + {now}".rstrip()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

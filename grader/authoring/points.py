@@ -1,15 +1,9 @@
-"""What a kata's textbook solution and its unguarded reference earn, and how long its docstrings are.
-
-`python -m grader.authoring.points 16` shows it for one kata, with the reason of each lost point. Without a number, there is
-one line per kata.
-"""
+"""Measures what a kata's textbook solution and its unguarded reference earn, and how long its docstrings are."""
 
 import ast
 import statistics
-import sys
 
 from grader.authoring import guards, variants
-from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
 from grader.results import KataResult
@@ -100,22 +94,18 @@ def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
     )
 
 
-def main(queries: list[str]) -> None:
-    katas = [catalogue.find(query) for query in queries] or catalogue.all_katas()
+def report(katas: list[Kata], *, briefly: bool) -> None:
+    """Print a line per kata, and unless it is brief the reason of each lost point and the words of each docstring."""
     forkserver.prepare(katas)
     for kata in katas:
         results = earned(kata)
         print(_line(kata, results), flush=True)
+        if briefly:
+            continue
         for whose, result in zip(("textbook", "unguarded"), results, strict=True):
-            for exercise in result.exercises if queries else ():
-                for spec in exercise.specs:
-                    if spec.status not in ("passed", "skipped") or (spec.message and spec.status == "passed"):
-                        kind = "edge " if spec.edge else "POINT"
-                        print(f"  {whose:<9} {kind} {spec.name}: {' '.join(spec.message.split())[:300]}")
-        if queries:
-            for name, (idea, edges) in words(kata).items():
-                print(f"  {name:<32} {idea:>4} + {edges:>3} words")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            for spec in (spec for exercise in result.exercises for spec in exercise.specs):
+                if spec.status not in ("passed", "skipped") or (spec.message and spec.status == "passed"):
+                    kind = "edge " if spec.edge else "POINT"
+                    print(f"  {whose:<9} {kind} {spec.name}: {' '.join(spec.message.split())[:300]}")
+        for name, (idea, edges) in words(kata).items():
+            print(f"  {name:<32} {idea:>4} + {edges:>3} words")

@@ -1,7 +1,6 @@
-"""Which specs judge from another process, too: `python -m grader.authoring.seals 16 31` finds them and writes lists."""
+"""Finds the specs that also judge from another process: `kata seals 16 31` writes their lists."""
 
 import hashlib
-import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.authoring import variants
-from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import forkserver, orphans, scheduler
@@ -164,8 +162,7 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
 
 def fingerprint(kata: Kata) -> str:
     """A hash of the files that a list was found with."""
-    mistakes = kata.root / "tests" / "mistakes" / f"{kata.name}.py"
-    files = [kata.specs, kata.reference, mistakes, kata.folder / "probes.py", *right(kata)]
+    files = [kata.specs, kata.reference, variants.mistakes_file(kata), kata.folder / "probes.py", *right(kata)]
     text = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     text = text.replace("from grader.authoring.variants import", "from tests.course.variants import")  # as once hashed
     return hashlib.sha256((text + repr(kata.description.unsealed)).encode()).hexdigest()[:16]
@@ -175,7 +172,7 @@ def stale(kata: Kata) -> str:
     """Why the kata's list is not that of its files; empty if it is."""
     path = kata.folder / "sealed.toml"
     known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8")).get("of") == fingerprint(kata)
-    return "" if known else f"sealed.toml is not that of these files: make seals KATA={kata.number}"
+    return "" if known else f"not found with these files: kata seals {kata.number} writes it anew"
 
 
 def checked(kata: Kata) -> list[str]:
@@ -194,20 +191,17 @@ def write(kata: Kata) -> None:
     print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} may write", flush=True)
 
 
-def main() -> int:
-    """Write the lists, then say what is wrong with them. With --check, write nothing."""
-    names = [name for name in sys.argv[1:] if name != "--check"]
-    katas = [catalogue.find(name) for name in names] or catalogue.all_katas()
-    if "--check" not in sys.argv:
+def report(katas: list[Kata], *, check: bool) -> bool:
+    """Write the lists of these katas, unless they are only checked, and print what is wrong with them.
+
+    Returns whether something is.
+    """
+    if not check:
         for kata in katas:
             write(kata)
-    problems = 0
+    is_wrong = False
     for kata in katas:
         for problem in checked(kata):
             print(f"{kata.name}: {problem}", flush=True)
-            problems += 1
-    return int(problems > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            is_wrong = True
+    return is_wrong

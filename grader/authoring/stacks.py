@@ -1,10 +1,8 @@
-"""Right code on right code: `python -m grader.authoring.stacks 30` runs a kata's reference on others' earlier katas."""
+"""Runs right code on right code: `kata stacks 30` runs a kata's reference on others' earlier katas."""
 
-import sys
 from itertools import cycle, islice
 
 from grader.authoring import seals, variants
-from grader.course import catalogue
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
@@ -24,18 +22,13 @@ def jobs(kata: Kata) -> list[Job]:
     return [Job(kata, found | own, options=RunOptions(ideas=True)) for found in files]
 
 
-def main() -> int:
-    """Say which points are lost."""
-    katas = [catalogue.find(name) for name in sys.argv[1:]] or catalogue.all_katas()
-    lost = 0
+def report(katas: list[Kata]) -> bool:
+    """Print which points are lost. Returns whether some are."""
+    is_lost = False
     for kata in katas:
         for number, result in enumerate(variants.results(jobs(kata)).values(), 1):
             for exercise in result.exercises:
                 if failure := exercise.first_failure:
                     print(f"{kata.name}, stack {number}: {failure.name}: {failure.message.strip()}\n", flush=True)
-                    lost += 1
-    return int(lost > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                    is_lost = True
+    return is_lost

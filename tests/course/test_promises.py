@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from grader.authoring import promises, snippets
+from grader.authoring.promises import PROMISES
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from tests.test_katas import PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
 HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"
@@ -35,7 +35,7 @@ CROOKED = {
         SPECS,
         '"""Doubling is per element."""',
         'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
-        "by_addition.py is rejected by TestDouble::test_every_value_is_doubled",
+        "tests/accepted/01_sums/by_addition.py: is rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
         promises.reference_passes,
@@ -63,7 +63,7 @@ CROOKED = {
         STUB,
         "raise NotImplementedError\n\n\ndef total",
         "return 2 * x\n\n\ndef total",
-        "katas/01_sums/sums.py is stale",
+        "katas/01_sums/sums.py: is stale",
     ),
     "a helper left in the stub": (
         promises.stub,
@@ -87,7 +87,7 @@ CROOKED = {
     "a snippet that raises": (promises.snippets, README, "torch.eye(2).shape", "torch.eye(2).size", "built-in method"),
     "too few snippets": (promises.snippets, README, "```python\nprint(torch.eye", "```\nprint(torch.eye", "2 snippets"),
     "hints missing for an exercise": (promises.folder, HINTS, "## Doubler", "## Doubling", "the exercises are"),
-    "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md has the sections"),
+    "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md: has the sections"),
     "a dead link": (
         promises.folder,
         README,
@@ -213,7 +213,7 @@ def test_a_missing_file_is_reported(file, tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
     (tmp_path / "tree" / file).unlink()
     problems = promises.folder(Kata(tmp_path / "tree", "01_sums"))
-    assert any(f"{file} is missing" in problem for problem in problems), problems
+    assert any(f"{file}: is missing" in problem for problem in problems), problems
 
 
 def test_a_snippet_that_solves_an_exercise_is_reported():
