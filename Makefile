@@ -14,7 +14,7 @@ include grader/setup.mk
 
 .PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures
 
-test: .venv/installed-tests
+test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 2 --dist loadgroup)
 
 check: .venv/installed-dev

@@ -56,8 +56,7 @@ def equivalents(kata: Kata) -> list[Equivalent]:
 
 def accepted(kata: Kata) -> list[Path]:
     """Right solutions written differently, to be appended to the reference."""
-    folder = kata.root / "tests" / "accepted" / kata.name
-    return sorted(path for path in folder.glob("*.py") if path != textbook(kata))
+    return sorted(path for path in textbook(kata).parent.glob("*.py") if path != textbook(kata))
 
 
 def textbook(kata: Kata) -> Path:
