@@ -18,9 +18,9 @@ def problems(kata: Kata) -> list[str]:
     for source in sources(kata):
         picture = source.with_suffix(".svg")
         if not picture.is_file():
-            found.append(f"{picture.name}: is missing: make diagrams")
+            found.append(f"{picture.name}: missing: make diagrams")
         elif is_stale(source):
-            found.append(f"{picture.name}: is not what {source.name} says: make diagrams")
+            found.append(f"{picture.name}: not what {source.name} says: make diagrams")
         found += _shown(page, picture.name)
     drawn = {source.with_suffix(".svg") for source in sources(kata)}
     without = sorted(set(kata.folder.glob("*.svg")) - drawn)

@@ -42,7 +42,7 @@ def findings(kata: Kata, advance: Callable[[], None] = lambda: None) -> list[str
         try:
             found += promise(kata)
         except FileNotFoundError as error:  # the promise before it has said so: see promises.folder
-            found = found or [f"{error.filename}: is missing"]
+            found = found or [f"{error.filename}: missing"]
         except (KataError, OSError) as error:
             found.append(str(error))
         advance()

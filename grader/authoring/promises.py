@@ -69,7 +69,7 @@ def stub(kata: Kata) -> list[str]:
     """The stub is what the generator makes of the reference, byte for byte."""
     if kata.code.read_text(encoding="utf-8") == stubs.stub_of(kata):
         return []
-    return [f"katas/{kata.file}: is stale: make stubs makes it anew from solutions/{kata.file}"]
+    return [f"katas/{kata.file}: stale: make stubs makes it anew from solutions/{kata.file}"]
 
 
 def specs(kata: Kata) -> list[str]:
@@ -193,7 +193,7 @@ def accepted(kata: Kata) -> list[str]:
         )
         for spec in variants.failing(results[job]):
             if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in left_open):
-                problems.append(f"{_at(kata, path)}: is rejected by {spec.name}: {spec.message.strip()}")
+                problems.append(f"{_at(kata, path)}: rejected by {spec.name}: {spec.message.strip()}")
     return problems
 
 
@@ -229,7 +229,7 @@ def paper(kata: Kata) -> list[str]:
     found = papers.sections((kata.folder / "lesson.py").read_text(encoding="utf-8"))
     file = _at(kata, kata.folder / "lesson.py")
     problems = [] if found == papers.SECTIONS else [f"{file}: has the steps {found}, not {papers.SECTIONS}"]
-    problems += [f"{_at(kata, path)}: is stale: make stubs" for path in papers.stale([kata])]
+    problems += [f"{_at(kata, path)}: stale: make stubs" for path in papers.stale([kata])]
     for cell in notebooks.code(papers.build(kata)):
         try:
             ast.parse(cell)
@@ -304,7 +304,7 @@ def _lesson_text(kata: Kata) -> list[str]:
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     page = kata.folder / "README.md"
     file = _at(kata, page)
-    problems = [] if headings == SECTIONS else [f"{file}: has the sections {headings}, not {SECTIONS}"]
+    problems = [] if headings == SECTIONS else [f"{file}: the sections are {headings}, and must be {SECTIONS}"]
     if pages.lesson(kata) != text:
         problems.append(f"{file}: head or exercise table is stale: make stubs")
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
@@ -318,7 +318,7 @@ def _lesson_text(kata: Kata) -> list[str]:
 def _hints(kata: Kata) -> list[str]:
     found, names = hints.sections(kata), [exercise.name for exercise in kata.exercises]
     page = kata.folder / "hints.md"
-    problems = [] if list(found) == names else [f"{_at(kata, page)}: has {list(found)}, the exercises are {names}"]
+    problems = [] if list(found) == names else [f"{_at(kata, page)}: has {list(found)}; the exercises are {names}"]
     return problems + [
         f"{_at(kata, page, f'## {name}')}: {name} has {len(items)} hints, 1 to 3 are wanted"
         for name, items in found.items()
@@ -467,7 +467,7 @@ def _budget(kata: Kata) -> float:
 
 def _missing(kata: Kata, wanted: Iterable[Path]) -> list[str]:
     return [
-        f"{_at(kata, path)}: is missing: docs/authoring.md says what it holds" for path in wanted if not path.is_file()
+        f"{_at(kata, path)}: missing: docs/authoring.md says what it holds" for path in wanted if not path.is_file()
     ]
 
 

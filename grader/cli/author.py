@@ -6,6 +6,7 @@ import time
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
 from grader import files
 from grader.cli.app import MaybeKata, OneKata, app, bar, complete_kata, katas, say
@@ -48,7 +49,9 @@ def promises(kata: Katas = None) -> None:
     _need_solutions("kata promises")
     chosen = katas(kata)
     changed = chosen if kata else kept.changed(chosen)
-    kept.warm_up(changed)
+    with _quiet_bar("starting", None) as starting:
+        starting.refresh()
+        kept.warm_up(changed)
     is_broken = False
     for one in changed:
         findings = _promises_of(one)
@@ -181,16 +184,27 @@ def _promises_of(kata: Kata) -> list[str]:
     from grader.authoring import kept
 
     started = time.monotonic()
-    looking = bar(kata.name, "promises")
-    task = looking.add_task("", total=len(kept.promises_of(kata)))
-    with looking:
-        findings = kept.findings(kata, lambda: looking.advance(task))
+    count = len(kept.promises_of(kata))
+    with _quiet_bar(kata.name, count) as looking:
+
+        def advance() -> None:
+            looking.advance(looking.task_ids[0])
+            looking.refresh()
+
+        findings = kept.findings(kata, advance)
     for finding in findings:
         print(finding)
-    count = len(kept.promises_of(kata))
     said = f": {words.counted(len(findings), 'finding')}" if findings else f" keeps its {count} promises"
     print(f"{kata.name}{said} · {time.monotonic() - started:.1f} s", flush=True)
     return findings
+
+
+def _quiet_bar(doing: str, total: int | None) -> Progress:
+    """A progress bar without a thread, because promises fork this process."""
+    found = bar(doing, "promises")
+    found.live.auto_refresh = False
+    found.add_task("", total=total)
+    return found
 
 
 def _need_solutions(what: str) -> None:
