@@ -215,7 +215,7 @@ def lesson(kata: Kata) -> list[str]:
         figure = Path(scratch) / "figure.png"
         said, trouble = in_fork(lambda: _run_cells(kata, [*steps, *own], figure))
         if trouble:
-            return [*problems, f"{file}: the lesson ended in {trouble}"]
+            return [*problems, f"{file}: in the notebook it ended in {_ending(trouble)}"]
         if len(said.splitlines()) <= 5:
             problems.append(f"{file}: prints next to nothing")
         problems += _figure(kata, figure) if figure.is_file() else [f"{file}: draws no figure"]
@@ -244,7 +244,7 @@ def paper(kata: Kata) -> list[str]:
 def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
     said, trouble = in_fork(lambda: print(json.dumps(lesson_snippets.problems(kata, is_own(kata)))))
-    found = [f"README.md: the snippets ended in {trouble}"] if trouble else json.loads(said)
+    found = [f"README.md: the snippets ended in {_ending(trouble)}"] if trouble else json.loads(said)
     return [f"katas/{kata.name}/{problem}" for problem in found]
 
 
@@ -286,6 +286,13 @@ def in_fork(work: Callable[[], None]) -> tuple[str, str]:
         os.waitpid(pid, 0)
         said.seek(0), trouble.seek(0)
         return said.read(), trouble.read()
+
+
+def _ending(trouble: str) -> str:
+    """The last line of a traceback, and the last cell in it: "ZeroDivisionError: division by zero (cell 3, line 4)"."""
+    cells_in_it = re.findall(r"(cell \d+)\", (line \d+)", trouble)
+    place = f" ({', '.join(cells_in_it[-1])})" if cells_in_it else ""
+    return trouble.strip().splitlines()[-1] + place
 
 
 def _run_cells(kata: Kata, code: list[str], figure: Path) -> None:
