@@ -1,5 +1,5 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
-# make test            set up, then run every test of the project (KATA=16: the promises of one kata)
+# make test            set up, then run every test of the project (KATA=16: check the promises of that kata)
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
@@ -14,8 +14,8 @@ include grader/setup.mk
 
 .PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures
 
-test: .venv/installed-tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(KATA),tests/test_katas.py -k '$(KATA)_ or $(KATA)-')
+test: $(if $(KATA),setup,.venv/installed-tests)
+	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 2 --dist loadgroup)
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check -q .
@@ -23,17 +23,17 @@ check: .venv/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/kata generate --check
-	@$(BIN)/python -m tests.course.diagrams --check
+	@$(BIN)/kata diagrams --check
 
 stubs: setup
 	@$(BIN)/kata generate
 
 mutants: .venv/installed-mutants
-	@$(BIN)/python -m tests.course.mutants $(KATA)
-	@$(BIN)/python -m tests.course.mutants --textbook $(KATA)
+	@$(BIN)/kata mutants $(KATA)
+	@$(BIN)/kata mutants --textbook $(KATA)
 
 seals: setup
-	@$(BIN)/python -m tests.course.sealing $(KATA)
+	@$(BIN)/kata seals $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16
@@ -44,7 +44,7 @@ bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)
 
 diagrams: setup
-	@$(BIN)/python -m tests.course.diagrams $(KATA)
+	@$(BIN)/kata diagrams $(KATA)
 
 pictures: setup
 	@$(BIN)/python -m tests.bench.pictures

@@ -1,44 +1,19 @@
 """Holds every kata to its promises, one test a promise and kata."""
 
-import io
-
 import pytest
-import torch
-from matplotlib.figure import Figure
 
 from grader import lesson  # noqa: F401  (every lesson imports it)
+from grader.authoring import kept, promises
+from grader.authoring.promises import PROMISES
 from grader.course import catalogue
 from grader.course.catalogue import Kata
-from grader.execution import forkserver
-from tests.course import promises
 
 KATAS = catalogue.all_katas()
-PROMISES = [
-    promises.folder,
-    promises.stub,
-    promises.specs,
-    promises.stub_fails,
-    promises.reference_passes,
-    promises.textbook,
-    promises.unguarded,
-    promises.mistakes,
-    promises.accepted,
-    promises.sealed,
-    promises.lesson,
-    promises.snippets,
-    promises.diagrams,
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_processes() -> None:
-    """Do once what every worker and every forked lesson would otherwise do: imports and first uses."""
-    forkserver.prepare(KATAS)
-    torch.set_num_threads(1)  # before anything forks
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()
-    figure = Figure()
-    figure.subplots().plot([0, 1], label="a line")
-    figure.savefig(io.BytesIO())
+    kept.warm_up(KATAS)
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

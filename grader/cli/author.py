@@ -1,23 +1,33 @@
-"""Commands for authors of katas: create one, and regenerate what derives from `solutions/` and kata.toml."""
+"""Commands for authors of katas: create one, check its promises, and make what derives from its parts."""
 
 import subprocess
 import sys
+import time
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
 from grader import files
-from grader.cli.app import app, katas, say
-from grader.course import new, pages, papers, stubs
-from grader.course.catalogue import ROOT
+from grader.cli.app import MaybeKata, OneKata, app, bar, complete_kata, katas, say
+from grader.course import pages, papers, stubs
+from grader.course.catalogue import ROOT, Kata
 from grader.errors import NotPossible
+from grader.reports import words
+
+# The tools in grader/authoring are imported inside the commands: their imports would slow down every other command.
+AUTHORS = "For authors"
+
+Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]...", autocompletion=complete_kata)]
+OnlyCheck = Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if something is wrong")]
 
 
-@app.command("new")
+@app.command("new", rich_help_panel=AUTHORS)
 def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantization, or mycourse/01_sums")]) -> None:
     """Create a kata with one exercise, to be filled in: see docs/authoring.md."""
-    if not (ROOT / "solutions").is_dir():
-        raise NotPossible("a new kata needs solutions/, which a starter repository does not have")
+    from grader.authoring import new
+
+    _need_solutions("a new kata")
     kata = new.create(ROOT, name)
     lesson = [sys.executable, str(kata.folder / "lesson.py"), str(kata.folder / "figure.png")]
     subprocess.run(lesson, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -25,7 +35,128 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
     say(f"reference  solutions/{kata.file}, then make stubs")
     say(f"specs      {kata.specs.relative_to(ROOT)}")
     say(f"try them   pytest katas/{kata.number} --code solutions")
-    say(f"check all  make test KATA={kata.name.rpartition('/')[2]}; what the parts are for: docs/authoring.md")
+    say(f"check all  kata promises {kata.number}; what the parts are for: docs/authoring.md")
+
+
+@app.command(rich_help_panel=AUTHORS)
+def promises(kata: Katas = None) -> None:
+    """Check every promise of a kata. Without KATA: of those that have changed since they last kept their promises.
+
+    Exit code 1: a promise is broken.
+    """
+    from grader.authoring import kept
+
+    _need_solutions("kata promises")
+    chosen = katas(kata)
+    changed = chosen if kata else kept.changed(chosen)
+    with _quiet_bar("starting", None) as starting:
+        starting.refresh()
+        kept.warm_up(changed)
+    is_broken = False
+    for one in changed:
+        findings = _promises_of(one)
+        is_broken = is_broken or bool(findings)
+    if skipped := len(chosen) - len(changed):
+        print(f"{skipped} of {len(chosen)} katas are unchanged since they kept their promises, and were skipped")
+    if is_broken:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def mutants(
+    kata: Katas = None,
+    textbook: Annotated[
+        bool, typer.Option("--textbook", help="mutate the textbook solution, and run the points' specs")
+    ] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="show the mutants instead of running them")] = False,
+) -> None:
+    """Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.
+
+    Exit code 1: too many survive. 2: a kata could not be measured.
+    """
+    from grader.authoring import mutants
+
+    _need_solutions("kata mutants")
+    chosen = katas(kata)
+    if only_list:
+        mutants.show(chosen, textbook)
+    elif code := mutants.report(chosen, textbook, briefly=not kata):
+        raise typer.Exit(code)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
+    """Find anew which specs also judge from another process, and write sealed.toml.
+
+    Exit code 1: the list refuses too little, or right code.
+    """
+    from grader.authoring import seals
+
+    _need_solutions("kata seals")
+    if seals.report(katas(kata), check=check):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def snippets(kata: OneKata) -> None:
+    """Run a lesson's snippets and write what they print below them.
+
+    Exit code 1: something is wrong with them.
+    """
+    from grader.authoring import snippets
+
+    _need_solutions("kata snippets")
+    wrong = [problem for one in katas([kata]) for problem in snippets.write(one)]
+    print("\n".join(wrong) or "the snippets are sound")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def results(kata: OneKata) -> None:
+    """Repeat the key results of a kata, or of a whole track, over five seeds.
+
+    Exit code 1: a seed misses a limit.
+    """
+    from grader.authoring import results
+
+    _need_solutions("kata results")
+    if results.repeat(katas([kata]), kata):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def stacks(kata: Katas = None) -> None:
+    """Run a kata's reference on other right solutions of the katas that it builds on.
+
+    Exit code 1: a point is lost.
+    """
+    from grader.authoring import stacks
+
+    _need_solutions("kata stacks")
+    if stacks.report(katas(kata)):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def points(kata: Katas = None) -> None:
+    """Show what the textbook solution and the unguarded reference earn, and how long the docstrings are."""
+    from grader.authoring import points
+
+    _need_solutions("kata points")
+    points.report(katas(kata), briefly=not kata)
+
+
+@app.command(rich_help_panel=AUTHORS)
+def diagrams(kata: MaybeKata = None, check: OnlyCheck = False) -> None:
+    """Draw the lessons' diagrams whose source has changed.
+
+    Exit code 1, with --check: there are some.
+    """
+    from grader.authoring import diagrams
+
+    if diagrams.update(katas([kata] if kata else None), check=check) and check:
+        raise typer.Exit(1)
 
 
 @app.command(hidden=True)
@@ -46,3 +177,36 @@ def generate(
         print("everything is up to date")
     elif check:
         raise typer.Exit(1)
+
+
+def _promises_of(kata: Kata) -> list[str]:
+    """Check one kata, and print a line per finding and one for the whole."""
+    from grader.authoring import kept
+
+    started = time.monotonic()
+    count = len(kept.promises_of(kata))
+    with _quiet_bar(kata.name, count) as looking:
+
+        def advance() -> None:
+            looking.advance(looking.task_ids[0])
+            looking.refresh()
+
+        findings = kept.findings(kata, advance)
+    for finding in findings:
+        print(finding)
+    said = f": {words.counted(len(findings), 'finding')}" if findings else f" keeps its {count} promises"
+    print(f"{kata.name}{said} · {time.monotonic() - started:.1f} s", flush=True)
+    return findings
+
+
+def _quiet_bar(doing: str, total: int | None) -> Progress:
+    """A progress bar without a thread, because promises fork this process."""
+    found = bar(doing, "promises")
+    found.live.auto_refresh = False
+    found.add_task("", total=total)
+    return found
+
+
+def _need_solutions(what: str) -> None:
+    if not (ROOT / "solutions").is_dir():
+        raise NotPossible(f"{what} needs solutions/, which a starter repository does not have")

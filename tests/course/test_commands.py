@@ -35,6 +35,7 @@ NOT_RUN = {
     "python -m tests.": "is for who works on the course, with the tests' packages",
     "torchrun": "needs eight GPUs",
     "kata data": "downloads",
+    "kata results": "trains for minutes, and is tried nightly",
     "kata update": "needs an address",
     "kata watch": "waits for a person: see below",
     "python katas/33_gpt_capstone/lesson.py --": "trains for minutes",

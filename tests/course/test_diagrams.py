@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.authoring import diagrams, drawing, promises
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from tests.course import diagrams, drawing, promises
 
 SOURCE = """\
 title "A line"
@@ -47,31 +47,31 @@ class TestPromise:
 
     def test_a_changed_source(self, kata):
         change(kata.folder / "line.diagram", "(B, I)", "(B, H)")
-        assert promises.diagrams(kata) == ["line.svg is not what line.diagram says: make diagrams"]
+        assert promises.diagrams(kata) == ["katas/01_sums/line.svg: not what line.diagram says: make diagrams"]
         diagrams.draw(kata.folder / "line.diagram")
         assert promises.diagrams(kata) == []
 
     def test_a_picture_changed_by_hand(self, kata):
         change(kata.folder / "line.svg", 'width="120"', 'width="130"')
-        assert promises.diagrams(kata) == ["line.svg is not what line.diagram says: make diagrams"]
+        assert promises.diagrams(kata) == ["katas/01_sums/line.svg: not what line.diagram says: make diagrams"]
 
     def test_another_style(self, kata, tmp_path, monkeypatch):
         program = tmp_path / "drawing.py"
         program.write_text(Path(drawing.__file__).read_text().replace("#dbeafe", "#ddeeff"))
         monkeypatch.setattr(drawing, "__file__", str(program))
-        assert promises.diagrams(kata) == ["line.svg is not what line.diagram says: make diagrams"]
+        assert promises.diagrams(kata) == ["katas/01_sums/line.svg: not what line.diagram says: make diagrams"]
 
     def test_a_missing_picture(self, kata):
         (kata.folder / "line.svg").unlink()
-        assert "line.svg is missing: make diagrams" in promises.diagrams(kata)
+        assert "katas/01_sums/line.svg: missing: make diagrams" in promises.diagrams(kata)
 
     def test_a_picture_without_a_source(self, kata):
         (kata.folder / "line.diagram").unlink()
-        assert promises.diagrams(kata) == ["line.svg has no source line.diagram"]
+        assert promises.diagrams(kata) == ["katas/01_sums/line.svg: has no source line.diagram"]
 
     def test_a_lesson_that_does_not_show_it(self, kata):
         change(kata.folder / "README.md", "](line.svg)", "](figure.png)")
-        assert promises.diagrams(kata) == ["README.md does not show line.svg"]
+        assert promises.diagrams(kata) == ["katas/01_sums/README.md: does not show line.svg"]
 
     @pytest.mark.parametrize("alt", ["", "A line.", "words " * 40, "One. Two."])
     def test_an_alt_text_that_does_not_tell_the_structure(self, kata, alt):
@@ -81,32 +81,30 @@ class TestPromise:
 
 
 class TestCommand:
-    """`make diagrams` and, with --check, a part of `make check`."""
+    """`kata diagrams` and, with --check, a part of `make check`."""
 
     @pytest.fixture(autouse=True)
-    def stale(self, kata, monkeypatch):
-        monkeypatch.setattr(diagrams.catalogue, "ROOT", kata.root)
-        monkeypatch.setattr(diagrams.catalogue, "all_katas", lambda: all_katas(kata.root))
+    def stale(self, kata):
         change(kata.folder / "line.diagram", "(B, I)", "(B, H)")
 
     def test_what_is_stale_is_drawn(self, kata, capsys):
-        diagrams.main([])
+        assert diagrams.update([kata], check=False)
         assert capsys.readouterr().out == "drew katas/01_sums/line.svg\n"
         assert promises.diagrams(kata) == []
-        diagrams.main([])
+        assert not diagrams.update([kata], check=False)
         assert capsys.readouterr().out == ""
 
     def test_a_check_draws_nothing(self, kata, capsys):
-        with pytest.raises(SystemExit) as end:
-            diagrams.main(["--check"])
-        assert end.value.code == 1 and capsys.readouterr().out == "stale, run make diagrams: katas/01_sums/line.svg\n"
+        assert diagrams.update([kata], check=True)
+        assert capsys.readouterr().out == "stale, run make diagrams: katas/01_sums/line.svg\n"
         assert promises.diagrams(kata) != []
 
     def test_a_wrong_source_is_named(self, kata):
         change(kata.folder / "line.diagram", "layer.left", "lawyer.left")
-        with pytest.raises(SystemExit) as end:
-            diagrams.main([])
-        assert str(end.value).startswith("katas/01_sums/line.diagram: line 6: arrow x.right lawyer.left")
+        with pytest.raises(
+            diagrams.WrongSource, match="^katas/01_sums/line.diagram: line 6: arrow x.right lawyer.left"
+        ):
+            diagrams.update([kata], check=False)
 
 
 class TestDrawing:

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
+from grader.authoring import mutants, mutation_operators, variants
+from grader.authoring.mutants import Mutant
+from grader.authoring.mutation_operators import Edit, Source
+from grader.authoring.variants import Equivalent
+from grader.course.catalogue import all_katas
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
-from tests.course import mutants, mutation_operators, variants
-from tests.course.mutants import Mutant
-from tests.course.mutation_operators import Edit, Source
-from tests.course.variants import Equivalent
 
 EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_dim", "x.softmax(dim=-1)", "x.softmax(dim=-2)"),
@@ -133,7 +134,7 @@ def one_general_operator(monkeypatch):
 
 class TestCommand:
     def test_a_survivor_is_shown_as_its_difference(self, one_general_operator, capsys):
-        assert mutants.main(["01"], SOUND) == 1
+        assert mutants.report(all_katas(SOUND)[:1]) == 1
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == f"sums.py:18  another comparison   - {WAS}   + {NOW}"
         assert lines[1].startswith("7 mutants, 6 killed (85.7 %), 0 equivalent on record, 1 survive, ")
@@ -142,14 +143,14 @@ class TestCommand:
         monkeypatch.setattr(
             variants, "equivalents", lambda kata: [Equivalent(WAS, NOW, "a reason")][: kata.name == "01_sums"]
         )
-        assert mutants.main([], SOUND) == 0
+        assert mutants.report(all_katas(SOUND), briefly=True) == 0
         first, second, total = capsys.readouterr().out.splitlines()
         assert first.startswith("01_sums   7 mutants, 6 killed (100.0 %), 1 equivalent on record, 0 survive, ")
         assert second.startswith("02_reuse  1 mutants, 1 killed")
         assert total.startswith("total     8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
 
     def test_list_runs_nothing(self, one_general_operator, capsys):
-        assert mutants.main(["--list", "01"], SOUND) == 0
+        mutants.show(all_katas(SOUND)[:1])
         lines = capsys.readouterr().out.splitlines()
         assert "sums.py:20  sum → mean   - return x.sum(dim)   + return x.mean(dim)" in lines
         assert lines[-1] == "01_sums: 7 mutants"
@@ -158,18 +159,17 @@ class TestCommand:
         root = shutil.copytree(SOUND, tmp_path / "tree")
         reference = root / "solutions/01_sums/sums.py"
         reference.write_text(reference.read_text().replace("2 * x", "3 * x"))
-        assert mutants.main(["01"], root) == 2
-        assert "the reference of 01_sums fails TestDouble::test_every_value_is_doubled" in capsys.readouterr().err
+        with pytest.raises(mutants.Trouble, match="the reference of 01_sums fails TestDouble::test_every_value"):
+            mutants.report(all_katas(root)[:1])
 
-    def test_no_such_kata(self, capsys):
-        assert mutants.main(["99"], SOUND) == 2
-        assert capsys.readouterr().err.startswith("mutants: '99' matches nothing")
-
-    def test_no_engine(self, monkeypatch, capsys):
+    def test_no_engine(self, monkeypatch, kata_here):
         monkeypatch.setitem(sys.modules, "cosmic_ray", None)
         monkeypatch.setitem(sys.modules, "cosmic_ray.ast", None)
-        assert mutants.main(["--list"], SOUND) == 2
-        assert capsys.readouterr().err == "mutants: the mutation engine is not installed: pip install -e '.[mutants]'\n"
+        done = kata_here("mutants", "01")
+        assert done.returncode == 2
+        assert (
+            done.stderr == "kata: kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'\n"
+        )
 
 
 class TestRecords:

@@ -6,12 +6,11 @@ import sys
 
 import pytest
 
-from grader.course import new
+from grader.authoring import new, promises
+from grader.authoring.promises import PROMISES
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 from tests.conftest import SOUND
-from tests.course import promises
-from tests.test_katas import PROMISES
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def test_a_teachers_own_kata_keeps_its_promises_at_once(tree, warm_workers):
 
 def test_in_the_course_it_says_what_is_missing(tree, warm_workers):
     kata = new.create(tree, "34_halves")
-    assert promises.folder(kata) == ["katas/34_halves/figure.png is missing"]
+    assert promises.folder(kata) == ["katas/34_halves/figure.png: missing: docs/authoring.md says what it holds"]
     shutil.copy(tree / "katas/01_sums/figure.png", kata.folder)
     said = "\n".join(promises.folder(kata))
     assert "2 mistakes, 10 to 25 are wanted" in said and "only 1 accepted solutions" in said

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
+from grader.authoring import promises, snippets
+from grader.authoring.promises import PROMISES
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from tests.course import promises, snippets
-from tests.test_katas import PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
 HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"
@@ -35,7 +35,7 @@ CROOKED = {
         SPECS,
         '"""Doubling is per element."""',
         'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
-        "by_addition.py is rejected by TestDouble::test_every_value_is_doubled",
+        "tests/accepted/01_sums/by_addition.py: rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
         promises.reference_passes,
@@ -63,23 +63,23 @@ CROOKED = {
         STUB,
         "raise NotImplementedError\n\n\ndef total",
         "return 2 * x\n\n\ndef total",
-        "katas/01_sums/sums.py is stale",
+        "katas/01_sums/sums.py: stale",
     ),
     "a helper left in the stub": (
         promises.stub,
         STUB,
         "def double",
         "def _twice(x):\n    return 2 * x\n\n\ndef double",
-        "is stale",
+        ": stale",
     ),
-    "another signature": (promises.stub, STUB, "dim: int = 0", "dim: int = 1", "is stale"),
-    "another docstring": (promises.stub, STUB, "Twice x, of any shape", "Double x", "is stale"),
+    "another signature": (promises.stub, STUB, "dim: int = 0", "dim: int = 1", ": stale"),
+    "another docstring": (promises.stub, STUB, "Twice x, of any shape", "Double x", ": stale"),
     "an exercise without a stub": (
         promises.stub,
         STUB,
         "class Doubler(nn.Module)",
         "class Twicer(nn.Module)",
-        "is stale",
+        ": stale",
     ),
     "a hint too many": (promises.folder, HINTS, "3. (2, 3)", "3. Shapes.\n4. (2, 3)", "total has 4 hints, 1 to 3"),
     "hasty minutes": (promises.folder, TOML, "core = 10", "core = 4", "reading and writing come to (10, 15)"),
@@ -87,7 +87,7 @@ CROOKED = {
     "a snippet that raises": (promises.snippets, README, "torch.eye(2).shape", "torch.eye(2).size", "built-in method"),
     "too few snippets": (promises.snippets, README, "```python\nprint(torch.eye", "```\nprint(torch.eye", "2 snippets"),
     "hints missing for an exercise": (promises.folder, HINTS, "## Doubler", "## Doubling", "the exercises are"),
-    "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md has the sections"),
+    "a missing section": (promises.folder, README, "## Key takeaways", "## Summary", "README.md: the sections are"),
     "a dead link": (
         promises.folder,
         README,
@@ -213,7 +213,7 @@ def test_a_missing_file_is_reported(file, tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
     (tmp_path / "tree" / file).unlink()
     problems = promises.folder(Kata(tmp_path / "tree", "01_sums"))
-    assert any(f"{file} is missing" in problem for problem in problems), problems
+    assert any(f"{file}: missing" in problem for problem in problems), problems
 
 
 def test_a_snippet_that_solves_an_exercise_is_reported():

@@ -2,9 +2,9 @@
 
 import pytest
 
+from grader.authoring import verdicts
 from grader.course.catalogue import ROOT, Kata, find
 from tests.conftest import SOUND
-from tests.course import verdicts
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_it_is_tried_once_until_a_file_changes(tried, monkeypatch):
 
     assert [promise(find("01")), promise(find("01")), promise(find("02"))] == [[], [], []]
     assert tried == [find("01").name, find("02").name]
-    monkeypatch.setattr(verdicts, "_key", lambda kata: "another")
+    monkeypatch.setattr(verdicts, "key", lambda kata: "another")
     promise(find("01"))
     promise(find("01"))
     assert len(tried) == 3 and len(list(verdicts.FOLDER.iterdir())) == 2
@@ -42,5 +42,5 @@ def test_a_broken_promise_and_another_tree_are_not_remembered(tried):
 def test_the_key_covers_what_the_kata_builds_on(monkeypatch):
     read = []
     monkeypatch.setattr(verdicts, "_files", lambda folder: read.append(folder) or [])
-    verdicts._key(find("17"))
+    verdicts.key(find("17"))
     assert {ROOT / "katas" / find("16").name, ROOT / "solutions" / find("17").name} <= set(read)

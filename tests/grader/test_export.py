@@ -81,7 +81,7 @@ def earned() -> dict[str, int]:
 class TestStarter:
     def test_no_answers_are_in_it(self, starter):
         names = {path.relative_to(starter).as_posix() for path in starter.rglob("*")}
-        of_the_course = [name for name in names if not name.startswith("grader/course/templates/")]
+        of_the_course = [name for name in names if not name.startswith("grader/authoring/templates/")]
         assert not any(
             name.startswith(("solutions", "tests/")) or "mistakes" in name or "accepted" in name
             for name in of_the_course

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.authoring import seals
 from grader.course import catalogue
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import MisplacedSpecs
@@ -15,7 +16,6 @@ from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult
 from tests.conftest import SOUND
-from tests.course import sealing
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 MINE = '''
@@ -90,7 +90,7 @@ def test_the_courses_own_specs_still_seal(kata, tmp_path):
     """A hidden spec is asked in the first lock alone, and the list of the others stays valid."""
     double = graded(kata, "return 2 * x", tmp_path, sealed=True).exercises[0]
     assert (double.sealed, double.points, statuses(double)) == ("passed", 1, ["passed", "passed"])
-    assert not sealing.stale(kata) and not set(HIDDEN) & sealing.infos(kata).keys()
+    assert not seals.stale(kata) and not set(HIDDEN) & seals.infos(kata).keys()
 
 
 def test_a_changed_one_is_noticed(kata, tmp_path):

@@ -2,11 +2,11 @@
 
 import pytest
 
+from grader.authoring import variants
 from grader.course.catalogue import Kata, find
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import KataResult
-from tests.course import variants
 from tests.grader.slips import SLIPS, Slip
 
 

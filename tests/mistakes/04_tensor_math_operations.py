@@ -1,6 +1,6 @@
 """Wrong solutions of 04 that its specs must catch."""
 
-from tests.course.variants import Equivalent, Mistake
+from grader.authoring.variants import Equivalent, Mistake
 
 BETWEEN = "return (x >= low) & (x <= high)"
 DIVIDED = "return centred / variance.sqrt()"

@@ -1,6 +1,6 @@
 """Wrong solutions of 30 that its specs must catch."""
 
-from tests.course.variants import Equivalent, Mistake
+from grader.authoring.variants import Equivalent, Mistake
 
 MEASURED = """        synchronize()
         start = clock()

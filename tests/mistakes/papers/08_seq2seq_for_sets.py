@@ -1,6 +1,6 @@
 """Wrong solutions of papers/08 that its specs must catch."""
 
-from tests.course.variants import Mistake
+from grader.authoring.variants import Mistake
 
 QUERY = "scores = (memory @ h[:, :, None]).squeeze(-1)"
 WEIGHTS = "weights = scores.softmax(dim=1)"

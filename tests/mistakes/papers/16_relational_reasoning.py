@@ -1,6 +1,6 @@
 """Wrong solutions of papers/16 that its specs must catch."""
 
-from tests.course.variants import Mistake
+from grader.authoring.variants import Mistake
 
 FLAG = "flag = objects.new_full((num_scenes, 1), 1.0 if relational else -1.0)"
 FOUND = "shape = shapes[colours == asked]  # one row per scene has the colour"

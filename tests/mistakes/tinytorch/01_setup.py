@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/01 that its specs must catch."""
 
-from tests.course.variants import Mistake
+from grader.authoring.variants import Mistake
 
 LOOKUP = "        return importlib.metadata.version(name)\n    except importlib.metadata.PackageNotFoundError:"
 MISSING = "            missing.append(name)\n        elif minimum is not None and"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/07 that its specs must catch."""
 
-from tests.course.variants import Mistake
+from grader.authoring.variants import Mistake
 
 STEP = "                p.data -= self.lr * p.grad\n"
 PASSES = """            loss_fn().backward()

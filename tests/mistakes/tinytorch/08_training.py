@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/08 that its specs must catch."""
 
-from tests.course.variants import Mistake
+from grader.authoring.variants import Mistake
 
 STEP = """    optimizer.zero_grad()
     loss = loss_fn(model(x), y)

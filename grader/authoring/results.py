@@ -1,23 +1,22 @@
-"""Repeat a track's key results over five seeds: `python -m tests.course.results papers`, or `… papers/03` for one kata.
+"""Repeats a track's key results over five seeds: `kata results papers`, or `kata results papers/03` for one kata.
 
 A kata's recipe is a file in tests/results/: `LIMITS`, from a metric's name to what it must be ("> 0.75"), and
 `run(kata, seed)`, which trains with the kata's functions and returns the metrics. Each run has a process and a core of
 its own. For a whole track, the table is written to the RESULTS.md in its folder.
 """
 
-import argparse
-import json
+import multiprocessing
 import operator
 import runpy
-import subprocess
-import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from grader.course import catalogue, loading
-from grader.course.catalogue import ROOT, Kata
+from grader.course import loading
+from grader.course.catalogue import Kata
 
 SEEDS = range(5)
 RELATIONS = {">": operator.gt, "<": operator.lt}
@@ -27,7 +26,7 @@ Every row is a metric of a kata's recipe on the reference code, with model seed 
 the recipe must reach. Seconds are CPU seconds of one run, on one core.
 
 ```
-python -m tests.course.results {track}
+kata results {track}
 ```
 
 | kata | metric | limit | worst | best | seconds |
@@ -35,19 +34,13 @@ python -m tests.course.results {track}
 """
 
 
-def main() -> int:
-    """The command. Exit code 1: a seed misses a limit."""
-    parser = argparse.ArgumentParser(prog="python -m tests.course.results", description=__doc__)
-    parser.add_argument("kata", help="a track, papers, or one kata, papers/03")
-    parser.add_argument("--seed", type=int, help="run this seed only, in this process, and print its metrics as JSON")
-    options = parser.parse_args()
-    katas = [kata for kata in catalogue.matching(options.kata) if path(kata).is_file()]
-    if options.seed is not None:
-        print(json.dumps(run(katas[0], options.seed)))
-        return 0
-    rows, missed = [], False
+def repeat(katas: list[Kata], track: str) -> bool:
+    """Print the key results of those katas that have a recipe. Returns whether a seed misses a limit."""
+    katas = [kata for kata in katas if path(kata).is_file()]
+    rows: list[str] = []
+    missed = False
     for kata in katas:
-        found = [_in_a_process(kata, seed) for seed in SEEDS]
+        found = [_in_a_new_process(kata, seed) for seed in SEEDS]
         seconds = [result.pop("seconds") for result in found]
         for metric, limit in recipe(kata)["LIMITS"].items():
             relation, bound = limit.split()
@@ -58,8 +51,8 @@ def main() -> int:
             print(rows[-1], flush=True)
     if len(katas) > 1:
         page = katas[0].folder.parent / "RESULTS.md"
-        page.write_text(HEAD.format(track=options.kata) + "\n".join(rows) + "\n", encoding="utf-8")
-    return int(missed)
+        page.write_text(HEAD.format(track=track) + "\n".join(rows) + "\n", encoding="utf-8")
+    return missed
 
 
 def path(kata: Kata) -> Path:
@@ -67,8 +60,8 @@ def path(kata: Kata) -> Path:
     return kata.root / "tests" / "results" / f"{kata.name}.py"
 
 
-def recipe(kata: Kata) -> dict:
-    """The names that the recipe defines."""
+def recipe(kata: Kata) -> dict[str, Any]:
+    """What the recipe defines."""
     return runpy.run_path(str(path(kata)))
 
 
@@ -83,10 +76,6 @@ def run(kata: Kata, seed: int) -> dict[str, float]:
     return found | {"seconds": time.process_time() - started}
 
 
-def _in_a_process(kata: Kata, seed: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.course.results", kata.name, "--seed", str(seed)]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _in_a_new_process(kata: Kata, seed: int) -> dict[str, float]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(run, kata, seed).result()

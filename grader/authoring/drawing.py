@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
 
-from tests.course import svg
-from tests.course.svg import Area, Letters, Point
+from grader.authoring import svg
+from grader.authoring.svg import Area, Letters, Point
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Picture:
 
     def _arrow(self, ends: list[str], options: list[str], texts: list[str]) -> None:
         role = next((option for option in options if option in ROLES), None)
-        self.roles |= {role} - {None}
+        self.roles |= {role} if role else set()
         colour = ROLES[role].line if role else LINE
         way = self._way(ends)
         pixels = [(x * UNIT, y * UNIT) for x, y in way]
@@ -197,7 +197,8 @@ class Picture:
 
     def _way(self, ends: list[str]) -> list[Point]:
         """The corners of an arrow, with those that its source leaves out."""
-        way, side_before = [], ""
+        way: list[Point] = []
+        side_before = ""
         for end in ends:
             (x, y), side = self._end(end, way[-1] if way else (0, 0))
             if way and x != way[-1][0] and y != way[-1][1]:

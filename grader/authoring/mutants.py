@@ -1,9 +1,8 @@
-"""Measures how well a kata's specs catch generated mutants: `make mutants KATA=16`.
+"""Measures how well a kata's specs catch generated mutants: `kata mutants 16`.
 
 Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
 """
 
-import argparse
 import ast
 import sys
 import time
@@ -11,12 +10,15 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os.path import commonprefix
-from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grader.course import catalogue, stubs
+from grader.authoring import mutation_operators, variants
+from grader.authoring.mutation_operators import Edit, Source
+from grader.authoring.variants import Equivalent
+from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import decorated_line
 from grader.errors import KataError
@@ -24,9 +26,6 @@ from grader.execution import forkserver, scheduler
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import KataResult
-from tests.course import mutation_operators, variants
-from tests.course.mutation_operators import Edit, Source
-from tests.course.variants import Equivalent
 
 ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
@@ -67,28 +66,24 @@ class Outcome:
     seconds: float
 
 
-def main(arguments: list[str] | None = None, root: Path = catalogue.ROOT) -> int:
-    """The command. Exit code 1: too many mutants survive; 2: a kata could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.course.mutants", description=__doc__)
-    parser.add_argument(
-        "kata", nargs="*", help="16, papers/13, multi_head; one line for each of all katas when left out"
-    )
-    parser.add_argument("--textbook", action="store_true", help="mutate the textbook solution, run the points' specs")
-    parser.add_argument("--list", action="store_true", help="show the mutants instead of running them")
-    options = parser.parse_args(arguments)
-    try:
-        katas = [catalogue.find(query, root) for query in options.kata] or catalogue.all_katas(root)
-        if options.list:
-            return max(_list(kata, options.textbook) for kata in katas)
-        forkserver.prepare(katas)
-        if options.kata:
-            return max(_one_kata(kata, options.textbook) for kata in katas)
-        return _all_katas(katas, options.textbook)
-    except KataError as trouble:
-        print(f"mutants: {trouble}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+def report(katas: list[Kata], textbook: bool = False, *, briefly: bool = False) -> int:
+    """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
+
+    Returns 1 if too many mutants survive, and 2 if a kata could not be measured.
+    """
+    forkserver.prepare(katas)
+    if briefly:
+        return _in_lines(katas, textbook)
+    return max(_one_kata(kata, textbook) for kata in katas)
+
+
+def show(katas: list[Kata], textbook: bool = False) -> None:
+    """Print the mutants of these katas without running them."""
+    for kata in katas:
+        mutants = generate(kata, textbook)
+        for mutant in mutants:
+            print(_shown(kata, mutant))
+        print(f"{kata.name}: {len(mutants)} mutants")
 
 
 def measure(kata: Kata, textbook: bool = False) -> Outcome:
@@ -194,7 +189,7 @@ def general_edits(source: Source) -> Iterator[Edit]:
         from cosmic_ray.ast import ast_nodes, get_ast
         from cosmic_ray.plugins import get_operator
     except ImportError:
-        raise NoEngine("the mutation engine is not installed: pip install -e '.[mutants]'") from None
+        raise NoEngine("kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'") from None
     operators = {name: get_operator(f"core/{name}")() for name in GENERAL}
     for first, last, _ in _definitions(source.tree):
         text = source.text(source.lines[first - 1], source.lines[last])
@@ -208,7 +203,7 @@ def general_edits(source: Source) -> Iterator[Edit]:
                     yield Edit(GENERAL[name], source.at(first - 1 + line, column if now else 0), end, now)
 
 
-def _is_noise(name: str, node) -> bool:
+def _is_noise(name: str, node: Any) -> bool:
     """An order of texts (`kind > "relu"`), or the lone * of a signature taken for a product."""
     if node.type == "comparison":
         return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(child.type == "string" for child in node.children)
@@ -227,14 +222,16 @@ def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
         if isinstance(node, ast.FunctionDef) and not stubs.is_open(node)
     }
     signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
-    nodes, spans = [], []
-    for owner, node in _members(source.tree):
-        if (owner, ast.unparse(node)) in given or (owner, getattr(node, "name", None)) in given:
-            nodes.append(node)
-        elif isinstance(node, ast.FunctionDef) and (owner, node.name) in signatures:
-            nodes += [default for default in [*node.args.defaults, *node.args.kw_defaults] if default]
-        if getattr(node, "decorator_list", ()) and (owner, node.name) in signatures:
-            spans.append((source.lines[node.decorator_list[0].lineno - 1], source.lines[node.lineno - 1]))
+    nodes: list[ast.AST] = []
+    spans = []
+    for owner, member in _members(source.tree):
+        if (owner, ast.unparse(member)) in given or (owner, getattr(member, "name", None)) in given:
+            nodes.append(member)
+        elif isinstance(member, ast.FunctionDef) and (owner, member.name) in signatures:
+            nodes += [default for default in [*member.args.defaults, *member.args.kw_defaults] if default]
+        if decorators := getattr(member, "decorator_list", None):
+            if (owner, getattr(member, "name", None)) in signatures:
+                spans.append((source.lines[decorators[0].lineno - 1], source.lines[member.lineno - 1]))
     for node in ast.walk(source.tree):
         match node:
             case (
@@ -280,7 +277,7 @@ def _only_for_messages(function: ast.FunctionDef) -> list[ast.Assign]:
 def _definitions(tree: ast.Module) -> Iterator[tuple[int, int, str]]:
     """The first and last line of each statement of a module, with its decorators, and the name that it defines."""
     for node in tree.body:
-        yield decorated_line(node), node.end_lineno, getattr(node, "name", "")
+        yield decorated_line(node), node.end_lineno or node.lineno, getattr(node, "name", "")
 
 
 def _meaning(code: str) -> str:
@@ -381,14 +378,6 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 # Showing
 
 
-def _list(kata: Kata, textbook: bool) -> int:
-    mutants = generate(kata, textbook)
-    for mutant in mutants:
-        print(_shown(kata, mutant))
-    print(f"{kata.name}: {len(mutants)} mutants")
-    return 0
-
-
 def _one_kata(kata: Kata, textbook: bool) -> int:
     outcome = measure(kata, textbook)
     for line in [*(_shown(kata, mutant) for mutant in outcome.survivors), *outcome.wrong_records, _summary(outcome)]:
@@ -396,7 +385,7 @@ def _one_kata(kata: Kata, textbook: bool) -> int:
     return _exit_code(outcome, textbook)
 
 
-def _all_katas(katas: list[Kata], textbook: bool) -> int:
+def _in_lines(katas: list[Kata], textbook: bool) -> int:
     """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
@@ -440,7 +429,3 @@ def _shown(kata: Kata, mutant: Mutant) -> str:
 
 def _difference(was: str, now: str) -> str:
     return f"   - {was}   + {now}".rstrip()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,19 +1,25 @@
-"""The promises of every kata, as functions from a kata to the list of its broken promises, each a sentence."""
+"""What every kata promises, as functions from a kata to what is wrong with it: a file, its line, and what to do."""
 
 import ast
 import contextlib
+import json
 import os
 import re
 import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from grader.authoring import diagrams as lesson_diagrams
+from grader.authoring import guards, points, seals, variants, verdicts
+from grader.authoring import snippets as lesson_snippets
+from grader.authoring.results import path as recipe
+from grader.authoring.variants import Mistake
 from grader.course import catalogue, cells, hints, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -21,10 +27,6 @@ from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
-from tests.course import diagrams as lesson_diagrams
-from tests.course import guards, points, results, sealing, variants, verdicts
-from tests.course import snippets as lesson_snippets
-from tests.course.variants import Mistake
 
 TRACKS = ("tinytorch", "papers")
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
@@ -37,7 +39,7 @@ CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run 
 
 
 def is_own(kata: Kata) -> bool:
-    """Tell if this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
+    """Whether this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
     return "/" in kata.name and kata.name.partition("/")[0] not in TRACKS
 
 
@@ -45,31 +47,29 @@ def folder(kata: Kata) -> list[str]:
     """Everything that belongs to a kata is there, and what its texts point to exists."""
     if is_own(kata):
         wanted = [kata.folder / "kata.toml", kata.folder / "README.md", kata.specs, kata.reference]
-        missing = [f"{path.relative_to(kata.root)} is missing" for path in wanted if not path.is_file()]
-        return missing or _description(kata)
+        return _missing(kata, wanted) or _description(kata)
     wanted = [kata.folder / name for name in ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")]
     wanted += [
         kata.code,
         kata.specs,
         kata.reference,
-        kata.root / "tests/mistakes" / f"{kata.name}.py",
+        variants.mistakes_file(kata),
         variants.textbook(kata),
     ]
-    missing = [f"{path.relative_to(kata.root)} is missing" for path in wanted if not path.is_file()]
-    if missing:
+    if missing := _missing(kata, wanted):
         return missing
     try:
         problems = _description(kata)
     except KataError as error:
         return [str(error)]
-    return problems + _lesson_text(kata) + _hints(kata) + _figure(kata.folder / "figure.png") + _amounts(kata)
+    return problems + _lesson_text(kata) + _hints(kata) + _figure(kata, kata.folder / "figure.png") + _amounts(kata)
 
 
 def stub(kata: Kata) -> list[str]:
     """The stub is what the generator makes of the reference, byte for byte."""
     if kata.code.read_text(encoding="utf-8") == stubs.stub_of(kata):
         return []
-    return [f"katas/{kata.file} is stale: `make stubs` makes it anew from solutions/{kata.file}"]
+    return [f"katas/{kata.file}: stale: make stubs makes it anew from solutions/{kata.file}"]
 
 
 def specs(kata: Kata) -> list[str]:
@@ -77,30 +77,32 @@ def specs(kata: Kata) -> list[str]:
     tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")}
     named = [exercise.spec_class for exercise in kata.exercises]
-    problems = []
+    problems, file = [], _at(kata, kata.specs)
     if list(classes) != named:
-        problems.append(f"{kata.specs.name} has the classes {', '.join(classes)}; kata.toml has {', '.join(named)}")
+        problems.append(f"{file}: has the classes {', '.join(classes)}; kata.toml has {', '.join(named)}")
     for exercise in kata.exercises:
-        node = classes.get(exercise.spec_class)
-        marked = node is not None and "pytest.mark.stretch" in map(ast.unparse, node.decorator_list)
-        if node is not None and marked != exercise.stretch:
-            problems.append(f"{exercise.spec_class}: stretch in kata.toml or by its mark, and not in the other")
+        spec_class = classes.get(exercise.spec_class)
+        marked = spec_class and "pytest.mark.stretch" in map(ast.unparse, spec_class.decorator_list)
+        if spec_class and marked != exercise.stretch:
+            place = f"{file}:{spec_class.lineno}: {exercise.spec_class}"
+            problems.append(f"{place}: stretch in kata.toml or by its mark, and not in the other")
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
-            problems.append(f"line {node.lineno}: a bare assert; check.that says what was expected")
+            problems.append(f"{file}:{node.lineno}: a bare assert; check.that says what was expected")
         if isinstance(node, (ast.Import, ast.ImportFrom)) and kata.module in ast.unparse(node):
-            problems.append(f"line {node.lineno}: imports the implementation")
+            problems.append(f"{file}:{node.lineno}: imports the implementation; the fixture kata is the way to it")
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
-            problems.append(f"{node.name} has no docstring to explain itself with")
+            problems.append(f"{file}:{node.lineno}: {node.name} has no docstring to explain itself with")
     return problems
 
 
 def stub_fails(kata: Kata) -> list[str]:
     """The stub fails every spec, for being unwritten and nothing else."""
     [result] = variants.results([variants.job(kata, kata.code.read_text(encoding="utf-8"))], CACHE).values()
-    problems = [f"the stub passes {spec.name}" for spec in variants.specs(result) if spec.status == "passed"]
+    passed = [spec for spec in variants.specs(result) if spec.status == "passed"]
+    problems = [f"{_spec(kata, spec)}: the stub passes {spec.name}" for spec in passed]
     wrong = [spec for spec in variants.failing(result) if not spec.message.endswith("not written yet")]
-    return problems + [f"on the stub {spec.name} says: {spec.message.splitlines()[0]}" for spec in wrong]
+    return problems + [f"{_spec(kata, s)}: on the stub {s.name} says: {s.message.splitlines()[0]}" for s in wrong]
 
 
 def reference_passes(kata: Kata) -> list[str]:
@@ -113,13 +115,12 @@ def reference_passes(kata: Kata) -> list[str]:
     results = variants.results(runs.values(), CACHE)
     problems = []
     for how, job in runs.items():
-        problems += [f"the reference fails{how} {s.name}: {s.message.strip()}" for s in variants.failing(results[job])]
+        failing = variants.failing(results[job])
+        problems += [f"{_spec(kata, s)}: the reference fails{how} {s.name}: {s.message.strip()}" for s in failing]
     cpu = min(result.cpu_seconds for result in results.values())
     budget = _budget(kata)
-    print(f"{kata.name}: {len(variants.specs(results[runs['']]))} specs, {cpu:.2f} s of CPU time, budget {budget:g} s")
-    return problems + (
-        [f"the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"] if cpu > HEADROOM * budget else []
-    )
+    slow = f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"
+    return [*problems, slow] if cpu > HEADROOM * budget else problems
 
 
 def textbook(kata: Kata) -> list[str]:
@@ -127,7 +128,7 @@ def textbook(kata: Kata) -> list[str]:
     if is_own(kata) and not variants.textbook(kata).is_file():
         return []
     text = variants.textbook(kata).read_text(encoding="utf-8")
-    return _points_lost(variants.job(kata, text, textbooks=True), "the textbook solution")
+    return _points_lost(variants.job(kata, text, textbooks=True), variants.textbook(kata), "the textbook solution")
 
 
 def unguarded(kata: Kata) -> list[str]:
@@ -138,7 +139,8 @@ def unguarded(kata: Kata) -> list[str]:
     changed = {name for name in right if found.get(name) != right[name]}
     only = _exercises_with(kata, reference, changed)
     job = variants.job(kata, text, RunOptions(only=only, ideas=True))
-    return _points_lost(job, "the reference without guards", kata.description.guarded) if changed else []
+    guarded = kata.description.guarded
+    return _points_lost(job, kata.reference, "the reference without guards", guarded) if changed else []
 
 
 def mistakes(kata: Kata) -> list[str]:
@@ -151,24 +153,25 @@ def mistakes(kata: Kata) -> list[str]:
     for mistake in variants.mistakes(kata):
         found = text.count(mistake.was)
         if found != 1:
-            problems.append(f"mistake '{mistake.name}': its `was` is {found} times in the reference")
+            problems.append(f"{_mistake(kata, mistake)}: its `was` is {found} times in the reference, and must be once")
         else:
             options = RunOptions(only=(mistake.caught_by,), stop_at_failure=True)
             jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), options)
     results = variants.results(jobs.values(), CACHE)
     for mistake, job in jobs.items():
-        problems += _caught(mistake, variants.specs(results[job]))
+        problems += _caught(kata, mistake, variants.specs(results[job]))
     edges = [] if is_own(kata) else [mistake for mistake in jobs if mistake.edge]
     if len(edges) > len(jobs) / 4:
-        problems.append(f"{len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
+        file = _at(kata, variants.mistakes_file(kata))
+        problems.append(f"{file}: {len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
     return problems
 
 
 def sealed(kata: Kata) -> list[str]:
     """The list of specs that judge from another process was found with these files. If not, it is looked into here."""
-    if is_own(kata) or not (stale := sealing.stale(kata)):
+    if is_own(kata) or not (stale := seals.stale(kata)):
         return []
-    return [stale, *sealing.checked(kata)]
+    return [f"{_at(kata, kata.folder / 'sealed.toml')}: {said}" for said in [stale, *seals.checked(kata)]]
 
 
 def accepted(kata: Kata) -> list[str]:
@@ -190,7 +193,7 @@ def accepted(kata: Kata) -> list[str]:
         )
         for spec in variants.failing(results[job]):
             if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in left_open):
-                problems.append(f"{path.name} is rejected by {spec.name}: {spec.message.strip()}")
+                problems.append(f"{_at(kata, path)}: rejected by {spec.name}: {spec.message.strip()}")
     return problems
 
 
@@ -204,48 +207,67 @@ def lesson(kata: Kata) -> list[str]:
     notebook = notebooks.build(kata, text)
     steps = [cell for cell in notebooks.code(notebook) if cell.startswith("# lesson ")]
     given = (kata.folder / "lesson.py").read_text(encoding="utf-8")
-    problems = []
+    problems, file = [], _at(kata, kata.folder / "lesson.py")
     if "\n".join(step.partition("\n")[2] for step in steps).split() != given.split():
-        problems.append("the notebook's lesson is not lesson.py")
+        problems.append(f"{file}: the notebook's lesson is not the same")
     own = [cell for cell in notebooks.code(notebook) if not cells.NOT_CODE.match(cell)]
     with tempfile.TemporaryDirectory() as scratch:
         figure = Path(scratch) / "figure.png"
         said, trouble = in_fork(lambda: _run_cells(kata, [*steps, *own], figure))
         if trouble:
-            return [*problems, f"the lesson ended in {trouble}"]
+            return [*problems, f"{file}: in the notebook it ended in {_ending(trouble)}"]
         if len(said.splitlines()) <= 5:
-            problems.append("lesson.py prints next to nothing")
-        problems += _figure(figure) if figure.is_file() else ["lesson.py draws no figure"]
+            problems.append(f"{file}: prints next to nothing")
+        problems += _figure(kata, figure) if figure.is_file() else [f"{file}: draws no figure"]
     joined = cells.join(own, notebooks.owners(kata), notebooks.stub(kata))
-    return [*problems, *joined.notes, *_lost(text, joined.text, kata)]
+    reference = _at(kata, kata.reference)
+    return problems + [f"{reference}: {said}" for said in [*joined.notes, *_lost(text, joined.text, kata)]]
 
 
 def paper(kata: Kata) -> list[str]:
     """A paper's notebook is there, current and made of cells that parse, and its results have a recipe."""
     found = papers.sections((kata.folder / "lesson.py").read_text(encoding="utf-8"))
-    problems = [] if found == papers.SECTIONS else [f"lesson.py has the steps {found}, not {papers.SECTIONS}"]
-    problems += [f"{path.name} is stale: make stubs" for path in papers.stale([kata])]
+    file = _at(kata, kata.folder / "lesson.py")
+    problems = [] if found == papers.SECTIONS else [f"{file}: has the steps {found}, not {papers.SECTIONS}"]
+    problems += [f"{_at(kata, path)}: stale: make stubs" for path in papers.stale([kata])]
     for cell in notebooks.code(papers.build(kata)):
         try:
             ast.parse(cell)
         except SyntaxError as error:
-            problems.append(f"the notebook has a cell that does not parse: {error.msg}: {error.text}")
+            problems.append(f"{file}: the notebook has a cell that does not parse: {error.msg}: {error.text}")
     if "### Notebook tasks\n" not in (kata.folder / "README.md").read_text(encoding="utf-8"):
-        problems.append("README.md has no '### Notebook tasks'")
-    recipe = results.path(kata)
-    return problems if recipe.is_file() else [*problems, f"{recipe.relative_to(kata.root)} is missing"]
+        problems.append(f"{_at(kata, kata.folder / 'README.md')}: has no '### Notebook tasks'")
+    return problems + _missing(kata, [recipe(kata)])
 
 
 @verdicts.remembered
 def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
-    said, trouble = in_fork(lambda: print("\n".join(lesson_snippets.problems(kata, is_own(kata)))))
-    return [part for part in (said.strip(), trouble) if part]
+    said, trouble = in_fork(lambda: print(json.dumps(lesson_snippets.problems(kata, is_own(kata)))))
+    found = [f"README.md: the snippets ended in {_ending(trouble)}"] if trouble else json.loads(said)
+    return [f"katas/{kata.name}/{problem}" for problem in found]
 
 
 def diagrams(kata: Kata) -> list[str]:
     """Each diagram is what its source says, and the lesson shows it with its structure in words."""
-    return lesson_diagrams.problems(kata)
+    return [f"katas/{kata.name}/{problem}" for problem in lesson_diagrams.problems(kata)]
+
+
+PROMISES = [
+    folder,
+    stub,
+    specs,
+    stub_fails,
+    reference_passes,
+    textbook,
+    unguarded,
+    mistakes,
+    accepted,
+    sealed,
+    lesson,
+    snippets,
+    diagrams,
+]  # of every kata; papers keep `paper`, too
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
@@ -258,11 +280,19 @@ def in_fork(work: Callable[[], None]) -> tuple[str, str]:
                     work()
             except BaseException:
                 trouble.write(traceback.format_exc())
-            said.flush(), trouble.flush()
+            said.flush()
+            trouble.flush()
             os._exit(0)
         os.waitpid(pid, 0)
         said.seek(0), trouble.seek(0)
         return said.read(), trouble.read()
+
+
+def _ending(trouble: str) -> str:
+    """The last line of a traceback, and the last cell in it: "ZeroDivisionError: division by zero (cell 3, line 4)"."""
+    cells_in_it = re.findall(r"(cell \d+)\", (line \d+)", trouble)
+    place = f" ({', '.join(cells_in_it[-1])})" if cells_in_it else ""
+    return trouble.strip().splitlines()[-1] + place
 
 
 def _run_cells(kata: Kata, code: list[str], figure: Path) -> None:
@@ -279,57 +309,64 @@ def _run_cells(kata: Kata, code: list[str], figure: Path) -> None:
 def _lesson_text(kata: Kata) -> list[str]:
     text = (kata.folder / "README.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
-    problems = [] if headings == SECTIONS else [f"README.md has the sections {headings}, not {SECTIONS}"]
+    page = kata.folder / "README.md"
+    file = _at(kata, page)
+    problems = [] if headings == SECTIONS else [f"{file}: the sections are {headings}, and must be {SECTIONS}"]
     if pages.lesson(kata) != text:
-        problems.append("README.md: head or exercise table is stale: make stubs")
+        problems.append(f"{file}: head or exercise table is stale: make stubs")
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
-    problems += [
-        f"README.md links to {link}, which is not there" for link in links if not (kata.folder / link).exists()
-    ]
-    problems += [] if "figure.png" in links else ["README.md does not show figure.png"]
+    dead = [link for link in links if not (kata.folder / link).exists()]
+    problems += [f"{_at(kata, page, f']({link}')}: links to {link}, which is not there" for link in dead]
+    problems += [] if "figure.png" in links else [f"{file}: does not show figure.png"]
     unnamed = [e.name for e in kata.exercises if e.name not in text]
-    return problems + [f"README.md does not mention {name}" for name in unnamed]
+    return problems + [f"{file}: does not mention {name}" for name in unnamed]
 
 
 def _hints(kata: Kata) -> list[str]:
     found, names = hints.sections(kata), [exercise.name for exercise in kata.exercises]
-    problems = [] if list(found) == names else [f"hints.md has {list(found)}, the exercises are {names}"]
+    page = kata.folder / "hints.md"
+    problems = [] if list(found) == names else [f"{_at(kata, page)}: has {list(found)}; the exercises are {names}"]
     return problems + [
-        f"hints.md: {name} has {len(items)} hints, 1 to 3 are wanted"
+        f"{_at(kata, page, f'## {name}')}: {name} has {len(items)} hints, 1 to 3 are wanted"
         for name, items in found.items()
         if len(items) not in (1, 2, 3)
     ]
 
 
-def _figure(path: Path) -> list[str]:
+def _figure(kata: Kata, path: Path) -> list[str]:
+    """What is wrong with the figure at this path, which lesson.py has drawn."""
+    file = _at(kata, kata.folder / "lesson.py")
     with Image.open(path) as image:
         width, height = image.size
         colours = image.convert("RGB").resize((64, 64)).getcolors(64 * 64)
-    problems = [] if width >= 800 and height >= 300 else [f"the figure is only {width} × {height} pixels"]
-    return problems if len(colours) > 5 else [*problems, "the figure is empty"]
+    problems = [] if width >= 800 and height >= 300 else [f"{file}: the figure is only {width} × {height} pixels"]
+    return problems if colours is None or len(colours) > 5 else [*problems, f"{file}: the figure is empty"]
 
 
 def _amounts(kata: Kata) -> list[str]:
     problems = []
     said, found = (kata.description.minutes_core, kata.description.minutes_all), points.minutes(kata)
     if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):
-        problems.append(f"kata.toml says {said} minutes for core and all, reading and writing come to {found}")
+        file = _at(kata, kata.folder / "kata.toml", "minutes")
+        problems.append(f"{file}: says {said} minutes for core and all, reading and writing come to {found}")
     mistakes, solutions = len(variants.mistakes(kata)), len(variants.accepted(kata))
     if not FEWEST_MISTAKES <= mistakes <= MOST_MISTAKES:
-        problems.append(f"{mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
+        file = _at(kata, variants.mistakes_file(kata))
+        problems.append(f"{file}: {mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
     if solutions < FEWEST_ACCEPTED:
+        file = _at(kata, variants.textbook(kata).parent)
         problems.append(
-            f"only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
+            f"{file}: only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
         )
     words = {name: idea + edges for name, (idea, edges) in points.words(kata).items()}
     return problems + [
-        f"{name}: {count} words of docstring, at most {MOST_WORDS}"
+        f"{_definition(kata, kata.reference, name)}: {name}: {count} words of docstring, at most {MOST_WORDS}"
         for name, count in words.items()
         if count > MOST_WORDS
     ]
 
 
-def _points_lost(job: Job, whose: str, but: Container[str] = ()) -> list[str]:
+def _points_lost(job: Job, path: Path, whose: str, but: Container[str] = ()) -> list[str]:
     """The exercises that do not work on this code, without help from the reference."""
     lost = [
         exercise for exercise in variants.results([job], CACHE)[job].exercises if not exercise.works or exercise.note
@@ -339,13 +376,14 @@ def _points_lost(job: Job, whose: str, but: Container[str] = ()) -> list[str]:
         if exercise.name not in but:
             failure = exercise.first_failure
             said = f"{failure.name}: {failure.message.strip()}" if failure else exercise.note
-            problems.append(f"{whose} does not earn the point of {exercise.name}: {said}")
+            place = _definition(job.kata, path, exercise.name)
+            problems.append(f"{place}: {whose} does not earn the point of {exercise.name}: {said}")
     return problems
 
 
-def _caught(mistake: Mistake, specs: list[SpecResult]) -> list[str]:
-    """The faults in how this mistake is caught, by the results of the spec that it names."""
-    name = f"mistake '{mistake.name}'"
+def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
+    """What is wrong with how this mistake is caught, by the results of the spec that it names."""
+    name = _mistake(kata, mistake)
     if not specs or "::test_" not in specs[0].name:
         return [f"{name}: there is no spec {mistake.caught_by}"]
     failing = [spec for spec in specs if spec.status not in DONE]
@@ -380,7 +418,7 @@ def _exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str,
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
-    """The definitions of the reference that the joined cells need, and lack or have otherwise."""
+    """Which definitions of the reference the joined cells lack or have otherwise, of those that they need."""
     right, found = _statements(reference), _statements(joined)
     problems = [f"in the notebook {name} is not the reference's" for name in found if found[name] != right.get(name)]
     used = {node.id for node in ast.walk(ast.parse(joined)) if isinstance(node, ast.Name)}
@@ -397,23 +435,22 @@ def _description(kata: Kata) -> list[str]:
     """kata.toml names what the reference holds: its exercises, in order, and the katas that it builds on."""
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     taken = _taken_from(kata, tree)
-    problems = []
+    problems, file, reference = [], _at(kata, kata.folder / "kata.toml"), _at(kata, kata.reference)
     if kata.name.startswith("papers/") and kata.description.paper is None:
-        problems.append("kata.toml has no [paper]")
+        problems.append(f"{file}: has no [paper]")
     if taken != set(kata.description.builds_on):
-        problems.append(f"kata.toml builds on {kata.description.builds_on}, the code takes names from {sorted(taken)}")
+        problems.append(f"{file}: builds on {kata.description.builds_on}, the code takes names from {sorted(taken)}")
     ideas = [Kata(kata.root, name) for name in kata.description.ideas_of]
     problems += [
-        f"kata.toml: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
+        f"{file}: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
     ]
     defined = list(points.definitions(tree))
     names = [exercise.name for exercise in kata.exercises]
-    problems += [f"guarded: {name} is no exercise" for name in kata.description.guarded if name not in names]
-    problems += [f"{name}: no such name in the reference" for name in names if name not in defined]
+    problems += [f"{file}: guarded: {name} is no exercise" for name in kata.description.guarded if name not in names]
+    problems += [f"{reference}: {name}: no such name in the reference" for name in names if name not in defined]
     found = [name for name in defined if name in names]
-    return problems + (
-        [] if found == [n for n in names if n in found] else [f"in the reference the order is {', '.join(found)}"]
-    )
+    is_in_order = found == [name for name in names if name in found]
+    return problems if is_in_order else [*problems, f"{reference}: the order is {', '.join(found)}, not kata.toml's"]
 
 
 def _taken_from(kata: Kata, tree: ast.Module) -> set[str]:
@@ -421,7 +458,7 @@ def _taken_from(kata: Kata, tree: ast.Module) -> set[str]:
     called = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "prerequisite"
     ]
-    taken = {node.args[0].value for node in called}
+    taken = {ast.literal_eval(node.args[0]) for node in called}
     katas = {packages.module_name(other): other.name for other in catalogue.all_katas(kata.root)}
     for node in [*tree.body, *ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8")))]:
         if isinstance(node, ast.ImportFrom) and node.module in katas:
@@ -433,3 +470,30 @@ def _budget(kata: Kata) -> float:
     if kata.name.startswith("papers/"):
         return BUDGET_OF_PAPERS
     return BUDGET_WITH_TRAINING if "training" in kata.description.needs else BUDGET
+
+
+def _missing(kata: Kata, wanted: Iterable[Path]) -> list[str]:
+    return [
+        f"{_at(kata, path)}: missing: docs/authoring.md says what it holds" for path in wanted if not path.is_file()
+    ]
+
+
+def _at(kata: Kata, path: Path, text: str = "") -> str:
+    """ "katas/16_multi_head_attention/hints.md:12": the file, and the first line with this text if there is one."""
+    before, found, _ = path.read_text(encoding="utf-8").partition(text) if text else ("", "", "")
+    line = before.count("\n") + 1
+    return path.relative_to(kata.root).as_posix() + (f":{line}" if found else "")
+
+
+def _definition(kata: Kata, path: Path, name: str) -> str:
+    """The same for the definition of this exercise."""
+    node = points.definitions(ast.parse(path.read_text(encoding="utf-8"))).get(name)
+    return _at(kata, path) + (f":{node.lineno}" if node else "")
+
+
+def _spec(kata: Kata, spec: SpecResult) -> str:
+    return _at(kata, kata.specs) + (f":{spec.line}" if spec.line else "")
+
+
+def _mistake(kata: Kata, mistake: Mistake) -> str:
+    return f"{_at(kata, variants.mistakes_file(kata), mistake.name)}: mistake '{mistake.name}'"

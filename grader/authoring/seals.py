@@ -1,14 +1,13 @@
-"""Find the specs that judge from another process, too, and list them: `python -m tests.course.sealing 16 31`."""
+"""Finds the specs that also judge from another process: `kata seals 16 31` writes their lists."""
 
 import hashlib
-import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.course import catalogue
+from grader.authoring import variants
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import forkserver, orphans, scheduler
@@ -18,7 +17,6 @@ from grader.protocol import RunOptions, SpecInfo
 from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.sealed import lists
 from grader.sealed.lists import Sealed
-from tests.course import variants
 
 AT_A_TIME = 2
 POINTS = RunOptions(ideas=True)
@@ -28,7 +26,7 @@ MISTAKES_REFUSED = 0.8
 
 @dataclass(frozen=True)
 class Asked:
-    """The verdicts of specs on one text of a kata's file, from another process."""
+    """What specs said of one text of a kata's file from another process."""
 
     passed: set[str]
     failed: dict[str, SpecResult]
@@ -109,7 +107,7 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
 
 
 def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """Mistakes that the list fails to refuse, each a sentence."""
+    """What the list fails to refuse, each a sentence."""
     reference = kata.reference.read_text(encoding="utf-8")
     by_exercise: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
     for name in specs:
@@ -164,21 +162,21 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
 
 def fingerprint(kata: Kata) -> str:
     """A hash of the files that a list was found with."""
-    mistakes = kata.root / "tests" / "mistakes" / f"{kata.name}.py"
-    files = [kata.specs, kata.reference, mistakes, kata.folder / "probes.py", *right(kata)]
+    files = [kata.specs, kata.reference, variants.mistakes_file(kata), kata.folder / "probes.py", *right(kata)]
     text = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+    text = text.replace("from grader.authoring.variants import", "from tests.course.variants import")  # as once hashed
     return hashlib.sha256((text + repr(kata.description.unsealed)).encode()).hexdigest()[:16]
 
 
 def stale(kata: Kata) -> str:
-    """Say why the kata's list does not fit its files; empty if it does."""
+    """Why the kata's list is not that of its files; empty if it is."""
     path = kata.folder / "sealed.toml"
     known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8")).get("of") == fingerprint(kata)
-    return "" if known else f"sealed.toml is not that of these files: make seals KATA={kata.number}"
+    return "" if known else f"not found with these files: kata seals {kata.number} writes it anew"
 
 
 def checked(kata: Kata) -> list[str]:
-    """The faults of the kata's list: specs and probes that fail on right code, and code that it does not refuse."""
+    """What is wrong with the kata's list: specs and probes that fail on right code, and what it does not refuse."""
     specs, sealed = infos(kata), lists.read(kata)
     unfair = {name for answer in ask(kata, specs, [(t, sealed) for t in right_texts(kata)]) for name in answer.failed}
     return [f"{name} fails on right code" for name in sorted(unfair)] + broken(kata, specs, sealed)
@@ -193,20 +191,17 @@ def write(kata: Kata) -> None:
     print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} may write", flush=True)
 
 
-def main() -> int:
-    """Write the lists, then say what is wrong with them. With --check, write nothing."""
-    names = [name for name in sys.argv[1:] if name != "--check"]
-    katas = [catalogue.find(name) for name in names] or catalogue.all_katas()
-    if "--check" not in sys.argv:
+def report(katas: list[Kata], *, check: bool) -> bool:
+    """Write the lists of these katas, unless they are only checked, and print what is wrong with them.
+
+    Returns whether something is.
+    """
+    if not check:
         for kata in katas:
             write(kata)
-    problems = 0
+    is_wrong = False
     for kata in katas:
         for problem in checked(kata):
             print(f"{kata.name}: {problem}", flush=True)
-            problems += 1
-    return int(problems > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            is_wrong = True
+    return is_wrong

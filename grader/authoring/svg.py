@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from fontTools.pens.svgPathPen import SVGPathPen
@@ -65,7 +66,7 @@ class Letters:
         paths = (f'<path id="{name}" d="{outline}"/>' for name, outline in sorted(self._outlines.items()))
         return f"<defs>{''.join(paths)}</defs>"
 
-    def _glyph(self, letter: str, font: str):
+    def _glyph(self, letter: str, font: str) -> Any:
         if ord(letter) not in self._names[font]:
             raise ValueError(f"the font has no {letter!r}")
         return self._glyphs[font][self._names[font][ord(letter)]]

@@ -7,6 +7,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Source:
         self.imported = {(name.asname or name.name).partition(".")[0] for node in imports for name in node.names}
         self.whole_statements = {node.value for node in ast.walk(self.tree) if isinstance(node, ast.Expr)}
 
-    def start(self, node: ast.AST) -> int:
+    def start(self, node: Any) -> int:
         return self.lines[node.lineno - 1] + node.col_offset
 
-    def end(self, node: ast.AST) -> int:
+    def end(self, node: Any) -> int:
         return self.lines[node.end_lineno - 1] + node.end_col_offset
 
     def at(self, line: int, column: int) -> int:
@@ -59,15 +60,15 @@ class Source:
         return Edit(operator, self.start(node), self.end(node), now)
 
     def is_namespace(self, node: ast.expr) -> bool:
-        """Tell if this is `torch`, `torch.nn.functional`, `self` …: nothing that a value could be."""
+        """Whether this is `torch`, `torch.nn.functional`, `self` …: nothing that a value could be."""
         if isinstance(node, ast.Attribute):
             return self.is_namespace(node.value) and not _is_name(node.value, "self", "cls")
         return isinstance(node, ast.Name) and node.id in self.imported | {"self", "cls"}
 
 
 def edits(source: Source) -> Iterator[Edit]:
-    """The edits of every operator to every node. f-strings are one node: Python 3.11 does not locate their parts."""
-    nodes = [source.tree]
+    """What every operator makes of every node. f-strings are one node: Python 3.11 does not locate their parts."""
+    nodes: list[ast.AST] = [source.tree]
     while nodes:
         node = nodes.pop()
         if not isinstance(node, ast.JoinedStr):
@@ -228,10 +229,10 @@ OTHER_DTYPE = {
 def another_function(source: Source, node: ast.AST) -> Iterator[Edit]:
     """min ↔ max, zeros ↔ ones, no_grad ↔ enable_grad, train() ↔ eval() …"""
     match node:
-        case ast.Call(func=ast.Attribute(attr=name)) if name in OTHER_NAME:
-            yield _renamed(source, node.func, OTHER_NAME[name])
-        case ast.Call(func=ast.Attribute(attr="train" | "eval" as name), args=[], keywords=[]):
-            yield _renamed(source, node.func, "eval" if name == "train" else "train")
+        case ast.Call(func=ast.Attribute(attr=name) as function) if name in OTHER_NAME:
+            yield _renamed(source, function, OTHER_NAME[name])
+        case ast.Call(func=ast.Attribute(attr="train" | "eval" as name) as function, args=[], keywords=[]):
+            yield _renamed(source, function, "eval" if name == "train" else "train")
         case ast.Call(func=ast.Name(id=name)) if name in BUILT_IN:
             yield source.replaced(f"{name} → {OTHER_NAME[name]}", node.func, OTHER_NAME[name])
 
@@ -246,10 +247,10 @@ def another_dtype(source: Source, node: ast.AST) -> Iterator[Edit]:
 def another_key(source: Source, node: ast.AST) -> Iterator[Edit]:
     """{"mean": m} → {"mean_": m}, x["mean"] → x["mean_"]."""
     match node:
-        case ast.Dict(keys=keys):
-            pass
-        case ast.Subscript(slice=key):
-            keys = [key]
+        case ast.Dict():
+            keys = node.keys
+        case ast.Subscript():
+            keys = [node.slice]
         case _:
             return
     for key in keys:

@@ -22,7 +22,7 @@ def remembered(promise: Promise) -> Promise:
         if kata.root != ROOT:
             return promise(kata)
         name = f"{promise.__name__}-{kata.name.replace('/', '-')}"
-        mark = FOLDER / f"{name}-{_key(kata)}"
+        mark = FOLDER / f"{name}-{key(kata)}"
         if mark.exists():
             return []
         problems = promise(kata)
@@ -35,20 +35,21 @@ def remembered(promise: Promise) -> Promise:
     return checked
 
 
-def _key(kata: Kata) -> str:
-    """A hash of the kata, of what it builds on, of the grader and of the tests, and the versions they run on."""
+def key(kata: Kata, beside: Iterable[Path] = ()) -> str:
+    """A hash of the kata, of what it builds on, of files beside it, of the grader, and the versions they run on."""
     folders = [folder for one in with_prerequisites([kata]) for folder in (one.folder, one.reference.parent)]
     given = kata.folder.parent.glob("*.py")  # of a track that is a package
     found = hashlib.sha256(_surroundings())
-    for path in sorted([*given, *(path for folder in folders for path in _files(folder))]):
-        found.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    own = [*given, *(path for path in beside if path.is_file())]
+    for path in sorted([*own, *(path for folder in folders for path in _files(folder))]):
+        found.update(str(path.relative_to(kata.root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:32]
 
 
 @functools.cache
 def _surroundings() -> bytes:
     found = hashlib.sha256(repr(result_cache.surroundings()).encode())
-    for path in sorted([*_files(ROOT / "grader"), *(ROOT / "tests/course").glob("*.py")]):
+    for path in sorted(_files(ROOT / "grader")):
         found.update(path.read_bytes())
     return found.digest()
 

@@ -1,18 +1,12 @@
-"""The points of a kata's textbook solution and of its unguarded reference, and its docstrings' lengths.
-
-`python -m tests.course.points 16` shows one kata, with the reason of each lost point. Without a number, there is
-one line per kata.
-"""
+"""Measures what a kata's textbook solution and its unguarded reference earn, and how long its docstrings are."""
 
 import ast
 import statistics
-import sys
 
-from grader.course import catalogue
+from grader.authoring import guards, variants
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
 from grader.results import KataResult
-from tests.course import guards, variants
 
 EDGES = "Edge cases ★"  # the heading of a docstring's second part
 
@@ -21,7 +15,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
     """The words of each exercise's docstrings: those of the idea, and those of the edges."""
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     names = [exercise.name for exercise in kata.exercises]
-    counts = {}
+    counts: dict[str, tuple[int, int]] = {}
     for name, node in definitions(tree).items():
         exercise = name if name in names else name.partition(".")[0]
         if exercise in names:
@@ -32,7 +26,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
 
 
 def minutes(kata: Kata) -> tuple[int, int]:
-    """A beginner's minutes for the core and for all, in steps of five, by the amount to read and to write.
+    """How long a beginner takes for the core and for all, to five minutes, by what there is to read and to write.
 
     150 words of a lesson or 120 of docstrings per minute, 1.25 minutes per line of the textbook solution, 2 per
     exercise for its verdicts, 5 for the kata, and half of these where each exercise is a line of the core: estimates,
@@ -100,22 +94,18 @@ def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
     )
 
 
-def main(queries: list[str]) -> None:
-    katas = [catalogue.find(query) for query in queries] or catalogue.all_katas()
+def report(katas: list[Kata], *, briefly: bool) -> None:
+    """Print a line per kata, and unless it is brief the reason of each lost point and the words of each docstring."""
     forkserver.prepare(katas)
     for kata in katas:
         results = earned(kata)
         print(_line(kata, results), flush=True)
+        if briefly:
+            continue
         for whose, result in zip(("textbook", "unguarded"), results, strict=True):
-            for exercise in result.exercises if queries else ():
-                for spec in exercise.specs:
-                    if spec.status not in ("passed", "skipped") or (spec.message and spec.status == "passed"):
-                        kind = "edge " if spec.edge else "POINT"
-                        print(f"  {whose:<9} {kind} {spec.name}: {' '.join(spec.message.split())[:300]}")
-        if queries:
-            for name, (idea, edges) in words(kata).items():
-                print(f"  {name:<32} {idea:>4} + {edges:>3} words")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            for spec in (spec for exercise in result.exercises for spec in exercise.specs):
+                if spec.status not in ("passed", "skipped") or (spec.message and spec.status == "passed"):
+                    kind = "edge " if spec.edge else "POINT"
+                    print(f"  {whose:<9} {kind} {spec.name}: {' '.join(spec.message.split())[:300]}")
+        for name, (idea, edges) in words(kata).items():
+            print(f"  {name:<32} {idea:>4} + {edges:>3} words")

@@ -45,19 +45,18 @@ class Equivalent:
 
 def mistakes(kata: Kata) -> list[Mistake]:
     """The kata's mistakes; none if there is no file of them."""
-    if not _mistakes_file(kata).is_file():
+    if not mistakes_file(kata).is_file():
         return []
-    return runpy.run_path(str(_mistakes_file(kata)))["MISTAKES"]
+    return runpy.run_path(str(mistakes_file(kata)))["MISTAKES"]
 
 
 def equivalents(kata: Kata) -> list[Equivalent]:
-    return runpy.run_path(str(_mistakes_file(kata))).get("EQUIVALENT", []) if _mistakes_file(kata).is_file() else []
+    return runpy.run_path(str(mistakes_file(kata))).get("EQUIVALENT", []) if mistakes_file(kata).is_file() else []
 
 
 def accepted(kata: Kata) -> list[Path]:
     """Right solutions written differently, to be appended to the reference."""
-    folder = kata.root / "tests" / "accepted" / kata.name
-    return sorted(path for path in folder.glob("*.py") if path != textbook(kata))
+    return sorted(path for path in textbook(kata).parent.glob("*.py") if path != textbook(kata))
 
 
 def textbook(kata: Kata) -> Path:
@@ -102,5 +101,6 @@ def failing(result: KataResult) -> list[SpecResult]:
     return [spec for spec in specs(result) if spec.status not in ("passed", "skipped")]
 
 
-def _mistakes_file(kata: Kata) -> Path:
+def mistakes_file(kata: Kata) -> Path:
+    """Its mistakes, and the mutants on record as equivalent."""
     return kata.root / "tests" / "mistakes" / f"{kata.name}.py"

@@ -1,19 +1,18 @@
-"""Runs the snippets of a lesson. `python -m tests.course.snippets 16` writes what they print below each statement."""
+"""Runs the snippets of a lesson: `kata snippets 16` writes what they print below each statement."""
 
 import ast
 import contextlib
 import io
 import math
 import re
-import sys
 import traceback
 
 import torch
 
-from grader.course import catalogue
+from grader.authoring import variants
 from grader.course.catalogue import Kata
 from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
-from tests.course import variants
+from grader.errors import NotPossible
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
@@ -43,7 +42,7 @@ def run(page: str) -> list[tuple[int, str, str]]:
 def wrong_outputs(page: str) -> list[str]:
     """The statements that print something else than the lesson says; numbers are compared to four digits."""
     return [
-        f"README.md:{line}: the snippet prints\n{printed}\nand not\n{output}"
+        f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets writes what it prints"
         for line, output, printed in run(page)
         if not _alike(output, printed)
     ]
@@ -121,19 +120,24 @@ def problems(kata: Kata, in_any_number: bool = False) -> list[str]:
     textbook = variants.textbook(kata)
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""
     try:
-        return ([] if in_any_number else sizes(page)) + given_away(page, solution) + wrong_outputs(page)
+        of_the_page = ([] if in_any_number else sizes(page)) + given_away(page, solution)
+        return [f"README.md: {said}" for said in of_the_page] + wrong_outputs(page)
     except SyntaxError as error:
         return [f"README.md: a snippet does not parse: {error.msg}: {error.text}"]
 
 
-if __name__ == "__main__":
-    for kata in map(catalogue.find, sys.argv[1:]):
-        readme = kata.folder / "README.md"
-        page = readme.read_text(encoding="utf-8")
-        found = run(page)
-        raised = [(line, said) for line, shown, said in found if "raised " in said and "raised " not in shown]
-        if raised:
-            print(f"{kata.name}: README.md:{raised[0][0]}: {raised[0][1]}; nothing was written")
-            continue
-        readme.write_text(with_outputs(page, found), encoding="utf-8")
-        print("\n".join(problems(kata)) or f"{kata.name}: all snippets are sound")
+def write(kata: Kata) -> list[str]:
+    """Write what the lesson's snippets print below them. Returns what is wrong with them then.
+
+    Raises:
+        NotPossible: a snippet raises, and the lesson does not show that. Nothing is written.
+    """
+    readme = kata.folder / "README.md"
+    page = readme.read_text(encoding="utf-8")
+    found = run(page)
+    raised = [(line, said) for line, shown, said in found if "raised " in said and "raised " not in shown]
+    if raised:
+        line, said = raised[0]
+        raise NotPossible(f"katas/{kata.name}/README.md:{line}: the snippet {said}; nothing was written")
+    readme.write_text(with_outputs(page, found), encoding="utf-8")
+    return problems(kata)

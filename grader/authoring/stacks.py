@@ -1,13 +1,11 @@
-"""Right code on right code: `python -m tests.course.stacks 30` runs a kata's reference on others' earlier katas."""
+"""Runs right code on right code: `kata stacks 30` runs a kata's reference on others' earlier katas."""
 
-import sys
 from itertools import cycle, islice
 
-from grader.course import catalogue
+from grader.authoring import seals, variants
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
-from tests.course import sealing, variants
 
 
 def jobs(kata: Kata) -> list[Job]:
@@ -16,7 +14,7 @@ def jobs(kata: Kata) -> list[Job]:
     The first of each kata together, then the second of each, until each was there once.
     """
     *earlier, _ = with_prerequisites([kata])
-    ways = [right[1:] or right for right in map(sealing.right_texts, earlier)]
+    ways = [right[1:] or right for right in map(seals.right_texts, earlier)]
     count = max(map(len, ways), default=0)
     stacks = zip(*(islice(cycle(texts), count) for texts in ways), strict=True)
     own = {kata.file: kata.reference.read_text(encoding="utf-8")}
@@ -24,18 +22,13 @@ def jobs(kata: Kata) -> list[Job]:
     return [Job(kata, found | own, options=RunOptions(ideas=True)) for found in files]
 
 
-def main() -> int:
-    """Say which points are lost."""
-    katas = [catalogue.find(name) for name in sys.argv[1:]] or catalogue.all_katas()
-    lost = 0
+def report(katas: list[Kata]) -> bool:
+    """Print which points are lost. Returns whether some are."""
+    is_lost = False
     for kata in katas:
         for number, result in enumerate(variants.results(jobs(kata)).values(), 1):
             for exercise in result.exercises:
                 if failure := exercise.first_failure:
                     print(f"{kata.name}, stack {number}: {failure.name}: {failure.message.strip()}\n", flush=True)
-                    lost += 1
-    return int(lost > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                    is_lost = True
+    return is_lost

@@ -1,17 +1,12 @@
-"""The diagrams of lessons, each drawn from a source text beside it: NAME.diagram becomes NAME.svg.
-
-`python -m tests.course.diagrams 16` draws those of one kata that have changed, without a number those of every kata,
-and with --check none: it says which are stale.
-"""
+"""Draws the diagrams of lessons, each from a source text beside it: NAME.diagram becomes NAME.svg."""
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 
-from grader.course import catalogue
+from grader.authoring import drawing, svg
 from grader.course.catalogue import Kata
-from tests.course import drawing, svg
+from grader.errors import KataError
 
 FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the structure to those who do not see it
 
@@ -23,13 +18,13 @@ def problems(kata: Kata) -> list[str]:
     for source in sources(kata):
         picture = source.with_suffix(".svg")
         if not picture.is_file():
-            found.append(f"{picture.name} is missing: make diagrams")
+            found.append(f"{picture.name}: missing: make diagrams")
         elif is_stale(source):
-            found.append(f"{picture.name} is not what {source.name} says: make diagrams")
+            found.append(f"{picture.name}: not what {source.name} says: make diagrams")
         found += _shown(page, picture.name)
     drawn = {source.with_suffix(".svg") for source in sources(kata)}
     without = sorted(set(kata.folder.glob("*.svg")) - drawn)
-    return found + [f"{picture.name} has no source {picture.stem}.diagram" for picture in without]
+    return found + [f"{picture.name}: has no source {picture.stem}.diagram" for picture in without]
 
 
 def sources(kata: Kata) -> list[Path]:
@@ -70,7 +65,7 @@ def _shown(page: str, picture: str) -> list[str]:
     """The faults in how the page shows a picture."""
     shown = re.search(rf"!\[([^\]]*)\]\({re.escape(picture)}\)", page)
     if shown is None:
-        return [f"README.md does not show {picture}"]
+        return [f"README.md: does not show {picture}"]
     words, sentences = len(shown[1].split()), len(re.findall(r"[.:](?=\s|$)", shown[1]))
     if words < FEWEST_WORDS or sentences < FEWEST_SENTENCES:
         return [
@@ -80,23 +75,25 @@ def _shown(page: str, picture: str) -> list[str]:
     return []
 
 
-def main(arguments: list[str]) -> None:
-    check = "--check" in arguments
-    katas = [catalogue.find(query) for query in arguments if query != "--check"] or catalogue.all_katas()
-    stale = [source for kata in katas for source in sources(kata) if is_stale(source)]
-    for source in stale:
-        shown = source.with_suffix(".svg").relative_to(catalogue.ROOT)
+class WrongSource(KataError):
+    """The source of a diagram cannot be drawn."""
+
+
+def update(katas: list[Kata], *, check: bool) -> bool:
+    """Draw the diagrams of these katas that are stale, or only say which are. Returns whether there were some.
+
+    Raises:
+        WrongSource: a statement is wrong, or something overlaps.
+    """
+    stale = [(kata, source) for kata in katas for source in sources(kata) if is_stale(source)]
+    for kata, source in stale:
+        shown = source.with_suffix(".svg").relative_to(kata.root)
         if check:
             print(f"stale, run make diagrams: {shown}")
             continue
         try:
             draw(source)
         except ValueError as error:
-            raise SystemExit(f"{source.relative_to(catalogue.ROOT)}: {error}") from None
+            raise WrongSource(f"{source.relative_to(kata.root)}: {error}") from None
         print(f"drew {shown}")
-    if check and stale:
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return bool(stale)

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 
 from grader import files
+from grader.authoring import variants
 from grader.course import catalogue, pages, stubs
 from grader.course.catalogue import KATA_FOLDER, Kata
 from grader.errors import NotPossible
@@ -28,7 +29,6 @@ def create(root: Path, name: str) -> Kata:
     taken = [known.name for known in catalogue.all_katas(root) if known.number == kata.number]
     if taken or kata.folder.exists():
         raise NotPossible(f"{kata.number} is taken by katas/{(taken or [name])[0]}: choose another number")
-    tests = root / "tests"
     places = {
         "kata.toml": kata.folder / "kata.toml",
         "README.md": kata.folder / "README.md",
@@ -36,9 +36,9 @@ def create(root: Path, name: str) -> Kata:
         "hints.md": kata.folder / "hints.md",
         "specs.py": kata.specs,
         "reference.py": kata.reference,
-        "mistakes.py": tests / "mistakes" / f"{name}.py",
-        "textbook.py": tests / "accepted" / name / "textbook.py",
-        "by_multiplication.py": tests / "accepted" / name / "by_multiplication.py",
+        "mistakes.py": variants.mistakes_file(kata),
+        "textbook.py": variants.textbook(kata),
+        "by_multiplication.py": variants.textbook(kata).with_name("by_multiplication.py"),
     }
     values = {
         "name": name,

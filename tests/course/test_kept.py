@@ -1,0 +1,75 @@
+"""`kata promises`: a line per finding, and katas that have kept their promises are skipped until something changes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grader.authoring import kept
+from grader.cli import author
+from grader.course.catalogue import Kata, all_katas
+from tests.conftest import SOUND
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch, warm_workers) -> list[Kata]:
+    """A copy of the sound tree, which `kata promises` takes for the course. Workers know its specs."""
+    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    found = all_katas(tmp_path / "tree")
+    monkeypatch.setattr(author, "katas", lambda names: [k for k in found if not names or k.number in names])
+    monkeypatch.setattr(kept, "warm_up", lambda katas: None)
+    return found
+
+
+def change(path: Path, was: str, now: str) -> None:
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, now, 1))
+
+
+def test_a_green_run_is_remembered_until_something_changes(tree, kata_here):
+    lines = kata_here("promises").stdout.splitlines()
+    assert [line.partition(" · ")[0] for line in lines] == [f"{k.name} keeps its 13 promises" for k in tree]
+    done = kata_here("promises")
+    assert done.returncode == 0
+    assert done.stdout == "2 of 2 katas are unchanged since they kept their promises, and were skipped\n"
+    change(tree[1].folder / "lesson.py", '"""', '"""Again. ')
+    first, second = kata_here("promises").stdout.splitlines()
+    assert first.startswith("02_reuse keeps its 13 promises") and second.startswith("1 of 2 katas are unchanged")
+
+
+def test_its_mistakes_and_what_it_builds_on_count(tree):
+    for kata in tree:
+        kept._remember(kata, kept._key(kata))
+    assert kept.changed(tree) == []
+    change(tree[0].root / "tests/mistakes/02_reuse.py", '"""', '"""Again. ')
+    assert kept.changed(tree) == tree[1:]
+    change(tree[0].reference, "2 * x", "x * 2")
+    assert kept.changed(tree) == tree
+
+
+def test_a_finding_is_a_line_with_its_file(tree, kata_here):
+    kept._remember(tree[0], kept._key(tree[0]))
+    change(tree[0].folder / "hints.md", "3. (2, 3)", "3. Shapes.\n4. (2, 3)")
+    change(tree[0].specs, '"""The other dimension stays."""', "")
+    done = kata_here("promises", "01")
+    *findings, end = done.stdout.splitlines()
+    line = (tree[0].folder / "hints.md").read_text().splitlines().index("## total") + 1
+    assert findings[0] == f"katas/01_sums/hints.md:{line}: total has 4 hints, 1 to 3 are wanted"
+    assert all(finding.startswith(("katas/01_sums/", "tests/", "solutions/")) for finding in findings), findings
+    assert done.returncode == 1 and end.startswith(f"01_sums: {len(findings)} findings · ")
+    assert kept.changed(tree)[0] == tree[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "now", "finding"),
+    [
+        ("kata.toml", "difficulty", "difficult", "katas/01_sums/kata.toml: difficulty is missing"),
+        ("sums.py", "def double(", "def double((", "katas/01_sums/sums.py:"),
+        ("lesson.py", "for size", "fro size", "katas/01_sums/lesson.py:"),
+    ],
+)
+def test_what_cannot_be_read_is_one_finding(tree, file, was, now, finding):
+    change(tree[0].folder / file, was, now)
+    [found] = kept.findings(tree[0])
+    assert found.startswith(finding)
