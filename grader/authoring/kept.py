@@ -32,7 +32,7 @@ def promises_of(kata: Kata) -> list[Promise]:
 
 
 def findings(kata: Kata, advance: Callable[[], None] = lambda: None) -> list[str]:
-    """What is wrong with this kata, each finding a line that begins with its file. Without one, this is remembered.
+    """List this kata's findings, each a line that begins with its file. A kata without one is remembered as green.
 
     Args:
         advance: called after each promise.

@@ -60,14 +60,14 @@ class Source:
         return Edit(operator, self.start(node), self.end(node), now)
 
     def is_namespace(self, node: ast.expr) -> bool:
-        """Whether this is `torch`, `torch.nn.functional`, `self` …: nothing that a value could be."""
+        """Tell if this is `torch`, `torch.nn.functional`, `self` …: nothing that a value could be."""
         if isinstance(node, ast.Attribute):
             return self.is_namespace(node.value) and not _is_name(node.value, "self", "cls")
         return isinstance(node, ast.Name) and node.id in self.imported | {"self", "cls"}
 
 
 def edits(source: Source) -> Iterator[Edit]:
-    """What every operator makes of every node. f-strings are one node: Python 3.11 does not locate their parts."""
+    """The edits of every operator to every node. f-strings are one node: Python 3.11 does not locate their parts."""
     nodes: list[ast.AST] = [source.tree]
     while nodes:
         node = nodes.pop()

@@ -26,7 +26,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
 
 
 def minutes(kata: Kata) -> tuple[int, int]:
-    """How long a beginner takes for the core and for all, to five minutes, by what there is to read and to write.
+    """A beginner's minutes for the core and for all, in steps of five, by the amount to read and to write.
 
     150 words of a lesson or 120 of docstrings per minute, 1.25 minutes per line of the textbook solution, 2 per
     exercise for its verdicts, 5 for the kata, and half of these where each exercise is a line of the core: estimates,

@@ -1,4 +1,4 @@
-"""What every kata promises, as functions from a kata to what is wrong with it: a file, its line, and what to do."""
+"""The promises of every kata, as functions from a kata to the list of its broken promises, each a sentence."""
 
 import ast
 import contextlib
@@ -39,7 +39,7 @@ CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run 
 
 
 def is_own(kata: Kata) -> bool:
-    """Whether this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
+    """Tell if this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
     return "/" in kata.name and kata.name.partition("/")[0] not in TRACKS
 
 
@@ -334,7 +334,7 @@ def _hints(kata: Kata) -> list[str]:
 
 
 def _figure(kata: Kata, path: Path) -> list[str]:
-    """What is wrong with the figure at this path, which lesson.py has drawn."""
+    """Find what is wrong with the figure that lesson.py has drawn at this path."""
     file = _at(kata, kata.folder / "lesson.py")
     with Image.open(path) as image:
         width, height = image.size
@@ -382,7 +382,7 @@ def _points_lost(job: Job, path: Path, whose: str, but: Container[str] = ()) -> 
 
 
 def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
-    """What is wrong with how this mistake is caught, by the results of the spec that it names."""
+    """The faults in how this mistake is caught, by the results of the spec that it names."""
     name = _mistake(kata, mistake)
     if not specs or "::test_" not in specs[0].name:
         return [f"{name}: there is no spec {mistake.caught_by}"]
@@ -418,7 +418,7 @@ def _exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str,
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
-    """Which definitions of the reference the joined cells lack or have otherwise, of those that they need."""
+    """The definitions of the reference that the joined cells need, and lack or have otherwise."""
     right, found = _statements(reference), _statements(joined)
     problems = [f"in the notebook {name} is not the reference's" for name in found if found[name] != right.get(name)]
     used = {node.id for node in ast.walk(ast.parse(joined)) if isinstance(node, ast.Name)}

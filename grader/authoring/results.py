@@ -61,7 +61,7 @@ def path(kata: Kata) -> Path:
 
 
 def recipe(kata: Kata) -> dict[str, Any]:
-    """What the recipe defines."""
+    """The names that the recipe defines."""
     return runpy.run_path(str(path(kata)))
 
 

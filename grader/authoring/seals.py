@@ -26,7 +26,7 @@ MISTAKES_REFUSED = 0.8
 
 @dataclass(frozen=True)
 class Asked:
-    """What specs said of one text of a kata's file from another process."""
+    """The verdicts of specs on one text of a kata's file, from another process."""
 
     passed: set[str]
     failed: dict[str, SpecResult]
@@ -107,7 +107,7 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
 
 
 def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """What the list fails to refuse, each a sentence."""
+    """Mistakes that the list fails to refuse, each a sentence."""
     reference = kata.reference.read_text(encoding="utf-8")
     by_exercise: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
     for name in specs:
@@ -169,14 +169,14 @@ def fingerprint(kata: Kata) -> str:
 
 
 def stale(kata: Kata) -> str:
-    """Why the kata's list is not that of its files; empty if it is."""
+    """Say why the kata's list does not fit its files; empty if it does."""
     path = kata.folder / "sealed.toml"
     known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8")).get("of") == fingerprint(kata)
     return "" if known else f"not found with these files: kata seals {kata.number} writes it anew"
 
 
 def checked(kata: Kata) -> list[str]:
-    """What is wrong with the kata's list: specs and probes that fail on right code, and what it does not refuse."""
+    """The faults of the kata's list: specs and probes that fail on right code, and code that it does not refuse."""
     specs, sealed = infos(kata), lists.read(kata)
     unfair = {name for answer in ask(kata, specs, [(t, sealed) for t in right_texts(kata)]) for name in answer.failed}
     return [f"{name} fails on right code" for name in sorted(unfair)] + broken(kata, specs, sealed)
