@@ -11,7 +11,7 @@ from types import ModuleType
 from grader.course import catalogue, loading
 from grader.course.catalogue import Kata
 from grader.course.served import Served
-from grader.execution import prerequisites
+from grader.execution import standing_in
 from grader.sealed.bare.probing import probe
 
 __all__ = ["prerequisite", "probe", "serve"]
@@ -30,7 +30,7 @@ def prerequisite(name: str) -> ModuleType:
     here = catalogue.kata_at(Path(sys._getframe(1).f_globals.get("__file__", "")).resolve())
     kata = Kata(here.root if here else catalogue.ROOT, name)
     code = kata.root / "katas"
-    choice = prerequisites.choose(kata, code, itself=True)
+    choice = standing_in.choose(kata, code, itself=True)
     with loading.building_on(kata.root, choice.sources, code):
         return loading.prerequisite(name)
 

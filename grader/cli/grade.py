@@ -20,7 +20,8 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, Repor
 from grader.course import catalogue, loading, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import boundary, jobs, prerequisites, reduced
+from grader.execution import boundary, jobs, reduced
+from grader.execution.grading import grade_sources, specs_for
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.learner import progress
@@ -196,7 +197,7 @@ def _assignment(chosen: list[Kata], queries: list[str], options: RunOptions, cou
                 if colons and options.core and exercise.stretch:
                     raise KataError(f"--core leaves out {query}, which is a stretch exercise")
                 asked.add((found.name, exercise.name))
-                classes.update(prerequisites.specs_for(found, exercise))
+                classes.update(specs_for(found, exercise))
     only = replace(options, only=tuple(sorted(classes)))
     return Assignment(chosen, only, course, jobs, frozenset(asked))
 
@@ -301,7 +302,7 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
     sources = _sources(code, of_notebooks, assignment.katas)
-    grading = prerequisites.grade_sources(
+    grading = grade_sources(
         assignment.katas,
         sources,
         code,

@@ -10,8 +10,8 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.execution import jobs, scheduler
+from grader.execution.grading import Grading
 from grader.execution.jobs import Job
-from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
 from grader.learner import hints, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs

@@ -15,7 +15,7 @@ from grader.cli.grade_submissions import Outputs
 from grader.cli.report_files import CLASS_FORMATS
 from grader.errors import KataError
 from grader.execution import result_cache, scheduler
-from grader.execution.prerequisites import Grading
+from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
 from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
