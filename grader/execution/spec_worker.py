@@ -1,4 +1,4 @@
-"""A worker: one process that runs one kata's specs under limits and reports each event to the runner."""
+"""A spec worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
 import inspect
 import os
