@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.course.loading import Choice
+from grader.course.kata_modules import Choice
 from grader.execution import standing_in
 
 pytest_plugins = ["grader.specs.plugin"]

@@ -17,7 +17,7 @@ from rich.console import Console
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
 from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, ReportFile
-from grader.course import catalogue, loading, notebooks, pages
+from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution import boundary, jobs, reduced
@@ -220,7 +220,7 @@ def _check(code: Path) -> None:
     if not code.is_dir() and code.suffix.lower() not in submissions.FILES:
         raise KataError(f"{code}: is no submission; --code takes a folder, .zip or .ipynb file")
     if code != KATAS:
-        loading.refuse_link(code)
+        kata_modules.refuse_link(code)
 
 
 def _grade_one(

@@ -9,7 +9,7 @@ from grader.execution import forkserver, jobs, scheduler
 from grader.execution.grading import Grading, specs_for
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
-from grader.learner import hints
+from grader.learner import helping
 from grader.protocol import RunOptions
 from grader.reports import words
 from grader.results import ExerciseResult, title
@@ -52,7 +52,7 @@ def check(exercise: str) -> None:
 
 def hint(exercise: str, level: int | None = None) -> None:
     """Print the next hint for an exercise, or the hint of this level."""
-    print(MORE.sub(r'hint("\1")', hints.next_hint(_kata[0], exercise, level)))
+    print(MORE.sub(r'hint("\1")', helping.next_hint(_kata[0], exercise, level)))
 
 
 def _said(result: ExerciseResult | None, note: str) -> str:

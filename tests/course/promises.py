@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.course import catalogue, cells, hints, notebooks, packages, pages, papers, stubs
+from grader.course import catalogue, cells, notebooks, packages, pages, papers, stubs
+from grader.course import hint_file as hints
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution.jobs import Job

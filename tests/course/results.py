@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from grader.course import catalogue, loading
+from grader.course import catalogue
+from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT, Kata
 
 SEEDS = range(5)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import catalogue, loading, packages
+from grader.course import catalogue, packages
+from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import LoadFailure
 from grader.execution import grading

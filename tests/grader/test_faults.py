@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import loading
+from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
 from grader.execution import forkserver, grading, servers, supervisor
@@ -396,13 +396,13 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
-    assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"
+    assert kata_modules.read_source(tmp_path / "bom.py") == "x = 1\r\n"
 
 
 def test_a_file_just_above_the_limit(tmp_path):
     (tmp_path / "long.py").write_bytes(b"#" * 1_000_001)
     with pytest.raises(LoadFailure, match="^long.py: is too large, the limit is 1 MB$"):
-        loading.read_source(tmp_path / "long.py")
+        kata_modules.read_source(tmp_path / "long.py")
 
 
 def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(tmp_path):
