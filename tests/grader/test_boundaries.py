@@ -127,7 +127,8 @@ def grade(course: Path, to: Path, katas, engine: cluster.Engine | None = None) -
     options = RunOptions(sealed=True)
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
     outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
-    grade_submissions.grade_class_folder(course, Assignment(katas, options), outputs, engine, None, None)
+    class_ = grade_submissions.Class(course, Assignment(katas, options))
+    grade_submissions.grade_class_folder(class_, outputs, engine)
 
 
 def check(to: Path, printed: str, why: str) -> None:
