@@ -1,5 +1,6 @@
 """The rooms of the grader import one another one way only, and so do the files in a room."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,14 @@ def test_an_import_the_other_way_is_refused(tmp_path, file):
     done = linted(tmp_path)
     assert done.returncode == 1, done.stderr
     assert said in done.stdout
+
+
+def test_no_file_of_the_grader_is_imported_by_a_string():
+    """The linter would not see it."""
+    for path in (ROOT / "grader").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+                assert not ast.unparse(node.args[0]).lstrip("f'\"").startswith("grader"), f"{path}:{node.lineno}"
 
 
 def linted(tree: Path) -> subprocess.CompletedProcess[str]:
