@@ -14,10 +14,10 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from grader.course import catalogue, loading
+from grader.course import catalogue, kata_modules
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
-from grader.execution import prerequisites
+from grader.execution import standing_in
 
 Answer = TypeVar("Answer")
 
@@ -51,8 +51,8 @@ def code(lesson: str) -> ModuleType:
     """
     kata = _kata(lesson)
     try:
-        choice = prerequisites.choose(kata, kata.root / "katas", itself=True)
-        module = loading.load(kata, choice.sources[kata.name], choice.sources)
+        choice = standing_in.choose(kata, kata.root / "katas", itself=True)
+        module = kata_modules.load(kata, choice.sources[kata.name], choice.sources)
     except LoadFailure as failure:
         raise SystemExit(str(failure)) from None
     print(*choice.notes, "", sep="\n")
@@ -68,10 +68,10 @@ def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
         The exercises by name, and a line on the one to write next.
     """
     kata = _kata(lesson)
-    reasons = prerequisites.why_each_fails(kata, kata.root / "katas")
+    reasons = standing_in.why_each_fails(kata, kata.root / "katas")
     has_reference = kata.reference.is_file()
-    own = loading.load(kata, kata.root / "katas") if not all(reasons.values()) else None
-    reference = loading.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None
+    own = kata_modules.load(kata, kata.root / "katas") if not all(reasons.values()) else None
+    reference = kata_modules.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None
     found, next_ = SimpleNamespace(), "Every exercise of this kata is your own code."
     for name, reason in reversed(reasons.items()):
         if reason:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from grader.course import catalogue, loading
+from grader.course import catalogue, kata_modules
 from grader.course.catalogue import Kata
 from grader.course.served import Served
-from grader.execution import prerequisites
+from grader.execution import standing_in
 from grader.sealed.bare.probing import probe
 
 __all__ = ["prerequisite", "probe", "serve"]
@@ -25,14 +25,14 @@ def prerequisite(name: str) -> ModuleType:
     Raises:
         LoadFailure: the learner's code does not work and there is no reference. The message says what to finish first.
     """
-    if loading.is_under_way():
-        return loading.prerequisite(name)
+    if kata_modules.is_under_way():
+        return kata_modules.prerequisite(name)
     here = catalogue.kata_at(Path(sys._getframe(1).f_globals.get("__file__", "")).resolve())
     kata = Kata(here.root if here else catalogue.ROOT, name)
     code = kata.root / "katas"
-    choice = prerequisites.choose(kata, code, itself=True)
-    with loading.building_on(kata.root, choice.sources, code):
-        return loading.prerequisite(name)
+    choice = standing_in.choose(kata, code, itself=True)
+    with kata_modules.building_on(kata.root, choice.sources, code):
+        return kata_modules.prerequisite(name)
 
 
 def serve(package: str, folder: Path, modules: Mapping[str, str]) -> None:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.course.loading import Choice
-from grader.execution import prerequisites
+from grader.course.kata_modules import Choice
+from grader.execution import standing_in
 
 pytest_plugins = ["grader.specs.plugin"]
 
 
 def pytest_kata_prerequisites(kata: Kata, code: Path) -> Choice:
     """Answer the hook that `specs.hooks` declares."""
-    return prerequisites.choose(kata, code)
+    return standing_in.choose(kata, code)

@@ -20,7 +20,7 @@ from grader.authoring import guards, points, seals, variants, verdicts
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
 from grader.authoring.variants import Mistake
-from grader.course import catalogue, cells, hints, notebooks, packages, pages, papers, stubs
+from grader.course import catalogue, cells, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.execution.jobs import Job
@@ -323,7 +323,7 @@ def _lesson_text(kata: Kata) -> list[str]:
 
 
 def _hints(kata: Kata) -> list[str]:
-    found, names = hints.sections(kata), [exercise.name for exercise in kata.exercises]
+    found, names = hint_file.sections(kata), [exercise.name for exercise in kata.exercises]
     page = kata.folder / "hints.md"
     problems = [] if list(found) == names else [f"{_at(kata, page)}: has {list(found)}; the exercises are {names}"]
     return problems + [

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from grader.course import loading
+from grader.course import kata_modules
 from grader.course.catalogue import Kata
 
 SEEDS = range(5)
@@ -69,7 +69,7 @@ def run(kata: Kata, seed: int) -> dict[str, float]:
     """The metrics of one seed, and "seconds"."""
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # its imports are not the recipe's seconds
-    module = loading.load(kata, kata.root / "solutions", {})
+    module = kata_modules.load(kata, kata.root / "solutions", {})
     torch.manual_seed(seed)
     started = time.process_time()
     found = {name: float(value) for name, value in recipe(kata)["run"](module, seed).items()}

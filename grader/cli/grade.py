@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,11 +16,12 @@ from rich.console import Console
 
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
-from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS, ReportFile
-from grader.course import catalogue, loading, notebooks, pages
+from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
+from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import boundary, jobs, prerequisites, reduced
+from grader.execution import boundary, jobs, reduced
+from grader.execution.grading import grade_sources, specs_for
 from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.learner import progress
@@ -31,7 +32,6 @@ from grader.results import NOT_HANDED_IN, KataResult, Report
 from grader.teaching import cluster, finder, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
-from grader.teaching.rules import Rules
 from grader.teaching.submissions import Submission
 
 
@@ -107,6 +107,38 @@ Explain = Annotated[bool, typer.Option("--explain", help="show how the score com
 Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
 
+@dataclass(frozen=True)
+class Request:
+    """The parameters of `kata grade`, under the same names."""
+
+    kata: list[str] | None
+    code: Path
+    class_folder: Path | None
+    report: list[str] | None
+    results: Path | None
+    feedback: Path | None
+    pseudonyms: bool
+    pseudonym_key: Path | None
+    audit: int | None
+    core: bool
+    sealed: bool | None
+    require_isolation: bool
+    jobs: int
+    rules_file: Path | None
+    fail_under: float | None
+    explain: bool
+    everything: bool
+    roster: Path | None
+    intake: Path | None
+    engine: EngineName | None
+    student: list[str] | None
+
+    @property
+    def queries(self) -> list[str]:
+        """The katas, exercises or notebooks that are named; none for all katas."""
+        return self.kata or []
+
+
 @app.command()
 def grade(
     kata: Katas = None,
@@ -135,40 +167,30 @@ def grade(
 
     Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded.
     """
-    if class_folder and fail_under is not None:
+    request = Request(**locals())  # a field per parameter
+    _refuse_contradictions(request)
+    of_notebooks = _read_notebooks(request.queries) if any(q.endswith(".ipynb") for q in request.queries) else {}
+    chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
+    assignment = _assignment(request, chosen)
+    if class_folder:
+        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, student))
+    else:
+        _grade_one(request, of_notebooks, assignment)
+
+
+def _refuse_contradictions(request: Request) -> None:
+    """Raise a KataError if these options do not go together."""
+    of_a_class = request.roster or request.student
+    not_audited = request.results or request.feedback or request.pseudonyms or request.intake or request.engine
+    if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not class_folder and (results or feedback or pseudonyms or roster or intake or engine or student):
+    if not request.class_folder and (of_a_class or not_audited):
         options = "--results, --feedback, --pseudonyms, --roster, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
-    if audit and (not class_folder or results or feedback or pseudonyms or intake or engine):
+    if request.audit and (not request.class_folder or not_audited):
         raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
-    if pseudonym_key and not pseudonyms:
+    if request.pseudonym_key and not request.pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
-    queries = kata or []
-    of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
-    chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in queries])
-    seal = is_sealed(sealed, of_a_class=bool(class_folder))
-    run = RunOptions(core=core, sealed=seal, require_isolation=require_isolation)
-    assignment = _assignment(chosen, queries, run, rules.of_course(rules_file, ROOT), jobs)
-    if class_folder and audit:
-        audits = report_files.parse_all(report, AUDIT_FORMATS)
-        grade_submissions.audit_class_folder(class_folder, assignment, audits, student, roster, audit)
-    elif class_folder:
-        class_reports = report_files.parse_all(report, CLASS_FORMATS)
-        outputs = grade_submissions.Outputs(
-            class_reports, results, feedback, intake, explain, pseudonyms, pseudonym_key
-        )
-        start = cluster.ENGINES[engine] if engine else None
-        if not start:
-            _say_gaps(assignment.katas)
-        grade_submissions.grade_class_folder(class_folder, assignment, outputs, start, student, roster)
-    else:
-        if of_notebooks:
-            code = Path(os.path.commonpath([os.path.abspath(query) for query in queries]))
-        _check(code)
-        files = report_files.parse_all(report, FORMATS)
-        folded = len(chosen) > 1 and not everything
-        _grade_one(code, of_notebooks, assignment, files, fail_under, explain=explain, folded=folded)
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -182,23 +204,26 @@ def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     return of_a_class and sys.platform == "linux" if asked is None else asked
 
 
-def _assignment(chosen: list[Kata], queries: list[str], options: RunOptions, course: Rules, jobs: int) -> Assignment:
+def _assignment(request: Request, chosen: list[Kata]) -> Assignment:
     """The assignment to grade these katas, or only the exercises that queries such as "16::split_heads" name."""
+    seal = is_sealed(request.sealed, of_a_class=bool(request.class_folder))
+    options = RunOptions(core=request.core, sealed=seal, require_isolation=request.require_isolation)
+    course = rules.of_course(request.rules_file, ROOT)
     catalogue.refuse_misplaced_specs()
-    if not any("::" in query for query in queries):
-        return Assignment(chosen, options, course, jobs)
+    if not any("::" in query for query in request.queries):
+        return Assignment(chosen, options, course, request.jobs)
     asked: set[tuple[str, str]] = set()
     classes: set[str] = set()
-    for query in queries:
+    for query in request.queries:
         number, colons, name = query.partition("::")
         for found in [catalogue.find(number)] if colons else catalogue.matching(number):
             for exercise in [found.exercise(name)] if colons else found.exercises:
                 if colons and options.core and exercise.stretch:
                     raise KataError(f"--core leaves out {query}, which is a stretch exercise")
                 asked.add((found.name, exercise.name))
-                classes.update(prerequisites.specs_for(found, exercise))
+                classes.update(specs_for(found, exercise))
     only = replace(options, only=tuple(sorted(classes)))
-    return Assignment(chosen, only, course, jobs, frozenset(asked))
+    return Assignment(chosen, only, course, request.jobs, frozenset(asked))
 
 
 def _read_notebooks(paths: list[str]) -> dict[Kata, SourceText]:
@@ -219,24 +244,41 @@ def _check(code: Path) -> None:
     if not code.is_dir() and code.suffix.lower() not in submissions.FILES:
         raise KataError(f"{code}: is no submission; --code takes a folder, .zip or .ipynb file")
     if code != KATAS:
-        loading.refuse_link(code)
+        kata_modules.refuse_link(code)
 
 
-def _grade_one(
-    code: Path,
-    of_notebooks: dict[Kata, SourceText],
-    assignment: Assignment,
-    files: list[ReportFile[Report]],
-    fail_under: float | None,
-    *,
-    explain: bool,
-    folded: bool,
-) -> None:
-    """Grade, print the result, and write the report files."""
+def _grade_class(request: Request, class_: grade_submissions.Class) -> None:
+    """Grade a class, or audit how it is graded."""
+    if request.audit:
+        audits = report_files.parse_all(request.report, AUDIT_FORMATS)
+        return grade_submissions.audit_class_folder(class_, audits, request.audit)
+    outputs = grade_submissions.Outputs(
+        report_files.parse_all(request.report, CLASS_FORMATS),
+        request.results,
+        request.feedback,
+        request.intake,
+        request.explain,
+        request.pseudonyms,
+        request.pseudonym_key,
+    )
+    engine = cluster.ENGINES[request.engine] if request.engine else None
+    if not engine:
+        _say_gaps(class_.assignment.katas)
+    grade_submissions.grade_class_folder(class_, outputs, engine)
+
+
+def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> None:
+    """Grade one submission, print the result, and write the report files."""
+    code = request.code
+    if of_notebooks:
+        code = Path(os.path.commonpath([os.path.abspath(query) for query in request.queries]))
+    _check(code)
+    files = report_files.parse_all(request.report, FORMATS)
+    folded = len(assignment.katas) > 1 and not request.everything
     with boundary.one_line():
         report = _graded(code, of_notebooks, assignment, brief=not files)
         table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
-        if explain:
+        if request.explain:
             print("", *explanation.lines(report), sep="\n")
         ran = {result.kata for result in report.katas if result.seconds}
         _say_gaps([kata for kata in assignment.katas if kata.name in ran])
@@ -249,7 +291,8 @@ def _grade_one(
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
         advice = "run the same command again, unless the file itself is at fault"
         raise KataError(f"not graded, so there is no score: {', '.join(lost)}; {advice}")
-    if fail_under is not None and round(100 * report.score - fail_under * report.max_score, 6) < 0:
+    least = request.fail_under
+    if least is not None and round(100 * report.score - least * report.max_score, 6) < 0:
         raise typer.Exit(1)
 
 
@@ -301,7 +344,7 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
     sources = _sources(code, of_notebooks, assignment.katas)
-    grading = prerequisites.grade_sources(
+    grading = grade_sources(
         assignment.katas,
         sources,
         code,

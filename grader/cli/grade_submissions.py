@@ -42,6 +42,16 @@ from grader.teaching.submissions import Submission
 
 
 @dataclass(frozen=True)
+class Class:
+    """The class to grade: its folder with one submission per student, and what they were to do."""
+
+    folder: Path
+    assignment: Assignment
+    roster_file: Path | None = None  # the course's list of students, if there is one
+    only: list[str] | None = None  # the students to grade; None for all
+
+
+@dataclass(frozen=True)
 class Outputs:
     """The outputs of grading a class."""
 
@@ -54,52 +64,35 @@ class Outputs:
     key: Path | None = None  # who is who
 
 
-def grade_class_folder(
-    folder: Path,
-    assignment: Assignment,
-    outputs: Outputs,
-    engine: cluster.Engine | None,
-    only: list[str] | None,
-    roster_file: Path | None,
-) -> None:
+def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine | None) -> None:
     """Grade every submission in the folder. After Ctrl-C, report what is finished; the next call continues.
 
     Args:
         engine: the cluster to grade on; None for this machine.
-        only: the students to grade; None for all.
-        roster_file: the course's list of students, if there is one.
     Raises:
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
-    handed_in, book, interrupted = _graded(folder, assignment, outputs, engine, only, roster_file)
+    handed_in, book, interrupted = _graded(class_, outputs, engine)
     unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
     _end(book, interrupted, unwritten)
 
 
-def audit_class_folder(
-    folder: Path,
-    assignment: Assignment,
-    files: list[ReportFile[Audit]],
-    only: list[str] | None,
-    roster_file: Path | None,
-    count: int,
-) -> None:
+def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
     """Grade so many students of the class twice, without cached results, and say which verdicts differ.
 
     Raises:
         KataError: the folder cannot be graded, or a report cannot be written.
     """
-    people = roster.read(roster_file) if roster_file else []
-    handed_in, _, stream = _opened(folder, Outputs([]), only, people)
+    handed_in, _, stream = _opened(class_, Outputs([]), _people(class_))
     stream.close()
     chosen = audit.sample(handed_in, count)
     runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
     interrupted = False
     try:
         with bar("grading twice", "results", left=True) as counting:
-            task = counting.add_task("", total=2 * len(chosen) * len(assignment.katas))
+            task = counting.add_task("", total=2 * len(chosen) * len(class_.assignment.katas))
             for run in runs:
-                for student, result in audit.grade_afresh(chosen, assignment):
+                for student, result in audit.grade_afresh(chosen, class_.assignment):
                     run[student, result.kata] = result
                     counting.advance(task)
     except KeyboardInterrupt:
@@ -120,29 +113,21 @@ def audit_class_folder(
         raise typer.Exit(INTERRUPTED)
 
 
-def regrade_class_folder(
-    folder: Path,
-    assignment: Assignment,
-    outputs: Outputs,
-    earlier: regrading.Grading,
-    roster_file: Path | None,
-    *,
-    never_lower: bool,
-) -> None:
+def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Grading, *, never_lower: bool) -> None:
     """Grade the class again, show whose score is not what it was, and write the reports.
 
     Args:
         earlier: the results to compare with.
-        roster_file: the course's list of students, if there is one.
         never_lower: each exercise keeps the better of its two results.
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
     kept = earlier if never_lower else None
-    _, book, interrupted = _graded(folder, assignment, outputs, None, None, roster_file, kept)
+    _, book, interrupted = _graded(class_, outputs, None, kept)
     whole = _reported(book, outputs, interrupted)
     if not whole.students.keys() & {student for student, _ in earlier}:
-        raise KataError(f"none of the earlier results is of a student in {folder}: give --roster as in that grading")
+        advice = "give --roster as in that grading"
+        raise KataError(f"none of the earlier results is of a student in {class_.folder}: {advice}")
     katas = [(s, kata) for s, report in whole.students.items() for kata in report.katas if not kata.not_graded]
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
     for line in change_lines.lines(found):
@@ -150,7 +135,7 @@ def regrade_class_folder(
     gone = sorted({student for student, _ in earlier} - whole.students.keys())
     if gone:
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
-        print(f"{len(gone)} graded earlier and not in {folder}: {first}")
+        print(f"{len(gone)} graded earlier and not in {class_.folder}: {first}")
     unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     everybody = words.counted(len(whole.students), "student")
@@ -159,47 +144,42 @@ def regrade_class_folder(
 
 
 def _graded(
-    folder: Path,
-    assignment: Assignment,
-    outputs: Outputs,
-    engine: cluster.Engine | None,
-    only: list[str] | None,
-    roster_file: Path | None,
-    kept: regrading.Grading | None = None,
+    class_: Class, outputs: Outputs, engine: cluster.Engine | None, kept: regrading.Grading | None = None
 ) -> tuple[list[Submission], Gradebook, bool]:
     """The submissions, their results, and whether Ctrl-C interrupted the grading.
 
     Args:
         kept: earlier results, which count where they are better.
     """
-    people = roster.read(roster_file) if roster_file else []
-    handed_in, unowned, stream = _opened(folder, outputs, only, people)
+    people, assignment = _people(class_), class_.assignment
+    handed_in, unowned, stream = _opened(class_, outputs, people)
     with stream:
-        handed_in, penalties = _taken_in(handed_in, unowned, folder, assignment, people, outputs)
+        handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
         texts = {submission.student: submission.texts or {} for submission in handed_in}
         book = Gradebook(texts, assignment, penalties, people, texts)
-        grading = _grading(handed_in, folder, assignment, engine, roster_file)
+        grading = _grading(class_, handed_in, engine)
         if kept is not None:
             grading = regrading.never_lower(grading, kept, assignment)
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
     return handed_in, book, interrupted
 
 
-def _opened(
-    folder: Path, outputs: Outputs, only: list[str] | None, people: list[Person]
-) -> tuple[list[Submission], list[str], FileIO]:
+def _people(class_: Class) -> list[Person]:
+    return roster.read(class_.roster_file) if class_.roster_file else []
+
+
+def _opened(class_: Class, outputs: Outputs, people: list[Person]) -> tuple[list[Submission], list[str], FileIO]:
     """The submissions, those that are not of the roster, and the open file for result lines.
 
     Also makes the folder for pages.
     """
-    if not folder.is_dir():
-        raise KataError(
-            f"{folder}: no such folder; --submissions takes a folder with one folder, .zip or .ipynb file per student"
-        )
+    if not class_.folder.is_dir():
+        takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
+        raise KataError(f"{class_.folder}: no such folder; {takes}")
     try:
-        collected = submissions.collect(folder)
+        collected = submissions.collect(class_.folder)
         everybody, unowned = roster.assigned(collected, people) if people else (collected, [])
-        handed_in = [found for found in everybody if not only or found.student in only]
+        handed_in = [found for found in everybody if not class_.only or found.student in class_.only]
         if outputs.pages:
             outputs.pages.mkdir(parents=True, exist_ok=True)
         return handed_in, unowned, open(outputs.lines or os.devnull, "wb", buffering=0)
@@ -208,19 +188,14 @@ def _opened(
 
 
 def _taken_in(
-    handed_in: list[Submission],
-    unowned: list[str],
-    folder: Path,
-    assignment: Assignment,
-    people: list[Person],
-    outputs: Outputs,
+    class_: Class, outputs: Outputs, people: list[Person], handed_in: list[Submission], unowned: list[str]
 ) -> tuple[list[Submission], dict[str, float]]:
     """Read the submissions, and say what was found in them.
 
     Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
     """
     read: list[Submission] = []
-    needed = with_prerequisites(assignment.katas)
+    needed = with_prerequisites(class_.assignment.katas)
     by_label = {person.label: person for person in people}
     unknown = "nobody in the roster has this id, email or name"
     found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
@@ -236,16 +211,16 @@ def _taken_in(
             for submission in counting.track(handed_in):
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    texts, told, penalty = _read(submission, needed, assignment, person)
+                    texts, told, penalty = _read(submission, needed, class_.assignment, person)
                     read.append(replace(submission, texts=texts))
                     found += told
                     penalties |= {submission.student: penalty} if penalty is not None else {}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    strangers = submissions.strangers(folder)
+    strangers = submissions.strangers(class_.folder)
     if outputs.intake:
         report_files.write(outputs.intake, intake.render_csv(found, strangers))
-    if not assignment.rules.late and any(person.due or person.extension for person in people):
+    if not class_.assignment.rules.late and any(person.due or person.extension for person in people):
         print("the roster's dates cost nothing: grading.toml has no table [late]")
     for line in intake.short(intake.lines(found, strangers)):
         print(line)
@@ -266,15 +241,9 @@ def _read(
     return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], cost
 
 
-def _grading(
-    handed_in: list[Submission],
-    folder: Path,
-    assignment: Assignment,
-    engine: cluster.Engine | None,
-    roster_file: Path | None,
-) -> Generator[StudentResult]:
-    katas, options, at_a_time = assignment.katas, assignment.options, assignment.at_a_time
-    cache = ResultCache(ROOT)
+def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine | None) -> Generator[StudentResult]:
+    folder, roster_file, katas, cache = class_.folder, class_.roster_file, class_.assignment.katas, ResultCache(ROOT)
+    options, at_a_time = class_.assignment.options, class_.assignment.at_a_time
     if engine is None:
         return class_grading.grade_class(handed_in, katas, cache=cache, options=options, at_a_time=at_a_time)
     return cluster.grade_on_cluster(

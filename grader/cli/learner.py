@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import catalogue, downloads, loading, notebooks
+from grader.course import catalogue, downloads, kata_modules, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.learner import doctor as machine
-from grader.learner import hints, history, overview, progress, reading
+from grader.learner import helping, history, overview, progress, reading
 from grader.learner import update as updating
 from grader.learner.screen import Screen
 from grader.reports import words
@@ -79,11 +79,11 @@ def hint(
 ) -> None:
     """Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are."""
     if kata and exercise:
-        say(hints.next_hint(catalogue.find(kata), exercise, level))
+        say(helping.next_hint(catalogue.find(kata), exercise, level))
         return
     found, result = _here(katas([kata]) if kata else katas(None))
     name = progress.current(found, result)
-    say(hints.next_hint(found, name, level, works=_is_working(result, name)))
+    say(helping.next_hint(found, name, level, works=_is_working(result, name)))
 
 
 @app.command()
@@ -96,9 +96,11 @@ def solution(
 ) -> None:
     """Show the shortest right code of an exercise beside yours, once it works or you have taken its hints."""
     found = catalogue.find(kata)
-    if not now and found.reference.is_file() and hints.hints_left(found, exercise):
+    if not now and found.reference.is_file() and helping.hints_left(found, exercise):
         now = _works(found, exercise)
-    lines = hints.others(found, exercise, now=now) if others else hints.solution(found, exercise, now=now, full=full)
+    lines = (
+        helping.others(found, exercise, now=now) if others else helping.solution(found, exercise, now=now, full=full)
+    )
     Screen(Console(), has_keys=False).difference(lines)
 
 
@@ -150,7 +152,7 @@ def notebook(
         if back:
             say(history.replace(found, found.code, notebooks.module(notebooks.read(path), found)))
         else:
-            text = nbformat.writes(notebooks.build(found, loading.read_source(found.code), notebooks.origin(ROOT)))
+            text = nbformat.writes(notebooks.build(found, kata_modules.read_source(found.code), notebooks.origin(ROOT)))
             say(history.replace(found, path, text + "\n"))
             say(machine.how_to_open(path))
     except OSError as error:

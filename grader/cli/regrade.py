@@ -51,4 +51,5 @@ def regrade(
     options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
     assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
     outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS))
-    grade_submissions.regrade_class_folder(class_folder, assignment, outputs, earlier, roster, never_lower=never_lower)
+    class_ = grade_submissions.Class(class_folder, assignment, roster)
+    grade_submissions.regrade_class_folder(class_, outputs, earlier, never_lower=never_lower)

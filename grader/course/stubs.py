@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from grader.course import loading
+from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.course.cells import UNREADABLE, Function, Import, bound, first_line
 from grader.errors import LoadFailure
@@ -49,7 +49,7 @@ def pack(katas: Iterable[Kata], root: Path) -> None:
 def is_begun(kata: Kata, path: Path) -> bool:
     """Tell if a file contains work: a written function that the stub lacks, no function at all, or broken text."""
     try:
-        functions = dict(_functions(ast.parse(loading.read_source(path)).body))
+        functions = dict(_functions(ast.parse(kata_modules.read_source(path)).body))
     except LoadFailure:
         return path.exists()
     except UNREADABLE:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata
-from grader.specs import hidden, plugin, pytest_private
+from grader.specs import plugin, pytest_private, teachers_specs
 
 PLUGINS = ("grader.specs.plugin", "pytest_timeout", "_hypothesis_pytestplugin")
 NOT_NEEDED = (
@@ -102,7 +102,7 @@ def collect(katas: Iterable[Kata]) -> None:
     for kata in katas:
         items = [item for path in kata.spec_files for item in by_file[path]]
         empty = [(path, "holds no spec") for path in kata.hidden_specs if not by_file[path]]
-        problem = hidden.mistake(kata, items, [*uncollected.items(), *empty])
+        problem = teachers_specs.mistake(kata, items, [*uncollected.items(), *empty])
         _collected[kata] = CollectedKata(session, items, versions[kata], problem)
 
 

@@ -1,6 +1,5 @@
-"""Entry point of a spawned worker. The worker is imported only in that process, so the runner never loads torch."""
+"""Entry point of a spawned worker, where there is no server to fork it."""
 
-import importlib
 from multiprocessing.connection import Connection
 
 from grader.protocol import WorkOrder
@@ -8,4 +7,6 @@ from grader.protocol import WorkOrder
 
 def become_worker(order: WorkOrder, channel: Connection) -> None:
     """Carry out the order in this process, which ends with it."""
-    importlib.import_module("grader.execution.worker").carry_out(order, channel)
+    from grader.execution import spec_worker  # only in that process, so the runner never loads torch
+
+    spec_worker.carry_out(order, channel)

@@ -1,4 +1,4 @@
-"""Starts worker processes of the first lock by forking one warm process, the forkserver; without Linux, afresh."""
+"""Starts workers of the first lock by forking one warm process, `grader.spec_server`; without Linux, afresh."""
 
 import contextlib
 import multiprocessing
@@ -17,7 +17,7 @@ from grader.execution import entry
 from grader.execution.servers import Process, Server, interrupts_wait
 from grader.protocol import WorkOrder
 
-SERVER = "grader.execution.preload"
+SERVER = "grader.spec_server"  # a program above all rooms
 # The only environment variables that a worker sees.
 ENVIRONMENT = (
     "PATH",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import printable
-from grader.course import loading
+from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.protocol import RunOptions
@@ -41,7 +41,7 @@ class Job:
 def read(kata: Kata, code: Path) -> SourceText:
     """Read the kata's file in a code folder."""
     try:
-        return SourceText(loading.read_source(code / kata.file, within=code))
+        return SourceText(kata_modules.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
         return unreadable(failure)
 

@@ -5,11 +5,11 @@ import sys
 
 from grader.course import catalogue, cells, notebooks
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.execution import forkserver, jobs, prerequisites, scheduler
+from grader.execution import forkserver, jobs, scheduler
+from grader.execution.grading import Grading, specs_for
 from grader.execution.jobs import SourceText
-from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
-from grader.learner import hints
+from grader.learner import helping
 from grader.protocol import RunOptions
 from grader.reports import words
 from grader.results import ExerciseResult, title
@@ -36,7 +36,7 @@ def use(name: str) -> None:
 def check(exercise: str) -> None:
     """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
     kata = _kata[0]
-    classes = tuple(prerequisites.specs_for(kata, kata.exercise(exercise)))
+    classes = tuple(specs_for(kata, kata.exercise(exercise)))
     text = cells.join(sys.modules["__main__"].In[1:], notebooks.owners(kata), notebooks.stub(kata)).text
     code = kata.root / "katas"
     sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
@@ -52,7 +52,7 @@ def check(exercise: str) -> None:
 
 def hint(exercise: str, level: int | None = None) -> None:
     """Print the next hint for an exercise, or the hint of this level."""
-    print(MORE.sub(r'hint("\1")', hints.next_hint(_kata[0], exercise, level)))
+    print(MORE.sub(r'hint("\1")', helping.next_hint(_kata[0], exercise, level)))
 
 
 def _said(result: ExerciseResult | None, note: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.execution import jobs, prerequisites
+from grader.execution import grading, jobs
 from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
@@ -31,7 +31,7 @@ def so_far(
     results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
     if begun:
         by_name = {kata.name: kata for kata in begun}
-        for result in prerequisites.grade_folder(begun, code, cache=ResultCache(begun[0].root)):
+        for result in grading.grade_folder(begun, code, cache=ResultCache(begun[0].root)):
             results[by_name[result.kata]] = result
             on_result(result)
     return results

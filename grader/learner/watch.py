@@ -10,10 +10,10 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.execution import jobs, scheduler
+from grader.execution.grading import Grading
 from grader.execution.jobs import Job
-from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
-from grader.learner import hints, tasks
+from grader.learner import helping, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
@@ -91,7 +91,7 @@ class Session:
         kata, current = self.state.kata, self._current_exercise()
         if key == "h":
             works = current.name in _working(self.state.result)
-            self.screen.say(hints.next_hint(kata, current.name, works=works, watching=True))
+            self.screen.say(helping.next_hint(kata, current.name, works=works, watching=True))
         elif key == "c":
             self._compare()
         elif key == "l":
@@ -141,7 +141,7 @@ class Session:
             self.screen.say("c compares an exercise that works with the textbook solution. Go to one by its number.")
             return
         try:
-            self.screen.difference(hints.solution(self.state.kata, name, now=True))
+            self.screen.difference(helping.solution(self.state.kata, name, now=True))
         except NotPossible as problem:
             self.screen.say(str(problem))
 

@@ -1,19 +1,29 @@
 """Follow-through: a mistake costs its own exercise, not those that use it."""
 
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import Protocol
 
 import pytest
 
 from grader.course import packages
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.isolation import state
 from grader.specs import failures
 
-if TYPE_CHECKING:
-    from grader.specs.plugin import Katas
+
+class Session(Protocol):
+    """The part of a pytest session's state that a second run needs."""
+
+    specs: dict[str, tuple[Kata, Exercise]]  # by node id
+    broken: set[tuple[Kata, str]]  # exercises of which a spec of the idea failed
+
+    def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
+        """The module under test with the reference's definitions of these names. None without a reference."""
 
 
-def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
+def again(katas: Session, spec: pytest.Function, error: Exception) -> str:
     """Run a failed spec once more, in a fresh module with the reference's code for the exercises that are used.
 
     Returns:
@@ -31,7 +41,7 @@ def again(katas: "Katas", spec: pytest.Function, error: Exception) -> str:
     module = katas.module_with_reference(kata, broken or used)
     if module is None:
         raise _waits(broken, error) if broken else error
-    state.reset(katas.config.option.seed)
+    state.reset(spec.config.option.seed)
     packages.enter(module)
     own = spec.funcargs["kata"]
     spec.funcargs["kata"] = module

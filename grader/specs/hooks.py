@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata
-from grader.course.loading import Choice
+from grader.course.kata_modules import Choice
 
 
 @pytest.hookspec(firstresult=True)

@@ -15,13 +15,13 @@ from typing import Any, TextIO, cast
 import pytest
 import torch
 
-from grader.course import catalogue, loading, packages
+from grader.course import catalogue, kata_modules, packages
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
-from grader.course.loading import Choice
+from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
 from grader.isolation import state
-from grader.specs import failures, follow_through, hidden, hooks, pytest_private, summary, torch_private
+from grader.specs import failures, follow_through, hooks, pytest_private, summary, teachers_specs, torch_private
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
@@ -119,7 +119,7 @@ class Katas:
         katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
         spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
         for judged in set(spec_files.values()):
-            if wrong := hidden.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
+            if wrong := teachers_specs.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
                 self.modules[judged] = LoadFailure(wrong)  # every spec says so
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
@@ -245,7 +245,7 @@ class Katas:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""
         if kata not in self.modules:
             try:
-                self.modules[kata] = loading.load(kata, self._code(kata), self.choices[kata].sources)
+                self.modules[kata] = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
             except LoadFailure as failure:
                 self.modules[kata] = failure
         module = self.modules[kata]
@@ -260,7 +260,7 @@ class Katas:
             return None
         if (kata, names) not in self.replaced:
             reference, sources = kata.reference.read_text(encoding="utf-8"), self.choices[kata].sources
-            self.replaced[kata, names] = loading.load_with(kata, self._code(kata), sources, reference, names)
+            self.replaced[kata, names] = kata_modules.load_with(kata, self._code(kata), sources, reference, names)
         return self.replaced[kata, names]
 
     def _code(self, kata: Kata) -> Path:
@@ -295,7 +295,7 @@ def _code_folder(config: pytest.Config) -> Path | None:
     for base in (config.invocation_params.dir, config.rootpath):
         if (base / given).is_dir():
             try:
-                loading.refuse_link(base / given)
+                kata_modules.refuse_link(base / given)
             except LoadFailure as failure:
                 raise pytest.UsageError(f"--code {failure}") from None
             return (base / given).resolve()

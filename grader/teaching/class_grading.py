@@ -6,8 +6,8 @@ from functools import partial
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import result_cache, scheduler
 from grader.execution.boundary import costs_only, not_graded
+from grader.execution.grading import Grading
 from grader.execution.jobs import Job
-from grader.execution.prerequisites import Grading
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import KataResult

@@ -22,7 +22,7 @@ from typing import Any
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import ClusterUnavailable
 from grader.execution.boundary import costs_only, not_graded
-from grader.execution.prerequisites import Grading
+from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import KataResult, kata_result

@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grader.course import loading
+from grader.course import kata_modules
 from grader.errors import LoadFailure
 
 REF = re.compile(r"ref: (refs/heads/[\w./+@-]+)\s*")
@@ -43,7 +43,7 @@ def _head(git: Path) -> str:
 
 
 def _text(git: Path, name: str) -> str:
-    return loading.read_bytes(git / name, git.parent, MOST).decode()
+    return kata_modules.read_bytes(git / name, git.parent, MOST).decode()
 
 
 def _read(commit: str, objects: Path) -> str:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import loading, notebooks, stubs
+from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
@@ -213,7 +213,7 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
 def _file(path: Path, within: Path, shown: str) -> File:
     info = path.lstat()
     modified = datetime.fromtimestamp(min(max(info.st_mtime, 0), LATEST), UTC)
-    read = partial(loading.read_bytes, path, within)
+    read = partial(kata_modules.read_bytes, path, within)
     inside = PurePosixPath(path.relative_to(within).as_posix())
     return File(inside, readable(shown), modified, read, is_link=path.is_symlink())
 
@@ -297,7 +297,7 @@ def _read(file: File, kata: Kata) -> Found:
     """Read the file of a kata, and say so if Python would not read it."""
     note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
     try:
-        data = file.read(loading.MAX_BYTES)
+        data = file.read(kata_modules.MAX_BYTES)
         text, encoding = decoded(kata.file.name, data)
     except (LoadFailure, OSError) as failure:
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
@@ -315,9 +315,9 @@ def decoded(name: str, data: bytes) -> tuple[str, str]:
         LoadFailure: the bytes are no text, or more than 1 MB.
     """
     try:
-        return loading.decoded(name, data), ""
+        return kata_modules.decoded(name, data), ""
     except LoadFailure:
-        if len(data) > loading.MAX_BYTES:
+        if len(data) > kata_modules.MAX_BYTES:
             raise
         encoding = "UTF-16" if data.startswith(UTF_16) else "Latin-1"
         declared = b"coding" in b"".join(io.BytesIO(data).readlines()[:2])

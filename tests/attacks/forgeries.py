@@ -844,7 +844,7 @@ FORGERIES = [
         "31",
         """
         from dataclasses import replace
-        from grader.execution.worker import Reporter
+        from grader.execution.spec_worker import Reporter
         send = Reporter.send
         def passed(self, message):
             send(self, replace(message, status="passed", message="") if hasattr(message, "status") else message)
@@ -1852,7 +1852,7 @@ FORGERIES = [
         ITEMS,
         """
         import os
-        from grader.execution.worker import Reporter
+        from grader.execution.spec_worker import Reporter
         from grader.protocol import Done
         send, last = Reporter.send, items[-1].nodeid.partition("::")[2]
         def sent(self, message):

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from grader.course import catalogue
-from grader.execution import prerequisites
+from grader.execution import grading
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.attacks.forgeries import FORGERIES, Forgery
@@ -17,7 +17,7 @@ def graded(forgery: Forgery, folder: Path) -> KataResult:
     kata = catalogue.find(forgery.kata)
     (folder / kata.file).parent.mkdir(parents=True, exist_ok=True)
     (folder / kata.file).write_text(f"{kata.code.read_text(encoding='utf-8')}\n{forgery.code}", encoding="utf-8")
-    [result] = prerequisites.grade_folder([kata], folder, options=RunOptions(sealed=True, spec_seconds=2.0))
+    [result] = grading.grade_folder([kata], folder, options=RunOptions(sealed=True, spec_seconds=2.0))
     return result
 
 

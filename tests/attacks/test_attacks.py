@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata
-from grader.execution import prerequisites, supervisor
+from grader.execution import grading, supervisor
 from grader.protocol import RunOptions
 from grader.reports import html_report, json_report, junit, markdown
 from grader.results import Report
@@ -56,7 +56,7 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(supervisor, "GRACE", 0.5)
     tree = {path: path.read_bytes() for path in SOUND.rglob("*.py")}
     code, started = submission(attack, sound[0], tmp_path), time.monotonic()
-    results = {result.kata: result for result in prerequisites.grade_folder(sound, code, options=options)}
+    results = {result.kata: result for result in grading.grade_folder(sound, code, options=options)}
     assert time.monotonic() - started < 90
     result, neighbour = results["01_sums"], results["02_reuse"]
     own = {exercise.name for exercise in result.exercises if exercise.works and not exercise.note}

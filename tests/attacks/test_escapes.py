@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import ROOT, find
-from grader.execution import bare_server, forkserver, prerequisites, reduced
+from grader.execution import bare_server, forkserver, grading, reduced
 from grader.isolation import landlock, namespaces, sandbox
 from grader.protocol import RunOptions
 from tests.attacks import escapes
@@ -248,6 +248,6 @@ def test_a_kata_that_is_done_leaves_no_process(tmp_path):
     (tmp_path / kata.file).parent.mkdir(parents=True)
     (tmp_path / kata.file).write_text(kata.reference.read_text() + code)
     options = RunOptions(sealed=True, only=("TestSplitSizes",))
-    list(prerequisites.grade_folder([kata], tmp_path, options=options))
+    list(grading.grade_folder([kata], tmp_path, options=options))
     for server in forkserver.helpers() | {bare_server.prepare().process.pid}:
         assert Path(f"/proc/{server}/task/{server}/children").read_text() == ""

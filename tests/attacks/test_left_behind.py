@@ -10,7 +10,7 @@ import pytest
 
 from grader import printable
 from grader.course.catalogue import Kata, find
-from grader.execution import folders, forkserver, prerequisites, supervisor
+from grader.execution import folders, forkserver, grading, supervisor
 from grader.isolation import processes, seccomp
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -25,7 +25,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 def graded(kata: Kata, folder: Path, code: str, **options) -> KataResult:
     (folder / kata.file).parent.mkdir(parents=True)
     (folder / kata.file).write_text(code)
-    [result] = prerequisites.grade_folder([kata], folder, options=RunOptions(**options))
+    [result] = grading.grade_folder([kata], folder, options=RunOptions(**options))
     return result
 
 

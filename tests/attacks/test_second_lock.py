@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata, all_katas
-from grader.execution import bare_server, prerequisites, second_lock
+from grader.execution import bare_server, grading, second_lock
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.attacks import FIRST
@@ -25,7 +25,7 @@ def sealed(katas: list[Kata], folder: Path, *codes: str, **options) -> list[Kata
     for kata, code in zip(katas, codes, strict=True):
         (folder / kata.file).parent.mkdir(parents=True)
         (folder / kata.file).write_text(code)
-    return list(prerequisites.grade_folder(katas, folder, options=RunOptions(sealed=True, **options)))
+    return list(grading.grade_folder(katas, folder, options=RunOptions(sealed=True, **options)))
 
 
 def seals(result: KataResult) -> list[str | None]:
@@ -52,7 +52,7 @@ def test_a_forged_verdict_is_worth_nothing(sound, tmp_path):
     [result] = sealed(sound[:1], tmp_path, STUB + FIRST)
     assert (result.points, seals(result)) == (0, ["failed"] * 3)
     assert second_lock.APART in failures(result)
-    [unsealed] = prerequisites.grade_folder(sound[:1], tmp_path, options=RunOptions())
+    [unsealed] = grading.grade_folder(sound[:1], tmp_path, options=RunOptions())
     assert unsealed.points == 3, "the forgery works where the specs share the process"
 
 
@@ -125,7 +125,7 @@ class TestWhatIsWithheld:
         assert result.state == "does not parse"
 
     def test_a_file_that_cannot_be_read_is_told_as_such(self, sound, tmp_path):
-        [result] = list(prerequisites.grade_folder(sound[1:], tmp_path, options=RunOptions(sealed=True)))
+        [result] = list(grading.grade_folder(sound[1:], tmp_path, options=RunOptions(sealed=True)))
         assert failures(result).startswith("reuse.py: not found in ")
 
     def test_beside_ones_own_code_everything_is_told(self, sound, tmp_path):

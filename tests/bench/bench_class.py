@@ -71,7 +71,7 @@ class Judge:
             (passed if report.passed else failed).add(report.nodeid.split("::")[1])
 
 def holds(name, spec_class, names):
-    """Whether the specs of that class pass on the names that the notebook's cells have defined."""
+    """Tell if the specs of that class pass on the names that the notebook's cells have defined."""
     if not passed | failed:
         kata, here = catalogue.find(name), os.getcwd()
         os.chdir(kata.root)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from grader.course import catalogue
 from grader.course.catalogue import ROOT
-from grader.execution import forkserver, prerequisites, scheduler
+from grader.execution import forkserver, grading, scheduler
 
 ROUNDS = 5
 SOLUTIONS = ROOT / "solutions"
@@ -25,7 +25,7 @@ def main() -> None:
     katas = catalogue.all_katas()
     sixteen = catalogue.find("16")
     forkserver.prepare(katas)
-    warm_up = list(prerequisites.grade_folder(katas, SOLUTIONS))
+    warm_up = list(grading.grade_folder(katas, SOLUTIONS))
     assert all(result.status == "passed" for result in warm_up), "the reference must earn every point"
 
     cold, warm, whole, alone, imports, specs = [], [], [], [], [], []
@@ -33,10 +33,10 @@ def main() -> None:
         range(ROUNDS), "measuring"
     ):  # in turn, so that a machine that changes its speed changes it for all
         cold.append(seconds(lambda: run([*PYTEST, str(sixteen.folder)])))
-        warm += [seconds(lambda: list(prerequisites.grade_folder([sixteen], SOLUTIONS))) for _ in range(4)]
+        warm += [seconds(lambda: list(grading.grade_folder([sixteen], SOLUTIONS))) for _ in range(4)]
         whole.append(seconds(lambda: run(GRADE)))
         imports.append(seconds(lambda: run([sys.executable, "-c", "import torch"])))
-        specs.append(sum(result.cpu_seconds for result in prerequisites.grade_folder(katas, SOLUTIONS)))
+        specs.append(sum(result.cpu_seconds for result in grading.grade_folder(katas, SOLUTIONS)))
         if number == ROUNDS // 2:  # minutes: once, between the others
             alone.append(sum(seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)])) for kata in katas))
 

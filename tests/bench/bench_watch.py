@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grader.course.catalogue import ROOT, Kata, find
-from grader.execution import prerequisites
+from grader.execution import grading
 from tests.grader.test_watch import Terminal
 
 ROUNDS = 7
@@ -47,7 +47,7 @@ def measure(kata: Kata) -> None:
             screen.verdict("kata hint 16 MultiHeadAttention" if text != right else "Every exercise of this kata works")
             waits[name].append(time.perf_counter() - started)
             code = kata.root / "katas"
-            cpu[name] += [result.cpu_seconds for result in prerequisites.grade_folder([find("16")], code)]
+            cpu[name] += [result.cpu_seconds for result in grading.grade_folder([find("16")], code)]
             started = time.perf_counter()
             command = [
                 sys.executable,

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from grader.course import catalogue, loading
+from grader.course import catalogue
+from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
 from tests.bench.gpt import __main__ as bench
 from tests.bench.gpt import nanogpt, peaks, rungs

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from grader.course import catalogue, loading
+from grader.course import catalogue
+from grader.course import kata_modules as loading
 
 safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra that brings safetensors")
 transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import catalogue, loading, packages
+from grader.course import catalogue, packages
+from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import LoadFailure
-from grader.execution import prerequisites
+from grader.execution import grading
 
 TENSOR, ACTIVATIONS, LAYERS, AUTOGRAD = (find(f"tinytorch/{number}") for number in ("02", "03", "04", "05"))
 
@@ -78,7 +79,7 @@ def test_what_a_module_may_not_do_is_one_line(code, line, said):
 @pytest.mark.usefixtures("warm_workers")
 def test_a_wrong_rule_costs_its_own_exercise_only(code):
     changed(code, AUTOGRAD, "return grad, -grad", "return grad, grad")
-    [result] = prerequisites.grade_folder([AUTOGRAD], code)
+    [result] = grading.grade_folder([AUTOGRAD], code)
     assert [exercise.name for exercise in result.exercises if not exercise.works] == ["arithmetic_rule"]
 
 
@@ -94,7 +95,7 @@ def test_a_wrong_rule_costs_its_own_exercise_only(code):
 )
 def test_a_broken_tensor_costs_no_other_module_its_points(code, was, now):
     changed(code, TENSOR, was, now)
-    results = {result.kata: result for result in prerequisites.grade_folder([TENSOR, ACTIVATIONS], code)}
+    results = {result.kata: result for result in grading.grade_folder([TENSOR, ACTIVATIONS], code)}
     broken, built_on_it = results[TENSOR.name], results[ACTIVATIONS.name]
     assert broken.points < len(TENSOR.exercises)
     assert built_on_it.points == len(ACTIVATIONS.exercises)

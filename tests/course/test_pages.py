@@ -6,7 +6,7 @@ import pytest
 
 from grader.course import catalogue, pages
 from grader.course.catalogue import ROOT, all_katas
-from grader.execution import prerequisites
+from grader.execution import grading
 from grader.results import title
 
 PATH = [kata for kata in all_katas() if "/" not in kata.name]
@@ -21,7 +21,7 @@ def test_the_readme_shows_a_failure_as_it_is(tmp_path):
     slip = "B, T, C = x.shape\n    return x.reshape(B, num_heads, T, C // num_heads)"
     (tmp_path / sixteen.file).parent.mkdir()
     (tmp_path / sixteen.file).write_text(before + name + after.replace("raise NotImplementedError", slip, 1))
-    [result] = prerequisites.grade_folder([sixteen], tmp_path)
+    [result] = grading.grade_folder([sixteen], tmp_path)
     failure = result.exercises[0].first_failure
     page = " ".join((ROOT / "README.md").read_text().split())
     assert f"FAILED split_heads · {title(failure.name)}" in page

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from grader.course import catalogue, downloads, loading
+from grader.course import catalogue, downloads
+from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
 from grader.datasets import prose
 from grader.teaching import export

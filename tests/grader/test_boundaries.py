@@ -15,7 +15,7 @@ from grader.cli.grade_submissions import Outputs
 from grader.cli.report_files import CLASS_FORMATS
 from grader.errors import KataError
 from grader.execution import result_cache, scheduler
-from grader.execution.prerequisites import Grading
+from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
 from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
@@ -127,7 +127,8 @@ def grade(course: Path, to: Path, katas, engine: cluster.Engine | None = None) -
     options = RunOptions(sealed=True)
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
     outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
-    grade_submissions.grade_class_folder(course, Assignment(katas, options), outputs, engine, None, None)
+    class_ = grade_submissions.Class(course, Assignment(katas, options))
+    grade_submissions.grade_class_folder(class_, outputs, engine)
 
 
 def check(to: Path, printed: str, why: str) -> None:

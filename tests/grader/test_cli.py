@@ -16,7 +16,7 @@ import pytest
 from grader.cli import grade
 from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.execution import forkserver, jobs, prerequisites, supervisor
+from grader.execution import forkserver, grading, jobs, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
@@ -129,14 +129,14 @@ class TestGrade:
         for name, text in changes.items():
             folder = submission(sound[0], text)
             sources = {sound[0]: jobs.read(sound[0], folder)}
-            [result] = prerequisites.grade_sources([sound[0]], sources, folder, brief=True)
+            [result] = grading.grade_sources([sound[0]], sources, folder, brief=True)
             assert [e.works for e in result.exercises] == [True, False, False], name
         leftover = ("    return 2 * x", "    return 2 * x\n    raise NotImplementedError")
         whole = sound[0].reference.read_text().replace(*leftover)
         submission(sound[1], sound[1].reference.read_text(), submission(sound[0], whole))
-        [result] = prerequisites.grade_folder([sound[1]], folder)
+        [result] = grading.grade_folder([sound[1]], folder)
         assert result.points == 1 and "builds on the submission's own 01" in result.message
-        assert prerequisites.choose(sound[1], folder).sources[sound[0].name] == folder
+        assert standing_in.choose(sound[1], folder).sources[sound[0].name] == folder
 
     def test_without_a_choice_it_is_every_kata(self):
         assert katas(None) == all_katas()
@@ -323,10 +323,10 @@ class TestOneExercise:
     def test_what_it_uses_may_be_broken(self, sound, submission):
         """Doubler uses double, which fails: the reference's stands in, as when the whole kata is graded."""
         broken = sound[0].reference.read_text().replace("return 2 * x", "return x")
-        only = tuple(prerequisites.specs_for(sound[0], sound[0].exercise("Doubler")))
+        only = tuple(grading.specs_for(sound[0], sound[0].exercise("Doubler")))
         assert only == ("TestDouble", "TestDoubler")
         code = submission(sound[0], broken)
-        [result] = prerequisites.grade_folder(sound[:1], code, options=RunOptions(only=only))
+        [result] = grading.grade_folder(sound[:1], code, options=RunOptions(only=only))
         assignment = Assignment(sound[:1], RunOptions(only=only), exercises=frozenset({("01_sums", "Doubler")}))
         [doubler] = assignment.graded(result).exercises
         assert (doubler.name, doubler.works, doubler.note) == ("Doubler", True, "with the reference's double")
@@ -344,7 +344,7 @@ class TestFollowThrough:
         for right, wrong in slips:
             assert text.count(right) == 1, "the reference has changed: this submission has to follow"
             text = text.replace(right, wrong)
-        [result] = prerequisites.grade_folder([kata], submission(kata, text))
+        [result] = grading.grade_folder([kata], submission(kata, text))
         return {exercise.name: exercise.note for exercise in result.exercises if exercise.works}
 
     def test_it_costs_its_own_exercise_only(self, submission):

@@ -29,7 +29,7 @@ from grader.course.catalogue import all_katas
 from grader.course.downloads import DataSet, Source
 from grader.datasets import digits, prose, verse
 from grader.errors import DownloadFailure
-from grader.execution import prerequisites
+from grader.execution import grading
 from tests.conftest import SOUND
 
 BODY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 5000  # 305,000 bytes: several blocks
@@ -208,7 +208,7 @@ class TestWhatComesWithThePackage:
         kata.specs.write_text(
             before + SPEC_WITH_DATA + "\n\nclass TestTotal:" + after.partition("\n\nclass TestTotal:")[2]
         )
-        [result] = prerequisites.grade_folder([kata], kata.root / "solutions")
+        [result] = grading.grade_folder([kata], kata.root / "solutions")
         found = {spec.name: (spec.status, spec.message) for exercise in result.exercises for spec in exercise.specs}
         assert found["TestDouble::test_data_is_at_hand"] == ("passed", ""), found
 

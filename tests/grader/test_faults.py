@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import loading
+from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
-from grader.execution import forkserver, prerequisites, servers, supervisor
+from grader.execution import forkserver, grading, servers, supervisor
 from grader.isolation import namespaces
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -26,7 +26,7 @@ RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
 
 def graded(kata: Kata, code: Path, **options) -> KataResult:
-    [result] = prerequisites.grade_folder([kata], code, options=RunOptions(**options))
+    [result] = grading.grade_folder([kata], code, options=RunOptions(**options))
     return result
 
 
@@ -345,7 +345,7 @@ class TestOthersAreSafe:
     def test_katas_beside_a_broken_one_keep_their_verdicts(self, sound, submission):
         code = submission(sound[0], "import os\nos._exit(1)\n")
         submission(sound[1], sound[1].reference.read_text())
-        by_name = {result.kata: result for result in prerequisites.grade_folder(sound, code)}
+        by_name = {result.kata: result for result in grading.grade_folder(sound, code)}
         assert by_name["01_sums"].status == "error"
         assert by_name["02_reuse"].status == "passed"
         assert "builds on the reference of 01 (" in by_name["02_reuse"].message
@@ -359,7 +359,7 @@ class TestOthersAreSafe:
         katas[1].specs.unlink()
         if specs:
             katas[1].specs.write_text(specs)
-        by_name = {result.kata: result for result in prerequisites.grade_folder(katas, tmp_path / "tree" / "solutions")}
+        by_name = {result.kata: result for result in grading.grade_folder(katas, tmp_path / "tree" / "solutions")}
         assert by_name["01_sums"].status == "passed"
         assert by_name["02_reuse"].status == "not graded"
         assert "test_reuse.py could not be collected" in by_name["02_reuse"].message
@@ -381,13 +381,13 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
         assert graded(sound[0], SOUND / "solutions").status == "passed", "another one is started"
 
     def test_no_process_is_left(self, sound, submission):
-        list(prerequisites.grade_folder(sound, submission(sound[0], RIGHT)))
+        list(grading.grade_folder(sound, submission(sound[0], RIGHT)))
         assert not workers()
 
     def test_closing_the_run_ends_its_workers(self, sound, submission):
         """One kata is done, the other one still runs."""
         code = submission(sound[0], "import time\ntime.sleep(600)\n")
-        run = prerequisites.grade_folder([find("15"), sound[0]], code, at_a_time=2, options=RunOptions(spec_seconds=60))
+        run = grading.grade_folder([find("15"), sound[0]], code, at_a_time=2, options=RunOptions(spec_seconds=60))
         assert next(run).kata == find("15").name and workers()
         started = time.monotonic()
         run.close()
@@ -396,13 +396,13 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
-    assert loading.read_source(tmp_path / "bom.py") == "x = 1\r\n"
+    assert kata_modules.read_source(tmp_path / "bom.py") == "x = 1\r\n"
 
 
 def test_a_file_just_above_the_limit(tmp_path):
     (tmp_path / "long.py").write_bytes(b"#" * 1_000_001)
     with pytest.raises(LoadFailure, match="^long.py: is too large, the limit is 1 MB$"):
-        loading.read_source(tmp_path / "long.py")
+        kata_modules.read_source(tmp_path / "long.py")
 
 
 def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(tmp_path):
@@ -414,14 +414,14 @@ def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_sta
     program = f"""
 import os, pathlib, signal
 from grader.course.catalogue import all_katas
-from grader.execution import bare_server, forkserver, prerequisites
+from grader.execution import bare_server, forkserver, grading
 from grader.protocol import RunOptions
 root = pathlib.Path({str(tmp_path / "tree")!r})
 [kata, _] = all_katas(root)
 signal.signal(signal.SIGINT, lambda *_: None)
 forkserver.prepare([kata]), bare_server.prepare([kata])
 os.killpg(0, signal.SIGINT)
-print(next(prerequisites.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
+print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, start_new_session=True

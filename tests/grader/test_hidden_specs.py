@@ -11,7 +11,7 @@ from grader.authoring import seals
 from grader.course import catalogue
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import MisplacedSpecs
-from grader.execution import prerequisites, result_cache
+from grader.execution import grading, result_cache
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult
@@ -59,7 +59,7 @@ def graded(kata: Kata, double: str, folder: Path, **options) -> KataResult:
     code = folder / "code" / kata.file
     code.parent.mkdir(parents=True, exist_ok=True)
     code.write_text(f"{RIGHT}\n\nimport os, torch\n\ndef double(x):\n    {double}\n")
-    [result] = prerequisites.grade_folder([kata], folder / "code", options=RunOptions(**options))
+    [result] = grading.grade_folder([kata], folder / "code", options=RunOptions(**options))
     return result
 
 

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 
 from grader import lesson
 from grader.cli import learner
-from grader.course import hints as course_hints
-from grader.course import stubs
+from grader.course import hint_file, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
-from grader.learner import doctor, hints, history, reading
+from grader.learner import doctor, helping, history, reading
 from tests.conftest import SOUND, kata_command
 
 
@@ -30,46 +29,46 @@ def tree(tmp_path) -> Kata:
 
 class TestHints:
     def test_one_level_at_a_time_and_then_the_last(self, tree):
-        count = len(course_hints.of(tree, "describe"))
-        said = [hints.next_hint(tree, "describe") for _ in range(count + 1)]
+        count = len(hint_file.of(tree, "describe"))
+        said = [helping.next_hint(tree, "describe") for _ in range(count + 1)]
         numbered = [f"describe, hint {level} of {count}" for level in range(1, count + 1)]
         assert [text.partition(":")[0] for text in said[:-1]] == numbered
         assert "More: kata hint 01 describe" in said[0] and "kata solution 01 describe" in said[-2]
         assert said[-1].startswith("There are no more hints for describe.") and "kata solution 01" in said[-1]
 
     def test_while_watching_the_key_leads_on(self, tree):
-        count = len(course_hints.of(tree, "describe"))
-        said = [hints.next_hint(tree, "describe", watching=True) for _ in range(count)]
+        count = len(hint_file.of(tree, "describe"))
+        said = [helping.next_hint(tree, "describe", watching=True) for _ in range(count)]
         assert all(text.endswith("\nh again for the next hint") for text in said[:-1])
         assert "In another terminal, kata solution 01 describe" in said[-1]
 
     def test_each_exercise_has_its_own_count(self, tree):
-        hints.next_hint(tree, "describe")
-        assert hints.next_hint(tree, tree.exercises[0].name).startswith(f"{tree.exercises[0].name}, hint 1 of ")
+        helping.next_hint(tree, "describe")
+        assert helping.next_hint(tree, tree.exercises[0].name).startswith(f"{tree.exercises[0].name}, hint 1 of ")
 
     def test_a_level_can_be_asked_for_again(self, tree):
-        last = len(course_hints.of(tree, "describe"))
-        hints.next_hint(tree, "describe", last)
-        assert hints.next_hint(tree, "describe", 1).startswith("describe, hint 1 of ")
+        last = len(hint_file.of(tree, "describe"))
+        helping.next_hint(tree, "describe", last)
+        assert helping.next_hint(tree, "describe", 1).startswith("describe, hint 1 of ")
         with pytest.raises(NotPossible, match=f"describe has no hint {last + 1}, the last one is {last}"):
-            hints.next_hint(tree, "describe", last + 1)
+            helping.next_hint(tree, "describe", last + 1)
 
     def test_the_edge_cases_have_the_last_hint(self, tree):
         """An exercise that works, with its star open, gets that hint only."""
         (tree.folder / "hints.md").write_text(
             "# Hints\n\n## describe\n1. Look. For the star: look twice.\n2. For the star: think.\n"
         )
-        assert hints.next_hint(tree, "describe", works=True).startswith(
+        assert helping.next_hint(tree, "describe", works=True).startswith(
             "describe, hint 2 of 2: For the star: look twice. think."
         )
-        assert hints.next_hint(tree, "describe").startswith("describe, hint 1 of 2: Look.\nMore")
+        assert helping.next_hint(tree, "describe").startswith("describe, hint 1 of 2: Look.\nMore")
         (tree.folder / "hints.md").write_text("# Hints\n\n## describe\n1. Look.\n")
-        assert "no hint about its edge cases" in hints.next_hint(tree, "describe", works=True)
+        assert "no hint about its edge cases" in helping.next_hint(tree, "describe", works=True)
 
     def test_without_a_kata_it_is_for_where_the_learner_is(self, sound, submission, monkeypatch, capsys):
         hinted = []
         monkeypatch.setattr(learner, "katas", lambda _: sound)
-        monkeypatch.setattr(hints, "next_hint", lambda *place, works: hinted.append((*place, works)) or "")
+        monkeypatch.setattr(helping, "next_hint", lambda *place, works: hinted.append((*place, works)) or "")
         for text in (sound[0].code.read_text(), sound[0].reference.read_text()):
             monkeypatch.setattr(learner, "KATAS", submission(sound[0], text))
             learner.hint()
@@ -79,18 +78,18 @@ class TestHints:
         (tree.folder / "hints.md").write_text("# Hints\n\n## describe\nLook.\n")
         for exercise in ("describe", tree.exercises[0].name):
             with pytest.raises(NotPossible, match=f"hints.md has no hints for {exercise}"):
-                hints.next_hint(tree, exercise)
+                helping.next_hint(tree, exercise)
 
     @pytest.mark.parametrize("damage", ["", "{", "[]", '{"01_tensors describe": "many"}', "\x00"])
     def test_a_damaged_memory_starts_anew(self, tree, damage):
-        hints.next_hint(tree, "describe")
+        helping.next_hint(tree, "describe")
         (tree.root / ".kata/hints.json").write_text(damage)
-        assert hints.next_hint(tree, "describe").startswith("describe, hint 1 of ")
+        assert helping.next_hint(tree, "describe").startswith("describe, hint 1 of ")
 
     def test_it_is_shown_where_nothing_can_be_remembered(self, tree):
         """As in a checkout that is read-only: the next hint can be asked for by its level."""
         (tree.root / ".kata").write_text("in the way of the folder")
-        said = hints.next_hint(tree, "count_to")
+        said = helping.next_hint(tree, "count_to")
         assert "count_to, hint 1 of " in said and said.endswith("kata hint 01 count_to --level 2")
 
     def test_an_unknown_exercise_is_one_line(self, kata_here):
@@ -100,11 +99,11 @@ class TestHints:
 
 class TestSolution:
     def test_only_after_all_hints_or_now(self, tree):
-        count = len(course_hints.of(tree, "describe"))
+        count = len(hint_file.of(tree, "describe"))
         with pytest.raises(NotPossible, match=f"0 of {count} hints taken"):
-            hints.solution(tree, "describe")
-        hints.next_hint(tree, "describe", count)
-        assert hints.solution(tree, "describe") == hints.solution(tree, "describe", now=True)
+            helping.solution(tree, "describe")
+        helping.next_hint(tree, "describe", count)
+        assert helping.solution(tree, "describe") == helping.solution(tree, "describe", now=True)
 
     def test_an_exercise_that_works_needs_no_hints(self, sound, submission, monkeypatch, capsys):
         """As with the key c of `kata watch`."""
@@ -124,46 +123,46 @@ class TestSolution:
         copy = tree.root / textbook.relative_to(ROOT)
         copy.parent.mkdir(parents=True)
         copy.write_text('def describe(x):\n    """Of x."""\n    return str(x)\n')
-        lines = hints.solution(tree, "describe", now=True)
+        lines = helping.solution(tree, "describe", now=True)
         assert lines[:2] == [f"--- your katas/{tree.file}", "+++ the textbook solution"]
         assert [line for line in lines if line.startswith("+")][1:] == ["+def describe(x):", "+    return str(x)"]
         assert "-    raise NotImplementedError" in lines and not any('"""' in line for line in lines)
         assert lines[-1] == "with edge cases: kata solution 01 describe --full; other ways: --others"
-        full = hints.solution(tree, "describe", now=True, full=True)
+        full = helping.solution(tree, "describe", now=True, full=True)
         assert full[1] == f"+++ solutions/{tree.file}" and any('"""' in line for line in full)
         assert "--full" not in full[-1]
 
     def test_of_a_method_only_that_method_is_shown(self):
         one = Kata(SOUND, "01_sums")
-        lines = hints.solution(one, "Doubler", now=True)
+        lines = helping.solution(one, "Doubler", now=True)
         assert "+        return double(x)" in lines and " class Doubler(nn.Module):" in lines
-        forward = hints._source_of(one.reference, "Doubler.forward")
+        forward = helping._source_of(one.reference, "Doubler.forward")
         assert forward[0] == "def forward(self, x: Tensor) -> Tensor:" and forward[-1] == "    return double(x)"
 
     def test_without_a_textbook_solution_of_it_the_reference_is_shown(self, tree):
         copy = tree.root / "tests/accepted" / tree.name / "textbook.py"
         copy.parent.mkdir(parents=True)
         copy.write_text("def something_else(x):\n    return x\n")
-        assert hints.solution(tree, "describe", now=True) == hints.solution(tree, "describe", now=True, full=True)
+        assert helping.solution(tree, "describe", now=True) == helping.solution(tree, "describe", now=True, full=True)
 
     def test_it_is_a_difference_to_the_learners_code_of_that_exercise(self, tree):
-        lines = hints.solution(tree, "memory_by_dtype", now=True)
+        lines = helping.solution(tree, "memory_by_dtype", now=True)
         assert "-    raise NotImplementedError" in lines
         assert any(line.startswith(" def memory_by_dtype(") for line in lines)
         assert not any("def describe" in line for line in lines)
 
     def test_the_same_code_is_said_to_be(self, tree):
         shutil.copy(tree.reference, tree.folder)
-        assert hints.solution(tree, "describe", now=True) == [f"your code is the same as solutions/{tree.file}"]
+        assert helping.solution(tree, "describe", now=True) == [f"your code is the same as solutions/{tree.file}"]
 
     def test_a_half_typed_file_still_shows_the_reference(self, tree):
         (tree.folder / tree.file.name).write_text("def describe(")
-        assert any(line.startswith("+def describe") for line in hints.solution(tree, "describe", now=True))
+        assert any(line.startswith("+def describe") for line in helping.solution(tree, "describe", now=True))
 
     def test_a_starter_has_none(self, tree):
         tree.reference.unlink()
         with pytest.raises(NotPossible, match="no solutions/"):
-            hints.solution(tree, "describe", now=True)
+            helping.solution(tree, "describe", now=True)
 
 
 class TestResetAndUndo:

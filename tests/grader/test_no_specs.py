@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import ROOT, Kata, all_katas
-from grader.execution import prerequisites
+from grader.execution import grading
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching.assignment import Assignment
@@ -32,7 +32,7 @@ def kata(tmp_path) -> Kata:
 
 
 def graded(kata: Kata, **options) -> KataResult:
-    [result] = prerequisites.grade_folder([kata], kata.root / "solutions", options=RunOptions(**options))
+    [result] = grading.grade_folder([kata], kata.root / "solutions", options=RunOptions(**options))
     return result
 
 
@@ -62,8 +62,8 @@ def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
     kata.specs.write_text("import no_such_module\n")
     grade = (
         "import sys; from pathlib import Path; from grader.course.catalogue import all_katas; "
-        "from grader.execution import prerequisites; root = Path(sys.argv[1]); "
-        "results = prerequisites.grade_folder(all_katas(root), root / 'solutions'); "
+        "from grader.execution import grading; root = Path(sys.argv[1]); "
+        "results = grading.grade_folder(all_katas(root), root / 'solutions'); "
         "print({result.kata: (result.points, result.message) for result in results})"
     )
     done = subprocess.run([sys.executable, "-c", grade, kata.root], capture_output=True, text=True, cwd=ROOT)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from grader.course.catalogue import ROOT
-from grader.execution import prerequisites
+from grader.execution import standing_in
 from tests.conftest import SOUND
 
 torch.set_num_threads(1)  # before anything forks
@@ -291,7 +291,7 @@ class TestBuildingOn:
     def test_failing_code_is_replaced(self, warm_workers, run, submission, sound):
         folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x * x"))
         submission(sound[1], sound[1].reference.read_text())
-        prerequisites.choose(sound[1], folder)  # the specs run in this process's warm workers, and the result is cached
+        standing_in.choose(sound[1], folder)  # the specs run in this process's warm workers, and the result is cached
         code, said = run("katas/02", f"--code={folder}")
         assert code == 0, said
         assert "01_sums: the reference stands in for yours (a spec of double fails)" in said

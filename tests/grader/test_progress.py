@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from grader.course.catalogue import Kata, all_katas
-from grader.execution import prerequisites, scheduler
+from grader.execution import grading, scheduler
 from grader.execution.result_cache import ResultCache
 from grader.learner import overview, progress
 from grader.results import ExerciseResult, KataResult, SpecResult
@@ -38,7 +38,7 @@ def runs(monkeypatch) -> list[str]:
 
 
 def graded(katas: list[Kata], code: Path, cache: ResultCache, **options) -> dict[str, int]:
-    return {result.kata: result.points for result in prerequisites.grade_folder(katas, code, cache=cache, **options)}
+    return {result.kata: result.points for result in grading.grade_folder(katas, code, cache=cache, **options)}
 
 
 class TestResultCache:
@@ -58,8 +58,8 @@ class TestResultCache:
 
     def test_a_result_comes_back_whole(self, sound, submission, tmp_path):
         code = submission(sound[0], STUB)
-        [fresh] = prerequisites.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
-        [kept] = prerequisites.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
+        [fresh] = grading.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
+        [kept] = grading.grade_folder(sound[:1], code, cache=ResultCache(tmp_path))
         assert kept == fresh
 
     @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100, None])

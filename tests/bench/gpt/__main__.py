@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from grader.course import catalogue, loading
+from grader.course import catalogue, kata_modules
 from grader.course.catalogue import ROOT
 from tests.bench.gpt import measure, nanogpt, peaks, report, rungs
 from tests.bench.gpt.measure import Batches, Step, Steps
@@ -122,7 +122,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def prepared(options: argparse.Namespace, folder: Path) -> Run:
     """The model on its device, and what is known before the first rung."""
-    kata = loading.load(catalogue.find("30_fast_training"), ROOT / "solutions")
+    kata = kata_modules.load(catalogue.find("30_fast_training"), ROOT / "solutions")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config, rows, steps = kata.GPTConfig(vocab_size=50257, bias=False), 16, Steps(5, 4, 5)
     if options.quick:

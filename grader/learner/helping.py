@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from grader import files
-from grader.course import hints
+from grader.course import hint_file
 from grader.course.catalogue import Kata
 from grader.course.cells import UNREADABLE, decorated_line
 from grader.errors import NotPossible
@@ -26,11 +26,11 @@ def next_hint(
         NotPossible: the exercise has no hint of this level.
     """
     kata.exercise(exercise)
-    known, items = _given(kata), hints.of(kata, exercise)
+    known, items = _given(kata), hint_file.of(kata, exercise)
     before = known.get(f"{kata.name} {exercise}", 0)
     if level and level > len(items):
         raise NotPossible(f"{exercise} has no hint {level}, the last one is {len(items)}")
-    if works and not items[-1].startswith(hints.STAR):
+    if works and not items[-1].startswith(hint_file.STAR):
         return f"{exercise} works, and there is no hint about its edge cases"
     if before >= len(items) and not level and not works:
         return f"There are no more hints for {exercise}.{_solution(kata, exercise, watching)}"
@@ -55,7 +55,7 @@ def hints_left(kata: Kata, exercise: str) -> int:
         UnknownExercise: the kata has no such exercise.
     """
     kata.exercise(exercise)
-    return len(hints.of(kata, exercise)) - _given(kata).get(f"{kata.name} {exercise}", 0)
+    return len(hint_file.of(kata, exercise)) - _given(kata).get(f"{kata.name} {exercise}", 0)
 
 
 def _solution(kata: Kata, exercise: str, watching: bool) -> str:
@@ -109,7 +109,7 @@ def _require_hints_taken(kata: Kata, exercise: str, now: bool) -> None:
     kata.exercise(exercise)
     if not kata.reference.is_file():
         raise NotPossible(f"there is no solutions/{kata.file} here")
-    left, there = hints_left(kata, exercise), len(hints.of(kata, exercise))
+    left, there = hints_left(kata, exercise), len(hint_file.of(kata, exercise))
     if left > 0 and not now:
         taken = f"{there - left} of {there} hints taken"
         raise NotPossible(f"{taken}: kata hint {kata.number} {exercise} first, or add --now")

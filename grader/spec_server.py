@@ -1,13 +1,13 @@
-"""The forkserver: a process with imports, first uses and collected specs, which every worker inherits by fork.
+"""The server that spec workers are forked from. They inherit its imports, first uses and collected specs.
 
 Its command line names the socket that requests come on, and per kata whose specs it collects the tree and the name.
+It stands above all rooms, because stubs import `grader.loading`.
 Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
 """
-# ruff: noqa: E402  (torch reads the environment variables when it is imported)
+# ruff: noqa: E402, F401  (torch reads the environment variables when it is imported; workers inherit each import)
 
 import contextlib
 import gc
-import importlib
 import os
 import pickle
 import signal
@@ -25,23 +25,18 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
+import _hypothesis_pytestplugin  # type: ignore[import-untyped]
+import hypothesis.strategies
+import numpy
+import pytest_timeout  # type: ignore[import-untyped]
 import torch
 import torch.func
 import torch.optim
 
+import grader.loading
 from grader.course.catalogue import Kata
-from grader.execution import collected
+from grader.execution import collected, spec_worker
 from grader.isolation import forking, warm_up
-
-# What workers inherit. Stubs import grader.loading, which this room may not use itself.
-INHERITED = (
-    "numpy",
-    "hypothesis.strategies",
-    "_hypothesis_pytestplugin",
-    "pytest_timeout",
-    "grader.execution.worker",
-    "grader.loading",
-)
 
 torch.set_num_threads(1)
 
@@ -65,14 +60,10 @@ def become_worker(detail: Any, descriptors: list[int]) -> None:
     """Carry out the order that comes on the first of these descriptors. Another one is the pipe to a worker."""
     channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
     order = pickle.loads(channel.recv_bytes())
-    importlib.import_module("grader.execution.worker").carry_out(
-        replace(order, pipe=pipes[0] if pipes else None), channel
-    )
+    spec_worker.carry_out(replace(order, pipe=pipes[0] if pipes else None), channel)
 
 
 if __name__ == "__main__":
-    for module in INHERITED:
-        importlib.import_module(module)
     warm_up.first_uses()
     collect_specs(sys.argv[2:])
     gc.collect()

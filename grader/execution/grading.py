@@ -1,4 +1,4 @@
-"""Decides which code stands in for the earlier katas: the learner's own if its core works, otherwise the reference."""
+"""Grades katas against one submission: each after those that it builds on, several in parallel."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -8,7 +8,6 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
-from grader.course.loading import Choice
 from grader.errors import LoadFailure
 from grader.execution import jobs, scheduler
 from grader.execution.boundary import costs_only, not_graded
@@ -20,50 +19,10 @@ from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 CORE_WORKS = RunOptions(core=True, ideas=True)  # what decides whether a kata's own code is used by later katas
 
 
-def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
-    """Choose a code folder for every kata that `kata` builds on, and with `itself` for the kata too.
-
-    Core specs run where no cached result exists.
-
-    Raises:
-        LoadFailure: an earlier kata does not work and has no reference. The message names the kata to finish first.
-    """
-    choice = Choice()
-    solutions = kata.root / "solutions"
-    order = with_prerequisites([kata])
-    for earlier in order if itself else order[:-1]:
-        if solutions.is_dir() and code.resolve() == solutions.resolve():
-            choice.sources[earlier.name] = solutions
-            continue
-        reason = _why_not(earlier, code)
-        if _own_code_works(earlier, reason):
-            choice.sources[earlier.name] = code
-            choice.notes.append(f"{earlier.name}: your own code, its core specs pass")
-        else:
-            choice.sources[earlier.name] = solutions
-            choice.notes.append(f"{earlier.name}: the reference stands in for yours ({reason})")
-    return choice
-
-
 def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
     """The spec classes that must run to judge one exercise: its own, and those of the exercises that it uses."""
     used = kata.used_by(exercise)
     return [other.spec_class for other in kata.exercises if other == exercise or other.owner in used]
-
-
-def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
-    """The reason why the learner's code for each exercise does not work, in a few words; empty where it works."""
-    names = [exercise.name for exercise in kata.exercises]
-    source = jobs.read(kata, code)
-    if source.problem or stubs.is_untouched(kata, source.text):
-        return dict.fromkeys(names, source.problem or NOT_WRITTEN)
-    [result] = grade_folder([kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root))
-    reasons = dict.fromkeys(names, result.message or "not run")
-    for exercise in result.exercises:
-        said = exercise.first_failure.message.strip() if exercise.first_failure else ""
-        line = said.removeprefix(f"{exercise.name}: ")
-        reasons[exercise.name] = "" if exercise.works else line if "\n" not in line else "a spec fails"
-    return reasons
 
 
 class Grading:
@@ -102,7 +61,7 @@ class Grading:
             for kata in now:
                 self.waiting.remove(kata)
                 if self.needs_no_run(kata):
-                    self.settle(kata, _not_started(kata, self.options))
+                    self.settle(kata, not_started(kata, self.options))
                     continue
                 if self.sources[kata].lost:
                     self._lose(kata, self.sources[kata].problem)
@@ -123,7 +82,7 @@ class Grading:
 
     def settle(self, kata: Kata, result: KataResult) -> None:
         """Take in a finished job's result. Katas that build on this one can start now."""
-        self.reasons.setdefault(kata, _why_core_fails(result))
+        self.reasons.setdefault(kata, why_core_fails(result))
         if kata in self.wanted:
             notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
             self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
@@ -140,7 +99,7 @@ class Grading:
         for earlier in with_prerequisites([kata])[:-1]:
             reason = self.reasons[earlier]
             try:
-                if _own_code_works(earlier, reason):
+                if own_code_works(earlier, reason):
                     files[earlier.file] = self.sources[earlier].text
                     own.append(earlier.number)
                 else:
@@ -212,25 +171,14 @@ def grade_sources(
     yield from grading.results
 
 
-def _why_not(kata: Kata, code: Path) -> str:
-    """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
-    source = jobs.read(kata, code)
-    if source.problem:
-        return source.problem
-    if stubs.is_untouched(kata, source.text):
-        return _why_core_fails(_not_started(kata, CORE_WORKS))
-    [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))
-    return _why_core_fails(result)
-
-
-def _not_started(kata: Kata, options: RunOptions) -> KataResult:
+def not_started(kata: Kata, options: RunOptions) -> KataResult:
     """The result of an untouched stub. It holds one failure per exercise, and names no spec."""
     asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
     failed = {e.name: SpecResult("", "failed", f"{e.name}: {NOT_WRITTEN}") for e in asked}
     return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
 
 
-def _why_core_fails(result: KataResult) -> str:
+def why_core_fails(result: KataResult) -> str:
     """One line on the first core exercise that does not work; empty if all of them do."""
     for exercise in result.exercises:
         if not exercise.stretch and not exercise.works:
@@ -242,7 +190,7 @@ def _why_core_fails(result: KataResult) -> str:
     return ""
 
 
-def _own_code_works(earlier: Kata, reason: str) -> bool:
+def own_code_works(earlier: Kata, reason: str) -> bool:
     """Tell if the learner's own code is used for an earlier kata; otherwise the reference is.
 
     Args:

@@ -1,4 +1,4 @@
-"""A worker: one process that runs one kata's specs under limits and reports each event to the runner."""
+"""A spec worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
 import inspect
 import os
@@ -14,7 +14,7 @@ import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from grader import protocol
-from grader.course import loading, packages
+from grader.course import kata_modules, packages
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.execution import collected
@@ -122,7 +122,7 @@ class Probed:
 
     def __init__(self, order: WorkOrder):
         self.order, self.text = order, lists.probes(order.kata)
-        self.reference = loading.load(order.kata, order.kata.root / "solutions")
+        self.reference = kata_modules.load(order.kata, order.kata.root / "solutions")
 
     def ask(self, remote: Remote, reporter: "Reporter") -> None:
         """Run each probe on the reference here and on the code in its process, and compare what they return."""
@@ -178,8 +178,8 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
         if order.problem:
             raise LoadFailure(order.problem)
         if order.replaced:
-            return loading.load_with(order.kata, order.scratch, {}, order.reference, order.replaced)
-        return loading.load(order.kata, order.scratch)
+            return kata_modules.load_with(order.kata, order.scratch, {}, order.reference, order.replaced)
+        return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:
         return failure
 

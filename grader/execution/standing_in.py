@@ -1,0 +1,63 @@
+"""Decides which code stands in for earlier katas: the learner's own if its core works, otherwise the reference."""
+
+from pathlib import Path
+
+from grader.course import stubs
+from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.kata_modules import Choice
+from grader.execution import jobs
+from grader.execution.grading import CORE_WORKS, grade_folder, not_started, own_code_works, why_core_fails
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.results import NOT_WRITTEN
+
+
+def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
+    """Choose a code folder for every kata that `kata` builds on, and with `itself` for the kata too.
+
+    Core specs run where no cached result exists.
+
+    Raises:
+        LoadFailure: an earlier kata does not work and has no reference. The message names the kata to finish first.
+    """
+    choice = Choice()
+    solutions = kata.root / "solutions"
+    order = with_prerequisites([kata])
+    for earlier in order if itself else order[:-1]:
+        if solutions.is_dir() and code.resolve() == solutions.resolve():
+            choice.sources[earlier.name] = solutions
+            continue
+        reason = _why_not(earlier, code)
+        if own_code_works(earlier, reason):
+            choice.sources[earlier.name] = code
+            choice.notes.append(f"{earlier.name}: your own code, its core specs pass")
+        else:
+            choice.sources[earlier.name] = solutions
+            choice.notes.append(f"{earlier.name}: the reference stands in for yours ({reason})")
+    return choice
+
+
+def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
+    """The reason why the learner's code for each exercise does not work, in a few words; empty where it works."""
+    names = [exercise.name for exercise in kata.exercises]
+    source = jobs.read(kata, code)
+    if source.problem or stubs.is_untouched(kata, source.text):
+        return dict.fromkeys(names, source.problem or NOT_WRITTEN)
+    [result] = grade_folder([kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root))
+    reasons = dict.fromkeys(names, result.message or "not run")
+    for exercise in result.exercises:
+        said = exercise.first_failure.message.strip() if exercise.first_failure else ""
+        line = said.removeprefix(f"{exercise.name}: ")
+        reasons[exercise.name] = "" if exercise.works else line if "\n" not in line else "a spec fails"
+    return reasons
+
+
+def _why_not(kata: Kata, code: Path) -> str:
+    """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
+    source = jobs.read(kata, code)
+    if source.problem:
+        return source.problem
+    if stubs.is_untouched(kata, source.text):
+        return why_core_fails(not_started(kata, CORE_WORKS))
+    [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))
+    return why_core_fails(result)
