@@ -58,7 +58,7 @@ def changed(katas: list[Kata]) -> list[Kata]:
 
 def _key(kata: Kata) -> str:
     """A hash of everything that its promises depend on; empty if its description cannot be read."""
-    beside = [variants.mistakes_file(kata), variants.textbook(kata), *variants.accepted(kata), promises.recipe(kata)]
+    beside = [variants.mistakes_file(kata), kata.textbook, *kata.accepted, promises.recipe(kata)]
     try:
         return verdicts.key(kata, beside)
     except KataError:
@@ -67,9 +67,9 @@ def _key(kata: Kata) -> str:
 
 def _unparsed(kata: Kata) -> list[str]:
     """The files of the kata that are not Python, each with its line."""
-    own = [*kata.folder.glob("*.py"), kata.reference, variants.mistakes_file(kata), *variants.accepted(kata)]
+    own = [*kata.folder.glob("*.py"), kata.reference, variants.mistakes_file(kata), *kata.accepted]
     found = []
-    for path in [*own, variants.textbook(kata)]:
+    for path in [*own, kata.textbook]:
         try:
             ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
         except SyntaxError as error:

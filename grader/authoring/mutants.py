@@ -320,7 +320,7 @@ def _one_line(lines: list[str]) -> str:
 
 
 def _right_code(kata: Kata, textbook: bool) -> str:
-    path = variants.textbook(kata) if textbook else kata.reference
+    path = kata.textbook if textbook else kata.reference
     if not path.is_file():
         raise Trouble(f"{kata.name}: {path.relative_to(kata.root)} is missing")
     return path.read_text(encoding="utf-8")

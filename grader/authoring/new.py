@@ -37,8 +37,8 @@ def create(root: Path, name: str) -> Kata:
         "specs.py": kata.specs,
         "reference.py": kata.reference,
         "mistakes.py": variants.mistakes_file(kata),
-        "textbook.py": variants.textbook(kata),
-        "by_multiplication.py": variants.textbook(kata).with_name("by_multiplication.py"),
+        "textbook.py": kata.textbook,
+        "by_multiplication.py": kata.author / "accepted" / "by_multiplication.py",
     }
     values = {
         "name": name,

@@ -46,7 +46,7 @@ def minutes(kata: Kata) -> tuple[int, int]:
 
 def _lines(kata: Kata) -> dict[str, int]:
     """The lines of each exercise's textbook solution, without those of methods that are exercises themselves."""
-    tree = definitions(ast.parse(variants.textbook(kata).read_text(encoding="utf-8")))
+    tree = definitions(ast.parse(kata.textbook.read_text(encoding="utf-8")))
     names = [exercise.name for exercise in kata.exercises]
 
     def count(name: str) -> int:
@@ -61,7 +61,7 @@ def _lines(kata: Kata) -> dict[str, int]:
 
 def earned(kata: Kata) -> tuple[KataResult, KataResult]:
     """The results of the textbook solution and of the reference without guards."""
-    texts = [variants.textbook(kata).read_text(encoding="utf-8")]
+    texts = [kata.textbook.read_text(encoding="utf-8")]
     texts.append(guards.stripped(kata.reference.read_text(encoding="utf-8")))
     jobs = [variants.job(kata, text) for text in texts]
     results = variants.results(jobs)

@@ -20,8 +20,9 @@ from grader.authoring import guards, points, seals, variants, verdicts
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
 from grader.authoring.variants import Mistake
-from grader.course import catalogue, cells, hint_file, notebooks, packages, pages, papers, stubs
+from grader.course import catalogue, cells, handouts, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
+from grader.course.handouts import SEALED
 from grader.errors import KataError
 from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
@@ -54,7 +55,7 @@ def folder(kata: Kata) -> list[str]:
         kata.specs,
         kata.reference,
         variants.mistakes_file(kata),
-        variants.textbook(kata),
+        kata.textbook,
     ]
     if missing := _missing(kata, wanted):
         return missing
@@ -62,6 +63,10 @@ def folder(kata: Kata) -> list[str]:
         problems = _description(kata)
     except KataError as error:
         return [str(error)]
+    problems += [
+        f"{_at(kata, path)}: no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
+        for path in handouts.others(kata)
+    ]
     return problems + _lesson_text(kata) + _hints(kata) + _figure(kata, kata.folder / "figure.png") + _amounts(kata)
 
 
@@ -125,19 +130,19 @@ def reference_passes(kata: Kata) -> list[str]:
 
 def textbook(kata: Kata) -> list[str]:
     """The textbook solution, on those of the earlier katas, earns every point, whatever its open edges leave behind."""
-    if is_own(kata) and not variants.textbook(kata).is_file():
+    if is_own(kata) and not kata.textbook.is_file():
         return []
-    text = variants.textbook(kata).read_text(encoding="utf-8")
-    return _points_lost(variants.job(kata, text, textbooks=True), variants.textbook(kata), "the textbook solution")
+    text = kata.textbook.read_text(encoding="utf-8")
+    return _points_lost(variants.job(kata, text, textbooks=True), kata.textbook, "the textbook solution")
 
 
 def unguarded(kata: Kata) -> list[str]:
     """The reference without its guards earns every point, but for the exercises whose guard is the idea."""
     reference = kata.reference.read_text(encoding="utf-8")
     text = guards.stripped(reference)
-    right, found = _statements(reference), _statements(text)
+    right, found = variants.statements(reference), variants.statements(text)
     changed = {name for name in right if found.get(name) != right[name]}
-    only = _exercises_with(kata, reference, changed)
+    only = variants.exercises_with(kata, reference, changed)
     job = variants.job(kata, text, RunOptions(only=only, ideas=True))
     guarded = kata.description.guarded
     return _points_lost(job, kata.reference, "the reference without guards", guarded) if changed else []
@@ -168,10 +173,10 @@ def mistakes(kata: Kata) -> list[str]:
 
 
 def sealed(kata: Kata) -> list[str]:
-    """The list of specs that judge from another process was found with these files. If not, it is looked into here."""
-    if is_own(kata) or not (stale := seals.stale(kata)):
+    """The specs that judge from another process pass on the textbook solution there, and refuse stub and mistakes."""
+    if is_own(kata):
         return []
-    return [f"{_at(kata, kata.folder / 'sealed.toml')}: {said}" for said in [stale, *seals.checked(kata)]]
+    return [f"{_at(kata, kata.author / SEALED)}: {said}" for said in seals.checked(kata, thoroughly=False)]
 
 
 def accepted(kata: Kata) -> list[str]:
@@ -180,9 +185,9 @@ def accepted(kata: Kata) -> list[str]:
     Judged are the exercises that it redefines and those that use them; the others are the reference's.
     """
     text = kata.reference.read_text(encoding="utf-8")
-    sources = {path: path.read_text(encoding="utf-8") for path in variants.accepted(kata)}
+    sources = {path: path.read_text(encoding="utf-8") for path in kata.accepted}
     jobs = {
-        path: variants.job(kata, f"{text}\n\n{source}", RunOptions(only=_touched(kata, text, source)))
+        path: variants.job(kata, f"{text}\n\n{source}", RunOptions(only=variants.touched(kata, text, source)))
         for path, source in sources.items()
     }
     results = variants.results(jobs.values(), CACHE)
@@ -349,12 +354,12 @@ def _amounts(kata: Kata) -> list[str]:
     if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):
         file = _at(kata, kata.folder / "kata.toml", "minutes")
         problems.append(f"{file}: says {said} minutes for core and all, reading and writing come to {found}")
-    mistakes, solutions = len(variants.mistakes(kata)), len(variants.accepted(kata))
+    mistakes, solutions = len(variants.mistakes(kata)), len(kata.accepted)
     if not FEWEST_MISTAKES <= mistakes <= MOST_MISTAKES:
         file = _at(kata, variants.mistakes_file(kata))
         problems.append(f"{file}: {mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
     if solutions < FEWEST_ACCEPTED:
-        file = _at(kata, variants.textbook(kata).parent)
+        file = _at(kata, kata.textbook.parent)
         problems.append(
             f"{file}: only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
         )
@@ -398,37 +403,13 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
     return problems
 
 
-def _touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
-    """The spec classes of the exercises that this text changes when it is appended to the reference."""
-    body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-    return _exercises_with(kata, reference, set().union(*map(cells.bound, body)))
-
-
-def _exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
-    """The spec classes of the exercises that are, or use, one of these definitions; empty, which means all, if none."""
-    uses = {
-        name: {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-        for name, text in _statements(reference).items()
-    }
-    reached = changed & set(uses)
-    while users := {name for name in uses if name not in reached and uses[name] & reached}:
-        reached |= users
-    touched = [e for e in kata.exercises if e.owner in reached or reached & set(kata.used_by(e))]
-    return tuple(exercise.spec_class for exercise in touched)
-
-
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
     """The definitions of the reference that the joined cells need, and lack or have otherwise."""
-    right, found = _statements(reference), _statements(joined)
+    right, found = variants.statements(reference), variants.statements(joined)
     problems = [f"in the notebook {name} is not the reference's" for name in found if found[name] != right.get(name)]
     used = {node.id for node in ast.walk(ast.parse(joined)) if isinstance(node, ast.Name)}
     wanted = (used & set(right)) | {exercise.owner for exercise in kata.exercises}
     return problems + [f"in the notebook {name} is missing" for name in sorted(wanted - set(found))]
-
-
-def _statements(module: str) -> dict[str, str]:
-    """Each name that the module binds, and the statement that binds it."""
-    return {name: ast.unparse(node) for node in ast.parse(module).body for name in cells.bound(node)}
 
 
 def _description(kata: Kata) -> list[str]:

@@ -1,15 +1,16 @@
 """Finds the specs that also judge from another process: `kata seals 16 31` writes their lists."""
 
-import hashlib
 import tempfile
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import files
 from grader.authoring import variants
+from grader.authoring.variants import Mistake
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.course.handouts import SEALED
 from grader.execution import forkserver, orphans, scheduler
 from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
@@ -85,7 +86,7 @@ def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
 
 def right(kata: Kata) -> list[Path]:
     """Right solutions, to be appended to the reference."""
-    return [path for path in (variants.textbook(kata), *variants.accepted(kata)) if path.is_file()]
+    return [path for path in (kata.textbook, *kata.accepted) if path.is_file()]
 
 
 def right_texts(kata: Kata) -> list[str]:
@@ -106,46 +107,73 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
     return names
 
 
-def broken(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """Mistakes that the list fails to refuse, each a sentence."""
-    reference = kata.reference.read_text(encoding="utf-8")
-    by_exercise: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
+def unrefused(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
+    """The exercises without a sealed spec that refuses the stub, and one of their mistakes; each a sentence.
+
+    A mistake that a sealed spec catches in the first lock needs no question: the promise `mistakes` has asked that.
+    """
+    own, mistakes = _sealed_of(kata, specs, sealed), _mistakes(kata, specs)
+    [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
+    problems = []
+    for name in [exercise.name for exercise in kata.exercises if exercise.name not in kata.description.unsealed]:
+        its_own = [mistake for mistake, exercise in mistakes if exercise == name]
+        if not own.get(name):
+            problems.append(f"{name}: no spec of it judges from another process")
+        elif not stub.failed.keys() & own[name]:
+            problems.append(f"{name}: no sealed spec refuses its stub")
+        elif its_own and not any(_named(specs, mistake.caught_by) & own[name] for mistake in its_own):
+            if not any(answer.failed.keys() & own[name] for answer in _ask_about(kata, specs, sealed, its_own)):
+                problems.append(f"{name}: no sealed spec refuses one of its mistakes")
+    return problems
+
+
+def refused_too_few(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
+    """A sentence, if the sealed specs refuse too small a part of all mistakes."""
+    own, asked = _sealed_of(kata, specs, sealed), _mistakes(kata, specs)
+    answers = _ask_about(kata, specs, sealed, [mistake for mistake, _ in asked])
+    missed = [one.name for (one, name), a in zip(asked, answers) if not a.failed.keys() & own.get(name, set())]
+    refused = len(asked) - len(missed)
+    if refused >= MISTAKES_REFUSED * len(asked):
+        return []
+    return [f"sealed specs refuse {refused} of {len(asked)} mistakes; not {missed}"]
+
+
+def _sealed_of(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> dict[str, set[str]]:
+    """Exercise → its sealed specs and its probe."""
+    found: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
     for name in specs:
         if name in sealed:
-            by_exercise.setdefault(specs[name].exercise, set()).add(name)
-    [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
-    problems, asked, questions = [], [], []
-    for mistake in variants.mistakes(kata):
-        exercise = _of(kata, specs, mistake.caught_by)
-        if not mistake.edge and exercise:
-            names = frozenset(by_exercise.get(exercise.name, set()))
-            asked.append((mistake, exercise))
-            questions.append((reference.replace(mistake.was, mistake.now), Sealed(names, names & sealed.writing)))
-    answers = ask(kata, specs, questions)
-    own = [answer.failed.keys() & by_exercise.get(e.name, set()) for (_, e), answer in zip(asked, answers)]
-    caught = {exercise.name for (_, exercise), failed in zip(asked, own) if failed}
-    missed = [mistake.name for (mistake, _), failed in zip(asked, own) if not failed]
-    for name in [exercise.name for exercise in kata.exercises]:
-        if name in kata.description.unsealed:
-            continue
-        if not by_exercise.get(name):
-            problems.append(f"{name}: no spec of it judges from another process")
-        elif not any(spec in stub.failed for spec in by_exercise[name]):
-            problems.append(f"{name}: no sealed spec refuses its stub")
-        elif name in {exercise.name for _, exercise in asked} and name not in caught:
-            problems.append(f"{name}: no sealed spec refuses one of its mistakes")
-    if asked and 1 - len(missed) / len(asked) < MISTAKES_REFUSED:
-        problems.append(f"sealed specs refuse {len(asked) - len(missed)} of {len(asked)} mistakes; not {missed}")
-    return problems
+            found.setdefault(specs[name].exercise, set()).add(name)
+    return found
+
+
+def _mistakes(kata: Kata, specs: dict[str, SpecInfo]) -> list[tuple[Mistake, str]]:
+    """The mistakes that cost a point, each with its exercise."""
+    found = [(one, _of(kata, specs, one.caught_by)) for one in variants.mistakes(kata) if not one.edge]
+    return [(one, exercise.name) for one, exercise in found if exercise]
+
+
+def _ask_about(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, mistakes: list[Mistake]) -> list[Asked]:
+    """Ask each mistake's own exercise about it."""
+    own, of = _sealed_of(kata, specs, sealed), dict(_mistakes(kata, specs))
+    reference = kata.reference.read_text(encoding="utf-8")
+    questions = []
+    for mistake in mistakes:
+        names = frozenset(own.get(of[mistake], ()))
+        questions.append((reference.replace(mistake.was, mistake.now), Sealed(names, names & sealed.writing)))
+    return ask(kata, specs, questions)
 
 
 def _of(kata: Kata, specs: dict[str, SpecInfo], caught_by: str) -> Exercise | None:
     """The exercise that a mistake belongs to: that of the spec which catches it."""
-    for name, spec in specs.items():
-        bare = name.partition("[")[0]
-        if caught_by in (bare, bare.partition("::")[2], name):
-            return next(exercise for exercise in kata.exercises if exercise.name == spec.exercise)
-    return None
+    names = {specs[name].exercise for name in _named(specs, caught_by)}
+    return next((exercise for exercise in kata.exercises if exercise.name in names), None)
+
+
+def _named(specs: dict[str, SpecInfo], caught_by: str) -> set[str]:
+    """The specs that a mistake's `caught_by` names."""
+    bare = {name: name.partition("[")[0] for name in specs}
+    return {name for name in specs if caught_by in (bare[name], bare[name].partition("::")[2], name)}
 
 
 def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
@@ -160,34 +188,26 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
     return found
 
 
-def fingerprint(kata: Kata) -> str:
-    """A hash of the files that a list was found with."""
-    files = [kata.specs, kata.reference, variants.mistakes_file(kata), kata.folder / "probes.py", *right(kata)]
-    text = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
-    text = text.replace("from grader.authoring.variants import", "from tests.course.variants import")  # as once hashed
-    return hashlib.sha256((text + repr(kata.description.unsealed)).encode()).hexdigest()[:16]
+def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
+    """The faults of the kata's list: specs and probes that fail on right code, and wrong code that they do not refuse.
 
-
-def stale(kata: Kata) -> str:
-    """Say why the kata's list does not fit its files; empty if it does."""
-    path = kata.folder / "sealed.toml"
-    known = path.is_file() and tomllib.loads(path.read_text(encoding="utf-8")).get("of") == fingerprint(kata)
-    return "" if known else f"not found with these files: kata seals {kata.number} writes it anew"
-
-
-def checked(kata: Kata) -> list[str]:
-    """The faults of the kata's list: specs and probes that fail on right code, and code that it does not refuse."""
+    Args:
+        thoroughly: ask about every right solution and every mistake, instead of the textbook solution and the stub.
+    """
     specs, sealed = infos(kata), lists.read(kata)
-    unfair = {name for answer in ask(kata, specs, [(t, sealed) for t in right_texts(kata)]) for name in answer.failed}
-    return [f"{name} fails on right code" for name in sorted(unfair)] + broken(kata, specs, sealed)
+    reference, textbook, *accepted = right_texts(kata)
+    texts = [reference, textbook, *accepted] if thoroughly else [textbook]
+    unfair = {name for answer in ask(kata, specs, [(text, sealed) for text in texts]) for name in answer.failed}
+    problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
+    return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems
 
 
 def write(kata: Kata) -> None:
     """Find the kata's list and write it."""
     specs = infos(kata)
     sealed = found(kata, specs)
-    text = lists.rendered(fingerprint(kata), listed(specs, sealed.specs), listed(specs, sealed.writing))
-    (kata.folder / "sealed.toml").write_text(text, encoding="utf-8")
+    text = lists.rendered(listed(specs, sealed.specs), listed(specs, sealed.writing))
+    files.write(kata.author / SEALED, text)
     print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} may write", flush=True)
 
 
@@ -201,7 +221,7 @@ def report(katas: list[Kata], *, check: bool) -> bool:
             write(kata)
     is_wrong = False
     for kata in katas:
-        for problem in checked(kata):
+        for problem in checked(kata, thoroughly=True):
             print(f"{kata.name}: {problem}", flush=True)
             is_wrong = True
     return is_wrong

@@ -9,7 +9,6 @@ import traceback
 
 import torch
 
-from grader.authoring import variants
 from grader.course.catalogue import Kata
 from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
@@ -117,7 +116,7 @@ def _shape(node: ast.expr) -> str:
 def problems(kata: Kata, in_any_number: bool = False) -> list[str]:
     """The faults in the snippets of this kata's lesson."""
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
-    textbook = variants.textbook(kata)
+    textbook = kata.textbook
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""
     try:
         of_the_page = ([] if in_any_number else sizes(page)) + given_away(page, solution)

@@ -1,10 +1,12 @@
 """Variants of a kata's code as data (mistakes, accepted solutions, mutants), each run in a warm worker."""
 
+import ast
 import runpy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.course import cells
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import scheduler
 from grader.execution.jobs import Job
@@ -54,21 +56,11 @@ def equivalents(kata: Kata) -> list[Equivalent]:
     return runpy.run_path(str(mistakes_file(kata))).get("EQUIVALENT", []) if mistakes_file(kata).is_file() else []
 
 
-def accepted(kata: Kata) -> list[Path]:
-    """Right solutions written differently, to be appended to the reference."""
-    return sorted(path for path in textbook(kata).parent.glob("*.py") if path != textbook(kata))
-
-
-def textbook(kata: Kata) -> Path:
-    """The whole kata as a textbook has it: short and unguarded."""
-    return kata.root / "tests" / "accepted" / kata.name / "textbook.py"
-
-
 def job(kata: Kata, source: str, options: RunOptions = DEFAULT, *, textbooks: bool = False) -> Job:
     """The kata's specs against this text of its file, on the references or the textbook solutions of earlier katas."""
     files = {}
     for earlier in with_prerequisites([kata]):
-        path = textbook(earlier) if textbooks and textbook(earlier).is_file() else earlier.reference
+        path = earlier.textbook if textbooks and earlier.textbook.is_file() else earlier.reference
         files[earlier.file] = path.read_text(encoding="utf-8")
     return Job(kata, files | {kata.file: source}, options=options)
 
@@ -103,4 +95,28 @@ def failing(result: KataResult) -> list[SpecResult]:
 
 def mistakes_file(kata: Kata) -> Path:
     """Its mistakes, and the mutants on record as equivalent."""
-    return kata.root / "tests" / "mistakes" / f"{kata.name}.py"
+    return kata.author / "mistakes.py"
+
+
+def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
+    """The spec classes of the exercises that this text changes when it is appended to the reference."""
+    body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
+    return exercises_with(kata, reference, set().union(*map(cells.bound, body)))
+
+
+def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
+    """The spec classes of the exercises that are, or use, one of these definitions; empty, which means all, if none."""
+    uses = {
+        name: {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        for name, text in statements(reference).items()
+    }
+    reached = changed & set(uses)
+    while users := {name for name in uses if name not in reached and uses[name] & reached}:
+        reached |= users
+    touched = [e for e in kata.exercises if e.owner in reached or reached & set(kata.used_by(e))]
+    return tuple(exercise.spec_class for exercise in touched)
+
+
+def statements(module: str) -> dict[str, str]:
+    """Each name that the module binds, and the statement that binds it."""
+    return {name: ast.unparse(node) for node in ast.parse(module).body for name in cells.bound(node)}

@@ -68,6 +68,21 @@ class Kata:
         return self.root / "solutions" / self.file
 
     @property
+    def author(self) -> Path:
+        """The folder of what only the author needs: textbook solution, mistakes, accepted solutions, sealed specs."""
+        return self.reference.parent / "author"
+
+    @property
+    def textbook(self) -> Path:
+        """The whole kata as a textbook has it: short and unguarded."""
+        return self.author / "textbook.py"
+
+    @property
+    def accepted(self) -> list[Path]:
+        """Right solutions written differently, to be appended to the reference."""
+        return sorted((self.author / "accepted").glob("*.py"))
+
+    @property
     def description(self) -> Description:
         return description.read(self.folder / "kata.toml")
 

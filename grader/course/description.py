@@ -75,6 +75,7 @@ class Description:
     gpt2: tuple[Step, ...] = ()
     unsealed: dict[str, str] = field(default_factory=dict)  # exercises that cannot be judged from another process → why
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
+    files: tuple[str, ...] = ()  # further files in its folder that a learner gets
     paper: Paper | None = None
 
 
@@ -122,6 +123,7 @@ def _description(table: dict[str, Any]) -> Description:
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
         unsealed=_taken(table, "unsealed", dict, {}),
         guarded=_taken(table, "guarded", dict, {}),
+        files=_texts(table, "files"),
         paper=_paper(paper) if paper else None,
     )
     names = [exercise.name for exercise in rows]
@@ -131,6 +133,7 @@ def _description(table: dict[str, Any]) -> Description:
     unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {', '.join(unknown)}")
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")
+    _require(all(Path(name).name == name for name in found.files), "files must be names of files in the kata's folder")
     _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}")
     _require(bool(names) and len(set(names)) == len(names), "exercises needs at least one exercise, and each name once")
     _require(named <= set(names), f"no such exercise: {', '.join(sorted(named - set(names)))}")

@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from grader.course import notebooks
 from grader.course.catalogue import Kata
+from grader.course.handouts import notebook_path
 
 ORIGINALS = "https://github.com/pageman/sutskever-30-implementations"
 COLAB = "https://colab.research.google.com/github/torch-katas/torch-katas/blob/main"
@@ -42,11 +43,6 @@ print("2. backward() fills .grad, here with 2x:", x.grad.tolist())
 array = np.zeros(2)
 torch.from_numpy(array)[0] = 7.0
 print("3. torch.from_numpy shares the array's memory:", array)"""
-
-
-def notebook_path(kata: Kata) -> Path:
-    """The path of the paper's notebook: pt_13_attention_is_all_you_need.ipynb."""
-    return kata.folder / f"pt_{kata.folder.name}.ipynb"
 
 
 def stale(katas: Iterable[Kata]) -> dict[Path, str]:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from grader.course.catalogue import Kata
+from grader.course.handouts import PROBES, SEALED
 from grader.execution.jobs import Job
 from grader.results import STOPPED, KataResult, SpecResult, kata_result
 
@@ -76,8 +77,8 @@ def key(job: Job) -> str:
 
 
 def _specs(kata: Kata) -> list[str]:
-    beside = [kata.folder / name for name in ("kata.toml", "sealed.toml", "probes.py")]
-    texts = [p.read_text(encoding="utf-8") if p.is_file() else "" for p in (kata.specs, kata.reference, *beside)]
+    files = [kata.folder / "kata.toml", kata.specs, kata.reference, kata.author / SEALED, kata.author / PROBES]
+    texts = [path.read_text(encoding="utf-8") if path.is_file() else "" for path in files]
     return texts + [part for path in kata.hidden_specs for part in (path.name, path.read_bytes().hex())]
 
 

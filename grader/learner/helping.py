@@ -79,8 +79,7 @@ def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False
         NotPossible: there is no reference here, or not all hints were taken.
     """
     _require_hints_taken(kata, exercise, now)
-    textbook = kata.root / "tests" / "accepted" / kata.name / "textbook.py"
-    short = [] if full else _without_docstrings(_source_of(textbook, exercise))
+    short = [] if full else _without_docstrings(_source_of(kata.textbook, exercise))
     mine = _source_of(kata.code, exercise)
     if not short:
         return _difference(kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}")
@@ -97,7 +96,7 @@ def others(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
     """
     _require_hints_taken(kata, exercise, now)
     lines = []
-    for path in sorted((kata.root / "tests" / "accepted" / kata.name).glob("*.py")):
+    for path in [*kata.accepted, kata.textbook]:
         if found := _source_of(path, exercise):
             lines += [f"# {path.stem.replace('_', ' ')}", *_without_docstrings(found), ""]
     if not lines:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from grader import files
-from grader.course import catalogue, stubs
+from grader.course import catalogue, handouts, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 from grader.reports import words
@@ -37,7 +37,7 @@ def update(root: Path, source: str) -> list[str]:
         katas = catalogue.all_katas(new)
         if not katas:
             raise NotPossible(f"{source} holds no katas")
-        wanted = {path.relative_to(new): path.read_bytes() for path in _course_files(new)}
+        wanted = {path.relative_to(new): path.read_bytes() for path in _taken(new, katas, root)}
         beside = {}
         for kata in katas:
             mine, place = Kata(root, kata.name), Path("katas") / kata.file
@@ -101,6 +101,22 @@ def _fetched(source: str) -> Iterator[Path]:
             reason = (done.stderr.strip().splitlines() or ["git failed"])[0]
             raise NotPossible(f"{source} cannot be fetched: {reason}")
         yield Path(place)
+
+
+def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[Path]:
+    """The files that this checkout takes over: of each kata those that it may have, and all that is no kata's.
+
+    The whole course, which has the tests as well, takes all of the newer one. A copy that grades takes the references
+    and what asks beside them; a starter neither.
+    """
+    is_whole, has_references = (root / "tests").is_dir(), (root / "solutions").is_dir()
+    of_katas = {path for kata in katas for path in kata.folder.rglob("*")}
+    for path in _course_files(new):
+        if is_whole or path.relative_to(new).parts[0] not in ("solutions", "tests") and path not in of_katas:
+            yield path
+    for kata in [] if is_whole else katas:
+        yield from handouts.of_the_learner(kata)
+        yield from handouts.of_the_teacher(kata) if has_references else ()
 
 
 def _course_files(folder: Path) -> Iterator[Path]:

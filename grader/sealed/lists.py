@@ -1,4 +1,4 @@
-"""Specs of a kata that judge from another process, too: `sealed.toml` in its folder, found by trying, not by hand."""
+"""Specs of a kata that judge from another process, too: `sealed.toml` of its author, found by trying, not by hand."""
 
 import re
 import tomllib
@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grader.course.catalogue import Kata
+from grader.course.handouts import PROBES, SEALED
 
 PROBE = re.compile(r'^@probe\("([\w.]+)"\)', re.MULTILINE)
-HEAD = """\
-# Specs of the point that also judge from another process. Found by running them there on right code: `make seals`.
-of = "{of}"  # a hash of the files that this list was found with
-"""
+HEAD = "# Specs of the point that also judge from another process, found by running them there: `make seals`.\n"
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Sealed:
 
 def read(kata: Kata) -> Sealed:
     """The kata's list. Without the file it is empty."""
-    path = kata.folder / "sealed.toml"
+    path = kata.author / SEALED
     if not path.is_file():
         return Sealed()
     found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -40,7 +38,7 @@ def read(kata: Kata) -> Sealed:
 
 def probes(kata: Kata) -> str:
     """The text of the kata's `probes.py`; empty if it has none, or no reference to compare with."""
-    path = kata.folder / "probes.py"
+    path = kata.author / PROBES
     return path.read_text(encoding="utf-8") if path.is_file() and kata.reference.is_file() else ""
 
 
@@ -54,11 +52,11 @@ def probe_name(exercise: str) -> str:
     return f"probe of {exercise}"
 
 
-def rendered(of: str, specs: Iterable[str], writing: Iterable[str]) -> str:
+def rendered(specs: Iterable[str], writing: Iterable[str]) -> str:
     """The text of a kata's list."""
     lists = (("specs", specs), ("writing", writing))
     parts = [f"{title} = [\n" + "".join(f"    {_quoted(name)},\n" for name in names) + "]\n" for title, names in lists]
-    return HEAD.format(of=of) + "".join(parts)
+    return HEAD + "".join(parts)
 
 
 def _quoted(name: str) -> str:

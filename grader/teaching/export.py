@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course import catalogue, stubs
+from grader.course import catalogue, handouts, stubs
 from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.reports import words
@@ -19,8 +19,6 @@ KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
 SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
-LESSON_FILES = (".md", ".py", ".png", ".svg", ".ipynb", ".toml")
-OF_THE_SECOND_LOCK = ("sealed.toml", "probes.py")
 MOST_BYTES = 10 * 1024 * 1024  # of a packed bundle, which Classroom 50 takes
 STARTER_MAKEFILE = """\
 # make setup   build .venv
@@ -70,6 +68,7 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
     return [
         f"{words.counted(len(katas), 'kata')} in {folder}",
         *(f"kept the student's katas/{kata.file}" for kata in kept),
+        *_left_out(katas),
     ]
 
 
@@ -86,7 +85,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     _prepare(folder)
     for kata in katas:
         _replace_kata(kata, folder / "katas" / kata.name)
-        _replace_folder(kata.reference.parent, folder / "solutions" / kata.name)
+        _replace_named(handouts.of_the_teacher(kata), kata.reference.parent, folder / "solutions" / kata.name)
     _replace_folder(root / "grader", folder / "grader")
     _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
@@ -97,6 +96,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     return [
         f"{words.counted(len(katas), 'kata')} in {folder}",
         *([f"with hidden specs: {', '.join(hidden)}"] if hidden else []),
+        *_left_out(katas),
         f"Gradescope's autograder is {archive}",
     ]
 
@@ -123,11 +123,9 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     _prepare(folder, BUNDLE_MARK)
     for name in ("katas", "solutions"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for kata in katas:
-        for path in [kata.folder / "kata.toml", kata.specs, *(kata.folder / name for name in OF_THE_SECOND_LOCK)]:
-            if path.name != "probes.py" or kata in released:  # a probe compares with the reference
-                _copy(root, folder, [path.relative_to(root).as_posix()])
-    _copy(root, folder, [*SHARED, *_given(root), *(k.reference.relative_to(root).as_posix() for k in released)])
+    files = [path for kata in katas for path in handouts.of_the_grader(kata)]
+    files += [path for kata in released for path in handouts.of_the_teacher(kata)]
+    _copy(root, folder, [*SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
     _replace_folder(root / "grader", folder / "grader")
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
@@ -164,12 +162,16 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
     target = folder / "katas" / kata.name
     target.mkdir(parents=True, exist_ok=True)
     begun = stubs.is_begun(kata, target / kata.file.name)
-    for path in kata.folder.iterdir():
-        if path.name in OF_THE_SECOND_LOCK or path.suffix not in LESSON_FILES:
-            continue
-        if not (begun and path.name == kata.file.name):
+    for path in handouts.of_the_learner(kata):
+        if not (begun and path == kata.code):
             shutil.copyfile(path, target / path.name)
     return not begun
+
+
+def _left_out(katas: Iterable[Kata]) -> list[str]:
+    """A sentence for each file that the author may have meant to hand out."""
+    lost = [path.relative_to(kata.root).as_posix() for kata in katas for path in handouts.others(kata)]
+    return [f"left out {name}: name it in its kata.toml to hand it out: files = [...]" for name in lost]
 
 
 def _given(root: Path) -> list[str]:
@@ -191,10 +193,21 @@ def _replace_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=KEPT_OUT)
 
 
+def _replace_named(files: Iterable[Path], source: Path, target: Path) -> None:
+    """Replace the target by these files of the source folder."""
+    shutil.rmtree(target, ignore_errors=True)
+    for path in files:
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+
+
 def _replace_kata(kata: Kata, target: Path) -> None:
     """Replace the folder of a kata. Hidden specs that were written there are kept if the course has none of its own."""
     written = {path.name: path.read_bytes() for path in (target / TEACHER).glob("*") if path.is_file()}
-    _replace_folder(kata.folder, target)
+    _replace_named(handouts.of_the_learner(kata), kata.folder, target)
+    if kata.hidden_specs:
+        shutil.copytree(kata.folder / TEACHER, target / TEACHER, ignore=KEPT_OUT)
     if not kata.hidden_specs:
         for name, content in written.items():
             (target / TEACHER).mkdir(exist_ok=True)

@@ -418,7 +418,12 @@ def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -
 
 def _is_given(path: PurePosixPath, root: Path) -> bool:
     """Tell if the course or a starter has a file of this path, as in a student's checkout."""
-    return any(tail == STUBS or (root / tail).is_file() or (root / "katas" / tail).is_file() for tail in _tails(path))
+    trees = (
+        root,
+        root / "katas",
+        root / "solutions",
+    )  # the last: of a reference swapped in with its author's folder
+    return any(tail == STUBS or any((tree / tail).is_file() for tree in trees) for tail in _tails(path))
 
 
 def _is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:

@@ -141,15 +141,17 @@ class TestListsAndProbes:
         return tmp_path / "tree"
 
     def test_an_exercise_without_a_sealed_spec_is_said_to_be_unsealed(self, tree, tmp_path):
-        path = tree / "katas/01_sums/sealed.toml"
+        path = tree / "solutions/01_sums/author/sealed.toml"
         path.write_text("\n".join(line for line in path.read_text().splitlines() if "TestTotal" not in line))
         [result] = sealed(all_katas(tree)[:1], tmp_path / "code", RIGHT)
         assert (result.points, seals(result)) == (3, ["passed", "unsealed", "passed"])
 
     def test_a_probe_judges_beside_the_reference(self, tree, tmp_path):
         probe = 'from grader.loading import probe\nimport torch\n\n\n@probe("total")\ndef _(kata, rng):\n'
-        (tree / "katas/01_sums/probes.py").write_text(probe + "    return kata.total(torch.rand(3, generator=rng))\n")
-        (tree / "katas/01_sums/sealed.toml").unlink()
+        (tree / "solutions/01_sums/author/probes.py").write_text(
+            probe + "    return kata.total(torch.rand(3, generator=rng))\n"
+        )
+        (tree / "solutions/01_sums/author/sealed.toml").unlink()
         [right] = sealed(all_katas(tree)[:1], tmp_path / "right", RIGHT)
         assert seals(right) == ["unsealed", "passed", "unsealed"] and right.points == 3
         [forged] = sealed(all_katas(tree)[:1], tmp_path / "forged", STUB + FIRST)

@@ -249,10 +249,8 @@ def texts(kata: Kata, kind: str) -> list[str]:
             here = Kata(ROOT, kata.name)
             return [reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(here)]
         case "right in its own way":
-            others = variants.accepted(
-                Kata(ROOT, kata.name)
-            )  # each another way of some exercises, to stand below the reference
-            return [f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in others]
+            ways = Kata(ROOT, kata.name).accepted  # each of some exercises, to stand below the reference
+            return [f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in ways]
         case "hanging":
             return [unwritten(reference, names[:1], "while True: pass")]
 

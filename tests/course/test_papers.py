@@ -6,7 +6,7 @@ import nbclient
 import nbformat
 import pytest
 
-from grader.course import papers
+from grader.course import handouts, papers
 from grader.course.catalogue import ROOT, Kata, all_katas
 
 PAPERS = [kata for kata in all_katas() if kata.description.paper]
@@ -136,7 +136,7 @@ def test_the_table_has_a_row_for_each_paper(kata):
 
 @pytest.mark.parametrize("kata", SAMPLE, ids=lambda kata: kata.name)
 def test_the_committed_notebook_has_no_outputs_and_runs_from_top_to_bottom(kata):
-    notebook = nbformat.read(papers.notebook_path(kata), as_version=4)
+    notebook = nbformat.read(handouts.notebook_path(kata), as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     place = ROOT / "katas" / "papers"  # the first cell finds the repository from here
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(place)}}).execute()

@@ -6,13 +6,16 @@ import pytest
 
 from grader.authoring import promises, snippets
 from grader.authoring.promises import PROMISES
+from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
 HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"
 TOML = "katas/01_sums/kata.toml"
-MISTAKES, ACCEPTED = "tests/mistakes/01_sums.py", "tests/accepted/01_sums/by_addition.py"
+AUTHOR = "solutions/01_sums/author"
+SEALED = f"{AUTHOR}/sealed.toml"
+MISTAKES, ACCEPTED = f"{AUTHOR}/mistakes.py", f"{AUTHOR}/accepted/by_addition.py"
 
 # promise, file, the text in it, what it becomes, what the report must say
 CROOKED = {
@@ -35,7 +38,7 @@ CROOKED = {
         SPECS,
         '"""Doubling is per element."""',
         'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
-        "tests/accepted/01_sums/by_addition.py: rejected by TestDouble::test_every_value_is_doubled",
+        f"{ACCEPTED}: rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
         promises.reference_passes,
@@ -162,6 +165,20 @@ CROOKED = {
         "`says` is empty",
     ),
     "other words than promised": (promises.mistakes, MISTAKES, "looks like squared", "too large", "is not said, but"),
+    "a sealed spec that fails on right code": (
+        promises.sealed,
+        SPECS,
+        "check.equal(kata.Doubler()(x), x + x)",
+        'check.that("forward" in vars(kata.Doubler), "no forward")',
+        f"{SEALED}: TestDoubler::test_the_layer_doubles fails on right code",
+    ),
+    "an exercise without a sealed spec": (
+        promises.sealed,
+        SEALED,
+        "    'TestTotal::test_one_dimension_is_summed',\n",
+        "",
+        f"{SEALED}: total: no spec of it judges from another process",
+    ),
     "a long docstring": (promises.folder, REFERENCE, "Twice x, ", "Twice x, " + "word " * 250, "at most 250"),
     "a wrong reference": (
         promises.reference_passes,
@@ -204,6 +221,29 @@ def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
     path.write_text(text.replace(was, now, 1))
     problems = "\n".join(promise(all_katas(tmp_path / "tree")[0]))
     assert words in problems, problems
+
+
+def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):
+    shutil.copytree(SOUND, tmp_path / "tree")
+    for file, left_out in ((SEALED, "every_value_is_doubled"), (MISTAKES, 'caught_by="test_the_input_is_left_alone"')):
+        path = tmp_path / "tree" / file
+        path.write_text("".join(line for line in path.read_text().splitlines(True) if left_out not in line))
+    path.write_text(path.read_text().replace('"in place",', '"in place", caught_by=DOUBLED,'))
+    said = [f"{SEALED}: double: no sealed spec refuses one of its mistakes"]
+    assert promises.sealed(Kata(tmp_path / "tree", "01_sums")) == said
+
+
+def test_a_file_that_no_learner_gets_is_reported(tmp_path):
+    shutil.copytree(SOUND, tmp_path / "tree")
+    kata = Kata(tmp_path / "tree", "01_sums")
+    for name in ("notes.txt", "01_sums.ipynb", "line.diagram"):
+        (kata.folder / name).write_text("x")
+    said = "katas/01_sums/notes.txt: no learner gets it"
+    assert [problem for problem in promises.folder(kata) if "no learner" in problem][0].startswith(said)
+    text = (kata.folder / "kata.toml").read_text()
+    (kata.folder / "kata.toml").write_text('files = ["notes.txt"]\n' + text)
+    description.read.cache_clear()
+    assert not [problem for problem in promises.folder(kata) if "no learner" in problem]
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,8 @@ class TestStarter:
         )
         for number in KATAS:
             folder = find(number).folder
-            lesson = {path.name for path in folder.iterdir() if path.is_file()} - {"sealed.toml", "probes.py"}
+            lesson = {path.name for path in folder.iterdir() if path.is_file()}
             assert {f"katas/{folder.name}/{name}" for name in lesson} <= names
-        assert not any(name.endswith(("sealed.toml", "probes.py")) for name in names)
         for needed in (
             "Makefile",
             "pyproject.toml",
@@ -426,12 +425,13 @@ class TestClassroom50:
         texts = [path.read_bytes() for path in bundle.rglob("*") if path.is_file()]
         assert texts and not any(kata.reference.read_bytes() in texts for kata in of_others)
         export.bundle(bundle, map(find, KATAS), [], Rules())
-        assert not (bundle / "solutions").exists() and not list(bundle.glob("katas/*/probes.py"))
+        left = {path.name for path in (bundle / "solutions").rglob("*") if path.is_file()}
+        assert left == {"sealed.toml"}
 
     def test_what_a_kata_builds_on_comes_along_ungraded(self, tmp_path):
         export.bundle(tmp_path / "b", [find("17")], [find("16")], Rules(edges=20))
         assert 'KATAS = ["17"]' in (tmp_path / "b/autograder.py").read_text()
-        assert (tmp_path / "b/katas" / find("16").name / "sealed.toml").exists()
+        assert (tmp_path / "b/solutions" / find("16").name / "author/sealed.toml").exists()
         assert (tmp_path / "b/grading.toml").read_text() == "edges = 20\n"
 
     def test_a_released_kata_is_one_of_the_bundle(self, tmp_path, kata_here):

@@ -20,10 +20,10 @@ from tests.conftest import SOUND, kata_command
 
 @pytest.fixture
 def tree(tmp_path) -> Kata:
-    """Kata 01 in a checkout of its own."""
+    """Kata 01 in a checkout of its own, without the author's files."""
     one = find("01")
     for folder in (one.folder, one.reference.parent):
-        shutil.copytree(folder, tmp_path / folder.relative_to(ROOT))
+        shutil.copytree(folder, tmp_path / folder.relative_to(ROOT), ignore=shutil.ignore_patterns("author"))
     return Kata(tmp_path, one.name)
 
 
@@ -119,10 +119,8 @@ class TestSolution:
 
     def test_the_textbook_solution_comes_first(self, tree):
         """Without docstrings, which would hide it; the reference, whose code is longer, comes with --full."""
-        textbook = ROOT / "tests/accepted" / tree.name / "textbook.py"
-        copy = tree.root / textbook.relative_to(ROOT)
-        copy.parent.mkdir(parents=True)
-        copy.write_text('def describe(x):\n    """Of x."""\n    return str(x)\n')
+        tree.author.mkdir()
+        tree.textbook.write_text('def describe(x):\n    """Of x."""\n    return str(x)\n')
         lines = helping.solution(tree, "describe", now=True)
         assert lines[:2] == [f"--- your katas/{tree.file}", "+++ the textbook solution"]
         assert [line for line in lines if line.startswith("+")][1:] == ["+def describe(x):", "+    return str(x)"]
@@ -140,9 +138,8 @@ class TestSolution:
         assert forward[0] == "def forward(self, x: Tensor) -> Tensor:" and forward[-1] == "    return double(x)"
 
     def test_without_a_textbook_solution_of_it_the_reference_is_shown(self, tree):
-        copy = tree.root / "tests/accepted" / tree.name / "textbook.py"
-        copy.parent.mkdir(parents=True)
-        copy.write_text("def something_else(x):\n    return x\n")
+        tree.author.mkdir()
+        tree.textbook.write_text("def something_else(x):\n    return x\n")
         assert helping.solution(tree, "describe", now=True) == helping.solution(tree, "describe", now=True, full=True)
 
     def test_it_is_a_difference_to_the_learners_code_of_that_exercise(self, tree):

@@ -12,7 +12,7 @@ from tests.grader.slips import SLIPS, Slip
 
 def planted(slip: Slip) -> tuple[Kata, str]:
     kata = find(slip.kata)
-    text = variants.textbook(kata).read_text(encoding="utf-8")
+    text = kata.textbook.read_text(encoding="utf-8")
     assert text.count(slip.was) == 1, f"{slip.kata} {slip.name}: the textbook solution has changed"
     return kata, text.replace(slip.was, slip.now)
 
