@@ -35,7 +35,7 @@ BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
 MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
-MOST_WORDS = 250  # in an exercise's docstrings
+MOST_WORDS, MOST_WORDS_OF_IDEA = 250, 150  # in an exercise's docstrings, and in their part before the edges
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
@@ -363,12 +363,16 @@ def _amounts(kata: Kata) -> list[str]:
         problems.append(
             f"{file}: only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
         )
-    words = {name: idea + edges for name, (idea, edges) in points.words(kata).items()}
-    return problems + [
-        f"{_definition(kata, kata.reference, name)}: {name}: {count} words of docstring, at most {MOST_WORDS}"
-        for name, count in words.items()
-        if count > MOST_WORDS
-    ]
+    for name, (idea, edges) in points.words(kata).items():
+        place = f"{_definition(kata, kata.reference, name)}: {name}"
+        if idea > MOST_WORDS_OF_IDEA:
+            problems.append(
+                f"{place}: {idea} words before '{points.EDGES}', at most {MOST_WORDS_OF_IDEA}: shorten the example and "
+                "the rules, or make methods of a class exercises of their own"
+            )
+        if idea + edges > MOST_WORDS:
+            problems.append(f"{place}: {idea + edges} words of docstring, at most {MOST_WORDS}")
+    return problems
 
 
 def _points_lost(job: Job, path: Path, whose: str, but: Container[str] = ()) -> list[str]:

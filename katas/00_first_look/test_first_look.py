@@ -9,7 +9,7 @@ from grader.specs import check
 
 
 def number(result):
-    """What the code returned. A tensor that holds one number counts here: the last spec asks for Python's own."""
+    """The returned number. A tensor that holds one number counts here: the last spec asks for Python's own."""
     return result.item() if isinstance(result, Tensor) and result.numel() == 1 else result
 
 

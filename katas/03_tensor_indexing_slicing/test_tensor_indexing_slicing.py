@@ -225,7 +225,7 @@ class TestDiagonal:
 
     @pytest.mark.edge
     def test_nan_off_the_diagonal_stays_out(self, kata):
-        """What is off the diagonal must not be read at all. Multiplying it by 0 and summing lets NaN and inf through,
+        """Values off the diagonal must not be read at all. Multiplying them by 0 and summing lets NaN and inf through,
         for 0 · NaN is NaN."""
         x = torch.tensor([[1.0, NAN, 2.0], [INF, 3.0, -INF], [4.0, NAN, 5.0]])
         check.equal(kata.diagonal(torch.stack([x, x + 1])), torch.tensor([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]))
@@ -393,7 +393,7 @@ class TestCrop:
         check.equal(result[1, 1, 1].item(), -1.0, what="entry [1, 1, 1] after image[1, 2, 4] was set to -1")
 
     def test_gradient_reaches_the_rectangle_alone(self, kata):
-        """What was cut away has no influence on the result, so its gradient is 0."""
+        """The part that was cut away has no influence on the result, so its gradient is 0."""
         rows = (1, 2, 3)
         check.gradients(
             lambda x: kata.crop(x, 1, 2, 3, 4),

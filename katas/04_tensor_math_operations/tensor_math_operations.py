@@ -94,18 +94,15 @@ def matmul_shape(a_shape: Sequence[int], b_shape: Sequence[int]) -> tuple[int, .
     Args:
         a_shape, b_shape: the sizes of a and of b.
     Returns:
-        The shape of the product, as a tuple of ints.
-
-    - Two matrices: (M, K), (K, N) → (M, N).
-    - A 1-D b is a column and a 1-D a is a row, which disappear from the result: (M, K), (K,) → (M,) and
-      (K,), (K, N) → (N,). Two vectors: (K,), (K,) → ().
-    - All dimensions before the last two are batch dimensions. They broadcast: aligned from the right, two sizes fit if
-      they are equal or one is 1, and a missing size counts as 1. (7, 1, M, K), (5, K, N) → (7, 5, M, N).
-
+        The shape of the product, as a tuple of ints. Do not multiply: the tensors may fit into no memory.
     Raises:
         ValueError: the inner sizes K differ (they do not broadcast), or the batch sizes do not fit.
 
-    Use the shapes alone, without multiplying: such tensors may be too large for any memory.
+    - Two matrices: (M, K), (K, N) → (M, N).
+    - A 1-D b is a column and a 1-D a is a row, which disappear from the result: (M, K), (K,) → (M,) and
+      (K,), (K, N) → (N,). Two vectors give ().
+    - Dimensions before the last two are batch dimensions, and broadcast. Aligned from the right, two sizes fit if they
+      are equal or one is 1. A missing size counts as 1: (7, 1, M, K), (5, K, N) → (7, 5, M, N).
 
     Edge cases ★
         A size may be 0: batch sizes 0 and 1 give 0, and 0 and 3 do not fit. The shapes may be lists or torch.Size.

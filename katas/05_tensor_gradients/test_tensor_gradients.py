@@ -56,7 +56,7 @@ def half_square(w, x):
 
 
 def reaches(loss, tensor):
-    """Whether a gradient other than zero flows from the loss to the tensor."""
+    """Tell if a gradient other than zero flows from the loss to the tensor."""
     (gradient,) = torch.autograd.grad(loss, tensor, retain_graph=True, allow_unused=True)
     return gradient is not None and bool(gradient.any())
 

@@ -30,7 +30,7 @@ def shown(value):
 
 
 def outcome(exercise, *arguments, **options):
-    """What a stretch exercise returns, or the error that it raises."""
+    """The result of a stretch exercise, or the error that it raises."""
     try:
         return stretch(exercise, *arguments, **options)
     except (ValueError, OSError) as error:

@@ -47,7 +47,7 @@ def photograph():
 
 
 def described(value):
-    """What a step made: type, size and range of values."""
+    """Describe the result of a step: type, size and range of values."""
     if isinstance(value, Tensor):
         return f"{'tensor':<8} {tuple(value.shape)!s:<13} {value.min():6.2f} … {value.max():.2f}"
     low, high = (f(pair[i] for pair in value.getextrema()) for i, f in enumerate((min, max)))

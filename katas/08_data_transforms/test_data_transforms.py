@@ -374,7 +374,7 @@ class TestToTensor:
         check.close(kata.ToTensor()(np.array(grey)), expected, unlike=unlike, what="an array (H, W)")
 
     def test_arrays_keep_their_channels(self, kata):
-        """What the channels of an array mean is not known, so two or four of them stay two or four."""
+        """The meaning of an array's channels is not known, so two or four of them stay two or four."""
         for channels in (1, 2, 3, 4):
             values = torch.randint(256, (2, 5, channels), dtype=torch.uint8)
             expected = values.double().permute(2, 0, 1) / 255

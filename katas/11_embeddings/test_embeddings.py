@@ -648,8 +648,8 @@ class TestPackedBatchPack:
         check.equal(packed.data, expected, unlike=unlike, what="data")
 
     def test_batch_sizes_are_those_of_torch(self, kata):
-        """How many sequences still run at each step, up to the longest: int64, on the CPU, because a Python loop
-        reads it."""
+        """The number of sequences that still run at each step, up to the longest: int64, on the CPU, because a
+        Python loop reads it."""
         padded, lengths = batch_to_pack(3)
         theirs = nn.utils.rnn.pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
         got = kata.PackedBatch.pack(padded, lengths).batch_sizes

@@ -119,7 +119,7 @@ def gru_slips(cell, x, h):
 
 
 class CellSpecs:
-    """What each cell has to do. The classes below say which one: `make` gives the learner's class, `gates` is G, the
+    """The specs of every cell. The classes below say which one: `make` gives the learner's class, `gates` is G, the
     number of blocks of H rows, `states` the number of tensors in a state; `cell` and `layer` are PyTorch's."""
 
     def test_one_step_follows_the_formula(self, kata):

@@ -435,7 +435,7 @@ class TestAdditiveAttentionScore:
         check.close(attention.score(*inputs), scores_by_hand(attention, *inputs), what=what)
 
     def test_gradients_reach_every_parameter_and_input(self, kata):
-        """What to look for (W_q), how to be found (W_k) and which features count (v) are all learned."""
+        """W_q (what to look for), W_k (how to be found) and v (which features count) are all learned."""
         attention = unsaturated(kata.AdditiveAttention(DQ, DK, HIDDEN)).double()
         query, keys, _ = attention_inputs(dtype=torch.float64, requires_grad=True)
         learning = {"query": query, "keys": keys} | dict(attention.named_parameters())

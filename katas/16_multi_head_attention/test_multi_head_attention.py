@@ -40,7 +40,7 @@ def some_of(*shape):
 
 
 def in_full(mask, shape=SHAPE):
-    """What a mask of 1 to 4 dimensions says about every batch element, head, query and key."""
+    """Expand a mask of 1 to 4 dimensions to every batch element, head, query and key."""
     four = (mask.shape[0], 1, *mask.shape[1:]) if mask.ndim == 3 else (1,) * (4 - mask.ndim) + mask.shape
     return mask.reshape(four).expand(shape)
 
@@ -647,7 +647,7 @@ class TestMultiHeadAttentionForward:
     @pytest.mark.edge
     @pytest.mark.gpu
     def test_runs_on_the_gpu(self, kata):
-        """What the layer creates, it creates on the device of its input."""
+        """The layer creates all tensors on the device of its input."""
         mha = layer(kata).cuda()
         query, key, value = (x.cuda() for x in three_inputs())
         mask, real = some_of(T, S).cuda(), some_of(B, S).cuda()

@@ -90,7 +90,7 @@ def torch_layer(block, norm_first, activation):
 
 
 def lets_through(ff, width):
-    """What a feed-forward net in training mode gives where each value would be gelu(1) or relu(1) without dropout."""
+    """Outputs of a feed-forward net in training mode: each would be gelu(1) or relu(1) without dropout."""
     with torch.no_grad():
         ff.fc1.weight.zero_()
         ff.fc1.bias.fill_(1.0)
@@ -105,7 +105,7 @@ def drop_probability(ff, width):
 
 
 def settings(block):
-    """What a block was built with."""
+    """The settings that a block was built with."""
     return {
         "heads": block.attention.num_heads,
         "d_ff": block.ff.fc1.out_features,

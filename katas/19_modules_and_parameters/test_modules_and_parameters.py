@@ -142,7 +142,7 @@ class Watcher(nn.Module):
 
 
 class OwnError(Exception):
-    """What a model of these specs raises outside of its layers."""
+    """An error that a model of these specs raises outside of its layers."""
 
 
 class Refuses(nn.Module):
@@ -165,7 +165,7 @@ def misfit():
 
 
 def hooks_on(model):
-    """How many forward hooks of either kind there are: on the modules, and the global ones."""
+    """Count the forward hooks of either kind: on the modules, and the global ones."""
     modules = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     everywhere = nn.modules.module
     return modules + len(everywhere._global_forward_hooks) + len(everywhere._global_forward_pre_hooks)
@@ -996,8 +996,8 @@ class TestTraceShapes:
         check.that(plain, f"a record should be a ShapeRecord with plain tuples: {got[0]!r}")
 
     def test_records_are_in_call_order_with_repeats(self, kata):
-        """What counts is when a leaf runs, not when it was made. A dict by name would keep one call of each; a leaf
-        that never runs has none."""
+        """Leaves come in the order in which they run, not in that in which they were made. A dict by name would keep
+        one call of each; a leaf that never runs has none."""
         got = kata.trace_shapes(Zigzag(), torch.randn(5, 3))
         expected = [("second", (5, 3), (5, 3)), ("first.0", (5, 3), (5, 3)), ("second", (3, 5), (3, 5))]
         check.equal(records_of(got), expected, what="records")

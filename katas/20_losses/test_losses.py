@@ -778,7 +778,7 @@ class TestTokenLogProbs:
 
     @pytest.mark.edge
     def test_transposed_logits_work(self, kata):
-        """What matters is logits[b, t], wherever it is in memory."""
+        """Only logits[b, t] matters, wherever it is in memory."""
         logits, targets = scores(3, 2, 5).transpose(0, 1), ids((2, 3, 5))
         check.close(kata.token_log_probs(logits, targets), kata.token_log_probs(logits.contiguous(), targets))
 

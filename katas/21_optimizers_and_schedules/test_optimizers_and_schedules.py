@@ -37,7 +37,7 @@ def walk(optimizer, params, gradients):
 
 
 def journey(make, start, gradients, **options):
-    """Where an optimizer with these options takes parameters that start at `start`."""
+    """The parameters that start at `start`, after the steps of an optimizer with these options."""
     params = [nn.Parameter(p.clone()) for p in start]
     return walk(make(params, **options), params, gradients)
 
@@ -373,7 +373,7 @@ class EveryStep:
 
 
 class AdamFormula:
-    """What Adam and AdamW have in common, without decay."""
+    """The specs that Adam and AdamW share, without decay."""
 
     def test_the_first_step_has_the_size_lr(self, kata):
         """m̂ / √v̂ of a single gradient is g / |g|, so gradients of 1000 and of 0.001 make the same step. Without bias
@@ -653,7 +653,7 @@ class TestDecayGroups:
         check.that(twice == 0, f"{twice} of {len(everything)} parameters are listed again")
 
     def test_frozen_parameters_are_in_neither(self, kata):
-        """What does not require a gradient is not trained, and has no place in an optimizer."""
+        """A parameter that requires no gradient is not trained, and has no place in an optimizer."""
         groups = kata.decay_groups(Model(), 0.1)
         frozen = [tuple(p.shape) for group in groups for p in group["params"] if not p.requires_grad]
         check.that(not frozen, f"frozen parameters of shapes {frozen} are listed")
@@ -721,7 +721,7 @@ class TestStepLRStep:
         check.close(epochs(kata.StepLR(optimizer, 1), optimizer, 2), [[0.05], [0.005]], what="rates after each epoch")
 
     def test_last_epoch_and_get_last_lr_tell_where_it_is(self, kata):
-        """How many epochs the schedule has seen, and the current rate of each group."""
+        """`last_epoch` is the number of epochs so far; `get_last_lr()` has the current rate of each group."""
         optimizer = with_rates(1.0, 0.2)
         schedule = kata.StepLR(optimizer, 2, 0.5)
         epochs(schedule, optimizer, 5)

@@ -140,7 +140,7 @@ class Arrived(Exception):
 
 
 def devices_seen(use):
-    """Where the model and the loss find inputs and targets, as "inputs on …", when `use(model, loader, loss_fn)` is
+    """The devices of the inputs and targets that model and loss get, as "inputs on …". `use(model, loader, loss_fn)` is
     asked for the device "meta", which every machine has. The model's first parameter is there already."""
     seen = []
 
@@ -582,7 +582,7 @@ class TestAccumulatedStep:
 
 
 def watch(stopper, values, model=None):
-    """What `step` says to each value, and the attributes after it: tuples (stop, best, best_epoch, bad_epochs)."""
+    """The answer of `step` to each value, and the attributes after it: tuples (stop, best, best_epoch, bad_epochs)."""
     model = model or nn.Linear(2, 1)
     return [(stopper.step(value, model), stopper.best, stopper.best_epoch, stopper.bad_epochs) for value in values]
 
@@ -739,7 +739,7 @@ def after(ordinary, loss_fn):
 
 
 def by_hand(model, train, val, rates, **options):
-    """What a run with one rate per epoch leads to: weights, and the history without its epochs' numbers."""
+    """The result of a run with one rate per epoch: weights, and the history without its epochs' numbers."""
     model, history = copy.deepcopy(model), []
     for lr in rates:
         now, losses = descent(model, train, lrs=(lr,), **options)
@@ -892,7 +892,7 @@ class Unsaveable:
 
 
 class CallsAFunction:
-    """What a pickle of this does when it is loaded: call the function."""
+    """An object whose pickle calls the function when it is loaded."""
 
     def __init__(self, function, *arguments):
         self.call = (function, arguments)

@@ -101,7 +101,7 @@ def write_files(folder, merges, special=(), *, without=(), end="\n"):
 
 
 def saved_files(kata, folder, tokenizer):
-    """What `save_gpt2_files` writes: the object in encoder.json and the lines of vocab.bpe."""
+    """The files that `save_gpt2_files` writes: the object in encoder.json and the lines of vocab.bpe."""
     kata.save_gpt2_files(tokenizer, folder / "encoder.json", folder / "vocab.bpe")
     lines = (folder / "vocab.bpe").read_bytes().decode().splitlines()
     return json.loads((folder / "encoder.json").read_bytes()), lines
@@ -371,7 +371,7 @@ class TooMany(BaseException):
 
 
 def lines_run(kata, function, *args, limit=sys.maxsize):
-    """How many lines of the kata's file a call runs: the same number on a fast machine and on a busy one."""
+    """Count the lines of the kata's file that a call runs: the same number on a fast machine and on a busy one."""
     count, names, before = 0, vars(kata), sys.gettrace()
 
     def trace(frame, event, _):
@@ -545,7 +545,7 @@ class TestBPETokenizerEncodeBytes:
         check.equal(got, [256, 97, 98, 97], unlike={"merged from the right": [97, 256, 98, 97]}, what="ids of aaaba")
 
     def test_rank_is_the_place_in_the_list(self, kata):
-        """Which pair goes first does not depend on ids: ab has a lower id than bc here, but was learned later."""
+        """The order of the pairs does not depend on ids: ab has a lower id than bc here, but was learned later."""
         vocab = {bytes([byte]): byte + 10 for byte in range(256)} | {b"ab": 0, b"bc": 1}
         got = kata.BPETokenizer([(b"b", b"c"), (b"a", b"b")], vocab).encode_bytes(b"abc")
         check.equal(got, [107, 1], unlike={"the lowest id first": [0, 109]}, what="ids of abc")
@@ -560,7 +560,7 @@ class TestBPETokenizerEncodeBytes:
 
     @pytest.mark.edge
     def test_a_pair_listed_twice_has_its_first_rank(self, kata):
-        """What was learned first counts."""
+        """The first place of a pair in the list is its rank."""
         got = kata.BPETokenizer([(b"b", b"c"), (b"a", b"b"), (b"b", b"c")]).encode_bytes(b"abc")
         check.equal(got, [97, 256], unlike={"the last index counts": [257, 99]}, what="ids of abc")
 

@@ -393,7 +393,7 @@ class TestTokenizeDocuments:
 
 
 def contents(path):
-    """What a shard file holds, as a list of ints, once it is known to be 1-D uint16."""
+    """The tokens in a shard file, as a list of ints, once it is known to be 1-D uint16."""
     check.that(Path(path).is_file(), f"there is no file {Path(path).name}")
     array = np.load(path)
     text = f"{Path(path).name} holds {array.dtype} of shape {array.shape}, wanted 1-D uint16"

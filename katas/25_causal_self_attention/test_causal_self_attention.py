@@ -258,7 +258,7 @@ class TestManualAttention:
 
 
 def fused_is_called(kata, call):
-    """Whether the call reaches F.scaled_dot_product_attention."""
+    """Tell if the call reaches F.scaled_dot_product_attention."""
     try:
         with check.forbidden(kata, FUSED):
             call()

@@ -23,7 +23,7 @@ def logits_of(probabilities, rows=1, shift=2.0):
 
 
 def frequencies(kata, logits, **options):
-    """How often each token is drawn, all rows of the logits together, as shares."""
+    """The share of each token among the draws of all rows of the logits."""
     tokens = kata.sample_next(logits, **options)
     check.shape(tokens, (len(logits), 1))
     return tokens.flatten().bincount(minlength=logits.size(-1)) / len(logits)
@@ -117,7 +117,7 @@ def greedy_by_hand(model, idx, count):
 
 
 def kept_by_hand(logits, p):
-    """Which tokens of one row stay: from the most probable down, until p is reached."""
+    """The tokens of one row that stay: from the most probable down, until p is reached."""
     weights = [math.exp(x) for x in logits]
     kept, reached = set(), 0.0
     for token in sorted(range(len(logits)), key=lambda token: -weights[token]):

@@ -115,7 +115,7 @@ def with_heads(n_head):
 
 
 def from_state(state):
-    """What load_state_dict(strict=False) makes of a state dict."""
+    """The model that load_state_dict(strict=False) makes of a state dict."""
     loaded = kata.GPT(config).eval()
     loaded.load_state_dict(state, strict=False)
     return loaded

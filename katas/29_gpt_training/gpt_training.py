@@ -272,17 +272,17 @@ def train(
     Args:
         model, optimizer: are trained in place.
         loader: has `next_batch()`, like DataLoaderLite. Each step takes its next `accum_steps` batches.
-        config: the settings. Step s has the rate cosine_lr(s, …) of the whole run, wherever the run started.
+        config: step s has the rate cosine_lr(s, …) of the whole run, wherever it started.
         val_batches: if given, `evaluate` measures the loss over these on the way.
         start_step: the first step; not 0 for a resumed run.
         sample: if given, it is called on the way, with the model in eval mode.
     Returns:
         A dict of lists. "step", "loss", "lr", "grad_norm": one entry per step, as `train_step` reports it. "val" and
-        "samples": pairs (step, value) of what `evaluate` and `sample` return; empty without val_batches or sample.
+        "samples": pairs (step, value) from `evaluate` and `sample`; empty without val_batches or sample.
 
-    - Validation and sampling take place before the update of each step that is a multiple of eval_every, and of the
-      last step, once each. Step 0 therefore measures the untrained model.
-    - All updates are made in training mode. Validation does not change them.
+    - Validate and sample before the update of each step that is a multiple of eval_every, and of the last step,
+      once each.
+    - Make all updates in training mode. Validation does not change them.
 
     Edge cases ★
         With start_step = max_steps nothing is done, and the record is empty. Batches of `loader` and `val_batches` may

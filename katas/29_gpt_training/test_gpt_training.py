@@ -887,7 +887,8 @@ class TestLoadCheckpoint:
         )
 
     def test_the_random_state_comes_back(self, kata, tmp_path):
-        """What dropout draws next is part of the run too. It is restored even if only the model is loaded."""
+        """The next random numbers of dropout are part of the run too. The random state is restored even if only the
+        model is loaded."""
         model, optimizer, _ = a_run(kata)
         kata.save_checkpoint(tmp_path / "run.pt", model, optimizer, 0)
         expected = torch.rand(5)
@@ -1002,8 +1003,8 @@ RATES = [0.15, 0.3, 0.3, 0.1 + 0.2 * math.cos(math.pi / 8) ** 2, 0.2, 0.1 + 0.2 
 
 
 def run_by_hand(model, val_batches, config=RUN, rates=RATES):
-    """What `train` should give with SGD and a Stream: losses, norms, the loss on val_batches before each step, and
-    the weights at the end."""
+    """The results of `train` with SGD and a Stream: losses, norms, the loss on val_batches before each step, and the
+    weights at the end."""
     now, loader = by_name(model), Stream()
     losses, norms, vals = [], [], []
     for rate in rates:

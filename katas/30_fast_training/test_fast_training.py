@@ -737,7 +737,7 @@ class TestAmpStep:
 
 
 def last_layer(dtype=torch.float64):
-    """What an output layer gets, (B, T, C), its weight, (V, C), and targets, of which the first row has none."""
+    """The input (B, T, C) of an output layer, its weight (V, C), and targets, of which the first row has none."""
     hidden, weight = torch.randn(B, T, C, dtype=dtype), torch.randn(V, C, dtype=dtype)
     targets = torch.randint(V, (B, T))
     targets[0] = targets[1, 3] = -100
@@ -1164,7 +1164,7 @@ class Watched:
 
 
 class Compiled(nn.Module):
-    """What torch.compile makes of a module: called differently, and the module itself for everything else."""
+    """A module as torch.compile returns it: called differently, and the module itself for everything else."""
 
     def __init__(self, model, compiled):
         super().__init__()

@@ -88,7 +88,7 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
 
 
 def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable[..., Any], args: tuple) -> None:
-    """What a process of `launch` does: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
+    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
@@ -102,7 +102,7 @@ def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable
 
 
 def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> tuple[float, int, str, Any]:
-    """What a process of `launch` has sent, or that it is dead."""
+    """Receive what a process of `launch` has sent, or tell that it is dead."""
     try:
         return pickle.loads(pipe.recv_bytes())
     except EOFError:
@@ -248,18 +248,18 @@ def ddp_train_step(
     """Update the weights once from the micro-batches of all ranks, with the same result on every rank.
 
     Args:
-        model: a DDP, or any model in a single process. model(x, y) returns (logits, loss), as kata 26's GPT does.
+        model: a DDP, or any model in one process. model(x, y) returns (logits, loss), as kata 26's GPT does.
         optimizer: makes exactly one step.
         batches: this rank's micro-batches, pairs (x, y).
-        max_norm: the averaged gradient of all parameters, as one vector, is scaled down to this norm if it is longer;
-            None means no clipping.
+        max_norm: the averaged gradient of all parameters, as one vector, is scaled down to at most this norm; None
+            means no clipping.
     Returns:
         Plain floats, the same on all ranks: "loss", the mean over the micro-batches of all ranks; "grad_norm", the norm
         of the averaged gradient before clipping, also with max_norm=None.
 
-    1. The model trains in training mode, and gradients of the previous step do not count.
-    2. Each micro-batch runs forward *and* backward inside its `sync_context`, so only the last one communicates.
-    3. All micro-batches weigh the same: two of 2 rows on each of two ranks give the step of one batch of 8.
+    1. Train in training mode. Gradients of the previous step do not count.
+    2. Run each micro-batch forward *and* backward inside its `sync_context`, so only the last one communicates.
+    3. Weigh all micro-batches equally: two of 2 rows per rank, on two ranks, make the step of 8 rows.
 
     Edge cases ★
         Gradients that lie in `.grad` before the first step do not count either. No batches are an error.

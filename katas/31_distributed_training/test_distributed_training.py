@@ -33,16 +33,16 @@ outcomes = WeakKeyDictionary()  # by module: what came of the work that its spec
 
 
 class Told(Exception):
-    """What went wrong in another process, as JSON."""
+    """A failure in another process, as JSON."""
 
 
 def on_two(kata, work, *args):
-    """What `work(kata, *args)` returns on rank 0 and on rank 1."""
+    """The results of `work(kata, *args)` on rank 0 and on rank 1."""
     return on_ranks(2, kata, work, *args)
 
 
 def alone(kata, work, *args):
-    """What `work(kata, *args)` returns in a process without a group. Gradients are computed in a process of their own
+    """The result of `work(kata, *args)` in a process without a group. Gradients are computed in a process of their own
     here, too: with a CUDA device, torch refuses to compute any in processes forked after that."""
     return on_ranks(1, kata, without_group, work, *args)[0]
 
@@ -53,8 +53,8 @@ def without_group(kata, work, *args):
 
 
 def on_gpu(kata, work, *args):
-    """What `work(kata, *args)` returns in a process that is alone in a group of NCCL. It is forked before it uses CUDA,
-    and this process never does: after that, no spec could fork one."""
+    """The result of `work(kata, *args)` in a process that is alone in a group of NCCL. The process is forked before it
+    uses CUDA. This one never uses CUDA: after that, no spec could fork a process."""
     return on_ranks(1, kata, with_nccl, work, *args)[0]
 
 
@@ -84,7 +84,7 @@ def on_ranks(world_size, kata, work, *args):
 
 
 def explained(said):
-    """What `launch` raised, as the failure of a spec."""
+    """Turn the error of `launch` into the failure of a spec."""
     rank, _, trace = said.partition(" failed\n")
     told = trace.rpartition("Told: ")[2]
     if "CUDA is in use" in said:
@@ -149,7 +149,7 @@ def loss_and_gradients(model, x, y):
 
 
 def both_ranks(results, expected, *, unlike=None, what, **tolerance):
-    """What came on rank 0 and on rank 1 is the same thing, the expected one."""
+    """Check that both ranks returned the same thing, the expected one."""
     for rank, result in enumerate(results):
         check.close(result, expected, unlike=unlike, what=f"{what} on rank {rank}", **tolerance)
 
@@ -357,7 +357,7 @@ def frozen_in_front(kata):
 
 
 def averaged_without_numbers(kata):
-    """Where the gradients are of a layer on the meta device, which had none."""
+    """The devices of the gradients of a layer on the meta device, which had none."""
     model = nn.Linear(2, 3, device="meta")
     with mock.patch.object(dist, "all_reduce"):
         kata.average_gradients(model)
@@ -457,11 +457,11 @@ def means_of_tensors(kata):
 
 
 class Sent(Exception):
-    """What all_reduce would send."""
+    """Raised in place of all_reduce, with the device that it would send from."""
 
 
 def sent_by_nccl(kata):
-    """Which device reduce_mean sends from in a group that says it is one of NCCL. None: not by all_reduce."""
+    """The device that reduce_mean sends from in a group that says it is one of NCCL. None: not by all_reduce."""
 
     def look(tensor, *args, **options):
         raise Sent(tensor.device.type)
@@ -660,7 +660,7 @@ def stepped(kata, *max_norm):
 
 
 def reductions(kata):
-    """How often a DDP model sends its gradients, in each of two steps of three micro-batches."""
+    """Count how often a DDP model sends its gradients, in each of two steps of three micro-batches."""
     from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
     sent = []

@@ -56,7 +56,7 @@ print(f"\n2. A new GPT on the {len(EXAMPLES)} embedded examples, V = {len(ALPHAB
 
 
 def print_losses(model, item):
-    """What each ending of an example costs the model."""
+    """Print the losses of the model on each ending of an example."""
     tokens, mask = kata.render_example(item, encode)
     with torch.no_grad():
         sums, means = kata.completion_losses(model(tokens)[0], tokens, mask)

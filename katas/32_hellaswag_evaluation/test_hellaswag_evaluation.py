@@ -136,12 +136,12 @@ def check_pair(got, names, expected, unlike=None, compare=check.equal):
 
 
 def check_rows(got, tokens, mask, unlike=None):
-    """What render_example returned is (tokens, mask)."""
+    """Check that render_example returned (tokens, mask)."""
     check_pair(got, ("tokens", "mask"), (tokens, mask), unlike)
 
 
 def check_losses(got, sums, means, unlike=None):
-    """What completion_losses returned is (sums, means), up to rounding."""
+    """Check that completion_losses returned (sums, means), up to rounding."""
     check_pair(got, ("sums", "means"), (sums, means), unlike, check.close)
 
 

@@ -46,7 +46,7 @@ def at_least_one(text):
 
 
 def options():
-    """What was asked for on the command line."""
+    """Read the options from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("figure", nargs="?", metavar="FIGURE", help="where the figure goes")
     parser.add_argument("--full", action="store_true", help="the larger model, trained for some minutes")

@@ -38,7 +38,7 @@ T, BATCH = 4, 6  # block and batch size of the small runs
 
 
 def joined(docs):
-    """What a stream of these documents says when it is decoded."""
+    """The decoded text of a stream of these documents."""
     return "".join(MARK + doc for doc in docs)
 
 
@@ -109,7 +109,7 @@ class Arrived(Exception):
 
 
 def device_of_the_run(kata, data):
-    """Where the model of a run is when it is called first."""
+    """The device of a run's model at its first call."""
 
     def stopping(model, *given, **named):
         raise Arrived(next(model.parameters()).device.type)
@@ -403,7 +403,7 @@ class TestPrepare:
 
     @pytest.mark.edge
     def test_too_few_documents(self, kata):
-        """What split_prose refuses, prepare refuses as well."""
+        """A text that split_prose refuses is refused by prepare as well."""
         with check.raises(ValueError):
             kata.prepare(DOCS, 300, every=8)
 
@@ -526,7 +526,7 @@ class TestNgramLoss:
 
 @st.composite
 def lengths_and_batches(draw):
-    """How many tokens a stream has, and how many of its windows go through at a time."""
+    """The number of tokens in a stream, and of windows that go through at a time."""
     return {"length": draw(st.integers(6, 40)), "batch_size": draw(st.integers(1, 9))}
 
 

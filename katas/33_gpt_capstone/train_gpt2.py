@@ -395,7 +395,7 @@ def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], blo
 
 
 def sampled(own: Any, model: nn.Module, tokenizer: Any, prompt: str, seed: int) -> str:
-    """What the model writes after the prompt. A generator of its own leaves the run as it is."""
+    """Continue the prompt with the model. A generator of its own leaves the run as it is."""
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     ids = torch.tensor([tokenizer.encode(prompt)], device=device)

@@ -75,14 +75,14 @@ def conv2d(
         x: (B, Cin, H, W) pictures.
         weight: (Cout, Cin, kH, kW), one kernel over all input channels per output channel.
         bias: (Cout,), added to each output channel; None adds nothing.
-        stride: the steps of the kernel, an int for both directions or a pair (height, width).
-        padding: zeros added on both sides of each direction, an int or a pair (height, width).
+        stride: the steps of the kernel, an int or a pair (height, width).
+        padding: the zeros on each side, an int or a pair (height, width).
     Returns:
-        (B, Cout, H', W'), with H' and W' by the rule of `conv_output_size`:
+        (B, Cout, H', W'), with H' and W' by `conv_output_size`:
 
             y[b, o, i, j] = bias[o] + Σ padded[b, c, i · stride_h + u, j · stride_w + v] · weight[o, c, u, v]
 
-        summed over the channels c and the places (u, v) of the kernel.
+        summed over c and the kernel's places (u, v).
 
     The kernel is not flipped: the row 1 2 4 under the kernel 10 1 gives 12 24. Gradients reach x, weight and bias.
     Use no convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and `einsum` are fine.

@@ -144,7 +144,7 @@ def undecided(model, x):
 
 
 def opened(path):
-    """What the file holds, opened as data."""
+    """The contents of the file, opened as data."""
     try:
         return torch.load(path, weights_only=True)
     except Exception as error:

@@ -790,7 +790,7 @@ class TestAccumulateGradients:
 
     @given(case=batches_in_pieces())
     def test_any_pieces_give_the_whole_batchs_gradient(self, kata, case):
-        """How the rows are split changes the memory that is needed, and nothing else. The gradients are added to what
+        """The split of the rows changes the memory that is needed, and nothing else. The gradients are added to what
         `.grad` already holds."""
         model, (x, _) = small_model(), batch_of(case["rows"])
         labels = torch.arange(case["rows"]) % 2
@@ -1028,7 +1028,7 @@ STAGES = ["start", "allocated", "deleted", "emptied"]
 
 @st.composite
 def memory_in_use(draw):
-    """How many blocks of memory are in use before the call, and how many `build` makes."""
+    """The number of memory blocks in use before the call, and of those that `build` makes."""
     return {"before": draw(st.integers(0, 3)), "built": draw(st.integers(0, 3))}
 
 
@@ -1144,7 +1144,7 @@ class FakeGpu:
 
 @st.composite
 def calls_on_a_gpu(draw):
-    """How many seconds the work of each call takes, and how many of the calls are warm-up."""
+    """The seconds that the work of each call takes, and the number of warm-up calls."""
     seconds = draw(st.lists(st.integers(0, 20), min_size=1, max_size=6))
     return {"seconds": seconds, "warmup": draw(st.integers(0, len(seconds) - 1))}
 

@@ -1,4 +1,4 @@
-"""Where every operation announces its result. Nobody listens until module 05 installs its listener."""
+"""The place where every operation announces its result. Nobody listens until module 05 installs its listener."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

@@ -58,7 +58,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def __contains__(self, token: str) -> bool:
-        """Whether a token is listed. (Given.)"""
+        """Tell if a token is listed. (Given.)"""
         return token in self.ids
 
     def encode(self, text: str) -> Tensor:

@@ -51,10 +51,10 @@ class LSTMCell(nn.Module):
     Attributes:
         input_size, hidden_size: the arguments.
         weight_ih (4H, I), weight_hh (4H, H), bias_ih (4H,), bias_hh (4H,): the only parameters, drawn like those of
-            `RNNCell`. The first H rows of each belong to i, the next to f, then g, then o, as in `nn.LSTMCell`.
+            `RNNCell`. Their rows are those of i, f, g and o, H each, as in `nn.LSTMCell`.
 
-    `forward(x, state)` takes x (B, I) and the pair (h, c), each (B, H), and returns the next pair, as a tuple. Each of
-    i, f, g, o is its H rows of W_ih x + b_ih + W_hh h + b_hh:
+    `forward(x, state)` turns x (B, I) and the pair (h, c), each (B, H), into the next pair, a tuple. Each of i, f, g,
+    o is its H rows of W_ih x + b_ih + W_hh h + b_hh:
 
         c ← σ(f) · c + σ(i) · tanh(g)       forget some, then add something new
         h ← σ(o) · tanh(c)                  show some of the new c
@@ -87,12 +87,12 @@ class GRUCell(nn.Module):
     Attributes:
         input_size, hidden_size: the arguments.
         weight_ih (3H, I), weight_hh (3H, H), bias_ih (3H,), bias_hh (3H,): the only parameters, drawn like those of
-            `RNNCell`. Their rows are those of r, then z, then n, H each, as in `nn.GRUCell`.
+            `RNNCell`. Their rows are those of r, z and n, H each, as in `nn.GRUCell`.
 
     `forward(x, state)` turns x (B, I) and the state h (B, H) into the next h:
 
-        r = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: how much of the old state n sees
-        z = σ(W_iz x + b_iz + W_hz h + b_hz)            update: how much of the old state is kept
+        r = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: h's share in n
+        z = σ(W_iz x + b_iz + W_hz h + b_hz)            update
         n = tanh(W_in x + b_in + r · (W_hn h + b_hn))   the proposal
         h ← (1 − z) · n + z · h
 
@@ -126,17 +126,17 @@ def run_recurrent(
     """Read whole sequences with a cell, one step after the other.
 
     Args:
-        cell: an `LSTMCell`, or a cell whose state is one tensor, such as `RNNCell` or `nn.GRUCell`.
+        cell: an `LSTMCell`, or a cell whose state is one tensor, such as `nn.GRUCell`.
         x: (B, T, I).
-        lengths: (B,) int64, the number of real steps per sequence; the rest is padding. None means all T.
+        lengths: (B,) int64, the real steps per sequence; the rest is padding. None means T.
         initial_state: the state before the first step that is read. None means zeros.
         reverse: read each sequence from its last real step to its first.
     Returns:
-        The pair (outputs, final state). `outputs` (B, T, H) holds at position t the h after reading x[:, t], also in
-        reverse, and exactly 0 where x is padding. The final state, in the form in which the cell returns it, is that
-        of each sequence after its last real step that was read.
+        The pair (outputs, final state). `outputs` (B, T, H) holds at t the h after reading x[:, t], also in reverse,
+        and exactly 0 at padding. The final state of each sequence is the one after its last real step that was read, in
+        the form that the cell returns.
 
-    Padding changes no state: the results are those of PyTorch for a packed sequence. Gradients flow to x, cell and
+    Padding changes no state: the results are PyTorch's for a packed sequence. Gradients reach x, cell and
     initial_state. Write it without the modules and functions that `RNNCell` names.
 
     Edge cases ★

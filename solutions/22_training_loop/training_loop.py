@@ -397,18 +397,18 @@ def classify_error(error: BaseException) -> str:
     Returns:
         - "out_of_memory": a `torch.OutOfMemoryError`, whatever it says
         - "device_mismatch": tensors on different devices met
-        - "shape_mismatch": tensors do not fit together (`a @ b`, `a + b`, `torch.cat`, `F.cross_entropy`), or one does
-          not fit into a shape (`.view`)
+        - "shape_mismatch": tensors do not fit together (`@`, `+`, `torch.cat`, `F.cross_entropy`), or not into a
+          shape (`.view`)
         - "dtype_mismatch": float32 met float64 in a product; class targets or indices of an embedding are floats
-        - "inplace_modification": something that the backward pass needs was overwritten (`y = x.exp(); y += 1`), or a
-          leaf that requires a gradient was
-        - "non_scalar_backward": `backward()` on a tensor with several elements
-        - "second_backward": a second `backward()` on a graph that the first one freed
-        - "no_gradient": `backward()` on a tensor without a graph
-        - "unknown": everything else. A KeyError or an IndexError is unknown whatever it says.
+        - "inplace_modification": a tensor that the backward pass needs was overwritten, or a leaf that requires a
+          gradient was
+        - "non_scalar_backward": `backward()` on several elements
+        - "second_backward": `backward()` on a graph that an earlier one freed
+        - "no_gradient": `backward()` without a graph
+        - "unknown": everything else; a KeyError or an IndexError, whatever it says
 
-    Only the first kind has a class of its own. The others are RuntimeErrors, or ValueErrors from a loss, and only their
-    text tells them apart. Raise them, read them, and look for words that no other kind has.
+    Only the first kind has a class of its own. The others are RuntimeErrors, or ValueErrors from a loss. Raise
+    them and look for words that no other kind has.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"

@@ -30,7 +30,7 @@ train_step = prerequisite("29_gpt_training").train_step
 
 @dataclass
 class CapstoneData:
-    """What a run learns from and is judged by."""
+    """The data that a run learns from and is judged by."""
 
     tokenizer: BPETokenizer
     train: Tensor  # (N,) the stream of the training documents
@@ -162,7 +162,7 @@ def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: fl
         train: (N,) token ids to count.
         val: (M,) token ids to predict.
         n: the length of an n-gram: 1 looks at no context, 2 at one token, …
-        vocab_size: V, the number of all tokens, whether they occur or not.
+        vocab_size: V, the number of tokens, seen or not.
         strength: the weight of the next shorter context, in counts.
     Returns:
         The mean of −ln p over the positions n − 1, n, … of val, a float in nats per token.
@@ -245,25 +245,25 @@ def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
 def train_capstone(
     data: CapstoneData, config: CapstoneConfig, generator: torch.Generator | None = None
 ) -> tuple[GPT, dict[str, list]]:
-    """Train a GPT from scratch on data.train, and evaluate it on data.val at intervals.
+    """Train a GPT from scratch on data.train, and evaluate it at intervals.
 
     Args:
         data: from `prepare`.
         config: sizes and settings.
-        generator: draws the offsets of the training windows; None is torch's global generator. Start weights and
-            dropout always draw from the global one.
+        generator: draws the training windows; None is torch's global generator, from which start weights and
+            dropout always draw.
     Returns:
-        (model, history). The model is a GPT with the sizes and dropout of config and the tokenizer's vocabulary, in
-        eval mode. history is a dict of lists:
+        (model, history): a GPT with the sizes and dropout of config and the tokenizer's vocabulary, in eval mode, and
+        a dict of lists:
 
-        - "step": 0, 1, …, steps − 1
-        - "loss": for each step the training loss before its update, a float
-        - "val": pairs (step, `evaluate_stream` on data.val), before the update of every step that is a multiple of
-          eval_every. The last pair (steps, loss) belongs to the returned model.
+        - "step": 0 to steps − 1
+        - "loss": each step's training loss before its update, a float
+        - "val": pairs (step, `evaluate_stream` on data.val), before each update whose step is a multiple of
+          eval_every. The last pair (steps, loss) is the returned model's.
 
     Each step draws (batch_size, block_size) windows by `random_batch` and makes one update in training mode: AdamW with
-    betas 0.9 and 0.95, weight decay for parameters of two or more dimensions only, gradients clipped to a norm of 1.0,
-    and the rate cosine_lr(step, max_lr, min_lr, warmup_steps, steps).
+    betas (0.9, 0.95), weight decay for parameters of two or more dimensions only, gradients clipped to norm 1.0, and
+    the rate cosine_lr(step, max_lr, min_lr, warmup_steps, steps).
 
     Edge cases ★
         A run may have one step. `steps` or `eval_every` below 1 is an error. So is a stream of fewer than

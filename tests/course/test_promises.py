@@ -180,6 +180,14 @@ CROOKED = {
         f"{SEALED}: total: no spec of it judges from another process",
     ),
     "a long docstring": (promises.folder, REFERENCE, "Twice x, ", "Twice x, " + "word " * 250, "at most 250"),
+    "a long idea": (
+        promises.folder,
+        REFERENCE,
+        "Twice x, ",
+        "Twice x, " + "word " * 146,
+        "double: 151 words before 'Edge cases ★', at most 150: shorten",
+    ),
+    "long edge cases": (promises.folder, REFERENCE, "is an error.", "is an error. " + "word " * 245, "at most 250"),
     "a wrong reference": (
         promises.reference_passes,
         REFERENCE,

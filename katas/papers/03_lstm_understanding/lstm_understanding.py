@@ -1,4 +1,4 @@
-"""Why the LSTM remembers: the cell with its gates, a net that has to recall, and the gradient through time.
+"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the gradient through time.
 
 After Olah, "Understanding LSTM Networks" (2015): its section "Step-by-Step LSTM Walk Through" has the formulas, with
 one matrix per gate for h and x side by side.

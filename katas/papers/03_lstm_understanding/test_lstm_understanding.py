@@ -316,8 +316,8 @@ class TestRunLstm:
                 )
 
     def test_the_record_obeys_the_formulas(self, kata):
-        """What is recorded explains itself: gates lie between their bounds, c[t] = f[t] · c[t−1] + i[t] · g[t], and
-        h[t] = o[t] · tanh(c[t]). Sums before the nonlinearities do not."""
+        """The recorded values explain themselves: gates lie between their bounds, c[t] = f[t] · c[t−1] + i[t] · g[t],
+        and h[t] = o[t] · tanh(c[t]). Sums before the nonlinearities do not."""
         cell, _ = two_cells(kata)
         record = kata.run_lstm(cell, 3 * torch.randn(B, T, I))
         for name, low in (("i", 0.0), ("f", 0.0), ("g", -1.0), ("o", 0.0)):

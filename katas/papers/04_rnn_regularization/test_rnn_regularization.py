@@ -211,7 +211,7 @@ def called(model, ids, *state):
 
 
 class Record:
-    """What went through a model in one training call, from a random state.
+    """A record of one training call of a model, from a random state.
 
     Tensors (L, B, T, WIDTH): x, h, c entered the cells, new_h and new_c came out. raw_x is what x was before dropout,
     old_h and old_c what h and c were. tops (B, T, WIDTH) entered the head. state is what the call returned, last what
@@ -318,7 +318,7 @@ class TestRegularizedLSTMForward:
         kept(record.tops, record.new_h[-1], "what enters the head")
 
     def test_non_recurrent_leaves_the_way_through_time_alone(self, kata):
-        """What a cell returns, it gets back in the next step, whole: h and c. Only a copy that goes up is dropped. A
+        """A cell gets back in the next step all that it returned: h and c. Only a copy that goes up is dropped. A
         dropped h stored as the state would wipe the memory in every step. The returned state is whole, too."""
         record = Record(kata.RegularizedLSTM(WIDTH, WIDTH, L, p=P))
         check.close(record.h, record.old_h, what="the h that enters the cells")

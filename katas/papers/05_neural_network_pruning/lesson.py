@@ -110,7 +110,7 @@ def after(net, steps):
 
 
 def carried_out(exercise, *arguments):
-    """Whether a stretch exercise, which returns nothing, is written; if so, it is called."""
+    """Tell if a stretch exercise, which returns nothing, is written; if so, call it."""
 
     @functools.wraps(exercise)
     def call():

@@ -258,7 +258,7 @@ class TestMaskedLinear:
         check.close(layer(x), expected.T + b, unlike=unlike)
 
     def test_a_masked_weight_has_no_gradient(self, kata):
-        """What has no effect has a gradient of 0. The kept weights have theirs."""
+        """A weight without effect has a gradient of 0. The kept weights have theirs."""
         layer, mask, x = masked_layer(kata)
         layer(x).sum().backward()
         check.that(layer.weight.grad is not None, "no gradient reaches weight")
@@ -314,7 +314,7 @@ class TestMaskedLinear:
 
     @pytest.mark.edge
     def test_a_copy_has_a_mask_of_its_own(self, kata):
-        """What is pruned in a deep copy, or in another layer, is not pruned in the original. Each entry can be set."""
+        """Pruning a deep copy, or another layer, does not prune the original. Each entry can be set."""
         layer, mask, _ = masked_layer(kata)
         other, fresh = copy.deepcopy(layer), kata.MaskedLinear(5, 3)
         other.mask[0, 0] = False
@@ -644,7 +644,7 @@ def numbered(count=40):
 
 
 def places(batch):
-    """Which samples of `numbered` are in a batch."""
+    """The numbers of the samples of `numbered` in a batch."""
     return (batch[:, 0] * 10).round().long()
 
 

@@ -168,7 +168,7 @@ class TestProcessBlock:
             check.close(block(memory, steps), expected, unlike=unlike, what=f"q* after {steps} steps")
 
     def test_zero_steps_are_zeros(self, kata):
-        """Who never looks at the set knows nothing of it. This is the baseline that shows what processing is for."""
+        """Without a look at the set, nothing is known of it. This is the baseline that shows what processing is for."""
         block, memory = self.block(kata)
         check.close(block(memory, 0), torch.zeros(B, 2 * H), what="q* after 0 steps")
 
@@ -196,7 +196,7 @@ class TestProcessBlock:
         check.close(got, expected, rtol=0, atol=1e-5, what=f"q* with the elements in the order {order.tolist()}")
 
     def test_gradients_reach_the_memory(self, kata):
-        """What is read is learned, too: an element learns through its score and its share of r, in each step."""
+        """The reading is learned, too: an element learns through its score and its share of r, in each step."""
         block, memory = self.block(kata)
         check.gradients(lambda m: block(m, 2), lambda m: process_by_hand(block, m, 2), memory)
 
@@ -267,7 +267,7 @@ def net(kata, input_size=D, **options):
 
 
 def read_by_hand(model, x):
-    """What `read` makes of each element alone, in float64."""
+    """The result of `read` for each element alone, in float64."""
     weights = {name: p.detach().double() for name, p in model.named_parameters()}
     hidden = (x.double() @ weights["read.0.weight"].T + weights["read.0.bias"]).clamp(min=0)
     return hidden @ weights["read.2.weight"].T + weights["read.2.bias"]
@@ -644,7 +644,7 @@ class Reader(nn.Module):
         return x, self.weight * self.code(x)
 
     def permuted(self, x):
-        """What was encoded beside x."""
+        """The input that was encoded beside x."""
         rows = torch.cat(self.seen)
         check.shape(rows, (2 * len(x), *x.shape[1:]), what="all that was encoded: x, and x once more, permuted")
         first, second = rows.split(len(x))

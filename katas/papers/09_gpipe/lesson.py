@@ -87,7 +87,7 @@ print(f"   {tuple(x[:23].shape)} → {[len(piece) for piece in x[:23].tensor_spl
 print(f"   largest difference to the plain stack: {difference:.1e}")
 print(f"   the trace begins {pipeline.trace[:4]} …")
 
-# What a device has to hold and to send, beside data parallelism, where each device holds the whole network.
+# Compare a device's numbers to hold and to send with data parallelism, where each device holds the whole network.
 held = [sum(parameter.numel() for parameter in stage.parameters()) for stage in stages]
 cuts = widths[1:-1]
 print(f"   parameters per device: {held} in the pipeline, {sum(held)} with data parallelism")

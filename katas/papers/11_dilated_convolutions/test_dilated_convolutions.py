@@ -242,7 +242,7 @@ def stacked(w, x, dilations, *, residual=True, inside=True, relu=torch.relu, fir
 
 
 def reach_of(model, in_channels, length=60):
-    """How many of the last steps the last output depends on. All weights and inputs are made positive, so that no relu
+    """Count the last steps on which the last output depends. All weights and inputs are made positive, so that no relu
     stops a way through the model."""
     model = copy.deepcopy(model)
     with torch.no_grad():
@@ -302,7 +302,7 @@ class TestDilatedStack:
 
     @given(t=st.integers(0, T - 2))
     def test_the_future_changes_nothing(self, kata, t):
-        """What holds for a layer holds for the stack: outputs up to t do not depend on steps after t."""
+        """The stack is as causal as its layers: outputs up to t do not depend on steps after t."""
         model, x = kata.DilatedStack(C, 6, O), torch.randn(B, C, T)
         other = x.clone()
         other[..., t + 1 :] = torch.randn(B, C, T - t - 1)

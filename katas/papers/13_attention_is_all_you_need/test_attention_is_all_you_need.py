@@ -357,7 +357,7 @@ def positions(length):
 
 
 def inputs(model, ids, scale=D**0.5, place=1.0):
-    """What the first layer reads. The options are slips."""
+    """The input of the first layer. The options are slips."""
     return model.embed.weight.double()[ids] * scale + positions(ids.size(1)) * place
 
 

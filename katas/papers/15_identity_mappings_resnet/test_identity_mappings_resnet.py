@@ -42,7 +42,7 @@ class TestShortcutGainNumpy:
         check.close(kata.shortcut_gain_numpy(scales), np.array([0.0, 0.0, 0.0, 2.0, 0.5]))
 
     def test_it_is_the_gradient_of_a_chain_of_shortcuts(self, kata):
-        """What a factor does to the signal, it does to the gradient on the way back."""
+        """A factor of the signal is also a factor of the gradient on the way back."""
         signal = torch.tensor(3.0, requires_grad=True)
         states = [signal]
         for scale in SCALES:

@@ -33,7 +33,7 @@ def looked_up(objects, questions, by_colour=True):
 
 
 def counted(objects, questions, by_colour=True):
-    """How many others have the shape of the object asked about."""
+    """Count the others that have the shape of the object asked about."""
     return torch.tensor([others.count(shape) for shape, others in looked_up(objects, questions, by_colour)])
 
 

@@ -208,7 +208,7 @@ def decoded(model, z):
 
 
 def codes_read(model, x):
-    """What the decoder gets from `model(x)`: the input of its first layer."""
+    """The codes that the decoder gets in `model(x)`: the input of its first layer."""
     seen = []
     first = next(part for part in model.decoder.modules() if isinstance(part, nn.Linear))
     handle = first.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].detach().clone()))
@@ -420,7 +420,7 @@ class Witness(nn.Module):
 
 
 def answer(x, noise, w):
-    """What a Witness returns, with the parameters `w`: logits, mu and logvar."""
+    """The output of a Witness with the parameters `w`: logits, mu and logvar."""
     mu = F.linear(x, w["to_mu.weight"], w["to_mu.bias"])
     return F.linear(mu + noise, w["decoder.weight"], w["decoder.bias"]), mu, -mu
 

@@ -35,7 +35,7 @@ def chessboard(batch_size, height, width):
 
 
 def pairs(height, width, vertical, offset):
-    """Who is the partner of whom: ((row, column), (row, column)), …"""
+    """The pairs of partners: ((row, column), (row, column)), …"""
     if vertical:
         return [((i, j), (i + 1, j)) for i in range(offset, height - 1, 2) for j in range(width)]
     return [((i, j), (i, j + 1)) for i in range(height) for j in range(offset, width - 1, 2)]
@@ -382,7 +382,7 @@ class TestExpectedStep:
             )
 
     def test_no_cream_is_lost(self, kata):
-        """What one cell gives, its neighbour gets. So each grid keeps its sum, and one that is the same everywhere does
+        """A cell's loss is its neighbour's gain. So each grid keeps its sum, and one that is the same everywhere does
         not change, not even at the border."""
         state = torch.rand(2, 1, 6, 5)
         got = kata.expected_step(state.clone())
@@ -662,7 +662,7 @@ class TestRecurrenceTime:
             check.equal(got, expected, unlike=unlike, what=f"the time for cycles of {lengths}")
 
     def test_equal_cells_return_earlier(self, kata):
-        """What counts is what the cells hold. 0 1 0 1 0 1 on a cycle of 6 is itself again after 2 steps, and pure
+        """Only the contents of the cells count. 0 1 0 1 0 1 on a cycle of 6 is itself again after 2 steps, and pure
         coffee after 1. On a ring, the end meets the beginning: 1 0 1 needs all 3 steps, and 0 1 1 0 1 1 0 1 all 8."""
         for cells, expected in (("010101", 2), ("000000", 1), ("101", 3), ("01101101", 8), ("011011", 3)):
             state = torch.tensor([float(cell) for cell in cells])

@@ -397,7 +397,7 @@ T, B, FEATURES, HIDDEN, C = 7, 3, 4, 6, 5
 
 
 def classified(model, x):
-    """What a SpeechModel should return in float64, frame by frame, and by name what some slips lead to."""
+    """The right output of a SpeechModel in float64, frame by frame, and by name those of some slips."""
     w = {name: parameter.double() for name, parameter in model.named_parameters()}
     padded = F.pad(x.double(), (0, 0, 0, 0, 2, 2))
     hidden = []

@@ -237,7 +237,7 @@ class TestFeatureModel:
         check.close(model(x), read(range(SIZE)), unlike=unlike)
 
     def test_is_blind_to_all_other_features(self, kata):
-        """What it cannot read sets the loss that no training gets below. An input of exactly n columns is enough."""
+        """Features that it cannot read set the loss that no training gets below. Exactly n columns are enough."""
         model, x = kata.FeatureModel(SIZE), torch.randn(B, M)
         other = torch.cat([x[:, :SIZE], torch.randn(B, 2)], dim=1)
         check.close(model(other), model(x), what="predictions for other later columns")

@@ -194,7 +194,7 @@ print(f"   NumPy:   {solved.round(4)}")
 print(f"   PyTorch: {trained.coefficients.detach().numpy().round(4)}")
 print(f"   largest difference: {np.abs(solved - trained.coefficients.detach().numpy()).max():.1e}")
 
-# What autograd gives for free: the slope of the *bits* in each coefficient. At the optimum all should be 0. The second
+# Autograd gives the slope of the *bits* in each coefficient for free. At the optimum all should be 0. The second
 # derivative h says how many digits are worth writing: rounding a coefficient by δ costs ½ · h · δ² bits. For the
 # constant h is n / (v ln 2), so that an error of √(v / n) costs 1 / (2 ln 2) = 0.72 bits, whatever n is. To write that
 # finely takes ½ log2 n bits, and some that do not depend on n.

@@ -99,7 +99,7 @@ def wavering(history):
 
 
 def right_chances(policy, pattern, horizon):
-    """What the policy gives to the right bit, step by step."""
+    """The policy's probability of the right bit, step by step."""
     bits = [pattern[t % len(pattern)] for t in range(horizon)]
     ones = [policy(bits[:t]) for t in range(horizon)]
     return [one if bit else 1 - one for one, bit in zip(ones, bits, strict=True)]
@@ -461,7 +461,7 @@ def trained_by_hand(weight, batches, lr, *, sign=-1, clear=True, clip=True):
 
 
 def batches(model, steps):
-    """What the model read, step by step: one batch (B, T) each."""
+    """The model's inputs, step by step: one batch (B, T) each."""
     return torch.cat(model.calls).chunk(steps)
 
 

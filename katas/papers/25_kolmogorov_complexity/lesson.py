@@ -135,7 +135,7 @@ for places in torch.arange(N).split(CHUNK):
         if places[0] == 0 and update == 0:
             print(f"   net.2.bias[0] before and after the first step: {old:.4f} → {model.net[2].bias[0]:.4f}")
 
-# What was paid per symbol, in stretches of the sequence. No symbol is ever priced by a model that has seen it.
+# The price per symbol, in stretches of the sequence. No symbol is ever priced by a model that has seen it.
 for first, last in ((0, 32), (32, 128), (128, 500), (500, 1000), (1000, 2000), (2000, 4000)):
     print(f"   symbols {first:>4} to {last - 1:>4}: {paid[first:last].mean():.3f} bits")
 

@@ -251,7 +251,7 @@ def parameters_of(model):
 
 
 def logits_by_columns(model, contexts, squash=torch.tanh, order=None):
-    """What the model should say: each symbol of a context picks a column of the first layer."""
+    """The logits that the model should give: each symbol of a context picks a column of the first layer."""
     first, bias, second, last = parameters_of(model)
     if order is not None:
         first = first[:, order]

@@ -29,7 +29,7 @@ def batch(dtype=torch.float32):
 
 
 def loss_and_gradient(result):
-    """What a loss returned, if it is a pair of tensors."""
+    """Return the result of a loss, once it is known to be a pair."""
     right = isinstance(result, tuple) and len(result) == 2
     check.that(right, f"expected a tuple (loss, gradient), not {check.describe(result)}")
     return result
@@ -310,7 +310,7 @@ class TestKnnPredictNumpy:
 
     @pytest.mark.edge
     def test_of_equal_distances_the_earlier_row_is_nearer(self, kata):
-        """Which one counts must not depend on the sorting. `np.argsort` keeps the order only with kind="stable"."""
+        """The choice must not depend on the sorting. `np.argsort` keeps the order only with kind="stable"."""
         train_x = np.tile([[1.0], [-1.0]], (40, 1))
         train_y = np.r_[[3, 1, 2, 2], np.zeros(76, dtype=int)]
         for k, expected in ((1, 3), (4, 2)):
@@ -368,7 +368,7 @@ class TestNumericalGradient:
         check.close(got, x.cos(), rtol=0, atol=1e-6, what="gradient")
 
     def test_it_catches_a_wrong_gradient(self, kata):
-        """What it is for: a gradient derived right differs by less than 1e-7 of its size, a wrong one by much more."""
+        """A gradient derived right differs by less than 1e-7 of its size, a wrong one by much more."""
         x = self.X.clone()
         got = kata.numerical_gradient(lambda t: t.tanh().sum(), x.clone())
         for name, guess, low, high in (("1 − tanh²", 1 - x.tanh() ** 2, 0, 1e-7), ("1 − x²", 1 - x**2, 0.1, 1e9)):
@@ -825,7 +825,7 @@ def labels(number):
 
 
 def numbers(x):
-    """Which rows these are."""
+    """The numbers of these rows."""
     return (x[:, 0] * 10).round().long()
 
 

@@ -33,7 +33,7 @@ def means(table, ids):
 
 
 def encoded(model, side, ids):
-    """What the model makes of ids, as questions or as passages."""
+    """The model's vectors of ids, as questions or as passages."""
     return model.encode_questions(ids) if side == "questions" else model.encode_passages(ids)
 
 

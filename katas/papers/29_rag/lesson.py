@@ -199,7 +199,7 @@ if theirs is not None:
     print(f"   PyTorch: {ours.detach().numpy().round(4)}")
     print(f"   largest difference: {np.abs(theirs - ours.detach().numpy()).max():.1e}")
 
-# What only torch gives for free: the gradient at the scores. Bayes' rule gives the probability of each document after
+# Torch gives the gradient at the scores for free. Bayes' rule gives the probability of each document after
 # the answer is known. The gradient should be that posterior minus the prior: documents that explain the answer better
 # than expected go up, the others go down.
 (gradient,) = torch.autograd.grad(ours.sum(), scores)

@@ -214,7 +214,7 @@ def all_scores(model, keys=KEYS, encoders=("query_encoder", "document_encoder"))
 
 
 def said(model, values, slip=""):
-    """What the generator says after each value token, in float64."""
+    """The generator's log-probabilities after each value token, in float64."""
     w = {name: parameter.double() for name, parameter in model.named_parameters()}
     hidden = F.linear(w["value_embedding.weight"][values], w["generator.0.weight"], w["generator.0.bias"])
     logits = F.linear(hidden if slip == "relu" else hidden.relu(), w["generator.2.weight"], w["generator.2.bias"])

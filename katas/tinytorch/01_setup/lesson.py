@@ -59,7 +59,7 @@ shapes = {"20 n": lambda n: (20, n), "n²": lambda n: (n, n), "n³": lambda n: (
 
 
 def builder(shape):
-    """What measure_scaling asks for: from n to a function without arguments."""
+    """A `build` for measure_scaling: from n to a function without arguments."""
     return lambda n: lambda: np.ones(shape(n))
 
 

@@ -221,7 +221,7 @@ class TestManualSeed:
         check.that(kata.get_rng() is later, "after a second manual_seed, get_rng() does not return the new generator")
 
     def test_each_call_makes_a_generator_of_its_own(self, kata):
-        """Who kept the earlier generator goes on with it: a new seed does not turn it back."""
+        """An earlier generator goes on where it was: a new seed does not turn it back."""
         earlier = kata.manual_seed(7)
         drawn = earlier.random(4)
         kata.manual_seed(7)
@@ -284,7 +284,7 @@ class TestProfileMemory:
         between(profile.peak_bytes, 3_000_000, 3_100_000, "peak_bytes with 1, 3 and 2 MB one after the other")
 
     def test_retained_counts_the_result(self, kata):
-        """What the result keeps alive is retained, so the result has to be alive when memory is read."""
+        """Memory that the result keeps alive is retained, so the result has to be alive when memory is read."""
         profile = kata.profile_memory(lambda: megabytes(3)[::3].copy())
         between(profile.retained_bytes, 1_000_000, 1_100_000, "retained_bytes with a result of 1 MB")
         between(profile.peak_bytes, 4_000_000, 4_100_000, "peak_bytes with 3 MB and their 1 MB copy at once")

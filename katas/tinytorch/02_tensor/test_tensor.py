@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from grader.specs import check
 
-# How to compute an announced operation again from its inputs and saved values, and which values those are.
+# Each announced operation as a function of its inputs and saved values, and the names of those values.
 REPLAY = {
     "add": np.add,
     "sub": np.subtract,

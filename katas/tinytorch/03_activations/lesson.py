@@ -82,7 +82,7 @@ for n in (512, 1024, 2048):
 scaling = stretch(kata.broadcast_scaling, [512, 1024, 2048])
 if scaling:
     print(f"exponent of the measured bytes: {scaling['exponent']:.3f}, predicted 2")
-    print("What is measured above the prediction is a buffer of NumPy, 64 KiB at every n.")
+    print("The bytes above the prediction are a buffer of NumPy, 64 KiB at every n.")
     print("100 times the n: 100 times the inputs, 10,000 times the result.")
 
 # 7. What a chain of layers keeps: one output per layer.

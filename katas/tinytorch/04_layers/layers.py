@@ -25,7 +25,7 @@ class Parameter(Tensor):
 
 
 class Module:
-    """What every layer and every network is: attributes that may hold Parameters and Modules, and a `forward`.
+    """The base of every layer and every network: attributes that may hold Parameters and Modules, and a `forward`.
 
     Subclasses write `__init__` and `forward`. They need not call `super().__init__()`.
     """

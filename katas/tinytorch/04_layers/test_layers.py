@@ -51,7 +51,7 @@ def names_of(found):
 
 
 def by_hand(layer, x):
-    """What a Linear gives, in float64 by PyTorch."""
+    """The output of a Linear, in float64 by PyTorch."""
     weight, bias = (None if p is None else torch.tensor(p.data).double() for p in (layer.weight, layer.bias))
     return F.linear(torch.tensor(x.data).double(), weight, bias).numpy()
 

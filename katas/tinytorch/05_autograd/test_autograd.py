@@ -57,7 +57,7 @@ def constant(*data):
 
 
 def array_of(op, inputs, saved):
-    """What an operation of torch makes of these inputs."""
+    """The result of an operation of torch on these inputs."""
     return np.array(TORCH[op](*(torch.tensor(x.data) for x in inputs), **saved).numpy())
 
 
@@ -482,8 +482,8 @@ class TestShapeRule:
         check_rule(kata.shape_rule, kata, "transpose", normal(2, 3, 4), dim0=dims[0], dim1=dims[1])
 
     def test_index_puts_the_gradient_where_the_elements_came_from(self, kata):
-        """What was not taken has no part in the result: its gradient is 0. Keys are ints, slices, None, masks, or
-        tuples of these."""
+        """An element that was not taken has no part in the result: its gradient is 0. Keys are ints, slices, None,
+        masks, or tuples of these."""
         keys = (1, slice(0, 3, 2), (slice(None), 2), (..., None, 0), np.array([True, False, True]), (0, [1, 3]))
         for key in keys:
             check_rule(kata.shape_rule, kata, "index", normal(3, 4), key=key)
@@ -715,8 +715,8 @@ class TestBackward:
 
     @pytest.mark.edge
     def test_a_released_graph_is_refused(self, kata):
-        """What the rules need is gone. That holds for a second loss, too, which shares a part of the first one's graph.
-        The message names retain_graph."""
+        """The arrays that the rules need are gone. That holds for a second loss, too, which shares a part of the first
+        one's graph. The message names retain_graph."""
         x = leaf(2.0)
         shared = made(kata, "exp", x)
         loss, other = made(kata, "neg", shared), made(kata, "tanh", shared)
@@ -867,7 +867,7 @@ class TestGraphReport:
         check.equal(got, 8 * (100 + 2), what="held_bytes with 2 of 100 elements", unlike={"the slice alone": 32})
 
     def test_saved_arrays_count(self, kata):
-        """What an operation saved is in memory as well: here an array of indices, and a mask that is also an input's.
+        """Arrays that an operation saved are in memory as well: here indices, and a mask that is also an input's.
         Other entries, such as an exponent, have no array."""
         x, ids = leaf(shape=(4, 6)), np.array([1, 0, 3])
         y = made(kata, "index", x, key=ids)

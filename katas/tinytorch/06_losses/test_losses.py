@@ -234,7 +234,7 @@ class TestCrossEntropy:
         check.close(number(loss), np.array(math.log(10) / 2), unlike=unlike)
 
     def test_equal_logits_give_log_c(self, kata):
-        """Who guesses among C classes has a loss of log C, whatever the targets: here log 7."""
+        """Guessing among C classes has a loss of log C, whatever the targets: here log 7."""
         loss = kata.cross_entropy(tensor(np.full((3, 7), 5.0)), np.array([0, 6, 3]))
         check.close(number(loss), np.array(math.log(7)))
 
@@ -381,7 +381,7 @@ class TestPredictCrossEntropyBytes:
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
     def test_the_real_arrays(self, kata, dtype):
-        """What is predicted is what the arrays have: `nbytes` of each. A gradient has the dtype of its tensor."""
+        """The prediction is the size of the real arrays: `nbytes` of each. A gradient has the dtype of its tensor."""
         logits = tensor(normal(8, 5), dtype, requires_grad=True)
         loss = kata.cross_entropy(logits, np.arange(8) % 5)
         loss.backward()

@@ -47,7 +47,7 @@ def node_of(out, name):
 
 
 def gradients(rule, out, name, grad):
-    """What a rule gives for the node of this output: one gradient per input."""
+    """The gradients that a rule gives for the node of this output: one per input."""
     node = node_of(out, name)
     got = rule(node, grad.copy())
     count = len(node.inputs)

@@ -244,7 +244,7 @@ class TestNormalize:
         check.close(normalize(images), (images - 3) / 5**0.5, what="images that were fitted", unlike=unlike)
 
     def test_fitted_images_have_mean_0_and_deviation_1(self, kata):
-        """What was fitted to some images keeps their statistics when it is applied to others."""
+        """A Normalize that was fitted to some images keeps their statistics when it is applied to others."""
         images, others = pixels(20, 5, 5), pixels(4, 5, 5) // 2
         normalize = kata.Normalize.fit(images)
         check.close(float(normalize(images).mean()), 0.0, atol=1e-5, what="mean of the normalised images")
@@ -521,7 +521,7 @@ class TestDataLoaderIter:
 
 
 def in_time(fn, seconds=2.0):
-    """What fn() returns, or a failure if it waits for ever: it runs in a thread that can be left behind."""
+    """The result of fn(), or a failure if it waits for ever: it runs in a thread that can be left behind."""
     outcome = {}
 
     def run():
@@ -720,7 +720,7 @@ class TestLoaderScaling:
         check.that(abs(got["exponent"] - 1) < 0.25, f"the exponent is {got['exponent']:.3g}, expected near 1")
 
     def test_the_bytes_of_one_float32_batch(self, kata):
-        """What stays is one batch. The dataset exists before, so it is not counted."""
+        """One batch stays in memory. The dataset exists before, so it is not counted."""
         for n, value in zip((16, 64), kata.loader_scaling([16, 64], (2, 20, 20))["values"], strict=True):
             predicted = 4 * 800 * n
             right = predicted <= value <= 1.2 * predicted + 8192

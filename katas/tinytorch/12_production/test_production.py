@@ -719,7 +719,7 @@ class TestTrainerInit:
 
 
 class PowerCut(Exception):
-    """What ends a scripted run."""
+    """The end of a scripted run."""
 
 
 class Script:

@@ -66,7 +66,7 @@ def value_and_gradients(ours, theirs, *arrays):
 
 
 def layer_by_torch(layer, x, *, causal=True, scale=None, values=None):
-    """What one head gives, by PyTorch, from the weights of the layer."""
+    """The output of one head, by PyTorch, from the weights of the layer."""
     q, k, v = (x @ W.weight.data.T for W in (layer.W_q, layer.W_k, values or layer.W_v))
     return weights_by_torch(q, k, np.tri(x.shape[1], dtype=bool) if causal else None, scale) @ v
 

@@ -58,7 +58,7 @@ def linear_by_torch(p, name, x):
 
 
 def heads_by_torch(p, x, num_heads, *, prefix="", causal=True, scale=None):
-    """What each head finds, in a list: attention on its own slice of the features."""
+    """The output of each head, in a list: attention on its own slice of the features."""
     q, k, v = (linear_by_torch(p, prefix + W, x).chunk(num_heads, dim=-1) for W in ("W_q", "W_k", "W_v"))
     return [F.scaled_dot_product_attention(q[h], k[h], v[h], is_causal=causal, scale=scale) for h in range(num_heads)]
 
@@ -206,7 +206,7 @@ class TestLayerNorm:
         check.close(got, centred / (variance + 0.5) ** 0.5, unlike=unlike, what="the result with eps = 0.5")
 
     def test_nothing_is_remembered(self, kata):
-        """What came before does not matter, and evaluation is the same as training: no running averages."""
+        """Earlier inputs do not matter, and evaluation is the same as training: no running averages."""
         norm, x = kata.LayerNorm(5), normal(3, 5)
         first = check.data(norm(tensor(x))).copy()
         norm(tensor(100 + 7 * normal(3, 5, seed=1)))
@@ -266,7 +266,7 @@ class TestGelu:
 
     @given(case=numbers())
     def test_x_and_minus_x(self, kata, case):
-        """What gelu holds back of x, it lets pass of -x: gelu(x) - gelu(-x) = x for every number."""
+        """The outputs for x and -x differ by exactly x: gelu(x) - gelu(-x) = x for every number."""
         x = np.array(case)
         got = check.data(kata.gelu(tensor(x))) - check.data(kata.gelu(tensor(-x)))
         check.close(got, x, atol=1e-9, what="gelu(x) - gelu(-x)")
@@ -640,7 +640,7 @@ class TestDepthScaling:
         check.that(0.75 <= got["exponent"] <= 1.25, f"the exponent is {got['exponent']:.3f}, expected 0.75 to 1.25")
 
     def test_each_block_keeps_its_scores_and_hidden_features(self, kata):
-        """What the products multiplied is kept for their gradients. For C=16, B=2 and T=16, one more block keeps at
+        """The factors of the products are kept for their gradients. For C=16, B=2 and T=16, one more block keeps at
         least an array of scores (B, H, T, T) and one of hidden features (B, T, 4·C), in float32. Twice the features,
         sequences or positions are more."""
 

@@ -98,7 +98,7 @@ def bigram(vocab, block_size):
 
 
 def losses_by_torch(table, inputs, lr, schedule, *, shift=1, zero=True):
-    """What training that model by PyTorch gives, on a text in which token t is followed by t + 1."""
+    """The losses of training that model by PyTorch, on a text in which token t is followed by t + 1."""
     table = torch.tensor(table, requires_grad=True)
     optimizer, losses = torch.optim.Adam([table], lr), []
     for step, x in enumerate(map(torch.from_numpy, inputs)):
@@ -808,7 +808,7 @@ class TestGenerationCost:
         check.equal(got, cost_by_counting(prompt, new, roomy, True), what="with a cache")
 
     def test_against_a_model_that_counts(self, kata):
-        """What `generate` gives the model to read, with a block of 4 that fills on the way."""
+        """The cost is that of the inputs that `generate` gives the model, with a block of 4 that fills on the way."""
         model = scripted(counting_up(9), block_size=4)
         kata.generate(model, np.array([[1, 2]]), 5, rng=rng())
         read = [len(ids[0]) for ids in model.inputs]

@@ -1,4 +1,4 @@
-"""What the specs of 00 ask only about inputs that are known."""
+"""Questions that the specs of 00 ask only about inputs that are known."""
 
 import torch
 
@@ -7,7 +7,7 @@ from grader.loading import probe
 
 @probe("draw")
 def _(kata, rng):
-    """Which positions come up, and that the shares of the draws are near their probabilities."""
+    """The positions that come up, and whether the shares of the draws are near their probabilities."""
     counts = torch.randperm(4, generator=rng) * 4 + 1  # 1, 5, 9 and 13
     probabilities = torch.cat([counts, torch.tensor([4, 0])]) / 32
     drawn = torch.tensor([kata.draw(probabilities) for _ in range(2000)])

@@ -1,4 +1,4 @@
-"""What the specs of 01 ask about known inputs alone, and memory and global state, which stay in a process."""
+"""Questions that the specs of 01 ask about known inputs alone, or cannot ask: about memory and global state."""
 
 import pandas as pd
 import torch
@@ -11,7 +11,7 @@ def sizes(count, rng):
 
 
 def random_facts(patterns, rng):
-    """What holds for all right random patterns: where they come from, and how they are spread."""
+    """Facts that hold for all right random patterns: their source and their spread."""
     seeds = torch.randperm(9999, generator=rng)[:2].tolist()
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(seeds[0])

@@ -1,4 +1,4 @@
-"""What a tensor is made of: memory, a shape, a dtype and a device; the way from NumPy and pandas and back."""
+"""The parts of a tensor: memory, a shape, a dtype and a device; the way from NumPy and pandas and back."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def memory_by_dtype(shape: Sequence[int], dtypes: Sequence[torch.dtype]) -> dict
 
 
 def describe(x: Tensor) -> dict[str, object]:
-    """What there is to know about a tensor."""
+    """Describe a tensor."""
     return {
         "ndim": x.ndim,
         "shape": tuple(x.shape),

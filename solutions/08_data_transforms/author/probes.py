@@ -1,4 +1,4 @@
-"""What the specs of 08 cannot ask from another process: transforms that they give would count in the judge."""
+"""Questions that the specs of 08 cannot ask from another process: their transforms would count in the judge."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the specs of 09 cannot ask from another process."""
+"""Questions that the specs of 09 cannot ask from another process."""
 
 from types import SimpleNamespace
 from unittest import mock

@@ -98,7 +98,7 @@ def make_loaders(
 
 
 def batch_report(dataset: Dataset, batch_sizes: Sequence[int]) -> dict[int, dict[str, int]]:
-    """What a batch size costs."""
+    """The costs of each batch size."""
     n = len(dataset)
     item_bytes = sum(field.nbytes for field in dataset[0])
     report = {}

@@ -1,4 +1,4 @@
-"""What the specs of 10 cannot ask from another process."""
+"""Questions that the specs of 10 cannot ask from another process."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the specs of 11 ask only about inputs that are known."""
+"""Questions that the specs of 11 ask only about inputs that are known."""
 
 import torch
 

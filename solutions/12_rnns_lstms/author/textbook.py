@@ -175,7 +175,7 @@ def train_char_rnn(
 
 
 def input_gradient_norms(cell: nn.Module, x: Tensor) -> Tensor:
-    """How much of each step's input is still heard at the end."""
+    """The influence of each step's input on the last output."""
     x = x.detach().clone().requires_grad_()
     outputs, _ = run_recurrent(cell, x)
     (gradient,) = torch.autograd.grad(outputs[:, -1].sum(), x)

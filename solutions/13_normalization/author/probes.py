@@ -1,4 +1,4 @@
-"""What the specs of 13 do not ask: other sizes, and losses from starting weights that are known."""
+"""Questions that the specs of 13 do not ask: other sizes, and losses from known starting weights."""
 
 from unittest import mock
 

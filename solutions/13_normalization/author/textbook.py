@@ -112,7 +112,7 @@ def train_eval_gap(norm: nn.Module, x: Tensor) -> float:
 
 
 def batch_size_effect(x: Tensor, batch_sizes: Sequence[int]) -> dict[int, dict[str, float]]:
-    """What small batches cost."""
+    """The cost of small batches."""
     effects = {}
     for b in batch_sizes:
         num_batches = len(x) // b

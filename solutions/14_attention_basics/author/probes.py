@@ -1,4 +1,4 @@
-"""What the specs of 14 cannot ask from another process, or ask only about sizes that are known."""
+"""Questions that the specs of 14 cannot ask from another process, or ask only about sizes that are known."""
 
 import torch
 from torch import nn

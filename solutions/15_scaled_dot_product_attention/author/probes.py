@@ -1,4 +1,4 @@
-"""What the specs of 15 ask only about sizes that are known."""
+"""Questions that the specs of 15 ask only about sizes that are known."""
 
 import math
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def causal_mask(query_len: int, key_len: int | None = None, device: torch.device | str | None = None) -> Tensor:
-    """Which keys each query may see: the queries are the last T of S positions."""
+    """The keys that each query may see: the queries are the last T of S positions."""
     if key_len is None:
         key_len = query_len
     return torch.ones(query_len, key_len, dtype=torch.bool, device=device).tril(key_len - query_len)
 
 
 def padding_mask(lengths: Tensor, max_len: int) -> Tensor:
-    """Which keys are real, (B, 1, S)."""
+    """The keys that are real, (B, 1, S)."""
     positions = torch.arange(max_len, device=lengths.device)
     return positions < lengths[:, None, None]
 
@@ -45,7 +45,7 @@ def scaled_dot_product_attention(
 
 
 def score_statistics(scores: Tensor, v: Tensor) -> dict[str, float]:
-    """How sharply the weights choose among the keys."""
+    """Measure how sharply the weights choose among the keys."""
     w = scores.softmax(dim=-1)
     return {
         "std": scores.std().item(),

@@ -1,4 +1,4 @@
-"""What the specs of 16 cannot ask from another process: they would compare the code with itself.
+"""Questions that the specs of 16 cannot ask from another process: they would compare the code with itself.
 
 One asks about sizes that the specs do not name.
 """

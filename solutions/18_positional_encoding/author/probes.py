@@ -1,4 +1,4 @@
-"""What the specs of 18 cannot ask from another process, or ask only about inputs that are known."""
+"""Questions that the specs of 18 cannot ask from another process, or ask only about inputs that are known."""
 
 from unittest import mock
 

@@ -1,4 +1,4 @@
-"""What the specs of 19 cannot ask from another process, or ask only about modules that are known."""
+"""Questions that the specs of 19 cannot ask from another process, or ask only about modules that are known."""
 
 import torch
 from torch import nn

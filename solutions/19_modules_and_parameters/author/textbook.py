@@ -19,7 +19,7 @@ class ShapeRecord(NamedTuple):
 
 
 class LoadReport(NamedTuple):
-    """What `load_matching` did with each name. Given: nothing to write here."""
+    """A report of what `load_matching` did with each name. Given: nothing to write here."""
 
     loaded: list[str]
     missing: list[str]

@@ -19,7 +19,7 @@ def _reduce(values: Tensor, reduction: str) -> Tensor:
 def regression_loss(
     pred: Tensor, target: Tensor, kind: str = "mse", *, delta: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
-    """How far predictions are from the numbers they should be."""
+    """The distance of predictions from the numbers they should be."""
     if pred.shape != target.shape:
         raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape")
     d = pred - target

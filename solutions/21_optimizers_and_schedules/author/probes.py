@@ -1,4 +1,4 @@
-"""What the specs of 21 cannot ask from another process: an optimizer's groups are copied on the way."""
+"""Questions that the specs of 21 cannot ask from another process: an optimizer's groups are copied on the way."""
 
 from types import SimpleNamespace
 

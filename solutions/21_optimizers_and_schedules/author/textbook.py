@@ -158,7 +158,7 @@ class StepLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a new StepLR needs in order to go on from here: a snapshot, which later steps leave alone."""
+        """The state that a new StepLR needs to go on from here: a snapshot, which later steps leave alone."""
         return {"last_epoch": self.last_epoch, "base_lrs": self.base_lrs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the specs of 22 do not ask: whether a checkpoint's file is all that it needs."""
+"""A question that the specs of 22 do not ask: does loading a checkpoint need more than its file?"""
 
 import shutil
 from pathlib import Path

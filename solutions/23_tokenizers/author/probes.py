@@ -1,4 +1,4 @@
-"""What the specs of 23 ask only about texts and merges that are known."""
+"""Questions that the specs of 23 ask only about texts and merges that are known."""
 
 import json
 from pathlib import Path

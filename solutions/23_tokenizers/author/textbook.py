@@ -47,7 +47,7 @@ def bytes_to_unicode() -> dict[int, str]:
 
 
 def count_pairs(tokens: Sequence[T]) -> dict[tuple[T, T], int]:
-    """How often each pair of neighbours occurs."""
+    """Count each pair of neighbours."""
     return Counter(zip(tokens, tokens[1:]))
 
 
@@ -199,5 +199,5 @@ def load_gpt2_files(encoder_path: str | Path, bpe_path: str | Path) -> BPETokeni
 
 
 def bytes_per_token(tokenizer: CharTokenizer | BPETokenizer, text: str) -> float:
-    """How much text one token holds: the UTF-8 bytes of the text divided by the number of its tokens."""
+    """The amount of text in one token: the UTF-8 bytes of the text divided by the number of its tokens."""
     return len(text.encode("utf-8")) / len(tokenizer.encode(text))

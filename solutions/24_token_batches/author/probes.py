@@ -1,4 +1,4 @@
-"""What the specs of 24 ask only about streams that are known."""
+"""Questions that the specs of 24 ask only about streams that are known."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the specs of 26 cannot ask from another process: their oracles are built on the layers' own weights.
+"""Questions that the specs of 26 cannot ask from another process: their oracles are built on the layers' own weights.
 
 Others ask only about inputs that are known.
 """

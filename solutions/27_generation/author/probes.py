@@ -1,4 +1,4 @@
-"""What the specs of 27 ask only about inputs that are known."""
+"""Questions that the specs of 27 ask only about inputs that are known."""
 
 from unittest import mock
 
@@ -19,7 +19,7 @@ def _(kata, rng):
 
 @probe("sample_next")
 def _(kata, rng):
-    """Which tokens come up at all in many draws, of probabilities far from where a filter cuts."""
+    """The tokens that come up at all in many draws, of probabilities far from where a filter cuts."""
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05])[torch.randperm(4, generator=rng)].log().repeat(2000, 1)
     options = [
         {"top_k": 2},

@@ -1,4 +1,4 @@
-"""What the specs of 28 ask only about names and models that are known."""
+"""Questions that the specs of 28 ask only about names and models that are known."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the specs of 29 ask only about models and sizes that are known."""
+"""Questions that the specs of 29 ask only about models and sizes that are known."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the specs of 30 cannot ask from another process, or ask only about numbers that are known."""
+"""Questions that the specs of 30 cannot ask from another process, or ask only about numbers that are known."""
 
 from unittest import mock
 

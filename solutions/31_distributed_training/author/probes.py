@@ -1,4 +1,7 @@
-"""What the specs of 31 cannot ask from another process, on two ranks of its own, or ask only about known ranks."""
+"""Questions that the specs of 31 cannot ask from another process, or ask only about known ranks.
+
+The probes fork two ranks of their own.
+"""
 
 import os
 import pickle
@@ -15,7 +18,7 @@ from grader.loading import probe
 
 
 def on_two_ranks(work):
-    """What `work` returns on rank 0 and on rank 1, each a forked process of one gloo group."""
+    """The results of `work` on rank 0 and on rank 1, each a forked process of one gloo group."""
     store = tempfile.mktemp(dir=".")
     pipes = [os.pipe() for _ in range(2)]
     for rank in range(2):

@@ -88,7 +88,7 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
 
 
 def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable[..., Any], args: tuple) -> None:
-    """What a process of `launch` does: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
+    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
@@ -102,7 +102,7 @@ def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable
 
 
 def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> tuple[float, int, str, Any]:
-    """What a process of `launch` has sent, or that it is dead."""
+    """Receive what a process of `launch` has sent, or tell that it is dead."""
     try:
         return pickle.loads(pipe.recv_bytes())
     except EOFError:
@@ -112,7 +112,7 @@ def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> t
 
 @dataclass(frozen=True)
 class DistInfo:
-    """Which of the processes this one is."""
+    """The place of this process among all."""
 
     rank: int = 0
     local_rank: int = 0

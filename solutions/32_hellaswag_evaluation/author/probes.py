@@ -1,4 +1,4 @@
-"""What the specs of 32 ask only about examples that are known."""
+"""Questions that the specs of 32 ask only about examples that are known."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the specs of 33 ask only about texts and numbers that are known."""
+"""Questions that the specs of 33 ask only about texts and numbers that are known."""
 
 from unittest import mock
 

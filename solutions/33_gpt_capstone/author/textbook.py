@@ -26,7 +26,7 @@ train_step = prerequisite("29_gpt_training").train_step
 
 @dataclass
 class CapstoneData:
-    """What a run learns from and is judged by."""
+    """The data that a run learns from and is judged by."""
 
     tokenizer: BPETokenizer
     train: Tensor  # (N,) the stream of the training documents

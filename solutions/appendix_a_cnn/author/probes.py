@@ -1,4 +1,4 @@
-"""What the specs of appendix A ask only about sizes, files and logits that are known."""
+"""Questions that the specs of appendix A ask only about sizes, files and logits that are known."""
 
 from pathlib import Path
 

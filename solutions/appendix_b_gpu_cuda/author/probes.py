@@ -1,4 +1,4 @@
-"""What the specs of appendix B cannot ask from another process, or ask only about known answers and errors."""
+"""Questions that appendix B's specs cannot ask from another process, or ask only about known answers and errors."""
 
 import torch
 from torch import nn

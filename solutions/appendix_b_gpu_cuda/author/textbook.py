@@ -106,7 +106,7 @@ def amp_train_step(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that a device ran out of memory."""
+    """Tell if an error means that a device ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "out of memory" in str(error)
@@ -156,7 +156,7 @@ def oom_safe_step(
 
 
 def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> list[dict[str, Any]]:
-    """What building something and letting go of it does to the memory of a GPU."""
+    """Measure the memory of a GPU while something is built and let go."""
     if cuda is None:
         cuda = torch.cuda
     stages = []
@@ -183,7 +183,7 @@ def benchmark(
     synchronize: Callable[[], None] | None = None,
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """How long one call of a function takes, the work that it starts on a device included."""
+    """Time one call of a function, the work that it starts on a device included."""
     if synchronize is None:
         synchronize = lambda: None
     for _ in range(warmup):
@@ -215,7 +215,7 @@ def compare_devices(
     synchronize: Callable[[torch.device], None] = wait_for,
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, dict[str, float]]:
-    """How much faster than the first device each device does the same work."""
+    """Compare the speed of each device with the first one's, on the same work."""
     medians = {}
     for name in devices:
         device = torch.device(name)

@@ -12,7 +12,7 @@ import torch  # stub: keep
 import torch.nn.functional as F  # stub: keep
 from torch import Tensor, nn
 
-# What the model learns by heart, twice over: 125 characters, 21 different ones.
+# The text that the model learns by heart, twice over: 125 characters, 21 different ones.
 TEXT = (
     "the wheel turns and the wind returns; a small bird sings, the bell rings, "
     "and the long day ends where the long night begins. "

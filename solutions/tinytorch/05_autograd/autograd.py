@@ -16,7 +16,7 @@ Rule = Callable[["Node", np.ndarray], tuple[np.ndarray | None, ...]]
 
 @dataclass(eq=False)
 class Node:
-    """How a tensor was made: the operation's name, its input tensors, what it saved, and the array of its output."""
+    """The origin of a tensor: the operation's name, its input tensors, what it saved, and the array of its output."""
 
     op: str
     inputs: tuple[Tensor, ...]

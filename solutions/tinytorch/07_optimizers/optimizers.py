@@ -11,7 +11,7 @@ from tinytorch.tensor import Tensor
 
 
 class Optimizer:
-    """What every optimizer has: a list of parameters and a learning rate.
+    """The base of every optimizer: a list of parameters and a learning rate.
 
     Attributes:
         params: the list of parameters.

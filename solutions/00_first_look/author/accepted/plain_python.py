@@ -1,4 +1,4 @@
-# What someone writes who knows Python and no torch: lists, loops, the random module, and the weight changed in place.
+# Code of someone who knows Python and no torch: lists, loops, the random module, and the weight changed in place.
 import random
 
 

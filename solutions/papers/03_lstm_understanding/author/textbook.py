@@ -1,4 +1,4 @@
-"""Why the LSTM remembers: the cell with its gates, a net that has to recall, and the gradient through time."""
+"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the gradient through time."""
 
 import math
 

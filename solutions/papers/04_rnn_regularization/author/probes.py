@@ -1,4 +1,4 @@
-"""What the specs of papers/04 cannot ask from another process: they watch the cells at work."""
+"""Questions that the specs of papers/04 cannot ask from another process: they watch the cells at work."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the specs of papers/05 cannot ask from another process: they set the masks of layers."""
+"""Questions that the specs of papers/05 cannot ask from another process: they set the masks of layers."""
 
 import torch
 

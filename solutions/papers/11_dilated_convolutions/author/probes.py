@@ -1,4 +1,4 @@
-"""What the specs of papers/11 cannot ask from another process: their models read from it."""
+"""Questions that the specs of papers/11 cannot ask from another process: their models read from it."""
 
 import torch
 from torch import nn

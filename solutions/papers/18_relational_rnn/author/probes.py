@@ -1,4 +1,4 @@
-"""What the specs of papers/18 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/18 cannot ask from another process: they read what the model was called with."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the specs of papers/23 cannot ask from another process."""
+"""Questions that the specs of papers/23 cannot ask from another process."""
 
 import torch
 

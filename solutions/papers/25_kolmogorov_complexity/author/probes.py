@@ -1,4 +1,4 @@
-"""What the specs of papers/25 cannot ask from another process: their oracles are built on the code's own answers."""
+"""Questions that the specs of papers/25 cannot ask from another process: they compare the code with its own answers."""
 
 import torch
 

@@ -38,7 +38,7 @@ def compressed_bits(data: bytes) -> int:
 
 
 def normalized_compression_distance(x: bytes, y: bytes) -> float:
-    """How much of the larger one the smaller one does not explain."""
+    """The share of the larger one that the smaller one does not explain."""
     of_x, of_y, of_both = (len(zlib.compress(data, 9)) for data in (x, y, x + y))
     return (of_both - min(of_x, of_y)) / max(of_x, of_y)
 

@@ -147,7 +147,7 @@ class BarNet(nn.Module):
 
 
 def saliency_map(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """How much each pixel moves the score of the class."""
+    """The influence of each pixel on the score of the class."""
     x.requires_grad_()
     scores = model(x)
     scores[torch.arange(len(y)), y].sum().backward()

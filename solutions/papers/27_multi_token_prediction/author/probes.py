@@ -1,4 +1,4 @@
-"""What the specs of papers/27 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/27 cannot ask from another process: they read what the model was called with."""
 
 from types import SimpleNamespace
 from unittest import mock

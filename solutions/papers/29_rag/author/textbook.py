@@ -82,7 +82,7 @@ class RAG(nn.Module):
         return scores.topk(top_k, dim=1)
 
     def generate_log_probs(self, values: Tensor) -> Tensor:
-        """What the generator says after reading each value token."""
+        """The generator's log-probabilities after reading each value token."""
         return self.generator(self.value_embedding(values)).log_softmax(dim=-1)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, top_k: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the specs of papers/30 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/30 cannot ask from another process: they read what the model was called with."""
 
 from unittest import mock
 

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def in_virtualenv(prefix: str | None = None, base_prefix: str | None = None) -> bool:
-    """Whether Python runs in a virtual environment."""
+    """Tell if Python runs in a virtual environment."""
     if prefix is None:
         prefix = sys.prefix
     if base_prefix is None:
@@ -35,7 +35,7 @@ def check_environment(
     min_python: tuple[int, ...] = (3, 10),
     installed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What is missing or too old."""
+    """List what is missing or too old."""
     versions, missing, outdated = {}, [], []
     for name, minimum in requirements.items():
         versions[name] = find_version(name) if installed is None else installed.get(name)
@@ -125,7 +125,7 @@ def scaling_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 def measure_scaling(
     build: Callable[[int], Callable[[], Any]], sizes: Sequence[int], *, kind: str = "peak_bytes"
 ) -> dict[str, Any]:
-    """How memory or time grows with the size."""
+    """Measure how memory or time grows with the size."""
     values = []
     for n in sizes:
         fn = build(n)

@@ -212,7 +212,7 @@ def flat_index(index: Sequence[int], shape: Sequence[int], order: str = "C") -> 
 
 
 def is_view(t: Tensor, base: Tensor) -> bool:
-    """Whether two tensors share memory."""
+    """Tell if two tensors share memory."""
     return np.shares_memory(t.data, base.data)
 
 

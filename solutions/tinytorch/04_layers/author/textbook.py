@@ -18,7 +18,7 @@ class Parameter(Tensor):
 
 
 class Module:
-    """What every layer and every network is."""
+    """The base of every layer and every network."""
 
     training = True
 

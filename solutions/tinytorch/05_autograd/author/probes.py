@@ -1,4 +1,4 @@
-"""What the specs of tinytorch/05 cannot ask from another process."""
+"""Questions that the specs of tinytorch/05 cannot ask from another process."""
 
 from unittest import mock
 

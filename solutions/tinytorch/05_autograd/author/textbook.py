@@ -13,7 +13,7 @@ from tinytorch.tensor import Tensor
 
 @dataclass(eq=False)
 class Node:
-    """How a tensor was made."""
+    """The origin of a tensor."""
 
     op: str
     inputs: tuple

@@ -93,7 +93,7 @@ def accumulation_report(param: Tensor, loss_fn: Callable[[], Tensor], steps: int
 
 
 def update_cost(params: Iterable[Tensor]) -> dict[str, int]:
-    """What one step of SGD costs."""
+    """The cost of one step of SGD."""
     count = sum(p.size for p in params)
     return {
         "parameters": count,

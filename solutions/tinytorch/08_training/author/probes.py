@@ -1,4 +1,4 @@
-"""What the specs of tinytorch/08 cannot ask from another process."""
+"""Questions that the specs of tinytorch/08 cannot ask from another process."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the specs of tinytorch/11 cannot ask from another process."""
+"""Questions that the specs of tinytorch/11 cannot ask from another process."""
 
 import numpy as np
 import torch

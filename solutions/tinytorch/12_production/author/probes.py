@@ -1,4 +1,4 @@
-"""What the specs of tinytorch/12 cannot ask from another process: above all, what shares memory with what."""
+"""Questions that the specs of tinytorch/12 cannot ask from another process: above all, what shares memory with what."""
 
 import tempfile
 from pathlib import Path

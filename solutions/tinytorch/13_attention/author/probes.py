@@ -1,4 +1,4 @@
-"""What the specs of tinytorch/13 ask only about inputs that are known."""
+"""Questions that the specs of tinytorch/13 ask only about inputs that are known."""
 
 import torch
 
