@@ -32,9 +32,9 @@ def of_the_teacher(kata: Kata) -> list[Path]:
 
 
 def others(kata: Kata) -> list[Path]:
-    """The files in the kata's folder that nobody is handed."""
+    """The files and folders in the kata's folder that nobody is handed."""
     made_here = kata.folder / f"{kata.folder.name}.ipynb"  # by kata notebook
     known = {*of_the_learner(kata), *kata.folder.glob(f"*{SOURCE}"), made_here}
-    files = (path for path in kata.folder.rglob("*") if path.is_file() and path not in known)
-    own = {TEACHER, "__pycache__"}
-    return sorted(path for path in files if not own & set(path.relative_to(kata.folder).parts))
+    own = (TEACHER, "__pycache__")
+    there = [path for path in kata.folder.iterdir() if path.name not in own and not path.name.startswith(".")]
+    return sorted(path for path in there if path not in known)

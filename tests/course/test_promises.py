@@ -244,7 +244,8 @@ def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):
 def test_a_file_that_no_learner_gets_is_reported(tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
     kata = Kata(tmp_path / "tree", "01_sums")
-    for name in ("notes.txt", "01_sums.ipynb", "line.diagram"):
+    (kata.folder / ".hypothesis").mkdir()
+    for name in ("notes.txt", "01_sums.ipynb", "line.diagram", ".hypothesis/x"):
         (kata.folder / name).write_text("x")
     said = "katas/01_sums/notes.txt: no learner gets it"
     assert [problem for problem in promises.folder(kata) if "no learner" in problem][0].startswith(said)
