@@ -63,10 +63,8 @@ def folder(kata: Kata) -> list[str]:
         problems = _description(kata)
     except KataError as error:
         return [str(error)]
-    problems += [
-        f"{path.relative_to(kata.root).as_posix()}: no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
-        for path in handouts.others(kata)
-    ]
+    stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
+    problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
     return problems + _lesson_text(kata) + _hints(kata) + _figure(kata, kata.folder / "figure.png") + _amounts(kata)
 
 
