@@ -68,6 +68,7 @@ class Description:
     minutes_core: int
     minutes_all: int
     exercises: tuple[Exercise, ...]
+    finished: bool = False  # with it, what is "to do" in a kata is a broken promise
     builds_on: tuple[str, ...] = ()  # katas whose code this one uses, by full name
     ideas_of: tuple[str, ...] = ()  # katas whose ideas this one uses
     needs: frozenset[str] = frozenset()
@@ -116,6 +117,7 @@ def _description(table: dict[str, Any]) -> Description:
         minutes_core=_taken(minutes, "core", int),
         minutes_all=_taken(minutes, "all", int),
         exercises=tuple(rows),
+        finished=_taken(table, "finished", bool, False),
         builds_on=_texts(table, "builds_on"),
         ideas_of=_texts(table, "ideas_of"),
         needs=frozenset(_texts(table, "needs")),

@@ -151,6 +151,7 @@ class TestKataToml:
 
     def test_every_key(self, tmp_path):
         more = """\
+finished = true
 builds_on = ["01_sums"]
 ideas_of = ["02_reuse", "03_more"]
 needs = ["processes", "loopback"]
@@ -167,6 +168,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 Exercise("double", "TestDouble", asks="twice every number"),
                 Exercise("GPT.forward", "TestOther", stretch=True, uses=("double",), asks="the pass"),
             ),
+            finished=True,
             builds_on=("01_sums",),
             ideas_of=("02_reuse", "03_more"),
             needs=frozenset({"processes", "loopback"}),
@@ -177,6 +179,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
     def test_what_is_left_out_is_empty(self, tmp_path):
         found = self.read(tmp_path, WHOLE)
         assert (found.builds_on, found.ideas_of, found.needs, found.practice, found.gpt2) == ((), (), set(), (), ())
+        assert not found.finished
 
     @pytest.mark.parametrize(
         ("exercise", "spec_class"),
@@ -224,6 +227,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 'exercises = ["double"]',
                 "exercises must contain tables, not 'double'",
             ),
+            ("minutes", 'finished = "yes"\nminutes', "finished must be bool, not 'yes'"),
             ("minutes", 'needs = ["gpu"]\nminutes', "needs may contain processes, loopback, training"),
             ("minutes", "builds_on = [1]\nminutes", "builds_on must contain strings, not [1]"),
             ("minutes", "practice = 1\nminutes", "practice must be list, not 1"),
