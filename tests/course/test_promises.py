@@ -105,7 +105,13 @@ CROOKED = {
         "02_reuse",
         "katas/GLOSSARY.md: no term leads to 01_sums/README.md",
     ),
-    "too few mistakes": (promises.complete, MISTAKES, "MISTAKES = [", "MISTAKES = []\n_ = [", "0 mistakes, 10 to 25 are wanted"),
+    "too few mistakes": (
+        promises.complete,
+        MISTAKES,
+        "MISTAKES = [",
+        "MISTAKES = []\n_ = [",
+        "0 mistakes, 10 to 25 are wanted",
+    ),
     "a dead link": (
         promises.folder,
         README,
