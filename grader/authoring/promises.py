@@ -412,13 +412,12 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
         return [f"{name}: there is no spec {mistake.caught_by}"]
     failing = [spec for spec in specs if spec.status not in DONE]
     if not failing:
-        return [f"{name} is not caught by {mistake.caught_by}"]
+        return [f"{name} is not caught by {mistake.caught_by}: this spec must be stricter, or another one be named"]
     problems = [] if mistake.says else [f"{name}: `says` is empty"]
     if failing[0].edge != mistake.edge:
         problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
-    told = " ".join(failing[0].message.split())
-    if " ".join(mistake.says.split()) not in told:
-        problems.append(f"{name}: '{mistake.says}' is not said, but: {told}")
+    if " ".join(mistake.says.split()) not in " ".join(failing[0].message.split()):
+        problems.append(f"{name}: '{mistake.says}' is not said, but: {_briefly(failing[0].message)}")
     return problems
 
 
@@ -489,9 +488,10 @@ def _definition(kata: Kata, path: Path, name: str) -> str:
     return _at(kata, path) + (f":{node.lineno}" if node else "")
 
 
-def _briefly(message: str, longest: int = 160) -> str:
-    """The message in one line."""
-    line = " ".join(message.split())
+def _briefly(message: str, longest: int = 200) -> str:
+    """What a failure found, in one line: without the spec's docstring and the places that follow."""
+    parts = message.strip().split("\n\n")
+    line = " ".join((parts[1] if parts[1:] else parts[0]).split())
     return line if len(line) <= longest else f"{line[:longest]} …"
 
 

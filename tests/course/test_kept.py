@@ -66,7 +66,7 @@ def test_a_finding_is_a_line_with_its_file(tree, kata_here):
 @pytest.mark.parametrize(
     ("file", "was", "now", "finding"),
     [
-        ("kata.toml", "difficulty", "difficult", "katas/01_sums/kata.toml: difficulty is missing"),
+        ("kata.toml", "difficulty", "difficult", "katas/01_sums/kata.toml:3: difficulty is missing: is it difficult?"),
         ("sums.py", "def double(", "def double((", "katas/01_sums/sums.py:"),
         ("lesson.py", "for size", "fro size", "katas/01_sums/lesson.py:"),
     ],
