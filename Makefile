@@ -18,10 +18,11 @@ test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 2 --dist loadgroup)
 
 check: .venv/installed-dev
-	@$(BIN)/ruff check -q .
-	@$(BIN)/ruff format -q --check .
+	@$(BIN)/ruff check -q --output-format concise .
+	@$(BIN)/ruff format -q --check --output-format concise . || { echo "run .venv/bin/ruff format"; false; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@said=$$($(BIN)/lint-imports 2>&1) || { grep -F -e ' -> ' <<< "$$said" || echo "$$said"; \
+	  echo "imports go one way: see \"Find the way\" in CONTRIBUTING.md"; false; }
 	@$(BIN)/kata generate --check
 	@$(BIN)/kata diagrams --check
 

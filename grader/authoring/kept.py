@@ -4,6 +4,7 @@ import ast
 import io
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,27 +28,51 @@ def warm_up(katas: Iterable[Kata]) -> None:
     figure.savefig(io.BytesIO())
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The lines that checking a kata came to, each beginning with its file."""
+
+    findings: list[str]
+    to_do: list[str]  # what would be a finding if the kata were finished
+    untried: list[str]  # the promises that say nothing, because the reference fails its specs
+
+
+def of_a_finished(kata: Kata) -> list[Promise]:
+    """The promises that only a finished kata must keep. What they find is "to do" in another one."""
+    return [*promises.FINISHED, *([promises.paper] if kata.name.startswith("papers/") else [])]
+
+
 def promises_of(kata: Kata) -> list[Promise]:
-    return [*promises.PROMISES, promises.paper] if kata.name.startswith("papers/") else promises.PROMISES
+    """Every promise that the kata must keep."""
+    return [*promises.PROMISES, *(of_a_finished(kata) if kata.description.finished else [])]
 
 
-def findings(kata: Kata, advance: Callable[[], None] = lambda: None) -> list[str]:
-    """List this kata's findings, each a line that begins with its file. A kata without one is remembered as green.
+def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
+    """Check everything about this kata. One without a finding is remembered as green.
 
     Args:
         advance: called after each promise.
     """
-    key, found = _key(kata), _unparsed(kata)
-    for promise in [] if found else promises_of(kata):
-        try:
-            found += promise(kata)
-        except FileNotFoundError as error:  # the promise before it has said so: see promises.folder
-            found = found or [f"{error.filename}: missing"]
-        except (KataError, OSError) as error:
-            found.append(str(error))
-        advance()
+    key, found = _key(kata), _unreadable(kata)
+    to_do: list[str] = []
+    untried: list[str] = []
+    if not found:
+        wanted, reference_passes = promises_of(kata), True
+        for promise in [*promises.PROMISES, *of_a_finished(kata)]:
+            if promise in promises.ON_THE_REFERENCE and not reference_passes:
+                untried.append(promise.__name__)
+            else:
+                problems = _problems(kata, promise, is_known=bool(found))
+                reference_passes = reference_passes and not (promise is promises.reference_passes and problems)
+                (found if promise in wanted else to_do).extend(problems)
+            advance()
     _remember(kata, "" if found else key)
-    return list(dict.fromkeys(" ".join(one.split()).replace(f"{kata.root}/", "") for one in found))
+    return Outcome(_lines(kata, found), _lines(kata, to_do), untried)
+
+
+def to_do(kata: Kata) -> list[str]:
+    """What is left to do before the kata is finished."""
+    return _lines(kata, [problem for promise in of_a_finished(kata) for problem in _problems(kata, promise)])
 
 
 def changed(katas: list[Kata]) -> list[Kata]:
@@ -65,8 +90,26 @@ def _key(kata: Kata) -> str:
         return ""
 
 
-def _unparsed(kata: Kata) -> list[str]:
-    """The files of the kata that are not Python, each with its line."""
+def _problems(kata: Kata, promise: Promise, *, is_known: bool = False) -> list[str]:
+    """What breaks this promise. A file that is missing is named, unless what `is_known` already says it."""
+    try:
+        return promise(kata)
+    except FileNotFoundError as error:
+        return [] if is_known else [f"{error.filename}: missing"]
+    except (KataError, OSError) as error:
+        return [str(error)]
+
+
+def _lines(kata: Kata, problems: list[str]) -> list[str]:
+    return list(dict.fromkeys(" ".join(one.split()).replace(f"{kata.root}/", "") for one in problems))
+
+
+def _unreadable(kata: Kata) -> list[str]:
+    """The fault of kata.toml, or the files of the kata that are not Python, each with its line."""
+    try:
+        kata.description  # noqa: B018  (it is read and checked)
+    except KataError as error:
+        return [str(error)]
     own = [*kata.folder.glob("*.py"), kata.reference, variants.mistakes_file(kata), *kata.accepted]
     found = []
     for path in [*own, kata.textbook]:

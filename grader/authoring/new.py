@@ -1,6 +1,8 @@
-"""Creates the files of a new kata: one exercise that works, to be replaced by the author's own."""
+"""Creates the files of a new kata that keeps its promises: one exercise, to be replaced by the author's own."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from string import Template
 
@@ -8,6 +10,7 @@ from grader import files
 from grader.authoring import variants
 from grader.course import catalogue, pages, stubs
 from grader.course.catalogue import KATA_FOLDER, Kata
+from grader.course.handouts import SEALED
 from grader.errors import NotPossible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -15,7 +18,7 @@ TRACK = re.compile(r"[a-z]\w*")
 
 
 def create(root: Path, name: str) -> Kata:
-    """Create the kata's folder, its reference, mistakes and accepted solutions.
+    """Create the kata's folder, its reference and its author's files, and draw its figure.
 
     Args:
         name: the path of its folder below katas/, such as "34_quantization" or "mycourse/01_sums".
@@ -39,6 +42,7 @@ def create(root: Path, name: str) -> Kata:
         "mistakes.py": variants.mistakes_file(kata),
         "textbook.py": kata.textbook,
         "by_multiplication.py": kata.author / "accepted" / "by_multiplication.py",
+        "sealed.toml": kata.author / SEALED,
     }
     values = {
         "name": name,
@@ -51,5 +55,8 @@ def create(root: Path, name: str) -> Kata:
         text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
         files.write(path, Template(text).substitute(values))
     files.write(kata.code, stubs.stub_of(kata) or "")
-    files.write(kata.folder / "README.md", pages.lesson(kata))
+    for page, text in pages.stale(catalogue.all_katas(root)).items():
+        files.write(page, text)
+    lesson = [sys.executable, str(kata.folder / "lesson.py"), str(kata.folder / "figure.png")]
+    subprocess.run(lesson, cwd=root, stdout=subprocess.DEVNULL)
     return kata

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -29,7 +30,7 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
 
-TRACKS = ("tinytorch", "papers")
+FIGURE, NEXT = "figure.png", "\n## Next\n"
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
@@ -39,33 +40,17 @@ MOST_WORDS, MOST_WORDS_OF_IDEA = 250, 150  # in an exercise's docstrings, and in
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
-def is_own(kata: Kata) -> bool:
-    """Tell if this is a teacher's own kata, in a folder beside the course's tracks. It promises less."""
-    return "/" in kata.name and kata.name.partition("/")[0] not in TRACKS
-
-
 def folder(kata: Kata) -> list[str]:
-    """Everything that belongs to a kata is there, and what its texts point to exists."""
-    if is_own(kata):
-        wanted = [kata.folder / "kata.toml", kata.folder / "README.md", kata.specs, kata.reference]
-        return _missing(kata, wanted) or _description(kata)
-    wanted = [kata.folder / name for name in ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")]
-    wanted += [
-        kata.code,
-        kata.specs,
-        kata.reference,
-        variants.mistakes_file(kata),
-        kata.textbook,
-    ]
-    if missing := _missing(kata, wanted):
+    """What grading needs is there, kata.toml names what the reference holds, and the lesson's links lead somewhere."""
+    page = kata.folder / "README.md"
+    if missing := _missing(kata, [kata.folder / "kata.toml", page, kata.specs, kata.reference, kata.code]):
         return missing
+    links = [link for link in _links(page) if link != FIGURE and not (kata.folder / link).exists()]
+    dead = [f"{_at(kata, page, f']({link}')}: links to {link}, which is not there" for link in links]
     try:
-        problems = _description(kata)
+        return _description(kata) + dead
     except KataError as error:
         return [str(error)]
-    stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
-    problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
-    return problems + _lesson_text(kata) + _hints(kata) + _figure(kata, kata.folder / "figure.png") + _amounts(kata)
 
 
 def stub(kata: Kata) -> list[str]:
@@ -116,10 +101,12 @@ def reference_passes(kata: Kata) -> list[str]:
         " backwards from seed 20": variants.job(kata, text, RunOptions(backwards=True, seed=20, spec_seconds=60)),
     }
     results = variants.results(runs.values(), CACHE)
-    problems = []
+    problems: list[str] = []
     for how, job in runs.items():
-        failing = variants.failing(results[job])
-        problems += [f"{_spec(kata, s)}: the reference fails{how} {s.name}: {s.message.strip()}" for s in failing]
+        if failing := variants.failing(results[job]):
+            first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
+            said = f"{first.name}{others}: {_briefly(first.message)}"
+            problems = problems or [f"{_spec(kata, first)}: the reference fails{how} {said}"]
     cpu = min(result.cpu_seconds for result in results.values())
     budget = _budget(kata)
     slow = f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"
@@ -128,7 +115,7 @@ def reference_passes(kata: Kata) -> list[str]:
 
 def textbook(kata: Kata) -> list[str]:
     """The textbook solution, on those of the earlier katas, earns every point, whatever its open edges leave behind."""
-    if is_own(kata) and not kata.textbook.is_file():
+    if not kata.textbook.is_file():  # then `complete` says so
         return []
     text = kata.textbook.read_text(encoding="utf-8")
     return _points_lost(variants.job(kata, text, textbooks=True), kata.textbook, "the textbook solution")
@@ -147,10 +134,7 @@ def unguarded(kata: Kata) -> list[str]:
 
 
 def mistakes(kata: Kata) -> list[str]:
-    """Every mistake is caught by the spec it names, run alone, which tells the learner what `says` promises.
-
-    At most a quarter of them cost only a star.
-    """
+    """Every mistake is caught by the spec it names, run alone, which tells the learner what `says` promises."""
     text = kata.reference.read_text(encoding="utf-8")
     problems, jobs = [], {}
     for mistake in variants.mistakes(kata):
@@ -163,18 +147,7 @@ def mistakes(kata: Kata) -> list[str]:
     results = variants.results(jobs.values(), CACHE)
     for mistake, job in jobs.items():
         problems += _caught(kata, mistake, variants.specs(results[job]))
-    edges = [] if is_own(kata) else [mistake for mistake in jobs if mistake.edge]
-    if len(edges) > len(jobs) / 4:
-        file = _at(kata, variants.mistakes_file(kata))
-        problems.append(f"{file}: {len(edges)} of {len(jobs)} mistakes are edges, at most a quarter may be")
     return problems
-
-
-def sealed(kata: Kata) -> list[str]:
-    """The specs that judge from another process pass on the textbook solution there, and refuse stub and mistakes."""
-    if is_own(kata):
-        return []
-    return [f"{_at(kata, kata.author / SEALED)}: {said}" for said in seals.checked(kata, thoroughly=False)]
 
 
 def accepted(kata: Kata) -> list[str]:
@@ -204,7 +177,7 @@ def accepted(kata: Kata) -> list[str]:
 def lesson(kata: Kata) -> list[str]:
     """The lesson runs to its end, prints, and draws its figure: cell by cell in the kata's notebook, followed by the
     reference's code. Put together from the cells, that code is the reference's again."""
-    if is_own(kata) and not (kata.folder / "lesson.py").is_file():
+    if not (kata.folder / "lesson.py").is_file():  # then `complete` says so
         return []
     text = kata.reference.read_text(encoding="utf-8")
     notebook = notebooks.build(kata, text)
@@ -227,8 +200,44 @@ def lesson(kata: Kata) -> list[str]:
     return problems + [f"{reference}: {said}" for said in [*joined.notes, *_lost(text, joined.text, kata)]]
 
 
+@verdicts.remembered
+def snippets(kata: Kata) -> list[str]:
+    """The lesson's snippets print what is written below them, and none gives an exercise away."""
+    said, trouble = in_fork(lambda: print(json.dumps(lesson_snippets.problems(kata))))
+    found = [f"README.md: the snippets ended in {_ending(trouble)}"] if trouble else json.loads(said)
+    return [f"katas/{kata.name}/{problem}" for problem in found]
+
+
+def diagrams(kata: Kata) -> list[str]:
+    """Each diagram is what its source says, and the lesson shows it with its structure in words."""
+    return [f"katas/{kata.name}/{problem}" for problem in lesson_diagrams.problems(kata)]
+
+
+def complete(kata: Kata) -> list[str]:
+    """A whole lesson with hints and figure is there, ten mistakes and two other right solutions, and a place on the
+    path."""
+    hints, figure = kata.folder / "hints.md", kata.folder / FIGURE
+    wanted = [kata.folder / "lesson.py", hints, figure, variants.mistakes_file(kata), kata.textbook]
+    problems = _missing(kata, wanted)
+    stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
+    problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
+    problems += _lesson_text(kata) + _on_the_path(kata) + _amounts(kata)
+    problems += _hints(kata) if hints.is_file() else []
+    return problems + (_figure(kata, figure) if figure.is_file() else [])
+
+
+def sealed(kata: Kata) -> list[str]:
+    """The specs that judge from another process pass on the textbook solution there, and refuse stub and mistakes."""
+    if not kata.textbook.is_file():  # then `complete` says so
+        return []
+    file, command = _at(kata, kata.author / SEALED), f"make seals KATA={kata.number}"
+    return [f"{file}: {said} ({command} lists them anew)" for said in seals.checked(kata, thoroughly=False)]
+
+
 def paper(kata: Kata) -> list[str]:
     """A paper's notebook is there, current and made of cells that parse, and its results have a recipe."""
+    if kata.description.paper is None:
+        return [f"{_at(kata, kata.folder / 'kata.toml')}: has no [paper]: papers/03 shows what it holds"]
     found = papers.sections((kata.folder / "lesson.py").read_text(encoding="utf-8"))
     file = _at(kata, kata.folder / "lesson.py")
     problems = [] if found == papers.SECTIONS else [f"{file}: has the steps {found}, not {papers.SECTIONS}"]
@@ -243,19 +252,6 @@ def paper(kata: Kata) -> list[str]:
     return problems + _missing(kata, [recipe(kata)])
 
 
-@verdicts.remembered
-def snippets(kata: Kata) -> list[str]:
-    """The lesson's snippets print what is written below them, and none gives an exercise away."""
-    said, trouble = in_fork(lambda: print(json.dumps(lesson_snippets.problems(kata, is_own(kata)))))
-    found = [f"README.md: the snippets ended in {_ending(trouble)}"] if trouble else json.loads(said)
-    return [f"katas/{kata.name}/{problem}" for problem in found]
-
-
-def diagrams(kata: Kata) -> list[str]:
-    """Each diagram is what its source says, and the lesson shows it with its structure in words."""
-    return [f"katas/{kata.name}/{problem}" for problem in lesson_diagrams.problems(kata)]
-
-
 PROMISES = [
     folder,
     stub,
@@ -266,11 +262,12 @@ PROMISES = [
     unguarded,
     mistakes,
     accepted,
-    sealed,
     lesson,
     snippets,
     diagrams,
-]  # of every kata; papers keep `paper`, too
+]  # of every kata
+FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
+ON_THE_REFERENCE = [textbook, unguarded, mistakes, accepted, lesson, sealed]  # say nothing where it fails its specs
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
@@ -317,12 +314,33 @@ def _lesson_text(kata: Kata) -> list[str]:
     problems = [] if headings == SECTIONS else [f"{file}: the sections are {headings}, and must be {SECTIONS}"]
     if pages.lesson(kata) != text:
         problems.append(f"{file}: head or exercise table is stale: make stubs")
-    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
-    dead = [link for link in links if not (kata.folder / link).exists()]
-    problems += [f"{_at(kata, page, f']({link}')}: links to {link}, which is not there" for link in dead]
-    problems += [] if "figure.png" in links else [f"{file}: does not show figure.png"]
+    problems += [] if FIGURE in _links(page) else [f"{file}: does not show {FIGURE}"]
     unnamed = [e.name for e in kata.exercises if e.name not in text]
-    return problems + [f"{file}: does not mention {name}" for name in unnamed]
+    problems += [f"{file}: does not mention {name}" for name in unnamed]
+    return problems + [f"{file}: {said}" for said in lesson_snippets.sizes(text)]
+
+
+def _links(page: Path) -> list[str]:
+    """The paths of a page that its links lead to."""
+    found = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    return [link for link in found if "://" not in link]
+
+
+def _on_the_path(kata: Kata) -> list[str]:
+    """The lesson before leads to this one, this one to the next, the last back to the overview; a term leads here."""
+    if "/" in kata.name:
+        return []
+    known = [one for one in catalogue.all_katas(kata.root) if "/" not in one.name]
+    path = [one for one in known if one == kata or one.description.finished]
+    problems = []
+    for one, following in itertools.zip_longest(path, path[1:]):
+        page, target = one.folder / "README.md", f"../{following.name}/README.md" if following else "../../README.md"
+        if kata in (one, following) and f"]({target})" not in page.read_text(encoding="utf-8").partition(NEXT)[2]:
+            problems.append(f"{_at(kata, page, NEXT.strip())}: what is next must link to {target}")
+    glossary = kata.root / "katas" / "GLOSSARY.md"
+    if glossary.is_file() and f"]({kata.name}/README.md)" not in glossary.read_text(encoding="utf-8"):
+        problems.append(f"{_at(kata, glossary)}: no term leads to {kata.name}/README.md: add one that it teaches")
+    return problems
 
 
 def _hints(kata: Kata) -> list[str]:
@@ -347,29 +365,30 @@ def _figure(kata: Kata, path: Path) -> list[str]:
 
 
 def _amounts(kata: Kata) -> list[str]:
-    problems = []
-    said, found = (kata.description.minutes_core, kata.description.minutes_all), points.minutes(kata)
-    if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):
-        file = _at(kata, kata.folder / "kata.toml", "minutes")
-        problems.append(f"{file}: says {said} minutes for core and all, reading and writing come to {found}")
-    mistakes, solutions = len(variants.mistakes(kata)), len(kata.accepted)
-    if not FEWEST_MISTAKES <= mistakes <= MOST_MISTAKES:
-        file = _at(kata, variants.mistakes_file(kata))
-        problems.append(f"{file}: {mistakes} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
+    problems, file = [], _at(kata, variants.mistakes_file(kata))
+    mistakes, solutions = variants.mistakes(kata), len(kata.accepted)
+    if not FEWEST_MISTAKES <= len(mistakes) <= MOST_MISTAKES:
+        problems.append(f"{file}: {len(mistakes)} mistakes, {FEWEST_MISTAKES} to {MOST_MISTAKES} are wanted")
+    edges = sum(mistake.edge for mistake in mistakes)
+    if edges > len(mistakes) / 4:
+        problems.append(f"{file}: {edges} of {len(mistakes)} mistakes are edges, at most a quarter may be")
     if solutions < FEWEST_ACCEPTED:
-        file = _at(kata, kata.textbook.parent)
-        problems.append(
-            f"{file}: only {solutions} accepted solutions beside the textbook's, at least {FEWEST_ACCEPTED} are wanted"
-        )
-    for name, (idea, edges) in points.words(kata).items():
+        file = _at(kata, kata.author / "accepted")
+        problems.append(f"{file}: {solutions} accepted solutions, {FEWEST_ACCEPTED} or more are wanted")
+    if kata.textbook.is_file():
+        said, found = (kata.description.minutes_core, kata.description.minutes_all), points.minutes(kata)
+        if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):
+            file = _at(kata, kata.folder / "kata.toml", "minutes")
+            problems.append(f"{file}: says {said} minutes for core and all, reading and writing come to {found}")
+    for name, (idea, edge_cases) in points.words(kata).items():
         place = f"{_definition(kata, kata.reference, name)}: {name}"
         if idea > MOST_WORDS_OF_IDEA:
             problems.append(
                 f"{place}: {idea} words before '{points.EDGES}', at most {MOST_WORDS_OF_IDEA}: shorten the example and "
                 "the rules, or make methods of a class exercises of their own"
             )
-        if idea + edges > MOST_WORDS:
-            problems.append(f"{place}: {idea + edges} words of docstring, at most {MOST_WORDS}")
+        if idea + edge_cases > MOST_WORDS:
+            problems.append(f"{place}: {idea + edge_cases} words of docstring, at most {MOST_WORDS}")
     return problems
 
 
@@ -395,13 +414,12 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
         return [f"{name}: there is no spec {mistake.caught_by}"]
     failing = [spec for spec in specs if spec.status not in DONE]
     if not failing:
-        return [f"{name} is not caught by {mistake.caught_by}"]
+        return [f"{name} is not caught by {mistake.caught_by}: this spec must be stricter, or another one be named"]
     problems = [] if mistake.says else [f"{name}: `says` is empty"]
     if failing[0].edge != mistake.edge:
         problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
-    told = " ".join(failing[0].message.split())
-    if " ".join(mistake.says.split()) not in told:
-        problems.append(f"{name}: '{mistake.says}' is not said, but: {told}")
+    if " ".join(mistake.says.split()) not in " ".join(failing[0].message.split()):
+        problems.append(f"{name}: '{mistake.says}' is not said, but: {_briefly(failing[0].message)}")
     return problems
 
 
@@ -419,8 +437,6 @@ def _description(kata: Kata) -> list[str]:
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     taken = _taken_from(kata, tree)
     problems, file, reference = [], _at(kata, kata.folder / "kata.toml"), _at(kata, kata.reference)
-    if kata.name.startswith("papers/") and kata.description.paper is None:
-        problems.append(f"{file}: has no [paper]")
     if taken != set(kata.description.builds_on):
         problems.append(f"{file}: builds on {kata.description.builds_on}, the code takes names from {sorted(taken)}")
     ideas = [Kata(kata.root, name) for name in kata.description.ideas_of]
@@ -472,6 +488,13 @@ def _definition(kata: Kata, path: Path, name: str) -> str:
     """The same for the definition of this exercise."""
     node = points.definitions(ast.parse(path.read_text(encoding="utf-8"))).get(name)
     return _at(kata, path) + (f":{node.lineno}" if node else "")
+
+
+def _briefly(message: str, longest: int = 200) -> str:
+    """What a failure found, in one line: without the spec's docstring and the places that follow."""
+    parts = message.strip().split("\n\n")
+    line = " ".join((parts[1] if parts[1:] else parts[0]).split())
+    return line if len(line) <= longest else f"{line[:longest]} …"
 
 
 def _spec(kata: Kata, spec: SpecResult) -> str:

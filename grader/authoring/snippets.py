@@ -113,14 +113,13 @@ def _shape(node: ast.expr) -> str:
     return ast.unparse(copy)
 
 
-def problems(kata: Kata, in_any_number: bool = False) -> list[str]:
+def problems(kata: Kata) -> list[str]:
     """The faults in the snippets of this kata's lesson."""
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     textbook = kata.textbook
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""
     try:
-        of_the_page = ([] if in_any_number else sizes(page)) + given_away(page, solution)
-        return [f"README.md: {said}" for said in of_the_page] + wrong_outputs(page)
+        return [f"README.md: {said}" for said in given_away(page, solution)] + wrong_outputs(page)
     except SyntaxError as error:
         return [f"README.md: a snippet does not parse: {error.msg}: {error.text}"]
 

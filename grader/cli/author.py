@@ -1,7 +1,5 @@
 """Commands for authors of katas: create one, check its promises, and make what derives from its parts."""
 
-import subprocess
-import sys
 import time
 from typing import Annotated
 
@@ -24,25 +22,24 @@ OnlyCheck = Annotated[bool, typer.Option("--check", help="write nothing; exit co
 
 @app.command("new", rich_help_panel=AUTHORS)
 def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantization, or mycourse/01_sums")]) -> None:
-    """Create a kata with one exercise, to be filled in: see docs/authoring.md."""
+    """Create a kata that keeps its promises, with one exercise to be replaced: see docs/authoring.md."""
     from grader.authoring import new
 
     _need_solutions("a new kata")
     kata = new.create(ROOT, name)
-    lesson = [sys.executable, str(kata.folder / "lesson.py"), str(kata.folder / "figure.png")]
-    subprocess.run(lesson, cwd=ROOT, stdout=subprocess.DEVNULL)
-    say(f"katas/{kata.name} has one exercise, halve. Put yours in its place:")
-    say(f"reference  solutions/{kata.file}, then make stubs")
-    say(f"specs      {kata.specs.relative_to(ROOT)}")
-    say(f"try them   pytest katas/{kata.number} --code solutions")
-    say(f"check all  kata promises {kata.number}; what the parts are for: docs/authoring.md")
+    author = kata.author.relative_to(ROOT)
+    say(f"katas/{kata.name} keeps its promises with one exercise, halve. Put yours in its place:")
+    say(f"describe   katas/{kata.name}/kata.toml")
+    say(f"solve      solutions/{kata.file}, then make stubs; and shortest in {author}/textbook.py")
+    say(f"specify    {kata.specs.relative_to(ROOT)}; try with pytest katas/{kata.number} --code solutions")
+    say(f"check      kata promises {kata.number}, which also says what is to do. The way: docs/authoring.md")
 
 
 @app.command(rich_help_panel=AUTHORS)
 def promises(kata: Katas = None) -> None:
     """Check every promise of a kata. Without KATA: of those that have changed since they last kept their promises.
 
-    Exit code 1: a promise is broken.
+    What is "to do" becomes a broken promise once kata.toml says `finished = true`. Exit code 1: a promise is broken.
     """
     from grader.authoring import kept
 
@@ -180,23 +177,31 @@ def generate(
 
 
 def _promises_of(kata: Kata) -> list[str]:
-    """Check one kata, and print a line per finding and one for the whole."""
-    from grader.authoring import kept
+    """Check one kata, and print a line per finding, one for the whole, and a line per thing to do."""
+    from grader.authoring import kept, promises
 
     started = time.monotonic()
-    count = len(kept.promises_of(kata))
+    count = len(promises.PROMISES) + len(kept.of_a_finished(kata))
     with _quiet_bar(kata.name, count) as looking:
 
         def advance() -> None:
             looking.advance(looking.task_ids[0])
             looking.refresh()
 
-        findings = kept.findings(kata, advance)
-    for finding in findings:
+        outcome = kept.check(kata, advance)
+    for finding in outcome.findings:
         print(finding)
-    said = f": {words.counted(len(findings), 'finding')}" if findings else f" keeps its {count} promises"
-    print(f"{kata.name}{said} · {time.monotonic() - started:.1f} s", flush=True)
-    return findings
+    if outcome.findings:
+        said = f": {words.counted(len(outcome.findings), 'finding')}"
+    else:
+        said = f" keeps its {len(kept.promises_of(kata))} promises"
+    if outcome.untried:
+        said += f", and not tried until the reference passes: {', '.join(outcome.untried)}"
+    to_do = " · to do before `finished = true`:" if outcome.to_do else ""
+    print(f"{kata.name}{said} · {time.monotonic() - started:.1f} s{to_do}", flush=True)
+    for line in outcome.to_do:
+        print(f"  {line}", flush=True)
+    return outcome.findings
 
 
 def _quiet_bar(doing: str, total: int | None) -> Progress:

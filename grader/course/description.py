@@ -1,7 +1,9 @@
 """A kata's description: its kata.toml, read and checked."""
 
+import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,11 @@ from grader.errors import BrokenDescription
 DIFFICULTIES = ("easy", "medium", "hard")
 # Extra permissions of specs: to start processes, to use the loopback address, to take longer because they train.
 NEEDS = ("processes", "loopback", "training")
+KEYS = (
+    *("title", "chapter", "difficulty", "minutes", "core", "all", "finished", "exercises", "builds_on", "ideas_of"),
+    *("needs", "files", "unsealed", "guarded", "name", "asks", "stretch", "uses", "specs", "practice", "problem"),
+    *("gpt2", "step", "paper", "authors", "year", "url", "result", "seconds"),
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,6 +75,7 @@ class Description:
     minutes_core: int
     minutes_all: int
     exercises: tuple[Exercise, ...]
+    finished: bool = False  # with it, what is "to do" in a kata is a broken promise
     builds_on: tuple[str, ...] = ()  # katas whose code this one uses, by full name
     ideas_of: tuple[str, ...] = ()  # katas whose ideas this one uses
     needs: frozenset[str] = frozenset()
@@ -87,7 +95,8 @@ def read(path: Path) -> Description:
         BrokenDescription: the file is missing or not TOML, or a key is missing, unknown or of the wrong type.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise BrokenDescription(f"{path}: {error.strerror}") from None
     except ValueError as error:  # not TOML, or not UTF-8
@@ -95,7 +104,8 @@ def read(path: Path) -> Description:
     try:
         return _description(table)
     except (TypeError, ValueError, KeyError) as error:
-        raise BrokenDescription(f"{path}: {error.args[0] if error.args else error}") from None
+        said, word = (*error.args, "")[:2] if error.args else (error, "")
+        raise BrokenDescription(f"{path}{_line_of(word, text)}: {said}") from None
 
 
 def spec_class(exercise: str) -> str:
@@ -116,6 +126,7 @@ def _description(table: dict[str, Any]) -> Description:
         minutes_core=_taken(minutes, "core", int),
         minutes_all=_taken(minutes, "all", int),
         exercises=tuple(rows),
+        finished=_taken(table, "finished", bool, False),
         builds_on=_texts(table, "builds_on"),
         ideas_of=_texts(table, "ideas_of"),
         needs=frozenset(_texts(table, "needs")),
@@ -131,12 +142,13 @@ def _description(table: dict[str, Any]) -> Description:
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
     named |= found.guarded.keys() | found.unsealed.keys()
     unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
-    _require(not unknown, f"unknown key: {', '.join(unknown)}")
-    _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}")
+    _require(not unknown, f"unknown key: {_guessed(unknown, KEYS)}", *unknown[:1])
+    _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}", "difficulty")
     _require(all(Path(name).name == name for name in found.files), "files must be names of files in the kata's folder")
-    _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}")
+    _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}", "needs")
     _require(bool(names) and len(set(names)) == len(names), "exercises needs at least one exercise, and each name once")
-    _require(named <= set(names), f"no such exercise: {', '.join(sorted(named - set(names)))}")
+    missing = sorted(named - set(names))
+    _require(not missing, f"no such exercise: {_guessed(missing, names)}", *missing[:1])
     return found
 
 
@@ -156,31 +168,45 @@ def _exercise(row: dict[str, Any]) -> Exercise:
         _texts(row, "uses"),
         _taken(row, "asks", str),
     )
-    _require(not row, f"exercise {name}: unknown key: {', '.join(row)}")
+    _require(not row, f"exercise {name}: unknown key: {_guessed(list(row), KEYS)}", *list(row)[:1])
     return known
 
 
 def _taken(table: dict[str, Any], key: str, kind: type, otherwise: Any = None) -> Any:
     """Remove a key from the table and return its value. The keys left in the end are the unknown ones."""
     value = table.pop(key, otherwise)
-    _require(value is not None, f"{key} is missing")
-    _require(type(value) is kind, f"{key} must be {kind.__name__}, not {value!r}")
+    slips = [other for other in difflib.get_close_matches(key, table) if other not in KEYS]
+    _require(value is not None, f"{key} is missing{': is it ' + slips[0] + '?' if slips else ''}", *slips[:1])
+    _require(type(value) is kind, f"{key} must be {kind.__name__}, not {value!r}", key)
     return value
 
 
 def _texts(table: dict[str, Any], key: str) -> tuple[str, ...]:
     texts = _taken(table, key, list, [])
-    _require(all(isinstance(text, str) for text in texts), f"{key} must contain strings, not {texts!r}")
+    _require(all(isinstance(text, str) for text in texts), f"{key} must contain strings, not {texts!r}", key)
     return tuple(texts)
 
 
 def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
     rows = _taken(table, key, list, [])
     for row in rows:
-        _require(isinstance(row, dict), f"{key} must contain tables, not {row!r}")
+        _require(isinstance(row, dict), f"{key} must contain tables, not {row!r}", key)
     return rows
 
 
-def _require(condition: bool, otherwise: str) -> None:
+def _guessed(names: list[str], known: Iterable[str]) -> str:
+    """The names, each with the known one that it may be meant for: "strech (stretch?)"."""
+    close = [difflib.get_close_matches(name, known, 1) for name in names]
+    return ", ".join(f"{name} ({guess[0]}?)" if guess else name for name, guess in zip(names, close, strict=True))
+
+
+def _line_of(word: str, text: str) -> str:
+    """ ":3", if the word first occurs in line 3."""
+    found = re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", text) if word else None
+    return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""
+
+
+def _require(condition: bool, otherwise: str, word: str = "") -> None:
+    """Raise the error that says `otherwise`, about the line with this word."""
     if not condition:
-        raise ValueError(otherwise)
+        raise ValueError(otherwise, word)

@@ -27,7 +27,7 @@ def pages(katas: list[Kata]) -> dict[Path, str]:
     root = katas[0].root
     found = {kata.folder / "README.md": lesson(kata) for kata in katas if (kata.folder / "README.md").is_file()}
     readme, coverage = root / "README.md", root / "katas" / "COVERAGE.md"
-    core_path = [kata for kata in katas if "/" not in kata.name]
+    core_path = [kata for kata in katas if "/" not in kata.name and kata.description.finished]
     wanted = {readme: [_path(core_path, root)], coverage: [_practice(core_path), _gpt2(core_path)]}
     for track, members in itertools.groupby(katas, key=lambda kata: kata.folder.parent):
         if track != root / "katas":

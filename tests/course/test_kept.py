@@ -1,5 +1,6 @@
 """`kata promises`: a line per finding, and katas that have kept their promises are skipped until something changes."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from grader.authoring import kept
 from grader.cli import author
+from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
 
@@ -29,13 +31,13 @@ def change(path: Path, was: str, now: str) -> None:
 
 def test_a_green_run_is_remembered_until_something_changes(tree, kata_here):
     lines = kata_here("promises").stdout.splitlines()
-    assert [line.partition(" · ")[0] for line in lines] == [f"{k.name} keeps its 13 promises" for k in tree]
+    assert [line.partition(" · ")[0] for line in lines] == [f"{k.name} keeps its 14 promises" for k in tree]
     done = kata_here("promises")
     assert done.returncode == 0
     assert done.stdout == "2 of 2 katas are unchanged since they kept their promises, and were skipped\n"
     change(tree[1].folder / "lesson.py", '"""', '"""Again. ')
     first, second = kata_here("promises").stdout.splitlines()
-    assert first.startswith("02_reuse keeps its 13 promises") and second.startswith("1 of 2 katas are unchanged")
+    assert first.startswith("02_reuse keeps its 14 promises") and second.startswith("1 of 2 katas are unchanged")
 
 
 def test_its_mistakes_and_what_it_builds_on_count(tree):
@@ -55,7 +57,7 @@ def test_a_finding_is_a_line_with_its_file(tree, kata_here):
     done = kata_here("promises", "01")
     *findings, end = done.stdout.splitlines()
     line = (tree[0].folder / "hints.md").read_text().splitlines().index("## total") + 1
-    assert findings[0] == f"katas/01_sums/hints.md:{line}: total has 4 hints, 1 to 3 are wanted"
+    assert f"katas/01_sums/hints.md:{line}: total has 4 hints, 1 to 3 are wanted" in findings
     assert all(finding.startswith(("katas/01_sums/", "solutions/")) for finding in findings), findings
     assert done.returncode == 1 and end.startswith(f"01_sums: {len(findings)} findings · ")
     assert kept.changed(tree)[0] == tree[0]
@@ -64,12 +66,36 @@ def test_a_finding_is_a_line_with_its_file(tree, kata_here):
 @pytest.mark.parametrize(
     ("file", "was", "now", "finding"),
     [
-        ("kata.toml", "difficulty", "difficult", "katas/01_sums/kata.toml: difficulty is missing"),
+        ("kata.toml", "difficulty", "difficult", "katas/01_sums/kata.toml:3: difficulty is missing: is it difficult?"),
         ("sums.py", "def double(", "def double((", "katas/01_sums/sums.py:"),
         ("lesson.py", "for size", "fro size", "katas/01_sums/lesson.py:"),
     ],
 )
 def test_what_cannot_be_read_is_one_finding(tree, file, was, now, finding):
     change(tree[0].folder / file, was, now)
-    [found] = kept.findings(tree[0])
+    [found] = kept.check(tree[0]).findings
     assert found.startswith(finding)
+
+
+def test_a_broken_reference_is_one_finding(tree, kata_here):
+    """The promises that try code on it or beside it wait for it. Nothing else is wrong."""
+    change(tree[0].reference, "return 2 * x", "return 3 * x")
+    done = kata_here("promises", "01")
+    finding, end = done.stdout.splitlines()
+    spec = "the reference fails TestDouble::test_every_value_is_doubled"
+    assert done.returncode == 1 and re.match(rf"katas/01_sums/test_sums.py:\d+: {spec}", finding)
+    waiting = "textbook, unguarded, mistakes, accepted, lesson, sealed"
+    assert end.startswith(f"01_sums: 1 finding, and not tried until the reference passes: {waiting} · ")
+
+
+def test_what_is_to_do_follows_the_result(tree, kata_here):
+    """It breaks no promise, so the exit code is 0 and the kata is remembered as green."""
+    change(tree[1].folder / "kata.toml", "finished = true\n", "")
+    change(tree[1].folder / "hints.md", "## quadruple", "## four times")
+    description.read.cache_clear()
+    done = kata_here("promises", "02")
+    first, *to_do = done.stdout.splitlines()
+    assert done.returncode == 0 and first.startswith("02_reuse keeps its 12 promises · ")
+    assert first.endswith(" · to do before `finished = true`:")
+    assert to_do == ["  katas/02_reuse/hints.md: has ['four times']; the exercises are ['quadruple']"]
+    assert kept.changed(tree) == tree[:1]

@@ -9,7 +9,7 @@ from grader.course.catalogue import ROOT, all_katas
 from grader.execution import grading
 from grader.results import title
 
-PATH = [kata for kata in all_katas() if "/" not in kata.name]
+PATH = [kata for kata in all_katas() if "/" not in kata.name and kata.description.finished]
 COVERAGE = ROOT / "katas" / "COVERAGE.md"
 GLOSSARY = ROOT / "katas" / "GLOSSARY.md"
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", COVERAGE, GLOSSARY]

@@ -1,5 +1,6 @@
 """The kata that a name means, and the parts of a kata."""
 
+import re
 import shutil
 
 import pytest
@@ -151,6 +152,7 @@ class TestKataToml:
 
     def test_every_key(self, tmp_path):
         more = """\
+finished = true
 builds_on = ["01_sums"]
 ideas_of = ["02_reuse", "03_more"]
 needs = ["processes", "loopback"]
@@ -167,6 +169,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 Exercise("double", "TestDouble", asks="twice every number"),
                 Exercise("GPT.forward", "TestOther", stretch=True, uses=("double",), asks="the pass"),
             ),
+            finished=True,
             builds_on=("01_sums",),
             ideas_of=("02_reuse", "03_more"),
             needs=frozenset({"processes", "loopback"}),
@@ -177,6 +180,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
     def test_what_is_left_out_is_empty(self, tmp_path):
         found = self.read(tmp_path, WHOLE)
         assert (found.builds_on, found.ideas_of, found.needs, found.practice, found.gpt2) == ((), (), set(), (), ())
+        assert not found.finished
 
     @pytest.mark.parametrize(
         ("exercise", "spec_class"),
@@ -203,15 +207,20 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
             ("core = 5", "core = true", "core must be int, not True"),
             ("core = 5", "core = 5.0", "core must be int, not 5.0"),
             ("all = 8", "most = 8", "all is missing"),
+            ("difficulty", "difficult", ":3: difficulty is missing: is it difficult?"),
             ("all = 8", "all = 8, most = 9", "unknown key: most"),
             ("{ core = 5, all = 8 }", "5", "minutes must be dict, not 5"),
             ('"easy"', '"simple"', "difficulty must be one of easy, medium, hard"),
             ('name = "double", asks = "twice every number"', 'name = "double"', "asks is missing"),
-            ('name = "double",', 'name = "double", streched = true,', "exercise double: unknown key: streched"),
+            (
+                'name = "double",',
+                'name = "double", streched = true,',
+                ":6: exercise double: unknown key: streched (stretch?)",
+            ),
             ("stretch = true", 'stretch = "yes"', "stretch must be bool, not 'yes'"),
             ('uses = ["double"]', 'uses = "double"', "uses must be list, not 'double'"),
             ('uses = ["double"]', "uses = [1]", "uses must contain strings, not [1]"),
-            ('uses = ["double"]', 'uses = ["doubel"]', "no such exercise: doubel"),
+            ('uses = ["double"]', 'uses = ["doubel"]', ":7: no such exercise: doubel (double?)"),
             ('"GPT.forward"', '"double"', "exercises needs at least one exercise, and each name once"),
             (WHOLE[WHOLE.index("exercises") :], "", "exercises is missing"),
             (
@@ -224,6 +233,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 'exercises = ["double"]',
                 "exercises must contain tables, not 'double'",
             ),
+            ("minutes", 'finished = "yes"\nminutes', "finished must be bool, not 'yes'"),
             ("minutes", 'needs = ["gpu"]\nminutes', "needs may contain processes, loopback, training"),
             ("minutes", "builds_on = [1]\nminutes", "builds_on must contain strings, not [1]"),
             ("minutes", "practice = 1\nminutes", "practice must be list, not 1"),
@@ -254,4 +264,5 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
         self.is_one_line(tmp_path, str(caught.value), "No such file or directory")
 
     def is_one_line(self, tmp_path, message: str, said: str) -> None:
-        assert message.startswith(f"{tmp_path / 'kata.toml'}: ") and said in message and "\n" not in message
+        assert re.match(rf"{re.escape(str(tmp_path / 'kata.toml'))}(:\d+)?: ", message)
+        assert said in message and "\n" not in message
