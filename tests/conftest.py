@@ -25,10 +25,10 @@ def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProce
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # the tests of another file may have ended the forkserver
 def warm_workers() -> None:
     """Workers that this process starts are born with the specs of every kata, and of the sound tree."""
-    forkserver.prepare([*all_katas(), *all_katas(SOUND)])
+    forkserver.collect([*all_katas(), *all_katas(SOUND)])
 
 
 @pytest.fixture

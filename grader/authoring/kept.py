@@ -20,7 +20,7 @@ from grader.execution import forkserver
 
 def warm_up(katas: Iterable[Kata]) -> None:
     """Do once what every worker and every forked lesson would otherwise do: imports and first uses."""
-    forkserver.prepare(katas)
+    forkserver.collect(katas)
     torch.set_num_threads(1)  # before anything forks
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()
     figure = Figure()

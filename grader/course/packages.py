@@ -92,7 +92,7 @@ def nothing_else_changes(kata: Kata, path: Path) -> Iterator[None]:
 
 def _modules(package: str) -> dict[str, ModuleType]:
     """The package and those of its modules that are imported, by name; none if `package` is empty."""
-    return {name: part for name, part in sys.modules.items() if package and name.partition(".")[0] == package}
+    return {name: part for name, part in sys.modules.items() if name.partition(".")[0] == package} if package else {}
 
 
 def _classes(module: ModuleType) -> list[type]:

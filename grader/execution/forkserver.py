@@ -36,6 +36,7 @@ ENVIRONMENT = (
 LONGEST_FOLDER_NAME = 45
 
 _server: Server | None = None
+_known: tuple[Kata, ...] = ()  # whose specs it has collected
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ def prepare(katas: Iterable[Kata]) -> None:
     """
     if sys.platform == "linux":
         _prepared(katas)
+
+
+def collect(katas: Iterable[Kata]) -> None:
+    """Have a forkserver with the specs of all these katas: one that lacks some is replaced. No worker may be running.
+
+    A worker collects itself what its forkserver lacks, which takes longer than most mistakes do.
+    """
+    katas = list(katas)
+    if _server and not set(katas) <= set(_known):
+        _server.end()
+    prepare(katas)
 
 
 def start_worker(order: WorkOrder) -> Worker:
@@ -99,9 +111,10 @@ def temporary_folder() -> str:
 
 
 def _prepared(katas: Iterable[Kata]) -> Server:
-    global _server
+    global _server, _known
     if _server is None or not _server.runs:
-        names = [part for kata in katas for part in (str(kata.root), kata.name)]
+        _known = tuple(katas)
+        names = [part for kata in _known for part in (str(kata.root), kata.name)]
         storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
         _server = Server(SERVER, names, environment() | storage | {"OMP_NUM_THREADS": "1"}, temporary_folder())
     return _server

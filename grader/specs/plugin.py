@@ -124,8 +124,8 @@ class Katas:
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
                 self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
-                if self.config.option.tbstyle == "auto":  # pytest's own text parses the whole file for every frame
-                    item.repr_failure = lambda excinfo: str(excinfo.value)  # type: ignore[method-assign]
+                if self.config.option.tbstyle == "auto":
+                    pytest_private.report_briefly(item)
                 device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
                 if device and not torch.cuda.is_available():
                     item.add_marker(pytest.mark.skip(reason=f"{device}: no CUDA device here"))

@@ -42,6 +42,12 @@ def rewrite_no_libraries(config: pytest.Config) -> None:
         hook._marked_for_rewrite_cache.clear()
 
 
+def report_briefly(item: pytest.Item) -> None:
+    """Report an error of this item, or of its fixtures, by its message. Pytest's own text parses the whole file for
+    every frame, which takes longer than most specs."""
+    item.repr_failure = item._repr_failure_py = lambda excinfo, style=None: str(excinfo.value)  # type: ignore
+
+
 def width(terminal: pytest.TerminalReporter) -> int:
     """The width of the terminal in columns."""
     return terminal._tw.fullwidth

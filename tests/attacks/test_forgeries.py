@@ -9,6 +9,7 @@ from tests.attacks.table import earned, graded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+@pytest.mark.usefixtures("warm_workers")
 @pytest.mark.parametrize("forgery", FORGERIES[::5], ids=lambda forgery: f"{forgery.kata} {forgery.name}")
 def test_a_forgery_earns_nothing_sealed(forgery, tmp_path):
     result = graded(forgery, tmp_path)
