@@ -90,7 +90,8 @@ def stub_fails(kata: Kata) -> list[str]:
     passed = [spec for spec in variants.specs(result) if spec.status == "passed"]
     problems = [f"{_spec(kata, spec)}: the stub passes {spec.name}" for spec in passed]
     wrong = [spec for spec in variants.failing(result) if not spec.message.endswith("not written yet")]
-    return problems + [f"{_spec(kata, s)}: on the stub {s.name} says: {s.message.splitlines()[0]}" for s in wrong]
+    first = {spec.message.splitlines()[0]: spec for spec in reversed(wrong)}  # a cause is said once
+    return problems + [f"{_spec(kata, spec)}: on the stub {spec.name} says: {said}" for said, spec in first.items()]
 
 
 def reference_passes(kata: Kata) -> list[str]:
@@ -375,6 +376,12 @@ def _amounts(kata: Kata) -> list[str]:
     if solutions < FEWEST_ACCEPTED:
         file = _at(kata, kata.author / "accepted")
         problems.append(f"{file}: {solutions} accepted solutions, {FEWEST_ACCEPTED} or more are wanted")
+    reference = kata.reference.read_text(encoding="utf-8")
+    problems += [
+        f"{_at(kata, path)}: redefines no exercise of the reference, nor what one uses"
+        for path in kata.accepted
+        if not variants.touched(kata, reference, path.read_text(encoding="utf-8"))
+    ]
     if kata.textbook.is_file():
         said, found = (kata.description.minutes_core, kata.description.minutes_all), points.minutes(kata)
         if any(abs(a - b) > max(5, MINUTES_OFF * b) for a, b in zip(said, found, strict=True)):

@@ -11,6 +11,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import DIFFICULTIES
 
 HEAD = re.compile(rf"\A# .*\n(?:\n(?:{'|'.join(DIFFICULTIES)}) · .*\n)?")
+HEAD_OF_PATH = "| chapter | katas | minutes |"
 EXERCISES = re.compile(r"(?<=\n## Exercises\n)\n*(?:\|.*\n)+")
 
 
@@ -63,7 +64,7 @@ def lesson(kata: Kata) -> str:
 
 def _path(katas: list[Kata], folder: Path) -> list[str]:
     """The table of a path, for a page in this folder: one row per chapter."""
-    rows = ["| chapter | katas | minutes |", "| --- | --- | --- |"]
+    rows = [HEAD_OF_PATH, "| --- | --- | --- |"]
     for chapter, group in itertools.groupby(katas, key=lambda kata: kata.description.chapter):
         members = list(group)
         core = sum(kata.description.minutes_core for kata in members)
