@@ -151,6 +151,7 @@ class Contract:
         settings: dict[str, Any] | None = None,
         clear: bool = True,
         clip: str = "norm",
+        max_norm: float | None = None,
         order: Callable[[Sequence[Any]], Sequence[Any]] = list,
         **of_loss: Any,
     ) -> tuple[list[float], dict[str, Tensor]]:
@@ -164,7 +165,7 @@ class Contract:
                 updates.zero_grad()
             loss.backward()
             if self.max_norm:
-                CLIPPING[clip](list(model.parameters()), self.max_norm)
+                CLIPPING[clip](list(model.parameters()), max_norm or self.max_norm)
             updates.step()
             losses.append(loss.item())
         return losses, moved(model, fresh)
