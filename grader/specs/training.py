@@ -38,7 +38,7 @@ class Contract:
     """A function trains a model in place, one update per batch, and returns one loss per step."""
 
     model: Callable[[], Any]  # makes a small model, which notes per call what it reads in `read`, its mode in `modes`
-    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    optimizer: Any = torch.optim.Adam
     settings: dict[str, Any] = {}  # of the optimizer, beside the learning rate
     max_norm = 0.0  # to which gradients are clipped; 0: they are not
     lr, default_lr = 0.05, 0.01  # the learning rate asked for here, and the function's default
@@ -90,8 +90,10 @@ class Contract:
         losses = self.train(kata, model, steps=self.steps, lr=self.lr, generator=seeded())
         batches, got = self.read(model, self.steps), moved(model, fresh)
         expected, right = self.by_hand(fresh, batches)
+        settings = {"lr": self.lr, **self.settings, "max_norm": self.max_norm}
+        shown = ", ".join(f"{option} {value}" for option, value in settings.items() if value)
         for name in right:
-            what = f"how far {name} has moved in {self.steps} steps"
+            what = f"how far {name} has moved in {self.steps} steps of {self.optimizer.__name__} with {shown}"
             try:
                 check.close(got[name], right[name], rtol=self.rtol, atol=self.atol, what=what)
             except check.Mismatch:  # the slips are tried only now, because they take time
@@ -154,7 +156,7 @@ class Contract:
         """The losses of a copy of the model, trained on these batches, and how far its weights move."""
         model, losses = copy.deepcopy(fresh), []
         settings = (settings or {}) if optimizer else self.settings | (settings or {})
-        updates = (optimizer or type(self).optimizer)(model.parameters(), lr=self.lr if lr is None else lr, **settings)
+        updates = (optimizer or self.optimizer)(model.parameters(), lr=self.lr if lr is None else lr, **settings)
         for batch in order(batches):
             loss = self.loss(model, batch, **of_loss)
             if clear:
