@@ -1,5 +1,7 @@
 """Decides what of the specs' values crosses to the worker by value, and what stays with the judge as a callback."""
 
+import dis
+import functools
 import sys
 import types
 from typing import Any
@@ -32,17 +34,19 @@ def is_callback(value: Any) -> bool:
 def _is_pure(function: types.FunctionType) -> bool:
     """True if a function of the specs uses only libraries and plain numbers, so that it may go by value."""
     plain = types.ModuleType | types.BuiltinFunctionType | type | int | float | str | bool | torch.dtype
-    names = _names(function.__code__)
-    used = [function.__globals__[name] for name in names if name in function.__globals__]
+    used = [function.__globals__[name] for name in _globals(function.__code__) if name in function.__globals__]
     return not function.__closure__ and all(
         isinstance(value, plain | types.FunctionType) and not hasattr(value, "_remote") and _is_of_a_library(value)
         for value in used
     )
 
 
-def _names(code: types.CodeType) -> set[str]:
+@functools.cache
+def _globals(code: types.CodeType) -> set[str]:
+    """The names that a function looks up outside itself. Attributes of the same name do not count."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+    looked_up = {part.argval for part in dis.get_instructions(code) if part.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return looked_up.union(*map(_globals, inner))
 
 
 def _is_of_a_library(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from grader.specs import check, reading
+from grader.specs import check, inherited, reading
 from grader.specs.reading import Place, Scope
 
 Rows = list[tuple[str, str]]
@@ -27,18 +27,18 @@ LAYOUTS = {  # of functions whose own errors say sizes only
 }
 
 
-def rows(error: BaseException, module: ModuleType | None, spec_file: str) -> Rows:
+def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> Rows:
     """Rows beyond a failure's own: shapes or keys at the line, and the likely cause.
 
     Args:
         module: the code under test.
-        spec_file: the path of the file with the specs.
+        spec_files: the paths of the files with the specs.
     """
     if module is None or not module.__file__:
         return []
     places = reading.places(error)
     own = [place for place in places if place.file == module.__file__]
-    specs = [place for place in places if place.file in (spec_file, check.__file__)]
+    specs = [place for place in places if place.file in (*spec_files, check.__file__)]
     if isinstance(error, check.Mismatch):
         said = any(label == "looks like" for label, _ in error.rows)
         is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
@@ -103,7 +103,7 @@ def _calls_behind(node: ast.AST, place: Place, by_comparison: bool) -> Iterator[
 
 
 def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[FunctionType]:
-    """The function of the code under test that a call runs, also if the specs wrap it in a lambda."""
+    """The function of the code under test that a call runs, also if the specs wrap it in a lambda or a method."""
     function = reading.called(reading.value(call.func, scope))
     if function is None:
         return
@@ -113,6 +113,8 @@ def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[Fun
         wrapper = reading.definition(function.__code__.co_filename, function.__code__.co_firstlineno)
         if isinstance(wrapper, ast.Lambda) and isinstance(wrapper.body, ast.Call):
             yield from _functions(wrapper.body, reading.scope_of(function), module)
+    elif inherited.is_handed_on(call):
+        yield from _functions(inherited.resolved(call, scope), {"kata": module}, module)
 
 
 def _without_return(function: FunctionType, is_none: bool) -> str:

@@ -19,7 +19,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.results import NOT_WRITTEN, STOPPED
-from grader.specs import causes, check
+from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
 IMPORTED_LINE = re.compile(r"[^:]+:(\d+): ")  # of a LoadFailure: the line at which importing the file failed
@@ -95,12 +95,14 @@ def _explained(
         theirs = own
     rows = _given(frames, spec) + _rows(error, theirs)
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
-        rows += causes.rows(error, module, str(spec.path))
+        rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
     _, line, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()
     where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
+    if inherited.source(spec) != spec.path:
+        where += f" · inherited from {inherited.shown(spec)}"
     story = [reason, _table(rows), where]
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
 
@@ -196,7 +198,7 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[tuple[str, str]]:
     """The call that the spec judged, as the spec writes it, and the values of its arguments."""
-    place = (str(spec.path), spec.originalname)
+    place = (str(inherited.source(spec)), spec.originalname)
     own = [(frame, line) for frame, line in frames if (frame.f_code.co_filename, frame.f_code.co_name) == place]
     if not own:
         return []
@@ -208,6 +210,8 @@ def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[t
     call = _judged_call(function, line - first + 1, callable_names)
     if call is None:
         return []
+    if inherited.is_handed_on(call):
+        call = inherited.resolved(call, frame.f_locals)
     text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
     names = dict.fromkeys(node.id for node in ast.walk(call) if isinstance(node, ast.Name))
     values = {name: frame.f_locals[name] for name in names if name in frame.f_locals and name not in ("kata", "self")}
@@ -227,7 +231,8 @@ def _judged_call(function: ast.AST, line: int, callable_names: set[str]) -> ast.
     innermost = statements[-1]  # may be a `with` whose exit failed: the call is in its block
     for node in (innermost, *_origins(function, innermost)):
         for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-            if _root(call.func) == "kata" or (isinstance(call.func, ast.Name) and call.func.id in callable_names):
+            is_called = isinstance(call.func, ast.Name) and call.func.id in callable_names
+            if _root(call.func) == "kata" or is_called or inherited.is_handed_on(call):
                 return call
     return None
 

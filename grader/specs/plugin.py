@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import os
 import re
 import signal
@@ -21,7 +22,16 @@ from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
 from grader.isolation import state
-from grader.specs import failures, follow_through, hooks, pytest_private, summary, teachers_specs, torch_private
+from grader.specs import (
+    failures,
+    follow_through,
+    hooks,
+    inherited,
+    pytest_private,
+    summary,
+    teachers_specs,
+    torch_private,
+)
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
@@ -124,11 +134,15 @@ class Katas:
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
                 self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
+                if inherited.source(item) != item.path:
+                    inherited.place_at_class(item)
                 if self.config.option.tbstyle == "auto":
                     pytest_private.report_briefly(item)
                 device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
                 if device and not torch.cuda.is_available():
                     item.add_marker(pytest.mark.skip(reason=f"{device}: no CUDA device here"))
+        by_class = itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0].rpartition("::")[0])
+        items[:] = [item for _, found in by_class for item in sorted(found, key=_is_edge)]  # inherited edges come last
         if self.config.option.spec_seconds:
             limit([item for item in items if item.nodeid in self.specs], self.config.option.spec_seconds)
 
@@ -208,7 +222,7 @@ class Katas:
         report = yield
         if isinstance(item, pytest.Function) and item.nodeid in self.specs:
             kata, exercise = self.specs[item.nodeid]
-            edge = item.get_closest_marker("edge") is not None
+            edge = _is_edge(item)
             failure = None
             if report.failed and call.excinfo:
                 error, module = call.excinfo.value, self.modules.get(kata)
@@ -286,6 +300,10 @@ def _is_a_bad_moment(frame: FrameType | None) -> bool:
 def _exercise(kata: Kata, spec_class: str) -> Exercise:
     known = {exercise.spec_class: exercise for exercise in kata.exercises}
     return known.get(spec_class) or Exercise(spec_class.removeprefix("Test"), spec_class, stretch=False)
+
+
+def _is_edge(item: pytest.Item) -> bool:
+    return item.get_closest_marker("edge") is not None
 
 
 def _code_folder(config: pytest.Config) -> Path | None:

@@ -13,6 +13,7 @@ import torch
 
 from grader.course.catalogue import ROOT
 from grader.execution import standing_in
+from grader.specs import training
 from tests.conftest import SOUND
 
 torch.set_num_threads(1)  # before anything forks
@@ -295,3 +296,128 @@ class TestBuildingOn:
         code, said = run("katas/02", f"--code={folder}")
         assert code == 0, said
         assert "01_sums: the reference stands in for yours (a spec of double fails)" in said
+
+
+TRAINER = """import torch
+
+
+def double(model, *, steps=10, lr=0.01, generator=None):
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=lr), []
+    model.train()
+    for _ in range(steps):
+        x = torch.rand(4, 3, generator=generator)
+        loss = (model(x) - 2 * x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+"""
+CONTRACT = '''"""Specs of a function that trains."""
+
+import torch
+from torch import nn
+
+from grader.specs import check, training
+
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+        self.read, self.modes = [], []
+
+    def forward(self, x):
+        self.read.append(x)
+        self.modes.append(self.training)
+        return x * self.weight
+
+
+class TestDouble(training.Contract):
+    """Adam on random rows."""
+
+    model, steps = Scale, 3
+
+    def train(self, kata, model, **options):
+        return kata.double(model, **options)
+
+    def loss(self, model, x):
+        return ((model(x) - 2 * x) ** 2).sum() / x.numel()
+
+    def wrong_losses(self, model, x):
+        return {"the sum over the batch": x.numel() * self.loss(model, x)}
+
+    def test_each_step_reads_four_rows(self, kata):
+        """Here a spec of the paper's own."""
+        model = Scale()
+        self.train(kata, model, steps=1)
+        check.shape(model.read[0], (4, 3))
+'''
+
+
+class TestInheritedSpecs:
+    """Specs that a class of the spec file inherits: the contract of every function that trains."""
+
+    @pytest.fixture
+    def said(self, run, submission, sound, tmp_path):
+        tree = tmp_path / "tree"
+        shutil.copytree(SOUND, tree, ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+        (tree / "katas/01_sums/test_sums.py").write_text(CONTRACT)
+
+        def call(was: str, now: str, *args: str) -> str:
+            assert was in TRAINER
+            folder = submission(sound[0], TRAINER.replace(was, now))
+            return run("katas/01", f"--code={folder}", "--no-header", "-v", *args, cwd=tree)[1]
+
+        return call
+
+    def test_right_code_passes_and_edges_are_last(self, said):
+        found = said("import torch", "import torch")
+        assert "7 passed" in found, found
+        names = [line.partition(" ")[0].rpartition("::")[2] for line in found.splitlines() if "::TestDouble" in line]
+        edges = ["test_the_mode_is_training_and_stays", "test_old_gradients_have_no_effect"]
+        assert names[-3:] == ["test_each_step_reads_four_rows", *edges], found
+
+    def test_a_failure_names_the_class_in_the_spec_file(self, said):
+        found = said("optimizer.zero_grad()", "pass")
+        line = CONTRACT.partition("class TestDouble")[0].count("\n") + 1
+        for words in (
+            "FAILED  double · every step is that of the optimizer",
+            "  On the same batches, steps by hand move the weights as far",
+            "looks like gradients that were not cleared",
+            f"test_sums.py:{line} · test_every_step_is_that_of_the_optimizer",
+            "inherited from grader/specs/training.py:",
+        ):
+            assert words in " ".join(found.split()) or words in found, found
+
+    def test_a_failure_shows_the_call_of_the_function(self, said):
+        found = said("    return losses\n", "")
+        assert "given      double(model, steps=3, lr=0.05, generator=seeded())" in found, found
+        assert "looks like nothing was returned: `return` is missing in double" in found, found
+
+    @pytest.mark.parametrize(
+        ("was", "now", "spec", "words"),
+        [
+            ("loss.item()", "loss", "one float per step", "losses should be a list of floats, not list of 3"),
+            (".mean()", ".sum()", "the first loss is that of the fresh model", "looks like the sum over the batch"),
+            ("lr=lr", "lr=0.01", "every step is that of the optimizer", "looks like the default learning rate"),
+            ("Adam(", "SGD(", "every step is that of the optimizer", "looks like plain SGD"),
+            ("        optimizer.step()\n", "", "every step is that", "looks like weights that were never updated"),
+            ("generator=generator", "generator=None", "the generator alone draws", "generator of the same seed"),
+            ("    model.train()\n", "", "the mode is training and stays", "of         model.training, during"),
+            (
+                "        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n",
+                "        loss.backward()\n        optimizer.step()\n        optimizer.zero_grad()\n",
+                "old gradients have no effect",
+                "of         weight after one step",
+            ),
+        ],
+    )
+    def test_each_demand_is_made(self, said, was, now, spec, words):
+        found = said(was, now, "--edges")
+        _, told, failure = found.partition(f"FAILED  double · {spec}")
+        assert told and words in failure, found
+
+    def test_every_spec_explains_itself(self):
+        specs = [spec for name, spec in vars(training.Contract).items() if name.startswith("test_")]
+        assert len(specs) == 6 and all(spec.__doc__ for spec in specs)

@@ -117,7 +117,7 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_every_step_is_one_of_adam",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
     Mistake(
@@ -128,7 +128,7 @@ MISTAKES = [
         optimizer.step()
         nn.utils.clip_grad_norm_(model.parameters(), max_norm)
 """,
-        caught_by="test_gradients_are_clipped_by_their_norm",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not clipped before the step",
     ),
     Mistake(

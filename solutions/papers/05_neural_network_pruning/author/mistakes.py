@@ -180,8 +180,8 @@ MISTAKES = [
         "gradients not cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="TestTrainClassifier::test_every_step_is_one_of_adam",
-        says="looks like gradients that add up from step to step",
+        caught_by="TestTrainClassifier::test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     Mistake(
         "the first images again and again",

@@ -141,14 +141,14 @@ MISTAKES = [
         "a softmax before the cross-entropy",
         was="F.cross_entropy(model(images), y[rows])",
         now="F.cross_entropy(model(images).softmax(dim=1), y[rows])",
-        caught_by="TestTrainAlexnet::test_losses_are_those_before_each_update",
+        caught_by="TestTrainAlexnet::test_the_first_loss_is_that_of_the_fresh_model",
         says="looks like a softmax before the cross-entropy",
     ),
     Mistake(
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="TestTrainAlexnet::test_every_step_is_one_of_adamw",
+        caught_by="TestTrainAlexnet::test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
     Mistake(
@@ -156,7 +156,7 @@ MISTAKES = [
         was="        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n",
         now="        loss.backward()\n        optimizer.step()\n        optimizer.zero_grad()\n",
         caught_by="TestTrainAlexnet::test_old_gradients_have_no_effect",
-        says="of the weight after one step",
+        says="of linear.weight after one step",
         edge=True,
     ),
 ]

@@ -168,8 +168,8 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_one_update_per_batch_by_sgd_with_momentum",
-        says="looks like gradients that were never cleared",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     Mistake(
         "an optimizer step per micro-batch",
@@ -180,7 +180,7 @@ MISTAKES = [
             total += accumulate_gradients(model, x[part], y[part], F.cross_entropy, 1) * len(part) / batch
             optimizer.step()
         losses.append(total)""",
-        caught_by="test_one_update_per_batch_by_sgd_with_momentum",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like an update per micro-batch",
     ),
     Mistake(
@@ -204,7 +204,7 @@ MISTAKES = [
         was="    model.train()\n",
         now="",
         caught_by="test_the_mode_is_training_and_stays",
-        says="model.training during the step",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
     Mistake(
@@ -212,7 +212,7 @@ MISTAKES = [
         was=STEP,
         now=STEP.replace("        optimizer.zero_grad()\n", "") + "\n        optimizer.zero_grad()",
         caught_by="test_old_gradients_have_no_effect",
-        says="The first step ends as from a clean copy",
+        says="of linear.weight after one step",
         edge=True,
     ),
 ]

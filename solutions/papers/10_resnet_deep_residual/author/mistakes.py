@@ -151,8 +151,8 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_one_update_per_batch_by_sgd_with_momentum",
-        says="looks like gradients that were never cleared",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     Mistake(
         "no weight decay",
@@ -165,8 +165,8 @@ MISTAKES = [
         "trained in eval mode",
         was="    model.train()\n    losses",
         now="    losses",
-        caught_by="test_the_mode_is_train_and_stays",
-        says="model.training during the step",
+        caught_by="test_the_mode_is_training_and_stays",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
     # zero_init_residual

@@ -162,7 +162,7 @@ MISTAKES = [
         "gradients never cleared",
         was=STEP,
         now="        loss.backward()\n",
-        caught_by="test_every_step_is_one_of_adam",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
 ]
