@@ -43,6 +43,7 @@ class Contract:
     max_norm = 0.0  # to which gradients are clipped; 0: they are not
     lr, default_lr = 0.05, 0.01  # the learning rate asked for here, and the function's default
     steps = 6  # that are repeated by hand
+    results = "losses"  # the word for the numbers that the function returns
     slips: Mapping[str, Any] = {}  # options of `by_hand`, by the name of the slip
     rtol, atol = 1e-3, 1e-4  # of how far weights move
 
@@ -66,8 +67,8 @@ class Contract:
         """A Python float per step can be printed and plotted. A list of tensors would keep every step's graph."""
         losses = self.train(kata, self.model(), steps=3, lr=self.lr, generator=seeded())
         plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
-        check.that(plain, f"losses should be a list of floats, not {check.describe(losses)}")
-        check.equal(len(losses), 3, what="the number of losses")
+        check.that(plain, f"{self.results} should be a list of floats, not {check.describe(losses)}")
+        check.equal(len(losses), 3, what=f"the number of {self.results}")
 
     def test_the_first_loss_is_that_of_the_fresh_model(self, kata: Any) -> None:
         """The loss of a step is taken before its update. The first one is that of the model as it came."""
@@ -80,7 +81,7 @@ class Contract:
             right = self.loss(copy.deepcopy(fresh), batch).item()
             wrong = {"the loss after the update": self.loss(model, batch), **self.wrong_losses(fresh, batch)}
         unlike = {name: [float(loss)] for name, loss in wrong.items()}
-        check.close(losses, [right], rtol=1e-4, unlike=unlike, what="the losses of one step")
+        check.close(losses, [right], rtol=1e-4, unlike=unlike, what=f"the {self.results} of one step")
 
     def test_every_step_is_that_of_the_optimizer(self, kata: Any) -> None:
         """On the same batches, steps by hand move the weights as far and have the same losses. Each step uses the
@@ -101,7 +102,7 @@ class Contract:
                 slips |= SLIPS_IN_CLIPPING if self.max_norm else {}
                 unlike = {slip: self.by_hand(fresh, batches, **slips[slip])[1][name] for slip in slips}
                 check.close(got[name], right[name], rtol=self.rtol, atol=self.atol, unlike=unlike, what=what)
-        check.close(losses, expected, rtol=1e-3, atol=1e-5, what="the losses")
+        check.close(losses, expected, rtol=1e-3, atol=1e-5, what=f"the {self.results}")
 
     def test_the_generator_alone_draws(self, kata: Any) -> None:
         """With generators of the same seed the same model has the same losses, whatever the state of the global one. A
@@ -110,8 +111,10 @@ class Contract:
         for run, seed in enumerate((5, 5, 6)):
             torch.manual_seed(run)
             found[run] = self.train(kata, copy.deepcopy(model), steps=3, lr=self.lr, generator=seeded(seed))
-        check.close(found[1], found[0], rtol=0, atol=1e-3, what="losses with a second generator of the same seed")
-        check.that(found[2] != found[0], "a generator of another seed gives the very same losses: it is not used")
+        what = f"{self.results} with a second generator of the same seed"
+        check.close(found[1], found[0], rtol=0, atol=1e-3, what=what)
+        says = f"a generator of another seed gives the very same {self.results}: it is not used"
+        check.that(found[2] != found[0], says)
 
     @pytest.mark.edge
     def test_the_mode_is_training_and_stays(self, kata: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from grader.specs import check
+from grader.specs import check, training
 
 B, N, M = 3, 5, 4  # sequences, slots, numbers per slot
 INPUTS, OUTPUTS, H, T = 2, 6, 7, 8  # numbers per step in and out, hidden units, steps
@@ -492,37 +492,7 @@ class Witness(nn.Module):
         return (logits, x, x) if self.pair else logits
 
 
-def trained(kata, model, steps=6, seed=5, **options):
-    """The losses of the learner's training on a small task, with a generator of this seed."""
-    task = {"width": WIDTH, "max_length": 4, "batch_size": 8, "lr": 0.05, **options}
-    return kata.train_copy(model, steps=steps, generator=torch.Generator().manual_seed(seed), **task)
-
-
-def trained_by_hand(model, read, *, lr=0.05, clip="norm", clear=True, make=torch.optim.Adam, part="recall", mean=True):
-    """The losses of a copy of the model trained on what it has read, and its weight. The options are slips."""
-    model, losses = copy.deepcopy(model), []
-    model.read.clear()
-    optimizer = make(model.parameters(), lr=lr)
-    for x in read:
-        length = x.shape[1] // 2
-        bits, logits = x[:, :length, :WIDTH], model(x)
-        if part == "all":
-            bits = torch.cat([torch.zeros_like(bits), bits], dim=1)
-        chosen = {"recall": logits[:, length:], "first": logits[:, :length], "all": logits}[part]
-        surprises = -torch.where(bits == 1, F.logsigmoid(chosen), F.logsigmoid(-chosen))
-        loss = surprises.mean() if mean else surprises.sum()
-        if clear:
-            optimizer.zero_grad()
-        loss.backward()
-        norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
-        for parameter in model.parameters():
-            if clip == "always" or (clip == "norm" and norm > 1):
-                parameter.grad.div_(norm)
-            if clip == "value":
-                parameter.grad.clamp_(-1, 1)
-        optimizer.step()
-        losses.append(loss.item())
-    return losses, model.now.weight.detach()
+TASK = {"width": WIDTH, "max_length": 4, "batch_size": 8}
 
 
 @functools.cache
@@ -535,15 +505,41 @@ def learned(kata, name):
     return model, [kata.copy_accuracy(model, length, 4, generator=generator) for length in (8, 12)]
 
 
-class TestTrainCopy:
+class TestTrainCopy(training.Contract):
+    """Steps of Adam on clipped gradients. The norm of the Witness's gradients is above 1 in every second step only."""
+
+    model, max_norm, default_lr = Witness, 1.0, 0.02
+
+    def train(self, kata, model, **options):
+        return kata.train_copy(model, **TASK, **options)
+
+    def loss(self, model, x, part="recall", mean=True):
+        length = x.shape[1] // 2
+        bits, logits = x[:, :length, :WIDTH], model(x)
+        if part == "all":
+            bits = torch.cat([torch.zeros_like(bits), bits], dim=1)
+        chosen = {"recall": logits[:, length:], "first": logits[:, :length], "all": logits}[part]
+        surprises = -torch.where(bits == 1, F.logsigmoid(chosen), F.logsigmoid(-chosen))
+        return surprises.mean() if mean else surprises.sum()
+
+    def wrong_losses(self, model, x):
+        slips = {
+            "the loss of the first half, while the bits are shown": {"part": "first"},
+            "the loss of both halves": {"part": "all"},
+            "the sum over all bits": {"mean": False},
+        }
+        return {name: self.loss(copy.deepcopy(model), x, **slip) for name, slip in slips.items()}
+
+    def test_the_first_loss_is_that_of_the_fresh_model(self, kata):
+        """Only the recall half counts: binary cross-entropy before the update, the mean over all bits to recall. While
+        it reads, a model may say what it likes."""
+        super().test_the_first_loss_is_that_of_the_fresh_model(kata)
+
     def test_each_step_draws_a_length_and_a_batch(self, kata):
         """Lengths from 1 to max_length, both included: with a single length, a net could learn to count instead of
-        to copy. One loss per step, and new bits in each."""
+        to copy. New bits come in each step."""
         model = Witness()
-        losses = trained(kata, model, steps=60)
-        plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
-        check.that(plain, f"losses should be a list of floats, not {check.describe(losses)}")
-        check.equal(len(losses), 60, what="the number of losses")
+        kata.train_copy(model, steps=60, **TASK)
         lengths = {x.shape[1] // 2 for x in model.read}
         check.that(lengths == {1, 2, 3, 4}, f"lengths in 60 steps: {sorted(lengths)}, expected 1, 2, 3 and 4")
         for x in model.read:
@@ -551,59 +547,13 @@ class TestTrainCopy:
         longest = [x for x in model.read if x.shape[1] == 8]
         check.that(not torch.equal(longest[0], longest[1]), "two steps read the same bits")
 
-    def test_only_the_recall_half_counts(self, kata):
-        """The first loss is that of the untrained model: binary cross-entropy, the mean over all bits to recall. While
-        it reads, a model may say what it likes."""
-        model = Witness()
-        fresh = copy.deepcopy(model)
-        losses = trained(kata, model, steps=1)
-        read = list(model.read)
-        unlike = {
-            "the loss of the first half, while the bits are shown": trained_by_hand(fresh, read, part="first")[0],
-            "the loss of both halves": trained_by_hand(fresh, read, part="all")[0],
-            "the sum over all bits": trained_by_hand(fresh, read, mean=False)[0],
-            "the loss after the update": trained_by_hand(fresh, read * 2)[0][1:],
-        }
-        check.close(losses, trained_by_hand(fresh, read)[0], rtol=1e-3, unlike=unlike, what="the first loss")
-
-    def test_every_step_is_one_of_adam_on_clipped_gradients(self, kata):
-        """Six steps, each on the gradients of its own batch alone, with their common norm clipped to 1 before the
-        update. Here every second one is longer than that. The others stay as they are."""
-        model = Witness()
-        fresh = copy.deepcopy(model)
-        losses = trained(kata, model)
-        read, start = list(model.read), fresh.now.weight.detach()
-        slips = {
-            "gradients that were not cleared": {"clear": False},
-            "gradients that were not clipped before the step": {"clip": "never"},
-            "each element clipped by itself": {"clip": "value"},
-            "short gradients made longer, to a norm of 1": {"clip": "always"},
-            "the default learning rate": {"lr": 0.02},
-            "plain SGD": {"make": torch.optim.SGD},
-        }
-        unlike = {name: trained_by_hand(fresh, read, **slip)[1] - start for name, slip in slips.items()}
-        expected, weight = trained_by_hand(fresh, read)
-        what = "how far a weight has moved in six steps"
-        got = model.now.weight.detach() - start
-        check.close(got, weight - start, rtol=0.01, atol=1e-4, unlike=unlike, what=what)
-        check.close(losses, expected, rtol=1e-3, atol=1e-5, what="the losses")
-
     def test_models_may_return_a_tuple(self, kata):
         """An NTM returns its addresses, too. The logits come first, and all else is left alone."""
         alone, pair = Witness(), Witness(pair=True)
         pair.load_state_dict(alone.state_dict())
-        expected = trained(kata, alone, steps=2)
-        check.close(trained(kata, pair, steps=2), expected, rtol=1e-3, what="losses of a model that returns a tuple")
-
-    def test_draws_come_from_the_generator(self, kata):
-        """With a generator of the same seed the losses are the same, whatever the state of the global one. Another seed
-        draws other batches."""
-        model, found = Witness(), []
-        for seed in (5, 5, 6):
-            torch.manual_seed(len(found))
-            found.append(trained(kata, copy.deepcopy(model), seed=seed))
-        check.close(found[1], found[0], rtol=0, atol=1e-3, what="losses with a second generator of the same seed")
-        check.that(found[2] != found[0], "a generator of another seed gives the same losses: it is not used")
+        expected = self.train(kata, alone, steps=2, generator=training.seeded())
+        got = self.train(kata, pair, steps=2, generator=training.seeded())
+        check.close(got, expected, rtol=1e-3, what="losses of a model that returns a tuple")
 
     @pytest.mark.timeout(120)
     def test_a_memory_copies_what_is_longer_than_ever_seen(self, kata):
@@ -635,21 +585,3 @@ class TestTrainCopy:
             share = (moves == way).float().mean().item()
             says = "moves are by one slot, in the write head's direction"
             check.that(share > 0.5, f"{share:.0%} of the {name} head's {says}: expected > 50 %")
-
-    @pytest.mark.edge
-    def test_old_gradients_have_no_effect(self, kata):
-        """A gradient left from something else is cleared before the first step, too."""
-        model = Witness()
-        junk = copy.deepcopy(model)
-        for parameter in junk.parameters():
-            parameter.grad = torch.full_like(parameter, 7.0)
-        for one in (model, junk):
-            trained(kata, one, steps=1)
-        check.close(junk.now.weight, model.now.weight, what="the weight after one step")
-
-    @pytest.mark.edge
-    def test_the_mode_is_training_and_stays_so(self, kata):
-        """A model that comes in eval mode trains in training mode, and is left in it."""
-        model = Witness().eval()
-        trained(kata, model, steps=1)
-        check.equal([*model.modes, model.training], [True, True], what="model.training, during the step and afterwards")

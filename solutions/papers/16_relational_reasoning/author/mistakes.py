@@ -146,15 +146,15 @@ MISTAKES = [
         "loss after the update",
         was="losses.append(loss.item())",
         now="losses.append(F.cross_entropy(model(objects, questions), answers).item())",
-        caught_by="test_losses_are_the_cross_entropy_before_each_update",
+        caught_by="test_the_first_loss_is_that_of_the_fresh_model",
         says="looks like the loss after the update",
     ),
     Mistake(
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_one_step_of_adam_per_batch",
-        says="looks like gradients that were never cleared",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     # edges
     Mistake(
@@ -178,7 +178,7 @@ MISTAKES = [
         was="    model.train()\n    losses",
         now="    losses",
         caught_by="TestTrainModel::test_the_mode_is_training_and_stays",
-        says="model.training, during the step",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
 ]

@@ -146,7 +146,7 @@ MISTAKES = [
         "loss over the first half",
         was=LOSS,
         now="loss = F.binary_cross_entropy_with_logits(logits[:, :length], bits)",
-        caught_by="test_only_the_recall_half_counts",
+        caught_by="test_the_first_loss_is_that_of_the_fresh_model",
         says="looks like the loss of the first half",
     ),
     Mistake(
@@ -160,14 +160,14 @@ MISTAKES = [
         "clipped after the step",
         was=f"{CLIPPED}        optimizer.step()\n",
         now=f"        optimizer.step()\n{CLIPPED}",
-        caught_by="test_every_step_is_one_of_adam_on_clipped_gradients",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not clipped",
     ),
     Mistake(
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_every_step_is_one_of_adam_on_clipped_gradients",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
     # edges
@@ -202,8 +202,8 @@ MISTAKES = [
         "no call of train()",
         was="    model.train()\n",
         now="",
-        caught_by="test_the_mode_is_training_and_stays_so",
-        says="model.training, during the step",
+        caught_by="test_the_mode_is_training_and_stays",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
 ]

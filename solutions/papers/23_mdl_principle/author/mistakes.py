@@ -52,8 +52,8 @@ MISTAKES = [
         "loss after the step",
         was="return [optimizer.step(evaluate).item() for _ in range(steps)]",
         now="return [(optimizer.step(evaluate), evaluate())[1].item() for _ in range(steps)]",
-        caught_by="test_a_loss_is_the_mean_squared_error_before_its_step",
-        says="looks like the loss after the step",
+        caught_by="test_the_first_loss_is_that_of_the_fresh_model",
+        says="looks like the loss after the update",
     ),
     Mistake(
         "nats, not bits",
@@ -168,7 +168,7 @@ MISTAKES = [
         was="    model.train()\n",
         now="",
         caught_by="test_the_mode_is_training_and_stays",
-        says="model.training, during steps and after",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
 ]

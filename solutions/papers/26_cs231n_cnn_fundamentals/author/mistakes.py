@@ -160,8 +160,8 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="TestTrainClassifier::test_one_step_of_adam_per_batch",
-        says="looks like gradients that were never cleared",
+        caught_by="TestTrainClassifier::test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     # edges
     Mistake(

@@ -155,8 +155,8 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_one_step_of_adam_per_batch",
-        says="looks like gradients that were never cleared",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     Mistake(
         "1 over the mean rank",
@@ -195,7 +195,7 @@ MISTAKES = [
         was="    model.train()\n    losses",
         now="    losses",
         caught_by="TestTrainRetriever::test_the_mode_is_training_and_stays",
-        says="model.training, during the step",
+        says="of model.training, during the steps and afterwards",
         edge=True,
     ),
 ]

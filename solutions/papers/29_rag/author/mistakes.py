@@ -146,7 +146,7 @@ MISTAKES = [
         "a loss on the best document only",
         was=TRAINED,
         now="loss = -token_log_probs[:, 0].sum(dim=1).mean()",
-        caught_by="test_the_loss_is_that_of_the_right_answers",
+        caught_by="test_the_first_loss_is_that_of_the_fresh_model",
         says="looks like the best document only",
     ),
     Mistake(
@@ -155,15 +155,15 @@ MISTAKES = [
         "        losses.append(loss.item())\n    return losses\n\n\n@torch.no_grad()",
         now="        loss.backward()\n        optimizer.step()\n"
         "        losses.append(loss.item())\n    return losses\n\n\n@torch.no_grad()",
-        caught_by="test_one_step_of_adam_per_knowledge_base",
-        says="looks like gradients that were never cleared",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like gradients that were not cleared",
     ),
     Mistake(
         "the retriever is not trained",
         was=TRAINED,
         now=TRAINED.replace("(doc_logits,", "(doc_logits.detach(),"),
-        caught_by="test_one_step_of_adam_per_knowledge_base",
-        says="looks like the start: it was not trained",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like weights that were never updated",
     ),
     Mistake(
         "the best document's answer",
