@@ -165,14 +165,14 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_every_step_is_one_of_adam_on_clipped_gradients",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
     Mistake(
         "gradients not clipped",
         was=CLIP,
         now="",
-        caught_by="test_every_step_is_one_of_adam_on_clipped_gradients",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not clipped",
     ),
     Mistake(

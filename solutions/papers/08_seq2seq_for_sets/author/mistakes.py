@@ -148,14 +148,14 @@ MISTAKES = [
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",
-        caught_by="test_every_step_is_one_of_adam",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
     Mistake(
         "no clipping",
         was="        nn.utils.clip_grad_norm_(model.parameters(), 2.0)\n",
         now="",
-        caught_by="test_gradients_are_clipped_to_norm_2",
+        caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not clipped before the step",
     ),
     Mistake(
