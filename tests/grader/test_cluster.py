@@ -19,7 +19,7 @@ from grader.protocol import RunOptions
 from grader.teaching import cluster, submissions
 from tests.conftest import KATA
 
-ALL = len(find("01").exercises)  # points of kata 01
+ALL = len(find("00").exercises)  # points of kata 00
 STUDENTS = ("alice", "bob", "carol", "dave")
 # In place of a task's command: bob's kills itself. With `LOST` it first kills the process that the engine started.
 DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
@@ -29,7 +29,7 @@ LOST = "os.kill(os.getppid(), 9); "
 @pytest.fixture
 def course(tmp_path) -> Path:
     """Four students, whose code no verdict is on file for: alice's is not written, the others' is right."""
-    kata = find("01")
+    kata = find("00")
     for student in STUDENTS:
         text = (kata.folder / kata.file.name if student == "alice" else kata.reference).read_text()
         path = tmp_path / "class" / student / kata.file
@@ -89,7 +89,7 @@ def commands() -> list[str]:
 
 def graded(course: Path, engine: cluster.Engine, **how) -> dict:
     handed_in, cache = submissions.collect(course), ResultCache(ROOT)
-    katas, options = [find("01")], RunOptions(sealed=True)
+    katas, options = [find("00")], RunOptions(sealed=True)
     return dict(cluster.grade_on_cluster(handed_in, katas, course, engine, cache=cache, options=options, **how))
 
 
@@ -140,10 +140,10 @@ class TestDask:
         assert results["bob"].why_not_graded == "kata ended with exit code -9"
 
     def test_the_command_interrupted_and_gone_on_with(self, course, scheduler, tmp_path):
-        lines, last = tmp_path / "r.jsonl", course / "dave" / find("01").file
+        lines, last = tmp_path / "r.jsonl", course / "dave" / find("00").file
         right = last.read_text()
         last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
-        command = [KATA, "grade", "01", "--submissions", course, "--engine", "dask", "--jobs", "1", "--results", lines]
+        command = [KATA, "grade", "00", "--submissions", course, "--engine", "dask", "--jobs", "1", "--results", lines]
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
@@ -170,7 +170,7 @@ class TestDask:
 @pytest.mark.parametrize(("engine", "module"), [("slurm", "submitit"), ("dask", "distributed")])
 def test_an_extra_is_missing(course, engine, module, kata_here, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    done = kata_here("grade", "01", "--submissions", course, "--engine", engine)
+    done = kata_here("grade", "00", "--submissions", course, "--engine", engine)
     assert done.returncode == 2
     assert done.stderr == f"kata: --engine {engine} needs {module}: pip install 'torch-katas[{engine}]'\n"
 
@@ -183,7 +183,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     monkeypatch.setitem(cluster.ENGINES, "slurm", lossy)
     table, lines = tmp_path / "c.csv", tmp_path / "r.jsonl"
     files = ["--report", f"csv={table}", "--results", lines]
-    done = kata_here("grade", "01", "--submissions", course, "--engine", "slurm", *files)
+    done = kata_here("grade", "00", "--submissions", course, "--engine", "slurm", *files)
     assert done.returncode == 2
     assert (
         done.stderr

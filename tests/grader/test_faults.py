@@ -394,6 +394,26 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
         assert time.monotonic() - started < 10 and not workers()
 
 
+def test_a_forkserver_that_lacks_specs_is_replaced(sound, monkeypatch):
+    """Its workers would collect them, each for itself, and take five times as long over a mistake."""
+    started = []
+
+    class Server:
+        runs = True
+
+        def __init__(self, module, arguments, *_):
+            started.append(arguments[1::2])
+
+        def end(self):
+            self.runs = False
+
+    for name, value in (("Server", Server), ("_server", None), ("_known", ())):
+        monkeypatch.setattr(forkserver, name, value)
+    for katas in (sound[:1], sound[:1], sound, sound[1:]):
+        forkserver.collect(katas)
+    assert started == [["01_sums"], ["01_sums", "02_reuse"]]
+
+
 def test_source_of_a_learner_is_read_as_python_reads_it(tmp_path):
     (tmp_path / "bom.py").write_bytes(b"\xef\xbb\xbfx = 1\r\n")
     assert kata_modules.read_source(tmp_path / "bom.py") == "x = 1\r\n"

@@ -43,6 +43,12 @@ def hand_in(tmp_path):
     return write
 
 
+@pytest.fixture(scope="module")
+def new(tmp_path_factory) -> str:
+    """A comment that makes code for which no verdict is on file before these tests."""
+    return f"# {tmp_path_factory.mktemp('new')}"
+
+
 def pack(path: Path, files: dict[str, str | bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -340,20 +346,20 @@ class TestGrade:
 
 class TestTheCommand:
     @pytest.fixture
-    def course(self, tmp_path) -> Path:
-        """Twelve students: right, untouched, and different in every one's first line."""
-        kata = find("01")
+    def course(self, tmp_path, new) -> Path:
+        """Twelve students: right, untouched, and different in every one's last line."""
+        kata = find("00")
         for number in range(12):
             text = (kata.reference if number % 3 else kata.folder / kata.file.name).read_text()
             path = tmp_path / "class" / f"student{number:02}" / kata.file
             path.parent.mkdir(parents=True)
-            path.write_text(text + f"\n# {tmp_path} {number if number % 3 else 0}\n")
+            path.write_text(text + f"\n{new} {number if number % 3 else 0}\n")
         return tmp_path / "class"
 
     def test_reports_of_a_class(self, course, tmp_path, kata_here):
         done = kata_here(
             "grade",
-            "01",
+            "00",
             "--submissions",
             course,
             "--report",
@@ -368,7 +374,7 @@ class TestTheCommand:
             f"{tmp_path}/pages",
         )
         assert done.returncode == 0, done.stderr
-        exercises = len(find("01").exercises)
+        exercises = len(find("00").exercises)
         assert f"student00: 0 of {exercises} points · 0 of {exercises} stars · sealed\n" in done.stdout
         assert f"student01: {exercises} of {exercises} points" in done.stdout
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
@@ -382,14 +388,14 @@ class TestTheCommand:
         """So what is graded is what the intake has told of, even if a file changes meanwhile."""
         look, read = finder.look, []
         monkeypatch.setattr(finder, "look", lambda places, katas: read.extend(places) or look(places, katas))
-        assert kata_here("grade", "01", "--submissions", course).returncode == 0
+        assert kata_here("grade", "00", "--submissions", course).returncode == 0
         assert len(read) == len(set(read)) == 12
 
     def test_pseudonyms_hide_names_where_they_are_shown_around(self, course, tmp_path, kata_here):
         (course / "Ann Berg.zip").write_bytes(b"no archive")
         reports = [f"--report={name}={tmp_path}/{name}" for name in ("html", "csv", "json", "moodle")]
         to = [*reports, "--feedback", tmp_path / "pages", "--pseudonym-key", tmp_path / "key.csv"]
-        done = kata_here("grade", "01", "--submissions", course, "--pseudonyms", *to)
+        done = kata_here("grade", "00", "--submissions", course, "--pseudonyms", *to)
         assert done.returncode == 2 and done.stderr.startswith("kata: 1 of 13 students could not be graded: ")
         key = {row["student"]: row["pseudonym"] for row in csv.DictReader(open(tmp_path / "key.csv"))}
         assert sorted(key.values()) == [f"student {number:02}" for number in range(1, 14)]
@@ -402,7 +408,7 @@ class TestTheCommand:
 
     def test_an_audit_finds_verdicts_that_differ(self, course, tmp_path, kata_here, monkeypatch):
         """The same code is graded twice, also where its result is cached; then the second run has an error."""
-        command = ["grade", "01", "--submissions", course, "--audit", "2", "--report", f"json={tmp_path}/a.json"]
+        command = ["grade", "00", "--submissions", course, "--audit", "2", "--report", f"json={tmp_path}/a.json"]
         done = kata_here(*command)
         assert (done.returncode, done.stdout) == (0, "2 students, 2 results graded twice: no verdict differs\n")
         grade_class, begun = class_grading.grade_class, []
@@ -420,12 +426,12 @@ class TestTheCommand:
         assert done.stdout.endswith("2 students, 2 results graded twice: 2 verdicts differ\n")
         assert ", then error\n" in done.stdout
         [one, other] = json.loads((tmp_path / "a.json").read_text())["differences"]
-        assert (one["second"], one["exercise"]) == ("error", find("01").exercises[0].name) and one != other
+        assert (one["second"], one["exercise"]) == ("error", find("00").exercises[0].name) and one != other
 
     def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
         """The earlier results differ from today's: one student had a point less, another one a point more."""
-        results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("01").exercises]
-        assert kata_here("grade", "01", "--submissions", course, "--results", results).returncode == 0
+        results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("00").exercises]
+        assert kata_here("grade", "00", "--submissions", course, "--results", results).returncode == 0
         again = ["regrade", "--submissions", course, "--against", results]
         done = kata_here(*again)
         assert (done.returncode, done.stdout) == (0, "the scores of 0 of 12 students change\n")
@@ -438,8 +444,8 @@ class TestTheCommand:
                 spec["status"] = status
         results.write_text("".join(json.dumps(line) + "\n" for line in lines))
         said = kata_here(*again).stdout
-        assert f"student00: -1\n  {find('01').name} · {names[0]}: 1 → 0  (" in said and ": passed → failed)" in said
-        assert f"student01: +1\n  {find('01').name} · {names[0]}: 0 → 1  (" in said and ": failed → passed)" in said
+        assert f"student00: -1\n  {find('00').name} · {names[0]}: 1 → 0  (" in said and ": passed → failed)" in said
+        assert f"student01: +1\n  {find('00').name} · {names[0]}: 0 → 1  (" in said and ": failed → passed)" in said
         assert said.endswith("the scores of 2 of 12 students change\n")
         done = kata_here(*again, "--never-lower", "--report", f"csv={tmp_path}/c.csv")
         assert "student00" not in done.stdout and "the scores of 1 of 12 students change" in done.stdout
@@ -456,10 +462,12 @@ class TestTheCommand:
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
 
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
-        results, last = tmp_path / "r.jsonl", course / "student11" / find("01").file
+        results, last = tmp_path / "r.jsonl", course / "student11" / find("00").file
+        for file in course.glob(f"*/{find('00').file}"):
+            file.write_text(f"{file.read_text()}# {tmp_path}\n")  # has no verdict on file, and takes its time
         right = last.read_text()
         last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
-        command = [KATA, "grade", "01", "--submissions", course, "--jobs", "1", "--results", results]
+        command = [KATA, "grade", "00", "--submissions", course, "--jobs", "1", "--results", results]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not (results.exists() and results.read_text().count("\n") >= 2):
@@ -469,7 +477,7 @@ class TestTheCommand:
         assert process.returncode == 130 and "run the same command again to continue" in said
         assert "not graded yet" in said and "so far 0" not in said
         last.write_text(right)
-        done = kata_here("grade", "01", "--submissions", course, "--results", results)
+        done = kata_here("grade", "00", "--submissions", course, "--results", results)
         assert done.returncode == 0 and results.read_text().count("\n") == 12
 
     @pytest.mark.parametrize(
@@ -487,5 +495,5 @@ class TestTheCommand:
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
-        done = kata_here("grade", "01", *arguments)
+        done = kata_here("grade", "00", *arguments)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
