@@ -154,7 +154,7 @@ CROOKED = {
         TOML,
         "difficulty",
         "difficult",
-        "kata.toml: difficulty is missing",
+        "kata.toml:3: difficulty is missing: is it difficult?",
     ),
     "a kata that it does not build on": (
         promises.folder,
