@@ -228,7 +228,7 @@ def complete(kata: Kata) -> list[str]:
 
 
 def sealed(kata: Kata) -> list[str]:
-    """The specs that judge from another process pass on the textbook solution there, and refuse stub and mistakes."""
+    """The specs that judge from another process pass on the textbook solution there, and refuse mistakes."""
     if not kata.textbook.is_file():  # then `complete` says so
         return []
     file, command = _at(kata, kata.author / SEALED), f"make seals KATA={kata.number}"

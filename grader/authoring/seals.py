@@ -108,19 +108,16 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
 
 
 def unrefused(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """The exercises without a sealed spec that refuses the stub, and one of their mistakes; each a sentence.
+    """The exercises without a sealed spec, or with none that refuses one of their mistakes; each a sentence.
 
-    A mistake that a sealed spec catches in the first lock needs no question: the promise `mistakes` has asked that.
+    What a sealed spec refuses in the first lock needs no question: the stub fails all, and the promise `mistakes` asks.
     """
     own, mistakes = _sealed_of(kata, specs, sealed), _mistakes(kata, specs)
-    [stub] = ask(kata, specs, [(kata.code.read_text(encoding="utf-8"), sealed)])
     problems = []
     for name in [exercise.name for exercise in kata.exercises if exercise.name not in kata.description.unsealed]:
         its_own = [mistake for mistake, exercise in mistakes if exercise == name]
         if not own.get(name):
             problems.append(f"{name}: no spec of it judges from another process")
-        elif not stub.failed.keys() & own[name]:
-            problems.append(f"{name}: no sealed spec refuses its stub")
         elif its_own and not any(_named(specs, mistake.caught_by) & own[name] for mistake in its_own):
             if not any(answer.failed.keys() & own[name] for answer in _ask_about(kata, specs, sealed, its_own)):
                 problems.append(f"{name}: no sealed spec refuses one of its mistakes")
@@ -192,7 +189,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     """The faults of the kata's list: specs and probes that fail on right code, and wrong code that they do not refuse.
 
     Args:
-        thoroughly: ask about every right solution and every mistake, instead of the textbook solution and the stub.
+        thoroughly: ask about every right solution and every mistake, instead of the textbook solution alone.
     """
     specs, sealed = infos(kata), lists.read(kata)
     reference, textbook, *accepted = right_texts(kata)

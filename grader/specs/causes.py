@@ -16,6 +16,7 @@ Rows = list[tuple[str, str]]
 
 UNREADY = re.compile(r"before Module.__init__\(\) call|no attribute '_\w*(hooks|modules|parameters|buffers)\w*'")
 DTYPES = re.compile(r"\bdtypes?\b|\bscalar type\b")
+TWICE = "backward through the graph a second time"
 STRIDED = "is not compatible with input tensor's size and stride"  # what the shapes do not explain
 ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
 SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
@@ -51,6 +52,8 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
         return [("looks like", cause)] if cause else []
     if isinstance(error, KeyError):
         return _no_rule(error, module) or _no_key(error, (own or specs)[-1:])
+    if TWICE in str(error):
+        return [("looks like", "one step's graph taken twice: detach what a step hands to the next")]
     if not own:
         return _taken_apart(error, specs[-1:], module)
     node, scope = own[-1].expression(), own[-1].scope

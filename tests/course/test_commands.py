@@ -40,6 +40,7 @@ NOT_RUN = {
     "kata watch": "waits for a person: see below",
     "python katas/33_gpt_capstone/lesson.py --": "trains for minutes",
 }
+OF_ALL = ("kata promises",)
 ON_WORK = ("kata solution", "kata reset", "kata undo")  # run where 16 is written
 SHORTER = {  # of the same form
     "make grade CODE=solutions": "make grade CODE=solutions KATA=01",
@@ -52,6 +53,8 @@ FAILS = ("Traceback (most recent call last)", "ImportError", "ModuleNotFoundErro
 
 
 def why_not(command: Command) -> str:
+    if command.line.partition("#")[0].strip() in OF_ALL:
+        return "takes minutes for all katas"
     if commands.is_mention(command):
         return "lacks what it needs"
     return next((why for start, why in NOT_RUN.items() if command.line.startswith(start)), "")

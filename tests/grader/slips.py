@@ -480,7 +480,7 @@ SLIPS = [
         "the state not detached between chunks",
         was="        h = h.detach()\n",
         now="",
-        says="still has the graph of the chunk before: detach it",
+        says="detach what a step hands to the next",
     ),
     Slip(
         "papers/13",
