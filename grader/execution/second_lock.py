@@ -8,28 +8,31 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from grader import printable, protocol
 from grader.execution import bare_server, folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
-from grader.isolation import sandbox
+from grader.execution.servers import Process
+from grader.isolation import sandbox, usage
+from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import ExerciseResult, KataResult, SpecResult, Status
+from grader.results import TOO_BUSY, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 from grader.sealed.lists import Sealed
 
 PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
 GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
-START_SECONDS = 60.0  # limit for forking a worker and collecting the specs, generous for a busy machine
 LONGEST_MESSAGE = 200_000  # bytes
 PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
-KATA_SECONDS = 600.0  # limit for a kata as a whole, in each lock
 ENDED = "the code under test has ended"
+NO_ANSWER = "no answer came in time"
 JUDGE_ENDED = "the second lock has ended, grade again"
-TOO_LONG = f"the kata did not end within {KATA_SECONDS:.0f} s"
+TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
+NOT_JUDGED = f"{TOO_BUSY}: grade again"
 APART = "passes beside the specs, and fails when they ask from another process"
 
 
@@ -57,7 +60,8 @@ class SecondLock:
 
     worker: forkserver.Worker  # the judge
     folder: Path  # of a round: the code and what is shared with the judge
-    looked: float  # when that folder was looked at last
+    looked: float  # when that folder and the whole lock's time were looked at last
+    due: float  # when the round's time is looked at next
 
     def __init__(
         self,
@@ -91,6 +95,8 @@ class SecondLock:
         self.cpu_seconds, self.started = 0.0, time.monotonic()
         self.lost = ""  # why the grader cannot go on with it
         self.finished = not self.rounds
+        self.processes: list[Process | BaseProcess] = []
+        self.whole, self.reached = Stopwatch(OF_KATA, self._used), ""
         if self.rounds:
             self._start()
 
@@ -102,28 +108,32 @@ class SecondLock:
             return self._end(JUDGE_ENDED)
         match message:
             case Loading():
-                self._due_in(PATIENCE * self.job.options.spec_seconds + GRACE)
+                self._allow(of_spec(PATIENCE * self.job.options.spec_seconds + GRACE))
             case SpecStarted(name):
                 self.current = name
-                self._due_in(PATIENCE * self.specs[name].seconds + GRACE)
+                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE))
             case SpecFinished(name) if name in self.unasked:
                 self.current = ""
                 self._take(message)
-                self._due_in(START_SECONDS)
+                self._allow(OF_START)
             case Done(cpu_seconds):
                 self.cpu_seconds += cpu_seconds
                 self._end(ENDED)
             case _:
-                self._due_in(START_SECONDS)
+                self._allow(OF_START)
 
     def check(self) -> None:
         """End both processes when a message is late or a folder is full."""
         now = time.monotonic()
         if self.due <= now:
-            self._end("no answer came in time")
-        elif self.looked + folders.LOOK_SECONDS <= now:
-            self.looked = now
-            if folders.is_full(self.folder):
+            if reached := self.watch.look():
+                return self._end(NOT_JUDGED if reached == "clock" else NO_ANSWER)
+            self.due = now + self.watch.next_look
+        if self.looked + folders.LOOK_SECONDS <= now:
+            self.looked, self.reached = now, self.whole.look()
+            if self.reached:
+                self._end(NOT_JUDGED if self.reached == "clock" else TOO_LONG)
+            elif folders.is_full(self.folder):
                 self._end(folders.FILLS)
 
     def kill(self) -> None:
@@ -170,9 +180,10 @@ class SecondLock:
                     job.kata, code, shared, theirs.fileno(), plan.replaced if plan else ()
                 )
                 self.worker = forkserver.start_worker(order)
+                self.processes = [self.worker.process, self.code]
             except OSError as problem:
                 return self._give_up(f"the second lock could not be asked, grade again: {problem}")
-        self._due_in(START_SECONDS)
+        self._allow(OF_START)
 
     def _give_up(self, reason: str) -> None:
         """Leave the specs that are left without a verdict: this machine is to blame, not the code."""
@@ -220,7 +231,7 @@ class SecondLock:
         if self.patient and self.round.attempts > 1:
             self.again += lost
         for name in lost.difference(self.again):
-            if problem == JUDGE_ENDED:
+            if problem in (JUDGE_ENDED, NOT_JUDGED):
                 self.failed[name] = self._lost(name, problem)
             else:
                 self._fail(name, problem, "error")
@@ -231,10 +242,13 @@ class SecondLock:
         failed = {self.specs[name].exercise for name in self.failed}
         left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
         self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
-        if self.rounds and time.monotonic() - self.started < KATA_SECONDS:
+        if self.rounds and not self.reached:
             return self._start()
         for name in [name for one in self.rounds for name in one.specs]:
-            self._fail(name, TOO_LONG, "error")
+            if self.reached == "clock":
+                self.failed[name] = self._lost(name, NOT_JUDGED)
+            else:
+                self._fail(name, TOO_LONG, "error")
         self.finished = True
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:
@@ -247,8 +261,14 @@ class SecondLock:
             return replace(exercise, specs=specs, sealed="passed" if asked <= self.passed else "failed")
         return replace(exercise, sealed="unsealed") if exercise.works else exercise
 
-    def _due_in(self, seconds: float) -> None:
-        self.due = time.monotonic() + seconds
+    def _allow(self, limit: Limit) -> None:
+        """Expect the next message within these limits, which count for judge and code together."""
+        self.watch = Stopwatch(limit, self._used)
+        self.due = time.monotonic() + self.watch.next_look
+
+    def _used(self) -> Used | None:
+        pids = [process.pid for process in self.processes if process.pid]
+        return usage.of_processes(set().union(*map(orphans.tree, pids)))
 
 
 def _probe(name: str, exercise: str) -> SpecInfo:

@@ -66,6 +66,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     plugin.limit(items, order.options.spec_seconds)
     reporter = Reporter(specs.session.config, channel)
     reporter.katas.follows_through = False
+    reporter.katas.waits_for_another = order.pipe is not None
     reporter.send(Collected(_described(order.kata, items), specs.problem))
     reporter.send(Loading())
     if order.pipe:

@@ -11,11 +11,12 @@ from grader.course.description import Exercise
 from grader.execution import folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
-from grader.execution.second_lock import KATA_SECONDS, LONGEST_MESSAGE, START_SECONDS, SecondLock
+from grader.execution.second_lock import LONGEST_MESSAGE, SecondLock
 from grader.execution.servers import Process
-from grader.isolation import processes, sandbox
+from grader.isolation import processes, sandbox, usage
+from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import DONE, NOT_WRITTEN, ExerciseResult, KataResult, SpecResult, Status
+from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.sealed import lists
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
@@ -33,6 +34,8 @@ class Supervisor:
         scratch: a folder for the job's files.
     """
 
+    due: float  # when the time of what runs now is looked at next
+
     def __init__(self, job: Job, scratch: Path):
         self.job = job
         self.folder = Path(tempfile.mkdtemp(dir=scratch))
@@ -47,11 +50,10 @@ class Supervisor:
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
         self.finished = False
-        self.ends = float("inf")
-        self.looked = 0.0  # when the folder was looked at last
+        self.looked = 0.0  # when the folder and the whole kata's time were looked at last
         self._start()
         self.started = time.monotonic()  # after the start, which may include that of the forkserver
-        self.ends = self.started + KATA_SECONDS
+        self.whole = Stopwatch(OF_KATA, self._used)
 
     def read(self) -> None:
         """Take in one message from the worker, or its end."""
@@ -64,13 +66,17 @@ class Supervisor:
     def check(self) -> None:
         """End a worker whose next message is late, and a job that takes too long or fills its folder."""
         now = time.monotonic()
-        if self.ends <= now:
-            self._stop(f"the kata did not end within {KATA_SECONDS:.0f} s")
-        elif self.due <= now:
-            self._end(killed=True)
-        elif self.looked + folders.LOOK_SECONDS <= now:
+        if self.due <= now:
+            if reached := self.watch.look():
+                return self._end(killed=reached)
+            self.due = now + self.watch.next_look
+        if self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if folders.is_full(self.folder):
+            if reached := self.whole.look():
+                if reached == "clock":
+                    self.unjudged = "not graded"
+                self._stop(f"the kata {told(reached, self.whole)}")
+            elif folders.is_full(self.folder):
                 self._stop(folders.FILLS)
 
     def kill(self) -> None:
@@ -115,7 +121,7 @@ class Supervisor:
             self.crashed, self.unjudged, self.finished = f"{problem}; grade again", "not graded", True
             return
         self.phase, self.current, self.done = "starting", "", False
-        self._due_in(START_SECONDS)
+        self._allow(OF_START)
 
     def _take(self, message: Message) -> None:
         match message, self.phase:
@@ -127,17 +133,17 @@ class Supervisor:
                 self.phase = "collected"
             case Loading(), "collected":
                 self.phase = "loading"
-                self._due_in(self.job.options.spec_seconds + GRACE)
+                self._allow(of_spec(self.job.options.spec_seconds + GRACE))
             case Loaded(), "loading":
                 self.phase = "between"
-                self._due_in(START_SECONDS)
+                self._allow(OF_START)
             case SpecStarted(name), "between":
                 self.phase, self.current = "spec", name
-                self._due_in(self.specs[name].seconds + GRACE)
+                self._allow(of_spec(self.specs[name].seconds + GRACE))
             case SpecFinished(self.current), "spec":
                 self._keep(message)
                 self.phase, self.current = "between", ""
-                self._due_in(START_SECONDS)
+                self._allow(OF_START)
             case Done(cpu_seconds), "between":
                 self.done = True
                 self.cpu_seconds += cpu_seconds
@@ -163,8 +169,10 @@ class Supervisor:
             text, printed = withheld.told(self.job.kata, self.specs[name], message, self.job.problem), ""
         if text == self.job.problem == NOT_WRITTEN:
             text = f"{self.specs[name].exercise}: {text}"
-        reason = self.specs[name].skip_reason
-        if status == "skipped":
+        reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
+        if message.error == "TooBusy" and since >= of_spec(self.specs[name].seconds).clock:
+            self._judge(name, "not graded", text, message.seconds, printed)
+        elif status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
             self._judge(name, status, text, message.seconds, printed)
@@ -173,7 +181,12 @@ class Supervisor:
         spec = self.specs[name]
         self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden)
 
-    def _end(self, *, killed: bool = False) -> None:
+    def _end(self, *, killed: str = "") -> None:
+        """Take in the worker's end, or end it.
+
+        Args:
+            killed: the limit that it has reached.
+        """
         if not killed:
             self.worker.process.join(1)
         self.kill()
@@ -188,7 +201,7 @@ class Supervisor:
                 return
             return self._follow_up()
         how = self._how_it_ended(killed)
-        by_system = how in (KILLED_BY_SYSTEM, SERVER_ENDED)
+        by_system = how in (KILLED_BY_SYSTEM, SERVER_ENDED) or killed == "clock"
         if self.phase == "loading":
             self.crashed = f"{self.job.kata.file.name}: {how} while it was imported"
             for name in lost:
@@ -217,10 +230,10 @@ class Supervisor:
                 self.results[name] = replace(self.results[name], message=told)
         self.finished = True
 
-    def _how_it_ended(self, killed: bool) -> str:
+    def _how_it_ended(self, killed: str) -> str:
         """The worker's end, as a phrase that follows "the worker" or the name of an exercise."""
         if killed:
-            return f"did not stop within {time.monotonic() - self.since:.0f} s and was killed"
+            return f"{told(killed, self.watch)} and was killed"
         if self.done:
             return "ended the run"
         if isinstance(self.worker.process, Process) and self.worker.process.is_lost:
@@ -261,7 +274,19 @@ class Supervisor:
         reason = self.crashed or f"{self.job.kata.specs.name} holds no spec of {exercise.name}"
         return (SpecResult(exercise.spec_class, "not graded", reason, hidden=bool(self.hidden_problem)),)
 
-    def _due_in(self, seconds: float) -> None:
-        """Expect the next message within so many seconds."""
-        self.since = time.monotonic()
-        self.due = self.since + seconds
+    def _allow(self, limit: Limit) -> None:
+        """Expect the next message within these limits."""
+        self.watch = Stopwatch(limit, self._used)
+        self.due = time.monotonic() + self.watch.next_look
+
+    def _used(self) -> Used | None:
+        return usage.of_processes(orphans.tree(self.worker.process.pid or 0))
+
+
+def told(reached: str, watch: Stopwatch) -> str:
+    """The limit that is reached, as a phrase that follows the name of what has reached it."""
+    if reached == "clock":
+        return f"got almost no time ({TOO_BUSY})"
+    if not usage.IS_TOLD:
+        return f"did not stop within {watch.computing:.0f} s"
+    return f"used {watch.computing:.0f} s of CPU" if reached == "computing" else f"{WAITED} {watch.waited:.0f} s"

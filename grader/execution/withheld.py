@@ -4,7 +4,7 @@ import builtins
 
 from grader.course.catalogue import Kata
 from grader.protocol import SpecFinished, SpecInfo
-from grader.results import NOT_WRITTEN, STOPPED
+from grader.results import NOT_WRITTEN, TOO_BUSY
 
 ERRORS = {
     **{
@@ -14,7 +14,8 @@ ERRORS = {
     },
     "Mismatch": "a wrong answer",
     "Failed": "a spec that failed",
-    "TimedOut": f"a spec {STOPPED} its time limit",
+    "TimedOut": "a spec that was stopped: an endless loop, or one that waits",
+    "TooBusy": f"a spec that was stopped: {TOO_BUSY}",
     "NotRun": "a spec that was not run",
 }
 UNPARSED = ("SyntaxError", "IndentationError", "TabError")

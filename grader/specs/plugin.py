@@ -7,8 +7,8 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, TextIO, cast
@@ -21,7 +21,8 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
-from grader.isolation import state
+from grader.isolation import state, usage
+from grader.results import LOOPS, TOO_BUSY, WAITED
 from grader.specs import (
     failures,
     follow_through,
@@ -36,7 +37,6 @@ from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
 RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)  # of pytest's report on a file that it could not collect
-PATIENCE = 3  # a spec's wall clock limit, in multiples of its CPU time limit
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -111,6 +111,7 @@ class Katas:
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
         self.follows_through = True  # in a worker, the runner sees to that
+        self.waits_for_another = False  # process that has the code: the runner measures both
         self.failed: dict[str, failures.Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
@@ -168,28 +169,25 @@ class Katas:
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
-        """Make pytest-timeout's alarm end a property, too, and count CPU time instead of wall clock time.
-
-        PyTorch imports modules at the first use of the meta device or of its compiler. On a slow disk or a busy machine
-        that takes many seconds, for which right code must not be stopped. The grader's workers have these imported.
-        """
+        """Make pytest-timeout's alarm end a property, too, and look at what the spec has used instead of the clock."""
         answer = yield
         if item.nodeid not in self.specs or settings.method != "signal":
             return answer
-        stop, computed, began = signal.getsignal(signal.SIGALRM), time.process_time(), time.monotonic()
+        allowed = usage.of_spec(settings.timeout)
+        if self.waits_for_another:
+            allowed = replace(allowed, waiting=allowed.clock)
+        watch = usage.Stopwatch(allowed, usage.of_this_process)
 
         def at_alarm(number: int, frame: FrameType | None) -> None:
             __tracebackhide__ = True
-            computing = computed + settings.timeout - time.process_time()
-            waiting = began + PATIENCE * settings.timeout - time.monotonic()
-            patient = self.config.option.spec_seconds and min(computing, waiting) > 0
-            if patient or _is_a_bad_moment(frame):
-                signal.setitimer(signal.ITIMER_REAL, max(min(computing, waiting), 0.1))
-            elif callable(stop):
-                try:
-                    stop(number, frame)
-                except pytest.fail.Exception as failed:
-                    raise failures.TimedOut(str(failed)) from None
+            reached = watch.look()
+            if not reached or _is_a_bad_moment(frame):
+                signal.setitimer(signal.ITIMER_REAL, watch.next_look)
+            elif reached == "clock":
+                raise failures.TooBusy(f"{TOO_BUSY}: try again")
+            else:
+                waited = f"{WAITED} {watch.waited:.2g} s"
+                raise failures.TimedOut(f"used {allowed.computing:g} s {LOOPS}" if reached == "computing" else waited)
 
         signal.signal(signal.SIGALRM, at_alarm)
         return answer
@@ -232,7 +230,7 @@ class Katas:
                 self.failed.setdefault(item.nodeid, failure)
                 if not edge:
                     self.broken.add((kata, exercise.owner))
-                if failures.TIMED_OUT.match(str(error)):
+                if isinstance(error, failures.TimedOut):
                     self.hung.add((kata, exercise))
                 if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
                     report.when = "call"

@@ -12,6 +12,7 @@ from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import folders, forkserver, grading, supervisor
 from grader.isolation import processes, seccomp
+from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
@@ -102,10 +103,10 @@ class TestWorkers:
         assert total.works and not total.holds, total.specs
 
     def test_a_kata_has_a_limit_as_a_whole(self, sound, tmp_path, monkeypatch):
-        monkeypatch.setattr(supervisor, "KATA_SECONDS", 1.0)
+        monkeypatch.setattr(supervisor, "OF_KATA", Limit(1.0, 1.0, 60.0))
         slow = RIGHT + "\nimport time\n_double = double\ndef double(x):\n    time.sleep(0.4)\n    return _double(x)\n"
         result = graded(sound[0], tmp_path, slow)
-        assert result.points == 0 and "did not end within 1 s" in result.message
+        assert result.points == 0 and "the kata waited " in result.message
 
     def test_a_folder_that_is_filled_ends_the_job(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(folders, "FOLDER_FILES", 100)
@@ -118,8 +119,11 @@ class TestWorkers:
 
         class OfNoWorker(supervisor.Supervisor):
             def __init__(self):
-                self.phase, self.specs, self.ends = "starting", {}, 0.0
+                self.phase, self.specs = "starting", {}
                 self.job = type("Job", (), {"options": RunOptions()})()
+
+            def _used(self):
+                return None
 
         one = OfNoWorker()
         one._take(Collected((SpecInfo("TestX::test_y", "x", 1.0, "", False, 1, ""),)))

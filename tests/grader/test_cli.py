@@ -18,6 +18,7 @@ from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
 from grader.execution import forkserver, grading, jobs, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
+from grader.isolation.usage import Limit, Stopwatch
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
@@ -77,7 +78,7 @@ class TestGrade:
             for e in graded["exercises"]
         }
         assert any("differs" in message for message in said["scaled_dot_product_attention"])
-        assert "still running after 2 s" in said["padding_mask"][0], said["padding_mask"][0]
+        assert "used 2 s of CPU" in said["padding_mask"][0], said["padding_mask"][0]
         assert set(said["attention_cost"]) == {"attention_cost: not written yet"}
         for words in (f"{FIFTEEN.name}: failed, 3 of 7 points", "  causal_mask ", "\n3 of 7 points ·"):
             assert words in done.stdout
@@ -166,7 +167,8 @@ class TestGrade:
     def test_what_the_machine_lost_is_no_zero(self, kata_here, monkeypatch):
         """A worker that the system kills: no score, exit code 2, and the next run grades again."""
         monkeypatch.setattr(Supervisor, "_how_it_ended", lambda *_: supervisor.KILLED_BY_SYSTEM)
-        monkeypatch.setattr(supervisor, "START_SECONDS", 0.0)
+        monkeypatch.setattr(supervisor, "OF_START", Limit(0.0, 0.0, 0.0))
+        monkeypatch.setattr(Stopwatch, "next_look", 0.0)
         done = kata_here("grade", "01", "--code", "solutions", "--fail-under", "50")
         assert done.returncode == 2 and "not graded, so far 0 of" in done.stdout
         assert done.stderr.startswith("kata: not graded, so there is no score: 01_") and done.stderr.count("\n") == 1
