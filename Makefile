@@ -15,7 +15,7 @@ include grader/setup.mk
 .PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures
 
 test: $(if $(KATA),setup,.venv/installed-tests)
-	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 2 --dist loadgroup)
+	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 3 --dist loadgroup)
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check -q --output-format concise .
