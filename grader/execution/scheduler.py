@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from multiprocessing import connection
 from pathlib import Path
@@ -32,7 +32,7 @@ def run(
     at_a_time: int = 0,
     specs_of: Sequence[Kata] = (),
     until: Sequence[int | socket.socket] = (),
-) -> Iterator[tuple[Job, KataResult]]:
+) -> Generator[tuple[Job, KataResult]]:
     """Run jobs in parallel and yield each with its result as it finishes.
 
     Closing the iterator ends every process that it started. Where the grader itself fails on a job, that job is not

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -191,11 +192,12 @@ class Session:
         kata, code = self.state.kata, self.state.kata.root / "katas"
         grading = Grading([kata], {k: jobs.read(k, code) for k in with_prerequisites([kata])})
         ready = self._jobs(grading, everything)
-        for job, result in scheduler.run(ready, specs_of=[kata], until=self.inputs.sources):
-            if job.kata == kata:
-                return result
-            self.cache.keep(job, result)
-            grading.settle(job.kata, result)
+        with closing(scheduler.run(ready, specs_of=[kata], until=self.inputs.sources)) as finished:
+            for job, result in finished:  # closed here, because Python swallows a Ctrl-C while it collects a generator
+                if job.kata == kata:
+                    return result
+                self.cache.keep(job, result)
+                grading.settle(job.kata, result)
         return None
 
     def _jobs(self, grading: Grading, everything: bool) -> Callable[[], Iterator[Job]]:

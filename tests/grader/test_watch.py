@@ -323,7 +323,7 @@ def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(terminal, c
     screen = terminal("01")
     screen.verdict("count_to: not written yet")
     save(checkout, HANGING)
-    screen.verdict("still running after 1 s")
+    screen.verdict("used 1 s")
     save(checkout, WRONG)
     screen.verdict("FAILED  count_to")
     screen.process.send_signal(signal.SIGINT)

@@ -32,10 +32,10 @@ def _(kata, rng):
 
 @probe("StepLR.load_state_dict")
 def _(kata, rng):
-    optimizer, (stop, step_size) = groups(rng), torch.randint(1, 5, (2,), generator=rng).tolist()
+    optimizer, (step_size, later) = groups(rng), torch.randint(1, 5, (2,), generator=rng).tolist()
     settings = step_size, float(torch.rand((), generator=rng))
     schedule = kata.StepLR(optimizer, *settings)
-    for _ in range(stop):
+    for _ in range(step_size + later):  # the rates have fallen
         schedule.step()
     resumed, seen = kata.StepLR(optimizer, *settings), []
     resumed.load_state_dict(schedule.state_dict())
