@@ -40,8 +40,6 @@ class WorkOrder:
     environment: dict[str, str]
     problem: str = ""
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
-    reference: str = ""  # where the definitions of the names in `replaced` come from
-    replaced: tuple[str, ...] = ()
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
     probes: tuple[str, ...] = ()  # exercises whose probes run then, too
     writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them

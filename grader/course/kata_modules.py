@@ -7,7 +7,7 @@ import stat
 import sys
 import tokenize
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,39 +105,23 @@ def decoded(name: str, data: bytes) -> str:
     return text
 
 
-def load(kata: Kata, code: Path, sources: Sources | None = None) -> ModuleType:
+def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | None = None) -> ModuleType:
     """Run the kata's file from a code folder and return the module, named `kata_16_multi_head_attention`.
 
     Args:
         code: a folder laid out like `katas/`.
         sources: the folder per earlier kata. Katas that it does not name are loaded from `code`.
+        text: runs instead of the file's own. The module is not entered in `sys.modules`, where the file's may be.
     Raises:
         LoadFailure: the file is missing or unreadable, or raised an exception, which becomes the `__cause__`.
     """
+    before = sys.modules.get(_module_name("kata_", kata))
     with building_on(kata.root, sources or {}, code):
         _begin(kata)
-        module = _run(kata, code / kata.file, "kata_")
+        path = code / kata.file
+        module = _run(kata, path, "kata_") if text is None else _executed(kata, text, path, "kata_")
         packages.remember(kata, module)
-        return module
-
-
-def load_with(kata: Kata, code: Path, sources: Sources, reference: str, names: Iterable[str]) -> ModuleType:
-    """Run the kata's file again, as `load` does, and give the new module the reference's definitions of these names.
-
-    Args:
-        reference: the text of the reference.
-    Raises:
-        LoadFailure: one of the two files raised an exception.
-    """
-    before = sys.modules.get(_module_name("kata_", kata))
-    with building_on(kata.root, sources, code):
-        _begin(kata)
-        theirs = _executed(kata, reference, kata.reference, "reference_")
-        module = _run(kata, code / kata.file, "kata_")
-    for name in names:
-        setattr(module, name, getattr(theirs, name))
-    packages.remember(kata, module)
-    if before:
+    if before and text is not None:
         sys.modules[before.__name__] = before
     return module
 

@@ -2,7 +2,7 @@
 
 import ast
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -93,6 +93,16 @@ def generate(reference: str, exercises: tuple[str, ...]) -> str:
     return "".join(lines).replace(f"  {KEEP}", "").rstrip("\n") + "\n"
 
 
+def definitions(reference: str, exercises: tuple[str, ...], names: tuple[str, ...]) -> list[ast.stmt]:
+    """The reference's definitions of these names, with the imports, and the helpers that the stub lacks."""
+    body = ast.parse(reference).body
+    stub = ast.parse(generate(reference, exercises)).body
+    given = {name for statement in stub if not isinstance(statement, Import) for name in bound(statement)}
+    helpers = [s for s in body if given.isdisjoint(bound(s))]
+    needed = _needed([s for s in body if not set(names).isdisjoint(bound(s))], helpers)
+    return [s for s in body if s in needed]
+
+
 def _packed(root: Path) -> Path:
     return root / "grader" / "data" / "stubs.zip"
 
@@ -142,16 +152,27 @@ def _open(function: Function, lines: list[str]) -> None:
 def _cut_helpers(body: list[ast.stmt], candidates: Sequence[ast.stmt], lines: list[str]) -> None:
     """Remove the private ones among these statements that the rest of the body does not use."""
     helpers = [s for s in candidates if _is_helper(s, lines)]
-    wanted = [s for s in body if s not in helpers]
+    needed = _needed([s for s in body if s not in helpers], helpers)
+    for statement in reversed(body):
+        if statement not in needed:
+            _cut(statement, lines)
+
+
+def _needed(wanted: list[ast.stmt], helpers: Collection[ast.stmt]) -> set[ast.stmt]:
+    """These statements, and the helpers that they use, directly or not."""
     needed: set[ast.stmt] = set()
     while wanted:
         statement = wanted.pop()
         needed.add(statement)
         used = _names(statement) | _attributes(statement)
-        wanted += [s for s in helpers if s not in needed and not used.isdisjoint(bound(s))]
-    for statement in reversed(body):
-        if statement not in needed:
-            _cut(statement, lines)
+        wanted += [s for s in helpers if s not in needed and not used.isdisjoint(_called(s))]
+    return needed
+
+
+def _called(statement: ast.stmt) -> set[str]:
+    """What others call a statement: the names that it binds, and those under which its decorators register it."""
+    decorators = getattr(statement, "decorator_list", [])
+    return set(bound(statement)).union(*map(_quoted, decorators))
 
 
 def _is_helper(statement: ast.stmt, lines: list[str]) -> bool:
@@ -195,8 +216,12 @@ def _end(statement: ast.stmt) -> int:
 
 def _names(node: ast.AST) -> set[str]:
     """The names in a statement, also those in quotes, which may be annotations."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | _quoted(node)
+
+
+def _quoted(node: ast.AST) -> set[str]:
     quoted = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {text for text in quoted if text.isidentifier()}
+    return {text for text in quoted if text.isidentifier()}
 
 
 def _attributes(node: ast.AST) -> set[str]:

@@ -24,12 +24,11 @@ def prepare(katas: Iterable[Kata] = ()) -> Server:
     return _server
 
 
-def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int, replaced: tuple[str, ...]) -> Process:
+def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
     """Start a process with the code under test and nothing else.
 
     Args:
-        scratch: holds the texts of the kata's file and of those that it builds on, and with `replaced` `reference.py`,
-            whose definitions of these names stand in for the file's own.
+        scratch: holds the texts of the kata's file and of those that it builds on.
         shared: the judge's folder, for files that specs give to the code and it to them.
         pipe: the file descriptor on which it serves a judge.
     Raises:
@@ -41,7 +40,6 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int, replaced: t
         "shared": str(shared),
         "needs": sorted(kata.description.needs),
         "environment": forkserver.environment() | SURROUNDINGS,
-        "replaced": replaced,
         "apart": sandbox.is_apart(kata.description.needs),
     }
     return prepare().fork(request, [pipe])

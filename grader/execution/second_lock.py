@@ -12,7 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.execution import bare_server, folders, follow_up, forkserver, jobs, orphans, withheld
+from grader.course import grafts
+from grader.execution import bare_server, folders, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
 from grader.execution.jobs import Job
 from grader.execution.servers import Process
@@ -38,10 +39,10 @@ APART = "passes beside the specs, and fails when they ask from another process"
 
 @dataclass(frozen=True)
 class Round:
-    """Specs that ask the same code: the learner's own, or with the reference's for the names in the plan."""
+    """Specs that ask the same code: the learner's own, or with the reference's for some names."""
 
     specs: tuple[str, ...]
-    plan: FollowUp | None
+    names: tuple[str, ...]
     attempts: int
 
 
@@ -81,14 +82,16 @@ class SecondLock:
             exercise.name for exercise in result.exercises if exercise.works
         } - job.kata.description.unsealed.keys()
         broken = {exercise.name.partition(".")[0] for exercise in result.exercises if not exercise.works}
-        plans: dict[FollowUp | None, list[str]] = {}
+        grafted: dict[tuple[str, ...], list[str]] = {}  # names whose code is the reference's → specs
         for name, spec in self.specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
-                plan = helped.get(spec.exercise)
-                if name in asks and not plan:  # a probe may look at what specs leave alone in the code of others
-                    plan = follow_up.beside(job.kata, job.kata.exercise(spec.exercise), broken)
-                plans.setdefault(plan, []).append(name)
-        self.rounds = [Round(tuple(names), plan, attempts) for plan, names in plans.items()]
+                used: tuple[str, ...] = ()
+                if spec.exercise in helped:
+                    used = helped[spec.exercise].names
+                elif name in asks and job.kata.reference.is_file():  # a probe may look at what specs leave alone there
+                    used = grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken)
+                grafted.setdefault(used, []).append(name)
+        self.rounds = [Round(tuple(specs), names, attempts) for names, specs in grafted.items()]
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
@@ -161,7 +164,7 @@ class SecondLock:
         code, shared = self.folder / "code", self.folder / "shared"
         shared.mkdir()
         self._write_code(code)
-        job, plan, options = self.job, self.round.plan, self.job.options
+        job, options = self.job, self.job.options
         seconds, seed = PATIENCE * options.spec_seconds, secrets.randbelow(1 << 31)
         ours, theirs = forkserver.pipe()
         order = WorkOrder(
@@ -176,9 +179,7 @@ class SecondLock:
         )
         with ours, theirs:
             try:
-                self.code = bare_server.start_worker(
-                    job.kata, code, shared, theirs.fileno(), plan.replaced if plan else ()
-                )
+                self.code = bare_server.start_worker(job.kata, code, shared, theirs.fileno())
                 self.worker = forkserver.start_worker(order)
                 self.processes = [self.worker.process, self.code]
             except OSError as problem:
@@ -197,8 +198,9 @@ class SecondLock:
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
-        if self.round.plan:
-            files[Path("reference.py")] = self.round.plan.reference
+        if self.round.names:
+            own = self.job.kata.file
+            files[own] = grafts.grafted(self.job.kata, files[own], self.round.names) or files[own]
         jobs.write(files, folder)
 
     def _take(self, message: SpecFinished) -> None:
@@ -209,7 +211,7 @@ class SecondLock:
             self.passed.add(name)
         elif self.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
             self.again.append(name)
-        elif self.round.plan or self.job.stand_ins:
+        elif self.round.names or self.job.stand_ins:
             self._fail(name, withheld.told(self.job.kata, spec, message, self.job.problem))
         else:
             self._fail(name, printable.text(message.message))

@@ -65,7 +65,7 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
     reporter = Reporter(specs.session.config, channel)
-    reporter.katas.follows_through = False
+    reporter.katas.runs_again = False
     reporter.katas.waits_for_another = order.pipe is not None
     reporter.send(Collected(_described(order.kata, items), specs.problem))
     reporter.send(Loading())
@@ -178,8 +178,6 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     try:
         if order.problem:
             raise LoadFailure(order.problem)
-        if order.replaced:
-            return kata_modules.load_with(order.kata, order.scratch, {}, order.reference, order.replaced)
         return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:
         return failure

@@ -3,10 +3,12 @@
 import signal
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from grader import printable, protocol
+from grader.course import grafts
 from grader.course.description import Exercise
 from grader.execution import folders, follow_up, forkserver, jobs, orphans, withheld
 from grader.execution.follow_up import FollowUp
@@ -38,8 +40,8 @@ class Supervisor:
 
     def __init__(self, job: Job, scratch: Path):
         self.job = job
-        self.folder = Path(tempfile.mkdtemp(dir=scratch))
-        jobs.write(job.files, self.folder)
+        self.scratch = scratch
+        self._write(job.files)
         self.specs: dict[str, SpecInfo] = {}
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None
@@ -100,6 +102,11 @@ class Supervisor:
             return None
         return SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
 
+    def _write(self, files: Mapping[Path, str]) -> None:
+        """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
+        self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        jobs.write(files, self.folder)
+
     def _start(self) -> None:
         plan = self.follow_up
         self.order = WorkOrder(
@@ -109,8 +116,6 @@ class Supervisor:
             forkserver.environment(),
             self.job.problem,
             frozenset(self.specs.keys() - plan.specs if plan else self.results),
-            plan.reference if plan else "",
-            plan.replaced if plan else (),
             apart=sandbox.is_apart(self.job.kata.description.needs),
         )
         self.oom_kills = processes.oom_kills()
@@ -161,7 +166,7 @@ class Supervisor:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
         if self.follow_up and name in self.follow_up.specs and status == "passed":
-            self.results[name] = replace(self.results[name], status="passed", message=self.follow_up.note)
+            self.results[name] = replace(self.results[name], status="passed", message=grafts.note(self.follow_up.names))
         if name not in self.specs or name in self.results or status is None:
             return
         text, printed = printable.text(message.message), printable.text(message.printed)
@@ -223,10 +228,13 @@ class Supervisor:
         while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
             self.follow_up = plan
             self.followed[plan.exercise] = plan
-            if plan.reference:
+            source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
+            if source is not None:
+                folders.remove(self.folder)
+                self._write(self.job.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:
-                told = f"waits for {', '.join(plan.replaced)}\n\n{self.results[name].message}"
+                told = f"waits for {', '.join(plan.names)}\n\n{self.results[name].message}"
                 self.results[name] = replace(self.results[name], message=told)
         self.finished = True
 

@@ -68,6 +68,11 @@ def explain(
     return replace(failure, error=type(error).__name__, at=own[-1] if own else 0)
 
 
+def reason(docstring: str) -> str:
+    """A spec's docstring, which says why it is asked, with one line per paragraph."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(docstring))
+
+
 def is_unwritten(error: BaseException, exercise: Exercise) -> bool:
     """Tell if the error says that this exercise, not another one that it calls, is not written yet."""
     frames = list(traceback.walk_tb(error.__traceback__))
@@ -99,13 +104,12 @@ def _explained(
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
         rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
-    reason = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(spec.function.__doc__ or ""))  # one line per paragraph
     _, line, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()
     where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
     if inherited.source(spec) != spec.path:
         where += f" · inherited from {inherited.shown(spec)}"
-    story = [reason, _table(rows), where]
+    story = [reason(spec.function.__doc__ or ""), _table(rows), where]
     return Failure(_headline(error), "\n\n".join(part for part in story if part))
 
 
@@ -136,7 +140,8 @@ def _is_theirs(frame: FrameType, module: ModuleType | None) -> bool:
 
 def _is_of(frame: FrameType, module: ModuleType | None) -> bool:
     """Tell if a frame belongs to the code under test. By name, since a second run has another module of that name."""
-    return module is not None and frame.f_globals.get("__name__") == module.__name__
+    is_graft = frame.f_code.co_filename == "<string>"
+    return module is not None and frame.f_globals.get("__name__") == module.__name__ and not is_graft
 
 
 def _is_stub_line(frame: FrameType, line: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TextIO, cast
 import pytest
 import torch
 
-from grader.course import catalogue, kata_modules, packages
+from grader.course import catalogue, grafts, kata_modules, packages
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
@@ -25,10 +25,10 @@ from grader.isolation import state, usage
 from grader.results import LOOPS, TOO_BUSY, WAITED
 from grader.specs import (
     failures,
-    follow_through,
     hooks,
     inherited,
     pytest_private,
+    rerun,
     summary,
     teachers_specs,
     torch_private,
@@ -110,15 +110,16 @@ class Katas:
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
-        self.follows_through = True  # in a worker, the runner sees to that
+        self.runs_again = True  # what may be another exercise's fault; in a worker, the runner sees to that
         self.waits_for_another = False  # process that has the code: the runner measures both
         self.failed: dict[str, failures.Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
+        self.asked: set[tuple[Kata, str]] = set()  # exercises of which a spec has run
         self.uncollected: dict[Path, str] = {}  # files that pytest could not collect, and why
         self.hung: set[tuple[Kata, Exercise]] = set()
-        self.replaced: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
+        self.grafted: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -165,6 +166,8 @@ class Katas:
         if item.nodeid in self.specs:
             if self.specs[item.nodeid] in self.hung:
                 raise failures.NotRun("not run: an earlier spec of this exercise timed out")
+            kata, exercise = self.specs[item.nodeid]
+            self.asked.add((kata, exercise.owner))
             state.reset(self.config.option.seed)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -199,9 +202,9 @@ class Katas:
             yield
         except Exception as error:
             known = isinstance(item, pytest.Function) and item.nodeid in self.specs
-            if not known or not self.follows_through:
+            if not known or not self.runs_again:
                 raise
-            self.notes[item.nodeid] = follow_through.again(self, cast(pytest.Function, item), error)
+            self.notes[item.nodeid] = rerun.again(self, cast(pytest.Function, item), error)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
@@ -266,14 +269,15 @@ class Katas:
         packages.enter(module)
         return module
 
-    def module_with_reference(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
-        """The module under test, reloaded with the reference's definitions of these names. None without a reference."""
-        if not kata.reference.is_file():
-            return None
-        if (kata, names) not in self.replaced:
-            reference, sources = kata.reference.read_text(encoding="utf-8"), self.choices[kata].sources
-            self.replaced[kata, names] = kata_modules.load_with(kata, self._code(kata), sources, reference, names)
-        return self.replaced[kata, names]
+    def module_with_graft(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
+        """The module under test with the reference's code for these names. None without a reference."""
+        if (kata, names) not in self.grafted:
+            code = self._code(kata)
+            text = grafts.grafted(kata, kata_modules.read_source(code / kata.file), names)
+            if text is None:
+                return None
+            self.grafted[kata, names] = kata_modules.load(kata, code, self.choices[kata].sources, text)
+        return self.grafted[kata, names]
 
     def _code(self, kata: Kata) -> Path:
         return self.code or kata.root / "katas"

@@ -4,7 +4,6 @@ It stands in for `grader.loading`, which with `grader.datasets` is all that a ka
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -35,12 +34,8 @@ class Files:
         return module
 
 
-def load(name: str, scratch: Path, replaced: Sequence[str]) -> ModuleType:
-    """Run the kata's file with this loader in place of the grader's, and return the module.
-
-    Args:
-        replaced: names whose definitions in `reference.py` stand in for the file's own.
-    """
+def load(name: str, scratch: Path) -> ModuleType:
+    """Run the kata's file with this loader in place of the grader's, and return the module."""
     files = Files(scratch)
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
@@ -50,13 +45,4 @@ def load(name: str, scratch: Path, replaced: Sequence[str]) -> ModuleType:
     package = scratch / Path(name).parent / "__init__.py"
     if "/" in name and package.is_file():
         import_package(package)
-    if not replaced:
-        return files.run(name)
-    theirs = ModuleType("reference")
-    sys.modules["reference"] = theirs
-    text = (scratch / "reference.py").read_text(encoding="utf-8")
-    exec(compile(text, "reference.py", "exec", dont_inherit=True), vars(theirs))
-    module = files.run(name)
-    for one in replaced:
-        setattr(module, one, getattr(theirs, one))
-    return module
+    return files.run(name)

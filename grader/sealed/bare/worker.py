@@ -10,7 +10,7 @@ import os
 import pickle
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -364,13 +364,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main(pipe: int, name: str, scratch: Path, replaced: Sequence[str]) -> None:
+def main(pipe: int, name: str, scratch: Path) -> None:
     """Serve the judge at the other end of the pipe until it ends.
 
     Args:
         name: the kata.
         scratch: where its file is, with those of the katas that it builds on.
-        replaced: names whose definitions in `reference.py`, which is there too, stand in for the file's own.
     """
     sys.dont_write_bytecode = True
-    Worker(pipe, lambda: loader.load(name, scratch, replaced)).serve()
+    Worker(pipe, lambda: loader.load(name, scratch)).serve()

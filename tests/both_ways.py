@@ -1,0 +1,93 @@
+"""Compares pytest with the grader: what is wrong in a kata must cost the same exercises under both.
+
+    python -m tests.both_ways tinytorch/06      (without a kata: all of them)
+
+Each kata is tried with each of its mistakes, and with each exercise left unwritten, which may cost that one alone.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grader.authoring import variants
+from grader.course import stubs
+from grader.course.catalogue import ROOT, Kata, all_katas, matching
+from grader.results import KataResult
+
+FAILED, OPEN = "failed", "open edge"
+
+
+def disagreements(kata: Kata) -> Iterator[str]:
+    """One line for each exercise on which the two differ, or which another one has cost its point."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    wrong = {mistake.name: reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(kata)}
+    unwritten = {f"without {one.name}": stubs.generate(reference, (one.name,)) for one in kata.exercises}
+    jobs = {name: variants.job(kata, text) for name, text in (wrong | unwritten).items()}
+    graded = variants.results(jobs.values())
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+        tested = pool.starmap(_tested, [(kata, job.files[kata.file]) for job in jobs.values()], chunksize=1)
+    for (name, job), seen in zip(jobs.items(), tested, strict=True):
+        said = _graded(graded[job])
+        for exercise in [one.name for one in kata.exercises]:
+            verdicts = {said.get(exercise, "works"), seen.get(exercise, "works")}
+            if len(verdicts) > 1 or (name in unwritten and (name == f"without {exercise}") != (verdicts == {FAILED})):
+                found = f"grader: {said.get(exercise, 'works')}, pytest: {seen.get(exercise, 'works')}"
+                yield f"{kata.name} · {name} · {exercise} · {found}"
+
+
+def _graded(result: KataResult) -> dict[str, str]:
+    """What does not work, or has open edges, according to the grader."""
+    found = {}
+    for exercise in result.exercises:
+        if not exercise.works:
+            found[exercise.name] = FAILED
+        elif any(spec.status not in ("passed", "skipped") for spec in exercise.specs):
+            found[exercise.name] = OPEN
+    return found
+
+
+class Outcomes:
+    """A pytest plugin that notes what does not work."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        spec_class = report.nodeid.split("::")[1]
+        if report.failed:
+            self.found[spec_class] = FAILED
+        elif getattr(report, "wasxfail", ""):
+            self.found.setdefault(spec_class, OPEN)
+
+
+def _tested(kata: Kata, source: str) -> dict[str, str]:
+    """What does not work, or has open edges, according to pytest, which is run in this process."""
+    outcomes = Outcomes()
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as code, Path(os.devnull).open("w") as nowhere:
+        path = Path(code, kata.file)
+        path.parent.mkdir(parents=True)
+        path.write_text(source, encoding="utf-8")
+        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            pytest.main([str(kata.specs), "--code", code], [outcomes])
+    names = {exercise.spec_class: exercise.name for exercise in kata.exercises}
+    return {names[spec_class]: what for spec_class, what in outcomes.found.items()}
+
+
+def main() -> None:
+    count = 0
+    for kata in [kata for query in sys.argv[1:] for kata in matching(query)] or all_katas():
+        for line in disagreements(kata):
+            print(line, flush=True)
+            count += 1
+    sys.exit(f"{count} disagreements" if count else None)
+
+
+if __name__ == "__main__":
+    main()
