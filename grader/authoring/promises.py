@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -29,6 +30,7 @@ from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
+from grader.specs import failures, training
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
@@ -425,9 +427,30 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
     problems = [] if mistake.says else [f"{name}: `says` is empty"]
     if failing[0].edge != mistake.edge:
         problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
-    if " ".join(mistake.says.split()) not in " ".join(failing[0].message.split()):
-        problems.append(f"{name}: '{mistake.says}' is not said, but: {_briefly(failing[0].message)}")
+    rows = " ".join(_own_rows(kata, failing[0]).split())
+    if " ".join(mistake.says.split()) not in rows:
+        problems.append(f"{name}: '{mistake.says}' is not in what this failure alone says: {rows[:300]}")
     return problems
+
+
+def _own_rows(kata: Kata, spec: SpecResult) -> str:
+    """What a failure alone says: no docstring, call or place, which every failure of the spec shows."""
+    *story, last = spec.message.split("\n\n")
+    story = [*story, last] if " · " not in last else story
+    for reason in _reasons(*kata.spec_files, Path(training.__file__)):
+        if story[: len(reason)] == reason:
+            story = story[len(reason) :]
+            break
+    return re.sub(r"^given .*(\n .*)*", "", "\n\n".join(story), flags=re.MULTILINE)
+
+
+@functools.cache
+def _reasons(*spec_files: Path) -> list[list[str]]:
+    """The paragraphs of each spec's docstring, as a failure shows them."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in spec_files]
+    specs = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    told = [failures.reason(ast.get_docstring(spec) or "") for spec in specs]
+    return [text.split("\n\n") for text in sorted(set(told) - {""}, key=len, reverse=True)]
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
