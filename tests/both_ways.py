@@ -2,7 +2,7 @@
 
     python -m tests.both_ways tinytorch/06      (without a kata: all of them)
 
-Each kata is tried with each of its mistakes, and with each exercise left unwritten, which may cost that one alone.
+Each kata is tried with each of its mistakes, and without each of its functions and classes, which may cost no other.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ def disagreements(kata: Kata) -> Iterator[str]:
     """One line for each exercise on which the two differ, or which another one has cost its point."""
     reference = kata.reference.read_text(encoding="utf-8")
     wrong = {mistake.name: reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(kata)}
-    unwritten = {f"without {one.name}": stubs.generate(reference, (one.name,)) for one in kata.exercises}
+    owners = {exercise.owner for exercise in kata.exercises}
+    unwritten = {f"without {owner}": stubs.generate(reference, (owner,)) for owner in sorted(owners)}
     jobs = {name: variants.job(kata, text) for name, text in (wrong | unwritten).items()}
     graded = variants.results(jobs.values())
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
         tested = pool.starmap(_tested, [(kata, job.files[kata.file]) for job in jobs.values()], chunksize=1)
     for (name, job), seen in zip(jobs.items(), tested, strict=True):
         said = _graded(graded[job])
-        for exercise in [one.name for one in kata.exercises]:
-            verdicts = {said.get(exercise, "works"), seen.get(exercise, "works")}
-            if len(verdicts) > 1 or (name in unwritten and (name == f"without {exercise}") != (verdicts == {FAILED})):
-                found = f"grader: {said.get(exercise, 'works')}, pytest: {seen.get(exercise, 'works')}"
-                yield f"{kata.name} · {name} · {exercise} · {found}"
+        for exercise in kata.exercises:
+            one, other = said.get(exercise.name, "works"), seen.get(exercise.name, "works")
+            if one != other or (name in unwritten and FAILED in (one, other) and name != f"without {exercise.owner}"):
+                yield f"{kata.name} · {name} · {exercise.name} · grader: {one}, pytest: {other}"
 
 
 def _graded(result: KataResult) -> dict[str, str]:

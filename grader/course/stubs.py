@@ -99,7 +99,8 @@ def definitions(reference: str, exercises: tuple[str, ...], names: tuple[str, ..
     stub = ast.parse(generate(reference, exercises)).body
     given = {name for statement in stub if not isinstance(statement, Import) for name in bound(statement)}
     helpers = [s for s in body if given.isdisjoint(bound(s))]
-    needed = _needed([s for s in body if not set(names).isdisjoint(bound(s))], helpers)
+    wanted = [s for s in body if not set(names).isdisjoint(_called(s) if s in helpers else bound(s))]
+    needed = _needed(wanted, helpers)
     return [s for s in body if s in needed]
 
 

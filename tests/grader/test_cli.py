@@ -334,7 +334,7 @@ class TestOneExercise:
         assert (doubler.name, doubler.works, doubler.note) == ("Doubler", True, "with the reference's double")
 
 
-class TestFollowThrough:
+class TestFollowUp:
     """A wrong merge_heads of kata 16, in the layer that uses it and in what uses that layer."""
 
     MERGED, FORWARD = "return x.transpose(1, 2).flatten(2)", "q = split_heads("

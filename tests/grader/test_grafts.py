@@ -1,0 +1,178 @@
+"""A follow-up's file: the learner's, with the reference's code for some exercises in place of theirs."""
+
+import shutil
+import sys
+
+import pytest
+
+from grader.authoring import variants
+from grader.course import grafts
+from grader.course.catalogue import Kata, find
+from grader.execution import grading
+from tests import both_ways
+from tests.conftest import SOUND
+
+GIVEN = """\
+RULES = {}
+
+
+def rule(name):
+    return lambda function: RULES.setdefault(name, []).append(function) or function
+"""
+REFERENCE = f"""\
+from math import prod as times
+
+{GIVEN}
+
+def double(x):
+    return _helped(x)
+
+
+@rule("double")
+def _rule(x):
+    return "reference"
+
+
+def _helped(x):
+    return times([2, x])
+
+
+def total(xs):
+    return sum(xs)
+
+
+RULES["total"] = total
+
+
+class Doubler:
+    def __call__(self, x):
+        return double(x)
+"""
+LEARNERS = f"""\
+{GIVEN}
+
+def times(a, b):
+    return a * b
+
+
+def _helped(xs):
+    return sum(xs[1:])
+
+
+def double(
+    x,
+):
+    return 3 * x
+
+
+@rule("double")
+def _mine(x):
+    return "learner"
+
+
+def total(xs):
+    return _helped(xs) + times(1, 0)
+
+
+RULES["total"] = total
+
+
+class Doubler:
+    def __call__(self, x):
+        return double(x) + 0
+
+
+def after():
+    raise ValueError
+"""
+
+
+@pytest.fixture
+def kata(tmp_path) -> Kata:
+    shutil.copytree(SOUND / "katas", tmp_path / "katas")
+    found = Kata(tmp_path, "01_sums")
+    found.reference.parent.mkdir(parents=True)
+    found.reference.write_text(REFERENCE)
+    return found
+
+
+@pytest.fixture
+def module(kata):
+    """A function that runs the learner's file with the reference's code for these names."""
+
+    def run(*names: str, source: str = LEARNERS) -> dict:
+        space: dict = {}
+        exec(compile(grafts.grafted(kata, source, names), "learners.py", "exec"), space)
+        return space
+
+    return run
+
+
+def test_only_these_names_are_the_references(module):
+    found = module("double")
+    assert (found["double"](4), found["Doubler"]()(4), found["total"]([1, 2, 3])) == (8, 8, 5)
+
+
+def test_helpers_and_imports_of_both_stay_apart(module):
+    found = module("double")
+    assert found["times"](3, 4) == 12 and found["_helped"]([1, 2, 3]) == 5
+
+
+def test_what_is_registered_later_finds_the_references_code(module):
+    assert module("total")["RULES"]["total"]([1, 2, 3]) == 6
+
+
+def test_what_a_helper_registers_comes_last(module):
+    assert module("double")["RULES"]["double"][-1](0) == "reference"
+    assert [f(0) for f in module("total")["RULES"]["double"]] == ["learner"]
+
+
+def test_lines_keep_their_numbers(module):
+    with pytest.raises(ValueError) as raised:
+        module("double", "total")["after"]()
+    assert raised.traceback[-1].lineno + 1 == LEARNERS.splitlines().index("    raise ValueError") + 1
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["", "double = None", "try:\n    double, other = 1, 2\nfinally:\n    pass", "from os import path as double"],
+    ids=["missing", "a value", "one of several", "imported"],
+)
+def test_the_name_may_be_bound_in_any_way(module, own):
+    assert module("double", source=f"{GIVEN}\n{own}\nlast = 1")["double"](4) == 8
+
+
+def test_a_file_that_cannot_be_parsed_stays_as_it_is(kata):
+    assert grafts.grafted(kata, "def double(", ("double",)) == "def double("
+
+
+def test_without_a_reference_there_is_none(kata):
+    kata.reference.unlink()
+    assert grafts.grafted(kata, LEARNERS, ("double",)) is None
+
+
+class TestComposed:
+    """tinytorch/06 with a log_softmax made of Tensor operations: the reference's has a rule of its own."""
+
+    def text(self) -> str:
+        text = find("tinytorch/06").reference.read_text(encoding="utf-8")
+        start, end = text.index("    shifted = x.data"), text.index("def softmax(")
+        return f"{text[:start]}    return x - x.exp().sum(dim, keepdim=True).log()\n\n\n{text[end:]}"
+
+    def test_a_forgotten_maximum_costs_one_exercise(self, submission):
+        kata = find("tinytorch/06")
+        [result] = grading.grade_folder([kata], submission(kata, self.text()))
+        assert [exercise.name for exercise in result.exercises if not exercise.works] == ["log_softmax"]
+
+    def test_sealed_too(self):
+        kata = find("tinytorch/06")
+        job = variants.job(kata, self.text(), variants.RunOptions(sealed=True))
+        result = variants.results([job])[job]
+        assert [exercise.name for exercise in result.exercises if not exercise.works] == ["log_softmax"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="processes that have used a library's threads cannot be forked")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("query", ["tinytorch/03", "tinytorch/07", "tinytorch/13"])
+def test_pytest_and_the_grader_agree(query):
+    assert list(both_ways.disagreements(find(query))) == []
