@@ -25,7 +25,7 @@ from grader.errors import KataError
 from grader.execution import forkserver, scheduler
 from grader.execution.jobs import Job
 from grader.protocol import RunOptions
-from grader.results import KataResult
+from grader.results import KataResult, SpecResult
 
 ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
@@ -57,12 +57,17 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
+    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor.
+
+    Attributes:
+        idle: the specs that fail on no mistake and no mutant. They may ask for nothing.
+    """
 
     killed: int
     equivalent: int
     survivors: tuple[Mutant, ...]
     wrong_records: tuple[str, ...]
+    idle: tuple[SpecResult, ...]
     seconds: float
 
 
@@ -94,15 +99,18 @@ def measure(kata: Kata, textbook: bool = False) -> Outcome:
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
-    mutants = generate(kata, textbook)
-    alive = set(mutants) - set(_killed(kata, mutants, _of_the_right_code(kata, textbook)))
+    mutants, right = generate(kata, textbook), _of_the_right_code(kata, textbook)
+    failed = dict(_run(kata, _first_failures(kata, mutants, right), len(mutants)))
+    noticed = {spec.name for found in failed.values() for spec in found}
+    idle = () if textbook else _idle(kata, mutants, right, noticed)
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
     records = [] if textbook else variants.equivalents(kata)
-    return sort_out(mutants, alive, records, time.monotonic() - started)
+    alive = {mutant for mutant in mutants if not failed.get(mutant)}
+    return replace(sort_out(mutants, alive, records), idle=tuple(idle), seconds=time.monotonic() - started)
 
 
-def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent], seconds: float) -> Outcome:
+def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent]) -> Outcome:
     """Tell survivors from the equivalent mutants on record, and find the records that are wrong."""
     known = [(record.was, record.now) for record in records]
     equivalent = {mutant for mutant in alive if (mutant.was, mutant.now) in known}
@@ -112,7 +120,7 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
         f"on record as equivalent, but killed:{_difference(*record)}" for record in known if record in there - confirmed
     ]
     survivors = tuple(mutant for mutant in mutants if mutant in alive - equivalent)
-    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), seconds)
+    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), (), 0.0)
 
 
 # Generating
@@ -339,15 +347,14 @@ def _of_the_right_code(kata: Kata, textbook: bool) -> KataResult:
     return replace(result, exercises=tuple(ideas))
 
 
-def _killed(kata: Kata, mutants: list[Mutant], right: KataResult) -> Iterator[Mutant]:
-    """The mutants that one of the specs in this result rejects, as they are found."""
-    limit = max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
+def _run(
+    kata: Kata, asked: Iterable[tuple[Mutant, RunOptions]], total: int
+) -> Iterator[tuple[Mutant, list[SpecResult]]]:
+    """Each mutant with the specs that fail on it, as they are found."""
     by_job: dict[Job, Mutant] = {}
 
     def jobs() -> Iterator[Job]:
-        for mutant in mutants:
-            order = _soonest_failure(mutant, right)
-            options = RunOptions(only=order, order=order, spec_seconds=limit, stop_at_failure=True)
+        for mutant, options in asked:
             job = variants.job(kata, mutant.source, options)
             by_job[job] = mutant
             yield job
@@ -363,9 +370,47 @@ def _killed(kata: Kata, mutants: list[Mutant], right: KataResult) -> Iterator[Mu
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        for job, result in bar.track(scheduler.run(jobs()), total=len(mutants)):
-            if variants.failing(result):
-                yield by_job[job]
+        for job, result in bar.track(scheduler.run(jobs()), total=total):
+            yield by_job[job], [spec for spec in variants.failing(result) if spec.status != "missing"]
+
+
+def _first_failures(kata: Kata, mutants: list[Mutant], right: KataResult) -> Iterator[tuple[Mutant, RunOptions]]:
+    """Ask all specs in this result about each mutant, until one fails."""
+    for mutant in mutants:
+        order = _soonest_failure(mutant, right)
+        options = RunOptions(only=order, order=order, spec_seconds=_limit(right), stop_at_failure=True)
+        yield mutant, options
+
+
+def _idle(kata: Kata, mutants: list[Mutant], right: KataResult, failed: set[str]) -> list[SpecResult]:
+    """The specs that fail on no mistake and, asked about all mutants that may concern them, on none of these."""
+    named = {mistake.caught_by for mistake in variants.mistakes(kata)}
+    idle = {spec.name: spec for spec in variants.specs(right) if spec.status == "passed" and spec.name not in failed}
+    idle = {name: spec for name, spec in idle.items() if named.isdisjoint(_names(name))}
+    reference = _right_code(kata, textbook=False)
+
+    def asked() -> Iterator[tuple[Mutant, RunOptions]]:
+        for mutant in mutants:
+            reached = variants.exercises_with(kata, reference, {mutant.definition})
+            concerned = tuple(name for name in idle if name.partition("::")[0] in reached)
+            if concerned:
+                yield mutant, RunOptions(only=concerned, spec_seconds=_limit(right))
+
+    for _, found in _run(kata, asked(), len(mutants)):
+        for spec in found:
+            idle.pop(spec.name, None)
+    return list(idle.values())
+
+
+def _names(spec: str) -> set[str]:
+    """What a mistake may call a spec: "test_x", "TestClass::test_x", "TestClass::test_x[a]"."""
+    bare = spec.partition("[")[0]
+    return {spec, bare, bare.partition("::")[2]}
+
+
+def _limit(right: KataResult) -> float:
+    """The seconds after which a spec counts as hanging."""
+    return max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
 
 
 def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
@@ -380,7 +425,9 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 
 def _one_kata(kata: Kata, textbook: bool) -> int:
     outcome = measure(kata, textbook)
-    for line in [*(_shown(kata, mutant) for mutant in outcome.survivors), *outcome.wrong_records, _summary(outcome)]:
+    survivors = [_shown(kata, mutant) for mutant in outcome.survivors]
+    idle = [f"{kata.specs.name}:{spec.line}  {spec.name} fails on no mistake and no mutant" for spec in outcome.idle]
+    for line in [*survivors, *idle, *outcome.wrong_records, _summary(outcome)]:
         print(line, flush=True)
     return _exit_code(outcome, textbook)
 
@@ -404,11 +451,13 @@ def _in_lines(katas: list[Kata], textbook: bool) -> int:
 def _summary(*outcomes: Outcome) -> str:
     killed, equivalent = sum(o.killed for o in outcomes), sum(o.equivalent for o in outcomes)
     survivors, wrong = sum(len(o.survivors) for o in outcomes), sum(len(o.wrong_records) for o in outcomes)
+    idle = [spec for o in outcomes for spec in o.idle]
     parts = [
         f"{killed + equivalent + survivors} mutants",
         f"{killed} killed ({_percent(killed, survivors):.1f} %)",
         f"{equivalent} equivalent on record",
         f"{survivors} survive",
+        f"{len(idle)} specs idle, {sum(not spec.edge for spec in idle)} of them of points",
         *([f"{wrong} wrong records"] if wrong else []),
         f"{sum(o.seconds for o in outcomes):.0f} s",
     ]

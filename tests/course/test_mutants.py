@@ -149,6 +149,16 @@ class TestCommand:
         assert second.startswith("02_reuse  1 mutants, 1 killed")
         assert total.startswith("total     8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
 
+    def test_a_spec_that_nothing_makes_fail_is_named(self, one_general_operator, tmp_path, capsys):
+        root = shutil.copytree(SOUND, tmp_path / "tree")
+        specs = root / "katas/01_sums/test_sums.py"
+        asks_nothing = '    def test_a_sum_is_found(self, kata):\n        """It is there."""\n        kata.total\n\n'
+        specs.write_text(specs.read_text().replace("class TestTotal:\n", f"class TestTotal:\n{asks_nothing}"))
+        mutants.report(all_katas(root)[:1])
+        _, idle, total = capsys.readouterr().out.splitlines()
+        assert idle == "test_sums.py:23  TestTotal::test_a_sum_is_found fails on no mistake and no mutant"
+        assert "1 survive, 1 specs idle, 1 of them of points, " in total
+
     def test_list_runs_nothing(self, one_general_operator, capsys):
         mutants.show(all_katas(SOUND)[:1])
         lines = capsys.readouterr().out.splitlines()
@@ -178,7 +188,7 @@ class TestRecords:
     KILLED, ALIVE = (Mutant(line, "f", "words", str(line), "was 1", f"now {line}") for line in (1, 2))
 
     def outcome(self, *records: Equivalent):
-        return mutants.sort_out([self.KILLED, self.ALIVE], {self.ALIVE}, records, 0.0)
+        return mutants.sort_out([self.KILLED, self.ALIVE], {self.ALIVE}, records)
 
     def test_none(self):
         outcome = self.outcome()
