@@ -74,7 +74,7 @@ class Outcome:
 def report(katas: list[Kata], textbook: bool = False, *, briefly: bool = False) -> int:
     """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
 
-    Returns 1 if too many mutants survive, and 2 if a kata could not be measured.
+    Returns 1 if too many mutants survive or a spec of a point is idle, and 2 if a kata could not be measured.
     """
     forkserver.prepare(katas)
     if briefly:
@@ -465,7 +465,9 @@ def _summary(*outcomes: Outcome) -> str:
 
 
 def _exit_code(outcome: Outcome, textbook: bool) -> int:
-    return int(_percent(outcome.killed, len(outcome.survivors)) < (ENOUGH_OF_TEXTBOOK if textbook else ENOUGH))
+    is_idle = any(not spec.edge for spec in outcome.idle)
+    is_weak = _percent(outcome.killed, len(outcome.survivors)) < (ENOUGH_OF_TEXTBOOK if textbook else ENOUGH)
+    return int(is_weak or is_idle)
 
 
 def _percent(killed: int, survivors: int) -> float:
