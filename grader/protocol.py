@@ -100,7 +100,6 @@ class SpecFinished:
     seconds: float
     printed: str = ""
     error: str = ""  # the class of the exception that ended it
-    at: int = 0  # the line of the code under test
 
 
 @dataclass(frozen=True)

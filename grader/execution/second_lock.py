@@ -212,7 +212,8 @@ class SecondLock:
         elif self.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
             self.again.append(name)
         elif self.round.names or self.job.stand_ins:
-            self._fail(name, withheld.told(self.job.kata, spec, message, self.job.problem))
+            source = self.job.files.get(self.job.kata.file, "")
+            self._fail(name, withheld.told(self.job.kata, spec, message, source, self.job.problem))
         else:
             self._fail(name, printable.text(message.message))
 

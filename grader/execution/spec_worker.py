@@ -217,8 +217,7 @@ class Reporter:
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
-        error, at = (failure.error, failure.at) if failure else ("", 0)
-        self.send(SpecFinished(name, outcome, text, seconds, printed, error, at))
+        self.send(SpecFinished(name, outcome, text, seconds, printed, failure.error if failure else ""))
 
 
 def _spec(nodeid: str) -> str:

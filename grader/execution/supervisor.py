@@ -171,7 +171,8 @@ class Supervisor:
             return
         text, printed = printable.text(message.message), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
-            text, printed = withheld.told(self.job.kata, self.specs[name], message, self.job.problem), ""
+            source = self.job.files.get(self.job.kata.file, "")
+            text, printed = withheld.told(self.job.kata, self.specs[name], message, source, self.job.problem), ""
         if text == self.job.problem == NOT_WRITTEN:
             text = f"{self.specs[name].exercise}: {text}"
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began

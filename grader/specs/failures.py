@@ -22,7 +22,6 @@ from grader.results import NOT_WRITTEN
 from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
-IMPORTED_LINE = re.compile(r"[^:]+:(\d+): ")  # of a LoadFailure: the line at which importing the file failed
 
 Frames = list[tuple[FrameType, int]]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -47,7 +46,6 @@ class Failure:
     line: str
     details: str = ""
     error: str = ""  # the class of the exception
-    at: int = 0  # the line of the code under test at which it was raised
 
     @property
     def text(self) -> str:
@@ -60,12 +58,9 @@ def explain(
     """Explain the exception that ended a spec to the author of `module`."""
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
-    own = [line for frame, line in theirs if _is_of(frame, module)]
     failure = _explained(error, frames, theirs, kata, exercise, spec, module)
-    if isinstance(error, LoadFailure):
-        place = IMPORTED_LINE.match(str(error))
-        return replace(failure, error=type(error.__cause__ or error).__name__, at=int(place[1]) if place else 0)
-    return replace(failure, error=type(error).__name__, at=own[-1] if own else 0)
+    raised = error.__cause__ or error if isinstance(error, LoadFailure) else error
+    return replace(failure, error=type(raised).__name__)
 
 
 def reason(docstring: str) -> str:

@@ -82,6 +82,15 @@ def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
     assert told in failures(result)
 
 
+def test_code_that_refuses_to_begin_a_spec(sound, tmp_path):
+    """It takes the place of what answers the judge between two specs. That is its failure, not the machine's."""
+    refusing = "    frame = sys._getframe()\n    while type(frame.f_locals.get('self')).__name__ != 'Worker': frame = frame.f_back\n"
+    refusing += "    def refuse(): raise ValueError\n    frame.f_locals['self'].forget = refuse\n"
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{refusing}")
+    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert "not graded" not in {spec.status for exercise in result.exercises for spec in exercise.specs}
+
+
 def test_the_worker_has_no_specs_and_no_grader(sound, tmp_path):
     """The code raises a list of its finds, and the failure tells it."""
     looking = (
@@ -107,7 +116,13 @@ class TestWhatIsWithheld:
         )
         [result] = sealed(sound[1:], tmp_path, telling)
         assert "0-dim" not in repr(result) and "return 2 * x" not in repr(result)
-        assert "raised     ValueError" in failures(result) and "line 15" in failures(result)
+        assert "raised     ValueError" in failures(result) and "quadruple at line 12" in failures(result)
+
+    def test_the_code_does_not_choose_the_line(self, sound, tmp_path):
+        """A line of the error's choice would be sixteen bits of the reference for each failing spec."""
+        one, other = REUSE.replace("return double", "1 / 0"), REUSE.replace("return double", "\n\n    1 / 0")
+        [early], [late] = sealed(sound[1:], tmp_path / "1", one), sealed(sound[1:], tmp_path / "2", other)
+        assert failures(early) == failures(late) != ""
 
     def test_nor_in_the_second_lock(self, sound, tmp_path):
         telling = self.LEAK + REUSE + f"\n{ONLY_BARE}    def quadruple(x): raise ValueError(text)\n"
