@@ -193,7 +193,8 @@ class TestCompose:
         rest of the pipeline worked on."""
         counter = Count()
         got = kata.Compose([counter, Double(), counter]).steps(10)
-        check.equal(got, [("input", 10), ("Count", 11), ("Double", 22), ("Count", 24)], what="steps")
+        unlike = {"every transform called twice": [("input", 10), ("Count", 11), ("Double", 24), ("Count", 27)]}
+        check.equal(got, [("input", 10), ("Count", 11), ("Double", 22), ("Count", 24)], unlike=unlike, what="steps")
         check.equal(counter.calls, 2, what="calls of a transform that is in the pipeline twice")
 
     def test_transforms_are_a_list(self, kata):
@@ -344,6 +345,7 @@ class TestToTensor:
         unlike = {
             "reshaped instead of permuted": pixels(image).reshape(3, 2, 4) / 255,
             "height and width are exchanged": pixels(image).permute(2, 1, 0) / 255,
+            "the channels left last": pixels(image) / 255,
             "not divided by 255": pixels(image).permute(2, 0, 1),
         }
         check.close(kata.ToTensor()(image), torch.tensor(rows), unlike=unlike)
@@ -791,6 +793,12 @@ def shifts(draw):
     return draw(st.integers(-7, 7)), draw(st.integers(-5, 5))
 
 
+def resampled(image, *, grid, sample):
+    """The image, not moved, with `align_corners` as given in affine_grid and in grid_sample."""
+    places = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], (1, *image.shape), align_corners=grid)
+    return torch.nn.functional.grid_sample(image[None], places, align_corners=sample)[0]
+
+
 @pytest.mark.stretch
 class TestAffine:
     def test_quarter_turns_equal_rot90(self, kata):
@@ -801,7 +809,12 @@ class TestAffine:
             image = torch.rand(2, size, size)
             for angle, quarters in ((90, 1), (180, 2), (270, 3), (-90, -1)):
                 expected = torch.rot90(image, quarters, (-2, -1))
-                unlike = {"clockwise": torch.rot90(image, -quarters, (-2, -1)), "not turned": image}
+                unlike = {
+                    "clockwise": torch.rot90(image, -quarters, (-2, -1)),
+                    "not turned": image,
+                    "align_corners=True in grid_sample alone": resampled(expected, grid=False, sample=True),
+                    "align_corners=True in affine_grid alone": resampled(expected, grid=True, sample=False),
+                }
                 what = f"{angle} degrees of {size} × {size}"
                 check.close(kata.affine(image, angle), expected, **EXACT, unlike=unlike, what=what)
 

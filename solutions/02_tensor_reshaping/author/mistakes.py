@@ -54,7 +54,7 @@ MISTAKES = [
         was="return sample.unsqueeze(0)",
         now="return sample.unsqueeze_(0)",
         caught_by="test_the_sample_keeps_its_shape",
-        says="`unsqueeze_`, with an underscore, would change the sample itself",
+        says="of sample after the call, which must not write to it shape (1, 4, 5) expected (4, 5)",
     ),
     # drop_batch_dim
     Mistake(
@@ -62,7 +62,7 @@ MISTAKES = [
         was="return batch[0]",
         now="return batch.squeeze()",
         caught_by="test_other_dimensions_of_size_1_stay",
-        says="`squeeze()` without a position removes every dimension of size 1",
+        says="looks like every dimension of size 1 removed",
     ),
     Mistake(
         "squeeze(0) unchecked, which does nothing to a batch of two",
@@ -71,7 +71,7 @@ MISTAKES = [
     return batch[0]""",
         now="return batch.squeeze(0)",
         caught_by="test_a_batch_of_two_is_refused",
-        says="`squeeze(0)` would do nothing at all",
+        says="raised nothing expected an error, such as ValueError",
         edge=True,
     ),
     # nhwc_to_nchw
@@ -94,7 +94,7 @@ MISTAKES = [
         was="return images.permute(0, 3, 1, 2).contiguous()",
         now="return images.permute(0, 3, 1, 2)",
         caught_by="test_the_result_is_contiguous",
-        says="A permute alone renames dimensions",
+        says="the strides are (60, 1, 15, 3), in order they would be (60, 20, 5, 1)",
         edge=True,
     ),
     Mistake(
@@ -117,14 +117,14 @@ MISTAKES = [
         was=FLATTENED,
         now="return x.reshape(x.shape[0], math.prod(sample_shape)), tuple(x.shape)",
         caught_by="test_the_shape_of_a_sample_comes_along",
-        says="N is no part of it",
+        says="looks like the shape of the whole batch, N included",
     ),
     Mistake(
         "view",
         was=FLATTENED,
         now="return x.view(x.shape[0], math.prod(sample_shape)), sample_shape",
         caught_by="test_a_non_contiguous_batch_flattens",
-        says="Where memory has another order, `view` refuses",
+        says="view size is not compatible with input tensor's size and stride",
         edge=True,
     ),
     # unflatten_samples
@@ -141,7 +141,7 @@ MISTAKES = [
         now="""return flat.reshape(-1, *sample_shape)
     if False:""",
         caught_by="test_rows_of_another_length_are_refused",
-        says="6 rows of 4 numbers must not become 2 samples of 12",
+        says="raised nothing expected an error, such as ValueError",
         edge=True,
     ),
     # reshape_and_check
@@ -150,14 +150,14 @@ MISTAKES = [
         was=VIEWED,
         now="    return x.reshape(shape), True",
         caught_by="test_a_transposed_tensor_is_copied_where_rows_have_to_join",
-        says="There are no strides for one row of 12",
+        says="of is_view for (12,) got True expected False",
     ),
     Mistake(
         "contiguous and view taken for the same",
         was=VIEWED,
         now="    return x.reshape(shape), x.is_contiguous()",
         caught_by="test_a_transposed_tensor_is_viewed_where_that_is_possible",
-        says="So x.is_contiguous() is not the answer",
+        says="of is_view for (2, 2, 3) got False expected True",
     ),
     # interleave
     Mistake(
@@ -181,7 +181,7 @@ MISTAKES = [
     return torch""",
         now="    return torch",
         caught_by="test_along_any_dimension_of_any_shape",
-        says="-1 is the last dimension of a and b, not of a tensor that is built on the way",
+        says="flatten() has invalid args: start_dim cannot come after end_dim",
     ),
     # make_grid
     Mistake(

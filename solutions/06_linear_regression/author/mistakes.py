@@ -67,7 +67,7 @@ MISTAKES = [
         was=REFUSE,
         now="",
         caught_by="test_refuses_shapes_that_differ",
-        says="every prediction against every target",
+        says="raised nothing expected an error, such as ValueError",
     ),
     # fit_manual
     Mistake(
@@ -132,7 +132,7 @@ MISTAKES = [
         "    b = torch.zeros(1, dtype=X.dtype, requires_grad=True)\n",
         now="    w = torch.zeros(X.shape[1], 1, requires_grad=True)\n    b = torch.zeros(1, requires_grad=True)\n",
         caught_by="TestFitManual::test_the_result_has_the_dtype_of_x",
-        says="make w and b with X's dtype",
+        says="expected m1 and m2 to have the same dtype, but got: double != float",
         edge=True,
     ),
     # LinearRegression
@@ -165,7 +165,7 @@ MISTAKES = [
         was=EPOCH,
         now=EPOCH.replace("        optimizer.zero_grad()\n", "") + "\n        optimizer.zero_grad()",
         caught_by="test_gradients_from_before_have_no_influence",
-        says="Cleared only after the step, it spoils the first one",
+        says="looks like the first step used the gradients from before",
         edge=True,
     ),
     # fit_least_squares
@@ -182,7 +182,7 @@ MISTAKES = [
         now="    A = torch.cat([X, torch.ones_like(X[:, :1])], dim=1)\n"
         "    solution = torch.linalg.inv(A.T @ A) @ A.T @ y\n",
         caught_by="test_a_feature_near_1000_still_gives_its_slope",
-        says="float64 has enough",
+        says="looks like (XᵀX)⁻¹ in float32",
         edge=True,
     ),
     # fit_standardized
@@ -206,7 +206,7 @@ MISTAKES = [
         now="    constant = torch.zeros(columns.shape[1], dtype=torch.bool)\n"
         "    mean, std = columns.mean(dim=0), columns.std(dim=0) + 1e-8",
         caught_by="test_a_constant_column_whose_mean_is_rounded_has_weight_zero",
-        says="Compare the entries, not the spread",
+        says="of w, where X is 170.1 everywhere",
         edge=True,
     ),
     # compare_optimizers
@@ -215,14 +215,14 @@ MISTAKES = [
         was=RACE,
         now=RACE.replace("copy.deepcopy(start)", "start"),
         caught_by="test_the_same_optimizer_twice_has_the_same_curve",
-        says="Neither weights nor momentum of one run reach the next",
+        says="of the curve of the second of two like optimizers[0]",
     ),
     Mistake(
         "a new model for each optimizer",
         was=RACE,
         now=RACE.replace("copy.deepcopy(start)", "make_model()"),
         caught_by="test_all_start_with_the_same_loss",
-        says="A race with different starts says nothing",
+        says="looks like a new model for each optimizer",
     ),
 ]
 

@@ -72,28 +72,28 @@ MISTAKES = [
         was=f"    {PRESENT}\n        return destination\n",
         now="",
         caught_by="test_a_right_file_is_not_fetched_again",
-        says="Running a program twice must not download 345 MB twice",
+        says="of the paths that the server was asked for list ['/flowers.tgz'] expected 0 of them: []",
     ),
     Mistake(
         "whatever is there taken for right",
         was=PRESENT,
         now="if destination.exists():",
         caught_by="test_a_wrong_file_is_replaced",
-        says="An existing file may be half of one",
+        says="of the paths that the server was asked for list [] expected 1 of them: ['/flowers.tgz']",
     ),
     Mistake(
         "the body is not checked",
         was="if wanted is not None and (digest := file_sha256(body)) != wanted:",
         now="if (digest := wanted) != wanted:",
         caught_by="test_a_body_with_the_wrong_digest_is_an_error",
-        says="compare its digest with the one that was asked for",
+        says="raised nothing expected an error, such as ValueError",
     ),
     Mistake(
         "timeout ignored",
         was="urlopen(url, timeout=timeout)",
         now="urlopen(url)",
         caught_by="test_the_timeout_reaches_the_connection",
-        says="Without a limit a program waits",
+        says="got None expected the number 30",
     ),
     Mistake(
         "straight to destination",
@@ -111,7 +111,7 @@ MISTAKES = [
         was="wanted = None if sha256 is None else sha256.lower()",
         now="wanted = sha256",
         caught_by="test_a_digest_may_be_in_upper_case",
-        says="some sites publish digests in upper case",
+        says="has the SHA-256 digest e5115d3bfecb24cda054f0dbec1caecd33cee04decedb00bf1f960f552d2992f, not E5115D3BFECB24CDA",
         edge=True,
     ),
     # extract_tar
@@ -120,7 +120,7 @@ MISTAKES = [
         was=CHECKS + EXTRACT,
         now='        members = tar.getmembers()\n        tar.extractall(destination, filter="fully_trusted")\n',
         caught_by="test_names_that_climb_out_are_refused",
-        says="`..` in a name leads up, and out of destination",
+        says="raised nothing expected an error, such as ValueError",
     ),
     Mistake(
         "paths compared as text",
@@ -128,7 +128,7 @@ MISTAKES = [
         now=CHECKS.replace("resolve().is_relative_to(home)", "resolve().as_posix().startswith(home.as_posix())")
         + EXTRACT.replace("data", "fully_trusted"),
         caught_by="test_names_that_climb_out_are_refused",
-        says="the path of out-evil begins with that of out",
+        says="raised nothing expected an error, such as ValueError",
     ),
     Mistake(
         "names as they are in the archive",
@@ -142,7 +142,7 @@ MISTAKES = [
         was=PATHS,
         now=PATHS.replace(" if member.isfile()", ""),
         caught_by="test_folders_are_made_but_not_listed",
-        says="the folders are members, too",
+        says="looks like folders listed with the files",
     ),
     Mistake(
         "the data filter alone",
@@ -179,14 +179,14 @@ MISTAKES = [
         was=CLASSES,
         now=CLASSES + '\n        self.images = [Image.open(self.root / "jpg" / name) for name in self.files]',
         caught_by="test_no_picture_is_opened",
-        says="A data set of a million pictures must be there at once",
+        says="PIL.UnidentifiedImageError: cannot identify image file",
     ),
     Mistake(
         "not converted",
         was=OPEN,
         now=OPEN.replace('.convert("RGB")', ".copy()"),
         caught_by="test_pictures_of_every_mode_become_rgb",
-        says="one grey picture among colour ones stops the training",
+        says="of the mode of the image of ds[0] got 'L' expected 'RGB'",
     ),
     Mistake(
         "transform on the whole sample",
@@ -194,7 +194,7 @@ MISTAKES = [
         now="        sample = image, self.targets[i]\n"
         "        return sample if self.transform is None else self.transform(sample)\n",
         caught_by="test_a_transform_gets_the_image_once_per_access",
-        says="The transform is called on the image alone",
+        says="the transform was given the pair (image, target), not the image alone",
     ),
     Mistake(
         "pixels left for later where the mode is right",
@@ -202,7 +202,7 @@ MISTAKES = [
         now='        image = Image.open(self.root / "jpg" / self.files[i])\n'
         '        if image.mode != "RGB":\n            image = image.convert("RGB")\n',
         caught_by="test_an_image_in_hand_no_longer_needs_its_file",
-        says="PIL opens a file and leaves its pixels for later",
+        says="OSError: image file is truncated",
         edge=True,
     ),
     Mistake(
@@ -210,7 +210,7 @@ MISTAKES = [
         was="transform={self.transform!r}",
         now="transform={self.transform}",
         caught_by="test_a_transform_shows_its_own_repr",
-        says="repr(transform) says what the transform does",
+        says="looks like str(transform)",
     ),
     # ClassSubset
     Mistake(
