@@ -53,7 +53,8 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
     if isinstance(error, KeyError):
         return _no_rule(error, module) or _no_key(error, (own or specs)[-1:])
     if TWICE in str(error):
-        return [("looks like", "one step's graph taken twice: detach what a step hands to the next")]
+        cause = "one graph gone back through twice: detach what a step hands to the next, or pass retain_graph=True"
+        return [("looks like", cause)]
     if not own:
         return _taken_apart(error, specs[-1:], module)
     node, scope = own[-1].expression(), own[-1].scope
