@@ -478,7 +478,8 @@ class TestApplyRope:
         places = [2999, 3000, 2051]
         got = kata.apply_rope(x, torch.tensor(places))
         check.dtype(got, dtype)
-        check.close(got, turned(x, places), rtol=0, atol=within)
+        name = str(dtype).removeprefix("torch.")
+        check.close(got, turned(x, places), rtol=0, atol=within, what=f"the result for x in {name}")
 
     @pytest.mark.edge
     def test_works_where_x_is(self, kata):
