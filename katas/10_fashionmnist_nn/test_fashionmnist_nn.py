@@ -374,7 +374,7 @@ class TestTrainEpoch:
         model = Watched(one_layer()).eval()
         kata.train_epoch(model, batches(*examples(), 4), nn.NLLLoss(), torch.optim.SGD(model.parameters(), lr=0.1))
         unlike = {"`model.train()` is missing": [False] * 3}
-        check.equal(list(model.modes), [True] * 3, unlike=unlike, what="training mode in the calls for three batches")
+        check.equal(list(model.modes), [True] * 3, unlike=unlike, what="training mode in call")
 
     def test_the_model_is_called_once_a_batch(self, kata):
         """Count the correct predictions in the outputs of the training step. A second forward pass costs as much as the
@@ -459,7 +459,7 @@ class TestEvaluate:
         model = Watched(with_modes()).train()
         got = kata.evaluate(model, batches(x, y, 4), nn.NLLLoss())
         unlike = {"`model.eval()` is missing": [True] * 3}
-        check.equal(list(model.modes), [False] * 3, unlike=unlike, what="training mode in the calls for three batches")
+        check.equal(list(model.modes), [False] * 3, unlike=unlike, what="training mode in call")
         with torch.no_grad():
             right = model.model.eval()(x)
         expected = -right[torch.arange(len(y)), y].mean().item()

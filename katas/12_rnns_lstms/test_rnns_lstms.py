@@ -139,9 +139,12 @@ class CellSpecs:
         x = torch.randn(B, I)
         check.close(cell(x), theirs(x.double()), what="the new state")
         left = cell(torch.randn(B, I), self.state())
-        got, what = cell(x), "the new state for the same x, after another call,"
-        unlike = {"a state that the cell kept from the call before": cell(x, left)}
-        check.close(got, theirs(x.double()), unlike=unlike, what=what)
+        check.close(
+            cell(x),
+            theirs(x.double()),
+            unlike={"a state that the cell kept from the call before": cell(x, left)},
+            what="the new state for the same x, after another call,",
+        )
 
     def test_five_steps_and_all_gradients_are_those_of_pytorch(self, kata):
         """Step after step, each with the state of the one before: outputs, last state, and the gradients of x, of the

@@ -344,11 +344,10 @@ class TestTransformerEncoderBlockForward:
         for placement, norm_first in PLACEMENTS.items():
             block = kata.TransformerEncoderBlock(C, H, D_FF, norm_first=norm_first).eval()
             x = torch.randn(B, T, C)
-            changed = changed_from(x, 1)
+            changed, what = changed_from(x, 1), f"{placement}, position 0, which may attend to itself alone"
+            maskless = block(changed)
             before, after = block(x, mask=only_self), block(changed, mask=only_self)
-            unlike = {"no mask": block(changed)[:, 0]}
-            what = f"{placement}, position 0, which may attend to itself alone"
-            check.close(after[:, 0], before[:, 0], unlike=unlike, what=what)
+            check.close(after[:, 0], before[:, 0], unlike={"no mask": maskless[:, 0]}, what=what)
 
     def test_true_in_the_padding_mask_means_a_real_token(self, kata):
         """The content of a padded position changes no real position. Sequence 1 is padded from position 3 on."""

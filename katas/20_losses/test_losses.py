@@ -487,8 +487,9 @@ class TestBceWithLogits:
         check.close(got, expected, unlike=unlike)
 
     def test_logits_of_ten_thousand(self, kata):
-        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. In log space the cost is simply 1e4, and its slope −1.
-        Weighting the part of yes must not bring the overflow back."""
+        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. A small number added to it caps the cost: 1e-7 at
+        16. In log space the cost is simply 1e4, and its slope −1. Weighting the part of yes must not bring the
+        overflow back."""
         for weight in (None, torch.tensor(2.0)):
             logits, yes = leaf(torch.tensor([1e4, -1e4, 1e4, -1e4])), 1.0 if weight is None else 2.0
             loss = kata.bce_with_logits(logits, torch.tensor([1.0, 1.0, 0.0, 0.0]), pos_weight=weight, reduction="none")
