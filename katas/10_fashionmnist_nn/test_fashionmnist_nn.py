@@ -233,7 +233,8 @@ class TestFashionMNISTModel:
             sizes = [D, *hidden, C]
             expected = list(zip(sizes[:-1], sizes[1:], strict=True))
             got = linear_sizes(kata.FashionMNISTModel(D, hidden, C))
-            check.equal(got, expected, what=f"(in, out) of the linear layers for hidden_dims={hidden}")
+            unlike = {"no linear layer is registered, as in a plain list": []}
+            check.equal(got, expected, unlike=unlike, what=f"(in, out) of the linear layers for hidden_dims={hidden}")
 
     def test_outputs_equal_a_loop_written_by_hand(self, kata):
         """Linear, ReLU, Linear, ReLU, …, Linear, log-softmax. ReLU follows every linear layer but the last: the scores
@@ -372,7 +373,8 @@ class TestTrainEpoch:
         on, so set the mode at the start of each epoch."""
         model = Watched(one_layer()).eval()
         kata.train_epoch(model, batches(*examples(), 4), nn.NLLLoss(), torch.optim.SGD(model.parameters(), lr=0.1))
-        check.that(model.modes == [True] * 3, f"in training mode at each of three calls? {model.modes}")
+        unlike = {"`model.train()` is missing": [False] * 3}
+        check.equal(list(model.modes), [True] * 3, unlike=unlike, what="training mode in call")
 
     def test_the_model_is_called_once_a_batch(self, kata):
         """Count the correct predictions in the outputs of the training step. A second forward pass costs as much as the
@@ -456,7 +458,8 @@ class TestEvaluate:
         x, y = examples()
         model = Watched(with_modes()).train()
         got = kata.evaluate(model, batches(x, y, 4), nn.NLLLoss())
-        check.that(model.modes == [False] * 3, f"in training mode at each of three calls? {model.modes}")
+        unlike = {"`model.eval()` is missing": [True] * 3}
+        check.equal(list(model.modes), [False] * 3, unlike=unlike, what="training mode in call")
         with torch.no_grad():
             right = model.model.eval()(x)
         expected = -right[torch.arange(len(y)), y].mean().item()
@@ -651,7 +654,8 @@ class TestEarlyStoppingStep:
         beat a best loss of NaN."""
         stopper = kata.EarlyStopping(patience=2)
         got = told(stopper, [math.nan, 0.5, math.nan, math.nan])
-        check.equal(record(stopper), record_of(0.5, 1, 2), what="attributes after nan, 0.5, nan, nan")
+        unlike = {"NaN is taken for an improvement": record_of(math.nan, 3, 0)}
+        check.equal(record(stopper), record_of(0.5, 1, 2), unlike=unlike, what="attributes after nan, 0.5, nan, nan")
         check.equal(got, [False, False, False, True], what="answers to nan, 0.5, nan, nan")
 
 
@@ -1031,11 +1035,12 @@ class TestCompareDepths:
         """Each network has the same start and the same order of batches, whichever was trained before it. Set the seed
         again for each network, and make a new generator that shuffles."""
         data, configs = small_data(), [(5,), (4, 3)]
-        forwards = kata.compare_depths(*data, configs, epochs=3, batch_size=6, lr=0.02)
-        backwards = kata.compare_depths(*data, configs[::-1], epochs=3, batch_size=6, lr=0.02)
-        for here, there in zip(forwards, backwards[::-1], strict=True):
-            what = f"val_loss of {here['hidden_dims']}, with the configs in the other order"
-            check.close(there["history"]["val_loss"], here["history"]["val_loss"], rtol=1e-3, what=what)
+        for lr, state in ((0.0, "untrained (lr=0)"), (0.02, "trained")):
+            forwards = kata.compare_depths(*data, configs, epochs=3, batch_size=6, lr=lr)
+            backwards = kata.compare_depths(*data, configs[::-1], epochs=3, batch_size=6, lr=lr)
+            for here, there in zip(forwards, backwards[::-1], strict=True):
+                what = f"val_loss of {here['hidden_dims']} {state}, with the configs in the other order"
+                check.close(there["history"]["val_loss"], here["history"]["val_loss"], rtol=1e-3, what=what)
 
     def test_the_data_are_shuffled(self, kata):
         """Data often come sorted, and a batch of neighbours is not a fair sample. Every epoch goes once through all

@@ -142,9 +142,12 @@ class TestVocabularyInit:
     def test_words_below_min_freq_are_left_out(self, kata):
         """A word that occurs exactly `min_freq` times is kept. The others are unknown words."""
         texts = ["cat sat dog", "cat dog", "cat tree"]
-        for least, words in ((1, ["cat", "dog", "sat", "tree"]), (2, ["cat", "dog"]), (3, ["cat"]), (4, [])):
+        kept = {1: ["cat", "dog", "sat", "tree"], 2: ["cat", "dog"], 3: ["cat"], 4: []}
+        for least, words in kept.items():
             vocabulary = kata.Vocabulary(texts, min_freq=least)
-            check.equal(vocabulary.tokens, ["<pad>", "<unk>", *words], what=f"tokens with min_freq={least}")
+            unlike = {"only words that occur more than min_freq times": ["<pad>", "<unk>", *kept.get(least + 1, [])]}
+            expected = ["<pad>", "<unk>", *words]
+            check.equal(vocabulary.tokens, expected, unlike=unlike, what=f"tokens with min_freq={least}")
             check.equal(len(vocabulary.ids), len(words) + 2, what=f"number of ids with min_freq={least}")
 
     def test_max_size_counts_the_special_tokens(self, kata):
@@ -152,7 +155,10 @@ class TestVocabularyInit:
         texts = ["cat sat dog", "cat dog", "cat tree"]
         for most, words in ((4, ["cat", "dog"]), (5, ["cat", "dog", "sat"]), (9, ["cat", "dog", "sat", "tree"])):
             vocabulary = kata.Vocabulary(texts, max_size=most)
-            check.equal(vocabulary.tokens, ["<pad>", "<unk>", *words], what=f"tokens with max_size={most}")
+            more = ["cat", "dog", "sat", "tree"][:most]
+            unlike = {"max_size words, and <pad> and <unk> beside them": ["<pad>", "<unk>", *more]}
+            expected = ["<pad>", "<unk>", *words]
+            check.equal(vocabulary.tokens, expected, unlike=unlike, what=f"tokens with max_size={most}")
             check.equal(len(vocabulary.ids), len(words) + 2, what=f"number of ids with max_size={most}")
 
     @pytest.mark.edge
@@ -170,7 +176,8 @@ class TestVocabularyInit:
     def test_special_tokens_in_a_text_get_no_second_entry(self, kata):
         """A text that holds "<pad>" or "<unk>" must not move their ids, nor take the place of a word."""
         vocabulary = kata.Vocabulary(["<unk> cat <pad> <pad> <unk>", "<pad> dog <unk>"], max_size=4)
-        check.equal(vocabulary.tokens, ["<pad>", "<unk>", "cat", "dog"], what="tokens")
+        unlike = {"<pad> and <unk> listed a second time, as words": ["<pad>", "<unk>", "<pad>", "<unk>"]}
+        check.equal(vocabulary.tokens, ["<pad>", "<unk>", "cat", "dog"], unlike=unlike, what="tokens")
         check.equal((vocabulary.ids["<pad>"], vocabulary.ids["<unk>"]), (0, 1), what="ids of <pad> and <unk>")
 
     @pytest.mark.edge
@@ -206,7 +213,8 @@ class TestVocabularyEncode:
 class TestVocabularyDecode:
     def test_decode_drops_padding(self, kata):
         """Padding is no part of the text, wherever it is. A word that is not listed shows as <unk>."""
-        check.equal(vocabulary_of(kata).decode(torch.tensor([0, 5, 1, 0, 4, 0, 0])), "the <unk> sat")
+        unlike = {"padding is shown": "<pad> the <unk> <pad> sat <pad> <pad>"}
+        check.equal(vocabulary_of(kata).decode(torch.tensor([0, 5, 1, 0, 4, 0, 0])), "the <unk> sat", unlike=unlike)
 
     @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
     def test_encode_then_decode_gives_the_text_back(self, kata, words):
@@ -275,7 +283,9 @@ class TestPadBatch:
         kept = [length if max_len is None else min(length, max_len) for length in lengths]
         rows = [list(range(1, n + 1)) + [-100] * (max(kept) - n) for n in kept]
         padded, mask = kata.pad_batch(sequences, -100, max_len)
-        check.equal(padded, torch.tensor(rows), what=f"padded, with max_len={max_len},")
+        wide = [row + [-100] * ((max_len or 0) - len(row)) for row in rows]
+        unlike = {"padded up to max_len": torch.tensor(wide)}
+        check.equal(padded, torch.tensor(rows), unlike=unlike, what=f"padded, with max_len={max_len},")
         check.equal(mask, torch.tensor(rows) > 0, what=f"mask, with max_len={max_len},")
 
     def test_gradients_flow_back_to_the_sequences(self, kata):

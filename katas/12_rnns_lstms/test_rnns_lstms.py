@@ -138,8 +138,13 @@ class CellSpecs:
         cell = copied(self.make(kata)(I, H), theirs)
         x = torch.randn(B, I)
         check.close(cell(x), theirs(x.double()), what="the new state")
-        cell(torch.randn(B, I), self.state())
-        check.close(cell(x), theirs(x.double()), what="the new state for the same x, after another call,")
+        left = cell(torch.randn(B, I), self.state())
+        check.close(
+            cell(x),
+            theirs(x.double()),
+            unlike={"a state that the cell kept from the call before": cell(x, left)},
+            what="the new state for the same x, after another call,",
+        )
 
     def test_five_steps_and_all_gradients_are_those_of_pytorch(self, kata):
         """Step after step, each with the state of the one before: outputs, last state, and the gradients of x, of the
@@ -489,7 +494,8 @@ class TestRunRecurrent:
                     expected, last = one_by_one(cell, x, counts, initial)
                     how = f"{name}, lengths {lengths}, {'no' if initial is None else 'an'} initial state"
                     check.close(outputs, expected, what=f"outputs of {how}")
-                    check.close(final, last, what=f"final state of {how}")
+                    unlike = {"the outputs at lengths − 1": expected[torch.arange(len(x)), counts - 1]}
+                    check.close(final, last, unlike=unlike, what=f"final state of {how}")
 
     @pytest.mark.edge
     def test_one_step_is_a_sequence_too(self, kata):
@@ -834,7 +840,7 @@ def clipped(norm, max_norm=1.0):
     return min(1.0, max_norm / norm)
 
 
-def trained_by_hand(model, inputs, lr=5e-3, factor=clipped, make=torch.optim.Adam, following=1):
+def trained_by_hand(model, inputs, lr=5e-3, factor=clipped, make=torch.optim.Adam, following=1, clear=True):
     """The losses of a copy of the model, trained on these batches of a text in which i + `following` comes after i, and
     the copy. The gradients are multiplied by `factor` of their norm."""
     model, losses = copy.deepcopy(model), []
@@ -843,7 +849,8 @@ def trained_by_hand(model, inputs, lr=5e-3, factor=clipped, make=torch.optim.Ada
         logits = model(ids)[0]
         loss = F.cross_entropy(logits.mT, ids + following)
         losses.append(loss.item())
-        optimizer.zero_grad()
+        if clear:
+            optimizer.zero_grad()
         loss.backward()
         gradients = [p.grad for p in model.parameters()]
         norm = math.sqrt(sum(g.double().pow(2).sum().item() for g in gradients))
@@ -995,6 +1002,7 @@ class TestTrainCharRnn:
         unlike = {
             "nothing was learned": trained_by_hand(fresh, seen, lr=0.0)[0],
             "the default learning rate": trained_by_hand(fresh, seen)[0],
+            "gradients that are never cleared": trained_by_hand(fresh, seen, lr=0.05, clear=False)[0],
             "SGD": trained_by_hand(fresh, seen, lr=0.05, make=torch.optim.SGD)[0],
             "AdamW": trained_by_hand(fresh, seen, lr=0.05, make=torch.optim.AdamW)[0],
         }

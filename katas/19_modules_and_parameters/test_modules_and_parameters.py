@@ -370,7 +370,8 @@ class TestStandardizedLinearForward:
         out = layer(x)
         mean, var = statistics(x)
         check.shape(layer.mean, (IN,), what="mean")
-        check.close(layer.mean, mean, what="mean")
+        unlike = {"only the first position of each sequence": x[:, 0].mean(dim=0)}
+        check.close(layer.mean, mean, unlike=unlike, what="mean")
         check.close(layer.var, var, what="var")
         check.equal(layer.count, torch.tensor(10), what="count")
         check.close(out, standardized_by_hand(layer, x, mean, var, 1e-5))
@@ -734,7 +735,7 @@ class TestSimpleModuleDict:
         new = nn.Linear(2, 7, bias=False)
         heads["a"] = new
         check.that(heads["a"] is new, "heads['a'] is still the old module")
-        check.equal(list(heads), ["a", "b", "c"], what="keys")
+        check.equal(list(heads), ["a", "b", "c"], unlike={"the new module is at the end": ["b", "c", "a"]}, what="keys")
         same_names(list(heads.state_dict()), ["a.weight", "b.weight", "b.bias"], "the list of keys of the state_dict")
         check.that(list(heads.values())[0] is new, "values() does not begin with the new module")
 
@@ -870,7 +871,7 @@ class TestInitWeights:
             model[0].bias.fill_(9.0)
         kata.init_weights(model)
         largest = model[0].weight.abs().max().item()
-        check.that(largest <= math.sqrt(6 / 8) + 1e-6, f"a weight of a subclass of nn.Linear is {largest:.3g}")
+        check.that(largest <= math.sqrt(6 / 8) + 1e-6, f"a weight of a subclass of nn.Linear is {largest:.3g} still")
         check.equal(model[0].bias.detach(), torch.zeros(5), what="bias")
 
     @pytest.mark.edge
@@ -1000,7 +1001,8 @@ class TestTraceShapes:
         one call of each; a leaf that never runs has none."""
         got = kata.trace_shapes(Zigzag(), torch.randn(5, 3))
         expected = [("second", (5, 3), (5, 3)), ("first.0", (5, 3), (5, 3)), ("second", (3, 5), (3, 5))]
-        check.equal(records_of(got), expected, what="records")
+        unlike = {"one record per name, that of its last call": [expected[2], expected[1]]}
+        check.equal(records_of(got), expected, unlike=unlike, what="records")
 
     def test_a_model_may_be_a_leaf_itself(self, kata):
         """Its name is empty, as in named_modules()."""
@@ -1052,7 +1054,8 @@ class TestTraceShapes:
             model.training = training
             before = modes_of(model)
             kata.trace_shapes(model, torch.randn(4, 3))
-            check.equal(modes_of(model), before, what="training flags")
+            unlike = {"`model.train()` at the end": dict.fromkeys(before, True)}
+            check.equal(modes_of(model), before, unlike=unlike, what="training flags")
 
     @pytest.mark.edge
     def test_hooks_are_gone_and_flags_restored_after_an_error(self, kata):

@@ -202,7 +202,8 @@ class TestNllLoss:
             kept = torch.tensor([t != ignored for t in targets])
             expected = picked(log_probs, targets).masked_fill(~kept, 0.0)
             got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored, reduction="none")
-            check.close(got, expected, what=f"none, with ignore_index={ignored}")
+            unlike = {"rows with ignore_index count like all others": picked(log_probs, targets)}
+            check.close(got, expected, unlike=unlike, what=f"none, with ignore_index={ignored}")
             got = kata.nll_loss(log_probs, torch.tensor(targets), ignore_index=ignored)
             check.close(got, expected.sum() / 3, what=f"mean, with ignore_index={ignored}")
 
@@ -258,8 +259,10 @@ class TestNllLoss:
         gradient are finite: 0 · −inf, as in a product with a one-hot table or with a mask, is NaN."""
         log_probs = leaf(torch.tensor([[-0.5, -INF, -1.0], [-INF, -0.5, -INF], [-INF, -INF, -INF]]))
         loss = kata.nll_loss(log_probs, torch.tensor([2, 1, -100]), reduction=reduction)
-        expected = torch.tensor([1.0, 0.5, 0.0])
-        check.close(loss, {"none": expected, "sum": expected.sum(), "mean": expected.sum() / 2}[reduction])
+        expected, wrong = torch.tensor([1.0, 0.5, 0.0]), torch.tensor([math.nan, math.nan, 0.0])
+        unlike = {"a sum over all classes: 0 · −inf is NaN": wrong if reduction == "none" else wrong.sum()}
+        right = {"none": expected, "sum": expected.sum(), "mean": expected.sum() / 2}[reduction]
+        check.close(loss, right, unlike=unlike)
         check.finite(gradient(loss, log_probs)[0], what="gradient")
 
     @pytest.mark.edge
@@ -484,8 +487,9 @@ class TestBceWithLogits:
         check.close(got, expected, unlike=unlike)
 
     def test_logits_of_ten_thousand(self, kata):
-        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. In log space the cost is simply 1e4, and its slope −1.
-        Weighting the part of yes must not bring the overflow back."""
+        """sigmoid(−1e4) is exactly 0 and its logarithm −inf. A small number added to it caps the cost: 1e-7 at
+        16. In log space the cost is simply 1e4, and its slope −1. Weighting the part of yes must not bring the
+        overflow back."""
         for weight in (None, torch.tensor(2.0)):
             logits, yes = leaf(torch.tensor([1e4, -1e4, 1e4, -1e4])), 1.0 if weight is None else 2.0
             loss = kata.bce_with_logits(logits, torch.tensor([1.0, 1.0, 0.0, 0.0]), pos_weight=weight, reduction="none")
@@ -533,9 +537,9 @@ class TestBceWithLogits:
         for t in (0.0, 0.3, 1.0):
             logits = leaf(torch.zeros(2, dtype=torch.float64))
             loss = kata.bce_with_logits(logits, torch.full((2,), t, dtype=torch.float64), reduction="sum")
-            check.close(
-                gradient(loss, logits)[0], torch.full((2,), 0.5 - t), atol=1e-8, what=f"gradient for target {t}"
-            )
+            unlike = {"clamp, which picks one side of its kink": torch.full((2,), 1.0 - t)}
+            what = f"gradient for target {t}"
+            check.close(gradient(loss, logits)[0], torch.full((2,), 0.5 - t), atol=1e-8, unlike=unlike, what=what)
 
     @pytest.mark.edge
     def test_the_inputs_stay_as_they_were(self, kata):
@@ -654,7 +658,8 @@ class TestSequenceCrossEntropy:
         }
         for reduction, right in expected.items():
             got = kata.sequence_cross_entropy(logits, targets.clone(), reduction=reduction)
-            check.close(got, right, what=f'reduction "{reduction}" of {lengths} tokens padded to {T}')
+            unlike = {"the mean over padding, too": expected["sum"] / targets.numel()}
+            check.close(got, right, unlike=unlike, what=f'reduction "{reduction}" of {lengths} tokens padded to {T}')
 
     @pytest.mark.edge
     def test_a_sequence_without_tokens_is_zero(self, kata):

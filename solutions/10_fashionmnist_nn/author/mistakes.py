@@ -42,7 +42,7 @@ MISTAKES = [
         was=STACK,
         now="self.layers = lambda x, layers=layers: [x := layer(x) for layer in layers][-1]",
         caught_by="test_linear_layers_lead_from_size_to_size",
-        says="A plain Python list hides them",
+        says="looks like no linear layer is registered",
     ),
     Mistake(
         "no ReLU",
@@ -70,7 +70,7 @@ MISTAKES = [
         was=FORWARD,
         now="return self.layers(x).softmax(dim=1).log()",
         caught_by="test_large_inputs_stay_finite",
-        says="log(0) is -inf",
+        says="first at [0, 0]: -inf",
         edge=True,
     ),
     Mistake(
@@ -99,7 +99,7 @@ MISTAKES = [
         was=TRAIN_MODE,
         now="    total_loss",
         caught_by="test_a_model_in_eval_mode_trains_in_training_mode",
-        says="set the mode at the start of each epoch",
+        says="looks like `model.train()` is missing",
     ),
     Mistake(
         "moved, and the result thrown away",
@@ -114,7 +114,7 @@ MISTAKES = [
         was=EVALUATING,
         now=EVALUATING.replace("_evaluating(model)", "torch.no_grad()"),
         caught_by="test_the_model_is_in_eval_mode",
-        says="Switching gradients off does not",
+        says="looks like `model.eval()` is missing",
     ),
     Mistake(
         "the state itself, not a copy",
@@ -149,7 +149,7 @@ MISTAKES = [
         was=BETTER,
         now="if not loss >= self.best_loss - self.min_delta:",
         caught_by="test_nan_is_never_an_improvement",
-        says="nothing could beat a best loss of NaN",
+        says="looks like NaN is taken for an improvement",
         edge=True,
     ),
     Mistake(
@@ -185,7 +185,7 @@ MISTAKES = [
         was=NETWORKS,
         now="".join(reversed(NETWORKS.splitlines(keepends=True))).replace("        torch", "    torch"),
         caught_by="test_a_result_does_not_depend_on_its_place",
-        says="Set the seed again for each network",
+        says="untrained (lr=0), with the configs in the other order",
     ),
     Mistake(
         "shuffled by the global generator",
@@ -199,14 +199,14 @@ MISTAKES = [
         was=SIZES,
         now=SIZES.replace("big", "little"),
         caught_by="test_pictures_come_back",
-        says="the most significant first",
+        says="[738263040, 50331648, 33554432] elements",
     ),
     Mistake(
         "a header of 16 bytes",
         was="start = 4 + 4 * dims",
         now="start = 16",
         caught_by="test_labels_come_back",
-        says="their header has 8 bytes and not 16",
+        says="[300, 50333696, 134350601] elements",
     ),
     Mistake(
         "the number of elements is not compared",

@@ -34,7 +34,7 @@ MISTAKES = [
         self.last = {RNN_STEP.removeprefix("return ")}.detach()
         {RNN_STEP}""",
         caught_by="TestRNNCell::test_without_a_state_it_starts_from_zeros",
-        says="begins the second batch with the end of the first one",
+        says="looks like a state that the cell kept from the call before",
     ),
     Mistake(
         "no graph through time",
@@ -55,7 +55,7 @@ MISTAKES = [
         was="return x.new_zeros(len(x), cell.hidden_size)",
         now="return torch.zeros(len(x), cell.hidden_size, device=x.device)",
         caught_by="TestRNNCell::test_a_float64_cell_gives_float64",
-        says="Zeros of the default dtype do not fit a float64 cell",
+        says="must have the same dtype, but got Float and Double",
         edge=True,
     ),
     # LSTMCell
@@ -151,7 +151,7 @@ MISTAKES = [
         state = outputs[torch.arange(batch), lengths - 1]
     return outputs, state""",
         caught_by="TestRunRecurrent::test_a_sequence_of_length_0_keeps_its_initial_state",
-        says="An index of length − 1 = −1 would pick the last step",
+        says="looks like the outputs at lengths − 1",
         edge=True,
     ),
     # run_bidirectional
@@ -205,7 +205,7 @@ MISTAKES = [
         was="            optimizer.zero_grad()\n",
         now="",
         caught_by="test_every_step_is_one_of_adam",
-        says="Gradients that are not cleared add up",
+        says="looks like gradients that are never cleared",
     ),
     # input_gradient_norms
     Mistake(

@@ -34,7 +34,7 @@ MISTAKES = [
         was=f"{FILL}\n    {SOFTMAX}",
         now='return scores.masked_fill(~mask, float("-inf")).softmax(dim)',
         caught_by="TestMaskedSoftmax::test_dead_slices_are_zeros",
-        says="A softmax over −inf only is NaN",
+        says="looks like a softmax over −inf only",
         edge=True,
     ),
     Mistake(
@@ -51,7 +51,7 @@ MISTAKES = [
         now="penalty = torch.zeros_like(scores).masked_fill(~mask, -torch.inf)\n"
         "    return (scores + penalty).softmax(dim).nan_to_num(0.0)",
         caught_by="test_gradients_of_dead_slices_are_finite",
-        says="because the gradient was NaN already",
+        says="got nan, expected 0; 8 values are NaN",
         edge=True,
     ),
     # attend
@@ -89,7 +89,7 @@ MISTAKES = [
         was=PAIRS,
         now="pairs = self.W_q(query)[:, None] + self.W_k(keys)[:, :, None]",
         caught_by="test_scores_match_a_triple_loop",
-        says="The rows of the result are the queries",
+        says="looks like the last two dimensions are swapped",
     ),
     Mistake(
         "context from the keys",
@@ -103,7 +103,7 @@ MISTAKES = [
         was="return context.squeeze(1), weights.squeeze(1)",
         now="return context.squeeze(), weights.squeeze()",
         caught_by="test_one_step_is_a_sequence_of_one_without_its_dimension",
-        says="A `squeeze` that names no dimension",
+        says="looks like a `squeeze` that names no dimension",
     ),
     # Seq2Seq
     Mistake(

@@ -97,7 +97,7 @@ MISTAKES = [
         was="self.W_v = nn.Linear(d_model, d_model, bias=bias)",
         now="self.layers = [nn.Linear(d_model, d_model, bias=bias)]",
         caught_by="test_four_linear_layers_and_nothing_else",
-        says="A layer in a plain list is neither trained nor saved",
+        says="the state_dict lacks W_v.bias, W_v.weight",
     ),
     # MultiHeadAttention.forward
     Mistake(
@@ -177,7 +177,7 @@ MISTAKES = [
         was=MASKED,
         now="            weights = scores.masked_fill(~allowed, float('-inf')).softmax(dim=-1)",
         caught_by="test_a_fully_masked_row_has_zero_weights",
-        says="A softmax over −inf alone is NaN",
+        says="looks like a softmax over −inf alone",
         edge=True,
     ),
     Mistake(
@@ -202,7 +202,7 @@ MISTAKES = [
         was="attn_mask=~allowed.flatten(0, 1)",
         now="attn_mask=allowed.flatten(0, 1)",
         caught_by="test_tiny_for_every_kind_of_mask",
-        says="PyTorch's True means blocked",
+        says="looks like every key is blocked: PyTorch's True means that",
     ),
 ]
 

@@ -93,7 +93,7 @@ BLOCK = [
         ATTEND_POST,
         "x = self.norm1(x + self.dropout(self.attention(x, x, x)))",
         "test_true_in_the_mask_means_may_attend",
-        "An inverted or forgotten mask lets the change through.",
+        "looks like no mask",
     ),
     Mistake(
         "padding mask in the mask's slot",
@@ -107,7 +107,7 @@ BLOCK = [
         ATTEND_POST,
         "mask = mask if key_padding_mask is None else None\n        " + ATTEND_POST,
         "test_equals_the_layer_of_torch",
-        "a padding mask, both or none",
+        "looks like the mask is left out",
     ),
     Mistake(
         "dropout on the sum",
@@ -157,7 +157,7 @@ CLASSIFIER = [
         "keepdim=True).clamp(min=1)",
         "keepdim=True)",
         "test_a_sequence_without_a_real_token_gets_the_bias",
-        "the mean counts as zeros, not 0 / 0",
+        "looks like a mean of 0 / 0",
         edge=True,
     ),
 ]
@@ -182,7 +182,7 @@ TRAIN = [
         "labels[rows]",
         "labels[torch.randint(len(ids), (batch_size,), generator=generator)]",
         "test_ids_mask_and_labels_of_a_batch_belong_together",
-        "with a draw for each it learns noise",
+        "are ids and labels of the same rows?",
     ),
     Mistake(
         "accuracy in training mode",

@@ -51,14 +51,14 @@ MISTAKES = [
         was=MEAN,
         now="self.mean = torch.zeros(in_features)",
         caught_by="test_statistics_follow_double",
-        says="A plain tensor stays behind",
+        says="['mean'] got float32",
     ),
     Mistake(
         "mean is a Parameter",
         was=MEAN,
         now="self.mean = nn.Parameter(torch.zeros(in_features), requires_grad=False)",
         caught_by="test_weight_and_bias_are_parameters_and_the_statistics_are_not",
-        says="which would train the mean away",
+        says="surplus 'mean'",
     ),
     Mistake(
         "running average that ignores counts",
@@ -93,21 +93,21 @@ MISTAKES = [
         was=DETACHED,
         now="self._take_in(x.reshape(-1, self.in_features))",
         caught_by="test_the_statistics_carry_no_graph",
-        says="keeps every batch so far in memory",
+        says="looks like one step's graph taken twice",
     ),
     Mistake(
         "mean over dimension 0 only",
         was=DETACHED,
         now="self._take_in(x.detach() if x.ndim < 3 else x.detach()[:, 0])",
         caught_by="test_rows_are_all_leading_positions",
-        says="(B, T, in) holds B·T rows",
+        says="looks like only the first position of each sequence",
     ),
     Mistake(
         "width not checked",
         was="if x.shape[-1] != self.in_features:",
         now="if False:",
         caught_by="TestStandardizedLinearForward::test_a_wrong_width_is_an_error",
-        says="A width of 1 would broadcast",
+        says="such as ValueError that mentions 1",
         edge=True,
     ),
     # containers
@@ -130,14 +130,14 @@ MISTAKES = [
         was="self.add_module(str(len(self)), _checked(module))",
         now="self.__dict__.setdefault('layers', []).append(_checked(module))",
         caught_by="test_the_modules_are_registered_by_number",
-        says="registers nothing: no parameters, nothing saved",
+        says="no module is registered (a plain list?)",
     ),
     Mistake(
         "replacing moves to the end",
         was="self.add_module(key, _checked(module))",
         now="self._modules.pop(key, None)\n        self.add_module(key, _checked(module))",
         caught_by="test_replacing_keeps_the_position",
-        says="takes the old one's place",
+        says="looks like the new module is at the end",
     ),
     # init_weights
     Mistake(
@@ -152,7 +152,7 @@ MISTAKES = [
         was="if isinstance(module, nn.Linear):",
         now="if type(module) is nn.Linear:",
         caught_by="test_subclasses_of_linear_count_as_linear",
-        says="`type(m) is nn.Linear` misses it",
+        says="a weight of a subclass of nn.Linear is 9 still",
         edge=True,
     ),
     Mistake(
@@ -175,7 +175,7 @@ MISTAKES = [
         was="            parameters[name].grad = None",
         now="            pass",
         caught_by="test_freezing_clears_the_gradients_covered",
-        says="A gradient that is left over still moves the parameter",
+        says="too many: layer10.weight, layer10.bias",
     ),
     # trace_shapes
     Mistake(
@@ -183,7 +183,7 @@ MISTAKES = [
         was="    return records\n",
         now="    return list({record.name: record for record in records}.values())\n",
         caught_by="test_records_are_in_call_order_with_repeats",
-        says="A dict by name would keep one call of each",
+        says="looks like one record per name",
     ),
     Mistake(
         "hooks removed after the forward, not in finally",
@@ -198,7 +198,7 @@ MISTAKES = [
         was=RESTORE,
         now="        model.train()\n",
         caught_by="test_every_module_gets_its_own_flag_back",
-        says="`model.train()` at the end would wake it up",
+        says="looks like `model.train()` at the end",
         edge=True,
     ),
     # load_matching

@@ -59,7 +59,7 @@ MISTAKES = [
         was="    model.train()\n    total",
         now="    total",
         caught_by="test_train_mode_is_set_in_every_call",
-        says="each epoch begins with train mode",
+        says="looks like `model.train()` is missing",
     ),
     Mistake(
         "gradients cleared between backward and step",
@@ -98,7 +98,7 @@ MISTAKES = [
         was=CHECK,
         now="",
         caught_by="test_a_loss_that_is_no_number_stops_the_epoch",
-        says="One step along a NaN gradient",
+        says="raised nothing",
         edge=True,
     ),
     # evaluate
@@ -122,7 +122,7 @@ MISTAKES = [
         now=FLAGS.replace("finally", "except ZeroDivisionError")
         + "\n    for module, training in flags:\n        module.training = training",
         caught_by="test_flags_come_back_after_an_exception",
-        says="`finally` runs in any case",
+        says="training flags['2'] got True expected False",
         edge=True,
     ),
     # accumulated_step
@@ -139,7 +139,7 @@ MISTAKES = [
         was="    optimizer.zero_grad()\n    total",
         now="    total",
         caught_by="test_one_call_does_not_reach_into_the_next",
-        says="holds the first call's gradients",
+        says="looks like gradients of the first call that stay",
     ),
     Mistake(
         "one backward pass for all",
@@ -151,7 +151,7 @@ MISTAKES = [
             "    if samples:\n        total.backward()\n        total = total.item()\n    if not samples:",
         ),
         caught_by="test_one_graph_at_a_time",
-        says="Memory is the reason for micro-batches",
+        says="got forward of 4, forward of 2, forward of 3, backward of 3",
     ),
     # EarlyStopping
     Mistake(
@@ -214,7 +214,7 @@ MISTAKES = [
         was='    torch.set_rng_state(checkpoint["torch"].cpu())\n',
         now='    torch.manual_seed(checkpoint["step"])\n',
         caught_by="test_resuming_is_bitwise",
-        says="torch's generator draws the dropout",
+        says="loss in step 0 after the load",
     ),
     Mistake(
         "the run's generators left out",
@@ -228,7 +228,7 @@ MISTAKES = [
         was=MISSING,
         now="\n".join([MISSING.splitlines()[2], *MISSING.splitlines()[:2]]),
         caught_by="test_a_missing_part_is_named_and_nothing_is_loaded",
-        says="half a load is worse than none",
+        says="looks like the model was loaded before the error",
         edge=True,
     ),
     # gradient_report
@@ -245,7 +245,7 @@ MISTAKES = [
         was='("inplace operation", "in-place operation")',
         now='("inplace operation",)',
         caught_by="test_what_backward_needs_was_overwritten",
-        says='and "in-place" in the other',
+        says="in-place operation. wanted 'inplace_modification', got 'unknown'",
     ),
 ]
 
