@@ -253,6 +253,8 @@ class TestMPNN:
             expected |= {"readout.0.weight": (5, 5), "readout.0.bias": (5,)}
             expected |= {"readout.2.weight": (2, 5), "readout.2.bias": (2,)}
             got = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+            layers = len([name for name in got if name.endswith(".A")])
+            check.that(layers < 2, f"there are {layers} layers for steps={steps}, expected one that all steps share")
             check.equal(got, expected, what=f"shapes of the parameters for steps={steps}")
 
     def test_node_states_are_embedded_then_updated(self, kata):

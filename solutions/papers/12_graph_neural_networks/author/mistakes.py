@@ -91,7 +91,7 @@ MISTAKES = [
         was=SHARED,
         now=OWN,
         caught_by="test_all_steps_share_one_layer",
-        says="surplus 'layer.0.A', ",
+        says="there are 4 layers for steps=4, expected one that all steps share",
     ),
     Mistake(
         "each step starts from the inputs",
@@ -136,7 +136,7 @@ MISTAKES = [
         was=SHIFT,
         now="edges.add_(offset) for edges",
         caught_by="test_the_graphs_that_come_in_are_left_alone",
-        says="of edge_index of graph 1 after the call",
+        says="looks like node numbers shifted in place",
     ),
     Mistake(
         "edges renumbered by perm",
