@@ -128,13 +128,19 @@ class Contract:
     def test_old_gradients_have_no_effect(self, kata: Any) -> None:
         """A gradient left from something else is cleared before the first step, too."""
         model = self.model()
-        clean = copy.deepcopy(model)
+        fresh, clean = copy.deepcopy(model), copy.deepcopy(model)
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, 100.0)
         for one in (model, clean):
             self.train(kata, one, steps=1, lr=self.lr, generator=seeded())
         for name, parameter in model.named_parameters():
-            check.close(parameter.detach(), clean.get_parameter(name).detach(), what=f"{name} after one step")
+            got, right, what = parameter.detach(), clean.get_parameter(name).detach(), f"{name} after one step"
+            try:
+                check.close(got, right, what=what)
+            except check.Mismatch:  # the slip is tried only now, because it takes time
+                far = self.by_hand(fresh, self.read(model, 1), clear=False, old=100.0)[1][name]
+                unlike = {"old gradients that were not cleared": fresh.get_parameter(name).detach() + far}
+                check.close(got, right, unlike=unlike, what=what)
 
     def read(self, model: Any, steps: int) -> Sequence[Any]:
         """The batches, as many as there were steps."""
@@ -151,6 +157,7 @@ class Contract:
         optimizer: Any = None,
         settings: dict[str, Any] | None = None,
         clear: bool = True,
+        old: float | None = None,
         clip: Callable[..., Any] = nn.utils.clip_grad_norm_,
         max_norm: float | None = None,
         order: Callable[[Sequence[Any]], Sequence[Any]] = list,
@@ -160,6 +167,8 @@ class Contract:
         model, losses = copy.deepcopy(fresh), []
         settings = (settings or {}) if optimizer else self.settings | (settings or {})
         updates = (optimizer or self.optimizer)(model.parameters(), lr=self.lr if lr is None else lr, **settings)
+        for parameter in model.parameters():
+            parameter.grad = None if old is None else torch.full_like(parameter, old)
         for batch in order(batches):
             loss = self.loss(model, batch, **of_loss)
             if clear:

@@ -302,8 +302,13 @@ class TestRegularizedLSTMForward:
         in eval mode, too: it does not know the module's mode."""
         ids, state = torch.randint(V, (B, T)), random_state()
         for where in PLACES:
-            model = lively(kata.RegularizedLSTM(V, H, L, p=P, where=where)).eval()
-            check.close(called(model, ids, state)[0], judge(model, ids, state)[0], what=f"logits in eval mode, {where}")
+            model, logits = lively(kata.RegularizedLSTM(V, H, L, p=P, where=where)), {}
+            for mode in (True, False):
+                torch.manual_seed(0)
+                logits[mode] = called(model.train(mode), ids, state)[0]
+            unlike = {"the same dropout as in training mode": logits[True]}
+            expected, what = judge(model, ids, state)[0], f"logits in eval mode, {where}"
+            check.close(logits[False], expected, unlike=unlike, what=what)
 
     def test_non_recurrent_drops_every_cell_input(self, kata):
         """The arrows that go up in the paper's figure 2: from the embedding into the first cell, and from each layer

@@ -350,7 +350,7 @@ class TestPointerNetForward:
                 other = targets.clone()
                 other[:, [t, t + 1]] = targets[:, [t + 1, t]]
                 after = floored(model(x, lengths, other)[0])
-                what = f"logits[:, :{t + 1}] after a change of targets[:, {t}:{t + 2}], -inf shown as -20"
+                what = f"logits[:, :{t + 1}], which should not know targets[:, {t}:{t + 2}], -inf shown as -20"
                 check.close(after[:, : t + 1], before[:, : t + 1], what=what)
                 moved = (after[:, t + 1] - before[:, t + 1]).abs().amax()
                 check.that(moved > 1e-3, f"logits[:, {t + 1}] do not change with targets[:, {t}]: is it fed?")

@@ -114,7 +114,9 @@ def process_by_hand(block, memory, steps, slip=None, read=None):
                 weights = torch.ones_like(weights) / len(weights)
             if slip == "ones":
                 weights = torch.ones_like(weights)
-            r = (weights @ elements)[None]
+            if slip == "over H":
+                weights = (elements * query).softmax(dim=1).T
+            r = (weights * elements.T).sum(dim=1)[None]
             q_star = torch.cat([r, h] if slip == "r first" else [h, r], dim=1)
         found.append(q_star[0])
     return torch.stack(found)
@@ -124,6 +126,7 @@ PROCESS_SLIPS = {
     "r first, then h": "r first",
     "the plain mean of the memory in place of attention": "mean",
     "weights that are all 1: a softmax over the wrong dimension": "ones",
+    "a softmax over H, not over the elements": "over H",
     "the mean of the memory as the query": "mean query",
     "scores divided by √H": "scaled",
     "the state before the cell as the query": "state before",
@@ -180,7 +183,8 @@ class TestProcessBlock:
         expected = process_by_hand(block, memory, 2, read=mask).detach()
         for number in (0.0, 1e6):
             padded = memory.masked_fill(~mask[..., None], number)
-            unlike = {"a mask without effect": process_by_hand(block, padded, 2).detach()}
+            name = "a mask without effect" + (", or one that makes scores 0" if number == 0 else "")
+            unlike = {name: process_by_hand(block, padded, 2).detach()}
             check.close(block(padded, 2, mask), expected, unlike=unlike, what=f"q* with {number:g} in the padding")
 
     @given(case=sizes_and_seeds())
@@ -418,7 +422,7 @@ class TestReadProcessWriteForward:
             other = targets.clone()
             other[:, [t, t + 1]] = targets[:, [t + 1, t]]
             after = floored(model(x, other)[0])
-            what = f"logits[:, :{t + 1}] after a change of targets[:, {t}:{t + 2}], -inf shown as -20"
+            what = f"logits[:, :{t + 1}], which should not know targets[:, {t}:{t + 2}], -inf shown as -20"
             check.close(after[:, : t + 1], before[:, : t + 1], what=what)
             moved = (after[:, t + 1] - before[:, t + 1]).abs().amax()
             check.that(moved > 1e-3, f"logits[:, {t + 1}] do not change with targets[:, {t}]: is it fed?")

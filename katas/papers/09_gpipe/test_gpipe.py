@@ -213,11 +213,11 @@ def gradients(module, outputs, x):
     return dict(zip(["x", *(name for name, _ in module.named_parameters())], found, strict=True))
 
 
-def same_gradients(got, expected, unlike=None):
+def same_gradients(got, expected, unlike=None, what=""):
     for (name, mine), right in zip(got.items(), expected.values(), strict=True):
         check.that(mine is not None, f"no gradient reaches {name}: a stage's input was detached")
         suspects = {slip: wrong[name] for slip, wrong in (unlike or {}).items()}
-        check.close(mine, right, unlike=suspects, what=f"gradient of {name}")
+        check.close(mine, right, unlike=suspects, what=f"gradient of {name}{what}")
 
 
 class TestPipeline:
@@ -233,7 +233,10 @@ class TestPipeline:
         """An optimizer finds the parameters only if the stages are in an `nn.ModuleList`. A plain list hides them."""
         names = list(kata.Pipeline(three_stages()).state_dict())
         expected = [f"stages.{name}" for name in ("0.0.weight", "0.0.bias", "1.0.weight", "1.0.bias")]
-        check.equal(names, [*expected, "stages.2.weight", "stages.2.bias"], what="names of the parameters")
+        unlike = {"stages in a plain list": []}
+        check.equal(
+            names, [*expected, "stages.2.weight", "stages.2.bias"], unlike=unlike, what="names of the parameters"
+        )
 
     def test_the_trace_follows_the_timetable(self, kata):
         """Each stage meets each micro-batch once, one clock after the stage before it, and no stage has two at one
@@ -248,7 +251,8 @@ class TestPipeline:
             (clock, k, m) for clock, row in enumerate(table(3, 4).tolist()) for k, m in enumerate(row) if m >= 0
         ]
         swapped = sorted((clock, m, k) for clock, k, m in expected)
-        unlike = {"(clock, micro-batch, stage)": swapped}
+        in_turn = [(m * 3 + k, k, m) for m in range(4) for k in range(3)]
+        unlike = {"(clock, micro-batch, stage)": swapped, "one micro-batch at a time, through all stages": in_turn}
         check.equal(sorted(trace), expected, unlike=unlike, what="the trace, sorted")
 
     def test_the_trace_is_what_happened(self, kata):
@@ -259,7 +263,8 @@ class TestPipeline:
         got = pipeline(torch.stack([rows, rows], dim=1))
         pieces = [[0, 1], [2, 3], [4, 5], [6, 7], [8], [9]]
         first = [piece for k, piece in seen if k == 0]
-        unlike = {"the pieces of chunk": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]}
+        chunks = [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+        unlike = {"the pieces of chunk": chunks, "the pieces of chunk, and an empty one": [*chunks, []]}
         check.equal(first, pieces, unlike=unlike, what="rows of the pieces that stage 0 met")
         said = [(k, pieces[m]) for _, k, m in pipeline.trace]
         check.that(
@@ -323,7 +328,7 @@ class TestPipeline:
             found.append((outputs.detach(), gradients(pipeline, outputs, x)))
         (plain, expected), (again, got) = found
         check.close(again, plain, what="outputs with recompute under the same seed")
-        same_gradients(got, expected)
+        same_gradients(got, expected, what=", through the masks of the first run")
 
     def test_batch_norm_sees_micro_batches(self, kata):
         """In training mode batch norm takes its mean and variance from the rows that it is given: in a pipeline, from

@@ -220,7 +220,8 @@ class TestCausalConv1d:
         """K = 1 needs no padding, where a slice such as `[..., :-0]` would be empty. A sequence may have one step."""
         layer, x = kata.CausalConv1d(C, O, kernel_size, 4), torch.randn(B, C, length)
         w = float64_weights(layer)
-        check.close(layer(x), causal(x.double(), w["conv.weight"], w["conv.bias"], 4))
+        expected = causal(x.double(), w["conv.weight"], w["conv.bias"], 4)
+        check.close(layer(x), expected, unlike={"a slice that ends at -0": expected[..., :-0]})
 
     @pytest.mark.edge
     def test_a_float64_layer_computes_in_float64(self, kata):

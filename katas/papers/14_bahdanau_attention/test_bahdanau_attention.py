@@ -23,11 +23,12 @@ def rand(*shape):
     return torch.rand(shape, dtype=torch.float64) * 2 - 1
 
 
-def attended(query, keys, W_a, U_a, v_a, mask=None, *, squash=torch.tanh, dim=1, renormalise=True):
+def attended(query, keys, W_a, U_a, v_a, mask=None, *, squash=torch.tanh, dim=1, renormalise=True, dot=False):
     """The pair (context, weights) for query (B, Q) and keys (B, T, K), in float64. The options are slips."""
     query, keys, W_a, U_a, v_a = (part.double() for part in (query, keys, W_a, U_a, v_a))
-    sums = torch.einsum("bq,aq->ba", query, W_a)[:, None] + torch.einsum("btk,ak->bta", keys, U_a)
-    shares = torch.einsum("bta,a->bt", squash(sums), v_a.flatten()).exp()
+    asked, held = torch.einsum("bq,aq->ba", query, W_a)[:, None], torch.einsum("btk,ak->bta", keys, U_a)
+    scores = (asked * held).sum(dim=2) if dot else torch.einsum("bta,a->bt", squash(asked + held), v_a.flatten())
+    shares = scores.exp()
     allowed = torch.ones_like(shares) if mask is None else mask.double()
     total = (shares * allowed if renormalise else shares).sum(dim=dim, keepdim=True)
     weights = shares * allowed / total
@@ -41,6 +42,7 @@ def slips(*arguments):
     return {
         "the tanh is left out": attended(*arguments, squash=lambda sums: sums),
         "a sigmoid in place of the tanh": attended(*arguments, squash=torch.sigmoid),
+        "the dot product of W_a(query) and U_a(key) as the score": attended(*arguments, dot=True),
         "all weights are 1: the softmax did not go over the T keys": (keys.sum(dim=1), torch.ones_like(weights)),
         "context and weights are exchanged": (weights, context),
     }
@@ -286,14 +288,14 @@ def small(kata, attention=True):
 
 
 def judged(
-    model, src, lengths, tgt_in, *, start="backward", bridge=torch.tanh, padded=False, looks="before", fixed="right"
+    model, src, lengths, tgt_in, *, start="backward", bridge=torch.tanh, padded="", looks="before", fixed="right"
 ):
     """The pair (logits, weights) of a float64 model, sequence by sequence, without padding. The options are slips."""
     embed, width = model.embed.weight, src.size(1)
     states, ends = [], []
     for row, length in zip(src, lengths.tolist(), strict=True):
         outputs, last = model.encoder(embed[row if padded else row[:length]][None])
-        states.append(outputs[0])
+        states.append(outputs[0, :length] if padded == "read" else outputs[0])
         ends.append(last[:, 0])
     ends = torch.stack(ends, dim=1)  # (2, B, H)
     vectors = {
@@ -358,7 +360,10 @@ class TestSeq2SeqForward:
     def test_every_source_ends_at_its_own_length(self, kata):
         """The backward direction starts at each row's last symbol, not in the padding, and nobody attends to padding.
         The lengths are in no order."""
-        slips = {"the encoder reads the padding, and it is attended to": {"padded": True}}
+        slips = {
+            "the encoder reads the padding, and it is attended to": {"padded": "attended"},
+            "the encoder reads the padding, though it is not attended to": {"padded": "read"},
+        }
         self.compared(small(kata), SRC, LENGTHS, slips=slips, what="for sources of lengths 5, 2 and 4")
 
     @pytest.mark.parametrize("attention", [True, False])

@@ -205,7 +205,9 @@ class TestRelationSum:
         objects, question = things()
         with torch.no_grad():
             alone = [kata.relation_sum(g, objects[b : b + 1], question[b : b + 1]) for b in range(B)]
-            check.close(kata.relation_sum(g, objects, question), torch.cat(alone))
+            first = kata.relation_sum(g, objects, question[:1].repeat(B, 1))
+            unlike = {"the question of the first scene in all of them": first}
+            check.close(kata.relation_sum(g, objects, question), torch.cat(alone), unlike=unlike)
 
     def test_two_copies_of_a_scene_give_four_times_the_sum(self, kata):
         """With every object twice, every pair is there four times. A sum counts that; a mean forgets it."""
@@ -338,11 +340,14 @@ def answered(model, objects, question):
     n = objects.shape[1]
     pairs = pair_by_pair(lambda z: two_layers(w, "g", z, torch.relu), objects, question)
     linear = pair_by_pair(lambda z: two_layers(w, "g", z, same), objects, question)
+    blind = pair_by_pair(lambda z: two_layers(w, "g", z, torch.relu), objects, 0 * question)
+    late = total(blind) + F.pad(question.double(), (0, H - Q))
     return {
         "right": two_layers(w, "f", total(pairs), same),
         "a relu after the last layer of f": two_layers(w, "f", total(pairs), torch.relu),
         "no relu at the end of g": two_layers(w, "f", total(linear), same),
         "the mean over the pairs": two_layers(w, "f", total(pairs) / n**2, same),
+        "the question added for f, and not read by g": two_layers(w, "f", late, same),
         "f of each pair, then the sum": sum(two_layers(w, "f", pair, same) for row in pairs for pair in row),
         "only the pairs i < j": two_layers(w, "f", total(pairs, lambda i, j: i < j), same),
     }

@@ -125,9 +125,13 @@ class TestAttendNumpy:
 
     def test_equal_values_stay_as_they_are(self, kata):
         """The weights of a query add up to 1."""
-        query, key, _ = (part.numpy() for part in query_key_value())
-        got = kata.attend_numpy(query, key, np.full((6, 4), 7.0))
-        check.close(got, np.full((5, 4), 7.0), rtol=1e-5)
+        query, key, _ = query_key_value()
+        alike = torch.full((6, 4), 7.0, dtype=torch.float64)
+        scores = query @ key.T / math.sqrt(3)
+        shares = (scores - scores.amax(dim=1, keepdim=True)).exp()
+        unlike = {"weights that add up to 1 over the queries": (shares / shares.sum(dim=0) @ alike).numpy()}
+        got = kata.attend_numpy(query.numpy(), key.numpy(), alike.numpy())
+        check.close(got, np.full((5, 4), 7.0), rtol=1e-5, unlike=unlike)
 
     @pytest.mark.edge
     def test_large_scores_stay_finite(self, kata):

@@ -363,12 +363,12 @@ class TestGreedyDecode:
     def test_each_utterance_has_its_own_labels(self, kata):
         """The best class of each frame, merged and without blanks, for each column b of (T, B, C): a list of B lists of
         ints."""
+        frames = [merged(classes) for classes in zip(*self.PATHS, strict=True)]
         unlike = {
             "runs that were not merged": [[2, 2, 2, 1], [3, 3, 1, 1, 3], [1, 2, 3]],
             "best classes that were not collapsed": list(self.PATHS),
-            "rows of one frame taken for utterances": [
-                merged([path[t] for path in self.PATHS]) for t in range(len(self.PATHS[0]))
-            ],
+            "rows of one frame taken for utterances": frames,
+            "rows of the first three frames taken for utterances": frames[:3],
         }
         got = kata.greedy_decode(scored(self.PATHS, 4), torch.tensor([6, 6, 6]))
         check.equal(got, [[2, 2, 1], [3, 1, 3], [1, 2, 3]], unlike=unlike)

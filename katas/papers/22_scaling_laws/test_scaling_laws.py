@@ -75,7 +75,8 @@ class TestFitPowerLaw:
     def test_other_points_are_fitted_by_least_squares_in_logs(self, kata):
         """Measured points lie beside any line. The line with the smallest squares of errors in log loss is asked for:
         there 10 % count the same, whether a loss is large or small."""
-        unlike = slips(SIZES, LOSSES)
+        ends = {"a line through the first and the last point": fitted(SIZES[::4], LOSSES[::4])}
+        unlike = slips(SIZES, LOSSES) | ends
         expected = fitted(SIZES, LOSSES)
         check.close(kata.fit_power_law(SIZES, LOSSES), expected, rtol=1e-4, unlike=unlike, what="(a, alpha)")
 
@@ -90,7 +91,8 @@ class TestFitPowerLaw:
         """Two points are enough, sizes may come unsorted, and losses that rise have a negative alpha."""
         sizes, a, alpha = case
         got = kata.fit_power_law(sizes, law(sizes, a, alpha))
-        check.close(got, (a, alpha), rtol=1e-3, atol=1e-4, what="(a, alpha)")
+        unlike = {"alpha with its sign changed": (a, -alpha)} if alpha else {}
+        check.close(got, (a, alpha), rtol=1e-3, atol=1e-4, unlike=unlike, what="(a, alpha)")
 
     @pytest.mark.edge
     def test_tensors_are_fine_too(self, kata):
@@ -101,7 +103,10 @@ class TestFitPowerLaw:
     @pytest.mark.edge
     def test_has_the_precision_of_float64(self, kata):
         """Python's floats are float64. A float32 tensor would lose half of their digits."""
-        check.close(kata.fit_power_law(SIZES, LOSSES), fitted(SIZES, LOSSES), rtol=0, atol=1e-9, what="(a, alpha)")
+        expected = fitted(SIZES, LOSSES)
+        unlike = {"float32, with seven digits": tuple(float(np.float32(number)) for number in expected)}
+        got = kata.fit_power_law(SIZES, LOSSES)
+        check.close(got, expected, rtol=0, atol=1e-9, unlike=unlike, what="(a, alpha)")
 
     @pytest.mark.edge
     def test_one_point_is_an_error(self, kata):
@@ -323,7 +328,7 @@ class TestTrainSize:
         the 4000 test samples, a Python float."""
         got, (_, seen), (_, y) = self.small(kata, lr=0.0)
         unlike = {"a loss on training samples": (seen[-16:] ** 2).mean().item()}
-        check.close(got, (y**2).mean().item(), rtol=1e-4, unlike=unlike, what="the loss for lr=0")
+        check.close(got, (y**2).mean().item(), rtol=1e-4, unlike=unlike, what="the loss for lr=0, with weights of zero")
 
     def test_each_step_draws_a_fresh_batch(self, kata):
         """Data never runs out here, so that size alone limits the loss: `steps` batches of `batch_size` samples, no

@@ -173,7 +173,9 @@ class TestEnvironmentValue:
             return chance
 
         expected = sum(right_chances(wavering, (1, 1, 0), 8)) / 8
-        check.close(kata.environment_value(clearing, (1, 1, 0), 8), expected)
+        last_only = sum(right_chances(lambda history: wavering(history[-1:]), (1, 1, 0), 8)) / 8
+        unlike = {"the same list in every step, which the policy has cleared": last_only}
+        check.close(kata.environment_value(clearing, (1, 1, 0), 8), expected, unlike=unlike)
 
 
 def repeating(history):

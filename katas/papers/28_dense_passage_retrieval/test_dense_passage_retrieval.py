@@ -72,7 +72,9 @@ class TestDualEncoder:
             with torch.no_grad():
                 plain = encoded(model, side, torch.tensor([[1, 4, 4, 9, 11]]))
                 got = encoded(model, side, torch.tensor([words[:2] + [0] * padding + words[2:]]))
-            check.close(got, plain, what=f"vector of {words} with {padding} times padding, as {side}")
+                read = tables(model)[side][words + [0] * padding].mean(dim=0, keepdim=True)
+            unlike = {"padding counted as a word": read} if padding else {}
+            check.close(got, plain, unlike=unlike, what=f"vector of {words} with {padding} times padding, as {side}")
 
     def test_scores_are_all_dot_products(self, kata):
         """Row i has the dot products of question i with every passage: shape (Q, P). They are not bounded by 1: a long

@@ -29,7 +29,7 @@ MISTAKES = [
         was="if not 0 <= rule <= 255:",
         now="if rule < 0:",
         caught_by="test_a_rule_outside_of_0_to_255_is_an_error",
-        says="Eight bits count to 255",
+        says="raised nothing expected an error, such as ValueError that mentions 256",
         edge=True,
     ),
     Mistake(
@@ -72,7 +72,7 @@ MISTAKES = [
         was=START,
         now=START.replace("[state.long()]", "[state]"),
         caught_by="test_other_dtypes_work",
-        says="A bool or uint8 tensor as an index is a mask",
+        says="The shape of the mask [11] at index 0",
         edge=True,
     ),
     Mistake(
@@ -87,7 +87,7 @@ MISTAKES = [
         was="p = np.unique(codes, return_counts=True)[1] / len(row)",
         now="p = np.bincount(codes, minlength=2**block) / len(row)",
         caught_by="test_equal_cells_have_none",
-        says="not the NaN of 0 · log 0",
+        says="looks like 0 · log 0 = NaN among the terms",
     ),
     Mistake(
         "windows that do not overlap",

@@ -140,7 +140,7 @@ MISTAKES = [
         optimizer.zero_grad()
 """,
         caught_by="test_old_gradients_have_no_effect",
-        says="A gradient left from something else is cleared",
+        says="looks like old gradients that were not cleared",
         edge=True,
     ),
     Mistake(

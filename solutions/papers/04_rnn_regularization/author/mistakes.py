@@ -91,7 +91,7 @@ MISTAKES = [
         was=BETWEEN,
         now='between = self.p if self.where == "non_recurrent" else 0.0',
         caught_by="test_no_dropout_in_eval_mode",
-        says="it does not know the module's mode",
+        says="looks like the same dropout as in training mode",
     ),
     Mistake(
         "one mask for all steps",

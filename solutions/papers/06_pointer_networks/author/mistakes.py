@@ -89,7 +89,7 @@ MISTAKES = [
         was=", total_length=width",
         now="",
         caught_by="test_x_may_be_wider_than_its_longest_list",
-        says="Fixed-width batches come from loaders",
+        says="mask: (3, 6) scores: (3, 4)",
         edge=True,
     ),
     Mistake(
@@ -129,7 +129,7 @@ MISTAKES = [
                 chosen = embedded[torch.arange(batch), targets[:, t].clamp(min=0)]
             state = self.decoder(chosen, state)""",
         caught_by="test_a_row_depends_on_the_targets_before_it",
-        says="otherwise the answer leaks in",
+        says="logits[:, :1], which should not know targets[:, 0:2]",
     ),
     Mistake(
         "the decoder fed the attention-weighted states",
@@ -211,7 +211,7 @@ MISTAKES = [
         optimizer.zero_grad()
 """,
         caught_by="test_old_gradients_have_no_effect",
-        says="A gradient left from something else is cleared",
+        says="looks like old gradients that were not cleared",
         edge=True,
     ),
 ]

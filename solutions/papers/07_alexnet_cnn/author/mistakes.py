@@ -59,7 +59,7 @@ MISTAKES = [
         was="(0, 0, 0, 0, size // 2, (size - 1) // 2)",
         now="(0, 0, 0, 0, 0, size - 1)",
         caught_by="TestLocalResponseNorm::test_any_odd_size_and_any_number_of_channels",
-        says="as many channels before its own as after",
+        says="looks like a window that starts at its own channel",
     ),
     Mistake(
         "one shift for the whole batch",
@@ -116,7 +116,7 @@ MISTAKES = [
         was="places = [(0, 0), (0, 2 * pad), (2 * pad, 0), (2 * pad, 2 * pad), (pad, pad)]",
         now="places = torch.randint(2 * pad + 1, (5, 2)).tolist()",
         caught_by="test_equals_the_mean_over_the_five_views",
-        says="The four corner windows and the centre",
+        says="of the chances of the same images in a second call",
     ),
     Mistake(
         "left in eval mode",

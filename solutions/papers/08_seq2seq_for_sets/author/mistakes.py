@@ -39,7 +39,7 @@ MISTAKES = [
         was="r = (weights[:, None] @ memory).squeeze(1)",
         now="r = ((memory * h[:, None]).softmax(dim=-1) * memory).sum(dim=1)",
         caught_by="test_one_step_is_the_state_and_what_it_reads",
-        says="weights are\n  shares over the elements",
+        says="looks like a softmax over H, not over the elements",
     ),
     Mistake(
         "the mean of the memory as the query",
@@ -81,7 +81,7 @@ MISTAKES = [
         was='scores = scores.masked_fill(~mask, float("-inf"))',
         now="scores = scores * mask",
         caught_by="test_masked_elements_have_no_influence",
-        says="A score of 0 does not do",
+        says="looks like a mask without effect, or one that makes scores 0",
     ),
     Mistake(
         "position codes",
@@ -128,7 +128,7 @@ MISTAKES = [
         now="            chosen = chosen if targets is None else memory[rows, targets[:, t]]\n"
         "            state = self.decoder(chosen, state)\n",
         caught_by="test_a_row_depends_on_the_targets_before_it",
-        says="otherwise the answer leaks in",
+        says="logits[:, :1], which should not know targets[:, 0:2]",
     ),
     Mistake(
         "the loss over the wrong dimension",
@@ -178,7 +178,7 @@ MISTAKES = [
         was="np.exp(scores - scores.max())",
         now="np.exp(scores)",
         caught_by="test_scores_of_1000_stay_finite",
-        says="inf / inf is NaN",
+        says="2 values are NaN",
         edge=True,
     ),
     Mistake(
@@ -198,7 +198,7 @@ MISTAKES = [
         optimizer.zero_grad()
 """,
         caught_by="test_old_gradients_have_no_effect",
-        says="A gradient left from something else is cleared",
+        says="looks like old gradients that were not cleared",
         edge=True,
     ),
 ]

@@ -81,14 +81,14 @@ MISTAKES = [
         now="""for m in range(self.num_micro):
             for clock, k in enumerate(range(len(self.stages)), start=m * len(self.stages)):""",
         caught_by="test_the_trace_follows_the_timetable",
-        says="Taking one micro-batch through all stages before the next",
+        says="looks like one micro-batch at a time, through all stages",
     ),
     Mistake(
         "chunk",
         was="pieces = list(x.tensor_split(self.num_micro))",
         now="pieces = [*x.chunk(self.num_micro), x[:0]]",
         caught_by="test_the_trace_is_what_happened",
-        says="`chunk` makes only five pieces",
+        says="looks like the pieces of chunk, and an empty one",
     ),
     Mistake(
         "the trace only grows",
@@ -109,7 +109,7 @@ MISTAKES = [
         was="self.stages = nn.ModuleList(stages)",
         now="self.stages = list(stages)",
         caught_by="test_the_stages_are_parts_of_the_module",
-        says="A plain list hides them",
+        says="looks like stages in a plain list",
     ),
     Mistake(
         "recompute is ignored",
@@ -123,7 +123,7 @@ MISTAKES = [
         was="checkpoint(stage, piece, use_reentrant=False)",
         now="checkpoint(stage, piece, use_reentrant=False, preserve_rng_state=False)",
         caught_by="test_recompute_keeps_the_dropout_masks",
-        says="The second run of a stage must draw the masks of the first",
+        says="gradient of x, through the masks of the first run",
     ),
     # accumulate_gradients
     Mistake(

@@ -34,7 +34,7 @@ MISTAKES = [
         was="if any(dilation < 1 for dilation in dilations):",
         now="if any(dilation < 0 for dilation in dilations):",
         caught_by="test_sizes_below_one_are_errors",
-        says="A formula would still give a number",
+        says="raised nothing expected an error, such as ValueError",
         edge=True,
     ),
     Mistake(
@@ -77,7 +77,7 @@ MISTAKES = [
         was=PAD,
         now="return self.conv(F.pad(x, (self.reach_back, self.reach_back)))[..., : -self.reach_back]",
         caught_by="test_one_tap_and_one_step_work",
-        says="K = 1 needs no padding",
+        says="looks like a slice that ends at -0",
         edge=True,
     ),
     Mistake(
@@ -113,7 +113,7 @@ MISTAKES = [
         was="self.stem = nn.Conv1d(in_channels, channels, 1)",
         now="self.stem = nn.Conv1d(in_channels, channels, 3, padding=1)",
         caught_by="test_stem_layers_and_head",
-        says="without looking at others: kernel size 1",
+        says="['stem.weight'][2] got 3 expected 1",
     ),
     Mistake(
         "steps with a gradient counted",
@@ -156,7 +156,7 @@ MISTAKES = [
         was=UPDATE,
         now="        loss.backward()\n        optimizer.step()\n        optimizer.zero_grad()\n",
         caught_by="TestTrainLag::test_old_gradients_have_no_effect",
-        says="A gradient left from something else is cleared",
+        says="looks like old gradients that were not cleared",
         edge=True,
     ),
     Mistake(
@@ -178,7 +178,7 @@ MISTAKES = [
         was="padding=dilation, dilation=dilation",
         now="padding=1, dilation=dilation",
         caught_by="test_begins_as_the_identity",
-        says="Height and width stay",
+        says="padding=(1, 1), dilation=(4, 4))",
     ),
     Mistake(
         "a relu after the last layer, too",

@@ -91,7 +91,7 @@ MISTAKES = [
         was=SHARED,
         now=OWN,
         caught_by="test_all_steps_share_one_layer",
-        says="However many steps there are, there is one layer",
+        says="there are 4 layers for steps=4, expected one that all steps share",
     ),
     Mistake(
         "each step starts from the inputs",
@@ -136,7 +136,7 @@ MISTAKES = [
         was=SHIFT,
         now="edges.add_(offset) for edges",
         caught_by="test_the_graphs_that_come_in_are_left_alone",
-        says="would shift them each time",
+        says="looks like node numbers shifted in place",
     ),
     Mistake(
         "edges renumbered by perm",
@@ -186,7 +186,7 @@ MISTAKES = [
         was="outputs.new_zeros(",
         now="torch.zeros(",
         caught_by="TestMPNN::test_a_float64_model_computes_in_float64",
-        says="The sums are as precise as the states",
+        says="dtypes sums: float32",
         edge=True,
     ),
     Mistake(

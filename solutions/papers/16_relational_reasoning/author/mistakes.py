@@ -88,7 +88,7 @@ MISTAKES = [
         was="asked = question[:, None, None].expand(-1, n, n, -1)",
         now="asked = question[:1, None, None].expand(len(objects), n, n, -1)",
         caught_by="test_each_scene_has_its_own_question",
-        says="what matters in a pair depends on what was asked",
+        says="looks like the question of the first scene in all of them",
     ),
     Mistake(
         "question left out of g",
@@ -126,7 +126,7 @@ MISTAKES = [
         now="""pairs = relation_sum(self.g, objects, 0 * question)
         return self.f(pairs + F.pad(question, (0, pairs.shape[1] - question.shape[1])))""",
         caught_by="test_logits_are_f_of_the_sum_of_g",
-        says="First the sum over all pairs of g",
+        says="looks like the question added for f, and not read by g",
     ),
     Mistake(
         "f of each pair",
@@ -162,7 +162,7 @@ MISTAKES = [
         was="F.one_hot(asked[:, 0], num_objects).to(objects), flag]",
         now="F.one_hot(asked[:, 0], num_objects).float(), flag.float()]",
         caught_by="test_questions_have_the_dtype_of_the_objects",
-        says="A float64 model is asked in float64",
+        says="of questions dtype float32 expected float64",
         edge=True,
     ),
     Mistake(
@@ -170,7 +170,7 @@ MISTAKES = [
         was=FIRST,
         now="objects = objects.view(len(objects), -1).view(len(objects), n, -1)\n    " + FIRST,
         caught_by="test_objects_may_be_non_contiguous",
-        says="feature map",
+        says="view size is not compatible with input tensor's size and stride",
         edge=True,
     ),
     Mistake(

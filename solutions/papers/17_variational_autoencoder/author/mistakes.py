@@ -167,7 +167,7 @@ MISTAKES = [
         was=PIXELS,
         now="-(x * logits.sigmoid().log() + (1 - x) * (-logits).sigmoid().log()).sum() / len(x)",
         caught_by="test_large_logits_are_finite",
-        says="The sigmoid of −200 rounds to 0",
+        says="got inf, expected 400",
         edge=True,
     ),
     Mistake(
@@ -175,7 +175,7 @@ MISTAKES = [
         was=PIXELS,
         now='F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=-1).mean()',
         caught_by="test_images_may_have_any_shape",
-        says="All but the first dimension are pixels",
+        says="looks like the mean over the rows of all images",
         edge=True,
     ),
     Mistake(

@@ -52,7 +52,7 @@ MISTAKES = [
         was=SOFTMAX,
         now="weights = scores.exp()\n    return weights / weights.sum(dim=-1, keepdim=True) @ value",
         caught_by="TestAttend::test_large_scores_stay_finite",
-        says="exp(1000) is inf in float32",
+        says="got nan, expected 3",
         edge=True,
     ),
     # attend_numpy
@@ -61,7 +61,7 @@ MISTAKES = [
         was=NUMPY_WEIGHTS,
         now="return weights / weights.sum(axis=-2, keepdims=True) @ value",
         caught_by="TestAttendNumpy::test_equal_values_stay_as_they_are",
-        says="The weights of a query add up to 1",
+        says="looks like weights that add up to 1 over the queries",
     ),
     Mistake(
         "NumPy: the query scaled in place",
@@ -84,7 +84,7 @@ MISTAKES = [
         was="if slot_size % num_heads:",
         now="if False:",
         caught_by="TestRelationalMemoryInit::test_heads_must_divide_the_slot",
-        says="Eight numbers cannot be dealt out to three heads",
+        says="raised nothing expected an error, such as ValueError that mentions 8, 3",
         edge=True,
     ),
     # RelationalMemory.initial_memory

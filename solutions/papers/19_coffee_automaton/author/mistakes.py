@@ -105,7 +105,7 @@ MISTAKES = [
         was="        state = mix_step(state, swap_probability, generator)",
         now="        state = mix_step(state, swap_probability)",
         caught_by="test_readings_are_those_of_a_replay",
-        says="each call gets the",
+        says="looks like a generator that `mix_step` did not get",
     ),
     Mistake(
         "zeros beyond the border",
@@ -201,7 +201,7 @@ MISTAKES = [
         was="if not 0 <= swap_probability <= 1:",
         now="if swap_probability < 0:",
         caught_by="test_a_probability_is_between_0_and_1",
-        says="silently take 1.5 for 1",
+        says="raised nothing expected an error, such as ValueError",
         edge=True,
     ),
     Mistake(
@@ -209,7 +209,7 @@ MISTAKES = [
         was="if sorted(permutation_list) != list(range(len(values))):",
         now="if len(permutation_list) != len(values):",
         caught_by="test_the_law_must_be_a_permutation",
-        says="Such a law loses something",
+        says="raised nothing expected an error, such as ValueError",
         edge=True,
     ),
 ]

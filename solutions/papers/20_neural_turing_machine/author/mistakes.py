@@ -38,7 +38,7 @@ MISTAKES = [
         was="return (strength * similarity).softmax(dim=1)",
         now="return strength * similarity.softmax(dim=1)",
         caught_by="test_strength_makes_it_sharp",
-        says="Strength 0 looks at all slots alike",
+        says="looks like the strength times the softmax",
     ),
     Mistake(
         "NumPy: not divided by the length of the key",
@@ -110,7 +110,7 @@ MISTAKES = [
         was="self.write_head = nn.Linear(hidden_size, slot_size + 6 + 2 * slot_size)",
         now="self.write_head = nn.Linear(hidden_size, slot_size + 6 + slot_size)",
         caught_by="test_has_four_layers_and_no_more_parameters",
-        says="The write head needs 2M more",
+        says="looks like a write head with room for erase or add, not for both",
     ),
     Mistake(
         "read before write",
@@ -140,7 +140,7 @@ MISTAKES = [
         was="F.pad(x.new_ones(len(x), 1), (0, self.num_slots - 1))",
         now="x.new_full((len(x), self.num_slots), 1 / self.num_slots)",
         caught_by="test_both_heads_start_on_slot_0_and_walk",
-        says="slot 0 is where both have been",
+        says="looks like a first address that is spread over all slots",
     ),
     Mistake(
         "loss over the first half",
@@ -177,7 +177,7 @@ MISTAKES = [
         now="""dots = torch.einsum("bnm,bm->bn", memory, key)
     similarity = dots / (memory.norm(dim=2) * key.norm(dim=1, keepdim=True))""",
         caught_by="test_zeros_resemble_nothing",
-        says="not 0 / 0",
+        says="not finite 10 of 10 values, first at [0, 0]: nan",
         edge=True,
     ),
     Mistake(
@@ -185,7 +185,7 @@ MISTAKES = [
         was=POWERS,
         now="powers = torch.exp(sharpen * shifted.log())",
         caught_by="test_gradients_are_finite_at_weights_of_0",
-        says="has NaN as gradient",
+        says="of gradient of content not finite 10 of 10 values",
         edge=True,
     ),
     Mistake(

@@ -152,7 +152,7 @@ MISTAKES = [
         was=CHANCE,
         now="history = bits[:t] if t == 0 else history + bits[t - 1 : t]\n        chance = policy(history)",
         caught_by="test_the_policy_may_alter_its_history",
-        says="takes its list apart",
+        says="looks like the same list in every step, which the policy has cleared",
         edge=True,
     ),
     Mistake(

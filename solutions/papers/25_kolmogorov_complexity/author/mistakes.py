@@ -32,7 +32,7 @@ MISTAKES = [
         was=KEPT,
         now="shortest.setdefault(program, run_program(program))",
         caught_by="test_every_program_prints_its_output",
-        says="Keys are outputs",
+        says="'D' is among the keys: it is a program, and no output",
     ),
     Mistake(
         "the longest programs left out",
@@ -95,7 +95,7 @@ MISTAKES = [
         was="    counts = counts[counts > 0]\n    return (counts",
         now="    return (counts",
         caught_by="TestEntropyBits::test_rare_symbols_cost_more",
-        says="would be NaN",
+        says="looks like 0 · log 0 = NaN among the terms",
     ),
     Mistake(
         "NumPy: nats",
@@ -109,7 +109,7 @@ MISTAKES = [
         was="one_hot = F.one_hot(contexts, self.alphabet_size + 1)",
         now="one_hot = F.one_hot(contexts % self.alphabet_size, self.alphabet_size + 1)",
         caught_by="test_each_place_has_columns_of_its_own",
-        says="picks a column",
+        says="looks like the beginning taken for symbol 0",
     ),
     Mistake(
         "bits in nats",
@@ -173,7 +173,7 @@ MISTAKES = [
         was="counts = torch.bincount(symbols, minlength=alphabet_size).double()",
         now="counts = torch.bincount(symbols, minlength=alphabet_size).float()",
         caught_by="TestEntropyBits::test_is_computed_in_float64",
-        says="In float32 seven digits are right",
+        says="looks like float32, with seven digits",
         edge=True,
     ),
     Mistake(
@@ -181,7 +181,7 @@ MISTAKES = [
         was=".to(self.net[0].weight.dtype)",
         now=".float()",
         caught_by="TestContextModel::test_a_float64_model_computes_in_float64",
-        says="One-hot values have the dtype of the weights",
+        says="dtypes one_hot: float32",
         edge=True,
     ),
     Mistake(

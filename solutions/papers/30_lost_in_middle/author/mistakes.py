@@ -27,7 +27,7 @@ MISTAKES = [
         was="self.position_bias = nn.Parameter(torch.zeros(num_documents))",
         now="self.position_bias = torch.zeros(num_documents)",
         caught_by="test_has_two_projections_and_a_bias_per_position",
-        says="The preference for positions is a parameter of its own",
+        says="missing 'position_bias'",
     ),
     Mistake(
         "scaled by the size of the keys",
@@ -170,7 +170,7 @@ MISTAKES = [
         was="np.exp(scores - scores.max(axis=1, keepdims=True))",
         now="np.exp(scores)",
         caught_by="test_large_scores_stay_finite",
-        says="take the largest",
+        says="12 values are NaN",
         edge=True,
     ),
     Mistake(
