@@ -733,7 +733,7 @@ class TestDataLoaderLiteStateDict:
         state = loader.state_dict()
         before = dict(state)
         loader.next_batch()
-        unlike = {"what the loader says now": dict(loader.state_dict())}
+        unlike = {"the state now, not that of the save": dict(loader.state_dict())}
         check.equal(state, before, unlike=unlike, what="the first state after one more batch and a second state")
 
 

@@ -191,7 +191,7 @@ MISTAKES = [
         self.state.update(shard=self.shard, position=self.position)
         return self.state""",
         caught_by="test_a_state_does_not_move_on",
-        says="looks like what the loader says now",
+        says="looks like the state now, not that of the save",
     ),
     Mistake(
         "only the position restored",
