@@ -388,13 +388,13 @@ class TestSampleNext:
     def test_a_generator_decides_alone(self, kata):
         """The same generator state gives the same draw, whatever the global generator has done in between."""
         logits = logits_of(PROBABILITIES, 50)
-        draws = []
+        torch.manual_seed(2)
+        unlike, draws = {"drawn from the global generator": kata.sample_next(logits)}, []
         for global_seed in (1, 2):
             torch.manual_seed(global_seed)
-            draws.append(kata.sample_next(logits, generator=torch.Generator().manual_seed(6)))
-        torch.manual_seed(2)
-        unlike = {"drawn from the global generator": kata.sample_next(logits)}
-        check.equal(draws[1], draws[0], unlike=unlike, what="the second draw with a generator seeded like the first")
+            got = kata.sample_next(logits, generator=torch.Generator().manual_seed(6))
+            draws.append(got)
+        check.equal(got, draws[0], unlike=unlike, what="the second draw with a generator seeded like the first")
         other = kata.sample_next(logits, generator=torch.Generator().manual_seed(7))
         check.that(not torch.equal(other, draws[0]), "another seed gives the same 50 draws: the generator is not used")
 
@@ -837,7 +837,7 @@ class TestSampleTexts:
     def test_a_stop_token_in_the_prompt_cuts_nothing(self, kata):
         """The prompt is the caller's: it stays as it is, and the text is continued."""
         texts, _ = sample(kata, counting(), "gag", max_new_tokens=3, stop_token=LETTERS.index("g"))
-        check.equal(texts, ["gaghij"], unlike={"cut at a stop token in the prompt": [""]})
+        check.equal(texts, ["gaghij"], unlike={"cut at a stop token in the prompt": [""]}, what="texts")
 
     def test_the_sampling_options_are_passed_on(self, kata):
         """temperature, top_k and all others go to generate. With top_k=1 nothing is random; the same seed gives the

@@ -222,11 +222,12 @@ class TestCheckpointSummary:
 
     def test_twelve_blocks_are_found(self, kata):
         """Block 11 has a number of two digits; one character of it would be 1. The names may come in any order."""
+        unlike = {"the last number alone": 11, "one digit of a number": 10}
         for prefix in (True, False):
             hf = checkpoint(prefix=prefix, layers=12)
             for tensors in (hf, dict(reversed(hf.items()))):
                 got = kata.checkpoint_summary(tensors)
-                check.equal(got["n_layer"], 12, unlike={"the last number alone": 11, "one digit": 10}, what="n_layer")
+                check.equal(got["n_layer"], 12, unlike=unlike, what="n_layer")
 
     def test_buffers_are_counted_apart(self, kata):
         """Two buffers per block, which are not parameters: num_params stays the same."""

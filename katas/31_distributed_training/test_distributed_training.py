@@ -198,8 +198,8 @@ class TestDistInfoFromEnv:
         """{} is an environment without RANK. `env or os.environ` would look elsewhere."""
         for name, value in {"RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "3"}.items():
             monkeypatch.setenv(name, value)
-        found = kata.dist_info_from_env({})
-        check.that(found == kata.DistInfo(), f"wanted DistInfo(), got {found}")
+        found, expected = kata.dist_info_from_env({}), kata.DistInfo()
+        check.that(found == expected, f"wanted DistInfo(), got {found}")
 
     @pytest.mark.edge
     def test_the_rank_is_one_of_the_world(self, kata):

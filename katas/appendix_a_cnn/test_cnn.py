@@ -913,15 +913,11 @@ class TestTrainClassifier:
         that steps with every batch is many epochs ahead of its time."""
         images, labels = small_data()
         model = small_network()
-
-        def after(rates):
-            return weights(trained_by_hand(model, images, labels, 4, 3, rates)[0])
-
-        expected = after([0.02] * 6 + [0.002])
-        unlike = {
-            "a rate that falls by batches, not by epochs": after([0.02 * 0.1 ** (i // 2) for i in range(9)]),
-            "no schedule": after([0.02]),
-        }
+        expected, by_batches, constant = (
+            weights(trained_by_hand(model, images, labels, 4, 3, rates)[0])
+            for rates in ([0.02] * 6 + [0.002], [0.02 * 0.1 ** (i // 2) for i in range(9)], [0.02])
+        )
+        unlike = {"a rate that falls by batches, not by epochs": by_batches, "no schedule": constant}
         data = loader(images, labels, 4)
         kata.train_classifier(model, data, data, epochs=3, lr=0.02, lr_step_size=2, lr_gamma=0.1)
         check.close(weights(model), expected, rtol=1e-4, atol=1e-4, unlike=unlike, what="the weights")

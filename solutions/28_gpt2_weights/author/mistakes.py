@@ -47,7 +47,7 @@ MISTAKES = [
         was=N_LAYER,
         now='max(int(key[2]) for key in plain if key.startswith("h.")) + 1',
         caught_by="test_twelve_blocks_are_found",
-        says="looks like one digit",
+        says="looks like one digit of a number",
     ),
     Mistake(
         "buffers counted as parameters",
