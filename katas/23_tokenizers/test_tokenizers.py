@@ -185,8 +185,11 @@ class TestBytesToUnicode:
         """A space is Ġ and a newline Ċ. Bytes 127, 160 and 173 (delete, the no-break space and the soft hyphen) are
         not printable either, so they move, too."""
         moved = {0: "Ā", 10: "Ċ", 32: "Ġ", 127: "ġ", 160: "ł", 173: "Ń"}
-        shifted = {"256 added to the byte": {byte: chr(256 + byte) for byte in moved}}
-        check.equal(entries(kata.bytes_to_unicode(), moved), moved, unlike=shifted, what="spelling")
+        unlike = {
+            "256 added to the byte": {byte: chr(256 + byte) for byte in moved},
+            "delete and the soft hyphen taken for printable": moved | {127: "\x7f", 160: "Ł", 173: "\xad"},
+        }
+        check.equal(entries(kata.bytes_to_unicode(), moved), moved, unlike=unlike, what="spelling")
 
     def test_every_byte_has_its_own_character(self, kata):
         """The whole table. Two bytes with the same spelling would be one byte when a file is read."""
@@ -324,8 +327,9 @@ class TestTrainBpe:
 
     def test_it_stops_when_nothing_repeats(self, kata):
         """A pair that occurs once is nothing to learn from, and a text of single letters has no pairs at all."""
+        unlike = {"pairs merged that occur once": [(b"a", b"b"), (b"ab", b"ab")]}
         for text, expected in {"abab": [(b"a", b"b")], "abcdef": [], "a": []}.items():
-            check.equal(kata.train_bpe(text, 300), expected, what=f"merges of {text!r}")
+            check.equal(kata.train_bpe(text, 300), expected, unlike=unlike, what=f"merges of {text!r}")
 
     def test_sixty_merges_as_by_hand(self, kata):
         """On a page of prose, the 60 merges are those that counting everything anew finds, in the same order."""

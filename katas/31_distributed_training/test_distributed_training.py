@@ -198,8 +198,8 @@ class TestDistInfoFromEnv:
         """{} is an environment without RANK. `env or os.environ` would look elsewhere."""
         for name, value in {"RANK": "2", "LOCAL_RANK": "0", "WORLD_SIZE": "3"}.items():
             monkeypatch.setenv(name, value)
-        found = kata.dist_info_from_env({})
-        check.that(found == kata.DistInfo(), f"wanted DistInfo(), got {found}")
+        found, expected = kata.dist_info_from_env({}), kata.DistInfo()
+        check.that(found == expected, f"wanted DistInfo(), got {found}")
 
     @pytest.mark.edge
     def test_the_rank_is_one_of_the_world(self, kata):
@@ -254,7 +254,7 @@ class TestRankSlice:
                 kata.rank_slice(torch.randn(4, 3), rank, 2)
 
 
-WEIGHTS = ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
+WEIGHTS = ("1.weight", "2.weight", "2.bias", "0.weight", "0.bias")  # those of layer 0 are frozen
 
 
 def norm_net():
@@ -287,9 +287,10 @@ class TestBroadcastParameters:
         included, and rank 0 itself has not changed."""
         (expected, on_0, *_), (other, on_1, *_) = on_two(kata, broadcast)
         for name in WEIGHTS:
-            check.equal(on_0[name], expected[name], what=f"{name} on rank 0")
+            weight = f"frozen {name}" if name.startswith("0") else name
+            check.equal(on_0[name], expected[name], what=f"{weight} on rank 0")
             unlike = {"its own, as before": other[name], "the mean of both": (expected[name] + other[name]) / 2}
-            check.equal(on_1[name], expected[name], unlike=unlike, what=f"{name} on rank 1")
+            check.equal(on_1[name], expected[name], unlike=unlike, what=f"{weight} on rank 1")
 
     def test_buffers_too(self, kata):
         """A batch norm's running mean is not a parameter, but in eval mode the output depends on it. It must not differ
@@ -481,7 +482,7 @@ def means_on_gpu(kata):
     return [kata.reduce_mean(3.0), kata.reduce_mean(torch.tensor(2.5, device="cuda"))]
 
 
-MEANS = {"the sum": 4.0, "rank 0's own": 1.0, "rank 1's own": 3.0}
+MEANS = {"the sum": 4.0, "rank 0's own": 1.0, "rank 1's own": 3.0, "its own part alone, divided by 2": 1.5}
 
 
 class TestReduceMean:
@@ -513,8 +514,11 @@ class TestReduceMean:
     def test_what_is_given_is_not_written_to(self, kata):
         """`all_reduce` writes its result into the tensor that it is given, so the caller's loss would become the sum.
         `detach()` alone shares its memory."""
-        for rank, (_, after, before) in enumerate(on_two(kata, means_of_tensors)):
-            check.equal(after, before, what=f"tensors given on rank {rank}, after the call,")
+        both = on_two(kata, means_of_tensors)
+        sums = [mine + other for mine, other in zip(both[0][2], both[1][2], strict=True)]
+        unlike = {"the sum, written into the tensor given": sums}
+        for rank, (_, after, before) in enumerate(both):
+            check.equal(after, before, unlike=unlike, what=f"tensors given on rank {rank}, after the call,")
 
     @pytest.mark.edge
     def test_nccl_sends_from_the_gpu(self, kata):
@@ -787,9 +791,12 @@ class TestDdpTrainStep:
     def test_a_plain_model_in_one_process(self, kata):
         """Without DDP and without a group it is kata 29's step: the mean gradient of the micro-batches, clipped. The
         first step's gradient does not count in the second."""
+        left = 0.0
         for number, (result, weights, loss, gradient, before) in enumerate(alone(kata, plain_steps), start=1):
             norm = gradient.norm().item()
-            check.close(result, {"loss": loss, "grad_norm": norm}, what=f"result of step {number}")
+            unlike = {"the first step's gradient added": {"loss": loss, "grad_norm": (gradient + left).norm().item()}}
+            check.close(result, {"loss": loss, "grad_norm": norm}, unlike=unlike, what=f"result of step {number}")
+            left = gradient * 0.05 / norm  # as clipped
             what = f"weights after step {number}"
             check.close(weights, before - LR * gradient * 0.05 / norm, rtol=1e-6, atol=1e-7, what=what)
 

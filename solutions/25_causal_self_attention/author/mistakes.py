@@ -75,7 +75,7 @@ MISTAKES = [
         was=WEIGHTS,
         now="weights = scores.exp() * allowed\n    weights = weights / weights.sum(dim=-1, keepdim=True)",
         caught_by="TestManualAttention::test_large_scores_stay_finite",
-        says="subtracts the row's largest score first",
+        says="looks like exp of the scores as they are",
         edge=True,
     ),
     Mistake(
@@ -83,7 +83,7 @@ MISTAKES = [
         was=WEIGHTS,
         now=WEIGHTS.replace("-math.inf", "-1e9"),
         caught_by="TestManualAttention::test_dtypes_are_kept",
-        says="−1e9 does not fit into float16",
+        says="cannot be converted to type c10::Half without overflow",
         edge=True,
     ),
     Mistake(
@@ -91,7 +91,7 @@ MISTAKES = [
         was=WEIGHTS,
         now="scores = F.dropout(scores, dropout_p)\n    " + WEIGHTS + "\n    dropout_p = 0.0",
         caught_by="TestManualAttention::test_dropout_acts_on_the_weights",
-        says="Dropping scores instead gives no weight of 0",
+        says="0% of the weights on visible keys",
     ),
     Mistake(
         "weights dropped without rescaling",
@@ -105,7 +105,7 @@ MISTAKES = [
         was=OUT,
         now="weights = F.dropout(weights, dropout_p)\n    out = weights @ v",
         caught_by="test_weights_are_returned_before_dropout",
-        says="holes that are not the model's",
+        says="looks like the weights after dropout",
         edge=True,
     ),
     Mistake(
@@ -113,7 +113,7 @@ MISTAKES = [
         was=ALLOWED,
         now=ALLOWED.replace(", q.device", ""),
         caught_by="TestManualAttention::test_the_mask_follows_the_device_of_q",
-        says="cannot be combined with scores on a GPU",
+        says="is not on the expected device cpu",
         edge=True,
     ),
     Mistake(
@@ -128,7 +128,7 @@ MISTAKES = [
         was=GIVEN,
         now="    mask = ~causal_mask(q.size(2), k.size(2), q.device)\n",
         caught_by="TestFlashAttention::test_equals_attention_by_hand",
-        says='True in its boolean mask means "may attend"',
+        says="looks like the mask inverted: False taken as visible",
     ),
     Mistake(
         "cached along the heads",
@@ -150,7 +150,7 @@ MISTAKES = [
         now="        self.resid_dropout = nn.Dropout(config.dropout)\n"
         '        self.register_buffer("mask", causal_mask(config.block_size, config.block_size))\n',
         caught_by="test_parameters_are_those_of_gpt2",
-        says="A mask in a buffer would be stored with them",
+        says="surplus 'mask'",
     ),
     Mistake(
         "heads not moved back",
@@ -171,7 +171,7 @@ MISTAKES = [
         was=USE_CACHE,
         now=USE_CACHE.replace("if cache is not None", "if cache"),
         caught_by="test_chunks_through_a_cache_equal_the_full_pass",
-        says="`if cache:` would never fill it",
+        says="got 0 expected 8",
     ),
     Mistake(
         "checked after the cache has grown",
@@ -186,7 +186,7 @@ MISTAKES = [
         was=PROBABILITY,
         now="dropout_p=self.dropout",
         caught_by="test_nothing_is_dropped_in_eval_mode",
-        says="pass it a probability above 0 in training mode only",
+        says="looks like weights dropped as in training",
     ),
     Mistake(
         "no dropout on the weights",
@@ -200,7 +200,7 @@ MISTAKES = [
         was="return self.resid_dropout(self.c_proj(y))",
         now="return self.c_proj(self.resid_dropout(y))",
         caught_by="test_the_output_is_dropped_in_training",
-        says="Before c_proj it would leave no zeros",
+        says="0% of the outputs are 0 in training",
     ),
 ]
 

@@ -21,7 +21,7 @@ MISTAKES = [
         was='"mps" if torch.backends.mps.is_available() else "cpu"',
         now='"cpu"',
         caught_by="test_takes_the_best_device_there_is",
-        says="else mps, Apple's GPU, else cpu",
+        says="got device(type='cpu') expected device(type='mps')",
     ),
     Mistake(
         "asked when the module is loaded",
@@ -31,7 +31,7 @@ MISTAKES = [
         "    return BEST if preference is None else torch.device(preference)\n\n\n"
         "def _pick_device(preference: str | None = None) -> torch.device:",
         caught_by="test_takes_the_best_device_there_is",
-        says="an answer stored when the module was loaded",
+        says="got device(type='cpu') expected device(type='cuda')",
     ),
     # top_k_filter, top_p_filter
     Mistake(
@@ -53,7 +53,7 @@ MISTAKES = [
         was="topk(min(k, logits.size(-1)), dim=-1)",
         now="topk(k, dim=-1)",
         caught_by="test_k_may_be_more_than_all",
-        says="torch.topk alone refuses a k above V",
+        says="selected index k out of range",
         edge=True,
     ),
     Mistake(
@@ -68,7 +68,7 @@ MISTAKES = [
         was="cumsum(dim=-1) - probabilities  # without",
         now="cumsum(dim=-1)  # without",
         caught_by="test_the_smallest_set_that_reaches_p",
-        says="the token that crosses p stays",
+        says="looks like the token that crosses p is removed",
     ),
     Mistake(
         "each token judged by itself",
@@ -90,21 +90,21 @@ MISTAKES = [
         was=TEMPERATURE + FILTERS,
         now="    logits = logits.float()\n" + FILTERS + "    logits = logits / temperature\n",
         caught_by="test_first_temperature_then_k_then_p",
-        says="top-p sees the probabilities that temperature and top-k have left",
+        says="looks like top-p sees the probabilities at temperature 1",
     ),
     Mistake(
         "temperature 0 divides",
         was=BEST,
         now="",
         caught_by="test_temperature_0_takes_the_best",
-        says="Dividing by 0 makes infinities and NaN",
+        says="probability tensor contains either `inf`, `nan`",
     ),
     Mistake(
         "generator ignored",
         was="num_samples=1, generator=generator",
         now="num_samples=1",
         caught_by="test_a_generator_decides_alone",
-        says="The same generator state gives the same draw",
+        says="looks like drawn from the global generator",
     ),
     # next_logits
     Mistake(
@@ -148,7 +148,7 @@ MISTAKES = [
         was="if stop_token is None:",
         now="if not stop_token:",
         caught_by="test_step_by_step_each_row_ends_at_its_first_stop",
-        says="0 is an id like any other",
+        says="row 0 drew [0], and done is False in the end",
     ),
     # generate
     Mistake(
@@ -170,7 +170,7 @@ MISTAKES = [
         was="    finally:\n        model.train(was_training)",
         now="    finally:\n        pass",
         caught_by="test_modes_are_put_back",
-        says="must not switch dropout off for the rest of the run",
+        says="training mode of ['the model'] got False",
         edge=True,
     ),
     Mistake(
@@ -178,7 +178,7 @@ MISTAKES = [
         was="cache = new_cache(model) if use_cache else None",
         now='cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
         caught_by="test_the_cache_is_used_if_asked_for",
-        says="The cache of one text is not that of the next",
+        says="no more queries than keys, got 0 and 6",
     ),
     # sample_texts, kv_cache_bytes
     Mistake(
@@ -186,7 +186,7 @@ MISTAKES = [
         was="repeat(num_samples, 1)",
         now="repeat(1, num_samples)",
         caught_by="test_one_batch_does_it",
-        says="all of them in one row make one long prompt",
+        says="shape of the tokens in each call: [(1, 15), (1, 16)",
     ),
     Mistake(
         "cut at a stop token in the prompt",
@@ -194,7 +194,7 @@ MISTAKES = [
         now="whole = ids + new\n"
         "        texts.append(decode(whole[: whole.index(stop_token)] if stop_token in whole else whole))",
         caught_by="test_a_stop_token_in_the_prompt_cuts_nothing",
-        says="The prompt is the caller's",
+        says="looks like cut at a stop token in the prompt",
     ),
     Mistake(
         "keys without values",

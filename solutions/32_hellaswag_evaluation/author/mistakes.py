@@ -65,7 +65,7 @@ MISTAKES = [
         KL,
         "return (p * (log_p - log_q)).sum(dim=-1)",
         "test_a_token_that_p_never_says_counts_zero",
-        says="p · log p is 0 · (−inf), which a computer calls NaN",
+        says="got nan, expected 0.693147; 2 values are NaN",
         edge=True,
     ),
     # sampled_kl
@@ -89,21 +89,21 @@ MISTAKES = [
         RECORD,
         RECORD.replace('int(item["label"])', 'item["label"]'),
         "test_a_label_may_be_a_number_or_digits",
-        says="A label left as a string equals no index",
+        says="not supported between instances of 'int' and 'str'",
     ),
     Mistake(
         "read as Latin-1",
         OPEN,
         OPEN.replace("utf-8", "latin-1"),
         "test_reads_an_example_from_each_line",
-        says="The file is in UTF-8",
+        says="got 'Ã©' expected 'é'",
     ),
     Mistake(
         "only lines that are not blank counted",
         LINES,
         "for number, line in enumerate((x for x in file if x.strip()), start=1):",
         "test_a_broken_line_is_named",
-        says="an editor counts these too, and begins with 1",
+        says="line 13: JSONDecodeError",
         edge=True,
     ),
     # render_example
@@ -116,17 +116,17 @@ MISTAKES = [
     ),
     Mistake(
         "the space left with the context",
-        'context = encode(example["ctx"])\n',
-        'context = encode(example["ctx"]) + (space := encode(" "))\n',
+        'endings = [encode(" " + ending) for ending in example["endings"]]',
+        'context = context + encode(" ")\n    endings = [encode(ending) for ending in example["endings"]]',
         "test_the_space_belongs_to_the_ending",
-        says="With the space left with the context",
+        says="looks like the space left with the context",
     ),
     Mistake(
         "context and ending joined, then encoded",
         ROWS,
         'rows = [encode(example["ctx"] + " " + x) for x in example["endings"]]',
         "test_context_and_ending_are_encoded_apart",
-        says="a token that is half context, half ending",
+        says="looks like context and ending joined, then encoded",
     ),
     Mistake(
         "True where a token is not 0",
@@ -183,7 +183,7 @@ MISTAKES = [
         SUMS,
         "sums = (losses * judged).sum(dim=1)",
         "test_not_even_an_infinity_has",
-        says="What does not count has to be left out, not multiplied away",
+        says="got nan, expected 4.32259",
         edge=True,
     ),
     # predict, evaluate_multiple_choice
@@ -207,7 +207,7 @@ MISTAKES = [
         "total += 1",
         'total += len(example["endings"])',
         "test_counts_both_ways",
-        says="shares are of questions, not of endings",
+        says="looks like divided by the number of endings",
     ),
 ]
 

@@ -87,7 +87,7 @@ MISTAKES = [
         was=POOL_END,
         now=POOL_END.replace(".max(dim=-1).values", ".amax(dim=-1)"),
         caught_by="test_in_a_tie_one_of_them_gets_the_gradient",
-        says="`amax` would share it out",
+        says="went to 4 of them: it should be one",
         edge=True,
     ),
     # BinaryCNN
@@ -99,14 +99,14 @@ MISTAKES = [
                 layers.append(nn.BatchNorm2d(wider))
             layers.append(nn.MaxPool2d(2))""",
         caught_by="test_the_layers_of_the_features",
-        says="The norm comes before the ReLU",
+        says="looks like batch norm after the ReLU",
     ),
     Mistake(
         "squeeze without a dimension",
         was=FORWARD,
         now=FORWARD.replace("squeeze(1)", "squeeze()"),
         caught_by="test_one_picture_gives_one_logit",
-        says="`squeeze()` without a dimension removes the batch as well",
+        says="shape () expected (1,)",
     ),
     Mistake(
         "a sigmoid in forward",
@@ -121,7 +121,7 @@ MISTAKES = [
         was=IS_PICTURE,
         now=IS_PICTURE.replace(".lower()", ""),
         caught_by="test_upper_case_extensions_count",
-        says="Cameras write DSC_0001.JPG",
+        says="looks like lower case only",
         edge=True,
     ),
     Mistake(
@@ -136,7 +136,7 @@ MISTAKES = [
         was=PIXELS,
         now="pixels = np.atleast_3d(np.array(file, dtype=np.float32))",
         caught_by="test_grey_and_transparent_pictures_have_three_channels",
-        says="A batch needs three everywhere",
+        says="of the grey picture shape (1, 4, 5)",
     ),
     # evaluate_binary
     Mistake(
@@ -153,14 +153,14 @@ MISTAKES = [
         was=RIGHT,
         now=RIGHT.replace("torch.sigmoid(logits)", "logits"),
         caught_by="test_the_threshold_is_a_probability",
-        says="Logits and probabilities are not to be compared",
+        says="looks like logits compared with the threshold",
     ),
     Mistake(
         "one flag for all modules",
         was=FLAGS,
         now="    model.train(flags[model])\n",
         caught_by="test_each_module_has_its_own_flag_back",
-        says="A part that was frozen in eval mode stays so",
+        says="looks like one flag for all modules",
         edge=True,
     ),
     Mistake(
@@ -168,27 +168,25 @@ MISTAKES = [
         was=FLAGS,
         now="",
         caught_by="test_mode_and_buffers_are_as_before",
-        says="A model in training goes on training",
+        says="of training flags afterwards[0] got False",
     ),
     # train_classifier
     Mistake(
         "model.eval() in the evaluation, never undone",
-        was="    history = []\n    for epoch in range(epochs):\n",
-        now="    history = []\n    model.train()\n    for epoch in range(epochs):\n        model.train = model.eval if epoch else model.train\n",
+        was="        model.train()\n        train_loss",
+        now="        model.train(epoch == 0)\n        train_loss",
         caught_by="test_training_mode_in_every_epoch",
-        says="from the second epoch on it would be the mode of the training",
+        says="looks like eval mode from the second epoch on",
     ),
     Mistake(
         "the schedule steps with every batch",
-        was="            optimizer.step()\n",
-        now="""            optimizer.step()
-            steps = getattr(optimizer, "steps", 0) + 1
-            optimizer.steps = steps
+        was="        for images, labels in train_loader:\n            logits",
+        now="""        for batch, (images, labels) in enumerate(train_loader, start=epoch * len(train_loader)):
             if lr_step_size is not None:
-                optimizer.param_groups[0]["lr"] = lr * lr_gamma ** (steps // lr_step_size)
-""",
+                optimizer.param_groups[0]["lr"] = lr * lr_gamma ** (batch // lr_step_size)
+            logits""",
         caught_by="test_rates_are_those_that_were_used",
-        says="A schedule that steps with every batch is many epochs ahead",
+        says="looks like a rate that falls by batches, not by epochs",
     ),
     Mistake(
         "the rate falls every epoch",
