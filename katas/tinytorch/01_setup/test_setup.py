@@ -27,9 +27,12 @@ def megabytes(count):
     return np.ones(int(count * MEGABYTE) // 8)
 
 
-def between(value, low, high, what):
+def between(value, low, high, what, *, below="", above=""):
+    """`below` and `above` name the likely slip where the number is on that side of the range."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    check.that(number and low <= value <= high, f"{what} is {check.describe(value)}, expected {low:,} to {high:,}")
+    slip = number and (below if value < low else above)
+    expected = f"expected {low:,} to {high:,}" + (f": {slip}" if slip else "")
+    check.that(number and low <= value <= high, f"{what} is {check.describe(value)}, {expected}")
 
 
 def raising(error):
@@ -54,8 +57,10 @@ class Clock:
         return self.now
 
     def fn(self):
-        self.now += self.durations[self.calls]
         self.calls += 1
+        expected = len(self.durations)
+        check.that(self.calls <= expected, f"fn was called more than warmup + repeats = {expected} times")
+        self.now += self.durations[self.calls - 1]
 
 
 @st.composite
@@ -180,7 +185,8 @@ class TestCheckEnvironment:
             "numpy": np.__version__,
             "no-such-package-here": None,
         }
-        check.equal(report["versions"], expected, what="versions")
+        unlike = {"pillow was imported by that name, not looked up": expected | {"pillow": None}}
+        check.equal(report["versions"], expected, what="versions", unlike=unlike)
         check.equal(report["missing"], ["no-such-package-here"], what="missing")
 
     def test_python_is_compared_as_a_whole(self, kata):
@@ -234,7 +240,8 @@ class TestManualSeed:
         expected = np.random.rand(4)
         np.random.seed(3)
         kata.manual_seed(7)
-        check.equal(np.random.rand(4), expected, what="np.random.rand after manual_seed")
+        unlike = {"np.random was seeded as well": np.random.RandomState(7).rand(4)}
+        check.equal(np.random.rand(4), expected, what="np.random.rand after manual_seed", unlike=unlike)
 
 
 class TestGetRng:
@@ -286,7 +293,8 @@ class TestProfileMemory:
     def test_retained_counts_the_result(self, kata):
         """Memory that the result keeps alive is retained, so the result has to be alive when memory is read."""
         profile = kata.profile_memory(lambda: megabytes(3)[::3].copy())
-        between(profile.retained_bytes, 1_000_000, 1_100_000, "retained_bytes with a result of 1 MB")
+        slip = "was the result freed before memory was read?"
+        between(profile.retained_bytes, 1_000_000, 1_100_000, "retained_bytes with a result of 1 MB", below=slip)
         between(profile.peak_bytes, 4_000_000, 4_100_000, "peak_bytes with 3 MB and their 1 MB copy at once")
 
     def test_what_existed_before_the_call_does_not_count(self, kata):
@@ -304,7 +312,8 @@ class TestProfileMemory:
         kept = megabytes(2)
         megabytes(5)
         profile = kata.profile_memory(lambda: kept[: MEGABYTE // 8].copy())
-        between(profile.peak_bytes, 1_000_000, 1_100_000, "peak_bytes of a 1 MB copy")
+        slip = "is the peak of 7 MB before the call still on record?"
+        between(profile.peak_bytes, 1_000_000, 1_100_000, "peak_bytes of a 1 MB copy", above=slip)
         between(profile.retained_bytes, 1_000_000, 1_100_000, "retained_bytes of a 1 MB copy")
 
     @pytest.mark.edge
@@ -438,7 +447,8 @@ class TestMeasureScaling:
 
         report = kata.measure_scaling(build, [250, 500])
         for n, value in zip((250, 500), report["values"], strict=True):
-            between(value, 8 * n, 8 * n + 10_000, f"peak bytes of twice a row of {n}, the table made before")
+            what = f"peak bytes of twice a row of {n}, the table made before"
+            between(value, 8 * n, 8 * n + 10_000, what, above="is build(n) measured as well?")
 
     def test_retained_bytes(self, kata):
         """With kind="retained_bytes" only what the result keeps alive counts: here one in ten numbers."""
@@ -446,7 +456,8 @@ class TestMeasureScaling:
             lambda n: lambda: np.ones((n, n))[: n // 10].copy(), [200, 300, 400], kind="retained_bytes"
         )
         for n, value in zip((200, 300, 400), report["values"], strict=True):
-            between(value, 8 * n * n // 10, 8 * n * n // 10 + 10_000, f"retained bytes of a tenth of {n} × {n} numbers")
+            what, low = f"retained bytes of a tenth of {n} × {n} numbers", 8 * n * n // 10
+            between(value, low, low + 10_000, what, above="is it the peak?")
         between(report["exponent"], 1.85, 2.1, "exponent")
 
     def test_seconds(self, kata):

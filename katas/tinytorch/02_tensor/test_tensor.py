@@ -151,9 +151,10 @@ class TestTensorInit:
         """The tensor is another view of the same memory, as torch.as_tensor makes it: a write to the array can be
         seen in the tensor. Copying would double the memory of every data set."""
         array = numbers(3, 4)
-        part = kata.Tensor(array[:, 1:3])
+        before, part = array[:, 1:3].copy(), kata.Tensor(array[:, 1:3])
         array[2, 1] = 99
-        check.equal(check.data(part), array[:, 1:3], what="a tensor of two columns, after a write to the array")
+        what, unlike = "a tensor of two columns, after a write to the array", {"a copy of the array": before}
+        check.equal(check.data(part), array[:, 1:3], what=what, unlike=unlike)
         check.that(np.shares_memory(part.data, array), "the tensor has a copy of the array")
 
     def test_a_dtype_that_is_asked_for(self, kata):

@@ -573,10 +573,13 @@ class TestBackward:
             with mock.patch.dict(kata.RULES, dict.fromkeys(TORCH, counted)):
                 kata.backward(made(kata, "sum", y, dim=(0,), keepdim=False))
             count = {op: calls.count(op) for op in ("sum", "add", "mul", "tanh", "exp")}
-            check.equal(count, {"sum": 1, "add": 10, "mul": 2, "tanh": 1, "exp": 1}, what="calls of rules")
+            expected = {"sum": 1, "add": 10, "mul": 2, "tanh": 1, "exp": 1}
+            check.equal(count, expected, what="calls of rules", unlike={"one visit for each way": {"add": 1023}})
             right = torch.tensor(x.data, requires_grad=True)
             (1024 * right.exp() * (right.exp() ** 2).tanh()).sum().backward()
-            check.close(x.grad, right.grad.numpy(), what="x.grad")
+            early = 1024 * np.exp(x.data) * np.tanh(np.exp(x.data) ** 2)
+            unlike = {"h handed on its gradient before all had added their part": early}
+            check.close(x.grad, right.grad.numpy(), what="x.grad", unlike=unlike)
 
     def test_a_second_pass_adds_to_the_gradient(self, kata):
         """Gradients of several losses, or of several parts of a batch, sum up until someone clears them. A graph that

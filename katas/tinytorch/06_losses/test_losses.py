@@ -29,11 +29,12 @@ def number(loss):
     return array
 
 
-def value_and_gradient(ours, theirs, x, unlike=None):
-    """Check that both functions of x have the same value and the same gradient of x, for some weights of the output."""
+def value_and_gradient(ours, theirs, x, unlike=None, unlike_value=None):
+    """Check that both functions of x have the same value and the same gradient of x, for some weights of the output.
+    `unlike` are known wrong gradients."""
     mine, right = tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     output, oracle = ours(mine), theirs(right)
-    check.close(check.data(output), oracle.detach().numpy(), what="the value")
+    check.close(check.data(output), oracle.detach().numpy(), what="the value", unlike=unlike_value)
     weights = normal(*oracle.shape, seed=9) if oracle.ndim else np.array(1.0)
     check.that(output.requires_grad, "the result is not connected to its input: no gradient can go back")
     output.backward(weights)
@@ -57,11 +58,13 @@ class TestMseLoss:
     @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
     def test_each_reduction_with_its_gradient(self, kata, reduction):
         """The same value and gradient as PyTorch. The gradient of the mean is 2 · difference / number of elements."""
-        target = normal(3, 4, seed=1)
+        target, squares = normal(3, 4, seed=1), (normal(3, 4) - normal(3, 4, seed=1)) ** 2
+        values = {"none": squares, "mean": squares.mean(), "sum": squares.sum()}
         value_and_gradient(
             lambda x: kata.mse_loss(x, tensor(target), reduction=reduction),
             lambda x: F.mse_loss(x, torch.from_numpy(target), reduction=reduction),
             normal(3, 4),
+            unlike_value={f"reduction={r!r}": np.array(value) for r, value in values.items() if r != reduction},
         )
 
     @pytest.mark.parametrize("shapes", [((5, 1), (5,)), ((5,), (5, 1)), ((2, 3), (3,))], ids=str)
@@ -111,7 +114,12 @@ class TestLogSoftmax:
     def test_any_dimension_with_its_gradient(self, kata, dim):
         """For 3-d logits, the same values and gradients as PyTorch. Each element's gradient depends on the whole row
         along `dim`, because the sum does."""
-        value_and_gradient(lambda x: kata.log_softmax(x, dim), lambda x: x.log_softmax(dim), normal(2, 3, 4))
+        value_and_gradient(
+            lambda x: kata.log_softmax(x, dim),
+            lambda x: x.log_softmax(dim),
+            normal(2, 3, 4),
+            unlike={"a sum that does not depend on the logits": normal(2, 3, 4, seed=9)},
+        )
 
     def test_large_logits(self, kata):
         """e¹⁰⁰⁰⁰ is infinite, and the logarithm of e⁻¹⁰⁰⁰⁰ = 0 as well. Without the exponential of a large number, and
@@ -126,7 +134,9 @@ class TestLogSoftmax:
         """A row at 1000 next to a row at -1000: each is shifted by its own largest logit. With the largest of all, the
         lower row is e⁻²⁰⁰⁰ = 0 everywhere, and its logarithm infinite."""
         x = np.array([[1000.0, 1001.0, 1003.0], [-1000.0, -1002.0, -1001.0]])
-        value_and_gradient(kata.log_softmax, lambda x: x.log_softmax(-1), x)
+        lost = np.vstack([torch.tensor(x[:1]).log_softmax(-1).numpy(), np.full((1, 3), np.inf)])
+        unlike = {"the largest logit of both rows subtracted": lost}
+        value_and_gradient(kata.log_softmax, lambda x: x.log_softmax(-1), x, unlike_value=unlike)
 
     @given(case=logits_and_dim())
     def test_a_constant_changes_nothing(self, kata, case):
@@ -167,7 +177,8 @@ class TestSoftmax:
     def test_large_logits_and_rows_of_different_levels(self, kata):
         """Probabilities depend on differences within a row, however large the logits of this row or of another are."""
         x = np.array([[10_000.0, 10_001.0, 9_999.0], [-10_000.0, -10_000.0, -9_998.0]])
-        value_and_gradient(kata.softmax, lambda x: x.softmax(-1), x)
+        unlike = {"exp of the logits as they are: inf/inf and 0/0": np.full((2, 3), np.nan)}
+        value_and_gradient(kata.softmax, lambda x: x.softmax(-1), x, unlike_value=unlike)
 
     @given(case=logits_and_dim())
     def test_probabilities_sum_to_one(self, kata, case):
@@ -248,6 +259,9 @@ class TestCrossEntropy:
             lambda x: F.cross_entropy(x, torch.from_numpy(targets)),
             x,
             unlike={"the gradient of the sum: 1/N is missing": summed.grad.numpy()},
+            unlike_value={
+                "every row asked for every target": torch.tensor(x).log_softmax(1)[:, targets].mean().neg().numpy()
+            },
         )
 
     def test_the_targets_may_be_a_tensor(self, kata):

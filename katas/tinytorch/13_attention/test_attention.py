@@ -50,19 +50,20 @@ def attention_by_torch(q, k, v, mask=None):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else torch.from_numpy(mask))
 
 
-def value_and_gradients(ours, theirs, *arrays):
-    """Check that both functions have the same value, and inputs the same gradients, for some weights of the output."""
+def value_and_gradients(ours, theirs, *arrays, unlike=None, unlike_value=None):
+    """Check that both functions have the same value, and inputs the same gradients, for some weights of the output.
+    `unlike` are known wrong gradients."""
     mine = [tensor(x, requires_grad=True) for x in arrays]
     right = [torch.tensor(x, requires_grad=True) for x in arrays]
     output, oracle = ours(*mine), theirs(*right)
-    check.close(check.data(output), oracle.detach().numpy(), what="the value")
+    check.close(check.data(output), oracle.detach().numpy(), what="the value", unlike=unlike_value)
     check.that(output.requires_grad, "the result is not connected to its input: no gradient can go back")
     probe = normal(*oracle.shape, seed=9)
     output.backward(probe)
     oracle.backward(torch.from_numpy(probe))
     for name, x, expected in zip("xyz" if len(arrays) == 1 else "qkv", mine, right, strict=False):
         check.that(x.grad is not None, f"no gradient reached {name}")
-        check.close(x.grad, expected.grad.numpy(), what=f"the gradient of {name}")
+        check.close(x.grad, expected.grad.numpy(), what=f"the gradient of {name}", unlike=unlike)
 
 
 def layer_by_torch(layer, x, *, causal=True, scale=None, values=None):
@@ -122,7 +123,14 @@ class TestMaskedSoftmax:
     def test_any_dimension_with_its_gradient(self, kata, dim):
         """Without a mask it is softmax, along any dim: the same values and gradients as PyTorch. Each element's
         gradient depends on all weights along `dim`, because the sum does."""
-        value_and_gradients(lambda x: kata.masked_softmax(x, dim=dim), lambda x: x.softmax(dim), normal(2, 3, 4))
+        x = torch.tensor(normal(2, 3, 4))
+        value_and_gradients(
+            lambda x: kata.masked_softmax(x, dim=dim),
+            lambda x: x.softmax(dim),
+            x.numpy(),
+            unlike={"a sum that does not depend on the scores": x.softmax(dim).numpy() * normal(2, 3, 4, seed=9)},
+            unlike_value={"softmax over the last dim": x.softmax(-1).numpy()},
+        )
 
     def test_a_mask_that_broadcasts(self, kata):
         """Scores are (2, 3, 4). A mask may have fewer dims, and sizes of 1: causal masks are the same for every batch,
@@ -142,14 +150,25 @@ class TestMaskedSoftmax:
     def test_large_scores(self, kata):
         """e¹⁰⁰⁰⁰ is infinite. Only differences count, so the largest score of the row is subtracted first."""
         x = np.array([[10_000.0, 9_999.0, -10_000.0], [-10_000.0, -10_000.0, -9_998.0]])
-        value_and_gradients(kata.masked_softmax, lambda x: x.softmax(-1), x)
+        nan = np.nan
+        unlike = {
+            "exp of the scores as they are: inf/inf": np.array([[nan, nan, 0], [0, 0, 0]]),
+            "exp of the scores as they are: inf/inf and 0/0": np.array([[nan, nan, 0], [nan, nan, nan]]),
+        }
+        value_and_gradients(kata.masked_softmax, lambda x: x.softmax(-1), x, unlike_value=unlike)
 
     def test_a_large_forbidden_score(self, kata):
-        """The largest score is forbidden. If it is what gets subtracted, all the others become e⁻¹⁰⁰⁰⁰ = 0, and 0/0
-        is NaN. Only allowed scores count."""
+        """The largest score is forbidden. If it is what gets subtracted, all the others become e⁻¹⁰⁰⁰⁰ = 0, and no
+        weight is left. Only allowed scores count."""
         x = np.array([[10_000.0, 1.0, 2.0, 3.0], [0.0, -10_000.0, 9_999.0, -9_998.0]])
         mask = np.array([[False, True, True, True], [False, True, False, True]])
-        value_and_gradients(lambda x: kata.masked_softmax(x, mask), lambda x: softmax_by_torch(x, mask), x)
+        unlike = {
+            "the forbidden score subtracted: all weights are 0": np.zeros((2, 4)),
+            "the forbidden score subtracted: all weights are 0/0": np.full((2, 4), np.nan),
+        }
+        value_and_gradients(
+            lambda x: kata.masked_softmax(x, mask), lambda x: softmax_by_torch(x, mask), x, unlike_value=unlike
+        )
 
     @given(case=scores_and_masks())
     def test_exact_zeros_and_a_sum_of_one(self, kata, case):
@@ -273,7 +292,8 @@ class TestScaledDotProductAttention:
         mask[2] = False
         q, k, v = (tensor(x, requires_grad=True) for x in queries_keys_values(2))
         output, _ = kata.scaled_dot_product_attention(q, k, v, mask)
-        check.equal(check.data(output)[:, 2], np.zeros((2, 7)), what="the output of query 2")
+        unlike = {"0/0: no score is allowed": np.full((2, 7), np.nan)}
+        check.equal(check.data(output)[:, 2], np.zeros((2, 7)), what="the output of query 2", unlike=unlike)
         output.backward(normal(2, 4, 7, seed=9))
         for name, x in {"q": q, "k": k, "v": v}.items():
             check.that(bool(np.isfinite(x.grad).all()), f"the gradient of {name} is not finite")

@@ -34,7 +34,7 @@ MISTAKES = [
         was="        array = np.asarray(data, dtype=dtype)",
         now="        array = np.array(data, dtype=dtype)",
         caught_by="TestTensorInit::test_an_array_keeps_its_memory",
-        says="a write to the array can be seen in the tensor",
+        says="looks like a copy of the array",
     ),
     Mistake(
         "float32 on the way to float64",
@@ -50,7 +50,7 @@ MISTAKES = [
         was='if requires_grad and array.dtype.kind != "f":',
         now="if False:",
         caught_by="TestTensorInit::test_only_floating_tensors_can_require_a_gradient",
-        says="a number that moves in steps of 1 has none",
+        says="raised nothing",
         edge=True,
     ),
     # nbytes, item, detach
@@ -88,7 +88,7 @@ MISTAKES = [
         was=NUMBER,
         now="Tensor(other)",
         caught_by="test_a_number_keeps_the_dtype_of_a_floating_tensor",
-        says="NumPy makes float64 of an int64 and a float32 array",
+        says="of t + 2 dtype 'float64' expected float32",
     ),
     Mistake(
         "added in place",
@@ -123,7 +123,7 @@ MISTAKES = [
         was="        if isinstance(other, (bool, int, float)):\n",
         now="        if other is not NotImplemented:\n",
         caught_by="TestTensorAdd::test_other_operands_are_refused[None]",
-        says="NumPy reads None as NaN",
+        says="raised nothing",
         edge=True,
     ),
     Mistake(
@@ -190,7 +190,7 @@ MISTAKES = [
         was=DIMS_CHECKED,
         now="",
         caught_by="TestTensorSum::test_a_dim_out_of_range_is_refused",
-        says="`dim % ndim` makes a valid dim of any number",
+        says="raised nothing",
         edge=True,
     ),
     # memory

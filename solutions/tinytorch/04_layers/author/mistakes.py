@@ -30,7 +30,7 @@ MISTAKES = [
         was="return self.forward(*inputs)",
         now="return self.forward(inputs[0])",
         caught_by="test_passes_on_every_input",
-        says="forward decides how many",
+        says="forward() missing 1 required positional argument: 'b'",
     ),
     Mistake(
         "parameters without recursion",
@@ -152,7 +152,7 @@ MISTAKES = [
         was="        if x.ndim == 1:\n",
         now="        if x.ndim == 100:\n",
         caught_by="test_one_sample_alone",
-        says="An input without a batch dimension",
+        says="cannot multiply matrices of shapes (3,) and (3, 4)",
         edge=True,
     ),
     # Sequential

@@ -86,7 +86,7 @@ MISTAKES = [
         was="[(module, module.training) for",
         now="[(module, model.training) for",
         caught_by="test_mixed_modes_return_one_by_one",
-        says="Each module gets back its own mode",
+        says="looks like the model's mode for every module",
         edge=True,
     ),
     Mistake(
@@ -146,7 +146,7 @@ MISTAKES = [
         was=SHARE,
         now="loss_fn(model(x), y) * (1 / len(batches))",
         caught_by="test_batches_of_different_lengths_count_by_their_samples",
-        says="Joined, each sample has the same weight",
+        says="looks like an equal share for each batch",
         edge=True,
     ),
     # train
@@ -190,7 +190,7 @@ MISTAKES = [
         was="    if iter(data) is data:",
         now="    if data is None:",
         caught_by="test_an_iterator_is_refused",
-        says="A generator is empty after the first epoch",
+        says="raised nothing",
         edge=True,
     ),
     # training_memory

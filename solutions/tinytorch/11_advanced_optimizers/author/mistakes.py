@@ -45,7 +45,7 @@ MISTAKES = [
         was=VELOCITY,
         now="                v += p.grad\n                p.data -= self.lr * (v + self.weight_decay * p.data)\n",
         caught_by="TestSGDMomentum::test_ten_steps_with_decay_equal_those_of_torch",
-        says="weight_decay · p belongs to the gradient and enters the velocity",
+        says="looks like decay beside the velocity",
     ),
     # Adam
     Mistake(
@@ -74,7 +74,7 @@ MISTAKES = [
         was=V_ZEROS,
         now="        self.v = self.m\n",
         caught_by="test_twenty_steps_equal_those_of_torch",
-        says="For two parameters with random gradients",
+        says="values are NaN",
     ),
     Mistake(
         "v in float64 for float32 parameters",
@@ -88,14 +88,14 @@ MISTAKES = [
         was="            grad = p.grad + self.weight_decay * p.data\n",
         now="            grad = p.grad\n            p.data -= self.lr * self.weight_decay * p.data\n",
         caught_by="test_twenty_steps_equal_those_of_torch",
-        says="subtracted from p at the end, it would be AdamW",
+        says="looks like AdamW: decay beside the gradient",
     ),
     Mistake(
         "one counter for all parameters",
         was="            if p.grad is None:\n                continue\n            self.steps[i] += 1\n",
         now="            self.steps[i] += 1\n            if p.grad is None:\n                continue\n",
         caught_by="test_a_late_gradient_starts_at_its_own_step_one",
-        says="its correction would be that of the sixth",
+        says="looks like steps without a gradient were counted",
         edge=True,
     ),
     # fused_cross_entropy
@@ -125,7 +125,7 @@ MISTAKES = [
         was="    shifted = logits.data - logits.data.max(axis=1, keepdims=True)\n",
         now="    shifted = logits.data\n",
         caught_by="TestFusedCrossEntropy::test_large_logits",
-        says="Each row subtracts its own largest logit",
+        says="looks like exp of the logits as they are",
     ),
     Mistake(
         "made of Tensor operations",
@@ -186,7 +186,7 @@ MISTAKES = [
         was='"accuracy": right / count}',
         now='"accuracy": float(np.mean([accuracy(model(x), y) for x, y in loader]))}',
         caught_by="TestEvaluateClassifier::test_batches_count_by_their_samples",
-        says="The mean of the two batch means would",
+        says="looks like the mean of the batch means",
     ),
     Mistake(
         "train metrics from a second pass",

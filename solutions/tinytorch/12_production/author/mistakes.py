@@ -25,14 +25,14 @@ MISTAKES = [
         was="{name: p.data.copy() for name, p in model.named_parameters()}",
         now="{name: p.data for name, p in model.named_parameters()}",
         caught_by="TestModelState::test_the_state_is_a_copy",
-        says="it holds the parameters' own arrays",
+        says="looks like the parameters' own arrays",
     ),
     Mistake(
         "the parameter becomes the state's array",
         was=COPIED,
         now="        parameters[name].data = state[name]\n",
         caught_by="TestLoadModelState::test_the_state_is_not_shared",
-        says="makes the state's array the parameter",
+        says="looks like the state's arrays became the parameters",
     ),
     Mistake(
         "missing and unexpected exchanged",
@@ -64,7 +64,7 @@ MISTAKES = [
         was='            state[f"{name}.{i}"] = array.copy()\n',
         now='            state[f"{name}.{i}"] = array\n',
         caught_by="TestOptimizerState::test_the_state_is_a_copy",
-        says="must not change what was saved",
+        says="looks like the optimizer's own arrays",
     ),
     Mistake(
         "Adam's steps forgotten",
@@ -85,7 +85,7 @@ MISTAKES = [
         was=LISTS,
         now='            getattr(optimizer, name)[i] = state[f"{name}.{i}"]\n',
         caught_by="TestLoadOptimizerState::test_the_state_is_not_shared",
-        says="One state may be loaded twice",
+        says="looks like the state's arrays became the optimizer's",
     ),
     # checkpoints
     Mistake(
@@ -100,7 +100,7 @@ MISTAKES = [
         was=PLACE,
         now="    neighbour = path\n",
         caught_by="test_a_full_disk",
-        says="only a complete file is renamed",
+        says="list [] expected 1 of them: ['run.npz']",
         edge=True,
     ),
     Mistake(
@@ -108,7 +108,7 @@ MISTAKES = [
         was="        neighbour.unlink(missing_ok=True)\n",
         now="",
         caught_by="test_a_full_disk",
-        says="half a file is removed",
+        says="list ['run.npz', 'run.npz.part']",
         edge=True,
     ),
     Mistake(
@@ -116,7 +116,7 @@ MISTAKES = [
         was=META,
         now='    arrays["meta"] = np.array(meta, dtype=object)\n',
         caught_by="TestSaveCheckpoint::test_nothing_is_pickled",
-        says="NumPy pickles arrays of objects",
+        says="pickle was used",
         edge=True,
     ),
     Mistake(

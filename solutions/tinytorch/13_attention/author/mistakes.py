@@ -46,14 +46,14 @@ MISTAKES = [
         was=POWERS,
         now=POWERS.replace("x - largest", "x"),
         caught_by="test_large_scores",
-        says="Only differences count, so the largest score of the row is subtracted first",
+        says="looks like exp of the scores as they are: inf/inf",
     ),
     Mistake(
         "the largest of all scores, forbidden ones as well",
         was=LARGEST,
         now="    largest = np.max(x, axis=dim, keepdims=True)\n",
         caught_by="test_a_large_forbidden_score",
-        says="Only allowed scores count",
+        says="looks like the forbidden score subtracted: all weights are 0",
     ),
     Mistake(
         "a fill of -10,000",
@@ -67,14 +67,14 @@ MISTAKES = [
         was=LARGEST,
         now="    dim = -1\n" + LARGEST,
         caught_by="TestMaskedSoftmax::test_any_dimension_with_its_gradient",
-        says="along any dim",
+        says="looks like softmax over the last dim",
     ),
     Mistake(
         "a gradient as if the sum were constant",
         was=RULE,
         now="weighted",
         caught_by="TestMaskedSoftmax::test_any_dimension_with_its_gradient",
-        says="Each element's gradient depends on all weights",
+        says="looks like a sum that does not depend on the scores",
     ),
     Mistake(
         "cut off from the graph",
@@ -96,7 +96,7 @@ MISTAKES = [
         was=WEIGHTS,
         now='Tensor(powers / total), "masked_softmax"',
         caught_by="test_a_query_that_may_attend_to_nothing",
-        says="one NaN would spread",
+        says="looks like 0/0: no score is allowed",
         edge=True,
     ),
     Mistake(

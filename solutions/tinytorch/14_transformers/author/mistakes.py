@@ -72,7 +72,7 @@ MISTAKES = [
         was="grad * 0.5 * (1 + inner + x * (1 - inner * inner) * slope)",
         now="grad * 0.5 * x * (1 - inner * inner) * slope",
         caught_by="TestGelu::test_value_and_gradient",
-        says="x stands in it three times",
+        says="looks like the factor x taken as constant",
     ),
     Mistake(
         "a NumPy number as a factor",
@@ -89,7 +89,7 @@ MISTAKES = [
         now="self.W_q, self.W_k, self.W_v = (Linear(embed_dim, num_heads * embed_dim, rng=rng) for _ in range(3))\n"
         "        self.W_o = Linear(num_heads * embed_dim, embed_dim, rng=rng)",
         caught_by="test_four_projections_with_a_bias",
-        says="they do not add any",
+        says="looks like 12 features for each head",
     ),
     Mistake(
         "split by a reshape alone",
@@ -192,7 +192,7 @@ MISTAKES = [
         was="for block in blocks])",
         now="for block in reversed(blocks)])",
         caught_by="test_without_skips_the_first_blocks_starve",
-        says="The first entry of the array is that of the first block",
+        says="is the last block the first entry?",
     ),
     # block_cost
     Mistake(
@@ -200,6 +200,6 @@ MISTAKES = [
         was="+ 2 * batch * length**2 * C",
         now="+ batch * length**2 * C",
         caught_by="TestBlockCost::test_the_work_of_all_products",
-        says="two products in each of B·H = 6 heads",
+        says="looks like one product in each head, not two",
     ),
 ]

@@ -26,7 +26,7 @@ MISTAKES = [
         was="0 <= numbers.min() and numbers.max() < len(weight)",
         now="numbers.max() < len(weight)",
         caught_by="TestEmbedding::test_an_id_outside_the_table_is_refused",
-        says="NumPy takes -1 for the last row",
+        says="raised nothing",
         edge=True,
     ),
     Mistake(
