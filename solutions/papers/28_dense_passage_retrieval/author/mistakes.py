@@ -165,6 +165,13 @@ MISTAKES = [
         caught_by="test_two_ranks_by_hand",
         says="looks like 1 over the mean rank",
     ),
+    Mistake(
+        "the reciprocal rank cut off at ten",
+        was=RECIPROCAL,
+        now="return torch.where(ranks <= 10, 1 / ranks.double(), 0.0).mean().item()",
+        caught_by="test_all_first_is_1_and_knowing_nothing_is_1_over_p",
+        says="looks like 0 for ranks beyond ten",
+    ),
     # edges
     Mistake(
         "NumPy: exp of the scores as they are",
