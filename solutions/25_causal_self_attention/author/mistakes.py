@@ -105,8 +105,7 @@ MISTAKES = [
         was=OUT,
         now="weights = F.dropout(weights, dropout_p)\n    out = weights @ v",
         caught_by="test_weights_are_returned_before_dropout",
-        says="holes that are not the model's",
-        edge=True,
+        says="of weights at dropout_p=0.5",
     ),
     Mistake(
         "the mask left on the CPU",

@@ -86,13 +86,6 @@ MISTAKES = [
         says="looks like softmax over the questions, not over the passages",
     ),
     Mistake(
-        "the worst passages",
-        was=".topk(k)",
-        now=".topk(k, largest=False)",
-        caught_by="test_the_best_two_by_hand",
-        says="looks like the two worst",
-    ),
-    Mistake(
         "search by cosine",
         was="(query_vectors @ passage_vectors.T)",
         now="(F.normalize(query_vectors, dim=1) @ F.normalize(passage_vectors, dim=1).T)",
