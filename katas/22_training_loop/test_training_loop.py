@@ -502,6 +502,19 @@ class TestAccumulatedStep:
         kata.accumulated_step(model, batches, F.cross_entropy, sgd(model), max_grad_norm=0.1)
         check.close(weights(model), expected, rtol=1e-4, atol=1e-6, unlike=unlike, what="weights, norm clipped to 0.1")
 
+    def test_the_norm_of_the_average_is_compared_with_the_limit(self, kata):
+        """The average over 9 samples is short enough here, so it stays as it is. Their sum is 9 times as long, and too
+        long. Average first, then clip."""
+        model, batches = network(), data(self.SIZES)
+        start, (expected, _) = weights(model), descent(model, [whole(batches)])
+        limit = 3 * (expected - start).norm().item() / LR  # 3 times the norm of the average
+        unlike = {
+            "the sum is clipped, not the average": start + 3 * (expected - start),
+            "the sum is clipped, and divided by the number of samples afterwards": start + (expected - start) / 3,
+        }
+        kata.accumulated_step(model, batches, F.cross_entropy, sgd(model), max_grad_norm=limit)
+        check.close(weights(model), expected, rtol=1e-4, atol=1e-6, unlike=unlike, what="weights after the step")
+
     @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
     def test_any_micro_batches_equal_the_whole(self, kata, sizes):
         """However the batch is cut into parts, the step and the loss are those of the whole batch."""

@@ -207,7 +207,6 @@ class TestManualAttention:
         with check.forbidden(kata, FUSED):
             compare(kata.manual_attention, [(3, 7)])
 
-    @pytest.mark.edge
     def test_weights_are_returned_before_dropout(self, kata):
         """The weights are returned to be looked at. After dropout, rows would no longer sum to 1 and would show holes
         that are not the model's."""

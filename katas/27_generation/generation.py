@@ -63,7 +63,8 @@ def top_p_filter(logits: Tensor, p: float) -> Tensor:
     p stays, so at least one always does.
 
     Edge cases ★
-        p = 1 keeps every token, however improbable. A p that is not above 0 and at most 1 is an error. The dtype is
+        Of two equally probable tokens, p = 0.5 keeps one: either one has a sum of exactly p. p = 1 keeps every token,
+        however improbable. A p that is not above 0 and at most 1 is an error. The dtype is
         kept; for float16 and bfloat16 the probabilities and their sums are float32. `logits` is not written to.
     """
     raise NotImplementedError

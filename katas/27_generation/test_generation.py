@@ -286,6 +286,16 @@ class TestTopPFilter:
         check.equal(kata.top_p_filter(logits, p), torch.tensor(kept).reshape(logits.shape))
 
     @pytest.mark.edge
+    @pytest.mark.parametrize("size, p, expected", [(2, 0.5, 1), (4, 0.25, 1), (4, 0.75, 3)])
+    def test_a_sum_of_exactly_p_is_enough(self, kata, size, p, expected):
+        """Equally probable tokens stay until their sum is p or more, whichever of them come first. Their probabilities
+        are exact here, so no rounding decides."""
+        got = (kata.top_p_filter(torch.zeros(3, size), p) > -INF).sum(dim=-1)
+        unlike = {"one token too many": torch.full((3,), expected + 1)}
+        what = f"how many of {size} equal tokens stay with p = {p}"
+        check.equal(got, torch.full((3,), expected), unlike=unlike, what=what)
+
+    @pytest.mark.edge
     def test_p_of_one_keeps_everything(self, kata):
         """p = 1 is no filter. In float32 a sum is 1 long before the last tokens (their share is too small to be seen),
         or a little above 1. These tokens are still possible and stay."""

@@ -351,7 +351,8 @@ def speed_ladder(
         A dict per rung:
 
         - "name": the rung's name.
-        - "ms": the median of the measured steps in milliseconds. For an even number it is the mean of the middle two.
+        - "ms": the median of the measured steps in milliseconds. With an even number of steps, it is the mean of the
+          middle two, as in `statistics.median` and unlike in `torch.median`.
         - "tokens_per_s": all tokens of the batch over this median.
         - "mfu": from this speed and the operations of the given model, without padding. None without peak_flops.
         - "losses": those of `run_rung`.

@@ -72,8 +72,9 @@ def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[st
         (train, val), both in the order of docs. Training documents are unchanged.
         With every = 2, ["A\\n\\nB", "B\\n\\nC", "D"] gives train ["A\\n\\nB", "D"] and val ["C"].
 
-    A paragraph is a run of lines that are not blank. Two paragraphs are the same if they are equal after `strip()`.
-    Remaining paragraphs keep every character and are joined with "\\n\\n". A validation document with none is dropped.
+    A paragraph is a run of lines that are not blank. Two paragraphs are the same if they are equal after `strip()`,
+    which is for this comparison alone: remaining paragraphs keep every character, their indentation too. They are
+    joined with "\\n\\n". A validation document with none is dropped.
 
     Edge cases ★
         A line of white space alone is blank, too. Blank lines at the ends of a document belong to no paragraph.

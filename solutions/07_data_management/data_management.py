@@ -43,7 +43,7 @@ def download(url: str, destination: Path | str, *, sha256: str | None = None, ti
         url: http, https or file (`file:///home/me/flowers.tgz`).
         destination: the file to write. Missing parent folders are made.
         sha256: the digest that the file must have; None accepts any file.
-        timeout: how many seconds the server may be silent.
+        timeout: how many seconds the server may be silent, as for `urllib.request.urlopen`. (`urlretrieve` has none.)
     Returns:
         `destination`, as a Path.
 

@@ -396,19 +396,19 @@ def classify_error(error: BaseException) -> str:
         error: what was raised.
     Returns:
         - "out_of_memory": a `torch.OutOfMemoryError`, whatever it says
-        - "device_mismatch": tensors on different devices met
-        - "shape_mismatch": tensors do not fit together (`@`, `+`, `torch.cat`, `F.cross_entropy`), or not into a
-          shape (`.view`)
-        - "dtype_mismatch": float32 met float64 in a product; class targets or indices of an embedding are floats
-        - "inplace_modification": a tensor that the backward pass needs was overwritten, or a leaf that requires a
-          gradient was
-        - "non_scalar_backward": `backward()` on several elements
-        - "second_backward": `backward()` on a graph that an earlier one freed
-        - "no_gradient": `backward()` without a graph
+        - "device_mismatch": tensors on different devices: `same device`, `expected device`
+        - "shape_mismatch": tensors do not fit together or into a shape: `cannot be multiplied`, `must match`,
+          `match target`, `invalid for input of size`
+        - "dtype_mismatch": float32 met float64, or targets or indices are floats: `dtype`, `scalar type`
+        - "inplace_modification": what the backward pass needs was overwritten: `inplace operation`,
+          `in-place operation`
+        - "non_scalar_backward": `backward()` on several elements: `only for scalar outputs`
+        - "second_backward": `backward()` on a freed graph: `a second time`
+        - "no_gradient": `backward()` without a graph: `does not require grad`
         - "unknown": everything else; a KeyError or an IndexError, whatever it says
 
-    Only the first kind has a class of its own. The others are RuntimeErrors, or ValueErrors from a loss. Raise
-    them and look for words that no other kind has.
+    Only the first kind has a class. The words behind the others are in the messages of RuntimeErrors, or of ValueErrors
+    from a loss.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"

@@ -56,14 +56,13 @@ def manual_attention(
         dropout_p: probability that a weight is set to 0; the others are divided by 1 − dropout_p.
         return_weights: return the weights too.
     Returns:
-        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k); each row sums to 1.
+        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k) before dropout; each row sums to 1.
 
     Write it yourself, without F.scaled_dot_product_attention.
 
     Edge cases ★
-        The returned weights are those before dropout. Scores of ±1e5 leave values and gradients finite. The output has
-        the dtype and device of q. In float16 only the scaled scores must fit, as for q = k = 40, D = 64. Inputs may be
-        non-contiguous and stay as they were.
+        Scores of ±1e5 leave values and gradients finite. The output has the dtype and device of q. In float16 only the
+        scaled scores must fit, as for q = k = 40, D = 64. Inputs may be non-contiguous and stay as they were.
     """
     scores = (q / math.sqrt(q.size(-1))) @ k.mT  # divided before the product, so that float16 does not overflow
     allowed = causal_mask(q.size(2), k.size(2), q.device)

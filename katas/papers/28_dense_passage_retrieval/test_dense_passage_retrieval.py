@@ -561,11 +561,11 @@ class TestMeanReciprocalRank:
 
     def test_all_first_is_1_and_knowing_nothing_is_1_over_p(self, kata):
         """With the identity as scores every gold passage is first. Where all scores are 0 every rank is P, because
-        equal scores count against the gold passage."""
+        equal scores count against the gold passage. That is 1/12 here: no rank is too low to count."""
         check.close(kata.mean_reciprocal_rank(torch.eye(6), torch.arange(6)), 1.0, what="for the identity")
-        got = kata.mean_reciprocal_rank(torch.zeros(3, 8), torch.tensor([0, 4, 7]))
-        unlike = {"equal scores counted for the gold passage": 1.0}
-        check.close(got, 1 / 8, unlike=unlike, what="for scores that are all 0")
+        got = kata.mean_reciprocal_rank(torch.zeros(3, 12), torch.tensor([0, 4, 7]))
+        unlike = {"equal scores counted for the gold passage": 1.0, "0 for ranks beyond ten": 0.0}
+        check.close(got, 1 / 12, unlike=unlike, what="for scores that are all 0")
 
     @given(case=scores_and_gold())
     def test_any_scores(self, kata, case):

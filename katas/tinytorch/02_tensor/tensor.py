@@ -307,7 +307,8 @@ class Tensor:
         """Average the elements along some dimensions, by the rules of `sum`.
 
         Returns:
-            A Tensor of the same dtype, if that is floating. [[1.0, 2.0], [3.0, 4.0]].mean(1) is [1.5, 3.5].
+            A Tensor of the same dtype, if that is floating. [[1.0, 2.0], [3.0, 4.0]].mean(1) is [1.5, 3.5]. Integers
+            have a floating mean: Tensor([1, 2]).mean() is 1.5.
 
         Announce it as "mean", saving `dim` and `keepdim`, or compose it of announced operations.
 

@@ -736,6 +736,11 @@ class TestTensorMean:
         got = check.data(kata.Tensor(numbers(2, 3, dtype=np.float32)).mean(1))
         check.that(got.dtype == np.float32, f"the mean is {got.dtype}, expected float32")
 
+    def test_integers_have_a_floating_mean(self, kata):
+        """The mean of 1 and 2 lies between them. An integer dtype would cut it off."""
+        got = check.data(kata.Tensor([[1, 2], [2, 5]]).mean(1))
+        check.close(got, np.array([1.5, 3.5]), what="t.mean(1)", unlike={"cut off to integers": np.array([1, 3])})
+
     def test_announces_itself(self, kata):
         """As "mean", or as a sum times a number: both lead back to the input."""
         t = kata.Tensor(numbers(2, 3, 4))

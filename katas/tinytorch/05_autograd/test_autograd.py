@@ -114,14 +114,14 @@ def gradcheck(kata, fn, inputs, **options):
 
 
 def check_rule(rule, kata, op, *arrays, unlike=None, **saved):
-    """Compare a rule's gradients with torch's, for a random gradient of the output.
+    """Compare a rule's gradients with torch's, for a random gradient of the output. All inputs require a gradient.
 
     Args:
         unlike: from the name of a slip to a function that makes its wrong gradients of grad and the arrays.
     """
     from tinytorch.tensor import Tensor
 
-    inputs = tuple(map(Tensor, arrays))
+    inputs = tuple(Tensor(array, requires_grad=True) for array in arrays)
     node = kata.Node(op, inputs, saved, array_of(op, inputs, saved))
     grad = np.random.default_rng(1).normal(size=node.out.shape)
     expected, local = by_torch(node, grad), by_torch(node, np.ones_like(grad))
@@ -403,6 +403,15 @@ class TestElementwiseRule:
             }
             x = np.abs(away_from_zero(2, 3)) if exponent == 0.5 else away_from_zero(2, 3)
             check_rule(kata.elementwise_rule, kata, "pow", x, exponent=exponent, unlike=unlike)
+
+    def test_pow_has_a_gradient_at_0(self, kata):
+        """x² is flat at 0, and x¹ has the slope 1. An activation is often 0, after a ReLU for instance, and one NaN
+        spreads to every weight."""
+        for exponent in (2, 3, 1):
+            with np.errstate(all="ignore"):
+                unlike = {"n · out / x, which is 0 / 0 at x = 0": lambda grad, x: (grad * exponent * x**exponent / x,)}
+                x = np.array([[0.0, 2.0, -1.5], [0.5, 0.0, 3.0]])
+                check_rule(kata.elementwise_rule, kata, "pow", x, exponent=exponent, unlike=unlike)
 
     def test_relu_passes_the_gradient_where_it_passed_the_value(self, kata):
         """The derivative is 1 for positive x and 0 for negative. At 0 it has none; as PyTorch, we take 0."""

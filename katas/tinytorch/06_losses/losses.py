@@ -108,6 +108,8 @@ def cross_entropy(logits: Tensor, targets: Values) -> Tensor:
         A 0-d Tensor: the mean over the N rows of -log softmax(row)[target]. Equal logits give log C. The gradient of
         the logits is (softmax - one-hot) / N.
 
+    Logits of ±1000 give a finite loss and gradient. The log of a probability that is rounded to 0 would not.
+
     Edge cases ★
         A target below 0 or above C - 1 is an IndexError.
     """

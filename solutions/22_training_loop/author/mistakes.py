@@ -44,6 +44,12 @@ MISSING = """    if missing:
     model.load_state_dict(checkpoint["model"])"""
 OWN = """    for name, generator in generators.items():
         generator.set_state(checkpoint["generators"][name].cpu())"""
+AVERAGED = """    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= samples
+    if max_grad_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+"""
 
 MISTAKES = [
     # train_one_epoch
@@ -153,6 +159,19 @@ MISTAKES = [
         caught_by="test_one_graph_at_a_time",
         says="got forward of 4, forward of 2, forward of 3, backward of 3",
     ),
+    Mistake(
+        "the sum is clipped, the average otherwise",
+        was=AVERAGED,
+        now="""    if max_grad_norm is None:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= samples
+    else:
+        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+""",
+        caught_by="test_the_norm_of_the_average_is_compared_with_the_limit",
+        says="looks like the sum is clipped, not the average",
+    ),
     # EarlyStopping
     Mistake(
         "less is better in either mode",
@@ -167,13 +186,6 @@ MISTAKES = [
         now="self.best, self.best_epoch = self.stopper.best_loss, self.stopper.best_epoch",
         caught_by="test_in_mode_max_more_is_better",
         says="best 2.0, expected -2.0",
-    ),
-    Mistake(
-        "every value is the best",
-        was="        if self.bad_epochs == 0:\n            self.best,",
-        now="        self.best,",
-        caught_by="test_it_stops_when_patience_runs_out",
-        says="best 0.875, expected 0.75",
     ),
     # fit
     Mistake(

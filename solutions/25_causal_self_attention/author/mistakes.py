@@ -106,7 +106,6 @@ MISTAKES = [
         now="weights = F.dropout(weights, dropout_p)\n    out = weights @ v",
         caught_by="test_weights_are_returned_before_dropout",
         says="looks like the weights after dropout",
-        edge=True,
     ),
     Mistake(
         "the mask left on the CPU",

@@ -71,6 +71,14 @@ MISTAKES = [
         says="looks like the token that crosses p is removed",
     ),
     Mistake(
+        "a sum of exactly p not enough",
+        was="reached_before >= p",
+        now="reached_before > p",
+        caught_by="test_a_sum_of_exactly_p_is_enough",
+        says="looks like one token too many",
+        edge=True,
+    ),
+    Mistake(
         "each token judged by itself",
         was=DROPPED,
         now="dropped = logits.softmax(dim=-1) < p",
@@ -195,13 +203,6 @@ MISTAKES = [
         "        texts.append(decode(whole[: whole.index(stop_token)] if stop_token in whole else whole))",
         caught_by="test_a_stop_token_in_the_prompt_cuts_nothing",
         says="looks like cut at a stop token in the prompt",
-    ),
-    Mistake(
-        "keys without values",
-        was="2 * math.prod(factors)",
-        now="math.prod(factors)",
-        caught_by="test_gpt2_at_its_full_length",
-        says="looks like keys without values",
     ),
 ]
 

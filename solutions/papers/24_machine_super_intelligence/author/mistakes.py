@@ -132,6 +132,15 @@ MISTAKES = [
         says="looks like gradients that were not clipped before the step",
     ),
     Mistake(
+        "short gradients stretched",
+        was=CLIP,
+        now="        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n"
+        "        for parameter in model.parameters():\n"
+        "            parameter.grad /= norm.clamp(max=1.0)\n",
+        caught_by="test_every_step_is_that_of_the_optimizer",
+        says="looks like short gradients made longer",
+    ),
+    Mistake(
         "gradients never cleared",
         was="        optimizer.zero_grad()\n",
         now="",

@@ -86,13 +86,6 @@ MISTAKES = [
         says="looks like softmax over the questions, not over the passages",
     ),
     Mistake(
-        "the worst passages",
-        was=".topk(k)",
-        now=".topk(k, largest=False)",
-        caught_by="test_the_best_two_by_hand",
-        says="looks like the two worst",
-    ),
-    Mistake(
         "search by cosine",
         was="(query_vectors @ passage_vectors.T)",
         now="(F.normalize(query_vectors, dim=1) @ F.normalize(passage_vectors, dim=1).T)",
@@ -164,6 +157,13 @@ MISTAKES = [
         now="return 1 / ranks.double().mean().item()",
         caught_by="test_two_ranks_by_hand",
         says="looks like 1 over the mean rank",
+    ),
+    Mistake(
+        "the reciprocal rank cut off at ten",
+        was=RECIPROCAL,
+        now="return torch.where(ranks <= 10, 1 / ranks.double(), 0.0).mean().item()",
+        caught_by="test_all_first_is_1_and_knowing_nothing_is_1_over_p",
+        says="looks like 0 for ranks beyond ten",
     ),
     # edges
     Mistake(

@@ -37,15 +37,6 @@ MISTAKES = [
         says="looks like a copy of the array",
     ),
     Mistake(
-        "float32 on the way to float64",
-        was="        array = np.asarray(data, dtype=dtype)\n" + TO_FLOAT32,
-        now="        array = np.asarray(data)\n"
-        + TO_FLOAT32.replace("dtype is None and ", "")
-        + "        array = array.astype(dtype or array.dtype, copy=False)\n",
-        caught_by="TestTensorInit::test_a_dtype_that_is_asked_for",
-        says="looks like rounded to float32 on the way",
-    ),
-    Mistake(
         "a gradient for integers",
         was='if requires_grad and array.dtype.kind != "f":',
         now="if False:",
@@ -177,6 +168,13 @@ MISTAKES = [
         now="record(Tensor(self.data.sum(axis=dims, keepdims=keepdim) / self.size),",
         caught_by="test_divides_by_the_number_of_averaged_elements",
         says="looks like divided by the number of all elements",
+    ),
+    Mistake(
+        "the mean in the tensor's own dtype",
+        was=MEAN,
+        now=MEAN.replace("keepdims=keepdim", "keepdims=keepdim, dtype=self.dtype"),
+        caught_by="test_integers_have_a_floating_mean",
+        says="looks like cut off to integers",
     ),
     Mistake(
         "dims saved as given",
