@@ -93,7 +93,7 @@ MISTAKES = [
         was=DETACHED,
         now="self._take_in(x.reshape(-1, self.in_features))",
         caught_by="test_the_statistics_carry_no_graph",
-        says="looks like one step's graph taken twice",
+        says="one graph gone back through twice",
     ),
     Mistake(
         "mean over dimension 0 only",
