@@ -22,7 +22,8 @@ class Mistake:
     """A wrong solution: the reference with `was`, which occurs in it exactly once, replaced by `now`.
 
     `caught_by` names a spec that must fail on it: "test_name", or "TestClass::test_name" where classes share the name.
-    `says` are words that the learner reads then. With `edge`, the spec decides the star only.
+    `says` are words that this failure alone tells the learner: not of the spec's docstring, which each one shows. With
+    `edge`, the spec decides the star only.
     """
 
     name: str
