@@ -13,7 +13,7 @@ from grader.errors import KataError
 
 def main() -> None:
     """Run the command line. What a command needs is imported in here, so that Ctrl-C may come at any time."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _end)
     try:
         _open_standard_streams()
         _check_surroundings()
@@ -43,6 +43,13 @@ def main() -> None:
 def _fail(reason: str) -> NoReturn:
     print(f"kata: {printable.line(reason)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _end(*_: object) -> None:
+    """End as Ctrl-C does, also where that is ignored: a shell's background job ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def _open_standard_streams() -> None:

@@ -145,15 +145,19 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Deliver Ctrl-C after the block, which would otherwise leave a request or its answer behind."""
+    """Deliver Ctrl-C and SIGTERM after the block, which they would leave with a request or its answer behind."""
     if threading.current_thread() is not threading.main_thread():  # only that thread is interrupted
         yield
         return
-    came = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    came: list[int] = []
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: known for number, known in found.items() if known not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, known in before.items():
+            signal.signal(number, known)
     if came:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(came[0])

@@ -185,7 +185,20 @@ CROOKED = {
         "",
         "`says` is empty",
     ),
-    "other words than promised": (promises.mistakes, MISTAKES, "looks like squared", "too large", "is not said, but"),
+    "other words than promised": (
+        promises.mistakes,
+        MISTAKES,
+        "looks like squared",
+        "too large",
+        "'too large' is not in what this failure alone says: shape ",
+    ),
+    "words of the spec's docstring": (
+        promises.mistakes,
+        MISTAKES,
+        "looks like squared",
+        "Doubling is per element",
+        "'Doubling is per element' is not in what this failure alone says: shape ",
+    ),
     "a sealed spec that fails on right code": (
         promises.sealed,
         SPECS,

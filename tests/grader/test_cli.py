@@ -375,6 +375,14 @@ class TestTheProcess:
         done = kata_here("list")
         assert (done.returncode, done.stderr) == (130, "")
 
+    def test_a_background_job_that_ignores_ctrl_c_can_be_ended(self, submission):
+        endless = submission(find("01"), "while True: pass")
+        command = f"trap '' INT; exec {KATA} grade 01 --code {endless} > /dev/null 2>&1"
+        process = subprocess.Popen(["sh", "-c", command], cwd=ROOT)
+        wait_until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip(), process)
+        process.terminate()
+        assert process.wait(60) == 130
+
     @pytest.mark.parametrize(
         ("command", "code", "said"),
         [
