@@ -240,8 +240,10 @@ def test_an_error_that_would_end_the_judge_is_an_ordinary_one():
 def test_a_worker_that_is_gone():
     read, write = os.pipe()
     os.close(write)
+    gone = Remote(read)
+    assert gone.lost
     with pytest.raises(Lost):
-        Remote(read)
+        gone("load")
     os.close(read)
 
 
