@@ -386,7 +386,7 @@ def _idle(kata: Kata, mutants: list[Mutant], right: KataResult, failed: set[str]
     """The specs that fail on no mistake and, asked about all mutants that may concern them, on none of these."""
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
     idle = {spec.name: spec for spec in variants.specs(right) if spec.status == "passed" and spec.name not in failed}
-    idle = {name: spec for name, spec in idle.items() if named.isdisjoint(_names(name))}
+    idle = {name: spec for name, spec in idle.items() if named.isdisjoint(variants.names(name))}
     reference = _right_code(kata, textbook=False)
 
     def asked() -> Iterator[tuple[Mutant, RunOptions]]:
@@ -400,12 +400,6 @@ def _idle(kata: Kata, mutants: list[Mutant], right: KataResult, failed: set[str]
         for spec in found:
             idle.pop(spec.name, None)
     return list(idle.values())
-
-
-def _names(spec: str) -> set[str]:
-    """What a mistake may call a spec: "test_x", "TestClass::test_x", "TestClass::test_x[a]"."""
-    bare = spec.partition("[")[0]
-    return {spec, bare, bare.partition("::")[2]}
 
 
 def _limit(right: KataResult) -> float:

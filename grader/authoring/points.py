@@ -4,6 +4,7 @@ import ast
 import statistics
 
 from grader.authoring import guards, variants
+from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.execution import forkserver
 from grader.results import KataResult
@@ -16,7 +17,7 @@ def words(kata: Kata) -> dict[str, tuple[int, int]]:
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     names = [exercise.name for exercise in kata.exercises]
     counts: dict[str, tuple[int, int]] = {}
-    for name, node in definitions(tree).items():
+    for name, node in cells.definitions(tree).items():
         exercise = name if name in names else name.partition(".")[0]
         if exercise in names:
             idea, _, edges = (ast.get_docstring(node) or "").partition(EDGES)
@@ -46,7 +47,7 @@ def minutes(kata: Kata) -> tuple[int, int]:
 
 def _lines(kata: Kata) -> dict[str, int]:
     """The lines of each exercise's textbook solution, without those of methods that are exercises themselves."""
-    tree = definitions(ast.parse(kata.textbook.read_text(encoding="utf-8")))
+    tree = cells.definitions(ast.parse(kata.textbook.read_text(encoding="utf-8")))
     names = [exercise.name for exercise in kata.exercises]
 
     def count(name: str) -> int:
@@ -66,17 +67,6 @@ def earned(kata: Kata) -> tuple[KataResult, KataResult]:
     jobs = [variants.job(kata, text) for text in texts]
     results = variants.results(jobs)
     return results[jobs[0]], results[jobs[1]]
-
-
-def definitions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    """The functions, classes and methods by dotted name, in order."""
-    found: dict[str, ast.FunctionDef | ast.ClassDef] = {}
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found[node.name] = node
-            inner = node.body if isinstance(node, ast.ClassDef) else []
-            found |= {f"{node.name}.{method.name}": method for method in inner if isinstance(method, ast.FunctionDef)}
-    return found
 
 
 def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:

@@ -473,7 +473,7 @@ def _description(kata: Kata) -> list[str]:
     problems += [
         f"{file}: ideas of {earlier.name}, which is no kata" for earlier in ideas if not earlier.folder.is_dir()
     ]
-    defined = list(points.definitions(tree))
+    defined = list(cells.definitions(tree))
     names = [exercise.name for exercise in kata.exercises]
     problems += [f"{file}: guarded: {name} is no exercise" for name in kata.description.guarded if name not in names]
     problems += [f"{reference}: {name}: no such name in the reference" for name in names if name not in defined]
@@ -516,7 +516,7 @@ def _at(kata: Kata, path: Path, text: str = "") -> str:
 
 def _definition(kata: Kata, path: Path, name: str) -> str:
     """The same for the definition of this exercise."""
-    node = points.definitions(ast.parse(path.read_text(encoding="utf-8"))).get(name)
+    node = cells.definitions(ast.parse(path.read_text(encoding="utf-8"))).get(name)
     return _at(kata, path) + (f":{node.lineno}" if node else "")
 
 

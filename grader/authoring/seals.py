@@ -12,7 +12,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.handouts import SEALED
 from grader.execution import forkserver, orphans, scheduler
-from grader.execution.second_lock import SecondLock
+from grader.execution.second_lock import ATTEMPTS, SecondLock
 from grader.execution.supervisor import Supervisor
 from grader.protocol import RunOptions, SpecInfo
 from grader.results import ExerciseResult, KataResult, SpecResult
@@ -54,7 +54,7 @@ def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, S
     open_ = [(place, text, sealed) for place, (text, sealed) in enumerate(questions)]
     answers = {place: Asked(set(), {}) for place, _, _ in open_}
     running: list[tuple[int, SecondLock]] = []
-    attempts = 2 if "processes" in kata.description.needs else 1  # on a busy machine two may not meet in time
+    attempts = ATTEMPTS if "processes" in kata.description.needs else 1  # on a busy machine two may not meet in time
     with tempfile.TemporaryDirectory() as scratch, orphans.ended() as end_orphans:
         while open_ or running:
             while open_ and len(running) < AT_A_TIME:
@@ -170,8 +170,7 @@ def _of(kata: Kata, specs: dict[str, SpecInfo], caught_by: str) -> Exercise | No
 
 def _named(specs: dict[str, SpecInfo], caught_by: str) -> set[str]:
     """The specs that a mistake's `caught_by` names."""
-    bare = {name: name.partition("[")[0] for name in specs}
-    return {name for name in specs if caught_by in (bare[name], bare[name].partition("::")[2], name)}
+    return {name for name in specs if caught_by in variants.names(name)}
 
 
 def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:

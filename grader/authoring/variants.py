@@ -90,6 +90,12 @@ def specs(result: KataResult) -> list[SpecResult]:
     return [spec for exercise in result.exercises for spec in exercise.specs]
 
 
+def names(spec: str) -> set[str]:
+    """What a mistake's `caught_by` may call a spec: "test_x", "TestClass::test_x", "TestClass::test_x[a]"."""
+    bare = spec.partition("[")[0]
+    return {spec, bare, bare.partition("::")[2]}
+
+
 def failing(result: KataResult) -> list[SpecResult]:
     return [spec for spec in specs(result) if spec.status not in ("passed", "skipped")]
 

@@ -162,6 +162,17 @@ def bound(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)))
 
 
+def definitions(tree: ast.Module) -> dict[str, Function | ast.ClassDef]:
+    """The functions, classes and methods by dotted name, in order; of those with one name, the last."""
+    found: dict[str, Function | ast.ClassDef] = {}
+    for node in tree.body:
+        if isinstance(node, Function | ast.ClassDef):
+            found[node.name] = node
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            found |= {f"{node.name}.{method.name}": method for method in inner if isinstance(method, Function)}
+    return found
+
+
 def decorated_line(statement: ast.stmt) -> int:
     """The number of the first line of a statement, with its decorators."""
     return min([statement.lineno, *(decorator.lineno for decorator in getattr(statement, "decorator_list", []))])

@@ -41,7 +41,7 @@ def grafted(kata: Kata, source: str, names: tuple[str, ...]) -> str | None:
     except UNREADABLE:
         return source
     reference = kata.reference.read_text(encoding="utf-8")
-    missing = _set_apart(stubs.definitions(reference, tuple(e.name for e in kata.exercises), names), names)
+    missing = _set_apart(stubs.lacking(reference, tuple(e.name for e in kata.exercises), names), names)
     registering: list[ast.stmt] = [
         s for s in missing if isinstance(s, Function) and s.decorator_list and s.name not in names
     ]

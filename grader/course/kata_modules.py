@@ -111,7 +111,7 @@ def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | Non
     Args:
         code: a folder laid out like `katas/`.
         sources: the folder per earlier kata. Katas that it does not name are loaded from `code`.
-        text: runs instead of the file's own. The module is not entered in `sys.modules`, where the file's may be.
+        text: runs instead of the file's own. A module of the file that is in `sys.modules` stays there.
     Raises:
         LoadFailure: the file is missing or unreadable, or raised an exception, which becomes the `__cause__`.
     """

@@ -93,7 +93,7 @@ def generate(reference: str, exercises: tuple[str, ...]) -> str:
     return "".join(lines).replace(f"  {KEEP}", "").rstrip("\n") + "\n"
 
 
-def definitions(reference: str, exercises: tuple[str, ...], names: tuple[str, ...]) -> list[ast.stmt]:
+def lacking(reference: str, exercises: tuple[str, ...], names: tuple[str, ...]) -> list[ast.stmt]:
     """The reference's definitions of these names, with the imports, and the helpers that the stub lacks."""
     body = ast.parse(reference).body
     stub = ast.parse(generate(reference, exercises)).body

@@ -120,7 +120,7 @@ def wait(running: Sequence[Running], until: Sequence[int | socket.socket]) -> bo
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
         channels: dict[object, Running] = {one.worker.channel: one for one in running}
-        timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
+        timeout = min(LOOK_SECONDS, max(0.0, min(one.watch.due for one in running) - time.monotonic()))
         arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
         if any(source in until for source in arrived):
             return True

@@ -62,7 +62,7 @@ class SecondLock:
     worker: forkserver.Worker  # the judge
     folder: Path  # of a round: the code and what is shared with the judge
     looked: float  # when that folder and the whole lock's time were looked at last
-    due: float  # when the round's time is looked at next
+    watch: Stopwatch  # of what is expected next
 
     def __init__(
         self,
@@ -128,10 +128,8 @@ class SecondLock:
     def check(self) -> None:
         """End both processes when a message is late or a folder is full."""
         now = time.monotonic()
-        if self.due <= now:
-            if reached := self.watch.look():
-                return self._end(NOT_JUDGED if reached == "clock" else NO_ANSWER)
-            self.due = now + self.watch.next_look
+        if self.watch.due <= now and (reached := self.watch.look()):
+            return self._end(NOT_JUDGED if reached == "clock" else NO_ANSWER)
         if self.looked + folders.LOOK_SECONDS <= now:
             self.looked, self.reached = now, self.whole.look()
             if self.reached:
@@ -212,8 +210,7 @@ class SecondLock:
         elif self.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
             self.again.append(name)
         elif self.round.names or self.job.stand_ins:
-            source = self.job.files.get(self.job.kata.file, "")
-            self._fail(name, withheld.told(self.job.kata, spec, message, source, self.job.problem))
+            self._fail(name, withheld.told(self.job, spec, message))
         else:
             self._fail(name, printable.text(message.message))
 
@@ -267,7 +264,6 @@ class SecondLock:
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits, which count for judge and code together."""
         self.watch = Stopwatch(limit, self._used)
-        self.due = time.monotonic() + self.watch.next_look
 
     def _used(self) -> Used | None:
         pids = [process.pid for process in self.processes if process.pid]

@@ -36,7 +36,7 @@ class Supervisor:
         scratch: a folder for the job's files.
     """
 
-    due: float  # when the time of what runs now is looked at next
+    watch: Stopwatch  # of what runs now
 
     def __init__(self, job: Job, scratch: Path):
         self.job = job
@@ -68,10 +68,8 @@ class Supervisor:
     def check(self) -> None:
         """End a worker whose next message is late, and a job that takes too long or fills its folder."""
         now = time.monotonic()
-        if self.due <= now:
-            if reached := self.watch.look():
-                return self._end(killed=reached)
-            self.due = now + self.watch.next_look
+        if self.watch.due <= now and (reached := self.watch.look()):
+            return self._end(killed=reached)
         if self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
             if reached := self.whole.look():
@@ -171,8 +169,7 @@ class Supervisor:
             return
         text, printed = printable.text(message.message), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
-            source = self.job.files.get(self.job.kata.file, "")
-            text, printed = withheld.told(self.job.kata, self.specs[name], message, source, self.job.problem), ""
+            text, printed = withheld.told(self.job, self.specs[name], message), ""
         if text == self.job.problem == NOT_WRITTEN:
             text = f"{self.specs[name].exercise}: {text}"
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
@@ -286,7 +283,6 @@ class Supervisor:
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits."""
         self.watch = Stopwatch(limit, self._used)
-        self.due = time.monotonic() + self.watch.next_look
 
     def _used(self) -> Used | None:
         return usage.of_processes(orphans.tree(self.worker.process.pid or 0))

@@ -2,9 +2,10 @@
 
 import ast
 import builtins
+import functools
 
-from grader.course.catalogue import Kata
-from grader.course.cells import UNREADABLE
+from grader.course import cells
+from grader.execution.jobs import Job
 from grader.protocol import SpecFinished, SpecInfo
 from grader.results import NOT_WRITTEN, TOO_BUSY
 
@@ -23,23 +24,19 @@ ERRORS = {
 WHY = "What this code raises or prints in full is not shown, because a reference runs beside it."
 
 
-def told(kata: Kata, spec: SpecInfo, message: SpecFinished, source: str, problem: str) -> str:
+def told(job: Job, spec: SpecInfo, message: SpecFinished) -> str:
     """State the spec's demand, the kind of error that ended it, and where the exercise is defined.
 
     The line of the error is the code's choice, so it could say what the reference holds.
-
-    Args:
-        source: the text of the code.
-        problem: why there was no code to run, or an empty string.
     """
+    kata = job.kata
     unwritten = [f"{name}: {NOT_WRITTEN}" for e in kata.exercises for name in (e.name, e.owner)]
-    if message.message in [problem, *unwritten]:
+    if message.message in [job.problem, *unwritten]:
         return message.message
-    try:
-        line = _line(ast.parse(source), spec.exercise)
-    except UNREADABLE as error:
-        return f"{kata.file.name}:{getattr(error, 'lineno', None) or 1}: {type(error).__name__}"
-    where = f", {spec.exercise} at line {line}" if line else ""
+    lines = _definitions(job.files.get(kata.file, ""))
+    if isinstance(lines, str):
+        return f"{kata.file.name}:{lines}"
+    where = f", {spec.exercise} at line {lines[spec.exercise]}" if spec.exercise in lines else ""
     rows = [
         spec.says,
         f"  raised     {ERRORS.get(message.error, 'an error')}\n  in         {kata.file.name}{where}",
@@ -49,10 +46,10 @@ def told(kata: Kata, spec: SpecInfo, message: SpecFinished, source: str, problem
     return "\n\n".join(row for row in rows if row)
 
 
-def _line(node: ast.AST, exercise: str) -> int:
-    """The line at which a function, a class or a method is defined last; 0 if it is not."""
-    name, _, rest = exercise.partition(".")
-    named = [one for one in getattr(node, "body", ()) if getattr(one, "name", "") == name]
-    if not named:
-        return 0
-    return _line(named[-1], rest) if rest else named[-1].lineno
+@functools.lru_cache(maxsize=8)
+def _definitions(source: str) -> dict[str, int] | str:
+    """The line of each function, class and method; or the line and the kind of the error that keeps it from parsing."""
+    try:
+        return {name: node.lineno for name, node in cells.definitions(ast.parse(source)).items()}
+    except cells.UNREADABLE as error:
+        return f"{getattr(error, 'lineno', None) or 1}: {type(error).__name__}"

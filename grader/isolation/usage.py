@@ -110,6 +110,11 @@ class Stopwatch:
         return "clock" if now - self.began >= self.limit.clock else ""
 
     @property
+    def due(self) -> float:
+        """When to look next, by `time.monotonic`."""
+        return self.looked + self.next_look
+
+    @property
     def next_look(self) -> float:
         """Seconds until the next look: soon where a limit is near."""
         left = (self.limit.computing - self.computing, self.limit.waiting - self.waited)

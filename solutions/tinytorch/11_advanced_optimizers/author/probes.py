@@ -7,7 +7,7 @@ from grader.loading import probe
 
 
 def parts(rng):
-    """A layer of four classes, and batches of five, five and two samples."""
+    """A layer of four classes, and batches of 15, 15 and 1: the share of right rows in the last is 0 or 1, so no mean of means is the mean."""
     from tinytorch.layers import Linear
     from tinytorch.tensor import Tensor
 
@@ -15,7 +15,7 @@ def parts(rng):
     model = Linear(3, 4)
     for parameter in model.parameters():
         parameter.data[...] = numbers.normal(size=parameter.shape)
-    return model, [(Tensor(numbers.normal(size=(n, 3))), Tensor(numbers.integers(4, size=n))) for n in (5, 5, 2)]
+    return model, [(Tensor(numbers.normal(size=(n, 3))), Tensor(numbers.integers(4, size=n))) for n in (15, 15, 1)]
 
 
 @probe("evaluate_classifier")
