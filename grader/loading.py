@@ -1,4 +1,4 @@
-"""The public import for katas: `prerequisite`, with which a stub takes names from an earlier kata, and `probe`.
+"""The public import for katas: `prerequisite`, with which a stub takes names from an earlier kata.
 
 The modules of a track that is a package are found by it, too: `serve` answers `import tinytorch.tensor`.
 """
@@ -12,9 +12,8 @@ from grader.course import catalogue, kata_modules
 from grader.course.catalogue import Kata
 from grader.course.served import Served
 from grader.execution import standing_in
-from grader.sealed.bare.probing import probe
 
-__all__ = ["prerequisite", "probe", "serve"]
+__all__ = ["prerequisite", "serve"]
 
 
 def prerequisite(name: str) -> ModuleType:

@@ -35,8 +35,9 @@ import torch.optim
 
 import grader.loading
 from grader.course.catalogue import Kata
-from grader.execution import collected, spec_worker
 from grader.isolation import forking, warm_up
+from grader.lock.judge import Judge
+from grader.workers import collected, spec_worker
 
 torch.set_num_threads(1)
 
@@ -60,7 +61,10 @@ def become_worker(detail: Any, descriptors: list[int]) -> None:
     """Carry out the order that comes on the first of these descriptors. Another one is the pipe to a worker."""
     channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
     order = pickle.loads(channel.recv_bytes())
-    spec_worker.carry_out(replace(order, pipe=pipes[0] if pipes else None), channel)
+    if pipes:
+        spec_worker.carry_out(replace(order, pipe=pipes[0]), channel, Judge)
+    else:
+        spec_worker.carry_out(order, channel)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 
 from grader.cli.main import main
 from grader.course.catalogue import ROOT, Kata, all_katas
-from grader.execution import forkserver
+from grader.workers import forkserver
 
 SOUND = Path(__file__).parent / "fixtures" / "sound"
 NEEDED = ("xdist", "yaml", "nbclient", "importlinter")  # of the extra `tests`, for every file of tests

@@ -15,7 +15,7 @@ from grader.authoring import promises, variants, verdicts
 from grader.authoring.verdicts import Promise
 from grader.course.catalogue import Kata
 from grader.errors import KataError
-from grader.execution import forkserver
+from grader.workers import forkserver
 
 
 def warm_up(katas: Iterable[Kata]) -> None:

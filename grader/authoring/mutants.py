@@ -22,10 +22,11 @@ from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import decorated_line
 from grader.errors import KataError
-from grader.execution import forkserver, scheduler
-from grader.execution.jobs import Job
+from grader.execution import scheduler
 from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
+from grader.workers import forkserver
+from grader.workers.jobs import Job
 
 ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more

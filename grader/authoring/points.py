@@ -6,8 +6,8 @@ import statistics
 from grader.authoring import guards, variants
 from grader.course import cells
 from grader.course.catalogue import Kata
-from grader.execution import forkserver
 from grader.results import KataResult
+from grader.workers import forkserver
 
 EDGES = "Edge cases ★"  # the heading of a docstring's second part
 

@@ -26,11 +26,11 @@ from grader.course import catalogue, cells, handouts, hint_file, notebooks, pack
 from grader.course.catalogue import ROOT, Kata
 from grader.course.handouts import SEALED
 from grader.errors import KataError
-from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import DONE, SpecResult
 from grader.specs import failures, training
+from grader.workers.jobs import Job
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]

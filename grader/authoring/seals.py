@@ -7,20 +7,20 @@ from pathlib import Path
 
 from grader import files
 from grader.authoring import variants
-from grader.authoring.variants import Mistake
+from grader.authoring.variants import POINTS, Mistake
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.handouts import SEALED
-from grader.execution import forkserver, orphans, scheduler
-from grader.execution.second_lock import ATTEMPTS, SecondLock
+from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
-from grader.protocol import RunOptions, SpecInfo
-from grader.results import ExerciseResult, KataResult, SpecResult
-from grader.sealed import lists
-from grader.sealed.lists import Sealed
+from grader.lock import lists
+from grader.lock.lists import Sealed
+from grader.lock.second_lock import ATTEMPTS, SecondLock
+from grader.protocol import SpecInfo
+from grader.results import SpecResult
+from grader.workers import forkserver, orphans
 
 AT_A_TIME = 2
-POINTS = RunOptions(ideas=True)
 TIMES = 3  # so often a spec must pass on the reference, each time with another seed
 MISTAKES_REFUSED = 0.8
 
@@ -47,10 +47,7 @@ def infos(kata: Kata) -> dict[str, SpecInfo]:
 
 def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, Sealed]]) -> list[Asked]:
     """Ask these specs about each text of the kata's file, whatever the first lock says."""
-    names: dict[str, tuple[SpecResult, ...]] = {}
-    for name, spec in specs.items():
-        names[spec.exercise] = (*names.get(spec.exercise, ()), SpecResult(name, "passed"))
-    works = KataResult(kata.name, tuple(ExerciseResult(name, found) for name, found in names.items()))
+    works = variants.all_work(kata, specs)
     open_ = [(place, text, sealed) for place, (text, sealed) in enumerate(questions)]
     answers = {place: Asked(set(), {}) for place, _, _ in open_}
     running: list[tuple[int, SecondLock]] = []

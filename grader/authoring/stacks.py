@@ -4,8 +4,8 @@ from itertools import cycle, islice
 
 from grader.authoring import seals, variants
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.execution.jobs import Job
 from grader.protocol import RunOptions
+from grader.workers.jobs import Job
 
 
 def jobs(kata: Kata) -> list[Job]:

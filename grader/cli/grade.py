@@ -20,9 +20,8 @@ from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
 from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.execution import boundary, jobs, reduced
+from grader.execution import boundary, reduced
 from grader.execution.grading import grade_sources, specs_for
-from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.learner import progress
 from grader.protocol import RunOptions
@@ -33,6 +32,8 @@ from grader.teaching import cluster, finder, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.submissions import Submission
+from grader.workers import jobs
+from grader.workers.jobs import SourceText
 
 
 class EngineName(StrEnum):

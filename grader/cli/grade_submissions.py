@@ -18,7 +18,6 @@ from grader.cli.report_files import ReportFile
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
-from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.reports import audit_report, change_lines, explanation, html_report, words
 from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
@@ -39,6 +38,7 @@ from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
+from grader.workers.jobs import SourceText
 
 
 @dataclass(frozen=True)

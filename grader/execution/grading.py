@@ -9,12 +9,13 @@ from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
-from grader.execution import jobs, scheduler
+from grader.execution import scheduler
 from grader.execution.boundary import costs_only, not_graded
-from grader.execution.jobs import Job, SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
+from grader.workers import jobs
+from grader.workers.jobs import Job, SourceText
 
 CORE_WORKS = RunOptions(core=True, ideas=True)  # what decides whether a kata's own code is used by later katas
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from grader.course.catalogue import Kata
-from grader.execution import jobs
 from grader.execution.boundary import not_graded
-from grader.execution.jobs import Job
 from grader.isolation import sandbox
 from grader.results import KataResult
+from grader.workers import jobs
+from grader.workers.jobs import Job
 
 
 def gaps(katas: Iterable[Kata]) -> list[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.course.handouts import PROBES, SEALED
-from grader.execution.jobs import Job
 from grader.results import LOOPS, WAITED, KataResult, SpecResult, kata_result
+from grader.workers.jobs import Job
 
 PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
-ROOMS = (".", "course", "specs", "isolation", "execution", "sealed", "sealed/bare")  # whose code can change a result
+ROOMS = (".", "course", "specs", "isolation", "lock", "workers", "execution")  # whose code can change a result
 
 
 class ResultCache:

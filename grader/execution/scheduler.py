@@ -10,13 +10,15 @@ from multiprocessing import connection
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import bare_server, folders, forkserver, orphans, reduced
+from grader.execution import reduced
 from grader.execution.boundary import costs_only, not_graded
-from grader.execution.folders import LOOK_SECONDS
-from grader.execution.jobs import Job
-from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
+from grader.lock import bare_server
+from grader.lock.second_lock import SecondLock
 from grader.results import KataResult
+from grader.workers import folders, forkserver, orphans
+from grader.workers.folders import LOOK_SECONDS
+from grader.workers.jobs import Job
 
 Running = Supervisor | SecondLock
 

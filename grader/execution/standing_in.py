@@ -5,11 +5,11 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.kata_modules import Choice
-from grader.execution import jobs
 from grader.execution.grading import CORE_WORKS, grade_folder, not_started, own_code_works, why_core_fails
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN
+from grader.workers import jobs
 
 
 def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:

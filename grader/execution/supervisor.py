@@ -10,16 +10,17 @@ from pathlib import Path
 from grader import printable, protocol
 from grader.course import grafts
 from grader.course.description import Exercise
-from grader.execution import folders, follow_up, forkserver, jobs, orphans, withheld
+from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
-from grader.execution.jobs import Job
-from grader.execution.second_lock import LONGEST_MESSAGE, SecondLock
-from grader.execution.servers import Process
 from grader.isolation import processes, sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
+from grader.lock import lists, withheld
+from grader.lock.second_lock import LONGEST_MESSAGE, SecondLock
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
-from grader.sealed import lists
+from grader.workers import folders, forkserver, jobs, orphans
+from grader.workers.jobs import Job
+from grader.workers.servers import Process
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
 SERVER_ENDED = "was lost with the server that starts workers"
@@ -98,7 +99,8 @@ class Supervisor:
         """The second lock for the exercises that work, if it is asked for; this job's files are then removed."""
         if not self.job.options.sealed:
             return None
-        return SecondLock(self.job, scratch, self.result(), self.specs, self.followed, lists.read(self.job.kata))
+        helped = {name: plan.names for name, plan in self.followed.items()}
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, lists.read(self.job.kata))
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""

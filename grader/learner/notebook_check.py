@@ -5,14 +5,15 @@ import sys
 
 from grader.course import catalogue, cells, notebooks
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.execution import forkserver, jobs, scheduler
+from grader.execution import scheduler
 from grader.execution.grading import Grading, specs_for
-from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.learner import helping
 from grader.protocol import RunOptions
 from grader.reports import words
 from grader.results import ExerciseResult, title
+from grader.workers import forkserver, jobs
+from grader.workers.jobs import SourceText
 
 # Parts of a failure's text that name a place in the kata's file, which a notebook does not have.
 LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.execution import grading, jobs
+from grader.execution import grading
 from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
+from grader.workers import jobs
 
 FIRST_LOOK = "00"
 

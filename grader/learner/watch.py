@@ -10,15 +10,16 @@ from rich.console import Console
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
 from grader.errors import NotPossible
-from grader.execution import jobs, scheduler
+from grader.execution import scheduler
 from grader.execution.grading import Grading
-from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.learner import helping, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
+from grader.workers import jobs
+from grader.workers.jobs import Job
 
 ONE_NUMBER = 0.7  # seconds between the two digits of a number
 

@@ -7,12 +7,12 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import result_cache, scheduler
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.grading import Grading
-from grader.execution.jobs import Job
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
 from grader.teaching.submissions import Submission
+from grader.workers.jobs import Job
 
 StudentResult = tuple[str, KataResult]  # a student, and the result of one kata
 

@@ -17,7 +17,7 @@ from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
-from grader.execution.jobs import SourceText, unreadable
+from grader.workers.jobs import SourceText, unreadable
 
 MOST_MEMBERS = 10_000  # files in one archive
 MOST_FILES = 100_000  # files and folders in one folder

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
-from grader.execution.jobs import SourceText
 from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching.assignment import Assignment
 from grader.teaching.roster import Person
+from grader.workers.jobs import SourceText
 
 
 class Gradebook:

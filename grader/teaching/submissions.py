@@ -7,9 +7,9 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
-from grader.execution.jobs import SourceText
 from grader.teaching import finder
 from grader.teaching.finder import CANVAS, SKIPPED, readable
+from grader.workers.jobs import SourceText
 
 FILES = (".zip", ".ipynb")
 

@@ -41,7 +41,7 @@ BARE = "patches the bare worker"
 
 # The collected specs of the kata, and pytest's plugin manager.
 ITEMS = """
-from grader.execution import collected
+from grader.workers import collected
 found = next(found for kata, found in collected._collected.items() if __file__.endswith(str(kata.file)))
 items, manager = found.items, found.session.config.pluginmanager
 """
@@ -844,7 +844,7 @@ FORGERIES = [
         "31",
         """
         from dataclasses import replace
-        from grader.execution.spec_worker import Reporter
+        from grader.workers.spec_worker import Reporter
         send = Reporter.send
         def passed(self, message):
             send(self, replace(message, status="passed", message="") if hasattr(message, "status") else message)
@@ -1851,7 +1851,7 @@ FORGERIES = [
         ITEMS,
         """
         import os
-        from grader.execution.spec_worker import Reporter
+        from grader.workers.spec_worker import Reporter
         from grader.protocol import Done
         send, last = Reporter.send, items[-1].nodeid.partition("::")[2]
         def sent(self, message):

@@ -8,10 +8,10 @@ import zipfile
 import pytest
 
 from grader.course.catalogue import find
-from grader.execution import folders
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import class_grading, submissions
+from grader.workers import folders
 from tests.attacks.archives import BROKEN, RIGHT, lzma_stream, packed
 
 

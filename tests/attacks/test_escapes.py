@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import ROOT, find
-from grader.execution import bare_server, forkserver, grading, reduced
+from grader.execution import grading, reduced
 from grader.isolation import landlock, namespaces, sandbox
+from grader.lock import bare_server
 from grader.protocol import RunOptions
+from grader.workers import forkserver
 from tests.attacks import escapes
 from tests.attacks.refusing import refusing
 from tests.attacks.test_second_lock import ONLY_BARE, RIGHT, failures, sealed

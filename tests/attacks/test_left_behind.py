@@ -10,12 +10,13 @@ import pytest
 
 from grader import printable
 from grader.course.catalogue import Kata, find
-from grader.execution import folders, forkserver, grading, supervisor
+from grader.execution import grading, supervisor
 from grader.isolation import processes, seccomp
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
+from grader.workers import folders, forkserver
 from tests.attacks.refusing import refusing
 from tests.conftest import SOUND
 

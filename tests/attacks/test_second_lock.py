@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata, all_katas
-from grader.execution import bare_server, grading, second_lock
+from grader.execution import grading
+from grader.lock import bare_server, second_lock
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.attacks import FIRST
@@ -162,7 +163,7 @@ class TestListsAndProbes:
         assert (result.points, seals(result)) == (3, ["passed", "unsealed", "passed"])
 
     def test_a_probe_judges_beside_the_reference(self, tree, tmp_path):
-        probe = 'from grader.loading import probe\nimport torch\n\n\n@probe("total")\ndef _(kata, rng):\n'
+        probe = 'from grader.lock.probes import probe\nimport torch\n\n\n@probe("total")\ndef _(kata, rng):\n'
         (tree / "solutions/01_sums/author/probes.py").write_text(
             probe + "    return kata.total(torch.rand(3, generator=rng))\n"
         )

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.sealed.bare import encoding, wire
-from grader.sealed.decoder import Lost
-from grader.sealed.remote import Remote
+from grader.lock import encoding, wire
+from grader.lock.decoder import Lost
+from grader.lock.remote import Remote
 
 NOTHING = [{"value": ["v", None], "changed": [], "objects": [], "modes": []}, []]
 TAGS = [*"vifcbSTNnLUEFDPJBtCMo", "y", "nd", "im", "dev", "sl", "...", "nt", "fn", "?"]

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from grader.course import catalogue
 from grader.course.catalogue import ROOT
-from grader.execution import forkserver, grading, scheduler
+from grader.execution import grading, scheduler
+from grader.workers import forkserver
 
 ROUNDS = 5
 SOLUTIONS = ROOT / "solutions"

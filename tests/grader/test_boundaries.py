@@ -17,8 +17,8 @@ from grader.errors import KataError
 from grader.execution import result_cache, scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
-from grader.execution.second_lock import SecondLock
 from grader.execution.supervisor import Supervisor
+from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
 from grader.results import kata_as_dict

@@ -16,11 +16,12 @@ import pytest
 from grader.cli import grade
 from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.execution import forkserver, grading, jobs, standing_in, supervisor
+from grader.execution import grading, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
 from grader.isolation.usage import Limit, Stopwatch
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
+from grader.workers import forkserver, jobs
 from tests.conftest import KATA, kata_command
 
 pytestmark = pytest.mark.usefixtures("warm_workers")

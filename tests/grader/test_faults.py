@@ -15,10 +15,11 @@ import pytest
 from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
-from grader.execution import forkserver, grading, servers, supervisor
+from grader.execution import grading, supervisor
 from grader.isolation import namespaces
 from grader.protocol import RunOptions
 from grader.results import KataResult
+from grader.workers import forkserver, servers
 from tests.conftest import SOUND
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -434,7 +435,9 @@ def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_sta
     program = f"""
 import os, pathlib, signal
 from grader.course.catalogue import all_katas
-from grader.execution import bare_server, forkserver, grading
+from grader.execution import grading
+from grader.lock import bare_server
+from grader.workers import forkserver
 from grader.protocol import RunOptions
 root = pathlib.Path({str(tmp_path / "tree")!r})
 [kata, _] = all_katas(root)

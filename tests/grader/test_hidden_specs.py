@@ -12,9 +12,9 @@ from grader.course import catalogue
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import MisplacedSpecs
 from grader.execution import grading, result_cache
-from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult
+from grader.workers.jobs import Job
 from tests.conftest import SOUND
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()

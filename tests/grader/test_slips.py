@@ -4,9 +4,9 @@ import pytest
 
 from grader.authoring import variants
 from grader.course.catalogue import Kata, find
-from grader.execution.jobs import Job
 from grader.protocol import RunOptions
 from grader.results import KataResult
+from grader.workers.jobs import Job
 from tests.grader.slips import SLIPS, Slip
 
 

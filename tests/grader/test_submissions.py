@@ -18,10 +18,10 @@ import pytest
 from grader.course import notebooks
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
-from grader.execution.jobs import SourceText
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import class_grading, finder, intake, submissions
+from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
 

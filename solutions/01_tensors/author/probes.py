@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def sizes(count, rng):

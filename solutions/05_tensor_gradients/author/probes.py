@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 ONE, TWO = (torch.exp, torch.tanh, torch.relu, torch.sin, torch.neg), (torch.add, torch.sub, torch.mul)
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def a_file(path, rng):

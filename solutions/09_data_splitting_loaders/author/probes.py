@@ -6,7 +6,7 @@ from unittest import mock
 import torch
 import torch.utils.data._utils.worker
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("make_loaders")

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("evaluate")

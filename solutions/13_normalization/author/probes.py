@@ -5,7 +5,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("BatchNorm1d.__init__")

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("compare_scaling")

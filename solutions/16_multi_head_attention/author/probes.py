@@ -5,7 +5,7 @@ One asks about sizes that the specs do not name.
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def a_layer(kind, rng):

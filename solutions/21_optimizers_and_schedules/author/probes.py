@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def groups(rng):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def some_merges(rng):

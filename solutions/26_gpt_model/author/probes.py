@@ -5,7 +5,7 @@ Others ask only about inputs that are known.
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("gelu_tanh")

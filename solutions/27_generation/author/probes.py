@@ -4,7 +4,7 @@ from unittest import mock
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("pick_device")

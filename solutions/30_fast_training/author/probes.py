@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 class Classifier(nn.Module):

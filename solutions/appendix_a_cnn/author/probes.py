@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("BinaryCNN.__init__")

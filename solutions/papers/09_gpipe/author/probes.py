@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("partition")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("train_multi_token")

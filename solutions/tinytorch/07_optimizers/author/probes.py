@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def parameter(rng, *shape):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("digits_datasets")

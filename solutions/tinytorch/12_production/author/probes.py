@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 def parts(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from grader.loading import probe
+from grader.lock.probes import probe
 
 
 @probe("train_language_model")

@@ -5,9 +5,9 @@ import builtins
 import functools
 
 from grader.course import cells
-from grader.execution.jobs import Job
 from grader.protocol import SpecFinished, SpecInfo
 from grader.results import NOT_WRITTEN, TOO_BUSY
+from grader.workers.jobs import Job
 
 ERRORS = {
     **{

@@ -20,7 +20,7 @@ import torch  # noqa: E402
 
 from grader.isolation import forking, processes, sandbox, warm_up  # noqa: E402
 from grader.isolation.limits import Limits  # noqa: E402
-from grader.sealed.bare import worker  # noqa: E402
+from grader.lock import worker  # noqa: E402
 
 
 def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:

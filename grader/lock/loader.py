@@ -10,7 +10,6 @@ from types import ModuleType
 from grader import datasets
 from grader.course.catalogue import Kata
 from grader.course.served import Served, import_package
-from grader.sealed.bare import probing
 
 
 class Files:
@@ -39,7 +38,7 @@ def load(name: str, scratch: Path) -> ModuleType:
     files = Files(scratch)
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
-    vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve, probe=probing.probe)
+    vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve)
     vars(grader).update(loading=loading, datasets=datasets)
     sys.modules.update({"grader": grader, "grader.loading": loading, "grader.datasets": datasets})
     package = scratch / Path(name).parent / "__init__.py"

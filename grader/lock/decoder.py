@@ -10,33 +10,26 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from grader.sealed.bare import wire
-from grader.sealed.bare.wire import Malformed
-from grader.sealed.mirrors import CONTAINERS, NUMBERS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
-
-if TYPE_CHECKING:
-    from grader.sealed.remote import Remote
-
+from grader.lock import wire
+from grader.lock.known import Known, Lost
+from grader.lock.mirrors import CONTAINERS, NUMBERS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
+from grader.lock.wire import Malformed
 
 CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
 MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
-
-
-class Lost(Exception):
-    """The worker has ended, or has sent what no worker sends."""
 
 
 class Back(torch.autograd.Function):
     """The graph of one call, which stays in the worker: its backward asks there."""
 
     @staticmethod
-    def forward(ctx: Any, remote: "Remote", outs: list[int], ins: list[int], values: list[Any], *inputs: Any) -> Any:
+    def forward(ctx: Any, remote: Known, outs: list[int], ins: list[int], values: list[Any], *inputs: Any) -> Any:
         ctx.remote, ctx.outs, ctx.ins = remote, outs, ins
         ctx.mark_non_differentiable(*[v for v in values if not (v.dtype.is_floating_point or v.is_complex())])
         return tuple(value.clone() for value in values)
@@ -52,7 +45,7 @@ class Back(torch.autograd.Function):
 class Decoder:
     """Decodes one message. Anything that a worker does not send is Malformed."""
 
-    def __init__(self, remote: "Remote", blobs: list[bytes], used: list[int]):
+    def __init__(self, remote: Known, blobs: list[bytes], used: list[int]):
         self.remote, self.blobs, self.used = remote, blobs, used
         self.pending: list[tuple[int, torch.Tensor]] = []  # outputs whose graph is in the worker
 

@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from grader.course.catalogue import ROOT, Kata
-from grader.execution import entry
-from grader.execution.servers import Process, Server, interrupts_wait
 from grader.protocol import WorkOrder
+from grader.workers import entry
+from grader.workers.servers import Process, Server, interrupts_wait
 
 SERVER = "grader.spec_server"  # a program above all rooms
 # The only environment variables that a worker sees.

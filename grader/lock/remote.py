@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from grader.sealed import crossing
-from grader.sealed.bare import wire
-from grader.sealed.bare.wire import Malformed
-from grader.sealed.decoder import Decoder, Lost
-from grader.sealed.mirrors import RemoteModule
+from grader.lock import crossing, wire
+from grader.lock.decoder import Decoder
+from grader.lock.known import Known, Lost
+from grader.lock.mirrors import RemoteModule
+from grader.lock.wire import Malformed
 
 
-class Remote:
-    """The judge's end of the pipe to one worker, and all that both know by handles.
+class Remote(Known):
+    """The judge's end of the pipe to one worker.
 
     Args:
         pipe: a file descriptor.
@@ -33,8 +33,8 @@ class Remote:
     """
 
     def __init__(self, pipe: int, own: Iterable[str] = (), earlier: Iterable[str] = ()):
-        self.pipe, self.own = pipe, frozenset(own)
-        self.classes_asked_for = frozenset(name for name in (*self.own, *earlier) if name[:1].isupper())
+        super().__init__(own, earlier)
+        self.pipe = pipe
         self.lost = False  # the worker has not answered, or not as a worker would
         self.modules = {"": RemoteModule(self)}
         self.begin()
@@ -46,23 +46,8 @@ class Remote:
             takes_writes: the code may write to parameters, models and optimizers that it gets. Otherwise, and whatever
                 else it gets, the judge keeps its values as it sent them.
         """
-        self.takes_writes = takes_writes
-        self.tensors: dict[int, torch.Tensor] = {}
-        self.handles: dict[int, int] = {}  # of tensors, by id()
-        self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
-        self.writable: set[int] = set()  # handles of our parameters, and of what is part of our models and optimizers
-        self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
-        self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
-        self.objects: dict[int, Any] = {}
-        self.nets: dict[int, nn.Module] = {}  # those of the objects that are one
-        self.classes: dict[int, type] = {}
-        self.callbacks: dict[int, Any] = {}
-        self.by_value: dict[int, Any] = {}
-        self.busy: set[int] = set()
-        self.kept: list[Any] = []  # ids must not be used again
-        self.count = 0
+        self.clear(takes_writes=takes_writes)
         self.last: tuple[Any, ...] = (None, None, None)
-        self.generator_states: dict[int, bytes] = {}
         for module in self.modules.values():
             module.forget()
         if not self.lost:
@@ -72,12 +57,16 @@ class Remote:
                 self.lost = True
             self.last = (None, None, None)  # the worker has reset its generators
 
-    def serve(self, package: str, names: Iterable[str]) -> None:
-        """Let specs import these modules of a package: they are in the worker."""
+    def name(self, package: str, names: Iterable[str]) -> None:
+        """Know these modules of a package by name: they are in the worker."""
         for name in (package, *(f"{package}.{name}" for name in names)):
-            sys.modules[name] = self.modules[name] = RemoteModule(self, name)
+            self.modules[name] = RemoteModule(self, name)
             if name != package:
                 vars(self.modules[package])[name.partition(".")[2]] = self.modules[name]
+
+    def serve(self) -> None:
+        """Let specs and probes import the modules that are known by name."""
+        sys.modules.update({name: module for name, module in self.modules.items() if name})
 
     def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
         """Have the worker do something, and return what comes of it or raise what it raises.
@@ -157,22 +146,6 @@ class Remote:
             [(handle, module.training) for handle, module in self.nets.items()],
         )
 
-    def handle(self, tensor: torch.Tensor) -> int:
-        if id(tensor) not in self.handles:
-            self.count += 1
-            self.keep(self.count, tensor)
-        return self.handles[id(tensor)]
-
-    def is_guarded(self, handle: int) -> bool:
-        """True if the worker may not write to this tensor, because its memory is ours."""
-        ours = handle >= 0 or handle in self.views
-        return ours and not (self.takes_writes and handle in self.writable)
-
-    def keep(self, handle: int, tensor: torch.Tensor) -> None:
-        self.tensors[handle] = tensor
-        self.handles[id(tensor)] = handle
-        self.kept.append(tensor)
-
     def update(self, handle: int) -> tuple[Any, ...] | None:
         """The state of a tensor to send to the worker; None if the worker has it."""
         tensor = self.tensors[handle]
@@ -232,9 +205,9 @@ class Pickler(cloudpickle.Pickler):
                 self.used += [remote.handle(part) for part in [*value.parameters(), *value.buffers()]]
             return "O", vars(value)["_handle"]
         if crossing.is_callback(value):
-            remote.callbacks[id(value)] = value
-            remote.kept.append(value)
-            return "J", id(value), tuple(name for name in crossing.SPECIAL if hasattr(type(value), f"__{name}__"))
+            number = remote.number(value)
+            remote.callbacks[number] = value
+            return "J", number, tuple(name for name in crossing.SPECIAL if hasattr(type(value), f"__{name}__"))
         if crossing.goes_by_value(value):
             return self.by_value(value)
         return None
@@ -246,22 +219,22 @@ class Pickler(cloudpickle.Pickler):
 
     def generator(self, value: torch.Generator) -> Any:
         state = value.get_state().numpy().tobytes()
-        known = self.remote.generator_states.get(id(value)) == state
-        self.remote.generator_states[id(value)] = state
-        self.remote.kept.append(value)
-        return "G", id(value), None if known else state
+        number = self.remote.number(value)
+        known = self.remote.generator_states.get(number) == state
+        self.remote.generator_states[number] = state
+        return "G", number, None if known else state
 
     def by_value(self, value: Any) -> Any:
         remote, data = self.remote, b""
-        if id(value) not in remote.busy:
-            remote.busy.add(id(value))
+        number = remote.number(value)
+        if number not in remote.busy:
+            remote.busy.add(number)
             try:
                 data, used = remote.pickled((type(value), value.__getstate__()))
             finally:
-                remote.busy.discard(id(value))
+                remote.busy.discard(number)
             self.used += used
             if not isinstance(value, torch.utils.data.Dataset):
                 remote.writable.update(used)
-        remote.by_value[id(value)] = value
-        remote.kept.append(value)
-        return "B", id(value), data
+        remote.by_value[number] = value
+        return "B", number, data

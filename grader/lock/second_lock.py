@@ -13,16 +13,15 @@ from pathlib import Path
 
 from grader import printable, protocol
 from grader.course import grafts
-from grader.execution import bare_server, folders, forkserver, jobs, orphans, withheld
-from grader.execution.follow_up import FollowUp
-from grader.execution.jobs import Job
-from grader.execution.servers import Process
 from grader.isolation import sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
+from grader.lock import bare_server, lists, withheld
+from grader.lock.lists import Sealed
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import TOO_BUSY, ExerciseResult, KataResult, SpecResult, Status
-from grader.sealed import lists
-from grader.sealed.lists import Sealed
+from grader.workers import folders, forkserver, jobs, orphans
+from grader.workers.jobs import Job
+from grader.workers.servers import Process
 
 PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
 GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
@@ -54,7 +53,7 @@ class SecondLock:
         scratch: a folder for the job's files.
         result: what it came to.
         specs: its specs, by name.
-        helped: of exercises that work with a reference's code beside them, how.
+        helped: of exercises that work with a reference's code beside them, the names that it defines.
         sealed: which of the specs judge from another process.
         attempts: how often a spec that fails may ask, each time with another seed.
     """
@@ -70,7 +69,7 @@ class SecondLock:
         scratch: Path,
         result: KataResult,
         specs: Mapping[str, SpecInfo],
-        helped: Mapping[str, FollowUp],
+        helped: Mapping[str, tuple[str, ...]],
         sealed: Sealed,
         attempts: int = ATTEMPTS,
     ):
@@ -87,7 +86,7 @@ class SecondLock:
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
                 used: tuple[str, ...] = ()
                 if spec.exercise in helped:
-                    used = helped[spec.exercise].names
+                    used = helped[spec.exercise]
                 elif name in asks and job.kata.reference.is_file():  # a probe may look at what specs leave alone there
                     used = grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken)
                 grafted.setdefault(used, []).append(name)
@@ -163,7 +162,7 @@ class SecondLock:
         shared.mkdir()
         self._write_code(code)
         job, options = self.job, self.job.options
-        seconds, seed = PATIENCE * options.spec_seconds, secrets.randbelow(1 << 31)
+        seconds, seed = PATIENCE * options.spec_seconds, self._drawn_seed()
         ours, theirs = forkserver.pipe()
         order = WorkOrder(
             job.kata,
@@ -177,12 +176,18 @@ class SecondLock:
         )
         with ours, theirs:
             try:
-                self.code = bare_server.start_worker(job.kata, code, shared, theirs.fileno())
+                self.code = self._start_code(code, shared, theirs.fileno())
                 self.worker = forkserver.start_worker(order)
                 self.processes = [self.worker.process, self.code]
             except OSError as problem:
                 return self._give_up(f"the second lock could not be asked, grade again: {problem}")
         self._allow(OF_START)
+
+    def _drawn_seed(self) -> int:
+        return secrets.randbelow(1 << 31)
+
+    def _start_code(self, code: Path, shared: Path, pipe: int) -> Process:
+        return bare_server.start_worker(self.job.kata, code, shared, pipe)
 
     def _give_up(self, reason: str) -> None:
         """Leave the specs that are left without a verdict: this machine is to blame, not the code."""

@@ -2,12 +2,11 @@
 
 import types
 from abc import ABCMeta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-if TYPE_CHECKING:
-    from grader.sealed.remote import Remote
+from grader.lock.known import Known
 
 
 class RemoteBase:
@@ -129,7 +128,7 @@ def forwarded(name: str) -> Any:
 class RemoteModule(types.ModuleType):
     """A module in the worker as specs see it: the one under test, or by its name one that this builds on."""
 
-    def __init__(self, remote: "Remote", name: str = ""):
+    def __init__(self, remote: Known, name: str = ""):
         super().__init__(name or "kata")
         vars(self).update(_remote=remote, _place=name, _known=set(), __file__="")
 

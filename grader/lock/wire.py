@@ -54,10 +54,10 @@ def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
         EOFError: the other side has ended.
         Malformed: the frame is too long.
     """
-    (length,) = struct.unpack("!I", _exactly(descriptor, 4))
+    (length,) = struct.unpack("!I", exactly(descriptor, 4))
     if length > most:
         raise Malformed(f"a frame of {length} bytes")
-    return _exactly(descriptor, length)
+    return exactly(descriptor, length)
 
 
 def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
@@ -81,7 +81,7 @@ def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
         raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
     if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or sum(sizes) > MOST_BYTES:
         raise Malformed(f"{len(sizes)} blobs of {sum(sizes)} bytes")
-    data = _exactly(descriptor, sum(sizes))
+    data = exactly(descriptor, sum(sizes))
     ends = list(itertools.accumulate(sizes))
     return tree, [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
@@ -142,7 +142,12 @@ def _all_of(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _exactly(descriptor: int, size: int) -> bytes:
+def exactly(descriptor: int, size: int) -> bytes:
+    """Read so many bytes.
+
+    Raises:
+        EOFError: the other side has ended.
+    """
     data = bytearray()
     while len(data) < size:
         part = os.read(descriptor, min(size - len(data), 1 << 20))

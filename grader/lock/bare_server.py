@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grader.course.catalogue import Kata
-from grader.execution import forkserver
-from grader.execution.servers import Process, Server
 from grader.isolation import sandbox
+from grader.workers import forkserver
+from grader.workers.servers import Process, Server
 
-SERVER = "grader.sealed.bare.server"
+SERVER = "grader.lock.server"
 # One thread, and no GPU: tensors cross to another process by their numbers.
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 

@@ -5,19 +5,17 @@ import os
 import sys
 import tempfile
 import time
-import traceback
+from collections.abc import Callable
 from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import ModuleType
 
-import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from grader import protocol
-from grader.course import kata_modules, packages
+from grader.course import kata_modules
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
-from grader.execution import collected
 from grader.isolation import processes, sandbox
 from grader.protocol import (
     Collected,
@@ -31,17 +29,20 @@ from grader.protocol import (
     SpecStarted,
     WorkOrder,
 )
-from grader.sealed import lists
-from grader.sealed.bare import probing
-from grader.sealed.remote import Remote
-from grader.specs import check, plugin
-from grader.specs.properties import draw_examples
+from grader.specs import plugin
+from grader.workers import collected
 
 LONGEST_TEXT = 20_000  # characters sent about one failure
 
+Run = Callable[[list[pytest.Function], "Reporter"], None]  # has these specs run
 
-def carry_out(order: WorkOrder, channel: Connection) -> None:
-    """Carry out the order, send the messages of `grader.protocol`, and end this process."""
+
+def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrder], Run] | None = None) -> None:
+    """Carry out the order, send the messages of `grader.protocol`, and end this process.
+
+    Args:
+        prepared: what prepares the run, before the sandbox hides the reference. Without it, code and specs run here.
+    """
     born = time.process_time()
     processes.die_with_parent()
     if hasattr(os, "setsid"):
@@ -56,9 +57,8 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     sys.dont_write_bytecode = True
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
-    probed = Probed(order) if order.probes else None  # before the sandbox hides the reference
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
-    siblings = packages.siblings(order.kata)
+    run = prepared(order) if prepared else Beside(order)
     spent = time.process_time() - born
     sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits, apart=order.apart)
     born = time.process_time() - spent  # by the clock of this process, which may be another one now
@@ -69,79 +69,26 @@ def carry_out(order: WorkOrder, channel: Connection) -> None:
     reporter.katas.waits_for_another = order.pipe is not None
     reporter.send(Collected(_described(order.kata, items), specs.problem))
     reporter.send(Loading())
-    if order.pipe:
-        judge(order, items, siblings, reporter)
-        if probed and reporter.remote:
-            probed.ask(reporter.remote, reporter)
-        reporter.send(Done(time.process_time() - born))
-        os._exit(0)
-    reporter.katas.modules[order.kata] = _module(order)
-    reporter.send(Loaded())
-    items = [item for item in items if _name(item) not in order.skip]
-    for item, following in zip_longest(items, items[1:]):
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        if order.options.stop_at_failure and reporter.katas.broken:
-            break
+    run(items, reporter)
     reporter.send(Done(time.process_time() - born))
     os._exit(0)
 
 
-def judge(order: WorkOrder, items: list[pytest.Function], siblings: list[str], reporter: "Reporter") -> None:
-    """Run the specs against code that is in another process, at the other end of the order's pipe.
-
-    Args:
-        siblings: the modules of the kata's package that specs may import.
-    """
-    assert order.pipe
-    own, earlier = (
-        [exercise.owner for kata in katas for exercise in kata.exercises]
-        for katas in ([order.kata], with_prerequisites([order.kata]))
-    )
-    remote = reporter.remote = Remote(order.pipe.fileno(), own, earlier)
-    reporter.katas.modules[order.kata] = remote.modules[""]
-    for module in {item.module for item in items}:
-        sys.modules[module.__name__] = module  # collecting another tree has removed it
-        cloudpickle.register_pickle_by_value(module)
-    if siblings:
-        remote.serve(order.kata.folder.parent.name, siblings)
-    try:
-        remote("load")
-    except Exception as error:  # every spec fails with this
-        reporter.katas.modules[order.kata] = LoadFailure(f"{order.kata.file.name}: {error}")
-    is_loaded = not remote.lost
-    reporter.send(Loaded())
-    for item, following in zip_longest(items, items[1:]):
-        draw_examples(item, order.options.seed)
-        remote.begin(takes_writes=_name(item) in order.writing)
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        if is_loaded and remote.lost:
-            return
-
-
-class Probed:
-    """The probes of an order, and the reference to compare with."""
+class Beside:
+    """Runs specs beside the code, in this process."""
 
     def __init__(self, order: WorkOrder):
-        self.order, self.text = order, lists.probes(order.kata)
-        self.reference = kata_modules.load(order.kata, order.kata.root / "solutions")
+        self.order = order
 
-    def ask(self, remote: Remote, reporter: "Reporter") -> None:
-        """Run each probe on the reference here and on the code in its process, and compare what they return."""
-        for exercise in self.order.probes:
-            if remote.lost:
-                return
-            name = lists.probe_name(exercise)
-            reporter.send(SpecStarted(name))
-            packages.enter(self.reference)
-            asked = (self.text, exercise, self.order.options.seed)
-            expected = probing.run(self.text, exercise, self.reference, self.order.options.seed)
-            remote.begin()
-            status, told, began = "passed", "", time.monotonic()
-            try:
-                check.close(remote("probe", *asked), expected, what=f"what {exercise} comes to")
-            except Exception as error:
-                status, told = "failed", "".join(traceback.format_exception_only(error)).strip()
-            reporter.send(SpecFinished(name, status, told[:LONGEST_TEXT], time.monotonic() - began))
+    def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
+        order = self.order
+        reporter.katas.modules[order.kata] = _module(order)
+        reporter.send(Loaded())
+        items = [item for item in items if name_of(item) not in order.skip]
+        for item, following in zip_longest(items, items[1:]):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if order.options.stop_at_failure and reporter.katas.broken:
+                break
 
 
 def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Function]:
@@ -151,10 +98,10 @@ def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Fu
     if options.ideas:
         items = [item for item in items if not item.get_closest_marker("edge")]
     if options.only:
-        items = [item for item in items if any(_is_named(wanted, _name(item)) for wanted in options.only)]
+        items = [item for item in items if any(_is_named(wanted, name_of(item)) for wanted in options.only)]
     if options.order:
         place = {name: number for number, name in enumerate(options.order)}
-        items = sorted(items, key=lambda item: place.get(_name(item), place.get(item.cls.__name__, len(place))))
+        items = sorted(items, key=lambda item: place.get(name_of(item), place.get(item.cls.__name__, len(place))))
     return items[::-1] if options.backwards else items
 
 
@@ -169,7 +116,7 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
         _, line, _ = item.reportinfo()
         exercise, says = exercises[item.cls.__name__], inspect.cleandoc(item.function.__doc__ or "")
         file, hidden = item.path.relative_to(kata.folder).as_posix(), item.path != kata.specs
-        described.append(SpecInfo(_name(item), exercise, seconds, reason, edge, (line or 0) + 1, says, file, hidden))
+        described.append(SpecInfo(name_of(item), exercise, seconds, reason, edge, (line or 0) + 1, says, file, hidden))
     return tuple(described)
 
 
@@ -191,7 +138,7 @@ class Reporter:
         katas = config.pluginmanager.get_plugin("katas")
         assert isinstance(katas, plugin.Katas)
         self.katas = katas
-        self.remote: Remote | None = None  # where the code is, if it is not in this process
+        self.code_is_lost: Callable[[], bool] = lambda: False  # where it is in another process
         self.outcome: dict[str, tuple[str, float]] = {}
         config.pluginmanager.register(self)
 
@@ -212,7 +159,7 @@ class Reporter:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         name = _spec(nodeid)
         outcome, seconds = self.outcome.get(name, ("failed", 0.0))
-        if self.remote and self.remote.lost:  # whatever the spec made of that
+        if self.code_is_lost():  # whatever the spec made of that
             outcome = "failed"
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
@@ -225,7 +172,8 @@ def _spec(nodeid: str) -> str:
     return nodeid.partition("::")[2]
 
 
-def _name(item: pytest.Item) -> str:
+def name_of(item: pytest.Item) -> str:
+    """A spec's name: "TestSplitHeads::test_x[a]"."""
     return _spec(item.nodeid)
 
 

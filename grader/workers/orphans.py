@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 
-from grader.execution import forkserver
-from grader.execution.servers import Process
 from grader.isolation import processes, shared_memory, usage
+from grader.workers import forkserver
+from grader.workers.servers import Process
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
 

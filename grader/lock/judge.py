@@ -1,0 +1,80 @@
+"""The judge of the second lock: it runs specs and probes here, and the code that they ask is in another process."""
+
+import sys
+import time
+import traceback
+from itertools import zip_longest
+
+import cloudpickle  # type: ignore[import-untyped]
+import pytest
+
+from grader.course import kata_modules, packages
+from grader.course.catalogue import with_prerequisites
+from grader.errors import LoadFailure
+from grader.lock import lists, probes
+from grader.lock.remote import Remote
+from grader.protocol import Loaded, SpecFinished, SpecStarted, WorkOrder
+from grader.specs import check
+from grader.specs.properties import draw_examples
+from grader.workers.spec_worker import LONGEST_TEXT, Reporter, name_of
+
+
+class Judge:
+    """Runs an order's specs and probes against the code at the other end of its pipe."""
+
+    def __init__(self, order: WorkOrder):
+        self.order = order
+        self.siblings = packages.siblings(order.kata)  # the modules of the kata's package that specs may import
+        self.probes = lists.probes(order.kata) if order.probes else ""
+        self.reference = kata_modules.load(order.kata, order.kata.root / "solutions") if order.probes else None
+
+    def __call__(self, items: list[pytest.Function], reporter: Reporter) -> None:
+        """Run the specs, then the probes. Each ends with its verdict; where the code is lost, the rest has none."""
+        order, kata = self.order, self.order.kata
+        assert order.pipe
+        own, earlier = (
+            [exercise.owner for kata in katas for exercise in kata.exercises]
+            for katas in ([kata], with_prerequisites([kata]))
+        )
+        self.remote = Remote(order.pipe.fileno(), own, earlier)
+        reporter.code_is_lost = lambda: self.remote.lost
+        reporter.katas.modules[kata] = self.remote.modules[""]
+        for module in {item.module for item in items}:
+            sys.modules[module.__name__] = module  # collecting another tree has removed it
+            cloudpickle.register_pickle_by_value(module)
+        if self.siblings:
+            self.remote.name(kata.folder.parent.name, self.siblings)
+        self.remote.serve()
+        try:
+            self.remote("load")
+        except Exception as error:  # every spec fails with this
+            reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}")
+        is_loaded = not self.remote.lost
+        reporter.send(Loaded())
+        for item, following in zip_longest(items, items[1:]):
+            draw_examples(item, order.options.seed)
+            self.remote.begin(takes_writes=name_of(item) in order.writing)
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if is_loaded and self.remote.lost:
+                return
+        for exercise in order.probes:
+            if self.remote.lost:
+                return
+            self._probe(exercise, reporter)
+
+    def _probe(self, exercise: str, reporter: Reporter) -> None:
+        """Run a probe on the reference and on the code, and compare what it returns."""
+        assert self.reference
+        name, seed = lists.probe_name(exercise), self.order.options.seed
+        reporter.send(SpecStarted(name))
+        status, told, began = "passed", "", time.monotonic()
+        packages.enter(self.reference)
+        expected = probes.run(self.probes, exercise, self.reference, seed)
+        self.remote.begin()
+        self.remote.serve()
+        try:
+            got = probes.run(self.probes, exercise, self.remote.modules[""], seed)
+            check.close(got, expected, what=f"what {exercise} comes to")
+        except Exception as error:
+            status, told = "failed", "".join(traceback.format_exception_only(error)).strip()
+        reporter.send(SpecFinished(name, status, told[:LONGEST_TEXT], time.monotonic() - began))

@@ -1,0 +1,79 @@
+"""What the judge knows of the worker's tensors and objects, and the worker of the judge's: both by handles."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Lost(Exception):
+    """The worker has ended, or has sent what no worker sends."""
+
+
+class Known:
+    """The handles of one spec. Calling it has the worker do something: what comes back is made of what is known here.
+
+    Args:
+        own: names that the code itself defines.
+        earlier: names that the code of earlier katas defines.
+    """
+
+    takes_writes: bool  # the code may write to what is writable
+
+    def __init__(self, own: Iterable[str], earlier: Iterable[str]):
+        self.own = frozenset(own)
+        self.classes_asked_for = frozenset(name for name in (*self.own, *earlier) if name[:1].isupper())
+
+    def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
+        """Have the worker do something, and return what comes of it or raise what it raises.
+
+        Raises:
+            Lost: the worker does not answer any more, or not as a worker would.
+        """
+        raise NotImplementedError
+
+    def clear(self, *, takes_writes: bool) -> None:
+        """Forget all handles."""
+        self.takes_writes = takes_writes
+        self.tensors: dict[int, torch.Tensor] = {}
+        self.handles: dict[int, int] = {}  # of tensors, by id()
+        self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
+        self.writable: set[int] = set()  # handles of our parameters, and of what is part of our models and optimizers
+        self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
+        self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
+        self.objects: dict[int, Any] = {}
+        self.nets: dict[int, nn.Module] = {}  # those of the objects that are one
+        self.classes: dict[int, type] = {}
+        self.numbers: dict[int, int] = {}  # of our callbacks, generators and objects sent by value, by id()
+        self.callbacks: dict[int, Any] = {}
+        self.by_value: dict[int, Any] = {}
+        self.generator_states: dict[int, bytes] = {}
+        self.busy: set[int] = set()
+        self.kept: list[Any] = []  # ids must not be used again
+        self.count = 0
+
+    def handle(self, tensor: torch.Tensor) -> int:
+        """The handle of a tensor of ours or the worker's."""
+        if id(tensor) not in self.handles:
+            self.count += 1
+            self.keep(self.count, tensor)
+        return self.handles[id(tensor)]
+
+    def number(self, value: Any) -> int:
+        """The number of an object of ours."""
+        if id(value) not in self.numbers:
+            self.kept.append(value)
+            self.numbers[id(value)] = len(self.numbers)
+        return self.numbers[id(value)]
+
+    def keep(self, handle: int, tensor: torch.Tensor) -> None:
+        """Know this tensor by this handle."""
+        self.tensors[handle] = tensor
+        self.handles[id(tensor)] = handle
+        self.kept.append(tensor)
+
+    def is_guarded(self, handle: int) -> bool:
+        """True if the worker may not write to this tensor, because its memory is ours."""
+        ours = handle >= 0 or handle in self.views
+        return ours and not (self.takes_writes and handle in self.writable)
