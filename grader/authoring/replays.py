@@ -71,13 +71,20 @@ class Taped(SecondLock):
 
 
 def by_heart(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """The exercises whose sealed specs and probes all take the answers that the reference gave under another seed."""
-    names = {name: spec.exercise for name, spec in specs.items() if name in sealed}
-    names |= {lists.probe_name(name): name for name in lists.probed(kata)}
+    """The exercises whose answers could be learnt by heart, each a sentence, and probes that ask nothing else."""
+    probed = {lists.probe_name(name): name for name in lists.probed(kata)}
+    exercises = probed | {name: spec.exercise for name, spec in specs.items() if name in sealed}
     tape: Tape = {}
     _run(kata, specs, sealed, SEED, tape)
-    drawn = {names[name] for name in names.keys() - _run(kata, specs, sealed, OTHER, tape)}
-    return [exercise.name for exercise in kata.exercises if exercise.name in {*names.values()} - drawn]
+    taken = _run(kata, specs, sealed, OTHER, tape)
+    drawn = {exercises[name] for name in exercises.keys() - taken}
+    declared = kata.description.by_heart
+    problems = [f"{name} has the same answers for another seed" for name in probed if name in taken]
+    return problems + [
+        f"{name}: its sealed specs take what was answered under another seed (draw inputs, or say why in by_heart)"
+        for name in dict.fromkeys(exercises.values())
+        if name not in drawn | declared.keys()
+    ]
 
 
 def _run(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, seed: int, tape: Tape) -> set[str]:

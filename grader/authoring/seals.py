@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import files
-from grader.authoring import variants
+from grader.authoring import replays, variants
 from grader.authoring.variants import POINTS, Mistake
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
@@ -193,6 +193,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     texts = [reference, textbook, *accepted] if thoroughly else [textbook]
     unfair = {name for answer in ask(kata, specs, [(text, sealed) for text in texts]) for name in answer.failed}
     problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
+    problems += replays.by_heart(kata, specs, sealed)
     return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems
 
 

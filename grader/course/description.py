@@ -16,7 +16,8 @@ DIFFICULTIES = ("easy", "medium", "hard")
 NEEDS = ("processes", "loopback", "training")
 KEYS = (
     *("title", "chapter", "difficulty", "minutes", "core", "all", "finished", "exercises", "builds_on", "ideas_of"),
-    *("needs", "files", "unsealed", "guarded", "name", "asks", "stretch", "uses", "specs", "practice", "problem"),
+    *("needs", "files", "unsealed", "by_heart", "operators", "guarded"),
+    *("name", "asks", "stretch", "uses", "specs", "practice", "problem"),
     *("gpt2", "step", "paper", "authors", "year", "url", "result", "seconds"),
 )
 
@@ -82,6 +83,8 @@ class Description:
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
     unsealed: dict[str, str] = field(default_factory=dict)  # exercises that cannot be judged from another process → why
+    by_heart: dict[str, str] = field(default_factory=dict)  # exercises with one answer, whatever is drawn → why
+    operators: tuple[str, ...] = ()  # classes of the code whose objects sealed specs may use with + and the like
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
     files: tuple[str, ...] = ()  # further files in its folder that a learner gets
     paper: Paper | None = None
@@ -133,6 +136,8 @@ def _description(table: dict[str, Any]) -> Description:
         practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
         unsealed=_taken(table, "unsealed", dict, {}),
+        by_heart=_taken(table, "by_heart", dict, {}),
+        operators=_texts(table, "operators"),
         guarded=_taken(table, "guarded", dict, {}),
         files=_texts(table, "files"),
         paper=_paper(paper) if paper else None,
@@ -140,7 +145,7 @@ def _description(table: dict[str, Any]) -> Description:
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
-    named |= found.guarded.keys() | found.unsealed.keys()
+    named |= found.guarded.keys() | found.unsealed.keys() | found.by_heart.keys()
     unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {_guessed(unknown, KEYS)}", *unknown[:1])
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}", "difficulty")

@@ -18,7 +18,7 @@ from torch import nn
 
 from grader.lock import wire
 from grader.lock.known import Known, Lost
-from grader.lock.mirrors import CONTAINERS, NUMBERS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
+from grader.lock.mirrors import CONTAINERS, OPERATORS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
 from grader.lock.wire import Malformed
 
 CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
@@ -263,8 +263,8 @@ class Decoder:
         }
         made: type
         if bases[0] is RemoteObject or bases[0] is RemoteNnModule:
-            asked_for = any(one.rpartition(".")[2] in remote.classes_asked_for for one in names)
-            known = CONTAINERS | NUMBERS if asked_for else CONTAINERS
+            is_named = any(one.rpartition(".")[2] in remote.operators for one in names)
+            known = CONTAINERS | OPERATORS if is_named else CONTAINERS
             space |= {one: forwarded(one) for one in special if one in known}
             made = RemoteClass(str(name), bases, space | {"_remote": remote})
         else:

@@ -32,11 +32,9 @@ class Judge:
         """Run the specs, then the probes. Each ends with its verdict; where the code is lost, the rest has none."""
         order, kata = self.order, self.order.kata
         assert order.pipe
-        own, earlier = (
-            [exercise.owner for kata in katas for exercise in kata.exercises]
-            for katas in ([kata], with_prerequisites([kata]))
-        )
-        self.remote = Remote(order.pipe.fileno(), own, earlier)
+        own = {exercise.owner for exercise in kata.exercises}
+        operators = {name for one in with_prerequisites([kata]) for name in one.description.operators}
+        self.remote = Remote(order.pipe.fileno(), own, operators)
         reporter.code_is_lost = lambda: self.remote.lost
         reporter.katas.modules[kata] = self.remote.modules[""]
         for module in {item.module for item in items}:
@@ -46,7 +44,7 @@ class Judge:
             self.remote.name(kata.folder.parent.name, self.siblings)
         self.remote.serve()
         try:
-            self.remote("load")
+            self.remote("load", own)
         except Exception as error:  # every spec fails with this
             reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}")
         is_loaded = not self.remote.lost

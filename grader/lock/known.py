@@ -16,14 +16,13 @@ class Known:
 
     Args:
         own: names that the code itself defines.
-        earlier: names that the code of earlier katas defines.
+        operators: names of classes whose objects may be used with operators.
     """
 
     takes_writes: bool  # the code may write to what is writable
 
-    def __init__(self, own: Iterable[str], earlier: Iterable[str]):
-        self.own = frozenset(own)
-        self.classes_asked_for = frozenset(name for name in (*self.own, *earlier) if name[:1].isupper())
+    def __init__(self, own: Iterable[str], operators: Iterable[str]):
+        self.own, self.operators = frozenset(own), frozenset(operators)
 
     def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
         """Have the worker do something, and return what comes of it or raise what it raises.

@@ -29,11 +29,11 @@ class Remote(Known):
     Args:
         pipe: a file descriptor.
         own: names that the code itself defines: none of them may turn out to be a library's class.
-        earlier: names that the code of earlier katas defines.
+        operators: names of classes whose objects may be used with operators.
     """
 
-    def __init__(self, pipe: int, own: Iterable[str] = (), earlier: Iterable[str] = ()):
-        super().__init__(own, earlier)
+    def __init__(self, pipe: int, own: Iterable[str] = (), operators: Iterable[str] = ()):
+        super().__init__(own, operators)
         self.pipe = pipe
         self.lost = False  # the worker has not answered, or not as a worker would
         self.modules = {"": RemoteModule(self)}

@@ -33,6 +33,7 @@ class Worker:
         self.pipe, self.load = pipe, load
         self.module: ModuleType | None = None
         self.originals: dict[tuple[str, str], Any] = {}  # what names of modules meant before the judge set them
+        self.own: set[str] = set()  # names of the kata's classes
         self.forget()
 
     def forget(self) -> None:
@@ -44,7 +45,7 @@ class Worker:
             else:
                 setattr(self.module_at(place), name, value)
         self.originals.clear()
-        self.table = encoding.Table()
+        self.table = encoding.Table(self.own)
         self.generators: dict[int, torch.Generator] = {}
         self.callbacks: dict[int, JudgesObject] = {}
         self.given: dict[int, Any] = {}  # handles of the tensors that the present call got, and how they were
@@ -116,6 +117,8 @@ class Worker:
 
     def do(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
         if operation == "load":
+            [names] = arguments
+            self.own.update(names)
             self.module = self.load()
             return None
         if operation == "forget":
