@@ -92,6 +92,14 @@ class Encoder:
                 return EXACT[kind](self, kind(value) if kind is not torch.Tensor else value)
         if isinstance(value, tuple) and type(value).__module__ == "torch.return_types":
             return ["U", [self(part) for part in value]]
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            return ["N", self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
+        if "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image):
+            return ["im", value.mode, list(value.size), self.blob(value.tobytes())]
+        if isinstance(value, np.dtype):
+            return ["nd", value.str]
+        if isinstance(value, np.generic):
+            return ["n", value.dtype.str, self(value.item())]
         if isinstance(value, dict) and type(value).__module__ == "collections":
             return ["D", self.pairs(value), type(value).__name__]
         if not hasattr(value, "_fields") and type(value).__name__ not in self.table.own:
