@@ -7,6 +7,7 @@ code; nt named tuple; fn function; M module; o any other object.
 """
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
