@@ -100,6 +100,7 @@ class SpecFinished:
     seconds: float
     printed: str = ""
     error: str = ""  # the class of the exception that ended it
+    bans: bool = False  # it forbids functions, which it cannot do in another process
 
 
 @dataclass(frozen=True)

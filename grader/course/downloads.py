@@ -48,6 +48,7 @@ BROKEN_ARCHIVE = (
     LookupError,
 )
 LARGEST = 1 << 30  # bytes, unpacked size of one archive
+VOCABULARY = 50_257  # tokens of GPT-2
 SHARD_HEADER, SHARD_MAGIC, SHARD_VERSION = 1024, 20240520, 1  # of a file of GPT-2 tokens, as llm.c writes them
 
 
@@ -57,7 +58,7 @@ class Source:
 
     url: str
     size: int
-    sha256: str | None  # None: none is published, and the header of the token shard is checked instead
+    sha256: str | None  # None: none is published, and header, length and ids of the token shard are checked instead
     unpack: Callable[[Path, Path], None]  # unpack(file, place) makes the files that lessons read
     place: str  # relative to the folder of the set
 
@@ -179,6 +180,20 @@ def token_count(path: Path) -> int:
     if size != SHARD_HEADER + 2 * count:
         raise ValueError(f"it has {size:,} bytes, and its header promises {count:,} tokens of 2 bytes")
     return count
+
+
+def _check_ids(shard: Path) -> None:
+    """Read every id of a shard of tokens.
+
+    Raises:
+        ValueError: one is not of GPT-2's vocabulary.
+    """
+    with open(shard, "rb") as file:
+        file.seek(SHARD_HEADER)
+        while block := file.read(BLOCK):
+            largest = max(struct.unpack(f"<{len(block) // 2}H", block))
+            if largest >= VOCABULARY:
+                raise ValueError(f"it holds the id {largest}, and GPT-2 has {VOCABULARY:,} tokens")
 
 
 def _idx(base: str, *known: tuple[int, str]) -> tuple[Source, ...]:
@@ -397,6 +412,7 @@ def _damage(source: Source, path: Path) -> str:
     if source.sha256 is None:
         try:
             token_count(path)
+            _check_ids(path)
         except ValueError as error:
             return str(error)
         return ""

@@ -18,7 +18,7 @@ from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of
 from grader.lock import bare_server, lists, withheld
 from grader.lock.lists import Sealed
 from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
-from grader.results import TOO_BUSY, ExerciseResult, KataResult, SpecResult, Status
+from grader.results import TOO_BUSY, ExerciseResult, KataResult, Seal, SpecResult, Status
 from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
 from grader.workers.servers import Process
@@ -94,6 +94,7 @@ class SecondLock:
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
+        self.bans: set[str] = set()  # exercises with a spec that forbids functions
         self.cpu_seconds, self.started = 0.0, time.monotonic()
         self.lost = ""  # why the grader cannot go on with it
         self.finished = not self.rounds
@@ -210,6 +211,8 @@ class SecondLock:
         """Take in the verdict of a spec. One that ended the code, or took too long, asks only once."""
         name, spec = message.name, self.specs[message.name]
         self.unasked.discard(name)
+        if message.bans:
+            self.bans.add(spec.exercise)
         if message.status == "passed":
             self.passed.add(name)
         elif self.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
@@ -263,8 +266,17 @@ class SecondLock:
         specs += tuple(self.failed[name] for name in probes if name in self.failed)
         asked = {*probes, *(spec.name for spec in specs)} & (self.passed | self.failed.keys())
         if asked:
-            return replace(exercise, specs=specs, sealed="passed" if asked <= self.passed else "failed")
+            seal: Seal = "passed" if asked <= self.passed else "failed"
+            return replace(exercise, specs=specs, sealed=seal, but_for=self._left(exercise, asked))
         return replace(exercise, sealed="unsealed") if exercise.works else exercise
+
+    def _left(self, exercise: ExerciseResult, asked: set[str]) -> str:
+        """What the second lock has not judged of the exercise, as a phrase."""
+        specs = [spec.name for spec in exercise.ideas if spec.status == "passed" and not spec.hidden]
+        left = ["what must not be used"] if exercise.name in self.bans else []
+        if number := len(set(specs) - asked):
+            left.append(f"{number} of {len(specs)} specs")
+        return " and ".join(left)
 
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits, which count for judge and code together."""

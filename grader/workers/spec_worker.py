@@ -139,6 +139,7 @@ class Reporter:
         assert isinstance(katas, plugin.Katas)
         self.katas = katas
         self.code_is_lost: Callable[[], bool] = lambda: False  # where it is in another process
+        self.bans = False  # the present spec forbids functions to code that is in another process
         self.outcome: dict[str, tuple[str, float]] = {}
         config.pluginmanager.register(self)
 
@@ -147,6 +148,7 @@ class Reporter:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.outcome.clear()
+        self.bans = False
         self.send(SpecStarted(_spec(nodeid)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -164,7 +166,8 @@ class Reporter:
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
-        self.send(SpecFinished(name, outcome, text, seconds, printed, failure.error if failure else ""))
+        error = failure.error if failure else ""
+        self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans))
 
 
 def _spec(nodeid: str) -> str:

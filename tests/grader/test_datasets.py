@@ -314,7 +314,7 @@ class TestDownload:
             ["animals/training/horses/a.png", "animals/training/humans/b.png", "animals/validation/horses/c.png"], 1
         )
 
-    def test_a_token_shard_is_checked_by_its_header(self, known, server):
+    def test_a_token_shard_is_checked_by_its_form(self, known, server):
         """No digest of these files is published."""
         shard = struct.pack("<256i", 20240520, 1, 500, *[0] * 253) + bytes(1000)
         chosen = known("shards", ("val_0.bin", shard, downloads.keep, "val_0.bin"), holds=("val_0.bin",))
@@ -323,6 +323,7 @@ class TestDownload:
         for damaged, complaint in (
             (b"<!DOCTYPE html>".ljust(len(shard)), "its header is not that of a shard of GPT-2 tokens"),
             (struct.pack("<256i", 20240520, 1, 501, *[0] * 253) + bytes(1000), "its header promises 501 tokens"),
+            (shard[:-2] + struct.pack("<H", 50_257), "it holds the id 50257, and GPT-2 has 50,257 tokens"),
         ):
             server.files["val_0.bin"] = damaged
             with pytest.raises(DownloadFailure, match=f"val_0.bin from .* was deleted, because .*{complaint}"):

@@ -234,6 +234,12 @@ class TestHiddenSpecs:
 
 
 class TestPlatforms:
+    def test_actions_are_named_by_commit(self, checkout):
+        """A tag can be moved to other code."""
+        files = [checkout / ".github/workflows/classroom.yml", *(ROOT / ".github/workflows").glob("*.yml")]
+        actions = [line for file in files for line in file.read_text().splitlines() if " uses: " in line]
+        assert actions and all(re.search(r"@[0-9a-f]{40} # v\d", line) for line in actions)
+
     def test_classroom_workflow(self, course, checkout, tmp_path):
         """Each step of the workflow as a shell runs it, and its output, decoded."""
         workflow = yaml.safe_load((checkout / ".github/workflows/classroom.yml").read_text())
