@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grader import printable, protocol
 from grader.course import grafts
+from grader.course.description import Exercise
 from grader.isolation import sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import bare_server, lists, withheld
@@ -75,7 +76,7 @@ class SecondLock:
     ):
         self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
-        asks = {name: _probe(name, exercise) for name, exercise in self.probes.items()}
+        asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}
         works = {
             exercise.name for exercise in result.exercises if exercise.works
@@ -220,7 +221,8 @@ class SecondLock:
         elif self.round.names or self.job.stand_ins:
             self._fail(name, withheld.told(self.job, spec, message))
         else:
-            self._fail(name, printable.text(message.message))
+            told = printable.text(message.message)
+            self._fail(name, f"{spec.says}\n\n{told}" if name in self.probes else told)
 
     def _fail(self, name: str, why: str, status: Status = "failed") -> None:
         """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
@@ -287,6 +289,7 @@ class SecondLock:
         return usage.of_processes(set().union(*map(orphans.tree, pids)))
 
 
-def _probe(name: str, exercise: str) -> SpecInfo:
+def _probe(name: str, exercise: Exercise) -> SpecInfo:
     """A probe, as if it were a spec."""
-    return SpecInfo(name, exercise, PROBE_SECONDS, "", edge=False, line=0, says="A probe compares with the reference.")
+    says = f"{exercise.name}, {exercise.asks}: for drawn inputs it must return what the reference returns."
+    return SpecInfo(name, exercise.name, PROBE_SECONDS, "", edge=False, line=0, says=says)
