@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -142,16 +142,21 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
         print(f"{len(gone)} graded earlier and not in {class_.folder}: {first}")
     unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
-    for student, report in whole.students.items():
-        for kata in report.katas:
-            old = earlier.get((student, kata.kata))
-            changed = (
-                " (the code has changed since the earlier grading)" if old and old.result.code != kata.code else ""
-            )
-            print(*(f"{student}: {line}{changed}\n" for line in words.overrides([kata])), sep="", end="")
+    for line in _overrides(whole, earlier):
+        print(line)
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
     _end(book, whole.unconfirmed, interrupted, unwritten)
+
+
+def _overrides(whole: ClassReport, earlier: regrading.Grading) -> Iterator[str]:
+    """A line per override that counts. It says if the code is another one than that of the earlier grading."""
+    for student, report in whole.students.items():
+        for kata in report.katas:
+            old = earlier.get((student, kata.kata))
+            is_new = old is not None and old.result.code != kata.code
+            for line in words.overrides([kata]):
+                yield f"{student}: {line}{' (the code has changed since the earlier grading)' if is_new else ''}"
 
 
 def _graded(
