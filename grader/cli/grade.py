@@ -173,7 +173,8 @@ def grade(
 ) -> None:
     """Run the specs in isolated processes and count points and stars.
 
-    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded.
+    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded, or a class
+    has points that are unconfirmed.
     """
     request = Request(**locals())  # a field per parameter
     _refuse_contradictions(request)

@@ -100,9 +100,10 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, and how many hidden specs pass."""
+    """The details for a student, what a teacher has decided, and how many hidden specs pass."""
+    decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
-    return "\n\n".join(filter(None, [details(exercise), sums]))
+    return "\n\n".join(filter(None, [decided, details(exercise), sums]))
 
 
 def override(decided: Override) -> str:

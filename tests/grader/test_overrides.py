@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,16 @@ import pytest
 
 from grader.course.catalogue import find
 from grader.errors import BrokenOverrides
+from grader.execution import grading
+from grader.protocol import RunOptions
+from grader.reports import unconfirmed
 from grader.results import ExerciseResult, KataResult, Override, SpecResult
 from grader.teaching import class_grading, overrides
 from grader.teaching.roster import Person
+from tests.attacks import FIRST
+from tests.conftest import SOUND
 
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 KATA, NAMES = find("00"), [exercise.name for exercise in find("00").exercises]
 HEAD = "id,kata::exercise,points,reason\n"
 PEOPLE = [Person("a1", "Ann Ames", "ann@x"), Person("102", "", "")]
@@ -81,6 +88,26 @@ def graded(*seals: str) -> KataResult:
     specs = {"passed": replace(failed, status="passed", message=""), "failed": failed}
     found = [ExerciseResult(name, (specs[seal],), sealed=seal) for name, seal in zip(NAMES, seals, strict=True)]
     return KataResult(KATA.name, tuple(found), code="".join(seals))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+@pytest.mark.parametrize(
+    ("code", "open_points", "points"),
+    [
+        ((SOUND / "katas/01_sums/sums.py").read_text() + FIRST, ["double", "total", "Doubler"], 0),
+        (RIGHT.replace("    return x.sum", "    import grader.specs\n\n    return x.sum"), ["total"], 2),
+    ],
+    ids=["a forgery", "right code that asks for the course's own package"],
+)
+def test_what_the_second_lock_refuses_is_unconfirmed(sound, submission, code, open_points, points):
+    folder = submission(sound[0], code)
+    [result] = grading.grade_folder(sound[:1], folder, options=RunOptions(sealed=True))
+    assert (result.status, result.points) == ("unconfirmed", points)
+    assert [exercise.name for exercise in result.unconfirmed] == open_points
+    total = result.exercises[1]
+    assert total.first_lock == 2 and unconfirmed.second_lock(total).startswith("one dimension is summed [0]: failed")
+    decided = overrides.applied(result, {name: Override(1, "right") for name in open_points})
+    assert (decided.status, decided.points, decided.stars) == ("passed", 3, 3)
 
 
 class TestAClass:
