@@ -100,10 +100,11 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, what a teacher has decided, and how many hidden specs pass."""
+    """The details for a student, with what a teacher has decided, what no lock can judge, and the sum of hidden specs."""
     decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
-    return "\n\n".join(filter(None, [decided, details(exercise), sums]))
+    left = seal(exercise) if exercise.works and seal(exercise) != SEALED else ""
+    return "\n\n".join(filter(None, [decided, details(exercise), left, sums]))
 
 
 def override(decided: Override) -> str:

@@ -926,6 +926,9 @@ class TestSealing:
             said in text
             for text in [*texts, csv_report.render(report), html_report.render_class(a_class(a=report.katas[0]))]
         )
+        for name, key in (("classroom", "message"), ("classroom50", "message"), ("gradescope", "output")):
+            tests = json.loads(FORMATS[name].render(self.sealed(SEALED, self.IN_PART, self.NOT)))["tests"]
+            assert [test[key] for test in tests] == ["", said, "not sealed"]
         data = json.loads(json_report.render(report))
         holds_to("report", data)
         assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
