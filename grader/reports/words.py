@@ -100,7 +100,7 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, with what a teacher has decided, what no lock can judge, and the sum of hidden specs."""
+    """The details for a student, what a teacher has decided, what no lock judges, and how many hidden specs pass."""
     decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
     left = seal(exercise) if exercise.works and seal(exercise) != SEALED else ""
