@@ -337,6 +337,7 @@ def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassRepo
         with boundary.costs_only(partial(book.lose_all, student)):
             alone = ClassReport(book.started, 0.0, True, {student: book.report(student)}, book.roster)
             _said(student, alone.students[student], outputs)
+            list(unconfirmed.lines(alone))
             _pages(pseudonyms.applied(alone, {student: student}), outputs)
             for file in outputs.reports:
                 file.render(alone)

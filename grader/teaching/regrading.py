@@ -92,9 +92,11 @@ def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
 
 
 def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
-    """The teacher's decision, or the first spec whose verdict has changed: "works on a view: failed → passed"."""
+    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed"."""
     if new.override:
         return words.override(new.override)
+    if new.unconfirmed:
+        return words.UNCONFIRMED
     if old is None:
         return "was not there"
     before = {spec.name: spec.status for spec in old.specs}

@@ -179,6 +179,18 @@ class TestAClass:
         lines.write_text(json.dumps(broken) + "\n")
         assert "r.jsonl:1: holds no result" in kata_here(*again).stderr
 
+    def test_a_regrade_says_which_points_have_become_unconfirmed(self, course, results, tmp_path, kata_here):
+        """The earlier grading had one lock."""
+        lines, locks = tmp_path / "r.jsonl", dict(results)
+        results["uma"] = graded(*["passed"] * len(NAMES))
+        assert kata_here("grade", "00", *course, "--results", lines).returncode == 2
+        results["uma"] = locks["uma"]
+        done = kata_here("regrade", *course, "--against", lines, "--report", f"csv={tmp_path}/c.csv")
+        assert f"uma: +0\n  {KATA.name} · {NAMES[0]}: 1 → ?  (unconfirmed: works beside the specs" in done.stdout
+        assert [row["points"] for row in csv.DictReader(open(tmp_path / "c.csv"))] == [str(len(NAMES)), "", ""]
+        done = kata_here("regrade", *course, "--against", lines, "--never-lower")
+        assert "\numa\n" not in done.stdout and "the scores of 0 of 3 students change" in done.stdout
+
     def test_a_mistake_in_the_file_is_found_before_anything_is_graded(self, course, tmp_path, kata_here):
         (tmp_path / "r.jsonl").write_text("earlier results")
         decided = self.decide(tmp_path, f"zoe,00::{NAMES[0]},1,x")
