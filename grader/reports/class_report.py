@@ -45,7 +45,8 @@ def render_csv(report: ClassReport) -> str:
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
         graded = "not graded" if one.not_graded else "unconfirmed" if one.unconfirmed else "graded"
-        last = [_reason(one), words.seals(one), "; ".join(words.overrides(one.katas))]
+        sealed = words.seals(one) if one.points or one.unconfirmed else ""
+        last = [_reason(one), sealed, "; ".join(words.overrides(one.katas))]
         writer.writerow([as_text(student), *sums, *cells, graded, run, *became, *map(as_text, last)])
     return file.getvalue()
 
