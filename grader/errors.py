@@ -13,6 +13,7 @@ KataError
 ├── NoSubmissions         a folder cannot be graded as a class
 ├── BrokenRules           a course's rules for points are invalid
 ├── BrokenRoster          a course's list of students is invalid
+├── BrokenOverrides       a teacher's list of overrides is invalid
 ├── ExportFailure         a repository cannot be exported
 └── ClusterUnavailable    a cluster engine cannot be used
 """
@@ -71,6 +72,10 @@ class BrokenRules(KataError):
 
 class BrokenRoster(KataError):
     """A course's list of students is invalid."""
+
+
+class BrokenOverrides(KataError):
+    """A teacher's list of overrides is invalid."""
 
 
 class ExportFailure(KataError):

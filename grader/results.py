@@ -8,7 +8,9 @@ from typing import Any, Literal, cast
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
-State = Literal["not graded", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"]
+State = Literal[
+    "not graded", "unconfirmed", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"
+]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
@@ -49,6 +51,14 @@ class SpecResult:
 
 
 @dataclass(frozen=True)
+class Override:
+    """A teacher's decision on one exercise of one student."""
+
+    points: int  # 0 or 1
+    reason: str
+
+
+@dataclass(frozen=True)
 class ExerciseResult:
     """The verdicts on the specs of one exercise: a point if it works, a star if it holds at the edges too.
 
@@ -63,6 +73,8 @@ class ExerciseResult:
     sealed: Seal | None = None  # what specs said that judge from another process; None: they were not asked
     but_for: str = ""  # what they left unjudged, as a phrase; empty if nothing
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
+    but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
+    override: Override | None = None  # counts instead of what the specs said
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -70,14 +82,19 @@ class ExerciseResult:
 
     @property
     def works(self) -> bool:
-        """True if every spec of the idea passed. A skipped spec does not count, but one must have run."""
+        """True if every spec of the idea passed. A skipped spec does not count, but one must have run.
+
+        A teacher's override decides where there is one.
+        """
+        if self.override:
+            return self.override.points == 1
         statuses = {spec.status for spec in self.ideas}
         return "passed" in statuses and statuses <= set(DONE)
 
     @property
     def holds(self) -> bool:
         """True if the exercise works at the edges too. An exercise without edges has its star with its point."""
-        return self.works and not self.open_edges
+        return self.works and not self.open_edges and not self._lost
 
     @property
     def open_edges(self) -> tuple[SpecResult, ...]:
@@ -91,6 +108,25 @@ class ExerciseResult:
     @property
     def not_graded(self) -> bool:
         """True if a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
+        return self._lost and not self.override
+
+    @property
+    def unconfirmed(self) -> bool:
+        """True if only the first lock gives the point: the specs pass beside the code and not from another process."""
+        return self.sealed == "failed" and not self._lost and not self.override
+
+    @property
+    def pending(self) -> bool:
+        """True if the point is not decided: not graded, or unconfirmed."""
+        return self.not_graded or self.unconfirmed
+
+    @property
+    def first_lock(self) -> int:
+        """The number of specs of the idea that an exercise which reached the second lock passed in the first one."""
+        return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)  # a probe has no line
+
+    @property
+    def _lost(self) -> bool:
         return any(spec.status == "not graded" for spec in self.specs)
 
     @property
@@ -108,12 +144,15 @@ class ExerciseResult:
 
     @property
     def not_written(self) -> bool:
-        return bool(self.ideas) and all(s.message.endswith(NOT_WRITTEN) for s in self.ideas if s.status != "skipped")
+        if self.works or not self.ideas:
+            return False
+        return all(spec.message.endswith(NOT_WRITTEN) for spec in self.ideas if spec.status != "skipped")
 
     @property
     def first_failure(self) -> SpecResult | None:
-        """The first spec of the idea that failed, of those that the report names."""
-        return next((spec for spec in self.ideas if spec.status not in DONE and spec.name), None)
+        """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
+        failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
+        return None if self.works else next(failed, None)
 
     @property
     def hidden(self) -> tuple[SpecResult, ...]:
@@ -140,9 +179,9 @@ class KataResult:
     @property
     def state(self) -> State:
         """The state of the file, in more detail than the status."""
-        told = {"not graded": "not graded", "not started": "untouched", "error": "crashed", "passed": "works"}
-        if self.status in told:
-            return cast(State, told[self.status])
+        told = {"not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.status != "failed":
+            return cast(State, told.get(self.status, self.status))
         failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
         said = {spec.message.partition("\n")[0] for spec in failed}
         if len(said) == 1 and not any(exercise.works for exercise in self.exercises):
@@ -154,11 +193,13 @@ class KataResult:
         return "wrong"
 
     @property
-    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded"]:
+    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed"]:
         """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
-        ideas = [spec for exercise in self.exercises for spec in exercise.ideas]
+        ideas = [spec for exercise in self.exercises if not exercise.works for spec in exercise.ideas]
         if self.not_graded:
             return "not graded"
+        if self.unconfirmed:
+            return "unconfirmed"
         if any(spec.status in ("error", "missing") for spec in ideas):
             return "error"
         if all(exercise.works for exercise in self.exercises):
@@ -171,9 +212,19 @@ class KataResult:
         return not self.exercises or any(exercise.not_graded for exercise in self.exercises)
 
     @property
+    def unconfirmed(self) -> tuple[ExerciseResult, ...]:
+        """The exercises whose points only the first lock gives."""
+        return tuple(exercise for exercise in self.exercises if exercise.unconfirmed)
+
+    @property
+    def pending(self) -> bool:
+        """True if the score is not decided: not graded, or a point is unconfirmed."""
+        return self.not_graded or bool(self.unconfirmed)
+
+    @property
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = [spec for exercise in self.exercises for spec in exercise.specs if spec.status == "not graded"]
+        lost = [s for e in self.exercises if e.not_graded for s in e.specs if s.status == "not graded"]
         return lost[0].message.partition("\n")[0] if lost else self.message if self.not_graded else ""
 
     @property
@@ -222,6 +273,16 @@ class Report:
         return not self.complete or any(kata.not_graded for kata in self.katas)
 
     @property
+    def unconfirmed(self) -> list[tuple[KataResult, ExerciseResult]]:
+        """The exercises whose points only the first lock gives, each with its kata."""
+        return [(kata, exercise) for kata in self.katas for exercise in kata.unconfirmed]
+
+    @property
+    def pending(self) -> bool:
+        """True if the score is not decided: not graded, or a point is unconfirmed. A gradebook then has no row."""
+        return self.not_graded or bool(self.unconfirmed)
+
+    @property
     def points(self) -> int:
         return sum(kata.points for kata in self.katas)
 
@@ -261,6 +322,11 @@ class ClassReport:
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
 
+    @property
+    def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
+        """The points that a teacher has to decide, for each student who has some."""
+        return {student: report.unconfirmed for student, report in self.students.items() if report.unconfirmed}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -286,7 +352,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Change:
-    """An exercise whose score is not what it was; None where it was or is not graded."""
+    """An exercise whose score is not what it was; None where it was or is not graded, or unconfirmed."""
 
     student: str
     kata: str
@@ -321,10 +387,17 @@ def plain(value: float, digits: int = 6) -> float:
 
 
 def kata_result(data: dict[str, Any]) -> KataResult:
-    """Rebuild one kata's unweighted result from its `dataclasses.asdict` form, or from its entry in a report."""
+    """Rebuild one kata's result from its `dataclasses.asdict` form, or from its entry in a report.
+
+    It has neither a course's worth nor overrides.
+    """
     exercises = [
         ExerciseResult(
-            e["name"], tuple(SpecResult(**spec) for spec in e["specs"]), e["stretch"], sealed=e.get("sealed")
+            e["name"],
+            tuple(SpecResult(**spec) for spec in e["specs"]),
+            e["stretch"],
+            sealed=e.get("sealed"),
+            but_for=e.get("but_for", ""),
         )
         for e in data["exercises"]
     ]
@@ -334,7 +407,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/2. What is not graded has null for points, stars and score."""
+    """The report as a JSON object of schema kata-report/2. What is not decided has null for points, stars and score."""
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -360,13 +433,15 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "exercises": [
             {
                 "name": exercise.name,
-                "points": None if exercise.not_graded else exercise.points,
+                "points": None if exercise.pending else exercise.points,
                 "max_points": 1,
-                "star": None if exercise.not_graded else exercise.stars,
-                "score": None if exercise.not_graded else round(exercise.score, 6),
+                "star": None if exercise.pending else exercise.stars,
+                "score": None if exercise.pending else round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
                 "sealed": exercise.sealed,
+                "but_for": exercise.but_for,
+                "override": asdict(exercise.override) if exercise.override else None,
                 "specs": [asdict(spec) | {"seconds": round(spec.seconds, 4)} for spec in exercise.specs],
             }
             for exercise in kata.exercises
@@ -376,10 +451,10 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:
     return {
-        "points": None if result.not_graded else result.points,
+        "points": None if result.pending else result.points,
         "max_points": result.max_points,
-        "stars": None if result.not_graded else result.stars,
+        "stars": None if result.pending else result.stars,
         "max_stars": result.max_points,
-        "score": None if result.not_graded else round(result.score, 6),
+        "score": None if result.pending else round(result.score, 6),
         "max_score": round(result.max_score, 6),
     }

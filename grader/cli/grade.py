@@ -100,6 +100,12 @@ Roster = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
 ]
+OverridesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="class only: CSV of points that you decide: id, kata::exercise, points (0 or 1), reason"
+    ),
+]
 Intake = Annotated[
     Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
 ]
@@ -130,6 +136,7 @@ class Request:
     explain: bool
     everything: bool
     roster: Path | None
+    overrides: Path | None
     intake: Path | None
     engine: EngineName | None
     student: list[str] | None
@@ -160,13 +167,15 @@ def grade(
     explain: Explain = False,
     everything: Everything = False,
     roster: Roster = None,
+    overrides: OverridesFile = None,
     intake: Intake = None,
     engine: Engine = None,
     student: Students = None,
 ) -> None:
     """Run the specs in isolated processes and count points and stars.
 
-    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded.
+    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded, or a class
+    has points that are unconfirmed.
     """
     request = Request(**locals())  # a field per parameter
     _refuse_contradictions(request)
@@ -174,7 +183,7 @@ def grade(
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
     assignment = _assignment(request, chosen)
     if class_folder:
-        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, student))
+        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, overrides, student))
     else:
         _grade_one(request, of_notebooks, assignment)
 
@@ -182,11 +191,12 @@ def grade(
 def _refuse_contradictions(request: Request) -> None:
     """Raise a KataError if these options do not go together."""
     of_a_class = request.roster or request.student
-    not_audited = request.results or request.feedback or request.pseudonyms or request.intake or request.engine
+    outputs = request.results or request.feedback or request.pseudonyms or request.intake
+    not_audited = outputs or request.engine or request.overrides
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
     if not request.class_folder and (of_a_class or not_audited):
-        options = "--results, --feedback, --pseudonyms, --roster, --intake and --engine"
+        options = "--results, --feedback, --pseudonyms, --roster, --overrides, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
     if request.audit and (not request.class_folder or not_audited):
         raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")

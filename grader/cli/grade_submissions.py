@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,7 +20,7 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
-from grader.reports import audit_report, change_lines, explanation, html_report, words
+from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
 from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
 from grader.teaching import (
     audit,
@@ -27,6 +28,7 @@ from grader.teaching import (
     cluster,
     finder,
     intake,
+    overrides,
     pseudonyms,
     regrading,
     roster,
@@ -36,6 +38,7 @@ from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
+from grader.teaching.overrides import Overrides
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 from grader.workers.jobs import SourceText
@@ -48,6 +51,7 @@ class Class:
     folder: Path
     assignment: Assignment
     roster_file: Path | None = None  # the course's list of students, if there is one
+    overrides_file: Path | None = None  # what the teacher has decided
     only: list[str] | None = None  # the students to grade; None for all
 
 
@@ -73,8 +77,8 @@ def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine |
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
     handed_in, book, interrupted = _graded(class_, outputs, engine)
-    unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
-    _end(book, interrupted, unwritten)
+    whole, unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
+    _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten)
 
 
 def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
@@ -83,9 +87,8 @@ def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int
     Raises:
         KataError: the folder cannot be graded, or a report cannot be written.
     """
-    handed_in, _, stream = _opened(class_, Outputs([]), _people(class_))
-    stream.close()
-    chosen = audit.sample(handed_in, count)
+    everybody, _ = _collected(class_, _people(class_))
+    chosen = audit.sample(_asked_for(class_, everybody), count)
     runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
     interrupted = False
     try:
@@ -122,14 +125,15 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
-    kept = earlier if never_lower else None
-    _, book, interrupted = _graded(class_, outputs, None, kept)
+    _, book, interrupted = _graded(class_, outputs, None, earlier, never_lower=never_lower)
     whole = _reported(book, outputs, interrupted)
     if not whole.students.keys() & {student for student, _ in earlier}:
         advice = "give --roster as in that grading"
         raise KataError(f"none of the earlier results is of a student in {class_.folder}: {advice}")
     katas = [(s, kata) for s, report in whole.students.items() for kata in report.katas if not kata.not_graded]
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
+    for line in unconfirmed.lines(whole):
+        print(line)
     for line in change_lines.lines(found):
         print(line)
     gone = sorted({student for student, _ in earlier} - whole.students.keys())
@@ -138,28 +142,50 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
         print(f"{len(gone)} graded earlier and not in {class_.folder}: {first}")
     unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
+    for line in _overrides(whole, earlier):
+        print(line)
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
-    _end(book, interrupted, unwritten)
+    _end(book, whole.unconfirmed, interrupted, unwritten)
+
+
+def _overrides(whole: ClassReport, earlier: regrading.Grading) -> Iterator[str]:
+    """A line per override that counts. It says if the code is another one than that of the earlier grading."""
+    for student, report in whole.students.items():
+        for kata in report.katas:
+            old = earlier.get((student, kata.kata))
+            is_new = old is not None and old.result.code != kata.code
+            for line in words.overrides([kata]):
+                yield f"{student}: {line}{' (the code has changed since the earlier grading)' if is_new else ''}"
 
 
 def _graded(
-    class_: Class, outputs: Outputs, engine: cluster.Engine | None, kept: regrading.Grading | None = None
+    class_: Class,
+    outputs: Outputs,
+    engine: cluster.Engine | None,
+    earlier: regrading.Grading | None = None,
+    *,
+    never_lower: bool = False,
 ) -> tuple[list[Submission], Gradebook, bool]:
     """The submissions, their results, and whether Ctrl-C interrupted the grading.
 
     Args:
-        kept: earlier results, which count where they are better.
+        earlier: earlier results, whose overrides still count.
+        never_lower: they also count where they are better.
     """
     people, assignment = _people(class_), class_.assignment
-    handed_in, unowned, stream = _opened(class_, outputs, people)
-    with stream:
+    everybody, unowned = _collected(class_, people)
+    before = {place: one.decided for place, one in (earlier or {}).items()}
+    decided = overrides.merged(before, _decided(class_, everybody, people))
+    _say_left_out(decided, assignment)
+    handed_in = _asked_for(class_, everybody)
+    with _opened(outputs) as stream:
         handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
         texts = {submission.student: submission.texts or {} for submission in handed_in}
-        book = Gradebook(texts, assignment, penalties, people, texts)
+        book = Gradebook(texts, assignment, penalties, people, texts, decided)
         grading = _grading(class_, handed_in, engine)
-        if kept is not None:
-            grading = regrading.never_lower(grading, kept, assignment)
+        if earlier and never_lower:
+            grading = regrading.never_lower(grading, earlier, assignment)
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
     return handed_in, book, interrupted
 
@@ -168,21 +194,42 @@ def _people(class_: Class) -> list[Person]:
     return roster.read(class_.roster_file) if class_.roster_file else []
 
 
-def _opened(class_: Class, outputs: Outputs, people: list[Person]) -> tuple[list[Submission], list[str], FileIO]:
-    """The submissions, those that are not of the roster, and the open file for result lines.
-
-    Also makes the folder for pages.
-    """
+def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], list[str]]:
+    """Everybody's submission, and the names of those that are not of the roster."""
     if not class_.folder.is_dir():
         takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
         raise KataError(f"{class_.folder}: no such folder; {takes}")
     try:
         collected = submissions.collect(class_.folder)
-        everybody, unowned = roster.assigned(collected, people) if people else (collected, [])
-        handed_in = [found for found in everybody if not class_.only or found.student in class_.only]
+    except OSError as error:
+        raise KataError(f"{error.filename}: {error.strerror}") from None
+    return roster.assigned(collected, people) if people else (collected, [])
+
+
+def _asked_for(class_: Class, everybody: list[Submission]) -> list[Submission]:
+    return [found for found in everybody if not class_.only or found.student in class_.only]
+
+
+def _decided(class_: Class, everybody: list[Submission], people: list[Person]) -> Overrides:
+    if class_.overrides_file is None:
+        return {}
+    return overrides.read(class_.overrides_file, [found.student for found in everybody], people)
+
+
+def _say_left_out(decided: Overrides, assignment: Assignment) -> None:
+    """Say how many overrides are for exercises that this grading leaves out."""
+    graded = {kata.name: {one.name for one in assignment.asked(kata)} for kata in assignment.katas}
+    places = [(kata, name) for (_, kata), names in decided.items() for name in names]
+    if count := sum(name not in graded.get(kata, ()) for kata, name in places):
+        print(f"{words.counted(count, 'override')} not used: this grading leaves the exercise out")
+
+
+def _opened(outputs: Outputs) -> FileIO:
+    """The open file for result lines. Also makes the folder for pages."""
+    try:
         if outputs.pages:
             outputs.pages.mkdir(parents=True, exist_ok=True)
-        return handed_in, unowned, open(outputs.lines or os.devnull, "wb", buffering=0)
+        return open(outputs.lines or os.devnull, "wb", buffering=0)
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
 
@@ -290,6 +337,7 @@ def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassRepo
         with boundary.costs_only(partial(book.lose_all, student)):
             alone = ClassReport(book.started, 0.0, True, {student: book.report(student)}, book.roster)
             _said(student, alone.students[student], outputs)
+            list(unconfirmed.lines(alone))
             _pages(pseudonyms.applied(alone, {student: student}), outputs)
             for file in outputs.reports:
                 file.render(alone)
@@ -299,17 +347,23 @@ def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassRepo
 def _said(student: str, report: Report, outputs: Outputs, lost: str = "", *, absent: bool = False) -> list[str]:
     """The terminal's lines on a student."""
     missing = f"  ({lost})" if report.not_graded else ""
+    decided = [f"  {line}" for line in words.overrides(report.katas)]
     first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{missing}"
-    return [first, *(f"  {line}" for line in explanation.lines(report))] if outputs.explain else [first]
+    explained = [f"  {line}" for line in explanation.lines(report)] if outputs.explain else []
+    return [first, *decided, *explained]
 
 
-def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> list[str]:
-    """Print each student's totals, and write pages and reports. Returns why a page could not be written.
+def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str]) -> tuple[ClassReport, list[str]]:
+    """Print what the teacher has to decide and each student's totals, and write pages and reports.
+
+    Returns the report, and why a page could not be written.
 
     Args:
         absent: the students who handed in nothing.
     """
     whole = _reported(book, outputs, interrupted)
+    for line in unconfirmed.lines(whole):
+        print(line)
     not_begun = [student for student, report in whole.students.items() if interrupted and not report.katas]
     for student, report in whole.students.items():
         if student not in not_begun:
@@ -320,7 +374,7 @@ def _write(book: Gradebook, outputs: Outputs, interrupted: bool, absent: set[str
     unwritten = _write_files(whole, outputs)
     state = "  (interrupted: run the same command again to continue)" if interrupted else ""
     print(f"{words.counted(len(whole.students), 'student')} · {whole.seconds:.1f} s{state}")
-    return unwritten
+    return whole, unwritten
 
 
 def _write_files(whole: ClassReport, outputs: Outputs) -> list[str]:
@@ -344,12 +398,22 @@ def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
 
 
-def _end(book: Gradebook, interrupted: bool, unwritten: list[str]) -> None:
-    """End with the exit code of a grading that was interrupted, has lost results, or could not write every page."""
+def _end(book: Gradebook, open_points: Mapping[str, list[Any]], interrupted: bool, unwritten: list[str]) -> None:
+    """End with the exit code of a grading that was interrupted, or of one that is not whole.
+
+    Args:
+        open_points: the points that the teacher has to decide, by student.
+    """
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+    problems, everybody = [], words.counted(len(book.results), "student")
     if book.lost:
-        count = f"{len(book.lost)} of {words.counted(len(book.results), 'student')}"
-        raise KataError(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
-    if unwritten:
-        raise KataError(f"{words.counted(len(unwritten), 'page')} could not be written: {unwritten[0]}")
+        count = f"{len(book.lost)} of {everybody}"
+        problems.append(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
+    if open_points:
+        count = f"{words.counted(sum(map(len, open_points.values())), 'point')} of {len(open_points)} of {everybody}"
+        problems.append(f"unconfirmed: {count}: settle each with a line of --overrides FILE")
+    if unwritten and not book.lost:
+        problems.append(f"{words.counted(len(unwritten), 'page')} could not be written: {unwritten[0]}")
+    if problems:
+        raise KataError("; ".join(problems))

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 
+from grader.reports import words
 from grader.reports.csv_report import as_text
-from grader.results import ClassReport, as_dict, plain
+from grader.results import ClassReport, Report, as_dict, plain
 
 COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score")
 
@@ -25,24 +26,34 @@ def render_json(report: ClassReport) -> str:
 def render_csv(report: ClassReport) -> str:
     """The sums, one column per kata with its score, and one with what became of it: "works", "not handed in", ….
 
-    An empty cell means not graded. `state` says so, too, and `reason` says why.
+    An empty cell means not graded, or unconfirmed. `state` says which, and `reason` says why.
     Every row of an incomplete run says so in the column `run`.
     """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
     run = "complete" if report.complete else "incomplete"
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*COLUMNS, *katas, "state", "run", *(f"{kata} state" for kata in katas), "reason"])
+    states = [f"{kata} state" for kata in katas]
+    writer.writerow([*COLUMNS, *katas, "state", "run", *states, "reason", "sealed", "overrides"])
     for student, one in report.students.items():
-        scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.not_graded}
-        if one.not_graded:
+        scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.pending}
+        if one.pending:
             sums: list[str | float] = [""] * 5
         else:
             sums = [one.points, one.max_points, one.stars, plain(one.score), plain(one.max_score)]
         state = {kata.kata: kata.state for kata in one.katas}
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
-        graded = "not graded" if one.not_graded else "graded"
-        reason = next((kata.why_not_graded for kata in one.katas if kata.not_graded), "")
-        writer.writerow([as_text(student), *sums, *cells, graded, run, *became, as_text(reason)])
+        graded = "not graded" if one.not_graded else "unconfirmed" if one.unconfirmed else "graded"
+        sealed = words.seals(one) if one.points or one.unconfirmed else ""
+        last = [_reason(one), sealed, "; ".join(words.overrides(one.katas))]
+        writer.writerow([as_text(student), *sums, *cells, graded, run, *became, *map(as_text, last)])
     return file.getvalue()
+
+
+def _reason(report: Report) -> str:
+    """One line on why a student has no score; empty for one who has."""
+    if report.not_graded:
+        return next((kata.why_not_graded for kata in report.katas if kata.not_graded), "")
+    names = [f"{kata.kata}::{exercise.name}" for kata, exercise in report.unconfirmed]
+    return f"only the first lock confirms {', '.join(names)}" if names else ""

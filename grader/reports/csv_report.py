@@ -3,6 +3,7 @@
 import csv
 import io
 
+from grader.reports import words
 from grader.results import ExerciseResult, KataResult, Report, plain
 
 COLUMNS = (
@@ -24,13 +25,14 @@ COLUMNS = (
     "run",
     "hidden_passed",
     "hidden",
+    "sealed",
 )
 
 
 def render(report: Report) -> str:
     """A header and one row per exercise. `specs` are those of the point, `edges` those of the star; `hidden` of both.
 
-    An exercise that is not graded has empty cells for point, star and score. Every row of an incomplete run says so.
+    An exercise that is not decided has empty cells for point, star and score. Every row of an incomplete run says so.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -38,7 +40,8 @@ def render(report: Report) -> str:
     for kata in report.katas:
         for exercise in kata.exercises:
             hidden = [sum(spec.status == "passed" for spec in exercise.hidden), len(exercise.hidden)]
-            writer.writerow([*_row(kata, exercise), "complete" if report.complete else "incomplete", *hidden])
+            run = "complete" if report.complete else "incomplete"
+            writer.writerow([*_row(kata, exercise), run, *hidden, words.seal(exercise)])
     return file.getvalue()
 
 
@@ -53,10 +56,10 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         kata.kata,
         exercise.name,
         "stretch" if exercise.stretch else "core",
-        "" if exercise.not_graded else exercise.points,
+        "" if exercise.pending else exercise.points,
         1,
-        "" if exercise.not_graded else exercise.stars,
-        "" if exercise.not_graded else plain(exercise.score),
+        "" if exercise.pending else exercise.stars,
+        "" if exercise.pending else plain(exercise.score),
         plain(exercise.worth),
         sum(spec.status == "passed" for spec in exercise.ideas),
         len(exercise.ideas),
@@ -64,5 +67,5 @@ def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:
         len(exercise.specs) - len(exercise.ideas),
         round(sum(spec.seconds for spec in exercise.specs), 3),
         as_text(("hidden: " if failure.hidden else "") + failure.message.partition("\n")[0]) if failure else "",
-        "not graded" if exercise.not_graded else "graded",
+        "not graded" if exercise.not_graded else "unconfirmed" if exercise.unconfirmed else "graded",
     ]

@@ -1,6 +1,6 @@
 """Renders the scores of a class as the CSV files that course platforms import: Canvas's gradebook and Moodle's grades.
 
-A student whose score is not known has no row, so that the import leaves an earlier grade alone.
+A student whose score is not decided has no row, so that the import leaves an earlier grade alone.
 """
 
 import csv
@@ -31,16 +31,20 @@ def render_canvas(report: ClassReport) -> str:
 
 
 def render_moodle(report: ClassReport) -> str:
-    """The score and a line of feedback. In Moodle, map `identifier` to the ID number or user name, or else `email`."""
+    """The score and a line of feedback, with what a teacher has decided.
+
+    In Moodle, map `identifier` to the ID number or user name, or else `email`.
+    """
     rows: list[list[str | float]] = [["identifier", "email", "grade", "feedback"]]
     for student, one in _graded(report).items():
         who = report.roster.get(student, Identity(student, "", ""))
-        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), words.totals(one)])
+        feedback = "; ".join([words.totals(one), *words.overrides(one.katas)])
+        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), feedback])
     return _csv(rows)
 
 
 def _graded(report: ClassReport) -> dict[str, Report]:
-    return {student: one for student, one in report.students.items() if not one.not_graded}
+    return {student: one for student, one in report.students.items() if not one.pending}
 
 
 def _csv(rows: Iterable[Iterable[str | float]]) -> str:

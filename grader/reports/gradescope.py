@@ -59,7 +59,7 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
         "score": part.score,
         "max_score": part.max_score,
         "status": "passed" if part.exercise.works else "failed",
-        "output": words.feedback(part.exercise) if visible else words.tally(part.exercise),
+        "output": words.feedback(part.exercise) if visible else _tally(part.exercise),
         "output_format": "text",
         "tags": [part.kata.kata, "stretch" if part.exercise.stretch else "core"],
         "visibility": "visible",
@@ -68,6 +68,11 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
         return [test]
     about = _information(f"{part.name} · details", details, part.exercise.works, report)
     return [test, {**about, "number": f"{number}.1"}]
+
+
+def _tally(exercise: ExerciseResult) -> str:
+    """The verdict alone, and whom to ask about a point that is unconfirmed."""
+    return "\n\n".join([words.tally(exercise), *([words.ASK] if exercise.unconfirmed else [])])
 
 
 def _details(exercise: ExerciseResult) -> str:

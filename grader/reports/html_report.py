@@ -5,15 +5,15 @@ import re
 from html import escape
 from statistics import median
 
-from grader.reports import statistics, students_view, words
+from grader.reports import statistics, students_view, unconfirmed, words
 from grader.reports.statistics import Exercise
 from grader.results import ClassReport, ExerciseResult, KataResult, Report, number
 
 STYLE = """
 :root{color-scheme:light dark;
- --line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--ink:#1f2328;--paper:#fff}
+ --line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--open:#8250df;--ink:#1f2328;--paper:#fff}
 @media(prefers-color-scheme:dark){:root{
- --line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--ink:#e6edf3;--paper:#0d1117}}
+ --line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--open:#bc8cff;--ink:#e6edf3;--paper:#0d1117}}
 *{box-sizing:border-box}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
  margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
@@ -34,6 +34,7 @@ td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .passed{color:var(--good)}
 .failed,.error{color:var(--bad)}
 .notstarted,.notgraded{color:var(--dim)}
+.unconfirmed{color:var(--open)}
 details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}
 td details{border:0;padding:0}
 td.long{min-width:14rem}
@@ -54,7 +55,10 @@ code{overflow-wrap:anywhere}
 SHADES = 5  # from no points to all points, distinguishable with every kind of colour vision
 # What stands in the cell of a kata beside its points, or instead of them.
 SIGNS = {"not graded": "?", "not handed in": "none", "does not parse": "0 ¶", "untouched": "–", "crashed": "!"}
-LEGEND = "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded"
+LEGEND = (
+    "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded, "
+    "2? two so far, others unconfirmed"
+)
 MISTAKES = 3  # shown of each exercise
 PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts a line of a failure's message
 AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
@@ -75,16 +79,19 @@ def render_class(report: ClassReport) -> str:
     students = report.students
     weighted = any(one.weighted for one in students.values())
     most = max((one.max_score for one in students.values()), default=0)
-    middle = median([one.score for one in students.values() if not one.not_graded] or [0])
+    middle = median([one.score for one in students.values() if not one.pending] or [0])
     typical = f"{number(middle)} of {number(most)}"
     lost = sum(one.not_graded for one in students.values())
     state = "" if report.complete else f" · incomplete, {words.counted(lost, 'student')} not graded"
+    if report.unconfirmed:
+        state += f" · {words.counted(len(report.unconfirmed), 'student')} with unconfirmed points"
     heading = words.counted(len(students), "student")
     head = (
         f"<h1>{heading}</h1><p class='dim'>{report.started} · graded in {report.seconds:.0f} s{state}<br>"
         f"median {f'score {typical}' if weighted else f'{typical} points'}</p>"
     )
-    parts = [_matrix(students, weighted), _exercises(report), _identical(report), _time(report)]
+    parts = [_unconfirmed(report), _overrides(report), _matrix(students, weighted)]
+    parts += [_exercises(report), _identical(report), _time(report)]
     return _page(heading, head + "".join(parts))
 
 
@@ -111,7 +118,7 @@ def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
     failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
     if not failures or exercise.not_written:
         return f"<div class='row'>{line}</div>"
-    if exercise.not_graded:
+    if exercise.pending:
         text = words.details(exercise)
     else:
         text = "\n\n".join(map(words.failed, failures))
@@ -146,8 +153,8 @@ def _read_on(kata: str, exercise: ExerciseResult) -> str:
 
 def _colour(exercise: ExerciseResult) -> str:
     """The CSS class of an exercise's verdict."""
-    if exercise.not_graded:
-        return "notgraded"
+    if exercise.pending:
+        return "unconfirmed" if exercise.unconfirmed else "notgraded"
     if exercise.works:
         return "passed"
     return "notstarted" if exercise.not_written else "failed"
@@ -179,6 +186,44 @@ def _heads(*names: str) -> str:
     return f"<th scope='col'>{first}</th>" + "".join(f"<th scope='col' class='n'>{name}</th>" for name in others)
 
 
+def _unconfirmed(report: ClassReport) -> str:
+    """What each lock saw of the points that a teacher has to decide; empty if there are none."""
+    rows = "".join(
+        f"<tr><th scope='row' class='who'>{escape(student)}</th>"
+        f"<td>{escape(kata.kata)} · <code>{escape(exercise.name)}</code></td>"
+        f"<td>{escape(unconfirmed.first_lock(exercise))}</td><td class='long'>{_second_lock(exercise)}</td></tr>"
+        for student, found in report.unconfirmed.items()
+        for kata, exercise in found
+    )
+    if not rows:
+        return ""
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("student", "exercise", "first lock", "second lock"))
+    about = "only the first lock confirms these points: look at the code, and settle each with an override"
+    return f"<h2>Unconfirmed</h2>{_table(about, heads, rows)}"
+
+
+def _second_lock(exercise: ExerciseResult) -> str:
+    line, text = escape(unconfirmed.second_lock(exercise)), escape(unconfirmed.message(exercise))
+    return f"<details><summary>{line}</summary><pre>{text}</pre></details>" if text else line
+
+
+def _overrides(report: ClassReport) -> str:
+    """What a teacher has decided, with the reason; empty if there is nothing."""
+    rows = "".join(
+        f"<tr><th scope='row' class='who'>{escape(student)}</th>"
+        f"<td>{escape(kata.kata)} · <code>{escape(exercise.name)}</code></td>"
+        f"<td class='n'>{exercise.points}</td><td class='long'>{escape(exercise.override.reason)}</td></tr>"
+        for student, one in report.students.items()
+        for kata in one.katas
+        for exercise in kata.exercises
+        if exercise.override
+    )
+    if not rows:
+        return ""
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("student", "exercise", "points", "reason"))
+    return f"<h2>Overrides</h2>{_table('points that a teacher has decided', heads, rows)}"
+
+
 def _matrix(students: dict[str, Report], weighted: bool) -> str:
     katas = list(dict.fromkeys(kata.kata for report in students.values() for kata in report.katas))
     heads = "".join(f"<th scope='col' class='cell' title='{escape(k)}'>{escape(_short(k))}</th>" for k in katas)
@@ -187,7 +232,7 @@ def _matrix(students: dict[str, Report], weighted: bool) -> str:
         by_name = {kata.kata: kata for kata in report.katas}
         cells = "".join(_cell(by_name.get(name)) for name in katas)
         sums = [str(report.points), str(report.stars), *([number(report.score)] if weighted else [])]
-        if report.not_graded:
+        if report.pending:
             sums = [words.UNKNOWN] * len(sums)
         amounts = "".join(f"<td class='n'>{amount}</td>" for amount in sums)
         rows.append(f"<tr><th scope='row' class='who'>{escape(student)}</th>{amounts}{cells}</tr>")
@@ -202,6 +247,9 @@ def _cell(kata: KataResult | None) -> str:
     if kata is None or state == "not graded":
         why = f"{kata.kata}: {kata.why_not_graded}" if kata else "not graded"
         return f"<td class='cell notgraded' title='{escape(why)}'>{SIGNS[state]}</td>"
+    if state == "unconfirmed":
+        names = escape(f"{kata.kata}: unconfirmed: {', '.join(one.name for one in kata.unconfirmed)}")
+        return f"<td class='cell unconfirmed' title='{names}'>{kata.points}?</td>"
     share = kata.points / kata.max_points if kata.max_points else 0
     shade = "notstarted" if state in statistics.ABSENT else f"shade{int(share * (SHADES - 1))}"
     text = f"{kata.points}!" if state == "crashed" else SIGNS.get(state, str(kata.points))
@@ -226,12 +274,12 @@ def _exercises(report: ClassReport) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(one.kata)} · <code>{escape(one.name)}</code></th>"
         f"<td class='n'>{one.works} of {one.handed_in}</td><td>{_bar(one.works, one.handed_in)}</td>"
-        f"<td class='long'>{_most_failed(one)}</td><td class='long'>{_mistakes(one)}</td></tr>"
+        f"<td class='long'>{_most_failed(one)}</td><td class='long'>{_mistakes(one)}</td>"
+        f"<td>{escape(_seal(one))}</td></tr>"
         for one in statistics.exercises(report)
     )
-    heads = "".join(
-        f"<th scope='col'>{name}</th>" for name in ("exercise", "works", "share", "spec that fails most", "looks like")
-    )
+    names = ("exercise", "works", "share", "spec that fails most", "looks like", "points")
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in names)
     about = "students whose code works, of those who handed the kata in; how many fail a spec first, and how"
     return f"<h2>Exercises, the hardest first</h2>{_table(about, heads, rows)}"
 
@@ -246,6 +294,11 @@ def _most_failed(one: Exercise) -> str:
 
 def _mistakes(one: Exercise) -> str:
     return "<br>".join(f"{times} × {escape(mistake)}" for mistake, times in one.mistakes.most_common(MISTAKES))
+
+
+def _seal(one: Exercise) -> str:
+    """ "sealed, but for 2 of 9 specs": of the kinds of point that students have, the most frequent one."""
+    return next((seal for seal, _ in one.seals.most_common(1)), "")
 
 
 def _identical(report: ClassReport) -> str:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 
 from grader.reports import words
-from grader.results import DONE, KataResult, Report, SpecResult
+from grader.results import DONE, ExerciseResult, KataResult, Report, SpecResult
 
 TAGS = {"failed": "failure", "error": "error", "missing": "error", "skipped": "skipped", "not graded": "error"}
 
@@ -23,8 +23,8 @@ def render(report: Report) -> str:
 
 
 def _suite(kata: KataResult, started: str) -> ET.Element:
-    specs = [(exercise.name, spec) for exercise in kata.exercises for spec in exercise.specs]
-    count = Counter(_tag(spec) for _, spec in specs)
+    specs = [spec for exercise in kata.exercises for spec in exercise.specs]
+    count = Counter(map(_tag, specs))
     suite = ET.Element(
         "testsuite",
         name=kata.kata,
@@ -35,17 +35,26 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
         time=f"{kata.seconds:.3f}",
         timestamp=started,
     )
-    for exercise, spec in specs:
-        suite.append(_case(kata, exercise, spec))
+    if seals := [(exercise.name, words.seal(exercise)) for exercise in kata.exercises if words.seal(exercise)]:
+        properties = ET.SubElement(suite, "properties")
+        for name, seal in seals:
+            ET.SubElement(properties, "property", name=name, value=seal)
+    for exercise in kata.exercises:
+        for spec in exercise.specs:
+            suite.append(_case(kata, exercise, spec))
     return suite
 
 
-def _case(kata: KataResult, exercise: str, spec: SpecResult) -> ET.Element:
-    case = ET.Element("testcase", classname=f"{kata.kata}.{exercise}", name=spec.marked, time=f"{spec.seconds:.4f}")
+def _case(kata: KataResult, exercise: ExerciseResult, spec: SpecResult) -> ET.Element:
+    place = f"{kata.kata}.{exercise.name}"
+    case = ET.Element("testcase", classname=place, name=spec.marked, time=f"{spec.seconds:.4f}")
     if tag := _tag(spec):
-        line = ("not graded: " if spec.status == "not graded" else "") + spec.message.partition("\n")[0]
-        said = f"open edge: {line}" if _is_open_edge(spec) else line
-        ET.SubElement(case, tag, message=said).text = spec.message
+        open_edge = _is_open_edge(spec)
+        unconfirmed = exercise.unconfirmed and not open_edge and spec.status not in DONE
+        state = "not graded" if spec.status == "not graded" else "open edge" if open_edge else ""
+        first = spec.message.partition("\n")[0]
+        said = ": ".join(filter(None, ["unconfirmed" if unconfirmed else state, first]))
+        ET.SubElement(case, tag, message=said).text = spec.message + (f"\n\n{words.ASK}" if unconfirmed else "")
         if spec.printed:
             ET.SubElement(case, "system-out").text = spec.printed
     return case

@@ -7,7 +7,7 @@ from itertools import accumulate
 from grader.reports import students_view, words
 from grader.results import KataResult, Report, number
 
-SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜", "not graded": "❔"}
+SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜", "not graded": "❔", "unconfirmed": "❔"}
 LONGEST = 4000  # characters shown of one failure
 MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
@@ -49,6 +49,7 @@ def _failures(kata: KataResult) -> list[str]:
         failure = exercise.first_failure or next(iter(exercise.named_edges), None)
         if failure and not exercise.not_written:
             text = words.with_printed(_shortened(failure.message), _shortened(failure.printed))
+            text += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
             sign = "open edge: " if failure.edge else ""
             summary = f"{kata.kata} · {exercise.name} · {sign}{escape(failure.title)}"
             folded = ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]

@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from grader.reports import words
 from grader.results import ClassReport, KataResult, SpecResult
 
 LOOKS_LIKE = re.compile(r"^looks like (.+)$", re.MULTILINE)
@@ -21,6 +22,7 @@ class Exercise:
     failed: Counter[str] = field(default_factory=Counter)  # name of a spec → how often it was the first to fail
     sentences: dict[str, str] = field(default_factory=dict)  # name of a spec → what it asks for
     mistakes: Counter[str] = field(default_factory=Counter)  # mistakes that the specs have recognised
+    seals: Counter[str] = field(default_factory=Counter)  # how the points are sealed → how many
 
     @property
     def share(self) -> float:
@@ -29,15 +31,18 @@ class Exercise:
 
 
 def exercises(report: ClassReport) -> list[Exercise]:
-    """The exercises that somebody handed in, the hardest first."""
+    """The exercises that somebody handed in, the hardest first. A point that is unconfirmed does not count."""
     found: dict[tuple[str, str], Exercise] = {}
     for kata in _katas(report):
         if kata.state in ABSENT:
             continue
         for result in kata.exercises:
+            if result.unconfirmed:
+                continue
             one = found.setdefault((kata.kata, result.name), Exercise(kata.kata, result.name))
             one.handed_in += 1
             one.works += result.works
+            one.seals.update([words.seal(result)] if result.works and not result.override else [])
             failure = result.first_failure
             if failure and not result.not_written and kata.state != "does not parse":
                 name = failure.title

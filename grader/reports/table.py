@@ -23,6 +23,7 @@ COLOURS = {
     "not started": "dim",
     NOT_HANDED_IN: "dim",
     "not graded": "magenta",
+    "unconfirmed": "magenta",
 }
 
 
@@ -50,7 +51,7 @@ class Group:
 
     @property
     def points(self) -> str:
-        """The sum of the points; a question mark for a kata that is not graded."""
+        """The sum of the points; a question mark for a kata that is not decided."""
         return words.points(self.katas[0]) if self.open else str(sum(kata.points for kata in self.katas))
 
     @property
@@ -139,8 +140,8 @@ def _table(groups: Iterable[Group]) -> Table:
 
 
 def _colour(exercise: ExerciseResult) -> str:
-    if exercise.not_graded:
-        return COLOURS["not graded"]
+    if exercise.pending:
+        return COLOURS["unconfirmed" if exercise.unconfirmed else "not graded"]
     if exercise.works:
         return COLOURS["passed"]
     return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
@@ -156,7 +157,7 @@ def _lines(groups: Iterable[Group]) -> Iterator[str]:
     width = max((len(exercise.name) for exercise in exercises), default=0)
     for group in groups:
         points, stars = sum(kata.points for kata in group.katas), sum(kata.stars for kata in group.katas)
-        so_far = "so far " if group.status == "not graded" else ""
+        so_far = "so far " if group.status in ("not graded", "unconfirmed") else ""
         yield f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, {stars} of {group.most} stars"
         for e in group.katas[0].exercises if group.open else ():
             points_of = f"{words.points(e)}/1"
@@ -179,14 +180,16 @@ def _show_open(kata: KataResult, console: Console) -> None:
         name = f"{kata.kata} · {exercise.name}"
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
+            state = "NOT GRADED" if exercise.not_graded else "UNCONFIRMED" if exercise.unconfirmed else "FAILED"
             console.print(
-                f"\n{'NOT GRADED' if exercise.not_graded else 'FAILED'}  {name} · {failure.title}",
+                f"\n{state}  {name} · {failure.title}",
                 style="red",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
             told = words.with_printed(failure.message, failure.printed)
+            told += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
             text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
             console.print(text, soft_wrap=not console.is_terminal)
         elif exercise.works and exercise.open_edges:

@@ -1,9 +1,15 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, SpecResult, number
+from collections import Counter
+from collections.abc import Iterable
+
+from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Override, Report, SpecResult, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
-UNKNOWN = "?"  # in place of points and stars that are not graded
+UNKNOWN = "?"  # in place of points and stars that are not decided
+UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
+ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
+SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = "sealed", "sealed in part", "not sealed", "by override"
 
 
 def counted(number: int, noun: str) -> str:
@@ -12,25 +18,25 @@ def counted(number: int, noun: str) -> str:
 
 
 def star(exercise: ExerciseResult) -> str:
-    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not known."""
-    if exercise.not_graded:
+    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not decided."""
+    if exercise.pending:
         return UNKNOWN
     return STAR if exercise.holds else NO_STAR
 
 
 def points(result: ExerciseResult | KataResult) -> str:
-    """The points, or a question mark if they are not graded."""
-    return UNKNOWN if result.not_graded else str(result.points)
+    """The points, or a question mark if they are not decided."""
+    return UNKNOWN if result.pending else str(result.points)
 
 
 def stars(kata: KataResult) -> str:
-    """The number of stars, or a question mark if they are not graded."""
-    return UNKNOWN if kata.not_graded else str(kata.stars)
+    """The number of stars, or a question mark if they are not decided."""
+    return UNKNOWN if kata.pending else str(kata.stars)
 
 
 def score(result: ExerciseResult | KataResult) -> str:
-    """The score, or a question mark if it is not graded."""
-    return UNKNOWN if result.not_graded else number(result.score)
+    """The score, or a question mark if it is not decided."""
+    return UNKNOWN if result.pending else number(result.score)
 
 
 def gap(report: Report) -> str:
@@ -41,13 +47,15 @@ def gap(report: Report) -> str:
 
 
 def verdict(exercise: ExerciseResult) -> str:
-    """ "works", "works · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run.
+    """ "works · sealed · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run.
 
     Of an exercise with hidden specs it ends with " · 1 of 2 hidden specs pass".
     """
+    if exercise.override:
+        return " · ".join([override(exercise.override), *_rest(exercise)])
     line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
     unwritten = line and exercise.not_written and not line.startswith(exercise.name)
-    if exercise.not_graded or not (unwritten or line.startswith("waits for ")):
+    if exercise.pending or not (unwritten or line.startswith("waits for ")):
         return _counted(exercise, exercise.note)
     return " · ".join([line, *_rest(exercise)])
 
@@ -60,6 +68,8 @@ def tally(exercise: ExerciseResult) -> str:
 def _counted(exercise: ExerciseResult, note: str) -> str:
     if exercise.not_graded:
         return "not graded"
+    if exercise.unconfirmed:
+        return " · ".join([UNCONFIRMED, *_rest(exercise)])
     ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
@@ -69,11 +79,16 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
 
 
 def details(exercise: ExerciseResult) -> str:
-    """The first failure. If the exercise works, its open edges; empty if there is nothing to say."""
-    lost = next((spec for spec in exercise.specs if spec.status == "not graded"), None)
-    if lost:
+    """The first failure, and whom to ask about a point that is unconfirmed.
+
+    If the exercise works, its open edges; empty if there is nothing to say.
+    """
+    if exercise.not_graded:
+        lost = next(spec for spec in exercise.specs if spec.status == "not graded")
         return f"not graded: {lost.message}"
     failure = exercise.first_failure
+    if failure and exercise.unconfirmed:
+        return f"{failed(failure)}\n\n{ASK}"
     if failure:
         return failed(failure)
     return f"open edges: {open_edges(exercise)}" if exercise.named_edges else ""
@@ -85,9 +100,54 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, and how many hidden specs pass."""
+    """The details for a student, what a teacher has decided, what no lock judges, and how many hidden specs pass."""
+    decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
-    return "\n\n".join(filter(None, [details(exercise), sums]))
+    left = seal(exercise) if exercise.works and seal(exercise) != SEALED else ""
+    return "\n\n".join(filter(None, [decided, details(exercise), left, sums]))
+
+
+def override(decided: Override) -> str:
+    """ "1 point by override: a right way that the locks do not know"."""
+    return f"{'1 point' if decided.points else 'no point'} by override: {decided.reason}"
+
+
+def overrides(katas: Iterable[KataResult]) -> list[str]:
+    """Every exercise that a teacher has decided, with the decision and its reason."""
+    return [f"{k.kata} · {e.name}: {override(e.override)}" for k in katas for e in k.exercises if e.override]
+
+
+def seal(exercise: ExerciseResult) -> str:
+    """ "sealed", "sealed, but for 2 of 9 specs", "not sealed: so is time"; empty if it was not judged twice."""
+    if exercise.sealed == "passed":
+        return f"{SEALED}, but for {exercise.but_for}" if exercise.but_for else SEALED
+    if exercise.sealed == "unsealed":
+        return f"{NOT_SEALED}: {exercise.but_for}" if exercise.but_for else NOT_SEALED
+    return ""
+
+
+def seals(report: Report) -> str:
+    """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed in part, 1 not sealed".
+
+    Points that a teacher has given are counted here, too, and points that are unconfirmed.
+    """
+    count = Counter(_sealing(e) for kata in report.katas for e in kata.exercises if e.works)
+    kinds = (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
+    parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
+    if report.unconfirmed:
+        parts.append(f"{len(report.unconfirmed)} unconfirmed")
+    if report.sealed and parts in ([], [f"{count[SEALED]} {SEALED}"]):
+        return SEALED
+    return ", ".join(parts)
+
+
+def _sealing(exercise: ExerciseResult) -> str:
+    """The kind of a point, as totals count it."""
+    if exercise.override:
+        return BY_OVERRIDE
+    if exercise.sealed != "passed":
+        return NOT_SEALED
+    return IN_PART if exercise.but_for else SEALED
 
 
 def hidden(exercise: ExerciseResult) -> str:
@@ -117,18 +177,15 @@ def star_line(exercise: ExerciseResult) -> str:
 
 
 def totals(report: Report) -> str:
-    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and whether points are sealed.
+    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and how points are sealed.
 
-    "sealed but for 4" says that four of the exercises that work could not be. If something is not graded, this comes
-    first: "not graded, so far 3 of 12 points".
+    If something is not decided, this comes first: "not graded, so far 3 of 12 points".
     """
-    so_far = "not graded, so far " if report.not_graded else ""
+    so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
     if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
         weighted += f" · late: {number(100 * penalty)} % less"
-    sealed = " · sealed" if report.sealed else ""
-    if not_sealed := sum(e.sealed == "unsealed" for kata in report.katas for e in kata.exercises):
-        sealed += f" but for {not_sealed}"
+    sealed = f" · {seals(report)}" if seals(report) else ""
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"
 
@@ -138,9 +195,7 @@ def _working(exercise: ExerciseResult, note: str) -> str:
     words = "works" + (f", {note}" if note else "")
     if skipped:
         words += f", {len(skipped)} not run ({skipped[0]})"
-    if exercise.sealed == "unsealed":
-        words += " · not sealed"
-    return words
+    return " · ".join(filter(None, [words, seal(exercise)]))
 
 
 def _rest(exercise: ExerciseResult) -> list[str]:

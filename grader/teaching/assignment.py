@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from grader.course.catalogue import Kata
+from grader.course.description import Exercise
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching.rules import Rules
@@ -17,6 +18,11 @@ class Assignment:
     rules: Rules = field(default_factory=Rules)
     at_a_time: int = 0  # katas graded in parallel; 0 means one per core
     exercises: frozenset[tuple[str, str]] = frozenset()  # (kata, exercise) to grade; empty for all that were run
+
+    def asked(self, kata: Kata) -> list[Exercise]:
+        """The exercises of a kata that are graded."""
+        shared = [e for e in kata.exercises if not (self.options.core and e.stretch)]
+        return [e for e in shared if not self.exercises or (kata.name, e.name) in self.exercises]
 
     def graded(self, result: KataResult, penalty: float = 0.0) -> KataResult:
         """The exercises of a result that are asked for, with what they are worth and lose."""

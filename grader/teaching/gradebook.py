@@ -7,7 +7,9 @@ from datetime import datetime
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
 from grader.results import ClassReport, Identity, KataResult, Report
+from grader.teaching import overrides
 from grader.teaching.assignment import Assignment
+from grader.teaching.overrides import Overrides
 from grader.teaching.roster import Person
 from grader.workers.jobs import SourceText
 
@@ -22,19 +24,22 @@ class Gradebook:
         penalties: Mapping[str, float] | None = None,
         roster: Iterable[Person] = (),
         texts: Mapping[str, Mapping[Kata, SourceText]] | None = None,
+        decided: Overrides | None = None,
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
         self.penalties = penalties or {}  # student → the part of the score that lateness costs
         self.texts = dict(texts or {})  # student → the text of each kata's file
+        self.decided = decided or {}
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
     def enter(self, student: str, found: KataResult) -> KataResult:
-        """Take in a result. Returns it as the assignment counts it."""
+        """Take in a result. Returns it as the assignment counts it, with what the teacher has decided."""
         result = self.assignment.graded(found, self.penalties.get(student, 0.0))
+        result = overrides.applied(result, self.decided.get((student, found.kata), {}))
         self.results[student][result.kata] = result
         if result.not_graded:
             self.lost[student] = result.why_not_graded

@@ -42,7 +42,8 @@ def _report(report: Report, student: str, pseudonym: str) -> Report:
         return replace(one, message=hidden(one.message), printed=hidden(one.printed))
 
     def exercise(one: ExerciseResult) -> ExerciseResult:
-        return replace(one, specs=tuple(map(spec, one.specs)))
+        decided = one.override and replace(one.override, reason=hidden(one.override.reason))
+        return replace(one, specs=tuple(map(spec, one.specs)), override=decided)
 
     def kata(one: KataResult) -> KataResult:
         return replace(one, message=hidden(one.message), exercises=tuple(map(exercise, one.exercises)))

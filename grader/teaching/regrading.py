@@ -7,17 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.errors import KataError
-from grader.results import Change, ExerciseResult, KataResult, kata_result, title
+from grader.reports import words
+from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, title
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A kata's earlier result, and what its exercises scored by the rules of that time; None if not graded."""
+    """A kata's earlier result, and what its exercises scored by the rules of that time; None if not decided.
+
+    `decided` are the overrides of that time.
+    """
 
     result: KataResult
     scores: dict[str, float | None]
+    decided: dict[str, Override]
 
 
 Grading = Mapping[tuple[str, str], Earlier]  # by student and kata
@@ -43,7 +48,9 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
         try:
             data = json.loads(line)
             scores = {exercise["name"]: exercise["score"] for exercise in data["exercises"]}
-            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores)
+            own = {e["name"]: e["override"] for e in data["exercises"] if e.get("override")}
+            decided = {name: Override(one["points"], one["reason"]) for name, one in own.items()}
+            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided)
         except (ValueError, TypeError, KeyError):
             raise KataError(f"{path}:{number}: holds no result; {give}") from None
     return found
@@ -65,7 +72,7 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
     scores = earlier.scores if earlier else {}
     found = []
     for exercise in now.exercises:
-        old, new = scores.get(exercise.name), None if exercise.not_graded else round(exercise.score, 6)
+        old, new = scores.get(exercise.name), None if exercise.pending else round(exercise.score, 6)
         if old != new:
             why = _why(before.get(exercise.name), exercise)
             found.append(Change(student, now.kata, exercise.name, old, new, why))
@@ -85,7 +92,11 @@ def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
 
 
 def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
-    """The first spec whose verdict has changed: "works on a view: failed → passed"."""
+    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed"."""
+    if new.override:
+        return words.override(new.override)
+    if new.unconfirmed:
+        return words.UNCONFIRMED
     if old is None:
         return "was not there"
     before = {spec.name: spec.status for spec in old.specs}

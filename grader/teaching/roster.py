@@ -1,7 +1,5 @@
 """Reads a course's roster, a CSV file, and finds out which submission is whose."""
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -9,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from grader import printable
-from grader.errors import BrokenRoster, LoadFailure
+from grader.errors import BrokenRoster
 from grader.results import Identity
-from grader.teaching import finder, lateness
+from grader.teaching import lateness, tables
 from grader.teaching.submissions import Submission
 
 NEEDED = ("id", "name", "email")
@@ -38,18 +35,24 @@ def read(path: Path) -> list[Person]:
     Raises:
         BrokenRoster: the file cannot be read or breaks the format. The message has the number of the line.
     """
-    try:
-        text, _ = finder.decoded(path.name, path.read_bytes())
-    except OSError as error:
-        raise BrokenRoster(f"{path}: {error.strerror}") from None
-    except LoadFailure as failure:
-        raise BrokenRoster(str(failure)) from None
-    head = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
-    try:
-        return _people(path, rows)
-    except csv.Error as error:
-        raise BrokenRoster(f"{path}:{rows.line_num}: {error}") from None
+    people: dict[str, Person] = {}
+    lines: dict[str, int] = {}
+    for line, cells, _ in tables.rows(path, NEEDED, BrokenRoster):
+        key = cells["id"].casefold()
+        if not key:
+            raise BrokenRoster(f"{path}:{line}: the id is empty")
+        if key in lines:
+            raise BrokenRoster(f"{path}:{line}: the id {cells['id']} is there already, in line {lines[key]}")
+        lines[key] = line
+        due, extension = cells.get("due"), cells.get("extension")
+        try:
+            dates = moment(due) if due else None, lateness.duration(extension) if extension else timedelta()
+        except ValueError as error:
+            raise BrokenRoster(f"{path}:{line}: {error}") from None
+        people[key] = Person(cells["id"], cells["name"], cells["email"], *dates)
+    if not people:
+        raise BrokenRoster(f"{path}: holds nobody")
+    return list(people.values())
 
 
 def assigned(handed_in: Iterable[Submission], people: list[Person]) -> tuple[list[Submission], list[str]]:
@@ -89,36 +92,6 @@ def owner(name: str, people: Iterable[Person]) -> Person | None:
                 some.append(person)
     surest = next((some for some in found if some), [])
     return surest[0] if len(surest) == 1 else None
-
-
-def _people(path: Path, rows: "csv.DictReader[str]") -> list[Person]:
-    rows.fieldnames = [(name or "").strip().casefold() for name in rows.fieldnames or []]
-    if absent := [name for name in NEEDED if name not in rows.fieldnames]:
-        raise BrokenRoster(f"{path}:1: the header has no column {', '.join(absent)}: it needs {', '.join(NEEDED)}")
-    people: dict[str, Person] = {}
-    lines: dict[str, int] = {}
-    for row in rows:
-        if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
-            continue
-        place = f"{path}:{rows.line_num}"
-        if short := [name for name in NEEDED if row[name] is None]:
-            raise BrokenRoster(f"{place}: no cell for {', '.join(short)}")
-        cells = {name: printable.line((row.get(name) or "").strip()) for name in (*NEEDED, "due", "extension")}
-        key = cells["id"].casefold()
-        if not key:
-            raise BrokenRoster(f"{place}: the id is empty")
-        if key in lines:
-            raise BrokenRoster(f"{place}: the id {cells['id']} is there already, in line {lines[key]}")
-        lines[key] = rows.line_num
-        try:
-            due = moment(cells["due"]) if cells["due"] else None
-            extension = lateness.duration(cells["extension"]) if cells["extension"] else timedelta()
-        except ValueError as error:
-            raise BrokenRoster(f"{place}: {error}") from None
-        people[key] = Person(cells["id"], cells["name"], cells["email"], due, extension)
-    if not people:
-        raise BrokenRoster(f"{path}: holds nobody")
-    return list(people.values())
 
 
 def moment(text: str) -> datetime:

@@ -27,6 +27,7 @@ from grader.reports import (
     statistics,
     students_view,
     table,
+    unconfirmed,
     words,
 )
 from grader.reports.html_report import STYLE
@@ -37,11 +38,14 @@ from grader.results import (
     ExerciseResult,
     Identity,
     KataResult,
+    Override,
     Report,
     SpecResult,
     as_dict,
+    kata_result,
     rounded,
 )
+from grader.teaching import pseudonyms
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -126,6 +130,7 @@ def test_json_has_the_pinned_schema():
     sums = ["points", "max_points", "stars", "max_stars", "score", "max_score"]
     assert list(report) == ["schema", "code", "started", "seconds", "complete", *sums, "sealed", "katas"]
     assert report["schema"] == "kata-report/2"
+    holds_to("report", report)
     [kata] = report["katas"]
     assert list(kata) == ["kata", "status", "state", "code", "message", *sums, "seconds", "exercises"]
     assert [kata[name] for name in sums] == [2, 4, 1, 4, 2.0, 4.0]
@@ -140,6 +145,8 @@ def test_json_has_the_pinned_schema():
         "max_score": 2.5,
         "stretch": False,
         "sealed": None,
+        "but_for": "",
+        "override": None,
         "specs": [
             {
                 "name": name,
@@ -252,9 +259,15 @@ NOTHING = Report("katas", "2026-01-02T03:04:05+00:00", 0.0, False)
 LOST = ExerciseResult("b", (SpecResult("TestB::test_x", "not graded", "the machine is too small\nmore"),))
 # One exercise works, one is not graded.
 GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),))
-IDS = ["a report", "one with rules", "a nasty one", "nothing", "one with a gap"]
-REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, NOTHING, GAP], ids=IDS)
-GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY], ids=IDS[:3])
+# Two specs passed beside the code, one of them not when it asked from another process; an edge is open.
+APART = "passes beside the specs, and fails when they ask from another process\n\nIt counts.\n\nraised     Lost"
+REFUSED = SpecResult("TestO::test_from_outside", "failed", APART, line=3)
+OPEN = ExerciseResult("o", (REFUSED, replace(PASSED, line=9), EDGE), sealed="failed")
+SEALED = ExerciseResult("s", (PASSED,), sealed="passed")
+UNCONFIRMED = replace(REPORT, katas=(replace(KATA, exercises=(OPEN, SEALED), message=""),), sealed=True)
+IDS = ["a report", "one with rules", "a nasty one", "one unconfirmed", "nothing", "one with a gap"]
+REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED, NOTHING, GAP], ids=IDS)
+GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED], ids=IDS[:4])
 
 
 SECRET = SpecResult("TestA::test_secret", "failed", "secret story\n\nmore", 0.1, False, 77, "secret print", True)
@@ -460,9 +473,6 @@ class TestPlatforms:
         rows = ["`a` | ☆ | 1 of 2 specs pass", "`b`", "`c` | ☆ | not written yet", "`d` | ☆ | works · 1 edge open"]
         first = lines.index("| 16_multi_head_attention | ★ | verdict |") + 2
         assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
-        unsealed = replace(KATA, exercises=(replace(KATA.exercises[1], sealed="unsealed"),))
-        text = markdown.render(replace(REPORT, katas=(unsealed,), sealed=True))
-        assert "stars · sealed but for 1\n" in text and "· not sealed |" in text
 
     def test_markdown_of_a_long_report_says_what_is_cut(self):
         failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
@@ -718,6 +728,215 @@ class TestNotGraded:
         assert "the machine is too small" in page and "median 2 of 4 points" in page
 
 
+def settled(points: int, reason: str = "I <b>know</b> it") -> Report:
+    """The unconfirmed point, as a teacher has decided it."""
+    decided = replace(OPEN, override=Override(points, reason))
+    return replace(UNCONFIRMED, katas=(replace(KATA, exercises=(decided, SEALED), message=""),))
+
+
+class TestUnconfirmed:
+    """A point that only the first lock gives is neither a point nor a zero."""
+
+    def test_it_is_a_state_of_its_own(self):
+        [kata] = UNCONFIRMED.katas
+        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, 0, 2)
+        assert (kata.status, kata.state, kata.points, kata.pending) == ("unconfirmed", "unconfirmed", 1, True)
+        ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
+        assert replace(kata, exercises=(ended,)).status == "unconfirmed", "not crashed: it works beside the specs"
+        for other in (replace(OPEN, sealed=None), replace(OPEN, sealed="unsealed"), SEALED):
+            assert not other.unconfirmed
+
+    def test_what_the_machine_has_lost_comes_first(self):
+        lost = replace(OPEN, specs=(*OPEN.specs, LOST.specs[0]))
+        assert (lost.not_graded, lost.unconfirmed) == (True, False)
+        report = replace(UNCONFIRMED, katas=(*UNCONFIRMED.katas, *GAP.katas))
+        assert words.totals(report).startswith("not graded, so far ") and "1 unconfirmed" in words.totals(report)
+
+    def test_a_probe_is_none_of_the_first_locks_specs(self):
+        probe = SpecResult("probe of o", "failed", APART)
+        asked = replace(OPEN, specs=(replace(PASSED, line=9), probe))
+        assert asked.unconfirmed and asked.first_lock == 1
+        assert unconfirmed.second_lock(asked) == "probe of o: failed"
+
+    def test_a_gradebook_has_no_row_for_it(self):
+        report = ClassReport("", 1.0, True, {"eve": UNCONFIRMED, "bob": settled(0)})
+        assert [row["identifier"] for row in csv.DictReader(io.StringIO(gradebooks.render_moodle(report)))] == ["bob"]
+        assert [row[3] for row in csv.reader(io.StringIO(gradebooks.render_canvas(report)))][2:] == ["bob"]
+        eve, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
+        sums = ("points", "stars", "score", KATA.kata, "state", f"{KATA.kata} state")
+        assert [eve[name] for name in sums] == ["", "", "", "", "unconfirmed", "unconfirmed"]
+        assert eve["reason"] == f"only the first lock confirms {KATA.kata}::o"
+        assert (eve["sealed"], eve["overrides"], eve["run"]) == ("1 sealed, 1 unconfirmed", "", "complete")
+        assert [bob[name] for name in sums] == ["1", "1", "1", "1", "graded", "wrong"]
+
+    def test_json_has_null_and_the_schema(self):
+        for report in (UNCONFIRMED, settled(1), settled(0)):
+            data = json.loads(json_report.render(report))
+            holds_to("report", data)
+        [kata] = json.loads(json_report.render(UNCONFIRMED))["katas"]
+        one, other = kata["exercises"]
+        assert [one[name] for name in ("points", "star", "score", "sealed")] == [None, None, None, "failed"]
+        assert (kata["status"], kata["points"], other["points"]) == ("unconfirmed", None, 1)
+
+    def test_the_teachers_list_comes_first_and_has_both_locks(self):
+        report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED}, {"eve": Identity("7", "E", "")})
+        said = "\n".join(unconfirmed.lines(report))
+        assert said.startswith("unconfirmed: 1 point of 1 student, ") and "\neve\n" in said and "ann" not in said
+        assert "    first lock   2 of 2 specs passed\n    second lock  from outside: failed\n      It counts.\n" in said
+        assert "--overrides FILE" in said and f"  7,{KATA.kata}::o,,\n" in said
+        page = html_report.render_class(report)
+        assert page.index("<h2>Unconfirmed</h2>") < page.index("<h2>Points</h2>")
+        assert (
+            "<td>2 of 2 specs passed</td>" in page and "<summary>from outside: failed</summary><pre>It counts." in page
+        )
+        assert "unconfirmed: o'>1?</td>" in page and "<td class='n'>?</td>" in page
+        assert " · 1 student with unconfirmed points<br>median 2 of 4 points" in page
+        none = ClassReport("", 1.0, True, {"ann": REPORT})
+        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in html_report.render_class(none)
+
+    def test_a_forger_does_not_fill_the_screen(self):
+        many = tuple(replace(OPEN, name=f"e{n}") for n in range(40))
+        report = ClassReport("", 1.0, True, {"eve": replace(UNCONFIRMED, katas=(replace(KATA, exercises=many),))})
+        said = list(unconfirmed.lines(report))
+        assert len(said) < 50 and any(line.startswith("  and 37 more exercises, ") for line in said)
+        assert statistics.exercises(report) == [], "which spec fails most is asked of the others"
+
+    @pytest.mark.parametrize(
+        "render",
+        [*(one.render for one in FORMATS.values()), markdown.render, junit.render],
+        ids=[*FORMATS, "md", "junit"],
+    )
+    def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
+        text = render(UNCONFIRMED)
+        for said in ("passes beside the specs", "It counts.", words.ASK):
+            assert said in text.replace("\\n", "\n")
+        assert words.ASK not in render(REPORT)
+
+    def test_the_platforms_keep_the_rest_of_the_score(self):
+        data = json.loads(gradescope.render(UNCONFIRMED))
+        assert (data["score"], [test["score"] for test in data["tests"]]) == (1, [0, 1])
+        for when in ("after_due_date", "hidden"):
+            [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
+            assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
+        ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
+        for one in (OPEN, ended):
+            report = replace(UNCONFIRMED, katas=(replace(KATA, exercises=(one, SEALED)),))
+            data = json.loads(classroom.render(report))
+            assert (data["status"], [test["status"] for test in data["tests"]]) == ("fail", ["fail", "pass"])
+        assert json.loads(classroom50.render(UNCONFIRMED, {}))["score"] == 1
+
+    def test_people_read_it(self):
+        said = shown(UNCONFIRMED)
+        for line in (
+            "16_multi_head_attention: unconfirmed, so far 1 of 2 points, 1 of 2 stars",
+            f"  o  core     ?/1  ?  {words.UNCONFIRMED}",
+            "UNCONFIRMED  16_multi_head_attention · o · from outside",
+            "unconfirmed, so far 1 of 2 points · 1 of 2 stars · 1 sealed, 1 unconfirmed · 2.0 s",
+        ):
+            assert line in said.splitlines(), said
+        [row, _] = csv.DictReader(io.StringIO(csv_report.render(UNCONFIRMED)))
+        assert [row[name] for name in ("points", "star", "score", "state")] == ["", "", "", "unconfirmed"]
+        [suite] = ET.fromstring(junit.render(UNCONFIRMED).encode("utf-8"))
+        assert suite.find("testcase/failure").get("message").startswith("unconfirmed: passes beside the specs")
+
+
+class TestOverridden:
+    """A teacher's decision counts instead of what the specs said, and every report has its reason."""
+
+    def test_it_gives_or_keeps_the_point_and_edges_decide_the_star(self):
+        one, zero = (settled(points).katas[0] for points in (1, 0))
+        assert (one.status, one.points, one.stars, one.unconfirmed) == ("passed", 2, 1, ()), "an edge is open"
+        assert (zero.status, zero.state, zero.points) == ("failed", "wrong", 1)
+        no_edges = replace(OPEN, specs=OPEN.specs[:2], override=Override(1, "so"))
+        assert (no_edges.points, no_edges.stars, no_edges.first_failure) == (1, 1, None)
+        works = replace(SEALED, override=Override(0, "copied"))
+        assert (works.points, works.stars, works.pending) == (0, 0, False)
+
+    def test_it_settles_what_was_not_graded_and_what_was_not_written(self):
+        lost = replace(LOST, override=Override(1, "I ran it"))
+        assert (lost.pending, lost.points, lost.stars) == (False, 1, 0), "its edges were not run"
+        kata = replace(KATA, exercises=(lost,))
+        assert (kata.status, kata.why_not_graded) == ("passed", "")
+        empty = KataResult("k", (ExerciseResult("c", (UNWRITTEN,), override=Override(1, "on paper")),))
+        assert (empty.status, empty.state) == ("passed", "works")
+
+    @pytest.mark.parametrize("points", [0, 1])
+    def test_every_report_of_a_class_has_the_reason(self, points):
+        one = settled(points)
+        report = ClassReport("", 1.0, True, {"eve": one})
+        said = f"{'1 point' if points else 'no point'} by override: I <b>know</b> it"
+        for text in (
+            class_report.render_csv(report),
+            gradebooks.render_moodle(report),
+            words.verdict(one.katas[0].exercises[0]),
+        ):
+            assert said in text
+        for text in (html_report.render_class(report), html_report.render(one)):
+            assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
+        [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
+        assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
+        assert (exercise["points"], exercise["sealed"]) == (points, "failed")
+        assert said in shown(one) and ("1 edge open" in shown(one)) == bool(points)
+
+    def test_pseudonyms_hide_names_in_it(self):
+        report = ClassReport("", 1.0, True, {"eve": settled(1, "eve showed me")})
+        shown_around = pseudonyms.applied(report, {"eve": "student 01"})
+        assert words.overrides(shown_around.students["student 01"].katas)[0].endswith("student 01 showed me")
+
+
+class TestSealing:
+    """What no lock can judge is said, for each exercise and in the totals."""
+
+    IN_PART = replace(SEALED, name="p", but_for="what must not be used and 2 of 9 specs")
+    NOT = replace(SEALED, name="n", sealed="unsealed")
+
+    def sealed(self, *exercises: ExerciseResult) -> Report:
+        return replace(REPORT, katas=(replace(KATA, exercises=exercises, message=""),), sealed=True)
+
+    def test_of_an_exercise(self):
+        assert [words.seal(one) for one in (SEALED, self.IN_PART, self.NOT, OPEN, KATA.exercises[0])] == [
+            "sealed",
+            "sealed, but for what must not be used and 2 of 9 specs",
+            "not sealed",
+            "",
+            "",
+        ]
+        assert words.seal(replace(self.NOT, but_for="so is time")) == "not sealed: so is time"
+        assert words.verdict(replace(self.IN_PART, specs=(PASSED, EDGE))) == (
+            "works · sealed, but for what must not be used and 2 of 9 specs · 1 edge open"
+        )
+
+    def test_totals_count_every_kind_of_point(self):
+        several = self.sealed(SEALED, SEALED, self.IN_PART, self.NOT, ExerciseResult("a", (FAILED,)))
+        assert words.totals(several) == "4 of 5 points · 4 of 5 stars · 2 sealed, 1 sealed in part, 1 not sealed"
+        assert words.totals(self.sealed(SEALED, SEALED)) == "2 of 2 points · 2 of 2 stars · sealed"
+        assert words.totals(self.sealed(self.IN_PART)) == "1 of 1 points · 1 of 1 stars · 1 sealed in part"
+        assert words.totals(self.sealed(replace(SEALED, sealed=None))).endswith(" · 1 not sealed"), (
+            "kept from a regrade"
+        )
+        assert words.totals(settled(1)).endswith(" · 1 sealed, 1 by override")
+        assert "sealed" not in words.totals(REPORT)
+        assert words.totals(replace(settled(1), sealed=False)).endswith("1 of 2 stars · 1 by override")
+
+    def test_every_report_has_it(self):
+        report = self.sealed(self.IN_PART, self.NOT)
+        said = "sealed, but for what must not be used and 2 of 9 specs"
+        texts = [shown(report), markdown.render(report), html_report.render(report), junit.render(report)]
+        assert all(
+            said in text
+            for text in [*texts, csv_report.render(report), html_report.render_class(a_class(a=report.katas[0]))]
+        )
+        for name, key in (("classroom", "message"), ("classroom50", "message"), ("gradescope", "output")):
+            tests = json.loads(FORMATS[name].render(self.sealed(SEALED, self.IN_PART, self.NOT)))["tests"]
+            assert [test[key] for test in tests] == ["", said, "not sealed"]
+        data = json.loads(json_report.render(report))
+        holds_to("report", data)
+        assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
+        assert kata_result(data["katas"][0]).exercises[0].but_for == self.IN_PART.but_for
+        seals = ET.fromstring(junit.render(report).encode()).findall("testsuite/properties/property")
+        assert [(one.get("name"), one.get("value")) for one in seals] == [("p", said), ("n", "not sealed")]
+
+
 class TestClass:
     TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
 
@@ -735,11 +954,53 @@ class TestClass:
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
         sums = ["points", "max_points", "stars", "score", "max_score"]
         katas = ["16_multi_head_attention", "01_sums"]
-        assert head == ["student", *sums, *katas, "state", "run", *(f"{kata} state" for kata in katas), "reason"]
-        assert ann == ["<b>ann", "2", "4", "1", "2", "4", "2", "", "graded", "complete", "wrong", "not graded", ""]
-        assert bob == ["'=bob", "0", "1", "0", "0", "1", "", "0", "graded", "complete", "not graded", "crashed", ""]
+        assert head == [
+            "student",
+            *sums,
+            *katas,
+            "state",
+            "run",
+            *(f"{kata} state" for kata in katas),
+            "reason",
+            "sealed",
+            "overrides",
+        ]
+        assert ann == [
+            "<b>ann",
+            "2",
+            "4",
+            "1",
+            "2",
+            "4",
+            "2",
+            "",
+            "graded",
+            "complete",
+            "wrong",
+            "not graded",
+            "",
+            "",
+            "",
+        ]
+        assert bob == [
+            "'=bob",
+            "0",
+            "1",
+            "0",
+            "0",
+            "1",
+            "",
+            "0",
+            "graded",
+            "complete",
+            "not graded",
+            "crashed",
+            "",
+            "",
+            "",
+        ]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,,,"
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))

@@ -1,0 +1,85 @@
+"""A teacher's overrides: reads the CSV file that decides exercises of students, and puts the decisions into results."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from grader.course import catalogue
+from grader.errors import BrokenOverrides, UnknownExercise, UnknownKata
+from grader.reports.unconfirmed import COLUMNS
+from grader.results import KataResult, Override
+from grader.teaching import tables
+from grader.teaching.roster import Person
+
+Overrides = Mapping[tuple[str, str], Mapping[str, Override]]  # (student, kata) → exercise → the decision
+ID, EXERCISE, POINTS, REASON = COLUMNS
+
+
+def read(path: Path, students: Iterable[str], people: list[Person]) -> Overrides:
+    """The overrides in a file: a header with id, kata::exercise, points and reason, and a line per exercise.
+
+    Args:
+        students: everybody's name in reports.
+        people: the roster, whose ids count. Who is not in it, and everybody without a roster, has their name as id.
+    Raises:
+        BrokenOverrides: the file cannot be read, or a line of it cannot be followed. The message says which and why.
+    """
+    labels = {person.label for person in people}
+    names = {student: student for student in students if student not in labels}
+    ids = {person.id.casefold(): person.label for person in people}
+    found: dict[tuple[str, str], dict[str, Override]] = {}
+    lines: dict[tuple[str, str, str], int] = {}
+    for line, cells, rest in tables.rows(path, COLUMNS, BrokenOverrides):
+        try:
+            if rest:
+                raise ValueError(f"'{rest}' is after the last column: put a reason with commas between double quotes")
+            student = _student(cells[ID], ids, names)
+            kata, exercise = _exercise(cells[EXERCISE])
+            decided = Override(_points(cells[POINTS]), _reason(cells[REASON]))
+            if (first := lines.setdefault((student, kata, exercise), line)) != line:
+                raise ValueError(f"{kata}::{exercise} of {cells[ID]} is in line {first} already: keep one of them")
+        except (UnknownKata, UnknownExercise, ValueError) as error:
+            raise BrokenOverrides(f"{path}:{line}: {error}") from None
+        found.setdefault((student, kata), {})[exercise] = decided
+    return found
+
+
+def merged(earlier: Overrides, later: Overrides) -> Overrides:
+    """Both. Where they decide the same exercise, the later one counts."""
+    return {place: {**earlier.get(place, {}), **later.get(place, {})} for place in [*earlier, *later]}
+
+
+def applied(result: KataResult, decided: Mapping[str, Override]) -> KataResult:
+    """The kata's result, in which these decisions count instead of what the specs of their exercises said."""
+    exercises = tuple(replace(one, override=decided.get(one.name)) for one in result.exercises)
+    return replace(result, exercises=exercises)
+
+
+def _student(written: str, ids: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """The student's name in reports."""
+    found = ids.get(written.casefold()) or names.get(written)
+    if found is None:
+        whose = "an id of the roster" if ids else "the name of a submission as the results show it"
+        raise ValueError(f"nobody has the id '{written}': write {whose}")
+    return found
+
+
+def _exercise(written: str) -> tuple[str, str]:
+    """The full name of the kata, and the exercise."""
+    query, colons, name = written.partition("::")
+    if not colons:
+        raise ValueError(f"'{written}' names no exercise: write kata::exercise, such as 16::split_heads")
+    kata = catalogue.find(query.strip())
+    return kata.name, kata.exercise(name.strip()).name
+
+
+def _points(written: str) -> int:
+    if written not in ("0", "1"):
+        raise ValueError(f"points are '{written}': write 1 for the point, or 0 for none")
+    return int(written)
+
+
+def _reason(written: str) -> str:
+    if not written:
+        raise ValueError("the reason is empty: say why, since every report shows it")
+    return written
