@@ -71,7 +71,6 @@ class ExerciseResult:
     worth: float = 1.0
     star_share: float = 0.0
     sealed: Seal | None = None  # what specs said that judge from another process; None: they were not asked
-    but_for: str = ""  # what they left unjudged, as a phrase; empty if nothing
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
     but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
     override: Override | None = None  # counts instead of what the specs said

@@ -270,7 +270,10 @@ class SecondLock:
         if asked:
             seal: Seal = "passed" if asked <= self.passed else "failed"
             return replace(exercise, specs=specs, sealed=seal, but_for=self._left(exercise, asked))
-        return replace(exercise, sealed="unsealed") if exercise.works else exercise
+        if not exercise.works:
+            return exercise
+        reason = self.job.kata.description.unsealed.get(exercise.name, "no spec of it can ask from another process")
+        return replace(exercise, sealed="unsealed", but_for=reason)
 
     def _left(self, exercise: ExerciseResult, asked: set[str]) -> str:
         """What the second lock has not judged of the exercise, as a phrase."""
