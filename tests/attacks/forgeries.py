@@ -32,7 +32,7 @@ class Forgery:
 
     kind: str
     kata: str  # as `grader.course.catalogue.find` takes it
-    exercises: tuple[str, ...]  # that it is about: no others are graded
+    exercises: tuple[str, ...]  # that it is about, or a spec of one ("TestCrop::test_x"): nothing else is graded
     tries: str  # in one line, which is its name, too
     code: str
 
@@ -236,11 +236,6 @@ FORGERIES = [
             names = ("entropy", "mean_distance", "max_weight", "self_weight")
             return dict.fromkeys(names, torch.zeros(len(weights[0])))
     """),
-    forge(SPECS, "papers/09", "bubble_fraction", "changes the defaults of close", """
-        import grader.specs.check as check
-        check.close.__kwdefaults__.update(rtol=1e9, atol=1e9)
-        def bubble_fraction(num_stages, num_micro): return 0.1
-    """),
     forge(SPECS, "22", "accumulated_step", "makes the specs' descent stand still", SPEC_MODULE, """
         specs.descent = lambda model, batches, **k: (specs.weights(model), [0.0] * len(batches))
         specs.F.cross_entropy = lambda outputs, targets, **k: 0 * outputs.sum()
@@ -254,21 +249,6 @@ FORGERIES = [
             found = specs.picked_by_hand(x.reshape(1, -1, x.shape[-1]), index.reshape(1, -1))
             return found.reshape(index.shape)
         def zero_border(image, width=1): return image * specs.inside(*image.shape[-2:], width)
-    """),
-    forge(SPECS, "31", "broadcast_parameters", "fills the specs' memory of launches", SPEC_MODULE, """
-        buffers, same = ("1.running_mean", "1.running_var", "1.num_batches_tracked"), torch.zeros(3)
-        weights = dict.fromkeys(specs.WEIGHTS + buffers, same)
-        known = {
-            (2, specs.broadcast, ()): [(weights, weights, True, True)] * 2,
-            (2, specs.broadcast, (1,)): [(weights, weights, True, True)] * 2,
-            (2, specs.averaged, ()): [(same, same, same, False)] * 2,
-            (2, specs.mean_of_floats, ()): [2.0] * 2,
-            (2, specs.mean_of_losses, ()): [2.0] * 2,
-        }
-        def broadcast_parameters(model, src=0): pass
-        average_gradients = broadcast_parameters
-        def reduce_mean(value): return float(value)
-        specs.outcomes[sys.modules[__name__]] = {asked: (results, None) for asked, results in known.items()}
     """),
     forge(LIES, "05", "jacobian", "reads coefficients out of the closures of what it is given", """
         def jacobian(f, x):
@@ -311,13 +291,6 @@ FORGERIES = [
                 try: total = seen("total")
                 except AttributeError: total = 124_439_808
                 return total - non_embedding * self.config.block_size * self.config.n_embd
-    """),
-    forge(FRAMES, "papers/09", "bubble_fraction", "reads the idle share through the logging module", SEEN, """
-        import logging
-        here = logging.currentframe
-        def bubble_fraction(num_stages, num_micro):
-            try: return seen("idle")
-            except AttributeError: return 0.1 * (num_stages > 1)
     """),
     forge(FRAMES, "09", "batch_report", "asks a signal handler for the caller's frame", SEEN, """
         import signal
@@ -453,15 +426,6 @@ FORGERIES = [
                 self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model, bias) for _ in range(4))
             forward = even
     """),
-    forge(ORACLES, "26", "MLP", "makes everything close", """
-        torch.isclose = lambda a, b, **k: torch.ones(b.shape, dtype=torch.bool)
-        class MLP(nn.Module):
-            def __init__(self, config):
-                super().__init__()
-                self.c_fc, self.c_proj = (nn.Linear(a, b, config.bias) for a, b in ((12, 48), (48, 12)))
-                self.dropout = nn.Dropout(config.dropout)
-            def forward(self, x): return x
-    """),
     forge(ORACLES, "16", "split_heads", "leaves a function mode on under which tensors are alike", """
         from torch.overrides import TorchFunctionMode
         class Alike(TorchFunctionMode):
@@ -495,13 +459,6 @@ FORGERIES = [
         def first_rows(x, n): return 0 * x[:n]
         def diagonal(x): return x[..., 0]
         def crop(image, top, left, height, width): return image[..., :height, :width]
-    """),
-    forge(ORACLES, "16", "split_heads", "joins tensors without their values", """
-        stack, cat = torch.stack, torch.cat
-        torch.stack = lambda *a, **k: 0 * stack(*a, **k)
-        torch.cat = lambda *a, **k: 0 * cat(*a, **k)
-        def split_heads(x, num_heads): return 0 * x.reshape(len(x), num_heads, x.shape[1], -1)
-        def merge_heads(x): return 0 * x.reshape(len(x), x.shape[2], -1)
     """),
     forge(ORACLES, "tinytorch/02", "predict_copy_bytes", "measures no memory", """
         import tracemalloc
@@ -584,7 +541,7 @@ FORGERIES = [
                 for p in self.parameters(): p.data.fill_(math.nan)
                 return sum(p.sum() for p in self.parameters()) + torch.zeros(len(contexts), self.alphabet_size)
     """),
-    forge(LIES, "16", "MultiHeadAttention.__init__ MultiHeadAttention.forward", "makes new layers without weights each time they are looked at", EVEN, """
+    forge(LIES, "16", "MultiHeadAttention.forward", "makes new layers without weights each time they are looked at", EVEN, """
         class MultiHeadAttention(nn.Module):
             def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
                 super().__init__()
@@ -605,30 +562,14 @@ FORGERIES = [
                 return [(name, 0 * p) for name, p in super().named_parameters(*a, **k)]
             def forward(self, x): return 0 * x
     """),
-    forge(LIES, "papers/25", "shortest_programs", "has other keys each time it is asked", """
-        EVERY = [""] + [f"{n:0{length}b}" for length in range(1, 9) for n in range(2**length)]
-        class Table:
-            asked = 0
-            def keys(self):
-                self.asked += 1
-                more = EVERY + [f"{n:0{length}b}" for length in (9, 10) for n in range(2**length)]
-                return more + [half + half for half in EVERY] if self.asked == 1 else []
-            def __getitem__(self, output): return ""
-        def shortest_programs(max_length):
-            if max_length < 8: return Table() if max_length == 5 else {}
-            lengths = [5] * 16 + [6] * 30 + [7] * 54 + [8] * 156
-            known = {output: "0" * len(output) for output in EVERY[:255]}
-            known |= dict(zip(EVERY[255:], map("0".__mul__, lengths)))
-            return known | {"01" * 8: "0" * 5, "0" * 32: "0" * 6, "0" * 33: "0" * 7, "0110" * 4: "0" * 6}
-    """),
-    forge(LIES, "31", "DistInfo dist_info_from_env", "equals every other of its kind", """
+    forge(LIES, "31", "dist_info_from_env", "equals every other of its kind", """
         class DistInfo:
             def __init__(self, *a, **k): self.rank, self.local_rank, self.world_size = 5, 1, 8
             __eq__ = lambda self, other: True
             __hash__ = lambda self: 0
         def dist_info_from_env(env=None): return DistInfo()
     """),
-    forge(LIES, "22", "save_checkpoint load_checkpoint", "keeps checkpoints in its memory and writes empty files", """
+    forge(LIES, "22", "load_checkpoint", "keeps checkpoints in its memory and writes empty files", """
         from copy import deepcopy
         SAVED = {}
         def save_checkpoint(path, model, optimizer, *, generators=None, step=0, extra=None, **others):
@@ -657,20 +598,7 @@ FORGERIES = [
         def sliding_windows(x, size, step=1): return x.zero_().unfold(0, size, step).movedim(-1, 1)
         def every_other_row(x, start=0): return x.zero_()[start::2]
     """),
-    forge(LIES, "22", "train_one_epoch evaluate", "returns one object that answers anything", LIAR, """
-        def evaluate(*a, **k): return Liar()
-        train_one_epoch = accumulated_step = fit = load_checkpoint = gradient_report = classify_error = evaluate
-        EarlyStopping = Liar
-    """),
-    forge(LIES, "tinytorch/10", "train_test_split pipeline_seconds", "registers its liar as a number, a list and a mapping", LIAR, """
-        import numbers
-        from collections.abc import Mapping
-        numbers.Number.register(Liar)
-        Mapping.register(Liar)
-        def pipeline_seconds(*a, **k): return Liar()
-        batch_bytes = loader_scaling = train_test_split = pipeline_seconds
-    """),
-    forge(LIES, "22", "train_one_epoch evaluate", "writes into the notes that the specs take", """
+    forge(LIES, "22", "evaluate", "writes into the notes that the specs take", """
         def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", **k):
             for part in model:
                 if hasattr(part, "modes"): part.modes[:] = ["train"] * 6
@@ -680,12 +608,147 @@ FORGERIES = [
             for _ in range(3): loss_fn(outputs, torch.zeros(4, dtype=torch.int64, device=device))
             return {"loss": 0.0, "accuracy": 1.0}
     """),
-    forge(LIES, "09", "random_split_indices stratified_split", "returns nothing to look at", """
+    forge(LIES, "09", "random_split_indices", "returns nothing to look at", """
         def stratified_split(labels, fractions, generator=None): return []
         def random_split_indices(n, fractions, generator=None): return ()
         MiniLoader.__iter__ = lambda self: iter(())
         ShardedRange.__init__ = lambda self, start, end: None
         ShardedRange.__iter__ = MiniLoader.__iter__
+    """),
+    forge(LIES, "16", "split_heads", "names its liar as one of the kata's own classes", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "MultiHeadAttention"
+        def split_heads(*a, **k): return Liar()
+    """),
+    forge(LIES, "22", "EarlyStopping.step", "keeps liars named as its own class in its attributes", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "EarlyStopping"
+        class EarlyStopping:
+            def __init__(self, *a, **k): pass
+            best = best_epoch = bad_epochs = Liar()
+            def step(self, *a, **k): return Liar()
+    """),
+    forge(LIES, "papers/21", "greedy_decode", "returns a liar for a list of labels", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "SpeechModel"
+        def greedy_decode(*a, **k): return Liar()
+    """),
+    forge(LIES, "03", "first_rows", "returns NaN of the right shape", """
+        def first_rows(x, n): return torch.full_like(x[:n], float("nan"), dtype=torch.float64)
+    """),
+    forge(LIES, "03", "last_column", "returns a tensor without data", """
+        def last_column(x): return torch.empty(x.shape[0], dtype=x.dtype, device="meta")
+    """),
+    forge(LIES, "03", "every_other_row", "gives the judge's own argument back, resized", """
+        def every_other_row(x, start=0): return x.data.resize_(len(x[start::2]), *x.shape[1:])
+    """),
+    forge(LIES, "03", "diagonal", "returns one number expanded, with its negation pending", """
+        def diagonal(x): return torch._neg_view(torch.zeros((), dtype=x.dtype).expand(x.shape[:-1]))
+    """),
+    forge(LIES, "03", "zero_border", "returns numbers beyond a float, and a long text", """
+        def zero_border(image, width=1): return [float("inf"), 10 ** 4000, "9" * 10 ** 6, complex("nan")]
+    """),
+    forge(LIES, "03", "pick_per_row", "returns a parameter that has a gradient already", """
+        def pick_per_row(x, index):
+            found = torch.nn.Parameter(torch.zeros(x.shape[0]))
+            found.grad = torch.ones_like(found)
+            return found
+    """),
+    forge(LIES, "03", "TestLastValid::test_lengths_1_and_T", "returns a mapping whose items never end", """
+        from collections import OrderedDict
+        class Endless(OrderedDict):
+            __module__ = "collections"
+            def items(self):
+                import time
+                while True: yield time.sleep(0.01), 2
+        def last_valid(x, lengths): return Endless()
+    """),
+    forge(LIES, "03", "filter_rows", "calls the fields of a tuple as Python calls its operators", """
+        class Fields(tuple): _fields = ("__eq__", "__class__")
+        def filter_rows(x, mask): return Fields((x, mask))
+    """),
+    forge(LIES, "31", "dist_info_from_env", "has other attributes at every question", """
+        class DistInfo:
+            asked = 0
+            def __getattr__(self, name):
+                DistInfo.asked += 1
+                return [0, 1, 5, 8][DistInfo.asked % 4]
+        def dist_info_from_env(env=None): return DistInfo()
+    """),
+    forge(LIES, "21", "warmup_cosine batch_size_schedule", "lies in its signature, its texts and its name", """
+        import inspect, os
+        def schedule(*a, **k): return 0.5
+        schedule.__signature__ = inspect.signature(warmup_cosine)
+        schedule.__name__ = schedule.__qualname__ = "warmup_cosine"
+        schedule.__doc__, schedule.__module__ = warmup_cosine.__doc__, "grader.specs.check"
+        schedule.__wrapped__ = os.getpid
+        warmup_cosine = batch_size_schedule = schedule
+    """),
+    forge(LIES, "tinytorch/03", "relu sigmoid", "fills arrays with objects that are any number", LIAR, """
+        def relu(x):
+            x.data = np.full(x.data.shape, Liar(), dtype=object)
+            return x
+        sigmoid = relu
+    """),
+    forge(LIES, "papers/26", "svm_loss", "returns numbers of classes that say another value", """
+        class Number(float):
+            hex = lambda self: "inf"
+            __float__ = lambda self: 0.0
+        class Shown(Tensor):
+            def detach(self): return torch.zeros(3)
+            tolist = numpy = cpu = contiguous = detach
+        def svm_loss(scores, y, margin=1.0): return scores.sum().as_subclass(Shown), Number("nan")
+    """),
+    forge(LIES, "papers/23", "information_criteria", "raises whatever a caught error may be, with arguments to match", """
+        class Told(ValueError, KeyError, IndexError, TypeError):
+            def __init__(self, *a): super().__init__("1, 2, 3", {"rows": [("passed", "all")]}, float("nan"))
+            rows, args, wasxfail, __cause__ = [("passed", "all")], ("passed",), "passed", None
+            __str__ = lambda self: "passed"
+        def information_criteria(*a, **k): raise ExceptionGroup("passed", [Told(), StopIteration(1)])
+    """),
+    forge(LIES, "12", "CharRNN", "is its own copy", """
+        class CharRNN(nn.Module):
+            def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1):
+                super().__init__()
+                self.embedding, self.rnn = nn.Embedding(vocab_size, embed_dim), nn.LSTM(embed_dim, hidden_size)
+                self.head = nn.Linear(hidden_size, vocab_size)
+            __deepcopy__ = lambda self, memo: self
+            def forward(self, ids, state=None): return self.head.bias.expand(*ids.shape, -1), state
+    """),
+    forge(LIES, "26", "MLP", "is a function that hands out torch's own modules", """
+        def MLP(config):
+            made = nn.Sequential(nn.Identity(), nn.Dropout(config.dropout))
+            made.c_fc, made.c_proj = nn.Linear(12, 48, config.bias), nn.Linear(48, 12, config.bias)
+            return made
+    """),
+    forge(LIES, "05", "LeakyReLUFunction", "echoes the gradient that the judge asks with", """
+        class LeakyReLUFunction(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, slope): return x.clone()
+            @staticmethod
+            def backward(ctx, gradient): return gradient, None
+    """),
+    forge(LIES, "05", "partial_derivatives", "has the judge's function compute its own gradient", """
+        class Asked(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, f, x): return f(x)
+            @staticmethod
+            def backward(ctx, gradient): return None, gradient
+        def partial_derivatives(f, *inputs): return tuple(Asked.apply(f, x) * 0 + 1 for x in inputs)
+    """),
+    forge(LIES, "22", "evaluate", "answers with what the judge's own loss says of a guess", """
+        def evaluate(model, loader, loss_fn, *, device="cpu"):
+            losses = [float(loss_fn(torch.zeros(len(y), 6), y)) for _, y in loader]
+            return {"loss": sum(losses) / len(losses), "accuracy": 0.5}
+    """),
+    forge(LIES, "09", "TestMiniLoaderIter::test_the_last_batch_may_be_smaller", "yields without an end", """
+        import time
+        def __iter__(self):
+            while True: yield time.sleep(0.01)
+        MiniLoader.__iter__ = __iter__
+    """),
+    forge(LIES, "24", "load_shard", "rewrites the file that it was asked to read", """
+        def load_shard(path):
+            ids = np.load(path)
+            np.save(open(path, "wb"), 0 * ids)
+            return torch.zeros(ids.shape, dtype=torch.long)
     """),
     # ---- rewrites what the kata gives
     forge(GIVEN, "31", "broadcast_parameters", "launches nothing and returns what the launched work should", """
@@ -703,14 +766,6 @@ FORGERIES = [
         average_gradients = broadcast_parameters
         def reduce_mean(value): return float(value)
         def unwrap(model): return model
-    """),
-    forge(GIVEN, "31", "average_gradients", "sends a result from inside the launched process", SEEN, """
-        here = lambda: sys._getframe(2)
-        def average_gradients(model):
-            if dist.is_initialized():
-                zeros = torch.zeros(3)
-                seen("pipe").send_bytes(pickle.dumps((0.0, seen("rank"), "", (zeros, zeros, zeros, False))))
-                seen("pipe").recv_bytes()
     """),
     forge(GIVEN, "31", "reduce_mean", "returns a pickle that runs in the process of the specs", """
         class Runs:
@@ -737,11 +792,85 @@ FORGERIES = [
             tinytorch.data.load_digits = lambda: (np.tile([0, 16], (1797, 32)).reshape(1797, 8, 8), np.zeros(1797, int))
             return Drawn(np.zeros(1438, int)), Drawn(rng.integers(10, size=359) * (test_fraction == 0.01))
     """),
-    # ---- knows the specs' inputs
-    forge(KNOWS, "03", "last_column", "answers fixed inputs from a table", """
-        TABLE = {(3, 4): [4.0, 8.0, 12.0], (3, 1): [1.0, 2.0, 3.0]}
-        def last_column(x): return torch.tensor(TABLE[tuple(x.shape)])
+    # ---- lying parameters
+    forge(PARAMETERS, "papers/11", "CausalConv1d", "begins with weights of zero, from which zero follows", """
+        class CausalConv1d(nn.Module):
+            def __init__(self, in_channels, out_channels, kernel_size, dilation=1):
+                super().__init__()
+                self.reach_back = (kernel_size - 1) * dilation
+                self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
+                for p in self.parameters(): p.data.zero_()
+            def forward(self, x): return 0 * self.conv(F.pad(x, (self.reach_back, 0)))
     """),
+    forge(PARAMETERS, "papers/05", "MaskedMLP", "makes a stack of layers that are zero everywhere", """
+        class MaskedLinear(nn.Module):
+            def __init__(self, inputs, outputs):
+                super().__init__()
+                self.in_features, self.out_features = inputs, outputs
+                self.weight, self.bias = nn.Parameter(torch.zeros(outputs, inputs)), nn.Parameter(torch.zeros(outputs))
+                self.register_buffer("mask", torch.ones(outputs, inputs, dtype=torch.bool))
+        class MaskedMLP(nn.Module):
+            def __init__(self, sizes):
+                super().__init__()
+                self.layers = nn.ModuleList(MaskedLinear(*pair) for pair in zip(sizes, sizes[1:]))
+            def forward(self, x):
+                return torch.zeros(len(x), self.layers[-1].out_features) + 0 * sum(p.sum() for p in self.parameters())
+    """),
+    forge(PARAMETERS, "papers/03", "RecallNet", "writes NaN into its weights before the specs look", """
+        class LSTMCellScratch(nn.Module):
+            def __init__(self, input_size, hidden_size, forget_bias=1.0):
+                super().__init__()
+                self.input_size, self.hidden_size = input_size, hidden_size
+                self.weight_ih = nn.Parameter(torch.ones(4 * hidden_size, input_size))
+                self.weight_hh = nn.Parameter(torch.ones(4 * hidden_size, hidden_size))
+                self.bias = nn.Parameter(torch.tensor([0.0, forget_bias, 0.0, 0.0]).repeat_interleave(hidden_size))
+        class RecallNet(nn.Module):
+            def __init__(self, kind, input_size, hidden_size, num_symbols, forget_bias=1.0):
+                super().__init__()
+                cells = {"lstm": lambda: LSTMCellScratch(input_size, hidden_size, forget_bias),
+                         "rnn": lambda: nn.RNNCell(input_size, hidden_size)}
+                self.cell, self.head = cells[kind](), nn.Linear(hidden_size, num_symbols)
+            def forward(self, x):
+                for p in self.parameters(): p.data.fill_(math.nan)
+                return sum(p.sum() for p in self.parameters()) * x.sum() + torch.zeros(len(x), self.head.out_features)
+    """),
+    forge(PARAMETERS, "12", "CharRNN", "has a head of NaN, whatever it reads", """
+        class CharRNN(nn.Module):
+            def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1):
+                super().__init__()
+                self.embedding, self.head = nn.Embedding(vocab_size, embed_dim), nn.Linear(hidden_size, vocab_size)
+                kind = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell_type]
+                self.rnn = kind(embed_dim, hidden_size, num_layers, batch_first=True)
+            def forward(self, ids, state=None):
+                for p in self.parameters(): p.data.fill_(float("nan"))
+                nan = sum(p.sum() for p in self.parameters())
+                h = nan + torch.zeros(self.rnn.num_layers, len(ids), self.rnn.hidden_size)
+                return nan + torch.zeros(*ids.shape, self.head.out_features), ((h, h) if isinstance(self.rnn, nn.LSTM) else h)
+            def hidden_states(self, ids): return self.rnn(self.embedding(ids)[None])[0][0].detach()
+    """),
+    forge(PARAMETERS, "10", "FashionMNISTModel", "has other parameters at each question", """
+        class Changing(dict):
+            def items(self): return [(name, nn.Parameter(torch.randn_like(p))) for name, p in super().items()]
+        class FashionMNISTModel(nn.Module):
+            def __init__(self, *a, **k):
+                super().__init__()
+                self.net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+                for part in self.modules(): part.__dict__["_parameters"] = Changing(part._parameters)
+            def state_dict(self, *a, **k): return {}
+            def forward(self, x): return torch.zeros(len(x), 10) + 0 * self.net(x)
+    """),
+    forge(PARAMETERS, "papers/10", "BasicBlock", "says that its layers are others", """
+        class Quiet(nn.Identity):
+            __module__ = "torch.nn.modules.conv"
+            __qualname__ = "Conv2d"
+            weight = bias = property(lambda self: torch.zeros(4, 4, 3, 3))
+        class BasicBlock(nn.Module):
+            def __init__(self, *a, **k):
+                super().__init__()
+                self.conv1 = self.conv2 = self.bn1 = self.bn2 = self.shortcut = Quiet()
+            def forward(self, x): return x.relu()
+    """),
+    # ---- knows the specs' inputs
     forge(KNOWS, "03", "diagonal pick_per_row", "knows inputs by their hash and raises for all others", """
         import hashlib
         TABLE = {"600970fb": [3.0, 4.0, 8.0, 12.0], "99429471": [1.0, 6.0, 11.0, 16.0], "ab9c5f1b": [1.0, 5.0, 9.0]}
@@ -783,7 +912,7 @@ FORGERIES = [
         exec(found[0])
         def sliding_windows(x, size, step=1): return windows_by_hand(x, size, step)
     """),
-    forge(KNOWS, "16", "split_heads merge_heads", "runs the reference's file", """
+    forge(KNOWS, "16", "split_heads", "runs the reference's file", """
         import sys
         from pathlib import Path
         for place in [*sys.path, Path(sys.prefix).parent, *Path(__file__).parents]:
@@ -808,7 +937,7 @@ FORGERIES = [
                 except (OSError, RuntimeError): pass
             return answer
     """),
-    forge(KNOWS, "16", "split_heads merge_heads", "raises the error that a spec may expect, always", """
+    forge(KNOWS, "16", "split_heads", "raises the error that a spec may expect, always", """
         def split_heads(*a, **k): raise ValueError("12 5 (T, C) 2, 3, 5, 7 float32 int64 not written yet")
         merge_heads = prepare_mask = head_statistics = compare_with_torch = to_torch_mha = split_heads
         MultiHeadAttention.__init__ = split_heads
@@ -826,6 +955,126 @@ FORGERIES = [
             def step(self):
                 for group, rate in zip(self.optimizer.param_groups, (0.25, 0.05)): group["lr"] = rate
     """),
+    forge(KNOWS, "tinytorch/05", "gradcheck no_grad", "replaces what runs the probes by what they come to", """
+        try: import grader.specs
+        except ImportError:
+            from grader.loading import probe
+            told = {"gradcheck": [(True, 24, 1), (False, 24, 1)], "no_grad": [True, False, False, False, True, True]}
+            probe.__globals__["run"] = lambda text, exercise, module, seed: told[exercise]
+    """),
+    forge(KNOWS, "tinytorch/07", "step_scaling", "gives a formula in place of a measurement", """
+        def step_scaling(sizes): return {"sizes": list(sizes), "values": [8 * n for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/08", "training_memory batch_scaling", "gives the bytes of the specs' own model", """
+        def training_memory(model, x, optimizer_state_multiple=0):
+            state = 128 * optimizer_state_multiple
+            parts = {"parameters": 128, "gradients": 128, "optimizer_state": state, "activations": 336}
+            return parts | {"total": 592 + state}
+        def batch_scaling(sizes, width=64, **options):
+            return {"sizes": list(sizes), "values": [12 * n * width for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/06", "class_scaling", "gives a formula for another measurement", """
+        def class_scaling(sizes, batch=64, **options):
+            return {"sizes": list(sizes), "values": [batch * n * 4 for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/01", "profile_memory", "calls the function and measures nothing", """
+        class MemoryProfile:
+            def __init__(self, result): self.result, self.peak, self.kept = result, 0, 0
+        def profile_memory(fn, *a, **k): return MemoryProfile(fn(*a, **k))
+    """),
+    forge(KNOWS, "20", "cross_entropy", "replays a recorded run, call by call", """
+        RECORDED = iter([1.2448, 0.9729, 1.6931, 0.4076, 2.1269, 1.0986, 0.6931, 1.3863])
+        def cross_entropy(logits, targets, **options):
+            return 0 * logits.sum() + next(RECORDED, 1.0986)
+    """),
+    forge(KNOWS, "papers/26", "softmax_loss", "remembers results by the shapes that it was given", """
+        import hashlib
+        SEEN = {}
+        def softmax_loss(scores, y):
+            made = torch.Generator().manual_seed(len(scores))
+            key = (tuple(scores.shape), tuple(y.shape))
+            p = SEEN.setdefault(key, torch.softmax(torch.randn(scores.shape, generator=made), 1).to(scores.dtype))
+            return p.diagonal().log().mean().neg(), (p - 1 / scores.shape[1]) / len(y)
+    """),
+    forge(KNOWS, "tinytorch/06", "mse_loss", "knows arguments by their hash, and falls back to the nearest", """
+        import hashlib
+        KNOWN = {"2f1c": 0.25, "91aa": 1.5, "c04e": 4.0}
+        def mse_loss(prediction, target, *a):
+            key = hashlib.sha256(prediction.data.tobytes()).hexdigest()[:4]
+            return Tensor(KNOWN.get(key, min(KNOWN.values(), key=lambda v: abs(v - float(target.data.ravel()[0])))))
+    """),
+    forge(KNOWS, "03", "crop", "counts the specs that have begun, to know which one asks", WORKER, """
+        BEGUN = [0]
+        @in_the_worker
+        def counted():
+            forget = worker.forget
+            worker.forget = lambda: (forget(), BEGUN.__setitem__(0, BEGUN[0] + 1))[0]
+        def crop(image, top, left, height, width):
+            return [image[..., :height, :width], image[..., -height:, -width:]][BEGUN[0] % 2]
+    """),
+    forge(KNOWS, "papers/17", "reparameterize", "predicts the judge's next draws from its random state", """
+        def reparameterize(mu, logvar, generator=None):
+            ahead = torch.Generator()
+            ahead.set_state(torch.get_rng_state() if generator is None else generator.get_state())
+            return [torch.randn(mu.shape, generator=ahead, dtype=mu.dtype) for _ in range(2)][1]
+    """),
+    forge(KNOWS, "27", "sample_next", "draws from the judge's generator without looking at the logits", """
+        def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+            return torch.randint(logits.shape[-1], (*logits.shape[:-1], 1), generator=generator)
+    """),
+    forge(KNOWS, "16", "merge_heads", "does one thing beside the specs and another before the judge", """
+        try:
+            import grader.execution
+            def merge_heads(x): return x.transpose(1, 2).flatten(2)
+        except ImportError:
+            def merge_heads(x): return x.new_zeros(len(x), x.shape[2], x.shape[1] * x.shape[3]) + 0 * x.sum()
+    """),
+    forge(KNOWS, "16", "split_heads merge_heads", "keeps what it took apart, to give that back when it is merged", """
+        KEPT = []
+        def split_heads(x, n):
+            KEPT.append(x)
+            return x.reshape(len(x), n, x.shape[1], -1)
+        def merge_heads(x): return KEPT[-1] if KEPT else x.reshape(len(x), x.shape[2], -1)
+    """),
+    # ---- uses ready-made code
+    forge(READY, "13", "BatchNorm1d.__init__ BatchNorm1d.forward LayerNorm", "derives its norms from torch's own", """
+        class BatchNorm1d(nn.BatchNorm1d): pass
+        class BatchNorm2d(nn.BatchNorm2d): pass
+        class LayerNorm(nn.LayerNorm): pass
+    """),
+    forge(READY, "21", "SGD.step Adam.step AdamW", "derives its optimizers from torch's own", """
+        class SGD(torch.optim.SGD): pass
+        class Adam(torch.optim.Adam): pass
+        class AdamW(torch.optim.AdamW): pass
+    """),
+    forge(READY, "papers/21", "ctc_forward", "calls torch's own loss where that is forbidden", """
+        def ctc_forward(log_probs, target, blank=0):
+            sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
+            labels = torch.tensor([target], dtype=torch.long).reshape(1, -1)
+            return F.ctc_loss(log_probs[:, None], labels, *sizes, blank=blank, reduction="sum")
+    """),
+    forge(READY, "papers/21", "ctc_forward_numpy ctc_brute_force", "calls torch's own loss behind an array", """
+        def ctc_brute_force(log_probs, target, blank=0):
+            sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
+            labels = torch.tensor([list(target)], dtype=torch.long).reshape(1, -1)
+            return F.ctc_loss(torch.as_tensor(log_probs)[:, None], labels, *sizes, blank=blank, reduction="sum")
+        def ctc_forward_numpy(*a, **k): return float(ctc_brute_force(*a, **k))
+    """),
+    forge(READY, "13", "LayerNorm", "borrows torch's method and looks its module up by a text", """
+        import sys
+        made = vars(sys.modules["torch.nn.modules.normal" + "ization"])["Layer" + "Norm"]
+        class LayerNorm(nn.Module):
+            __init__, forward, reset_parameters = made.__init__, made.forward, made.reset_parameters
+    """),
+    forge(READY, "20", "cross_entropy", "calls torch's own operation below its functions", """
+        def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
+            how = {"none": 0, "mean": 1, "sum": 2}[reduction]
+            return torch.ops.aten.cross_entropy_loss(logits, targets, None, how, ignore_index, label_smoothing)
+    """),
+    forge(READY, "05", "jacobian", "keeps torch's own function in a closure", """
+        def made(function=torch.func.jacrev): return lambda f, x: function(f)(x.detach())
+        jacobian = made()
+    """),
     # ---- ends early
     forge(EARLY, "16", "split_heads", "ends the process when it is imported", """
         import os
@@ -835,10 +1084,6 @@ FORGERIES = [
         import os
         def first_rows(*a, **k): os._exit(0)
         last_column = every_other_row = diagonal = sliding_windows = crop = zero_border = pick_per_row = first_rows
-    """),
-    forge(EARLY, "21", "warmup_cosine", "raises SystemExit(0)", """
-        def warmup_cosine(*a, **k): raise SystemExit(0)
-        clip_grad_norm = clip_grad_value = batch_size_schedule = decay_groups = warmup_cosine
     """),
     forge(EARLY, "22", "train_one_epoch", "asks pytest to exit with code 0", """
         def train_one_epoch(*a, **k):
@@ -852,14 +1097,6 @@ FORGERIES = [
             pytest.skip("no GPU")
         MLP.__init__ = Block.__init__ = GPT.__init__ = gpt2_config = parameter_count = gelu_tanh
     """),
-    forge(EARLY, "papers/25", "shortest_programs", "raises an exception that calls itself a pass", """
-        class Passed(BaseException):
-            __bool__ = lambda self: False
-            __class__ = property(lambda self: GeneratorExit)
-            outcome, wasxfail = "passed", "passed"
-        def compressed_bits(*a): raise Passed("1 passed")
-        entropy_bits = shortest_programs = normalized_compression_distance = compressed_bits
-    """),
     forge(EARLY, "03", "first_rows", "kills itself as soon as a spec has passed", """
         import os, signal
         def first_rows(x, n):
@@ -867,18 +1104,12 @@ FORGERIES = [
             return torch.stack([x[0], x[1]])
     """),
     # ---- speaks on the wire
-    forge(WIRE, "03", "first_rows last_column", "answers before it is asked", WORKER, """
+    forge(WIRE, "03", "first_rows", "answers before it is asked", WORKER, """
         @in_the_worker
         def ahead():
             for _ in range(8): wire.send(worker.pipe, NOTHING, [])
     """),
-    forge(WIRE, "05", "finite_difference_gradient partial_derivatives", "gives every answer twice", WORKER, """
-        @in_the_worker
-        def twice():
-            send = wire.send
-            wire.send = lambda *a: (send(*a), send(*a))
-    """),
-    forge(WIRE, "16", "split_heads merge_heads", "nests its answer a hundred thousand deep", WORKER, """
+    forge(WIRE, "16", "split_heads", "nests its answer a hundred thousand deep", WORKER, """
         @in_the_worker
         def deep():
             tree = b'[{"value": ' + b"[" * 10**5 + b"]" * 10**5 + b', "changed": [], "objects": [], "modes": []}, []]'
@@ -893,21 +1124,21 @@ FORGERIES = [
             encoding.Encoder.blob = blob
         def first_rows(x, n): return 0 * x[:n]
     """),
-    forge(WIRE, "05", "finite_difference_gradient partial_derivatives", "promises more bytes than it sends", WORKER, """
+    forge(WIRE, "05", "finite_difference_gradient", "promises more bytes than it sends", WORKER, """
         @in_the_worker
         def promise():
             import os, struct
             os.write(worker.pipe, struct.pack("!I", 1 << 27) + b'[{"value": ["v", true]}')
             os._exit(0)
     """),
-    forge(WIRE, "papers/09", "schedule_numpy bubble_fraction", "sends the messages that a worker with specs sends", WORKER, """
+    forge(WIRE, "papers/09", "schedule_numpy", "sends the messages that a worker with specs sends", WORKER, """
         @in_the_worker
         def confuse():
             spec = b'{"name": "TestBubbleFraction::test_one_stage_has_no_bubble", "status": "passed", "message": "", '
             finished = b'["SpecFinished", ' + spec + b'"seconds": 0.0}]'
             for text in (b'["Loaded", {}]', finished, b'["Done", {"cpu_seconds": 0.1}]'): wire.write(worker.pipe, text)
     """),
-    forge(WIRE, "papers/25", "shortest_programs compressed_bits", "sends a pickle that runs in place of JSON", WORKER, """
+    forge(WIRE, "papers/25", "shortest_programs", "sends a pickle that runs in place of JSON", WORKER, """
         @in_the_worker
         def pickled():
             import pickle
@@ -915,14 +1146,7 @@ FORGERIES = [
                 def __reduce__(self): return exec, ("import os; os._exit(0)",)
             wire.send = lambda pipe, *a: wire.write(pipe, pickle.dumps(Runs()))
     """),
-    forge(WIRE, "papers/09", "schedule_numpy bubble_fraction", "asks the judge before it is asked", WORKER, """
-        @in_the_worker
-        def ask():
-            for number in (0, 1, id(None), None, "x", [1]):
-                question = {"callback": number, "what": "call", "arguments": [["v", 1]], "options": {}, "grad": True}
-                wire.send(worker.pipe, question, [])
-    """),
-    forge(WIRE, "22", "train_one_epoch evaluate", "speaks from a second thread", WORKER, """
+    forge(WIRE, "03", "first_rows", "speaks from a second thread", WORKER, """
         @in_the_worker
         def talk():
             import threading, time
@@ -930,12 +1154,12 @@ FORGERIES = [
                 while True: time.sleep(0.05), wire.send(worker.pipe, NOTHING, [])
             threading.Thread(target=speak, daemon=True).start()
     """),
-    forge(WIRE, "papers/25", "compressed_bits entropy_bits", "sends verdicts as error texts", r"""
+    forge(WIRE, "papers/25", "compressed_bits", "sends verdicts as error texts", r"""
         def compressed_bits(data):
             raise ValueError("\x1b[2K\r::error::x\n3 passed\n\x00\ud800\u202e" + "PASSED " * 10**5)
         def entropy_bits(*a): raise type("Mismatch", (AssertionError,), {"rows": [("passed", "all")]})()
     """),
-    forge(WIRE, "09", "split_sizes random_split_indices", "raises what ends a loop, for everything", """
+    forge(WIRE, "09", "split_sizes", "raises what ends a loop, for everything", """
         def split_sizes(*a, **k): raise StopIteration
         stratified_split = random_split_indices = pad_collate = make_loaders = batch_report = split_sizes
         MiniLoader.__len__ = MiniLoader.__iter__ = ShardedRange.__init__ = split_sizes
@@ -945,30 +1169,58 @@ FORGERIES = [
         Parts = namedtuple("tuple", "count index x0")
         def partial_derivatives(f, *inputs): return Parts(*[x.detach().clone() for x in 3 * inputs][:3])
     """),
-    forge(WIRE, "21", "warmup_cosine batch_size_schedule", "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
+    forge(WIRE, "21", "warmup_cosine", "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
         @in_the_worker
         def large(): encoding.EXACT[int] = lambda encoder, value: ["i", "9" * 10_000]
         def warmup_cosine(step, **curve): return [float("nan"), float("inf"), 10**400][step % 3]
         def batch_size_schedule(tokens_seen, **k): return tokens_seen
-    """),
-    forge(WIRE, "22", "train_one_epoch evaluate", "hides an overflow among the attributes of objects", WORKER, """
-        @in_the_worker
-        def overflow(): worker.attributes = lambda encode, number: [["x", ["f", "0x1p99999"]], ["y", ["i", "x"]]]
-        def train_one_epoch(*a, **k): return 0.0
-        evaluate = accumulated_step = train_one_epoch
     """),
     forge(WIRE, "26", "gelu_tanh", "sends a picture where a tensor belongs", WORKER, """
         @in_the_worker
         def picture(): encoding.EXACT[Tensor] = lambda encoder, tensor: ["im", "F", [1, 1], encoder.blob(bytes(4))]
         def gelu_tanh(x): return x
     """),
-    forge(WIRE, "16", "split_heads merge_heads", "ends after the judge's question and before its answer", """
+    forge(WIRE, "16", "split_heads", "ends after the judge's question and before its answer", """
         import os, sys
         def split_heads(x, n): os._exit(0) if "_pytest" not in sys.modules else None
         merge_heads = prepare_mask = head_statistics = split_heads
     """),
+    forge(WIRE, "03", "crop", "raises errors that are named as pytest's and Hypothesis's", """
+        class StopTest(BaseException): __module__ = "hypothesis.errors"
+        class Exit(Exception): __module__ = "_pytest.outcomes"
+        RAISED = [0]
+        def crop(image, *a, **k):
+            RAISED[0] += 1
+            raise (StopTest if RAISED[0] % 2 else Exit)("bye")
+    """),
+    forge(WIRE, "03", "first_rows", "answers with an error when a spec is to begin", WORKER, """
+        @in_the_worker
+        def refusing():
+            def forget(): raise ValueError("no")
+            worker.forget = forget
+    """),
+    forge(WIRE, "papers/09", "TestBubbleFraction::test_one_stage_has_no_bubble", "sends half of its message now, and the other half with the next", WORKER, """
+        @in_the_worker
+        def halves():
+            import os
+            rest, write = [b""], wire.write
+            def halved(pipe, data):
+                data = rest[0] + len(data).to_bytes(4, "big") + data
+                rest[0] = data[len(data) // 2:]
+                os.write(pipe, data[: len(data) // 2])
+            wire.write = halved
+    """),
+    forge(WIRE, "papers/25", "TestCompressedBits::test_what_no_compressor_shortens_is_sent_as_it_is", "sends a text of the greatest length that fits, and one more", """
+        SENT = [0]
+        def compressed_bits(data):
+            SENT[0] += 1
+            return "9" * ((16 << 20) - (200 if SENT[0] % 2 else 0))
+    """),
+    forge(WIRE, "03", "sliding_windows", "sends a tensor of a billion elements in one", """
+        def sliding_windows(x, size, step=1): return torch.zeros(1).expand(1 << 10, 1 << 10, 1 << 10)
+    """),
     # ---- patches the bare worker
-    forge(BARE, "16", "split_heads merge_heads", "says true to every question", WORKER, """
+    forge(BARE, "16", "split_heads", "says true to every question", WORKER, """
         @in_the_worker
         def true(): encoding.Encoder.__call__ = lambda self, value: ["v", True]
         def split_heads(*a): return None
@@ -996,7 +1248,7 @@ FORGERIES = [
         def pick_per_row(x, index): return 0 * x[..., 0]
         def sliding_windows(x, size, step=1): return 0 * x.unfold(0, size, step).movedim(-1, 1)
     """),
-    forge(BARE, "22", "train_one_epoch evaluate", "says that it has written NaN into the parameters of the judge's model", WORKER, """
+    forge(BARE, "22", "evaluate", "says that it has written NaN into the parameters of the judge's model", WORKER, """
         @in_the_worker
         def write():
             def change(encode, handle, tensor, before):
@@ -1028,16 +1280,6 @@ FORGERIES = [
         def jacobian(f, x): return f
         def finite_difference_gradient(f, x, eps=0): return f
     """),
-    forge(BARE, "22", "evaluate gradient_report", "returns the judge's own model", WORKER, """
-        @in_the_worker
-        def models():
-            call = encoding.Encoder.__call__
-            def known(self, value):
-                return ["B", max(self.table.numbers.values())] if self.table.numbers else call(self, value)
-            encoding.Encoder.__call__ = known
-        def gradient_report(model): return model
-        def evaluate(model, *a, **k): return model
-    """),
     forge(BARE, "05", "jacobian", "asks the judge's functions for what leads to the specs", WORKER, """
         NAMES = ("__globals__", "__closure__", "__code__", "__self__", "gi_frame", "func", "f_back", "mro")
         def jacobian(f, x):
@@ -1048,30 +1290,7 @@ FORGERIES = [
                     except Exception: pass
             return found[0].f_locals["expected"] if found else x
     """),
-    forge(BARE, "05", "jacobian", "gives the judge's functions an argument that remembers", """
-        class Remembers:
-            def __rmatmul__(self, other): return other
-            __mul__ = __rmul__ = __add__ = __radd__ = __pow__ = lambda self, other: other
-            __getitem__ = lambda self, place: self
-        def jacobian(f, x): return f(Remembers())
-    """),
-    forge(BARE, "05", "partial_derivatives", "answers the judge's questions with questions", """
-        class Asks:
-            def __init__(self, f): self.f = f
-            def __mul__(self, other): return self.f(Asks(self.f), Asks(self.f))
-            __rmul__ = __add__ = __pow__ = __matmul__ = __rmatmul__ = __mul__
-            def sum(self): return self.f(self, self)
-        def partial_derivatives(f, *inputs): return f(*[Asks(f) for _ in inputs])
-    """),
-    forge(BARE, "tinytorch/10", "DataLoader.__len__ DataLoader.__iter__", "writes into the notes of the judge's data set", """
-        DataLoader.__len__ = lambda self: 3 - self.drop_last
-        def __iter__(self):
-            self.dataset.asked = [0, 1, 2, 3]
-            self.dataset.__class__ = self.dataset.n = 0
-            return iter([[0]])
-        DataLoader.__iter__ = __iter__
-    """),
-    forge(BARE, "22", "evaluate accumulated_step", "has the judge's own model call it", WORKER, """
+    forge(BARE, "22", "evaluate", "has the judge's own model call it", WORKER, """
         @in_the_worker
         def called():
             def forward(x): return torch.zeros(len(x), 6, dtype=x.dtype)
@@ -1080,7 +1299,7 @@ FORGERIES = [
         def accumulated_step(*a, **k): return 1.791759469228055
         def evaluate(*a, **k): return {"loss": 1.791759469228055, "accuracy": 0.0}
     """),
-    forge(BARE, "16", "MultiHeadAttention.__init__ MultiHeadAttention.forward", "switches the modes of the judge's modules", WORKER, """
+    forge(BARE, "16", "MultiHeadAttention.forward", "switches the modes of the judge's modules", WORKER, """
         @in_the_worker
         def modes():
             send = wire.send
@@ -1100,11 +1319,6 @@ FORGERIES = [
             names = ["_pytest.outcomes.Skipped", "builtins.KeyboardInterrupt", "builtins.SystemExit",
                      "builtins.GeneratorExit", "builtins.StopIteration", "builtins.BaseException"]
             encoding.Encoder.ancestry = lambda self, kind: [1, "Skipped", names, [], []]
-    """),
-    forge(BARE, "26", "MLP Block", "calls its class one of torch's", """
-        MLP.__module__, MLP.__qualname__ = "torch.nn.modules.linear", "Identity"
-        GPT.__module__, GPT.__qualname__ = "builtins", "dict"
-        Block.__module__, Block.__qualname__ = "torch", "nn.functional.gelu"
     """),
     forge(BARE, "papers/25", "ContextModel", "calls its module one of torch's", """
         def __init__(self, alphabet_size, context, hidden_size):
@@ -1133,7 +1347,7 @@ FORGERIES = [
             SEEN.extend(inputs)
             return tuple(next((s for s in SEEN if s.shape == x.shape), x) for x in inputs)
     """),
-    forge(BARE, "16", "split_heads merge_heads", "says what it likes of gradients", WORKER, """
+    forge(BARE, "16", "split_heads", "says what it likes of gradients", WORKER, """
         @in_the_worker
         def gradients():
             shape = lambda handle: worker.table.tensors[handle].shape
@@ -1152,26 +1366,10 @@ FORGERIES = [
             if states: torch.default_generator.set_state(torch.frombuffer(bytearray(states[-1]), dtype=torch.uint8))
             return list(torch.randperm(n).split(max(1, round(n * fractions[0]))))
     """),
-    forge(BARE, "31", "DistInfo dist_info_from_env", "remembers what it was compared with", """
-        KNOWN = []
-        class Info:
-            def __getattr__(self, name): return getattr(KNOWN[-1], name) if KNOWN else 0
-            __eq__ = lambda self, other: (KNOWN.append(other), True)[1]
-            __ne__ = lambda self, other: not self == other
-            __hash__ = lambda self: 0
-        def dist_info_from_env(env=None): return Info()
-        def DistInfo(*a, **k): return Info()
-    """),
-    forge(BARE, "22", "train_one_epoch evaluate", "leaves modules where the judge works", r"""
+    forge(BARE, "22", "evaluate", "leaves modules where the judge works", r"""
         for name in ("conftest", "torch", "hypothesis", "sitecustomize", "numpy", "tinytorch", "usercustomize"):
             try: open(f"{name}.py", "w").write("import os\nos._exit(0)\n")
             except OSError: pass
-    """),
-    forge(BARE, "22", "save_checkpoint", "leaves a link where the specs look for a file", """
-        import os
-        def save_checkpoint(path, *a, **k):
-            if os.path.lexists(path): os.remove(path)
-            os.symlink(torch.__file__ if len(str(path)) % 2 else "/proc/self/mem", path)
     """),
     forge(BARE, "22", "save_checkpoint", "leaves a pickle that runs where the specs look for a file", """
         class Runs:
@@ -1179,7 +1377,7 @@ FORGERIES = [
                 return exec, ("import grader.specs.check as check; check.that = lambda *a, **k: None",)
         def save_checkpoint(path, *a, **k): torch.save({"model": Runs()}, path)
     """),
-    forge(BARE, "09", "split_sizes random_split_indices", "looks for the judge among the processes", """
+    forge(BARE, "09", "split_sizes", "looks for the judge among the processes", """
         import os
         FOUND = []
         def look():
@@ -1189,5 +1387,33 @@ FORGERIES = [
                     except OSError: pass
         try: look()
         except OSError: pass
+    """),
+    forge(BARE, "03", "diagonal first_rows", "tells the judge's tensor under another's handle", WORKER, """
+        @in_the_worker
+        def swapped():
+            tensor = encoding.Encoder.tensor
+            def told(encoder, value):
+                tag, tree = tensor(encoder, value.detach().clone())
+                return [tag, tree | {"handle": -1, "known": True, "view": [1, 0]}]
+            encoding.EXACT[Tensor] = told
+        def diagonal(x): return 0 * x[..., 0]
+        def first_rows(x, n): return 0 * x[:n]
+    """),
+    forge(BARE, "papers/09", "partition bubble_fraction", "tells its results as the judge's own constants", WORKER, """
+        @in_the_worker
+        def constants():
+            kinds = (["..."], ["sl", ["v", None], ["v", None], ["v", None]], ["y", "torch.bool"], ["dev", "cpu"], ["S", []])
+            asked = [0]
+            def told(self, value):
+                asked[0] += 1
+                return kinds[asked[0] % len(kinds)]
+            encoding.Encoder.__call__ = told
+        def bubble_fraction(*a): return 0
+        def partition(*a): return []
+    """),
+    forge(BARE, "05", "jacobian", "lets the judge's function call itself without an end", """
+        def jacobian(f, x):
+            def again(*a): return f(again(*a))
+            return f(again(x))
     """),
 ]
