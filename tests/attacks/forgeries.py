@@ -154,16 +154,9 @@ FORGERIES = [
         import _pytest.python
         _pytest.python.Function.runtest = lambda self: None
     """),
-    forge(PYTEST, "22", "train_one_epoch", "replaces the session's hook caller", ITEMS, """
+    forge(PYTEST, "22", "gradient_report", "replaces the session's hook caller", ITEMS, """
         old = manager._inner_hookexec
         manager._inner_hookexec = lambda name, *a: True if name == "pytest_pyfunc_call" else old(name, *a)
-    """),
-    forge(PYTEST, "tinytorch/02", "Tensor.__init__", "registers a plugin that calls the specs first", ITEMS, """
-        import pytest
-        class Calls:
-            @pytest.hookimpl(tryfirst=True)
-            def pytest_pyfunc_call(self, pyfuncitem): return True
-        manager.register(Calls())
     """),
     forge(PYTEST, "21", "warmup_cosine", "replaces the functions of registered hooks", ITEMS, """
         for hook in manager.hook.pytest_pyfunc_call.get_hookimpls():
@@ -178,7 +171,7 @@ FORGERIES = [
                 return (lambda **k: None) if name == "pytest_runtest_call" else getattr(self.hooks, name)
         Node.ihook = property(Hooks)
     """),
-    forge(PYTEST, "papers/25", "shortest_programs", "gives every collected spec another function", ITEMS, """
+    forge(PYTEST, "papers/25", "entropy_bits", "gives every collected spec another function", ITEMS, """
         for item in items: item.obj = lambda **fixtures: None
     """),
     forge(PYTEST, "09", "split_sizes", "makes the outcome of a report a constant", """
@@ -199,7 +192,7 @@ FORGERIES = [
             return cls([], None, start=0.0, stop=0.0, duration=0.0, when=when, _ispytest=True)
         CallInfo.from_call = classmethod(from_call)
     """),
-    forge(PYTEST, "22", "train_one_epoch", "runs the protocol of a spec without the spec", """
+    forge(PYTEST, "22", "gradient_report", "runs the protocol of a spec without the spec", """
         import _pytest.runner
         from _pytest.reports import TestReport
         def runtestprotocol(item, log=True, nextitem=None):
@@ -292,17 +285,6 @@ FORGERIES = [
                 except AttributeError: total = 124_439_808
                 return total - non_embedding * self.config.block_size * self.config.n_embd
     """),
-    forge(FRAMES, "09", "batch_report", "asks a signal handler for the caller's frame", SEEN, """
-        import signal
-        def here():
-            frames = []
-            signal.signal(signal.SIGUSR1, lambda number, frame: frames.append(frame))
-            signal.raise_signal(signal.SIGUSR1)
-            return frames[0]
-        def batch_report(dataset, batch_sizes):
-            try: return seen("expected")
-            except AttributeError: return {2: {"batches": 3, "max_bytes": 40, "last_batch": 1}}
-    """),
     forge(FRAMES, "papers/25", "shortest_programs", "looks at the main thread's frames from another thread", SEEN, """
         import sys, threading
         from concurrent.futures import ThreadPoolExecutor
@@ -365,12 +347,12 @@ FORGERIES = [
         reporter.send(Done(0.1))
         os._exit(0)
     """),
-    forge(SPEAKS, "22", "train_one_epoch", "lets only passes be written down", """
+    forge(SPEAKS, "22", "gradient_report", "lets only passes be written down", """
         from grader.protocol import SpecFinished
         made = SpecFinished.__init__
         SpecFinished.__init__ = lambda self, name, *a, **k: made(self, name, "passed", "", 0.0)
     """),
-    forge(SPEAKS, "papers/25", "shortest_programs", "replaces the JSON of the messages", """
+    forge(SPEAKS, "papers/25", "entropy_bits", "replaces the JSON of the messages", """
         import json
         dumps = json.dumps
         json.dumps = lambda *a, **k: dumps(*a, **k).replace('"failed"', '"passed"')
@@ -466,7 +448,7 @@ FORGERIES = [
         def predict_copy_bytes(shape, itemsize, operation): return 420 * (shape == (3, 5, 7) and operation == "copy")
     """),
     # ---- lying objects
-    forge(LIES, "03", "first_rows last_column", "returns tensors that are close to everything", LYING, """
+    forge(LIES, "03", "first_rows", "returns tensors that are close to everything", LYING, """
         def first_rows(x, *a): return lie(x)
         last_column = diagonal = pick_per_row = last_valid = zero_border = first_rows
         def filter_rows(x, mask): return lie(x), lie(mask)
@@ -514,7 +496,7 @@ FORGERIES = [
             fit = classmethod(lambda cls, images: cls(3.0, 5**0.5))
             def __call__(self, x): return np.zeros(1, np.float32).view(Array)
     """),
-    forge(LIES, "21", "clip_grad_norm clip_grad_value", "gives the gradients a class of its own", LYING, """
+    forge(LIES, "21", "clip_grad_value", "gives the gradients a class of its own", LYING, """
         def clip_grad_value(params, clip_value):
             for p in params:
                 if p.grad is not None: p.grad.__class__ = Lying
@@ -540,17 +522,6 @@ FORGERIES = [
             def forward(self, contexts):
                 for p in self.parameters(): p.data.fill_(math.nan)
                 return sum(p.sum() for p in self.parameters()) + torch.zeros(len(contexts), self.alphabet_size)
-    """),
-    forge(LIES, "16", "MultiHeadAttention.forward", "makes new layers without weights each time they are looked at", EVEN, """
-        class MultiHeadAttention(nn.Module):
-            def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
-                super().__init__()
-                self.p = dropout
-            def layer(self):
-                layer = nn.Linear(12, 12).requires_grad_(False).double()
-                return layer.apply(lambda l: (l.weight.zero_(), l.bias.zero_()))
-            W_q = W_k = W_v = W_o = property(layer)
-            forward = even
     """),
     forge(LIES, "26", "MLP", "hides its weights and shows others", """
         class MLP(nn.Module):
@@ -593,7 +564,7 @@ FORGERIES = [
             costs[:] = [largest] + [0.0] * (len(costs) - 1)
             return [range(k, k + 1) for k in range(num_stages - 1)] + [range(num_stages - 1, len(costs))]
     """),
-    forge(LIES, "03", "every_other_row diagonal", "zeroes its argument and returns it", """
+    forge(LIES, "03", "diagonal", "zeroes its argument and returns it", """
         def diagonal(x): return x.zero_()[..., 0]
         def sliding_windows(x, size, step=1): return x.zero_().unfold(0, size, step).movedim(-1, 1)
         def every_other_row(x, start=0): return x.zero_()[start::2]
@@ -607,13 +578,6 @@ FORGERIES = [
             outputs = torch.zeros(4, 6, device=device)
             for _ in range(3): loss_fn(outputs, torch.zeros(4, dtype=torch.int64, device=device))
             return {"loss": 0.0, "accuracy": 1.0}
-    """),
-    forge(LIES, "09", "random_split_indices", "returns nothing to look at", """
-        def stratified_split(labels, fractions, generator=None): return []
-        def random_split_indices(n, fractions, generator=None): return ()
-        MiniLoader.__iter__ = lambda self: iter(())
-        ShardedRange.__init__ = lambda self, start, end: None
-        ShardedRange.__iter__ = MiniLoader.__iter__
     """),
     forge(LIES, "16", "split_heads", "names its liar as one of the kata's own classes", LIAR, """
         Liar.__name__ = Liar.__qualname__ = "MultiHeadAttention"
@@ -681,7 +645,7 @@ FORGERIES = [
         schedule.__wrapped__ = os.getpid
         warmup_cosine = batch_size_schedule = schedule
     """),
-    forge(LIES, "tinytorch/03", "relu sigmoid", "fills arrays with objects that are any number", LIAR, """
+    forge(LIES, "tinytorch/03", "relu", "fills arrays with objects that are any number", LIAR, """
         def relu(x):
             x.data = np.full(x.data.shape, Liar(), dtype=object)
             return x
@@ -738,12 +702,6 @@ FORGERIES = [
             losses = [float(loss_fn(torch.zeros(len(y), 6), y)) for _, y in loader]
             return {"loss": sum(losses) / len(losses), "accuracy": 0.5}
     """),
-    forge(LIES, "09", "TestMiniLoaderIter::test_the_last_batch_may_be_smaller", "yields without an end", """
-        import time
-        def __iter__(self):
-            while True: yield time.sleep(0.01)
-        MiniLoader.__iter__ = __iter__
-    """),
     forge(LIES, "24", "load_shard", "rewrites the file that it was asked to read", """
         def load_shard(path):
             ids = np.load(path)
@@ -751,22 +709,6 @@ FORGERIES = [
             return torch.zeros(ids.shape, dtype=torch.long)
     """),
     # ---- rewrites what the kata gives
-    forge(GIVEN, "31", "broadcast_parameters", "launches nothing and returns what the launched work should", """
-        def launch(fn, world_size, kata, work, arguments):
-            zeros, names = torch.zeros(3), ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
-            weights = dict.fromkeys((*names, "1.running_mean", "1.running_var", "1.num_batches_tracked"), zeros)
-            return [{
-                "broadcast": (weights, weights, True, True),
-                "averaged": (zeros, zeros, zeros, False),
-                "mean_of_floats": 2.0,
-                "mean_of_losses": 2.0,
-                "unwrapped": (True, ["weight", "bias"]),
-            }[work.__name__]] * 2
-        def broadcast_parameters(model, src=0): pass
-        average_gradients = broadcast_parameters
-        def reduce_mean(value): return float(value)
-        def unwrap(model): return model
-    """),
     forge(GIVEN, "31", "reduce_mean", "returns a pickle that runs in the process of the specs", """
         class Runs:
             def __reduce__(self):
@@ -870,8 +812,28 @@ FORGERIES = [
                 self.conv1 = self.conv2 = self.bn1 = self.bn2 = self.shortcut = Quiet()
             def forward(self, x): return x.relu()
     """),
+    forge(PARAMETERS, "papers/10", "ResNet", "is made of blocks whose maps are NaN", """
+        class BasicBlock(nn.Module):
+            def __init__(self, inputs, outputs, stride=1, residual=True):
+                super().__init__()
+                self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+                self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+                self.bn1, self.bn2, self.shortcut = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs), None
+                if residual and inputs != outputs:
+                    self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                elif residual: self.shortcut = nn.Identity()
+            def forward(self, x): return self.conv1(x) * float("nan")
+        class ResNet(nn.Module):
+            def __init__(self, n, width=8, num_classes=10, residual=True):
+                super().__init__()
+                self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+                sizes = [(width, width, 1)] * n + [(width, 2 * width, 2)] + [(2 * width, 2 * width, 1)] * (n - 1)
+                self.blocks = nn.Sequential(*(BasicBlock(*size, residual) for size in sizes))
+                self.head = nn.Linear(2 * width, num_classes)
+            def forward(self, x): return torch.full((len(x), self.head.out_features), float("nan"))
+    """),
     # ---- knows the specs' inputs
-    forge(KNOWS, "03", "diagonal pick_per_row", "knows inputs by their hash and raises for all others", """
+    forge(KNOWS, "03", "diagonal", "knows inputs by their hash and raises for all others", """
         import hashlib
         TABLE = {"600970fb": [3.0, 4.0, 8.0, 12.0], "99429471": [1.0, 6.0, 11.0, 16.0], "ab9c5f1b": [1.0, 5.0, 9.0]}
         def known(x): return torch.tensor(TABLE[hashlib.sha256(x.numpy().tobytes()).hexdigest()[:8]])
@@ -1060,11 +1022,16 @@ FORGERIES = [
             return F.ctc_loss(torch.as_tensor(log_probs)[:, None], labels, *sizes, blank=blank, reduction="sum")
         def ctc_forward_numpy(*a, **k): return float(ctc_brute_force(*a, **k))
     """),
-    forge(READY, "13", "LayerNorm", "borrows torch's method and looks its module up by a text", """
+    forge(READY, "13", "LayerNorm", "borrows torch's method, and looks its class up by a text", """
         import sys
-        made = vars(sys.modules["torch.nn.modules.normal" + "ization"])["Layer" + "Norm"]
         class LayerNorm(nn.Module):
-            __init__, forward, reset_parameters = made.__init__, made.forward, made.reset_parameters
+            forward = vars(sys.modules["torch.nn.modules.normal" + "ization"])["Layer" + "Norm"].forward
+            def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
+                super().__init__()
+                shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+                self.normalized_shape, self.eps = shape, eps
+                self.weight = nn.Parameter(torch.ones(shape)) if elementwise_affine else None
+                self.bias = nn.Parameter(torch.zeros(shape)) if elementwise_affine and bias else None
     """),
     forge(READY, "20", "cross_entropy", "calls torch's own operation below its functions", """
         def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
@@ -1103,6 +1070,11 @@ FORGERIES = [
             if x.dim() == 1: os.kill(os.getpid(), signal.SIGKILL)
             return torch.stack([x[0], x[1]])
     """),
+    forge(KNOWS, "08", "RandomResizedCrop.__call__", "returns noise of the size that was asked for", """
+        class RandomResizedCrop:
+            def __init__(self, size, *a, **k): self.size = size if isinstance(size, tuple) else (size, size)
+            def __call__(self, image): return torch.rand(len(image), *self.size)
+    """),
     # ---- speaks on the wire
     forge(WIRE, "03", "first_rows", "answers before it is asked", WORKER, """
         @in_the_worker
@@ -1124,13 +1096,6 @@ FORGERIES = [
             encoding.Encoder.blob = blob
         def first_rows(x, n): return 0 * x[:n]
     """),
-    forge(WIRE, "05", "finite_difference_gradient", "promises more bytes than it sends", WORKER, """
-        @in_the_worker
-        def promise():
-            import os, struct
-            os.write(worker.pipe, struct.pack("!I", 1 << 27) + b'[{"value": ["v", true]}')
-            os._exit(0)
-    """),
     forge(WIRE, "papers/09", "schedule_numpy", "sends the messages that a worker with specs sends", WORKER, """
         @in_the_worker
         def confuse():
@@ -1138,7 +1103,7 @@ FORGERIES = [
             finished = b'["SpecFinished", ' + spec + b'"seconds": 0.0}]'
             for text in (b'["Loaded", {}]', finished, b'["Done", {"cpu_seconds": 0.1}]'): wire.write(worker.pipe, text)
     """),
-    forge(WIRE, "papers/25", "shortest_programs", "sends a pickle that runs in place of JSON", WORKER, """
+    forge(WIRE, "papers/25", "entropy_bits", "sends a pickle that runs in place of JSON", WORKER, """
         @in_the_worker
         def pickled():
             import pickle
@@ -1163,11 +1128,6 @@ FORGERIES = [
         def split_sizes(*a, **k): raise StopIteration
         stratified_split = random_split_indices = pad_collate = make_loaders = batch_report = split_sizes
         MiniLoader.__len__ = MiniLoader.__iter__ = ShardedRange.__init__ = split_sizes
-    """),
-    forge(WIRE, "05", "partial_derivatives", "sends named tuples whose fields hide methods", """
-        from collections import namedtuple
-        Parts = namedtuple("tuple", "count index x0")
-        def partial_derivatives(f, *inputs): return Parts(*[x.detach().clone() for x in 3 * inputs][:3])
     """),
     forge(WIRE, "21", "warmup_cosine", "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
         @in_the_worker
