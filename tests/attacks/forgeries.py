@@ -832,6 +832,18 @@ FORGERIES = [
                 self.head = nn.Linear(2 * width, num_classes)
             def forward(self, x): return torch.full((len(x), self.head.out_features), float("nan"))
     """),
+    forge(PARAMETERS, "papers/10", "init_gradient_norms", "measures a dead net of its own, whose gradients are zero", """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv1, self.conv2 = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)
+        class ResNet(nn.Module):
+            def __init__(self, n, width=8, num_classes=10, residual=True):
+                super().__init__()
+                self.blocks = nn.Sequential(*(Block() for _ in range(2 * n)))
+            def forward(self, x): return torch.zeros(len(x), 10) + 0 * sum(p.sum() for p in self.parameters())
+        def init_gradient_norms(model, x, y): return [0.0] * len(model.blocks)
+    """),
     # ---- knows the specs' inputs
     forge(KNOWS, "03", "diagonal", "knows inputs by their hash and raises for all others", """
         import hashlib
