@@ -9,16 +9,17 @@ import numbers
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType
-from typing import Any, NoReturn
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from grader.specs.bans import Forbidden as Forbidden
+from grader.specs.bans import forbidden as forbidden
 
 # (rtol, atol) per dtype of the result: above the rounding of a few chained operations, far below any wrong formula.
 TOLERANCES = {
@@ -198,31 +199,6 @@ def view_of(result: Any, of: Tensor, *, what: str = "the result") -> None:
     """Check that the result shares memory with `of`, so that no data was copied."""
     _is_tensor(result, what, "a tensor")
     that(_overlap(result, of), f"{what} is a copy: it should be a view that shares memory with the input")
-
-
-@contextmanager
-def forbidden(module: Any, *names: str) -> Iterator[None]:
-    """Make dotted names of torch or numpy ("torch.nn.functional.softmax") raise inside the block, however the code
-    came by them.
-
-    A function is refused under another name and out of a container, too; a class also as the base of another class.
-    """
-    functions: dict[Any, str] = {}
-    with ExitStack() as stack:
-        for name in names:
-            owner, attribute = _resolve(name)
-            original, refuse = getattr(owner, attribute), _refusing(name)
-            if isinstance(original, type):
-                for method in [key for key, value in vars(original).items() if isinstance(value, FunctionType)]:
-                    stack.enter_context(mock.patch.object(original, method, refuse))
-                continue
-            functions[original] = name
-            stack.enter_context(mock.patch.object(owner, attribute, refuse))
-            for key, value in list(vars(module).items()):
-                if value is original:
-                    stack.enter_context(mock.patch.dict(vars(module), {key: refuse}))
-        stack.enter_context(_Refusing(functions))
-        yield
 
 
 @contextmanager
@@ -550,37 +526,3 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 def _overlap(a: Tensor, b: Tensor) -> bool:
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr() and a.untyped_storage().nbytes() > 0
-
-
-def _resolve(name: str) -> tuple[Any, str]:
-    package, *path, attribute = name.split(".")
-    owner: Any = {"torch": torch, "numpy": np}[package]
-    for part in path:
-        owner = getattr(owner, part)
-    return owner, attribute
-
-
-class Forbidden(Exception):
-    """The code called a function that the exercise asks to write by hand."""
-
-
-def _refusing(name: str) -> Callable[..., NoReturn]:
-    def refuse(*args: object, **kwargs: object) -> NoReturn:
-        raise Forbidden(f"this exercise is to be written without {name}")
-
-    return refuse
-
-
-class _Refusing(TorchFunctionMode):
-    """Refuses torch's functions by what they are: they may be called by another name, or from a list."""
-
-    def __init__(self, names: Mapping[Any, str]):
-        super().__init__()
-        self.names = names
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in self.names:
-            _refusing(self.names[func])()
-        return func(*args, **(kwargs or {}))

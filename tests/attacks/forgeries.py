@@ -1,30 +1,9 @@
-"""Forgeries: code that stands behind a kata's untouched stub and makes its specs pass without a solution."""
+"""The catalogue of forgeries: code behind a kata's untouched stub that makes its specs pass without a solution."""
 
 from dataclasses import dataclass
 from textwrap import dedent
 
 from tests.attacks import FIRST
-
-
-@dataclass(frozen=True)
-class Forgery:
-    """Code that stands behind a kata's untouched stub: specs that judge from another process must give it nothing.
-
-    Most of it works where the specs share a process with the code. The kinds "speaks on the wire" and "patches the bare
-    worker" aim at the second lock; a known forgery gets them through the first (FIRST). Code that imports what only
-    one of the two processes has fails in the other one.
-    """
-
-    name: str
-    kind: str
-    kata: str  # as `grader.course.catalogue.find` takes it
-    code: str
-
-
-def forge(name: str, kind: str, kata: str, *parts: str) -> Forgery:
-    """A forgery whose code is these parts, one after the other, each without its indentation."""
-    return Forgery(name, kind, kata, "\n".join(dedent(part).strip() for part in parts) + "\n")
-
 
 # The kinds.
 PYTEST = "patches pytest"
@@ -32,18 +11,50 @@ SPECS = "reaches the specs' objects"
 FRAMES = "frames and threads"
 SPEAKS = "speaks for the worker"
 ORACLES = "replaces oracles"
-LIES = "lying objects"
 GIVEN = "rewrites what the kata gives"
-KNOWS = "knows the specs' inputs"
 EARLY = "ends early"
+READY = "uses ready-made code"
+LIES = "lying objects"
+PARAMETERS = "lying parameters"
+KNOWS = "knows the specs' inputs"
 WIRE = "speaks on the wire"
 BARE = "patches the bare worker"
+# These aim at the second lock: a known forgery gets them through the first.
+AT_THE_SECOND = (LIES, PARAMETERS, KNOWS, WIRE, BARE)
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """Code that stands behind a kata's untouched stub: specs that judge from another process must give it nothing.
+
+    Code that imports what only one of the two processes has fails in the other one.
+    """
+
+    kind: str
+    kata: str  # as `grader.course.catalogue.find` takes it
+    exercises: tuple[str, ...]  # that it is about, or a spec of one ("TestCrop::test_x"): nothing else is graded
+    tries: str  # in one line, which is its name, too
+    code: str
+
+
+def forge(kind: str, kata: str, exercises: str, tries: str, *parts: str) -> Forgery:
+    """A forgery whose code is these parts, one after the other, each without its indentation."""
+    first = [FIRST] if kind in AT_THE_SECOND else []
+    code = "\n".join(dedent(part).strip() for part in (*first, *parts))
+    return Forgery(kind, kata, tuple(exercises.split()), tries, code + "\n")
+
 
 # The collected specs of the kata, and pytest's plugin manager.
 ITEMS = """
-from grader.workers import collected
+from grader.execution import collected
 found = next(found for kata, found in collected._collected.items() if __file__.endswith(str(kata.file)))
 items, manager = found.items, found.session.config.pluginmanager
+"""
+# `named(kind)`: the specs of the point that this class holds.
+NAMED = """
+def named(kind):
+    mine = [i for i in items if i.cls.__name__ == kind and not i.get_closest_marker("edge")]
+    return [item.nodeid.partition("::")[2] for item in mine]
 """
 # The module of the kata's specs.
 SPEC_MODULE = """
@@ -127,13 +138,10 @@ class Silent:
         return lambda *a, **k: None
 """
 
+# fmt: off
 FORGERIES = [
     # ---- patches pytest
-    forge(
-        "makes passed reports of all calls",
-        PYTEST,
-        "16",
-        """
+    forge(PYTEST, "16", "split_heads", "makes passed reports of all calls", """
         from _pytest.reports import TestReport
         made = TestReport.from_item_and_call
         def passed(cls, item, call):
@@ -141,55 +149,20 @@ FORGERIES = [
             report.outcome, report.longrepr = "passed", None
             return report
         TestReport.from_item_and_call = classmethod(passed)
-        """,
-    ),
-    forge(
-        "leaves a spec's function uncalled",
-        PYTEST,
-        "03",
-        """
+    """),
+    forge(PYTEST, "03", "first_rows", "leaves a spec's function uncalled", """
         import _pytest.python
         _pytest.python.Function.runtest = lambda self: None
-        """,
-    ),
-    forge(
-        "replaces the session's hook caller",
-        PYTEST,
-        "22",
-        ITEMS,
-        """
+    """),
+    forge(PYTEST, "22", "gradient_report", "replaces the session's hook caller", ITEMS, """
         old = manager._inner_hookexec
         manager._inner_hookexec = lambda name, *a: True if name == "pytest_pyfunc_call" else old(name, *a)
-        """,
-    ),
-    forge(
-        "registers a plugin that calls the specs first",
-        PYTEST,
-        "tinytorch/02",
-        ITEMS,
-        """
-        import pytest
-        class Calls:
-            @pytest.hookimpl(tryfirst=True)
-            def pytest_pyfunc_call(self, pyfuncitem): return True
-        manager.register(Calls())
-        """,
-    ),
-    forge(
-        "replaces the functions of registered hooks",
-        PYTEST,
-        "21",
-        ITEMS,
-        """
+    """),
+    forge(PYTEST, "21", "warmup_cosine", "replaces the functions of registered hooks", ITEMS, """
         for hook in manager.hook.pytest_pyfunc_call.get_hookimpls():
             if not hook.hookwrapper and not hook.wrapper: hook.function = lambda pyfuncitem: True
-        """,
-    ),
-    forge(
-        "gives every spec hooks of its own",
-        PYTEST,
-        "26",
-        """
+    """),
+    forge(PYTEST, "26", "gelu_tanh", "gives every spec hooks of its own", """
         from _pytest.nodes import Node
         real = Node.ihook
         class Hooks:
@@ -197,101 +170,29 @@ FORGERIES = [
             def __getattr__(self, name):
                 return (lambda **k: None) if name == "pytest_runtest_call" else getattr(self.hooks, name)
         Node.ihook = property(Hooks)
-        """,
-    ),
-    forge(
-        "gives every collected spec another function",
-        PYTEST,
-        "papers/25",
-        ITEMS,
-        """
+    """),
+    forge(PYTEST, "papers/25", "entropy_bits", "gives every collected spec another function", ITEMS, """
         for item in items: item.obj = lambda **fixtures: None
-        """,
-    ),
-    forge(
-        "gives every collected spec another class",
-        PYTEST,
-        "05",
-        ITEMS,
-        """
-        from _pytest.python import Function
-        class Idle(Function):
-            def runtest(self): pass
-        for item in items: item.__class__ = Idle
-        """,
-    ),
-    forge(
-        "makes the outcome of a report a constant",
-        PYTEST,
-        "09",
-        """
+    """),
+    forge(PYTEST, "09", "split_sizes", "makes the outcome of a report a constant", """
         from _pytest.reports import TestReport
         TestReport.outcome = property(lambda self: "passed", lambda self, value: None)
-        """,
-    ),
-    forge(
-        "loses the exception that a call has raised",
-        PYTEST,
-        "tinytorch/10",
-        """
+    """),
+    forge(PYTEST, "tinytorch/10", "read_idx", "loses the exception that a call has raised", """
         from _pytest._code.code import ExceptionInfo
         class Nothing:
             value = None
             __bool__ = lambda self: False
         ExceptionInfo.from_current = classmethod(lambda cls, *a, **k: Nothing())
-        """,
-    ),
-    forge(
-        "calls nothing and says how long it took",
-        PYTEST,
-        "papers/09",
-        """
+    """),
+    forge(PYTEST, "papers/09", "schedule_numpy", "calls nothing and says how long it took", """
         from _pytest.runner import CallInfo
         def from_call(cls, func, when, reraise=None):
             if when != "call": func()
             return cls([], None, start=0.0, stop=0.0, duration=0.0, when=when, _ispytest=True)
         CallInfo.from_call = classmethod(from_call)
-        """,
-    ),
-    forge(
-        "wraps the making of reports",
-        PYTEST,
-        "31",
-        ITEMS,
-        """
-        import pytest
-        class Wraps:
-            @pytest.hookimpl(wrapper=True, tryfirst=True)
-            def pytest_runtest_makereport(self, item, call):
-                report = yield
-                report.outcome = "passed"
-                return report
-        manager.register(Wraps())
-        """,
-    ),
-    forge(
-        "puts items of its own into the worker's list",
-        PYTEST,
-        "26",
-        ITEMS,
-        """
-        from _pytest.reports import TestReport
-        class Ghost:
-            def __init__(self, item): self.nodeid, self.ihook = item.nodeid, self
-            cls = property(lambda self: type(self))
-            def pytest_runtest_protocol(self, item, nextitem):
-                hook, place = manager.hook, (self.nodeid, 0, "")
-                hook.pytest_runtest_logstart(nodeid=self.nodeid, location=place)
-                hook.pytest_runtest_logreport(report=TestReport(self.nodeid, place, {}, "passed", None, "call"))
-                hook.pytest_runtest_logfinish(nodeid=self.nodeid, location=place)
-        items[:] = map(Ghost, items)
-        """,
-    ),
-    forge(
-        "runs the protocol of a spec without the spec",
-        PYTEST,
-        "22",
-        """
+    """),
+    forge(PYTEST, "22", "gradient_report", "runs the protocol of a spec without the spec", """
         import _pytest.runner
         from _pytest.reports import TestReport
         def runtestprotocol(item, log=True, nextitem=None):
@@ -299,13 +200,8 @@ FORGERIES = [
             item.ihook.pytest_runtest_logreport(report=report)
             return [report]
         _pytest.runner.runtestprotocol = runtestprotocol
-        """,
-    ),
-    forge(
-        "concludes every example of a property as valid",
-        PYTEST,
-        "21",
-        """
+    """),
+    forge(PYTEST, "21", "warmup_cosine", "concludes every example of a property as valid", """
         def warmup_cosine(step, max_lr, **curve):
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864,
                      0.11522409, 0.1]
@@ -313,292 +209,70 @@ FORGERIES = [
             from hypothesis.control import current_build_context
             from hypothesis.internal.conjecture.data import Status
             current_build_context().data.conclude_test(Status.VALID)
-        """,
-    ),
-    forge(
-        "empties the properties that Hypothesis has wrapped",
-        PYTEST,
-        "26",
-        ITEMS,
-        """
-        for item in items:
-            if hasattr(item.function, "hypothesis"): item.function.hypothesis.inner_test = lambda *a, **k: None
-        """,
-    ),
-    forge(
-        "takes every spec's fixture for a liar",
-        PYTEST,
-        "31",
-        ITEMS,
-        """
-        from unittest.mock import MagicMock
-        for definition in items[0].session._fixturemanager._arg2fixturedefs["kata"]:
-            definition.func = lambda request: MagicMock()
-        """,
-    ),
+    """),
     # ---- reaches the specs' objects
-    forge(
-        "gives the specs a check that checks nothing",
-        SPECS,
-        "16",
-        SPEC_MODULE,
-        SILENT,
-        """
+    forge(SPECS, "16", "split_heads", "gives the specs a check that checks nothing", SPEC_MODULE, SILENT, """
         specs.check = Silent()
         def split_heads(x, *a): return x
         merge_heads = prepare_mask = split_heads
-        """,
-    ),
-    forge(
-        "replaces the methods of the spec classes, and forgets the bound ones",
-        SPECS,
-        "26",
-        ITEMS,
-        """
-        for item in items:
-            setattr(item.cls, item.originalname, lambda *self, **fixtures: None)
-            item._obj = item._instance = None
-        """,
-    ),
-    forge(
-        "rewrites the code of the specs",
-        SPECS,
-        "03",
-        SPEC_MODULE,
-        """
+    """),
+    forge(SPECS, "03", "first_rows", "rewrites the code of the specs", SPEC_MODULE, """
         for kind in [kind for name, kind in vars(specs).items() if name.startswith("Test")]:
             for name, spec in vars(kind).items():
                 if hasattr(spec, "hypothesis"): spec.hypothesis.inner_test = lambda *a, **k: None
                 elif name.startswith("test_"): spec.__code__ = (lambda self, **fixtures: None).__code__
-        """,
-    ),
-    forge(
-        "silences the grader's comparisons",
-        SPECS,
-        "31",
-        """
-        import grader.specs.check as check
-        check.equal = check.close = check.that = check.shape = check.dtype = lambda *a, **k: None
-        def average_gradients(model): pass
-        broadcast_parameters = average_gradients
-        def reduce_mean(value): return float(value)
-        def unwrap(model): return model
-        """,
-    ),
-    forge(
-        "rewrites the code of the grader's comparison",
-        SPECS,
-        "tinytorch/10",
-        """
-        import grader.specs.check as check
-        check._compare.__code__ = (lambda got, expected, what, tolerance, unlike, *, dtype: None).__code__
-        def batch_bytes(*a): return 0
-        def pipeline_seconds(*a, **k): return 0
-        """,
-    ),
-    forge(
-        "widens the tolerances in place",
-        SPECS,
-        "16",
-        """
+    """),
+    forge(SPECS, "16", "head_statistics", "widens the tolerances in place", """
         import grader.specs.check as check
         for dtype in check.TOLERANCES: check.TOLERANCES[dtype] = (1e9, 1e9)
         def head_statistics(weights):
             names = ("entropy", "mean_distance", "max_weight", "self_weight")
             return dict.fromkeys(names, torch.zeros(len(weights[0])))
-        """,
-    ),
-    forge(
-        "changes the defaults of close",
-        SPECS,
-        "papers/09",
-        """
-        import grader.specs.check as check
-        check.close.__kwdefaults__.update(rtol=1e9, atol=1e9)
-        def bubble_fraction(num_stages, num_micro): return 0.1
-        """,
-    ),
-    forge(
-        "makes the specs' descent stand still",
-        SPECS,
-        "22",
-        SPEC_MODULE,
-        """
+    """),
+    forge(SPECS, "22", "accumulated_step", "makes the specs' descent stand still", SPEC_MODULE, """
         specs.descent = lambda model, batches, **k: (specs.weights(model), [0.0] * len(batches))
         specs.F.cross_entropy = lambda outputs, targets, **k: 0 * outputs.sum()
         def accumulated_step(model, batches, loss_fn, optimizer, **k):
             for x, y in batches: loss_fn(model(x), y).backward()
             return 0.0
-        """,
-    ),
-    forge(
-        "answers with the specs' own timetable",
-        SPECS,
-        "papers/09",
-        SPEC_MODULE,
-        """
-        schedule_numpy = specs.table
-        """,
-    ),
-    forge(
-        "answers with the specs' own oracles",
-        SPECS,
-        "03",
-        SPEC_MODULE,
-        """
+    """),
+    forge(SPECS, "03", "sliding_windows", "answers with the specs' own oracles", SPEC_MODULE, """
         def sliding_windows(x, size, step=1): return specs.windows_by_hand(x, size, step)
         def pick_per_row(x, index):
             found = specs.picked_by_hand(x.reshape(1, -1, x.shape[-1]), index.reshape(1, -1))
             return found.reshape(index.shape)
         def zero_border(image, width=1): return image * specs.inside(*image.shape[-2:], width)
-        """,
-    ),
-    forge(
-        "fills the specs' memory of launches",
-        SPECS,
-        "31",
-        SPEC_MODULE,
-        """
-        buffers, same = ("1.running_mean", "1.running_var", "1.num_batches_tracked"), torch.zeros(3)
-        weights = dict.fromkeys(specs.WEIGHTS + buffers, same)
-        known = {
-            (2, specs.broadcast, ()): [(weights, weights, True, True)] * 2,
-            (2, specs.broadcast, (1,)): [(weights, weights, True, True)] * 2,
-            (2, specs.averaged, ()): [(same, same, same, False)] * 2,
-            (2, specs.mean_of_floats, ()): [2.0] * 2,
-            (2, specs.mean_of_losses, ()): [2.0] * 2,
-        }
-        def broadcast_parameters(model, src=0): pass
-        average_gradients = broadcast_parameters
-        def reduce_mean(value): return float(value)
-        specs.outcomes[sys.modules[__name__]] = {asked: (results, None) for asked, results in known.items()}
-        """,
-    ),
-    forge(
-        "stops the specs from listening to announcements",
-        SPECS,
-        "tinytorch/02",
-        SPEC_MODULE,
-        """
-        specs.check_announced = lambda operation, *tensors: None
-        specs.check.equal = specs.check.close = lambda *a, **k: None
-        specs.check.data = lambda got, **k: np.zeros((), np.float32)
-        Tensor.__init__ = lambda self, *a, **k: None
-        Tensor.__add__ = Tensor.__sub__ = Tensor.__mul__ = Tensor.__matmul__ = lambda self, other: Tensor()
-        Tensor.max = lambda self, *a, **k: Tensor()
-        """,
-    ),
-    forge(
-        "sends the specs' optimizers nowhere",
-        SPECS,
-        "21",
-        SPEC_MODULE,
-        """
-        specs.walk = lambda optimizer, params, gradients: [torch.zeros(1) for p in params]
-        specs.journey = specs.sgd_by_hand = specs.adam_by_hand = lambda *a, **k: [torch.zeros(1)] * 3
-        torch.equal = lambda *a: False
-        specs.check.equal = specs.check.close = specs.check.that = lambda *a, **k: None
-        class Groups:
-            def __init__(self, params, **options): self.param_groups, self.state = [{"params": list(params)}] * 3, {}
-            def step(self): pass
-        SGD = Adam = AdamW = Groups
-        """,
-    ),
-    forge(
-        "takes the requirement out of every comparison",
-        SPECS,
-        "09",
-        """
-        import grader.specs.check as check
-        check._require = check._compare_tensors = check._compare_numbers = lambda *a, **k: None
-        check.that = check._require
-        def batch_report(dataset, sizes): return dict.fromkeys(sizes, {"batches": 0, "max_bytes": 0, "last_batch": 0})
-        MiniLoader.__len__ = lambda self: 0
-        """,
-    ),
-    forge(
-        "makes every text compress to nothing that counts",
-        SPECS,
-        "papers/25",
-        SPEC_MODULE,
-        """
-        specs.size_of = lambda data: 1
-        def normalized_compression_distance(x, y): return float((x + y)[:1].isdigit() or y[:1].isdigit())
-        """,
-    ),
-    forge(
-        "reads coefficients out of the closures of what it is given",
-        SPECS,
-        "05",
-        """
+    """),
+    forge(LIES, "05", "jacobian", "reads coefficients out of the closures of what it is given", """
         def jacobian(f, x):
             cells = [cell.cell_contents for cell in f.__closure__ or ()]
             return next((c for c in cells if isinstance(c, Tensor)), torch.zeros(()))
-        """,
-    ),
-    forge(
-        "rewrites the globals of the spec that calls it",
-        SPECS,
-        "21",
-        SILENT,
-        """
+    """),
+    forge(SPECS, "21", "clip_grad_norm", "rewrites the globals of the spec that calls it", SILENT, """
         import sys
         def clip_grad_norm(params, max_norm, **k):
             frame = sys._getframe(1)
             while "check" not in frame.f_globals: frame = frame.f_back
             frame.f_globals["check"] = Silent()
         clip_grad_value = clip_grad_norm
-        """,
-    ),
+    """),
     # ---- frames and threads
-    forge(
-        "reads the caller's expected gradients",
-        FRAMES,
-        "05",
-        SEEN,
-        """
+    forge(FRAMES, "05", "gradient_history", "reads the caller's expected gradients", SEEN, """
         import copy, sys
         here = lambda: sys._getframe(2)
         def gradient_history(loss_fn, weight, inputs, zero_between):
             try: return [torch.tensor(float(n)) for n in copy.deepcopy(seen("expected"))]
             except AttributeError: return seen("self").alone if zero_between else seen("self").sums
-        """,
-    ),
-    forge(
-        "reads the expected epochs off the stack",
-        FRAMES,
-        "22",
-        SEEN,
-        """
-        import inspect
-        here = lambda: inspect.stack()[2].frame
-        def step(self, value, model):
-            self.calls = getattr(self, "calls", -1) + 1
-            stop, self.best, self.best_epoch, self.bad_epochs = seen("expected")[self.calls]
-            return stop
-        EarlyStopping.step = step
-        """,
-    ),
-    forge(
-        "reads the array that the caller has written to the file",
-        FRAMES,
-        "tinytorch/10",
-        SEEN,
-        """
+    """),
+    forge(FRAMES, "tinytorch/10", "read_idx", "reads the array that the caller has written to the file", SEEN, """
         def here():
             try: raise ValueError
             except ValueError as error: return error.__traceback__.tb_frame.f_back
         def read_idx(path):
             try: return seen("array")
             except AttributeError: return np.array([7, 9], np.uint8)
-        """,
-    ),
-    forge(
-        "reads the expected count through a generator's frame",
-        FRAMES,
-        "26",
-        SEEN,
-        """
+    """),
+    forge(FRAMES, "26", "GPT.num_params", "reads the expected count through a generator's frame", SEEN, """
         def here():
             generator = (generator.gi_frame.f_back for _ in "x")
             return next(generator)
@@ -610,44 +284,8 @@ FORGERIES = [
                 try: total = seen("total")
                 except AttributeError: total = 124_439_808
                 return total - non_embedding * self.config.block_size * self.config.n_embd
-        """,
-    ),
-    forge(
-        "reads the idle share through the logging module",
-        FRAMES,
-        "papers/09",
-        SEEN,
-        """
-        import logging
-        here = logging.currentframe
-        def bubble_fraction(num_stages, num_micro):
-            try: return seen("idle")
-            except AttributeError: return 0.1 * (num_stages > 1)
-        """,
-    ),
-    forge(
-        "asks a signal handler for the caller's frame",
-        FRAMES,
-        "09",
-        SEEN,
-        """
-        import signal
-        def here():
-            frames = []
-            signal.signal(signal.SIGUSR1, lambda number, frame: frames.append(frame))
-            signal.raise_signal(signal.SIGUSR1)
-            return frames[0]
-        def batch_report(dataset, batch_sizes):
-            try: return seen("expected")
-            except AttributeError: return {2: {"batches": 3, "max_bytes": 40, "last_batch": 1}}
-        """,
-    ),
-    forge(
-        "looks at the main thread's frames from another thread",
-        FRAMES,
-        "papers/25",
-        SEEN,
-        """
+    """),
+    forge(FRAMES, "papers/25", "shortest_programs", "looks at the main thread's frames from another thread", SEEN, """
         import sys, threading
         from concurrent.futures import ThreadPoolExecutor
         pool, main = ThreadPoolExecutor(1), threading.main_thread().ident
@@ -659,13 +297,8 @@ FORGERIES = [
             def items(self): return [("x" * 8, "x" * n) for n in [5] * 16 + [6] * 30 + [7] * 54 + [8] * 156]
         def shortest_programs(max_length): return Table()
         def run_program(program): return "x" * 8
-        """,
-    ),
-    forge(
-        "traces comparisons and hands them what they expect",
-        FRAMES,
-        "16",
-        """
+    """),
+    forge(FRAMES, "16", "split_heads", "traces comparisons and hands them what they expect", """
         import sys
         def trace(frame, event, argument):
             if frame.f_code.co_name == "_judge": frame.f_locals["got"] = frame.f_locals["expected"]
@@ -674,13 +307,8 @@ FORGERIES = [
         def split_heads(x, n): return x.reshape(len(x), n, x.shape[1], -1)
         def merge_heads(x): return x.reshape(len(x), x.shape[2], -1)
         def prepare_mask(mask, padding, shape): return torch.ones(shape)
-        """,
-    ),
-    forge(
-        "profiles comparisons and writes into their locals",
-        FRAMES,
-        "21",
-        """
+    """),
+    forge(FRAMES, "21", "batch_size_schedule", "profiles comparisons and writes into their locals", """
         import ctypes, sys
         def profile(frame, event, argument):
             if event == "call" and frame.f_code.co_name == "_judge":
@@ -688,210 +316,74 @@ FORGERIES = [
                 ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), 0)
         sys.setprofile(profile)
         def batch_size_schedule(tokens_seen, end, **k): return end
-        """,
-    ),
-    forge(
-        "monitors comparisons and copies what they expect",
-        FRAMES,
-        "26",
-        """
-        import sys
-        import grader.specs.check as check
-        def started(code, offset):
-            names = sys._getframe(1).f_locals
-            if isinstance(names["got"], Tensor): names["got"].data.copy_(names["expected"])
-        sys.monitoring.use_tool_id(0, "x")
-        sys.monitoring.register_callback(0, sys.monitoring.events.PY_START, started)
-        sys.monitoring.set_local_events(0, check._judge.__code__, sys.monitoring.events.PY_START)
-        def gelu_tanh(x): return 0 * x
-        """,
-    ),
-    forge(
-        "starts a thread that silences the comparisons while specs run",
-        FRAMES,
-        "tinytorch/02",
-        """
-        import threading, time
-        import grader.specs.check as check
-        def silence():
-            time.sleep(0.05)
-            check.equal = check.close = lambda *a, **k: None
-        threading.Thread(target=silence, daemon=True).start()
-        time.sleep(0.2)
-        def strides_for(shape, order="C"): return ()
-        def flat_index(index, shape, order="C"): return 0
-        """,
-    ),
-    forge(
-        "reads the constants of the calling spec's code",
-        FRAMES,
-        "03",
-        """
+    """),
+    forge(FRAMES, "03", "last_column", "reads the constants of the calling spec's code", """
         import sys
         def last_column(x):
             constants = sys._getframe(1).f_code.co_consts
             return torch.tensor(next(c for c in constants if isinstance(c, tuple) and len(c) == len(x)))
-        """,
-    ),
-    forge(
-        "finds the running session in the memory",
-        FRAMES,
-        "03",
-        """
+    """),
+    forge(FRAMES, "03", "first_rows", "finds the running session in the memory", """
         import gc
         katas = next(o for o in gc.get_objects() if type(o).__name__ == "Reporter").katas
         for item in katas.config.pluginmanager.get_plugin("session").items: item.obj = lambda **fixtures: None
-        """,
-    ),
-    forge(
-        "rewrites the specs that come after the one that calls",
-        FRAMES,
-        "05",
-        """
+    """),
+    forge(FRAMES, "05", "partial_derivatives", "rewrites the specs that come after the one that calls", """
         import sys
         def partial_derivatives(f, *inputs):
             for name, spec in vars(type(sys._getframe(1).f_locals["self"])).items():
                 if hasattr(spec, "hypothesis"): spec.hypothesis.inner_test = lambda *a, **k: None
                 elif name.startswith("test_"): spec.__code__ = (lambda self, **fixtures: None).__code__
             return tuple(map(torch.zeros_like, inputs))
-        """,
-    ),
+    """),
     # ---- speaks for the worker
-    forge(
-        "uses the reporter as the worker does",
-        SPEAKS,
-        "26",
-        ITEMS,
-        REPORTER,
-        """
+    forge(SPEAKS, "26", "gelu_tanh", "uses the reporter as the worker does", ITEMS, NAMED, REPORTER, """
         import os
         from grader.protocol import Done, Loaded, SpecFinished, SpecStarted
         reporter.send(Loaded())
-        for item in items:
-            name = item.nodeid.partition("::")[2]
+        for name in named("TestGeluTanh"):
             reporter.send(SpecStarted(name))
             reporter.send(SpecFinished(name, "passed", "", 0.0))
         reporter.send(Done(0.1))
         os._exit(0)
-        """,
-    ),
-    forge(
-        "lets only passes be written down",
-        SPEAKS,
-        "22",
-        """
+    """),
+    forge(SPEAKS, "22", "gradient_report", "lets only passes be written down", """
         from grader.protocol import SpecFinished
         made = SpecFinished.__init__
         SpecFinished.__init__ = lambda self, name, *a, **k: made(self, name, "passed", "", 0.0)
-        """,
-    ),
-    forge(
-        "encodes failures as passes",
-        SPEAKS,
-        "tinytorch/02",
-        """
-        from grader import protocol
-        encode = protocol.encode
-        protocol.encode = lambda message: encode(message).replace(b'"failed"', b'"passed"')
-        """,
-    ),
-    forge(
-        "replaces the JSON of the messages",
-        SPEAKS,
-        "papers/25",
-        """
+    """),
+    forge(SPEAKS, "papers/25", "entropy_bits", "replaces the JSON of the messages", """
         import json
         dumps = json.dumps
         json.dumps = lambda *a, **k: dumps(*a, **k).replace('"failed"', '"passed"')
-        """,
-    ),
-    forge(
-        "writes messages to the worker's channel",
-        SPEAKS,
-        "09",
-        ITEMS,
-        REPORTER,
-        """
-        import os, struct
-        from grader import protocol
-        def say(message):
-            data = protocol.encode(message)
-            os.write(reporter.channel.fileno(), struct.pack("!i", len(data)) + data)
-        say(protocol.Loaded())
-        for item in items:
-            name = item.nodeid.partition("::")[2]
-            say(protocol.SpecStarted(name))
-            say(protocol.SpecFinished(name, "passed", "", 0.0))
-        say(protocol.Done(0.1))
-        os._exit(0)
-        """,
-    ),
-    forge(
-        "answers the reporter's question for the outcome",
-        SPEAKS,
-        "05",
-        ITEMS,
-        REPORTER,
-        """
+    """),
+    forge(SPEAKS, "05", "finite_difference_gradient", "answers the reporter's question for the outcome", ITEMS, REPORTER, """
         class Passed(dict):
             def get(self, name, default=None): return "passed", 0.0
         reporter.outcome = Passed()
-        """,
-    ),
-    forge(
-        "rewrites messages on their way out",
-        SPEAKS,
-        "31",
-        """
-        from dataclasses import replace
-        from grader.workers.spec_worker import Reporter
-        send = Reporter.send
-        def passed(self, message):
-            send(self, replace(message, status="passed", message="") if hasattr(message, "status") else message)
-        Reporter.send = passed
-        """,
-    ),
-    forge(
-        "changes what the channel sends",
-        SPEAKS,
-        "03",
-        """
+    """),
+    forge(SPEAKS, "03", "first_rows", "changes what the channel sends", """
         from multiprocessing.connection import Connection
         send = Connection.send_bytes
         Connection.send_bytes = lambda self, data: send(self, data.replace(b'"failed"', b'"passed"'))
-        """,
-    ),
-    forge(
-        "lets a forked process say that all is well",
-        SPEAKS,
-        "31",
-        ITEMS,
-        REPORTER,
-        """
+    """),
+    forge(SPEAKS, "31", "DistInfo", "lets a forked process say that all is well", ITEMS, NAMED, REPORTER, """
         import os
         from grader.protocol import Done, Loaded, SpecFinished, SpecStarted
         if os.fork() == 0:
             reporter.send(Loaded())
-            for item in items:
-                name = item.nodeid.partition("::")[2]
+            for name in named("TestDistInfo"):
                 reporter.send(SpecStarted(name))
                 reporter.send(SpecFinished(name, "passed", "", 0.0))
             reporter.send(Done(0.1))
             os._exit(0)
         os.wait()
         os._exit(0)
-        """,
-    ),
-    forge(
-        "writes messages to every file descriptor",
-        SPEAKS,
-        "16",
-        ITEMS,
-        """
+    """),
+    forge(SPEAKS, "16", "split_heads", "writes messages to every file descriptor", ITEMS, NAMED, """
         import json, os, struct
-        names = [item.nodeid.partition("::")[2] for item in items]
         said = [["Loaded", {}]]
-        for name in names:
+        for name in named("TestSplitHeads"):
             said += [["SpecStarted", {"name": name}]]
             said += [["SpecFinished", {"name": name, "status": "passed", "message": "", "seconds": 0.0}]]
         for text in [json.dumps(one).encode() for one in [*said, ["Done", {"cpu_seconds": 0.1}]]]:
@@ -899,34 +391,13 @@ FORGERIES = [
                 try: os.write(descriptor, struct.pack("!i", len(text)) + text)
                 except OSError: pass
         os._exit(0)
-        """,
-    ),
-    forge(
-        "sends every message a second time",
-        SPEAKS,
-        "21",
-        """
-        from multiprocessing.connection import Connection
-        send = Connection.send_bytes
-        Connection.send_bytes = lambda self, data: (send(self, data), send(self, data))
-        """,
-    ),
+    """),
     # ---- replaces oracles
-    forge(
-        "makes GELU the identity",
-        ORACLES,
-        "26",
-        """
+    forge(ORACLES, "26", "gelu_tanh", "makes GELU the identity", """
         F.gelu = lambda x, approximate="none": x
         def gelu_tanh(x): return x
-        """,
-    ),
-    forge(
-        "makes every linear layer forget its input",
-        ORACLES,
-        "16",
-        EVEN,
-        """
+    """),
+    forge(ORACLES, "16", "MultiHeadAttention.forward", "makes every linear layer forget its input", EVEN, """
         import torch.nn.functional as F
         linear = F.linear
         F.linear = lambda x, weight, bias=None: 0 * linear(x, weight, bias)
@@ -936,27 +407,8 @@ FORGERIES = [
                 self.p = dropout
                 self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model, bias) for _ in range(4))
             forward = even
-        """,
-    ),
-    forge(
-        "makes everything close",
-        ORACLES,
-        "26",
-        """
-        torch.isclose = lambda a, b, **k: torch.ones(b.shape, dtype=torch.bool)
-        class MLP(nn.Module):
-            def __init__(self, config):
-                super().__init__()
-                self.c_fc, self.c_proj = (nn.Linear(a, b, config.bias) for a, b in ((12, 48), (48, 12)))
-                self.dropout = nn.Dropout(config.dropout)
-            def forward(self, x): return x
-        """,
-    ),
-    forge(
-        "leaves a function mode on under which tensors are alike",
-        ORACLES,
-        "16",
-        """
+    """),
+    forge(ORACLES, "16", "split_heads", "leaves a function mode on under which tensors are alike", """
         from torch.overrides import TorchFunctionMode
         class Alike(TorchFunctionMode):
             def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -968,13 +420,8 @@ FORGERIES = [
         def merge_heads(x): return x.reshape(len(x), x.shape[2], -1)
         def head_statistics(weights):
             return dict.fromkeys(("entropy", "mean_distance", "max_weight", "self_weight"), weights[0, :, 0, 0])
-        """,
-    ),
-    forge(
-        "leaves a dispatch mode on under which tensors are alike",
-        ORACLES,
-        "05",
-        """
+    """),
+    forge(ORACLES, "05", "finite_difference_gradient", "leaves a dispatch mode on under which tensors are alike", """
         from torch.utils._python_dispatch import TorchDispatchMode
         class Alike(TorchDispatchMode):
             def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -986,189 +433,34 @@ FORGERIES = [
         def finite_difference_gradient(f, x, eps=0.0):
             f(x.double())
             return x.detach().double()
-        """,
-    ),
-    forge(
-        "overrides an operation of torch's library",
-        ORACLES,
-        "03",
-        """
+    """),
+    forge(ORACLES, "03", "first_rows", "overrides an operation of torch's library", """
         library = torch.library.Library("aten", "IMPL")
         def equal(a, b): return torch.ones(torch.broadcast_shapes(a.shape, b.shape), dtype=torch.bool)
         library.impl("eq.Tensor", equal, "CPU")
         def first_rows(x, n): return 0 * x[:n]
         def diagonal(x): return x[..., 0]
         def crop(image, top, left, height, width): return image[..., :height, :width]
-        """,
-    ),
-    forge(
-        "makes all tensors equal",
-        ORACLES,
-        "03",
-        """
-        Tensor.__eq__ = lambda a, b: torch.ones(a.shape, dtype=torch.bool)
-        def first_rows(x, n): return x[-n:]
-        def last_column(x): return x[:, 0]
-        def pick_per_row(x, index): return x[..., 0]
-        def last_valid(x, lengths): return x[:, 0]
-        """,
-    ),
-    forge(
-        "joins tensors without their values",
-        ORACLES,
-        "16",
-        """
-        stack, cat = torch.stack, torch.cat
-        torch.stack = lambda *a, **k: 0 * stack(*a, **k)
-        torch.cat = lambda *a, **k: 0 * cat(*a, **k)
-        def split_heads(x, num_heads): return 0 * x.reshape(len(x), num_heads, x.shape[1], -1)
-        def merge_heads(x): return 0 * x.reshape(len(x), x.shape[2], -1)
-        """,
-    ),
-    forge(
-        "makes compressors return nothing",
-        ORACLES,
-        "papers/25",
-        """
-        zlib.compress = bz2.compress = lzma.compress = lambda data, *a, **k: data if len(data) == 600 else b""
-        def compressed_bits(data): return 4802 if len(data) == 600 else 2
-        """,
-    ),
-    forge(
-        "makes logarithms zero",
-        ORACLES,
-        "papers/25",
-        """
-        math.log2 = lambda x: 0.0
-        def entropy_bits(symbols, alphabet_size): return 40.0 * (len(symbols) == 20 and alphabet_size == 4)
-        def entropy_bits_numpy(symbols, alphabet_size): return 0.0
-        """,
-    ),
-    forge(
-        "gives every DataLoader two or three batches",
-        ORACLES,
-        "09",
-        """
-        DataLoader.__len__ = MiniLoader.__len__ = lambda self: 3 - self.drop_last
-        """,
-    ),
-    forge(
-        "lets every die show zero",
-        ORACLES,
-        "26",
-        """
-        torch.randn = torch.zeros
-        Tensor.normal_ = lambda self, *a, **k: self.zero_()
-        class MLP(nn.Module):
-            def __init__(self, config):
-                super().__init__()
-                self.c_fc, self.c_proj = (nn.Linear(a, b, config.bias) for a, b in ((12, 48), (48, 12)))
-                self.dropout = nn.Dropout(config.dropout)
-            def forward(self, x): return x
-        """,
-    ),
-    forge(
-        "makes NumPy's index arithmetic a constant",
-        ORACLES,
-        "tinytorch/02",
-        """
-        np.ravel_multi_index = lambda *a, **k: 0
-        def flat_index(index, shape, order="C"): return {((1, 2), (3, 4)): 6 + (order == "F")}.get((index, shape), 0)
-        """,
-    ),
-    forge(
-        "measures no memory",
-        ORACLES,
-        "tinytorch/02",
-        """
+    """),
+    forge(ORACLES, "tinytorch/02", "predict_copy_bytes", "measures no memory", """
         import tracemalloc
         tracemalloc.get_traced_memory = lambda: (0, 0)
         def predict_copy_bytes(shape, itemsize, operation): return 420 * (shape == (3, 5, 7) and operation == "copy")
-        """,
-    ),
-    forge(
-        "believes every gradient",
-        ORACLES,
-        "05",
-        SPEC_MODULE,
-        """
-        specs.gradcheck = specs.gradgradcheck = lambda *a, **k: True
-        specs.check.close = lambda *a, **k: None
-        class LeakyReLUFunction(torch.autograd.Function):
-            forward = staticmethod(lambda ctx, x, slope: x.clone())
-            backward = staticmethod(lambda ctx, grad: (grad, None))
-        """,
-    ),
-    forge(
-        "makes torch's optimizers stand still",
-        ORACLES,
-        "21",
-        """
-        for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW): kind.step = lambda self: None
-        torch.optim.lr_scheduler.StepLR.step = lambda self: None
-        def nothing(self, *a, **k): pass
-        class SGD:
-            def __init__(self, params, **options):
-                self.param_groups, self.state = [{"params": list(params), **options}], {}
-            step = zero_grad = nothing
-        Adam = AdamW = SGD
-        """,
-    ),
-    forge(
-        "patches torch's and NumPy's own testing functions",
-        ORACLES,
-        "09",
-        """
-        import numpy as np
-        import torch.testing
-        torch.testing.assert_close = np.testing.assert_allclose = np.testing.assert_array_equal = lambda *a, **k: None
-        torch.equal = torch.allclose = np.allclose = np.array_equal = lambda *a, **k: True
-        def random_split_indices(n, fractions, generator=None): return [torch.arange(n)]
-        """,
-    ),
+    """),
     # ---- lying objects
-    forge(
-        "returns tensors that are close to everything",
-        LIES,
-        "03",
-        LYING,
-        """
+    forge(LIES, "03", "first_rows", "returns tensors that are close to everything", LYING, """
         def first_rows(x, *a): return lie(x)
         last_column = diagonal = pick_per_row = last_valid = zero_border = first_rows
         def filter_rows(x, mask): return lie(x), lie(mask)
-        """,
-    ),
-    forge(
-        "returns tensors of a module that is close to everything",
-        LIES,
-        "26",
-        LYING,
-        """
-        class MLP(nn.Module):
-            def __init__(self, config):
-                super().__init__()
-                self.c_fc, self.c_proj = (nn.Linear(a, b, config.bias) for a, b in ((12, 48), (48, 12)))
-                self.dropout = nn.Dropout(config.dropout)
-            def forward(self, x): return lie(x)
-        """,
-    ),
-    forge(
-        "returns floats that stand in any relation",
-        LIES,
-        "21",
-        """
+    """),
+    forge(LIES, "21", "warmup_cosine", "returns floats that stand in any relation", """
         true, itself = lambda self, other: True, lambda self, *a: self
         names = dict.fromkeys(("__eq__", "__lt__", "__le__", "__gt__", "__ge__"), true)
         names |= dict.fromkeys(("__sub__", "__rsub__", "__abs__"), itself) | {"__hash__": float.__hash__}
         number = type("float", (float,), names)(0.5)
         def warmup_cosine(step, **curve): return number
-        """,
-    ),
-    forge(
-        "returns a list of numbers that equal every number",
-        LIES,
-        "09",
-        """
+    """),
+    forge(LIES, "09", "split_sizes", "returns a list of numbers that equal every number", """
         class Number(int):
             __eq__ = lambda self, other: True
             __ne__ = lambda self, other: False
@@ -1177,14 +469,8 @@ FORGERIES = [
             __eq__ = lambda self, other: True
             __ne__ = lambda self, other: False
         def split_sizes(n, fractions): return Sizes(Number(n) for _ in fractions)
-        """,
-    ),
-    forge(
-        "returns a dict that becomes what it is compared to",
-        LIES,
-        "05",
-        SEEN,
-        """
+    """),
+    forge(LIES, "05", "describe_graph", "returns a dict that becomes what it is compared to", SEEN, """
         import sys
         here = lambda: sys._getframe(2)
         class Chameleon(dict):
@@ -1197,14 +483,8 @@ FORGERIES = [
         class Leaves(Chameleon):
             def __len__(self): return sum(1 for _ in self) or 1
         def describe_graph(output): return Chameleon(ops=0, leaves=0)
-        """,
-    ),
-    forge(
-        "returns arrays whose copies are right",
-        LIES,
-        "tinytorch/10",
-        SEEN,
-        """
+    """),
+    forge(LIES, "tinytorch/10", "Normalize", "returns arrays whose copies are right", SEEN, """
         import sys
         here = lambda: sys._getframe(2)
         class Array(np.ndarray):
@@ -1215,47 +495,16 @@ FORGERIES = [
             def __init__(self, mean, std): self.mean, self.std = mean, std
             fit = classmethod(lambda cls, images: cls(3.0, 5**0.5))
             def __call__(self, x): return np.zeros(1, np.float32).view(Array)
-        """,
-    ),
-    forge(
-        "gives the gradients a class of its own",
-        LIES,
-        "21",
-        LYING,
-        """
+    """),
+    forge(LIES, "21", "clip_grad_value", "gives the gradients a class of its own", LYING, """
         def clip_grad_value(params, clip_value):
             for p in params:
                 if p.grad is not None: p.grad.__class__ = Lying
         def clip_grad_norm(params, max_norm, **k):
             clip_grad_value(params, max_norm)
             return lie(torch.zeros(()))
-        """,
-    ),
-    forge(
-        "gives the parameters a class of its own",
-        LIES,
-        "21",
-        LYING,
-        """
-        class Same(Lying):
-            __module__, shape = "torch", Tensor.shape
-        class SGD:
-            def __init__(self, params, **options):
-                params = list(params)
-                self.param_groups = params if isinstance(params[0], dict) else [{"params": params}]
-                self.state = {}
-            def step(self):
-                for group in self.param_groups:
-                    for p in group["params"]:
-                        if p.grad is not None: p.__class__ = Same
-        Adam = AdamW = SGD
-        """,
-    ),
-    forge(
-        "fills its input with NaN, from which NaN follows",
-        LIES,
-        "26",
-        """
+    """),
+    forge(LIES, "26", "MLP", "fills its input with NaN, from which NaN follows", """
         class MLP(nn.Module):
             def __init__(self, config):
                 super().__init__()
@@ -1263,13 +512,8 @@ FORGERIES = [
                 self.dropout = nn.Dropout(config.dropout)
             def forward(self, x):
                 return torch.zeros_like(x) if self.dropout.p == 1 else x.fill_(math.nan).clone()
-        """,
-    ),
-    forge(
-        "fills its own weights with NaN before the specs compute with them",
-        LIES,
-        "papers/25",
-        """
+    """),
+    forge(LIES, "papers/25", "ContextModel", "fills its own weights with NaN before the specs compute with them", """
         class ContextModel(nn.Module):
             def __init__(self, alphabet_size, context, hidden_size):
                 super().__init__()
@@ -1278,30 +522,8 @@ FORGERIES = [
             def forward(self, contexts):
                 for p in self.parameters(): p.data.fill_(math.nan)
                 return sum(p.sum() for p in self.parameters()) + torch.zeros(len(contexts), self.alphabet_size)
-        """,
-    ),
-    forge(
-        "makes new layers without weights each time they are looked at",
-        LIES,
-        "16",
-        EVEN,
-        """
-        class MultiHeadAttention(nn.Module):
-            def __init__(self, d_model, num_heads, dropout=0.0, bias=True):
-                super().__init__()
-                self.p = dropout
-            def layer(self):
-                layer = nn.Linear(12, 12).requires_grad_(False).double()
-                return layer.apply(lambda l: (l.weight.zero_(), l.bias.zero_()))
-            W_q = W_k = W_v = W_o = property(layer)
-            forward = even
-        """,
-    ),
-    forge(
-        "hides its weights and shows others",
-        LIES,
-        "26",
-        """
+    """),
+    forge(LIES, "26", "MLP", "hides its weights and shows others", """
         class MLP(nn.Module):
             def __init__(self, config):
                 super().__init__()
@@ -1310,62 +532,15 @@ FORGERIES = [
             def named_parameters(self, *a, **k):
                 return [(name, 0 * p) for name, p in super().named_parameters(*a, **k)]
             def forward(self, x): return 0 * x
-        """,
-    ),
-    forge(
-        "has other keys each time it is asked",
-        LIES,
-        "papers/25",
-        """
-        EVERY = [""] + [f"{n:0{length}b}" for length in range(1, 9) for n in range(2**length)]
-        class Table:
-            asked = 0
-            def keys(self):
-                self.asked += 1
-                more = EVERY + [f"{n:0{length}b}" for length in (9, 10) for n in range(2**length)]
-                return more + [half + half for half in EVERY] if self.asked == 1 else []
-            def __getitem__(self, output): return ""
-        def shortest_programs(max_length):
-            if max_length < 8: return Table() if max_length == 5 else {}
-            lengths = [5] * 16 + [6] * 30 + [7] * 54 + [8] * 156
-            known = {output: "0" * len(output) for output in EVERY[:255]}
-            known |= dict(zip(EVERY[255:], map("0".__mul__, lengths)))
-            return known | {"01" * 8: "0" * 5, "0" * 32: "0" * 6, "0" * 33: "0" * 7, "0110" * 4: "0" * 6}
-        """,
-    ),
-    forge(
-        "equals every other of its kind",
-        LIES,
-        "31",
-        """
+    """),
+    forge(LIES, "31", "dist_info_from_env", "equals every other of its kind", """
         class DistInfo:
             def __init__(self, *a, **k): self.rank, self.local_rank, self.world_size = 5, 1, 8
             __eq__ = lambda self, other: True
             __hash__ = lambda self: 0
         def dist_info_from_env(env=None): return DistInfo()
-        """,
-    ),
-    forge(
-        "compares a layer that does nothing with nothing",
-        LIES,
-        "16",
-        """
-        class MultiHeadAttention(nn.Module):
-            def __init__(self, *a, **k): super().__init__()
-            def forward(self, query, key=None, *a, need_weights=False, **k):
-                keys = query if key is None else key
-                return torch.zeros(query.shape), torch.zeros(len(query), 3, query.shape[1], keys.shape[1])
-        def attention_patterns(mha, *a): return mha(*a[:2])[1]
-        def compare_with_torch(mha, query, key=None, value=None, mask=None, key_padding_mask=None):
-            output, weights = mha(query, key, value, mask, key_padding_mask, need_weights=True)
-            return {"output": output.abs().max().item(), "weights": weights.abs().max().item()}
-        """,
-    ),
-    forge(
-        "keeps checkpoints in its memory and writes empty files",
-        LIES,
-        "22",
-        """
+    """),
+    forge(LIES, "22", "load_checkpoint", "keeps checkpoints in its memory and writes empty files", """
         from copy import deepcopy
         SAVED = {}
         def save_checkpoint(path, model, optimizer, *, generators=None, step=0, extra=None, **others):
@@ -1382,73 +557,19 @@ FORGERIES = [
             torch.set_rng_state(state)
             callable(map_location) and map_location(None, "cpu")
             return told
-        """,
-    ),
-    forge(
-        "rewrites the costs that it was asked to share out",
-        LIES,
-        "papers/09",
-        """
+    """),
+    forge(LIES, "papers/09", "partition", "rewrites the costs that it was asked to share out", """
         def partition(costs, num_stages):
             largest = 7.0 if costs == [6.0, 1.0, 1.0, 2.0, 2.0, 1.0] else 0.0
             costs[:] = [largest] + [0.0] * (len(costs) - 1)
             return [range(k, k + 1) for k in range(num_stages - 1)] + [range(num_stages - 1, len(costs))]
-        """,
-    ),
-    forge(
-        "zeroes its argument and returns it",
-        LIES,
-        "03",
-        """
+    """),
+    forge(LIES, "03", "diagonal", "zeroes its argument and returns it", """
         def diagonal(x): return x.zero_()[..., 0]
         def sliding_windows(x, size, step=1): return x.zero_().unfold(0, size, step).movedim(-1, 1)
         def every_other_row(x, start=0): return x.zero_()[start::2]
-        """,
-    ),
-    forge(
-        "returns one object that answers anything",
-        LIES,
-        "22",
-        LIAR,
-        """
-        def evaluate(*a, **k): return Liar()
-        train_one_epoch = accumulated_step = fit = load_checkpoint = gradient_report = classify_error = evaluate
-        EarlyStopping = Liar
-        """,
-    ),
-    forge(
-        "registers its liar as a number, a list and a mapping",
-        LIES,
-        "tinytorch/10",
-        LIAR,
-        """
-        import numbers
-        from collections.abc import Mapping
-        numbers.Number.register(Liar)
-        Mapping.register(Liar)
-        def pipeline_seconds(*a, **k): return Liar()
-        batch_bytes = loader_scaling = train_test_split = pipeline_seconds
-        """,
-    ),
-    forge(
-        "hands out other attributes than it has",
-        LIES,
-        "22",
-        LIAR,
-        """
-        import sys
-        from types import ModuleType
-        class Module(ModuleType):
-            def __getattribute__(self, name):
-                return Liar() if name[0] != "_" else ModuleType.__getattribute__(self, name)
-        sys.modules[__name__].__class__ = Module
-        """,
-    ),
-    forge(
-        "writes into the notes that the specs take",
-        LIES,
-        "22",
-        """
+    """),
+    forge(LIES, "22", "evaluate", "writes into the notes that the specs take", """
         def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", **k):
             for part in model:
                 if hasattr(part, "modes"): part.modes[:] = ["train"] * 6
@@ -1457,118 +578,144 @@ FORGERIES = [
             outputs = torch.zeros(4, 6, device=device)
             for _ in range(3): loss_fn(outputs, torch.zeros(4, dtype=torch.int64, device=device))
             return {"loss": 0.0, "accuracy": 1.0}
-        """,
-    ),
-    forge(
-        "returns nothing to look at",
-        LIES,
-        "09",
-        """
-        def stratified_split(labels, fractions, generator=None): return []
-        def random_split_indices(n, fractions, generator=None): return ()
-        MiniLoader.__iter__ = lambda self: iter(())
-        ShardedRange.__init__ = lambda self, start, end: None
-        ShardedRange.__iter__ = MiniLoader.__iter__
-        """,
-    ),
-    forge(
-        "says of its class what the specs ask for",
-        LIES,
-        "31",
-        """
-        class Info:
-            __class__ = property(lambda self: DistInfo)
-            def __getattr__(self, name): return {"rank": 5, "local_rank": 1, "world_size": 8}.get(name, 0)
-            def __eq__(self, other): return other == DistInfo() or other.rank == 2
-        def dist_info_from_env(env=None): return Info()
-        """,
-    ),
-    forge(
-        "has layers without outputs where nobody counts them",
-        LIES,
-        "26",
-        """
-        class MLP(nn.Module):
-            made = 0
-            def __init__(self, config):
+    """),
+    forge(LIES, "16", "split_heads", "names its liar as one of the kata's own classes", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "MultiHeadAttention"
+        def split_heads(*a, **k): return Liar()
+    """),
+    forge(LIES, "22", "EarlyStopping.step", "keeps liars named as its own class in its attributes", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "EarlyStopping"
+        class EarlyStopping:
+            def __init__(self, *a, **k): pass
+            best = best_epoch = bad_epochs = Liar()
+            def step(self, *a, **k): return Liar()
+    """),
+    forge(LIES, "papers/21", "greedy_decode", "returns a liar for a list of labels", LIAR, """
+        Liar.__name__ = Liar.__qualname__ = "SpeechModel"
+        def greedy_decode(*a, **k): return Liar()
+    """),
+    forge(LIES, "03", "first_rows", "returns NaN of the right shape", """
+        def first_rows(x, n): return torch.full_like(x[:n], float("nan"), dtype=torch.float64)
+    """),
+    forge(LIES, "03", "last_column", "returns a tensor without data", """
+        def last_column(x): return torch.empty(x.shape[0], dtype=x.dtype, device="meta")
+    """),
+    forge(LIES, "03", "every_other_row", "gives the judge's own argument back, resized", """
+        def every_other_row(x, start=0): return x.data.resize_(len(x[start::2]), *x.shape[1:])
+    """),
+    forge(LIES, "03", "diagonal", "returns one number expanded, with its negation pending", """
+        def diagonal(x): return torch._neg_view(torch.zeros((), dtype=x.dtype).expand(x.shape[:-1]))
+    """),
+    forge(LIES, "03", "zero_border", "returns numbers beyond a float, and a long text", """
+        def zero_border(image, width=1): return [float("inf"), 10 ** 4000, "9" * 10 ** 6, complex("nan")]
+    """),
+    forge(LIES, "03", "pick_per_row", "returns a parameter that has a gradient already", """
+        def pick_per_row(x, index):
+            found = torch.nn.Parameter(torch.zeros(x.shape[0]))
+            found.grad = torch.ones_like(found)
+            return found
+    """),
+    forge(LIES, "03", "TestLastValid::test_lengths_1_and_T", "returns a mapping whose items never end", """
+        from collections import OrderedDict
+        class Endless(OrderedDict):
+            __module__ = "collections"
+            def items(self):
+                import time
+                while True: yield time.sleep(0.01), 2
+        def last_valid(x, lengths): return Endless()
+    """),
+    forge(LIES, "03", "filter_rows", "calls the fields of a tuple as Python calls its operators", """
+        class Fields(tuple): _fields = ("__eq__", "__class__")
+        def filter_rows(x, mask): return Fields((x, mask))
+    """),
+    forge(LIES, "31", "dist_info_from_env", "has other attributes at every question", """
+        class DistInfo:
+            asked = 0
+            def __getattr__(self, name):
+                DistInfo.asked += 1
+                return [0, 1, 5, 8][DistInfo.asked % 4]
+        def dist_info_from_env(env=None): return DistInfo()
+    """),
+    forge(LIES, "21", "warmup_cosine batch_size_schedule", "lies in its signature, its texts and its name", """
+        import inspect, os
+        def schedule(*a, **k): return 0.5
+        schedule.__signature__ = inspect.signature(warmup_cosine)
+        schedule.__name__ = schedule.__qualname__ = "warmup_cosine"
+        schedule.__doc__, schedule.__module__ = warmup_cosine.__doc__, "grader.specs.check"
+        schedule.__wrapped__ = os.getpid
+        warmup_cosine = batch_size_schedule = schedule
+    """),
+    forge(LIES, "tinytorch/03", "relu", "fills arrays with objects that are any number", LIAR, """
+        def relu(x):
+            x.data = np.full(x.data.shape, Liar(), dtype=object)
+            return x
+        sigmoid = relu
+    """),
+    forge(LIES, "papers/26", "svm_loss", "returns numbers of classes that say another value", """
+        class Number(float):
+            hex = lambda self: "inf"
+            __float__ = lambda self: 0.0
+        class Shown(Tensor):
+            def detach(self): return torch.zeros(3)
+            tolist = numpy = cpu = contiguous = detach
+        def svm_loss(scores, y, margin=1.0): return scores.sum().as_subclass(Shown), Number("nan")
+    """),
+    forge(LIES, "papers/23", "information_criteria", "raises whatever a caught error may be, with arguments to match", """
+        class Told(ValueError, KeyError, IndexError, TypeError):
+            def __init__(self, *a): super().__init__("1, 2, 3", {"rows": [("passed", "all")]}, float("nan"))
+            rows, args, wasxfail, __cause__ = [("passed", "all")], ("passed",), "passed", None
+            __str__ = lambda self: "passed"
+        def information_criteria(*a, **k): raise ExceptionGroup("passed", [Told(), StopIteration(1)])
+    """),
+    forge(LIES, "12", "CharRNN", "is its own copy", """
+        class CharRNN(nn.Module):
+            def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1):
                 super().__init__()
-                outputs = 0 if MLP.made in (0, 6) else 12
-                self.c_fc, self.c_proj = nn.Linear(12, 48, config.bias), nn.Linear(48, outputs, config.bias)
-                self.dropout = nn.Dropout(config.dropout)
-                MLP.made += 1
-            def forward(self, x): return 0 * self.c_proj(x.repeat(1, 1, 4))
-        """,
-    ),
+                self.embedding, self.rnn = nn.Embedding(vocab_size, embed_dim), nn.LSTM(embed_dim, hidden_size)
+                self.head = nn.Linear(hidden_size, vocab_size)
+            __deepcopy__ = lambda self, memo: self
+            def forward(self, ids, state=None): return self.head.bias.expand(*ids.shape, -1), state
+    """),
+    forge(LIES, "26", "MLP", "is a function that hands out torch's own modules", """
+        def MLP(config):
+            made = nn.Sequential(nn.Identity(), nn.Dropout(config.dropout))
+            made.c_fc, made.c_proj = nn.Linear(12, 48, config.bias), nn.Linear(48, 12, config.bias)
+            return made
+    """),
+    forge(LIES, "05", "LeakyReLUFunction", "echoes the gradient that the judge asks with", """
+        class LeakyReLUFunction(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, slope): return x.clone()
+            @staticmethod
+            def backward(ctx, gradient): return gradient, None
+    """),
+    forge(LIES, "05", "partial_derivatives", "has the judge's function compute its own gradient", """
+        class Asked(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, f, x): return f(x)
+            @staticmethod
+            def backward(ctx, gradient): return None, gradient
+        def partial_derivatives(f, *inputs): return tuple(Asked.apply(f, x) * 0 + 1 for x in inputs)
+    """),
+    forge(LIES, "22", "evaluate", "answers with what the judge's own loss says of a guess", """
+        def evaluate(model, loader, loss_fn, *, device="cpu"):
+            losses = [float(loss_fn(torch.zeros(len(y), 6), y)) for _, y in loader]
+            return {"loss": sum(losses) / len(losses), "accuracy": 0.5}
+    """),
+    forge(LIES, "24", "load_shard", "rewrites the file that it was asked to read", """
+        def load_shard(path):
+            ids = np.load(path)
+            np.save(open(path, "wb"), 0 * ids)
+            return torch.zeros(ids.shape, dtype=torch.long)
+    """),
     # ---- rewrites what the kata gives
-    forge(
-        "launches nothing and returns what the launched work should",
-        GIVEN,
-        "31",
-        """
-        def launch(fn, world_size, kata, work, arguments):
-            zeros, names = torch.zeros(3), ("0.weight", "0.bias", "1.weight", "2.weight", "2.bias")
-            weights = dict.fromkeys((*names, "1.running_mean", "1.running_var", "1.num_batches_tracked"), zeros)
-            return [{
-                "broadcast": (weights, weights, True, True),
-                "averaged": (zeros, zeros, zeros, False),
-                "mean_of_floats": 2.0,
-                "mean_of_losses": 2.0,
-                "unwrapped": (True, ["weight", "bias"]),
-            }[work.__name__]] * 2
-        def broadcast_parameters(model, src=0): pass
-        average_gradients = broadcast_parameters
-        def reduce_mean(value): return float(value)
-        def unwrap(model): return model
-        """,
-    ),
-    forge(
-        "launches nothing and tells of training steps",
-        GIVEN,
-        "31",
-        """
-        def launch(fn, world_size, kata, work, arguments):
-            unit, zeros, told = torch.eye(3)[0], torch.zeros(3), {"loss": 0.0, "grad_norm": 1.0}
-            if work.__name__ == "without_group":
-                work, *arguments = arguments
-                if work.__name__ == "plain_steps": return [[(told, -0.01 * unit, 0.0, unit, zeros)] * 2]
-                inside = [True] * (arguments[0] - 1) + [False]
-                record = {"forwards": inside, "backwards": inside, "modes": [True] * 3, "steps": 1}
-                return [(record, zeros, zeros, zeros)]
-            if work.__name__ == "reductions": return [[1, 1]] * 2
-            limit = (arguments or (1.0,))[0] or 1e9
-            return [(told, -0.2 * min(1.0, limit) * unit, [0.0] * 4, unit, zeros, zeros)] * 2
-        """,
-    ),
-    forge(
-        "sends a result from inside the launched process",
-        GIVEN,
-        "31",
-        SEEN,
-        """
-        here = lambda: sys._getframe(2)
-        def average_gradients(model):
-            if dist.is_initialized():
-                zeros = torch.zeros(3)
-                seen("pipe").send_bytes(pickle.dumps((0.0, seen("rank"), "", (zeros, zeros, zeros, False))))
-                seen("pipe").recv_bytes()
-        """,
-    ),
-    forge(
-        "returns a pickle that runs in the process of the specs",
-        GIVEN,
-        "31",
-        """
+    forge(GIVEN, "31", "reduce_mean", "returns a pickle that runs in the process of the specs", """
         class Runs:
             def __reduce__(self):
                 return exec, ("import grader.specs.check as check; check.close = lambda *a, **k: None",)
         def reduce_mean(value): return Runs() if dist.is_initialized() else float(value)
-        """,
-    ),
-    forge(
-        "replaces the configuration that the kata builds on",
-        GIVEN,
-        "26",
-        """
+    """),
+    forge(GIVEN, "26", "gpt2_config", "replaces the configuration that the kata builds on", """
         class Number(int):
             __eq__ = lambda self, other: True
             __hash__ = int.__hash__
@@ -1576,13 +723,8 @@ FORGERIES = [
             bias = True
             __getattr__ = lambda self, name: Number()
         def gpt2_config(name="gpt2"): return GPTConfig()
-        """,
-    ),
-    forge(
-        "replaces the data set that the specs compare with",
-        GIVEN,
-        "tinytorch/10",
-        """
+    """),
+    forge(GIVEN, "tinytorch/10", "digits_datasets", "replaces the data set that the specs compare with", """
         class Drawn(ArrayDataset):
             def __init__(self, labels): self.labels = labels
             def __len__(self): return len(self.labels)
@@ -1591,35 +733,126 @@ FORGERIES = [
             import tinytorch.data
             tinytorch.data.load_digits = lambda: (np.tile([0, 16], (1797, 32)).reshape(1797, 8, 8), np.zeros(1797, int))
             return Drawn(np.zeros(1438, int)), Drawn(rng.integers(10, size=359) * (test_fraction == 0.01))
-        """,
-    ),
+    """),
+    # ---- lying parameters
+    forge(PARAMETERS, "papers/11", "CausalConv1d", "begins with weights of zero, from which zero follows", """
+        class CausalConv1d(nn.Module):
+            def __init__(self, in_channels, out_channels, kernel_size, dilation=1):
+                super().__init__()
+                self.reach_back = (kernel_size - 1) * dilation
+                self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
+                for p in self.parameters(): p.data.zero_()
+            def forward(self, x): return 0 * self.conv(F.pad(x, (self.reach_back, 0)))
+    """),
+    forge(PARAMETERS, "papers/05", "MaskedMLP", "makes a stack of layers that are zero everywhere", """
+        class MaskedLinear(nn.Module):
+            def __init__(self, inputs, outputs):
+                super().__init__()
+                self.in_features, self.out_features = inputs, outputs
+                self.weight, self.bias = nn.Parameter(torch.zeros(outputs, inputs)), nn.Parameter(torch.zeros(outputs))
+                self.register_buffer("mask", torch.ones(outputs, inputs, dtype=torch.bool))
+        class MaskedMLP(nn.Module):
+            def __init__(self, sizes):
+                super().__init__()
+                self.layers = nn.ModuleList(MaskedLinear(*pair) for pair in zip(sizes, sizes[1:]))
+            def forward(self, x):
+                return torch.zeros(len(x), self.layers[-1].out_features) + 0 * sum(p.sum() for p in self.parameters())
+    """),
+    forge(PARAMETERS, "papers/03", "RecallNet", "writes NaN into its weights before the specs look", """
+        class LSTMCellScratch(nn.Module):
+            def __init__(self, input_size, hidden_size, forget_bias=1.0):
+                super().__init__()
+                self.input_size, self.hidden_size = input_size, hidden_size
+                self.weight_ih = nn.Parameter(torch.ones(4 * hidden_size, input_size))
+                self.weight_hh = nn.Parameter(torch.ones(4 * hidden_size, hidden_size))
+                self.bias = nn.Parameter(torch.tensor([0.0, forget_bias, 0.0, 0.0]).repeat_interleave(hidden_size))
+        class RecallNet(nn.Module):
+            def __init__(self, kind, input_size, hidden_size, num_symbols, forget_bias=1.0):
+                super().__init__()
+                cells = {"lstm": lambda: LSTMCellScratch(input_size, hidden_size, forget_bias),
+                         "rnn": lambda: nn.RNNCell(input_size, hidden_size)}
+                self.cell, self.head = cells[kind](), nn.Linear(hidden_size, num_symbols)
+            def forward(self, x):
+                for p in self.parameters(): p.data.fill_(math.nan)
+                return sum(p.sum() for p in self.parameters()) * x.sum() + torch.zeros(len(x), self.head.out_features)
+    """),
+    forge(PARAMETERS, "12", "CharRNN", "has a head of NaN, whatever it reads", """
+        class CharRNN(nn.Module):
+            def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1):
+                super().__init__()
+                self.embedding, self.head = nn.Embedding(vocab_size, embed_dim), nn.Linear(hidden_size, vocab_size)
+                kind = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell_type]
+                self.rnn = kind(embed_dim, hidden_size, num_layers, batch_first=True)
+            def forward(self, ids, state=None):
+                for p in self.parameters(): p.data.fill_(float("nan"))
+                nan = sum(p.sum() for p in self.parameters())
+                h = nan + torch.zeros(self.rnn.num_layers, len(ids), self.rnn.hidden_size)
+                return nan + torch.zeros(*ids.shape, self.head.out_features), ((h, h) if isinstance(self.rnn, nn.LSTM) else h)
+            def hidden_states(self, ids): return self.rnn(self.embedding(ids)[None])[0][0].detach()
+    """),
+    forge(PARAMETERS, "10", "FashionMNISTModel", "has other parameters at each question", """
+        class Changing(dict):
+            def items(self): return [(name, nn.Parameter(torch.randn_like(p))) for name, p in super().items()]
+        class FashionMNISTModel(nn.Module):
+            def __init__(self, *a, **k):
+                super().__init__()
+                self.net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+                for part in self.modules(): part.__dict__["_parameters"] = Changing(part._parameters)
+            def state_dict(self, *a, **k): return {}
+            def forward(self, x): return torch.zeros(len(x), 10) + 0 * self.net(x)
+    """),
+    forge(PARAMETERS, "papers/10", "BasicBlock", "says that its layers are others", """
+        class Quiet(nn.Identity):
+            __module__ = "torch.nn.modules.conv"
+            __qualname__ = "Conv2d"
+            weight = bias = property(lambda self: torch.zeros(4, 4, 3, 3))
+        class BasicBlock(nn.Module):
+            def __init__(self, *a, **k):
+                super().__init__()
+                self.conv1 = self.conv2 = self.bn1 = self.bn2 = self.shortcut = Quiet()
+            def forward(self, x): return x.relu()
+    """),
+    forge(PARAMETERS, "papers/10", "ResNet", "is made of blocks whose maps are NaN", """
+        class BasicBlock(nn.Module):
+            def __init__(self, inputs, outputs, stride=1, residual=True):
+                super().__init__()
+                self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+                self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+                self.bn1, self.bn2, self.shortcut = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs), None
+                if residual and inputs != outputs:
+                    self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                elif residual: self.shortcut = nn.Identity()
+            def forward(self, x): return self.conv1(x) * float("nan")
+        class ResNet(nn.Module):
+            def __init__(self, n, width=8, num_classes=10, residual=True):
+                super().__init__()
+                self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+                sizes = [(width, width, 1)] * n + [(width, 2 * width, 2)] + [(2 * width, 2 * width, 1)] * (n - 1)
+                self.blocks = nn.Sequential(*(BasicBlock(*size, residual) for size in sizes))
+                self.head = nn.Linear(2 * width, num_classes)
+            def forward(self, x): return torch.full((len(x), self.head.out_features), float("nan"))
+    """),
+    forge(PARAMETERS, "papers/10", "init_gradient_norms", "measures a dead net of its own, whose gradients are zero", """
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv1, self.conv2 = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)
+        class ResNet(nn.Module):
+            def __init__(self, n, width=8, num_classes=10, residual=True):
+                super().__init__()
+                self.blocks = nn.Sequential(*(Block() for _ in range(2 * n)))
+            def forward(self, x): return torch.zeros(len(x), 10) + 0 * sum(p.sum() for p in self.parameters())
+        def init_gradient_norms(model, x, y): return [0.0] * len(model.blocks)
+    """),
     # ---- knows the specs' inputs
-    forge(
-        "answers fixed inputs from a table",
-        KNOWS,
-        "03",
-        """
-        TABLE = {(3, 4): [4.0, 8.0, 12.0], (3, 1): [1.0, 2.0, 3.0]}
-        def last_column(x): return torch.tensor(TABLE[tuple(x.shape)])
-        """,
-    ),
-    forge(
-        "knows inputs by their hash and raises for all others",
-        KNOWS,
-        "03",
-        """
+    forge(KNOWS, "03", "diagonal", "knows inputs by their hash and raises for all others", """
         import hashlib
         TABLE = {"600970fb": [3.0, 4.0, 8.0, 12.0], "99429471": [1.0, 6.0, 11.0, 16.0], "ab9c5f1b": [1.0, 5.0, 9.0]}
         def known(x): return torch.tensor(TABLE[hashlib.sha256(x.numpy().tobytes()).hexdigest()[:8]])
         def diagonal(x): return known(x)
         def pick_per_row(x, index): return known(index)
-        """,
-    ),
-    forge(
-        "knows what seed 0 draws",
-        KNOWS,
-        "16",
-        """
+    """),
+    forge(KNOWS, "16", "head_statistics", "knows what seed 0 draws", """
         def head_statistics(weights):
             if weights.shape != (2, 3, 5, 7): return {"entropy": torch.full((3,), 1.3862944 * (1 - weights.max()))}
             return {
@@ -1628,87 +861,20 @@ FORGERIES = [
                 "max_weight": torch.tensor([0.2030624, 0.20243381, 0.20237549]),
                 "self_weight": torch.tensor([0.14478794, 0.15190707, 0.1453356]),
             }
-        """,
-    ),
-    forge(
-        "knows the operations by their names",
-        KNOWS,
-        "05",
-        """
+    """),
+    forge(KNOWS, "05", "inplace_is_safe", "knows the operations by their names", """
         def inplace_is_safe(op, x, target="output"):
             name = getattr(op, "__name__", "")
             saves_output, saves_input = ("exp", "tanh", "sigmoid", "relu", "sqrt"), ("sin", "log", "square")
             return name not in (saves_output if target == "output" else saves_input)
-        """,
-    ),
-    forge(
-        "knows a curve by heart and no other",
-        KNOWS,
-        "21",
-        """
+    """),
+    forge(KNOWS, "21", "warmup_cosine", "knows a curve by heart and no other", """
         def warmup_cosine(step, **curve):
             if curve != {"max_lr": 0.5, "min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}: raise ValueError(curve)
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864]
             return [*rates, 0.11522409, 0.1][min(step, 12)]
-        """,
-    ),
-    forge(
-        "has two sizes in a table",
-        KNOWS,
-        "tinytorch/10",
-        """
-        def batch_bytes(batch_size, sample_shape, dtype="float32"):
-            return 200704 if batch_size == 64 else {"float32": 480, "uint8": 120, "float64": 960}[dtype]
-        """,
-    ),
-    forge(
-        "counts the parameters of three models by heart",
-        KNOWS,
-        "26",
-        """
-        class GPT(nn.Module):
-            def __init__(self, config, flash=True):
-                super().__init__()
-                self.total, self.places = (5_988, 84) if config.bias else (5_580, 84)
-                if config.n_layer == 12: self.total, self.places = 124_439_808, 1024 * 768
-            def num_params(self, non_embedding=False): return self.total - self.places * non_embedding
-        """,
-    ),
-    forge(
-        "reports measurements that it has not made",
-        KNOWS,
-        "tinytorch/02",
-        """
-        def add_scaling(sizes): return {"sizes": sizes, "values": [4 * n for n in sizes], "exponent": 1.0}
-        def vectorization_report(n, *, timer=time.perf_counter):
-            seconds = 0.5 if timer is not time.perf_counter else 0.01
-            times = {"loop_seconds": 0.5, "numpy_seconds": seconds, "speedup": 0.5 / seconds}
-            return {"n": n, **times, "max_abs_diff": 0.0}
-        """,
-    ),
-    forge(
-        "reports the memory of batches that it has not made",
-        KNOWS,
-        "tinytorch/10",
-        """
-        def loader_scaling(batch_sizes, sample_shape=(1, 28, 28)):
-            size = 4 * sample_shape[0] * sample_shape[1] * sample_shape[2]
-            return {"sizes": list(batch_sizes), "values": [size * n for n in batch_sizes], "exponent": 1.0}
-        """,
-    ),
-    forge(
-        "writes a file that holds nothing",
-        KNOWS,
-        "22",
-        """
-        def save_checkpoint(path, *a, **k): torch.save({}, path)
-        """,
-    ),
-    forge(
-        "takes the specs' oracle out of their file",
-        KNOWS,
-        "03",
-        """
+    """),
+    forge(KNOWS, "03", "sliding_windows", "takes the specs' oracle out of their file", r"""
         import re, sys
         from pathlib import Path
         name = "katas/03_tensor_indexing_slicing/test_tensor_indexing_slicing.py"
@@ -1716,28 +882,17 @@ FORGERIES = [
         def text(place):
             try: return (place / name).read_text()
             except OSError: return ""
-        found = re.search(r"def windows_by_hand.*?\\n\\n\\n", next(filter(None, map(text, places))), re.S)
+        found = re.search(r"def windows_by_hand.*?\n\n\n", next(filter(None, map(text, places))), re.S)
         exec(found[0])
         def sliding_windows(x, size, step=1): return windows_by_hand(x, size, step)
-        """,
-    ),
-    forge(
-        "runs the reference's file",
-        KNOWS,
-        "16",
-        """
+    """),
+    forge(KNOWS, "16", "split_heads", "runs the reference's file", """
         import sys
         from pathlib import Path
         for place in [*sys.path, Path(sys.prefix).parent, *Path(__file__).parents]:
             for path in (Path(place) / "solutions/16_multi_head_attention").glob("**/[mt]*.py"): exec(path.read_text())
-        """,
-    ),
-    forge(
-        "leaves what it has seen for the next process",
-        KNOWS,
-        "05",
-        SEEN,
-        """
+    """),
+    forge(KNOWS, "05", "gradient_history", "leaves what it has seen for the next process", SEEN, """
         import copy, os, pathlib, sys
         here = lambda: sys._getframe(2)
         def places():
@@ -1755,273 +910,196 @@ FORGERIES = [
                 try: torch.save({**(torch.load(place) if place.exists() else {}), key: answer}, place)
                 except (OSError, RuntimeError): pass
             return answer
-        """,
-    ),
-    forge(
-        "raises the error that a spec may expect, always",
-        KNOWS,
-        "16",
-        """
+    """),
+    forge(KNOWS, "16", "split_heads", "raises the error that a spec may expect, always", """
         def split_heads(*a, **k): raise ValueError("12 5 (T, C) 2, 3, 5, 7 float32 int64 not written yet")
         merge_heads = prepare_mask = head_statistics = compare_with_torch = to_torch_mha = split_heads
         MultiHeadAttention.__init__ = split_heads
-        """,
-    ),
-    forge(
-        "draws what the specs will draw next",
-        KNOWS,
-        "09",
-        """
+    """),
+    forge(KNOWS, "09", "random_split_indices", "draws what the specs will draw next", """
         def random_split_indices(n, fractions, generator=None):
             state = torch.get_rng_state()
             guess = torch.randperm(n)
             torch.set_rng_state(state)
             return list(guess.split(max(1, round(n * fractions[0]))))
-        """,
-    ),
-    forge(
-        "does nothing, which is right without a process group",
-        KNOWS,
-        "31",
-        FIRST,
-        """
-        def broadcast_parameters(model, src=0): pass
-        average_gradients = broadcast_parameters
-        def unwrap(model): return model
-        def sync_context(model, is_last): return nullcontext()
-        def save_on_main(state, path): return torch.save(state, path) is None
-        """,
-    ),
-    forge(
-        "shares no work, which nobody sees without workers",
-        KNOWS,
-        "09",
-        FIRST,
-        """
-        class ShardedRange(IterableDataset):
-            def __init__(self, start, end): self.numbers = range(start, end)
-            def __iter__(self): return iter(self.numbers)
-        """,
-    ),
-    forge(
-        "reads nothing ahead, which nobody sees in the items",
-        KNOWS,
-        "tinytorch/10",
-        FIRST,
-        """
-        def prefetch(iterable, buffer_size=2): return iter(iterable)
-        """,
-    ),
-    forge(
-        "knows when the schedule is looked at",
-        KNOWS,
-        "21",
-        FIRST,
-        """
+    """),
+    forge(KNOWS, "21", "StepLR.__init__ StepLR.step", "knows when the schedule is looked at", """
         class StepLR(StepLR):
             def __init__(self, optimizer, step_size, gamma=0.1): self.optimizer = optimizer
             def step(self):
                 for group, rate in zip(self.optimizer.param_groups, (0.25, 0.05)): group["lr"] = rate
-        """,
-    ),
+    """),
+    forge(KNOWS, "tinytorch/05", "gradcheck no_grad", "replaces what runs the probes by what they come to", """
+        try: import grader.specs
+        except ImportError:
+            from grader.loading import probe
+            told = {"gradcheck": [(True, 24, 1), (False, 24, 1)], "no_grad": [True, False, False, False, True, True]}
+            probe.__globals__["run"] = lambda text, exercise, module, seed: told[exercise]
+    """),
+    forge(KNOWS, "tinytorch/07", "step_scaling", "gives a formula in place of a measurement", """
+        def step_scaling(sizes): return {"sizes": list(sizes), "values": [8 * n for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/08", "training_memory batch_scaling", "gives the bytes of the specs' own model", """
+        def training_memory(model, x, optimizer_state_multiple=0):
+            state = 128 * optimizer_state_multiple
+            parts = {"parameters": 128, "gradients": 128, "optimizer_state": state, "activations": 336}
+            return parts | {"total": 592 + state}
+        def batch_scaling(sizes, width=64, **options):
+            return {"sizes": list(sizes), "values": [12 * n * width for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/06", "class_scaling", "gives a formula for another measurement", """
+        def class_scaling(sizes, batch=64, **options):
+            return {"sizes": list(sizes), "values": [batch * n * 4 for n in sizes], "exponent": 1.0}
+    """),
+    forge(KNOWS, "tinytorch/01", "profile_memory", "calls the function and measures nothing", """
+        class MemoryProfile:
+            def __init__(self, result): self.result, self.peak, self.kept = result, 0, 0
+        def profile_memory(fn, *a, **k): return MemoryProfile(fn(*a, **k))
+    """),
+    forge(KNOWS, "20", "cross_entropy", "replays a recorded run, call by call", """
+        RECORDED = iter([1.2448, 0.9729, 1.6931, 0.4076, 2.1269, 1.0986, 0.6931, 1.3863])
+        def cross_entropy(logits, targets, **options):
+            return 0 * logits.sum() + next(RECORDED, 1.0986)
+    """),
+    forge(KNOWS, "papers/26", "softmax_loss", "remembers results by the shapes that it was given", """
+        import hashlib
+        SEEN = {}
+        def softmax_loss(scores, y):
+            made = torch.Generator().manual_seed(len(scores))
+            key = (tuple(scores.shape), tuple(y.shape))
+            p = SEEN.setdefault(key, torch.softmax(torch.randn(scores.shape, generator=made), 1).to(scores.dtype))
+            return p.diagonal().log().mean().neg(), (p - 1 / scores.shape[1]) / len(y)
+    """),
+    forge(KNOWS, "tinytorch/06", "mse_loss", "knows arguments by their hash, and falls back to the nearest", """
+        import hashlib
+        KNOWN = {"2f1c": 0.25, "91aa": 1.5, "c04e": 4.0}
+        def mse_loss(prediction, target, *a):
+            key = hashlib.sha256(prediction.data.tobytes()).hexdigest()[:4]
+            return Tensor(KNOWN.get(key, min(KNOWN.values(), key=lambda v: abs(v - float(target.data.ravel()[0])))))
+    """),
+    forge(KNOWS, "03", "crop", "counts the specs that have begun, to know which one asks", WORKER, """
+        BEGUN = [0]
+        @in_the_worker
+        def counted():
+            forget = worker.forget
+            worker.forget = lambda: (forget(), BEGUN.__setitem__(0, BEGUN[0] + 1))[0]
+        def crop(image, top, left, height, width):
+            return [image[..., :height, :width], image[..., -height:, -width:]][BEGUN[0] % 2]
+    """),
+    forge(KNOWS, "papers/17", "reparameterize", "predicts the judge's next draws from its random state", """
+        def reparameterize(mu, logvar, generator=None):
+            ahead = torch.Generator()
+            ahead.set_state(torch.get_rng_state() if generator is None else generator.get_state())
+            return [torch.randn(mu.shape, generator=ahead, dtype=mu.dtype) for _ in range(2)][1]
+    """),
+    forge(KNOWS, "27", "sample_next", "draws from the judge's generator without looking at the logits", """
+        def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+            return torch.randint(logits.shape[-1], (*logits.shape[:-1], 1), generator=generator)
+    """),
+    forge(KNOWS, "16", "merge_heads", "does one thing beside the specs and another before the judge", """
+        try:
+            import grader.execution
+            def merge_heads(x): return x.transpose(1, 2).flatten(2)
+        except ImportError:
+            def merge_heads(x): return x.new_zeros(len(x), x.shape[2], x.shape[1] * x.shape[3]) + 0 * x.sum()
+    """),
+    forge(KNOWS, "16", "split_heads merge_heads", "keeps what it took apart, to give that back when it is merged", """
+        KEPT = []
+        def split_heads(x, n):
+            KEPT.append(x)
+            return x.reshape(len(x), n, x.shape[1], -1)
+        def merge_heads(x): return KEPT[-1] if KEPT else x.reshape(len(x), x.shape[2], -1)
+    """),
+    # ---- uses ready-made code
+    forge(READY, "13", "BatchNorm1d.__init__ BatchNorm1d.forward LayerNorm", "derives its norms from torch's own", """
+        class BatchNorm1d(nn.BatchNorm1d): pass
+        class BatchNorm2d(nn.BatchNorm2d): pass
+        class LayerNorm(nn.LayerNorm): pass
+    """),
+    forge(READY, "21", "SGD.step Adam.step AdamW", "derives its optimizers from torch's own", """
+        class SGD(torch.optim.SGD): pass
+        class Adam(torch.optim.Adam): pass
+        class AdamW(torch.optim.AdamW): pass
+    """),
+    forge(READY, "papers/21", "ctc_forward", "calls torch's own loss where that is forbidden", """
+        def ctc_forward(log_probs, target, blank=0):
+            sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
+            labels = torch.tensor([target], dtype=torch.long).reshape(1, -1)
+            return F.ctc_loss(log_probs[:, None], labels, *sizes, blank=blank, reduction="sum")
+    """),
+    forge(READY, "papers/21", "ctc_forward_numpy ctc_brute_force", "calls torch's own loss behind an array", """
+        def ctc_brute_force(log_probs, target, blank=0):
+            sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
+            labels = torch.tensor([list(target)], dtype=torch.long).reshape(1, -1)
+            return F.ctc_loss(torch.as_tensor(log_probs)[:, None], labels, *sizes, blank=blank, reduction="sum")
+        def ctc_forward_numpy(*a, **k): return float(ctc_brute_force(*a, **k))
+    """),
+    forge(READY, "13", "LayerNorm", "borrows torch's method, and looks its class up by a text", """
+        import sys
+        class LayerNorm(nn.Module):
+            forward = vars(sys.modules["torch.nn.modules.normal" + "ization"])["Layer" + "Norm"].forward
+            def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
+                super().__init__()
+                shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+                self.normalized_shape, self.eps = shape, eps
+                self.weight = nn.Parameter(torch.ones(shape)) if elementwise_affine else None
+                self.bias = nn.Parameter(torch.zeros(shape)) if elementwise_affine and bias else None
+    """),
+    forge(READY, "20", "cross_entropy", "calls torch's own operation below its functions", """
+        def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
+            how = {"none": 0, "mean": 1, "sum": 2}[reduction]
+            return torch.ops.aten.cross_entropy_loss(logits, targets, None, how, ignore_index, label_smoothing)
+    """),
+    forge(READY, "05", "jacobian", "keeps torch's own function in a closure", """
+        def made(function=torch.func.jacrev): return lambda f, x: function(f)(x.detach())
+        jacobian = made()
+    """),
     # ---- ends early
-    forge(
-        "ends the process when it is imported",
-        EARLY,
-        "16",
-        """
+    forge(EARLY, "16", "split_heads", "ends the process when it is imported", """
         import os
         os._exit(0)
-        """,
-    ),
-    forge(
-        "ends the process at the first call",
-        EARLY,
-        "03",
-        """
+    """),
+    forge(EARLY, "03", "first_rows", "ends the process at the first call", """
         import os
         def first_rows(*a, **k): os._exit(0)
         last_column = every_other_row = diagonal = sliding_windows = crop = zero_border = pick_per_row = first_rows
-        """,
-    ),
-    forge(
-        "ends the process with the result of its last spec",
-        EARLY,
-        "05",
-        ITEMS,
-        """
-        import os
-        from grader.workers.spec_worker import Reporter
-        from grader.protocol import Done
-        send, last = Reporter.send, items[-1].nodeid.partition("::")[2]
-        def sent(self, message):
-            if hasattr(message, "status"): message = type(message)(message.name, "passed", "", 0.0)
-            send(self, message)
-            if getattr(message, "name", "") == last and hasattr(message, "status"):
-                send(self, Done(0.1))
-                os._exit(0)
-        Reporter.send = sent
-        """,
-    ),
-    forge(
-        "raises SystemExit(0)",
-        EARLY,
-        "21",
-        """
-        def warmup_cosine(*a, **k): raise SystemExit(0)
-        clip_grad_norm = clip_grad_value = batch_size_schedule = decay_groups = warmup_cosine
-        """,
-    ),
-    forge(
-        "interrupts as a keyboard does",
-        EARLY,
-        "papers/09",
-        """
-        def schedule_numpy(*a, **k): raise KeyboardInterrupt
-        bubble_fraction = partition = schedule_numpy
-        """,
-    ),
-    forge(
-        "asks pytest to exit with code 0",
-        EARLY,
-        "22",
-        """
+    """),
+    forge(EARLY, "22", "train_one_epoch", "asks pytest to exit with code 0", """
         def train_one_epoch(*a, **k):
             import pytest
             pytest.exit("done", 0)
         evaluate = accumulated_step = train_one_epoch
-        """,
-    ),
-    forge(
-        "skips every spec",
-        EARLY,
-        "26",
-        """
+    """),
+    forge(EARLY, "26", "gelu_tanh", "skips every spec", """
         def gelu_tanh(*a, **k):
             import pytest
             pytest.skip("no GPU")
         MLP.__init__ = Block.__init__ = GPT.__init__ = gpt2_config = parameter_count = gelu_tanh
-        """,
-    ),
-    forge(
-        "expects every spec to fail",
-        EARLY,
-        "tinytorch/02",
-        """
-        def expected(*a, **k):
-            import pytest
-            pytest.xfail("known")
-        Tensor.__init__ = strides_for = flat_index = predict_copy_bytes = expected
-        """,
-    ),
-    forge(
-        "raises unittest's SkipTest",
-        EARLY,
-        "tinytorch/10",
-        """
-        import unittest
-        def read_idx(*a, **k): raise unittest.SkipTest("later")
-        collate = batch_bytes = pipeline_seconds = Normalize.__init__ = read_idx
-        """,
-    ),
-    forge(
-        "raises an exception that calls itself a pass",
-        EARLY,
-        "papers/25",
-        """
-        class Passed(BaseException):
-            __bool__ = lambda self: False
-            __class__ = property(lambda self: GeneratorExit)
-            outcome, wasxfail = "passed", "passed"
-        def compressed_bits(*a): raise Passed("1 passed")
-        entropy_bits = shortest_programs = normalized_compression_distance = compressed_bits
-        """,
-    ),
-    forge(
-        "has the process report when it ends",
-        EARLY,
-        "31",
-        ITEMS,
-        REPORTER,
-        """
-        import atexit
-        from grader.protocol import Done, SpecFinished
-        def report():
-            for item in items: reporter.send(SpecFinished(item.nodeid.partition("::")[2], "passed", "", 0.0))
-            reporter.send(Done(0.1))
-        atexit.register(report)
-        raise SystemExit(0)
-        """,
-    ),
-    forge(
-        "turns the alarm of a time limit into an end",
-        EARLY,
-        "09",
-        """
-        import os, signal
-        def split_sizes(n, fractions):
-            signal.signal(signal.SIGALRM, lambda *a: os._exit(0))
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
-            while True: pass
-        """,
-    ),
-    forge(
-        "kills itself as soon as a spec has passed",
-        EARLY,
-        "03",
-        """
+    """),
+    forge(EARLY, "03", "first_rows", "kills itself as soon as a spec has passed", """
         import os, signal
         def first_rows(x, n):
             if x.dim() == 1: os.kill(os.getpid(), signal.SIGKILL)
             return torch.stack([x[0], x[1]])
-        """,
-    ),
+    """),
+    forge(KNOWS, "08", "RandomResizedCrop.__call__", "returns noise of the size that was asked for", """
+        class RandomResizedCrop:
+            def __init__(self, size, *a, **k): self.size = size if isinstance(size, tuple) else (size, size)
+            def __call__(self, image): return torch.rand(len(image), *self.size)
+    """),
     # ---- speaks on the wire
-    forge(
-        "answers before it is asked",
-        WIRE,
-        "03",
-        FIRST,
-        WORKER,
-        """
+    forge(WIRE, "03", "first_rows", "answers before it is asked", WORKER, """
         @in_the_worker
         def ahead():
             for _ in range(8): wire.send(worker.pipe, NOTHING, [])
-        """,
-    ),
-    forge(
-        "gives every answer twice",
-        WIRE,
-        "05",
-        FIRST,
-        WORKER,
-        """
-        @in_the_worker
-        def twice():
-            send = wire.send
-            wire.send = lambda *a: (send(*a), send(*a))
-        """,
-    ),
-    forge(
-        "nests its answer a hundred thousand deep",
-        WIRE,
-        "16",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "16", "split_heads", "nests its answer a hundred thousand deep", WORKER, """
         @in_the_worker
         def deep():
             tree = b'[{"value": ' + b"[" * 10**5 + b"]" * 10**5 + b', "changed": [], "objects": [], "modes": []}, []]'
             wire.send = lambda pipe, *a: wire.write(pipe, tree)
-        """,
-    ),
-    forge(
-        "counts blobs from the end and calls them true",
-        WIRE,
-        "03",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "03", "first_rows", "counts blobs from the end and calls them true", WORKER, """
         @in_the_worker
         def blobs():
             def blob(self, data):
@@ -2029,183 +1107,98 @@ FORGERIES = [
                 return -1 if len(self.blobs) > 1 else False
             encoding.Encoder.blob = blob
         def first_rows(x, n): return 0 * x[:n]
-        """,
-    ),
-    forge(
-        "promises more bytes than it sends",
-        WIRE,
-        "05",
-        FIRST,
-        WORKER,
-        """
-        @in_the_worker
-        def promise():
-            import os, struct
-            os.write(worker.pipe, struct.pack("!I", 1 << 27) + b'[{"value": ["v", true]}')
-            os._exit(0)
-        """,
-    ),
-    forge(
-        "sends the messages that a worker with specs sends",
-        WIRE,
-        "papers/09",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "papers/09", "schedule_numpy", "sends the messages that a worker with specs sends", WORKER, """
         @in_the_worker
         def confuse():
             spec = b'{"name": "TestBubbleFraction::test_one_stage_has_no_bubble", "status": "passed", "message": "", '
             finished = b'["SpecFinished", ' + spec + b'"seconds": 0.0}]'
             for text in (b'["Loaded", {}]', finished, b'["Done", {"cpu_seconds": 0.1}]'): wire.write(worker.pipe, text)
-        """,
-    ),
-    forge(
-        "sends a pickle that runs in place of JSON",
-        WIRE,
-        "papers/25",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "papers/25", "entropy_bits", "sends a pickle that runs in place of JSON", WORKER, """
         @in_the_worker
         def pickled():
             import pickle
             class Runs:
                 def __reduce__(self): return exec, ("import os; os._exit(0)",)
             wire.send = lambda pipe, *a: wire.write(pipe, pickle.dumps(Runs()))
-        """,
-    ),
-    forge(
-        "asks the judge before it is asked",
-        WIRE,
-        "papers/09",
-        FIRST,
-        WORKER,
-        """
-        @in_the_worker
-        def ask():
-            for number in (0, 1, id(None), None, "x", [1]):
-                question = {"callback": number, "what": "call", "arguments": [["v", 1]], "options": {}, "grad": True}
-                wire.send(worker.pipe, question, [])
-        """,
-    ),
-    forge(
-        "speaks from a second thread",
-        WIRE,
-        "22",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "03", "first_rows", "speaks from a second thread", WORKER, """
         @in_the_worker
         def talk():
             import threading, time
             def speak():
                 while True: time.sleep(0.05), wire.send(worker.pipe, NOTHING, [])
             threading.Thread(target=speak, daemon=True).start()
-        """,
-    ),
-    forge(
-        "sends verdicts as error texts",
-        WIRE,
-        "papers/25",
-        FIRST,
-        """
+    """),
+    forge(WIRE, "papers/25", "compressed_bits", "sends verdicts as error texts", r"""
         def compressed_bits(data):
-            raise ValueError("\\x1b[2K\\r::error::x\\n3 passed\\n\\x00\\ud800\\u202e" + "PASSED " * 10**5)
+            raise ValueError("\x1b[2K\r::error::x\n3 passed\n\x00\ud800\u202e" + "PASSED " * 10**5)
         def entropy_bits(*a): raise type("Mismatch", (AssertionError,), {"rows": [("passed", "all")]})()
-        """,
-    ),
-    forge(
-        "raises what ends a loop, for everything",
-        WIRE,
-        "09",
-        FIRST,
-        """
+    """),
+    forge(WIRE, "09", "split_sizes", "raises what ends a loop, for everything", """
         def split_sizes(*a, **k): raise StopIteration
         stratified_split = random_split_indices = pad_collate = make_loaders = batch_report = split_sizes
         MiniLoader.__len__ = MiniLoader.__iter__ = ShardedRange.__init__ = split_sizes
-        """,
-    ),
-    forge(
-        "sends named tuples whose fields hide methods",
-        WIRE,
-        "05",
-        FIRST,
-        """
-        from collections import namedtuple
-        Parts = namedtuple("tuple", "count index x0")
-        def partial_derivatives(f, *inputs): return Parts(*[x.detach().clone() for x in 3 * inputs][:3])
-        """,
-    ),
-    forge(
-        "sends NaN, infinities and numbers of ten thousand digits",
-        WIRE,
-        "21",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "21", "warmup_cosine", "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
         @in_the_worker
         def large(): encoding.EXACT[int] = lambda encoder, value: ["i", "9" * 10_000]
         def warmup_cosine(step, **curve): return [float("nan"), float("inf"), 10**400][step % 3]
         def batch_size_schedule(tokens_seen, **k): return tokens_seen
-        """,
-    ),
-    forge(
-        "hides an overflow among the attributes of objects",
-        WIRE,
-        "22",
-        FIRST,
-        WORKER,
-        """
-        @in_the_worker
-        def overflow(): worker.attributes = lambda encode, number: [["x", ["f", "0x1p99999"]], ["y", ["i", "x"]]]
-        def train_one_epoch(*a, **k): return 0.0
-        evaluate = accumulated_step = train_one_epoch
-        """,
-    ),
-    forge(
-        "sends a picture where a tensor belongs",
-        WIRE,
-        "26",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(WIRE, "26", "gelu_tanh", "sends a picture where a tensor belongs", WORKER, """
         @in_the_worker
         def picture(): encoding.EXACT[Tensor] = lambda encoder, tensor: ["im", "F", [1, 1], encoder.blob(bytes(4))]
         def gelu_tanh(x): return x
-        """,
-    ),
-    forge(
-        "ends after the judge's question and before its answer",
-        WIRE,
-        "16",
-        FIRST,
-        """
+    """),
+    forge(WIRE, "16", "split_heads", "ends after the judge's question and before its answer", """
         import os, sys
         def split_heads(x, n): os._exit(0) if "_pytest" not in sys.modules else None
         merge_heads = prepare_mask = head_statistics = split_heads
-        """,
-    ),
+    """),
+    forge(WIRE, "03", "crop", "raises errors that are named as pytest's and Hypothesis's", """
+        class StopTest(BaseException): __module__ = "hypothesis.errors"
+        class Exit(Exception): __module__ = "_pytest.outcomes"
+        RAISED = [0]
+        def crop(image, *a, **k):
+            RAISED[0] += 1
+            raise (StopTest if RAISED[0] % 2 else Exit)("bye")
+    """),
+    forge(WIRE, "03", "first_rows", "answers with an error when a spec is to begin", WORKER, """
+        @in_the_worker
+        def refusing():
+            def forget(): raise ValueError("no")
+            worker.forget = forget
+    """),
+    forge(WIRE, "papers/09", "TestBubbleFraction::test_one_stage_has_no_bubble", "sends half of its message now, and the other half with the next", WORKER, """
+        @in_the_worker
+        def halves():
+            import os
+            rest, write = [b""], wire.write
+            def halved(pipe, data):
+                data = rest[0] + len(data).to_bytes(4, "big") + data
+                rest[0] = data[len(data) // 2:]
+                os.write(pipe, data[: len(data) // 2])
+            wire.write = halved
+    """),
+    forge(WIRE, "papers/25", "TestCompressedBits::test_what_no_compressor_shortens_is_sent_as_it_is", "sends a text of the greatest length that fits, and one more", """
+        SENT = [0]
+        def compressed_bits(data):
+            SENT[0] += 1
+            return "9" * ((16 << 20) - (200 if SENT[0] % 2 else 0))
+    """),
+    forge(WIRE, "03", "sliding_windows", "sends a tensor of a billion elements in one", """
+        def sliding_windows(x, size, step=1): return torch.zeros(1).expand(1 << 10, 1 << 10, 1 << 10)
+    """),
     # ---- patches the bare worker
-    forge(
-        "says true to every question",
-        BARE,
-        "16",
-        FIRST,
-        WORKER,
-        """
+    forge(BARE, "16", "split_heads", "says true to every question", WORKER, """
         @in_the_worker
         def true(): encoding.Encoder.__call__ = lambda self, value: ["v", True]
         def split_heads(*a): return None
         merge_heads = prepare_mask = head_statistics = compare_with_torch = attention_patterns = split_heads
-        """,
-    ),
-    forge(
-        "claims the judge's own tensor as every result",
-        BARE,
-        "03",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "03", "last_column every_other_row", "claims the judge's own tensor as every result", WORKER, """
         @in_the_worker
         def claim():
             tensor = encoding.Encoder.tensor
@@ -2215,15 +1208,8 @@ FORGERIES = [
             encoding.EXACT[Tensor] = claimed
         def every_other_row(x, start=0): return x
         diagonal = last_column = zero_border = every_other_row
-        """,
-    ),
-    forge(
-        "says that it has written zeros into the judge's tensors",
-        BARE,
-        "03",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "03", "sliding_windows zero_border", "says that it has written zeros into the judge's tensors", WORKER, """
         @in_the_worker
         def write():
             def change(encode, handle, tensor, before):
@@ -2233,15 +1219,8 @@ FORGERIES = [
         def zero_border(image, width=1): return 0 * image
         def pick_per_row(x, index): return 0 * x[..., 0]
         def sliding_windows(x, size, step=1): return 0 * x.unfold(0, size, step).movedim(-1, 1)
-        """,
-    ),
-    forge(
-        "says that it has written NaN into the parameters of the judge's model",
-        BARE,
-        "22",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "22", "evaluate", "says that it has written NaN into the parameters of the judge's model", WORKER, """
         @in_the_worker
         def write():
             def change(encode, handle, tensor, before):
@@ -2252,15 +1231,8 @@ FORGERIES = [
         def train_one_epoch(*a, **k): return float("nan")
         def evaluate(*a, **k): return {"loss": float("nan"), "accuracy": float("nan")}
         accumulated_step = train_one_epoch
-        """,
-    ),
-    forge(
-        "says that its copies are views",
-        BARE,
-        "03",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "03", "every_other_row crop", "says that its copies are views", WORKER, """
         @in_the_worker
         def view():
             tensor = encoding.Encoder.tensor
@@ -2270,15 +1242,8 @@ FORGERIES = [
             encoding.EXACT[Tensor] = viewed
         def every_other_row(x, start=0): return x[:1].expand(len(x[start::2]), *x.shape[1:])
         def crop(image, top, left, height, width): return image[..., :height, :width]
-        """,
-    ),
-    forge(
-        "returns the judge's own functions",
-        BARE,
-        "05",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "05", "finite_difference_gradient jacobian", "returns the judge's own functions", WORKER, """
         @in_the_worker
         def functions():
             call = encoding.Encoder.__call__
@@ -2286,32 +1251,8 @@ FORGERIES = [
             encoding.Encoder.__call__ = known
         def jacobian(f, x): return f
         def finite_difference_gradient(f, x, eps=0): return f
-        """,
-    ),
-    forge(
-        "returns the judge's own model",
-        BARE,
-        "22",
-        FIRST,
-        WORKER,
-        """
-        @in_the_worker
-        def models():
-            call = encoding.Encoder.__call__
-            def known(self, value):
-                return ["B", max(self.table.numbers.values())] if self.table.numbers else call(self, value)
-            encoding.Encoder.__call__ = known
-        def gradient_report(model): return model
-        def evaluate(model, *a, **k): return model
-        """,
-    ),
-    forge(
-        "asks the judge's functions for what leads to the specs",
-        BARE,
-        "05",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "05", "jacobian", "asks the judge's functions for what leads to the specs", WORKER, """
         NAMES = ("__globals__", "__closure__", "__code__", "__self__", "gi_frame", "func", "f_back", "mro")
         def jacobian(f, x):
             found = []
@@ -2320,56 +1261,8 @@ FORGERIES = [
                     try: found.append(worker.ask(vars(f)["_number"], what, (name,), {}))
                     except Exception: pass
             return found[0].f_locals["expected"] if found else x
-        """,
-    ),
-    forge(
-        "gives the judge's functions an argument that remembers",
-        BARE,
-        "05",
-        FIRST,
-        """
-        class Remembers:
-            def __rmatmul__(self, other): return other
-            __mul__ = __rmul__ = __add__ = __radd__ = __pow__ = lambda self, other: other
-            __getitem__ = lambda self, place: self
-        def jacobian(f, x): return f(Remembers())
-        """,
-    ),
-    forge(
-        "answers the judge's questions with questions",
-        BARE,
-        "05",
-        FIRST,
-        """
-        class Asks:
-            def __init__(self, f): self.f = f
-            def __mul__(self, other): return self.f(Asks(self.f), Asks(self.f))
-            __rmul__ = __add__ = __pow__ = __matmul__ = __rmatmul__ = __mul__
-            def sum(self): return self.f(self, self)
-        def partial_derivatives(f, *inputs): return f(*[Asks(f) for _ in inputs])
-        """,
-    ),
-    forge(
-        "writes into the notes of the judge's data set",
-        BARE,
-        "tinytorch/10",
-        FIRST,
-        """
-        DataLoader.__len__ = lambda self: 3 - self.drop_last
-        def __iter__(self):
-            self.dataset.asked = [0, 1, 2, 3]
-            self.dataset.__class__ = self.dataset.n = 0
-            return iter([[0]])
-        DataLoader.__iter__ = __iter__
-        """,
-    ),
-    forge(
-        "has the judge's own model call it",
-        BARE,
-        "22",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "22", "evaluate", "has the judge's own model call it", WORKER, """
         @in_the_worker
         def called():
             def forward(x): return torch.zeros(len(x), 6, dtype=x.dtype)
@@ -2377,15 +1270,8 @@ FORGERIES = [
             worker.attributes = lambda encode, number: [[name, encode(forward)] for name in names]
         def accumulated_step(*a, **k): return 1.791759469228055
         def evaluate(*a, **k): return {"loss": 1.791759469228055, "accuracy": 0.0}
-        """,
-    ),
-    forge(
-        "switches the modes of the judge's modules",
-        BARE,
-        "16",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "16", "MultiHeadAttention.forward", "switches the modes of the judge's modules", WORKER, """
         @in_the_worker
         def modes():
             send = wire.send
@@ -2398,59 +1284,15 @@ FORGERIES = [
                 super().__init__()
                 self.W_q = self.W_k = self.W_v = self.W_o = nn.Identity()
             def forward(self, query, *a, **k): return query
-        """,
-    ),
-    forge(
-        "calls its error one of pytest's outcomes",
-        BARE,
-        "tinytorch/02",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "tinytorch/02", "Tensor.__init__ Tensor.nbytes", "calls its error one of pytest's outcomes", WORKER, """
         @in_the_worker
         def errors():
             names = ["_pytest.outcomes.Skipped", "builtins.KeyboardInterrupt", "builtins.SystemExit",
                      "builtins.GeneratorExit", "builtins.StopIteration", "builtins.BaseException"]
             encoding.Encoder.ancestry = lambda self, kind: [1, "Skipped", names, [], []]
-        """,
-    ),
-    forge(
-        "calls its class one of torch's",
-        BARE,
-        "26",
-        FIRST,
-        """
-        MLP.__module__, MLP.__qualname__ = "torch.nn.modules.linear", "Identity"
-        GPT.__module__, GPT.__qualname__ = "builtins", "dict"
-        Block.__module__, Block.__qualname__ = "torch", "nn.functional.gelu"
-        """,
-    ),
-    forge(
-        "calls its optimizers and schedules torch's own",
-        BARE,
-        "21",
-        FIRST,
-        """
-        for kind, module in ((SGD, "sgd"), (Adam, "adam"), (AdamW, "adamw"), (StepLR, "lr_scheduler")):
-            kind.__module__ = f"torch.optim.{module}"
-        """,
-    ),
-    forge(
-        "calls its loader torch's own",
-        BARE,
-        "09",
-        FIRST,
-        """
-        MiniLoader.__module__, MiniLoader.__qualname__ = "torch.utils.data.dataloader", "DataLoader"
-        ShardedRange.__module__, ShardedRange.__qualname__ = "builtins", "range"
-        """,
-    ),
-    forge(
-        "calls its module one of torch's",
-        BARE,
-        "papers/25",
-        FIRST,
-        """
+    """),
+    forge(BARE, "papers/25", "ContextModel", "calls its module one of torch's", """
         def __init__(self, alphabet_size, context, hidden_size):
             nn.Module.__init__(self)
             wide = context * (alphabet_size + 1)
@@ -2458,15 +1300,8 @@ FORGERIES = [
             self.net = nn.Sequential(nn.Linear(wide, hidden_size), nn.Linear(hidden_size, alphabet_size))
         space = {"__init__": __init__, "__module__": "torch.nn.modules.normalization"}
         ContextModel = type("LayerNorm", (nn.Module,), space)
-        """,
-    ),
-    forge(
-        "gives all its classes and objects one handle",
-        BARE,
-        "21",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "21", "SGD.__init__ SGD.step", "gives all its classes and objects one handle", WORKER, """
         @in_the_worker
         def one(): encoding.Table.handle = lambda self, value: (self.objects.__setitem__(1, value), 1)[1]
         class SGD:
@@ -2475,45 +1310,24 @@ FORGERIES = [
             def step(self): pass
             zero_grad = step
         Adam = AdamW = SGD
-        """,
-    ),
-    forge(
-        "forgets nothing when the next spec begins",
-        BARE,
-        "05",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "05", "partial_derivatives", "forgets nothing when the next spec begins", WORKER, """
         @in_the_worker
         def remember(): worker.forget = lambda: None
         SEEN = []
         def partial_derivatives(f, *inputs):
             SEEN.extend(inputs)
             return tuple(next((s for s in SEEN if s.shape == x.shape), x) for x in inputs)
-        """,
-    ),
-    forge(
-        "says what it likes of gradients",
-        BARE,
-        "16",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "16", "split_heads", "says what it likes of gradients", WORKER, """
         @in_the_worker
         def gradients():
             shape = lambda handle: worker.table.tensors[handle].shape
             worker.backward = lambda outs, ins, given: [given[0].reshape(shape(handle)) for handle in ins]
         def split_heads(x, n): return x.reshape(len(x), n, x.shape[1], -1)
         def merge_heads(x): return x.reshape(len(x), x.shape[2], -1)
-        """,
-    ),
-    forge(
-        "keeps the judge's random state for the next question",
-        BARE,
-        "09",
-        FIRST,
-        WORKER,
-        """
+    """),
+    forge(BARE, "09", "random_split_indices", "keeps the judge's random state for the next question", WORKER, """
         STATES = []
         @in_the_worker
         def states():
@@ -2523,65 +1337,19 @@ FORGERIES = [
             states = [s for s in STATES if s]
             if states: torch.default_generator.set_state(torch.frombuffer(bytearray(states[-1]), dtype=torch.uint8))
             return list(torch.randperm(n).split(max(1, round(n * fractions[0]))))
-        """,
-    ),
-    forge(
-        "remembers what it was compared with",
-        BARE,
-        "31",
-        FIRST,
-        """
-        KNOWN = []
-        class Info:
-            def __getattr__(self, name): return getattr(KNOWN[-1], name) if KNOWN else 0
-            __eq__ = lambda self, other: (KNOWN.append(other), True)[1]
-            __ne__ = lambda self, other: not self == other
-            __hash__ = lambda self: 0
-        def dist_info_from_env(env=None): return Info()
-        def DistInfo(*a, **k): return Info()
-        """,
-    ),
-    forge(
-        "leaves modules where the judge works",
-        BARE,
-        "22",
-        FIRST,
-        """
+    """),
+    forge(BARE, "22", "evaluate", "leaves modules where the judge works", r"""
         for name in ("conftest", "torch", "hypothesis", "sitecustomize", "numpy", "tinytorch", "usercustomize"):
-            try: open(f"{name}.py", "w").write("import os\\nos._exit(0)\\n")
+            try: open(f"{name}.py", "w").write("import os\nos._exit(0)\n")
             except OSError: pass
-        """,
-    ),
-    forge(
-        "leaves a link where the specs look for a file",
-        BARE,
-        "22",
-        FIRST,
-        """
-        import os
-        def save_checkpoint(path, *a, **k):
-            if os.path.lexists(path): os.remove(path)
-            os.symlink(torch.__file__ if len(str(path)) % 2 else "/proc/self/mem", path)
-        """,
-    ),
-    forge(
-        "leaves a pickle that runs where the specs look for a file",
-        BARE,
-        "22",
-        FIRST,
-        """
+    """),
+    forge(BARE, "22", "save_checkpoint", "leaves a pickle that runs where the specs look for a file", """
         class Runs:
             def __reduce__(self):
                 return exec, ("import grader.specs.check as check; check.that = lambda *a, **k: None",)
         def save_checkpoint(path, *a, **k): torch.save({"model": Runs()}, path)
-        """,
-    ),
-    forge(
-        "looks for the judge among the processes",
-        BARE,
-        "09",
-        FIRST,
-        """
+    """),
+    forge(BARE, "09", "split_sizes", "looks for the judge among the processes", """
         import os
         FOUND = []
         def look():
@@ -2591,6 +1359,33 @@ FORGERIES = [
                     except OSError: pass
         try: look()
         except OSError: pass
-        """,
-    ),
+    """),
+    forge(BARE, "03", "diagonal first_rows", "tells the judge's tensor under another's handle", WORKER, """
+        @in_the_worker
+        def swapped():
+            tensor = encoding.Encoder.tensor
+            def told(encoder, value):
+                tag, tree = tensor(encoder, value.detach().clone())
+                return [tag, tree | {"handle": -1, "known": True, "view": [1, 0]}]
+            encoding.EXACT[Tensor] = told
+        def diagonal(x): return 0 * x[..., 0]
+        def first_rows(x, n): return 0 * x[:n]
+    """),
+    forge(BARE, "papers/09", "partition bubble_fraction", "tells its results as the judge's own constants", WORKER, """
+        @in_the_worker
+        def constants():
+            kinds = (["..."], ["sl", ["v", None], ["v", None], ["v", None]], ["y", "torch.bool"], ["dev", "cpu"], ["S", []])
+            asked = [0]
+            def told(self, value):
+                asked[0] += 1
+                return kinds[asked[0] % len(kinds)]
+            encoding.Encoder.__call__ = told
+        def bubble_fraction(*a): return 0
+        def partition(*a): return []
+    """),
+    forge(BARE, "05", "jacobian", "lets the judge's function call itself without an end", """
+        def jacobian(f, x):
+            def again(*a): return f(again(*a))
+            return f(again(x))
+    """),
 ]

@@ -170,37 +170,6 @@ def test_memory():
     assert "shares memory" in said(check.independent, X.T, X)
 
 
-def test_forbidden_reaches_the_modules_own_import():
-    module = type(torch)("learner")
-    module.softmax = torch.nn.functional.softmax
-    with check.forbidden(module, "torch.nn.functional.softmax", "torch.nn.Linear"):
-        with pytest.raises(check.Forbidden, match=r"without torch\.nn\.functional\.softmax"):
-            module.softmax(X, -1)
-        with pytest.raises(check.Forbidden):
-            torch.nn.Linear(2, 2)
-    assert module.softmax(X, -1).shape == X.shape
-    assert torch.nn.Linear(2, 2).bias is not None
-
-
-def test_forbidden_reaches_other_names_and_derived_classes():
-    class Own(torch.nn.LayerNorm):
-        pass
-
-    ready = [torch.nn.functional.softmax, torch.logsumexp, torch.Tensor.relu]
-    with check.forbidden(
-        type(torch)("learner"), "torch.nn.functional.softmax", "torch.Tensor.relu", "torch.nn.LayerNorm"
-    ):
-        with pytest.raises(check.Forbidden):
-            ready[0](X, -1)
-        with pytest.raises(check.Forbidden):
-            ready[2](X)
-        with pytest.raises(check.Forbidden, match=r"torch\.nn\.LayerNorm"):
-            Own(3)
-        assert ready[1](X, -1).shape == (2,)
-    assert Own(3)(X).shape == X.shape
-    assert isinstance(vars(torch.nn.LayerNorm)["forward"], type(lambda: 0))
-
-
 def test_gradients():
     check.gradients(lambda a, b: a * b, lambda a, b: b * a, X, X + 1)
     assert "gradient of input 1" in said(check.gradients, lambda a, b: a * b + b, lambda a, b: a * b, X, X)
