@@ -209,6 +209,8 @@ class Decoder:
             raise Malformed("a tensor that was never sent")
         made = self.as_view(told, new) if "view" in told and not told["grad"] else new
         if told["parameter"]:
+            if made.dtype.is_floating_point and not made.isfinite().all():  # what is compared with it would be anything
+                raise Malformed("a new parameter that is not finite")
             made = nn.Parameter(made, requires_grad=bool(told["grad"]))
         elif told["grad"] and told["leaf"]:
             made.requires_grad_()

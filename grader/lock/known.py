@@ -20,6 +20,7 @@ class Known:
     """
 
     takes_writes: bool  # the code may write to what is writable
+    calls_module = False  # one of the code's modules is being called, which changes no parameter
 
     def __init__(self, own: Iterable[str], operators: Iterable[str]):
         self.own, self.operators = frozenset(own), frozenset(operators)
@@ -73,6 +74,8 @@ class Known:
         self.kept.append(tensor)
 
     def is_guarded(self, handle: int) -> bool:
-        """True if the worker may not write to this tensor, because its memory is ours."""
+        """True if the worker may not write to this tensor: its memory is ours, or a forward pass is under way."""
+        if self.calls_module and isinstance(self.tensors.get(handle), nn.Parameter):
+            return True
         ours = handle >= 0 or handle in self.views
         return ours and not (self.takes_writes and handle in self.writable)

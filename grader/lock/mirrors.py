@@ -47,9 +47,14 @@ class RemoteNnModule(RemoteBase):
             for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
                 if tensor is not None and name in told and told[name] is not tensor:
                     other[f"{path}.{name}" if path else name] = tensor
-        if other:
-            return type(self)._remote("functional", self, other, arguments, options)  # type: ignore[attr-defined]
-        return self._special("__call__", *arguments, **options)
+        remote = type(self)._remote  # type: ignore[attr-defined]
+        before, remote.calls_module = remote.calls_module, True
+        try:
+            if other:
+                return remote("functional", self, other, arguments, options)
+            return self._special("__call__", *arguments, **options)
+        finally:
+            remote.calls_module = before
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -6,7 +6,7 @@ What the code did to the specs of the first lock, which ran beside it, is worth 
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -82,16 +82,16 @@ class SecondLock:
             exercise.name for exercise in result.exercises if exercise.works
         } - job.kata.description.unsealed.keys()
         broken = {exercise.name.partition(".")[0] for exercise in result.exercises if not exercise.works}
-        grafted: dict[tuple[str, ...], list[str]] = {}  # names whose code is the reference's → specs
+        self.grafts: dict[str, tuple[str, ...]] = {}  # specs to ask → names whose code is the reference's meanwhile
         for name, spec in self.specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
-                used: tuple[str, ...] = ()
+                self.grafts[name] = ()
                 if spec.exercise in helped:
-                    used = helped[spec.exercise]
+                    self.grafts[name] = helped[spec.exercise]
                 elif name in asks and job.kata.reference.is_file():  # a probe may look at what specs leave alone there
-                    used = grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken)
-                grafted.setdefault(used, []).append(name)
-        self.rounds = [Round(tuple(specs), names, attempts) for names, specs in grafted.items()]
+                    self.grafts[name] = grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken)
+        self.attempts = attempts
+        self.rounds = self._rounds(self.grafts)
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
@@ -252,6 +252,8 @@ class SecondLock:
         failed = {self.specs[name].exercise for name in self.failed}
         left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
         self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
+        if not self.rounds and not self.reached:
+            self.rounds = self._rounds(self._users_of_failed())
         if self.rounds and not self.reached:
             return self._start()
         for name in [name for one in self.rounds for name in one.specs]:
@@ -260,6 +262,32 @@ class SecondLock:
             else:
                 self._fail(name, TOO_LONG, "error")
         self.finished = True
+
+    def _rounds(self, names: Iterable[str]) -> list[Round]:
+        """The rounds in which to ask these specs: one for each text of the code."""
+        rounds: dict[tuple[str, ...], list[str]] = {}
+        for name in names:
+            rounds.setdefault(self.grafts[name], []).append(name)
+        return [Round(tuple(specs), grafted, self.attempts) for grafted, specs in rounds.items()]
+
+    def _users_of_failed(self) -> list[str]:
+        """The specs to ask again, with the reference's code for what their exercise uses and has failed here.
+
+        Their judge took that code's word for what they compare with, or they failed with it.
+        """
+        kata, again = self.job.kata, []
+        failed = {kata.exercise(self.specs[name].exercise).owner for name in self.failed}
+        for name, grafted in self.grafts.items():
+            new = set(grafts.needed(kata, kata.exercise(self.specs[name].exercise), failed)).difference(grafted)
+            if new and kata.reference.is_file():
+                self.grafts[name] = (*grafted, *sorted(new))
+                self.passed.discard(name)
+                self.failed.pop(name, None)
+                again.append(name)
+            elif new and name in self.passed:
+                self.passed.remove(name)
+                self._fail(name, f"waits for {', '.join(sorted(new))}")
+        return again
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:
         """The exercise's result with what came of it here."""

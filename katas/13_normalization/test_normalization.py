@@ -271,6 +271,12 @@ class TestBatchNorm1dInit:
         names, expected = set(norm.state_dict()), set(nn.BatchNorm1d(C, affine=False).state_dict())
         check.that(names == expected, f"the state_dict should have {sorted(expected)}, it has {sorted(names)}")
 
+    def test_is_no_layer_of_pytorch(self, kata):
+        """The class makes its parameters and buffers itself. It neither holds nor extends a norm layer of PyTorch's."""
+        with check.forbidden(kata, *FINISHED):
+            norm = kata.BatchNorm1d(C)
+        check.that(not isinstance(norm, NORMS), f"{type(norm).__name__} is built on one of PyTorch's norm layers")
+
     @pytest.mark.edge
     def test_without_running_statistics_there_are_no_buffers(self, kata):
         """track_running_stats=False leaves nothing to remember: the three attributes are None, and the state_dict has

@@ -46,7 +46,7 @@ def forge(kind: str, kata: str, exercises: str, tries: str, *parts: str) -> Forg
 
 # The collected specs of the kata, and pytest's plugin manager.
 ITEMS = """
-from grader.execution import collected
+from grader.workers import collected
 found = next(found for kata, found in collected._collected.items() if __file__.endswith(str(kata.file)))
 items, manager = found.items, found.session.config.pluginmanager
 """

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from grader.authoring import variants
 from grader.course import catalogue
-from grader.execution import forkserver, scheduler
-from grader.execution.jobs import Job
+from grader.execution import scheduler
 from grader.protocol import RunOptions
 from grader.results import KataResult
+from grader.workers import forkserver
+from grader.workers.jobs import Job
 from tests.attacks.forgeries import FORGERIES, Forgery
 
 SECONDS = 1.0  # of a spec: what hangs costs three times that in the second lock

@@ -64,6 +64,19 @@ def test_a_mistake_costs_its_own_exercise(sound, tmp_path):
     assert seals(result) == [None, "passed", "passed"]
 
 
+def test_a_mistake_that_only_the_second_lock_sees_costs_its_own_exercise(sound, tmp_path):
+    """The layer uses `double`, and is asked again with the reference's."""
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}    def double(x): return x * x\n")
+    assert seals(result) == ["failed", "passed", "passed"]
+
+
+def test_nor_does_it_give_a_point_to_what_trusts_it(sound, tmp_path):
+    """A layer that does not use the wrong `double` passes with it, and fails with the reference's."""
+    body = "    def double(x): return x * x\n    Doubler.forward = lambda self, x: x * x\n"
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}")
+    assert seals(result) == ["failed", "passed", "failed"]
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

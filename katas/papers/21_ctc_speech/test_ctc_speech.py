@@ -171,6 +171,11 @@ class TestCtcBruteForce:
         """With blank=2, the target [0, 1] has two labels."""
         compared(kata.ctc_brute_force, [0, 1], 2)
 
+    def test_is_written_without_the_ready_made_one(self, kata):
+        """Going through all paths is the exercise: the slow definition is what faster ways are judged by."""
+        with check.forbidden(kata, *READY_MADE):
+            kata.ctc_brute_force(frames(3), [1])
+
     @pytest.mark.edge
     def test_the_empty_target_is_the_path_of_blanks(self, kata):
         """Only one path collapses to nothing."""
@@ -330,6 +335,11 @@ class TestCtcForwardNumpy:
         sizes = torch.tensor(200), torch.tensor(2)
         expected = F.ctc_loss(log_probs, torch.tensor([1, 2]), *sizes, reduction="sum")
         check.close(self.loss(kata, log_probs, [1, 2]), expected, what="the loss of 200 frames at −50")
+
+    def test_is_written_without_the_ready_made_one(self, kata):
+        """The same recursion, in NumPy alone."""
+        with check.forbidden(kata, *READY_MADE):
+            self.loss(kata, frames(4), [1, 2])
 
     @pytest.mark.edge
     def test_log_probs_may_hold_minus_infinity(self, kata):
