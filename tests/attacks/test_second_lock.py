@@ -64,17 +64,23 @@ def test_a_mistake_costs_its_own_exercise(sound, tmp_path):
     assert seals(result) == [None, "passed", "passed"]
 
 
+# Right beside the specs, wrong elsewhere.
+TWO_FACED = RIGHT.replace("return 2 * x", "import sys\n    return 2 * x if 'pytest' in sys.modules else x * x")
+
+
 def test_a_mistake_that_only_the_second_lock_sees_costs_its_own_exercise(sound, tmp_path):
     """The layer uses `double`, and is asked again with the reference's."""
-    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}    def double(x): return x * x\n")
+    [result] = sealed(sound[:1], tmp_path, TWO_FACED)
     assert seals(result) == ["failed", "passed", "passed"]
 
 
-def test_nor_does_it_give_a_point_to_what_trusts_it(sound, tmp_path):
-    """A layer that does not use the wrong `double` passes with it, and fails with the reference's."""
-    body = "    def double(x): return x * x\n    Doubler.forward = lambda self, x: x * x\n"
-    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}")
+def test_what_uses_it_is_asked_without_it(sound, tmp_path):
+    """Where there is no reference to ask with, it waits."""
+    tree = shutil.copytree(SOUND, tmp_path / "tree")
+    (tree / "solutions/01_sums/sums.py").unlink()
+    [result] = sealed(all_katas(tree)[:1], tmp_path / "code", TWO_FACED.replace("double(x)", "double(x) * 0 + 2 * x"))
     assert seals(result) == ["failed", "passed", "failed"]
+    assert "waits for double" in failures(result)
 
 
 @pytest.mark.parametrize(
