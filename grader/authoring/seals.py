@@ -88,9 +88,13 @@ def right(kata: Kata) -> list[Path]:
 
 
 def right_texts(kata: Kata) -> list[str]:
-    """The reference, and the reference with each other right solution behind it."""
-    reference = kata.reference.read_text(encoding="utf-8")
-    return [reference, *(reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata))]
+    """The reference, the reference with each other right solution behind it, and one made of equivalent mutants."""
+    reference = mutated = kata.reference.read_text(encoding="utf-8")
+    for one in variants.equivalents(kata):
+        if mutated.count(one.was) == 1:
+            mutated = mutated.replace(one.was, one.now)
+    others = [reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
+    return [reference, *others, *([mutated] if mutated != reference else [])]
 
 
 def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:
@@ -189,8 +193,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
         thoroughly: ask about every right solution and every mistake, instead of the textbook solution alone.
     """
     specs, sealed = infos(kata), lists.read(kata)
-    reference, textbook, *accepted = right_texts(kata)
-    texts = [reference, textbook, *accepted] if thoroughly else [textbook]
+    texts = right_texts(kata) if thoroughly else right_texts(kata)[1:2]
     unfair = {name for answer in ask(kata, specs, [(text, sealed) for text in texts]) for name in answer.failed}
     problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, specs, sealed)
