@@ -24,6 +24,22 @@ def a_rate(rng):
     return torch.rand((), generator=rng).item() / 20 + 0.01
 
 
+@probe("make_line_data")
+def _(kata, rng):
+    n, low = torch.randint(20, 40, (2,), generator=rng).tolist()
+    slope, intercept = torch.randn(2, generator=rng).tolist()
+    X, y = kata.make_line_data(n, slope, intercept, x_range=(low, low + 9.0))
+    line = torch.linalg.lstsq(torch.cat([X - low, torch.ones(n, 1)], dim=1).double(), y.double()).solution.float()
+    return [X.shape, y.shape, line, bool(((X >= low) & (X <= low + 9)).all())]
+
+
+@probe("fit_manual")
+def _(kata, rng):
+    X, y, _ = a_task(rng)
+    w, b, losses = kata.fit_manual(X, y[:, :1], a_rate(rng), 4)
+    return [w, b, torch.tensor(losses)]
+
+
 @probe("train")
 def _(kata, rng):
     found = []
