@@ -168,7 +168,8 @@ class Remote(Known):
         else:
             self.leaves.pop(handle, None)
         layout = (str(tensor.dtype), list(tensor.shape), list(tensor.stride()))
-        return (handle, *layout, now[0], tensor.requires_grad, isinstance(tensor, nn.Parameter), now[1])
+        kind = (tensor.requires_grad, tensor.is_leaf, isinstance(tensor, nn.Parameter))
+        return (handle, *layout, now[0], *kind, now[1])
 
     def pickled(self, message: Any) -> tuple[bytes, list[int]]:
         """The message for the worker, and the handles of the tensors in it."""

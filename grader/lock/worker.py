@@ -179,7 +179,7 @@ class Worker:
 
     def take(self, updates: list[Any]) -> None:
         """Bring our copies of the judge's tensors up to date."""
-        for handle, dtype, shape, stride, data, requires_grad, is_parameter, gradient in updates:
+        for handle, dtype, shape, stride, data, requires_grad, is_leaf, is_parameter, gradient in updates:
             tensors = self.table.tensors
             if data is None:
                 new = torch.empty(shape, dtype=wire.DTYPES[dtype], device="meta")
@@ -191,14 +191,16 @@ class Worker:
                     new = nn.Parameter(new, requires_grad=requires_grad)
                 elif requires_grad:
                     new.requires_grad_()
+                    result = new if is_leaf else new.clone()  # the code may write to a result, not to a leaf
+                    new = result if result.stride() == new.stride() else new
                 self.table.keep(handle, new)
                 old = new
-            elif old.is_leaf:
+            elif old.is_leaf or handle >= 0:
                 if old.shape == new.shape and old.dtype == new.dtype:
                     old.data.copy_(new)
                 else:
                     old.data = new
-                if old.dtype.is_floating_point:
+                if old.is_leaf and old.dtype.is_floating_point:
                     old.requires_grad_(requires_grad)
             if old.is_leaf and data is not None:
                 old.grad = None if gradient is None else wire.tensor(gradient, dtype, shape)

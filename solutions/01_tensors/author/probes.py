@@ -3,21 +3,28 @@
 import pandas as pd
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 def sizes(count, rng):
     return torch.randint(5, 40, (count,), generator=rng).tolist()
 
 
-def random_facts(patterns, rng):
+def global_numbers(kata):
+    """The state of the generator from which the code draws if it is given none."""
+    import torch
+
+    return torch.get_rng_state()
+
+
+def random_facts(kata, patterns, rng):
     """Facts that hold for all right random patterns: their source and their spread."""
     seeds = torch.randperm(9999, generator=rng)[:2].tolist()
-    before = torch.get_rng_state()
+    before = there(kata, global_numbers)
     generator = torch.Generator().manual_seed(seeds[0])
     first, second = patterns(generator=generator), patterns(generator=generator)
     again, other = (patterns(generator=torch.Generator().manual_seed(seed)) for seed in seeds)
-    facts = {"left alone": torch.equal(torch.get_rng_state(), before)}
+    facts = {"left alone": torch.equal(there(kata, global_numbers), before)}
     for key, mean, std in (("uniform", 0.5, 12**-0.5), ("normal", 0.0, 1.0)):
         x = first[key]
         equal = [torch.equal(x, draw[key]) for draw in (second, again, other)]
@@ -46,11 +53,14 @@ def _(kata, rng):
     return kata.memory_by_dtype(sizes(3, rng), [torch.bool, torch.float16, torch.float64])
 
 
+def described(kata, x):
+    rows, columns = x.shape
+    return [kata.describe(view) for view in (x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(rows, 7))]
+
+
 @probe("describe")
 def _(kata, rng):
-    rows, columns = sizes(2, rng)
-    x = torch.randn(rows, columns, generator=rng)
-    return [kata.describe(view) for view in (x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(rows, 7))]
+    return there(kata, described, torch.randn(*sizes(2, rng), generator=rng))
 
 
 @probe("counting_patterns")
@@ -62,11 +72,11 @@ def _(kata, rng):
 def _(kata, rng):
     rows, columns = sizes(2, rng)
     seed, drawn = rows * columns, []
-    for _ in range(2):
-        torch.manual_seed(seed)
+    for start in (seed, seed + 1, seed):
+        torch.manual_seed(start)
         drawn.append([kata.random_patterns(2, 3)["uniform"] for _ in range(2)])
-    (first, second), (again, _) = drawn
-    facts = random_facts(lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options), rng)
+    (first, second), _, (again, _) = drawn
+    facts = random_facts(kata, lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options), rng)
     return [facts, torch.equal(first, second), torch.equal(first, again)]
 
 
@@ -77,12 +87,17 @@ def _(kata, rng):
     return [kata.column_to_tensor(df, name) for name in df]
 
 
-@probe("from_array")
-def _(kata, rng):
-    array = torch.randn(4, 3, generator=rng, dtype=torch.float64).numpy()
+def written_to(kata, array):
+    """The array and the tensors made of it, each written to in another row."""
+    array = array.copy()
     shared, copied = kata.from_array(array), kata.from_array(array, copy=True)
     array[0], shared[1], copied[2] = 7, 8, 9
     return [array, shared, copied]
+
+
+@probe("from_array")
+def _(kata, rng):
+    return there(kata, written_to, torch.randn(4, sizes(1, rng)[0], generator=rng, dtype=torch.float64).numpy())
 
 
 @probe("to_array")
@@ -95,17 +110,18 @@ def _(kata, rng):
 
 @probe("to_device")
 def _(kata, rng):
-    x = torch.randn(2, 3, generator=rng)
-    inner = {"images": [x], "files": ("cat.png", 7)}
+    x, [number] = torch.randn(*sizes(2, rng), generator=rng), sizes(1, rng)
+    inner = {"images": [x], "files": ("cat.png", number)}
     batch = [inner, x]
     moved = kata.to_device(batch, "meta")
-    return [moved[0]["images"][0].device, moved[0]["files"], batch, batch[0] is inner]
+    image = moved[0]["images"][0]
+    return [image.device, image.shape, moved[1].shape, moved[0]["files"], batch, batch[0] is inner]
 
 
 @probe("creation_patterns")
 def _(kata, rng):
     rows, columns = sizes(2, rng)
-    facts = random_facts(lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options), rng)
+    facts = random_facts(kata, lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options), rng)
     patterns = kata.creation_patterns(rows, columns, dtype=torch.float64)
     counted = {key: x for key, x in patterns.items() if key not in ("uniform", "normal")}
     return [facts, counted, torch.get_default_dtype()]

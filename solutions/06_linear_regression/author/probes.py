@@ -1,33 +1,72 @@
-"""Questions that the specs of 06 ask only about inputs that are known."""
+"""Questions that the specs of 06 ask only about data that is known."""
 
 import torch
+from torch import nn
 
 from grader.lock.probes import probe
 
 
+def a_task(rng):
+    """Drawn data, and a function that makes a layer with drawn weights."""
+    inputs, outputs = torch.randint(2, 5, (2,), generator=rng).tolist()
+    X, y = (torch.randn(12, width, generator=rng) for width in (inputs, outputs))
+    weight, bias = torch.randn(outputs, inputs, generator=rng), torch.randn(outputs, generator=rng)
+
+    def make_model():
+        model = nn.Linear(inputs, outputs)
+        model.load_state_dict({"weight": weight, "bias": bias})
+        return model
+
+    return X, y, make_model
+
+
+def a_rate(rng):
+    return torch.rand((), generator=rng).item() / 20 + 0.01
+
+
 @probe("make_line_data")
 def _(kata, rng):
-    slope, intercept, low, width = (0.5 + torch.rand(4, generator=rng)).tolist()
-    seed = int(torch.randint(9999, (), generator=rng))
-
-    def line(noise):
-        generator = torch.Generator().manual_seed(seed)
-        return kata.make_line_data(400, slope, intercept, noise, x_range=(low, low + width), generator=generator)
-
-    X, y = line(0.0)
-    again, _ = line(0.0)
-    noisy_X, noisy_y = line(0.5)
-    noise = (noisy_y - slope * noisy_X - intercept).std().item()
-    return {
-        "on the line": torch.allclose(y, slope * X + intercept, atol=1e-5),
-        "in the range": bool(((X - low - width / 2).abs() <= width / 2 + 1e-5).all()),
-        "across the range": abs(X.mean().item() - low - width / 2) < 0.15 * width,
-        "repeated": torch.equal(X, again),
-        "noise": abs(noise - 0.5) < 0.1,
-    }
+    n, low = torch.randint(20, 40, (2,), generator=rng).tolist()
+    slope, intercept = torch.randn(2, generator=rng).tolist()
+    X, y = kata.make_line_data(n, slope, intercept, x_range=(low, low + 9.0))
+    line = torch.linalg.lstsq(torch.cat([X - low, torch.ones(n, 1)], dim=1).double(), y.double()).solution.float()
+    return [X.shape, y.shape, line, bool(((X >= low) & (X <= low + 9)).all())]
 
 
 @probe("fit_manual")
 def _(kata, rng):
-    X, y = torch.randn(6, 3, generator=rng), torch.randn(6, 1, generator=rng)
-    return kata.fit_manual(X, y, 0.05, 4)
+    X, y, _ = a_task(rng)
+    w, b, losses = kata.fit_manual(X, y[:, :1], a_rate(rng), 4)
+    return [w, b, torch.tensor(losses)]
+
+
+@probe("train")
+def _(kata, rng):
+    found = []
+    for loss_fn in (None, nn.functional.smooth_l1_loss):
+        X, y, make_model = a_task(rng)
+        model = make_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=a_rate(rng), momentum=0.5)
+        losses = kata.train(model, X, y, optimizer, 3, loss_fn)
+        found += [torch.tensor(losses), model.weight.detach(), model.bias.detach()]
+    return found
+
+
+@probe("fit_standardized")
+def _(kata, rng):
+    X = torch.tensor([170.0, 40.0]) + torch.tensor([9.0, 15.0]) * torch.randn(60, 2, generator=rng)
+    y = X @ torch.rand(2, 1, generator=rng) + 4 * torch.randn(60, 1, generator=rng)
+    w, b = kata.fit_standardized(X, y)
+    return X @ w + b
+
+
+@probe("compare_optimizers")
+def _(kata, rng):
+    X, y, make_model = a_task(rng)
+    optimizers = {
+        "plain": lambda parameters, lr=a_rate(rng): torch.optim.SGD(parameters, lr=lr),
+        "momentum": lambda parameters, lr=a_rate(rng): torch.optim.SGD(parameters, lr=lr, momentum=0.5),
+        "Adam": lambda parameters, lr=a_rate(rng): torch.optim.Adam(parameters, lr=lr),
+    }
+    curves = kata.compare_optimizers(make_model, X, y, optimizers, 4)
+    return {name: torch.tensor(curve) for name, curve in curves.items()}

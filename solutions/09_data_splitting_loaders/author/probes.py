@@ -1,12 +1,8 @@
 """Questions that the specs of 09 cannot ask from another process."""
 
-from types import SimpleNamespace
-from unittest import mock
-
 import torch
-import torch.utils.data._utils.worker
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("make_loaders")
@@ -25,12 +21,23 @@ def _(kata, rng):
     ]
 
 
+def parts(kata, start, end, workers):
+    """What each worker reads of a stream, and what is read outside of workers."""
+    from types import SimpleNamespace
+    from unittest import mock
+
+    import torch.utils.data._utils.worker as place
+
+    stream, seen = kata.ShardedRange(start, end), []
+    for worker in range(workers):
+        info = SimpleNamespace(id=worker, num_workers=workers, seed=worker, dataset=stream)
+        with mock.patch.object(place, "_worker_info", info):
+            seen.append(list(stream))
+    return seen, list(stream)
+
+
 @probe("ShardedRange")
 def _(kata, rng):
-    start, length = torch.randint(5, 20, (2,), generator=rng).tolist()
-    stream, seen = kata.ShardedRange(start, start + length), []
-    for worker in range(3):
-        info = SimpleNamespace(id=worker, num_workers=3, seed=worker, dataset=stream)
-        with mock.patch.object(torch.utils.data._utils.worker, "_worker_info", info):
-            seen.append(list(stream))
-    return [sorted(sum(seen, [])), all(part == sorted(part) for part in seen), list(stream)]
+    start, length, workers = torch.randint(5, 20, (3,), generator=rng).tolist()
+    seen, whole = there(kata, parts, start, start + length, 2 + workers % 3)
+    return [sorted(sum(seen, [])), sorted(map(len, seen)), all(part == sorted(part) for part in seen), whole]

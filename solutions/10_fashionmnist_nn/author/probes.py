@@ -20,3 +20,61 @@ def _(kata, rng):
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Dropout(), nn.LogSoftmax(dim=1))
     images, labels = torch.randn(20, 2, 3, generator=rng), torch.randint(4, (20,), generator=rng)
     return [kata.misclassified(model, images, labels), kata.misclassified(model, images, labels, k=3, batch_size=7)]
+
+
+def a_task(rng):
+    """A small classifier with drawn weights, and two loaders of drawn data."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.LogSoftmax(dim=1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    images, labels = torch.randn(31, 2, 3, generator=rng), torch.randint(4, (31,), generator=rng)
+    parts = (images[:20], labels[:20]), (images[20:], labels[20:])
+    return model, [DataLoader(TensorDataset(*part), batch_size=7) for part in parts]
+
+
+def weights_of(model):
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+@probe("train_epoch")
+def _(kata, rng):
+    model, (loader, _) = a_task(rng)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.5)
+    told = [kata.train_epoch(model.eval(), loader, nn.NLLLoss(), optimizer) for _ in range(2)]
+    return [torch.tensor(told), weights_of(model)]
+
+
+@probe("EarlyStopping.restore")
+def _(kata, rng):
+    (model, _), stopping = a_task(rng), kata.EarlyStopping()
+    restored = []
+    for loss in (2.0, 1.0, 3.0):
+        stopping.step(loss, model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+        stopping.restore(model)
+        restored.append(weights_of(model))
+    return restored
+
+
+@probe("fit")
+def _(kata, rng):
+    found = []
+    for stopping in (None, kata.EarlyStopping(patience=2)):
+        model, loaders = a_task(rng)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        history = kata.fit(model, *loaders, optimizer, 4, stopping)
+        found += [{name: torch.tensor(curve) for name, curve in history.items()}, weights_of(model)]
+    return found
+
+
+@probe("compare_depths")
+def _(kata, rng):
+    height, width, classes, *hidden = torch.randint(2, 9, (6,), generator=rng).tolist()
+    images, labels = torch.randn(18, height, width, generator=rng), torch.arange(18) % classes
+    configs = (hidden, hidden[:1], ())
+    found = kata.compare_depths((images, labels), (images[:5], labels[:5]), configs, 2, 6)
+    curves = [{name: len(curve) for name, curve in each["history"].items()} for each in found]
+    return [[each["hidden_dims"], each["num_parameters"]] for each in found] + curves

@@ -1,11 +1,8 @@
 """Questions that the specs of 13 do not ask: other sizes, and losses from known starting weights."""
 
-from unittest import mock
-
 import torch
-from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("BatchNorm1d.__init__")
@@ -15,10 +12,11 @@ def _(kata, rng):
     return [dict(norm.state_dict()), sorted(name for name, _ in norm.named_parameters()), dict(bare.state_dict())]
 
 
-@probe("compare_training")
-def _(kata, rng):
-    x, y = torch.randn(12, 6, generator=rng), torch.arange(12) % 3
-    start = int(torch.randint(9999, (), generator=rng))
+def trained(kata, start, *arguments):
+    """The losses of networks whose linear layers have weights that depend on `start` and on their shape alone."""
+    from unittest import mock
+
+    import torch
 
     def reset(layer):
         generator = torch.Generator().manual_seed(start)
@@ -26,6 +24,12 @@ def _(kata, rng):
             layer.weight.copy_(0.5 * torch.randn(layer.weight.shape, generator=generator))
             layer.bias.zero_()
 
-    with mock.patch.object(nn.Linear, "reset_parameters", reset):
-        curves = kata.compare_training(x, y, hidden_dim=5, depth=2, steps=4)
+    with mock.patch.object(torch.nn.Linear, "reset_parameters", reset):
+        return kata.compare_training(*arguments)
+
+
+@probe("compare_training")
+def _(kata, rng):
+    x, y = torch.randn(12, 6, generator=rng), torch.arange(12) % 3
+    curves = there(kata, trained, int(torch.randint(9999, (), generator=rng)), x, y, 5, 2, 4)
     return {name: torch.tensor(losses) for name, losses in curves.items()}

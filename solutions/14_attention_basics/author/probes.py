@@ -31,3 +31,12 @@ class Sums(nn.Module):
 @probe("train_seq2seq")
 def _(kata, rng):
     return kata.train_seq2seq(Sums(rng), 5, 3, 4, 0.03, rng)
+
+
+@probe("compare_seq2seq")
+def _(kata, rng):
+    lengths = (torch.randperm(9, generator=rng)[:3] + 2).tolist()
+    found = kata.compare_seq2seq(lengths, steps=2, hidden_size=3, vocab_size=5, seed=lengths[0])
+    losses = [0 < each["loss"] < 5 for models in found.values() for each in models.values()]
+    right = [each["accuracy"] * 200 * length for length, models in found.items() for each in models.values()]
+    return [{length: sorted(found[length]) for length in found}, losses, [abs(n - round(n)) < 1e-3 for n in right]]

@@ -18,3 +18,8 @@ def _(kata, rng):
         off = [entry["entropy_raw"] - entropy, entry["gradient_scaled"] - 2 * scaled * (1 - scaled)]
         found.append([dim, entry["std_raw"] / entry["std_scaled"], *(dim + difference for difference in off)])
     return torch.tensor(found)
+
+
+@probe("attention_cost")
+def _(kata, rng):
+    return [kata.attention_cost(*sizes) for sizes in torch.randint(2, 99, (3, 3), generator=rng).tolist()]

@@ -5,7 +5,7 @@ One asks about sizes that the specs do not name.
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 def a_layer(kind, rng):
@@ -45,11 +45,26 @@ def _(kata, rng):
     return [kata.attention_patterns(layer, query, key, mask), torch.rand(3)]
 
 
+def spoiled(kata, output_off, weights_off):
+    """A layer whose output and weights are wrong at one place each."""
+
+    class Spoiled(kata.MultiHeadAttention):
+        def forward(self, *arguments, **options):
+            result = super().forward(*arguments, **options)
+            output, weights = result if isinstance(result, tuple) else (result, None)
+            output = output.clone()
+            output[1, 2, 3] += output_off
+            if weights is None:
+                return output
+            weights = weights.clone()
+            weights[1, 0, 2, 3] += weights_off
+            return output, weights
+
+    return Spoiled(12, 3)
+
+
 @probe("compare_with_torch")
 def _(kata, rng):
-    class Spoiled(kata.MultiHeadAttention):
-        def forward(self, *arguments, need_weights=False, **options):
-            output, weights = super().forward(*arguments, need_weights=True, **options)
-            return (1.5 * output, 0.5 * weights) if need_weights else 1.5 * output
-
-    return kata.compare_with_torch(a_layer(Spoiled, rng), *inputs(rng))
+    offs = (torch.rand(2, generator=rng) + 0.2).tolist()
+    found = kata.compare_with_torch(a_layer(lambda *sizes: there(kata, spoiled, *offs), rng), *inputs(rng))
+    return {name: torch.tensor(difference) for name, difference in found.items()}

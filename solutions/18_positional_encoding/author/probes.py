@@ -1,11 +1,8 @@
 """Questions that the specs of 18 cannot ask from another process, or ask only about inputs that are known."""
 
-from unittest import mock
-
 import torch
-from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("permutation_gap")
@@ -14,9 +11,12 @@ def _(kata, rng):
     return kata.permutation_gap(lambda x: x * places, x, permutation)
 
 
-@probe("compare_position_encodings")
-def _(kata, rng):
-    weights, right_at = torch.randn(9, 12, 2, generator=rng), 6 + 3 * int(torch.randint(2, (), generator=rng))
+def compared(kata, weights, right_at, seed):
+    """The comparison of classifiers that start from these weights and are right at one length of sequences."""
+    from unittest import mock
+
+    import torch
+    from torch import nn
 
     class Classifier(nn.Module):
         """Learns a score per position and token; in eval mode all its answers are right, or all are wrong."""
@@ -34,5 +34,16 @@ def _(kata, rng):
             return nn.functional.one_hot((is_first == (length == right_at)).long(), 2).double()
 
     with mock.patch.object(kata, "OrderClassifier", Classifier):
-        found = kata.compare_position_encodings(("learned", "none"), 6, 4, int(weights[0, 0, 0].abs() * 1e6), 9)
+        return kata.compare_position_encodings(("learned", "none"), 6, 4, seed, 9)
+
+
+@probe("compare_position_encodings")
+def _(kata, rng):
+    weights, right_at = torch.randn(9, 12, 2, generator=rng), 6 + 3 * int(torch.randint(2, (), generator=rng))
+    found = there(kata, compared, weights, right_at, int(weights[0, 0, 0].abs() * 1e6))
     return [[kind, each["losses"], each["accuracy"], each["test_length_accuracy"]] for kind, each in found.items()]
+
+
+@probe("alibi_slopes")
+def _(kata, rng):
+    return [kata.alibi_slopes(heads) for heads in (torch.randperm(60, generator=rng)[:4] + 5).tolist()]

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("describe_state")
@@ -31,9 +31,17 @@ def _(kata, rng):
     ]
 
 
+def in_float64(kata):
+    return kata.StandardizedLinear(3, 2).double()
+
+
+def statistics(kata, layer):
+    return [layer.mean.clone(), layer.var.clone(), layer.count.clone()]
+
+
 @probe("StandardizedLinear.forward")
 def _(kata, rng):
-    layer = kata.StandardizedLinear(3, 2).double()
+    layer = there(kata, in_float64)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(2, 3, generator=rng))
         layer.bias.copy_(torch.randn(2, generator=rng))
@@ -42,10 +50,28 @@ def _(kata, rng):
         x = torch.randn(size, generator=rng, dtype=torch.float64, requires_grad=True)
         y = layer(x)
         y.square().sum().backward()
-        seen += [y.detach(), x.grad, layer.mean.clone(), layer.var.clone()]
+        seen += [y.detach(), x.grad, *there(kata, statistics, layer)]
     x = torch.randn(4, 3, generator=rng, dtype=torch.float64)
-    seen += [layer.eval()(x).detach(), layer.mean, layer.var]
-    return [[tensor.float() for tensor in seen], layer.count]
+    seen += [layer.eval()(x).detach(), *there(kata, statistics, layer)]
+    return [tensor.float() for tensor in seen]
+
+
+def shapes(kata, module):
+    return [(name, tuple(tensor.shape)) for name, tensor in module.state_dict().items()]
+
+
+@probe("SimpleModuleList")
+def _(kata, rng):
+    sizes = torch.randint(1, 99, (6,), generator=rng).tolist()
+    modules = kata.SimpleModuleList(nn.Linear(n, 2) for n in sizes[:4])
+    modules.append(nn.Linear(sizes[4], 3)).append(nn.Linear(3, sizes[5], bias=False))
+    widths = [module.in_features for module in modules]
+    return [
+        len(modules),
+        widths,
+        [modules[i].in_features for i in (3, 0)],
+        *(there(kata, shapes, each) for each in (modules, modules[1 : sizes[0] % 3 + 3])),
+    ]
 
 
 @probe("SimpleModuleDict")
@@ -55,5 +81,40 @@ def _(kata, rng):
     for n in sizes[4:] + sizes[:2]:
         modules[f"part{n}"] = nn.Linear(n, 3)
     told = [(key, module.weight.shape == (3, int(key[4:]))) for key, module in modules.items()]
-    shapes = [(name, tuple(tensor.shape)) for name, tensor in modules.state_dict().items()]
-    return [told, shapes, list(modules), len(modules), [f"part{n}" in modules for n in range(9)]]
+    return [told, there(kata, shapes, modules), list(modules), len(modules), [f"part{n}" in modules for n in range(9)]]
+
+
+@probe("init_weights")
+def _(kata, rng):
+    wide, narrow = torch.randint(20, 60, (2,), generator=rng).tolist()
+    parts = nn.Linear(wide, narrow), nn.Embedding(narrow, wide), nn.LayerNorm(narrow), nn.Conv1d(2, 3, 1)
+    with torch.no_grad():
+        for parameter in nn.Sequential(*parts).parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    linear, embedding, norm, other = parts
+    generator = torch.Generator().manual_seed(wide * narrow)
+    kata.init_weights(nn.Sequential(nn.Sequential(*parts[:2]), *parts[2:]), embedding_std=1e-7, generator=generator)
+    spread = linear.weight.detach().abs().max() / (6 / (wide + narrow)) ** 0.5
+    found = [linear.bias, embedding.weight, norm.weight, norm.bias, other.weight, other.bias]
+    return [bool(0.95 < spread <= 1.0001), *(tensor.detach() for tensor in found)]
+
+
+@probe("set_trainable")
+def _(kata, rng):
+    names = [f"part{n}" for n in torch.randperm(30, generator=rng)[:6].tolist()]
+    model, flags = nn.Sequential(), []
+    for name in names:
+        model.add_module(name, nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)))
+    for trainable, prefixes in ((False, [names[4], f"{names[1]}.2"]), (True, [f"{names[4]}.0.bias"]), (False, None)):
+        covered = kata.set_trainable(model, trainable, prefixes)
+        flags.append((covered, [name for name, parameter in model.named_parameters() if parameter.requires_grad]))
+    return flags
+
+
+@probe("trace_shapes")
+def _(kata, rng):
+    rows, *widths = torch.randint(2, 30, (5,), generator=rng).tolist()
+    shared = nn.Tanh()
+    pairs = zip(widths, widths[1:], strict=False)
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(a, b), nn.Dropout(), shared) for a, b in pairs))
+    return [tuple(record) for record in kata.trace_shapes(model, torch.randn(rows, widths[0], generator=rng))]
