@@ -27,6 +27,8 @@ def _(kata, rng):
 
 @probe("accumulation_report")
 def _(kata, rng):
+    import tinytorch.autograd  # noqa: F401  from now on it listens to operations
+
     param, steps = parameter(rng, 4), int(torch.randint(2, 6, (), generator=rng))
     factors = torch.randn(4, generator=rng).double().numpy()
     return kata.accumulation_report(param, lambda: (param * param * factors).sum(), steps)

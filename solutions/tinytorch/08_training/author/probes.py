@@ -117,7 +117,9 @@ def step_on_xor(parameters, lr):
 @probe("train_xor")
 def _(kata, rng):
     """Five more epochs from the same start are five more steps. The start itself is the code's own."""
-    seed, hidden, epochs = (int(torch.randint(low, high, (), generator=rng)) for low, high in ((0, 999), (3, 9), (2, 30)))
+    seed, hidden, epochs = (
+        int(torch.randint(low, high, (), generator=rng)) for low, high in ((0, 999), (3, 9), (2, 30))
+    )
     options = {"hidden": hidden, "lr": 0.05 + 0.1 * torch.rand((), generator=rng).item()}
     early, late = (kata.train_xor(np.random.default_rng(seed), epochs=n, **options) for n in (epochs, epochs + 5))
     arrays, losses = numbers_of(early["model"]), []

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("digits_datasets")
@@ -27,17 +27,38 @@ def _(kata, rng):
     return [kata.batch_bytes(sizes[0], tuple(sizes[1:]), dtype) for dtype in ("uint8", "float32", "float64")]
 
 
+def source_of(kata, items):
+    """An iterable that notes what has been read of it."""
+
+    class Source:
+        def __init__(self):
+            self.read = 0
+
+        def __iter__(self):
+            for item in items:
+                self.read += 1
+                yield item
+
+    return Source()
+
+
 @probe("prefetch")
 def _(kata, rng):
-    read, items = [], torch.randint(1000, (9,), generator=rng).tolist()
-
-    def source():
-        for item in items:
-            read.append(item)
-            yield item
-
-    iterator = kata.prefetch(source(), buffer_size=2)
+    items, size = torch.randint(1000, (12,), generator=rng).tolist(), int(torch.randint(2, 6, (), generator=rng))
+    source = there(kata, source_of, items)
+    iterator = kata.prefetch(source, buffer_size=size)
     first, until = next(iterator), time.monotonic() + 2
-    while len(read) < 3 and time.monotonic() < until:
+    while source.read < 1 + size and time.monotonic() < until:
         time.sleep(0.01)
-    return [first, len(read) >= 3, len(read) <= 4, list(iterator)]
+    time.sleep(0.1)
+    return [first, size, size < source.read <= size + 2, list(iterator)]
+
+
+@probe("loader_scaling")
+def _(kata, rng):
+    batches = (20 * (1 + torch.randperm(6, generator=rng)[:3])).tolist()
+    shape = (1, *torch.randint(20, 30, (2,), generator=rng).tolist())
+    found = kata.loader_scaling(batches, shape)
+    slope = np.polyfit(np.log(batches), np.log(found["values"]), 1)[0]
+    samples = [value / 4 / np.prod(shape) for value in found["values"]]
+    return [found["sizes"], [round(count / 20) for count in samples], found["exponent"] / slope]
