@@ -1,6 +1,9 @@
 """Questions that the specs of tinytorch/10 cannot ask from another process."""
 
+import gzip
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,3 +65,65 @@ def _(kata, rng):
     slope = np.polyfit(np.log(batches), np.log(found["values"]), 1)[0]
     samples = [value / 4 / np.prod(shape) for value in found["values"]]
     return [found["sizes"], [round(count / 20) for count in samples], found["exponent"] / slope]
+
+
+def drawn(rng, *shape):
+    return torch.randint(256, shape, generator=rng).byte().numpy()
+
+
+@probe("ArrayDataset")
+def _(kata, rng):
+    images, labels = drawn(rng, 9, 2, 3), drawn(rng, 9)
+    datasets = [kata.ArrayDataset(images, labels), kata.ArrayDataset(images, labels, transform=lambda x: x / 2)]
+    places = torch.randperm(9, generator=rng)[:4].tolist()
+    return [[len(dataset), *(dataset[place] for place in places)] for dataset in datasets]
+
+
+def idx(array):
+    """The array of bytes as an IDX file."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+@probe("MNIST")
+def _(kata, rng):
+    seen = []
+    with tempfile.TemporaryDirectory() as folder:
+        for part, is_train in (("train", True), ("t10k", False)):
+            images, labels = drawn(rng, 5, 4, 3), drawn(rng, 5)
+            Path(folder, f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+            Path(folder, f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+            dataset = kata.MNIST(folder, is_train)
+            seen.append([len(dataset), [dataset[place] for place in range(5)]])
+    return [[size, [(image, int(label)) for image, label in samples]] for size, samples in seen]
+
+
+@probe("Normalize")
+def _(kata, rng):
+    images = drawn(rng, 6, 4, 3)
+    fitted = kata.Normalize.fit(images)
+    mean, std = (1 + torch.rand(2, generator=rng, dtype=torch.float64)).tolist()
+    return [fitted.mean, fitted.std, fitted(images[:2]), kata.Normalize(mean, std)(images[0])]
+
+
+@probe("Compose")
+def _(kata, rng):
+    numbers = torch.randint(2, 9, (3,), generator=rng).tolist()
+    steps = [lambda x, number=number: number * x + 1 for number in numbers]
+    return [kata.Compose(steps[:count])(10) for count in range(4)]
+
+
+@probe("train_test_split")
+def _(kata, rng):
+    n, seed = torch.randint(20, 90, (2,), generator=rng).tolist()
+    share = 0.1 + 0.5 * torch.rand((), generator=rng).item()
+    (train, test), again = (kata.train_test_split(n, share, rng=np.random.default_rng(seed)) for _ in range(2))
+    same = np.array_equal(again[0], train) and np.array_equal(again[1], test)
+    return [len(train), len(test), sorted([*train.tolist(), *test.tolist()]), same]
+
+
+@probe("collate")
+def _(kata, rng):
+    samples = list(zip(drawn(rng, 5, 1, 4, 3).astype(np.float32), drawn(rng, 5).tolist()))
+    images, labels = kata.collate(samples)
+    return [images.data, labels.data, str(images.data.dtype), str(labels.data.dtype)]

@@ -83,3 +83,11 @@ def _(kata, rng):
 @probe("Adam")
 def _(kata, rng):
     return stepped(lambda params: kata.Adam(params, 0.2, betas=(0.8, 0.95), weight_decay=0.1), rng)
+
+
+@probe("state_scaling")
+def _(kata, rng):
+    counts = (2 + torch.randperm(40, generator=rng)[:3]).mul(25_000).tolist()
+    found = kata.state_scaling(counts)
+    slope = np.polyfit(np.log(counts), np.log(found["values"]), 1)[0]
+    return [found["sizes"], [round(value / 8 / 25_000) for value in found["values"]], found["exponent"] / slope]

@@ -37,7 +37,7 @@ def drawn(rng, count=1):
 
 
 def arrays(model):
-    return [p.data for p in model.parameters()]
+    return [p.data.copy() for p in model.parameters()]
 
 
 def state_behind_training(kata, model):
