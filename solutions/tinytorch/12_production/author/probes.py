@@ -153,3 +153,30 @@ def _(kata, rng):
 
     layer = Linear(*torch.randint(1, 20, (2,), generator=rng).tolist())
     return [kata.predict_checkpoint_bytes(layer, name) for name in (None, "sgd", "momentum", "adam")]
+
+
+@probe("LRScheduler")
+def _(kata, rng):
+    _, [optimizer, _, _] = there(kata, parts, *drawn(rng))
+    optimizer.lr, factor = (0.5 + torch.rand(2, generator=rng, dtype=torch.float64)).tolist()
+    scheduler, seen = kata.LRScheduler(optimizer, lambda epoch, base: base * factor**epoch + epoch), []
+    for _ in range(4):
+        seen.append(optimizer.lr)
+        scheduler.step()
+    return [*seen, optimizer.lr]
+
+
+@probe("Trainer.__init__")
+def _(kata, rng):
+    from tinytorch.tensor import Tensor
+
+    model, [optimizer, _, _] = there(kata, parts, *drawn(rng))
+    number, stopping = torch.rand((), generator=rng).item(), kata.EarlyStopping(2)
+    options = {"schedule": lambda epoch, base: base * number + epoch, "early_stopping": stopping}
+    trainer = kata.Trainer(model, optimizer, checkpoint_path=f"{number}.npz", **options)
+    stopping.step(number)
+    told = [trainer.schedule(2, 8.0), trainer.early_stopping.best, str(trainer.checkpoint_path)]
+    x, y = torch.randn(9, 3, generator=rng).numpy(), torch.randint(4, (9,), generator=rng).numpy()
+    plain = kata.Trainer(model, optimizer)
+    kept = [[p.data.copy() for p in trainer.optimizer.params], arrays(trainer.model)]
+    return [told, kept, plain.evaluate([(Tensor(x), Tensor(y))]), plain.schedule, plain.checkpoint_path]
