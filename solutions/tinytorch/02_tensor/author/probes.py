@@ -1,9 +1,11 @@
 """Questions that the specs of tinytorch/02 ask only about inputs that are known."""
 
+import numpy as np
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
+UNIT = 50_000  # bytes: more than a measurement is off by
 OPERATIONS = ("add", "slice", "transpose", "reshape", "insert_axis", "integer_index", "reshape_of_transpose", "copy")
 
 
@@ -76,3 +78,70 @@ def _(kata, rng):
 def _(kata, rng):
     numbers = torch.rand(2, 3, 4, generator=rng).double().numpy()
     return [kata.Tensor(numbers).transpose(*dims).data for dims in ((0, 1), (0, 2), (1, 2))]
+
+
+@probe("Tensor.__init__")
+def _(kata, rng):
+    floats = torch.rand(2, 3, generator=rng)
+    ints = torch.randint(100, (4,), generator=rng)
+    given = [floats.tolist(), floats.double().numpy(), ints.tolist(), ints.int().numpy(), kata.Tensor(ints.numpy())]
+    made = [kata.Tensor(data) for data in given] + [kata.Tensor(ints.numpy(), dtype=np.float32)]
+    return [(t.data, str(t.data.dtype), t.requires_grad) for t in made]
+
+
+@probe("Tensor.nbytes")
+def _(kata, rng):
+    rows, columns = torch.randint(2, 50, (2,), generator=rng).tolist()
+    arrays = [np.zeros((rows, columns), dtype=dtype) for dtype in (np.int8, np.float32, np.float64)]
+    return [kata.Tensor(array).nbytes for array in [*arrays, arrays[2][1:], arrays[2].T[1:]]]
+
+
+@probe("Tensor.item")
+def _(kata, rng):
+    number = torch.rand(1, 1, generator=rng)
+    found = [kata.Tensor(one.numpy()).item() for one in (number, (1000 * number).int(), number < 0.5)]
+    return [(type(value).__name__, value) for value in found]
+
+
+@probe("Tensor.detach")
+def _(kata, rng):
+    t = kata.Tensor(torch.randn(2, 3, generator=rng).numpy(), requires_grad=True)
+    found = (2 * t).detach()
+    return [found.data, found.requires_grad, found.node, (t.detach() * t).data, t.requires_grad]
+
+
+def pairs(kata, writes):
+    """Tensors on one array or on two, with the same numbers."""
+    import numpy as np
+
+    bases = [np.arange(12.0).reshape(3, 4) for _ in writes]
+    others = [base.T[1:, ::2] if is_view else base.T[1:, ::2].copy() for base, is_view in zip(bases, writes)]
+    return [(kata.Tensor(other), kata.Tensor(base)) for other, base in zip(others, bases)]
+
+
+@probe("is_view")
+def _(kata, rng):
+    writes = torch.randint(2, (24,), generator=rng).bool().tolist()
+    return [kata.is_view(*pair) for pair in there(kata, pairs, writes)]
+
+
+@probe("add_scaling")
+def _(kata, rng):
+    sizes = (1 + torch.randperm(40, generator=rng)[:3]).mul(UNIT).tolist()
+    found = kata.add_scaling(sizes)
+    slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
+    return [found["sizes"], [round(value / 4 / UNIT) for value in found["values"]], found["exponent"] / slope]
+
+
+@probe("vectorization_report")
+def _(kata, rng):
+    n, step, looks = int(torch.randint(50, 200, (), generator=rng)), torch.rand((), generator=rng).item(), [0, 0.0]
+
+    def timer():
+        """A clock that goes on by the same step at each look, and jumps in between."""
+        looks[0] += 1
+        looks[1] += step if looks[0] % 2 == 0 else 10 * step
+        return looks[1]
+
+    found = kata.vectorization_report(n, timer=timer)
+    return [found["n"], found["loop_seconds"], found["numpy_seconds"], found["speedup"], found["max_abs_diff"] < 1e-5]

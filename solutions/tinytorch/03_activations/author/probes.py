@@ -1,5 +1,6 @@
 """Questions that the specs of tinytorch/03 ask only about inputs that are known."""
 
+import numpy as np
 import torch
 
 from grader.lock.probes import probe
@@ -28,3 +29,17 @@ def _(kata, rng):
     *shape, layers = torch.randint(1, 20, (3,), generator=rng).tolist()
     itemsize = 2 ** int(torch.randint(1, 4, (), generator=rng))
     return kata.predict_activation_bytes(shape, itemsize, hidden_layers=layers)
+
+
+@probe("sigmoid")
+def _(kata, rng):
+    return kata.sigmoid(kata.Tensor(torch.randn(3, 5, generator=rng).double().numpy())).data
+
+
+@probe("broadcast_scaling")
+def _(kata, rng):
+    sizes = (20 * (10 + torch.randperm(15, generator=rng)[:3])).tolist()
+    found = kata.broadcast_scaling(sizes)
+    slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
+    sides = [round((value / 4) ** 0.5 / 20) for value in found["values"]]  # of a square of float32 numbers
+    return [found["sizes"], sides, found["exponent"] / slope]

@@ -1,5 +1,6 @@
 """Questions that the specs of tinytorch/06 ask only about inputs that are known."""
 
+import numpy as np
 import torch
 
 from grader.lock.probes import probe
@@ -46,3 +47,21 @@ def _(kata, rng):
         2 ** int(torch.randint(1, 4, (), generator=rng)),
     )
     return kata.predict_cross_entropy_bytes(*sizes, itemsize)
+
+
+def growth(found):
+    """The sizes, how many times the first value each value is, and the exponent over the slope of these points."""
+    sizes, values = found["sizes"], found["values"]
+    slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
+    return [sizes, [round(value / values[0]) for value in values], found["exponent"] / slope]
+
+
+def multiples(rng, base):
+    """Three sizes, the first is the base."""
+    return [base * factor for factor in (1, *(2 + torch.randperm(5, generator=rng)[:2]).tolist())]
+
+
+@probe("class_scaling")
+def _(kata, rng):
+    batch = int(torch.randint(60, 100, (), generator=rng))
+    return growth(kata.class_scaling(multiples(rng, 1000), batch=batch))

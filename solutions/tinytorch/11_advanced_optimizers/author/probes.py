@@ -3,32 +3,49 @@
 import numpy as np
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
-def parts(rng):
-    """A layer of four classes, and batches of 15, 15 and 1: the share of right rows in the last is 0 or 1, so no mean of means is the mean."""
+def made(kata, weight, bias):
+    """A layer with these numbers that says half as much in eval mode, and an optimizer of its parameters."""
     from tinytorch.layers import Linear
+    from tinytorch.optimizers import SGD
+
+    class Half(Linear):
+        def forward(self, x):
+            return super().forward(x) if self.training else 0.5 * super().forward(x)
+
+    model = Half(weight.shape[1], weight.shape[0])
+    model.weight.data[...], model.bias.data[...] = weight, bias
+    return model, SGD(model.parameters(), lr=0.5)
+
+
+def parts(kata, rng):
+    """A layer of four classes, its optimizer, and batches of 15, 15 and 1.
+
+    The share of right rows in the last is 0 or 1, so that no mean of means is the mean.
+    """
     from tinytorch.tensor import Tensor
 
-    numbers = np.random.default_rng(int(torch.randint(1000, (), generator=rng)))
-    model = Linear(3, 4)
-    for parameter in model.parameters():
-        parameter.data[...] = numbers.normal(size=parameter.shape)
-    return model, [(Tensor(numbers.normal(size=(n, 3))), Tensor(numbers.integers(4, size=n))) for n in (15, 15, 1)]
+    def drawn(*shape):
+        return torch.randn(*shape, generator=rng).numpy()
+
+    model, optimizer = there(kata, made, drawn(4, 3), drawn(4))
+    classes = [torch.randint(4, (n,), generator=rng).numpy() for n in (15, 15, 1)]
+    return model, optimizer, [(Tensor(drawn(len(y), 3)), Tensor(y)) for y in classes]
 
 
 @probe("evaluate_classifier")
 def _(kata, rng):
-    return kata.evaluate_classifier(*parts(rng))
+    model, _, batches = parts(kata, rng)
+    return kata.evaluate_classifier(model, batches)
 
 
 @probe("train_classifier")
 def _(kata, rng):
-    from tinytorch.optimizers import SGD
-
-    model, batches = parts(rng)
-    history = kata.train_classifier(model, SGD(model.parameters(), lr=0.5), batches, 3, val_loader=batches[:1])
+    model, optimizer, batches = parts(kata, rng)
+    model.eval()
+    history = kata.train_classifier(model, optimizer, batches, 3, val_loader=batches[:1])
     return [history, [parameter.data for parameter in model.parameters()]]
 
 
@@ -71,3 +88,11 @@ def _(kata, rng):
 @probe("Adam")
 def _(kata, rng):
     return stepped(lambda params: kata.Adam(params, 0.2, betas=(0.8, 0.95), weight_decay=0.1), rng)
+
+
+@probe("state_scaling")
+def _(kata, rng):
+    counts = (2 + torch.randperm(40, generator=rng)[:3]).mul(25_000).tolist()
+    found = kata.state_scaling(counts)
+    slope = np.polyfit(np.log(counts), np.log(found["values"]), 1)[0]
+    return [found["sizes"], [round(value / 8 / 25_000) for value in found["values"]], found["exponent"] / slope]
