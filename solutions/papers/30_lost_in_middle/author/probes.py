@@ -27,7 +27,7 @@ def _(kata, rng):
 
     model, prior = Sure(), F.one_hot(torch.randint(4, (), generator=rng), 4).float()
     losses = kata.train_reader(model, steps=5, prior=prior, noise=0.0, batch_size=6, lr=0.3)
-    return [losses, model.weight]
+    return [torch.tensor(losses), model.weight]
 
 
 @probe("length_sweep")
@@ -41,5 +41,5 @@ def _(kata, rng):
         seen.append((model.num_documents, noise))
         return torch.randint(65, (model.num_documents,), generator=rng) / 64
 
-    with mock.patch.dict(vars(kata), train_reader=train, accuracy_by_position=measure):
+    with mock.patch.multiple(kata, train_reader=train, accuracy_by_position=measure):
         return [kata.length_sweep(lengths, steps=7, noise=0.5), seen]
