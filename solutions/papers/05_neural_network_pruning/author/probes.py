@@ -42,7 +42,9 @@ def _(kata, rng):
 def _(kata, rng):
     model = drawn(kata, rng)
     start = {name: torch.randn(value.shape, generator=rng) for name, value in model.state_dict().items()}
-    start = {name: torch.ones_like(value, dtype=torch.bool) if "mask" in name else value for name, value in start.items()}
+    start = {
+        name: torch.ones_like(value, dtype=torch.bool) if "mask" in name else value for name, value in start.items()
+    }
     kata.rewind(model, start)
     return there(kata, state, model)
 
