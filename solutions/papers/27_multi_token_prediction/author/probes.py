@@ -47,16 +47,18 @@ def built(kata, seed, sizes):
 def _(kata, rng):
     """Training is replaced by draws of losses, and each model is compared with one that was built as it should be."""
     size, hidden, seed = (int(torch.randint(3, 9, (), generator=rng)) for _ in range(3))
-    counts, seen, models = (torch.randperm(4, generator=rng)[:3] + 1).tolist(), [], []
+    counts, seen, models = (torch.randperm(4, generator=rng)[:3] + 1).tolist(), {}, {}
+    losses = {count: torch.rand(3, count, generator=rng).tolist() for count in counts}
 
     def train(model, transition, *, steps, generator, **settings):
-        seen.append((len(transition), model.num_heads, steps, generator.initial_seed(), settings))
-        models.append([parameter.detach().clone() for parameter in model.parameters()])
-        return torch.rand(steps, model.num_heads, generator=rng).tolist()
+        seen[model.num_heads] = (len(transition), steps, generator.initial_seed(), settings)
+        models[model.num_heads] = [parameter.detach().clone() for parameter in model.parameters()]
+        return losses[model.num_heads]
 
     with mock.patch.object(kata, "train_multi_token", train):
         curves = kata.compare_heads(torch.eye(size), counts, steps=3, hidden_size=hidden, seed=seed)
-    for count, found in zip(counts, models, strict=True):
+    differences = []
+    for count in counts:
         right = [*there(kata, built, seed, (size, hidden, count)).parameters()]
-        seen.append([(one - other).detach() for one, other in zip(found, right, strict=True)])
-    return [curves, seen]
+        differences += [(one - other).detach() for one, other in zip(models[count], right, strict=True)]
+    return [curves, seen, differences]
