@@ -523,7 +523,8 @@ class Table(nn.Module):
     def __init__(self):
         super().__init__()
         self.taste = nn.Parameter(torch.linspace(-1, 1, WIDTH))
-        self.table = nn.Parameter(torch.arange(WIDTH * WIDTH).sin().reshape(WIDTH, WIDTH))
+        table = torch.arange(WIDTH * WIDTH).sin() + torch.rand(WIDTH * WIDTH) / 4
+        self.table = nn.Parameter(table.reshape(WIDTH, WIDTH))
         self.read, self.modes = [], []
 
     def forward(self, x, lengths, targets=None):

@@ -462,7 +462,8 @@ class Table(nn.Module):
     def __init__(self):
         super().__init__()
         self.taste = nn.Parameter(torch.linspace(-1, 1, SIZE))
-        self.table = nn.Parameter(torch.arange(SIZE * SIZE).sin().reshape(SIZE, SIZE))
+        table = torch.arange(SIZE * SIZE).sin() + torch.rand(SIZE * SIZE) / 4
+        self.table = nn.Parameter(table.reshape(SIZE, SIZE))
         self.read, self.modes = [], []
 
     def forward(self, x, targets=None):

@@ -2,20 +2,15 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 WIDTH = 12
 
 
-def ratios(model, rng):
-    """By what dropout multiplied x and h of each cell and the top h (places, T, B, H), and what it left alone."""
-    with torch.no_grad():
-        for _, parameter in sorted(model.named_parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=rng))
-        model.head.weight.copy_(torch.eye(WIDTH))
-        model.head.bias.zero_()
-    ids = torch.randint(WIDTH, (6, 5), generator=rng)
-    start = [tuple(torch.randn(6, WIDTH, generator=rng) for _ in "hc") for _ in model.cells]
+def watched(kata, model, ids, start):
+    """Run the model, and note what each cell got and returned: for each of its calls the x, h and c, new h and c."""
+    import torch
+
     calls = [[] for _ in model.cells]
     hooks = [
         cell.register_forward_hook(
@@ -26,12 +21,25 @@ def ratios(model, rng):
     ]
     with torch.no_grad():
         tops, end = model.train()(ids, list(start))
-        embedded = model.embed(ids).transpose(0, 1)
     for hook in hooks:
         hook.remove()
-    x = torch.stack([torch.stack([x for x, _, _ in steps]) for steps in calls])
-    h, c = (torch.stack([torch.stack([old[i] for _, old, _ in steps]) for steps in calls]) for i in (0, 1))
-    new_h, new_c = (torch.stack([torch.stack([new[i] for _, _, new in steps]) for steps in calls]) for i in (0, 1))
+    return [[(x, *old, *new) for x, old, new in steps] for steps in calls], tops, end
+
+
+def ratios(kata, model, rng):
+    """By what dropout multiplied x and h of each cell and the top h (places, T, B, H), and what it left alone."""
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+        model.head.weight.copy_(torch.eye(WIDTH))
+        model.head.bias.zero_()
+    ids = torch.randint(WIDTH, (6, 5), generator=rng)
+    start = [tuple(torch.randn(6, WIDTH, generator=rng) for _ in "hc") for _ in model.cells]
+    calls, tops, end = there(kata, watched, model, ids, start)
+    x, h, c, new_h, new_c = (
+        torch.stack([torch.stack([step[part] for step in steps]) for steps in calls]) for part in range(5)
+    )
+    embedded = model.embed.weight.detach()[ids].transpose(0, 1)
     first_h, first_c = (torch.stack([layer[i] for layer in start])[:, None] for i in (0, 1))
     found = [
         x / torch.cat([embedded[None], new_h[:-1]]),
@@ -51,11 +59,20 @@ def told(found):
     ]
 
 
+@probe("RegularizedLSTM.__init__")
+def _(kata, rng):
+    vocab, hidden, layers, tenths = (int(torch.randint(1, 9, (), generator=rng)) for _ in range(4))
+    model = kata.RegularizedLSTM(vocab, hidden, layers, tenths / 10, "recurrent")
+    parts = (model.embed, *model.cells, model.head)
+    shapes = [{name: tuple(parameter.shape) for name, parameter in part.named_parameters()} for part in parts]
+    return [shapes, model.p, model.where, model.hidden_size]
+
+
 @probe("RegularizedLSTM.forward")
 def _(kata, rng):
     seen = []
     for where in ("non_recurrent", "recurrent"):
-        found, plain = ratios(kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where), rng)
+        found, plain = ratios(kata, kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where), rng)
         seen.append([told(found), plain])
     return seen
 
@@ -63,6 +80,6 @@ def _(kata, rng):
 @probe("VariationalLSTM")
 def _(kata, rng):
     model = kata.VariationalLSTM(WIDTH, WIDTH, 3, p=0.5)
-    (first, plain), (second, _) = ratios(model, rng), ratios(model, rng)
+    (first, plain), (second, _) = ratios(kata, model, rng), ratios(kata, model, rng)
     same = [torch.equal(one, other) for one, other in ((first[0], first[1]), *zip(first, second))]
     return [told(first), same, plain]

@@ -2,7 +2,24 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
+
+
+def drawn(kata, rng):
+    """A net of drawn sizes, weights and masks."""
+    model = kata.MaskedMLP(torch.randint(9, 16, (4,), generator=rng).tolist())
+    with torch.no_grad():
+        for layer in model.layers:
+            for parameter in (layer.weight, layer.bias):
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+            share = 0.2 + 0.6 * torch.rand((), generator=rng)
+            layer.mask.copy_(torch.rand(layer.mask.shape, generator=rng) < share)
+    return model
+
+
+def state(kata, model):
+    """Its weights, biases and masks, also where it has others than at first."""
+    return [(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.mask.clone()) for layer in model.layers]
 
 
 @probe("global_prune")
@@ -13,7 +30,37 @@ def _(kata, rng):
             layer.weight.copy_(size * torch.randn(layer.weight.shape, generator=rng))
             layer.bias.zero_()
         for sparsity in (0.25, 0.75):
-            seen.append((kata.global_prune(model, sparsity), [layer.mask.clone() for layer in model.layers]))
-            for layer in model.layers:
-                layer.weight[~layer.mask] = 9.0
+            reached = kata.global_prune(model, sparsity)
+            masks = [mask for _, _, mask in there(kata, state, model)]
+            seen.append((reached, masks))
+            for layer, mask in zip(model.layers, masks):
+                layer.weight[~mask] = 9.0
     return seen
+
+
+@probe("rewind")
+def _(kata, rng):
+    model = drawn(kata, rng)
+    start = {name: torch.randn(value.shape, generator=rng) for name, value in model.state_dict().items()}
+    start = {
+        name: torch.ones_like(value, dtype=torch.bool) if "mask" in name else value for name, value in start.items()
+    }
+    kata.rewind(model, start)
+    return there(kata, state, model)
+
+
+@probe("randomize_masks")
+def _(kata, rng):
+    """Parameters stay, and so does the count of each mask, which moves."""
+    model = drawn(kata, rng)
+    before = there(kata, state, model)
+    kata.randomize_masks(model)
+    after = there(kata, state, model)
+    moved = [not torch.equal(old, new) for (*_, old), (*_, new) in zip(before, after)]
+    return [[(weight, bias, int(mask.sum())) for weight, bias, mask in after], moved]
+
+
+@probe("description_length")
+def _(kata, rng):
+    models, bits = [drawn(kata, rng) for _ in range(3)], torch.randint(1, 40, (3,), generator=rng).tolist()
+    return [kata.description_length(model, count) for model, count in zip(models, bits)]

@@ -14,3 +14,9 @@ def _(kata, rng):
         slowest = max(sum(costs[i] for i in part) for part in ranges)
         found.append((len(ranges), [i for part in ranges for i in part], min(map(len, ranges)) > 0, slowest))
     return found
+
+
+@probe("bubble_fraction")
+def _(kata, rng):
+    sizes = torch.randint(1, 40, (8, 2), generator=rng).tolist()
+    return [kata.bubble_fraction(stages, micro) for stages, micro in sizes]

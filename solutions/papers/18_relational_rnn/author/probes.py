@@ -6,6 +6,48 @@ from torch import nn
 from grader.lock.probes import probe
 
 
+def sizes(rng):
+    """Drawn input_size, num_slots, slot_size and num_heads."""
+    inputs, slots, heads, width = torch.randint(2, 6, (4,), generator=rng).tolist()
+    return inputs, slots, heads * (slots + width), heads
+
+
+def filled(model, rng):
+    """The model with drawn parameters."""
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=rng) / parameter[0].numel() ** 0.5)
+    return model
+
+
+@probe("RelationalMemory.__init__")
+def _(kata, rng):
+    core = kata.RelationalMemory(*sizes(rng))
+    shapes = {name: tuple(parameter.shape) for name, parameter in core.named_parameters()}
+    return [shapes, core.num_slots, core.slot_size, core.num_heads]
+
+
+@probe("RelationalMemory.initial_memory")
+def _(kata, rng):
+    batch = int(torch.randint(2, 9, (), generator=rng))
+    return kata.RelationalMemory(*sizes(rng)).initial_memory(batch)
+
+
+@probe("RelationalMemory.forward")
+def _(kata, rng):
+    inputs, slots, width, heads = sizes(rng)
+    core = filled(kata.RelationalMemory(inputs, slots, width, heads), rng)
+    return core(torch.randn(3, inputs, generator=rng), torch.randn(3, slots, width, generator=rng))
+
+
+@probe("RelationalRNN")
+def _(kata, rng):
+    inputs, slots, width, heads = sizes(rng)
+    classes, steps = torch.randint(2, 6, (2,), generator=rng).tolist()
+    model = filled(kata.RelationalRNN(inputs, slots, width, heads, classes), rng)
+    return model(torch.randn(3, steps, inputs, generator=rng))
+
+
 @probe("train_recall")
 def _(kata, rng):
     """The model looks the answer up, and learns only how sure to be of it: draws decide nothing."""
@@ -22,4 +64,4 @@ def _(kata, rng):
 
     model = Sure()
     losses = kata.train_recall(model, steps=6, num_pairs=4, num_values=3, batch_size=5, lr=0.05)
-    return [losses, model.weight]
+    return [torch.tensor(losses), model.weight]

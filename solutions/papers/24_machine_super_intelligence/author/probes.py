@@ -20,4 +20,13 @@ def _(kata, rng):
 
     model = Sure()
     rewards = kata.train_policy(model, steps=6, max_length=4, horizon=7, batch_size=5, lr=0.03)
-    return [rewards, model.weight]
+    return [torch.tensor(rewards), model.weight]
+
+
+@probe("complexity_weighted_sum")
+def _(kata, rng):
+    count = int(torch.randint(3, 12, (), generator=rng))
+    values = torch.randn(count, generator=rng, requires_grad=True)
+    total = kata.complexity_weighted_sum(values, torch.randint(1, 9, (count,), generator=rng))
+    total.backward()
+    return [total.detach(), values.grad]

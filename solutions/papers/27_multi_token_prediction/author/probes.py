@@ -1,50 +1,64 @@
 """Questions that the specs of papers/27 cannot ask from another process: they read what the model was called with."""
 
-from types import SimpleNamespace
 from unittest import mock
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
+
+
+class Sure(nn.Module):
+    """Knows the one follower of each token, and learns only how sure to be."""
+
+    vocab_size, num_heads = 5, 3
+
+    def __init__(self, follower, rng):
+        super().__init__()
+        self.follower, self.weight = follower, nn.Parameter(0.5 * torch.randn(3, generator=rng))
+
+    def forward(self, tokens):
+        logits = []
+        for weight in self.weight:
+            tokens = self.follower[tokens]
+            logits.append(3 * weight * F.one_hot(tokens, 5))
+        return torch.stack(logits, dim=2)
 
 
 @probe("train_multi_token")
 def _(kata, rng):
-    """In this chain each token has one follower. The model knows it, and learns only how sure to be."""
+    """In this chain each token has one follower: draws decide nothing."""
     follower = torch.randperm(5, generator=rng)
-
-    class Sure(nn.Module):
-        vocab_size, num_heads = 5, 3
-
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(0.5 * torch.randn(3, generator=rng))
-
-        def forward(self, tokens):
-            logits = []
-            for weight in self.weight:
-                tokens = follower[tokens]
-                logits.append(3 * weight * F.one_hot(tokens, 5))
-            return torch.stack(logits, dim=2)
-
-    model = Sure()
+    model = Sure(follower, rng)
     options = {"steps": 5, "batch_size": 4, "length": 6, "lr": 0.1}
-    return [kata.train_multi_token(model, F.one_hot(follower, 5).float(), **options), model.weight]
+    return [torch.tensor(kata.train_multi_token(model, F.one_hot(follower, 5).float(), **options)), model.weight]
+
+
+def built(kata, seed, sizes):
+    """A model built right after this seed was set."""
+    import torch
+
+    torch.manual_seed(seed)
+    return kata.MultiTokenModel(*sizes)
 
 
 @probe("compare_heads")
 def _(kata, rng):
-    seen = []
-
-    def build(vocab_size, hidden_size, num_heads):
-        seen.append((vocab_size, hidden_size, num_heads, torch.rand(2)))
-        return SimpleNamespace(num_heads=num_heads)
+    """Training is replaced by draws of losses, and each model is compared with one that was built as it should be."""
+    size, hidden, seed = (int(torch.randint(3, 9, (), generator=rng)) for _ in range(3))
+    counts, seen, models = (torch.randperm(4, generator=rng)[:3] + 1).tolist(), {}, {}
+    losses = {count: torch.rand(3, count, generator=rng).tolist() for count in counts}
 
     def train(model, transition, *, steps, generator, **settings):
-        return torch.rand(steps, model.num_heads, generator=generator).tolist()
+        seen[model.num_heads] = (len(transition), steps, generator.initial_seed(), settings)
+        models[model.num_heads] = [parameter.detach().clone() for parameter in model.parameters()]
+        return losses[model.num_heads]
 
-    counts, seed = (torch.randperm(4, generator=rng) + 1).tolist(), int(torch.randint(1000, (), generator=rng))
-    with mock.patch.dict(vars(kata), MultiTokenModel=build, train_multi_token=train):
-        return [kata.compare_heads(torch.eye(5), counts, steps=3, hidden_size=6, seed=seed), seen]
+    with mock.patch.object(kata, "train_multi_token", train):
+        curves = kata.compare_heads(torch.eye(size), counts, steps=3, hidden_size=hidden, seed=seed)
+    differences = []
+    for count in counts:
+        right = [*there(kata, built, seed, (size, hidden, count)).parameters()]
+        differences += [(one - other).detach() for one, other in zip(models[count], right, strict=True)]
+    return [curves, seen, differences]
