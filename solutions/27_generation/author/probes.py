@@ -58,7 +58,10 @@ def _(kata, rng):
     following[circle] = circle.roll(-1)
     begin, stop, steps = torch.randint(3, 12, (3,), generator=rng).tolist()
     model, prompt = Follower(following, 4), "".join(letters[i] for i in circle[:begin])
-    encode, decode = lambda text: [letters.index(letter) for letter in text], lambda ids: "".join(letters[i] for i in ids)
+    encode, decode = (
+        lambda text: [letters.index(letter) for letter in text],
+        lambda ids: "".join(letters[i] for i in ids),
+    )
     return [
         kata.sample_texts(model, encode, decode, prompt, temperature=0.0),
         kata.sample_texts(model, encode, decode, prompt, count, steps, top_k=1),
