@@ -157,14 +157,15 @@ def level(kata):
 
 @probe("matmul_precision")
 def _(kata, rng):
-    levels = [("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)]
-    seen = [level(kata)]
-    with kata.matmul_precision(levels[0]):
-        seen.append(level(kata))
-        with kata.matmul_precision(levels[1]):
+    levels, seen = ("highest", "high", "medium"), [level(kata)]
+    for outer, inner in torch.randint(3, (6, 2), generator=rng).tolist():
+        with kata.matmul_precision(levels[outer]):
+            seen.append(level(kata))
+            with kata.matmul_precision(levels[inner]):
+                seen.append(level(kata))
             seen.append(level(kata))
         seen.append(level(kata))
-    return [*seen, level(kata)]
+    return seen
 
 
 @probe("time_steps")

@@ -112,7 +112,7 @@ def synced(kata, rng):
     def work(rank):
         model = nn.parallel.DistributedDataParallel(a_model(rank, rng))
         model.zero_grad()
-        x = torch.full((1, 3), 1.0 + rank)
+        x = torch.randn(2, 1, 3, generator=rng)[rank]
         with kata.sync_context(model, is_last=False):
             model(x).sum().backward()
         alone = [p.grad.clone() for p in model.parameters()]
