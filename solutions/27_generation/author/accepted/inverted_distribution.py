@@ -15,7 +15,15 @@ def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None)
 
 
 def generate(
-    model, idx, max_new_tokens, temperature=1.0, top_k=None, top_p=None, stop_token=None, use_cache=False, generator=None
+    model,
+    idx,
+    max_new_tokens,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    stop_token=None,
+    use_cache=False,
+    generator=None,
 ):
     rows, length = idx.shape
     if length == 0 or max_new_tokens < 0:
