@@ -1,19 +1,55 @@
-"""Questions that the specs of 21 cannot ask from another process: an optimizer's groups are copied on the way."""
+"""Questions that the specs of 21 cannot ask from another process: an optimizer's groups are copied on the way.
+
+Others ask only about gradients that are known.
+"""
 
 from types import SimpleNamespace
 
 import torch
+from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
-def groups(rng):
-    return SimpleNamespace(param_groups=[{"lr": lr} for lr in torch.rand(3, generator=rng).tolist()])
+def groups(kata, rng):
+    """Something with `param_groups`, where the schedule is."""
+    return there(kata, lambda kata, rates: SimpleNamespace(param_groups=rates), [{"lr": lr} for lr in rates_of(rng)])
+
+
+def rates_of(rng):
+    return torch.rand(3, generator=rng).tolist()
+
+
+def some_parameters(rng):
+    """Parameters of drawn sizes with large gradients, and one without a gradient."""
+    parameters, without = [], int(torch.randint(5, (), generator=rng))
+    for place, size in enumerate(torch.randint(1, 9, (5,), generator=rng).tolist()):
+        parameters.append(nn.Parameter(torch.randn(size, generator=rng)))
+        gradient = 3 * torch.randn(size, generator=rng)
+        parameters[-1].grad = None if place == without else gradient
+    return parameters
+
+
+@probe("SGD.zero_grad")
+def _(kata, rng):
+    found = []
+    for options in ({}, {"set_to_none": True}, {"set_to_none": False}):
+        parameters = some_parameters(rng)
+        kata.SGD([{"params": parameters[:2]}, {"params": parameters[2:]}], lr=0.1).zero_grad(**options)
+        found += [(parameter.detach(), parameter.grad) for parameter in parameters]
+    return found
+
+
+@probe("clip_grad_value")
+def _(kata, rng):
+    parameters, limit = some_parameters(rng), 0.5 + float(torch.rand((), generator=rng))
+    kata.clip_grad_value(parameters, limit)
+    return [parameter.grad for parameter in parameters]
 
 
 @probe("StepLR.__init__")
 def _(kata, rng):
-    optimizer = groups(rng)
+    optimizer = groups(kata, rng)
     schedule = kata.StepLR(optimizer, 3, 0.5)
     return [schedule.last_epoch, schedule.optimizer is optimizer, [group["lr"] for group in optimizer.param_groups]]
 
@@ -22,7 +58,7 @@ def _(kata, rng):
 def _(kata, rng):
     seen = []
     for step_size in torch.randint(1, 5, (2,), generator=rng).tolist():
-        optimizer = groups(rng)
+        optimizer = groups(kata, rng)
         schedule = kata.StepLR(optimizer, step_size, float(torch.rand((), generator=rng)))
         for _ in range(7):
             schedule.step()
@@ -32,7 +68,7 @@ def _(kata, rng):
 
 @probe("StepLR.load_state_dict")
 def _(kata, rng):
-    optimizer, (step_size, later) = groups(rng), torch.randint(1, 5, (2,), generator=rng).tolist()
+    optimizer, (step_size, later) = groups(kata, rng), torch.randint(1, 5, (2,), generator=rng).tolist()
     settings = step_size, float(torch.rand((), generator=rng))
     schedule = kata.StepLR(optimizer, *settings)
     for _ in range(step_size + later):  # the rates have fallen

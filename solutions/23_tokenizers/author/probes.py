@@ -32,6 +32,15 @@ def _(kata, rng):
     return [told(kata.BPETokenizer(merges)), told(kata.BPETokenizer(merges, vocab, {"<|end|>": 300}))]
 
 
+@probe("BPETokenizer.encode")
+def _(kata, rng):
+    merges = some_merges(rng)
+    pieces = ["<|end|>", " ", "é1", "'s ", "\n", *((left + right).decode() for left, right in merges)]
+    tokenizer = kata.BPETokenizer(merges, special_tokens={"<|end|>": 300})
+    texts = ["".join(pieces[i] for i in torch.randint(len(pieces), (30,), generator=rng)) for _ in range(2)]
+    return [tokenizer.encode(text, *allowed) for text in texts for allowed in ((), (False,), (True,))]
+
+
 @probe("load_gpt2_files")
 def _(kata, rng):
     pairs = [(left.decode(), right.decode()) for left, right in some_merges(rng)]

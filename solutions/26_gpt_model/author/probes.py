@@ -42,3 +42,10 @@ def _(kata, rng):
 def _(kata, rng):
     model = a_model(kata, rng)
     return [model.num_params(), model.num_params(non_embedding=True)]
+
+
+@probe("gpt2_config")
+def _(kata, rng):
+    names, fields = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"), "n_layer n_head n_embd vocab_size block_size bias"
+    configs = [kata.gpt2_config(names[i]) for i in torch.randint(4, (12,), generator=rng)]
+    return [getattr(config, field) for config in configs for field in fields.split()]

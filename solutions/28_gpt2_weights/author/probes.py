@@ -18,7 +18,9 @@ def _(kata, rng):
     names = ("n_positions", "vocab_size", "n_layer", "n_head", "n_embd")
     sizes = dict(zip(names, torch.randint(1, 999, (5,), generator=rng).tolist(), strict=True))
     dropout = {"resid_pdrop": float(torch.rand((), generator=rng)), "attn_pdrop": 0.7}
-    return [vars(kata.config_from_hf(sizes)), vars(kata.config_from_hf(sizes | dropout))]
+    fields = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd", "dropout", "bias")
+    configs = [kata.config_from_hf(sizes), kata.config_from_hf(sizes | dropout)]
+    return [getattr(config, field) for config in configs for field in fields]
 
 
 @probe("freeze_all_but")

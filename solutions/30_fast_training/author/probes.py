@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 class Classifier(nn.Module):
@@ -23,10 +23,10 @@ class Classifier(nn.Module):
 
 
 class Scaler:
-    """Scales by a factor, and leaves every second step out."""
+    """Scales by a factor, and leaves the step out if told so."""
 
-    def __init__(self, factor):
-        self.factor, self.steps, self.divided = factor, 0, False
+    def __init__(self, factor, skips):
+        self.factor, self.skips, self.divided = factor, skips, False
 
     def scale(self, loss):
         return loss * self.factor
@@ -39,8 +39,7 @@ class Scaler:
     def step(self, optimizer):
         if not self.divided:
             self.unscale_(optimizer)
-        self.steps += 1
-        if self.steps % 2:
+        if not self.skips:
             optimizer.step()
 
     def update(self):
@@ -87,12 +86,19 @@ def a_gpt(kata, rng):
 
 @probe("amp_step")
 def _(kata, rng):
-    model, scaler = Classifier(rng), Scaler(float(2 + torch.rand((), generator=rng)))
+    model, factor = Classifier(rng), float(2 + torch.rand((), generator=rng))
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
-    for max_norm in (0.05, 0.1, None, None, 0.02):
+    for max_norm, skips in ((0.05, False), (0.1, True), (None, False), (None, True), (0.02, False)):
         x, y = torch.randint(7, (2, 3, 4), generator=rng)
-        losses.append(kata.amp_step(model, optimizer, x, y, scaler=scaler, max_norm=max_norm))
+        losses.append(kata.amp_step(model, optimizer, x, y, scaler=Scaler(factor, skips), max_norm=max_norm))
     return [torch.tensor(losses), model.weight.detach()]
+
+
+def largest(kata, hidden, weight, targets, chunk_size):
+    """How many numbers the largest tensor has that loss and gradients take."""
+    with Largest() as made:
+        kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=chunk_size).backward()
+    return made.numbers
 
 
 @probe("chunked_cross_entropy")
@@ -100,18 +106,22 @@ def _(kata, rng):
     hidden, weight = (torch.randn(*shape, 2, generator=rng).requires_grad_() for shape in ((4, 16), (50,)))
     targets = torch.randint(50, (4, 16), generator=rng)
     targets[0] = targets[1, 3:7] = -100
-    with Largest() as made:
-        loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
-        loss.backward()
-    return [made.numbers <= 5 * 50, loss.detach(), hidden.grad, weight.grad]
+    few = there(kata, largest, hidden.detach().requires_grad_(), weight.detach().requires_grad_(), targets, 5) <= 5 * 50
+    loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
+    loss.backward()
+    return [few, loss.detach(), hidden.grad, weight.grad]
 
 
-@probe("rung_model")
-def _(kata, rng):
+def losses_of_rungs(kata, rng):
     model, x, y = a_gpt(kata, rng)
     rungs = [kata.Rung("", pad_multiple=size, compile_backend=to) for size in (None, 16) for to in (None, "eager")]
     with mock.patch.object(torch, "compile", compiled):
         return torch.tensor([kata.rung_model(model, rung)(x, y)[1].item() for rung in rungs])
+
+
+@probe("rung_model")
+def _(kata, rng):
+    return there(kata, losses_of_rungs, rng)
 
 
 @probe("run_rung")
@@ -141,13 +151,52 @@ def _(kata, rng):
     return [kata.mfu(*(1 + 1e4 * torch.rand(3, generator=rng)).tolist()) for _ in range(5)]
 
 
+def level(kata):
+    return there(kata, lambda kata: torch.get_float32_matmul_precision())
+
+
 @probe("matmul_precision")
 def _(kata, rng):
-    levels = [("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)]
-    seen = [torch.get_float32_matmul_precision()]
-    with kata.matmul_precision(levels[0]):
-        seen.append(torch.get_float32_matmul_precision())
-        with kata.matmul_precision(levels[1]):
-            seen.append(torch.get_float32_matmul_precision())
-        seen.append(torch.get_float32_matmul_precision())
-    return [*seen, torch.get_float32_matmul_precision()]
+    levels, seen = ("highest", "high", "medium"), [level(kata)]
+    for outer, inner in torch.randint(3, (6, 2), generator=rng).tolist():
+        with kata.matmul_precision(levels[outer]):
+            seen.append(level(kata))
+            with kata.matmul_precision(levels[inner]):
+                seen.append(level(kata))
+            seen.append(level(kata))
+        seen.append(level(kata))
+    return seen
+
+
+@probe("time_steps")
+def _(kata, rng):
+    """A step asks for work, which goes on until somebody waits for it. The clock shows both."""
+    found = []
+    for warmup in (None, *torch.randint(5, (2,), generator=rng).tolist()):
+        steps = int(torch.randint(1, 6, (), generator=rng))
+        asking, working = torch.rand(2, 20, generator=rng).tolist()
+        time, under_way = [0.0], []
+
+        def step(asking=iter(asking), working=iter(working), time=time, under_way=under_way):
+            time[0] += next(asking)
+            under_way.append(next(working))
+
+        def synchronize(time=time, under_way=under_way):
+            while under_way:
+                time[0] += under_way.pop()
+
+        options = {"synchronize": synchronize, "clock": lambda time=time: time[0]}
+        found.append(kata.time_steps(step, steps, **(options if warmup is None else options | {"n_warmup": warmup})))
+    return found
+
+
+@probe("speed_ladder")
+def _(kata, rng):
+    model, x, y = a_gpt(kata, rng)
+    steps, peak = int(torch.randint(2, 5, (), generator=rng)), 1e6 * float(1 + torch.rand((), generator=rng))
+    readings = iter((0.1 + torch.rand(99, generator=rng, dtype=torch.float64)).cumsum(0).tolist())
+    rungs = [
+        kata.Rung(f"rung {i}", pad_multiple=size) for i, size in zip(torch.randperm(99, generator=rng), (None, 16))
+    ]
+    rows = kata.speed_ladder(model, x, y, rungs, steps, 1, 0.01, peak, clock=lambda: next(readings))
+    return [[row[key] for key in ("name", "ms", "tokens_per_s", "mfu", "losses")] for row in rows]

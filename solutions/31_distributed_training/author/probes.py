@@ -1,6 +1,6 @@
 """Questions that the specs of 31 cannot ask from another process, or ask only about known ranks.
 
-The probes fork two ranks of their own.
+Most fork two ranks of their own where the code is.
 """
 
 import os
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 def on_two_ranks(work):
@@ -68,8 +68,7 @@ def _(kata, rng):
     return found
 
 
-@probe("broadcast_parameters")
-def _(kata, rng):
+def broadcast(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
         model.bias.requires_grad = False
@@ -80,8 +79,12 @@ def _(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("average_gradients")
+@probe("broadcast_parameters")
 def _(kata, rng):
+    return there(kata, broadcast, rng)
+
+
+def averaged(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
         kata.average_gradients(model)
@@ -90,18 +93,26 @@ def _(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("reduce_mean")
+@probe("average_gradients")
 def _(kata, rng):
+    return there(kata, averaged, rng)
+
+
+def reduced(kata, rng):
     values = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
     return on_two_ranks(lambda rank: kata.reduce_mean(values[rank]))
 
 
-@probe("sync_context")
+@probe("reduce_mean")
 def _(kata, rng):
+    return there(kata, reduced, rng)
+
+
+def synced(kata, rng):
     def work(rank):
         model = nn.parallel.DistributedDataParallel(a_model(rank, rng))
         model.zero_grad()
-        x = torch.full((1, 3), 1.0 + rank)
+        x = torch.randn(2, 1, 3, generator=rng)[rank]
         with kata.sync_context(model, is_last=False):
             model(x).sum().backward()
         alone = [p.grad.clone() for p in model.parameters()]
@@ -112,17 +123,26 @@ def _(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("unwrap")
+@probe("sync_context")
 def _(kata, rng):
+    return there(kata, synced, rng)
+
+
+def unwrapped(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
-        return [kata.unwrap(nn.parallel.DistributedDataParallel(model)) is model, kata.unwrap(model) is model]
+        found = [kata.unwrap(nn.parallel.DistributedDataParallel(model)), kata.unwrap(model)]
+        return [(one is model, [p.detach() for p in one.parameters()]) for one in found]
 
     return on_two_ranks(work)
 
 
-@probe("save_on_main")
+@probe("unwrap")
 def _(kata, rng):
+    return there(kata, unwrapped, rng)
+
+
+def saved(kata, rng):
     """While one rank is slow to write, the other may read too early, and a rank that must not write comes last."""
     values, save = torch.randn(2, 3, generator=rng), torch.save
 
@@ -142,3 +162,42 @@ def _(kata, rng):
         return seen
 
     return on_two_ranks(work)
+
+
+@probe("save_on_main")
+def _(kata, rng):
+    return there(kata, saved, rng)
+
+
+class Squared(nn.Module):
+    """A linear layer and its loss."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x, y):
+        outputs = nn.functional.dropout(x @ self.weight, 0.0, self.training)
+        return outputs, (outputs - y).square().mean()
+
+
+def stepped(kata, rng):
+    """Two steps on two ranks, with two and three micro-batches, the second one clipped."""
+    weight, rows = torch.randn(3, 2, generator=rng), torch.randn(2, 5, 4, 5, generator=rng)
+    limits = None, 0.1 + 0.1 * float(torch.rand((), generator=rng))
+
+    def work(rank):
+        model, found = nn.parallel.DistributedDataParallel(Squared(weight.clone())), []
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        batches = [(part[:, :3], part[:, 3:]) for part in rows[rank]]
+        for max_norm, own in zip(limits, (batches[:2], batches[2:])):
+            told = kata.ddp_train_step(model, optimizer, own, max_norm)
+            found.append([told["loss"], told["grad_norm"], model.module.weight.detach().clone()])
+        return found
+
+    return on_two_ranks(work)
+
+
+@probe("ddp_train_step")
+def _(kata, rng):
+    return there(kata, stepped, rng)

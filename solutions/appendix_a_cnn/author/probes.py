@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 @probe("BinaryCNN.__init__")
@@ -40,3 +40,25 @@ def _(kata, rng):
     logits, labels = 3 * torch.randn(11, generator=rng), torch.randint(2, (11,), generator=rng).float()
     loader = DataLoader(TensorDataset(logits.unsqueeze(1), labels), batch_size=4)
     return [kata.evaluate_binary(torch.nn.Flatten(0), loader, threshold) for threshold in (0.5, 0.8)]
+
+
+def by_hand(kata, loaders, seed, batch_norm, settings, sizes):
+    torch.manual_seed(seed)
+    return kata.train_classifier(kata.BinaryCNN(**sizes, batch_norm=batch_norm), *loaders, **settings)
+
+
+@probe("compare_batch_norm")
+def _(kata, rng):
+    """The rates, and the losses in relation to those of the code's own networks, trained from the same seed."""
+    seed, epochs, hidden = torch.randint(2, 6, (3,), generator=rng).tolist()
+    images, labels = torch.rand(9, 3, 4, 4, generator=rng), torch.arange(9) % 2
+    loaders = [DataLoader(TensorDataset(images[part], labels[part]), batch_size=3) for part in (slice(6), slice(6, 9))]
+    settings = {"epochs": epochs, "lr": 0.001 + 0.01 * float(torch.rand((), generator=rng))}
+    sizes = {"image_size": 4, "channels": (2,), "hidden": hidden, "dropout": 0.3}
+    compared, found = kata.compare_batch_norm(*loaders, seed=seed, **settings, **sizes), []
+    for name, batch_norm in (("plain", False), ("batch_norm", True)):
+        own = there(kata, by_hand, loaders, seed, batch_norm, settings, sizes)
+        lines = list(zip(compared[name], own, strict=True))
+        found.append([name, [line["lr"] for line in compared[name]]])
+        found.append([line[key] / other[key] for line, other in lines for key in ("train_loss", "val_loss")])
+    return [*found, list(compared)]

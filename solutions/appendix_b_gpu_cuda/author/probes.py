@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 class Scaler:
@@ -91,8 +91,31 @@ def _(kata, rng):
     return found
 
 
-@probe("profile_empty_cache")
-def _(kata, rng):
-    before, size = torch.randint(1, 9999, (2,), generator=rng).tolist()
+def profiled(kata, before, size):
     memory = Memory(before)
     return kata.profile_empty_cache(lambda: Block(memory, size), cuda=memory)
+
+
+@probe("profile_empty_cache")
+def _(kata, rng):
+    return [there(kata, profiled, *sizes) for sizes in torch.randint(1, 9999, (2, 2), generator=rng).tolist()]
+
+
+@probe("compare_devices")
+def _(kata, rng):
+    """On each device a call takes drawn times; the clock shows them only to somebody who waits."""
+    time, devices = [0.0], [f"cuda:{i}" for i in torch.randperm(9, generator=rng)[:3].tolist()]
+    warmup, repeats = torch.randint(1, 6, (2,), generator=rng).tolist()
+    seconds = {name: iter((0.1 + torch.rand(20, generator=rng)).tolist()) for name in devices}
+    under_way = {name: [] for name in devices}
+
+    def make_workload(device):
+        return lambda: under_way[str(device)].append(next(seconds[str(device)]))
+
+    def synchronize(device):
+        while under_way[str(device)]:
+            time[0] += under_way[str(device)].pop()
+
+    options = {"warmup": warmup, "repeats": repeats, "synchronize": synchronize, "timer": lambda: time[0]}
+    compared = kata.compare_devices(make_workload, devices, **options)
+    return [[name, found["median"], found["speedup"]] for name, found in compared.items()]
