@@ -54,9 +54,11 @@ class Supervisor:
         self.cpu_seconds = 0.0
         self.finished = False
         self.looked = 0.0  # when the folder and the whole kata's time were looked at last
+        self.started = time.monotonic()
         self._start()
-        self.started = time.monotonic()  # after the start, which may include that of the forkserver
-        self.whole = Stopwatch(OF_KATA, self._used)
+        if not self.finished:
+            self.started = time.monotonic()  # after the start, which may include that of the forkserver
+            self.whole = Stopwatch(OF_KATA, self._used)
 
     def read(self) -> None:
         """Take in one message from the worker, or its end."""
