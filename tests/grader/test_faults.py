@@ -50,6 +50,17 @@ def replaced(function: str, body: str) -> str:
     return f"{RIGHT}\n\nimport torch, os, time, sys\n\ndef {function}:\n    {body}\n"
 
 
+def test_a_worker_that_cannot_be_started_costs_nothing(sound, tmp_path, monkeypatch):
+    """The machine is to blame, so there is no verdict."""
+
+    def refuse(*_):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(forkserver, "start_worker", refuse)
+    result = graded(sound[0], SOUND / "solutions")
+    assert result.not_graded and "no more processes; grade again" in messages(result)
+
+
 class TestTheFile:
     """A missing, special or broken file of the kata. In each case all specs fail with the same single line."""
 

@@ -21,3 +21,14 @@ def _(kata, rng):
 
     reaches = torch.randint(1, 30, (3,), generator=rng).tolist()
     return [kata.empirical_receptive_field(Taps(reach), 2, 40) for reach in reaches]
+
+
+@probe("CausalConv1d")
+def _(kata, rng):
+    """With drawn weights, so that a layer whose own are zeros does not pass."""
+    found = []
+    for dilation in (1, 2, 3):
+        layer = kata.CausalConv1d(2, 3, 3, dilation)
+        layer.load_state_dict({n: torch.randn(p.shape, generator=rng) for n, p in layer.state_dict().items()})
+        found.append(layer(torch.randn(2, 2, 9, generator=rng)).detach())
+    return found
