@@ -16,7 +16,7 @@ DIFFICULTIES = ("easy", "medium", "hard")
 NEEDS = ("processes", "loopback", "training")
 KEYS = (
     *("title", "chapter", "difficulty", "minutes", "core", "all", "finished", "exercises", "builds_on", "ideas_of"),
-    *("needs", "files", "unsealed", "by_heart", "operators", "guarded"),
+    *("needs", "files", "unsealed", "measured", "by_heart", "operators", "guarded"),
     *("name", "asks", "stretch", "uses", "specs", "practice", "problem"),
     *("gpt2", "step", "paper", "authors", "year", "url", "result", "seconds"),
 )
@@ -83,6 +83,7 @@ class Description:
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
     unsealed: dict[str, str] = field(default_factory=dict)  # exercises that cannot be judged from another process → why
+    measured: dict[str, str] = field(default_factory=dict)  # exercises that measure where the code runs → what
     by_heart: dict[str, str] = field(default_factory=dict)  # exercises with one answer, whatever is drawn → why
     operators: tuple[str, ...] = ()  # classes of the code whose objects sealed specs may use with + and the like
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
@@ -136,6 +137,7 @@ def _description(table: dict[str, Any]) -> Description:
         practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
         gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
         unsealed=_taken(table, "unsealed", dict, {}),
+        measured=_taken(table, "measured", dict, {}),
         by_heart=_taken(table, "by_heart", dict, {}),
         operators=_texts(table, "operators"),
         guarded=_taken(table, "guarded", dict, {}),
@@ -145,7 +147,7 @@ def _description(table: dict[str, Any]) -> Description:
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
     named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
-    named |= found.guarded.keys() | found.unsealed.keys() | found.by_heart.keys()
+    named |= found.guarded.keys() | found.unsealed.keys() | found.by_heart.keys() | found.measured.keys()
     unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
     _require(not unknown, f"unknown key: {_guessed(unknown, KEYS)}", *unknown[:1])
     _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}", "difficulty")

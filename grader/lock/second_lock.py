@@ -78,18 +78,16 @@ class SecondLock:
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
         asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}
-        works = {
-            exercise.name for exercise in result.exercises if exercise.works
-        } - job.kata.description.unsealed.keys()
-        broken = {exercise.name.partition(".")[0] for exercise in result.exercises if not exercise.works}
+        works = {exercise.name for exercise in result.exercises if exercise.works}
+        broken = {exercise.owner for exercise in job.kata.exercises if exercise.name not in works}
+        works -= job.kata.description.unsealed.keys()
         self.grafts: dict[str, tuple[str, ...]] = {}  # specs to ask → names whose code is the reference's meanwhile
         for name, spec in self.specs.items():
             if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
-                self.grafts[name] = ()
-                if spec.exercise in helped:
-                    self.grafts[name] = helped[spec.exercise]
-                elif name in asks and job.kata.reference.is_file():  # a probe may look at what specs leave alone there
-                    self.grafts[name] = grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken)
+                used = {*helped.get(spec.exercise, ())}
+                if job.kata.reference.is_file():  # what is not known to work could say whatever the exercise wants
+                    used.update(grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken))
+                self.grafts[name] = tuple(sorted(used))
         self.attempts = attempts
         self.rounds = self._rounds(self.grafts)
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
@@ -306,10 +304,13 @@ class SecondLock:
     def _left(self, exercise: ExerciseResult, asked: set[str]) -> str:
         """What the second lock has not judged of the exercise, as a phrase."""
         specs = [spec.name for spec in exercise.ideas if spec.status == "passed" and not spec.hidden]
-        left = ["what must not be used"] if exercise.name in self.bans else []
+        measured = self.job.kata.description.measured.get(exercise.name)
+        left = [f"measured {measured}"] if measured else []
+        if exercise.name in self.bans:
+            left.append("what must not be used")
         if number := len(set(specs) - asked):
             left.append(f"{number} of {len(specs)} specs")
-        return " and ".join(left)
+        return " and ".join(", ".join(left).rsplit(", ", 1))
 
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits, which count for judge and code together."""

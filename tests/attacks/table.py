@@ -33,8 +33,10 @@ def graded(forgeries: Iterable[Forgery]) -> Iterator[tuple[Forgery, KataResult]]
 
 
 def earned(result: KataResult) -> list[str]:
-    """The exercises that have a point, but for those that kata.toml says no second lock can judge."""
-    return [exercise.name for exercise in result.exercises if exercise.works and exercise.sealed != "unsealed"]
+    """The exercises that have a point, but for those that kata.toml says no second lock can judge, or not wholly."""
+    description = catalogue.find(result.kata).description
+    said = description.unsealed.keys() | description.measured.keys()
+    return [exercise.name for exercise in result.exercises if exercise.works and exercise.name not in said]
 
 
 def fooled(result: KataResult) -> list[str]:
