@@ -191,7 +191,8 @@ class Worker:
                     new = nn.Parameter(new, requires_grad=requires_grad)
                 elif requires_grad:
                     new.requires_grad_()
-                    result = new if is_leaf else new.clone()  # the code may write to a result, not to a leaf
+                    with torch.enable_grad():
+                        result = new if is_leaf else new.clone()  # the code may write to a result, not to a leaf
                     new = result if result.stride() == new.stride() else new
                 self.table.keep(handle, new)
                 old = new
