@@ -33,10 +33,12 @@ def generate(
     pieces, done = [idx], torch.zeros_like(idx[:, :1], dtype=torch.bool)
     try:
         with torch.no_grad():
-            while len(pieces) <= max_new_tokens and not done.all():
+            for _ in range(max_new_tokens):
                 logits = next_logits(model, torch.cat(pieces, dim=1), cache)
                 token, done = apply_stop(sample_next(logits, temperature, top_k, top_p, generator), done, stop_token)
                 pieces.append(token)
+                if done.all():
+                    break
     finally:
         model.train(mode)
     return torch.cat(pieces, dim=1) if len(pieces) > 1 else idx.clone()
