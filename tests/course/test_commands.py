@@ -28,6 +28,7 @@ NOT_RUN = {
     "make check": "installs more packages",
     "make mutants": "installs more packages",
     "make seals": "takes minutes, and is tried nightly",
+    "kata seals": "does, too",
     "make bench": "takes minutes",
     "pre-commit": "comes with `make check`",
     "pip install": "downloads",
