@@ -208,7 +208,7 @@ class TestReducedIsolation:
 
 
 class TestTheEnd:
-    START = "from grader.execution import bare_server, forkserver\nforkserver.prepare([]), bare_server.prepare()\n"
+    START = "from grader.lock import bare_server\nfrom grader.workers import forkserver\nforkserver.prepare([]), bare_server.prepare()\n"
 
     def test_servers_that_are_slow_to_end_are_not_waited_for(self):
         """On a busy machine. Stopped processes stand for such servers."""
