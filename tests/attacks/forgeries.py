@@ -57,11 +57,7 @@ def named(kind):
     return [item.nodeid.partition("::")[2] for item in mine]
 """
 # The module of the kata's specs.
-SPEC_MODULE = """
-import sys
-from pathlib import Path
-specs = next(m for n, m in list(sys.modules.items()) if n.endswith("test_" + Path(__file__).stem) and "katas" in n)
-"""
+SPEC_MODULE = f"{ITEMS}specs = items[0].module\n"
 # The plugin that sends the runner its messages.
 REPORTER = """
 reporter = next(plugin for plugin in manager.get_plugins() if type(plugin).__name__ == "Reporter")
