@@ -130,9 +130,9 @@ class TestFailures:
             "FAILED  double · every value is doubled",
             "  Doubling is per element.",
             "given      double(x)",
-            "x = float32 tensor (2, 3) [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]",
+            "x = float32 tensor (2, 3) [[8.0, 0.0, 2.0], [6.0, 7.0, 6.0]]",
             "shape      (2, 3)  as it should be",
-            "differs    at 4 of 6 places, first at [0, 1]: got 1, expected 2",
+            "differs    at 4 of 6 places, first at [0, 0]: got 64, expected 16",
             "looks like squared",
             "sums.py:7 · kata hint 01 double",
             "double   1 of 2 specs pass",
@@ -172,7 +172,7 @@ class TestFailures:
         text = specs.read_text().replace("check.equal(kata.double(x), x + x, ", "check.equal(got, x + x, ", 1)
         text = text.replace('{"squared": x * x}', '{"squared": square(x)}')
         specs.write_text(
-            text.replace("reshape(2, 3)\n", "reshape(2, 3)\n        square = abs\n        got = kata.double(x)\n", 1)
+            text.replace(".float()\n", ".float()\n        square = abs\n        got = kata.double(x)\n", 1)
         )
         folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x.abs()"))
         said = run("katas/01", f"--code={folder}", cwd=tree)[1]
