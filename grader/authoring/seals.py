@@ -1,13 +1,15 @@
 """Finds the specs that also judge from another process: `kata seals 16 31` writes their lists."""
 
+import ast
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader import files
 from grader.authoring import replays, variants
 from grader.authoring.variants import POINTS, Mistake
+from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.handouts import SEALED
@@ -88,13 +90,31 @@ def right(kata: Kata) -> list[Path]:
 
 
 def right_texts(kata: Kata) -> list[str]:
-    """The reference, the reference with each other right solution behind it, and one made of equivalent mutants."""
-    reference = mutated = kata.reference.read_text(encoding="utf-8")
-    for one in variants.equivalents(kata):
-        if mutated.count(one.was) == 1:
-            mutated = mutated.replace(one.was, one.now)
-    others = [reference + "\n\n" + path.read_text(encoding="utf-8") for path in right(kata)]
-    return [reference, *others, *([mutated] if mutated != reference else [])]
+    """The reference, the reference with each other right solution behind it, and those made of equivalent mutants."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    return [reference, *(f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in right(kata)), *_mutated(kata)]
+
+
+def _mutated(kata: Kata) -> Iterator[str]:
+    """The reference with its equivalent mutants, each once, and in no text two of one definition.
+
+    Each is equivalent for a reason, and one may be the other's reason.
+    """
+    reference = kata.reference.read_text(encoding="utf-8")
+    places = cells.definitions(ast.parse(reference)).items()
+    left = [one for one in variants.equivalents(kata) if reference.count(one.was) == 1]
+    while left:
+        text, changed, rest = reference, set(), []
+        for one in left:
+            line = reference[: reference.index(one.was)].count("\n") + 1
+            name = next((name for name, node in reversed(places) if node.lineno <= line <= (node.end_lineno or 0)), "")
+            if name in changed:
+                rest.append(one)
+            else:
+                changed.add(name)
+                text = text.replace(one.was, one.now)
+        yield text
+        left = rest
 
 
 def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:

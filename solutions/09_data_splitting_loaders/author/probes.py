@@ -38,6 +38,6 @@ def parts(kata, start, end, workers):
 
 @probe("ShardedRange")
 def _(kata, rng):
-    start, length, workers = torch.randint(5, 20, (3,), generator=rng).tolist()
-    seen, whole = there(kata, parts, start, start + length, 2 + workers % 3)
+    start, share, workers = torch.randint(2, 7, (3,), generator=rng).tolist()
+    seen, whole = there(kata, parts, start, start + share * workers, workers)
     return [sorted(sum(seen, [])), sorted(map(len, seen)), all(part == sorted(part) for part in seen), whole]
