@@ -82,6 +82,8 @@ class Loading:
 class Loaded:
     """The code was imported."""
 
+    left_out: str = ""  # a line on each failing statement that no exercise needs
+
 
 @dataclass(frozen=True)
 class SpecStarted:

@@ -9,7 +9,15 @@ from typing import Any, Literal, cast
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 State = Literal[
-    "not graded", "unconfirmed", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"
+    "not graded",
+    "unconfirmed",
+    "not handed in",
+    "does not parse",
+    "import fails",
+    "untouched",
+    "wrong",
+    "crashed",
+    "works",
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
@@ -17,6 +25,7 @@ NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
+IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
@@ -183,13 +192,13 @@ class KataResult:
             return cast(State, told.get(self.status, self.status))
         failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
         said = {spec.message.partition("\n")[0] for spec in failed}
-        if len(said) == 1 and not any(exercise.works for exercise in self.exercises):
-            [line] = said
-            if line.endswith(NOT_HANDED_IN):
-                return "not handed in"
-            if UNPARSED.match(line):
-                return "does not parse"
-        return "wrong"
+        line = said.pop() if len(said) == 1 else ""
+        works = any(exercise.works for exercise in self.exercises)
+        if line.endswith(IMPORTED):  # some may work with the reference's code
+            return "import fails"
+        if line.endswith(NOT_HANDED_IN) and not works:
+            return "not handed in"
+        return "does not parse" if UNPARSED.match(line) and not works else "wrong"
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed"]:

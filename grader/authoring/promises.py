@@ -198,7 +198,7 @@ def lesson(kata: Kata) -> list[str]:
         if len(said.splitlines()) <= 5:
             problems.append(f"{file}: prints next to nothing")
         problems += _figure(kata, figure) if figure.is_file() else [f"{file}: draws no figure"]
-    joined = cells.join(own, notebooks.owners(kata), notebooks.stub(kata))
+    joined = cells.join(own, kata.owners, notebooks.stub(kata))
     reference = _at(kata, kata.reference)
     return problems + [f"{reference}: {said}" for said in [*joined.notes, *_lost(text, joined.text, kata)]]
 

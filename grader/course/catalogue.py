@@ -95,6 +95,11 @@ class Kata:
         return self.description.exercises
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """The functions and classes that are exercises, or whose methods are."""
+        return tuple(dict.fromkeys(exercise.owner for exercise in self.exercises))
+
+    @property
     def builds_on(self) -> list["Kata"]:
         """The earlier katas whose code this one uses."""
         return [Kata(self.root, name) for name in self.description.builds_on]

@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from grader.course.statements import UNREADABLE, used
+
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
-UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises
 TIMING = ("%%time", "%%timeit", "%%capture", "%%prun")
 COMPOUND = (ast.For, ast.With, ast.If, ast.Try, getattr(ast, "TypeAlias", ast.Try))  # Python 3.11 has no TypeAlias
 
@@ -282,23 +283,22 @@ def _needed(binding: dict[str, ast.stmt], names: list[str]) -> set[ast.stmt]:
         statement = wanted.pop()
         if statement not in needed:
             needed.add(statement)
-            wanted += [binding[name] for name in _used(statement) if name in binding]
+            wanted += [binding[name] for name in used(statement) if name in binding]
     return needed
-
-
-def _used(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _used_at_once(statement: ast.stmt) -> set[str]:
     """The names that a statement uses when it runs. The bodies of functions run later."""
     if isinstance(statement, Function):
-        outside = [*statement.decorator_list, *([statement.returns] if statement.returns else [])]
-        return _used(statement.args).union(*map(_used, outside))
+        given = statement.args
+        annotated = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        hints = [argument.annotation for argument in annotated if argument]
+        parts = [*statement.decorator_list, *given.defaults, *given.kw_defaults, *hints, statement.returns]
+        return set().union(*(used(part) for part in parts if part))
     if isinstance(statement, ast.ClassDef):
         outside = [*statement.bases, *statement.decorator_list, *(k.value for k in statement.keywords)]
-        return set().union(*map(_used, outside), *map(_used_at_once, statement.body))
-    return _used(statement)
+        return set().union(*map(used, outside), *map(_used_at_once, statement.body))
+    return used(statement)
 
 
 def _sorted(chosen: list[ast.stmt], binding: dict[str, ast.stmt]) -> list[ast.stmt]:

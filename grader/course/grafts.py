@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.course.cells import UNREADABLE, Function, Import, bound, decorated_line
+from grader.course.cells import Function, Import, bound, decorated_line
 from grader.course.description import Exercise
+from grader.course.statements import UNREADABLE
 
 APART = "_reference"  # starts the names that the reference's helpers and imports get
 

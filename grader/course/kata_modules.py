@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from grader.course import packages
+from grader.course import packages, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure, Unreadable
+from grader.results import IMPORTED
 
 MAX_BYTES = 1_000_000  # of one code file
 
@@ -33,6 +34,7 @@ class Choice:
 # A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
 _context: list[tuple[Path, Sources, Path]] = []
 _running: list[Kata] = []  # the katas whose files are being run, each for the one before it
+_left_out: dict[ModuleType, list[str]] = {}
 
 
 def read_source(path: Path, within: Path | None = None) -> str:
@@ -126,6 +128,11 @@ def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | Non
     return module
 
 
+def left_out(module: ModuleType) -> list[str]:
+    """A line on each statement of this module that failed and that no exercise needs."""
+    return _left_out.get(module, [])
+
+
 def prerequisite(name: str) -> ModuleType:
     """Load an earlier kata for the kata that is being loaded (see `is_under_way`)."""
     root, sources, rest = _context[-1]
@@ -188,13 +195,15 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     _running.append(kata)
     try:
         with packages.nothing_else_changes(kata, path):
-            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+            told = statements.run(source, str(path), vars(module), kata.owners)
     except LoadFailure:
         raise
     except BaseException as error:
         raise LoadFailure(f"{path.name}{_where(error, path)}") from error
     finally:
         _running.pop()
+    if told:
+        _left_out[module] = [f"{path.name}: {line}" for line in told]
     return module
 
 
@@ -208,4 +217,4 @@ def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"
+    return f":{lines[-1]}: {reason} {IMPORTED}" if lines else f": {reason}"

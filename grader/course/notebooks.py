@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader import printable
-from grader.course import cells, snippets, stubs
+from grader.course import cells, snippets, statements, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -53,8 +53,8 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
         NotANotebook: the file does not parse and cannot be cut into cells.
     """
     try:
-        segments = cells.cut(module, owners(kata))
-    except cells.UNREADABLE as error:
+        segments = cells.cut(module, kata.owners)
+    except statements.UNREADABLE as error:
         where, reason = getattr(error, "lineno", "?"), getattr(error, "msg", "nested too deeply")
         text = f"katas/{kata.file}:{where}: {reason}: a half-written file cannot be cut into cells"
         raise NotANotebook(text) from None
@@ -160,8 +160,8 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
         return by_name[named]
     source = "\n".join(code(notebook))
     defined = set(re.findall(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE))
-    best = max(by_name.values(), key=lambda kata: len(defined.intersection(owners(kata))), default=None)
-    if best is None or defined.isdisjoint(owners(best)):
+    best = max(by_name.values(), key=lambda kata: len(defined.intersection(kata.owners)), default=None)
+    if best is None or defined.isdisjoint(best.owners):
         raise NotANotebook(f"{name}: no cell defines an exercise of a kata")
     return best
 
@@ -199,14 +199,14 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
     own = sorted((cell for cell in all_code if _mark(cell)), key=lambda cell: _mark(cell)["place"])
     text = "".join(cell.source + _mark(cell)["after"] for cell in own)
     others = [cell.source for cell in all_code if not _mark(cell) and not cells.NOT_CODE.match(cell.source)]
-    if own and not "".join(others).strip() and _is_plain(text, owners(kata)):
+    if own and not "".join(others).strip() and _is_plain(text, kata.owners):
         return text
     return _joined(notebook, kata).text
 
 
 def _joined(notebook: nbformat.NotebookNode, kata: Kata) -> cells.Joined:
     texts = [cell.source if cell.cell_type == "code" else "" for cell in notebook.cells]
-    return cells.join(texts, owners(kata), stub(kata))
+    return cells.join(texts, kata.owners, stub(kata))
 
 
 def _undefined(name: str, notebook: nbformat.NotebookNode) -> str:
@@ -223,11 +223,6 @@ def stub(kata: Kata) -> str:
     return stubs.stub_of(kata) or kata.code.read_text(encoding="utf-8")
 
 
-def owners(kata: Kata) -> list[str]:
-    """The functions and classes that are exercises, or whose methods are."""
-    return list(dict.fromkeys(exercise.owner for exercise in kata.exercises))
-
-
 def _mark(cell: nbformat.NotebookNode) -> dict[str, Any]:
     """The metadata with which `build` marks a cell of the module, or an empty dict."""
     mark = cell.metadata.get("kata")
@@ -235,7 +230,7 @@ def _mark(cell: nbformat.NotebookNode) -> dict[str, Any]:
     return mark if is_ours else {}
 
 
-def _is_plain(text: str, names: list[str]) -> bool:
+def _is_plain(text: str, names: Iterable[str]) -> bool:
     """Tell if the text has no notebook syntax and defines every exercise exactly once."""
     return cells.python(text) == text.rstrip("\n") and all(
         len(re.findall(rf"^(?:def|class) {n}\b", text, re.MULTILINE)) == 1 for n in names

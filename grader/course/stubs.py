@@ -8,7 +8,8 @@ from pathlib import Path
 
 from grader.course import kata_modules
 from grader.course.catalogue import Kata
-from grader.course.cells import UNREADABLE, Function, Import, bound, first_line
+from grader.course.cells import Function, Import, bound, first_line
+from grader.course.statements import UNREADABLE
 from grader.errors import LoadFailure
 
 KEEP = "# stub: keep"  # ends a line of the reference: the stub keeps the statement and drops the comment

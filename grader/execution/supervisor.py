@@ -23,6 +23,7 @@ from grader.workers.jobs import Job
 from grader.workers.servers import Process
 
 GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
+MOST_LEFT_OUT = 5  # lines on statements that were left out
 SERVER_ENDED = "was lost with the server that starts workers"
 # Code under test has a memory limit of its own. Where the system kills a worker, the machine has less than that.
 KILLED_BY_SYSTEM = "was killed by the system (out of memory)"
@@ -47,6 +48,7 @@ class Supervisor:
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
+        self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
         self.crashed = ""
         self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
@@ -91,7 +93,11 @@ class Supervisor:
         """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
         folders.remove(self.folder)
         crashed = "" if self.hidden_problem else self.crashed
+        left_out = self.left_out[:MOST_LEFT_OUT]
+        if more := len(self.left_out) - len(left_out):
+            left_out.append(f"and {more} more")
         message = printable.line("; ".join(part for part in (self.job.note, crashed) if part))
+        message = "\n".join(filter(None, [*left_out, message]))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
         seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
@@ -141,8 +147,12 @@ class Supervisor:
             case Loading(), "collected":
                 self.phase = "loading"
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
-            case Loaded(), "loading":
+            case Loaded(left_out), "loading":
                 self.phase = "between"
+                if not self.follow_up:
+                    is_withheld = self.job.options.sealed and self.job.stand_ins
+                    lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
+                    self.left_out = [printable.line(line) for line in lines]
                 self._allow(OF_START)
             case SpecStarted(name), "between":
                 self.phase, self.current = "spec", name

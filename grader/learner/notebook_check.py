@@ -38,7 +38,7 @@ def check(exercise: str) -> None:
     """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
     kata = _kata[0]
     classes = tuple(specs_for(kata, kata.exercise(exercise)))
-    text = cells.join(sys.modules["__main__"].In[1:], notebooks.owners(kata), notebooks.stub(kata)).text
+    text = cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
     code = kata.root / "katas"
     sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
     grading, cache = Grading([kata], sources, options=RunOptions(only=classes)), ResultCache(kata.root)

@@ -3,7 +3,7 @@
 import ast
 
 from grader.course.catalogue import Kata
-from grader.course.cells import UNREADABLE
+from grader.course.statements import UNREADABLE
 
 EDGES = "Edge cases ★"  # the last part of a docstring, for the star
 FULL = 112  # columns of a docstring's line that had no room for another word: 120 without the indentation

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course.catalogue import Kata
+from grader.course.catalogue import Kata, with_prerequisites
 from grader.isolation import sandbox
 from grader.workers import forkserver
 from grader.workers.servers import Process, Server
@@ -36,6 +36,7 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
     """
     request = {
         "kata": kata.name,
+        "exercises": {one.name: one.owners for one in with_prerequisites([kata])},
         "scratch": str(scratch),
         "shared": str(shared),
         "needs": sorted(kata.description.needs),

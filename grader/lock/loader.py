@@ -4,19 +4,25 @@ It stands in for `grader.loading`, which with `grader.datasets` is all that a ka
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from grader import datasets
+from grader.course import statements
 from grader.course.catalogue import Kata
 from grader.course.served import Served, import_package
 
 
 class Files:
-    """The katas' files below the scratch folder, each run once."""
+    """The katas' files below the scratch folder, each run once.
 
-    def __init__(self, scratch: Path):
-        self.scratch = scratch
+    Args:
+        exercises: of each kata, the functions and classes that are exercises, or whose methods are.
+    """
+
+    def __init__(self, scratch: Path, exercises: Mapping[str, Sequence[str]]):
+        self.scratch, self.exercises = scratch, exercises
         self.served = Served(self.prerequisite)
 
     def prerequisite(self, name: str) -> ModuleType:
@@ -29,13 +35,13 @@ class Files:
         module.__file__ = str(path)
         sys.modules[module.__name__] = module
         sys.modules.update({served: module for served, kata in self.served.katas.items() if kata == name})
-        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True), vars(module))
+        statements.run(path.read_text(encoding="utf-8"), str(path), vars(module), self.exercises[name])
         return module
 
 
-def load(name: str, scratch: Path) -> ModuleType:
+def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]]) -> ModuleType:
     """Run the kata's file with this loader in place of the grader's, and return the module."""
-    files = Files(scratch)
+    files = Files(scratch, exercises)
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve)

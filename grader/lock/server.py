@@ -39,7 +39,7 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
     [pipe] = descriptors
-    worker.main(pipe, request["kata"], scratch)
+    worker.main(pipe, request["kata"], scratch, request["exercises"])
 
 
 def warm(folders: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ import ast
 import builtins
 import functools
 
-from grader.course import cells
+from grader.course import cells, statements
 from grader.protocol import SpecFinished, SpecInfo
 from grader.results import NOT_WRITTEN, TOO_BUSY
 from grader.workers.jobs import Job
@@ -46,10 +46,15 @@ def told(job: Job, spec: SpecInfo, message: SpecFinished) -> str:
     return "\n\n".join(row for row in rows if row)
 
 
+def left_out(job: Job) -> str:
+    """A line on all statements that were left out. Which ones these are is the code's choice, too."""
+    return f"{job.kata.file.name}: left out what fails while it is imported and no exercise needs"
+
+
 @functools.lru_cache(maxsize=8)
 def _definitions(source: str) -> dict[str, int] | str:
     """The line of each function, class and method; or the line and the kind of the error that keeps it from parsing."""
     try:
         return {name: node.lineno for name, node in cells.definitions(ast.parse(source)).items()}
-    except cells.UNREADABLE as error:
+    except statements.UNREADABLE as error:
         return f"{getattr(error, 'lineno', None) or 1}: {type(error).__name__}"

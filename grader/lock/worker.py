@@ -10,7 +10,7 @@ import os
 import pickle
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -370,12 +370,13 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main(pipe: int, name: str, scratch: Path) -> None:
+def main(pipe: int, name: str, scratch: Path, exercises: Mapping[str, Sequence[str]]) -> None:
     """Serve the judge at the other end of the pipe until it ends.
 
     Args:
         name: the kata.
         scratch: where its file is, with those of the katas that it builds on.
+        exercises: of each of them, the functions and classes that are exercises, or whose methods are.
     """
     sys.dont_write_bytecode = True
-    Worker(pipe, lambda: loader.load(name, scratch)).serve()
+    Worker(pipe, lambda: loader.load(name, scratch, exercises)).serve()

@@ -260,7 +260,9 @@ class Katas:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""
         if kata not in self.modules:
             try:
-                self.modules[kata] = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
+                loaded = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
+                self.choices[kata].notes += kata_modules.left_out(loaded)
+                self.modules[kata] = loaded
             except LoadFailure as failure:
                 self.modules[kata] = failure
         module = self.modules[kata]

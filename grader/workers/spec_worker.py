@@ -82,8 +82,8 @@ class Beside:
 
     def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
         order = self.order
-        reporter.katas.modules[order.kata] = _module(order)
-        reporter.send(Loaded())
+        module = reporter.katas.modules[order.kata] = _module(order)
+        reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
         items = [item for item in items if name_of(item) not in order.skip]
         for item, following in zip_longest(items, items[1:]):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -120,7 +120,7 @@ class TestWorkers:
 
         class OfNoWorker(supervisor.Supervisor):
             def __init__(self):
-                self.phase, self.specs = "starting", {}
+                self.phase, self.specs, self.follow_up = "starting", {}, None
                 self.job = type("Job", (), {"options": RunOptions()})()
 
             def _used(self):

@@ -88,7 +88,7 @@ def test_what_uses_it_is_asked_without_it(sound, tmp_path):
     [
         ("    import os; os._exit(0)", "does not answer"),
         ("    while True: pass", "no answer came in time"),
-        ("    raise SystemExit(0)", "passes beside the specs"),
+        ("    double = total = Doubler = exit()", "passes beside the specs"),
         ("    def double(*_): os._exit(0)\n    import os; total = Doubler = double", "does not answer"),
         ("    def double(*_): return 3\n    total = Doubler = double", "3"),
     ],
@@ -149,9 +149,10 @@ class TestWhatIsWithheld:
         [result] = sealed(sound[1:], tmp_path, telling)
         assert seals(result) == ["failed"] and "return 2 * x" not in repr(result)
 
-    def test_nor_while_it_is_imported(self, sound, tmp_path):
-        [result] = sealed(sound[1:], tmp_path, self.LEAK + REUSE + "\nraise ValueError(text)\n")
-        assert result.points == 0 and "return 2 * x" not in repr(result)
+    @pytest.mark.parametrize(("raises", "points"), [("quadruple = {}[text]", 0), ("raise ValueError(text)", 1)])
+    def test_nor_while_it_is_imported(self, sound, tmp_path, raises, points):
+        [result] = sealed(sound[1:], tmp_path, f"{self.LEAK}{REUSE}\n{raises}\n")
+        assert result.points == points and "return 2 * x" not in repr(result)
 
     def test_a_file_that_does_not_parse_is_told_by_its_line(self, sound, tmp_path):
         [result] = sealed(sound[1:], tmp_path, REUSE + "\ndef broken(:\n")

@@ -57,7 +57,7 @@ class TestRoundTrip:
         names = [exercise.name for exercise in kata.exercises]
         segments = cells.cut(kata.reference.read_text(), names)
         texts = [segment.text for segment in reversed(segments)]
-        joined = cells.join(texts, notebooks.owners(kata), notebooks.stub(kata))
+        joined = cells.join(texts, kata.owners, notebooks.stub(kata))
         defined = {name for statement in ast.parse(joined.text).body for name in cells.bound(statement)}
         assert defined >= {exercise.owner for exercise in kata.exercises}
         assert joined.undefined == joined.notes == ()
@@ -327,7 +327,7 @@ def test_notebooks_of_other_programs():
     copied = notebooks.build(SIXTEEN, RIGHT)
     copied.cells.append(copied.cells[1])
     third = nbformat.convert(notebook, 3)
-    joined = cells.join(notebooks.code(colab), notebooks.owners(SIXTEEN), notebooks.stub(SIXTEEN)).text
+    joined = cells.join(notebooks.code(colab), SIXTEEN.owners, notebooks.stub(SIXTEEN)).text
     for other, text in ((colab, joined), (copied, RIGHT), (third, RIGHT)):
         again = notebooks.parsed(json.dumps(other).encode(), "x.ipynb")
         assert notebooks.kata_of(again, all_katas(), "x.ipynb") == SIXTEEN

@@ -556,7 +556,7 @@ class TestStatistics:
             (("mha.py:1: IndentationError: unexpected indent",), "does not parse"),
             (("mha.py: is not UTF-8 text",), "does not parse"),
             (("ann.zip: is not a zip archive that can be read",), "does not parse"),
-            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "wrong"),
+            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "import fails"),
             (("e0: not written yet", "e1: not written yet"), "untouched"),
             (("e0: not written yet", "wrong"), "wrong"),
         ],
