@@ -476,6 +476,74 @@ class TestSequential:
             kata.Sequential([lambda x: x, 3])
 
 
+class TestDropout:
+    @pytest.mark.parametrize("p", [0.2, 0.5])
+    def test_each_number_is_dropped_or_scaled(self, kata, p):
+        """With probability p a number becomes 0, and otherwise it is divided by 1 - p. So the sum that the next layer
+        computes is on average as large as without dropout."""
+        x = tensor(np.full((50, 40), 3.0))
+        got = check.data(kata.Dropout(p, rng=np.random.default_rng(0))(x))
+        found = sorted({round(float(value), 4) for value in np.ravel(got)})
+        unlike = {
+            "what is left was not scaled": [0.0, 3.0],
+            "multiplied by 1 - p": [0.0, round(3.0 * (1 - p), 4)],
+            "nothing was dropped": [3.0],
+        }
+        check.equal(found, [0.0, round(3.0 / (1 - p), 4)], unlike=unlike, what="the numbers that a 3.0 became")
+        share = float((got == 0).mean())
+        kept = " It looks like p is the probability to stay." if abs(share - (1 - p)) < 0.05 and p != 0.5 else ""
+        check.that(abs(share - p) < 0.05, f"{share:.0%} of 2000 numbers were dropped, expected about {p:.0%}.{kept}")
+
+    def test_every_call_draws_anew(self, kata):
+        """Always the same numbers off is a smaller network, and no dropout."""
+        layer, x = kata.Dropout(0.5), normal(20, 20)
+        first, second = (check.data(layer(x)) for _ in range(2))
+        check.that(not np.array_equal(first, second), "two calls dropped the same numbers")
+
+    def test_every_number_is_drawn_for_itself(self, kata):
+        """One draw for a whole row or column would switch features or samples off together."""
+        dropped = check.data(kata.Dropout(0.5, rng=np.random.default_rng(1))(tensor(np.ones((30, 30))))) == 0
+        for axis, lines in enumerate(("column", "row")):
+            whole = dropped.all(axis=axis) | ~dropped.any(axis=axis)
+            check.that(not whole.any(), f"{int(whole.sum())} of 30 {lines}s were dropped or kept as a whole")
+
+    def test_evaluation_changes_nothing(self, kata):
+        """Predictions use the whole network. `eval` is called at the top of the network, and the mode is asked for at
+        every call."""
+        layer, x = kata.Dropout(0.5), normal(5, 4)
+        kata.Sequential([layer]).eval()
+        check.equal(check.data(layer(x)), x.data)
+        layer.train()
+        check.that(not np.array_equal(check.data(layer(x)), x.data), "after train() nothing is dropped")
+
+    def test_the_generator_decides_what_is_dropped(self, kata):
+        """The same seed gives the same mask, and the next call continues the draws."""
+        first, again, other = (kata.Dropout(0.5, rng=np.random.default_rng(seed)) for seed in (1, 1, 2))
+        x = normal(20, 20)
+        for _ in range(2):
+            expected = check.data(first(x))
+            check.equal(check.data(again(x)), expected, what="the result with the same seed")
+        check.that(not np.array_equal(check.data(other(x)), expected), "another seed drops the same numbers")
+
+    def test_the_result_is_connected_to_x(self, kata):
+        """What was kept passes its gradient on, times 1 / (1 - p), by the multiplication's own rule."""
+        x = normal(5, 4)
+        _, reached = announced(lambda: kata.Dropout(0.5)(x))
+        check.that(any(one is x for one in reached), "no chain of announced operations leads from the output to x")
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5])
+    def test_a_p_that_is_no_share_is_an_error(self, kata, p):
+        """With p = 1 nothing is left, and 1 - p cannot divide."""
+        with check.raises(ValueError):
+            kata.Dropout(p)
+
+    @pytest.mark.edge
+    def test_the_dtype_stays(self, kata):
+        """A mask of float64 would double the memory of everything after it."""
+        check.equal(str(kata.Dropout(0.5)(normal(3, 4)).dtype), "float32", what="the dtype of a float32 x")
+
+
 @pytest.mark.stretch
 class TestMatmulLoops:
     def test_the_product(self, kata):

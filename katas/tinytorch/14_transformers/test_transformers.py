@@ -457,6 +457,26 @@ class TestTransformerBlock:
         expected = block_by_torch(p, x_, 3, order="no skips").detach().numpy()
         check.close(check.data(block(tensor(x))), expected, unlike=unlike)
 
+    def test_dropout_acts_on_what_each_part_returns(self, kata):
+        """x + drop(part(norm(x))): with p = 0.5, each number that a part adds is twice as large or not there at all.
+        What the skip carries stays whole. One part at a time adds zeros, so that the other one is seen alone."""
+        x = normal(4, 5, 12)
+        for part, silent in (("attn", "mlp.fc2"), ("mlp", "attn.W_o")):
+            plain, block = filled(kata.TransformerBlock(12, 3)), filled(kata.TransformerBlock(12, 3, dropout=0.5))
+            for name, p in [*plain.named_parameters(), *block.named_parameters()]:
+                if name.startswith(silent):
+                    p.data = np.zeros(p.shape)
+            added = check.data(plain(tensor(x))) - x
+            got = check.data(block(tensor(x)))
+            dropped = np.isclose(got, x)
+            share = float(dropped.mean())
+            told = f"{share:.0%} of the numbers that {part} returns were dropped, expected about half"
+            told += ". It looks like what the skip carries was dropped, too" if (got == 0).any() else ""
+            check.that(0.3 < share < 0.7, told)
+            check.close(got, np.where(dropped, x, x + 2 * added), what=f"x + what is left of {part}")
+            block.eval()
+            check.close(check.data(block(tensor(x))), x + added, what="the output in evaluation")
+
     def test_gradients(self, kata):
         """One backward pass reaches x and all sixteen parameters, with the gradients of PyTorch."""
         value_and_gradients(

@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.activations import tanh
 from tinytorch.attention import causal_mask, scaled_dot_product_attention
 from tinytorch.autograd import Node, backward_rule
-from tinytorch.layers import Linear, Module, Parameter
+from tinytorch.layers import Dropout, Linear, Module, Parameter
 from tinytorch.recorder import record
 from tinytorch.setup import get_rng, measure_scaling
 from tinytorch.tensor import Tensor
@@ -99,11 +99,12 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    """A pre-norm block: x + attn(ln1(x)), then, with the new x, x + mlp(ln2(x)).
+    """A pre-norm block: x + drop(attn(ln1(x))), then, with the new x, x + drop(mlp(ln2(x))).
 
     Args:
         embed_dim, num_heads: C and H. (B, T, C) becomes (B, T, C).
         residual: False leaves out both skips, for an experiment: mlp(ln2(attn(ln1(x)))).
+        dropout: p of the Dropout that acts on what each part returns.
         rng: the source of all draws. None means the framework's generator.
 
     - `ln1` and `ln2` are LayerNorms of their own, `attn` is a causal MultiHeadAttention, `mlp` a FeedForward.
@@ -111,7 +112,13 @@ class TransformerBlock(Module):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, *, residual: bool = True, rng: np.random.Generator | None = None
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        residual: bool = True,
+        dropout: float = 0.0,
+        rng: np.random.Generator | None = None,
     ):
         raise NotImplementedError
 

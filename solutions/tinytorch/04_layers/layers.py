@@ -193,6 +193,35 @@ class Sequential(Module):
         return iter(self.layers)
 
 
+class Dropout(Module):
+    """Set numbers to 0 at random while training, so that no unit of the next layer can rely on a single one.
+
+    Args:
+        p: the probability with which each number becomes 0.
+        rng: the source of all draws. None means the framework's generator, `get_rng()`.
+
+    - In training, each call draws anew which numbers become 0. The others are divided by 1 - p, which keeps the mean:
+      Dropout(0.5) turns [3, 3, 3, 3] into [6, 0, 0, 6], say.
+    - In evaluation, x comes out as it went in.
+
+    Compute with Tensors, as in Linear: what was dropped gets no gradient.
+
+    Edge cases ★
+        A p below 0, or not below 1, is an error. The dtype of x stays.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+        if not 0 <= p < 1:
+            raise ValueError(f"p must be at least 0 and below 1, got {p}")
+        self.p, self.rng = p, get_rng(rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = self.rng.random(x.shape) >= self.p
+        return x * Tensor((kept / (1 - self.p)).astype(x.dtype))
+
+
 def matmul_loops(a: Tensor, b: Tensor) -> tuple[Tensor, int]:
     """Multiply two matrices by three Python loops and count the work.
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.activations import tanh  # stub: keep
 from tinytorch.attention import causal_mask, scaled_dot_product_attention  # stub: keep
 from tinytorch.autograd import Node, backward_rule  # stub: keep
-from tinytorch.layers import Linear, Module, Parameter  # stub: keep
+from tinytorch.layers import Dropout, Linear, Module, Parameter  # stub: keep
 from tinytorch.recorder import record  # stub: keep
 from tinytorch.setup import get_rng, measure_scaling  # stub: keep
 from tinytorch.tensor import Tensor
@@ -136,11 +136,12 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    """A pre-norm block: x + attn(ln1(x)), then, with the new x, x + mlp(ln2(x)).
+    """A pre-norm block: x + drop(attn(ln1(x))), then, with the new x, x + drop(mlp(ln2(x))).
 
     Args:
         embed_dim, num_heads: C and H. (B, T, C) becomes (B, T, C).
         residual: False leaves out both skips, for an experiment: mlp(ln2(attn(ln1(x)))).
+        dropout: p of the Dropout that acts on what each part returns.
         rng: the source of all draws. None means the framework's generator.
 
     - `ln1` and `ln2` are LayerNorms of their own, `attn` is a causal MultiHeadAttention, `mlp` a FeedForward.
@@ -148,16 +149,22 @@ class TransformerBlock(Module):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads: int, *, residual: bool = True, rng: np.random.Generator | None = None
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        residual: bool = True,
+        dropout: float = 0.0,
+        rng: np.random.Generator | None = None,
     ):
         rng = get_rng(rng)
         self.ln1, self.attn = LayerNorm(embed_dim), MultiHeadAttention(embed_dim, num_heads, rng=rng)
         self.ln2, self.mlp = LayerNorm(embed_dim), FeedForward(embed_dim, rng=rng)
-        self.residual = residual
+        self.drop, self.residual = Dropout(dropout, rng=rng), residual
 
     def forward(self, x: Tensor) -> Tensor:
         for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):
-            y = part(norm(x))
+            y = self.drop(part(norm(x)))
             x = x + y if self.residual else y
         return x
 

@@ -7,7 +7,6 @@ NAMED_LOOP = """        for name, value in _leaves("", self):
 SET_MODE = """        for module in self.modules():
             module.training = mode
         return self"""
-DRAW = "Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))"
 PRODUCT = "        y = x @ self.weight.T\n"
 COPY = """    first.weight.data[:hidden] = W1
     first.bias.data[:hidden] = b1
@@ -45,13 +44,6 @@ MISTAKES = [
         now="_leaves(str(part), item)",
         caught_by="test_finds_those_of_inner_modules",
         says="looks like names without the path",
-    ),
-    Mistake(
-        "tuples are not searched",
-        was="isinstance(value, (list, tuple))",
-        now="isinstance(value, list)",
-        caught_by="test_looks_into_lists_and_tuples",
-        says="looks like Parameters in a tuple are left out",
     ),
     Mistake(
         "every Tensor is a parameter",
@@ -120,13 +112,6 @@ MISTAKES = [
         says="the bound is 0.25",
     ),
     Mistake(
-        "normal numbers",
-        was=DRAW,
-        now=DRAW.replace("uniform(-bound,", "normal(0,"),
-        caught_by="test_all_numbers_are_within_one_over_the_root_of_the_inputs",
-        says="the bound is 0.25",
-    ),
-    Mistake(
         "every layer seeds its own generator",
         was="rng, bound = get_rng(rng),",
         now="rng, bound = np.random.default_rng(0),",
@@ -170,6 +155,28 @@ MISTAKES = [
         caught_by="test_applies_its_layers_in_order",
         says="looks like the last layer's result on the input alone",
     ),
+    # Dropout
+    Mistake(
+        "what is left is not scaled",
+        was="(kept / (1 - self.p))",
+        now="(kept * 1.0)",
+        caught_by="test_each_number_is_dropped_or_scaled",
+        says="looks like what is left was not scaled",
+    ),
+    Mistake(
+        "p is the probability to stay",
+        was=">= self.p",
+        now="< self.p",
+        caught_by="test_each_number_is_dropped_or_scaled",
+        says="It looks like p is the probability to stay",
+    ),
+    Mistake(
+        "dropout is on in evaluation",
+        was="if not self.training or self.p == 0:",
+        now="if self.p == 0:",
+        caught_by="test_evaluation_changes_nothing",
+        says="differs at",
+    ),
     # what it costs
     Mistake(
         "bias forgotten in the count",
@@ -179,13 +186,6 @@ MISTAKES = [
         says="looks like the bias is not counted",
     ),
     # XOR
-    Mistake(
-        "only the first layer gets the generator",
-        was="ReLU(), Linear(4, 1, rng=rng)",
-        now="ReLU(), Linear(4, 1)",
-        caught_by="TestRunXorInference::test_the_generator_draws_both_layers",
-        says="weight of layer 2 from the same seed",
-    ),
     Mistake(
         "arrays of another shape in place of p.data",
         was=COPY,

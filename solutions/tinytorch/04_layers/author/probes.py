@@ -116,6 +116,17 @@ def _(kata, rng):
     return [net(10), len(net), net[-1](10), [step(10) for step in net]]
 
 
+@probe("Dropout")
+def _(kata, rng):
+    [seed], p, x = sizes(rng, 1, 0, 10**6), 0.2 + 0.5 * float(torch.rand((), generator=rng)), numbers(rng, 60, 50)
+    first, again = (kata.Dropout(p, rng=np.random.default_rng(seed)) for _ in range(2))
+    got, next_ = (first(kata.Tensor(x)).data for _ in range(2))
+    scaled = np.where(got == 0, 0, x / (1 - p))
+    right = [np.allclose(got, scaled, atol=1e-5), abs((got == 0).mean() - p) < 0.06, np.array_equal(got, next_)]
+    alike = np.array_equal(again(kata.Tensor(x)).data, got)
+    return [right, alike, first.eval()(kata.Tensor(x)).data]
+
+
 @probe("matmul_loops")
 def _(kata, rng):
     n, k, m = sizes(rng, 3)

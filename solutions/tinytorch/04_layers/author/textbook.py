@@ -115,6 +115,21 @@ class Sequential(Module):
         return iter(self.layers)
 
 
+class Dropout(Module):
+    """Numbers become 0 at random."""
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+        self.p = p
+        self.rng = get_rng(rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply a new mask."""
+        if self.training:
+            mask = self.rng.random(x.shape) > self.p
+            return x * Tensor(mask / (1 - self.p))
+        return x
+
+
 def matmul_loops(a: Tensor, b: Tensor) -> tuple[Tensor, int]:
     """Multiply two matrices by three loops and count the multiply-adds."""
     n, k = a.shape

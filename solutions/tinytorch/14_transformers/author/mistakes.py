@@ -10,7 +10,7 @@ ATTEND = (
     "        out, _ = scaled_dot_product_attention(heads(self.W_q(x)), heads(self.W_k(x)), heads(self.W_v(x)), mask)\n"
 )
 MERGE = "return self.W_o(out.transpose(1, 2).reshape(B, T, C))"
-PARTS = "        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):\n            y = part(norm(x))\n"
+PARTS = "        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):\n            y = self.drop(part(norm(x)))\n"
 SKIP = "            x = x + y if self.residual else y\n        return x"
 BLOCKS = "self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)]"
 
@@ -153,7 +153,7 @@ MISTAKES = [
     Mistake(
         "the skip starts after the norm",
         was=PARTS,
-        now=PARTS.replace("            y = part(norm(x))\n", "            x = norm(x)\n            y = part(x)\n"),
+        now=PARTS.replace("y = self.drop(part(norm(x)))", "x = norm(x)\n            y = self.drop(part(x))"),
         caught_by="test_norm_then_part_then_skip",
         says="looks like the skip starts after the norm",
     ),
@@ -171,6 +171,14 @@ MISTAKES = [
         caught_by="test_residual_false_leaves_both_skips_out",
         says="looks like with the second skip",
     ),
+    Mistake(
+        "dropout on the sum",
+        was=PARTS + SKIP,
+        now=PARTS.replace("self.drop(part(norm(x)))", "part(norm(x))")
+        + SKIP.replace("x + y if self.residual else y", "self.drop(x + y if self.residual else y)"),
+        caught_by="test_dropout_acts_on_what_each_part_returns",
+        says="looks like what the skip carries was dropped, too",
+    ),
     # GPTBackbone
     Mistake(
         "one block, num_layers times",
@@ -187,13 +195,6 @@ MISTAKES = [
         says="looks like without the last norm",
     ),
     # residual_gradient_norms
-    Mistake(
-        "the last block first",
-        was="for block in blocks])",
-        now="for block in reversed(blocks)])",
-        caught_by="test_without_skips_the_first_blocks_starve",
-        says="is the last block the first entry?",
-    ),
     # block_cost
     Mistake(
         "the work of one product in the heads",

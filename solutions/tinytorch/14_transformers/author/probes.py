@@ -74,7 +74,11 @@ def _(kata, rng):
 def _(kata, rng):
     heads, width, length = sizes(rng, 3)
     blocks = [kata.TransformerBlock(heads * width, heads, residual=residual) for residual in (True, False)]
-    return [asked(kata, rng, block, 2, length, heads * width) for block in blocks]
+    dropping = kata.TransformerBlock(heads * width, heads, dropout=0.5)
+    there(kata, filled, dropping, *sizes(rng, 1, 0, 10**6))
+    x = tensor(rng, 9, length, heads * width)
+    moved = [(layer(x).data != layer.eval()(x).data).mean() > 0.5 for layer in (dropping, blocks[0])]
+    return [moved, *(asked(kata, rng, block.train(), 2, length, heads * width) for block in blocks)]
 
 
 @probe("GPTBackbone")

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinytorch.activations import tanh
 from tinytorch.attention import causal_mask, scaled_dot_product_attention
-from tinytorch.layers import Linear, Module, Parameter
+from tinytorch.layers import Dropout, Linear, Module, Parameter
 from tinytorch.setup import get_rng, measure_scaling
 from tinytorch.tensor import Tensor
 
@@ -71,19 +71,20 @@ class FeedForward(Module):
 class TransformerBlock(Module):
     """A pre-norm block."""
 
-    def __init__(self, embed_dim, num_heads, *, residual=True, rng=None):
+    def __init__(self, embed_dim, num_heads, *, residual=True, dropout=0.0, rng=None):
         self.ln1 = LayerNorm(embed_dim)
         self.attn = MultiHeadAttention(embed_dim, num_heads, rng=rng)
         self.ln2 = LayerNorm(embed_dim)
         self.mlp = FeedForward(embed_dim, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
         self.residual = residual
 
     def forward(self, x):
         """Attention, then the MLP."""
         if not self.residual:
-            return self.mlp(self.ln2(self.attn(self.ln1(x))))
-        x = x + self.attn(self.ln1(x))
-        return x + self.mlp(self.ln2(x))
+            return self.dropout(self.mlp(self.ln2(self.dropout(self.attn(self.ln1(x))))))
+        x = x + self.dropout(self.attn(self.ln1(x)))
+        return x + self.dropout(self.mlp(self.ln2(x)))
 
 
 class GPTBackbone(Module):

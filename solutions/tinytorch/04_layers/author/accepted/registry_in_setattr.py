@@ -106,3 +106,16 @@ class Sequential(Module):
 
     def __iter__(self):
         yield from self.layers
+
+
+class Dropout(Module):
+    def __init__(self, p=0.5, *, rng=None):
+        if p < 0 or p >= 1:
+            raise ValueError(p)
+        self.keep, self.draw = 1 - p, get_rng(rng).random
+
+    def forward(self, x):
+        if self.training:
+            mask = np.where(self.draw(x.shape) < self.keep, np.float32(1 / self.keep), np.float32(0))
+            return Tensor(mask.astype(x.dtype)) * x
+        return x * 1

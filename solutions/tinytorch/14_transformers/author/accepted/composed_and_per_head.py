@@ -44,8 +44,9 @@ class MultiHeadAttention(Module):
 
 
 class TransformerBlock(Module):
-    def __init__(self, embed_dim, num_heads, *, residual=True, rng=None):
+    def __init__(self, embed_dim, num_heads, *, residual=True, dropout=0.0, rng=None):
         rng = get_rng(rng)
+        self.first, self.second = Dropout(dropout, rng=rng), Dropout(dropout, rng=rng)
         self.mlp = FeedForward(embed_dim, rng=rng)
         self.attn = MultiHeadAttention(embed_dim, num_heads, rng=rng)
         self.ln1 = LayerNorm(embed_dim)
@@ -53,8 +54,8 @@ class TransformerBlock(Module):
         self.skip = 1.0 if residual else 0.0
 
     def forward(self, x):
-        y = x * self.skip + self.attn(self.ln1(x))
-        return y * self.skip + self.mlp(self.ln2(y))
+        y = x * self.skip + self.first(self.attn(self.ln1(x)))
+        return y * self.skip + self.second(self.mlp(self.ln2(y)))
 
 
 def norm_statistics(x):

@@ -52,11 +52,12 @@ class FeedForward(Module):
 
 
 class TransformerBlock(Module):
-    def __init__(self, embed_dim, num_heads, *, residual=True, rng=None):
+    def __init__(self, embed_dim, num_heads, *, residual=True, dropout=0.0, rng=None):
+        self.drop = Dropout(dropout)
         self.ln1, self.ln2 = LayerNorm(embed_dim), LayerNorm(embed_dim)
         self.attn = MultiHeadAttention(embed_dim, num_heads, causal=True, rng=rng)
         self.mlp = FeedForward(embed_dim, 4 * embed_dim, rng=rng)
-        self.add = (lambda x, y: x + y) if residual else (lambda x, y: y)
+        self.add = (lambda x, y: x + self.drop(y)) if residual else (lambda x, y: self.drop(y))
 
     def forward(self, x):
         x = self.add(x, self.attn(self.ln1(x)))
