@@ -73,10 +73,11 @@ def make_questions(
         generator: the source of the draws.
     Returns:
         questions (B, N + 1): the colour one-hot, then +1 if relational, else −1.
-        answers (B,) int64. Relational: how many *other* objects have the object's shape. Not relational: its own shape,
-        0 for −1 and 1 for +1.
+        answers (B,) int64. Relational: how many *other* objects are close to the object, |x − its x| < 0.5. Not
+        relational: its own shape, 0 for −1 and 1 for +1.
 
-    Rows of colours [2, 0, 1] and shapes [+1, −1, −1], asked about colour 0 (row 1): relational 1, else 0.
+    Rows of colours [2, 0, 1], shapes [+1, −1, −1] and x [0.9, 0.1, 0.3], asked about colour 0 (row 1): relational 1,
+    since row 2 is close and row 0 is not, else 0.
 
     Edge cases ★
         The questions have the dtype of `objects`.

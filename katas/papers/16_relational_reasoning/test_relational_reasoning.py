@@ -23,23 +23,24 @@ def scenes(colours, shapes, count):
 
 
 def looked_up(objects, questions, by_colour=True):
-    """Per scene, the shape of the object asked about and the shapes of the others, scene by scene."""
+    """Scene by scene, shape and x of the object asked about, and those of the others."""
     n = objects.shape[1]
     for scene, question in zip(objects.tolist(), questions.tolist(), strict=True):
         colour = question[:n].index(1)
         place = [row[:n].index(1) for row in scene].index(colour) if by_colour else colour
-        shapes = [row[n] for row in scene]
-        yield shapes.pop(place), shapes
+        seen = [(row[n], row[n + 1]) for row in scene]
+        yield seen.pop(place), seen
 
 
-def counted(objects, questions, by_colour=True):
-    """Count the others that have the shape of the object asked about."""
-    return torch.tensor([others.count(shape) for shape, others in looked_up(objects, questions, by_colour)])
+def counted(objects, questions, by_colour=True, close=lambda distance: abs(distance) < 0.5):
+    """Count the others that are close to the object asked about."""
+    seen = looked_up(objects, questions, by_colour)
+    return torch.tensor([sum(close(x - mine) for _, x in others) for (_, mine), others in seen])
 
 
 def shape_of(objects, questions, by_colour=True):
     """0 or 1, the shape of the object asked about."""
-    return torch.tensor([int(shape > 0) for shape, _ in looked_up(objects, questions, by_colour)])
+    return torch.tensor([int(shape > 0) for (shape, _), _ in looked_up(objects, questions, by_colour)])
 
 
 @st.composite
@@ -64,14 +65,15 @@ class TestMakeQuestions:
             check.close(ones, torch.eye(4)[[3] * 9], what="the sorted first N numbers of each question")
 
     def test_relational_answers_count_the_others(self, kata):
-        """How many *other* objects have its shape? The object always has its own shape, and is not counted. The object
+        """How many *other* objects are close, less than 0.5 away in x? That takes two objects at a time. The object
         is the one of the colour asked about, in whatever row it is: rows are shuffled."""
         objects = scenes(self.COLOURS, self.SHAPES, 20)
         questions, answers = kata.make_questions(objects, True)
         expected = counted(objects, questions)
         unlike = {
             "the object counted as one of the others": expected + 1,
-            "the others of another shape": 3 - expected,
+            "the others that are not close": 3 - expected,
+            "all objects on its left counted as close": counted(objects, questions, close=lambda d: d < 0.5),
             "the colour taken for the row number": counted(objects, questions, by_colour=False),
             "the shape of the object": shape_of(objects, questions),
         }
@@ -86,7 +88,7 @@ class TestMakeQuestions:
             "the colour taken for the row number": shape_of(objects, questions, by_colour=False),
             "0 and 1 exchanged": 1 - expected,
             "the shape itself, −1 or +1": 2 * expected - 1,
-            "the number of others with that shape": counted(objects, questions),
+            "the relational answer": counted(objects, questions),
         }
         check.equal(answers, expected, unlike=unlike, what="answers")
 
@@ -444,11 +446,11 @@ def right_answers(objects, questions):
 
 @functools.cache
 def accuracies(kata, name):
-    """A model trained for 700 steps: its accuracy on relational questions and on the others."""
+    """A model trained for 1200 steps: its accuracy on relational questions and on the others."""
     torch.manual_seed(1)
     model = kata.RelationNetwork(8, 6, 32, 5) if name == "network" else kata.FlatMLP(5, 8, 6, 128, 5)
     generator = torch.Generator().manual_seed(1)
-    kata.train_model(model, steps=700, generator=generator)
+    kata.train_model(model, steps=1200, generator=generator)
     return [kata.answer_accuracy(model, kind, generator=generator) for kind in (True, False)]
 
 
@@ -498,15 +500,14 @@ class TestTrainModel(training.Contract):
 
     @pytest.mark.timeout(60)
     def test_the_relation_network_answers_both_kinds(self, kata):
-        """After 700 steps it is right on more than 90 % of fresh questions, relational or not. Even the other questions
-        ask for a comparison: which object has the colour?"""
-        for kind, share in zip(("relational", "other"), accuracies(kata, "network"), strict=True):
-            check.that(share > 0.9, f"{share:.0%} of the {kind} questions are answered right, expected > 90 %")
+        """After 1200 steps it is right on more than 65 % of fresh relational questions, and on nearly all others."""
+        for kind, share, least in zip(("relational", "other"), accuracies(kata, "network"), (0.65, 0.95), strict=True):
+            check.that(share > least, f"{share:.0%} of the {kind} questions are answered right, expected > {least:.0%}")
 
     @pytest.mark.timeout(60)
     def test_the_relation_network_beats_the_mlp(self, kata):
         """The key result: on the same data and after the same number of steps, an MLP on the flattened scene is at
-        least 15 points behind on relational questions. It has to learn for each row by itself how to find a colour."""
+        least 15 points behind on relational questions. It would have to learn the comparison for each pair of rows."""
         pairs, flat = accuracies(kata, "network")[0], accuracies(kata, "mlp")[0]
         says = f"{pairs:.0%} of the relational questions are right with pairs, {flat:.0%} without"
         check.that(pairs >= flat + 0.15, f"{says}: expected at least 15 points more")

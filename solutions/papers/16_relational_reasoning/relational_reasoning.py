@@ -73,10 +73,11 @@ def make_questions(
         generator: the source of the draws.
     Returns:
         questions (B, N + 1): the colour one-hot, then +1 if relational, else −1.
-        answers (B,) int64. Relational: how many *other* objects have the object's shape. Not relational: its own shape,
-        0 for −1 and 1 for +1.
+        answers (B,) int64. Relational: how many *other* objects are close to the object, |x − its x| < 0.5. Not
+        relational: its own shape, 0 for −1 and 1 for +1.
 
-    Rows of colours [2, 0, 1] and shapes [+1, −1, −1], asked about colour 0 (row 1): relational 1, else 0.
+    Rows of colours [2, 0, 1], shapes [+1, −1, −1] and x [0.9, 0.1, 0.3], asked about colour 0 (row 1): relational 1,
+    since row 2 is close and row 0 is not, else 0.
 
     Edge cases ★
         The questions have the dtype of `objects`.
@@ -86,11 +87,11 @@ def make_questions(
     flag = objects.new_full((num_scenes, 1), 1.0 if relational else -1.0)
     questions = torch.cat([F.one_hot(asked[:, 0], num_objects).to(objects), flag], dim=1)
 
-    colours, shapes = objects[..., :num_objects].argmax(dim=2), objects[..., num_objects]
-    shape = shapes[colours == asked]  # one row per scene has the colour
+    asked_row = objects[..., :num_objects].argmax(dim=2) == asked  # one row per scene has the colour
     if relational:
-        return questions, (shapes == shape[:, None]).sum(dim=1) - 1
-    return questions, (shape > 0).long()
+        x = objects[..., num_objects + 1]
+        return questions, ((x - x[asked_row][:, None]).abs() < 0.5).sum(dim=1) - 1
+    return questions, (objects[..., num_objects][asked_row] > 0).long()
 
 
 def relation_sum(g: Callable[[Tensor], Tensor], objects: Tensor, question: Tensor) -> Tensor:

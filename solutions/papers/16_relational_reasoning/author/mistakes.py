@@ -3,7 +3,7 @@
 from grader.authoring.variants import Mistake
 
 FLAG = "flag = objects.new_full((num_scenes, 1), 1.0 if relational else -1.0)"
-FOUND = "shape = shapes[colours == asked]  # one row per scene has the colour"
+FOUND = "(objects[..., num_objects][asked_row] > 0).long()"
 FIRST = "first = objects[:, :, None].expand(-1, -1, n, -1)  # (B, N, N, D): o_i"
 ASKED = "    asked = question[:, None, None].expand(-1, n, n, -1)\n"
 SUMMED = "return g(torch.cat([first, second, asked], dim=-1)).sum(dim=(1, 2))"
@@ -28,15 +28,22 @@ MISTAKES = [
     ),
     Mistake(
         "the object counted as one of the others",
-        was="(shapes == shape[:, None]).sum(dim=1) - 1",
-        now="(shapes == shape[:, None]).sum(dim=1)",
+        was=".sum(dim=1) - 1",
+        now=".sum(dim=1)",
         caught_by="test_relational_answers_count_the_others",
         says="looks like the object counted as one of the others",
     ),
     Mistake(
+        "no absolute value",
+        was="(x - x[asked_row][:, None]).abs() < 0.5",
+        now="(x - x[asked_row][:, None]) < 0.5",
+        caught_by="test_relational_answers_count_the_others",
+        says="looks like all objects on its left counted as close",
+    ),
+    Mistake(
         "row number taken for the colour",
         was=FOUND,
-        now="shape = shapes.gather(1, asked)[:, 0]",
+        now="(objects[..., num_objects].gather(1, asked)[:, 0] > 0).long()",
         caught_by="test_other_answers_are_the_shape_of_the_object",
         says="looks like the colour taken for the row number",
     ),
@@ -49,8 +56,8 @@ MISTAKES = [
     ),
     Mistake(
         "shapes as answers",
-        was="return questions, (shape > 0).long()",
-        now="return questions, shape.long()",
+        was=FOUND,
+        now="objects[..., num_objects][asked_row].long()",
         caught_by="test_other_answers_are_the_shape_of_the_object",
         says="looks like the shape itself",
     ),

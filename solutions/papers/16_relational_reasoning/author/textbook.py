@@ -61,16 +61,18 @@ def answer_accuracy(
 def make_questions(
     objects: Tensor, relational: bool, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Ask about the object of a random colour: its shape, or how many others share it."""
+    """Ask about the object of a random colour: its shape, or how many others are close."""
     num_scenes, num_objects, _ = objects.shape
     asked = F.one_hot(torch.randint(num_objects, (num_scenes,), generator=generator), num_objects)
     flag = torch.full((num_scenes, 1), 1.0 if relational else -1.0)
 
-    colours, shapes = objects[:, :, :num_objects], objects[:, :, num_objects]
+    colours, shapes, x = objects[:, :, :num_objects], objects[:, :, num_objects], objects[:, :, num_objects + 1]
     row = (colours * asked[:, None]).sum(dim=2).argmax(dim=1)
-    shape = shapes[torch.arange(num_scenes), row]
+    scene = torch.arange(num_scenes)
+    shape = shapes[scene, row]
     if relational:
-        answers = (shapes == shape[:, None]).sum(dim=1) - 1
+        distance = (x - x[scene, row][:, None]).abs()
+        answers = (distance < 0.5).sum(dim=1) - 1
     else:
         answers = (shape > 0).long()
     return torch.cat([asked, flag], dim=1), answers

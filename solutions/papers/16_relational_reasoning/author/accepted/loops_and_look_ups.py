@@ -10,10 +10,10 @@ def make_questions(objects, relational, generator=None):
         questions[b, colour] = 1
         questions[b, n] = 1 if relational else -1
         (row,) = objects[b, :, colour].nonzero()[:, 0].tolist()
-        shape = objects[b, row, n]
+        shape, x, _ = objects[b, row, n:]
         others = [i for i in range(n) if i != row]
-        answers.append(sum(int(objects[b, i, n] == shape) for i in others) if relational else int(shape == 1))
-    return questions, torch.tensor(answers)
+        answers.append(sum(-0.5 < objects[b, i, n + 1] - x < 0.5 for i in others) if relational else shape == 1)
+    return questions, torch.tensor([int(answer) for answer in answers])
 
 
 def relation_sum(g, objects, question):

@@ -9,8 +9,9 @@ def make_questions(objects, relational, generator=None):
     row = torch.einsum("bnc,bc->bn", objects[:, :, :n], asked)
     shape = torch.einsum("bn,bn->b", row, objects[:, :, n])
     if relational:
-        products = shape[:, None] * objects[:, :, n] * (1 - row)  # 0 for the object itself
-        answers = torch.gt(products, 0).sum(dim=1)
+        x = torch.einsum("bn,bn->b", row, objects[:, :, n + 1])
+        far = torch.ge((objects[:, :, n + 1] - x[:, None]).abs(), 0.5)
+        answers = n - 1 - far.sum(dim=1)
     else:
         answers = torch.div(shape + 1, 2).long()
     return torch.hstack([asked, flag]), answers
