@@ -94,8 +94,7 @@ class Remote(Known):
     def post(self, message: bytes, used: list[int]) -> None:
         """Send a message, and before it what the worker must learn about the tensors in it and the state of things."""
         updates = [update for update in map(self.update, used) if update]
-        wire.write(self.pipe, pickle.dumps((updates, used, self.state())))
-        wire.write(self.pipe, message)
+        wire.write(self.pipe, pickle.dumps((updates, used, self.state())), message)
 
     def wait(self, used: list[int]) -> tuple[str, Any]:
         """The answer, or the error that the code raised, after all that the worker asks meanwhile."""

@@ -42,9 +42,9 @@ class Malformed(Exception):
     """A frame is not what a worker sends."""
 
 
-def write(descriptor: int, data: bytes) -> None:
-    """Write a frame of bytes."""
-    _all_of(descriptor, struct.pack("!I", len(data)) + data)
+def write(descriptor: int, *frames: bytes) -> None:
+    """Write frames of bytes, at once: whoever waits for them wakes up only once."""
+    _all_of(descriptor, b"".join(part for data in frames for part in (struct.pack("!I", len(data)), data)))
 
 
 def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
@@ -62,8 +62,8 @@ def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
 
 def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
     """Send a tree of JSON and the blobs that it refers to by number."""
-    write(descriptor, json.dumps([tree, [len(blob) for blob in blobs]]).encode())
-    _all_of(descriptor, b"".join(blobs))
+    data = json.dumps([tree, [len(blob) for blob in blobs]]).encode()
+    _all_of(descriptor, b"".join([struct.pack("!I", len(data)), data, *blobs]))
 
 
 def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:

@@ -1171,12 +1171,12 @@ FORGERIES = [
         @in_the_worker
         def halves():
             import os
-            rest, write = [b""], wire.write
+            rest = [b""]
             def halved(pipe, data):
-                data = rest[0] + len(data).to_bytes(4, "big") + data
+                data = rest[0] + data
                 rest[0] = data[len(data) // 2:]
                 os.write(pipe, data[: len(data) // 2])
-            wire.write = halved
+            wire._all_of = halved
     """),
     forge(WIRE, "papers/25", "TestCompressedBits::test_what_no_compressor_shortens_is_sent_as_it_is", "sends a text of the greatest length that fits, and one more", """
         SENT = [0]
