@@ -10,6 +10,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import typer
 
@@ -21,7 +22,7 @@ from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
-from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
+from grader.results import Audit, ClassReport, HandIn, KataResult, Report, kata_as_dict
 from grader.teaching import (
     audit,
     class_grading,
@@ -180,9 +181,9 @@ def _graded(
     _say_left_out(decided, assignment)
     handed_in = _asked_for(class_, everybody)
     with _opened(outputs) as stream:
-        handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
+        handed_in, penalties, hand_ins = _taken_in(class_, outputs, people, handed_in, unowned)
         texts = {submission.student: submission.texts or {} for submission in handed_in}
-        book = Gradebook(texts, assignment, penalties, people, texts, decided)
+        book = Gradebook(texts, assignment, penalties, people, texts, decided, hand_ins)
         grading = _grading(class_, handed_in, engine)
         if earlier and never_lower:
             grading = regrading.never_lower(grading, earlier, assignment)
@@ -236,10 +237,11 @@ def _opened(outputs: Outputs) -> FileIO:
 
 def _taken_in(
     class_: Class, outputs: Outputs, people: list[Person], handed_in: list[Submission], unowned: list[str]
-) -> tuple[list[Submission], dict[str, float]]:
+) -> tuple[list[Submission], dict[str, float], dict[str, HandIn]]:
     """Read the submissions, and say what was found in them.
 
-    Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
+    Returns them with the texts of their katas, the part of the score that each student loses for lateness, and when
+    each handed in.
     """
     read: list[Submission] = []
     needed = with_prerequisites(class_.assignment.katas)
@@ -247,6 +249,7 @@ def _taken_in(
     unknown = "nobody in the roster has this id, email or name"
     found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
     penalties: dict[str, float] = {}
+    hand_ins: dict[str, HandIn] = {}
 
     def lost(why: str) -> None:
         nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
@@ -258,10 +261,11 @@ def _taken_in(
             for submission in counting.track(handed_in):
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    texts, told, penalty = _read(submission, needed, class_.assignment, person)
+                    texts, told, hand_in, penalty = _read(submission, needed, class_.assignment, person)
                     read.append(replace(submission, texts=texts))
                     found += told
-                    penalties |= {submission.student: penalty} if penalty is not None else {}
+                    penalties[submission.student] = penalty
+                    hand_ins |= {submission.student: hand_in} if hand_in else {}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     strangers = submissions.strangers(class_.folder)
@@ -271,21 +275,22 @@ def _taken_in(
         print("the roster's dates cost nothing: grading.toml has no table [late]")
     for line in intake.short(intake.lines(found, strangers)):
         print(line)
-    return read, penalties
+    return read, penalties, hand_ins
 
 
 def _read(
     submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None
-) -> tuple[dict[Kata, SourceText], list[Finding], float | None]:
-    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known."""
+) -> tuple[dict[Kata, SourceText], list[Finding], HandIn | None, float]:
+    """The texts of one submission, what was found in it, its time if that is known, and what lateness costs."""
     contents = finder.look(submission.places, needed)
     found = intake.findings(submission, contents, assignment.katas)
     hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
     if hand_in is None:
-        return contents.sources(needed), found, None
+        return contents.sources(needed), found, None, 0.0
     due, extension = (person.due, person.extension) if person else (None, timedelta())
     cost = late.penalty(hand_in.time, due, extension) if late else 0.0
-    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], cost
+    counts = HandIn(hand_in.time.isoformat(timespec="seconds"), hand_in.how)
+    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], counts, cost
 
 
 def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine | None) -> Generator[StudentResult]:
@@ -348,7 +353,8 @@ def _said(student: str, report: Report, outputs: Outputs, lost: str = "", *, abs
     """The terminal's lines on a student."""
     missing = f"  ({lost})" if report.not_graded else ""
     decided = [f"  {line}" for line in words.overrides(report.katas)]
-    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{missing}"
+    told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
     explained = [f"  {line}" for line in explanation.lines(report)] if outputs.explain else []
     return [first, *decided, *explained]
 
@@ -388,8 +394,17 @@ def _write_files(whole: ClassReport, outputs: Outputs) -> list[str]:
         with boundary.costs_only(unwritten.append):
             report_files.write(path, page)
     for file in outputs.reports:
-        file.write(whole if file.render in report_files.WITH_NAMES else shown)
+        report = whole if file.render in report_files.WITH_NAMES else shown
+        file.write(replace(report, pages=_links(report, outputs, file.place)))
     return unwritten
+
+
+def _links(report: ClassReport, outputs: Outputs, file: Path) -> dict[str, str]:
+    """The relative link from a report's file to each student's page, where both are written."""
+    if outputs.pages is None:
+        return {}
+    folder = Path(os.path.relpath(outputs.pages.resolve(), file.parent))
+    return {student: quote((folder / f"{student}.html").as_posix()) for student in report.students}
 
 
 def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:

@@ -3,12 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Override, Report, SpecResult, number
+from grader.results import NOT_WRITTEN, OF_FILE, ExerciseResult, KataResult, Override, Report, SpecResult, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
+# Why no spec of an exercise was run, by the state of its file.
+NOT_RUN = {
+    "not handed in": "not handed in",
+    "does not parse": "not run: the file does not parse",
+    "import fails": "not run: the import of the file fails",
+}
 SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = "sealed", "sealed in part", "not sealed", "by override"
 
 
@@ -37,6 +43,22 @@ def stars(kata: KataResult) -> str:
 def score(result: ExerciseResult | KataResult) -> str:
     """The score, or a question mark if it is not decided."""
     return UNKNOWN if result.pending else number(result.score)
+
+
+def state(kata: KataResult) -> str:
+    """The state of a file that cannot be run, such as "does not parse"; otherwise the status: "failed"."""
+    return kata.state if kata.state in OF_FILE else kata.status
+
+
+def of_files(report: Report) -> str:
+    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any."""
+    return "; ".join(of_file(kata) for kata in report.katas if kata.why_no_code)
+
+
+def of_file(kata: KataResult) -> str:
+    """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
+    why = "" if kata.why_no_code.endswith(kata.state) else f": {kata.why_no_code}"
+    return f"{kata.kata}: {kata.state}{why}"
 
 
 def gap(report: Report) -> str:
@@ -70,6 +92,8 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
         return "not graded"
     if exercise.unconfirmed:
         return " · ".join([UNCONFIRMED, *_rest(exercise)])
+    if exercise.file_state:
+        return " · ".join([NOT_RUN[exercise.file_state], *_rest(exercise)])
     ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
