@@ -69,26 +69,26 @@ def _definitions(text: str, exercises: set[str], given: set[Shape]) -> list[tupl
 
 
 def _measured(tree: ast.Module, exercises: set[str], given: set[Shape]) -> Iterator[tuple[str, str, int]]:
-    nodes = list(ast.walk(tree))
-    own = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
-    own |= {node.name for node in nodes if isinstance(node, Function)}
-    for name, parts in _named(tree, exercises):
-        shapes = sorted(repr(_shape(part, {}, frozenset(own))) for part in parts)
-        heads = [_head(statement) for part in parts for statement in _statements(part)]
-        size = sum(_size(head) for head in heads if head not in given)
-        yield name if name in exercises else HELPERS, sha256("".join(shapes).encode()).hexdigest(), size
-
-
-def _named(tree: ast.Module, exercises: set[str]) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
-    """Each definition's name and statements. A class is one, unless its methods are exercises of their own."""
     for node in tree.body:
-        if isinstance(node, Function):
-            yield node.name, [node]
-        elif isinstance(node, ast.ClassDef):
-            if any(name.startswith(f"{node.name}.") for name in exercises):
-                yield from ((f"{node.name}.{one.name}", [one]) for one in node.body if isinstance(one, Function))
-            else:
-                yield node.name, [one for one in node.body if not _is_idle(one)]
+        inside = list(ast.walk(node))
+        own = {one.attr for one in inside if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store)}
+        own |= {one.name for one in inside if isinstance(one, Function)}
+        for name, parts in _named(node, exercises):
+            shapes = sorted(repr(_shape(part, {}, frozenset(own))) for part in parts)
+            heads = [_head(statement) for part in parts for statement in _statements(part)]
+            size = sum(_size(head) for head in heads if head not in given)
+            yield name if name in exercises else HELPERS, sha256("".join(shapes).encode()).hexdigest(), size
+
+
+def _named(node: ast.stmt, exercises: set[str]) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
+    """The name and the statements of each definition. A class is one, unless its methods are exercises of their own."""
+    if isinstance(node, Function):
+        yield node.name, [node]
+    elif isinstance(node, ast.ClassDef):
+        if any(name.startswith(f"{node.name}.") for name in exercises):
+            yield from ((f"{node.name}.{one.name}", [one]) for one in node.body if isinstance(one, Function))
+        else:
+            yield node.name, [one for one in node.body if not _is_idle(one)]
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
