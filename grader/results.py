@@ -215,7 +215,9 @@ class KataResult:
     @property
     def why_no_code(self) -> str:
         """The line that says why the file cannot be run: "sums.py:3: SyntaxError: …". Empty if it can."""
-        return self.why_not_graded if self.state == "not recognised" else self._of_file[1]
+        if self.state not in OF_FILE:
+            return ""
+        return self.why_not_graded if self.not_graded else self._of_file[1]
 
     @property
     def _of_file(self) -> tuple[State | None, str]:

@@ -11,6 +11,7 @@ from grader import files
 from grader.errors import KataError
 from grader.reports import (
     audit_report,
+    class_page,
     class_report,
     classroom,
     classroom50,
@@ -37,7 +38,7 @@ FORMATS: dict[str, Callable[[Report], str]] = {
 CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "json": class_report.render_json,
     "csv": class_report.render_csv,
-    "html": html_report.render_class,
+    "html": class_page.render,
     "canvas": gradebooks.render_canvas,
     "moodle": gradebooks.render_moodle,
 }

@@ -3,12 +3,24 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from grader.results import NOT_WRITTEN, OF_FILE, ExerciseResult, KataResult, Override, Report, SpecResult, number
+from grader.results import (
+    NOT_HANDED_IN,
+    NOT_WRITTEN,
+    OF_FILE,
+    ExerciseResult,
+    HandIn,
+    KataResult,
+    Override,
+    Report,
+    SpecResult,
+    number,
+)
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
+NAMED = 5  # katas in a line
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -51,14 +63,50 @@ def state(kata: KataResult) -> str:
 
 
 def of_files(report: Report) -> str:
-    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any."""
-    return "; ".join(of_file(kata) for kata in report.katas if kata.why_no_code)
+    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any.
+
+    Then the numbers of the katas that were not handed in.
+    """
+    absent = [kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN]
+    told = [of_file(kata) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    return "; ".join([*told, *([f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"] if absent else [])])
 
 
 def of_file(kata: KataResult) -> str:
     """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
     why = "" if kata.why_no_code.endswith(kata.state) else f": {kata.why_no_code}"
     return f"{kata.kata}: {kata.state}{why}"
+
+
+def kata_number(kata: str) -> str:
+    """The kata's name in commands: "16", "papers/13", "appendix_a"."""
+    track, slash, name = kata.rpartition("/")
+    first, *rest = name.split("_")
+    return track + slash + (first if first.isdigit() else "_".join([first, *rest[:1]]))
+
+
+def hand_ins(report: Report) -> list[tuple[str, str, str]]:
+    """The versions that count: the numbers of their katas, their time, and how that time is known."""
+    versions: dict[HandIn, list[str]] = {}
+    for kata in report.katas:
+        if kata.hand_in:
+            versions.setdefault(kata.hand_in, []).append(kata_number(kata.kata))
+    return [(", ".join(katas), one.time.replace("T", " "), one.how) for one, katas in versions.items()]
+
+
+def late(report: Report) -> str:
+    """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17: 20 % less"; empty if nothing."""
+    handed_in = [kata for kata in report.katas if kata.state != NOT_HANDED_IN]
+    costs = {kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty}
+    if len(costs) == len(handed_in) and len(set(costs.values())) == 1:
+        return next(iter(costs.values()))
+    return ", ".join(f"{kata}: {cost}" for kata, cost in costs.items())
+
+
+def less(penalty: float) -> str:
+    """The part of the score that lateness costs: "10 % less"."""
+    return f"{number(100 * penalty)} % less"
 
 
 def gap(report: Report) -> str:
@@ -207,8 +255,7 @@ def totals(report: Report) -> str:
     """
     so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
-    if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
-        weighted += f" · late: {number(100 * penalty)} % less"
+    weighted += f" · late: {late(report)}" if late(report) else ""
     sealed = f" · {seals(report)}" if seals(report) else ""
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from grader.reports import (
     audit_report,
+    class_page,
     class_report,
     classroom,
     classroom50,
@@ -30,7 +31,7 @@ from grader.reports import (
     unconfirmed,
     words,
 )
-from grader.reports.html_report import STYLE
+from grader.reports.page import STYLE
 from grader.results import (
     Audit,
     ClassReport,
@@ -345,7 +346,7 @@ class TestHiddenSpecs:
         ]
         [row] = csv.DictReader(io.StringIO(csv_report.render(report)))
         assert (row["hidden_passed"], row["hidden"], row["first_failure"]) == ("1", "2", "hidden: secret story")
-        assert "1 × secret 0 (hidden)</summary>secret story<" in html_report.render_class(a_class(ann=report.katas[0]))
+        assert "1 × secret 0 (hidden)</summary>secret story<" in class_page.render(a_class(ann=report.katas[0]))
 
 
 class TestGradescopeDetails:
@@ -518,7 +519,7 @@ class TestPages:
         assert "kata hint appendix_a a<" in html_report.render(appendix)
 
     def test_tables_have_captions_and_heads(self):
-        page = html_report.render_class(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
+        page = class_page.render(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
         assert '<html lang="en">' in page and page.count("<table>") == page.count("<caption>") == page.count("<thead>")
         assert "<th>" not in page and page.count("<th ") == page.count("<th scope=")
         assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table>")
@@ -528,9 +529,7 @@ class TestPages:
         broken, lost = became("sums.py:3: SyntaxError: invalid syntax"), GAP.katas[0]
         students = {"a": started, "b": NASTY.katas[0], "c": lost, "d": absent, "e": broken}
         reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
-        cells = re.findall(
-            r"<td class='cell[^>]*>([^<]*)", html_report.render_class(ClassReport("", 1.0, True, reports))
-        )
+        cells = re.findall(r"<td class='cell[^>]*>([^<]*)", class_page.render(ClassReport("", 1.0, True, reports)))
         assert cells == ["–", "0!", "?", "none", "0 ¶"]
 
 
@@ -581,11 +580,11 @@ class TestStatistics:
         report = a_class(ann=same, bob=same, eve=became("", code="3"), joe=stub, kim=stub, lea=became("", code=""))
         assert statistics.identical(report) == [("16_mha", ["ann", "bob"])]
         assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
-        page = html_report.render_class(report)
+        page = class_page.render(report)
         assert "ann, bob</td>" in page and "2 min of" in page
 
     def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
-        page = html_report.render_class(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
+        page = class_page.render(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
         assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
 
 
@@ -595,7 +594,7 @@ def test_one_is_not_said_as_several():
     differs = Difference("ann", "01_x", "f", "test_x", "passed", "failed")
     *_, line = audit_report.lines(Audit(("ann", "bob"), 2, (differs,), complete=True))
     assert line == "2 students, 2 results graded twice: 1 verdict differs"
-    page = html_report.render_class(ClassReport("", 1.0, False, {"ann": GAP}))
+    page = class_page.render(ClassReport("", 1.0, False, {"ann": GAP}))
     assert "<h1>1 student</h1>" in page and " · incomplete, 1 student not graded<br>" in page
 
 
@@ -724,7 +723,7 @@ class TestNotGraded:
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == ["", "", "", "not graded"]
         assert [bob[name] for name in ("points", "score", "state", "run")] == ["2", "2", "graded", "incomplete"]
-        page = html_report.render_class(report)
+        page = class_page.render(report)
         assert "the machine is too small" in page and "median 2 of 4 points" in page
 
 
@@ -784,7 +783,7 @@ class TestUnconfirmed:
         assert said.startswith("unconfirmed: 1 point of 1 student, ") and "\neve\n" in said and "ann" not in said
         assert "    first lock   2 of 2 specs passed\n    second lock  from outside: failed\n      It counts.\n" in said
         assert "--overrides FILE" in said and f"  7,{KATA.kata}::o,,\n" in said
-        page = html_report.render_class(report)
+        page = class_page.render(report)
         assert page.index("<h2>Unconfirmed</h2>") < page.index("<h2>Points</h2>")
         assert (
             "<td>2 of 2 specs passed</td>" in page and "<summary>from outside: failed</summary><pre>It counts." in page
@@ -792,7 +791,7 @@ class TestUnconfirmed:
         assert "unconfirmed: o'>1?</td>" in page and "<td class='n'>?</td>" in page
         assert " · 1 student with unconfirmed points<br>median 2 of 4 points" in page
         none = ClassReport("", 1.0, True, {"ann": REPORT})
-        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in html_report.render_class(none)
+        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in class_page.render(none)
 
     def test_a_forger_does_not_fill_the_screen(self):
         many = tuple(replace(OPEN, name=f"e{n}") for n in range(40))
@@ -871,7 +870,7 @@ class TestOverridden:
             words.verdict(one.katas[0].exercises[0]),
         ):
             assert said in text
-        for text in (html_report.render_class(report), html_report.render(one)):
+        for text in (class_page.render(report), html_report.render(one)):
             assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
         [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
@@ -923,8 +922,7 @@ class TestSealing:
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), markdown.render(report), html_report.render(report), junit.render(report)]
         assert all(
-            said in text
-            for text in [*texts, csv_report.render(report), html_report.render_class(a_class(a=report.katas[0]))]
+            said in text for text in [*texts, csv_report.render(report), class_page.render(a_class(a=report.katas[0]))]
         )
         for name, key in (("classroom", "message"), ("classroom50", "message"), ("gradescope", "output")):
             tests = json.loads(FORMATS[name].render(self.sealed(SEALED, self.IN_PART, self.NOT)))["tests"]
@@ -941,13 +939,13 @@ class TestClass:
     TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
 
     def test_html_has_a_row_for_every_student_and_escapes_it(self):
-        page = html_report.render_class(self.TWO)
+        page = class_page.render(self.TWO)
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
         for heading in ("Points", "Exercises, the hardest first", "Identical submissions", "Time"):
             assert f"<h2>{heading}</h2>" in page
         assert "2 of 4 points, 1 stars, wrong" in page and ">score</th>" not in page
-        assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
-        weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
+        assert class_page.render(ClassReport("", 0.0, False)).count("<h2>") == 4
+        weighted = class_page.render(replace(self.TWO, students={"ann": WEIGHTED}))
         assert ">score</th>" in weighted and "median score 4.5 of 10<" in weighted
 
     def test_csv_has_a_column_a_kata(self):
