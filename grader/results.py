@@ -23,7 +23,8 @@ State = Literal[
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
-NOT_HANDED_IN, NOT_RECOGNISED = "not handed in", "not recognised"
+NOT_HANDED_IN = "not handed in"
+NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 # And where it raises while it is imported: "sums.py:3: NameError: … (while the file was imported)".
@@ -183,14 +184,6 @@ class ExerciseResult:
 
 
 @dataclass(frozen=True)
-class HandIn:
-    """The version of a kata that counts: its time in ISO 8601, and how that time is known ("the newest commit")."""
-
-    time: str
-    how: str
-
-
-@dataclass(frozen=True)
 class KataResult:
     """The verdicts on one kata."""
 
@@ -200,13 +193,13 @@ class KataResult:
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
     code: str = ""  # a hash of the file's text; empty if there was none to run
-    hand_in: HandIn | None = None  # None where the time is not known
+    handed_in: str = ""  # of a class: when the version that counts was handed in, in ISO 8601
 
     @property
     def state(self) -> State:
         """The state of the file, in more detail than the status. Every report has it from here."""
         if self.status == "not graded":
-            return "not recognised" if self.why_not_graded.endswith(NOT_RECOGNISED) else "not graded"
+            return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
@@ -269,6 +262,11 @@ class KataResult:
         return sum(exercise.stars for exercise in self.exercises)
 
     @property
+    def penalty(self) -> float:
+        """The part of the score that lateness costs, from 0 to 1."""
+        return max((exercise.penalty for exercise in self.exercises), default=0.0)
+
+    @property
     def max_points(self) -> int:
         """One point per exercise, and as many stars."""
         return len(self.exercises)
@@ -280,11 +278,6 @@ class KataResult:
     @property
     def max_score(self) -> float:
         return sum(exercise.worth for exercise in self.exercises)
-
-    @property
-    def penalty(self) -> float:
-        """The part of the score that lateness costs, from 0 to 1."""
-        return max((exercise.penalty for exercise in self.exercises), default=0.0)
 
     @property
     def core_works(self) -> bool:

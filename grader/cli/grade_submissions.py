@@ -22,7 +22,7 @@ from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
-from grader.results import Audit, ClassReport, HandIn, KataResult, Report, kata_as_dict
+from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
 from grader.teaching import (
     audit,
     class_grading,
@@ -181,9 +181,9 @@ def _graded(
     _say_left_out(decided, assignment)
     handed_in = _asked_for(class_, everybody)
     with _opened(outputs) as stream:
-        handed_in, penalties, hand_ins = _taken_in(class_, outputs, people, handed_in, unowned)
+        handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
         texts = {submission.student: submission.texts or {} for submission in handed_in}
-        book = Gradebook(texts, assignment, penalties, people, texts, decided, hand_ins)
+        book = Gradebook(texts, assignment, penalties, people, texts, decided)
         grading = _grading(class_, handed_in, engine)
         if earlier and never_lower:
             grading = regrading.never_lower(grading, earlier, assignment)
@@ -237,11 +237,10 @@ def _opened(outputs: Outputs) -> FileIO:
 
 def _taken_in(
     class_: Class, outputs: Outputs, people: list[Person], handed_in: list[Submission], unowned: list[str]
-) -> tuple[list[Submission], dict[str, float], dict[str, HandIn]]:
+) -> tuple[list[Submission], dict[str, float]]:
     """Read the submissions, and say what was found in them.
 
-    Returns them with the texts of their katas, the part of the score that each student loses for lateness, and when
-    each handed in.
+    Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
     """
     read: list[Submission] = []
     needed = with_prerequisites(class_.assignment.katas)
@@ -249,7 +248,6 @@ def _taken_in(
     unknown = "nobody in the roster has this id, email or name"
     found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
     penalties: dict[str, float] = {}
-    hand_ins: dict[str, HandIn] = {}
 
     def lost(why: str) -> None:
         nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
@@ -261,11 +259,10 @@ def _taken_in(
             for submission in counting.track(handed_in):
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    texts, told, hand_in, penalty = _read(submission, needed, class_.assignment, person)
+                    texts, told, penalty = _read(submission, needed, class_.assignment, person)
                     read.append(replace(submission, texts=texts))
                     found += told
-                    penalties[submission.student] = penalty
-                    hand_ins |= {submission.student: hand_in} if hand_in else {}
+                    penalties |= {submission.student: penalty} if penalty is not None else {}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     strangers = submissions.strangers(class_.folder)
@@ -275,22 +272,21 @@ def _taken_in(
         print("the roster's dates cost nothing: grading.toml has no table [late]")
     for line in intake.short(intake.lines(found, strangers)):
         print(line)
-    return read, penalties, hand_ins
+    return read, penalties
 
 
 def _read(
     submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None
-) -> tuple[dict[Kata, SourceText], list[Finding], HandIn | None, float]:
-    """The texts of one submission, what was found in it, its time if that is known, and what lateness costs."""
+) -> tuple[dict[Kata, SourceText], list[Finding], float | None]:
+    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known."""
     contents = finder.look(submission.places, needed)
     found = intake.findings(submission, contents, assignment.katas)
     hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
     if hand_in is None:
-        return contents.sources(needed), found, None, 0.0
+        return contents.sources(needed), found, None
     due, extension = (person.due, person.extension) if person else (None, timedelta())
     cost = late.penalty(hand_in.time, due, extension) if late else 0.0
-    counts = HandIn(hand_in.time.isoformat(timespec="seconds"), hand_in.how)
-    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], counts, cost
+    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], cost
 
 
 def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine | None) -> Generator[StudentResult]:

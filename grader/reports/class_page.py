@@ -70,13 +70,17 @@ def _look(report: ClassReport) -> str:
     ]
     rows = "".join(
         f"<tr>{_who(student, report)}<td>{kata.state}</td>"
-        f"<td class='long'>{escape(kata.kata)}<br>{escape(kata.why_no_code or kata.why_not_graded)}</td></tr>"
+        f"<td class='long'>{escape(kata.kata)}<br>{escape(_why(kata))}</td></tr>"
         for _, student, kata in sorted(found, key=lambda one: one[0])
     )
     if not rows:
         return ""
     about = "not graded, so without a score; or handed in and without points, since the file cannot be run"
     return f"<h2>To look at</h2>{table('look', about, heads('student', 'state', 'kata, and why'), rows)}"
+
+
+def _why(kata: KataResult) -> str:
+    return (kata.why_no_code or kata.why_not_graded).removeprefix(f"{kata.state}: ")
 
 
 def _unconfirmed(report: ClassReport) -> str:
@@ -127,7 +131,7 @@ def _points(report: ClassReport) -> str:
     students = report.students
     katas = {kata.kata: kata.max_points for one in students.values() for kata in one.katas}
     weighted = any(one.weighted for one in students.values())
-    timed = any(kata.hand_in for one in students.values() for kata in one.katas)
+    timed = any(kata.handed_in for one in students.values() for kata in one.katas)
     rows: list[str] = []
     states: set[str] = set()
     for student, one in students.items():
@@ -150,12 +154,12 @@ def _points(report: ClassReport) -> str:
 
 
 def _lateness(report: Report) -> str:
-    """Two cells: the time of each version that counts and how it is known, and what lateness costs."""
+    """Two cells: when each version was handed in that counts, and which it is; what lateness costs."""
     versions = [tuple(map(escape, version)) for version in words.hand_ins(report)]
-    lines = [f"{f'{katas}: ' if len(versions) > 1 else ''}{time}<small>{how}</small>" for katas, time, how in versions]
-    newest = max((kata.hand_in.time for kata in report.katas if kata.hand_in), default="")
-    cost = max((kata.penalty for kata in report.katas if kata.hand_in), default=0)
-    when = f"<td class='when' data-v='{escape(newest)}'>{''.join(lines)}</td>"
+    lines = [f"{katas}: {time}<small>{which}</small>" for katas, time, which in versions]
+    cost = max((kata.penalty for kata in report.katas if kata.handed_in), default=0)
+    newest = words.newest(report)
+    when = f"<td class='when' data-v='{words.moment(newest) if newest else ''}'>{''.join(lines)}</td>"
     return f"{when}<td class='n' data-v='{cost}'>{words.late(report)}</td>"
 
 

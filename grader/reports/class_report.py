@@ -56,9 +56,8 @@ def render_csv(report: ClassReport) -> str:
 def _who_and_when(report: ClassReport, student: str) -> list[str]:
     """The id and email in the roster, the newest time of what counts, and the highest penalty of a kata, in percent."""
     one, who = report.students[student], report.roster.get(student, Identity("", "", ""))
-    times = [kata.hand_in.time for kata in one.katas if kata.hand_in]
-    penalty = max((kata.penalty for kata in one.katas if kata.hand_in), default=None)
-    return [who.id, who.email, max(times, default=""), "" if penalty is None else number(100 * penalty)]
+    penalty = max((kata.penalty for kata in one.katas if kata.handed_in), default=None)
+    return [who.id, who.email, words.newest(one), "" if penalty is None else number(100 * penalty)]
 
 
 def _reason(report: Report) -> str:

@@ -16,7 +16,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
  margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
 h1{font-size:1.5rem;margin:0}
 h2{font-size:1.15rem;margin:2rem 0 .5rem;overflow-wrap:anywhere}
-p{margin:.25rem 0 1rem}
+p{margin:.25rem 0 1rem;overflow-wrap:anywhere}
 .dim{color:var(--dim)}
 .notes{white-space:pre-line}
 figure{margin:0}
@@ -69,14 +69,14 @@ code{overflow-wrap:anywhere}
 @media(max-width:600px){th,td{padding:.3rem .35rem}}
 @media print{.wide{overflow:visible;max-height:none}th button::after{content:""}}
 """
-# Sorts a table by a column: up, down, as it was. Without scripts there are no buttons, and the rows stay as they are.
+# Sorts a table by a column: up, down, as it was; what is no number comes last. Without it there are no buttons.
 SCRIPT = """
 for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
   const value = (row, at) => (row.cells[at].dataset.v ?? row.cells[at].textContent).trim();
   const isNumber = text => text !== "" && !isNaN(text);
-  const compare = (a, b) => isNumber(a) && isNumber(b) ? a - b
-    : isNumber(a) != isNumber(b) ? isNumber(b) - isNumber(a) : a.localeCompare(b);
+  const compare = (a, b, sign) => isNumber(a) != isNumber(b) ? isNumber(b) - isNumber(a)
+    : sign * (isNumber(a) ? a - b : a.localeCompare(b));
   heads.forEach((head, at) => {
     const button = document.createElement("button");
     button.append(...head.childNodes);
@@ -87,7 +87,7 @@ for (const table of document.querySelectorAll("table.sorts")) {
       heads.forEach(other => other.removeAttribute("aria-sort"));
       if (order != "none") head.setAttribute("aria-sort", order);
       const sorted = order == "none" ? rows
-        : [...rows].sort((a, b) => sign * compare(value(a, at), value(b, at)));
+        : [...rows].sort((a, b) => compare(value(a, at), value(b, at), sign));
       body.append(...sorted);
     };
   });

@@ -1,14 +1,15 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
 from grader.results import (
     NOT_HANDED_IN,
     NOT_WRITTEN,
     OF_FILE,
     ExerciseResult,
-    HandIn,
     KataResult,
     Override,
     Report,
@@ -21,6 +22,7 @@ UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
+VERSION = re.compile(r"^the (?:newest )?version,? of .+ counts\b.*$", re.MULTILINE)  # a line of a kata's message
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -75,8 +77,8 @@ def of_files(report: Report) -> str:
 
 def of_file(kata: KataResult) -> str:
     """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
-    why = "" if kata.why_no_code.endswith(kata.state) else f": {kata.why_no_code}"
-    return f"{kata.kata}: {kata.state}{why}"
+    why = kata.why_no_code.removeprefix(f"{kata.state}: ")
+    return f"{kata.kata}: {kata.state}{'' if why.endswith(kata.state) else f': {why}'}"
 
 
 def kata_number(kata: str) -> str:
@@ -87,12 +89,25 @@ def kata_number(kata: str) -> str:
 
 
 def hand_ins(report: Report) -> list[tuple[str, str, str]]:
-    """The versions that count: the numbers of their katas, their time, and how that time is known."""
-    versions: dict[HandIn, list[str]] = {}
+    """The numbers of the katas that were handed in at one time, that time, and which version of them counts."""
+    found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
-        if kata.hand_in:
-            versions.setdefault(kata.hand_in, []).append(kata_number(kata.kata))
-    return [(", ".join(katas), one.time.replace("T", " "), one.how) for one, katas in versions.items()]
+        if kata.handed_in:
+            which = VERSION.search(kata.message)
+            place = kata.handed_in.replace("T", " "), which[0] if which else ""
+            found.setdefault(place, []).append(kata_number(kata.kata))
+    return [(", ".join(katas), *place) for place, katas in found.items()]
+
+
+def newest(report: Report) -> str:
+    """When the newest version that counts was handed in; empty if that is not known."""
+    times = [kata.handed_in for kata in report.katas if kata.handed_in]
+    return max(times, key=moment, default="")
+
+
+def moment(time: str) -> float:
+    """A time in ISO 8601 as a number to sort by, whatever its zone."""
+    return datetime.fromisoformat(time).timestamp()
 
 
 def late(report: Report) -> str:

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
-from grader.results import NOT_HANDED_IN, ClassReport, HandIn, Identity, KataResult, Report
+from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching import alike, overrides
 from grader.teaching.assignment import Assignment
 from grader.teaching.overrides import Overrides
@@ -26,14 +25,12 @@ class Gradebook:
         roster: Iterable[Person] = (),
         texts: Mapping[str, Mapping[Kata, SourceText]] | None = None,
         decided: Overrides | None = None,
-        hand_ins: Mapping[str, HandIn] | None = None,
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
         self.penalties = penalties or {}  # student → the part of the score that lateness costs
         self.texts = dict(texts or {})  # student → the text of each kata's file
         self.decided = decided or {}
-        self.hand_ins = hand_ins or {}  # student → the version that counts
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -43,8 +40,6 @@ class Gradebook:
         """Take in a result. Returns it as the assignment counts it, with what the teacher has decided."""
         result = self.assignment.graded(found, self.penalties.get(student, 0.0))
         result = overrides.applied(result, self.decided.get((student, found.kata), {}))
-        if result.state != NOT_HANDED_IN:
-            result = replace(result, hand_in=self.hand_ins.get(student))
         self.results[student][result.kata] = result
         if result.not_graded:
             self.lost[student] = result.why_not_graded
