@@ -203,7 +203,7 @@ def _exercises(report: ClassReport) -> str:
         for one in statistics.exercises(report)
     )
     names = heads("exercise", "works", "spec that fails most", "looks like", "points")
-    about = "students whose code works, of those who wrote something; how many fail a spec first, and how"
+    about = "students whose code works, of those who wrote some that can be run; how many fail a spec first, and how"
     return f"<h2>Exercises, the hardest first</h2>{table('exercises', about, names, rows)}"
 
 

@@ -23,7 +23,7 @@ class Bar:
 
 @dataclass
 class Exercise:
-    """One exercise of a kata, over all students who handed the kata in and wrote something for it."""
+    """One exercise of a kata, over all students who wrote something for it, in a file that can be run."""
 
     kata: str
     name: str
@@ -79,7 +79,7 @@ def exercises(report: ClassReport) -> list[Exercise]:
             if result.unconfirmed:
                 continue
             one = found.setdefault((kata.kata, result.name), Exercise(kata.kata, result.name, everybody[kata.kata]))
-            one.tried += not result.not_written
+            one.tried += not (result.not_written or result.file_state)
             one.works += result.works
             one.seals.update([words.seal(result)] if result.works and not result.override else [])
             failure = result.first_failure

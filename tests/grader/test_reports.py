@@ -587,8 +587,8 @@ class TestStatistics:
         absent = {"f": became("x.py: not handed in"), "g": became("e0: not written yet"), "h": GAP.katas[0]}
         report = a_class(a=became(""), **failed, **absent)
         [one] = statistics.exercises(report)
-        assert (one.works, one.tried, one.students, one.share) == (1, 5, 7, 0.2)
-        assert ">1 of 5 who tried, of 7<" in class_page.render(report)
+        assert (one.works, one.tried, one.students, one.share) == (1, 4, 7, 0.25)
+        assert ">1 of 4 who tried, of 7<" in class_page.render(report)
         assert (one.failed, one.mistakes) == ({"x": 3}, {"a transpose forgotten": 2})
         assert one.sentences == {"x": "Heads are slices. Not more."}
 
