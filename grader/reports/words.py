@@ -94,7 +94,8 @@ def hand_ins(report: Report) -> list[tuple[str, str, str]]:
     for kata in report.katas:
         if kata.handed_in:
             which = VERSION.search(kata.message)
-            place = kata.handed_in.replace("T", " "), which[0] if which else ""
+            time = datetime.fromisoformat(kata.handed_in).isoformat(" ", "seconds")
+            place = time, which[0] if which else ""
             found.setdefault(place, []).append(kata_number(kata.kata))
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
