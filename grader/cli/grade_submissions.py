@@ -10,7 +10,6 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import typer
 
@@ -391,16 +390,8 @@ def _write_files(whole: ClassReport, outputs: Outputs) -> list[str]:
             report_files.write(path, page)
     for file in outputs.reports:
         report = whole if file.render in report_files.WITH_NAMES else shown
-        file.write(replace(report, pages=_links(report, outputs, file.place)))
+        file.write(replace(report, pages=file.links(outputs.pages, report.students)))
     return unwritten
-
-
-def _links(report: ClassReport, outputs: Outputs, file: Path) -> dict[str, str]:
-    """The relative link from a report's file to each student's page, where both are written."""
-    if outputs.pages is None:
-        return {}
-    folder = Path(os.path.relpath(outputs.pages.resolve(), file.parent))
-    return {student: quote((folder / f"{student}.html").as_posix()) for student in report.students}
 
 
 def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:

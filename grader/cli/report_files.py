@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from grader import files
 from grader.errors import KataError
@@ -60,6 +61,13 @@ class ReportFile(Generic[AnyReport]):
     def place(self) -> Path:
         """The file that `write` writes, however the path leads there."""
         return self.path.parent.resolve() / self.path.name
+
+    def links(self, pages: Path | None, students: Iterable[str]) -> dict[str, str]:
+        """The relative link from this file to each student's page in the folder; none without a folder."""
+        if pages is None:
+            return {}
+        folder = Path(os.path.relpath(pages.resolve(), self.place.parent))
+        return {student: quote((folder / f"{student}.html").as_posix()) for student in students}
 
     def write(self, report: AnyReport) -> None:
         write(self.path, self.render(report))
