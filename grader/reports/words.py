@@ -103,7 +103,7 @@ def hand_ins(report: Report) -> list[tuple[str, str, str]]:
 def newest(report: Report) -> str:
     """When the newest version that counts was handed in; empty if that is not known."""
     times = [kata.handed_in for kata in report.katas if kata.handed_in]
-    return max(times, key=moment, default="")
+    return datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds") if times else ""
 
 
 def moment(time: str) -> float:
