@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 State = Literal[
+    "not recognised",
     "not graded",
     "unconfirmed",
     "not handed in",
@@ -23,9 +24,13 @@ Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
+NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
+IMPORT_FAILS = re.compile(rf"[^:]+\.\w+:\d+: .*{re.escape(IMPORTED)}$")
+TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same by chance
+OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
@@ -157,6 +162,11 @@ class ExerciseResult:
         return all(spec.message.endswith(NOT_WRITTEN) for spec in self.ideas if spec.status != "skipped")
 
     @property
+    def file_state(self) -> State | None:
+        """The state of the kata's file, if that is why no spec was run: "does not parse"; otherwise None."""
+        return None if self.works else _file_state(self.ideas)[0]
+
+    @property
     def first_failure(self) -> SpecResult | None:
         """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
         failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
@@ -183,22 +193,32 @@ class KataResult:
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
     code: str = ""  # a hash of the file's text; empty if there was none to run
+    handed_in: str = ""  # of a class: when the version that counts was handed in, in ISO 8601
 
     @property
     def state(self) -> State:
-        """The state of the file, in more detail than the status."""
+        """The state of the file, in more detail than the status. Every report has it from here."""
+        if self.status == "not graded":
+            return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
-        failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
-        said = {spec.message.partition("\n")[0] for spec in failed}
-        line = said.pop() if len(said) == 1 else ""
-        works = any(exercise.works for exercise in self.exercises)
-        if line.endswith(IMPORTED):  # some may work with the reference's code
-            return "import fails"
-        if line.endswith(NOT_HANDED_IN) and not works:
-            return "not handed in"
-        return "does not parse" if UNPARSED.match(line) and not works else "wrong"
+        return self._of_file[0] or "wrong"
+
+    @property
+    def why_no_code(self) -> str:
+        """The line that says why the file cannot be run: "sums.py:3: SyntaxError: …". Empty if it can."""
+        if self.state not in OF_FILE:
+            return ""
+        return self.why_not_graded if self.not_graded else self._of_file[1]
+
+    @property
+    def _of_file(self) -> tuple[State | None, str]:
+        if any(
+            exercise.works and not exercise.note for exercise in self.exercises
+        ):  # some may, with the reference's code
+            return None, ""
+        return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed"]:
@@ -242,6 +262,11 @@ class KataResult:
     @property
     def stars(self) -> int:
         return sum(exercise.stars for exercise in self.exercises)
+
+    @property
+    def penalty(self) -> float:
+        """The part of the score that lateness costs, from 0 to 1."""
+        return max((exercise.penalty for exercise in self.exercises), default=0.0)
 
     @property
     def max_points(self) -> int:
@@ -321,6 +346,16 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Students whose definitions of a kata are the same, apart from names and layout; `names` are its exercises."""
+
+    kata: str
+    students: tuple[str, ...]
+    names: tuple[str, ...]
+    size: int  # parts of the syntax tree that neither stub nor reference has
+
+
+@dataclass(frozen=True)
 class ClassReport:
     """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
 
@@ -329,6 +364,9 @@ class ClassReport:
     complete: bool
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
+    assignment: str = ""  # the titles of its katas
+    alike: tuple[Alike, ...] = ()
+    pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
 
     @property
     def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
@@ -368,6 +406,17 @@ class Change:
     before: float | None
     after: float | None
     why: str
+
+
+def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
+    """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
+    said = {spec.message.partition("\n")[0] for spec in specs if spec.status not in DONE and not spec.hidden}
+    line = said.pop() if len(said) == 1 else ""
+    if line.endswith(NOT_HANDED_IN):
+        return "not handed in", line
+    if UNPARSED.match(line):
+        return "does not parse", line
+    return ("import fails", line) if IMPORT_FAILS.match(line) else (None, "")
 
 
 def title(name: str) -> str:
