@@ -1,6 +1,6 @@
 """Dilated convolutions: causal ones in a residual stack that looks far back, and a context module for images.
 
-After Yu, Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions" (2016); the causal form is that of WaveNet
+After Yu, Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions" (2015); the causal form is that of WaveNet
 (2016). Sizes: B sequences or images in a batch, C channels, T steps, K taps of a kernel, d a dilation.
 """
 

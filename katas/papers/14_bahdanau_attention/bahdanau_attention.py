@@ -1,6 +1,6 @@
 """The end of the bottleneck: additive attention, an encoder and a decoder with and without it, and their training.
 
-After Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate" (2015).
+After Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate" (2014).
 Sizes: B sequences in a batch, T source and T' target places, H hidden units, V symbols; queries have Q, keys K and
 the attention A features. Masks are bool: True = may attend.
 """

@@ -1,6 +1,6 @@
 """Read, process, write: a code for sets that no order can change, and a pointer network that sorts from it.
 
-After Vinyals, Bengio and Kudlur, "Order Matters: Sequence to sequence for sets" (2016), sections 4 and 5.
+After Vinyals, Bengio and Kudlur, "Order Matters: Sequence to sequence for sets" (2015), sections 4 and 5.
 Sizes: B sets in a batch, N elements per set, H hidden units.
 """
 

@@ -1,6 +1,6 @@
 """A variational autoencoder: the code of an image is a Gaussian, and the decoder sees a sample of it.
 
-After Kingma and Welling, "Auto-Encoding Variational Bayes" (2014). Sizes: B images of P pixels in [0, 1], H hidden
+After Kingma and Welling, "Auto-Encoding Variational Bayes" (2013). Sizes: B images of P pixels in [0, 1], H hidden
 units, Z latent numbers. `logvar` is the logarithm of a variance.
 """
 
