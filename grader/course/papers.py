@@ -86,36 +86,43 @@ def sections(lesson: str) -> dict[int, str]:
 def table(katas: Iterable[Kata]) -> list[str]:
     """The tracking table of the papers: one row each."""
     rows = [
-        "| | paper | year | phase | NumPy original | notebook | key result, rebuilt | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | paper | year | phase | NumPy original | notebook | key result, rebuilt | seconds | status |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kata in katas:
         about, name = kata.description.paper, kata.folder.name
         if about is None:
             continue
-        original = f"[{name[:2]}]({ORIGINALS}/blob/main/{name}.ipynb)"
+        original = f"[{name[:2]}]({_original(kata)})"
         notebook = f"[pt_{name[:2]}]({name}/{notebook_path(kata).name})"
         rows.append(
             f"| [{name[:2]}]({name}/README.md) | [{about.title}]({about.url}), {about.authors} | {about.year} | "
-            f"{kata.description.chapter} | {original} | {notebook} | {about.result} | {about.seconds:g} |"
+            f"{kata.description.chapter} | {original} | {notebook} | {about.result} | {about.seconds:g} | "
+            f"{'complete' if kata.description.finished else 'planned'} |"
         )
     return rows
+
+
+def _original(kata: Kata) -> str:
+    """The address of the paper's NumPy version."""
+    return f"{ORIGINALS}/blob/main/{kata.folder.name}.ipynb"
 
 
 def _goals(kata: Kata, page: str) -> str:
     about = kata.description.paper
     assert about is not None
     paragraphs = [part for part in page.partition("\n## ")[0].split("\n\n")[2:] if not part.strip().startswith("!")]
-    goals = [f"- `{e.name}`: {e.asks}" for e in kata.exercises if not e.stretch]
+    goals = page.partition("\n## Objectives\n")[2].partition("\n## ")[0].strip()
     opened = f"{COLAB}/katas/{kata.name}/{notebook_path(kata).name}"
     parts = [
         f"# {kata.folder.name[:2]} · {kata.title}",
-        f"{about.authors}: [{about.title}]({about.url}), {about.year}. [Open in Colab]({opened}).",
+        f"{about.authors}: [{about.title}]({about.url}), {about.year}. [Open in Colab]({opened}). "
+        f"The same paper [in NumPy]({_original(kata)}), by another author.",
         *(notebooks.without_links(part.strip()) for part in paragraphs),
         "## 1 Goals",
+        notebooks.without_links(goals),
         "The code below runs on your own answers to the kata's exercises where they work, and on the "
-        "reference where they do not:",
-        "\n".join(goals),
+        "reference where they do not.",
     ]
     return "\n\n".join(parts)
 
