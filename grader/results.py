@@ -174,6 +174,7 @@ class KataResult:
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
     code: str = ""  # a hash of the file's text; empty if there was none to run
+    handed_in: str = ""  # of a class: when the version that counts was handed in, in ISO 8601
 
     @property
     def state(self) -> State:
@@ -233,6 +234,11 @@ class KataResult:
     @property
     def stars(self) -> int:
         return sum(exercise.stars for exercise in self.exercises)
+
+    @property
+    def penalty(self) -> float:
+        """The part of the score that lateness costs, from 0 to 1."""
+        return max((exercise.penalty for exercise in self.exercises), default=0.0)
 
     @property
     def max_points(self) -> int:
@@ -401,8 +407,8 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
-    code = data.get("code", "")
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
+    code, time = data.get("code", ""), data.get("handed_in") or ""
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code, time)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -426,6 +432,8 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "status": kata.status,
         "state": kata.state,
         "code": kata.code,
+        "handed_in": kata.handed_in or None,
+        "penalty": plain(kata.penalty),
         "message": kata.message,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),

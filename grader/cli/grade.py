@@ -183,7 +183,7 @@ def grade(
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
     assignment = _assignment(request, chosen)
     if class_folder:
-        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, overrides, student))
+        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, overrides, student, rules_file))
     else:
         _grade_one(request, of_notebooks, assignment)
 

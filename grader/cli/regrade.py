@@ -52,5 +52,5 @@ def regrade(
     options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
     assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
     outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS))
-    class_ = grade_submissions.Class(class_folder, assignment, roster, overrides)
+    class_ = grade_submissions.Class(class_folder, assignment, roster, overrides, rules_file=rules_file)
     grade_submissions.regrade_class_folder(class_, outputs, earlier, never_lower=never_lower)

@@ -75,7 +75,7 @@ def parse_all(
     files: list[ReportFile[AnyReport]] = []
     for option in options or []:
         file = parse(option, formats)
-        if any(file.place == other.place for other in files) and not _is_stream(file.path):
+        if any(file.place == other.place for other in files) and not is_stream(file.path):
             raise KataError(f"--report {option}: another report goes to {file.path} already: give each its own file")
         files.append(file)
     return files
@@ -92,7 +92,7 @@ def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> Rep
         raise KataError(f"--report {option}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
     path = Path(file)
     is_folder = path.is_dir() and not path.is_symlink()
-    if is_folder or not path.parent.is_dir() or not os.access(path if _is_stream(path) else path.parent, os.W_OK):
+    if is_folder or not path.parent.is_dir() or not os.access(path if is_stream(path) else path.parent, os.W_OK):
         raise KataError(f"--report {option}: {file} cannot be written")
     return ReportFile(formats[name], path)
 
@@ -104,7 +104,7 @@ def write(path: Path, text: str) -> None:
     """
     content = text.encode("utf-8", "replace")
     try:
-        if _is_stream(path):
+        if is_stream(path):
             sys.stdout.flush()
             with path.open("ab") as stream:
                 stream.write(content)
@@ -114,6 +114,6 @@ def write(path: Path, text: str) -> None:
         raise KataError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Tell if the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
     return path.is_relative_to("/dev") or (path.exists() and not path.is_symlink() and not path.is_file())

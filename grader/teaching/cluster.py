@@ -29,6 +29,7 @@ from grader.results import KataResult, kata_result
 from grader.teaching import submissions
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.submissions import Submission
+from grader.teaching.versions import OLDER
 
 STUDENTS = 20  # per task
 MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
@@ -68,6 +69,7 @@ def grade_on_cluster(
     at_a_time: int = 0,
     students: int = STUDENTS,
     roster: Path | None = None,
+    rules: Path | None = None,
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
@@ -80,30 +82,37 @@ def grade_on_cluster(
         at_a_time: katas graded in parallel by each task, and the cores it asks for.
         students: submissions per task.
         roster: the file that the students' names come from.
+        rules: the file that says which versions are graded, if it is not the default one.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
     left = []
 
     def lost(why: str) -> None:
-        known.extend(not_graded(kata, why, options) for kata in katas)
+        known.extend(not_graded(kata, why, options) for kata in asked(submission))
+
+    def asked(submission: Submission) -> list[Kata]:
+        return katas if submission.katas is None else list(submission.katas)
 
     for submission in handed_in:
         known: list[KataResult] = []
         with costs_only(lost):
-            known += _cached(submission, katas, cache, options)
+            known += _cached(submission, asked(submission), cache, options)
         yield from ((submission.student, result) for result in known)
         if not known:
-            left.append(submission.student)
+            left.append(submission)
     if not left:
         return
-    slices = [left[start : start + students] for start in range(0, len(left), students)]
-    owed = {(student, kata): number for number, names in enumerate(slices) for student in names for kata in katas}
+    everybody = list(dict.fromkeys(one.student.removesuffix(OLDER) for one in left))
+    slices = [everybody[start : start + students] for start in range(0, len(everybody), students)]
+    task = {student: number for number, names in enumerate(slices) for student in names}
+    owed = {(one.student, kata): task[one.student.removesuffix(OLDER)] for one in left for kata in asked(one)}
     arguments = [
         f"--submissions={folder.resolve()}",
         f"--jobs={at_a_time}",
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
+        *([f"--rules={rules.resolve()}"] if rules else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),
     ]

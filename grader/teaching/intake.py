@@ -86,12 +86,6 @@ def _checkouts(submission: Submission) -> list[Path]:
     return found
 
 
-def timed(student: str, hand_in: HandIn, penalty: float) -> Finding:
-    """State the time of a submission, its source, and the cost of lateness."""
-    cost = f": late, {100 * penalty:g} % less" if penalty else ""
-    return Finding(student, "", "", "handed in", f"{_said(hand_in.time)}, {hand_in.how}{cost}")
-
-
 def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
     """The findings that a person should look at, one per line. Files of one student with the same note share a line."""
     shared: dict[tuple[str, str, str], list[str]] = {}

@@ -1,19 +1,17 @@
 """Reads a course's roster, a CSV file, and finds out which submission is whose."""
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from grader.errors import BrokenRoster
 from grader.results import Identity
-from grader.teaching import lateness, tables
+from grader.teaching import dates, tables
 from grader.teaching.submissions import Submission
 
 NEEDED = ("id", "name", "email")
-DATES = "write 2026-12-01 or 2026-12-01T18:00"
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ def read(path: Path) -> list[Person]:
         lines[key] = line
         due, extension = cells.get("due"), cells.get("extension")
         try:
-            dates = moment(due) if due else None, lateness.duration(extension) if extension else timedelta()
+            when = dates.moment(due) if due else None, dates.length(extension) if extension else timedelta()
         except ValueError as error:
             raise BrokenRoster(f"{path}:{line}: {error}") from None
-        people[key] = Person(cells["id"], cells["name"], cells["email"], *dates)
+        people[key] = Person(cells["id"], cells["name"], cells["email"], *when)
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
@@ -92,16 +90,6 @@ def owner(name: str, people: Iterable[Person]) -> Person | None:
                 some.append(person)
     surest = next((some for some in found if some), [])
     return surest[0] if len(surest) == 1 else None
-
-
-def moment(text: str) -> datetime:
-    """A date with a time; one without a time means the end of the day."""
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return datetime.combine(date.fromisoformat(text), time(23, 59, 59))
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"'{text}' is no date: {DATES}") from None
 
 
 def _letters(name: str) -> str:

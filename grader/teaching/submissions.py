@@ -18,12 +18,14 @@ FILES = (".zip", ".ipynb")
 class Submission:
     """One student's submission: folders (such as a checkout), zip archives, notebooks, files with Canvas's names.
 
-    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read.
+    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read. `katas`
+    are those to grade; None for all that are asked for.
     """
 
     student: str
     places: tuple[Path, ...]
     texts: Mapping[Kata, SourceText] | None = None
+    katas: tuple[Kata, ...] | None = None
 
 
 def collect(folder: Path) -> list[Submission]:
