@@ -74,7 +74,7 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
         if kata not in contents.found:
             continue
         file, source = contents.found[kata].file, contents.found[kata].source
-        checkout, changes = _changes(submission, file, histories)
+        history, changes = _changes(submission, file, histories)
         if changes:
             time, how = _time(file, changes)
         elif hand_in := intake.handed_in(submission, Contents(found={kata: contents.found[kata]})):
@@ -82,10 +82,14 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
         else:
             continue
         newest = Version(source, time, how, dates.penalty(kata, time))
-        on_time = _on_time(kata, file, newest, checkout, changes, dates) if newest.penalty else None
-        if on_time and dates.late and dates.late.late == "on_time":
-            newest, on_time = on_time, None
-        found[kata] = Versions(newest, on_time)
+        on_time = _on_time(kata, file, newest, history, changes, dates) if newest.penalty else None
+        match dates.late and dates.late.late:
+            case "on_time" if on_time:
+                found[kata] = Versions(on_time)
+            case "best":
+                found[kata] = Versions(newest, on_time)
+            case _:
+                found[kata] = Versions(newest)
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.course.catalogue import find
@@ -19,6 +19,7 @@ DAY = timedelta(days=1)
 SPELLINGS = ("%Y-%m-%d", "%Y%m%d", "%G-W%V-%u", "%GW%V%u")
 PLUS_ONE = timezone(timedelta(hours=1))
 
+many = settings(max_examples=200)
 any_zone = st.sampled_from(ZONES)
 any_day = st.dates()
 any_time = st.datetimes()
@@ -87,6 +88,7 @@ def test_no_length(written):
 class TestEveryZone:
     """What holds for every day and every zone that zoneinfo knows."""
 
+    @many
     @given(day=any_day, spelling=st.sampled_from(SPELLINGS))
     def test_a_day_is_the_same_however_it_is_written(self, day, spelling):
         year, rest = spelling[:2], spelling[2:]
@@ -94,6 +96,7 @@ class TestEveryZone:
         if 1 <= number <= 9999:
             assert dates.moment(f"{number:04}{day.strftime(rest)}") == dates.moment(day)
 
+    @many
     @given(zone=any_zone, time=any_time)
     def test_every_time_is_a_moment(self, zone, time):
         """Also in the years 1 and 9999, where the moment in UTC may be outside of what Python knows."""
@@ -103,12 +106,14 @@ class TestEveryZone:
         if dates.FIRST < first == last < dates.LAST:
             assert first.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == time
 
+    @many
     @given(zone=any_zone, day=any_day, hour=st.times())
     def test_no_time_of_a_day_is_after_its_end(self, zone, day, hour):
         if hour <= dates.END:
             last = dates.latest(dates.moment(day), zone)
             assert dates.earliest(datetime.combine(day, hour), zone) <= last
 
+    @many
     @given(zone=any_zone, day=soon)
     def test_the_end_of_a_day_is_its_last_second(self, zone, day):
         """Where clocks go back at midnight, it is the later of two. In Samoa, one day of 2011 was left out."""
@@ -117,6 +122,7 @@ class TestEveryZone:
         assert last.date() >= day and after.date() > day
         assert last.date() == day or not _exists(day, zone)
 
+    @many
     @given(zone=any_zone, due=any_time, handed_in=any_time, days=st.integers(0, 999_999))
     def test_whatever_the_dates_are_lateness_costs_between_nothing_and_all(self, zone, due, handed_in, days):
         late = Late(zone, 10, due=due)
@@ -124,6 +130,7 @@ class TestEveryZone:
         assert 0 <= lost <= 1 and late.penalty(handed_in) >= lost
         assert late.penalty(due) == 0
 
+    @many
     @given(
         zone=any_zone,
         due=st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
@@ -132,6 +139,15 @@ class TestEveryZone:
     def test_each_day_begun_is_counted_in_hours_not_in_dates(self, zone, due, late):
         handed_in = dates.latest(due, zone) + late
         assert Late(zone, 1, due=due).penalty(handed_in) == pytest.approx(-(-late // DAY) / 100)
+
+
+@pytest.mark.parametrize("year", [1, 1582, 1900, 1970, 2026, 2038, 9999])
+def test_the_ends_of_a_year_in_all_zones(year):
+    for zone in ZONES:
+        for day in (date(year, 1, 1), date(year, 12, 31)):
+            late = Late(zone, 10, due=dates.moment(day))
+            assert late.penalty(dates.moment(day)) == 0 <= late.penalty(datetime.max) <= 1
+            assert late.penalty(datetime.min) == 0
 
 
 def _exists(day: date, zone: str) -> bool:
