@@ -134,7 +134,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
     for line in unconfirmed.lines(whole):
         print(line)
-    for line in change_lines.lines(found):
+    for line in [*change_lines.lines(found), *change_lines.by_exercise(found)]:
         print(line)
     gone = sorted({student for student, _ in earlier} - whole.students.keys())
     if gone:

@@ -62,9 +62,10 @@ def opened(path: Path | None, ids: Mapping[str, str], *, at_once: bool = False) 
     place = Path(os.devnull) if path is None else path
     if path and path.is_dir():
         raise KataError(f"{path}: is a folder")
-    beside = path and not report_files.is_stream(path) and (path.exists() or not at_once)
+    is_stream = report_files.is_stream(place)
+    beside = not is_stream and (place.exists() or not at_once)
     try:
-        stream = open(f"{place}.part" if beside else place, "wb", buffering=0)
+        stream = open(f"{place}.part" if beside else place, "ab" if is_stream else "wb", buffering=0)
     except OSError as error:
         raise KataError(f"{place}: {error.strerror}") from None
     with stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grader.errors import KataError
 from grader.reports import words
-from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, title
+from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, number, title
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
     if not lines:
         raise KataError(f"{path}: holds no results; {give}")
     found: dict[tuple[str, str], Earlier] = {}
-    for number, line in enumerate(lines, start=1):
+    for row, line in enumerate(lines, start=1):
         try:
             data = json.loads(line)
             scores = {exercise["name"]: exercise["score"] for exercise in data["exercises"]}
@@ -54,7 +54,7 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
             who, penalty = str(data.get("id") or data["student"]), float(data.get("penalty", 0))
             found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided, who, penalty, line)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise KataError(f"{path}:{number}: holds no result; {give}") from None
+            raise KataError(f"{path}:{row}: holds no result; {give}") from None
     return found
 
 
@@ -94,7 +94,7 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
     for exercise in now.exercises:
         old, new = scores.get(exercise.name), None if exercise.pending else round(exercise.score, 6)
         if old != new:
-            why = _why(before.get(exercise.name), exercise)
+            why = _why(before.get(exercise.name), exercise, earlier.penalty if earlier else 0.0)
             found.append(Change(student, now.kata, exercise.name, old, new, why))
     return found
 
@@ -103,8 +103,12 @@ def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
     return old if old and (new.not_graded or old.score > new.score) else new
 
 
-def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
-    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed"."""
+def _why(old: ExerciseResult | None, new: ExerciseResult, penalty: float) -> str:
+    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed".
+
+    Args:
+        penalty: the part of the score that lateness cost.
+    """
     if new.override:
         return words.override(new.override)
     if new.unconfirmed:
@@ -118,4 +122,6 @@ def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
             return f"{spec.title}: {was} → {spec.status}"
     if before:
         return f"{title(next(iter(before)))}: no longer there"
+    if round(penalty - new.penalty, 6):
+        return f"lateness costs {number(100 * new.penalty)} %, not {number(100 * penalty)} %"
     return "its worth has changed"

@@ -147,12 +147,13 @@ class TestDask:
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (lines.exists() and lines.read_text()):
+        so_far = tmp_path / "r.jsonl.part"
+        while time.monotonic() < deadline and not (so_far.exists() and so_far.read_text()):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130 and "run the same command again to continue" in said
-        before = {json.loads(line)["student"] for line in lines.read_text().splitlines()}
+        before = {json.loads(line)["student"] for line in so_far.read_text().splitlines()}
         assert before and not before & set(asked_for(course))
         last.write_text(right)
         done = subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, timeout=200)

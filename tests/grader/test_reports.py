@@ -132,7 +132,18 @@ def test_json_has_the_pinned_schema():
     assert report["schema"] == "kata-report/2"
     holds_to("report", report)
     [kata] = report["katas"]
-    assert list(kata) == ["kata", "status", "state", "code", "message", *sums, "seconds", "exercises"]
+    assert list(kata) == [
+        "kata",
+        "status",
+        "state",
+        "code",
+        "handed_in",
+        "penalty",
+        "message",
+        *sums,
+        "seconds",
+        "exercises",
+    ]
     assert [kata[name] for name in sums] == [2, 4, 1, 4, 2.0, 4.0]
     [weighted] = json.loads(json_report.render(WEIGHTED))["katas"]
     assert [weighted[name] for name in sums] == [2, 4, 1, 4, 4.5, 10.0]

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import subprocess
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from grader.teaching import class_grading, commits, finder, submissions, version
 from grader.teaching.lateness import Late
 from grader.teaching.versions import Dates
 from tests.conftest import SOUND
+from tests.grader.verdicts import by_text
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 STUB = (SOUND / "katas/01_sums/sums.py").read_text()
@@ -314,23 +314,11 @@ class TestTheCommand:
 
     @pytest.fixture
     def course(self, tmp_path, monkeypatch) -> list:
-        monkeypatch.setattr(class_grading, "grade_class", self.by_text)
+        monkeypatch.setattr(class_grading, "grade_class", by_text)
         (tmp_path / "g.toml").write_text(
             "[late]\nzone = 'UTC'\nper_day = 10\ndue = 2026-12-01T12:00:00\n[late.katas]\n02 = 2026-12-08T12:00:00\n"
         )
         return ["--submissions", tmp_path / "class", "--rules", tmp_path / "g.toml"]
-
-    def by_text(self, handed_in, katas, **_):
-        """The file says which exercises work: `works = 2` the first two."""
-        for submission in handed_in:
-            for kata in katas if submission.katas is None else submission.katas:
-                count = int((submission.texts[kata].text.partition("works = ")[2] or "0").split()[0])
-                said = f"it is wrong\n\n{kata.file.name}:1"
-                failed = SpecResult("TestX::test_y", "failed", said, line=1)
-                specs = [replace(failed, status="passed", message="") if n < count else failed for n in range(99)]
-                named = zip(kata.exercises, specs, strict=False)
-                exercises = [ExerciseResult(e.name, (spec,), e.stretch, sealed="passed") for e, spec in named]
-                yield submission.student, KataResult(kata.name, tuple(exercises), code=f"code {count}")
 
     def hand_in(self, folder: Path, days: float, first: int | None = None, second: int | None = None) -> None:
         works = zip(self.KATAS, (first, second), strict=True)
