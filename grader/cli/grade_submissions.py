@@ -17,6 +17,7 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
 from grader.results import Audit, ClassReport, KataResult, Report
 from grader.teaching import (
@@ -79,6 +80,18 @@ def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine |
     handed_in, book, interrupted, _ = _graded(class_, outputs, engine)
     whole, unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
     _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten)
+
+
+def everybody(folder: Path, roster_file: Path | None) -> tuple[list[Submission], dict[str, str]]:
+    """Everybody's submission under the name that reports and pages have, and that name → the id in the roster.
+
+    Raises:
+        KataError: the folder or the roster cannot be read.
+    """
+    class_ = Class(folder, Assignment([], RunOptions()), roster_file)
+    people = _people(class_)
+    found, *_ = _collected(class_, people)
+    return found, {person.label: person.id for person in people}
 
 
 def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
