@@ -9,10 +9,11 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ STUDENTS = 20  # per task
 MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
 POLL = 0.2  # seconds between two reads of the results
 LATE = 60.0  # seconds until a file written on one machine is visible on another
+ASK = 1.0  # seconds between two questions to dask's scheduler about its workers
+SILENT = 20.0  # seconds without a sign of any dask worker, after which all of them are lost
 # The `kata` command of a task. The system kills it when its parent process ends.
 KATA = [
     sys.executable,
@@ -168,7 +171,7 @@ def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]
     def ending(future: Any) -> str | None:  # a distributed.Future, which type checkers do not know without distributed
         match future.status:
             case "pending":
-                return None
+                return workers.lost()
             case "finished":
                 return future.result()
             case "error":
@@ -176,12 +179,41 @@ def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]
             case other:
                 return f"dask lost the task ({other})"
 
-    with client:
+    with client, closing(_Workers(client)) as workers:
         futures = client.map(run_slice, tasks, pure=False)
         try:
             yield [partial(ending, future) for future in futures]
         finally:
             client.cancel([future for future in futures if not future.done()])
+
+
+class _Workers:
+    """Watches whether any worker of a dask cluster is alive. The scheduler misses one that has vanished for minutes."""
+
+    def __init__(self, client: Any):
+        self.client = client
+        self.alive = time.monotonic()  # when a worker was last heard of
+        self.ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()  # as a question may never be answered
+
+    def lost(self) -> str | None:
+        """The reason to give up the tasks; None while there are workers."""
+        if time.monotonic() - self.alive < SILENT:
+            return None
+        return f"no dask worker has been heard of for {SILENT:g} s: start workers and run the same command again"
+
+    def close(self) -> None:
+        self.ended.set()
+
+    def _watch(self) -> None:
+        before: dict[str, Any] = {}
+        while not self.ended.wait(ASK):
+            with costs_only():  # without an answer, nobody has been heard of
+                workers = self.client.scheduler_info()["workers"]
+                now = {name: worker.get("last_seen") for name, worker in workers.items()}
+                if any(seen != before.get(name) for name, seen in now.items()):
+                    self.alive = time.monotonic()
+                before = now
 
 
 ENGINES: dict[str, Engine] = {"slurm": slurm, "dask": dask}

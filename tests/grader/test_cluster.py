@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from grader.errors import ClusterUnavailable
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import cluster, submissions
-from tests.conftest import KATA
+from tests.conftest import KATA, kata_command
 
 ALL = len(find("00").exercises)  # points of kata 00
 STUDENTS = ("alice", "bob", "carol", "dave")
@@ -161,11 +161,75 @@ class TestDask:
         assert f"alice: 0 of {ALL} points" in done.stdout and f"dave: {ALL} of {ALL} points" in done.stdout
         assert sorted(json.loads(line)["student"] for line in lines.read_text().splitlines()) == sorted(STUDENTS)
 
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["ended", "vanished"])
+    def test_all_workers_lost(self, course, tmp_path, how):
+        """alice is graded by then. The others are not, and the command says so within 30 seconds."""
+        distributed, lines = pytest.importorskip("distributed"), tmp_path / "r.jsonl"
+        for student in STUDENTS[1:]:
+            (course / student / find("00").file).write_text(f"import time\ntime.sleep(600)  # {tmp_path}\n")
+        assert kata_command("grade", "00", "--submissions", course, "--student", "alice").returncode == 0
+        with distributed.LocalCluster(n_workers=0, dashboard_address=None) as here:
+            address = here.scheduler_address
+            start = [sys.executable, "-m", "dask", "worker", address, "--no-nanny", "--nthreads=1", "--no-dashboard"]
+            workers = [subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in "12"]
+            here.wait_for_workers(2, timeout=60)
+            command = [KATA, "grade", "00", "--submissions", course, "--engine", "dask", "--results", lines]
+            where = os.environ | {"DASK_SCHEDULER_ADDRESS": address}
+            process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not list((ROOT / ".kata").glob("engine-*/*.jsonl")):
+                time.sleep(0.05)
+            for worker in workers:
+                worker.send_signal(how)
+            begun = time.monotonic()
+            said, error = process.communicate(timeout=60)
+            took = time.monotonic() - begun
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        assert process.returncode == 2 and b"3 of 4 students could not be graded" in error
+        assert b"(no dask worker has been heard of for 20 s: start workers" in said
+        assert took < 30
+        results = {one["student"]: one["status"] for one in map(json.loads, lines.read_text().splitlines())}
+        assert results == {"alice": "not started", **dict.fromkeys(STUDENTS[1:], "not graded")}
+
     def test_no_scheduler_is_named(self, course, monkeypatch):
         pytest.importorskip("distributed")
         monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
         with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
             graded(course, cluster.dask)
+
+
+class TestWorkers:
+    """What dask's scheduler may answer when it is asked for its workers, and whether they are then lost."""
+
+    def moving(self):
+        return {"workers": {"tcp://a": {"last_seen": time.monotonic()}, "tcp://b": {"last_seen": 1.0}}}
+
+    def standing(self):
+        return {"workers": {"tcp://a": {"last_seen": 1.0}}}
+
+    def nobody(self):
+        return {"workers": {}}
+
+    def failing(self):
+        raise OSError("the scheduler is gone")
+
+    def silent(self):
+        time.sleep(60)
+
+    @pytest.mark.parametrize(
+        ("answer", "are_lost"),
+        [("moving", False), ("standing", True), ("nobody", True), ("failing", True), ("silent", True)],
+    )
+    def test_whether_they_are_lost(self, monkeypatch, answer, are_lost):
+        monkeypatch.setattr(cluster, "ASK", 0.01)
+        monkeypatch.setattr(cluster, "SILENT", 0.5)
+        client = type("Client", (), {"scheduler_info": lambda _: getattr(self, answer)()})()
+        with closing(cluster._Workers(client)) as workers:
+            assert workers.lost() is None
+            time.sleep(1)
+            assert bool(workers.lost()) == are_lost
 
 
 @pytest.mark.parametrize(("engine", "module"), [("slurm", "submitit"), ("dask", "distributed")])
