@@ -1,11 +1,13 @@
 """A class on a cluster: the same verdicts as on one machine. A lost task costs only its own students."""
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import cluster, submissions
 from tests.conftest import KATA, kata_command
+from tests.grader.test_versions import commit
 
 ALL = len(find("00").exercises)  # points of kata 00
 STUDENTS = ("alice", "bob", "carol", "dave")
@@ -198,6 +201,30 @@ class TestDask:
         monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
         with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
             graded(course, cluster.dask)
+
+
+def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_here):
+    """Bob has committed right code on time, and something else a day late. Both versions are graded in his task."""
+
+    @contextmanager
+    def threads(tasks, *_):
+        with ThreadPoolExecutor() as pool:
+            futures = [pool.submit(cluster.run_slice, task) for task in tasks]
+            yield [lambda future=future: future.result() if future.done() else None for future in futures]
+
+    monkeypatch.setitem(cluster.ENGINES, "slurm", threads)
+    right = (course / "bob" / find("00").file).read_text()
+    commit(course / "bob", -1, {str(find("00").file): right})
+    commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
+    rules, table = tmp_path / "g.toml", tmp_path / "c.csv"
+    rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2026-12-01T12:00:00\n")
+    given = ["--submissions", course, "--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
+    for engine in (["--engine", "slurm"], []):
+        done = kata_here("grade", "00", *given, *engine)
+        assert done.returncode == 0, done.stderr
+        scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(table))}
+        assert (scores["alice"], scores["bob"]) == (0, ALL)
+        assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 4
 
 
 class TestWorkers:

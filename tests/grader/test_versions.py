@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +13,16 @@ import pytest
 
 from grader.course import notebooks
 from grader.course.catalogue import Kata, find
+from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, Override, SpecResult
 from grader.teaching import class_grading, commits, finder, submissions, versions
+from grader.teaching.assignment import Assignment
+from grader.teaching.gradebook import Gradebook
 from grader.teaching.lateness import Late
+from grader.teaching.regrading import Earlier
+from grader.teaching.rules import Rules
 from grader.teaching.versions import Dates
+from grader.workers.jobs import SourceText
 from tests.conftest import SOUND
 from tests.grader.verdicts import by_text
 
@@ -305,6 +312,35 @@ YES, NO, OPEN = True, False, None
 def test_whichever_gives_more(newest, lost, on_time, counts):
     new, old = graded(*newest, penalty=lost), graded(*on_time)
     assert versions.better(new, old) is {"newest": new, "on time": old, "open": None}[counts]
+
+
+@pytest.mark.parametrize(
+    ("code", "stored", "score"),
+    [
+        ("newest", 0.5, 0.7 + 0.7),  # the same text: today's penalty
+        ("older", 0.5, 0.7 + 1),  # the version on time: none
+        ("gone", 0.5, 0.7 + 0.5),  # neither: what it cost then
+        ("gone", 0.0, 0.7 + 1),
+    ],
+)
+def test_a_kept_result_keeps_the_price_of_its_version(code, stored, score):
+    """Of two exercises, the earlier grading had the second one right, and today's the first. The newest loses 30 %."""
+    kata = find("01")
+    names = [exercise.name for exercise in kata.exercises[:2]]
+    asked = frozenset((kata.name, name) for name in names)
+    assignment = Assignment([kata], RunOptions(), Rules(late=LATE), exercises=asked)
+
+    def result(code: str, *works: bool) -> KataResult:
+        found = graded(*works, kata=kata.name)
+        exercises = [replace(one, name=name) for one, name in zip(found.exercises, names, strict=True)]
+        return replace(found, exercises=tuple(exercises), code=code)
+
+    versions_ = [versions.Version(SourceText(text), DUE, "", lost) for text, lost in (("newest", 0.3), ("older", 0.0))]
+    earlier = {("ann", kata.name): Earlier(result(code, False, True), {}, {}, "ann", stored)}
+    book = Gradebook(["ann"], assignment, {"ann": {kata: versions.Versions(*versions_)}}, never_lower=earlier)
+    assert book.enter("ann", result("newest", True, False)) is None
+    counts = book.enter("ann" + versions.OLDER, result("older", False, False))
+    assert counts and counts.score == pytest.approx(score)
 
 
 class TestTheCommand:
