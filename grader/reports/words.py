@@ -183,10 +183,8 @@ def totals(report: Report) -> str:
     """
     so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
-    late = {kata.kata: f"{number(100 * kata.penalty)} % less" for kata in report.katas}
-    if any(kata.penalty for kata in report.katas):
-        parts = [f"{kata.kata} {late[kata.kata]}" for kata in report.katas if kata.penalty]
-        weighted += f" · late: {', '.join(parts) if len(set(late.values())) > 1 else parts[0].partition(' ')[2]}"
+    if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
+        weighted += f" · late: {number(100 * penalty)} % less"
     sealed = f" · {seals(report)}" if seals(report) else ""
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"
