@@ -9,14 +9,28 @@ from typing import Any, Literal, cast
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 State = Literal[
-    "not graded", "unconfirmed", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"
+    "not recognised",
+    "not graded",
+    "unconfirmed",
+    "not handed in",
+    "does not parse",
+    "import fails",
+    "untouched",
+    "wrong",
+    "crashed",
+    "works",
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
+NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
+# And where it raises while it is imported: "sums.py:3: NameError: … (while the file was imported)".
+IMPORT_FAILS = re.compile(r"[^:]+\.\w+:\d+: .*\(while the file was imported\)$")
+TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same by chance
+OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
@@ -148,6 +162,11 @@ class ExerciseResult:
         return all(spec.message.endswith(NOT_WRITTEN) for spec in self.ideas if spec.status != "skipped")
 
     @property
+    def file_state(self) -> State | None:
+        """The state of the kata's file, if that is why no spec was run: "does not parse"; otherwise None."""
+        return None if self.works else _file_state(self.ideas)[0]
+
+    @property
     def first_failure(self) -> SpecResult | None:
         """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
         failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
@@ -178,19 +197,26 @@ class KataResult:
 
     @property
     def state(self) -> State:
-        """The state of the file, in more detail than the status."""
+        """The state of the file, in more detail than the status. Every report has it from here."""
+        if self.status == "not graded":
+            return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
-        failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
-        said = {spec.message.partition("\n")[0] for spec in failed}
-        if len(said) == 1 and not any(exercise.works for exercise in self.exercises):
-            [line] = said
-            if line.endswith(NOT_HANDED_IN):
-                return "not handed in"
-            if UNPARSED.match(line):
-                return "does not parse"
-        return "wrong"
+        return self._of_file[0] or "wrong"
+
+    @property
+    def why_no_code(self) -> str:
+        """The line that says why the file cannot be run: "sums.py:3: SyntaxError: …". Empty if it can."""
+        if self.state not in OF_FILE:
+            return ""
+        return self.why_not_graded if self.not_graded else self._of_file[1]
+
+    @property
+    def _of_file(self) -> tuple[State | None, str]:
+        if any(exercise.works for exercise in self.exercises):
+            return None, ""
+        return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed"]:
@@ -318,6 +344,16 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Students whose definitions of a kata are the same, apart from names and layout; `names` are its exercises."""
+
+    kata: str
+    students: tuple[str, ...]
+    names: tuple[str, ...]
+    size: int  # parts of the syntax tree that neither stub nor reference has
+
+
+@dataclass(frozen=True)
 class ClassReport:
     """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
 
@@ -326,6 +362,9 @@ class ClassReport:
     complete: bool
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
+    assignment: str = ""  # the titles of its katas
+    alike: tuple[Alike, ...] = ()
+    pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
 
     @property
     def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
@@ -365,6 +404,17 @@ class Change:
     before: float | None
     after: float | None
     why: str
+
+
+def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
+    """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
+    said = {spec.message.partition("\n")[0] for spec in specs if spec.status not in DONE and not spec.hidden}
+    line = said.pop() if len(said) == 1 else ""
+    if line.endswith(NOT_HANDED_IN):
+        return "not handed in", line
+    if UNPARSED.match(line):
+        return "does not parse", line
+    return ("import fails", line) if IMPORT_FAILS.match(line) else (None, "")
 
 
 def title(name: str) -> str:

@@ -383,7 +383,8 @@ def _said(student: str, report: Report, outputs: Outputs, lost: str = "", *, abs
     """The terminal's lines on a student."""
     missing = f"  ({lost})" if report.not_graded else ""
     decided = [f"  {line}" for line in words.overrides(report.katas)]
-    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{missing}"
+    told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
     explained = [f"  {line}" for line in explanation.lines(report)] if outputs.explain else []
     return [first, *decided, *explained]
 
@@ -423,7 +424,8 @@ def _write_files(whole: ClassReport, outputs: Outputs) -> list[str]:
         with boundary.costs_only(unwritten.append):
             report_files.write(path, page)
     for file in outputs.reports:
-        file.write(whole if file.render in report_files.WITH_NAMES else shown)
+        report = whole if file.render in report_files.WITH_NAMES else shown
+        file.write(replace(report, pages=file.links(outputs.pages, report.students)))
     return unwritten
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from grader import files
 from grader.errors import KataError
 from grader.reports import (
     audit_report,
+    class_page,
     class_report,
     classroom,
     classroom50,
@@ -37,7 +39,7 @@ FORMATS: dict[str, Callable[[Report], str]] = {
 CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "json": class_report.render_json,
     "csv": class_report.render_csv,
-    "html": html_report.render_class,
+    "html": class_page.render,
     "canvas": gradebooks.render_canvas,
     "moodle": gradebooks.render_moodle,
 }
@@ -59,6 +61,13 @@ class ReportFile(Generic[AnyReport]):
     def place(self) -> Path:
         """The file that `write` writes, however the path leads there."""
         return self.path.parent.resolve() / self.path.name
+
+    def links(self, pages: Path | None, students: Iterable[str]) -> dict[str, str]:
+        """The relative link from this file to each student's page in the folder; none without a folder or a file."""
+        if pages is None or _is_stream(self.path):
+            return {}
+        folder = Path(os.path.relpath(pages.resolve(), self.place.parent))
+        return {student: quote((folder / f"{student}.html").as_posix()) for student in students}
 
     def write(self, report: AnyReport) -> None:
         write(self.path, self.render(report))

@@ -6,8 +6,9 @@ import json
 
 from grader.reports import words
 from grader.reports.csv_report import as_text
-from grader.results import ClassReport, Report, as_dict, plain
+from grader.results import ClassReport, Identity, Report, as_dict, number, plain
 
+WHO_AND_WHEN = ("id", "email", "handed_in", "penalty")
 COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score")
 
 
@@ -26,7 +27,8 @@ def render_json(report: ClassReport) -> str:
 def render_csv(report: ClassReport) -> str:
     """The sums, one column per kata with its score, and one with what became of it: "works", "not handed in", ….
 
-    An empty cell means not graded, or unconfirmed. `state` says which, and `reason` says why.
+    An empty cell means not graded, or unconfirmed. `state` says which, and `reason` says why; it also says why a file
+    cannot be run. `penalty` is the part of the score that lateness costs, in percent.
     Every row of an incomplete run says so in the column `run`.
     """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
@@ -34,7 +36,7 @@ def render_csv(report: ClassReport) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     states = [f"{kata} state" for kata in katas]
-    writer.writerow([*COLUMNS, *katas, "state", "run", *states, "reason", "sealed", "overrides"])
+    writer.writerow([*COLUMNS, *katas, "state", "run", *states, "reason", "sealed", "overrides", *WHO_AND_WHEN])
     for student, one in report.students.items():
         scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.pending}
         if one.pending:
@@ -46,14 +48,21 @@ def render_csv(report: ClassReport) -> str:
         cells = [scores.get(name, "") for name in katas]
         graded = "not graded" if one.not_graded else "unconfirmed" if one.unconfirmed else "graded"
         sealed = words.seals(one) if one.points or one.unconfirmed else ""
-        last = [_reason(one), sealed, "; ".join(words.overrides(one.katas))]
+        last = [_reason(one), sealed, "; ".join(words.overrides(one.katas)), *_who_and_when(report, student)]
         writer.writerow([as_text(student), *sums, *cells, graded, run, *became, *map(as_text, last)])
     return file.getvalue()
 
 
+def _who_and_when(report: ClassReport, student: str) -> list[str]:
+    """The id and email in the roster, the newest time of what counts, and the highest penalty of a kata, in percent."""
+    one, who = report.students[student], report.roster.get(student, Identity("", "", ""))
+    penalty = max((kata.penalty for kata in one.katas if kata.handed_in), default=None)
+    return [who.id, who.email, words.newest(one), "" if penalty is None else number(100 * penalty)]
+
+
 def _reason(report: Report) -> str:
-    """One line on why a student has no score; empty for one who has."""
+    """One line on why a student has no score, or a file cannot be run; empty where there is nothing to say."""
     if report.not_graded:
         return next((kata.why_not_graded for kata in report.katas if kata.not_graded), "")
     names = [f"{kata.kata}::{exercise.name}" for kata, exercise in report.unconfirmed]
-    return f"only the first lock confirms {', '.join(names)}" if names else ""
+    return f"only the first lock confirms {', '.join(names)}" if names else words.of_files(report)

@@ -26,6 +26,7 @@ COLUMNS = (
     "hidden_passed",
     "hidden",
     "sealed",
+    "kata_state",
 )
 
 
@@ -41,7 +42,7 @@ def render(report: Report) -> str:
         for exercise in kata.exercises:
             hidden = [sum(spec.status == "passed" for spec in exercise.hidden), len(exercise.hidden)]
             run = "complete" if report.complete else "incomplete"
-            writer.writerow([*_row(kata, exercise), run, *hidden, words.seal(exercise)])
+            writer.writerow([*_row(kata, exercise), run, *hidden, words.seal(exercise), kata.state])
     return file.getvalue()
 
 

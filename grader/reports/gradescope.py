@@ -24,10 +24,12 @@ def render(report: Report) -> str:
     tests = [test for part in zip(parts, full, _numbers(report)) for test in _tests(*part, report)]
     noted = [kata for kata in shown.katas if kata.message]
     if report.details == "visible":
-        lines = [words.totals(shown), *(f"{kata.kata}: {kata.message}" for kata in noted)]
+        of_files = [words.of_file(kata) for kata in shown.katas if kata.why_no_code]
+        lines = [words.totals(shown), *of_files, *(f"{kata.kata}: {kata.message}" for kata in noted)]
     else:  # a note may quote code
         lines = [words.totals(shown)]
         tests += [_information(kata.kata, kata.message, kata.status == "passed", report) for kata in noted]
+        lines += [f"{kata.kata}: {kata.state}" for kata in shown.katas if kata.why_no_code]
     if report.not_graded:
         lines.insert(0, words.gap(shown))
     results = {

@@ -35,10 +35,10 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
         time=f"{kata.seconds:.3f}",
         timestamp=started,
     )
-    if seals := [(exercise.name, words.seal(exercise)) for exercise in kata.exercises if words.seal(exercise)]:
-        properties = ET.SubElement(suite, "properties")
-        for name, seal in seals:
-            ET.SubElement(properties, "property", name=name, value=seal)
+    seals = [(exercise.name, words.seal(exercise)) for exercise in kata.exercises if words.seal(exercise)]
+    properties = ET.SubElement(suite, "properties")
+    for name, value in [("state", kata.state), *seals]:
+        ET.SubElement(properties, "property", name=name, value=value)
     for exercise in kata.exercises:
         for spec in exercise.specs:
             suite.append(_case(kata, exercise, spec))

@@ -7,7 +7,7 @@ from itertools import accumulate
 from grader.reports import students_view, words
 from grader.results import KataResult, Report, number
 
-SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜", "not graded": "❔", "unconfirmed": "❔"}
+SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}  # ❔: not decided
 LONGEST = 4000  # characters shown of one failure
 MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
@@ -24,8 +24,9 @@ def render(report: Report) -> str:
         edges = [exercise.name for exercise in kata.exercises if exercise.works and not exercise.holds]
         sums = [f"{amount}/{kata.max_points}" for amount in (words.points(kata), words.stars(kata))]
         names = [", ".join(f"`{name}`" for name in part) for part in (open_, edges)]
-        lines.append(_row([kata.kata, f"{SIGNS[kata.status]} {kata.status}", *sums, *score, *names]))
-    parts = ["\n".join(lines), *(_exercises(kata) for kata in report.katas)]
+        lines.append(_row([kata.kata, f"{SIGNS.get(kata.status, '❔')} {words.state(kata)}", *sums, *score, *names]))
+    lines += ["", *(f"**{_inline(words.of_file(kata))}**" for kata in report.katas if kata.why_no_code)]
+    parts = ["\n".join(lines).rstrip(), *(_exercises(kata) for kata in report.katas)]
     parts += [part for kata in report.katas for part in _failures(kata)]
     kept = sum(total <= MOST for total in accumulate(len(part) + 1 for part in parts))
     left_out = [f"\n… cut after {MOST} characters: `kata grade` shows the rest"] if kept < len(parts) else []
@@ -47,7 +48,7 @@ def _failures(kata: KataResult) -> list[str]:
     parts = [f"\n**{kata.kata}**: {'<br>'.join(map(_inline, kata.message.splitlines()))}"] if kata.message else []
     for exercise in kata.exercises:
         failure = exercise.first_failure or next(iter(exercise.named_edges), None)
-        if failure and not exercise.not_written:
+        if failure and not (exercise.not_written or kata.why_no_code):
             text = words.with_printed(_shortened(failure.message), _shortened(failure.printed))
             text += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
             sign = "open edge: " if failure.edge else ""

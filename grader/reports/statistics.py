@@ -1,23 +1,34 @@
-"""Statistics of a class: how often exercises work, which specs fail most, which mistakes and which texts are shared."""
+"""Statistics of a class: the distribution of scores, which exercises work, which specs fail most, the time spent."""
 
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from grader.reports import words
-from grader.results import ClassReport, KataResult, SpecResult
+from grader.results import NOT_HANDED_IN, ClassReport, KataResult, Report, SpecResult
 
 LOOKS_LIKE = re.compile(r"^looks like (.+)$", re.MULTILINE)
-ABSENT = ("not graded", "not handed in", "untouched")  # states in which nothing was handed in
+ABSENT = ("not recognised", "not graded", "not handed in", "untouched")  # states in which nothing was handed in
+MOST_BARS = 10  # up to so many points, a bar per point; otherwise one per ten percent
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Some students of a class: what they have in common, in a word below the bar and in full."""
+
+    label: str
+    about: str
+    students: int
 
 
 @dataclass
 class Exercise:
-    """One exercise of a kata, over all students who handed the kata in."""
+    """One exercise of a kata, over all students who wrote something for it, in a file that can be run."""
 
     kata: str
     name: str
-    handed_in: int = 0
+    students: int  # of the class
+    tried: int = 0
     works: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # name of a spec → how often it was the first to fail
     sentences: dict[str, str] = field(default_factory=dict)  # name of a spec → what it asks for
@@ -26,41 +37,58 @@ class Exercise:
 
     @property
     def share(self) -> float:
-        """The part of those who handed it in for whom it works."""
-        return self.works / self.handed_in if self.handed_in else 0.0
+        """The part of those who tried it for whom it works."""
+        return self.works / self.tried if self.tried else 0.0
+
+
+def handed_in(report: Report) -> bool:
+    """True unless every kata is not handed in."""
+    return not report.complete or any(kata.state != NOT_HANDED_IN for kata in report.katas)
+
+
+def scores(report: ClassReport) -> list[float]:
+    """The decided scores of the students who handed something in."""
+    return [one.score for one in report.students.values() if handed_in(one) and not one.pending]
+
+
+def distribution(report: ClassReport) -> list[Bar]:
+    """The number of students per score: first those who handed in nothing, who have none."""
+    decided = [one for one in report.students.values() if not one.pending]
+    here = [one for one in decided if handed_in(one)]
+    most = max((one.max_score for one in decided), default=0)
+    absent = Bar("none", NOT_HANDED_IN, len(decided) - len(here))
+    if most <= MOST_BARS and all(one.score == int(one.score) for one in here):
+        count = Counter(int(one.score) for one in here)
+        return [absent, *(Bar(str(n), words.counted(n, "point"), count[n]) for n in range(int(most) + 1))]
+    tens = Counter(int(10 * one.score / one.max_score + 1e-9) for one in here if one.max_score)
+    parts = [Bar(f"{ten}0", f"{ten}0 to {ten}9 %", tens[ten]) for ten in range(1, 10)]
+    return [absent, Bar("0", "0 to 9 %", tens[0]), *parts, Bar("100", "100 %", tens[10])]
 
 
 def exercises(report: ClassReport) -> list[Exercise]:
-    """The exercises that somebody handed in, the hardest first. A point that is unconfirmed does not count."""
+    """The exercises of katas that somebody handed in, the hardest first, and last those that nobody tried.
+
+    A point that is unconfirmed does not count.
+    """
     found: dict[tuple[str, str], Exercise] = {}
+    everybody = Counter(kata.kata for kata in _katas(report))
     for kata in _katas(report):
         if kata.state in ABSENT:
             continue
         for result in kata.exercises:
             if result.unconfirmed:
                 continue
-            one = found.setdefault((kata.kata, result.name), Exercise(kata.kata, result.name))
-            one.handed_in += 1
+            one = found.setdefault((kata.kata, result.name), Exercise(kata.kata, result.name, everybody[kata.kata]))
+            one.tried += not (result.not_written or result.file_state)
             one.works += result.works
             one.seals.update([words.seal(result)] if result.works and not result.override else [])
             failure = result.first_failure
-            if failure and not result.not_written and kata.state != "does not parse":
+            if failure and not (result.not_written or result.file_state):
                 name = failure.title
                 one.failed[name] += 1
                 one.sentences.setdefault(name, _asks_for(failure))
                 one.mistakes.update(LOOKS_LIKE.findall(failure.message)[:1])
-    return sorted(found.values(), key=lambda one: (one.share, -one.handed_in))
-
-
-def identical(report: ClassReport) -> list[tuple[str, list[str]]]:
-    """(kata, students) for every text of a begun kata that several students handed in, the largest group first."""
-    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for student, one in report.students.items():
-        for kata in one.katas:
-            if kata.code and kata.state not in ABSENT:
-                groups[kata.kata, kata.code].append(student)
-    shared = [(kata, students) for (kata, _), students in groups.items() if len(students) > 1]
-    return sorted(shared, key=lambda group: -len(group[1]))
+    return sorted(found.values(), key=lambda one: (not one.tried, one.share, -one.tried))
 
 
 def seconds(report: ClassReport) -> dict[str, float]:

@@ -22,6 +22,9 @@ COLOURS = {
     "error": "bold red",
     "not started": "dim",
     NOT_HANDED_IN: "dim",
+    "not recognised": "magenta",
+    "does not parse": "bold red",
+    "import fails": "bold red",
     "not graded": "magenta",
     "unconfirmed": "magenta",
 }
@@ -46,8 +49,8 @@ class Group:
 
     @property
     def status(self) -> str:
-        """The status that all of its katas have, or "not handed in"."""
-        return NOT_HANDED_IN if self.katas[0].state == NOT_HANDED_IN else self.katas[0].status
+        """The state that all of its katas have."""
+        return words.state(self.katas[0])
 
     @property
     def points(self) -> str:
@@ -157,7 +160,7 @@ def _lines(groups: Iterable[Group]) -> Iterator[str]:
     width = max((len(exercise.name) for exercise in exercises), default=0)
     for group in groups:
         points, stars = sum(kata.points for kata in group.katas), sum(kata.stars for kata in group.katas)
-        so_far = "so far " if group.status in ("not graded", "unconfirmed") else ""
+        so_far = "so far " if group.katas[0].pending else ""
         yield f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, {stars} of {group.most} stars"
         for e in group.katas[0].exercises if group.open else ():
             points_of = f"{words.points(e)}/1"
@@ -174,6 +177,10 @@ def _show_open(kata: KataResult, console: Console) -> None:
         for line in f"{kata.kata}: {kata.message}".splitlines():
             told = textwrap.fill(line, console.width, subsequent_indent="  ") if console.is_terminal else line
             console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if kata.why_no_code:
+        name, why = f"\n{kata.state.upper()}  {kata.kata}", indent(kata.why_no_code, "  ")
+        console.print(name, why, sep="\n", style="red", markup=False, highlight=False, soft_wrap=True)
+        return
     said: set[str] = set()
     for exercise in kata.exercises:
         failure = exercise.first_failure

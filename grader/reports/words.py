@@ -1,14 +1,34 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Override, Report, SpecResult, number
+from grader.results import (
+    NOT_HANDED_IN,
+    NOT_WRITTEN,
+    OF_FILE,
+    ExerciseResult,
+    KataResult,
+    Override,
+    Report,
+    SpecResult,
+    number,
+)
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
+NAMED = 5  # katas in a line
+VERSION = re.compile(r"^the (?:newest )?version,? of .+ counts\b.*$", re.MULTILINE)  # a line of a kata's message
+# Why no spec of an exercise was run, by the state of its file.
+NOT_RUN = {
+    "not handed in": "not handed in",
+    "does not parse": "not run: the file does not parse",
+    "import fails": "not run: the import of the file fails",
+}
 SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = "sealed", "sealed in part", "not sealed", "by override"
 
 
@@ -37,6 +57,72 @@ def stars(kata: KataResult) -> str:
 def score(result: ExerciseResult | KataResult) -> str:
     """The score, or a question mark if it is not decided."""
     return UNKNOWN if result.pending else number(result.score)
+
+
+def state(kata: KataResult) -> str:
+    """The state of a file that cannot be run, such as "does not parse"; otherwise the status: "failed"."""
+    return kata.state if kata.state in OF_FILE else kata.status
+
+
+def of_files(report: Report) -> str:
+    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any.
+
+    Then the numbers of the katas that were not handed in.
+    """
+    absent = [kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN]
+    told = [of_file(kata) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    return "; ".join([*told, *([f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"] if absent else [])])
+
+
+def of_file(kata: KataResult) -> str:
+    """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
+    why = kata.why_no_code.removeprefix(f"{kata.state}: ")
+    return f"{kata.kata}: {kata.state}{'' if why.endswith(kata.state) else f': {why}'}"
+
+
+def kata_number(kata: str) -> str:
+    """The kata's name in commands: "16", "papers/13", "appendix_a"."""
+    track, slash, name = kata.rpartition("/")
+    first, *rest = name.split("_")
+    return track + slash + (first if first.isdigit() else "_".join([first, *rest[:1]]))
+
+
+def hand_ins(report: Report) -> list[tuple[str, str, str]]:
+    """The numbers of the katas that were handed in at one time, that time, and which version of them counts."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for kata in report.katas:
+        if kata.handed_in:
+            which = VERSION.search(kata.message)
+            time = datetime.fromisoformat(kata.handed_in).isoformat(" ", "seconds")
+            place = time, which[0] if which else ""
+            found.setdefault(place, []).append(kata_number(kata.kata))
+    return [(", ".join(katas), *place) for place, katas in found.items()]
+
+
+def newest(report: Report) -> str:
+    """When the newest version that counts was handed in; empty if that is not known."""
+    times = [kata.handed_in for kata in report.katas if kata.handed_in]
+    return datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds") if times else ""
+
+
+def moment(time: str) -> float:
+    """A time in ISO 8601 as a number to sort by, whatever its zone."""
+    return datetime.fromisoformat(time).timestamp()
+
+
+def late(report: Report) -> str:
+    """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17: 20 % less"; empty if nothing."""
+    handed_in = [kata for kata in report.katas if kata.state != NOT_HANDED_IN]
+    costs = {kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty}
+    if len(costs) == len(handed_in) and len(set(costs.values())) == 1:
+        return next(iter(costs.values()))
+    return ", ".join(f"{kata}: {cost}" for kata, cost in costs.items())
+
+
+def less(penalty: float) -> str:
+    """The part of the score that lateness costs: "10 % less"."""
+    return f"{number(100 * penalty)} % less"
 
 
 def gap(report: Report) -> str:
@@ -70,6 +156,8 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
         return "not graded"
     if exercise.unconfirmed:
         return " · ".join([UNCONFIRMED, *_rest(exercise)])
+    if exercise.file_state:
+        return " · ".join([NOT_RUN[exercise.file_state], *_rest(exercise)])
     ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
@@ -183,8 +271,7 @@ def totals(report: Report) -> str:
     """
     so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
-    if penalty := next((e.penalty for kata in report.katas for e in kata.exercises if e.penalty), 0.0):
-        weighted += f" · late: {number(100 * penalty)} % less"
+    weighted += f" · late: {late(report)}" if late(report) else ""
     sealed = f" · {seals(report)}" if seals(report) else ""
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"

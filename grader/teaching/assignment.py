@@ -19,6 +19,13 @@ class Assignment:
     at_a_time: int = 0  # katas graded in parallel; 0 means one per core
     exercises: frozenset[tuple[str, str]] = frozenset()  # (kata, exercise) to grade; empty for all that were run
 
+    @property
+    def title(self) -> str:
+        """ "Multi-head attention (16)"; of more than three katas, their number, the first and the last."""
+        if len(self.katas) > 3:
+            return f"{len(self.katas)} katas, {self.katas[0].number} to {self.katas[-1].number}"
+        return ", ".join(f"{kata.title} ({kata.number})" for kata in self.katas)
+
     def asked(self, kata: Kata) -> list[Exercise]:
         """The exercises of a kata that are graded."""
         shared = [e for e in kata.exercises if not (self.options.core and e.stretch)]

@@ -8,7 +8,7 @@ from datetime import datetime
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
 from grader.results import ClassReport, Identity, KataResult, Report
-from grader.teaching import overrides, regrading, versions
+from grader.teaching import alike, overrides, regrading, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.overrides import Overrides
 from grader.teaching.regrading import Grading
@@ -101,7 +101,9 @@ class Gradebook:
         """The report of the class so far."""
         reports = {student: self.report(student) for student in self.results}
         complete = not (interrupted or self.lost)
-        return ClassReport(self.started, time.monotonic() - self.clock, complete, reports, self.roster)
+        seconds, title = time.monotonic() - self.clock, self.assignment.title
+        same = alike.found(self.texts, self.assignment.katas)
+        return ClassReport(self.started, seconds, complete, reports, self.roster, title, same)
 
     def _counted(self, student: str, found: KataResult, version: Version | None = None) -> KataResult:
         """The result as the assignment counts it, with what the teacher has decided."""

@@ -21,7 +21,8 @@ def draw(students: Iterable[str]) -> dict[str, str]:
 def applied(report: ClassReport, key: dict[str, str]) -> ClassReport:
     """The report with pseudonyms, in their order. A student's name is replaced in messages, too."""
     renamed = {key[student]: _report(one, student, key[student]) for student, one in report.students.items()}
-    return replace(report, students=dict(sorted(renamed.items())), roster={})
+    same = tuple(replace(one, students=tuple(sorted(key[student] for student in one.students))) for one in report.alike)
+    return replace(report, students=dict(sorted(renamed.items())), roster={}, alike=same)
 
 
 def render_key(key: dict[str, str]) -> str:

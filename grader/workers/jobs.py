@@ -47,7 +47,7 @@ def read(kata: Kata, code: Path) -> SourceText:
 
 
 def digest(job: Job) -> str:
-    """A hash of the text of the kata's file, by which reports find identical submissions; empty without a text."""
+    """A hash of the text of the kata's file, by which reports tell if it is the same; empty without a text."""
     text = job.files.get(job.kata.file)
     return "" if text is None else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 

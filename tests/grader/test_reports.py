@@ -1,12 +1,15 @@
 """The renderers: each holds to the form that its reader expects, whatever the messages hold."""
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -14,6 +17,7 @@ from rich.console import Console
 
 from grader.reports import (
     audit_report,
+    class_page,
     class_report,
     classroom,
     classroom50,
@@ -30,8 +34,11 @@ from grader.reports import (
     unconfirmed,
     words,
 )
-from grader.reports.html_report import STYLE
+from grader.reports.page import SCRIPT, STYLE
 from grader.results import (
+    OF_FILE,
+    TELLING,
+    Alike,
     Audit,
     ClassReport,
     Difference,
@@ -41,6 +48,7 @@ from grader.results import (
     Override,
     Report,
     SpecResult,
+    State,
     as_dict,
     kata_result,
     rounded,
@@ -356,7 +364,7 @@ class TestHiddenSpecs:
         ]
         [row] = csv.DictReader(io.StringIO(csv_report.render(report)))
         assert (row["hidden_passed"], row["hidden"], row["first_failure"]) == ("1", "2", "hidden: secret story")
-        assert "1 × secret 0 (hidden)</summary>secret story<" in html_report.render_class(a_class(ann=report.katas[0]))
+        assert "1 × secret 0 (hidden)</summary>secret story<" in class_page.render(a_class(ann=report.katas[0]))
 
 
 class TestGradescopeDetails:
@@ -497,7 +505,7 @@ class TestPlatforms:
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):
         page = html_report.render(report)
-        assert "<script" not in page and "http" not in page
+        assert "<script" not in page and "http:" not in page and "https:" not in page
         assert words.totals(report) in page
 
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
@@ -529,20 +537,25 @@ class TestPages:
         assert "kata hint appendix_a a<" in html_report.render(appendix)
 
     def test_tables_have_captions_and_heads(self):
-        page = html_report.render_class(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
-        assert '<html lang="en">' in page and page.count("<table>") == page.count("<caption>") == page.count("<thead>")
+        page = class_page.render(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
+        assert '<html lang="en">' in page and page.count("<table ") == page.count("<thead>") == 4
         assert "<th>" not in page and page.count("<th ") == page.count("<th scope=")
-        assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table>")
+        assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table ")
+        ids = re.findall(r"<figcaption id='(\w+)'>", page)
+        assert sorted(2 * ids) == sorted(re.findall(r"aria-labelledby='(\w+)'", page)) and len(set(ids)) == len(ids)
+
+    def test_nothing_is_said_by_hovering_alone(self):
+        report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED, "bob": GAP})
+        for page in (class_page.render(report), html_report.render(REPORT)):
+            assert not re.search(r"<[^>]* title=", page)
 
     def test_no_state_is_told_by_colour_alone(self):
         started, absent = became("c: not written yet"), became("sums.py: not handed in")
         broken, lost = became("sums.py:3: SyntaxError: invalid syntax"), GAP.katas[0]
         students = {"a": started, "b": NASTY.katas[0], "c": lost, "d": absent, "e": broken}
         reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
-        cells = re.findall(
-            r"<td class='cell[^>]*>([^<]*)", html_report.render_class(ClassReport("", 1.0, True, reports))
-        )
-        assert cells == ["–", "0!", "?", "none", "0 ¶"]
+        cells = re.findall(r"<td class='cell[^>]*>([^<]*)", class_page.render(ClassReport("", 1.0, True, reports)))
+        assert cells == ["–", "0 !", "?", "none", "0 ¶"]
 
 
 def became(*messages: str, code: str = "") -> KataResult:
@@ -567,7 +580,8 @@ class TestStatistics:
             (("mha.py:1: IndentationError: unexpected indent",), "does not parse"),
             (("mha.py: is not UTF-8 text",), "does not parse"),
             (("ann.zip: is not a zip archive that can be read",), "does not parse"),
-            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "wrong"),
+            (("mha.py:3: NameError: name 'x' is not defined (while the file was imported)",), "import fails"),
+            (("mha.py:3: NameError: name 'x' is not defined",), "wrong"),
             (("e0: not written yet", "e1: not written yet"), "untouched"),
             (("e0: not written yet", "wrong"), "wrong"),
         ],
@@ -582,22 +596,110 @@ class TestStatistics:
         slip = "\nHeads are slices. Not\nmore.\n\nlooks like a transpose forgotten\n\nmha.py:3"
         failed = {"b": became(slip), "c": became(slip), "d": became("raised"), "e": became("x.py: is a link")}
         absent = {"f": became("x.py: not handed in"), "g": became("e0: not written yet"), "h": GAP.katas[0]}
-        [one] = statistics.exercises(a_class(a=became(""), **failed, **absent))
-        assert (one.works, one.handed_in, one.share) == (1, 5, 0.2)
+        report = a_class(a=became(""), **failed, **absent)
+        [one] = statistics.exercises(report)
+        assert (one.works, one.tried, one.students, one.share) == (1, 4, 7, 0.25)
+        assert ">1 of 4 who tried, of 7<" in class_page.render(report)
         assert (one.failed, one.mistakes) == ({"x": 3}, {"a transpose forgotten": 2})
         assert one.sentences == {"x": "Heads are slices. Not more."}
 
-    def test_identical_texts_are_grouped_and_count_once(self):
+    def test_an_exercise_that_nobody_wrote_is_last_and_has_tried_no_one(self):
+        begun = became("wrong", "e1: not written yet")
+        easy, none = statistics.exercises(a_class(a=begun, b=became("", "e1: not written yet")))
+        assert [(one.name, one.tried, one.share) for one in (easy, none)] == [("e0", 2, 0.5), ("e1", 0, 0.0)]
+        assert ">nobody tried, of 1<" in class_page.render(a_class(a=begun))
+
+    def test_identical_texts_count_once(self):
         same, stub = became("wrong", code="1"), became("e0: not written yet", code="2")
         report = a_class(ann=same, bob=same, eve=became("", code="3"), joe=stub, kim=stub, lea=became("", code=""))
-        assert statistics.identical(report) == [("16_mha", ["ann", "bob"])]
         assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
-        page = html_report.render_class(report)
-        assert "ann, bob</td>" in page and "2 min of" in page
+        assert "2 min of" in class_page.render(report)
 
     def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
-        page = html_report.render_class(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
+        page = class_page.render(a_class(ann=became("Add <b>.\n\nlooks like <i>"), bob=became("", "")))
         assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
+
+
+# What the specs of a file say that cannot be run, the line that reports show, and the state.
+NO_CODE = [
+    ("mha.py: not handed in", "not handed in"),
+    ("mha.py:3: SyntaxError: invalid <syntax>", "does not parse"),
+    ("mha.py:2: NameError: no <torhc> (while the file was imported)", "import fails"),
+]
+
+
+def of_file(message: str) -> Report:
+    """A report on a file that cannot be run; and hidden specs, whose words students do not see."""
+    spec = SpecResult("TestA::test_x", "failed", message, line=9)
+    hidden = replace(SECRET, message=message)
+    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")))
+    return replace(REPORT, katas=(kata,), files={"16_mha/mha.py": "import <torch>\nx = torhc\ny ="})
+
+
+class TestNoCode:
+    """Every report tells a file that cannot be run from wrong code, and says why, with the line."""
+
+    @pytest.mark.parametrize(("message", "state"), NO_CODE)
+    def test_in_every_report_of_a_student(self, message, state):
+        report = of_file(message)
+        for one in (report, students_view.of(report)):
+            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, message)
+        verdict = words.verdict(report.katas[0].exercises[0])
+        assert verdict.startswith("not handed in" if state == "not handed in" else "not run: the ")
+        terminal, colours = shown(report), shown(report, force_terminal=True)
+        assert f"16_mha: {state}, 0 of 2 points" in terminal and verdict in terminal
+        assert f"\n{state.upper()}  16_mha\n  {message}\n" in terminal and terminal.count(message) == 1
+        assert state in colours and message in colours
+        text, page = markdown.render(report), html_report.render(report)
+        assert f"| ❌ {state} |" in text and text.count("mha.py") == (0 if state == "not handed in" else 1)
+        assert f"'>{state}</span></h2>" in page and verdict in page and "<details" not in page
+        assert ("<div class='problem'>" in page) == (state != "not handed in")
+        row, _ = csv.DictReader(io.StringIO(csv_report.render(report)))
+        assert (row["state"], row["kata_state"], row["first_failure"]) == ("graded", state, message)
+        [kata] = json.loads(json_report.render(report))["katas"]
+        holds_to("report", json.loads(json_report.render(report)))
+        assert (kata["status"], kata["state"]) == ("failed", state)
+        told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
+        assert told.get("value") == state
+        assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
+        for render in (classroom.render, classroom50.render):
+            assert message in json.dumps(json.loads(render(report)))
+
+    @pytest.mark.parametrize(("message", "state"), NO_CODE)
+    def test_in_the_reports_of_a_class(self, message, state):
+        report = a_class(ann=of_file(message).katas[0], bob=became("wrong"))
+        ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
+        assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (state, "wrong", "")
+        assert ann["reason"] == ("not handed in: 16" if state == "not handed in" else f"16_mha: {state}: {message}")
+        page = class_page.render(report)
+        assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
+
+    def test_the_line_is_at_the_top_of_the_students_page(self):
+        page = html_report.render(of_file(NO_CODE[2][0]))
+        assert page.index("NameError: no &lt;torhc&gt;") < page.index("<h2>16_mha · 0/2 points")
+        assert "→    2  x = torhc\n" in page and "import &lt;torch&gt;" in page
+
+    def test_what_was_not_recognised_is_not_graded_and_comes_first(self):
+        lost = SpecResult("TestA", "not graded", "not recognised: mha.py.txt: is it 16_mha?")
+        some = replace(became("wrong"), exercises=(ExerciseResult("a", (lost,)),))
+        report = a_class(ann=of_file(NO_CODE[1][0]).katas[0], bob=some)
+        [kata] = report.students["bob"].katas
+        assert (kata.state, kata.status, kata.pending) == ("not recognised", "not graded", True)
+        assert words.of_file(kata) == "16_mha: not recognised: mha.py.txt: is it 16_mha?"
+        assert "16_mha: not recognised, so far 0 of 1 points" in shown(report.students["bob"])
+        _, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
+        assert (bob["16_mha state"], bob["state"], bob["points"]) == ("not recognised", "not graded", "")
+        page = class_page.render(report)
+        assert page.index("<td>not recognised</td>") < page.index("<td>does not parse</td>")
+        holds_to("report", json.loads(json_report.render(report.students["bob"])))
+
+    def test_every_state_has_a_place(self):
+        """In the page's cells and legend, in the terminal's colours and in the schema."""
+        states = set(get_args(State))
+        assert states - {"works", "wrong"} == set(class_page.SIGNS)
+        assert set(OF_FILE) <= states & set(table.COLOURS)
+        schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())["report"]["properties"]
+        assert set(schema["katas"]["items"]["properties"]["state"]["enum"]) == states
 
 
 def test_one_is_not_said_as_several():
@@ -606,7 +708,7 @@ def test_one_is_not_said_as_several():
     differs = Difference("ann", "01_x", "f", "test_x", "passed", "failed")
     *_, line = audit_report.lines(Audit(("ann", "bob"), 2, (differs,), complete=True))
     assert line == "2 students, 2 results graded twice: 1 verdict differs"
-    page = html_report.render_class(ClassReport("", 1.0, False, {"ann": GAP}))
+    page = class_page.render(ClassReport("", 1.0, False, {"ann": GAP}))
     assert "<h1>1 student</h1>" in page and " · incomplete, 1 student not graded<br>" in page
 
 
@@ -735,7 +837,7 @@ class TestNotGraded:
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == ["", "", "", "not graded"]
         assert [bob[name] for name in ("points", "score", "state", "run")] == ["2", "2", "graded", "incomplete"]
-        page = html_report.render_class(report)
+        page = class_page.render(report)
         assert "the machine is too small" in page and "median 2 of 4 points" in page
 
 
@@ -795,15 +897,15 @@ class TestUnconfirmed:
         assert said.startswith("unconfirmed: 1 point of 1 student, ") and "\neve\n" in said and "ann" not in said
         assert "    first lock   2 of 2 specs passed\n    second lock  from outside: failed\n      It counts.\n" in said
         assert "--overrides FILE" in said and f"  7,{KATA.kata}::o,,\n" in said
-        page = html_report.render_class(report)
+        page = class_page.render(report)
         assert page.index("<h2>Unconfirmed</h2>") < page.index("<h2>Points</h2>")
         assert (
             "<td>2 of 2 specs passed</td>" in page and "<summary>from outside: failed</summary><pre>It counts." in page
         )
-        assert "unconfirmed: o'>1?</td>" in page and "<td class='n'>?</td>" in page
-        assert " · 1 student with unconfirmed points<br>median 2 of 4 points" in page
+        assert "'>1?</td>" in page and "<td class='n'>?</td>" in page
+        assert " · 1 student with unconfirmed points<br>median 2 of 4 points · 1 student with a score" in page
         none = ClassReport("", 1.0, True, {"ann": REPORT})
-        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in html_report.render_class(none)
+        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in class_page.render(none)
 
     def test_a_forger_does_not_fill_the_screen(self):
         many = tuple(replace(OPEN, name=f"e{n}") for n in range(40))
@@ -882,7 +984,7 @@ class TestOverridden:
             words.verdict(one.katas[0].exercises[0]),
         ):
             assert said in text
-        for text in (html_report.render_class(report), html_report.render(one)):
+        for text in (class_page.render(report), html_report.render(one)):
             assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
         [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
@@ -934,8 +1036,7 @@ class TestSealing:
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), markdown.render(report), html_report.render(report), junit.render(report)]
         assert all(
-            said in text
-            for text in [*texts, csv_report.render(report), html_report.render_class(a_class(a=report.katas[0]))]
+            said in text for text in [*texts, csv_report.render(report), class_page.render(a_class(a=report.katas[0]))]
         )
         for name, key in (("classroom", "message"), ("classroom50", "message"), ("gradescope", "output")):
             tests = json.loads(FORMATS[name].render(self.sealed(SEALED, self.IN_PART, self.NOT)))["tests"]
@@ -945,21 +1046,92 @@ class TestSealing:
         assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
         assert kata_result(data["katas"][0]).exercises[0].but_for == self.IN_PART.but_for
         seals = ET.fromstring(junit.render(report).encode()).findall("testsuite/properties/property")
-        assert [(one.get("name"), one.get("value")) for one in seals] == [("p", said), ("n", "not sealed")]
+        assert [(one.get("name"), one.get("value")) for one in seals] == [
+            ("state", "works"),
+            ("p", said),
+            ("n", "not sealed"),
+        ]
+
+
+class TestThePage:
+    """The page of a class: what a teacher looks for in it."""
+
+    def test_it_is_called_after_the_assignment(self):
+        page = class_page.render(replace(a_class(a=became("")), assignment="Sums & more (16)"))
+        assert "<h1>Sums &amp; more (16)</h1><p class='dim'>1 student · " in page
+        assert "<title>torch katas: Sums &amp; more (16)</title>" in page
+
+    def test_students_link_to_their_pages_where_there_are_some(self):
+        report = a_class(ann=became(""), bob=became("x.py:1: SyntaxError: no"))
+        page = class_page.render(replace(report, pages={"bob": "pages/b'b%20.html"}))
+        link = "<th scope='row' class='who'><a href='pages/b&#x27;b%20.html'>bob</a></th>"
+        assert page.count(link) == 2 and "<a " not in class_page.render(report)
+
+    def test_the_picture_counts_each_score_and_says_so_in_words(self):
+        none, half = became("x.py: not handed in"), became("", "wrong")
+        page = class_page.render(a_class(a=none, b=half, c=half, d=became("", ""), e=GAP.katas[0]))
+        [picture] = re.findall(r"<svg .*?</svg>", page)
+        told = "not handed in: 1 student; 1 point: 2 students; 2 points: 1 student"
+        assert f"aria-label='{told}'" in picture and f"<summary>the picture in words</summary>{told}<" in page
+        assert picture.count("<rect") == 3 and re.findall(r">(\w+)</text>", picture) == "1 none 0 2 1 1 2".split()
+        assert "median 1 of 2 points · 3 students with a score, 1 handed in nothing" in page
+
+    def test_scores_that_are_no_whole_points_are_counted_in_tens(self):
+        worth = [(0.0, "0"), (0.45, "40"), (0.999, "90"), (1.0, "100")]
+        students = {}
+        for penalty, _ in worth:
+            kata = became("")
+            late = replace(kata.exercises[0], penalty=1 - penalty)
+            students[str(penalty)] = replace(REPORT, katas=(replace(kata, exercises=(late,)),))
+        bars = statistics.distribution(ClassReport("", 1.0, True, students))
+        assert [bar.label for bar in bars if bar.students] == [label for _, label in worth]
+
+    def test_lateness_has_a_row_per_version(self):
+        which = "the newest version, of <b>, counts (late, 10 % less); the one on time, of 1, gives less"
+        exercises = tuple(replace(one, penalty=0.1) for one in KATA.exercises)
+        late = replace(KATA, exercises=exercises, handed_in="2026-12-02T10:00:00+01:00", message=f"a note\n{which}")
+        early = replace(became(""), kata="17_x", handed_in="2026-12-02T09:30:00+00:00")
+        report = replace(REPORT, katas=(late, early), weighted=True)
+        assert words.hand_ins(report) == [
+            ("16", "2026-12-02 10:00:00+01:00", which),
+            ("17", "2026-12-02 09:30:00+00:00", ""),
+        ]
+        assert " · late: 16: 10 % less" in words.totals(report)
+        page = class_page.render(ClassReport("", 1.0, True, {"ann": report, "bob": REPORT}))
+        assert "16: 2026-12-02 10:00:00+01:00<small>the newest version, of &lt;b&gt;, counts (late" in page
+        assert "<td class='n' data-v='0.1'>16: 10 % less</td>" in page
+        assert page.count("data-v='1796203800.0'") == 1, "it is sorted by the newest, whatever the zone"
+        assert "16: handed in 2026-12-02 10:00:00+01:00<br>17: handed in" in html_report.render(report)
+        alone = replace(report, katas=(late,))
+        assert words.late(alone) == "10 % less" and words.late(REPORT) == ""
+        assert "handed in</th>" not in class_page.render(a_class(a=became("")))
+
+    def test_only_its_own_script_may_run(self):
+        page = class_page.render(a_class(a=became(HOSTILE)))
+        digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+        assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{SCRIPT}</script>" in page
+        assert "script-src" not in html_report.render(REPORT)
+
+    def test_code_that_is_the_same_is_listed_with_the_rule(self):
+        same = (Alike("16_mha", ("ann", "<b>"), ("a", "helpers"), 61),)
+        page = class_page.render(replace(a_class(ann=became(""), b=became("")), alike=same))
+        assert ">a, helpers</td><td class='n'>61</td><td class='n'>2</td><td class='long'>ann, &lt;b&gt;</td>" in page
+        assert f"at least {TELLING} parts" in page and "<p>none</p>" in class_page.render(a_class(a=became("")))
 
 
 class TestClass:
     TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
 
     def test_html_has_a_row_for_every_student_and_escapes_it(self):
-        page = html_report.render_class(self.TWO)
-        assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "<script" not in page and "http" not in page
+        page = class_page.render(self.TWO)
+        assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "http:" not in page and "https:" not in page
+        assert page.count("<script") == 1, "the one that sorts, which alone may run"
         for heading in ("Points", "Exercises, the hardest first", "Identical submissions", "Time"):
             assert f"<h2>{heading}</h2>" in page
-        assert "2 of 4 points, 1 stars, wrong" in page and ">score</th>" not in page
-        assert html_report.render_class(ClassReport("", 0.0, False)).count("<h2>") == 4
-        weighted = html_report.render_class(replace(self.TWO, students={"ann": WEIGHTED}))
-        assert ">score</th>" in weighted and "median score 4.5 of 10<" in weighted
+        assert ">2</td>" in page and ">score</th>" not in page and "!</td>" in page and "! crashed" in page
+        assert class_page.render(ClassReport("", 0.0, False)).count("<h2>") == 4
+        weighted = class_page.render(replace(self.TWO, students={"ann": WEIGHTED}))
+        assert ">score</th>" in weighted and "median score 4.5 of 10 ·" in weighted
 
     def test_csv_has_a_column_a_kata(self):
         head, ann, bob = csv.reader(io.StringIO(class_report.render_csv(self.TWO)))
@@ -975,6 +1147,10 @@ class TestClass:
             "reason",
             "sealed",
             "overrides",
+            "id",
+            "email",
+            "handed_in",
+            "penalty",
         ]
         assert ann == [
             "<b>ann",
@@ -989,9 +1165,7 @@ class TestClass:
             "complete",
             "wrong",
             "not graded",
-            "",
-            "",
-            "",
+            *[""] * 7,
         ]
         assert bob == [
             "'=bob",
@@ -1006,12 +1180,22 @@ class TestClass:
             "complete",
             "not graded",
             "crashed",
-            "",
-            "",
-            "",
+            *[""] * 7,
         ]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,,,"
+        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,,,,,,,"
+
+    def test_csv_says_who_and_when(self):
+        """One version counts for each kata; a spreadsheet takes none of it for a formula."""
+        late = replace(KATA, handed_in="2026-12-02T10:00:00+01:00")
+        late = replace(late, exercises=tuple(replace(one, penalty=0.2) for one in late.exercises))
+        early = replace(became(""), handed_in="2026-12-02T09:30:00+00:00")
+        roster = {"Ada (7)": Identity("=7", "Ada", "ada@x")}
+        students = {"Ada (7)": replace(REPORT, katas=(late, early)), "bob": REPORT}
+        ada, bob = csv.DictReader(io.StringIO(class_report.render_csv(ClassReport("", 1.0, True, students, roster))))
+        columns = ("id", "email", "handed_in", "penalty")
+        assert [ada[name] for name in columns] == ["'=7", "ada@x", "2026-12-02T09:30:00+00:00", "20"]
+        assert [bob[name] for name in columns] == [""] * 4
 
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))

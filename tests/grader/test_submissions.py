@@ -4,6 +4,7 @@ import codecs
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -382,7 +383,10 @@ class TestTheCommand:
         assert json.loads((tmp_path / "c.json").read_text())["complete"] is True
         assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 12
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
-        assert "12 students" in (tmp_path / "c.html").read_text()
+        page = (tmp_path / "c.html").read_text()
+        assert f"<h1>{find('00').title} (00)</h1><p class='dim'>12 students" in page
+        links = re.findall(r"<a href='([^']+)'>", page)
+        assert len(set(links)) == 12 and all((tmp_path / link).is_file() for link in links)
 
     def test_every_submission_is_read_once(self, course, kata_here, monkeypatch):
         """So what is graded is what the intake has told of, even if a file changes meanwhile."""
