@@ -9,12 +9,21 @@ from typing import Any, Literal, cast
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
 State = Literal[
-    "not graded", "unconfirmed", "not handed in", "does not parse", "untouched", "wrong", "crashed", "works"
+    "not graded",
+    "not recognised",
+    "unconfirmed",
+    "not handed in",
+    "does not parse",
+    "untouched",
+    "wrong",
+    "crashed",
+    "works",
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/2"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
+NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 # The ends of what is said of a spec that was stopped.
@@ -179,6 +188,8 @@ class KataResult:
     def state(self) -> State:
         """The state of the file, in more detail than the status."""
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.why_not_graded.startswith(NOT_RECOGNISED):
+            return "not recognised"
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
         failed = [spec for exercise in self.exercises for spec in exercise.ideas if spec.status not in DONE]
@@ -304,11 +315,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Identity:
-    """A student's entry in a course's roster. The email may be empty."""
+    """A student's entry in a course's roster. The email may be empty.
+
+    `canvas` are the cells ID, SIS User ID, SIS Login ID and Section of a roster that Canvas has exported.
+    """
 
     id: str
     name: str
     email: str
+    canvas: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

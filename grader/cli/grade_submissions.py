@@ -21,7 +21,7 @@ from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
-from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, Audit, ClassReport, KataResult, Report, kata_as_dict
 from grader.teaching import (
     audit,
     class_grading,
@@ -53,6 +53,7 @@ class Class:
     roster_file: Path | None = None  # the course's list of students, if there is one
     overrides_file: Path | None = None  # what the teacher has decided
     only: list[str] | None = None  # the students to grade; None for all
+    unowned_are_nobody: bool = False  # submissions of nobody in the roster are taken for nobody's work
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ class Outputs:
     key: Path | None = None  # who is who
 
 
+@dataclass(frozen=True)
+class Urgent:
+    """The findings that keep a grading from being whole: submissions of nobody, and those that were not recognised."""
+
+    nobodys: int
+    unowned: list[str]
+    lines: list[str]
+
+
 def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine | None) -> None:
     """Grade every submission in the folder. After Ctrl-C, report what is finished; the next call continues.
 
@@ -76,9 +86,9 @@ def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine |
     Raises:
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
-    handed_in, book, interrupted = _graded(class_, outputs, engine)
+    handed_in, book, interrupted, urgent = _graded(class_, outputs, engine)
     whole, unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
-    _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten)
+    _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten, urgent)
 
 
 def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
@@ -87,7 +97,7 @@ def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int
     Raises:
         KataError: the folder cannot be graded, or a report cannot be written.
     """
-    everybody, _ = _collected(class_, _people(class_))
+    everybody, *_ = _collected(class_, _people(class_))
     chosen = audit.sample(_asked_for(class_, everybody), count)
     runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
     interrupted = False
@@ -125,7 +135,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
-    _, book, interrupted = _graded(class_, outputs, None, earlier, never_lower=never_lower)
+    _, book, interrupted, urgent = _graded(class_, outputs, None, earlier, never_lower=never_lower)
     whole = _reported(book, outputs, interrupted)
     if not whole.students.keys() & {student for student, _ in earlier}:
         advice = "give --roster as in that grading"
@@ -146,7 +156,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
         print(line)
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
-    _end(book, whole.unconfirmed, interrupted, unwritten)
+    _end(book, whole.unconfirmed, interrupted, unwritten, urgent)
 
 
 def _overrides(whole: ClassReport, earlier: regrading.Grading) -> Iterator[str]:
@@ -166,44 +176,47 @@ def _graded(
     earlier: regrading.Grading | None = None,
     *,
     never_lower: bool = False,
-) -> tuple[list[Submission], Gradebook, bool]:
-    """The submissions, their results, and whether Ctrl-C interrupted the grading.
+) -> tuple[list[Submission], Gradebook, bool, Urgent]:
+    """The submissions, their results, whether Ctrl-C interrupted the grading, and what keeps it from being whole.
 
     Args:
         earlier: earlier results, whose overrides still count.
         never_lower: they also count where they are better.
     """
     people, assignment = _people(class_), class_.assignment
-    everybody, unowned = _collected(class_, people)
+    everybody, unowned, strangers = _collected(class_, people)
     before = {place: one.decided for place, one in (earlier or {}).items()}
     decided = overrides.merged(before, _decided(class_, everybody, people))
     _say_left_out(decided, assignment)
     handed_in = _asked_for(class_, everybody)
     with _opened(outputs) as stream:
-        handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
+        handed_in, penalties, urgent = _taken_in(class_, outputs, people, handed_in, unowned, strangers)
         texts = {submission.student: submission.texts or {} for submission in handed_in}
         book = Gradebook(texts, assignment, penalties, people, texts, decided)
         grading = _grading(class_, handed_in, engine)
         if earlier and never_lower:
             grading = regrading.never_lower(grading, earlier, assignment)
         interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
-    return handed_in, book, interrupted
+    return handed_in, book, interrupted, urgent
 
 
 def _people(class_: Class) -> list[Person]:
     return roster.read(class_.roster_file) if class_.roster_file else []
 
 
-def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], list[str]]:
-    """Everybody's submission, and the names of those that are not of the roster."""
+def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], dict[str, str], list[str]]:
+    """Everybody's submission, why some are of nobody in the roster, and the names of files that are nobody's."""
     if not class_.folder.is_dir():
         takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
         raise KataError(f"{class_.folder}: no such folder; {takes}")
     try:
-        collected = submissions.collect(class_.folder)
+        collected, strangers = submissions.collect(class_.folder), submissions.strangers(class_.folder)
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
-    return roster.assigned(collected, people) if people else (collected, [])
+    everybody, unowned = roster.assigned(collected, people, strangers) if people else (collected, {})
+    taken = {place for one in everybody for place in one.places}
+    names = [finder.readable(one.places[0].name) for one in strangers if one.places[0] not in taken]
+    return everybody, unowned, names
 
 
 def _asked_for(class_: Class, everybody: list[Submission]) -> list[Submission]:
@@ -235,17 +248,25 @@ def _opened(outputs: Outputs) -> FileIO:
 
 
 def _taken_in(
-    class_: Class, outputs: Outputs, people: list[Person], handed_in: list[Submission], unowned: list[str]
-) -> tuple[list[Submission], dict[str, float]]:
+    class_: Class,
+    outputs: Outputs,
+    people: list[Person],
+    handed_in: list[Submission],
+    unowned: dict[str, str],
+    strangers: list[str],
+) -> tuple[list[Submission], dict[str, float], Urgent]:
     """Read the submissions, and say what was found in them.
 
-    Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
+    Returns them with the texts of their katas, the part of the score that each student loses for lateness, and what
+    keeps the grading from being whole. While a submission is nobody's, nobody's missing file counts as 0.
     """
     read: list[Submission] = []
     needed = with_prerequisites(class_.assignment.katas)
     by_label = {person.label: person for person in people}
-    unknown = "nobody in the roster has this id, email or name"
-    found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
+    waits = unowned if not class_.unowned_are_nobody else {}
+    nobodys = [] if waits else unowned.items()
+    found = [Finding(name, "", "", "counts", why, odd=True) for name, why in nobodys]
+    found_late: list[str] = []  # of whom nobody knows when they handed in
     penalties: dict[str, float] = {}
 
     def lost(why: str) -> None:
@@ -258,27 +279,40 @@ def _taken_in(
             for submission in counting.track(handed_in):
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    texts, told, penalty = _read(submission, needed, class_.assignment, person)
+                    texts, told, penalty = _read(submission, needed, class_.assignment, person, len(waits))
+                    found_late += [submission.student] if penalty is None and submission.places else []
                     read.append(replace(submission, texts=texts))
                     found += told
                     penalties |= {submission.student: penalty} if penalty is not None else {}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    strangers = submissions.strangers(class_.folder)
+    rows = [Finding(name, "", "", "nobody's", why) for name, why in waits.items()]
     if outputs.intake:
-        report_files.write(outputs.intake, intake.render_csv(found, strangers))
+        report_files.write(outputs.intake, intake.render_csv([*rows, *found], strangers))
     if not class_.assignment.rules.late and any(person.due or person.extension for person in people):
         print("the roster's dates cost nothing: grading.toml has no table [late]")
-    for line in intake.short(intake.lines(found, strangers)):
+    absent = [one.student for one in read if not one.places]
+    urgent = Urgent(len(waits), intake.unowned(waits, absent), intake.urgent(found))
+    for line in [*urgent.unowned, *intake.short(found, strangers), *intake.late(found)]:
         print(line)
-    return read, penalties
+    if class_.assignment.rules.late and found_late:
+        print(f"when it was handed in is not known, so lateness costs nothing: {', '.join(found_late)}")
+    return read, penalties, urgent
 
 
 def _read(
-    submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None
+    submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None, unowned: int
 ) -> tuple[dict[Kata, SourceText], list[Finding], float | None]:
-    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known."""
+    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known.
+
+    Args:
+        unowned: how many submissions are nobody's, one of which may be this person's.
+    """
     contents = finder.look(submission.places, needed)
+    if unowned and person:
+        why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
+        contents.lost |= dict.fromkeys(contents.missing, why)
+        contents.missing.clear()
     found = intake.findings(submission, contents, assignment.katas)
     hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
     if hand_in is None:
@@ -294,7 +328,15 @@ def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine 
     if engine is None:
         return class_grading.grade_class(handed_in, katas, cache=cache, options=options, at_a_time=at_a_time)
     return cluster.grade_on_cluster(
-        handed_in, katas, folder, engine, cache=cache, options=options, at_a_time=at_a_time, roster=roster_file
+        handed_in,
+        katas,
+        folder,
+        engine,
+        cache=cache,
+        options=options,
+        at_a_time=at_a_time,
+        roster=roster_file,
+        unowned_are_nobody=class_.unowned_are_nobody,
     )
 
 
@@ -398,17 +440,33 @@ def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
 
 
-def _end(book: Gradebook, open_points: Mapping[str, list[Any]], interrupted: bool, unwritten: list[str]) -> None:
+def _end(
+    book: Gradebook, open_points: Mapping[str, list[Any]], interrupted: bool, unwritten: list[str], urgent: Urgent
+) -> None:
     """End with the exit code of a grading that was interrupted, or of one that is not whole.
 
     Args:
         open_points: the points that the teacher has to decide, by student.
+        urgent: what was said first, and is said again here.
     """
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     problems, everybody = [], words.counted(len(book.results), "student")
-    if book.lost:
-        count = f"{len(book.lost)} of {everybody}"
+    unknown = {student for student, why in book.lost.items() if why.startswith(NOT_RECOGNISED)}
+    waiting = {student for student, why in book.lost.items() if why.startswith(NOT_HANDED_IN)}
+    if book.lost or urgent.nobodys:
+        print("", *urgent.unowned, *urgent.lines, sep="\n")
+    if urgent.nobodys:
+        count = (
+            f"{words.counted(urgent.nobodys, 'submission')} of nobody in the roster, and {len(waiting)} of {everybody}"
+        )
+        advice = "name each as an id of the roster, or add --unowned-are-nobody"
+        problems.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+    if unknown:
+        count = f"{len(unknown)} of {everybody}"
+        problems.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")
+    if lost := book.lost.keys() - unknown - waiting:
+        count = f"{len(lost)} of {everybody}"
         problems.append(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
     if open_points:
         count = f"{words.counted(sum(map(len, open_points.values())), 'point')} of {len(open_points)} of {everybody}"

@@ -54,9 +54,16 @@ code{overflow-wrap:anywhere}
 """
 SHADES = 5  # from no points to all points, distinguishable with every kind of colour vision
 # What stands in the cell of a kata beside its points, or instead of them.
-SIGNS = {"not graded": "?", "not handed in": "none", "does not parse": "0 ¶", "untouched": "–", "crashed": "!"}
+SIGNS = {
+    "not graded": "?",
+    "not recognised": "??",
+    "not handed in": "none",
+    "does not parse": "0 ¶",
+    "untouched": "–",
+    "crashed": "!",
+}
 LEGEND = (
-    "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded, "
+    "points per kata; – untouched, none: not handed in, ¶ does not parse, ! crashed, ? not graded, ?? not recognised, "
     "2? two so far, others unconfirmed"
 )
 MISTAKES = 3  # shown of each exercise
@@ -244,7 +251,7 @@ def _matrix(students: dict[str, Report], weighted: bool) -> str:
 
 def _cell(kata: KataResult | None) -> str:
     state = kata.state if kata else "not graded"
-    if kata is None or state == "not graded":
+    if kata is None or kata.not_graded:
         why = f"{kata.kata}: {kata.why_not_graded}" if kata else "not graded"
         return f"<td class='cell notgraded' title='{escape(why)}'>{SIGNS[state]}</td>"
     if state == "unconfirmed":

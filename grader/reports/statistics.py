@@ -8,7 +8,7 @@ from grader.reports import words
 from grader.results import ClassReport, KataResult, SpecResult
 
 LOOKS_LIKE = re.compile(r"^looks like (.+)$", re.MULTILINE)
-ABSENT = ("not graded", "not handed in", "untouched")  # states in which nothing was handed in
+ABSENT = ("not graded", "not recognised", "not handed in", "untouched")  # states in which nothing was handed in
 
 
 @dataclass

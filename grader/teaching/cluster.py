@@ -68,6 +68,7 @@ def grade_on_cluster(
     at_a_time: int = 0,
     students: int = STUDENTS,
     roster: Path | None = None,
+    unowned_are_nobody: bool = False,
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
@@ -80,6 +81,7 @@ def grade_on_cluster(
         at_a_time: katas graded in parallel by each task, and the cores it asks for.
         students: submissions per task.
         roster: the file that the students' names come from.
+        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
@@ -104,6 +106,7 @@ def grade_on_cluster(
         f"--jobs={at_a_time}",
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
+        *(["--unowned-are-nobody"] if unowned_are_nobody else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),
     ]

@@ -1,37 +1,41 @@
 """Finds the file of each kata in what a student handed in: folders, zip archives and single files, however laid out."""
 
-import difflib
 import io
 import os
 import re
 import sys
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import kata_modules, notebooks, stubs
+from grader.course import cells, kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
+from grader.teaching import archives, near, uploads
+from grader.teaching.archives import Member
 from grader.workers.jobs import SourceText, unreadable
 
-MOST_MEMBERS = 10_000  # files in one archive
 MOST_FILES = 100_000  # files and folders in one folder
 MOST_NOTEBOOKS = 100  # read in one submission
-DEEPEST = 8  # folders inside each other
+MOST_NEAR = 100  # files of a submission that are read for what they define
+MOST_OPENED = 20  # archives in one submission
+DEEP = 8  # folders inside each other: a file below is pointed out
+DEEPEST = 64
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
 STUBS = PurePosixPath("grader/data/stubs.zip")  # of a starter; the course itself has no such file
-PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-# Canvas names what a student uploads "lovelaceada_LATE_12345_678901_tensors-2.py", where -2 is the second resubmission.
-CANVAS = re.compile(
-    r"(?P<student>[^_]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<stem>.+?)(?:-(?P<attempt>\d{1,3}))?(?P<suffix>\.\w+)"
+DATA = "data"  # the folder of downloaded data sets
+# Files that a course, a platform or a system puts beside a student's work.
+NOBODYS = re.compile(
+    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
 )
+CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
-PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be unpacked up to a limit
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -55,11 +59,13 @@ class File:
     batch: float = 0.0
     attempt: int = 0
     is_link: bool = False
+    size: int = 0
+    archives: int = 0  # how many archives it is in
 
     @property
     def name(self) -> str:
-        """The file's own name, without what Canvas puts around it."""
-        return uploaded_name(self.path.name)
+        """The file's own name, without what a platform puts around it."""
+        return uploads.own_name(self.path.name)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Contents:
 
     found: dict[Kata, Found] = field(default_factory=dict)
     missing: dict[Kata, str] = field(default_factory=dict)  # kata → why there is no file
+    unrecognised: dict[Kata, str] = field(default_factory=dict)  # kata → what came that may be it
     lost: dict[Kata, str] = field(default_factory=dict)  # kata → why nobody knows whether there is a file
     ignored: list[Ignored] = field(default_factory=list)
     newest: str = ""  # the place that was modified last
@@ -97,13 +104,9 @@ class Contents:
     def _source(self, kata: Kata) -> SourceText:
         if kata in self.lost:
             return SourceText("", self.lost[kata], lost=True)
+        if kata in self.unrecognised:
+            return SourceText("", f"{NOT_RECOGNISED}: {self.unrecognised[kata]}", lost=True)
         return self.found[kata].source if kata in self.found else SourceText("", self.missing[kata])
-
-
-def uploaded_name(name: str) -> str:
-    """The name of a file before Canvas put the student's name and numbers around it."""
-    match = CANVAS.fullmatch(name)
-    return match["stem"] + match["suffix"] if match else name
 
 
 def readable(name: str) -> str:
@@ -130,6 +133,60 @@ def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
     contents = Contents()
     files, problems = _listed(places)
     contents.newest = max(files, key=lambda file: file.batch).shown.partition("/")[0] if files else ""
+    rest, unclear = _take_named(files, katas, contents)
+    left, given = _Left([]), list[File]()
+    for file in rest:
+        (given if not file.is_link and _is_given(file.path, katas[0].root) else left.files).append(file)
+    if any(_may_count(file) for file in [*left.files, *unclear]):
+        is_open = {k for k in katas if k not in contents.found or _is_untouched(k, contents.found[k])}
+        _open_archives(left, is_open, katas, contents)
+        _read_notebooks(left, is_open, katas, contents, problems)
+        _take_near(left, unclear, is_open, katas, contents)
+    _say_missing([kata for kata in katas if kata not in contents.found], left, given, unclear, problems, contents)
+    contents.ignored += [Ignored("", problem) for problem in problems]
+    said = " ".join(contents.unrecognised.values())
+    for file in [*unclear, *left.files]:
+        if file.size or file.is_link:
+            why, is_odd = _why_unused(file, unclear, left, katas, contents)
+            contents.ignored.append(Ignored(file.shown, why, odd=is_odd and file.shown not in said))
+    return contents
+
+
+@dataclass
+class _Left:
+    """The files of a submission that are no kata's so far and not the course's.
+
+    Attributes:
+        closed: those that nobody can look into here, and why.
+        python: those that hold Python and are called notebooks.
+    """
+
+    files: list[File]
+    closed: dict[File, str] = field(default_factory=dict)
+    python: set[File] = field(default_factory=set)
+
+    def drop(self, file: File) -> None:
+        self.files.remove(file)
+
+
+def _may_count(file: File) -> bool:
+    """Tell if a kata may be in this file, whatever it is called."""
+    name = file.name
+    return not file.is_link and (archives.is_archive(name) or _is_notebook(name) or near.may_hold_python(name))
+
+
+def _is_notebook(name: str) -> bool:
+    return near.ADDED.sub("", name.lower()).endswith(".ipynb")
+
+
+def _is_untouched(kata: Kata, found: "Found") -> bool:
+    return not found.source.problem and stubs.is_untouched(kata, found.source.text)
+
+
+def _take_named(
+    files: Iterable[File], katas: Collection[Kata], contents: Contents
+) -> tuple[list[File], dict[File, list[Kata]]]:
+    """Let the files count that are called as a kata's. Returns the rest, and those of a name that katas share."""
     named: dict[str, list[Kata]] = {}
     for kata in katas:
         named.setdefault(kata.file.name, []).append(kata)
@@ -138,7 +195,7 @@ def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
     rest: list[File] = []
     for file in files:
         surest = _surest(file.path, named.get(file.name, []))
-        if file.is_link or not surest or _is_reference(file.path, katas[0].root):
+        if file.is_link or not surest or _is_reference(file.path, next(iter(katas)).root):
             rest.append(file)
         elif len(surest) > 1:
             unclear[file] = list(surest)
@@ -147,17 +204,54 @@ def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
             candidates.setdefault(kata, []).append((file, distance))
     for kata, some in candidates.items():
         (best, _), *others = sorted(some, key=_order)
-        contents.found[kata] = _read(best, kata)
-        contents.ignored += [_superseded(file, best) for file, _ in others]
-    rest = _notebooks_read(rest, katas, contents, problems)
-    missing = [kata for kata in katas if kata not in contents.found]
-    contents.missing = {kata: why for kata in missing if (why := _why_missing(kata, rest, unclear, problems))}
-    contents.lost = {kata: problems[0] for kata in missing if kata not in contents.missing}
-    contents.ignored += [Ignored("", problem) for problem in problems]
-    contents.ignored += [Ignored(file.shown, _ambiguous(could)) for file, could in unclear.items()]
-    unused = [file for file in rest if file.is_link or not _is_given(file.path, katas[0].root)]
-    contents.ignored += [Ignored(file.shown, *_why_unused(file, named, missing)) for file in unused]
-    return contents
+        if _let_count(kata, _read(best, kata), contents):
+            contents.ignored += [_superseded(file, best) for file, _ in others]
+    return rest, unclear
+
+
+def _let_count(kata: Kata, new: "Found", contents: Contents) -> bool:
+    """Let a file count for a kata, instead of an untouched stub if it is none itself. Returns whether it does."""
+    before = contents.found.get(kata)
+    if before and (new.source.problem or _is_untouched(kata, new)):
+        contents.ignored.append(Ignored(new.file.shown, f"{before.file.shown} counts"))
+        return False
+    if before:
+        contents.ignored.append(Ignored(before.file.shown, f"is an untouched stub: {new.file.shown} counts"))
+    contents.found[kata] = new
+    return True
+
+
+def _open_archives(left: _Left, is_open: set[Kata], katas: list[Kata], contents: Contents) -> None:
+    """Look for the open katas in the archives of a submission. One that cannot be opened is closed."""
+    packed = [file for file in left.files if archives.is_archive(file.name) and DATA not in file.path.parts]
+    inside: list[File] = []
+    for number, file in enumerate(packed if is_open else []):
+        if not archives.is_opened(file.name):
+            left.closed[file] = CANNOT_OPEN
+        elif file.archives > 1 or number >= MOST_OPENED:
+            left.closed[file] = "is an archive that was not opened: unpack it"
+        else:
+            with boundary.costs_only(partial(left.closed.__setitem__, file)):
+                inside += _in_archive(file)
+                left.drop(file)
+    wanted = [kata for kata in katas if kata in is_open]
+    rest, unclear = _take_named(inside, wanted, contents) if inside else ([], {})
+    is_open.difference_update(k for k in wanted if k in contents.found and not _is_untouched(k, contents.found[k]))
+    for file in [*rest, *unclear]:
+        if is_open and (file.is_link or not _is_given(file.path, katas[0].root)):
+            left.files.append(file)
+            if archives.is_archive(file.name) and DATA not in file.path.parts:
+                left.closed[file] = "is an archive inside an archive: unpack it"
+
+
+def _in_archive(file: File) -> list[File]:
+    """The files in an archive that is in a submission."""
+    data = file.read(archives.LARGEST)
+    if len(data) > archives.LARGEST:
+        raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
+    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown, file.archives + 1))
+    newest = max((one.modified.timestamp() for one in found), default=0.0)
+    return [replace(one, batch=newest, attempt=file.attempt) for one in found]
 
 
 def _listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
@@ -182,7 +276,9 @@ def _about(name: str, why: str) -> str:
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
     if place.is_dir():
         return _below(place, problems)
-    return _members(place) if place.suffix.lower() == ".zip" else iter([_file(place, place.parent, place.name)])
+    if archives.is_opened(place.name):
+        return _members(archives.members(place, place.name), place.name, 1)
+    return iter([_file(place, place.parent, place.name)])
 
 
 def _below(place: Path, problems: list[str]) -> Iterator[File]:
@@ -201,6 +297,8 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
         links = [one for one in folders if (folder / one).is_symlink()]
         kept = [one for one in folders if one not in links and not SKIPPED.match(one)]
         deeper = len(inside.parts) < DEEPEST
+        if kept and not deeper:
+            problems.append(f"{readable(place.name)}: has more than {DEEPEST} folders inside each other")
         folders[:] = sorted(one for one in kept if deeper and not (folder / one / "pyvenv.cfg").exists())
         seen += len(folders) + len(names)
         if seen > MOST_FILES:
@@ -215,42 +313,25 @@ def _file(path: Path, within: Path, shown: str) -> File:
     modified = datetime.fromtimestamp(min(max(info.st_mtime, 0), LATEST), UTC)
     read = partial(kata_modules.read_bytes, path, within)
     inside = PurePosixPath(path.relative_to(within).as_posix())
-    return File(inside, readable(shown), modified, read, is_link=path.is_symlink())
+    return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=info.st_size)
 
 
-def _members(place: Path) -> Iterator[File]:
-    """The files in a zip archive, which is not unpacked to disk."""
-    try:
-        archive = zipfile.ZipFile(place)
-        members = [member for member in archive.infolist() if not member.is_dir()]
-    except Exception as error:  # zipfile raises exceptions of many types, even struct.error
-        raise Unreadable(f"{place.name}: is not a zip archive that can be read ({error})") from None
-    if len(members) > MOST_MEMBERS:
-        raise LoadFailure(f"{place.name}: holds {len(members)} files, the limit is {MOST_MEMBERS}")
-    for member in members:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if not any(SKIPPED.match(part) for part in path.parts):
-            try:
-                modified = datetime(*member.date_time)
-            except ValueError:
-                modified = datetime(1980, 1, 1)  # a zip archive's earliest date
-            yield File(path, readable(f"{place.name}/{path}"), modified, partial(_unpacked, archive, member))
+def _members(members: Iterable[Member], shown: str, number: int) -> Iterator[File]:
+    """The files in an archive, without hidden ones.
 
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    name = f"{PurePosixPath(member.filename).name}: cannot be unpacked from {Path(archive.filename or '').name}"
-    if member.compress_type not in PACKINGS:
-        raise Unreadable(f"{name}: it is not packed with deflate, as zip archives are")
-    try:
-        with archive.open(member) as file:
-            return file.read(most + 1)
-    except Exception as error:  # zipfile, the decompressors and the system raise exceptions of many types
-        raise Unreadable(f"{name} ({error or type(error).__name__})") from None
+    Args:
+        shown: the archive's name for people.
+        number: how many archives they are in.
+    """
+    for one in members:
+        if not any(SKIPPED.match(part) for part in one.path.parts):
+            name = readable(f"{shown}/{one.path}")
+            yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size, archives=number)
 
 
 def _attempt(name: str) -> int:
-    match = CANVAS.fullmatch(name)
-    return int(match["attempt"] or 0) if match else 0
+    upload = uploads.parsed(name)
+    return upload.attempt if upload else 0
 
 
 def _surest(path: PurePosixPath, katas: list[Kata]) -> dict[Kata, int]:
@@ -296,6 +377,8 @@ def _superseded(file: File, best: File) -> Ignored:
 def _read(file: File, kata: Kata) -> Found:
     """Read the file of a kata, and say so if Python would not read it."""
     note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
+    if (depth := len(file.path.parts) - 1) > DEEP:
+        note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
     try:
         data = file.read(kata_modules.MAX_BYTES)
         text, encoding = decoded(kata.file.name, data)
@@ -303,6 +386,9 @@ def _read(file: File, kata: Kata) -> Found:
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         source = replace(unreadable(failure), lost=is_lost)
         return Found(file, source, f"cannot be read: {source.problem}")
+    if written := _notebook_in(text, kata):
+        note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
+        return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
@@ -327,93 +413,223 @@ def decoded(name: str, data: bytes) -> tuple[str, str]:
     return text.removeprefix("\ufeff"), encoding
 
 
-def _notebooks_read(rest: list[File], katas: list[Kata], contents: Contents, problems: list[str]) -> list[File]:
-    """Take the katas that have no file, or an untouched stub, from notebooks. Returns the other files."""
-    are: list[File] = []
-    left: list[File] = []
-    for file in rest:
-        (are if file.name.lower().endswith(".ipynb") and not file.is_link else left).append(file)
-    begun = {k for k, found in contents.found.items() if are and not stubs.is_untouched(k, found.source.text)}
-    is_open = set(katas) - begun if are else set()
-    for number, file in enumerate(sorted(are, key=lambda file: (-file.attempt, -file.batch, file.shown))):
-        if not is_open or number >= MOST_NOTEBOOKS:
-            left.append(file)
-            continue
-        read = None
+def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
+    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook."""
+    if not (text.lstrip().startswith("{") and '"nbformat"' in text):
+        return None
+    with suppress(NotANotebook):
+        return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
+    return None
+
+
+def _read_notebooks(
+    left: _Left, is_open: set[Kata], katas: list[Kata], contents: Contents, problems: list[str]
+) -> None:
+    """Take the open katas from notebooks. One that is broken is closed, or a problem if it is all of the submission."""
+    are = [file for file in left.files if _is_notebook(file.name) and not file.is_link]
+    ordered = sorted(are, key=lambda file: (-file.attempt, -file.batch, file.shown))
+    for file in ordered[:MOST_NOTEBOOKS]:
+        if not is_open:
+            return
         with boundary.costs_only(lambda why: problems.append(_about(file.shown, why))):
-            try:
-                read = _from_notebook(file, katas)
-            except (LoadFailure, NotANotebook) as failure:
-                if "/" not in file.shown or isinstance(failure, Unreadable):  # it may be all that was handed in
-                    raise
-                contents.ignored.append(Ignored(file.shown, printable.line(str(failure))))
-        if read is None:
-            continue
-        kata, written = read
-        source = SourceText(sys.intern(written.text), notes=written.notes)
-        before, mine = contents.found.get(kata), Found(file, source, "; ".join(written.notes))
-        if before and (kata not in is_open or stubs.is_untouched(kata, written.text)):
-            contents.ignored.append(Ignored(file.shown, f"{before.file.shown} counts"))
-            continue
-        if before:
-            contents.ignored.append(Ignored(before.file.shown, f"is an untouched stub: {file.shown} counts"))
-        contents.found[kata] = mine
-        is_open.discard(kata)
-    return left
+            _read_notebook(file, left, is_open, katas, contents)
 
 
-def _from_notebook(file: File, katas: list[Kata]) -> tuple[Kata, notebooks.HandedIn] | None:
-    """The kata of a notebook, and its text; None if the notebook is the course's own.
+def _read_notebook(file: File, left: _Left, is_open: set[Kata], katas: list[Kata], contents: Contents) -> None:
+    """Take its kata from one notebook.
 
     Raises:
-        LoadFailure: the file cannot be read.
-        NotANotebook: it is not a notebook of one of these katas.
+        LoadFailure: it cannot be read, and is all that was handed in.
+        NotANotebook: it is not a notebook of one of these katas, and is all that was handed in.
     """
-    data = file.read(notebooks.LARGEST)
-    if _is_unchanged(file.path, data, katas[0].root):
+    is_alone = "/" not in file.shown
+    try:
+        data = file.read(notebooks.LARGEST)
+        if _is_unchanged(file.path, data, katas[0].root):
+            return left.drop(file)
+        notebook = notebooks.parsed(data, file.name)
+    except (LoadFailure, NotANotebook) as failure:
+        if is_alone or isinstance(failure, Unreadable):
+            raise
+        if isinstance(failure, NotANotebook) and cells.is_python(data.decode("utf-8", "replace")):
+            left.python.add(file)
+        else:
+            left.closed[file] = printable.line(str(failure))
         return None
-    notebook = notebooks.parsed(data, file.name)
-    kata = notebooks.kata_of(notebook, katas, file.name)
-    return kata, notebooks.handed_in(notebook, kata)
+    try:
+        kata = notebooks.kata_of(notebook, katas, file.name)
+    except NotANotebook:
+        if is_alone:
+            raise
+        return None
+    left.drop(file)
+    written = notebooks.handed_in(notebook, kata)
+    source = SourceText(sys.intern(written.text), notes=written.notes)
+    if kata not in is_open:
+        contents.ignored.append(Ignored(file.shown, f"{contents.found[kata].file.shown} counts"))
+    elif _let_count(kata, Found(file, source, "; ".join(written.notes)), contents):
+        is_open.discard(kata)
+    return None
 
 
-def _why_missing(kata: Kata, rest: list[File], unclear: dict[File, list[Kata]], problems: list[str]) -> str:
-    """The reason for a missing file: a link in its place, a name of two katas, or nothing. Empty if nobody knows."""
-    links = {file.path.name for file in rest if file.is_link}
-    if links.intersection(["katas", *Path(kata.name).parts]):
-        return f"{kata.file.name}: its folder is a symbolic link: hand in the file itself"
-    if kata.file.name in links:
-        return f"{kata.file.name}: is a symbolic link: hand in the file itself"
-    for file, could in unclear.items():
-        if kata in could:
-            return f"{file.name}: {_ambiguous(could)}"
-    return "" if problems else f"{kata.file.name}: not handed in"
+def _take_near(
+    left: _Left, unclear: dict[File, list[Kata]], is_open: set[Kata], katas: list[Kata], contents: Contents
+) -> None:
+    """Take the open katas from files of other names, each where one file fits and that file fits no other kata.
+
+    Otherwise the kata is not recognised: also if something is closed that may hold it.
+    """
+    fitting: dict[Kata, list[File]] = {}
+    fits: dict[File, tuple[list[Kata], bool]] = {}
+    some = [file for file in [*unclear, *left.files] if file not in left.closed and _is_code(file, left, katas)]
+    for file in sorted(some, key=lambda file: len(file.path.parts))[: MOST_NEAR if is_open else 0]:
+        fits[file] = _could_be(file, is_open, katas, contents)
+        for kata in fits[file][0]:
+            fitting.setdefault(kata, []).append(file)
+    for kata in katas:
+        files = fitting.get(kata, [])
+        if kata in is_open and len(files) == 1 and fits[files[0]] == ([kata], True) and not left.closed:
+            [file] = files
+            found = _read(file, kata)
+            taken = f"is taken for {kata.file.name} of {kata.number}: no other file fits"
+            if _let_count(kata, replace(found, note="; ".join(filter(None, [taken, found.note]))), contents):
+                is_open.discard(kata)
+            unclear.pop(file, None)
+            if file in left.files:
+                left.drop(file)
+        elif kata in is_open and (files or left.closed):
+            contents.found.pop(kata, None)
+            contents.unrecognised[kata] = _why_unrecognised(kata, files, fits, left)
+
+
+def _is_code(file: File, left: _Left, katas: list[Kata]) -> bool:
+    """Tell if a file may be a kata's under another name: it is a text, and not another kata's or the course's."""
+    if file.is_link or not file.size or NOBODYS.fullmatch(file.name) or _is_anothers(file.path, katas):
+        return False
+    return file in left.python or (near.may_hold_python(file.name) and not _is_notebook(file.name))
+
+
+def _could_be(file: File, is_open: set[Kata], katas: list[Kata], contents: Contents) -> tuple[list[Kata], bool]:
+    """The open katas that a file could be, and True if it is called so or defines exercises of theirs."""
+    try:
+        text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
+    except (LoadFailure, OSError):
+        text = ""
+    by_name, by_text = near.named(file.name, katas), near.defined(text, katas)
+    if by_name or by_text:
+        closer = near.alike(file.path, katas) if len(by_text) > 1 else by_text
+        both = [kata for kata in by_name or by_text if kata in (by_text if by_name else closer)]
+        return [kata for kata in both or by_name or by_text if kata in is_open], True
+    missing = [kata for kata in katas if kata not in contents.found]
+    folders = _folders_of_katas(katas[0].root)
+    is_code = near.is_called_code(file.name)
+    path = file.path if is_code else PurePosixPath(file.path.name)
+    elsewhere = folders.intersection(path.parts)
+    return [k for k in near.alike(path, missing) if not elsewhere or Path(k.name).name in elsewhere], False
+
+
+def _why_unrecognised(kata: Kata, files: list[File], fits: dict[File, tuple[list[Kata], bool]], left: _Left) -> str:
+    """What came that may be a kata's file, and what to do about it."""
+    if not files:
+        file, why = next(iter(left.closed.items()))
+        return _about(file.shown, why) if file.name in why else f"{file.shown}: {why}"
+    first = files[0]
+    if len(files) > 1:
+        names = " and ".join(file.shown for file in files[:3]) + (" and more" if len(files) > 3 else "")
+        return f"{names}: each could be {kata.file.name} of {kata.number}: keep one, and call it so"
+    if len(fits[first][0]) > 1:
+        return f"{first.shown}: {_ambiguous(fits[first][0])}"
+    beside = f", or is that in {next(iter(left.closed)).shown}" if left.closed else ""
+    return f"{first.shown}: did you mean {kata.file}{beside}?"
+
+
+def _say_missing(
+    missing: list[Kata],
+    left: _Left,
+    given: list[File],
+    unclear: dict[File, list[Kata]],
+    problems: list[str],
+    contents: Contents,
+) -> None:
+    """Note of each kata without a file why: not handed in, not recognised, or nobody knows."""
+    came = "" if contents.found or not missing else _came(left, given, missing[0].root)
+    for kata in missing:
+        link = _link_instead(kata, left.files)
+        shared = next((file for file, could in unclear.items() if kata in could), None)
+        if kata in contents.unrecognised:
+            continue
+        if link or shared:
+            contents.unrecognised[kata] = link or f"{shared.shown}: {_ambiguous(unclear[shared])}" if shared else link
+        elif problems:
+            contents.lost[kata] = problems[0]
+        elif came:
+            contents.unrecognised[kata] = came
+        else:
+            contents.missing[kata] = f"{kata.file.name}: {NOT_HANDED_IN}"
+
+
+def _link_instead(kata: Kata, files: list[File]) -> str:
+    """What to say of a link in the place of a kata's file or folder; empty if there is none."""
+    for file in files:
+        if file.is_link and file.path.name in ["katas", *Path(kata.name).parts]:
+            return f"{kata.file.name}: its folder is a symbolic link: hand in the file itself"
+        if file.is_link and file.path.name == kata.file.name:
+            return f"{kata.file.name}: is a symbolic link: hand in the file itself"
+    return ""
+
+
+def _came(left: _Left, given: list[File], root: Path) -> str:
+    """What came where no kata has a file: a student's own file, or a kata's file of the course that was written to."""
+    own = [file for file in left.files if file.size and not file.is_link and not NOBODYS.fullmatch(file.name)]
+    own += [file for file in given if file.path.suffix == ".py" and not _is_courses_own(file, root)]
+    if not own:
+        return ""
+    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+    return f"{own[0].shown}{more}: no file of a kata that is graded"
 
 
 def _ambiguous(katas: Iterable[Kata]) -> str:
     return f"could be {' or '.join(kata.name for kata in katas)}: put it into its kata's folder"
 
 
-def _why_unused(file: File, named: dict[str, list[Kata]], missing: list[Kata]) -> tuple[str, bool]:
+def _why_unused(
+    file: File, unclear: dict[File, list[Kata]], left: _Left, katas: list[Kata], contents: Contents
+) -> tuple[str, bool]:
     """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
-    if file.name in named:
+    if file in unclear:
+        return _ambiguous(unclear[file]), True
+    if file in left.closed:
+        return left.closed[file], True
+    if archives.is_archive(file.name):
+        return "is an archive that was not opened: every kata has a file", DATA not in file.path.parts
+    if _is_notebook(file.name):
+        return "is a notebook that no kata's exercises were taken from", True
+    copied = [kata for kata in near.named(file.name, katas) if kata in contents.found]
+    if copied and not _is_anothers(file.path, katas):
+        return f"{contents.found[copied[0]].file.shown} counts", True
+    if file.name in {kata.file.name for kata in katas}:
         return "is in the folder of another kata", True
-    if file.path.suffix.lower() == ".ipynb":
-        return f"is a notebook that was not read: every kata has a file, or {MOST_NOTEBOOKS} others were", True
-    if file.path.suffix.lower() in PACKED:
-        return "is an archive in a submission: unpack it", True
-    stem = re.sub(r"\W", "_", file.name.partition(".")[0].lower())
-    folders = file.path.parent.parts
-    for kata in sorted(missing, key=lambda kata: -kata.name.count("/")):
-        parts = Path(kata.number).parts, Path(kata.name).parts
-        if file.path.suffix == ".py" and any(folders[-len(some) :] == some for some in parts):
-            return f"the file of {kata.number} is called {kata.file.name}", True
-    for kata in missing:
-        if difflib.get_close_matches(stem, [kata.module], cutoff=0.8):
-            return f"the file of {kata.number} is called {kata.file.name}", True
     return "is not the file of a kata that is graded", False
+
+
+def _is_anothers(path: PurePosixPath, katas: list[Kata]) -> bool:
+    """Tell if this is the file of a kata that is not graded."""
+    others = [kata for kata in all_katas(katas[0].root) if kata not in katas and kata.file.name == path.name]
+    if path.name not in {kata.file.name for kata in katas}:
+        return bool(others)
+    return any(_distance(path, kata) in (0, 1) for kata in others)
+
+
+def _is_courses_own(file: File, root: Path) -> bool:
+    """Tell if a file of the course is as the course has it, or a stub, or none that a student writes in."""
+    for kata in all_katas(root):
+        if file.path.parts[-2:] == kata.file.parts[-2:]:
+            with suppress(LoadFailure, OSError):
+                text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
+                return stubs.is_untouched(kata, text)
+    return True
 
 
 def _is_given(path: PurePosixPath, root: Path) -> bool:

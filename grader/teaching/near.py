@@ -1,0 +1,78 @@
+"""Judges files that are not called as a kata's file is: which kata each could be, by its name or by what it defines."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from grader.course import notebooks
+from grader.course.catalogue import Kata
+
+# What browsers, editors and mail put behind a name: "sums.py.txt", "sums.py.bak".
+ADDED = re.compile(r"(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)+$")
+CODE = re.compile(r"(.+?)\s*\.\s*(?:pyw?|ipynb)")
+COPY_OF = re.compile(r"(?:copy of|kopie von|copie de|copia de)\s+")
+COPY = re.compile(r"(?:[\s_.-]*(?:\(\d+\)|v?\d+|copy|kopie|copie|copia|final|fixed|new))+$")
+NUMBER = re.compile(r"(?:kata|papers|paper|appendix)?[\s_-]*\d+[\s_.-]+")
+TEXTS = (".py", ".pyw", ".txt", "")  # of files that may hold Python
+DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
+ALIKE = 0.8
+
+
+def named(name: str, katas: Iterable[Kata]) -> list[Kata]:
+    """The katas whose file has this name but for what copies and downloads add: "sums (1).py", "01_sums.py.txt"."""
+    found = _stems(name)
+    return [kata for kata in katas if kata.module.casefold() in found]
+
+
+def alike(path: PurePosixPath, katas: Iterable[Kata]) -> list[Kata]:
+    """The katas that a file's name or folder resembles: "multihead_attention.py", "16/mine.py", "ada_sums.py"."""
+    folders = path.parts[:-1]
+    stem = re.sub(r"[\W_]+", "_", ADDED.sub("", path.name.casefold()).partition(".")[0])
+    return [kata for kata in katas if _is_alike(stem, folders, kata)]
+
+
+def is_copy(name: str, kata: Kata) -> bool:
+    """Tell if a file is a copy of the kata's by its name."""
+    return bool(named(name, [kata]))
+
+
+def may_hold_python(name: str) -> bool:
+    return PurePosixPath(ADDED.sub("", name.casefold()) or name).suffix in TEXTS
+
+
+def is_called_code(name: str) -> bool:
+    """Tell if a file's name ends as a Python file's does, but for what downloads add."""
+    return CODE.fullmatch(ADDED.sub("", name.casefold())) is not None
+
+
+def defined(text: str, katas: Iterable[Kata]) -> list[Kata]:
+    """The katas of which a text defines the most exercises; none if it defines no exercise."""
+    names = set(DEFINITION.findall(text))
+    counts = {kata: len(names.intersection(notebooks.owners(kata))) for kata in katas}
+    most = max(counts.values(), default=0)
+    return [kata for kata, count in counts.items() if count == most] if most else []
+
+
+def _stems(name: str) -> set[str]:
+    """What a name may be without what is around it: as it is, without a copy's mark, without a number in front."""
+    name = COPY_OF.sub("", unicodedata.normalize("NFKC", name).casefold().strip())
+    match = CODE.fullmatch(ADDED.sub("", name))
+    if match is None:
+        return set()
+    whole = match[1]
+    without = [whole, COPY.sub("", whole)]
+    return {re.sub(r"[\W_]+", "_", one).strip("_") for one in [*without, *(NUMBER.sub("", w, 1) for w in without)]}
+
+
+def _is_alike(stem: str, folders: tuple[str, ...], kata: Kata) -> bool:
+    own = Path(kata.name).name
+    parts = Path(kata.number).parts, Path(kata.name).parts
+    if any(folders[-len(some) :] == some for some in parts):
+        return True
+    if f"_{kata.module}_" in f"_{stem}_" or stem == kata.number or stem.replace("_", "") == f"kata{kata.number}":
+        return True
+    if difflib.get_close_matches(stem, [kata.module], cutoff=ALIKE):
+        return True
+    return bool(folders and difflib.get_close_matches(folders[-1].casefold(), [own], cutoff=ALIKE))
