@@ -554,18 +554,22 @@ def _say_missing(
     """Note of each kata without a file why: not handed in, not recognised, or nobody knows."""
     came = "" if contents.found or not missing else _came(left, given, missing[0].root)
     for kata in missing:
-        link = _link_instead(kata, left.files)
-        shared = next((file for file, could in unclear.items() if kata in could), None)
-        if kata in contents.unrecognised:
-            continue
-        if link or shared:
-            contents.unrecognised[kata] = link or f"{shared.shown}: {_ambiguous(unclear[shared])}" if shared else link
-        elif problems:
+        shared = next((f"{file.shown}: {_ambiguous(could)}" for file, could in unclear.items() if kata in could), "")
+        certain = contents.unrecognised.get(kata) or _link_instead(kata, left.files) or shared
+        if problems and not certain:
             contents.lost[kata] = problems[0]
-        elif came:
-            contents.unrecognised[kata] = came
+        elif why := certain or came or _beside(kata, contents):
+            contents.unrecognised[kata] = why
         else:
             contents.missing[kata] = f"{kata.file.name}: {NOT_HANDED_IN}"
+
+
+def _beside(kata: Kata, contents: Contents) -> str:
+    """What to say of another kata's file that defines this kata's exercises, too; empty if none does."""
+    for other, one in contents.found.items():
+        if near.defines_half(one.source.text, kata, but=notebooks.owners(other)):
+            return f"{one.file.shown}: defines exercises of {kata.number}, too: put them into {kata.file.name}"
+    return ""
 
 
 def _link_instead(kata: Kata, files: list[File]) -> str:
@@ -581,7 +585,8 @@ def _link_instead(kata: Kata, files: list[File]) -> str:
 def _came(left: _Left, given: list[File], root: Path) -> str:
     """What came where no kata has a file: a student's own file, or a kata's file of the course that was written to."""
     own = [file for file in left.files if file.size and not file.is_link and not NOBODYS.fullmatch(file.name)]
-    own += [file for file in given if file.path.suffix == ".py" and not _is_courses_own(file, root)]
+    written = [file for file in given if file.path.suffix == ".py" and not _is_reference(file.path, root)]
+    own += [file for file in written if not _is_courses_own(file, root)]
     if not own:
         return ""
     more = f" and {len(own) - 1} more" if len(own) > 1 else ""

@@ -48,11 +48,17 @@ def is_called_code(name: str) -> bool:
 
 
 def defined(text: str, katas: Iterable[Kata]) -> list[Kata]:
-    """The katas of which a text defines the most exercises; none if it defines no exercise."""
+    """The katas of which a text defines the most exercises, and those of which it defines half; perhaps none."""
     names = set(DEFINITION.findall(text))
     counts = {kata: len(names.intersection(notebooks.owners(kata))) for kata in katas}
     most = max(counts.values(), default=0)
-    return [kata for kata, count in counts.items() if count == most] if most else []
+    return [kata for kata, count in counts.items() if count and (count == most or defines_half(text, kata))]
+
+
+def defines_half(text: str, kata: Kata, but: Iterable[str] = ()) -> bool:
+    """Tell if a text defines half of a kata's exercises, not counting those of these names."""
+    wanted = notebooks.owners(kata)
+    return 2 * len(set(DEFINITION.findall(text)).difference(but).intersection(wanted)) >= len(wanted)
 
 
 def _stems(name: str) -> set[str]:
