@@ -46,7 +46,8 @@ def render_moodle(report: ClassReport) -> str:
 
 
 def _graded(report: ClassReport) -> dict[str, Report]:
-    return {student: one for student, one in report.students.items() if not one.pending}
+    known = report.roster or report.students  # a platform refuses a file with somebody whom it does not know
+    return {student: one for student, one in report.students.items() if student in known and not one.pending}
 
 
 def _csv(rows: Iterable[Iterable[str | float]]) -> str:

@@ -252,8 +252,11 @@ def _has_email(person: Person, name: str) -> bool:
 
 
 def _called(name: str, people: list[Person]) -> list[Person]:
-    """The people with this name. In front of it may be a group's, as in "Group A-Ada Lovelace"."""
-    parts = name.partition("_")[0].split("-")
+    """The people with this name. In front of it may be a group's, as in "Group A-Ada Lovelace".
+
+    A repository's name has no spaces: the end of "sums-ada-lovelace" is looked for among the ids.
+    """
+    parts = name.partition("_")[0].split("-") if " " in name else [name.partition("_")[0]]
     for some in [name, *("-".join(parts[start:]) for start in range(len(parts)))]:
         keys = _letters(some)
         if found := [person for person in people if keys & _names(person.name)]:
