@@ -335,7 +335,7 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
     if code == KATAS:
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
-    contents = finder.look([place], needed)
+    contents = finder.look([place], needed, chosen)
     found = taking_in.findings(Submission(finder.readable(place.name), (place,)), contents, chosen)
     for line in taking_in.lines(found):
         print(line)

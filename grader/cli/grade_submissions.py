@@ -308,7 +308,7 @@ def _read(
     Args:
         unowned: how many submissions are nobody's, one of which may be this person's.
     """
-    contents = finder.look(submission.places, needed)
+    contents = finder.look(submission.places, needed, assignment.katas)
     if unowned and person:
         why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
         contents.lost |= dict.fromkeys(contents.missing, why)

@@ -34,6 +34,7 @@ DATA = "data"  # the folder of downloaded data sets
 NOBODYS = re.compile(
     r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
 )
+MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
 CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -118,18 +119,23 @@ def readable(name: str) -> str:
     return printable.line(name)
 
 
-def look(places: Iterable[Path], katas: Iterable[Kata]) -> Contents:
+def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | None = None) -> Contents:
     """Find the file of each of these katas in the folders, archives and files that one student handed in.
 
     Where something cannot be read, the katas that may be in it are lost.
+
+    Args:
+        asked: those that are graded, and looked for under other names, too; None for all. The others stand in for
+            nothing but what these build on.
     """
     katas, why = list(katas), list[str]()
+    wanted = set(katas if asked is None else asked)
     with boundary.costs_only(why.append):
-        return _looked(places, katas)
+        return _looked(places, katas, wanted)
     return Contents(lost=dict.fromkeys(katas, why[0]), ignored=[Ignored("", why[0])])
 
 
-def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
+def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
     contents = Contents()
     files, problems = _listed(places)
     contents.newest = max(files, key=lambda file: file.batch).shown.partition("/")[0] if files else ""
@@ -141,8 +147,8 @@ def _looked(places: Iterable[Path], katas: list[Kata]) -> Contents:
         is_open = {k for k in katas if k not in contents.found or _is_untouched(k, contents.found[k])}
         _open_archives(left, is_open, katas, contents)
         _read_notebooks(left, is_open, katas, contents, problems)
-        _take_near(left, unclear, is_open, katas, contents)
-    _say_missing([kata for kata in katas if kata not in contents.found], left, given, unclear, problems, contents)
+        _take_near(left, unclear, is_open & asked, katas, contents)
+    _say_missing(katas, asked, left, given, unclear, problems, contents)
     contents.ignored += [Ignored("", problem) for problem in problems]
     said = " ".join(contents.unrecognised.values())
     for file in [*unclear, *left.files]:
@@ -504,7 +510,7 @@ def _take_near(
 
 def _is_code(file: File, left: _Left, katas: list[Kata]) -> bool:
     """Tell if a file may be a kata's under another name: it is a text, and not another kata's or the course's."""
-    if file.is_link or not file.size or NOBODYS.fullmatch(file.name) or _is_anothers(file.path, katas):
+    if file.is_link or not file.size or _is_nobodys(file) or _is_in_its_folder(file.path, katas):
         return False
     return file in left.python or (near.may_hold_python(file.name) and not _is_notebook(file.name))
 
@@ -515,7 +521,10 @@ def _could_be(file: File, is_open: set[Kata], katas: list[Kata], contents: Conte
         text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
     except (LoadFailure, OSError):
         text = ""
-    by_name, by_text = near.named(file.name, katas), near.defined(text, katas)
+    others = _namesakes(file.path, katas)
+    by_name, by_text = near.named(file.name, katas), near.defined(text, [*katas, *others])
+    if not by_name and others and (not by_text or any(kata in others for kata in by_text)):
+        return [], False
     if by_name or by_text:
         closer = near.alike(file.path, katas) if len(by_text) > 1 else by_text
         both = [kata for kata in by_name or by_text if kata in (by_text if by_name else closer)]
@@ -544,7 +553,8 @@ def _why_unrecognised(kata: Kata, files: list[File], fits: dict[File, tuple[list
 
 
 def _say_missing(
-    missing: list[Kata],
+    katas: list[Kata],
+    asked: set[Kata],
     left: _Left,
     given: list[File],
     unclear: dict[File, list[Kata]],
@@ -552,13 +562,13 @@ def _say_missing(
     contents: Contents,
 ) -> None:
     """Note of each kata without a file why: not handed in, not recognised, or nobody knows."""
-    came = "" if contents.found or not missing else _came(left, given, missing[0].root)
-    for kata in missing:
+    came = "" if asked.intersection(contents.found) else _came(left, given, katas, contents)
+    for kata in [kata for kata in katas if kata not in contents.found]:
         shared = next((f"{file.shown}: {_ambiguous(could)}" for file, could in unclear.items() if kata in could), "")
         certain = contents.unrecognised.get(kata) or _link_instead(kata, left.files) or shared
         if problems and not certain:
             contents.lost[kata] = problems[0]
-        elif why := certain or came or _beside(kata, contents):
+        elif why := certain or came or (_beside(kata, contents) if kata in asked else ""):
             contents.unrecognised[kata] = why
         else:
             contents.missing[kata] = f"{kata.file.name}: {NOT_HANDED_IN}"
@@ -582,11 +592,18 @@ def _link_instead(kata: Kata, files: list[File]) -> str:
     return ""
 
 
-def _came(left: _Left, given: list[File], root: Path) -> str:
-    """What came where no kata has a file: a student's own file, or a kata's file of the course that was written to."""
-    own = [file for file in left.files if file.size and not file.is_link and not NOBODYS.fullmatch(file.name)]
-    written = [file for file in given if file.path.suffix == ".py" and not _is_reference(file.path, root)]
-    own += [file for file in written if not _is_courses_own(file, root)]
+def _came(left: _Left, given: list[File], katas: list[Kata], contents: Contents) -> str:
+    """What came where no kata that is graded has a file: a student's own file; empty if there is none.
+
+    If no earlier kata was recognised either, a file of another kata counts as one, unless it is as the course has it.
+    """
+    root = katas[0].root
+    own = [file for file in left.files if file.size and not file.is_link and not _is_nobodys(file)]
+    if contents.found:
+        own = [file for file in own if not _is_anothers(file.path, katas)]
+    else:
+        written = [file for file in given if file.path.suffix == ".py" and not _is_reference(file.path, root)]
+        own += [file for file in written if not _is_courses_own(file, root)]
     if not own:
         return ""
     more = f" and {len(own) - 1} more" if len(own) > 1 else ""
@@ -619,12 +636,25 @@ def _why_unused(
     return "is not the file of a kata that is graded", False
 
 
+def _is_nobodys(file: File) -> bool:
+    """Tell if a course (of an older version, too), a platform or a system puts such a file beside a student's work."""
+    return bool(NOBODYS.fullmatch(file.name)) or not MACHINERY.isdisjoint(file.path.parts[:-1])
+
+
 def _is_anothers(path: PurePosixPath, katas: list[Kata]) -> bool:
-    """Tell if this is the file of a kata that is not graded."""
-    others = [kata for kata in all_katas(katas[0].root) if kata not in katas and kata.file.name == path.name]
-    if path.name not in {kata.file.name for kata in katas}:
-        return bool(others)
-    return any(_distance(path, kata) in (0, 1) for kata in others)
+    """Tell if this is called as the file of a kata that is not graded, and of none that is, or is in its folder."""
+    others = _namesakes(path, katas)
+    return bool(others) if path.name not in {kata.file.name for kata in katas} else _is_in_its_folder(path, katas)
+
+
+def _is_in_its_folder(path: PurePosixPath, katas: list[Kata]) -> bool:
+    """Tell if this is the file of a kata that is not graded, in that kata's folder."""
+    return any(_distance(path, kata) in (0, 1) for kata in _namesakes(path, katas))
+
+
+def _namesakes(path: PurePosixPath, katas: list[Kata]) -> list[Kata]:
+    """The other katas whose file has this name."""
+    return [kata for kata in all_katas(katas[0].root) if kata not in katas and kata.file.name == path.name]
 
 
 def _is_courses_own(file: File, root: Path) -> bool:

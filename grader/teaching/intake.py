@@ -62,7 +62,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
                 found.append(Finding(student, kata.name, "", verdict, reasons[kata], odd=True))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
-    if len(submission.places) > 1 and not all(uploads.parsed(place.name) for place in submission.places):
+    if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
         found.append(Finding(student, "", names, "counts", note, odd=True))
@@ -90,7 +90,8 @@ def handed_in(submission: Submission, contents: Contents) -> HandIn | None:
 def _is_of_a_download(file: File) -> bool:
     """Tell if a file has the time at which a platform packed it. What is in a student's own archive has not."""
     place, _, inside = file.shown.partition("/")
-    return uploads.parsed(place) is not None and not (inside and file.archives)
+    upload = uploads.parsed(place)
+    return upload is not None and not file.archives and not (inside and upload.platform == "Canvas")
 
 
 def _checkouts(submission: Submission) -> list[Path]:

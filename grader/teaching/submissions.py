@@ -30,7 +30,7 @@ class Submission:
     @property
     def is_late(self) -> bool:
         """True if a platform marks it as handed in late."""
-        found = (uploads.parsed(place.name) for place in self.places)
+        found = (uploads.of(place) for place in self.places)
         return any(upload.late for upload in found if upload)
 
 
@@ -44,7 +44,7 @@ def collect(folder: Path) -> list[Submission]:
     numbers: dict[str, str] = {}
     for entry in _entries(folder):
         if _is_handed_in(entry):
-            upload = uploads.parsed(entry.name)
+            upload = uploads.of(entry)
             student = upload.student if upload else _student(entry)
             places.setdefault(student, []).append(entry)
             numbers[student] = upload.number if upload else ""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 # "lovelaceada_LATE_12345_678901_tensors-2.py": a user, a file, the second resubmission. Without names for an assignment
 # that is graded anonymously: "LATE_anon_Xy3Zk_678901_tensors.py". An entry of text is "lovelaceada_12345_text.html".
@@ -52,6 +53,12 @@ def parsed(name: str) -> Upload | None:
     again = ATTEMPT.fullmatch(match["file"])
     file, attempt = (again["stem"] + again["suffix"], int(again["attempt"])) if again else (match["file"], 0)
     return Upload(match["who"], f"Canvas {match['number']}", file, attempt, bool(match["late"]))
+
+
+def of(place: Path) -> Upload | None:
+    """The parts of an entry's name in a download. Canvas's holds no folders."""
+    upload = parsed(place.name)
+    return None if upload and upload.platform == "Canvas" and place.is_dir() else upload
 
 
 def own_name(name: str) -> str:

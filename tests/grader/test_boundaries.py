@@ -48,7 +48,7 @@ def of_reports(report) -> str:
 TAKEN_IN = {
     "a folder is listed": (finder, "_below", lambda place, _: place.name),
     "a file is read": (finder, "_read", lambda file, _: file.shown),
-    "a submission is read": (finder, "look", lambda places, _: str(places)),
+    "a submission is read": (finder, "look", lambda places, *_: str(places)),
     "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
     "its time is looked up": (intake, "handed_in", lambda submission, _: submission.student),
     "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),

@@ -156,6 +156,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a text in Moodle's field", {"Ada_1_assignsubmission_onlinetext_/onlinetext.html": "<p>"}, UNKNOWN, "no file of"),
     ("a text in Canvas's field", {"lovelaceada_12_text.html": "<p>"}, UNKNOWN, "no file of a kata"),
     ("another kata", {"a/reuse.py": REUSE}, UNKNOWN, "a/reuse.py: no file of a kata that is graded"),
+    ("code of this kata under another's name", {"a/reuse.py": RIGHT}, TAKEN, "a/reuse.py: is taken for sums.py"),
     ("another kata in its folder", {"a/katas/02_reuse/reuse.py": REUSE}, UNKNOWN, "no file of a kata that is graded"),
     ("the starter without the kata", {"a/katas/01_sums/test_sums.py": "x", "a/README.md": "x"}, NOTHING, "no file of"),
     ("the kata's folder without its file", {"a/test_sums.py": "x", "a/lesson.py": "x"}, NOTHING, "no file of a kata"),
@@ -232,6 +233,25 @@ def test_what_a_submission_comes_to(look, sound, files, comes_to, words):
 def test_one_kata_of_two(look, files, first, second):
     verdicts, said, _ = look(files, number=2)
     assert verdicts == [first, second], said
+
+
+@pytest.mark.parametrize(
+    ("files", "comes_to"),
+    [
+        ({"a/sums.py": RIGHT}, NOTHING),
+        ({"a/sums.py": RIGHT, "a/homework.docx": b"PK"}, UNKNOWN),
+        ({"a/sums.py": RIGHT, "a/work.py": REUSE}, TAKEN),
+        ({"a/work.py": f"{RIGHT}\n{REUSE}"}, TAKEN),
+        ({"a/work.rar": b"Rar!"}, UNKNOWN),
+        ({}, NOTHING),
+    ],
+)
+def test_a_kata_that_builds_on_another_which_is_not_graded(tmp_path, sound, files, comes_to):
+    """02_reuse is graded, and 01_sums is what it builds on."""
+    (tmp_path / "a").mkdir()
+    for path, content in files.items():
+        (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert came_to(finder.look([tmp_path / "a"], sound[:2], sound[1:2]), sound[1]) == comes_to
 
 
 def test_there_are_as_many_as_a_teacher_has_seen():
