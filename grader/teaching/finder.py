@@ -35,6 +35,8 @@ NOBODYS = re.compile(
     r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
 )
 MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
+NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
+UNTOUCHED = "is an untouched stub"
 CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -185,8 +187,10 @@ def _is_notebook(name: str) -> bool:
     return near.ADDED.sub("", name.lower()).endswith(".ipynb")
 
 
-def _is_untouched(kata: Kata, found: "Found") -> bool:
-    return not found.source.problem and stubs.is_untouched(kata, found.source.text)
+def _is_untouched(kata: Kata, found: Found) -> bool:
+    """Tell if a file is still the stub, or empty."""
+    text = found.source.text
+    return not found.source.problem and (not text.strip() or stubs.is_untouched(kata, text))
 
 
 def _take_named(
@@ -209,20 +213,24 @@ def _take_named(
             [(kata, distance)] = surest.items()
             candidates.setdefault(kata, []).append((file, distance))
     for kata, some in candidates.items():
-        (best, _), *others = sorted(some, key=_order)
-        if _let_count(kata, _read(best, kata), contents):
-            contents.ignored += [_superseded(file, best) for file, _ in others]
+        ordered = [file for file, _ in sorted(some, key=_order)]
+        best = _read(ordered[0], kata)
+        if len(ordered) > 1 and _is_untouched(kata, best):
+            others = (_read(file, kata) for file in ordered[1:])
+            best = next((other for other in others if not _is_untouched(kata, other)), best)
+        if _let_count(kata, best, contents):
+            contents.ignored += [_superseded(file, best.file, ordered[0]) for file in ordered if file != best.file]
     return rest, unclear
 
 
-def _let_count(kata: Kata, new: "Found", contents: Contents) -> bool:
+def _let_count(kata: Kata, new: Found, contents: Contents) -> bool:
     """Let a file count for a kata, instead of an untouched stub if it is none itself. Returns whether it does."""
     before = contents.found.get(kata)
-    if before and (new.source.problem or _is_untouched(kata, new)):
+    if before and not new.source.lost and (new.source.problem or _is_untouched(kata, new)):
         contents.ignored.append(Ignored(new.file.shown, f"{before.file.shown} counts"))
         return False
     if before:
-        contents.ignored.append(Ignored(before.file.shown, f"is an untouched stub: {new.file.shown} counts"))
+        contents.ignored.append(Ignored(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts"))
     contents.found[kata] = new
     return True
 
@@ -297,9 +305,13 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
     def note(error: OSError) -> None:
         problems.append(f"{readable(os.path.basename(error.filename))}: {error.strerror}")
 
-    seen = 0
+    seen, checkouts = 0, list[Path]()
     for name, folders, names in os.walk(place, onerror=note):
         folder, inside = Path(name), Path(name).relative_to(place)
+        if ".git" in [*folders, *names]:
+            checkouts.append(folder)
+        elif not folders and not names and any(folder.is_relative_to(checkout) for checkout in checkouts):
+            problems.append(f"{readable(f'{place.name}/{inside}')}: {NOT_PUSHED}")
         links = [one for one in folders if (folder / one).is_symlink()]
         kept = [one for one in folders if one not in links and not SKIPPED.match(one)]
         deeper = len(inside.parts) < DEEPEST
@@ -374,7 +386,14 @@ def _order(candidate: tuple[File, int]) -> tuple[object, ...]:
     return -file.attempt, -file.batch, distance, len(file.path.parts), -file.modified.timestamp(), file.shown
 
 
-def _superseded(file: File, best: File) -> Ignored:
+def _superseded(file: File, best: File, first: File) -> Ignored:
+    """The reason why a file does not count.
+
+    Args:
+        first: what would count if it were not untouched.
+    """
+    if file == first:
+        return Ignored(file.shown, f"{UNTOUCHED}: {best.shown} counts")
     newer = (best.attempt, best.batch) > (file.attempt, file.batch)
     why = f"{best.shown} counts" + (", which was handed in later" if newer else "")
     return Ignored(file.shown, why, odd=best.attempt != file.attempt or best.batch == file.batch)
@@ -385,10 +404,14 @@ def _read(file: File, kata: Kata) -> Found:
     note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
     if (depth := len(file.path.parts) - 1) > DEEP:
         note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
+    data = b""
     try:
         data = file.read(kata_modules.MAX_BYTES)
         text, encoding = decoded(kata.file.name, data)
     except (LoadFailure, OSError) as failure:
+        if isinstance(failure, LoadFailure) and len(data) <= kata_modules.MAX_BYTES and b"\0" in data:
+            why = f"{NOT_RECOGNISED}: {file.shown}: is no text, but a file of another kind"
+            return Found(file, SourceText("", why, lost=True), why)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         source = replace(unreadable(failure), lost=is_lost)
         return Found(file, source, f"cannot be read: {source.problem}")

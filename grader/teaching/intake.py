@@ -10,13 +10,14 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
+from grader.results import NOT_RECOGNISED
 from grader.teaching import commits, uploads
-from grader.teaching.finder import Contents, File, readable
+from grader.teaching.finder import Contents, File, Found, readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 MOST_INNER = 100  # entries of a submission that may be a checkout
-URGENT = ("not recognised", "not graded", "not handed in")
+URGENT = (NOT_RECOGNISED, "not graded", "not handed in")
 LATE = "Canvas marks it as late"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
@@ -50,7 +51,9 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     """
     student = submission.student
     found = [
-        Finding(student, kata.name, one.file.shown, "counts", one.note, _said(one.file.modified), odd=bool(one.note))
+        Finding(
+            student, kata.name, one.file.shown, _verdict(one), one.note, _said(one.file.modified), odd=bool(one.note)
+        )
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
@@ -71,6 +74,12 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     said = contents.lost.values()
     unsaid = [one for one in contents.ignored if one.file or one.why not in said]
     return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
+
+
+def _verdict(found: Found) -> str:
+    if not found.source.lost:
+        return "counts"
+    return NOT_RECOGNISED if found.source.problem.startswith(NOT_RECOGNISED) else "not graded"
 
 
 def handed_in(submission: Submission, contents: Contents) -> HandIn | None:
@@ -175,7 +184,7 @@ def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
 def _line(student: str, verdict: str, note: str, files: list[str]) -> str:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     what = f"{files[0]}{more}: " if files[0] and files[0] not in note else ""
-    said = f"{verdict}: " if verdict in ("ignored", "not recognised") else ""
+    said = f"{verdict}: " if verdict in ("ignored", NOT_RECOGNISED) and not note.startswith(verdict) else ""
     return f"{student}: {what}{said}{note}"
 
 

@@ -164,7 +164,13 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("what is hidden", {"a/.DS_Store": "x", "a/.vscode/x.py": RIGHT}, NOTHING, "no file of a kata was found"),
     ("empty files", {"a/essay.docx": b"", "a/x.py": b""}, NOTHING, "no file of a kata was found"),
     ("an empty file of the kata", {"a/sums.py": b""}, COUNTS, ""),
-    ("bytes that are no text", {"a/sums.py": bytes(range(256))}, COUNTS, "cannot be read: sums.py: is not UTF-8 text"),
+    ("a picture under the file's name", {"a/sums.py": bytes(range(256))}, UNKNOWN, "is no text, but a file of another"),
+    ("a zip archive under the file's name", {"a/sums.py": zipped(sums_py=RIGHT)}, UNKNOWN, "is no text, but a file of"),
+    ("too much", {"a/sums.py": "#" * 1_000_001}, COUNTS, "cannot be read: sums.py: is too large"),
+    ("the stub in its folder, the work beside", {"a/01_sums/sums.py": STUB, "a/sums.py": RIGHT}, COUNTS, "untouched"),
+    ("an older work, a newer stub", {"l_1_2_sums.py": RIGHT, "l_1_3_sums-1.py": STUB}, COUNTS, "is an untouched stub"),
+    ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, TAKEN, "is taken for sums.py"),
+    ("the stub and a password", {"a/sums.py": STUB, "a/w.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot"),
 ]  # fmt: skip
 # What was handed in for 01_sums and 02_reuse, and what each comes to.
 TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
@@ -212,7 +218,7 @@ def came_to(contents: finder.Contents, kata) -> str:
             return verdict
     found = contents.found[kata]
     if found.source.lost:
-        return LOST
+        return UNKNOWN if found.source.problem.startswith(UNKNOWN) else LOST
     if TAKEN in found.note:
         return TAKEN
     return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS
@@ -227,6 +233,12 @@ def test_what_a_submission_comes_to(look, sound, files, comes_to, words):
     assert source.lost == (comes_to in (UNKNOWN, LOST))
     if comes_to in (COUNTS, TAKEN) and RIGHT in map(str, files.values()):
         assert source.text == RIGHT
+
+
+def test_a_repository_inside_a_repository_is_not_in_its_clone(look, tmp_path):
+    (tmp_path / "class/a/course").mkdir(parents=True)
+    verdicts, said, _ = look({"a/.git/HEAD": "ref: refs/heads/main"})
+    assert verdicts == [LOST] and "a/course: is an empty folder in a checkout" in said[0]
 
 
 @pytest.mark.parametrize(("files", "first", "second"), [row[1:] for row in TOGETHER], ids=[row[0] for row in TOGETHER])

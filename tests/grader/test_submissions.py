@@ -226,9 +226,9 @@ class TestWhichFileCounts:
         (tmp_path / "class/alice").mkdir(parents=True)
         nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice/one.ipynb")
         assert self.found(tmp_path / "class", one) == (one.reference.read_text(), [])
-        (tmp_path / "class/alice" / one.file.name).write_text("")
+        (tmp_path / "class/alice" / one.file.name).write_text("x = 1\n")
         text, [said] = self.found(tmp_path / "class", one)
-        assert text == "" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that no kata's")
+        assert text == "x = 1\n" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that no kata's")
 
     def test_what_a_notebook_lacks_is_told_to_its_student_alone(self, hand_in, tmp_path):
         """Bob handed in the text that counts of Ann's notebook, so that it runs once for both."""
@@ -275,7 +275,7 @@ class TestWhichFileCounts:
 
     def test_bytes_that_are_no_text(self, hand_in, sound):
         text, said = self.found(hand_in("alice/sums.py", bytes(range(256))), sound[0])
-        assert text == "" and said == ["alice: alice/sums.py: cannot be read: sums.py: is not UTF-8 text"]
+        assert text == "" and said == ["alice: not recognised: alice/sums.py: is no text, but a file of another kind"]
 
     def test_a_terminal_gets_twenty_lines(self):
         found = [intake.Finding(str(number), "", "", "ignored", "x", odd=True) for number in range(30)]
