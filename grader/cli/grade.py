@@ -28,7 +28,7 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import cluster, finder, rules, submissions
+from grader.teaching import cluster, finder, listing, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.submissions import Submission
@@ -336,7 +336,7 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
     contents = finder.look([place], needed, chosen)
-    found = taking_in.findings(Submission(finder.readable(place.name), (place,)), contents, chosen)
+    found = taking_in.findings(Submission(listing.readable(place.name), (place,)), contents, chosen)
     for line in taking_in.lines(found):
         print(line)
     return contents.sources(needed)

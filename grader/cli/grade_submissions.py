@@ -28,6 +28,7 @@ from grader.teaching import (
     cluster,
     finder,
     intake,
+    listing,
     overrides,
     pseudonyms,
     regrading,
@@ -215,7 +216,7 @@ def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], d
         raise KataError(f"{error.filename}: {error.strerror}") from None
     everybody, unowned = roster.assigned(collected, people, strangers) if people else (collected, {})
     taken = {place for one in everybody for place in one.places}
-    names = [finder.readable(one.places[0].name) for one in strangers if one.places[0] not in taken]
+    names = [listing.readable(one.places[0].name) for one in strangers if one.places[0] not in taken]
     return everybody, unowned, names
 
 
@@ -266,7 +267,6 @@ def _taken_in(
     waits = unowned if not class_.unowned_are_nobody else {}
     nobodys = [] if waits else unowned.items()
     found = [Finding(name, "", "", "counts", why, odd=True) for name, why in nobodys]
-    found_late: list[str] = []  # of whom nobody knows when they handed in
     penalties: dict[str, float] = {}
 
     def lost(why: str) -> None:
@@ -280,7 +280,6 @@ def _taken_in(
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
                     texts, told, penalty = _read(submission, needed, class_.assignment, person, len(waits))
-                    found_late += [submission.student] if penalty is None and submission.places else []
                     read.append(replace(submission, texts=texts))
                     found += told
                     penalties |= {submission.student: penalty} if penalty is not None else {}
@@ -289,14 +288,13 @@ def _taken_in(
     rows = [Finding(name, "", "", "nobody's", why) for name, why in waits.items()]
     if outputs.intake:
         report_files.write(outputs.intake, intake.render_csv([*rows, *found], strangers))
-    if not class_.assignment.rules.late and any(person.due or person.extension for person in people):
-        print("the roster's dates cost nothing: grading.toml has no table [late]")
+    counts = bool(class_.assignment.rules.late)
     absent = [one.student for one in read if not one.places]
     urgent = Urgent(len(waits), intake.unowned(waits, absent), intake.urgent(found))
-    for line in [*urgent.unowned, *intake.short(found, strangers), *intake.late(found)]:
+    for line in [*urgent.unowned, *intake.short(found, strangers), *intake.times(found, count=counts)]:
         print(line)
-    if class_.assignment.rules.late and found_late:
-        print(f"when it was handed in is not known, so lateness costs nothing: {', '.join(found_late)}")
+    if not counts and any(person.due or person.extension for person in people):
+        print("the roster's dates cost nothing: grading.toml has no table [late]")
     return read, penalties, urgent
 
 
@@ -309,11 +307,12 @@ def _read(
         unowned: how many submissions are nobody's, one of which may be this person's.
     """
     contents = finder.look(submission.places, needed, assignment.katas)
+    found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
     if unowned and person:
         why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
         contents.lost |= dict.fromkeys(contents.missing, why)
         contents.missing.clear()
-    found = intake.findings(submission, contents, assignment.katas)
+    found = found or intake.findings(submission, contents, assignment.katas)
     hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
     if hand_in is None:
         return contents.sources(needed), found, None

@@ -46,6 +46,7 @@ def is_opened(name: str) -> bool:
 
 
 def is_archive(name: str) -> bool:
+    """Tell by the name if a file is an archive."""
     return name.lower().endswith((*OPENED, *CLOSED))
 
 

@@ -12,13 +12,15 @@ from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
 from grader.results import NOT_RECOGNISED
 from grader.teaching import commits, uploads
-from grader.teaching.finder import Contents, File, Found, readable
+from grader.teaching.contents import Contents, Found
+from grader.teaching.listing import File, readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 MOST_INNER = 100  # entries of a submission that may be a checkout
 URGENT = (NOT_RECOGNISED, "not graded", "not handed in")
 LATE = "Canvas marks it as late"
+NO_TIME = "its time is not known: a file of a download has the time of the download"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 
@@ -65,6 +67,12 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
                 found.append(Finding(student, kata.name, "", verdict, reasons[kata], odd=True))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
+    if (
+        contents.found
+        and not _checkouts(submission)
+        and all(_is_of_a_download(f.file) for f in contents.found.values())
+    ):
+        found.append(Finding(student, "", "", "handed in", NO_TIME))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
@@ -149,10 +157,19 @@ def unowned(names: Mapping[str, str], absent: Iterable[str]) -> list[str]:
     return ["submissions that nobody in the roster owns:", *owners, f"people without a submission: {without}"]
 
 
-def late(found: Iterable[Finding]) -> list[str]:
-    """One line on the submissions that a platform marks as late; none if there are none."""
-    names = [one.student for one in found if one.note == LATE]
-    return [f"late, as Canvas says: {', '.join(names)}"] if names else []
+def times(found: Iterable[Finding], *, count: bool) -> list[str]:
+    """One line on the submissions that a platform marks as late, and one on those whose time nobody knows.
+
+    Args:
+        count: times count, as the rules say what lateness costs.
+    """
+    by_note: dict[str, list[str]] = {}
+    for one in found:
+        by_note.setdefault(one.note, []).append(one.student)
+    said = [f"late, as Canvas says: {', '.join(by_note[LATE])}"] if LATE in by_note else []
+    if count and NO_TIME in by_note:
+        said.append(f"when it was handed in is not known, so lateness costs nothing: {', '.join(by_note[NO_TIME])}")
+    return said
 
 
 def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:

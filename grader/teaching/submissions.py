@@ -8,7 +8,7 @@ from pathlib import Path
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
 from grader.teaching import archives, finder, near, uploads
-from grader.teaching.finder import SKIPPED, readable
+from grader.teaching.listing import SKIPPED, readable
 from grader.workers.jobs import SourceText
 
 FILES = (*archives.OPENED, ".ipynb")
