@@ -42,6 +42,15 @@ def folders_of_katas(root: Path) -> frozenset[str]:
     return frozenset(Path(kata.name).name for kata in all_katas(root))
 
 
+@cache
+def _by_file(root: Path) -> dict[str, list[Kata]]:
+    """The katas by the names of their files."""
+    found: dict[str, list[Kata]] = {}
+    for kata in all_katas(root):
+        found.setdefault(kata.file.name, []).append(kata)
+    return found
+
+
 def is_nobodys(file: File) -> bool:
     """Tell if a course (of an older version, too), a platform or a system puts such a file beside a student's work."""
     return bool(NOBODYS.fullmatch(file.name)) or not MACHINERY.isdisjoint(file.path.parts[:-1])
@@ -60,12 +69,12 @@ def is_in_its_folder(path: PurePosixPath, katas: list[Kata]) -> bool:
 
 def namesakes(path: PurePosixPath, katas: list[Kata]) -> list[Kata]:
     """The other katas whose file has this name."""
-    return [kata for kata in all_katas(katas[0].root) if kata not in katas and kata.file.name == path.name]
+    return [kata for kata in _by_file(katas[0].root).get(path.name, ()) if kata not in katas]
 
 
 def is_courses_own(file: File, root: Path) -> bool:
     """Tell if a file of the course is as the course has it, or a stub, or none that a student writes in."""
-    for kata in all_katas(root):
+    for kata in _by_file(root).get(file.path.name, ()):
         if file.path.parts[-2:] == kata.file.parts[-2:]:
             with suppress(LoadFailure, OSError):
                 text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
