@@ -50,7 +50,7 @@ def may_count(file: File) -> bool:
 
 def is_notebook(name: str) -> bool:
     """Tell by its name if a file is a notebook, whatever a download has added to it."""
-    return near.ADDED.sub("", name.lower()).endswith(".ipynb")
+    return near.bare(name.lower()).endswith(".ipynb")
 
 
 def take_near(

@@ -13,11 +13,12 @@ from grader.course.catalogue import Kata
 ADDED = re.compile(r"(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)+$")
 CODE = re.compile(r"(.+?)\s*\.\s*(?:pyw?|ipynb)")
 COPY_OF = re.compile(r"(?:copy of|kopie von|copie de|copia de)\s+")
-COPY = re.compile(r"(?:[\s_.-]*(?:\(\d+\)|v?\d+|copy|kopie|copie|copia|final|fixed|new))+$")
+COPY = re.compile(r"(?:[\s_.-]*+(?:\(\d++\)|v?\d++|copy|kopie|copie|copia|final|fixed|new))++$")
 NUMBER = re.compile(r"(?:kata|papers|paper|appendix)?[\s_-]*\d+[\s_.-]+")
 TEXTS = (".py", ".pyw", ".txt", "")  # of files that may hold Python
 DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
 ALIKE = 0.8
+LONGEST = 255  # characters of a name: only an archive can hold longer ones, and patterns take their time
 
 
 def named(name: str, katas: Iterable[Kata]) -> list[Kata]:
@@ -29,22 +30,23 @@ def named(name: str, katas: Iterable[Kata]) -> list[Kata]:
 def alike(path: PurePosixPath, katas: Iterable[Kata]) -> list[Kata]:
     """The katas that a file's name or folder resembles: "multihead_attention.py", "16/mine.py", "ada_sums.py"."""
     folders = path.parts[:-1]
-    stem = re.sub(r"[\W_]+", "_", ADDED.sub("", path.name.casefold()).partition(".")[0])
+    stem = re.sub(r"[\W_]+", "_", bare(path.name).casefold().partition(".")[0])
     return [kata for kata in katas if _is_alike(stem, folders, kata)]
 
 
-def is_copy(name: str, kata: Kata) -> bool:
-    """Tell if a file is a copy of the kata's by its name."""
-    return bool(named(name, [kata]))
+def bare(name: str) -> str:
+    """A name without what downloads and editors add to it; empty if it is too long to look at."""
+    return ADDED.sub("", name) if len(name) <= LONGEST else ""
 
 
 def may_hold_python(name: str) -> bool:
-    return PurePosixPath(ADDED.sub("", name.casefold()) or name).suffix in TEXTS
+    """Tell by its name if a file may be a text with Python, whatever it is called before its ending."""
+    return 0 < len(name) <= LONGEST and PurePosixPath(bare(name.casefold()) or name).suffix in TEXTS
 
 
 def is_called_code(name: str) -> bool:
     """Tell if a file's name ends as a Python file's does, but for what downloads add."""
-    return CODE.fullmatch(ADDED.sub("", name.casefold())) is not None
+    return CODE.fullmatch(bare(name.casefold())) is not None
 
 
 def defined(text: str, katas: Iterable[Kata]) -> list[Kata]:
@@ -64,7 +66,7 @@ def defines_half(text: str, kata: Kata, but: Iterable[str] = ()) -> bool:
 def _stems(name: str) -> set[str]:
     """What a name may be without what is around it: as it is, without a copy's mark, without a number in front."""
     name = COPY_OF.sub("", unicodedata.normalize("NFKC", name).casefold().strip())
-    match = CODE.fullmatch(ADDED.sub("", name))
+    match = CODE.fullmatch(bare(name))
     if match is None:
         return set()
     whole = match[1]

@@ -1,5 +1,6 @@
 """Tells by its path what a file is: of which kata, of the course, or of nobody."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -85,18 +86,18 @@ def is_courses_own(file: File, root: Path) -> bool:
 def is_given(path: PurePosixPath, root: Path) -> bool:
     """Tell if the course or a starter has a file of this path, as in a student's checkout."""
     trees = (root, root / "katas", root / "solutions")  # the last: of a reference swapped in with its author's folder
-    return any(tail == STUBS or any((tree / tail).is_file() for tree in trees) for tail in _tails(path))
+    return any(tail == STUBS or any(os.path.isfile(tree / tail) for tree in trees) for tail in _tails(path))
 
 
 def is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:
     """Tell if the course itself has this file, with this content."""
-    given = [place for tail in _tails(path) for place in (root / tail, root / "katas" / tail) if place.is_file()]
+    given = [place for tail in _tails(path) for place in (root / tail, root / "katas" / tail) if os.path.isfile(place)]
     return any(place.read_bytes() == data for place in given)
 
 
 def is_reference(path: PurePosixPath, root: Path) -> bool:
     """True if the course's `solutions/` or `tests/` has a file of this path: it is not a student's own."""
-    return any(tail.parts[0] in ("solutions", "tests") and (root / tail).is_file() for tail in _tails(path))
+    return any(tail.parts[0] in ("solutions", "tests") and os.path.isfile(root / tail) for tail in _tails(path))
 
 
 def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:

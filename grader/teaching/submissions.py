@@ -83,7 +83,7 @@ def _is_handed_in(entry: Path) -> bool:
 
 def _bare(entry: Path) -> str:
     """A file's name without ".py", or ".py.txt"."""
-    return readable(Path(near.ADDED.sub("", entry.name) or entry.name).stem)
+    return readable(Path(near.bare(entry.name) or entry.name).stem)
 
 
 def _student(entry: Path) -> str:

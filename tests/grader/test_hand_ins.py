@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -284,6 +285,15 @@ def test_an_archive_that_unpacks_to_too_much_is_not_recognised(look, monkeypatch
     monkeypatch.setattr(archives, "LONGEST", 100_000)
     verdicts, said, _ = look({"a/work.tgz": tarred("w:gz", big_bin=bytes(1_000_000))})
     assert verdicts == [UNKNOWN] and "work.tgz: unpacks to more than" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["1" * 250 + "x.py", "1" * 60_000 + "x.py", "~" * 60_000 + "x", "_1" * 30_000, "a b" * 80]
+)
+def test_no_name_takes_long_to_judge(look, name):
+    begun = time.process_time()
+    verdicts, _, _ = look({"a.zip": zipped(**{f"{name}_txt": NOTES, f"{name}_py": NOTES})})
+    assert verdicts == [UNKNOWN] and time.process_time() - begun < 1
 
 
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
