@@ -10,7 +10,7 @@ from grader.course import cells, notebooks
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
-from grader.teaching import archives
+from grader.teaching import archives, near
 from grader.teaching.contents import UNTOUCHED, Contents, Found, Ignored, is_untouched, let_count, read
 from grader.teaching.leftovers import DATA, Left, is_notebook, may_count, say_missing, take_near, why_unused
 from grader.teaching.listing import File, about, in_archive, listed
@@ -55,9 +55,8 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     contents.ignored += [Ignored("", problem) for problem in dict.fromkeys(problems)]
     said = " ".join(contents.unrecognised.values())
     for file in [*unclear, *left.files]:
-        if file.size or file.is_link:
-            why, is_odd = why_unused(file, unclear, left, katas, contents)
-            contents.ignored.append(Ignored(file.shown, why, odd=is_odd and file.shown not in said))
+        why, is_odd = why_unused(file, unclear, left, katas, contents)
+        contents.ignored.append(Ignored(file.shown, why, odd=is_odd and file.shown not in said))
     return contents
 
 
@@ -153,6 +152,12 @@ def _read_notebook(file: File, left: Left, is_open: set[Kata], katas: list[Kata]
             raise
         return None
     left.drop(file)
+    code = "\n".join(notebooks.code(notebook))
+    for other in katas:
+        if other != kata and near.defines_half(code, other, but=notebooks.owners(kata)):
+            left.also[other] = (
+                f"{file.shown}: defines exercises of {kata.number} and of {other.number}: hand in one for each"
+            )
     written = notebooks.handed_in(notebook, kata)
     source = SourceText(sys.intern(written.text), notes=written.notes)
     if kata not in is_open:

@@ -32,11 +32,13 @@ class Left:
     Attributes:
         closed: those that nobody can look into here, and why.
         python: those that hold Python and are called notebooks.
+        also: what to say of a notebook of another kata that defines this kata's exercises, too.
     """
 
     files: list[File]
     closed: dict[File, str] = field(default_factory=dict)
     python: set[File] = field(default_factory=set)
+    also: dict[Kata, str] = field(default_factory=dict)
 
     def drop(self, file: File) -> None:
         self.files.remove(file)
@@ -140,7 +142,7 @@ def say_missing(
     came = "" if asked.intersection(contents.found) else _came(left, given, katas, contents)
     for kata in [kata for kata in katas if kata not in contents.found]:
         shared = next((f"{file.shown}: {_ambiguous(could)}" for file, could in unclear.items() if kata in could), "")
-        certain = contents.unrecognised.get(kata) or _link_instead(kata, left.files) or shared
+        certain = contents.unrecognised.get(kata) or _link_instead(kata, left.files) or shared or left.also.get(kata)
         if problems and not certain:
             contents.lost[kata] = problems[0]
         elif why := certain or came or (_beside(kata, contents) if kata in asked else ""):
@@ -195,6 +197,8 @@ def why_unused(
     """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
+    if not file.size:
+        return "is empty", bool(near.alike(file.path, [kata for kata in katas if kata not in contents.found]))
     if file in unclear:
         return _ambiguous(unclear[file]), True
     if file in left.closed:

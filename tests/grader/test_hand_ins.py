@@ -164,6 +164,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("what a platform adds", {"a/result.json": "{}", "a/Thumbs.db": "x"}, NOTHING, "no file of a kata was found"),
     ("what is hidden", {"a/.DS_Store": "x", "a/.vscode/x.py": RIGHT}, NOTHING, "no file of a kata was found"),
     ("empty files", {"a/essay.docx": b"", "a/x.py": b""}, NOTHING, "no file of a kata was found"),
+    ("an empty file with nearly the name", {"a/sum.py": b""}, NOTHING, "a/sum.py: ignored: is empty"),
     ("an empty file of the kata", {"a/sums.py": b""}, COUNTS, ""),
     ("a picture under the file's name", {"a/sums.py": bytes(range(256))}, UNKNOWN, "is no text, but a file of another"),
     ("a zip archive under the file's name", {"a/sums.py": zipped(sums_py=RIGHT)}, UNKNOWN, "is no text, but a file of"),
@@ -189,6 +190,8 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("one and nearly the other", {"a/sums.py": RIGHT, "a/reuses.py": NOTES}, COUNTS, UNKNOWN),
     ("both in one file of another name", {"a/all.py": f"{REUSE}\n{RIGHT}"}, UNKNOWN, UNKNOWN),
     ("both in one file of one's name", {"a/sums.py": f"{RIGHT}\n{REUSE}"}, COUNTS, UNKNOWN),
+    ("both in one notebook", {"a/all.ipynb": notebook(RIGHT, REUSE)}, COUNTS, UNKNOWN),
+    ("both in a notebook, one in its file", {"a/x.ipynb": notebook(RIGHT, REUSE), "a/reuse.py": REUSE}, COUNTS, COUNTS),
     ("neither", {"a/x.docx": b"PK"}, UNKNOWN, UNKNOWN),
 ]  # fmt: skip
 
