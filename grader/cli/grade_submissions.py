@@ -211,7 +211,8 @@ def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], d
         takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
         raise KataError(f"{class_.folder}: no such folder; {takes}")
     try:
-        collected, strangers = submissions.collect(class_.folder), submissions.strangers(class_.folder)
+        strangers = submissions.strangers(class_.folder)
+        collected = submissions.collect(class_.folder, or_none=bool(people and strangers))
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
     everybody, unowned = roster.assigned(collected, people, strangers) if people else (collected, {})

@@ -34,9 +34,11 @@ class Submission:
         return any(upload.late for upload in found if upload)
 
 
-def collect(folder: Path) -> list[Submission]:
+def collect(folder: Path, *, or_none: bool = False) -> list[Submission]:
     """The submissions in a folder, sorted by name. `alice/` and `alice.zip` are one student's.
 
+    Args:
+        or_none: there may be none.
     Raises:
         NoSubmissions: the folder holds none.
     """
@@ -48,7 +50,7 @@ def collect(folder: Path) -> list[Submission]:
             student = upload.student if upload else _student(entry)
             places.setdefault(student, []).append(entry)
             numbers[student] = upload.number if upload else ""
-    if not places:
+    if not places and not or_none:
         raise NoSubmissions(f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file per student")
     students: dict[str, str] = {}
     for name in sorted(places):

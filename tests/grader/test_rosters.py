@@ -362,7 +362,7 @@ def test_without_the_right_roster_nobody_gets_a_0(tmp_path, points, kata_here):
 @pytest.mark.parametrize("name", ["ada.py", "Ada Lovelace.py", "ada.docx", "ada.py.txt", "ada.rar"])
 def test_a_loose_file_is_that_of_whom_it_is_called_after(name, tmp_path, points, kata_here):
     (tmp_path / "roster.csv").write_text("id,name,email\nada,Ada Lovelace,\nbob,Bob,\n")
-    (tmp_path / "class/bob").mkdir(parents=True)
+    (tmp_path / "class").mkdir()
     (tmp_path / "class" / name).write_text(KATA.reference.read_text() if ".py" in name else "x")
     (tmp_path / "class/notes.txt").write_text("of the teacher")
     reports = [f"--report=moodle={tmp_path / 'moodle'}"]
