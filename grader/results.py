@@ -201,6 +201,8 @@ class KataResult:
         if self.status == "not graded":
             return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.why_not_graded.startswith(NOT_RECOGNISED):
+            return "not recognised"
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
         return self._of_file[0] or "wrong"
@@ -336,11 +338,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Identity:
-    """A student's entry in a course's roster. The email may be empty."""
+    """A student's entry in a course's roster. The email may be empty.
+
+    `canvas` are the cells ID, SIS User ID, SIS Login ID and Section of a roster that Canvas has exported.
+    """
 
     id: str
     name: str
     email: str
+    canvas: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class ReportFile(Generic[AnyReport]):
 
     def links(self, pages: Path | None, students: Iterable[str]) -> dict[str, str]:
         """The relative link from this file to each student's page in the folder; none without a folder or a file."""
-        if pages is None or _is_stream(self.path):
+        if pages is None or is_stream(self.path):
             return {}
         folder = Path(os.path.relpath(pages.resolve(), self.place.parent))
         return {student: quote((folder / f"{student}.html").as_posix()) for student in students}

@@ -73,6 +73,7 @@ def grade_on_cluster(
     students: int = STUDENTS,
     roster: Path | None = None,
     rules: Path | None = None,
+    unowned_are_nobody: bool = False,
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
@@ -86,6 +87,7 @@ def grade_on_cluster(
         students: submissions per task.
         roster: the file that the students' names come from.
         rules: the file that says which versions are graded, if it is not the default one.
+        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
@@ -116,6 +118,7 @@ def grade_on_cluster(
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
         *([f"--rules={rules.resolve()}"] if rules else []),
+        *(["--unowned-are-nobody"] if unowned_are_nobody else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),
     ]

@@ -11,11 +11,12 @@ from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.results import KataResult, number
-from grader.teaching import commits, finder, intake
+from grader.teaching import commits, finder, intake, listing
 from grader.teaching.commits import Change, History
-from grader.teaching.finder import Contents, File
+from grader.teaching.contents import Contents
 from grader.teaching.intake import Finding
 from grader.teaching.lateness import Late
+from grader.teaching.listing import File
 from grader.teaching.submissions import Submission
 from grader.workers.jobs import SourceText
 
@@ -147,7 +148,7 @@ def _changes(
 ) -> tuple[History | None, list[Change]]:
     """The history of the checkout that a file is in, and the commits that changed the file, newest first."""
     for place in submission.places:
-        if place.is_dir() and finder.readable(f"{place.name}/{file.path}") == file.shown:
+        if place.is_dir() and listing.readable(f"{place.name}/{file.path}") == file.shown:
             path = place / file.path
             checkout = commits.checkout_of(path, place)
             if checkout and checkout not in histories:
