@@ -78,7 +78,7 @@ def classroom50(
 
 
 class Platform(StrEnum):
-    """Who takes feedback back, as choices of an option."""
+    """The forms of an archive with feedback, as choices of an option."""
 
     zip = "zip"
     moodle = "moodle"

@@ -28,7 +28,7 @@ MOST_MESSAGE = 100_000  # characters of a failure's message
 
 @dataclass(frozen=True)
 class Dispute:
-    """What a learner hands to the teacher.
+    """An objection, as a learner hands it to the teacher.
 
     Attributes:
         why: the learner's words.

@@ -20,7 +20,7 @@ def lines(changes: list[Change]) -> Iterator[str]:
 
 
 def by_exercise(changes: list[Change]) -> Iterator[str]:
-    """Whom a change of a spec or a rule affects: a line per exercise, with the students who gain and who lose."""
+    """The effect of a changed spec or rule: a line per exercise, with the students who gain and who lose."""
     places = sorted({(one.kata, one.exercise) for one in changes})
     for place in places:
         some = [one for one in changes if (one.kata, one.exercise) == place]

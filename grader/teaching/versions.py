@@ -160,7 +160,7 @@ def _changes(
 
 
 def _time(file: File, changes: list[Change]) -> tuple[datetime, str]:
-    """When the file got its text: its newest commit, or the first of several that gave it the same one."""
+    """The time at which the file got its text: of its newest commit, or the first of several with the same text."""
     same = list(takewhile(lambda change: change.blob == changes[0].blob, changes))
     return same[-1].time, f"the commit {same[-1].commit[:7]} of {file.shown}"
 

@@ -174,7 +174,7 @@ def body_of_unused() -> str:
     return OWN_WAY[start:end]
 
 
-# What a file of a dispute may hold instead of what it should, and what is said of it.
+# Files that are no dispute, or a whole one but for these fields, and the words of the error.
 BROKEN: dict[str, tuple[object, str]] = {
     "nothing": ("", "it is not JSON"),
     "no JSON": ("kata: 16", "it is not JSON"),

@@ -228,7 +228,7 @@ def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_
 
 
 class TestWorkers:
-    """What dask's scheduler may answer when it is asked for its workers, and whether they are then lost."""
+    """Answers of dask's scheduler to the question for its workers, after which they are lost or not."""
 
     def moving(self):
         return {"workers": {"tcp://a": {"last_seen": time.monotonic()}, "tcp://b": {"last_seen": 1.0}}}

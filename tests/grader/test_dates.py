@@ -86,7 +86,7 @@ def test_no_length(written):
 
 
 class TestEveryZone:
-    """What holds for every day and every zone that zoneinfo knows."""
+    """Rules for every day and every zone that zoneinfo knows."""
 
     @many
     @given(day=any_day, spelling=st.sampled_from(SPELLINGS))
@@ -116,7 +116,7 @@ class TestEveryZone:
     @many
     @given(zone=any_zone, day=soon)
     def test_the_end_of_a_day_is_its_last_second(self, zone, day):
-        """Where clocks go back at midnight, it is the later of two. In Samoa, one day of 2011 was left out."""
+        """It is the later of two where clocks go back at midnight. Samoa left out a day of 2011."""
         last = dates.latest(dates.moment(day), zone).astimezone(ZoneInfo(zone))
         after = (last.astimezone(UTC) + timedelta(seconds=1)).astimezone(ZoneInfo(zone))
         assert last.date() >= day and after.date() > day

@@ -1,4 +1,4 @@
-"""Which version of a kata's file counts: histories of checkouts, also hostile ones, and what lateness costs."""
+"""Versions of a kata's file: histories of checkouts, also hostile ones, the one that counts, and its penalty."""
 
 import csv
 import json
@@ -69,7 +69,7 @@ def told(one: versions.Versions | None) -> tuple[object, ...]:
 
 
 FILE, OTHER = "katas/01_sums/sums.py", "02_reuse/reuse.py"
-# What a student commits, in days after the date, and what is then graded.
+# Commits of a student, in days after the date, and the versions that are then graded.
 HISTORIES: dict[str, tuple[list[tuple[float, dict[str, str | None]]], tuple[object, ...]]] = {
     "on time": ([(-2, {FILE: RIGHT})], (RIGHT, -2, 0, None)),
     "at the last second": ([(0, {FILE: RIGHT})], (RIGHT, 0, 0, None)),
