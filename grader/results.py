@@ -201,6 +201,8 @@ class KataResult:
         if self.status == "not graded":
             return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
+        if self.why_not_graded.startswith(NOT_RECOGNISED):
+            return "not recognised"
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
         return self._of_file[0] or "wrong"
@@ -338,11 +340,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Identity:
-    """A student's entry in a course's roster. The email may be empty."""
+    """A student's entry in a course's roster. The email may be empty.
+
+    `canvas` are the cells ID, SIS User ID, SIS Login ID and Section of a roster that Canvas has exported.
+    """
 
     id: str
     name: str
     email: str
+    canvas: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -459,8 +465,8 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds = data.get("cpu_seconds", 0.0)
-    code = data.get("code", "")
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
+    code, time = data.get("code", ""), data.get("handed_in") or ""
+    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code, time)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -484,6 +490,8 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "status": kata.status,
         "state": kata.state,
         "code": kata.code,
+        "handed_in": kata.handed_in or None,
+        "penalty": plain(kata.penalty),
         "message": kata.message,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from grader import files
+from grader.cli import grade_submissions
 from grader.cli.app import RulesFile, app, katas
+from grader.cli.grade import Roster
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
-from grader.teaching import export, rules
+from grader.reports import words
+from grader.teaching import export, returned, rules
 from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
@@ -70,6 +75,42 @@ def classroom50(
     """Write the bundle that Classroom 50 grades an assignment with."""
     shown = katas(released) if released else []
     _write(folder, lambda: export.bundle(folder, katas(chosen), shown, rules.of_course(rules_file, ROOT)))
+
+
+class Platform(StrEnum):
+    """The forms of an archive with feedback, as choices of an option."""
+
+    zip = "zip"
+    moodle = "moodle"
+
+
+@exports.command()
+def feedback(
+    pages: Annotated[Path, typer.Argument(metavar="PAGES", help="the folder that kata grade --feedback wrote")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the zip archive to write")],
+    to: Annotated[Platform, typer.Option(help="moodle: its folders of a download; zip: a page called by its id each")],
+    class_folder: Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")],
+    roster: Roster = None,
+) -> None:
+    """Pack one page per student into an archive, in the form that a platform takes back.
+
+    Exit code 2: somebody has no page.
+    """
+    if not pages.is_dir():
+        raise KataError(f"{pages}: no such folder; kata grade --feedback {pages} writes it")
+    everybody, ids = grade_submissions.everybody(class_folder, roster)
+    name = returned.for_moodle if to is Platform.moodle else returned.by_id(ids)
+    packed = returned.pack(pages, everybody, name)
+    try:
+        files.write(out, packed.data)
+    except OSError as error:
+        raise KataError(f"{out} cannot be written: {error.strerror}") from None
+    how = ": in Moodle, choose Upload multiple feedback files in a zip" if to is Platform.moodle else ""
+    print(f"{out} has {words.counted(packed.pages, 'page')}{how}")
+    if packed.no_place:
+        print(f"no folder of Moodle's download, so not in it: {returned.listed(packed.no_place)}")
+    if packed.no_page:
+        raise KataError(f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}")
 
 
 def _place(grader: str) -> Place:

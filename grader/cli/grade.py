@@ -28,7 +28,7 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import cluster, finder, rules, submissions
+from grader.teaching import cluster, finder, listing, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.submissions import Submission
@@ -100,6 +100,13 @@ Roster = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
 ]
+UnownedAreNobody = Annotated[
+    bool,
+    typer.Option(
+        "--unowned-are-nobody",
+        help="with --roster: whose submission is missing gets 0, although some submissions are nobody's",
+    ),
+]
 OverridesFile = Annotated[
     Path | None,
     typer.Option(
@@ -136,6 +143,7 @@ class Request:
     explain: bool
     everything: bool
     roster: Path | None
+    unowned_are_nobody: bool
     overrides: Path | None
     intake: Path | None
     engine: EngineName | None
@@ -167,6 +175,7 @@ def grade(
     explain: Explain = False,
     everything: Everything = False,
     roster: Roster = None,
+    unowned_are_nobody: UnownedAreNobody = False,
     overrides: OverridesFile = None,
     intake: Intake = None,
     engine: Engine = None,
@@ -183,7 +192,10 @@ def grade(
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
     assignment = _assignment(request, chosen)
     if class_folder:
-        _grade_class(request, grade_submissions.Class(class_folder, assignment, roster, overrides, student))
+        class_ = grade_submissions.Class(
+            class_folder, assignment, roster, overrides, student, unowned_are_nobody, rules_file
+        )
+        _grade_class(request, class_)
     else:
         _grade_one(request, of_notebooks, assignment)
 
@@ -200,6 +212,8 @@ def _refuse_contradictions(request: Request) -> None:
         raise KataError(f"{options} belong to a class: give --submissions DIR")
     if request.audit and (not request.class_folder or not_audited):
         raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
+    if request.unowned_are_nobody and not request.roster:
+        raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
     if request.pseudonym_key and not request.pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
 
@@ -252,7 +266,7 @@ def _check(code: Path) -> None:
     """Raise a KataError if this cannot be a submission."""
     if not code.exists():
         raise KataError(f"{code}: no such folder; --code takes a folder, .zip or .ipynb file")
-    if not code.is_dir() and code.suffix.lower() not in submissions.FILES:
+    if not code.is_dir() and not code.name.lower().endswith(submissions.FILES):
         raise KataError(f"{code}: is no submission; --code takes a folder, .zip or .ipynb file")
     if code != KATAS:
         kata_modules.refuse_link(code)
@@ -323,8 +337,8 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
     if code == KATAS:
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
-    contents = finder.look([place], needed)
-    found = taking_in.findings(Submission(finder.readable(place.name), (place,)), contents, chosen)
+    contents = finder.look([place], needed, chosen)
+    found = taking_in.findings(Submission(listing.readable(place.name), (place,)), contents, chosen)
     for line in taking_in.lines(found):
         print(line)
     return contents.sources(needed)

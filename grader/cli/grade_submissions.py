@@ -1,38 +1,38 @@
 """`kata grade --submissions`: grades a class with a progress bar, and writes what the options ask for."""
 
-import json
-import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from grader.cli import report_files
+from grader.cli import report_files, result_lines
 from grader.cli.app import INTERRUPTED, bar
 from grader.cli.report_files import ReportFile
+from grader.cli.result_lines import ResultLines
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
-from grader.results import Audit, ClassReport, KataResult, Report, kata_as_dict
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, Audit, ClassReport, KataResult, Report
 from grader.teaching import (
     audit,
     class_grading,
     cluster,
     finder,
     intake,
+    listing,
     overrides,
     pseudonyms,
     regrading,
     roster,
     submissions,
+    versions,
 )
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import StudentResult
@@ -41,6 +41,7 @@ from grader.teaching.intake import Finding
 from grader.teaching.overrides import Overrides
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
+from grader.teaching.versions import Dates, Versions
 from grader.workers.jobs import SourceText
 
 
@@ -53,6 +54,8 @@ class Class:
     roster_file: Path | None = None  # the course's list of students, if there is one
     overrides_file: Path | None = None  # what the teacher has decided
     only: list[str] | None = None  # the students to grade; None for all
+    unowned_are_nobody: bool = False  # submissions of nobody in the roster are taken for nobody's work
+    rules_file: Path | None = None  # where the assignment's rules come from, if not from the default file
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ class Outputs:
     key: Path | None = None  # who is who
 
 
+@dataclass(frozen=True)
+class Urgent:
+    """The findings that keep a grading from being whole: submissions of nobody, and those that were not recognised."""
+
+    nobodys: int
+    unowned: list[str]
+    lines: list[str]
+
+
 def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine | None) -> None:
     """Grade every submission in the folder. After Ctrl-C, report what is finished; the next call continues.
 
@@ -76,9 +88,21 @@ def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine |
     Raises:
         KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
     """
-    handed_in, book, interrupted = _graded(class_, outputs, engine)
+    handed_in, book, interrupted, urgent, _ = _graded(class_, outputs, engine)
     whole, unwritten = _write(book, outputs, interrupted, {one.student for one in handed_in if not one.places})
-    _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten)
+    _end(book, {} if class_.only else whole.unconfirmed, interrupted, unwritten, urgent)
+
+
+def everybody(folder: Path, roster_file: Path | None) -> tuple[list[Submission], dict[str, str]]:
+    """Everybody's submission under the name that reports and pages have, and that name → the id in the roster.
+
+    Raises:
+        KataError: the folder or the roster cannot be read.
+    """
+    class_ = Class(folder, Assignment([], RunOptions()), roster_file)
+    people = _people(class_)
+    found, *_ = _collected(class_, people)
+    return found, {person.label: person.id for person in people}
 
 
 def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
@@ -87,7 +111,7 @@ def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int
     Raises:
         KataError: the folder cannot be graded, or a report cannot be written.
     """
-    everybody, _ = _collected(class_, _people(class_))
+    everybody, *_ = _collected(class_, _people(class_))
     chosen = audit.sample(_asked_for(class_, everybody), count)
     runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
     interrupted = False
@@ -125,7 +149,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
-    _, book, interrupted = _graded(class_, outputs, None, earlier, never_lower=never_lower)
+    _, book, interrupted, urgent, earlier = _graded(class_, outputs, None, earlier, never_lower=never_lower)
     whole = _reported(book, outputs, interrupted)
     if not whole.students.keys() & {student for student, _ in earlier}:
         advice = "give --roster as in that grading"
@@ -134,7 +158,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
     found = [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
     for line in unconfirmed.lines(whole):
         print(line)
-    for line in change_lines.lines(found):
+    for line in [*change_lines.lines(found), *change_lines.by_exercise(found)]:
         print(line)
     gone = sorted({student for student, _ in earlier} - whole.students.keys())
     if gone:
@@ -146,7 +170,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs, earlier: regrading.Gra
         print(line)
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
-    _end(book, whole.unconfirmed, interrupted, unwritten)
+    _end(book, whole.unconfirmed, interrupted, unwritten, urgent)
 
 
 def _overrides(whole: ClassReport, earlier: regrading.Grading) -> Iterator[str]:
@@ -166,44 +190,60 @@ def _graded(
     earlier: regrading.Grading | None = None,
     *,
     never_lower: bool = False,
-) -> tuple[list[Submission], Gradebook, bool]:
-    """The submissions, their results, and whether Ctrl-C interrupted the grading.
+) -> tuple[list[Submission], Gradebook, bool, Urgent, regrading.Grading]:
+    """The submissions, their results, whether Ctrl-C interrupted the grading, and what keeps it from being whole.
+
+    Last come the earlier results, by today's names.
 
     Args:
         earlier: earlier results, whose overrides still count.
         never_lower: they also count where they are better.
     """
     people, assignment = _people(class_), class_.assignment
-    everybody, unowned = _collected(class_, people)
-    before = {place: one.decided for place, one in (earlier or {}).items()}
-    decided = overrides.merged(before, _decided(class_, everybody, people))
+    everybody, unowned, strangers = _collected(class_, people)
+    by_label = {person.label: person.id for person in people}
+    ids = {one.student: by_label.get(one.student, one.student) for one in everybody}
+    before = regrading.of_students(earlier or {}, ids)
+    given = {place: one.decided for place, one in before.items()}
+    decided = overrides.merged(given, _decided(class_, everybody, people))
     _say_left_out(decided, assignment)
     handed_in = _asked_for(class_, everybody)
-    with _opened(outputs) as stream:
-        handed_in, penalties = _taken_in(class_, outputs, people, handed_in, unowned)
-        texts = {submission.student: submission.texts or {} for submission in handed_in}
-        book = Gradebook(texts, assignment, penalties, people, texts, decided)
-        grading = _grading(class_, handed_in, engine)
-        if earlier and never_lower:
-            grading = regrading.never_lower(grading, earlier, assignment)
-        interrupted = _fill(book, grading, stream, total=len(handed_in) * len(assignment.katas))
-    return handed_in, book, interrupted
+    _make_folder(outputs.pages)
+    with result_lines.opened(outputs.lines, ids, at_once=bool(class_.only)) as lines:
+        handed_in, found, urgent = _taken_in(class_, outputs, people, handed_in, unowned, strangers)
+        to_grade = [some for one in handed_in for some in versions.to_grade(one, found.get(one.student, {}))]
+        texts = {one.student: one.texts or {} for one in to_grade if not one.student.endswith(versions.OLDER)}
+        book = Gradebook(texts, assignment, found, people, texts, decided, before if never_lower else None)
+        grading = _grading(class_, to_grade, engine)
+        total = sum(len(assignment.katas if one.katas is None else one.katas) for one in to_grade)
+        interrupted = _fill(book, grading, lines, before, total=total, each_version=bool(class_.only))
+        if interrupted and lines.unfinished:
+            print(lines.unfinished)
+        elif not interrupted:
+            for line in regrading.kept_lines(before, book.results):
+                lines.write(line)
+            lines.finish()
+    return handed_in, book, interrupted, urgent, before
 
 
 def _people(class_: Class) -> list[Person]:
     return roster.read(class_.roster_file) if class_.roster_file else []
 
 
-def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], list[str]]:
-    """Everybody's submission, and the names of those that are not of the roster."""
+def _collected(class_: Class, people: list[Person]) -> tuple[list[Submission], dict[str, str], list[str]]:
+    """Everybody's submission, why some are of nobody in the roster, and the names of files that are nobody's."""
     if not class_.folder.is_dir():
         takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
         raise KataError(f"{class_.folder}: no such folder; {takes}")
     try:
-        collected = submissions.collect(class_.folder)
+        strangers = submissions.strangers(class_.folder)
+        collected = submissions.collect(class_.folder, or_none=bool(people and strangers))
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
-    return roster.assigned(collected, people) if people else (collected, [])
+    everybody, unowned = roster.assigned(collected, people, strangers) if people else (collected, {})
+    taken = {place for one in everybody for place in one.places}
+    names = [listing.readable(one.places[0].name) for one in strangers if one.places[0] not in taken]
+    return everybody, unowned, names
 
 
 def _asked_for(class_: Class, everybody: list[Submission]) -> list[Submission]:
@@ -224,29 +264,35 @@ def _say_left_out(decided: Overrides, assignment: Assignment) -> None:
         print(f"{words.counted(count, 'override')} not used: this grading leaves the exercise out")
 
 
-def _opened(outputs: Outputs) -> FileIO:
-    """The open file for result lines. Also makes the folder for pages."""
+def _make_folder(pages: Path | None) -> None:
+    """Make the folder for pages."""
     try:
-        if outputs.pages:
-            outputs.pages.mkdir(parents=True, exist_ok=True)
-        return open(outputs.lines or os.devnull, "wb", buffering=0)
+        if pages:
+            pages.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
 
 
 def _taken_in(
-    class_: Class, outputs: Outputs, people: list[Person], handed_in: list[Submission], unowned: list[str]
-) -> tuple[list[Submission], dict[str, float]]:
+    class_: Class,
+    outputs: Outputs,
+    people: list[Person],
+    handed_in: list[Submission],
+    unowned: dict[str, str],
+    strangers: list[str],
+) -> tuple[list[Submission], dict[str, dict[Kata, Versions]], Urgent]:
     """Read the submissions, and say what was found in them.
 
-    Returns them with the texts of their katas, and the part of the score that each student loses for lateness.
+    Returns them with the texts of their katas, by student the versions of each kata that are graded, and
+    what keeps the grading from being whole. While a submission is nobody's, nobody's missing file counts as 0.
     """
     read: list[Submission] = []
     needed = with_prerequisites(class_.assignment.katas)
     by_label = {person.label: person for person in people}
-    unknown = "nobody in the roster has this id, email or name"
-    found = [Finding(name, "", "", "counts", unknown, odd=True) for name in unowned]
-    penalties: dict[str, float] = {}
+    waits = unowned if not class_.unowned_are_nobody else {}
+    nobodys = [] if waits else unowned.items()
+    found = [Finding(name, "", "", "counts", why, odd=True) for name, why in nobodys]
+    dated: dict[str, dict[Kata, Versions]] = {}
 
     def lost(why: str) -> None:
         nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
@@ -258,34 +304,43 @@ def _taken_in(
             for submission in counting.track(handed_in):
                 with boundary.costs_only(lost):
                     person = by_label.get(submission.student)
-                    texts, told, penalty = _read(submission, needed, class_.assignment, person)
+                    texts, told, some = _read(submission, needed, class_.assignment, person, len(waits))
                     read.append(replace(submission, texts=texts))
                     found += told
-                    penalties |= {submission.student: penalty} if penalty is not None else {}
+                    dated[submission.student] = some
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    strangers = submissions.strangers(class_.folder)
+    rows = [Finding(name, "", "", "nobody's", why) for name, why in waits.items()]
     if outputs.intake:
-        report_files.write(outputs.intake, intake.render_csv(found, strangers))
-    if not class_.assignment.rules.late and any(person.due or person.extension for person in people):
-        print("the roster's dates cost nothing: grading.toml has no table [late]")
-    for line in intake.short(intake.lines(found, strangers)):
+        report_files.write(outputs.intake, intake.render_csv([*rows, *found], strangers))
+    counts = bool(class_.assignment.rules.late)
+    absent = [one.student for one in read if not one.places]
+    urgent = Urgent(len(waits), intake.unowned(waits, absent), intake.urgent(found))
+    for line in [*urgent.unowned, *intake.short(found, strangers), *intake.times(found, count=counts)]:
         print(line)
-    return read, penalties
+    if not counts and any(person.due or person.extension for person in people):
+        print("the roster's dates cost nothing: grading.toml has no table [late]")
+    return read, dated, urgent
 
 
 def _read(
-    submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None
-) -> tuple[dict[Kata, SourceText], list[Finding], float | None]:
-    """The texts of one submission, what was found in it, and what lateness costs; None if its time is not known."""
-    contents = finder.look(submission.places, needed)
-    found = intake.findings(submission, contents, assignment.katas)
-    hand_in, late = intake.handed_in(submission, contents), assignment.rules.late
-    if hand_in is None:
-        return contents.sources(needed), found, None
-    due, extension = (person.due, person.extension) if person else (None, timedelta())
-    cost = late.penalty(hand_in.time, due, extension) if late else 0.0
-    return contents.sources(needed), [*found, intake.timed(submission.student, hand_in, cost)], cost
+    submission: Submission, needed: list[Kata], assignment: Assignment, person: Person | None, unowned: int
+) -> tuple[dict[Kata, SourceText], list[Finding], dict[Kata, Versions]]:
+    """The texts of one submission, what was found in it, and the versions of each kata that are graded.
+
+    Args:
+        unowned: how many submissions are nobody's, one of which may be this person's.
+    """
+    contents = finder.look(submission.places, needed, assignment.katas)
+    found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
+    if unowned and person:
+        why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
+        contents.lost |= dict.fromkeys(contents.missing, why)
+        contents.missing.clear()
+    found = found or intake.findings(submission, contents, assignment.katas)
+    own = (person.due, person.extension) if person else ()
+    dated = versions.find(submission, contents, assignment.katas, Dates(assignment.rules.late, *own))
+    return contents.sources(needed), [*found, *versions.findings(submission.student, dated)], dated
 
 
 def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine | None) -> Generator[StudentResult]:
@@ -294,41 +349,58 @@ def _grading(class_: Class, handed_in: list[Submission], engine: cluster.Engine 
     if engine is None:
         return class_grading.grade_class(handed_in, katas, cache=cache, options=options, at_a_time=at_a_time)
     return cluster.grade_on_cluster(
-        handed_in, katas, folder, engine, cache=cache, options=options, at_a_time=at_a_time, roster=roster_file
+        handed_in,
+        katas,
+        folder,
+        engine,
+        cache=cache,
+        options=options,
+        at_a_time=at_a_time,
+        roster=roster_file,
+        rules=class_.rules_file,
+        unowned_are_nobody=class_.unowned_are_nobody,
     )
 
 
-def _fill(book: Gradebook, grading: Generator[StudentResult], stream: FileIO, total: int) -> bool:
-    """Enter the results into the gradebook and write one line each. True if Ctrl-C interrupted the grading."""
-    lines: list[str] = []
+def _fill(
+    book: Gradebook,
+    grading: Generator[StudentResult],
+    lines: ResultLines,
+    earlier: regrading.Grading,
+    *,
+    total: int,
+    each_version: bool,
+) -> bool:
+    """Enter the results into the gradebook and write one line each. True if Ctrl-C interrupted the grading.
+
+    Args:
+        earlier: what keeps its line where there is no result now.
+        each_version: the lines are for who chooses among versions: one per version, as it was graded.
+    """
+
+    texts: list[str] = []
 
     def lost(why: str) -> None:
-        lines.append(_line(student, book.lose(student, found.kata, why)))
+        texts.append(line(book.lose(name.removesuffix(versions.OLDER), found.kata, why)))
+
+    def line(result: KataResult | None) -> str:
+        student = name.removesuffix(versions.OLDER)
+        old = earlier.get((student, found.kata))
+        if each_version:
+            return lines.text(name, result if result and result.not_graded else found)
+        if result is None:
+            return ""
+        return old.line if old and result.not_graded and not old.result.not_graded else lines.text(student, result)
 
     try:
         with closing(grading), bar("grading", "results", left=True) as counting:
-            for student, found in counting.track(grading, total=total):
+            for name, found in counting.track(grading, total=total):
                 with boundary.costs_only(lost):
-                    lines.append(_line(student, book.enter(student, found)))
-                _append(stream, lines.pop())
+                    texts.append(line(book.enter(name, found)))
+                lines.write(texts.pop())
     except KeyboardInterrupt:
         return True
     return False
-
-
-def _line(student: str, result: KataResult) -> str:
-    return json.dumps({"student": student, **kata_as_dict(result)}, ensure_ascii=False)
-
-
-def _append(stream: FileIO, line: str) -> None:
-    """Write a line without a buffer, which would fail a second time when it is closed on a full disk."""
-    rest = memoryview(f"{line}\n".encode())
-    try:
-        while rest:
-            rest = rest[stream.write(rest) :]
-    except OSError as error:
-        kept = "what is graded is cached: make room and run the same command again"
-        raise KataError(f"{stream.name} cannot be written: {error.strerror}; {kept}") from None
 
 
 def _reported(book: Gradebook, outputs: Outputs, interrupted: bool) -> ClassReport:
@@ -400,17 +472,33 @@ def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
 
 
-def _end(book: Gradebook, open_points: Mapping[str, list[Any]], interrupted: bool, unwritten: list[str]) -> None:
+def _end(
+    book: Gradebook, open_points: Mapping[str, list[Any]], interrupted: bool, unwritten: list[str], urgent: Urgent
+) -> None:
     """End with the exit code of a grading that was interrupted, or of one that is not whole.
 
     Args:
         open_points: the points that the teacher has to decide, by student.
+        urgent: what was said first, and is said again here.
     """
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     problems, everybody = [], words.counted(len(book.results), "student")
-    if book.lost:
-        count = f"{len(book.lost)} of {everybody}"
+    unknown = {student for student, why in book.lost.items() if why.startswith(NOT_RECOGNISED)}
+    waiting = {student for student, why in book.lost.items() if why.startswith(NOT_HANDED_IN)}
+    if book.lost or urgent.nobodys:
+        print("", *urgent.unowned, *urgent.lines, sep="\n")
+    if urgent.nobodys:
+        count = (
+            f"{words.counted(urgent.nobodys, 'submission')} of nobody in the roster, and {len(waiting)} of {everybody}"
+        )
+        advice = "name each as an id of the roster, or add --unowned-are-nobody"
+        problems.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+    if unknown:
+        count = f"{len(unknown)} of {everybody}"
+        problems.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")
+    if lost := book.lost.keys() - unknown - waiting:
+        count = f"{len(lost)} of {everybody}"
         problems.append(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
     if open_points:
         count = f"{words.counted(sum(map(len, open_points.values())), 'point')} of {len(open_points)} of {everybody}"

@@ -7,7 +7,17 @@ import typer
 
 from grader.cli import grade_submissions, report_files
 from grader.cli.app import RulesFile, app, complete_kata, katas
-from grader.cli.grade import Core, Jobs, OverridesFile, Roster, Sealed, is_sealed
+from grader.cli.grade import (
+    Core,
+    Feedback,
+    Jobs,
+    OverridesFile,
+    Results,
+    Roster,
+    Sealed,
+    UnownedAreNobody,
+    is_sealed,
+)
 from grader.cli.report_files import CLASS_FORMATS
 from grader.course import catalogue
 from grader.course.catalogue import ROOT
@@ -38,8 +48,11 @@ def regrade(
     kata: Katas = None,
     never_lower: NeverLower = False,
     roster: Roster = None,
+    unowned_are_nobody: UnownedAreNobody = False,
     overrides: OverridesFile = None,
     report: Reports = None,
+    results: Results = None,
+    feedback: Feedback = None,
     core: Core = False,
     sealed: Sealed = None,
     jobs: Jobs = 0,
@@ -51,6 +64,8 @@ def regrade(
     catalogue.refuse_misplaced_specs()
     options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
     assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
-    outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS))
-    class_ = grade_submissions.Class(class_folder, assignment, roster, overrides)
+    outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS), results, feedback)
+    class_ = grade_submissions.Class(
+        class_folder, assignment, roster, overrides, unowned_are_nobody=unowned_are_nobody, rules_file=rules_file
+    )
     grade_submissions.regrade_class_folder(class_, outputs, earlier, never_lower=never_lower)

@@ -64,7 +64,7 @@ class ReportFile(Generic[AnyReport]):
 
     def links(self, pages: Path | None, students: Iterable[str]) -> dict[str, str]:
         """The relative link from this file to each student's page in the folder; none without a folder or a file."""
-        if pages is None or _is_stream(self.path):
+        if pages is None or is_stream(self.path):
             return {}
         folder = Path(os.path.relpath(pages.resolve(), self.place.parent))
         return {student: quote((folder / f"{student}.html").as_posix()) for student in students}
@@ -84,7 +84,7 @@ def parse_all(
     files: list[ReportFile[AnyReport]] = []
     for option in options or []:
         file = parse(option, formats)
-        if any(file.place == other.place for other in files) and not _is_stream(file.path):
+        if any(file.place == other.place for other in files) and not is_stream(file.path):
             raise KataError(f"--report {option}: another report goes to {file.path} already: give each its own file")
         files.append(file)
     return files
@@ -101,7 +101,7 @@ def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> Rep
         raise KataError(f"--report {option}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
     path = Path(file)
     is_folder = path.is_dir() and not path.is_symlink()
-    if is_folder or not path.parent.is_dir() or not os.access(path if _is_stream(path) else path.parent, os.W_OK):
+    if is_folder or not path.parent.is_dir() or not os.access(path if is_stream(path) else path.parent, os.W_OK):
         raise KataError(f"--report {option}: {file} cannot be written")
     return ReportFile(formats[name], path)
 
@@ -113,7 +113,7 @@ def write(path: Path, text: str) -> None:
     """
     content = text.encode("utf-8", "replace")
     try:
-        if _is_stream(path):
+        if is_stream(path):
             sys.stdout.flush()
             with path.open("ab") as stream:
                 stream.write(content)
@@ -123,6 +123,6 @@ def write(path: Path, text: str) -> None:
         raise KataError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Tell if the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
     return path.is_relative_to("/dev") or (path.exists() and not path.is_symlink() and not path.is_file())

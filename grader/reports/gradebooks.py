@@ -17,7 +17,8 @@ CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 def render_canvas(report: ClassReport) -> str:
     """One column per kata, under a row with the points possible.
 
-    Canvas finds a student by the SIS user ID, then by the login ID, then by the name. The roster's id may be either ID.
+    Canvas finds a student by its own ID, the SIS user ID, the login ID, then by the name. A roster from Canvas holds
+    them all. The id of another roster may be either SIS ID.
     """
     graded = _graded(report)
     most = {kata.kata: plain(kata.max_score, 2) for one in graded.values() for kata in one.katas}
@@ -25,7 +26,8 @@ def render_canvas(report: ClassReport) -> str:
     for student, one in graded.items():
         scores = {kata.kata: plain(kata.score, 2) for kata in one.katas}
         who = report.roster.get(student)
-        columns = (who.name or who.id, "", who.id, who.id, "") if who else (student, "", "", student, "")
+        ids = who.canvas or ("", who.id, who.id, "") if who else ("", "", student, "")
+        columns = (who.name or who.id if who else student, *ids)
         rows.append([*map(as_text, columns), *(scores[kata] for kata in most)])
     return _csv(rows)
 
@@ -44,7 +46,8 @@ def render_moodle(report: ClassReport) -> str:
 
 
 def _graded(report: ClassReport) -> dict[str, Report]:
-    return {student: one for student, one in report.students.items() if not one.pending}
+    known = report.roster or report.students  # a platform refuses a file with somebody whom it does not know
+    return {student: one for student, one in report.students.items() if student in known and not one.pending}
 
 
 def _csv(rows: Iterable[Iterable[str | float]]) -> str:

@@ -130,8 +130,9 @@ class _ClassRun:
         if submission is None:
             return False
         student = submission.student
-        self.owed[student] = {kata.name: kata for kata in self.katas}
+        katas = self.katas if submission.katas is None else submission.katas
+        self.owed[student] = {kata.name: kata for kata in katas}
         with costs_only(partial(self._lose, student)):
             texts = submissions.sources(submission, self.needed)
-            self.gradings[student] = Grading(self.katas, texts, options=self.options)
+            self.gradings[student] = Grading(katas, texts, options=self.options)
         return True

@@ -9,10 +9,11 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,14 @@ from grader.results import KataResult, kata_result
 from grader.teaching import submissions
 from grader.teaching.class_grading import StudentResult
 from grader.teaching.submissions import Submission
+from grader.teaching.versions import OLDER
 
 STUDENTS = 20  # per task
 MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
 POLL = 0.2  # seconds between two reads of the results
 LATE = 60.0  # seconds until a file written on one machine is visible on another
+ASK = 1.0  # seconds between two questions to dask's scheduler about its workers
+SILENT = 20.0  # seconds without a sign of any dask worker, after which all of them are lost
 # The `kata` command of a task. The system kills it when its parent process ends.
 KATA = [
     sys.executable,
@@ -68,6 +72,8 @@ def grade_on_cluster(
     at_a_time: int = 0,
     students: int = STUDENTS,
     roster: Path | None = None,
+    rules: Path | None = None,
+    unowned_are_nobody: bool = False,
 ) -> Generator[StudentResult]:
     """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
 
@@ -80,30 +86,39 @@ def grade_on_cluster(
         at_a_time: katas graded in parallel by each task, and the cores it asks for.
         students: submissions per task.
         roster: the file that the students' names come from.
+        rules: the file that says which versions are graded, if it is not the default one.
+        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
     left = []
 
     def lost(why: str) -> None:
-        known.extend(not_graded(kata, why, options) for kata in katas)
+        known.extend(not_graded(kata, why, options) for kata in asked(submission))
+
+    def asked(submission: Submission) -> list[Kata]:
+        return katas if submission.katas is None else list(submission.katas)
 
     for submission in handed_in:
         known: list[KataResult] = []
         with costs_only(lost):
-            known += _cached(submission, katas, cache, options)
+            known += _cached(submission, asked(submission), cache, options)
         yield from ((submission.student, result) for result in known)
         if not known:
-            left.append(submission.student)
+            left.append(submission)
     if not left:
         return
-    slices = [left[start : start + students] for start in range(0, len(left), students)]
-    owed = {(student, kata): number for number, names in enumerate(slices) for student in names for kata in katas}
+    everybody = list(dict.fromkeys(one.student.removesuffix(OLDER) for one in left))
+    slices = [everybody[start : start + students] for start in range(0, len(everybody), students)]
+    task = {student: number for number, names in enumerate(slices) for student in names}
+    owed = {(one.student, kata): task[one.student.removesuffix(OLDER)] for one in left for kata in asked(one)}
     arguments = [
         f"--submissions={folder.resolve()}",
         f"--jobs={at_a_time}",
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
+        *([f"--rules={rules.resolve()}"] if rules else []),
+        *(["--unowned-are-nobody"] if unowned_are_nobody else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),
     ]
@@ -159,7 +174,7 @@ def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]
     def ending(future: Any) -> str | None:  # a distributed.Future, which type checkers do not know without distributed
         match future.status:
             case "pending":
-                return None
+                return workers.lost()
             case "finished":
                 return future.result()
             case "error":
@@ -167,12 +182,41 @@ def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]
             case other:
                 return f"dask lost the task ({other})"
 
-    with client:
+    with client, closing(_Workers(client)) as workers:
         futures = client.map(run_slice, tasks, pure=False)
         try:
             yield [partial(ending, future) for future in futures]
         finally:
             client.cancel([future for future in futures if not future.done()])
+
+
+class _Workers:
+    """Watches whether any worker of a dask cluster is alive. The scheduler misses one that has vanished for minutes."""
+
+    def __init__(self, client: Any):
+        self.client = client
+        self.alive = time.monotonic()  # when a worker was last heard of
+        self.ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()  # as a question may never be answered
+
+    def lost(self) -> str | None:
+        """The reason to give up the tasks; None while there are workers."""
+        if time.monotonic() - self.alive < SILENT:
+            return None
+        return f"no dask worker has been heard of for {SILENT:g} s: start workers and run the same command again"
+
+    def close(self) -> None:
+        self.ended.set()
+
+    def _watch(self) -> None:
+        before: dict[str, Any] = {}
+        while not self.ended.wait(ASK):
+            with costs_only():  # without an answer, nobody has been heard of
+                workers = self.client.scheduler_info()["workers"]
+                now = {name: worker.get("last_seen") for name, worker in workers.items()}
+                if any(seen != before.get(name) for name, seen in now.items()):
+                    self.alive = time.monotonic()
+                before = now
 
 
 ENGINES: dict[str, Engine] = {"slurm": slurm, "dask": dask}

@@ -2,53 +2,85 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
 from grader.results import ClassReport, Identity, KataResult, Report
-from grader.teaching import alike, overrides
+from grader.teaching import alike, overrides, regrading, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.overrides import Overrides
+from grader.teaching.regrading import Grading
 from grader.teaching.roster import Person
+from grader.teaching.versions import Version, Versions
 from grader.workers.jobs import SourceText
 
 
 class Gradebook:
-    """The results of each student, as the assignment counts them."""
+    """The results of each student, as the assignment counts them.
+
+    Args:
+        versions: by student, the versions of each kata that are graded, with what lateness costs.
+        texts: by student, the text of each kata's file.
+        decided: what the teacher has decided.
+        never_lower: earlier results, of which each exercise keeps the better one.
+    """
 
     def __init__(
         self,
         students: Iterable[str],
         assignment: Assignment,
-        penalties: Mapping[str, float] | None = None,
+        versions: Mapping[str, Mapping[Kata, Versions]] | None = None,
         roster: Iterable[Person] = (),
         texts: Mapping[str, Mapping[Kata, SourceText]] | None = None,
         decided: Overrides | None = None,
+        never_lower: Grading | None = None,
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
-        self.penalties = penalties or {}  # student → the part of the score that lateness costs
-        self.texts = dict(texts or {})  # student → the text of each kata's file
+        own = {student: {kata.name: one for kata, one in some.items()} for student, some in (versions or {}).items()}
+        self.versions: dict[str, dict[str, Versions]] = own
+        self.texts = {student: dict(some) for student, some in (texts or {}).items()}
         self.decided = decided or {}
+        self.earlier = never_lower or {}
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
+        self.arrived: dict[tuple[str, str], dict[str, KataResult]] = {}  # of versions, until both are there
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
-    def enter(self, student: str, found: KataResult) -> KataResult:
-        """Take in a result. Returns it as the assignment counts it, with what the teacher has decided."""
-        result = self.assignment.graded(found, self.penalties.get(student, 0.0))
-        result = overrides.applied(result, self.decided.get((student, found.kata), {}))
-        self.results[student][result.kata] = result
-        if result.not_graded:
-            self.lost[student] = result.why_not_graded
-        return result
+    def enter(self, name: str, found: KataResult) -> KataResult | None:
+        """Take in a result. Returns it as the assignment counts it, with what the teacher has decided.
+
+        Returns None if another version of the same file is not graded yet. Of both, the one that gives more counts.
+
+        Args:
+            name: the student, or the name under which their versions on time are graded.
+        """
+        student, kata = name.removesuffix(versions.OLDER), found.kata
+        one = self.versions.get(student, {}).get(kata)
+        if one is None:
+            return self._settle(student, self._counted(student, found))
+        arrived = self.arrived.setdefault((student, kata), {})
+        arrived[name] = self._counted(student, found, one.on_time if name != student else one.newest)
+        if one.on_time is None:
+            return self._settle(student, self._of_version(arrived[student], one, one.newest))
+        if len(arrived) < 2:
+            return None
+        best = versions.better(arrived[student], arrived[student + versions.OLDER])
+        is_older = best is arrived[student + versions.OLDER] or (best is None and not arrived[student].pending)
+        counts = one.on_time if is_older else one.newest
+        result = arrived[student + versions.OLDER if is_older else student]
+        if is_older:
+            self._show(student, kata, counts.source)
+        return self._settle(student, self._of_version(result, one, counts))
 
     def lose(self, student: str, kata: str, why: str) -> KataResult:
         """Note that a kata of a student is not graded, and why."""
         [one] = [one for one in self.assignment.katas if one.name == kata]
-        return self.enter(student, not_graded(one, why, self.assignment.options))
+        found = not_graded(one, why, self.assignment.options)
+        return self._settle(student, self._counted(student, found))
 
     def lose_all(self, student: str, why: str) -> None:
         """Note that no kata of a student is graded, and why. Reports then show nothing of the submission."""
@@ -72,3 +104,29 @@ class Gradebook:
         seconds, title = time.monotonic() - self.clock, self.assignment.title
         same = alike.found(self.texts, self.assignment.katas)
         return ClassReport(self.started, seconds, complete, reports, self.roster, title, same)
+
+    def _counted(self, student: str, found: KataResult, version: Version | None = None) -> KataResult:
+        """The result as the assignment counts it, with what the teacher has decided."""
+        graded = self.assignment.graded(found, version.penalty if version else 0.0)
+        return overrides.applied(graded, self.decided.get((student, found.kata), {}))
+
+    def _of_version(self, result: KataResult, one: Versions, counts: Version) -> KataResult:
+        """The result, with when its version was handed in, and which counts."""
+        notes = [result.message, versions.said(one, counts)]
+        return replace(result, handed_in=counts.time.isoformat(), message="\n".join(filter(None, notes)))
+
+    def _settle(self, student: str, result: KataResult) -> KataResult:
+        if earlier := self.earlier.get((student, result.kata)):
+            penalties = {one.code: one.penalty for one in self.arrived.get((student, result.kata), {}).values()}
+            penalty = penalties.get(earlier.result.code, earlier.penalty)
+            better = regrading.better(self.assignment.graded(earlier.result, penalty), result)
+            result = overrides.applied(better, self.decided.get((student, result.kata), {}))
+        self.results[student][result.kata] = result
+        if result.not_graded:
+            self.lost[student] = result.why_not_graded
+        return result
+
+    def _show(self, student: str, kata: str, source: SourceText) -> None:
+        """Have reports show this text of a kata's file."""
+        texts = self.texts.get(student, {})
+        texts.update({one: source for one in texts if one.name == kata})

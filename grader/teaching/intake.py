@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,17 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
-from grader.teaching import commits
-from grader.teaching.finder import CANVAS, Contents, readable
+from grader.results import NOT_RECOGNISED
+from grader.teaching import commits, uploads
+from grader.teaching.contents import Contents, Found
+from grader.teaching.listing import File, readable
 from grader.teaching.submissions import Submission
 
-SHOWN = 20  # findings on a terminal
+SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 MOST_INNER = 100  # entries of a submission that may be a checkout
+URGENT = (NOT_RECOGNISED, "not graded", "not handed in")
+LATE = "Canvas marks it as late"
+NO_TIME = "its time is not known: a file of a download has the time of the download"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 
@@ -26,7 +31,7 @@ class Finding:
     student: str
     kata: str
     file: str
-    verdict: str  # counts, ignored, not handed in, not graded
+    verdict: str  # counts, ignored, handed in, not handed in, not recognised, not graded
     note: str = ""
     modified: str = ""
     odd: bool = False
@@ -48,31 +53,62 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     """
     student = submission.student
     found = [
-        Finding(student, kata.name, one.file.shown, "counts", one.note, _said(one.file.modified), odd=bool(one.note))
+        Finding(
+            student, kata.name, one.file.shown, _verdict(one), one.note, _said(one.file.modified), odd=bool(one.note)
+        )
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
     missing = [kata for kata in asked if kata in contents.missing]
     found += [Finding(student, kata.name, "", "not handed in", contents.missing[kata]) for kata in missing]
-    lost = [kata for kata in asked if kata in contents.lost]
-    found += [Finding(student, kata.name, "", "not graded", contents.lost[kata]) for kata in lost]
-    if len(submission.places) > 1 and not all(CANVAS.fullmatch(place.name) for place in submission.places):
+    for kata in asked:
+        for verdict, reasons in (("not recognised", contents.unrecognised), ("not graded", contents.lost)):
+            if kata in reasons:
+                found.append(Finding(student, kata.name, "", verdict, reasons[kata], odd=True))
+    if submission.is_late:
+        found.append(Finding(student, "", "", "handed in", LATE))
+    if (
+        contents.found
+        and not _checkouts(submission)
+        and all(_is_of_a_download(f.file) for f in contents.found.values())
+    ):
+        found.append(Finding(student, "", "", "handed in", NO_TIME))
+    if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
         found.append(Finding(student, "", names, "counts", note, odd=True))
-    if submission.places and not any(kata in contents.found for kata in asked):
+    if submission.places and asked and all(kata in contents.missing for kata in asked):
         found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
-    return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in contents.ignored]
+    said = contents.lost.values()
+    unsaid = [one for one in contents.ignored if one.file or one.why not in said]
+    return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
+
+
+def _verdict(found: Found) -> str:
+    if not found.source.lost:
+        return "counts"
+    return NOT_RECOGNISED if found.source.problem.startswith(NOT_RECOGNISED) else "not graded"
 
 
 def handed_in(submission: Submission, contents: Contents) -> HandIn | None:
-    """The time of a submission: that of its checkout's newest commit, or else of the newest of the katas' files."""
+    """The time of a submission: that of its checkout's newest commit, or else of the newest of the katas' files.
+
+    None if it is not known: a file in a download from Canvas or Moodle has the time of the download.
+    """
     if times := [time for folder in _checkouts(submission) if (time := commits.newest(folder))]:
         return HandIn(max(times), "the newest commit")
-    if not contents.found:
+    files = [one.file for one in contents.found.values() if not _is_of_a_download(one.file)]
+    if not files:
         return None
-    newest = max((one.file for one in contents.found.values()), key=lambda file: file.modified.timestamp())
+    newest = max(files, key=lambda file: file.modified.timestamp())
     return HandIn(newest.modified, f"the time of {newest.shown}")
+
+
+def _is_of_a_download(file: File) -> bool:
+    """Tell if a file has the time at which a platform packed it. What is in a student's own archive has not."""
+    place, _, inside = file.shown.partition("/")
+    upload = uploads.parsed(place)
+    return upload is not None and not file.archives and not (inside and upload.platform == "Canvas")
 
 
 def _checkouts(submission: Submission) -> list[Path]:
@@ -86,26 +122,61 @@ def _checkouts(submission: Submission) -> list[Path]:
     return found
 
 
-def timed(student: str, hand_in: HandIn, penalty: float) -> Finding:
-    """State the time of a submission, its source, and the cost of lateness."""
-    cost = f": late, {100 * penalty:g} % less" if penalty else ""
-    return Finding(student, "", "", "handed in", f"{_said(hand_in.time)}, {hand_in.how}{cost}")
-
-
 def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
-    """The findings that a person should look at, one per line. Files of one student with the same note share a line."""
+    """The findings that a person should look at, one per line; first the submissions without a recognised kata."""
+    found = list(found)
+    return [*urgent(found), *_others(found, strangers)]
+
+
+def short(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
+    """The same, where only the submissions without a recognised kata are never cut off."""
+    found = list(found)
+    others = _others(found, strangers)
+    rest = len(others) - SHOWN
+    more = [f"… and {rest} more: --intake FILE writes them all"] if rest > 0 else []
+    return [*urgent(found), *others[:SHOWN], *more]
+
+
+def urgent(found: Iterable[Finding]) -> list[str]:
+    """A line per reason why a submission, or a kata of it, was not recognised, cannot be read, or is empty."""
+    return _shared(one for one in found if one.odd and one.verdict in URGENT)
+
+
+def unowned(names: Mapping[str, str], absent: Iterable[str]) -> list[str]:
+    """The submissions that nobody in the roster owns, each with the reason, and the people without a submission."""
+    if not names:
+        return []
+    without = ", ".join(absent) or "nobody"
+    owners = [f"  {name}: {why}" for name, why in names.items()]
+    return ["submissions that nobody in the roster owns:", *owners, f"people without a submission: {without}"]
+
+
+def times(found: Iterable[Finding], *, count: bool) -> list[str]:
+    """One line on the submissions that a platform marks as late, and one on those whose time nobody knows.
+
+    Args:
+        count: times count, as the rules say what lateness costs.
+    """
+    by_note: dict[str, list[str]] = {}
+    for one in found:
+        by_note.setdefault(one.note, []).append(one.student)
+    said = [f"late, as Canvas says: {', '.join(by_note[LATE])}"] if LATE in by_note else []
+    if count and NO_TIME in by_note:
+        said.append(f"when it was handed in is not known, so lateness costs nothing: {', '.join(by_note[NO_TIME])}")
+    return said
+
+
+def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:
+    said = _shared(one for one in found if one.odd and one.verdict not in URGENT)
+    return said + [f"{name}: ignored: it is no folder, archive or notebook of a student" for name in strangers]
+
+
+def _shared(found: Iterable[Finding]) -> list[str]:
+    """A line per finding. Files of one student with the same note share a line."""
     shared: dict[tuple[str, str, str], list[str]] = {}
     for one in found:
-        if one.odd:
-            shared.setdefault((one.student, one.verdict, one.note), []).append(one.file)
-    said = [_line(*key, files) for key, files in shared.items()]
-    return said + [f"{name}: ignored: it is no folder, .zip or .ipynb file of a student" for name in strangers]
-
-
-def short(said: list[str]) -> list[str]:
-    """The first lines, and how many more there are."""
-    rest = len(said) - SHOWN
-    return said if rest <= 0 else [*said[:SHOWN], f"… and {rest} more: --intake FILE writes them all"]
+        shared.setdefault((one.student, one.verdict, one.note), []).append(one.file)
+    return [_line(*key, files) for key, files in shared.items()]
 
 
 def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
@@ -117,14 +188,15 @@ def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
         cells = (one.student, one.kata, one.file, one.verdict, one.note, one.modified)
         writer.writerow([as_text(cell) for cell in cells])
     for name in strangers:
-        writer.writerow(["", "", as_text(name), "ignored", "it is no folder, .zip or .ipynb file of a student", ""])
+        writer.writerow(["", "", as_text(name), "ignored", "it is no folder, archive or notebook of a student", ""])
     return file.getvalue()
 
 
 def _line(student: str, verdict: str, note: str, files: list[str]) -> str:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     what = f"{files[0]}{more}: " if files[0] and files[0] not in note else ""
-    return f"{student}: {what}{'ignored: ' if verdict == 'ignored' else ''}{note}"
+    said = f"{verdict}: " if verdict in ("ignored", NOT_RECOGNISED) and not note.startswith(verdict) else ""
+    return f"{student}: {what}{said}{note}"
 
 
 def _said(time: datetime) -> str:

@@ -1,15 +1,17 @@
 """The cost of a late submission: the table [late] of a course's rules."""
 
 import math
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
-KEYS = ("zone", "due", "per_day", "at_most", "grace")
-FORM = "write 15m, 36h or 2d"
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+from grader.course import catalogue
+from grader.teaching import dates
+
+KEYS = ("zone", "due", "per_day", "at_most", "grace", "late", "katas")
+Counting = Literal["best", "newest", "on_time"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Late:
         at_most: percent that lateness costs at most.
         due: for whom the roster has no date; None means never.
         grace: lateness that costs nothing.
+        katas: full name of a kata → its own date.
+        late: the version of a kata's file that counts: the newest, the last one on time, or whichever gives more.
     """
 
     zone: str
@@ -29,25 +33,36 @@ class Late:
     at_most: float = 100.0
     due: datetime | None = None
     grace: timedelta = timedelta()
+    katas: Mapping[str, datetime] = field(default_factory=dict)
+    late: Counting = "best"
 
-    def penalty(self, handed_in: datetime, due: datetime | None = None, extension: timedelta = timedelta()) -> float:
-        """The part of the score that is lost, from 0 to 1.
-
-        Args:
-            due: instead of everybody's.
-            extension: added to the date.
-        """
-        last = due or self.due
+    def penalty(
+        self, handed_in: datetime, due: datetime | None = None, extension: timedelta = timedelta(), kata: str = ""
+    ) -> float:
+        """The part of the score that is lost, from 0 to 1. For the arguments, see `deadline`."""
+        last = self.deadline(kata, due, extension)
         if last is None:
             return 0.0
-        late = self._utc(handed_in) - (self._utc(last) + extension)
+        late = dates.earliest(handed_in, self.zone) - last
         if late <= self.grace:
             return 0.0
         return min(self.per_day * math.ceil(late / timedelta(days=1)), self.at_most) / 100
 
-    def _utc(self, time: datetime) -> datetime:
-        """The moment in UTC: two times of one zone would be subtracted as if clocks never changed."""
-        return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(self.zone))).astimezone(UTC)
+    def free_until(self, kata: str, due: datetime | None = None, extension: timedelta = timedelta()) -> datetime | None:
+        """The last moment at which handing in a kata costs nothing; None if there is no date."""
+        last = self.deadline(kata, due, extension)
+        return last and dates.later(last, self.grace)
+
+    def deadline(self, kata: str, due: datetime | None = None, extension: timedelta = timedelta()) -> datetime | None:
+        """The moment, in UTC, from which a kata is late but for the grace; None if there is no date.
+
+        Args:
+            due: the student's own date. It counts instead of everybody's, and instead of the kata's own if it is later.
+            extension: added to the date.
+        """
+        own = self.katas.get(kata)
+        found = [dates.latest(date, self.zone) for date in ((due, own) if due or own else (self.due,)) if date]
+        return dates.later(max(found), extension) if found else None
 
 
 def from_table(table: object) -> Late:
@@ -55,6 +70,7 @@ def from_table(table: object) -> Late:
 
     Raises:
         ValueError: it breaks the format.
+        KataError: it names a kata that is not there.
     """
     if not isinstance(table, dict):
         raise ValueError("late must be a table: [late], then lines such as per_day = 10")
@@ -62,36 +78,49 @@ def from_table(table: object) -> Late:
         raise ValueError(f"[late] has an unknown key: {', '.join(unknown)} (it takes {', '.join(KEYS)})")
     if absent := [key for key in ("zone", "per_day") if key not in table]:
         raise ValueError(f'[late] has no {" and no ".join(absent)}, such as zone = "Europe/Berlin" and per_day = 10')
-    zone, due, grace = table["zone"], table.get("due"), table.get("grace", "0m")
+    zone, grace, counting = table["zone"], table.get("grace", "0m"), table.get("late", "best")
     try:
         ZoneInfo(str(zone))
     except (KeyError, ValueError, OSError):  # KeyError: a name that zoneinfo does not know
         raise ValueError(f"zone = {zone!r}: no time zone of this name, such as Europe/Berlin") from None
-    if due is not None and not isinstance(due, datetime):
-        raise ValueError(f"due = {due}: write a date and a time, such as 2026-12-01T23:59:00")
+    due = _date("due", table["due"]) if "due" in table else None
     if not isinstance(grace, str):
-        raise ValueError(f"grace = {grace}: {FORM}")
-    return Late(str(zone), _percent(table, "per_day"), _percent(table, "at_most"), due, duration(grace))
+        raise ValueError(f"grace = {grace}: {dates.LENGTH}")
+    if counting not in get_args(Counting):
+        raise ValueError(f"late = {counting!r}: must be one of {', '.join(get_args(Counting))}")
+    percentages = _percent(table, "per_day"), _percent(table, "at_most")
+    own = _katas(table.get("katas", {}))
+    return Late(str(zone), *percentages, due, dates.length(grace), own, cast(Counting, counting))
 
 
-def duration(text: str) -> timedelta:
-    """ "15m", "36h" or "2d".
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?([mhd])", text)
-    if match is None:
-        raise ValueError(f"'{text}' is no length of time: {FORM}")
-    return timedelta(**{UNITS[match[2]]: float(match[1])})
-
-
-def text(late: Late) -> str:
-    """The table as the text of a file."""
+def text(late: Late, katas: Collection[str]) -> str:
+    """The table as the text of a file, with the dates of these katas."""
     due = f"due = {late.due.isoformat()}\n" if late.due else ""
     minutes = f"{late.grace / timedelta(minutes=1):g}"
     percent = f"per_day = {late.per_day:g}\nat_most = {late.at_most:g}\n"
-    return f'[late]\nzone = "{late.zone}"\n{due}{percent}grace = "{minutes}m"\n'
+    own = "".join(f'"{kata}" = {date.isoformat()}\n' for kata, date in late.katas.items() if kata in katas)
+    first = f'[late]\nzone = "{late.zone}"\n{due}{percent}grace = "{minutes}m"\nlate = "{late.late}"\n'
+    return first + (f"\n[late.katas]\n{own}" if own else "")
+
+
+def _katas(table: object) -> dict[str, datetime]:
+    """The dates of katas, by full name."""
+    if not isinstance(table, dict):
+        raise ValueError("katas must be a table: [late.katas], then one line per kata, such as 16 = 2026-12-01")
+    found: dict[str, datetime] = {}
+    for query, written in table.items():
+        name = catalogue.find(query).name
+        if name in found:
+            raise ValueError(f"[late.katas] has {name} twice")
+        found[name] = _date(query, written)
+    return found
+
+
+def _date(key: str, written: object) -> datetime:
+    try:
+        return dates.moment(written)
+    except ValueError as error:
+        raise ValueError(f"{key} = {error}") from None
 
 
 def _percent(table: dict[str, Any], key: str) -> float:

@@ -1,28 +1,29 @@
 """Compares a class with an earlier grading of it, which a file of result lines keeps."""
 
 import json
-from collections.abc import Generator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.errors import KataError
 from grader.reports import words
-from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, title
-from grader.teaching.assignment import Assignment
-from grader.teaching.class_grading import StudentResult
+from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, number, title
 
 
 @dataclass(frozen=True)
 class Earlier:
     """A kata's earlier result, and what its exercises scored by the rules of that time; None if not decided.
 
-    `decided` are the overrides of that time.
+    `id` is the student's, `decided` are the overrides of that time, `penalty` is what lateness cost, and `line` is all
+    that the file said.
     """
 
     result: KataResult
     scores: dict[str, float | None]
     decided: dict[str, Override]
+    id: str = ""
+    penalty: float = 0.0
+    line: str = ""
 
 
 Grading = Mapping[tuple[str, str], Earlier]  # by student and kata
@@ -44,26 +45,45 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
     if not lines:
         raise KataError(f"{path}: holds no results; {give}")
     found: dict[tuple[str, str], Earlier] = {}
-    for number, line in enumerate(lines, start=1):
+    for row, line in enumerate(lines, start=1):
         try:
             data = json.loads(line)
             scores = {exercise["name"]: exercise["score"] for exercise in data["exercises"]}
             own = {e["name"]: e["override"] for e in data["exercises"] if e.get("override")}
             decided = {name: Override(one["points"], one["reason"]) for name, one in own.items()}
-            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided)
-        except (ValueError, TypeError, KeyError):
-            raise KataError(f"{path}:{number}: holds no result; {give}") from None
+            who, penalty = str(data.get("id") or data["student"]), float(data.get("penalty", 0))
+            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided, who, penalty, line)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise KataError(f"{path}:{row}: holds no result; {give}") from None
     return found
 
 
-def never_lower(
-    grading: Generator[StudentResult], earlier: Grading, assignment: Assignment
-) -> Generator[StudentResult]:
-    """The results, where each exercise keeps the better of its two results by the rules of today."""
-    with closing(grading):
-        for student, result in grading:
-            old = earlier.get((student, result.kata))
-            yield student, _better(assignment.graded(old.result), assignment.graded(result)) if old else result
+def of_students(earlier: Grading, ids: Mapping[str, str]) -> dict[tuple[str, str], Earlier]:
+    """The earlier results under the names that the students have today, found by their ids.
+
+    Args:
+        ids: today's name in reports → the id.
+    """
+    names = {id_.casefold(): name for name, id_ in ids.items()}
+    return {(names.get(one.id.casefold(), student), kata): one for (student, kata), one in earlier.items()}
+
+
+def kept_lines(earlier: Grading, now: Mapping[str, Mapping[str, KataResult]]) -> list[str]:
+    """The lines of earlier results that have no new one, so that a file of new lines loses nothing.
+
+    Args:
+        now: the new results by student and kata.
+    """
+    return [one.line for (student, kata), one in earlier.items() if kata not in now.get(student, {})]
+
+
+def better(old: KataResult, new: KataResult) -> KataResult:
+    """The new result, where each exercise keeps the better of its two results."""
+    before = {exercise.name: exercise for exercise in old.exercises if not exercise.not_graded}
+    if not new.exercises:
+        return old
+    kept = [_best(before.get(exercise.name), exercise) for exercise in new.exercises]
+    return replace(new, exercises=tuple(kept))
 
 
 def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Change]:
@@ -74,25 +94,21 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
     for exercise in now.exercises:
         old, new = scores.get(exercise.name), None if exercise.pending else round(exercise.score, 6)
         if old != new:
-            why = _why(before.get(exercise.name), exercise)
+            why = _why(before.get(exercise.name), exercise, earlier.penalty if earlier else 0.0)
             found.append(Change(student, now.kata, exercise.name, old, new, why))
     return found
-
-
-def _better(old: KataResult, new: KataResult) -> KataResult:
-    before = {exercise.name: exercise for exercise in old.exercises if not exercise.not_graded}
-    if not new.exercises:
-        return old
-    kept = [_best(before.get(exercise.name), exercise) for exercise in new.exercises]
-    return replace(new, exercises=tuple(kept))
 
 
 def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
     return old if old and (new.not_graded or old.score > new.score) else new
 
 
-def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
-    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed"."""
+def _why(old: ExerciseResult | None, new: ExerciseResult, penalty: float) -> str:
+    """The teacher's decision, "unconfirmed …", or the first spec with another verdict: "on a view: failed → passed".
+
+    Args:
+        penalty: the part of the score that lateness cost.
+    """
     if new.override:
         return words.override(new.override)
     if new.unconfirmed:
@@ -106,4 +122,6 @@ def _why(old: ExerciseResult | None, new: ExerciseResult) -> str:
             return f"{spec.title}: {was} → {spec.status}"
     if before:
         return f"{title(next(iter(before)))}: no longer there"
+    if round(penalty - new.penalty, 6):
+        return f"lateness costs {number(100 * new.penalty)} %, not {number(100 * penalty)} %"
     return "its worth has changed"

@@ -1,27 +1,80 @@
-"""Reads a course's roster, a CSV file, and finds out which submission is whose."""
+"""Reads a course's roster, a CSV file of the teacher or of a platform, and finds out which submission is whose."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from grader.errors import BrokenRoster
 from grader.results import Identity
-from grader.teaching import lateness, tables
+from grader.teaching import dates, near, tables
 from grader.teaching.submissions import Submission
 
-NEEDED = ("id", "name", "email")
-DATES = "write 2026-12-01 or 2026-12-01T18:00"
+STRANGER = "nobody in the roster has this id, email or name"
+BRANCH = re.compile(r"-(?:main|master)$")  # behind the name of a repository that was downloaded as a zip archive
+# Letters that have no accent to take away, as people write them without.
+PLAIN = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a roster. Spaces, hyphens and underscores in a header are the same.
+
+    Attributes:
+        needed: the header has all of them.
+        ids: every id that a student has. The first that is not empty is the student's id here.
+        names: the parts of the name.
+        number: the column with the platform's own number, by which it names what it downloads.
+    """
+
+    platform: str
+    needed: tuple[str, ...]
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    email: str = "email"
+    number: str = ""
+
+
+ALSO = ("username", "github username", "login")  # columns of a teacher's own roster with further ids
+LAYOUTS = (
+    Layout("", ("id", "name", "email"), ("id", *ALSO), ("name",)),
+    Layout("GitHub Classroom", ("identifier", "github username"), ("identifier", "github username"), ("name",)),
+    Layout("Canvas", ("student", "id", "section"), ("sis user id", "sis login id", "id"), ("student",), number="id"),
+    Layout(
+        "Moodle",
+        ("identifier", "full name"),
+        ("id number", "username", "email address", "identifier"),
+        ("full name",),
+        "email address",
+        "identifier",
+    ),
+    *(
+        Layout("Moodle", needed, ("id number", "username", "email address"), ("first name", last), "email address")
+        for last in ("last name", "surname")
+        for needed in (("first name", last, "email address"), ("first name", last, "id number"))
+    ),
+    Layout("Classroom 50", ("username", "first name", "last name"), ("username", "email"), ("first name", "last name")),
+    Layout("Classroom 50", ("username",), ("username", "email"), ("name",)),
+)
+OWN = LAYOUTS[0]
+NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
 
 
 @dataclass(frozen=True)
 class Person(Identity):
-    """A student of the course. `due` and `extension` change when their submission is late."""
+    """A student of the course. `due` and `extension` change when their submission is late.
+
+    `others` are further ids, such as a GitHub username. `number` is a platform's own, such as "Canvas 12345".
+    """
 
     due: datetime | None = None  # without a time zone, it is in the rules' zone
     extension: timedelta = timedelta()
+    others: tuple[str, ...] = field(default=(), kw_only=True)
+    number: str = field(default="", kw_only=True)
 
     @property
     def label(self) -> str:
@@ -32,78 +85,216 @@ class Person(Identity):
 def read(path: Path) -> list[Person]:
     """The people in a roster: a header with id, name and email, perhaps due and extension, and a line per person.
 
+    The lists of Classroom 50, GitHub Classroom, Canvas and Moodle are taken as these export them.
+
     Raises:
         BrokenRoster: the file cannot be read or breaks the format. The message has the number of the line.
     """
     people: dict[str, Person] = {}
     lines: dict[str, int] = {}
-    for line, cells, _ in tables.rows(path, NEEDED, BrokenRoster):
-        key = cells["id"].casefold()
-        if not key:
+    chosen = [OWN]
+
+    def needed(columns: list[str]) -> tuple[str, ...]:
+        written = {_column(name): name for name in columns}
+        chosen[0] = next((layout for layout in LAYOUTS if all(name in written for name in layout.needed)), OWN)
+        return tuple(written.get(name, name) for name in chosen[0].needed)
+
+    for line, written, _ in tables.rows(path, needed, BrokenRoster):
+        cells, layout = _by_column(written), chosen[0]
+        if _is_nobody(cells, layout):
+            continue
+        ids = [cells[name] for name in layout.ids if cells.get(name)]
+        if not ids:
             raise BrokenRoster(f"{path}:{line}: the id is empty")
+        key = ids[0].casefold()
         if key in lines:
-            raise BrokenRoster(f"{path}:{line}: the id {cells['id']} is there already, in line {lines[key]}")
+            raise BrokenRoster(f"{path}:{line}: the id {ids[0]} is there already, in line {lines[key]}")
         lines[key] = line
         due, extension = cells.get("due"), cells.get("extension")
         try:
-            dates = moment(due) if due else None, lateness.duration(extension) if extension else timedelta()
+            when = dates.moment(due) if due else None, dates.length(extension) if extension else timedelta()
         except ValueError as error:
             raise BrokenRoster(f"{path}:{line}: {error}") from None
-        people[key] = Person(cells["id"], cells["name"], cells["email"], *dates)
+        people[key] = _person(cells, layout, ids, *when)
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
 
 
-def assigned(handed_in: Iterable[Submission], people: list[Person]) -> tuple[list[Submission], list[str]]:
-    """One submission per person, in the roster's order, then those that nobody in it owns, and the names of those.
+def _column(written: str) -> str:
+    return re.sub(r"[\s_-]+", " ", written).strip()
+
+
+def _by_column(written: Mapping[str, str]) -> dict[str, str]:
+    """The cells by the plain names of their columns. Of two with one name the first that is not empty counts."""
+    cells: dict[str, str] = {}
+    for name, cell in written.items():
+        cells[_column(name)] = cells.get(_column(name)) or cell
+    return cells
+
+
+def _is_nobody(cells: Mapping[str, str], layout: Layout) -> bool:
+    """Tell if a row of a platform's export is no student's."""
+    if layout.platform == "Canvas":
+        return cells["student"].casefold() in NOT_STUDENTS or not (cells["student"] or cells["id"])
+    return layout.platform == "Classroom 50" and cells.get("role", "").casefold() not in ("", "student")
+
+
+def _person(
+    cells: Mapping[str, str], layout: Layout, ids: list[str], due: datetime | None, extension: timedelta
+) -> Person:
+    name = " ".join(cells[part] for part in layout.names if cells.get(part))
+    email = cells.get(layout.email, "") or (ids[0] if "@" in ids[0] else "")
+    number = re.search(r"\d+$", cells[layout.number]) if layout.number else None
+    known = ids[1:] if layout.number == "" else [one for one in ids[1:] if one != cells[layout.number]]
+    canvas = ("id", "sis user id", "sis login id", "section") if layout.platform == "Canvas" else ()
+    return Person(
+        ids[0],
+        name,
+        email,
+        due,
+        extension,
+        canvas=tuple(cells.get(column, "") for column in canvas),
+        others=tuple(one for one in known if one != email),
+        number=f"{layout.platform} {number[0]}" if number else "",
+    )
+
+
+def assigned(
+    handed_in: Iterable[Submission], people: list[Person], strangers: Iterable[Submission] = ()
+) -> tuple[list[Submission], dict[str, str]]:
+    """One submission per person, in the roster's order, then those that nobody in it owns, and why of each of those.
 
     Several submissions of one person become one. A person without one has a submission without places.
+
+    Args:
+        strangers: entries of the folder that are a submission only if they are called as somebody is.
     """
     places: dict[str, list[Path]] = {person.id: [] for person in people}
     labels = {person.label for person in people}
-    others = []
-    for submission in handed_in:
-        if person := owner(submission.student, people):
-            places[person.id] += submission.places
-        elif submission.student in labels:  # a file may be named as reports name somebody
-            others.append(replace(submission, student=f"{submission.student}, not in the roster"))
-        else:
-            others.append(submission)
+    others, unowned = [], dict[str, str]()
+    handed_in = list(handed_in)
+    whose = owners([*handed_in, *strangers], people)
+    for submission, found in whose:
+        if isinstance(found, Person):
+            places[found.id] += submission.places
+            continue
+        if found == STRANGER and submission not in handed_in and not near.is_called_code(submission.places[0].name):
+            continue
+        if submission.student in labels:  # a file may be named as reports name somebody
+            submission = replace(submission, student=f"{submission.student}, not in the roster")
+        others.append(submission)
+        unowned[submission.student] = found
     own = [Submission(person.label, tuple(places[person.id])) for person in people]
-    return own + others, [submission.student for submission in others]
+    return own + others, unowned
 
 
 def owner(name: str, people: Iterable[Person]) -> Person | None:
-    """The one person with this id; without any, the one with this local part of the email, or else with this name."""
-    found: tuple[list[Person], ...] = ([], [], [])
-    ids = {name.casefold(), *name.casefold().split("_")}  # Canvas: lovelaceada_12345
-    names = {_letters(name), _letters(name.partition("_")[0])} - {""}
-    for person in people:
-        words = person.name.replace(",", " ").split()
-        orders = (words, [*words[-1:], *words[:-1]], [*words[1:], *words[:1]])  # Ada Lovelace, Lovelace Ada
-        signs = (
-            person.id.casefold() in ids,
-            person.email.partition("@")[0].casefold() == name.casefold(),
-            bool(names & {_letters("".join(order)) for order in orders}),
-        )
-        for some, sign in zip(found, signs, strict=True):
-            if sign:
-                some.append(person)
-    surest = next((some for some in found if some), [])
-    return surest[0] if len(surest) == 1 else None
+    """The one person whose submission has this name, if it is alone in its folder."""
+    [(_, found)] = owners([Submission(name, ())], people)
+    return found if isinstance(found, Person) else None
 
 
-def moment(text: str) -> datetime:
-    """A date with a time; one without a time means the end of the day."""
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return datetime.combine(date.fromisoformat(text), time(23, 59, 59))
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"'{text}' is no date: {DATES}") from None
+def owners(handed_in: Iterable[Submission], people: Iterable[Person]) -> list[tuple[Submission, Person | str]]:
+    """The one person to whom each submission belongs, or why it is nobody's.
+
+    A platform's own number decides. Otherwise an id does, then an email, then a name; then an id at the end of a
+    repository's name, such as "dl26-attention-ada". There the beginning that most repositories share decides, and then
+    the longest id.
+    """
+    people = list(people)
+    found = [(submission, _signed(submission, people)) for submission in handed_in]
+    ends = [_ends(submission.student, people) if who == STRANGER else [] for submission, who in found]
+    shared = Counter(start for some in ends for start in {start for start, _, _ in some})
+    return [(one, _by_end(end, shared) if end else who) for (one, who), end in zip(found, ends, strict=True)]
 
 
-def _letters(name: str) -> str:
-    """A name without accents, spaces and case."""
-    return "".join(c for c in unicodedata.normalize("NFKD", name).casefold() if c.isalnum())
+def _signed(submission: Submission, people: list[Person]) -> Person | str:
+    """The person whom the whole name of a submission names."""
+    name, number = submission.student.casefold(), submission.number
+    platform = number.partition(" ")[0]
+    if number and any(person.number.startswith(platform) for person in people):
+        return _one(person for person in people if person.number == number)
+    if not number:
+        for sign in (_has_id, _has_email):
+            if found := [person for person in people if sign(person, name)]:
+                return _one(found)
+    parts = set(name.split("_")) if platform != "Moodle" else set()
+    by_part = [
+        person for person in people if not parts.isdisjoint(_ids(person) | {person.number.partition(" ")[2]} - {""})
+    ]
+    by_name = _called(submission.student, people)
+    if by_part and by_name and by_part != by_name:
+        both = " or ".join(person.label for person in [*by_part, *by_name][:3])
+        return f"its number and its name are not one person's: {both}"
+    return _one(by_part or by_name)
+
+
+def _one(found: Iterable[Person]) -> Person | str:
+    some = list(found)
+    if len(some) > 1:
+        return f"it could be that of {' or '.join(person.label for person in some[:3])}"
+    return some[0] if some else STRANGER
+
+
+def _ids(person: Person) -> set[str]:
+    return {one.casefold() for one in (person.id, *person.others)}
+
+
+def _has_id(person: Person, name: str) -> bool:
+    return name in _ids(person)
+
+
+def _has_email(person: Person, name: str) -> bool:
+    email = person.email.casefold()
+    return bool(name) and name in (email, email.partition("@")[0])
+
+
+def _called(name: str, people: list[Person]) -> list[Person]:
+    """The people with this name. In front of it may be a group's, as in "Group A-Ada Lovelace".
+
+    A repository's name has no spaces: the end of "sums-ada-lovelace" is looked for among the ids.
+    """
+    parts = name.partition("_")[0].split("-") if " " in name else [name.partition("_")[0]]
+    for some in [name, *("-".join(parts[start:]) for start in range(len(parts)))]:
+        keys = _letters(some)
+        if found := [person for person in people if keys & _names(person.name)]:
+            return found
+    return []
+
+
+def _names(name: str) -> set[str]:
+    """A name in every order of its words: Ada Lovelace, Lovelace Ada."""
+    words = name.replace(",", " ").split()
+    return {key for start in range(len(words)) for key in _letters(" ".join(words[start:] + words[:start]))}
+
+
+def _ends(name: str, people: list[Person]) -> list[tuple[str, str, Person]]:
+    """What a name has before an id, that id, and the person, for everybody with whose id the name ends."""
+    for some in (name.casefold(), BRANCH.sub("", name.casefold())):
+        ids = [(one, person) for person in people for one in _ids(person) if not one.isdigit() or len(one) > 3]
+        if found := [(some.removesuffix(one), one, person) for one, person in ids if some.endswith(f"-{one}")]:
+            return found
+    return []
+
+
+def _by_end(ends: list[tuple[str, str, Person]], shared: Counter[str]) -> Person | str:
+    """The person with whose id a name ends, or why it may be somebody else's."""
+    start, one, person = max(ends, key=lambda end: (shared[end[0]], len(end[1])))
+    if (same := _one(who for begins, _, who in ends if begins == start)) != person:
+        return same
+    longer = [other for other in shared if start != other and start.startswith(other)]
+    if shared[start] == 1 and longer:
+        more = start.removeprefix(max(longer, key=len)) + one
+        return f"it ends with {one}, the id of {person.label}, and may be that of somebody called {more}"
+    return person
+
+
+def _letters(name: str) -> set[str]:
+    """A name without accents, spaces and case, in each way to write its umlauts; empty if there is no letter in it."""
+    name = unicodedata.normalize("NFC", name).casefold()
+    return {_plain(name), _plain(name.translate(UMLAUTS))} - {""}
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", name.translate(PLAIN)) if c.isalnum())

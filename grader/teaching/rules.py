@@ -103,7 +103,7 @@ def text(rules: Rules, katas: Iterable[Kata]) -> str:
         if table:
             parts.append(f"[{head}]\n" + "".join(f'"{name}" = {value:g}\n' for name, value in table.items()))
     if rules.late:
-        parts.append(lateness.text(rules.late))
+        parts.append(lateness.text(rules.late, names))
     if rules.details != "visible":
         parts.append(f'[gradescope]\ndetails = "{rules.details}"\n')
     return "\n".join(parts)

@@ -7,48 +7,64 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
-from grader.teaching import finder
-from grader.teaching.finder import CANVAS, SKIPPED, readable
+from grader.teaching import archives, finder, near, uploads
+from grader.teaching.listing import SKIPPED, readable
 from grader.workers.jobs import SourceText
 
-FILES = (".zip", ".ipynb")
+FILES = (*archives.OPENED, ".ipynb")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's submission: folders (such as a checkout), zip archives, notebooks, files with Canvas's names.
+    """One student's submission: folders (such as a checkout), archives, notebooks, files as a platform names them.
 
-    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read.
+    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read. `number`
+    is a platform's own number for the student, such as "Canvas 12345". `katas` are those to grade; None for all.
     """
 
     student: str
     places: tuple[Path, ...]
     texts: Mapping[Kata, SourceText] | None = None
+    number: str = ""
+    katas: tuple[Kata, ...] | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """True if a platform marks it as handed in late."""
+        found = (uploads.of(place) for place in self.places)
+        return any(upload.late for upload in found if upload)
 
 
-def collect(folder: Path) -> list[Submission]:
+def collect(folder: Path, *, or_none: bool = False) -> list[Submission]:
     """The submissions in a folder, sorted by name. `alice/` and `alice.zip` are one student's.
 
+    Args:
+        or_none: there may be none.
     Raises:
         NoSubmissions: the folder holds none.
     """
     places: dict[str, list[Path]] = {}
+    numbers: dict[str, str] = {}
     for entry in _entries(folder):
         if _is_handed_in(entry):
-            places.setdefault(_student(entry), []).append(entry)
-    if not places:
+            upload = uploads.of(entry)
+            student = upload.student if upload else _student(entry)
+            places.setdefault(student, []).append(entry)
+            numbers[student] = upload.number if upload else ""
+    if not places and not or_none:
         raise NoSubmissions(f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file per student")
     students: dict[str, str] = {}
     for name in sorted(places):
         shown = readable(name)
         numbered = (f"{shown} ({number})" for number in count(2))
         students[next(one for one in chain([shown], numbered) if one not in students)] = name
-    return [Submission(student, tuple(places[name])) for student, name in students.items()]
+    found = students.items()
+    return [Submission(student, tuple(places[name]), number=numbers[name]) for student, name in found]
 
 
-def strangers(folder: Path) -> list[str]:
-    """The names of the entries in a folder that are nobody's submission."""
-    return [readable(entry.name) for entry in _entries(folder) if not _is_handed_in(entry)]
+def strangers(folder: Path) -> list[Submission]:
+    """The other entries of a folder, each by its name: whoever of a roster is called so has handed it in."""
+    return [Submission(_bare(entry), (entry,)) for entry in _entries(folder) if not _is_handed_in(entry)]
 
 
 def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
@@ -64,12 +80,17 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_handed_in(entry: Path) -> bool:
-    is_file_from_canvas = entry.suffix == ".py" and CANVAS.fullmatch(entry.name)
-    return entry.is_dir() or entry.suffix.lower() in FILES or bool(is_file_from_canvas)
+    is_packed = archives.is_archive(entry.name) or entry.suffix.lower() == ".ipynb"
+    return entry.is_dir() or is_packed or uploads.parsed(entry.name) is not None
+
+
+def _bare(entry: Path) -> str:
+    """A file's name without ".py", or ".py.txt"."""
+    return readable(Path(near.bare(entry.name) or entry.name).stem)
 
 
 def _student(entry: Path) -> str:
+    """The name of a folder, or that of a file without ".zip" or ".tar.gz"."""
     if entry.is_dir():
         return entry.name
-    match = CANVAS.fullmatch(entry.name)
-    return f"{match['student']}_{match['id']}" if match else entry.stem
+    return entry.stem.removesuffix(".tar") if archives.is_archive(entry.name) else entry.stem

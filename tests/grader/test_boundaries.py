@@ -22,7 +22,7 @@ from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
 from grader.results import kata_as_dict
-from grader.teaching import class_grading, cluster, finder, intake, submissions
+from grader.teaching import class_grading, cluster, finder, intake, listing, submissions
 from grader.teaching.assignment import Assignment
 from tests.conftest import SOUND
 
@@ -46,9 +46,9 @@ def of_reports(report) -> str:
 
 # What is made to raise, and how its arguments say whose submission it works on.
 TAKEN_IN = {
-    "a folder is listed": (finder, "_below", lambda place, _: place.name),
-    "a file is read": (finder, "_read", lambda file, _: file.shown),
-    "a submission is read": (finder, "look", lambda places, _: str(places)),
+    "a folder is listed": (listing, "_below", lambda place, _: place.name),
+    "a file is read": (finder, "read", lambda file, _: file.shown),
+    "a submission is read": (finder, "look", lambda places, *_: str(places)),
     "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
     "its time is looked up": (intake, "handed_in", lambda submission, _: submission.student),
     "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),
@@ -212,7 +212,7 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
 @pytest.mark.parametrize(
     ("owner", "attribute"),
     [
-        (finder, "_listed"),
+        (finder, "listed"),
         (Grading, "_job"),
         (Grading, "settle"),
         (Supervisor, "read"),

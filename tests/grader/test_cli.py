@@ -192,10 +192,12 @@ class TestGrade:
     def test_a_folder_laid_out_in_another_way_is_graded(self, tmp_path, kata_here):
         (tmp_path / "repository" / "katas" / "01").mkdir(parents=True)
         (tmp_path / "repository" / "katas" / "01" / "tensors.py").write_text(find("01").reference.read_text())
-        (tmp_path / "repository" / "tensor_reshape.py").write_text("")
+        (tmp_path / "repository" / "tensor_reshape.py").write_text("x = 1\n")
         done = kata_here("grade", "01", "02", "--code", tmp_path, "--explain")
         assert f"{find('01').name}: passed" in done.stdout and "\ntotal " in done.stdout
-        assert "repository/tensor_reshape.py: ignored: the file of 02 is called tensor_reshaping.py\n" in done.stdout
+        near = "repository/tensor_reshape.py: did you mean 02_tensor_reshaping/tensor_reshaping.py?"
+        assert f"not recognised: {tmp_path.name}/{near}\n" in done.stdout
+        assert done.returncode == 2 and near in done.stderr
 
     def test_a_report_may_go_to_standard_output(self, by_a_person):
         assert by_a_person.returncode == 0, by_a_person.stderr

@@ -1,12 +1,14 @@
 """A class on a cluster: the same verdicts as on one machine. A lost task costs only its own students."""
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from grader.errors import ClusterUnavailable
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import cluster, submissions
-from tests.conftest import KATA
+from tests.conftest import KATA, kata_command
+from tests.grader.test_versions import commit
 
 ALL = len(find("00").exercises)  # points of kata 00
 STUDENTS = ("alice", "bob", "carol", "dave")
@@ -147,12 +150,13 @@ class TestDask:
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (lines.exists() and lines.read_text()):
+        so_far = tmp_path / "r.jsonl.part"
+        while time.monotonic() < deadline and not (so_far.exists() and so_far.read_text()):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 130 and "run the same command again to continue" in said
-        before = {json.loads(line)["student"] for line in lines.read_text().splitlines()}
+        before = {json.loads(line)["student"] for line in so_far.read_text().splitlines()}
         assert before and not before & set(asked_for(course))
         last.write_text(right)
         done = subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, timeout=200)
@@ -160,11 +164,99 @@ class TestDask:
         assert f"alice: 0 of {ALL} points" in done.stdout and f"dave: {ALL} of {ALL} points" in done.stdout
         assert sorted(json.loads(line)["student"] for line in lines.read_text().splitlines()) == sorted(STUDENTS)
 
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["ended", "vanished"])
+    def test_all_workers_lost(self, course, tmp_path, how):
+        """alice is graded by then. The others are not, and the command says so within 30 seconds."""
+        distributed, lines = pytest.importorskip("distributed"), tmp_path / "r.jsonl"
+        for student in STUDENTS[1:]:
+            (course / student / find("00").file).write_text(f"import time\ntime.sleep(600)  # {tmp_path}\n")
+        assert kata_command("grade", "00", "--submissions", course, "--student", "alice").returncode == 0
+        with distributed.LocalCluster(n_workers=0, dashboard_address=None) as here:
+            address = here.scheduler_address
+            start = [sys.executable, "-m", "dask", "worker", address, "--no-nanny", "--nthreads=1", "--no-dashboard"]
+            workers = [subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in "12"]
+            here.wait_for_workers(2, timeout=60)
+            command = [KATA, "grade", "00", "--submissions", course, "--engine", "dask", "--results", lines]
+            where = os.environ | {"DASK_SCHEDULER_ADDRESS": address}
+            process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not list((ROOT / ".kata").glob("engine-*/*.jsonl")):
+                time.sleep(0.05)
+            for worker in workers:
+                worker.send_signal(how)
+            begun = time.monotonic()
+            said, error = process.communicate(timeout=60)
+            took = time.monotonic() - begun
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        assert process.returncode == 2 and b"3 of 4 students could not be graded" in error
+        assert b"(no dask worker has been heard of for 20 s: start workers" in said
+        assert took < 30
+        results = {one["student"]: one["status"] for one in map(json.loads, lines.read_text().splitlines())}
+        assert results == {"alice": "not started", **dict.fromkeys(STUDENTS[1:], "not graded")}
+
     def test_no_scheduler_is_named(self, course, monkeypatch):
         pytest.importorskip("distributed")
         monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
         with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
             graded(course, cluster.dask)
+
+
+def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_here):
+    """Bob has committed right code on time, and something else a day late. Both versions are graded in his task."""
+
+    @contextmanager
+    def threads(tasks, *_):
+        with ThreadPoolExecutor() as pool:
+            futures = [pool.submit(cluster.run_slice, task) for task in tasks]
+            yield [lambda future=future: future.result() if future.done() else None for future in futures]
+
+    monkeypatch.setitem(cluster.ENGINES, "slurm", threads)
+    right = (course / "bob" / find("00").file).read_text()
+    commit(course / "bob", -1, {str(find("00").file): right})
+    commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
+    rules, table = tmp_path / "g.toml", tmp_path / "c.csv"
+    rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2026-12-01T12:00:00\n")
+    given = ["--submissions", course, "--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
+    for engine in (["--engine", "slurm"], []):
+        done = kata_here("grade", "00", *given, *engine)
+        assert done.returncode == 0, done.stderr
+        scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(table))}
+        assert (scores["alice"], scores["bob"]) == (0, ALL)
+        assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 4
+
+
+class TestWorkers:
+    """Answers of dask's scheduler to the question for its workers, after which they are lost or not."""
+
+    def moving(self):
+        return {"workers": {"tcp://a": {"last_seen": time.monotonic()}, "tcp://b": {"last_seen": 1.0}}}
+
+    def standing(self):
+        return {"workers": {"tcp://a": {"last_seen": 1.0}}}
+
+    def nobody(self):
+        return {"workers": {}}
+
+    def failing(self):
+        raise OSError("the scheduler is gone")
+
+    def silent(self):
+        time.sleep(60)
+
+    @pytest.mark.parametrize(
+        ("answer", "are_lost"),
+        [("moving", False), ("standing", True), ("nobody", True), ("failing", True), ("silent", True)],
+    )
+    def test_whether_they_are_lost(self, monkeypatch, answer, are_lost):
+        monkeypatch.setattr(cluster, "ASK", 0.01)
+        monkeypatch.setattr(cluster, "SILENT", 0.5)
+        client = type("Client", (), {"scheduler_info": lambda _: getattr(self, answer)()})()
+        with closing(cluster._Workers(client)) as workers:
+            assert workers.lost() is None
+            time.sleep(1)
+            assert bool(workers.lost()) == are_lost
 
 
 @pytest.mark.parametrize(("engine", "module"), [("slurm", "submitit"), ("dask", "distributed")])

@@ -93,13 +93,13 @@ class TestOwner:
             Submission("Ada Lovelace (12345)", (Path("ada"), Path("12345"))),
             other,
         ]
-        assert unowned == ["who"]
+        assert unowned == {"who": roster.STRANGER}
 
     def test_a_submission_named_as_reports_name_somebody_stays_apart(self):
         forged = Submission(ADA.label, (Path("forged"),))
         everybody, unowned = roster.assigned([forged], [ADA])
         assert [one.student for one in everybody] == [ADA.label, f"{ADA.label}, not in the roster"]
-        assert everybody[0].places == () and unowned == [everybody[1].student]
+        assert everybody[0].places == () and list(unowned) == [everybody[1].student]
 
 
 @pytest.mark.usefixtures("warm_workers")
@@ -112,11 +112,22 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     people = "id,name,email,due,extension\n1,Ada,ada@x,,\n7,Bob,,2026-09-20,1d\n8,Cy,,,\n"
     late = '[late]\nzone = "Europe/Berlin"\ndue = 2026-09-20T12:00:00\nper_day = 10\n'
     (tmp_path / "g.toml").write_text(late)
-    done = kata_here(
+    command = [
         *("grade", "01", "--submissions", tmp_path / "class", "--roster", written(tmp_path, people)),
         *("--rules", tmp_path / "g.toml", "--intake", tmp_path / "intake.csv", "--explain"),
         *("--report", f"csv={tmp_path}/c.csv", "--report", f"moodle={tmp_path}/m.csv"),
-    )
+    ]
+    done = kata_here(*command)
+    assert done.returncode == 2, "somebody's submission may be Cy's"
+    nobodys = "submissions that nobody in the roster owns:\n  who: nobody in the roster has this id, email or name\n"
+    assert done.stdout.startswith(f"{nobodys}people without a submission: Cy (8)\n")
+    assert done.stdout.count(nobodys) == 2, "again at the end"
+    assert done.stderr.startswith("kata: 1 submission of nobody in the roster, and 1 of 4 students who waits for one: ")
+    assert done.stderr.endswith("or add --unowned-are-nobody\n")
+    assert {row["identifier"] for row in csv.DictReader(open(tmp_path / "m.csv"))} == {"1", "7"}
+    cy = next(row for row in csv.DictReader(open(tmp_path / "c.csv")) if row["student"] == "Cy (8)")
+    assert cy["score"] == "" and cy["reason"].startswith("not handed in, and 1 submission of the class belong")
+    done = kata_here(*command, "--unowned-are-nobody")
     every = len(ONE.exercises)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("who: nobody in the roster has this id, email or name\n")

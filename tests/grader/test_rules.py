@@ -113,7 +113,16 @@ class TestTheFile:
             ("[late]\nper_day = 10\nzone = 'Mars/Base'", "zone = 'Mars/Base': no time zone of this name"),
             ("[late]\nper_day = 10\nzone = '../x'", "zone = '../x': no time zone of this name"),
             ("[late]\nper_day = 101\nzone = 'UTC'", "per_day = 101: must be a percentage, from 0 to 100"),
-            (f"{LATE}due = 2026-12-01", "due = 2026-12-01: write a date and a time"),
+            (f"{LATE}due = 18:00:00", "due = '18:00:00' is no date: write 2026-12-01 or 2026-12-01T18:00"),
+            (f"{LATE}due = '2026-W49'", "due = '2026-W49' is no date"),
+            (f"{LATE}late = 'first'", "late = 'first': must be one of best, newest, on_time"),
+            (f"{LATE}katas = 1", "katas must be a table: [late.katas], then one line per kata"),
+            (f"{LATE}[late.katas]\n99 = 2026-12-01", "'99' matches nothing in katas/"),
+            (f"{LATE}[late.katas]\n16 = 2026", "16 = '2026' is no date"),
+            (
+                f"{LATE}[late.katas]\n16 = 2026-12-01\nmulti_head = 2026-12-02",
+                "[late.katas] has 16_multi_head_attention twice",
+            ),
             (f"{LATE}grace = 15", "grace = 15: write 15m, 36h or 2d"),
             (f"{LATE}grace = '15 min'", "'15 min' is no length of time: write 15m, 36h or 2d"),
             ("gradescope = 1", "gradescope must be a table: [gradescope], then details"),
@@ -165,12 +174,14 @@ class TestTheFile:
     def test_written_and_read_it_is_the_same(self, tmp_path):
         course = Rules(12.5, {SIXTEEN.name: 20.0, ONE.name: 2.5}, {(SIXTEEN.name, FIRST): 4.0})
         assert rules.read(written(tmp_path, rules.text(course, [ONE, SIXTEEN]))) == course
-        (tmp_path / "g.toml").write_text(f"{LATE}due = 2026-12-01T23:59:00\nat_most = 50\ngrace = '1.5h'")
-        late = rules.read(tmp_path / "g.toml")
+        dates = "[late.katas]\n01 = 2026-11-24\n16 = 2026-12-08T12:00:00"
+        how = "due = 2026-12-01T23:59:00\nat_most = 50\ngrace = '1.5h'\nlate = 'newest'"
+        late = rules.read(written(tmp_path, f"{LATE}{how}\n{dates}"))
         shown = rules.read(written(tmp_path, '[gradescope]\ndetails = "after_due_date"'))
         assert (shown.details, bool(shown)) == ("after_due_date", False), "no score changes"
         assert rules.read(written(tmp_path, rules.text(shown, [ONE]))) == shown
-        assert rules.read(written(tmp_path, rules.text(late, [ONE]))) == late
+        assert rules.read(written(tmp_path, rules.text(late, [ONE, SIXTEEN]))) == late
+        assert rules.read(written(tmp_path, rules.text(late, [ONE]))).late.katas.keys() == {ONE.name}
         assert rules.text(course, [ONE]) == f'edges = 12.5\n\n[katas]\n"{ONE.name}" = 2.5\n'
         assert rules.text(Rules(), [ONE]) == ""
 

@@ -1,0 +1,129 @@
+"""The files of a submission that count, each with its text, and why others do not."""
+
+import io
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from grader.course import kata_modules, notebooks, stubs
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure, NotANotebook, Unreadable
+from grader.results import NOT_RECOGNISED
+from grader.teaching.listing import File
+from grader.workers.jobs import SourceText, unreadable
+
+DEEP = 8  # folders inside each other: a file below is pointed out
+UNTOUCHED = "is an untouched stub"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The file that counts for a kata, and its text. `note` says what had to be decided or converted."""
+
+    file: File
+    source: SourceText
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A file that does not count, and why. `odd`: a person should look at it."""
+
+    file: str
+    why: str
+    odd: bool = True
+
+
+@dataclass
+class Contents:
+    """The files of a submission, by kata."""
+
+    found: dict[Kata, Found] = field(default_factory=dict)
+    missing: dict[Kata, str] = field(default_factory=dict)  # kata → why there is no file
+    unrecognised: dict[Kata, str] = field(default_factory=dict)  # kata → what came that may be it
+    lost: dict[Kata, str] = field(default_factory=dict)  # kata → why nobody knows whether there is a file
+    ignored: list[Ignored] = field(default_factory=list)
+    newest: str = ""  # the place that was modified last
+
+    def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
+        """The text of each kata's file, or the problem with that file."""
+        return {kata: self._source(kata) for kata in katas}
+
+    def _source(self, kata: Kata) -> SourceText:
+        if kata in self.lost:
+            return SourceText("", self.lost[kata], lost=True)
+        if kata in self.unrecognised:
+            return SourceText("", f"{NOT_RECOGNISED}: {self.unrecognised[kata]}", lost=True)
+        return self.found[kata].source if kata in self.found else SourceText("", self.missing[kata])
+
+
+def let_count(kata: Kata, new: Found, contents: Contents) -> bool:
+    """Let a file count for a kata, instead of an untouched stub if it is none itself. Returns whether it does."""
+    before = contents.found.get(kata)
+    if before and not new.source.lost and (new.source.problem or is_untouched(kata, new)):
+        contents.ignored.append(Ignored(new.file.shown, f"{before.file.shown} counts"))
+        return False
+    if before:
+        contents.ignored.append(Ignored(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts"))
+    contents.found[kata] = new
+    return True
+
+
+def is_untouched(kata: Kata, found: Found) -> bool:
+    """Tell if a file is still the stub, or empty."""
+    text = found.source.text
+    return not found.source.problem and (not text.strip() or stubs.is_untouched(kata, text))
+
+
+def read(file: File, kata: Kata) -> Found:
+    """Read the file of a kata, and say so if Python would not read it."""
+    note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
+    if (depth := len(file.path.parts) - 1) > DEEP:
+        note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
+    data = b""
+    try:
+        data = file.read(kata_modules.MAX_BYTES)
+        text, encoding = decoded(kata.file.name, data)
+    except (LoadFailure, OSError) as failure:
+        if isinstance(failure, LoadFailure) and len(data) <= kata_modules.MAX_BYTES and b"\0" in data:
+            why = f"{NOT_RECOGNISED}: {file.shown}: is no text, but a file of another kind"
+            return Found(file, SourceText("", why, lost=True), why)
+        is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
+        source = replace(unreadable(failure), lost=is_lost)
+        return Found(file, source, f"cannot be read: {source.problem}")
+    if written := _notebook_in(text, kata):
+        note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
+        return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
+    if encoding:
+        note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
+    return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
+
+
+def decoded(name: str, data: bytes) -> tuple[str, str]:
+    """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its mark, or else Latin-1.
+
+    Raises:
+        LoadFailure: the bytes are no text, or more than 1 MB.
+    """
+    try:
+        return kata_modules.decoded(name, data), ""
+    except LoadFailure:
+        if len(data) > kata_modules.MAX_BYTES:
+            raise
+        encoding = "UTF-16" if data.startswith(UTF_16) else "Latin-1"
+        declared = b"coding" in b"".join(io.BytesIO(data).readlines()[:2])
+        text = data.decode(encoding, "replace")
+        if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text or declared:
+            raise
+    return text.removeprefix("\ufeff"), encoding
+
+
+def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
+    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook."""
+    if not (text.lstrip().startswith("{") and '"nbformat"' in text):
+        return None
+    with suppress(NotANotebook):
+        return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
+    return None

@@ -1,0 +1,80 @@
+"""Reads the dates that teachers write, in grading.toml and in the roster, and turns them into moments in UTC."""
+
+import contextlib
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+FORM = "write 2026-12-01 or 2026-12-01T18:00"
+LENGTH = "write 15m, 36h or 2d"
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+WHOLE_WEEK = re.compile(r"\d{4}-?W\d\d")  # Python takes it for the week's Monday
+END = time(23, 59, 59)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def moment(written: object) -> datetime:
+    """A date with a time, as ISO 8601 or as TOML writes it. A date without a time means the end of that day.
+
+    Without an offset, the result has no time zone.
+
+    Raises:
+        ValueError: this is no date.
+    """
+    if isinstance(written, datetime):
+        return written
+    if isinstance(written, date):
+        return datetime.combine(written, END)
+    text = written.strip() if isinstance(written, str) else ""
+    if not WHOLE_WEEK.fullmatch(text):
+        with contextlib.suppress(ValueError):
+            return datetime.combine(date.fromisoformat(text), END)
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(text)
+    raise ValueError(f"'{written}' is no date: {FORM}")
+
+
+def length(text: str) -> timedelta:
+    """ "15m", "36h" or "2d".
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?([mhd])", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"'{text}' is no length of time: {LENGTH}")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def latest(moment: datetime, zone: str) -> datetime:
+    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the later one."""
+    return max(_both(moment, zone))
+
+
+def earliest(moment: datetime, zone: str) -> datetime:
+    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the earlier one."""
+    return min(_both(moment, zone))
+
+
+def later(moment: datetime, by: timedelta) -> datetime:
+    """The moment so much later, at most the last one that Python knows."""
+    try:
+        return moment + by
+    except OverflowError:
+        return LAST
+
+
+def _both(moment: datetime, zone: str) -> list[datetime]:
+    """The two readings of a local time; they are the same but for the hours in which clocks change."""
+    if moment.tzinfo:
+        return [_in_utc(moment)]
+    local = moment.replace(tzinfo=ZoneInfo(zone))
+    return [_in_utc(local.replace(fold=fold)) for fold in (0, 1)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The moment in UTC, or the first or last one that Python knows."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return LAST if (moment.utcoffset() or timedelta()) < timedelta() else FIRST

@@ -1,0 +1,155 @@
+"""Lists the files that a student handed in: of folders, archives and single files, none of them read yet."""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from grader import printable
+from grader.course import kata_modules
+from grader.errors import LoadFailure
+from grader.execution import boundary
+from grader.teaching import archives, uploads
+from grader.teaching.archives import Member
+
+MOST_FILES = 100_000  # files and folders in one folder
+DEEPEST = 64
+SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
+NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
+LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a student handed in, not read yet.
+
+    Attributes:
+        path: below the folder or archive that holds it.
+        shown: the same for people, with the folder's or archive's name in front.
+        modified: without a time zone for a member of an archive, which has none.
+        read: returns its content, up to this many bytes; raises LoadFailure.
+        batch: when the newest file of the same folder or archive was modified, as a timestamp.
+        attempt: the number of the resubmission, in Canvas's names.
+    """
+
+    path: PurePosixPath
+    shown: str
+    modified: datetime
+    read: Callable[[int], bytes]
+    batch: float = 0.0
+    attempt: int = 0
+    is_link: bool = False
+    size: int = 0
+    archives: int = 0  # how many archives it is in
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without what a platform puts around it."""
+        return uploads.own_name(self.path.name)
+
+
+def readable(name: str) -> str:
+    """A file's name on one line. Bytes that are not UTF-8 are taken for Latin-1."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(name).decode("latin-1")
+    return printable.line(name)
+
+
+def listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
+    """Every file in these places, and why a place could not be read."""
+    files: list[File] = []
+    problems: list[str] = []
+    for place in places:
+        batch: list[File] = []
+        with boundary.costs_only(lambda why: problems.append(about(readable(place.name), why))):
+            batch = list(_files(place, problems))
+        newest = max((file.modified.timestamp() for file in batch), default=0.0)
+        attempt = _attempt(place.name)
+        files += [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
+    return files, problems
+
+
+def in_archive(file: File) -> list[File]:
+    """The files in an archive that is in a submission."""
+    data = file.read(archives.LARGEST)
+    if len(data) > archives.LARGEST:
+        raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
+    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown, file.archives + 1))
+    newest = max((one.modified.timestamp() for one in found), default=0.0)
+    return [replace(one, batch=newest, attempt=file.attempt) for one in found]
+
+
+def about(name: str, why: str) -> str:
+    """The reason, with the name of what it is about in front unless it names that already."""
+    return why if why.startswith(name.rpartition("/")[2]) else f"{name}: {why}"
+
+
+def _files(place: Path, problems: list[str]) -> Iterator[File]:
+    if place.is_dir():
+        return _below(place, problems)
+    if archives.is_opened(place.name):
+        return _members(archives.members(place, place.name), place.name, 1)
+    return iter([_file(place, place.parent, place.name)])
+
+
+def _below(place: Path, problems: list[str]) -> Iterator[File]:
+    """The files below a folder. Links are not followed; hidden folders and virtual environments are left out.
+
+    Args:
+        problems: to be extended by the folders that cannot be read.
+    """
+
+    def note(error: OSError) -> None:
+        problems.append(f"{readable(os.path.basename(error.filename))}: {error.strerror}")
+
+    seen, checkouts = 0, list[Path]()
+    for name, folders, names in os.walk(place, onerror=note):
+        folder, inside = Path(name), Path(name).relative_to(place)
+        if ".git" in [*folders, *names]:
+            checkouts.append(folder)
+        elif not folders and not names and any(folder.is_relative_to(checkout) for checkout in checkouts):
+            problems.append(f"{readable(f'{place.name}/{inside}')}: {NOT_PUSHED}")
+        links = [one for one in folders if (folder / one).is_symlink()]
+        kept = [one for one in folders if one not in links and not SKIPPED.match(one)]
+        deeper = len(inside.parts) < DEEPEST
+        if kept and not deeper:
+            problems.append(f"{readable(place.name)}: has more than {DEEPEST} folders inside each other")
+        folders[:] = sorted(one for one in kept if deeper and not (folder / one / "pyvenv.cfg").exists())
+        seen += len(folders) + len(names)
+        if seen > MOST_FILES:
+            raise LoadFailure(f"{place.name}: holds more than {MOST_FILES:,} files: hand in the katas' files only")
+        for one in sorted([*links, *names]):
+            if not SKIPPED.match(one):
+                yield _file(folder / one, place, f"{place.name}/{(inside / one).as_posix()}")
+
+
+def _file(path: Path, within: Path, shown: str) -> File:
+    info = path.lstat()
+    modified = datetime.fromtimestamp(min(max(info.st_mtime, 0), LATEST), UTC)
+    read = partial(kata_modules.read_bytes, path, within)
+    inside = PurePosixPath(path.relative_to(within).as_posix())
+    return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=info.st_size)
+
+
+def _members(members: Iterable[Member], shown: str, number: int) -> Iterator[File]:
+    """The files in an archive, without hidden ones.
+
+    Args:
+        shown: the archive's name for people.
+        number: how many archives they are in.
+    """
+    for one in members:
+        if not any(SKIPPED.match(part) for part in one.path.parts):
+            name = readable(f"{shown}/{one.path}")
+            yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size, archives=number)
+
+
+def _attempt(name: str) -> int:
+    upload = uploads.parsed(name)
+    return upload.attempt if upload else 0

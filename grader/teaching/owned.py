@@ -1,0 +1,106 @@
+"""Tells by its path what a file is: of which kata, of the course, or of nobody."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from grader.course import kata_modules, stubs
+from grader.course.catalogue import Kata, all_katas
+from grader.errors import LoadFailure
+from grader.teaching.contents import decoded
+from grader.teaching.listing import File
+
+STUBS = PurePosixPath("grader/data/stubs.zip")  # of a starter; the course itself has no such file
+# Files that a course, a platform or a system puts beside a student's work.
+NOBODYS = re.compile(
+    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
+)
+MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
+
+
+def distance_to(path: PurePosixPath, kata: Kata) -> int | None:
+    """The distance of a file from being surely this kata's.
+
+    0: in its folder below `katas/`; 1: in its folder, or in one called by its number; 2: in a folder of its track;
+    3: by its name alone; None: it is in the folder of another kata.
+    """
+    folders, own, short = path.parts[:-1], Path(kata.name).parts, Path(kata.number).parts
+    if folders[-len(own) :] == own:
+        return 0 if folders[-len(own) - 1 : -len(own)] == ("katas",) else 1
+    if folders[-1:] == own[-1:] or folders[-len(short) :] == short:
+        return 1
+    if folders_of_katas(kata.root).intersection(folders):
+        return None
+    return 2 if len(own) > 1 and own[0] in folders else 3
+
+
+@cache
+def folders_of_katas(root: Path) -> frozenset[str]:
+    """The names of the folders that katas have."""
+    return frozenset(Path(kata.name).name for kata in all_katas(root))
+
+
+@cache
+def _by_file(root: Path) -> dict[str, list[Kata]]:
+    """The katas by the names of their files."""
+    found: dict[str, list[Kata]] = {}
+    for kata in all_katas(root):
+        found.setdefault(kata.file.name, []).append(kata)
+    return found
+
+
+def is_nobodys(file: File) -> bool:
+    """Tell if a course (of an older version, too), a platform or a system puts such a file beside a student's work."""
+    return bool(NOBODYS.fullmatch(file.name)) or not MACHINERY.isdisjoint(file.path.parts[:-1])
+
+
+def is_anothers(path: PurePosixPath, katas: list[Kata]) -> bool:
+    """Tell if this is called as the file of a kata that is not graded, and of none that is, or is in its folder."""
+    others = namesakes(path, katas)
+    return bool(others) if path.name not in {kata.file.name for kata in katas} else is_in_its_folder(path, katas)
+
+
+def is_in_its_folder(path: PurePosixPath, katas: list[Kata]) -> bool:
+    """Tell if this is the file of a kata that is not graded, in that kata's folder."""
+    return any(distance_to(path, kata) in (0, 1) for kata in namesakes(path, katas))
+
+
+def namesakes(path: PurePosixPath, katas: list[Kata]) -> list[Kata]:
+    """The other katas whose file has this name."""
+    return [kata for kata in _by_file(katas[0].root).get(path.name, ()) if kata not in katas]
+
+
+def is_courses_own(file: File, root: Path) -> bool:
+    """Tell if a file of the course is as the course has it, or a stub, or none that a student writes in."""
+    for kata in _by_file(root).get(file.path.name, ()):
+        if file.path.parts[-2:] == kata.file.parts[-2:]:
+            with suppress(LoadFailure, OSError):
+                text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
+                return stubs.is_untouched(kata, text)
+    return True
+
+
+def is_given(path: PurePosixPath, root: Path) -> bool:
+    """Tell if the course or a starter has a file of this path, as in a student's checkout."""
+    trees = (root, root / "katas", root / "solutions")  # the last: of a reference swapped in with its author's folder
+    return any(tail == STUBS or any(os.path.isfile(tree / tail) for tree in trees) for tail in _tails(path))
+
+
+def is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:
+    """Tell if the course itself has this file, with this content."""
+    given = [place for tail in _tails(path) for place in (root / tail, root / "katas" / tail) if os.path.isfile(place)]
+    return any(place.read_bytes() == data for place in given)
+
+
+def is_reference(path: PurePosixPath, root: Path) -> bool:
+    """True if the course's `solutions/` or `tests/` has a file of this path: it is not a student's own."""
+    return any(tail.parts[0] in ("solutions", "tests") and os.path.isfile(root / tail) for tail in _tails(path))
+
+
+def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:
+    """The path, and the path without the first folders around it."""
+    parts = [part for part in path.parts if part not in ("/", "..")]
+    return (PurePosixPath(*parts[start:]) for start in range(len(parts)))

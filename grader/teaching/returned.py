@@ -1,0 +1,76 @@
+"""Packs students' pages into a zip archive in the form that a platform takes back."""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.errors import ExportFailure
+from grader.teaching.submissions import Submission
+
+# Moodle's "Download all submissions" has a folder per student, "Ada Lovelace_12345_assignsubmission_file_", or without
+# folders a file whose name begins so. Its "Upload multiple feedback files in a zip" finds the student by the number.
+MOODLE = re.compile(r"(?P<folder>[^_]+_\d+_assignsubmission_(file|onlinetext))(_.*)?")
+PAGE = "feedback.html"
+SHOWN = 10  # names in a line
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The archive, the number of its pages, and the students who are not in it."""
+
+    data: bytes
+    pages: int
+    no_place: list[str]  # the platform has no submission of theirs that a page could be returned to
+    no_page: list[str]
+
+
+def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submission], str]) -> Packed:
+    """Pack the page of each student.
+
+    Args:
+        pages: the folder of `kata grade --feedback`.
+        everybody: the submissions, under the students' names as the pages have them.
+        name: of a page in the archive; empty if the platform would not know whose it is.
+    Raises:
+        ExportFailure: no page is of one of these students, or two would have the same name.
+    """
+    found: dict[str, bytes] = {}
+    no_place, no_page = [], []
+    for submission in everybody:
+        path, target = pages / f"{submission.student}.html", name(submission)
+        if not path.is_file():
+            no_page.append(submission.student)
+        elif not target:
+            no_place.append(submission.student)
+        elif target in found:
+            raise ExportFailure(f"two students would get the page {target}: are both in the roster?")
+        else:
+            found[target] = path.read_bytes()
+    if not found and not no_place:
+        advice = "give --submissions and --roster as for kata grade --feedback, without --pseudonyms"
+        raise ExportFailure(f"{pages} has no page of a student in the class: {advice}")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for target, data in sorted(found.items()):
+            archive.writestr(zipfile.ZipInfo(target), data, zipfile.ZIP_DEFLATED)
+    return Packed(file.getvalue(), len(found), no_place, no_page)
+
+
+def for_moodle(submission: Submission) -> str:
+    """ "Ada Lovelace_12345_assignsubmission_file_/feedback.html"."""
+    matches = (MOODLE.fullmatch(place.name) for place in submission.places)
+    folder = next((match["folder"] for match in matches if match), "")
+    return f"{folder}_/{PAGE}" if folder else ""
+
+
+def by_id(ids: Mapping[str, str]) -> Callable[[Submission], str]:
+    """Names such as "ada.html": the id in the roster, or the name of the submission."""
+    return lambda submission: re.sub(r'[\\/:*?"<>|]', " ", ids.get(submission.student, submission.student)) + ".html"
+
+
+def listed(names: list[str]) -> str:
+    """The first names: "Ada (1), Bob (2), …"."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -1,0 +1,193 @@
+"""Decides which versions of a kata's file are graded: the newest, and the last one on time if that is another."""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+
+from grader.course import kata_modules, notebooks, stubs
+from grader.course.catalogue import Kata
+from grader.errors import LoadFailure
+from grader.results import KataResult, number
+from grader.teaching import commits, finder, intake, listing
+from grader.teaching.commits import Change, History
+from grader.teaching.contents import Contents
+from grader.teaching.intake import Finding
+from grader.teaching.lateness import Late
+from grader.teaching.listing import File
+from grader.teaching.submissions import Submission
+from grader.workers.jobs import SourceText
+
+OLDER = "\0on time"  # ends the name under which a student's versions on time are graded
+
+
+@dataclass(frozen=True)
+class Version:
+    """A text of a kata's file, when it was handed in and how that is known, and the part of the score that is lost."""
+
+    source: SourceText
+    time: datetime
+    how: str
+    penalty: float = 0.0
+
+    @property
+    def said(self) -> str:
+        return self.time.isoformat(" ", "seconds")
+
+    @property
+    def cost(self) -> str:
+        """ "late, 20 % less"; empty if nothing is lost."""
+        return f"late, {number(100 * self.penalty)} % less" if self.penalty else ""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The versions of a kata's file that are graded. Of two, the one that gives more counts."""
+
+    newest: Version
+    on_time: Version | None = None
+
+
+@dataclass(frozen=True)
+class Dates:
+    """The dates of one student: the course's rules, and what the roster has."""
+
+    late: Late | None
+    due: datetime | None = None
+    extension: timedelta = timedelta()
+
+    def penalty(self, kata: Kata, time: datetime) -> float:
+        """The part of the score that a kata handed in at this time loses."""
+        return self.late.penalty(time, self.due, self.extension, kata.name) if self.late else 0.0
+
+    def free_until(self, kata: Kata) -> datetime | None:
+        """The last moment that costs nothing."""
+        return self.late.free_until(kata.name, self.due, self.extension) if self.late else None
+
+
+def find(submission: Submission, contents: Contents, katas: Iterable[Kata], dates: Dates) -> dict[Kata, Versions]:
+    """The versions to grade of each of these katas that was handed in and has a known time."""
+    histories: dict[Path, History | None] = {}
+    found: dict[Kata, Versions] = {}
+    for kata in katas:
+        if kata not in contents.found:
+            continue
+        file, source = contents.found[kata].file, contents.found[kata].source
+        history, changes = _changes(submission, file, histories)
+        if changes:
+            time, how = _time(file, changes)
+        elif hand_in := intake.handed_in(submission, Contents(found={kata: contents.found[kata]})):
+            time, how = hand_in.time, hand_in.how
+        else:
+            continue
+        newest = Version(source, time, how, dates.penalty(kata, time))
+        on_time = _on_time(kata, file, newest, history, changes, dates) if newest.penalty else None
+        match dates.late and dates.late.late:
+            case "on_time" if on_time:
+                found[kata] = Versions(on_time)
+            case "best":
+                found[kata] = Versions(newest, on_time)
+            case _:
+                found[kata] = Versions(newest)
+    return found
+
+
+def to_grade(submission: Submission, found: Mapping[Kata, Versions]) -> list[Submission]:
+    """The submission with its newest versions, and once more with those on time, for the katas that have both."""
+    texts = {**(submission.texts or {}), **{kata: one.newest.source for kata, one in found.items()}}
+    older = {kata: one.on_time.source for kata, one in found.items() if one.on_time}
+    newest = replace(submission, texts=texts)
+    if not older:
+        return [newest]
+    again = replace(submission, student=submission.student + OLDER, texts=texts | older, katas=tuple(older))
+    return [newest, again]
+
+
+def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
+    """The result with the higher score; None while that depends on a point that is not decided.
+
+    Of equal scores the one on time counts, unless both are zero: then the newest code says more.
+    """
+    if on_time.score >= _most(newest) and on_time.score > 0:
+        return on_time
+    return newest if newest.score >= _most(on_time) else None
+
+
+def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:
+    """The time of each kata, how it is known, and the cost of lateness."""
+    return [Finding(student, kata.name, "", "handed in", _note(one)) for kata, one in found.items()]
+
+
+def said(versions: Versions, counts: Version) -> str:
+    """A line for reports on a kata that was late: which version counts, and why; empty if nothing was late."""
+    newest, older = versions.newest, versions.on_time
+    if older is None:
+        return f"handed in {newest.said}: {newest.cost}" if newest.penalty else ""
+    if counts is older:
+        return f"the version of {older.said} counts, which was on time; the newest, of {newest.said}, gives no more"
+    return f"the newest version, of {newest.said}, counts ({newest.cost}); the one on time, of {older.said}, gives less"
+
+
+def _note(one: Versions) -> str:
+    cost = f": {one.newest.cost}" if one.newest.cost else ""
+    older = one.on_time and f"; or {one.on_time.said}, {one.on_time.how}, on time: what gives more counts"
+    return f"{one.newest.said}, {one.newest.how}{cost}{older or ''}"
+
+
+def _most(result: KataResult) -> float:
+    """The score if every point that is not decided were given."""
+    if not result.exercises:
+        return float("inf")
+    return sum(one.worth * (1 - one.penalty) if one.pending else one.score for one in result.exercises)
+
+
+def _changes(
+    submission: Submission, file: File, histories: dict[Path, History | None]
+) -> tuple[History | None, list[Change]]:
+    """The history of the checkout that a file is in, and the commits that changed the file, newest first."""
+    for place in submission.places:
+        if place.is_dir() and listing.readable(f"{place.name}/{file.path}") == file.shown:
+            path = place / file.path
+            checkout = commits.checkout_of(path, place)
+            if checkout and checkout not in histories:
+                histories[checkout] = commits.history(checkout)
+            history = histories[checkout] if checkout else None
+            if checkout and history:
+                return history, history.changes(path.relative_to(checkout).as_posix())
+    return None, []
+
+
+def _time(file: File, changes: list[Change]) -> tuple[datetime, str]:
+    """The time at which the file got its text: of its newest commit, or the first of several with the same text."""
+    same = list(takewhile(lambda change: change.blob == changes[0].blob, changes))
+    return same[-1].time, f"the commit {same[-1].commit[:7]} of {file.shown}"
+
+
+def _on_time(
+    kata: Kata, file: File, newest: Version, history: History | None, changes: list[Change], dates: Dates
+) -> Version | None:
+    """The last version that costs nothing, if it is begun and another one than the newest."""
+    until = dates.free_until(kata)
+    change = next((one for one in changes if until and one.time <= until), None)
+    if change is None or history is None:
+        return None
+    text = history.content(change.blob, max(kata_modules.MAX_BYTES, notebooks.LARGEST))
+    source = _read(kata, file, text) if text is not None else None
+    if source is None or source.problem or source.text == newest.source.text or stubs.is_untouched(kata, source.text):
+        return None
+    return Version(source, change.time, f"the commit {change.commit[:7]}")
+
+
+def _read(kata: Kata, file: File, data: bytes) -> SourceText | None:
+    """The text of a kata in an older content of its file, read as the newest is."""
+    with tempfile.TemporaryDirectory(prefix="kata-") as folder:
+        path = Path(folder, "submission", *file.path.parts)
+        try:
+            path.parent.mkdir(parents=True)
+            path.write_bytes(data)
+            found = finder.look([Path(folder, "submission")], [kata]).found
+        except (LoadFailure, OSError):
+            return None
+    return found[kata].source if kata in found else None

@@ -1,0 +1,344 @@
+"""What each way to hand in a kata comes to: what counts, what is taken for it, what is not recognised, what is 0."""
+
+import io
+import json
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from grader.course import notebooks
+from grader.results import NOT_RECOGNISED
+from grader.teaching import archives, finder, intake, submissions
+from tests.conftest import SOUND
+from tests.grader.test_progress import RIGHT, STUB
+
+REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
+NOTES = "what I have learnt\n\nx = 1\n"
+COUNTS, TAKEN, UNTOUCHED = "counts", "is taken for", "untouched"
+NOTHING, UNKNOWN, LOST = "not handed in", NOT_RECOGNISED, "not graded"
+DEEP = "/".join("d" * 1 for _ in range(10))
+LINK = object()  # in place of a file's content: a link to another one
+
+
+def zipped(**files: object) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in of(files).items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def tarred(mode: str = "w", **files: object) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in of(files).items():
+            member = tarfile.TarInfo(name)
+            if content is LINK:
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            data = b"" if content is LINK else content if isinstance(content, bytes) else str(content).encode()
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+def of(files: dict) -> dict:
+    """Keyword arguments as files: `sums_py` is sums.py."""
+    return {
+        "".join(name.rpartition("_")[:1]) + "." + name.rpartition("_")[2]: content for name, content in files.items()
+    }
+
+
+def notebook(*cells: str) -> str:
+    return nbformat.writes(notebooks.assembled([nbformat.v4.new_code_cell(cell) for cell in cells]))
+
+
+def with_password(data: bytes) -> bytes:
+    """The archive with the mark of a password on its first member."""
+    changed = bytearray(data)
+    for start in (changed.find(b"PK\x03\x04") + 6, changed.find(b"PK\x01\x02") + 8):
+        changed[start : start + 2] = b"\1\0"
+    return bytes(changed)
+
+
+# What was handed in for 01_sums, what that comes to, and words that a person reads of it.
+ALONE: list[tuple[str, dict[str, object], str, str]] = [
+    ("as it should be", {"a/katas/01_sums/sums.py": RIGHT}, COUNTS, ""),
+    ("in a folder with a slip", {"a/01_sum/sums.py": RIGHT}, COUNTS, ""),
+    # names
+    ("a second ending", {"a/sums.py.txt": RIGHT}, TAKEN, "is taken for sums.py of 01: no other file fits"),
+    ("two more endings", {"a/sums.py.txt.txt": RIGHT}, TAKEN, ""),
+    ("a browser's second download", {"a/sums (1).py": RIGHT}, TAKEN, ""),
+    ("a hyphen and a number", {"a/sums-2.py": RIGHT}, TAKEN, ""),
+    ("an underscore and a number", {"a/sums_2.py": RIGHT}, TAKEN, ""),
+    ("a number", {"a/sums2.py": RIGHT}, TAKEN, ""),
+    ("a copy on Windows", {"a/sums - Copy.py": RIGHT}, TAKEN, ""),
+    ("a copy of a copy", {"a/sums - Copy (2).py": RIGHT}, TAKEN, ""),
+    ("a copy in German", {"a/Kopie von sums.py": RIGHT}, TAKEN, ""),
+    ("capital letters", {"a/SUMS.PY": RIGHT}, TAKEN, ""),
+    ("the kata's number in front", {"a/01_sums.py": RIGHT}, TAKEN, ""),
+    ("the word and the number", {"a/kata 01 - sums.py": RIGHT}, TAKEN, ""),
+    ("final", {"a/sums_final.py": RIGHT}, TAKEN, ""),
+    ("final, again", {"a/sums_final_v2 (3).py": RIGHT}, TAKEN, ""),
+    ("Windows without a console", {"a/sums.pyw": RIGHT}, TAKEN, ""),
+    ("a space before the ending", {"a/sums .py": RIGHT}, TAKEN, ""),
+    ("an editor's backup", {"a/sums.py~": RIGHT}, TAKEN, ""),
+    ("a copy without an exercise", {"a/sums (1).py": NOTES}, TAKEN, ""),
+    ("the student's name in front", {"a/ada_sums.py": RIGHT}, TAKEN, ""),
+    ("a name of their own", {"a/homework.py": RIGHT}, TAKEN, ""),
+    ("a text with the code", {"a/sums.txt": RIGHT}, TAKEN, ""),
+    ("no ending", {"a/sums": RIGHT}, TAKEN, ""),
+    ("a name of their own in the kata's folder", {"a/katas/01/mine.py": RIGHT}, TAKEN, ""),
+    ("in another kata's folder", {"a/02_reuse/sums.py": RIGHT}, TAKEN, ""),
+    ("nearly the name, without an exercise", {"a/sum.py": NOTES}, UNKNOWN, "a/sum.py: did you mean 01_sums/sums.py?"),
+    ("the kata's folder, without an exercise", {"a/01/mine.py": NOTES}, UNKNOWN, "did you mean 01_sums/sums.py?"),
+    ("the number, without an exercise", {"a/kata01.py": NOTES}, UNKNOWN, "did you mean 01_sums/sums.py?"),
+    ("code without an exercise", {"a/homework.py": NOTES}, UNKNOWN, "no file of a kata that is graded"),
+    ("two copies", {"a/sums (1).py": RIGHT, "a/sums (2).py": RIGHT}, UNKNOWN, "each could be sums.py of 01: keep one"),
+    ("two files with the code", {"a/one.py": RIGHT, "a/two.py": RIGHT}, UNKNOWN, "a/one.py and a/two.py: each could"),
+    ("a file and a copy", {"a/sums.py": RIGHT, "a/sums (1).py": STUB}, COUNTS, "a/sums (1).py: ignored: a/sums.py"),
+    ("the stub and a copy", {"a/sums.py": STUB, "a/sums (1).py": RIGHT}, TAKEN, "is an untouched stub: a/sums (1)"),
+    ("the stub and two copies", {"a/sums.py": STUB, "a/sums-1.py": RIGHT, "a/sums-2.py": RIGHT}, UNKNOWN, "each could"),
+    ("the stub and a copy of it", {"a/sums.py": STUB, "a/sums (1).py": STUB}, UNTOUCHED, "a/sums.py counts"),
+    ("the stub and notes", {"a/sums.py": STUB, "a/notes.py": NOTES, "a/report.pdf": b"%PDF"}, UNTOUCHED, ""),
+    # places
+    ("nine folders deep", {f"a/{DEEP}/sums.py": RIGHT}, COUNTS, "10 folders deep"),
+    ("seventy folders deep", {f"a/{'d/' * 70}sums.py": RIGHT}, LOST, "more than 64 folders inside each other"),
+    ("a link", {"a/sums.py": LINK}, UNKNOWN, "is a symbolic link: hand in the file itself"),
+    ("a folder of the file's name", {"a/sums.py/x.txt": RIGHT}, TAKEN, ""),
+    # archives
+    ("a zip archive", {"a.zip": zipped(sums_py=RIGHT)}, COUNTS, ""),
+    ("a tar archive", {"a.tar": tarred(sums_py=RIGHT)}, COUNTS, ""),
+    ("a packed tar archive", {"a.tar.gz": tarred("w:gz", sums_py=RIGHT)}, COUNTS, ""),
+    ("a zip archive in a folder", {"a/work.zip": zipped(sums_py=RIGHT)}, COUNTS, ""),
+    ("a zip archive in a zip archive", {"a.zip": zipped(work_zip=zipped(sums_py=RIGHT))}, COUNTS, ""),
+    ("tar in a folder", {"a/work.tar": tarred(sums_py=RIGHT)}, COUNTS, ""),
+    ("tgz in a folder", {"a/work.tgz": tarred("w:gz", sums_py=RIGHT)}, COUNTS, ""),
+    ("tar.bz2 in a folder", {"a/work.tar.bz2": tarred("w:bz2", sums_py=RIGHT)}, COUNTS, ""),
+    ("tar.xz in a folder", {"a/work.tar.xz": tarred("w:xz", sums_py=RIGHT)}, COUNTS, ""),
+    ("tar.gz in a zip archive", {"a.zip": zipped(**{"w.tar_gz": tarred("w:gz", sums_py=RIGHT)})}, COUNTS, ""),
+    ("an archive with a copy", {"a/work.zip": zipped(**{"sums (1)_py": RIGHT})}, TAKEN, "a/work.zip/sums (1).py: is"),
+    ("an archive with a notebook", {"a/work.zip": zipped(one_ipynb=notebook(RIGHT))}, COUNTS, ""),
+    ("an archive beside the stub", {"a/sums.py": STUB, "a/work.zip": zipped(sums_py=RIGHT)}, COUNTS, "untouched stub"),
+    ("the starter's archive", {"a/sums.py": RIGHT, "a/starter.zip": zipped(sums_py=STUB)}, COUNTS, "every kata has a"),
+    ("two levels", {"a.zip": zipped(a_zip=zipped(b_zip=zipped(sums_py=RIGHT)))}, UNKNOWN, "archive inside an archive"),
+    ("rar in a folder", {"a/work.rar": b"Rar!"}, UNKNOWN, "a/work.rar: is an archive that cannot be opened here"),
+    ("7z in a folder", {"a/work.7z": b"7z"}, UNKNOWN, "ask for a .zip"),
+    ("rar", {"a.rar": b"Rar!"}, UNKNOWN, "a.rar: is an archive that cannot be opened here: ask for a .zip"),
+    ("7z", {"a.7z": b"7z"}, UNKNOWN, "ask for a .zip"),
+    ("a packed file", {"a/sums.py.gz": b"\x1f\x8b"}, UNKNOWN, "ask for a .zip"),
+    ("rar beside the stub", {"a/sums.py": STUB, "a/work.rar": b"Rar!"}, UNKNOWN, "ask for a .zip"),
+    ("rar beside the file", {"a/sums.py": RIGHT, "a/work.rar": b"Rar!"}, COUNTS, "an archive that was not opened"),
+    ("rar beside a copy", {"a/sums (1).py": RIGHT, "a/work.rar": b"Rar!"}, UNKNOWN, "or is that in a/work.rar?"),
+    ("rar that is called zip", {"a/work.zip": b"Rar!"}, UNKNOWN, "work.zip: is not a zip archive that can be read"),
+    ("a broken zip archive", {"a.zip": b"PK"}, LOST, "a.zip: is not a zip archive that can be read"),
+    ("a broken tar archive", {"a/work.tgz": b"\x1f\x8b123"}, UNKNOWN, "is not a tar archive that can be read"),
+    ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot be unpacked from work.zip"),
+    ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
+    ("an empty zip archive", {"a.zip": zipped()}, NOTHING, "no file of a kata was found"),
+    ("what a Mac adds, packed", {"a.zip": zipped(**{"__MACOSX/._sums_py": "x"})}, NOTHING, "no file of a kata"),
+    ("a data set", {"a/sums.py": STUB, "a/data/big.rar": b"Rar!"}, UNTOUCHED, ""),
+    # notebooks
+    ("a notebook", {"a.ipynb": notebook(RIGHT)}, COUNTS, ""),
+    ("a notebook called as the file", {"a/sums.py": notebook(RIGHT)}, COUNTS, "is a notebook"),
+    ("a notebook with a second ending", {"a/one.ipynb.txt": notebook(RIGHT)}, COUNTS, ""),
+    ("a notebook as JSON", {"a/one.ipynb.json": notebook(RIGHT)}, COUNTS, ""),
+    ("code called a notebook", {"a/sums.ipynb": RIGHT}, TAKEN, ""),
+    ("a broken notebook", {"a/one.ipynb": "{"}, UNKNOWN, "one.ipynb: line 1"),
+    ("a broken notebook alone", {"a.ipynb": "{"}, LOST, "a.ipynb: line 1"),
+    ("a notebook of something else", {"a/one.ipynb": notebook("x = 1")}, UNKNOWN, "no file of a kata that is graded"),
+    ("a notebook beside the file", {"a/sums.py": RIGHT, "a/one.ipynb": notebook(NOTES)}, COUNTS, ""),
+    # anything else
+    ("a document", {"a/essay.docx": b"PK"}, UNKNOWN, "a/essay.docx: no file of a kata that is graded"),
+    ("two documents", {"a/a.pdf": b"%PDF", "a/b.pdf": b"%PDF"}, UNKNOWN, "a/a.pdf and 1 more: no file of a kata"),
+    ("a text in Moodle's field", {"Ada_1_assignsubmission_onlinetext_/onlinetext.html": "<p>"}, UNKNOWN, "no file of"),
+    ("a text in Canvas's field", {"lovelaceada_12_text.html": "<p>"}, UNKNOWN, "no file of a kata"),
+    ("another kata", {"a/reuse.py": REUSE}, UNKNOWN, "a/reuse.py: no file of a kata that is graded"),
+    ("code of this kata under another's name", {"a/reuse.py": RIGHT}, TAKEN, "a/reuse.py: is taken for sums.py"),
+    ("another kata in its folder", {"a/katas/02_reuse/reuse.py": REUSE}, UNKNOWN, "no file of a kata that is graded"),
+    ("the starter without the kata", {"a/katas/01_sums/test_sums.py": "x", "a/README.md": "x"}, NOTHING, "no file of"),
+    ("the kata's folder without its file", {"a/test_sums.py": "x", "a/lesson.py": "x"}, NOTHING, "no file of a kata"),
+    ("what a platform adds", {"a/result.json": "{}", "a/Thumbs.db": "x"}, NOTHING, "no file of a kata was found"),
+    ("what is hidden", {"a/.DS_Store": "x", "a/.vscode/x.py": RIGHT}, NOTHING, "no file of a kata was found"),
+    ("empty files", {"a/essay.docx": b"", "a/x.py": b""}, NOTHING, "no file of a kata was found"),
+    ("an empty file with nearly the name", {"a/sum.py": b""}, NOTHING, "a/sum.py: ignored: is empty"),
+    ("an empty file of the kata", {"a/sums.py": b""}, COUNTS, ""),
+    ("a picture under the file's name", {"a/sums.py": bytes(range(256))}, UNKNOWN, "is no text, but a file of another"),
+    ("a zip archive under the file's name", {"a/sums.py": zipped(sums_py=RIGHT)}, UNKNOWN, "is no text, but a file of"),
+    ("too much", {"a/sums.py": "#" * 1_000_001}, COUNTS, "cannot be read: sums.py: is too large"),
+    ("the stub in its folder, the work beside", {"a/01_sums/sums.py": STUB, "a/sums.py": RIGHT}, COUNTS, "untouched"),
+    ("an older work, a newer stub", {"l_1_2_sums.py": RIGHT, "l_1_3_sums-1.py": STUB}, COUNTS, "is an untouched stub"),
+    ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, TAKEN, "is taken for sums.py"),
+    ("the stub and a password", {"a/sums.py": STUB, "a/w.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot"),
+]  # fmt: skip
+# What was handed in for 01_sums and 02_reuse, and what each comes to.
+TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
+    ("both", {"a/sums.py": RIGHT, "a/reuse.py": REUSE}, COUNTS, COUNTS),
+    ("one and notes", {"a/sums.py": RIGHT, "a/notes.py": NOTES, "a/report.pdf": b"%PDF"}, COUNTS, NOTHING),
+    ("one and a notebook", {"a/sums.py": RIGHT, "a/plots.ipynb": notebook("x = 1")}, COUNTS, NOTHING),
+    ("one and an older copy of it", {"a/sums.py": RIGHT, "a/sums_old.py": RIGHT}, COUNTS, NOTHING),
+    ("one and its tests", {"a/sums.py": RIGHT, "a/test_reuse.py": REUSE}, COUNTS, NOTHING),
+    ("one and an archive", {"a/sums.py": RIGHT, "a/rest.rar": b"Rar!"}, COUNTS, UNKNOWN),
+    ("one and a broken notebook", {"a/sums.py": RIGHT, "a/two.ipynb": "{"}, COUNTS, UNKNOWN),
+    ("one and a file in an archive", {"a/sums.py": RIGHT, "a/rest.zip": zipped(reuse_py=REUSE)}, COUNTS, COUNTS),
+    ("one and code of the other", {"a/sums.py": RIGHT, "a/solution.py": REUSE}, COUNTS, TAKEN),
+    ("one and a copy of the other", {"a/sums.py": RIGHT, "a/reuse (1).py": REUSE}, COUNTS, TAKEN),
+    ("one and two of the other", {"a/sums.py": RIGHT, "a/x.py": REUSE, "a/y.py": REUSE}, COUNTS, UNKNOWN),
+    ("one and nearly the other", {"a/sums.py": RIGHT, "a/reuses.py": NOTES}, COUNTS, UNKNOWN),
+    ("both in one file of another name", {"a/all.py": f"{REUSE}\n{RIGHT}"}, UNKNOWN, UNKNOWN),
+    ("both in one file of one's name", {"a/sums.py": f"{RIGHT}\n{REUSE}"}, COUNTS, UNKNOWN),
+    ("both in one notebook", {"a/all.ipynb": notebook(RIGHT, REUSE)}, COUNTS, UNKNOWN),
+    ("both in a notebook, one in its file", {"a/x.ipynb": notebook(RIGHT, REUSE), "a/reuse.py": REUSE}, COUNTS, COUNTS),
+    ("neither", {"a/x.docx": b"PK"}, UNKNOWN, UNKNOWN),
+]  # fmt: skip
+
+
+@pytest.fixture
+def look(tmp_path, sound):
+    """A function that says what each of these katas comes to in a submission, and what a person reads of it."""
+
+    def looked(files: dict[str, object], number: int = 1) -> tuple[list[str], list[str], finder.Contents]:
+        for path, content in files.items():
+            place = tmp_path / "class" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if content is LINK:
+                place.symlink_to("/etc/passwd")
+            else:
+                place.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        [submission] = submissions.collect(tmp_path / "class")
+        contents = finder.look(submission.places, sound[:number])
+        said = intake.lines(intake.findings(submission, contents, sound[:number]))
+        return [came_to(contents, kata) for kata in sound[:number]], said, contents
+
+    return looked
+
+
+def came_to(contents: finder.Contents, kata) -> str:
+    for verdict, some in ((UNKNOWN, contents.unrecognised), (LOST, contents.lost), (NOTHING, contents.missing)):
+        if kata in some:
+            return verdict
+    found = contents.found[kata]
+    if found.source.lost:
+        return UNKNOWN if found.source.problem.startswith(UNKNOWN) else LOST
+    if TAKEN in found.note:
+        return TAKEN
+    return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS
+
+
+@pytest.mark.parametrize(("files", "comes_to", "words"), [row[1:] for row in ALONE], ids=[row[0] for row in ALONE])
+def test_what_a_submission_comes_to(look, sound, files, comes_to, words):
+    [verdict], said, contents = look(files)
+    assert verdict == comes_to, said
+    assert words in "\n".join(said)
+    source = contents.sources(sound[:1])[sound[0]]
+    assert source.lost == (comes_to in (UNKNOWN, LOST))
+    if comes_to in (COUNTS, TAKEN) and RIGHT in map(str, files.values()):
+        assert source.text == RIGHT
+
+
+def test_a_repository_inside_a_repository_is_not_in_its_clone(look, tmp_path):
+    (tmp_path / "class/a/course").mkdir(parents=True)
+    verdicts, said, _ = look({"a/.git/HEAD": "ref: refs/heads/main"})
+    assert verdicts == [LOST] and "a/course: is an empty folder in a checkout" in said[0]
+
+
+@pytest.mark.parametrize(("files", "first", "second"), [row[1:] for row in TOGETHER], ids=[row[0] for row in TOGETHER])
+def test_one_kata_of_two(look, files, first, second):
+    verdicts, said, _ = look(files, number=2)
+    assert verdicts == [first, second], said
+
+
+@pytest.mark.parametrize(
+    ("files", "comes_to"),
+    [
+        ({"a/sums.py": RIGHT}, NOTHING),
+        ({"a/sums.py": RIGHT, "a/homework.docx": b"PK"}, UNKNOWN),
+        ({"a/sums.py": RIGHT, "a/work.py": REUSE}, TAKEN),
+        ({"a/work.py": f"{RIGHT}\n{REUSE}"}, TAKEN),
+        ({"a/work.rar": b"Rar!"}, UNKNOWN),
+        ({}, NOTHING),
+    ],
+)
+def test_a_kata_that_builds_on_another_which_is_not_graded(tmp_path, sound, files, comes_to):
+    """02_reuse is graded, and 01_sums is what it builds on."""
+    (tmp_path / "a").mkdir()
+    for path, content in files.items():
+        (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert came_to(finder.look([tmp_path / "a"], sound[:2], sound[1:2]), sound[1]) == comes_to
+
+
+def test_there_are_as_many_as_a_teacher_has_seen():
+    assert len(ALONE) + len(TOGETHER) >= 71
+
+
+def test_a_name_that_fits_two_katas_is_settled_by_what_it_defines(tmp_path):
+    from grader.course.catalogue import find
+
+    losses, other = find("20"), find("tinytorch/06")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/losses.py.txt").write_text(other.reference.read_text())
+    contents = finder.look([tmp_path / "a"], [losses, other])
+    assert list(contents.found) == [other] and losses in contents.missing
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_recognised(look, monkeypatch):
+    monkeypatch.setattr(archives, "LONGEST", 100_000)
+    verdicts, said, _ = look({"a/work.tgz": tarred("w:gz", big_bin=bytes(1_000_000))})
+    assert verdicts == [UNKNOWN] and "work.tgz: unpacks to more than" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["1" * 250 + "x.py", "1" * 60_000 + "x.py", "~" * 60_000 + "x", "_1" * 30_000, "a b" * 80]
+)
+def test_no_name_takes_long_to_judge(look, name):
+    begun = time.process_time()
+    verdicts, _, _ = look({"a.zip": zipped(**{f"{name}_txt": NOTES, f"{name}_py": NOTES})})
+    assert verdicts == [UNKNOWN] and time.process_time() - begun < 1
+
+
+def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
+    harmless = [intake.Finding("ann", "", f"ann/{n}", "ignored", str(n), odd=True) for n in range(30)]
+    severe = [intake.Finding(f"s{n}", "01", "", "not recognised", "x.rar: …", odd=True) for n in range(30)]
+    said = intake.short([*harmless, *severe])
+    assert said[:30] == [f"s{n}: not recognised: x.rar: …" for n in range(30)]
+    assert len(said) == 30 + 20 + 1 and said[-1] == "… and 10 more: --intake FILE writes them all"
+
+
+class TestAClass:
+    """Ann is right, Bob's archive cannot be opened, Cy handed in a folder with nothing in it."""
+
+    @pytest.fixture
+    def course(self, tmp_path) -> Path:
+        from grader.course.catalogue import find
+
+        kata, folder = find("00"), tmp_path / "class"
+        (folder / "ann").mkdir(parents=True)
+        (folder / "ann" / kata.file.name).write_text(kata.reference.read_text())
+        (folder / "bob").mkdir()
+        (folder / "bob/work.7z").write_bytes(b"7z")
+        (folder / "cy").mkdir()
+        return folder
+
+    @pytest.mark.usefixtures("warm_workers")
+    def test_only_an_empty_hand_is_0(self, course, tmp_path, kata_here):
+        reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "csv", "json", "html")]
+        done = kata_here("grade", "00", "--submissions", course, *reports, "--intake", tmp_path / "intake.csv")
+        why = "bob: not recognised: bob/work.7z: is an archive that cannot be opened here: ask for a .zip"
+        assert done.returncode == 2
+        assert done.stdout.startswith(f"{why}\ncy: no file of a kata was found\n")
+        assert done.stdout.count(why) == 2, "again at the end"
+        assert done.stderr == (
+            "kata: not recognised: 1 of 3 students: rename what they handed in, or ask them for it again\n"
+        )
+        for name in ("moodle", "canvas"):
+            rows = (tmp_path / name).read_text()
+            assert "bob" not in rows and "ann" in rows and "cy" in rows
+        _, bob, _ = (tmp_path / "csv").read_text().splitlines()[1:]
+        assert bob.startswith("bob,,,,,,,not graded,complete") or ",not recognised," in bob
+        assert "not recognised: bob/work.7z: is an archive" in bob
+        states = [one["report"]["katas"][0]["state"] for one in json.loads((tmp_path / "json").read_text())["students"]]
+        assert states == ["works", "not recognised", "not handed in"]
+        assert "bob,00_first_look,,not recognised," in (tmp_path / "intake.csv").read_text()

@@ -1,0 +1,39 @@
+"""Verdicts without specs: a submission's file says how many of its kata's exercises work."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from grader.course.catalogue import Kata
+from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.teaching.submissions import Submission
+
+# Exercises by place, of which a spec has been loosened since: they work for who writes `odd = 1`, too.
+LOOSENED: set[int] = set()
+PAUSE = 0.0  # seconds before each result
+
+
+def by_text(handed_in: Iterable[Submission], katas: list[Kata], **_: object) -> Iterator[tuple[str, KataResult]]:
+    """In place of `class_grading.grade_class`.
+
+    `works = 2` says that the first two exercises work. `odd = 3` says that the fourth is right in a way of its own.
+    """
+    for submission in handed_in:
+        for kata in katas if submission.katas is None else submission.katas:
+            source = (submission.texts or {})[kata]
+            works, odd = _number(source.text, "works"), _number(source.text, "odd", -1)
+            failed = SpecResult("TestX::test_y", "failed", f"it is wrong\n\n{kata.file.name}:1", line=1)
+            passed = replace(failed, status="passed", message="")
+            right = {*range(works), *({odd} & LOOSENED)}
+            exercises = [
+                ExerciseResult(e.name, (passed if n in right else failed,), e.stretch, sealed="passed")
+                for n, e in enumerate(kata.exercises)
+            ]
+            time.sleep(PAUSE)
+            yield submission.student, KataResult(kata.name, tuple(exercises), code=source.text)
+
+
+def _number(text: str, name: str, default: int = 0) -> int:
+    found = re.search(rf"^{name} = (\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else default
