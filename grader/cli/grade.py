@@ -100,7 +100,7 @@ Roster = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="class only: CSV with id, name and email, or as a platform exports it; due and extension for late penalties",
+        help="class only: CSV with id, name and email, or a platform's own; due and extension for late penalties",
     ),
 ]
 UnownedAreNobody = Annotated[

@@ -299,6 +299,14 @@ def test_no_name_takes_long_to_judge(look, name):
     assert verdicts == [UNKNOWN] and time.process_time() - begun < 1
 
 
+def test_archives_beyond_the_limits_are_not_recognised(look, monkeypatch):
+    many = {f"a/{number}.zip": zipped(notes_txt="x") for number in range(10)}
+    assert look(many | {"a/x.zip": zipped(sums_py=RIGHT)})[0] == [UNKNOWN]
+    monkeypatch.setattr(archives, "LARGEST", 10)
+    verdicts, said, _ = look({})
+    assert verdicts == [UNKNOWN] and "is an archive that was not opened, since there are many or large ones" in said[0]
+
+
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
     harmless = [intake.Finding("ann", "", f"ann/{n}", "ignored", str(n), odd=True) for n in range(30)]
     severe = [intake.Finding(f"s{n}", "01", "", "not recognised", "x.rar: …", odd=True) for n in range(30)]
