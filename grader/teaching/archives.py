@@ -21,7 +21,8 @@ LARGEST_KEPT = 1_000_000  # bytes of a file in a tar archive that is kept; of a 
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be unpacked up to a limit
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 OPENED = (".zip", *TARS)
-CLOSED = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lzma", ".cab", ".dmg", ".iso")
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # of a single file: others than code are data sets
+CLOSED = (".7z", ".rar", ".cab", ".dmg", ".iso", *(f"{code}{end}" for code in (".py", ".ipynb") for end in PACKED))
 DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,

@@ -140,6 +140,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
     ("an empty zip archive", {"a.zip": zipped()}, NOTHING, "no file of a kata was found"),
     ("what a Mac adds, packed", {"a.zip": zipped(**{"__MACOSX/._sums_py": "x"})}, NOTHING, "no file of a kata"),
+    ("a packed data set", {"a/sums.py": STUB, "a/train-images-idx3-ubyte.gz": b"\x1f\x8b"}, UNTOUCHED, ""),
     ("a data set", {"a/sums.py": STUB, "a/data/big.rar": b"Rar!"}, UNTOUCHED, ""),
     # notebooks
     ("a notebook", {"a.ipynb": notebook(RIGHT)}, COUNTS, ""),
