@@ -98,7 +98,10 @@ RequireIsolation = Annotated[
 ]
 Roster = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="class only: CSV with id, name and email; due and extension for late penalties"),
+    typer.Option(
+        metavar="FILE",
+        help="class only: CSV with id, name and email, or a platform's own; due and extension for late penalties",
+    ),
 ]
 UnownedAreNobody = Annotated[
     bool,

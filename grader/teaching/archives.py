@@ -15,13 +15,14 @@ from typing import IO, Any
 from grader.errors import LoadFailure, Unreadable
 
 MOST_MEMBERS = 10_000  # files in one archive
-LARGEST = 100_000_000  # bytes of an archive in a submission, and of what a tar archive's files are kept of
-LONGEST = 500_000_000  # bytes that a compressed tar archive may unpack to
+LARGEST = 100_000_000  # bytes of all archives in a submission, and of what is kept of a tar archive's files
+LONGEST = 200_000_000  # bytes that a compressed tar archive may unpack to
 LARGEST_KEPT = 1_000_000  # bytes of a file in a tar archive that is kept; of a notebook, LARGEST
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others cannot be unpacked up to a limit
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 OPENED = (".zip", *TARS)
-CLOSED = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lzma", ".cab", ".dmg", ".iso")
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # of a single file: others than code are data sets
+CLOSED = (".7z", ".rar", ".cab", ".dmg", ".iso", *(f"{code}{end}" for code in (".py", ".ipynb") for end in PACKED))
 DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,

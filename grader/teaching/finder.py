@@ -18,7 +18,8 @@ from grader.teaching.owned import distance_to, is_given, is_reference, is_unchan
 from grader.workers.jobs import SourceText
 
 MOST_NOTEBOOKS = 100  # read in one submission
-MOST_OPENED = 20  # archives in one submission
+MOST_OPENED = 10  # archives in one submission
+NOT_OPENED = "is an archive that was not opened, since there are many or large ones: ask for one .zip"
 CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 
 
@@ -94,11 +95,13 @@ def _open_archives(left: Left, is_open: set[Kata], katas: list[Kata], contents: 
     """Look for the open katas in the archives of a submission. One that cannot be opened is closed."""
     packed = [file for file in left.files if archives.is_archive(file.name) and DATA not in file.path.parts]
     inside: list[File] = []
+    size = 0
     for number, file in enumerate(packed if is_open else []):
+        size += file.size
         if not archives.is_opened(file.name):
             left.closed[file] = CANNOT_OPEN
-        elif file.archives > 1 or number >= MOST_OPENED:
-            left.closed[file] = "is an archive that was not opened: unpack it"
+        elif number >= MOST_OPENED or size > archives.LARGEST:
+            left.closed[file] = NOT_OPENED
         else:
             with boundary.costs_only(partial(left.closed.__setitem__, file)):
                 inside += in_archive(file)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from grader.errors import BrokenRoster
@@ -223,8 +224,11 @@ def _signed(submission: Submission, people: list[Person]) -> Person | str:
     by_part = [
         person for person in people if not parts.isdisjoint(_ids(person) | {person.number.partition(" ")[2]} - {""})
     ]
-    by_name = _called(submission.student, people)
-    if by_part and by_name and by_part != by_name:
+    by_name = _called(submission.student, platform, people)
+    if by_part and by_name:
+        both_ways = [person for person in by_part if person in by_name]
+        by_part, by_name = (both_ways, []) if both_ways else (by_part, by_name)
+    if by_part and by_name:
         both = " or ".join(person.label for person in [*by_part, *by_name][:3])
         return f"its number and its name are not one person's: {both}"
     return _one(by_part or by_name)
@@ -250,23 +254,20 @@ def _has_email(person: Person, name: str) -> bool:
     return bool(name) and name in (email, email.partition("@")[0])
 
 
-def _called(name: str, people: list[Person]) -> list[Person]:
-    """The people with this name. In front of it may be a group's, as in "Group A-Ada Lovelace".
-
-    A repository's name has no spaces: the end of "sums-ada-lovelace" is looked for among the ids.
-    """
-    parts = name.partition("_")[0].split("-") if " " in name else [name.partition("_")[0]]
-    for some in [name, *("-".join(parts[start:]) for start in range(len(parts)))]:
-        keys = _letters(some)
-        if found := [person for person in people if keys & _names(person.name)]:
-            return found
-    return []
+def _called(name: str, platform: str, people: list[Person]) -> list[Person]:
+    """The people with this name. Of several the one whose first and last name are in the platform's order."""
+    keys = _letters(name) | _letters(name.partition("_")[0])
+    found = [person for person in people if keys & set().union(*_names(person.name))]
+    in_order = [person for person in found if keys & _names(person.name)[-1 if platform == "Canvas" else 0]]
+    return in_order if platform and in_order else found
 
 
-def _names(name: str) -> set[str]:
-    """A name in every order of its words: Ada Lovelace, Lovelace Ada."""
-    words = name.replace(",", " ").split()
-    return {key for start in range(len(words)) for key in _letters(" ".join(words[start:] + words[:start]))}
+@cache
+def _names(name: str) -> list[set[str]]:
+    """A name in every order of its words: Ada Lovelace, and at last Lovelace Ada."""
+    last, comma, first = name.partition(",")
+    words = [*first.split(), *last.split()] if comma else name.split()
+    return [_letters(" ".join(words[start:] + words[:start])) for start in range(len(words))] or [set()]
 
 
 def _ends(name: str, people: list[Person]) -> list[tuple[str, str, Person]]:

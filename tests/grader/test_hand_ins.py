@@ -140,6 +140,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
     ("an empty zip archive", {"a.zip": zipped()}, NOTHING, "no file of a kata was found"),
     ("what a Mac adds, packed", {"a.zip": zipped(**{"__MACOSX/._sums_py": "x"})}, NOTHING, "no file of a kata"),
+    ("a packed data set", {"a/sums.py": STUB, "a/train-images-idx3-ubyte.gz": b"\x1f\x8b"}, UNTOUCHED, ""),
     ("a data set", {"a/sums.py": STUB, "a/data/big.rar": b"Rar!"}, UNTOUCHED, ""),
     # notebooks
     ("a notebook", {"a.ipynb": notebook(RIGHT)}, COUNTS, ""),
@@ -297,6 +298,14 @@ def test_no_name_takes_long_to_judge(look, name):
     begun = time.process_time()
     verdicts, _, _ = look({"a.zip": zipped(**{f"{name}_txt": NOTES, f"{name}_py": NOTES})})
     assert verdicts == [UNKNOWN] and time.process_time() - begun < 1
+
+
+def test_archives_beyond_the_limits_are_not_recognised(look, monkeypatch):
+    many = {f"a/{number}.zip": zipped(notes_txt="x") for number in range(10)}
+    assert look(many | {"a/x.zip": zipped(sums_py=RIGHT)})[0] == [UNKNOWN]
+    monkeypatch.setattr(archives, "LARGEST", 10)
+    verdicts, said, _ = look({})
+    assert verdicts == [UNKNOWN] and "is an archive that was not opened, since there are many or large ones" in said[0]
 
 
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():

@@ -163,7 +163,7 @@ NAMES = [
     ("محمد علي", "محمد علي"),
     ("Nguyễn Thị Minh Khai", "Nguyen Thi Minh Khai"),
     ("Plato", "plato"),
-    ("Ada Lovelace", "Group A-Ada Lovelace"),
+    ("Ada Lovelace", "Ada  Lovelace"),
 ]
 
 
@@ -203,6 +203,28 @@ OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
     ("a long number", [Person("40123", "X", "")], {"hw-40123": "40123"}),
     ("one GitHub name of two people", [replace(ADA, others=("al",)), replace(BOB, others=("al",))], {"hw-al": NOBODY}),
     ("a further id", [replace(BOB, others=("bobby-t",))], {"hw-bobby-t": "bob"}),
+    ("a name within another", [Person("l", "Lena Maier", "")], {"Anna-Lena Maier_3_assignsubmission_file_": NOBODY}),
+    (
+        "a group's name in front",
+        [Person("l", "Lena Maier", "")],
+        {"Team 3-Lena Maier_3_assignsubmission_file_": NOBODY},
+    ),
+    (
+        "one's first name is the other's last",
+        [Person("1", "Ali Hassan", ""), Person("2", "Ali, Hassan", "")],
+        {"Ali Hassan_8_assignsubmission_file_": "1", "Hassan Ali_9_assignsubmission_file_": "2"},
+    ),
+    (
+        "the same on Canvas",
+        [Person("1", "Ali Hassan", ""), Person("2", "Hassan Ali", "")],
+        {"hassanali_8_1_sums.py": "1", "alihassan_9_1_sums.py": "2"},
+    ),
+    (
+        "the same without a platform",
+        [Person("1", "Ali Hassan", ""), Person("2", "Hassan Ali", "")],
+        {"Ali Hassan": NOBODY},
+    ),
+    ("a number settles a name", [Person("31", "Ada L", ""), Person("32", "Ada L", "")], {"lada_32": "32"}),
     ("two of one name", [Person("1", "Ada L", ""), Person("2", "Ada L", "")], {"Ada L": NOBODY}),
     ("an id before a name", [Person("1", "bob", ""), BOB], {"bob": "bob"}),
     ("a number and a name of two people", [NUMBERED, ADA], {"lada_7": NOBODY}),
