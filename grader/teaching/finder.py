@@ -157,7 +157,7 @@ def _read_notebook(file: File, left: Left, is_open: set[Kata], katas: list[Kata]
     left.drop(file)
     code = "\n".join(notebooks.code(notebook))
     for other in katas:
-        if other != kata and near.defines_half(code, other, but=notebooks.owners(kata)):
+        if other != kata and near.defines_half(code, other, but=kata.owners):
             left.also[other] = (
                 f"{file.shown}: defines exercises of {kata.number} and of {other.number}: hand in one for each"
             )

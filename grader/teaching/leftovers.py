@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from grader.course import kata_modules, notebooks
+from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.results import NOT_HANDED_IN
@@ -154,7 +154,7 @@ def say_missing(
 def _beside(kata: Kata, contents: Contents) -> str:
     """What to say of another kata's file that defines this kata's exercises, too; empty if none does."""
     for other, one in contents.found.items():
-        if near.defines_half(one.source.text, kata, but=notebooks.owners(other)):
+        if near.defines_half(one.source.text, kata, but=other.owners):
             return f"{one.file.shown}: defines exercises of {kata.number}, too: put them into {kata.file.name}"
     return ""
 

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from grader.course import notebooks
 from grader.course.catalogue import Kata
 
 # What browsers, editors and mail put behind a name: "sums.py.txt", "sums.py.bak".
@@ -52,14 +51,14 @@ def is_called_code(name: str) -> bool:
 def defined(text: str, katas: Iterable[Kata]) -> list[Kata]:
     """The katas of which a text defines the most exercises, and those of which it defines half; perhaps none."""
     names = set(DEFINITION.findall(text))
-    counts = {kata: len(names.intersection(notebooks.owners(kata))) for kata in katas}
+    counts = {kata: len(names.intersection(kata.owners)) for kata in katas}
     most = max(counts.values(), default=0)
     return [kata for kata, count in counts.items() if count and (count == most or defines_half(text, kata))]
 
 
 def defines_half(text: str, kata: Kata, but: Iterable[str] = ()) -> bool:
     """Tell if a text defines half of a kata's exercises, not counting those of these names."""
-    wanted = notebooks.owners(kata)
+    wanted = kata.owners
     return 2 * len(set(DEFINITION.findall(text)).difference(but).intersection(wanted)) >= len(wanted)
 
 
