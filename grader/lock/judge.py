@@ -23,6 +23,8 @@ from grader.specs import check
 from grader.specs.properties import draw_examples
 from grader.workers.spec_worker import LONGEST_TEXT, Reporter, name_of
 
+MOST_EXAMPLES = 8  # of a property: the first lock looks for rare mistakes, this one for code that computes its answers
+
 
 class Judge:
     """Runs an order's specs and probes against the code at the other end of its pipe."""
@@ -56,7 +58,7 @@ class Judge:
         reporter.send(Loaded())
         with mock.patch.object(check, "forbidden", functools.partial(_noted, reporter)):
             for item, following in zip_longest(items, items[1:]):
-                draw_examples(item, order.options.seed)
+                draw_examples(item, order.options.seed, MOST_EXAMPLES)
                 self.remote.begin(takes_writes=name_of(item) in order.writing)
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
                 if is_loaded and self.remote.lost:

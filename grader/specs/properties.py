@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 
-def draw_examples(spec: pytest.Function, seed: int) -> None:
-    """Have a property draw its examples from this seed, and not look for simpler ones when it fails."""
+def draw_examples(spec: pytest.Function, seed: int, most: int) -> None:
+    """Have a property draw at most so many examples from this seed, and not look for simpler ones when it fails."""
     test: Any = getattr(spec.obj, "__func__", spec.obj)
     if not getattr(test, "is_hypothesis_test", False):
         return
@@ -14,5 +14,5 @@ def draw_examples(spec: pytest.Function, seed: int) -> None:
 
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     known = test._hypothesis_internal_use_settings
-    test._hypothesis_internal_use_settings = hypothesis.settings(known, phases=phases)
+    test._hypothesis_internal_use_settings = hypothesis.settings(known, phases=phases, max_examples=min(known.max_examples, most))
     test._hypothesis_internal_use_seed = seed

@@ -12,7 +12,7 @@ from textwrap import indent
 from grader import files, printable
 from grader.course import cells
 from grader.course.catalogue import Kata
-from grader.course.cells import UNREADABLE
+from grader.course.statements import UNREADABLE
 from grader.course.description import Exercise
 from grader.errors import KataError, NotPossible
 from grader.execution import disputes, grading
