@@ -13,6 +13,7 @@ import typer
 from grader.cli import grade_submissions, report_files
 from grader.cli.grade_submissions import Outputs
 from grader.cli.report_files import CLASS_FORMATS
+from grader.cli.result_lines import ResultLines
 from grader.errors import KataError
 from grader.execution import result_cache, scheduler
 from grader.execution.grading import Grading
@@ -73,7 +74,7 @@ JUDGED = {
 }
 REPORTED = {
     "a result counts": (Assignment, "graded", lambda _, result, *__: "mallory" if result.code == MALLORY else ""),
-    "a line is written": (grade_submissions, "_line", lambda student, result: student if result.points else ""),
+    "a line is written": (ResultLines, "text", lambda _, student, result: student if result.points else ""),
     "its totals are printed": (words, "totals", of_reports),
     "its score is explained": (explanation, "lines", of_reports),
     "its page is made": (html_report, "render", of_reports),
