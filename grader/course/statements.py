@@ -73,7 +73,8 @@ def used(node: ast.AST) -> set[str]:
 def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
     """The statements that make or change what these names stand for, and what they use in turn.
 
-    Those that may do so for any name are among them. If the module cannot be taken apart, all are needed.
+    Those that may do so for any name are among them. If the module defines none of these, or cannot be taken apart, all
+    are needed.
     """
     makers: dict[str, list[ast.stmt]] = {}
     wanted: list[ast.stmt] = []
@@ -83,7 +84,8 @@ def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
                 wanted.append(statement)
             for name in _made(statement):
                 makers.setdefault(name, []).append(statement)
-        wanted += [statement for name in exercises for statement in makers.get(name, [])]
+        defining = [statement for name in exercises for statement in makers.get(name, [])]
+        wanted += defining or tree.body
         needed: set[ast.stmt] = set()
         while wanted:
             statement = wanted.pop()

@@ -49,6 +49,11 @@ def test_what_an_exercise_needs_may_not(needed):
         statements.run(f"{MODULE}{needed}\n", "f.py", {}, ["f"])
 
 
+def test_a_module_without_an_exercise_is_as_a_whole():
+    with pytest.raises(ZeroDivisionError):
+        statements.run("x = 1 / 0\n", "f.py", {}, ["f"])
+
+
 def test_all_of_a_module_that_ends_in_failures_is_not_run_forever():
     with pytest.raises(NameError):
         statements.run(MODULE + "lost\n" * 200, "f.py", {}, ["f"])
