@@ -14,5 +14,6 @@ def draw_examples(spec: pytest.Function, seed: int, most: int) -> None:
 
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     known = test._hypothesis_internal_use_settings
-    test._hypothesis_internal_use_settings = hypothesis.settings(known, phases=phases, max_examples=min(known.max_examples, most))
+    fewer = hypothesis.settings(known, phases=phases, max_examples=min(known.max_examples, most))
+    test._hypothesis_internal_use_settings = fewer
     test._hypothesis_internal_use_seed = seed

@@ -12,8 +12,8 @@ from textwrap import indent
 from grader import files, printable
 from grader.course import cells
 from grader.course.catalogue import Kata
-from grader.course.statements import UNREADABLE
 from grader.course.description import Exercise
+from grader.course.statements import UNREADABLE
 from grader.errors import KataError, NotPossible
 from grader.execution import disputes, grading
 from grader.execution.disputes import Dispute
