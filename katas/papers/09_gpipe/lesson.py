@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from grader.datasets import digits
-from grader.lesson import COLOURS, code, heading, save_figure, shown_code, stretch
+from grader.lesson import COLOURS, code, heading, save_figure, shown_code
 
 kata = code(__file__)
 torch.manual_seed(0)
@@ -70,10 +70,9 @@ stages[0] = nn.Sequential(nn.Flatten(), *stages[0])
 stages[-1] = stages[-1][0]
 costs = [a * b for a, b in zip(widths, widths[1:], strict=False)]
 print(f"   the four layers cost {costs}; two stages of two layers would cost [{sum(costs[:2])}, {sum(costs[2:])}]")
-parts = stretch(kata.partition, costs, 2)
-if parts:
-    shared = [sum(costs[i] for i in part) for part in parts]
-    print(f"   partition for K = 2: {parts}, costs {shared}")
+parts = kata.partition(costs, 2)
+shared = [sum(costs[i] for i in part) for part in parts]
+print(f"   partition for K = 2: {parts}, costs {shared}")
 
 # `Pipeline` runs the stages by the timetable. All of it happens in this one process, so nothing becomes faster: the
 # trace is the order in which real devices could work at the same time. The outputs are those of the plain stack.
@@ -144,13 +143,12 @@ for name, model in models.items():
         right = (model(x_test).argmax(dim=1) == y_test).float().mean().item()
     print(f"   {name:<20}  {right:13.1%}   {largest(model.parameters(), models['whole batch'].parameters()):.1e}")
 
-# The trainer is a stretch exercise. With the same generator it draws its own batches, and ends at the same place, too.
+# Your trainer, with the same generator, draws its own batches, and ends at the same place, too.
 twins = {M: kata.Pipeline(copy.deepcopy(stages)) for M in (1, 7)}
 for M, twin in twins.items():
     seeded = torch.Generator().manual_seed(1)
-    curve = stretch(kata.train_pipeline, twin, x_train, y_train, steps=50, num_micro=M, generator=seeded)
-    if curve:
-        print(f"   train_pipeline with M = {M}: the loss falls from {curve[0]:.3f} to {curve[-1]:.3f}")
+    curve = kata.train_pipeline(twin, x_train, y_train, steps=50, num_micro=M, generator=seeded)
+    print(f"   train_pipeline with M = {M}: the loss falls from {curve[0]:.3f} to {curve[-1]:.3f}")
 print(f"   largest difference of their weights: {largest(twins[7].parameters(), twins[1].parameters()):.1e}")
 
 # The figure draws the timetables to scale: the whole batch keeps a stage busy for eight units, a micro-batch for one.

@@ -132,7 +132,6 @@ def layers_and_stages(draw):
     return costs, draw(st.integers(1, len(costs)))
 
 
-@pytest.mark.stretch
 class TestPartition:
     def test_every_layer_is_in_one_stage(self, kata):
         """The stages are ranges of neighbouring layers, in order. Together they hold every layer once."""
@@ -483,7 +482,6 @@ def digit_stages():
     ]
 
 
-@pytest.mark.stretch
 class TestTrainPipeline(training.Contract):
     """One update per batch by SGD with momentum, however many pieces the batch has: here two."""
 

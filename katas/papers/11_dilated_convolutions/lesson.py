@@ -136,13 +136,12 @@ for name, net in nets.items():
 
 # The paper's module for images. A fresh one hands on its input, and still every pixel is in touch with 33×33 others.
 # One kernel of that size would need far more weights than five small ones.
-context = stretch(kata.ContextModule2d, 8)
-if context is not None:
-    maps = torch.rand(1, 8, 40, 50)
-    with torch.no_grad():
-        print(f"   context module: largest change of a fresh one {(context(maps) - maps).abs().max().item():.0f}")
-    count = sum(parameter.numel() for parameter in context.parameters())
-    print(f"   {count} parameters; one kernel of 33×33 from 8 to 8 channels has {33 * 33 * 8 * 8 + 8}")
+context = kata.ContextModule2d(8)
+maps = torch.rand(1, 8, 40, 50)
+with torch.no_grad():
+    print(f"   context module: largest change of a fresh one {(context(maps) - maps).abs().max().item():.0f}")
+count = sum(parameter.numel() for parameter in context.parameters())
+print(f"   {count} parameters; one kernel of 33×33 from 8 to 8 channels has {33 * 33 * 8 * 8 + 8}")
 
 # The figure: which steps the last output sees, layer by layer, and how large its gradient is at each of them.
 figure = Figure(figsize=(9.5, 5))

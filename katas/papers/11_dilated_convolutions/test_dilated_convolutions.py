@@ -496,7 +496,6 @@ def shaken(module, *, positive=False):
     return module
 
 
-@pytest.mark.stretch
 class TestContextModule2d:
     def test_begins_as_the_identity(self, kata):
         """A fresh module hands on its input, if no value is negative. So it can be put behind a trained network without
