@@ -283,6 +283,6 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     )
     lost = f"not graded, so far 0 of {ALL} points · 0 of {ALL} stars · sealed  (the machine burnt down)"
     assert f"bob: {lost}" in done.stdout
-    assert "bob,,,,,,,not graded,incomplete,not graded,the machine burnt down,,,,,,\n" in table.read_text()
+    assert "\nbob,,,,,,,not graded,incomplete,not graded,the machine burnt down,,,,," in table.read_text()
     graded_ = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [(line["student"], line["status"]) for line in graded_] == [(student, "not graded") for student in STUDENTS]
