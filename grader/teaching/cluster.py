@@ -37,7 +37,7 @@ MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets anoth
 POLL = 0.2  # seconds between two reads of the results
 LATE = 60.0  # seconds until a file written on one machine is visible on another
 ASK = 1.0  # seconds between two questions to dask's scheduler about its workers
-SILENT = 20.0  # seconds without a sign of any dask worker, after which all of them are lost
+SILENT = 15.0  # seconds without a sign of any dask worker, after which all of them are lost
 # The `kata` command of a task. The system kills it when its parent process ends.
 KATA = [
     sys.executable,
