@@ -201,8 +201,6 @@ class KataResult:
         if self.status == "not graded":
             return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
-        if self.why_not_graded.startswith(NOT_RECOGNISED):
-            return "not recognised"
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
         return self._of_file[0] or "wrong"
@@ -216,9 +214,7 @@ class KataResult:
 
     @property
     def _of_file(self) -> tuple[State | None, str]:
-        if any(
-            exercise.works and not exercise.note for exercise in self.exercises
-        ):  # some may, with the reference's code
+        if any(one.works and not one.note for one in self.exercises):  # with the reference's code, some may
             return None, ""
         return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from grader.course.statements import UNREADABLE, used
+from grader.course.statements import UNREADABLE, is_for_all, is_future, reached, used
 
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
 TIMING = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -116,8 +116,9 @@ def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Join
         if own and not all(name in binding and one.rank < binding[name].rank for name in own):
             binding.update(dict.fromkeys(own, one))
     statements = {name: one.statement for name, one in binding.items()}
-    needed = _needed(statements, [*names, *others])
-    chosen = [s for s in (one.statement for one in [*given, *found]) if s in needed or _is_for_all(s)]
+    wanted = [statements[name] for name in [*names, *others] if name in statements]
+    needed = reached(wanted, {name: [statement] for name, statement in statements.items()})
+    chosen = [s for s in (one.statement for one in [*given, *found]) if s in needed or is_for_all(s)]
     from_stub = [n for n, one in binding.items() if not one.cell and one.statement in needed]
     notes = [*_repeated(names, found, binding), *unreadable]
     if from_stub:
@@ -236,15 +237,6 @@ def _repeated(names: Iterable[str], found: Iterable[Definition], binding: dict[s
             yield f"{name} is defined in cells {where}; cell {binding[name].cell} counts"
 
 
-def _is_for_all(statement: ast.stmt) -> bool:
-    """True if a statement changes other names' meaning: `from math import *`, `from __future__ import annotations`."""
-    return "*" in bound(statement) or _is_future(statement)
-
-
-def _is_future(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
-
-
 def _said(error: Exception) -> str:
     return str(getattr(error, "msg", error))
 
@@ -275,18 +267,6 @@ def _nowhere_defined(module: str) -> list[str]:
     return sorted(used - known - set(dir(builtins)) - {"__file__"})
 
 
-def _needed(binding: dict[str, ast.stmt], names: list[str]) -> set[ast.stmt]:
-    """The statements that bind these names, and all statements that they use in turn."""
-    needed: set[ast.stmt] = set()
-    wanted = [binding[name] for name in names if name in binding]
-    while wanted:
-        statement = wanted.pop()
-        if statement not in needed:
-            needed.add(statement)
-            wanted += [binding[name] for name in used(statement) if name in binding]
-    return needed
-
-
 def _used_at_once(statement: ast.stmt) -> set[str]:
     """The names that a statement uses when it runs. The bodies of functions run later."""
     if isinstance(statement, Function):
@@ -313,6 +293,6 @@ def _sorted(chosen: list[ast.stmt], binding: dict[str, ast.stmt]) -> list[ast.st
                 put(binding[name], (*above, statement))
         done[statement] = None
 
-    for statement in sorted(chosen, key=lambda s: (not _is_future(s), not isinstance(s, Import))):
+    for statement in sorted(chosen, key=lambda s: (not is_future(s), not isinstance(s, Import))):
         put(statement, ())
     return list(done)

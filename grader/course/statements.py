@@ -5,7 +5,7 @@ import __future__
 import ast
 import symtable
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import CodeType
 from typing import Any
 
@@ -70,6 +70,32 @@ def used(node: ast.AST) -> set[str]:
     return found
 
 
+def reached(wanted: Iterable[ast.stmt], makers: Mapping[str, Iterable[ast.stmt]]) -> set[ast.stmt]:
+    """These statements, and those that make what they use in turn.
+
+    Args:
+        makers: name → the statements that make it.
+    """
+    found: set[ast.stmt] = set()
+    left = list(wanted)
+    while left:
+        statement = left.pop()
+        if statement not in found:
+            found.add(statement)
+            left += [maker for name in used(statement) for maker in makers.get(name, ())]
+    return found
+
+
+def is_for_all(statement: ast.stmt) -> bool:
+    """True if a statement changes other names' meaning: `from math import *`, `from __future__ import annotations`."""
+    is_star = isinstance(statement, ast.ImportFrom) and any(alias.name == "*" for alias in statement.names)
+    return is_star or is_future(statement)
+
+
+def is_future(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+
+
 def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
     """The statements that make or change what these names stand for, and what they use in turn.
 
@@ -80,25 +106,15 @@ def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
     wanted: list[ast.stmt] = []
     try:
         for statement in tree.body:
-            if isinstance(statement, ast.ImportFrom) and (statement.module == "__future__" or _is_star(statement)):
+            if is_for_all(statement):
                 wanted.append(statement)
             for name in _made(statement):
                 makers.setdefault(name, []).append(statement)
         defining = [statement for name in exercises for statement in makers.get(name, [])]
         wanted += defining or tree.body
-        needed: set[ast.stmt] = set()
-        while wanted:
-            statement = wanted.pop()
-            if statement not in needed:
-                needed.add(statement)
-                wanted += [maker for name in used(statement) for maker in makers.get(name, [])]
+        return reached(wanted, makers)
     except UNREADABLE:
         return set(tree.body)
-    return needed
-
-
-def _is_star(statement: ast.ImportFrom) -> bool:
-    return any(alias.name == "*" for alias in statement.names)
 
 
 def _made(statement: ast.stmt) -> set[str]:

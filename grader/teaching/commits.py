@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Timer
 
 from grader.course import kata_modules
 from grader.errors import LoadFailure
+from grader.teaching import dates
 
 REF = re.compile(r"ref: (refs/heads/[\w./+@-]+)\s*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -25,7 +26,6 @@ REGULAR = ("100644", "100755")  # the modes of files, not of links
 MOST = 10_000_000  # bytes of a file of references, and of a log
 MOST_OBJECTS = 200_000  # files of a repository
 SECONDS = 20
-LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def newest(folder: Path) -> datetime | None:
         commit = _head(folder / ".git")
         text = (run(MOST, "cat-file", "commit", commit) or b"").decode(errors="replace") if commit else ""
     match = COMMITTER.search(text.partition("\n\n")[0])
-    return datetime.fromtimestamp(int(match[1]), UTC) if match else None
+    return dates.of_timestamp(int(match[1])) if match else None
 
 
 def history(folder: Path) -> History | None:
@@ -101,15 +101,11 @@ def _parsed(log: str) -> Iterator[tuple[str, datetime, tuple[tuple[str, str, str
         if head := HEAD_LINE.fullmatch(line):
             if files:
                 yield commit, time, tuple(files)
-            commit, time, files = head[1], _time(head[2]), []
+            commit, time, files = head[1], dates.of_timestamp(int(head[2][:20])), []
         elif (file := FILE_LINE.fullmatch(line)) and file[1] in REGULAR:
             files.append((file[3], file[4], file[5] or file[4], file[2]))
     if files:
         yield commit, time, tuple(files)
-
-
-def _time(seconds: str) -> datetime:
-    return datetime.fromtimestamp(min(max(int(seconds[:20]), 0), LATEST), UTC)
 
 
 def _head(git: Path) -> str:

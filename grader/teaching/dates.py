@@ -10,6 +10,7 @@ LENGTH = "write 15m, 36h or 2d"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 WHOLE_WEEK = re.compile(r"\d{4}-?W\d\d")  # Python takes it for the week's Monday
 END = time(23, 59, 59)
+LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -44,6 +45,11 @@ def length(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"'{text}' is no length of time: {LENGTH}")
     return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def of_timestamp(seconds: float) -> datetime:
+    """The moment so many seconds after the start of 1970, or the nearest from then on that Python can show."""
+    return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
 
 
 def latest(moment: datetime, zone: str) -> datetime:

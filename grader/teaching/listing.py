@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,14 +13,13 @@ from grader import printable
 from grader.course import kata_modules
 from grader.errors import LoadFailure
 from grader.execution import boundary
-from grader.teaching import archives, uploads
+from grader.teaching import archives, dates, uploads
 from grader.teaching.archives import Member
 
 MOST_FILES = 100_000  # files and folders in one folder
 DEEPEST = 64
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
 NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
-LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
 
 def _file(path: Path, within: Path, shown: str) -> File:
     info = path.lstat()
-    modified = datetime.fromtimestamp(min(max(info.st_mtime, 0), LATEST), UTC)
+    modified = dates.of_timestamp(info.st_mtime)
     read = partial(kata_modules.read_bytes, path, within)
     inside = PurePosixPath(path.relative_to(within).as_posix())
     return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=info.st_size)

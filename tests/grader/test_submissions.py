@@ -21,7 +21,7 @@ from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.teaching import class_grading, finder, intake, listing, submissions
+from grader.teaching import class_grading, dates, finder, intake, submissions
 from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
@@ -258,7 +258,7 @@ class TestWhichFileCounts:
         assert self.found(folder, one) == (one.code.read_text(), [said])
 
     def test_a_date_after_the_last_one_that_python_knows_is_cut(self, hand_in, sound, monkeypatch):
-        monkeypatch.setattr(listing, "LATEST", 100)
+        monkeypatch.setattr(dates, "LATEST", 100)
         folder = hand_in("alice/sums.py", RIGHT)
         assert finder.look([folder / "alice"], sound[:1]).found[sound[0]].file.modified.timestamp() == 100
 
