@@ -14,6 +14,7 @@ from grader.authoring.variants import POINTS
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
 from grader.lock import bare_server, lists, wire
+from grader.lock.asking import Round
 from grader.lock.lists import Sealed
 from grader.lock.second_lock import SecondLock
 from grader.protocol import SpecInfo
@@ -43,11 +44,11 @@ class Taped(SecondLock):
     def _drawn_seed(self) -> int:
         return self.seed
 
-    def _start_code(self, code: Path, shared: Path, pipe: int) -> Process:
+    def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         ours, theirs = socket.socketpair()
         with theirs:
             worker = bare_server.start_worker(self.job.kata, code, shared, theirs.fileno())
-        asked = ["", *(name for name in self.specs if name in self.round.specs)]
+        asked = ["", *(name for name in self.specs if name in round.specs)]
         relay = self._replay if self.replays else self._record
         threading.Thread(target=relay, args=(socket.socket(fileno=os.dup(pipe)), ours, asked), daemon=True).start()
         return worker

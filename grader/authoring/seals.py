@@ -41,7 +41,7 @@ def infos(kata: Kata) -> dict[str, SpecInfo]:
         job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), POINTS)
         first = Supervisor(job, Path(scratch))
         while not first.specs:
-            first.read()
+            first.read(first.worker.channel)
         first.kill()
     specs = {name: spec for name, spec in first.specs.items() if not (spec.skip_reason or spec.edge or spec.hidden)}
     return {name: spec for name, spec in specs.items() if spec.exercise not in kata.description.unsealed}

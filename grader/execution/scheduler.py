@@ -56,7 +56,7 @@ def run(
         scratch = Path(name)
         try:
             while True:
-                while len(running) < limit and not ended:
+                while _in_use(running) < limit and not ended:
                     job = next(queue, None) or next(queue := iter(more()), None)
                     if job is None:
                         break
@@ -76,7 +76,7 @@ def run(
                             one.kill()
                     end_orphans()
                     with costs_only(partial(_lose, one.job, ended)):
-                        following = _following(one, scratch)
+                        following = _following(one, scratch, limit - _in_use(running))
                         if isinstance(following, KataResult):
                             ended.append((one.job, following))
                         else:
@@ -99,11 +99,16 @@ def _started(job: Job, scratch: Path, specs_of: Sequence[Kata]) -> Supervisor:
     return Supervisor(job, scratch)
 
 
-def _following(one: Running, scratch: Path) -> SecondLock | KataResult:
-    """The next step after a finished part of a job: the second lock, or the result."""
+def _in_use(running: Sequence[Running]) -> int:
+    """The number of cores that these keep busy."""
+    return sum(len(one.channels) for one in running)
+
+
+def _following(one: Running, scratch: Path, cores: int) -> SecondLock | KataResult:
+    """The next step after a finished part of a job: the second lock on so many cores, or the result."""
     if one.lost:
         return not_graded(one.job.kata, one.lost, one.job.options)
-    second = one.second_lock(scratch) if isinstance(one, Supervisor) else None
+    second = one.second_lock(scratch, max(1, cores)) if isinstance(one, Supervisor) else None
     return second if second and not second.finished else (second or one).result()
 
 
@@ -121,14 +126,14 @@ def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Cal
 def wait(running: Sequence[Running], until: Sequence[int | socket.socket]) -> bool:
     """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
     while not any(one.finished for one in running):
-        channels: dict[object, Running] = {one.worker.channel: one for one in running}
-        timeout = min(LOOK_SECONDS, max(0.0, min(one.watch.due for one in running) - time.monotonic()))
-        arrived = connection.wait([*(one.worker.channel for one in running), *until], timeout)
+        channels = {channel: one for one in running for channel in one.channels}
+        timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
+        arrived = connection.wait([*channels, *until], timeout)
         if any(source in until for source in arrived):
             return True
-        for channel in arrived:
+        for channel in channels.keys() & set(arrived):
             with costs_only(partial(_give_up, channels[channel])):
-                channels[channel].read()
+                channels[channel].read(channel)
         for one in running:
             if not one.finished:
                 with costs_only(partial(_give_up, one)):

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from grader import printable, protocol
@@ -15,7 +16,8 @@ from grader.execution.follow_up import FollowUp
 from grader.isolation import processes, sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
-from grader.lock.second_lock import LONGEST_MESSAGE, SecondLock
+from grader.lock.asking import LONGEST_MESSAGE
+from grader.lock.second_lock import SecondLock
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
 from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.workers import folders, forkserver, jobs, orphans
@@ -62,7 +64,17 @@ class Supervisor:
             self.started = time.monotonic()  # after the start, which may include that of the forkserver
             self.whole = Stopwatch(OF_KATA, self._used)
 
-    def read(self) -> None:
+    @property
+    def channels(self) -> list[Connection]:
+        """Where messages arrive."""
+        return [self.worker.channel]
+
+    @property
+    def due(self) -> float:
+        """When to check next, by `time.monotonic`."""
+        return self.watch.due
+
+    def read(self, _: Connection) -> None:
         """Take in one message from the worker, or its end."""
         try:
             data = self.worker.channel.recv_bytes(LONGEST_MESSAGE)
@@ -103,12 +115,17 @@ class Supervisor:
         seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
         return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code)
 
-    def second_lock(self, scratch: Path) -> SecondLock | None:
-        """The second lock for the exercises that work, if it is asked for; this job's files are then removed."""
+    def second_lock(self, scratch: Path, at_a_time: int) -> SecondLock | None:
+        """The second lock for the exercises that work, if it is asked for; this job's files are then removed.
+
+        Args:
+            at_a_time: rounds that it runs in parallel.
+        """
         if not self.job.options.sealed:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, lists.read(self.job.kata))
+        sealed = lists.read(self.job.kata)
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, at_a_time=at_a_time)
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""

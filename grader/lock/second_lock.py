@@ -7,43 +7,32 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from multiprocessing.process import BaseProcess
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from grader import printable, protocol
+from grader import printable
 from grader.course import grafts
 from grader.course.description import Exercise
-from grader.isolation import sandbox, usage
-from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
-from grader.lock import bare_server, lists, withheld
+from grader.isolation import sandbox
+from grader.isolation.usage import OF_KATA, Stopwatch, Used
+from grader.lock import asking, bare_server, lists, withheld
+from grader.lock.asking import JUDGE_ENDED, NO_TIME, Asking, Round
 from grader.lock.lists import Sealed
-from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted, WorkOrder
+from grader.protocol import SpecFinished, SpecInfo, WorkOrder
 from grader.results import TOO_BUSY, ExerciseResult, KataResult, Seal, SpecResult, Status
-from grader.workers import folders, forkserver, jobs, orphans
+from grader.workers import forkserver, jobs, orphans
+from grader.workers.folders import LOOK_SECONDS
 from grader.workers.jobs import Job
 from grader.workers.servers import Process
 
-PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
-GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
-LONGEST_MESSAGE = 200_000  # bytes
 PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
-ENDED = "the code under test has ended"
-NO_ANSWER = "no answer came in time"
-JUDGE_ENDED = "the second lock has ended, grade again"
+PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every spec or probe sets up
+ROUND_SECONDS = 0.15  # of specs, as the first lock measured them, for which processes of their own are worth it
 TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
 NOT_JUDGED = f"{TOO_BUSY}: grade again"
 APART = "passes beside the specs, and fails when they ask from another process"
-
-
-@dataclass(frozen=True)
-class Round:
-    """Specs that ask the same code: the learner's own, or with the reference's for some names."""
-
-    specs: tuple[str, ...]
-    names: tuple[str, ...]
-    attempts: int
 
 
 class SecondLock:
@@ -57,12 +46,8 @@ class SecondLock:
         helped: of exercises that work with a reference's code beside them, the names that it defines.
         sealed: which of the specs judge from another process.
         attempts: how often a spec that fails may ask, each time with another seed.
+        at_a_time: rounds that run in parallel.
     """
-
-    worker: forkserver.Worker  # the judge
-    folder: Path  # of a round: the code and what is shared with the judge
-    looked: float  # when that folder and the whole lock's time were looked at last
-    watch: Stopwatch  # of what is expected next
 
     def __init__(
         self,
@@ -73,6 +58,7 @@ class SecondLock:
         helped: Mapping[str, tuple[str, ...]],
         sealed: Sealed,
         attempts: int = ATTEMPTS,
+        at_a_time: int = 1,
     ):
         self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
@@ -88,60 +74,54 @@ class SecondLock:
                 if job.kata.reference.is_file():  # what is not known to work could say whatever the exercise wants
                     used.update(grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken))
                 self.grafts[name] = tuple(sorted(used))
-        self.attempts = attempts
-        self.rounds = self._rounds(self.grafts)
+        self.attempts, self.at_a_time = attempts, at_a_time
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
         self.bans: set[str] = set()  # exercises with a spec that forbids functions
         self.cpu_seconds, self.started = 0.0, time.monotonic()
         self.lost = ""  # why the grader cannot go on with it
-        self.finished = not self.rounds
-        self.processes: list[Process | BaseProcess] = []
-        self.whole, self.reached = Stopwatch(OF_KATA, self._used), ""
-        if self.rounds:
-            self._start()
+        self.finished = False
+        self.reached = ""  # the limit of the whole lock that is reached
+        self.running: list[Asking] = []
+        self.rounds = self._rounds(self.grafts)
+        self.whole, self.looked = Stopwatch(OF_KATA, self._used), self.started
+        self._go_on()
 
-    def read(self) -> None:
-        """Take in one message from the judge, or its end."""
-        try:
-            message = protocol.decode(self.worker.channel.recv_bytes(LONGEST_MESSAGE))
-        except (EOFError, OSError, ValueError):
-            return self._end(JUDGE_ENDED)
-        match message:
-            case Loading():
-                self._allow(of_spec(PATIENCE * self.job.options.spec_seconds + GRACE))
-            case SpecStarted(name):
-                self.current = name
-                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE))
-            case SpecFinished(name) if name in self.unasked:
-                self.current = ""
-                self._take(message)
-                self._allow(OF_START)
-            case Done(cpu_seconds):
-                self.cpu_seconds += cpu_seconds
-                self._end(ENDED)
-            case _:
-                self._allow(OF_START)
+    @property
+    def channels(self) -> list[Connection]:
+        """Where messages arrive."""
+        return [one.judge.channel for one in self.running]
+
+    @property
+    def due(self) -> float:
+        """When to check next, by `time.monotonic`."""
+        return min(one.watch.due for one in self.running)
+
+    def read(self, channel: Connection) -> None:
+        """Take in one message from a judge, or its end."""
+        for one in [one for one in self.running if one.judge.channel is channel]:
+            if verdict := one.read():
+                self._take(one, verdict)
+            if one.ended:
+                self._end(one)
 
     def check(self) -> None:
-        """End both processes when a message is late or a folder is full."""
+        """End a round when a message is late or its folder is full, and all when the whole lock takes too long."""
         now = time.monotonic()
-        if self.watch.due <= now and (reached := self.watch.look()):
-            return self._end(NOT_JUDGED if reached == "clock" else NO_ANSWER)
-        if self.looked + folders.LOOK_SECONDS <= now:
+        if self.looked + LOOK_SECONDS <= now:
             self.looked, self.reached = now, self.whole.look()
+        for one in [*self.running]:
+            one.check()
             if self.reached:
-                self._end(NOT_JUDGED if self.reached == "clock" else TOO_LONG)
-            elif folders.is_full(self.folder):
-                self._end(folders.FILLS)
+                one.ended = NO_TIME if self.reached == "clock" else TOO_LONG
+            if one.ended:
+                self._end(one)
 
     def kill(self) -> None:
-        """Kill the judge, the code under test, and every process that it started."""
-        orphans.end_tree(self.worker.process)
-        self.worker.channel.close()
-        orphans.end_tree(self.code)
-        folders.remove(self.folder)
+        """Kill the judges, the code under test, and every process that it started."""
+        for one in self.running:
+            one.kill()
 
     def result(self) -> KataResult:
         """The job's result: an exercise that fails here has no point."""
@@ -152,71 +132,92 @@ class SecondLock:
             cpu_seconds=self.first.cpu_seconds + self.cpu_seconds,
         )
 
-    def _start(self) -> None:
-        """Start the first of the rounds that are left, each in processes of its own and with another seed."""
-        self.round = self.rounds.pop(0)
-        self.unasked, self.current, self.looked = set(self.round.specs), "", 0.0
-        self.again: list[str] = []
-        self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        code, shared = self.folder / "code", self.folder / "shared"
+    def _go_on(self) -> None:
+        """Start rounds that are left, each in processes of its own and with another seed."""
+        failed = {self.specs[name].exercise for name in self.failed}
+        left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
+        self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
+        if not self.rounds and not self.running and not self.reached:
+            self.rounds = self._rounds(self._users_of_failed())
+        while self.rounds and not self.reached and len(self.running) < self.at_a_time:
+            one = self.rounds.pop(0)
+            try:
+                self.running.append(self._start(one))
+            except OSError as problem:
+                self.rounds.insert(0, one)
+                self.at_a_time = len(self.running)  # none: what is left stays without a verdict
+                if not self.running:
+                    self._give_up(f"the second lock could not be asked, grade again: {problem}")
+        if self.reached and not self.running:
+            self._give_up(NOT_JUDGED if self.reached == "clock" else "")
+        self.finished = not self.running
+
+    def _start(self, round: Round) -> Asking:
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        code, shared = folder / "code", folder / "shared"
         shared.mkdir()
-        self._write_code(code)
+        self._write_code(code, round.names)
         job, options = self.job, self.job.options
-        seconds, seed = PATIENCE * options.spec_seconds, self._drawn_seed()
         ours, theirs = forkserver.pipe()
         order = WorkOrder(
             job.kata,
             shared,
-            replace(options, only=self.round.specs, seed=seed, spec_seconds=seconds),
+            replace(
+                options, only=round.specs, seed=self._drawn_seed(), spec_seconds=asking.PATIENCE * options.spec_seconds
+            ),
             forkserver.environment() | bare_server.SURROUNDINGS,
             pipe=ours,
-            probes=tuple(self.probes[name] for name in self.round.specs if name in self.probes),
-            writing=frozenset(filter(self.sealed.writes, self.round.specs)),
+            probes=tuple(self.probes[name] for name in round.specs if name in self.probes),
+            writing=frozenset(filter(self.sealed.writes, round.specs)),
             apart=sandbox.is_apart(job.kata.description.needs),
         )
         with ours, theirs:
+            worker = self._start_code(round, code, shared, theirs.fileno())
             try:
-                self.code = self._start_code(code, shared, theirs.fileno())
-                self.worker = forkserver.start_worker(order)
-                self.processes = [self.worker.process, self.code]
-            except OSError as problem:
-                return self._give_up(f"the second lock could not be asked, grade again: {problem}")
-        self._allow(OF_START)
+                judge = forkserver.start_worker(order)
+            except OSError:
+                orphans.end_tree(worker)
+                raise
+        return Asking(
+            round, {name: self.specs[name] for name in round.specs}, options.spec_seconds, judge, worker, folder
+        )
 
     def _drawn_seed(self) -> int:
         return secrets.randbelow(1 << 31)
 
-    def _start_code(self, code: Path, shared: Path, pipe: int) -> Process:
+    def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         return bare_server.start_worker(self.job.kata, code, shared, pipe)
 
     def _give_up(self, reason: str) -> None:
-        """Leave the specs that are left without a verdict: this machine is to blame, not the code."""
-        for name in [name for one in (self.round, *self.rounds) for name in one.specs]:
-            self.failed[name] = self._lost(name, reason)
-        self.finished = True
+        """Leave the specs of the rounds that are left without a verdict for this reason; without one, they fail."""
+        for name in [name for one in self.rounds for name in one.specs]:
+            if reason:
+                self.failed[name] = self._lost(name, reason)
+            else:
+                self._fail(name, TOO_LONG, "error")
+        self.rounds = []
 
-    def _write_code(self, folder: Path) -> None:
+    def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
         """Write the files as they were handed in, whatever the code has written meanwhile."""
         files = dict(self.job.files)
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
-        if self.round.names:
+        if names:
             own = self.job.kata.file
-            files[own] = grafts.grafted(self.job.kata, files[own], self.round.names) or files[own]
+            files[own] = grafts.grafted(self.job.kata, files[own], names) or files[own]
         jobs.write(files, folder)
 
-    def _take(self, message: SpecFinished) -> None:
+    def _take(self, one: Asking, message: SpecFinished) -> None:
         """Take in the verdict of a spec. One that ended the code, or took too long, asks only once."""
         name, spec = message.name, self.specs[message.name]
-        self.unasked.discard(name)
         if message.bans:
             self.bans.add(spec.exercise)
         if message.status == "passed":
             self.passed.add(name)
-        elif self.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
-            self.again.append(name)
-        elif self.round.names or self.job.stand_ins:
+        elif one.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
+            one.again.append(name)
+        elif one.round.names or self.job.stand_ins:
             self._fail(name, withheld.told(self.job, spec, message))
         else:
             told = printable.text(message.message)
@@ -232,41 +233,47 @@ class SecondLock:
         spec = self.specs[name]
         return SpecResult(name, "not graded", reason, 0.0, spec.edge, spec.line)
 
-    def _end(self, problem: str) -> None:
+    def _end(self, one: Asking) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
-        self.kill()
-        lost = {self.current} if self.current else self.unasked if self.unasked == set(self.round.specs) else set()
-        if self.patient and self.round.attempts > 1:
-            self.again += lost
-        for name in lost.difference(self.again):
-            if problem in (JUDGE_ENDED, NOT_JUDGED):
-                self.failed[name] = self._lost(name, problem)
+        one.kill()
+        self.running.remove(one)
+        self.cpu_seconds += one.cpu_seconds
+        whole = set(one.round.specs)
+        lost = {one.current} if one.current else one.unasked if one.unasked == whole else set()
+        if self.patient and one.round.attempts > 1:
+            one.again += lost
+        for name in lost.difference(one.again):
+            if one.ended in (JUDGE_ENDED, NO_TIME):
+                self.failed[name] = self._lost(name, NOT_JUDGED if one.ended == NO_TIME else JUDGE_ENDED)
             else:
-                self._fail(name, problem, "error")
-        self.unasked -= lost
-        rest = tuple(name for name in self.round.specs if name in self.unasked)
-        self.rounds.append(replace(self.round, specs=rest))
-        self.rounds.append(replace(self.round, specs=tuple(self.again), attempts=1))
-        failed = {self.specs[name].exercise for name in self.failed}
-        left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
-        self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
-        if not self.rounds and not self.reached:
-            self.rounds = self._rounds(self._users_of_failed())
-        if self.rounds and not self.reached:
-            return self._start()
-        for name in [name for one in self.rounds for name in one.specs]:
-            if self.reached == "clock":
-                self.failed[name] = self._lost(name, NOT_JUDGED)
-            else:
-                self._fail(name, TOO_LONG, "error")
-        self.finished = True
+                self._fail(name, one.ended, "error")
+        rest = tuple(name for name in one.round.specs if name in one.unasked - lost)
+        self.rounds.append(replace(one.round, specs=rest))
+        self.rounds.append(replace(one.round, specs=tuple(one.again), attempts=1))
+        self._go_on()
 
     def _rounds(self, names: Iterable[str]) -> list[Round]:
-        """The rounds in which to ask these specs: one for each text of the code."""
-        rounds: dict[tuple[str, ...], list[str]] = {}
+        """The rounds in which to ask these specs: for each text of the code one, or several in parallel."""
+        texts: dict[tuple[str, ...], list[str]] = {}
         for name in names:
-            rounds.setdefault(self.grafts[name], []).append(name)
-        return [Round(tuple(specs), grafted, self.attempts) for grafted, specs in rounds.items()]
+            texts.setdefault(self.grafts[name], []).append(name)
+        return [
+            Round(tuple(specs), grafted, self.attempts)
+            for grafted, all_ in texts.items()
+            for specs in self._shared(all_)
+        ]
+
+    def _shared(self, names: list[str]) -> list[list[str]]:
+        """Share specs out to rounds that take about as long as each other."""
+        took = {spec.name: spec.seconds for exercise in self.first.exercises for spec in exercise.specs}
+        number = min(self.at_a_time, 1 + int(sum(took.get(name, 0.0) for name in names) / ROUND_SECONDS))
+        rounds: list[list[str]] = [[] for _ in range(number)]
+        loads = [0.0] * number
+        for name in sorted(names, key=lambda name: -took.get(name, PROBE_TOOK)):
+            least = loads.index(min(loads))
+            rounds[least].append(name)
+            loads[least] += took.get(name, PROBE_TOOK) + CROSSING
+        return [one for one in rounds if one]
 
     def _users_of_failed(self) -> list[str]:
         """The specs to ask again, with the reference's code for what their exercise uses and has failed here.
@@ -312,13 +319,9 @@ class SecondLock:
             left.append(f"{number} of {len(specs)} specs")
         return " and ".join(", ".join(left).rsplit(", ", 1))
 
-    def _allow(self, limit: Limit) -> None:
-        """Expect the next message within these limits, which count for judge and code together."""
-        self.watch = Stopwatch(limit, self._used)
-
     def _used(self) -> Used | None:
-        pids = [process.pid for process in self.processes if process.pid]
-        return usage.of_processes(set().union(*map(orphans.tree, pids)))
+        known = [used for one in self.running if (used := one.used())]
+        return sum(known, Used(0.0, 0.0)) if known else None
 
 
 def _probe(name: str, exercise: Exercise) -> SpecInfo:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import Kata, all_katas
-from grader.execution import grading
-from grader.lock import bare_server, second_lock
+from grader.execution import grading, scheduler
+from grader.lock import asking, bare_server, second_lock
+from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.attacks import FIRST
@@ -95,8 +96,8 @@ def test_what_uses_it_is_asked_without_it(sound, tmp_path):
     ids=["exits", "hangs", "raises SystemExit", "exits when called", "answers otherwise"],
 )
 def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
-    monkeypatch.setattr(second_lock, "PATIENCE", 0.2)
-    monkeypatch.setattr(second_lock, "GRACE", 0.2)
+    monkeypatch.setattr(asking, "PATIENCE", 0.2)
+    monkeypatch.setattr(asking, "GRACE", 0.2)
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}\n", spec_seconds=2.0)
     assert (result.points, seals(result)) == (0, ["failed"] * 3)
     assert told in failures(result)
@@ -209,3 +210,47 @@ def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(sound, tmp_path, m
     monkeypatch.setattr(bare_server, "start_worker", refuse)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
     assert result.status == "not graded" and "grade again: no more processes" in failures(result)
+
+
+@pytest.fixture
+def side_by_side(monkeypatch) -> list[int]:
+    """Rounds of a spec or two that run in parallel. How many ran whenever one was started."""
+    monkeypatch.setattr(second_lock, "ROUND_SECONDS", 1e-6)
+    monkeypatch.setattr(scheduler, "available_cores", lambda: 2)
+    running, start = [], SecondLock._start
+
+    def started(lock, round):
+        running.append(len(lock.running) + 1)
+        return start(lock, round)
+
+    monkeypatch.setattr(SecondLock, "_start", started)
+    return running
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (RIGHT, ["passed"] * 3),
+        (TWO_FACED, ["failed", "passed", "passed"]),
+        (f"{RIGHT}\n{ONLY_BARE}    def double(*_): import os; os._exit(0)\n", ["failed", "passed", "failed"]),
+        (f"{RIGHT}\n{ONLY_BARE}    import os; os._exit(0)\n", ["failed"] * 3),
+    ],
+    ids=["right", "two-faced", "exits when called", "exits"],
+)
+def test_rounds_side_by_side_come_to_the_same(sound, tmp_path, side_by_side, code, expected):
+    [result] = sealed(sound[:1], tmp_path, code)
+    assert seals(result) == expected
+    assert max(side_by_side) == 2
+
+
+def test_a_second_round_that_cannot_start_waits_for_the_first(sound, tmp_path, side_by_side, monkeypatch):
+    start = bare_server.start_worker
+
+    def refuse_the_second(*arguments):
+        if side_by_side[-1] == 2:
+            raise OSError("no more processes")
+        return start(*arguments)
+
+    monkeypatch.setattr(bare_server, "start_worker", refuse_the_second)
+    [result] = sealed(sound[:1], tmp_path, RIGHT)
+    assert (result.points, seals(result), side_by_side) == (3, ["passed"] * 3, [1, 2, 1])

@@ -66,7 +66,7 @@ JUDGED = {
     "a message is taken in": (Supervisor, "_take", of_running),
     "a worker is checked": (Supervisor, "check", of_running),
     "verdicts are collected": (Supervisor, "result", of_running),
-    "the second lock starts": (SecondLock, "__init__", lambda _, job, *__: of_job(job)),
+    "the second lock starts": (SecondLock, "__init__", lambda _, job, *__, **___: of_job(job)),
     "the judge is read": (SecondLock, "read", of_running),
     "the judge is checked": (SecondLock, "check", of_running),
     "the second lock ends": (SecondLock, "result", of_running),

@@ -2,7 +2,11 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
+
+
+def drawn(kata, probabilities):
+    return [kata.draw(probabilities) for _ in range(2000)]
 
 
 @probe("draw")
@@ -10,6 +14,5 @@ def _(kata, rng):
     """The positions that come up, and whether the shares of the draws are near their probabilities."""
     counts = torch.randperm(4, generator=rng) * 4 + 1  # 1, 5, 9 and 13
     probabilities = torch.cat([counts, torch.tensor([4, 0])]) / 32
-    drawn = torch.tensor([kata.draw(probabilities) for _ in range(2000)])
-    shares = drawn.bincount(minlength=6) / 2000
+    shares = torch.tensor(there(kata, drawn, probabilities)).bincount(minlength=6) / 2000
     return [shares > 0, bool(((shares - probabilities).abs() < 0.08).all())]

@@ -1,0 +1,113 @@
+"""A round of the second lock while it runs: a judge that asks specs, and the code in a process of its own."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from grader import protocol
+from grader.isolation import usage
+from grader.isolation.usage import OF_START, Limit, Stopwatch, Used, of_spec
+from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted
+from grader.workers import folders, orphans
+from grader.workers.forkserver import Worker
+from grader.workers.servers import Process
+
+PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
+GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
+LONGEST_MESSAGE = 200_000  # bytes
+ENDED = "the code under test has ended"
+NO_ANSWER = "no answer came in time"
+NO_TIME = "the machine gave it almost no time"
+JUDGE_ENDED = "the second lock has ended, grade again"
+
+
+@dataclass(frozen=True)
+class Round:
+    """Specs that ask the same code: the learner's own, or with the reference's for some names."""
+
+    specs: tuple[str, ...]
+    names: tuple[str, ...]
+    attempts: int
+
+
+class Asking:
+    """The two processes of a round, and which of its specs they have come to.
+
+    Args:
+        round: what is asked.
+        specs: these specs, by name.
+        load_seconds: the time limit for loading the code, in one process.
+        judge: the process that asks.
+        code: the process that answers.
+        folder: the code's files, and what it shares with the judge.
+    """
+
+    def __init__(
+        self,
+        round: Round,
+        specs: Mapping[str, SpecInfo],
+        load_seconds: float,
+        judge: Worker,
+        code: Process | BaseProcess,
+        folder: Path,
+    ):
+        self.round, self.specs, self.load_seconds = round, specs, load_seconds
+        self.judge, self.code, self.folder = judge, code, folder
+        self.unasked, self.current = set(round.specs), ""
+        self.again: list[str] = []  # specs that failed and may ask once more
+        self.ended = ""  # why
+        self.cpu_seconds = 0.0  # of a round that came to its end
+        self.looked = 0.0  # when the folder was looked at last
+        self._allow(OF_START)
+
+    def read(self) -> SpecFinished | None:
+        """Take in one message from the judge, or its end. A spec's verdict is returned."""
+        try:
+            message = protocol.decode(self.judge.channel.recv_bytes(LONGEST_MESSAGE))
+        except (EOFError, OSError, ValueError):
+            self.ended = JUDGE_ENDED
+            return None
+        match message:
+            case Loading():
+                self._allow(of_spec(PATIENCE * self.load_seconds + GRACE))
+            case SpecStarted(name):
+                self.current = name
+                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE))
+            case SpecFinished(name) if name in self.unasked:
+                self.current = ""
+                self.unasked.discard(name)
+                self._allow(OF_START)
+                return message
+            case Done(cpu_seconds):
+                self.cpu_seconds, self.ended = cpu_seconds, ENDED
+            case _:
+                self._allow(OF_START)
+        return None
+
+    def check(self) -> None:
+        """Note why the round must end: a message is late, or the folder is full."""
+        now = time.monotonic()
+        if self.watch.due <= now and (reached := self.watch.look()):
+            self.ended = NO_TIME if reached == "clock" else NO_ANSWER
+        elif self.looked + folders.LOOK_SECONDS <= now:
+            self.looked = now
+            if folders.is_full(self.folder):
+                self.ended = folders.FILLS
+
+    def kill(self) -> None:
+        """Kill the judge, the code under test, and every process that it started."""
+        orphans.end_tree(self.judge.process)
+        self.judge.channel.close()
+        orphans.end_tree(self.code)
+        folders.remove(self.folder)
+
+    def used(self) -> Used | None:
+        """The time that judge and code have used together: limits count for both."""
+        pids = [process.pid for process in (self.judge.process, self.code) if process.pid]
+        return usage.of_processes(set().union(*map(orphans.tree, pids)))
+
+    def _allow(self, limit: Limit) -> None:
+        """Expect the next message within these limits."""
+        self.watch = Stopwatch(limit, self.used)
