@@ -1,4 +1,7 @@
-"""Kata tinytorch/05 in code: a graph node by node, the walk back, its release, and what a graph costs in memory."""
+"""Kata tinytorch/05 in code: autograd for single numbers, then a graph of tensors, the walk back and its memory."""
+
+import math
+import random
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,14 +26,74 @@ def graph(x: Tensor, indent: str = "") -> None:
         graph(source, indent + "  ")
 
 
-# 1. The forward pass computes numbers. Beside them, each operation left a node with its name and its inputs.
-print("1. The graph of y = (a·b + a).sum(): each node with its inputs below it")
+# 1. The whole idea on one page, for single numbers. Each remembers what it was made from, and its derivative by each.
+class Number:
+    """A number with its gradient, 0 until the walk back comes to it."""
+
+    tape: list["Number"] = []  # all numbers, in the order in which they were made
+
+    def __init__(self, value: float, sources: list[tuple["Number", float]] | None = None):
+        self.value, self.grad, self.sources = value, 0.0, sources or []
+        self.tape.append(self)
+
+    def __add__(self, other: "Number") -> "Number":
+        return Number(self.value + other.value, [(self, 1.0), (other, 1.0)])
+
+    def __sub__(self, other: "Number") -> "Number":
+        return Number(self.value - other.value, [(self, 1.0), (other, -1.0)])
+
+    def __mul__(self, other: "Number") -> "Number":
+        return Number(self.value * other.value, [(self, other.value), (other, self.value)])
+
+    def tanh(self) -> "Number":
+        t = math.tanh(self.value)
+        return Number(t, [(self, 1 - t**2)])
+
+    def backward(self) -> None:
+        """Go back over the tape: each number was made after its sources, so its gradient is complete before theirs."""
+        self.grad = 1.0
+        for number in reversed(self.tape):
+            for source, derivative in number.sources:
+                source.grad += derivative * number.grad
+
+
+print("1. Autograd for single numbers: z = x·x + x·y")
+x, y = Number(3.0), Number(4.0)
+square, product = x * x, x * y
+z = square + product
+z.backward()
+for name, number in {"x": x, "y": y, "x·x": square, "x·y": product, "z": z}.items():
+    print(f"   {name:<4} {number.value:>4.0f}   gradient {number.grad:>3.0f}")
+
+# It is enough to train a network: two inputs, four hidden numbers and one output learn XOR.
+random.seed(0)
+Number.tape.clear()
+hidden = [[Number(random.gauss(0, 1)) for _ in range(3)] for _ in range(4)]  # of each: two weights and a bias
+last = [Number(random.gauss(0, 1)) for _ in range(5)]
+parameters = len(Number.tape)
+for step in range(301):
+    loss = Number(0.0)
+    for a, b, target in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        found = last[4]
+        for weight, (to_a, to_b, bias) in zip(last, hidden):
+            found = found + weight * (to_a * Number(a) + to_b * Number(b) + bias).tanh()
+        loss = loss + (found - Number(target)) * (found - Number(target))
+    loss.backward()
+    if step % 100 == 0:
+        print(f"   XOR, step {step:>3}: loss {loss.value:.4f}, {len(Number.tape)} numbers on the tape")
+    del Number.tape[parameters:]  # the graph of this step
+    for number in Number.tape:
+        number.value, number.grad = number.value - 0.02 * number.grad, 0.0
+print("   One Python object per number is too slow for a real network. From here on, one node holds a whole tensor.\n")
+
+# 2. The forward pass computes numbers. Beside them, each operation left a node with its name and its inputs.
+print("2. The graph of y = (a·b + a).sum(): each node with its inputs below it")
 a, b = variable(2.0, 3.0), variable(5.0, 7.0)
 y = (a * b + a).sum()
 graph(y)
 
-# 2. The walk back. A rule of our own stands before each registered one, only to print what it is called with.
-print("\n2. backward calls one rule per node, the last operation first")
+# 3. The walk back. A rule of our own stands before each registered one, only to print what it is called with.
+print("\n3. backward calls one rule per node, the last operation first")
 registered = dict(kata.RULES)
 
 
@@ -49,8 +112,8 @@ kata.RULES.update(registered)
 print(f"   a.grad is b + 1 = {a.grad.tolist()}: a part of mul and a part of add")
 print(f"   b.grad is a     = {b.grad.tolist()}")
 
-# 3. Gradients add up until someone clears them, and a graph is released by its first backward.
-print("\n3. Twice")
+# 4. Gradients add up until someone clears them, and a graph is released by its first backward.
+print("\n4. Twice")
 x = variable(3.0)
 y = x * x + x
 y.backward(retain_graph=True)
@@ -63,8 +126,8 @@ try:
 except Exception as error:
     print(f"   a third backward: {type(error).__name__}: {error}")
 
-# 4. The graph is made anew by each forward pass. So Python's own `while` and `if` work, whatever they depend on.
-print("\n4. A loop whose length depends on the input: double x until it exceeds 10")
+# 5. The graph is made anew by each forward pass. So Python's own `while` and `if` work, whatever they depend on.
+print("\n5. A loop whose length depends on the input: double x until it exceeds 10")
 for start in (3.0, 0.2):
     x = y = variable(start)
     rounds = 0
@@ -73,8 +136,8 @@ for start in (3.0, 0.2):
     y.backward()
     print(f"   x = {start}: {rounds} rounds, y = {y.item():.1f}, gradient {x.grad.item():.0f}, predicted 2^{rounds}")
 
-# 5. Two ways to the same gradients, and what each costs. (gradcheck is a stretch exercise.)
-print("\n5. The gradient of a sum of squares, by backward and by differences")
+# 6. Two ways to the same gradients, and what each costs. (gradcheck is a stretch exercise.)
+print("\n6. The gradient of a sum of squares, by backward and by differences")
 for size in (10, 100):
     weights = Tensor(np.linspace(-1, 1, size), requires_grad=True)
     found = stretch(kata.gradcheck, lambda w: w * w, [weights])
@@ -84,8 +147,8 @@ for size in (10, 100):
             f" {found['backward_calls']} backward, largest error {found['max_abs_error']:.0e}"
         )
 
-# 6. What a graph holds. Float32, 4 bytes per element: each of the results stays because a node has it as an input.
-print("\n6. The memory of a chain of 10 products, 20,000 float32 elements each")
+# 7. What a graph holds. Float32, 4 bytes per element: each of the results stays because a node has it as an input.
+print("\n7. The memory of a chain of 10 products, 20,000 float32 elements each")
 
 
 def chain(depth: int) -> Tensor:
@@ -120,8 +183,8 @@ for name, run, predicted in (
 ):
     print(f"   {name}: {profile_memory(run).retained_bytes:>9,} bytes retained, predicted about {predicted:,}")
 
-# 7. The same in PyTorch.
-print("\n7. PyTorch does it so")
+# 8. The same in PyTorch.
+print("\n8. PyTorch does it so")
 try:
     import torch
 except ImportError:
@@ -141,7 +204,7 @@ else:
     print("   What a rule needs is kept until backward, as our nodes keep `saved` and `out`:")
     pytorch_source("torch.autograd.function", "FunctionCtx.save_for_backward", "self.to_save", lines=1)
 
-# 8. The figure: retained bytes over depth. (depth_scaling is a stretch exercise.)
+# 9. The figure: retained bytes over depth. (depth_scaling is a stretch exercise.)
 depths = [2, 4, 8, 16, 32, 64]
 measured = stretch(kata.depth_scaling, depths)
 
@@ -161,6 +224,6 @@ def draw() -> Figure:
 
 
 if measured:
-    print(f"\n8. Retained bytes over depth: exponent {measured['graph']['exponent']:.2f} with a graph, predicted 1;")
+    print(f"\n9. Retained bytes over depth: exponent {measured['graph']['exponent']:.2f} with a graph, predicted 1;")
     print(f"   {measured['no_grad']['exponent']:.2f} under no_grad, predicted 0")
 save_figure(draw(), __file__)
