@@ -25,6 +25,7 @@ class RunOptions:
     stop_at_failure: bool = False
     sealed: bool = False  # exercises that work are judged again, from another process
     require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
+    traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,23 @@ class SpecFinished:
 
 
 @dataclass(frozen=True)
+class Traced:
+    """What the functions that are followed did during the spec that has just finished."""
+
+    name: str
+    calls: str  # JSON, as `grader.specs.tracing` writes it
+
+
+@dataclass(frozen=True)
 class Done:
     """The last message: every spec has run."""
 
     cpu_seconds: float
 
 
-Message = Collected | Loading | Loaded | SpecStarted | SpecFinished | Done
+Message = Collected | Loading | Loaded | SpecStarted | SpecFinished | Traced | Done
 KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Collected, Loading, Loaded, SpecStarted, SpecFinished, Done)
+    kind.__name__: kind for kind in (Collected, Loading, Loaded, SpecStarted, SpecFinished, Traced, Done)
 }
 Part = TypeVar("Part", bound=Message | SpecInfo)
 

@@ -3,26 +3,24 @@
 Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
 """
 
-import ast
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from os.path import commonprefix
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grader.authoring import mutation_operators, variants
-from grader.authoring.mutation_operators import Edit, Source
+from grader.authoring import variants
 from grader.authoring.variants import Equivalent
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.course.cells import decorated_line
 from grader.errors import KataError
 from grader.execution import scheduler
+from grader.practice import mutation, operators
+from grader.practice.mutation import Mutant
+from grader.practice.operators import Edit, Source
 from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
 from grader.workers import forkserver
@@ -39,21 +37,6 @@ class Trouble(KataError):
 
 class NoEngine(KataError):
     """cosmic-ray is not installed."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """The text of a kata's file after one edit, in the definition of that name.
-
-    `was` and `now` are the lines that differ, stripped and joined to one.
-    """
-
-    line: int
-    definition: str
-    operator: str
-    source: str
-    was: str
-    now: str
 
 
 @dataclass(frozen=True)
@@ -130,20 +113,8 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
 def generate(kata: Kata, textbook: bool = False) -> list[Mutant]:
     """The mutants of the reference or textbook solution in the order of its lines: those that compile, each once."""
     source = Source(_right_code(kata, textbook))
-    fixed = fixed_parts(source, ast.parse(stubs.stub_of(kata) or ""))
-    definitions = [
-        (source.lines[first - 1], source.lines[last], name) for first, last, name in _definitions(source.tree)
-    ]
-    seen = {_meaning(source.text(low, high)) for low, high, _ in definitions}
-    mutants = []
-    for edit in (_trimmed(source, edit) for edit in [*mutation_operators.edits(source), *general_edits(source)]):
-        if not any(low <= edit.start and edit.end <= high for low, high in fixed):
-            low, high, name = next(found for found in definitions if found[0] <= edit.start < found[1])
-            meaning = _meaning(source.text(low, edit.start) + edit.now + source.text(edit.end, high))
-            if meaning and meaning not in seen:
-                seen.add(meaning)
-                mutants.append(_mutant(source, edit, name))
-    return sorted(mutants, key=lambda mutant: mutant.line)
+    edits = [*operators.edits(source), *general_edits(source)]
+    return mutation.generate(source, edits, stubs.stub_of(kata) or "")
 
 
 OTHER_OPERATORS = {
@@ -200,7 +171,7 @@ def general_edits(source: Source) -> Iterator[Edit]:
     except ImportError:
         raise NoEngine("kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'") from None
     operators = {name: get_operator(f"core/{name}")() for name in GENERAL}
-    for first, last, _ in _definitions(source.tree):
+    for first, last, _ in mutation.definitions(source.tree):
         text = source.text(source.lines[first - 1], source.lines[last])
         for place, node in enumerate(ast_nodes(get_ast(text))):
             for name, operator in operators.items():
@@ -217,112 +188,6 @@ def _is_noise(name: str, node: Any) -> bool:
     if node.type == "comparison":
         return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(child.type == "string" for child in node.children)
     return node.parent is not None and node.parent.type in ("parameters", "lambdef")
-
-
-def fixed_parts(source: Source, stub: ast.Module) -> list[tuple[int, int]]:
-    """Spans without edits: docstrings, annotations, imports, `__all__`, error texts, and what the stub gives.
-
-    The stub gives whole statements, functions with a body, and the default values of all others.
-    """
-    given = {(owner, ast.unparse(node)) for owner, node in _members(stub)}
-    given |= {
-        (owner, node.name)
-        for owner, node in _members(stub)
-        if isinstance(node, ast.FunctionDef) and not stubs.is_open(node)
-    }
-    signatures = {(owner, node.name) for owner, node in _members(stub) if hasattr(node, "name")}
-    nodes: list[ast.AST] = []
-    spans = []
-    for owner, member in _members(source.tree):
-        if (owner, ast.unparse(member)) in given or (owner, getattr(member, "name", None)) in given:
-            nodes.append(member)
-        elif isinstance(member, ast.FunctionDef) and (owner, member.name) in signatures:
-            nodes += [default for default in [*member.args.defaults, *member.args.kw_defaults] if default]
-        if decorators := getattr(member, "decorator_list", None):
-            if (owner, getattr(member, "name", None)) in signatures:
-                spans.append((source.lines[decorators[0].lineno - 1], source.lines[member.lineno - 1]))
-    for node in ast.walk(source.tree):
-        match node:
-            case (
-                ast.Import()
-                | ast.ImportFrom()
-                | ast.Expr(value=ast.Constant())
-                | ast.Assign(targets=[ast.Name(id="__all__")])
-            ):
-                nodes.append(node)
-            case (
-                ast.arg(annotation=ast.expr() as part)
-                | ast.AnnAssign(annotation=part)
-                | ast.Assert(msg=ast.expr() as part)
-            ):
-                nodes.append(part)
-            case ast.Call(func=ast.Name(id="zip"), keywords=keywords):
-                nodes += keywords
-            case ast.Raise(exc=ast.Call(args=args, keywords=keywords)):
-                nodes += [*args, *(keyword.value for keyword in keywords)]
-            case ast.FunctionDef():
-                nodes += [*filter(None, [node.returns]), *_only_for_messages(node)]
-    return spans + [(source.start(node), source.end(node)) for node in nodes]
-
-
-def _members(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """The statements of a module and of its classes, each with the name of its class ("" for the module)."""
-    for node in tree.body:
-        yield "", node
-        if isinstance(node, ast.ClassDef):
-            yield from ((node.name, inner) for inner in node.body)
-
-
-def _only_for_messages(function: ast.FunctionDef) -> list[ast.Assign]:
-    """Assignments of names that are read in a `raise` and nowhere else: they prepare its text."""
-    raises = [node for node in ast.walk(function) if isinstance(node, ast.Raise)]
-    told = [node for raise_ in raises for node in ast.walk(raise_) if isinstance(node, ast.Name)]
-    read = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
-    names = {node.id for node in told} - {node.id for node in read if node not in told}
-    assigned = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
-    return [node for node in assigned if isinstance(node.targets[0], ast.Name) and node.targets[0].id in names]
-
-
-def _definitions(tree: ast.Module) -> Iterator[tuple[int, int, str]]:
-    """The first and last line of each statement of a module, with its decorators, and the name that it defines."""
-    for node in tree.body:
-        yield decorated_line(node), node.end_lineno or node.lineno, getattr(node, "name", "")
-
-
-def _meaning(code: str) -> str:
-    """The code without its layout; empty if it does not compile."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(code)
-            compile(tree, "mutant", "exec")
-    except SyntaxError:
-        return ""
-    return ast.dump(tree)
-
-
-def _trimmed(source: Source, edit: Edit) -> Edit:
-    """The same edit without what it leaves as it was at its start and its end."""
-    was, now = source.text(edit.start, edit.end), edit.now
-    head = commonprefix([was, now])
-    was, now = was[len(head) :], now[len(head) :]
-    tail = commonprefix([was[::-1], now[::-1]])
-    return Edit(
-        edit.operator, edit.start + len(head.encode()), edit.end - len(tail.encode()), now[: len(now) - len(tail)]
-    )
-
-
-def _mutant(source: Source, edit: Edit, definition: str) -> Mutant:
-    after = source.edited(edit)
-    was, now = source.data.decode().splitlines(), after.splitlines()
-    head = len(commonprefix([was, now]))
-    was, now = was[head:], now[head:]
-    tail = len(commonprefix([was[::-1], now[::-1]]))
-    was, now = was[: len(was) - tail], now[: len(now) - tail]
-    return Mutant(head + 1, definition, edit.operator, after, _one_line(was), _one_line(now))
-
-
-def _one_line(lines: list[str]) -> str:
-    return " ".join(line.strip() for line in lines)
 
 
 # Running

@@ -18,7 +18,18 @@ from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
 from grader.lock.second_lock import SecondLock
-from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, WorkOrder
+from grader.protocol import (
+    Collected,
+    Done,
+    Loaded,
+    Loading,
+    Message,
+    SpecFinished,
+    SpecInfo,
+    SpecStarted,
+    Traced,
+    WorkOrder,
+)
 from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
@@ -51,6 +62,7 @@ class Supervisor:
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
         self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
+        self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
         self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
@@ -178,6 +190,8 @@ class Supervisor:
                 self._keep(message)
                 self.phase, self.current = "between", ""
                 self._allow(OF_START)
+            case Traced(name, calls), "between" if name in self.specs:
+                self.traces[name] = calls
             case Done(cpu_seconds), "between":
                 self.done = True
                 self.cpu_seconds += cpu_seconds

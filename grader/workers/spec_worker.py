@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -27,12 +28,15 @@ from grader.protocol import (
     SpecFinished,
     SpecInfo,
     SpecStarted,
+    Traced,
     WorkOrder,
 )
-from grader.specs import plugin
+from grader.specs import plugin, tracing
+from grader.specs.tracing import Tracer
 from grader.workers import collected
 
 LONGEST_TEXT = 20_000  # characters sent about one failure
+LONGEST_TRACE = 150_000  # characters sent about the calls that are followed in one spec
 
 Run = Callable[[list[pytest.Function], "Reporter"], None]  # has these specs run
 
@@ -85,8 +89,13 @@ class Beside:
         module = reporter.katas.modules[order.kata] = _module(order)
         reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
         items = [item for item in items if name_of(item) not in order.skip]
+        first, last = order.options.traced
+        tracer = Tracer(getattr(module, "__file__", None) or "", range(first, last + 1))
         for item, following in zip_longest(items, items[1:]):
-            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            with tracer.on() if last else nullcontext():
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if last:
+                reporter.send(Traced(name_of(item), tracing.written(tracer.calls, LONGEST_TRACE)))
             if order.options.stop_at_failure and reporter.katas.broken:
                 break
 

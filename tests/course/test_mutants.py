@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from grader.authoring import mutants, mutation_operators, variants
+from grader.authoring import mutants, variants
 from grader.authoring.mutants import Mutant
-from grader.authoring.mutation_operators import Edit, Source
+from grader.practice import operators
+from grader.practice.operators import Edit, Source
 from grader.authoring.variants import Equivalent
 from grader.course.catalogue import all_katas
 from grader.protocol import RunOptions
@@ -70,13 +71,13 @@ IMPORTS = "import torch, math  # − counts as three bytes\n"
 def test_operator(operator, code, expected):
     source = Source(IMPORTS + code)
     found = [
-        source.edited(edit) for n in ast.walk(source.tree) for edit in getattr(mutation_operators, operator)(source, n)
+        source.edited(edit) for n in ast.walk(source.tree) for edit in getattr(operators, operator)(source, n)
     ]
     assert IMPORTS + expected in found
 
 
 def test_every_operator_has_an_example():
-    assert {operator.__name__ for operator in mutation_operators.OPERATORS} == {operator for operator, _, _ in EXAMPLES}
+    assert {operator.__name__ for operator in operators.OPERATORS} == {operator for operator, _, _ in EXAMPLES}
 
 
 def test_what_nobody_writes_wrong_is_left_alone():

@@ -1,0 +1,51 @@
+"""Runs versions of a kata's code, and tells what each of its specs came to and what the code did in it."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.execution import scheduler
+from grader.execution.supervisor import Supervisor
+from grader.results import KataResult, SpecResult
+from grader.specs import tracing
+from grader.specs.tracing import Call
+from grader.workers import forkserver, orphans
+from grader.workers.jobs import Job
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one version.
+
+    Attributes:
+        specs: by name.
+        calls: of the functions that are followed, by spec.
+    """
+
+    result: KataResult
+    calls: dict[str, list[Call]]
+
+    @property
+    def specs(self) -> dict[str, SpecResult]:
+        return {spec.name: spec for exercise in self.result.exercises for spec in exercise.specs}
+
+
+def of(jobs: Iterable[Job]) -> list[Run]:
+    """Run these jobs, as many at once as there are cores."""
+    waiting, running = list(enumerate(jobs)), dict[int, Supervisor]()
+    found: dict[int, Run] = {}
+    folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
+    with folder as scratch, orphans.ended() as end_orphans:
+        while waiting or running:
+            while waiting and len(running) < scheduler.available_cores():
+                place, job = waiting.pop(0)
+                forkserver.prepare([job.kata])
+                running[place] = Supervisor(job, Path(scratch))
+            if not any(one.finished for one in running.values()):
+                scheduler.wait(list(running.values()), ())
+            for place, one in [(place, one) for place, one in running.items() if one.finished]:
+                del running[place]
+                found[place] = Run(one.result(), {name: tracing.read(text) for name, text in one.traces.items()})
+        end_orphans()
+    return [found[place] for place in sorted(found)]

@@ -1,0 +1,248 @@
+"""Follows a definition of the code under test line by line: its calls, what each line made of its variables, results.
+
+Everything is bounded: calls, lines per call, the length of texts. What is kept are descriptions, no values.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader.specs import check
+
+MOST_CALLS, MOST_LINES, MOST_VALUES = 12, 400, 12
+SAMPLE = 16  # numbers that stand for those of a tensor
+LONGEST = 120  # characters of a text
+Fields = dict[str, Any]  # of a dataclass, as JSON has them
+DEPTH = 3  # of containers and objects that are looked into
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a variable held, in words, and numbers by which it is told from others.
+
+    Attributes:
+        kind: the type's name.
+        text: "float32 tensor (2, 5, 12)", "4".
+        shape: of a tensor or an array; None for all else.
+        numbers: a sample of its numbers, their mean and their size; of another value, whatever tells it from others.
+    """
+
+    kind: str
+    text: str
+    shape: tuple[int, ...] | None = None
+    numbers: tuple[float | str, ...] = ()
+
+
+@dataclass
+class Step:
+    """A line that ran: how often, and the variables that it changed when it ran first and last."""
+
+    line: int
+    times: int = 1
+    first: dict[str, Value] = field(default_factory=dict)
+    last: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass
+class Call:
+    """One call of a function of the definition."""
+
+    name: str
+    line: int  # of its def
+    arguments: dict[str, Value]
+    steps: list[Step] = field(default_factory=list)
+    returned: Value | None = None
+    raised: str = ""
+    cut: bool = False  # more lines ran than are kept
+
+
+def same(one: Value | None, other: Value | None) -> bool:
+    """Tell if two values are the same, up to what rounding does to numbers."""
+    if one is None or other is None:
+        return one is other
+    if (one.kind, one.shape, len(one.numbers)) != (other.kind, other.shape, len(other.numbers)):
+        return False
+    return all(map(_close, one.numbers, other.numbers))
+
+
+def written(calls: list[Call], longest: int) -> str:
+    """The calls as JSON of at most so many characters: the last ones are left out first."""
+    while calls and len(text := json.dumps([asdict(call) for call in calls])) > longest:
+        calls = calls[: len(calls) // 2]
+    return text if calls else "[]"
+
+
+def read(text: str) -> list[Call]:
+    """The calls that `written` wrote.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    try:
+        return [_call(**call) for call in json.loads(text)]
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a trace: {error}") from None
+
+
+def _call(*, arguments: Fields, steps: list[Fields], returned: Fields | None, **rest: Any) -> Call:
+    found = [Step(one["line"], one["times"], _values(one["first"]), _values(one["last"])) for one in steps]
+    return Call(arguments=_values(arguments), steps=found, returned=_value(returned) if returned else None, **rest)
+
+
+def _values(fields: Fields) -> dict[str, Value]:
+    return {str(name): _value(found) for name, found in fields.items()}
+
+
+def _value(fields: Fields) -> Value:
+    kind, text, shape, numbers = fields["kind"], fields["text"], fields["shape"], fields["numbers"]
+    return Value(str(kind), str(text), None if shape is None else tuple(map(int, shape)), tuple(numbers))
+
+
+def value(found: Any) -> Value:
+    """Describe a value. What cannot be described is told by its type alone."""
+    kind = type(found).__name__
+    try:
+        text = " ".join(check.describe(found).split())[:LONGEST]
+        shape = tuple(found.shape) if isinstance(found, (torch.Tensor, np.ndarray)) else None
+        return Value(kind, text, shape, tuple(_numbers(found, DEPTH)))
+    except Exception:  # from a method of a class that the learner wrote
+        return Value(kind, kind)
+
+
+class Tracer:
+    """Records calls of the functions whose `def` is within these lines of a file."""
+
+    def __init__(self, file: str, lines: range):
+        self.file, self.lines = file, lines
+        self.calls: list[Call] = []
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Record what runs in the block."""
+        self.calls, before = [], sys.gettrace()
+        sys.settrace(self._enter)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        code = frame.f_code
+        if code.co_filename != self.file or code.co_firstlineno not in self.lines or code.co_name.startswith("<"):
+            return None
+        if len(self.calls) >= MOST_CALLS:
+            return None
+        call = Call(code.co_name, code.co_firstlineno, _described(_given(code, frame.f_locals)))
+        self.calls.append(call)
+        return Follower(call, frame)
+
+
+class Follower:
+    """Follows one frame."""
+
+    def __init__(self, call: Call, frame: FrameType):
+        self.call, self.before = call, _versions(frame.f_locals)
+        self.steps: dict[int, Step] = {}
+        self.line = 0  # that is running
+        self.seen = 0
+
+    def __call__(self, frame: FrameType, event: str, result: Any) -> Any:
+        with suppress(Exception):  # from classes that the learner wrote
+            self._note(frame)
+        if event == "line":
+            self.line = frame.f_lineno
+            self.seen += 1
+            if self.seen > MOST_LINES:
+                self.call.cut, frame.f_trace_lines = True, False
+        elif event == "return":
+            self.call.returned = value(result) if not self.call.raised else None
+        elif event == "exception":
+            self.call.raised = result[0].__name__
+        return self
+
+    def _note(self, frame: FrameType) -> None:
+        """Take in what the line that has just run did to the variables."""
+        if not self.line:
+            return
+        now = _versions(frame.f_locals)
+        changed = {name: frame.f_locals[name] for name, found in now.items() if self.before.get(name) != found}
+        step = self.steps.get(self.line)
+        described = _described(changed)
+        if step is None:
+            step = self.steps[self.line] = Step(self.line, first=described)
+            self.call.steps.append(step)
+        else:
+            step.times += 1
+            step.last = described
+        self.before = now
+        self.line = 0
+
+
+def _given(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call."""
+    number = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    return {name: variables[name] for name in code.co_varnames[:number] if name in variables}
+
+
+def _described(variables: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: value(found) for name, found in list(variables.items())[:MOST_VALUES]}
+
+
+def _versions(variables: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Which object each variable holds, and of a tensor, how often it was written to."""
+    return {name: (id(found), getattr(found, "_version", 0)) for name, found in variables.items()}
+
+
+def _numbers(found: Any, depth: int) -> Iterator[float | str]:
+    if isinstance(found, torch.Tensor):
+        flat = found.detach().reshape(-1)
+        yield str(found.dtype)
+        yield from _sample((torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).double())
+    elif isinstance(found, np.ndarray):
+        yield str(found.dtype)
+        if found.dtype.kind in "fiub":
+            yield from _sample(torch.as_tensor(found.astype(np.float64)).reshape(-1))
+    elif isinstance(found, (bool, int, float)):
+        yield float(found)
+    elif found is None or isinstance(found, (str, bytes, torch.dtype, torch.Size, torch.device)):
+        yield repr(found)[:LONGEST]
+    elif depth and isinstance(found, (list, tuple, set, frozenset)):
+        yield float(len(found))
+        for part in list(found)[:SAMPLE]:
+            yield from _numbers(part, depth - 1)
+    elif depth and isinstance(found, Mapping):
+        yield float(len(found))
+        for key, part in list(found.items())[:SAMPLE]:
+            yield repr(key)[:LONGEST]
+            yield from _numbers(part, depth - 1)
+    elif isinstance(found, torch.nn.Module):
+        for name, part in list(found.named_parameters())[:SAMPLE]:
+            yield name
+            yield from _numbers(part, 0)
+    elif depth and hasattr(found, "__dict__"):
+        yield from _numbers(vars(found), depth - 1)
+
+
+def _sample(flat: torch.Tensor) -> Iterator[float]:
+    """Numbers of a tensor at equal distances, their mean and their mean size."""
+    if flat.device.type == "meta" or not flat.numel():
+        return
+    step = max(1, flat.numel() // SAMPLE)
+    yield from flat[::step][:SAMPLE].tolist()
+    yield float(flat.mean())
+    yield float(flat.abs().mean())
+
+
+def _close(one: float | str, other: float | str) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    if one == other or (one != one and other != other):
+        return True
+    return abs(one - other) <= 1e-5 + 1e-4 * max(abs(one), abs(other))
