@@ -1,0 +1,114 @@
+"""A bug planted in one's own code: which one, the failure that shows it, and the calls on which it goes wrong."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.execution import scheduler
+from grader.practice import planting, runs
+from grader.practice.mutation import Mutant
+from grader.practice.operators import Source
+from grader.practice.planting import Version
+from grader.protocol import RunOptions
+from grader.results import SpecResult
+from grader.specs import tracing
+from grader.specs.tracing import Call
+from grader.workers.jobs import Job
+
+MOST_TRIED = 24  # changes, until one is noticed
+SEED = 0
+LOOKS_LIKE = re.compile(r"^looks like .*\n(?: +.*\n)*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A planted bug.
+
+    Attributes:
+        exercise: where it is.
+        text: the file with the bug.
+        lines: of that text that the bug changed.
+        failure: what the first failing spec says, without its name and without a guess at the cause.
+        right, wrong: calls that give the same as before, and others, each in words.
+    """
+
+    exercise: str
+    text: str
+    lines: tuple[int, ...]
+    failure: str
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version], drawn: random.Random) -> Bug | None:
+    """Plant a bug that a spec of the exercise's point notices; None if none of those tried is noticed.
+
+    Args:
+        job: the kata's code, which works, on that of the earlier katas.
+        mistakes: recorded ones of this kata.
+    """
+    text = job.files[kata.file]
+    found = islice(planting.candidates(kata, exercise, text, mistakes, drawn), MOST_TRIED)
+    while batch := list(islice(found, scheduler.available_cores())):
+        tried = runs.of(_job(job, one.source, exercise) for one in batch)
+        for mutant, run in zip(batch, tried, strict=True):
+            failed = [spec for spec in run.specs.values() if spec.status == "failed"]
+            if failed:
+                return _bug(kata, exercise, job, mutant, failed[0])
+    return None
+
+
+def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecResult) -> Bug:
+    text = job.files[kata.file]
+    before, after = runs.of(
+        _job(job, version, exercise, traced=planting.span(Source(version), exercise))
+        for version in (text, mutant.source)
+    )
+    right, wrong = compared(before.calls, after.calls)
+    return Bug(exercise.name, mutant.source, changed(text, mutant.source), anonymous(failed.message), right, wrong)
+
+
+def compared(before: dict[str, list[Call]], after: dict[str, list[Call]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The calls that both versions got, in words: those with the same result, and those without."""
+    right, wrong = dict[str, None](), dict[str, None]()
+    for spec, calls in before.items():
+        for one, other in zip(calls, after.get(spec, ()), strict=False):
+            if one.name != other.name or one.arguments.keys() != other.arguments.keys():
+                break
+            if not all(tracing.same(one.arguments[name], other.arguments[name]) for name in one.arguments):
+                break
+            is_same = tracing.same(one.returned, other.returned) and one.raised == other.raised
+            (right if is_same else wrong)[in_words(one)] = None
+    return tuple(right.keys() - wrong.keys()), tuple(wrong)
+
+
+def in_words(call: Call) -> str:
+    """ "split_heads(x = float32 tensor (2, 5, 8), num_heads = 2)"."""
+    given = ", ".join(f"{name} = {value.text}" for name, value in call.arguments.items() if name != "self")
+    return f"{call.name}({given})"
+
+
+def changed(before: str, after: str) -> tuple[int, ...]:
+    """The lines of the second text that differ from the first; where lines are gone, the one that has their place."""
+    was, now = before.splitlines(), after.splitlines()
+    head = next((i for i, (one, other) in enumerate(zip(was, now, strict=False)) if one != other), len(now) - 1)
+    tail = 0
+    while tail < min(len(was), len(now)) - head and was[-1 - tail] == now[-1 - tail]:
+        tail += 1
+    return tuple(range(head + 1, max(head + 1, len(now) - tail) + 1))
+
+
+def anonymous(failure: str) -> str:
+    """A failure's text without the spec's place and name, and without a guess at the cause."""
+    story = failure.rstrip().rpartition("\n\n")[0] or failure
+    return LOOKS_LIKE.sub("", story + "\n").rstrip()
+
+
+def _job(job: Job, text: str, exercise: Exercise, traced: range = range(0)) -> Job:
+    lines = (traced.start, traced.stop - 1) if traced else (0, 0)
+    options = RunOptions(ideas=True, only=(exercise.spec_class,), seed=SEED, traced=lines)
+    return Job(job.kata, {**job.files, job.kata.file: text}, options=options)
