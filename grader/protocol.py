@@ -26,6 +26,7 @@ class RunOptions:
     sealed: bool = False  # exercises that work are judged again, from another process
     require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
     traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
+    asked: str = ""  # an expression whose value in the kata's module is told, as that of a call
 
 
 @dataclass(frozen=True)

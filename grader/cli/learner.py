@@ -1,8 +1,10 @@
 """The learner's commands, from `list` and `watch` to `doctor` and `data`."""
 
 import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +15,13 @@ from rich.console import Console
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
 from grader.course import catalogue, downloads, kata_modules, notebooks
 from grader.course.catalogue import ROOT, Kata
+from grader.course.description import Exercise
 from grader.errors import KataError
+from grader.learner import bug_hunt, helping, history, overview, progress, reading
 from grader.learner import doctor as machine
-from grader.learner import helping, history, overview, progress, reading
 from grader.learner import update as updating
 from grader.learner.screen import Screen
+from grader.practice.planting import Version
 from grader.reports import words
 from grader.results import KataResult
 
@@ -102,6 +106,38 @@ def solution(
         helping.others(found, exercise, now=now) if others else helping.solution(found, exercise, now=now, full=full)
     )
     Screen(Console(), has_keys=False).difference(lines)
+
+
+@app.command()
+def debug(
+    kata: OneKata,
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
+    line: Annotated[int | None, typer.Option(min=1, help="the line of the bug")] = None,
+    call: Annotated[str | None, typer.Option(help="a call that goes wrong: its letter, or one that you write")] = None,
+    mended: Annotated[bool, typer.Option("--mended", help="judge the copy, which you have mended")] = False,
+    new: Annotated[bool, typer.Option("--new", help="give up on the present bug and plant another one")] = False,
+) -> None:
+    """Find a bug that is planted in a copy of your own code, once an exercise works.
+
+    Name its line and a call on which it goes wrong, then mend the copy in at most three lines. Points, stars and your
+    files stay as they are.
+    """
+    found = catalogue.find(kata)
+    hunt = None if new else bug_hunt.current(found)
+    if hunt is None:
+        hunt = bug_hunt.start(found, _working(found, exercise), _recorded(found), random.Random())
+        say("\n".join(bug_hunt.task(found, hunt)))
+        return
+    answered = []
+    if line is not None:
+        hunt, said = bug_hunt.name_line(found, hunt, line)
+        answered.append(said)
+    if call is not None:
+        hunt, said = bug_hunt.name_call(found, hunt, call)
+        answered.append(said)
+    if mended:
+        answered.append(bug_hunt.mend(found, hunt)[1])
+    say("\n".join(answered or bug_hunt.task(found, hunt)))
 
 
 @app.command()
@@ -201,6 +237,26 @@ def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the da
     except KeyboardInterrupt:
         print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _working(kata: Kata, name: str | None) -> Exercise:
+    """The exercise of this name, or one that works and whose bugs have been found least often."""
+    result = progress.so_far([kata], KATAS)[kata]
+    works = [exercise for exercise in kata.exercises if _is_working(result, exercise.name)]
+    if name and kata.exercise(name) in works:
+        return kata.exercise(name)
+    if name or not works:
+        raise KataError(f"{name or kata.number}: does not work yet: a bug is planted in code that works")
+    times = Counter(one["exercise"] for one in bug_hunt.found(ROOT) if one["kata"] == kata.name)
+    return min(works, key=lambda exercise: (times[exercise.name], random.random()))
+
+
+def _recorded(kata: Kata) -> list[Version]:
+    """The kata's recorded mistakes that cost a point; none without its author's files."""
+    from grader.authoring import variants  # here, because a starter repository has no author's part
+
+    right = kata_modules.read_source(kata.reference) if kata.reference.is_file() else ""
+    return [Version(right, right.replace(m.was, m.now)) for m in variants.mistakes(kata) if right and not m.edge]
 
 
 def _works(kata: Kata, exercise: str) -> bool:

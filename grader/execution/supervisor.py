@@ -190,7 +190,7 @@ class Supervisor:
                 self._keep(message)
                 self.phase, self.current = "between", ""
                 self._allow(OF_START)
-            case Traced(name, calls), "between" if name in self.specs:
+            case Traced(name, calls), "between" if name in self.specs or not name:
                 self.traces[name] = calls
             case Done(cpu_seconds), "between":
                 self.done = True

@@ -21,7 +21,7 @@ from grader.workers.jobs import Job
 
 MOST_TRIED = 24  # changes, until one is noticed
 SEED = 0
-LOOKS_LIKE = re.compile(r"^looks like .*\n(?: +.*\n)*", re.MULTILINE)
+TELLING = re.compile(r"^(?:looks like|at) .*\n(?: +.*\n)*", re.MULTILINE)  # rows that name the cause or the line
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def changed(before: str, after: str) -> tuple[int, ...]:
 
 
 def anonymous(failure: str) -> str:
-    """A failure's text without the spec's place and name, and without a guess at the cause."""
+    """A failure's text without the spec's place and name, and without rows that name the line or the cause."""
     story = failure.rstrip().rpartition("\n\n")[0] or failure
-    return LOOKS_LIKE.sub("", story + "\n").rstrip()
+    return TELLING.sub("", story + "\n").rstrip()
 
 
 def _job(job: Job, text: str, exercise: Exercise, traced: range = range(0)) -> Job:

@@ -5,15 +5,19 @@ Everything is bounded: calls, lines per call, the length of texts. What is kept 
 
 import json
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from grader.errors import LoadFailure
+from grader.isolation import state
 from grader.specs import check
 
 MOST_CALLS, MOST_LINES, MOST_VALUES = 12, 400, 12
@@ -72,6 +76,20 @@ def same(one: Value | None, other: Value | None) -> bool:
     return all(map(_close, one.numbers, other.numbers))
 
 
+def evaluated(expression: str, module: ModuleType | LoadFailure, seed: int) -> Call:
+    """The value of an expression in a module, or what it raises, as a call of that name."""
+    call = Call(expression, 0, {})
+    if isinstance(module, LoadFailure):
+        call.raised = str(module)
+        return call
+    state.reset(seed)
+    try:
+        call.returned = value(eval(expression, {"torch": torch, "np": np, "nn": torch.nn, "F": F} | vars(module)))
+    except Exception as error:
+        call.raised = "".join(traceback.format_exception_only(error)).strip()[:LONGEST]
+    return call
+
+
 def written(calls: list[Call], longest: int) -> str:
     """The calls as JSON of at most so many characters: the last ones are left out first."""
     while calls and len(text := json.dumps([asdict(call) for call in calls])) > longest:
@@ -109,7 +127,7 @@ def value(found: Any) -> Value:
     """Describe a value. What cannot be described is told by its type alone."""
     kind = type(found).__name__
     try:
-        text = " ".join(check.describe(found).split())[:LONGEST]
+        text = kind if isinstance(found, torch.nn.Module) else " ".join(check.describe(found).split())[:LONGEST]
         shape = tuple(found.shape) if isinstance(found, (torch.Tensor, np.ndarray)) else None
         return Value(kind, text, shape, tuple(_numbers(found, DEPTH)))
     except Exception:  # from a method of a class that the learner wrote

@@ -87,7 +87,11 @@ class Beside:
     def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
         order = self.order
         module = reporter.katas.modules[order.kata] = _module(order)
+        asked = [tracing.evaluated(order.options.asked, module, order.options.seed)] if order.options.asked else []
         reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
+        if asked:
+            reporter.send(Traced("", tracing.written(asked, LONGEST_TRACE)))
+            return
         items = [item for item in items if name_of(item) not in order.skip]
         first, last = order.options.traced
         tracer = Tracer(getattr(module, "__file__", None) or "", range(first, last + 1))
