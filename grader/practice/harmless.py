@@ -1,0 +1,48 @@
+"""Changes of an expression after which right code is still right: a second way to write the same."""
+
+import ast
+from collections.abc import Iterator
+
+from grader.practice.operators import Edit, Source
+
+LABEL = "the same, written otherwise"
+SWAPPED = (ast.Add, ast.Mult, ast.BitAnd, ast.BitOr)
+MIRRORED = {ast.Lt: ">", ast.Gt: "<", ast.LtE: ">=", ast.GtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
+
+
+def edits(source: Source) -> Iterator[Edit]:
+    """Candidates only: whether they change nothing is found by running them."""
+    for node in ast.walk(source.tree):
+        if now := _otherwise(source, node):
+            yield source.replaced(LABEL, node, now)
+
+
+def _otherwise(source: Source, node: ast.AST) -> str | None:
+    code = source.operand
+    match node:
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, SWAPPED):
+            return f"{code(right)} {_sign(op)} {code(left)}"
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in MIRRORED:
+            return f"{code(right)} {MIRRORED[type(op)]} {code(left)}"
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return f"-{code(right)} + {code(left)}"
+        case ast.Call(func=ast.Attribute(value=value, attr="transpose"), args=[one, other], keywords=[]):
+            return f"{code(value)}.transpose({source.code(other)}, {source.code(one)})"
+        case ast.Call(func=ast.Attribute(value=value, attr="unsqueeze"), args=[ast.Constant(value=0)], keywords=[]):
+            return f"{code(value)}[None]"
+        case ast.Call(
+            func=ast.Attribute(value=value, attr="softmax" | "sum" | "mean"), args=args, keywords=keywords
+        ) if not source.is_namespace(value):
+            rest = ", ".join([*map(source.code, args), *(f"{k.arg}={source.code(k.value)}" for k in keywords)])
+            return f"torch.{node.func.attr}({source.code(value)}{', ' + rest if rest else ''})"  # type: ignore[union-attr]
+        case ast.Attribute(value=value, attr="mT") if isinstance(node.ctx, ast.Load):
+            return f"{code(value)}.transpose(-2, -1)"
+        case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+            return f"torch.matmul({source.code(left)}, {source.code(right)})"
+        case ast.IfExp(test=test, body=body, orelse=other):
+            return f"{code(other)} if not {code(test)} else {code(body)}"
+    return None
+
+
+def _sign(op: ast.operator) -> str:
+    return {ast.Add: "+", ast.Mult: "*", ast.BitAnd: "&", ast.BitOr: "|"}[type(op)]

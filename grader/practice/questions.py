@@ -1,0 +1,195 @@
+"""Questions about one's own code, each with an answer that running it decides."""
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from grader.course import stubs
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.practice import debugging, harmless, mutation, operators, planting, runs
+from grader.practice.debugging import in_words
+from grader.practice.mutation import Mutant
+from grader.practice.operators import Source
+from grader.practice.runs import Run
+from grader.protocol import RunOptions
+from grader.specs import tracing
+from grader.specs.tracing import Value
+from grader.workers.jobs import Job
+
+CHANGES, SAME = 8, 6  # versions that are run: with a change, and written otherwise
+QUICK = 1.0  # seconds of a spec that is worth a question
+OPTIONS = 4
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its options, one of which is right."""
+
+    kind: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the questions about an exercise are drawn from.
+
+    Attributes:
+        says: the first sentence of each spec.
+        base: the code as it is.
+        changed: changes that a spec notices, each with its run.
+        same: changes that nothing notices.
+    """
+
+    text: str
+    exercise: Exercise
+    says: Mapping[str, str]
+    base: Run
+    changed: Sequence[tuple[Mutant, Run]]
+    same: Sequence[Mutant]
+
+
+def ask(material: Material, drawn: random.Random, most: int) -> list[Question]:
+    """As many questions as there can be, each of another kind if possible."""
+    kinds = [list(kind(material, drawn)) for kind in KINDS]
+    for found in kinds:
+        drawn.shuffle(found)
+    drawn.shuffle(kinds)
+    asked: list[Question] = []
+    while len(asked) < most and any(kinds):
+        for found in kinds:
+            if found and len(asked) < most:
+                question = found.pop()
+                if question.text not in {one.text for one in asked}:
+                    asked.append(question)
+    return asked
+
+
+def material(kata: Kata, exercise: Exercise, job: Job, says: Mapping[str, str], drawn: random.Random) -> Material:
+    """Run the code, changes of it and other ways to write it.
+
+    Args:
+        job: the kata's code, which works, on that of the earlier katas.
+        says: the docstrings of the exercise's specs, by name.
+    """
+    text = job.files[kata.file]
+    source = Source(text)
+    lines, stub = planting.span(source, exercise), stubs.stub_of(kata) or ""
+    [base] = runs.of([_job(job, text, tuple(says), lines)])
+    quick = tuple(name for name, spec in base.specs.items() if spec.status == "passed" and spec.seconds <= QUICK)
+    changes = [one for one in mutation.generate(source, operators.edits(source), stub) if one.line in lines]
+    others = [one for one in mutation.generate(source, harmless.edits(source), stub) if one.line in lines]
+    tried = [*_drawn(changes, CHANGES, drawn), *_drawn(others, SAME, drawn)]
+    found = runs.of(_job(job, one.source, quick, planting.span(Source(one.source), exercise)) for one in tried if quick)
+    changed, same = [], []
+    for one, run in zip(tried, found, strict=False):
+        failing = [spec for spec in run.specs.values() if spec.status == "failed"]
+        if failing:
+            changed.append((one, run))
+        elif one in others and not debugging.compared(base.calls, run.calls)[1]:
+            same.append(one)
+    first = {name: first_sentence(text) for name, text in says.items() if name in quick}
+    return Material(text, exercise, first, base, changed, same)
+
+
+def first_sentence(docstring: str) -> str:
+    """The first sentence of a spec's docstring."""
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(docstring.split()))[0]
+
+
+def _shapes(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """The shape of a variable after a line."""
+    for calls in found.base.calls.values():
+        for call in calls:
+            known = {v.shape for step in call.steps for v in step.first.values() if v.shape}
+            known |= {v.shape for v in call.arguments.values() if v.shape}
+            for step in call.steps:
+                for name, value in step.first.items():
+                    wrong = _other_shapes(value, known)
+                    if value.shape and len(value.shape) > 1 and len(wrong) >= OPTIONS - 1:
+                        text = f"{in_words(call)} runs. Which shape has `{name}` after line {step.line}?"
+                        yield _question("shape", text, str(value.shape), drawn.sample(wrong, OPTIONS - 1), drawn)
+
+
+def _other_shapes(value: Value, known: set[tuple[int, ...]]) -> list[str]:
+    """Shapes that the value might have had: axes in another order, one lost or added, and those of other variables."""
+    shape = value.shape or ()
+    found = {*permutations(shape)} if len(shape) < 5 else set()
+    found |= {shape[:i] + shape[i + 1 :] for i in range(len(shape))} | {(1, *shape), (*shape, 1)} | known
+    return sorted(str(one) for one in found - {shape})
+
+
+def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """What a call returns, beside what versions with a change return."""
+    for spec, calls in found.base.calls.items():
+        for place, call in enumerate(calls):
+            if call.returned is None or call.returned.shape is not None or call.returned.kind == "NoneType":
+                continue
+            wrong = {}
+            for _, run in found.changed:
+                others = run.calls.get(spec, [])
+                if place < len(others) and others[place].name == call.name:
+                    other = others[place]
+                    if not tracing.same(other.returned, call.returned):
+                        wrong[other.raised or (other.returned.text if other.returned else "None")] = None
+            wrong.pop(call.returned.text, None)
+            if len(wrong) >= OPTIONS - 1:
+                text = f"What does {in_words(call)} return?"
+                yield _question("result", text, call.returned.text, drawn.sample([*wrong], OPTIONS - 1), drawn)
+
+
+def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """Which demand falls with a change."""
+    for change, run in found.changed:
+        falls = {found.says[n] for n, spec in run.specs.items() if spec.status == "failed" and n in found.says}
+        holds = {found.says[n] for n, spec in run.specs.items() if spec.status == "passed" and n in found.says} - falls
+        if falls and len(holds) >= OPTIONS - 1:
+            text = f"Line {change.line} becomes `{change.now}`. Which of these falls?"
+            right = drawn.choice(sorted(falls))
+            yield _question("demand", text, right, drawn.sample(sorted(holds), OPTIONS - 1), drawn)
+
+
+def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """Which change leaves everything as it is."""
+    noticed = [_change(one) for one, _ in found.changed]
+    for one in found.same:
+        others = [other for other in noticed if other != _change(one)]
+        if len(others) >= OPTIONS - 1:
+            text = "Which of these changes makes no difference?"
+            yield _question("harmless", text, _change(one), drawn.sample(others, OPTIONS - 1), drawn)
+
+
+def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """Which call tells the code from a version with a change."""
+    for change, run in found.changed:
+        right, wrong = debugging.compared(found.base.calls, run.calls)
+        if wrong and len(right) >= OPTIONS - 1:
+            text = f"Line {change.line} becomes `{change.now}`. Which call comes to something else?"
+            yield _question("input", text, drawn.choice(wrong), drawn.sample(right, OPTIONS - 1), drawn)
+
+
+KINDS = (_shapes, _results, _demands, _harmless, _inputs)
+
+
+def _change(mutant: Mutant) -> str:
+    return f"line {mutant.line} becomes `{mutant.now}`"
+
+
+def _question(kind: str, text: str, right: str, wrong: Sequence[str], drawn: random.Random) -> Question:
+    options = [right, *wrong]
+    drawn.shuffle(options)
+    return Question(kind, text, tuple(options), options.index(right))
+
+
+def _drawn(mutants: list[Mutant], most: int, drawn: random.Random) -> list[Mutant]:
+    return drawn.sample(mutants, min(most, len(mutants)))
+
+
+def _job(job: Job, text: str, specs: tuple[str, ...], traced: range) -> Job:
+    options = RunOptions(ideas=True, only=specs, seed=SEED, traced=(traced.start, traced.stop - 1))
+    return Job(job.kata, {**job.files, job.kata.file: text}, options=options)
