@@ -31,10 +31,10 @@ def _otherwise(source: Source, node: ast.AST) -> str | None:
         case ast.Call(func=ast.Attribute(value=value, attr="unsqueeze"), args=[ast.Constant(value=0)], keywords=[]):
             return f"{code(value)}[None]"
         case ast.Call(
-            func=ast.Attribute(value=value, attr="softmax" | "sum" | "mean"), args=args, keywords=keywords
+            func=ast.Attribute(value=value, attr="softmax" | "sum" | "mean" as name), args=args, keywords=keywords
         ) if not source.is_namespace(value):
             rest = ", ".join([*map(source.code, args), *(f"{k.arg}={source.code(k.value)}" for k in keywords)])
-            return f"torch.{node.func.attr}({source.code(value)}{', ' + rest if rest else ''})"  # type: ignore[union-attr]
+            return f"torch.{name}({source.code(value)}{', ' + rest if rest else ''})"
         case ast.Attribute(value=value, attr="mT") if isinstance(node.ctx, ast.Load):
             return f"{code(value)}.transpose(-2, -1)"
         case ast.BinOp(left=left, op=ast.MatMult(), right=right):

@@ -130,7 +130,7 @@ def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
         for place, call in enumerate(calls):
             if call.returned is None or call.returned.shape is not None or call.returned.kind == "NoneType":
                 continue
-            wrong = {}
+            wrong: dict[str, None] = {}
             for _, run in found.changed:
                 others = run.calls.get(spec, [])
                 if place < len(others) and others[place].name == call.name:
