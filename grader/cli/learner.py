@@ -17,7 +17,7 @@ from grader.course import catalogue, downloads, kata_modules, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
-from grader.learner import bug_hunt, helping, history, overview, progress, reading
+from grader.learner import bug_hunt, defence, helping, history, overview, progress, reading
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
@@ -138,6 +138,31 @@ def debug(
     if mended:
         answered.append(bug_hunt.mend(found, hunt)[1])
     say("\n".join(answered or bug_hunt.task(found, hunt)))
+
+
+@app.command()
+def defend(
+    kata: OneKata,
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
+    sheet: Annotated[Path | None, typer.Option(help="write a page instead, and its key beside it")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="draw the same questions again")] = None,
+) -> None:
+    """Answer five questions about your own code. What is right, running it decides."""
+    found = catalogue.find(kata)
+    result = progress.so_far([found], KATAS)[found]
+    works = [one for one in found.exercises if _is_working(result, one.name) and exercise in (None, one.name)]
+    if not works:
+        raise KataError(f"{exercise or found.number}: does not work yet: the questions are about code that works")
+    drawn = random.randrange(1 << 16) if seed is None else seed
+    asked = defence.drawn(found, works, progress.job(found), drawn)
+    if sheet:
+        say(defence.write(asked, found, sheet))
+    elif sys.stdin.isatty():
+        defence.hold(asked, say, lambda: typer.prompt("answer"))
+    else:
+        for number, (one, question) in enumerate(asked, 1):
+            say("\n".join(defence.in_lines(number, one, question)))
+    say(f"kata defend {kata} --seed {drawn} asks the same again")
 
 
 @app.command()

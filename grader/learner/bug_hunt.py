@@ -12,7 +12,7 @@ from typing import Any
 
 from grader import files
 from grader.course import kata_modules
-from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.learner import progress
@@ -53,7 +53,7 @@ def start(kata: Kata, exercise: Exercise, mistakes: Sequence[Version], drawn: ra
     Raises:
         NotPossible: no change of the code makes a spec of the exercise fail.
     """
-    bug = debugging.plant(kata, exercise, _job(kata), mistakes, drawn)
+    bug = debugging.plant(kata, exercise, progress.job(kata), mistakes, drawn)
     if bug is None:
         raise NotPossible(f"{exercise.name}: no bug could be planted in your code: try another exercise")
     offered: list[str] = []
@@ -145,7 +145,7 @@ def mend(kata: Kata, hunt: Hunt) -> tuple[bool, str]:
         return False, f"{number} lines differ from the copy with the bug. Mending it takes {MOST_LINES} at most."
     exercise = kata.exercise(hunt.bug.exercise)
     options = RunOptions(ideas=True, only=(exercise.spec_class,))
-    [run] = runs.of([Job(kata, {**_job(kata).files, kata.file: text}, options=options)])
+    [run] = runs.of([Job(kata, {**progress.job(kata).files, kata.file: text}, options=options)])
     if failed := next((spec for spec in run.specs.values() if spec.status not in ("passed", "skipped")), None):
         return False, f"A spec fails still:\n\n{debugging.anonymous(failed.message)}"
     _record(kata, hunt)
@@ -170,7 +170,7 @@ def found(root: Path) -> list[dict[str, str | int]]:
 
 
 def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
-    base = _job(kata)
+    base = progress.job(kata)
     options = RunOptions(asked=expression)
     texts = (hunt.own, hunt.bug.text)
     one, other = (
@@ -188,17 +188,6 @@ def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
 
 def _shown(call: tracing.Call) -> str:
     return call.raised or (call.returned.text if call.returned else "nothing")
-
-
-def _job(kata: Kata) -> Job:
-    """The learner's code of this kata, on that of the earlier ones: theirs where it works, else the reference."""
-    earlier = with_prerequisites([kata])[:-1]
-    own = progress.so_far(earlier, kata.root / "katas")
-    files = {kata.file: kata_modules.read_source(kata.code)}
-    for one in earlier:
-        result = own[one]
-        files[one.file] = kata_modules.read_source(one.code if result and result.core_works else one.reference)
-    return Job(kata, files)
 
 
 def _noted(kata: Kata, hunt: Hunt) -> Hunt:

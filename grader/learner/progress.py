@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from grader.course import stubs
-from grader.course.catalogue import Kata
+from grader.course import kata_modules, stubs
+from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import grading
 from grader.execution.result_cache import ResultCache
 from grader.reports.words import STAR
 from grader.results import KataResult
 from grader.workers import jobs
+from grader.workers.jobs import Job
 
 FIRST_LOOK = "00"
 
@@ -84,3 +85,14 @@ def stars(result: KataResult | None) -> str:
 def open_stars(result: KataResult) -> list[str]:
     """The exercises that work, but not at their edges, each with the number of open edges: "split_heads (2)"."""
     return [f"{e.name} ({len(e.open_edges)})" for e in result.exercises if e.works and not e.holds]
+
+
+def job(kata: Kata) -> Job:
+    """The learner's code of this kata, on that of the earlier ones: theirs where it works, else the reference."""
+    earlier = with_prerequisites([kata])[:-1]
+    own = so_far(earlier, kata.root / "katas")
+    files = {kata.file: kata_modules.read_source(kata.code)}
+    for one in earlier:
+        result = own[one]
+        files[one.file] = kata_modules.read_source(one.code if result and result.core_works else one.reference)
+    return Job(kata, files)

@@ -16,12 +16,12 @@ from grader.practice.operators import Source
 from grader.practice.runs import Run
 from grader.protocol import RunOptions
 from grader.specs import tracing
-from grader.specs.tracing import Value
 from grader.workers.jobs import Job
 
 CHANGES, SAME = 8, 6  # versions that are run: with a change, and written otherwise
 QUICK = 1.0  # seconds of a spec that is worth a question
-OPTIONS = 4
+MOST, LEAST = 4, 3  # options
+TRIVIAL = 3  # lines of a definition about which there is little to ask
 SEED = 0
 
 
@@ -70,17 +70,31 @@ def ask(material: Material, drawn: random.Random, most: int) -> list[Question]:
     return asked
 
 
-def material(kata: Kata, exercise: Exercise, job: Job, says: Mapping[str, str], drawn: random.Random) -> Material:
+def about(
+    kata: Kata, exercises: Sequence[Exercise], job: Job, drawn: random.Random, most: int
+) -> list[tuple[Exercise, Question]]:
+    """Questions about these exercises, which work: two each at most, long ones first, until there are enough."""
+    source = Source(job.files[kata.file])
+    asked: list[tuple[Exercise, Question]] = []
+    in_turn = drawn.sample(exercises, len(exercises))
+    for exercise in sorted(in_turn, key=lambda one: len(planting.span(source, one)) <= TRIVIAL):
+        found = ask(material(kata, exercise, job, drawn), drawn, min(2, most - len(asked)))
+        asked += [(exercise, question) for question in found]
+        if len(asked) == most:
+            break
+    return asked
+
+
+def material(kata: Kata, exercise: Exercise, job: Job, drawn: random.Random) -> Material:
     """Run the code, changes of it and other ways to write it.
 
     Args:
         job: the kata's code, which works, on that of the earlier katas.
-        says: the docstrings of the exercise's specs, by name.
     """
     text = job.files[kata.file]
     source = Source(text)
     lines, stub = planting.span(source, exercise), stubs.stub_of(kata) or ""
-    [base] = runs.of([_job(job, text, tuple(says), lines)])
+    [base] = runs.of([_job(job, text, (exercise.spec_class,), lines)])
     quick = tuple(name for name, spec in base.specs.items() if spec.status == "passed" and spec.seconds <= QUICK)
     changes = [one for one in mutation.generate(source, operators.edits(source), stub) if one.line in lines]
     others = [one for one in mutation.generate(source, harmless.edits(source), stub) if one.line in lines]
@@ -93,7 +107,7 @@ def material(kata: Kata, exercise: Exercise, job: Job, says: Mapping[str, str], 
             changed.append((one, run))
         elif one in others and not debugging.compared(base.calls, run.calls)[1]:
             same.append(one)
-    first = {name: first_sentence(text) for name, text in says.items() if name in quick}
+    first = {name: first_sentence(base.says[name]) for name in quick}
     return Material(text, exercise, first, base, changed, same)
 
 
@@ -103,22 +117,25 @@ def first_sentence(docstring: str) -> str:
 
 
 def _shapes(found: Material, drawn: random.Random) -> Iterator[Question]:
-    """The shape of a variable after a line."""
+    """The shape of a variable after a line, or of what is returned."""
     for calls in found.base.calls.values():
         for call in calls:
-            known = {v.shape for step in call.steps for v in step.first.values() if v.shape}
-            known |= {v.shape for v in call.arguments.values() if v.shape}
-            for step in call.steps:
-                for name, value in step.first.items():
-                    wrong = _other_shapes(value, known)
-                    if value.shape and len(value.shape) > 1 and len(wrong) >= OPTIONS - 1:
-                        text = f"{in_words(call)} runs. Which shape has `{name}` after line {step.line}?"
-                        yield _question("shape", text, str(value.shape), drawn.sample(wrong, OPTIONS - 1), drawn)
+            values = {
+                f"{in_words(call)} runs. Which shape has `{name}` after line {step.line}?": value
+                for step in call.steps
+                for name, value in step.first.items()
+                if name != "_"
+            }
+            if call.returned:
+                values[f"Which shape has the result of {in_words(call)}?"] = call.returned
+            known = {value.shape for value in [*call.arguments.values(), *values.values()] if value.shape}
+            for text, value in values.items():
+                if value.shape:
+                    yield from _question("shape", text, str(value.shape), _other_shapes(value.shape, known), drawn)
 
 
-def _other_shapes(value: Value, known: set[tuple[int, ...]]) -> list[str]:
-    """Shapes that the value might have had: axes in another order, one lost or added, and those of other variables."""
-    shape = value.shape or ()
+def _other_shapes(shape: tuple[int, ...], known: set[tuple[int, ...]]) -> list[str]:
+    """Shapes that a value might have had: axes in another order, one lost or added, and those of other variables."""
     found = {*permutations(shape)} if len(shape) < 5 else set()
     found |= {shape[:i] + shape[i + 1 :] for i in range(len(shape))} | {(1, *shape), (*shape, 1)} | known
     return sorted(str(one) for one in found - {shape})
@@ -138,9 +155,8 @@ def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
                     if not tracing.same(other.returned, call.returned):
                         wrong[other.raised or (other.returned.text if other.returned else "None")] = None
             wrong.pop(call.returned.text, None)
-            if len(wrong) >= OPTIONS - 1:
-                text = f"What does {in_words(call)} return?"
-                yield _question("result", text, call.returned.text, drawn.sample([*wrong], OPTIONS - 1), drawn)
+            text = f"What does {in_words(call)} return?"
+            yield from _question("result", text, call.returned.text, [*wrong], drawn)
 
 
 def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
@@ -148,10 +164,9 @@ def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
     for change, run in found.changed:
         falls = {found.says[n] for n, spec in run.specs.items() if spec.status == "failed" and n in found.says}
         holds = {found.says[n] for n, spec in run.specs.items() if spec.status == "passed" and n in found.says} - falls
-        if falls and len(holds) >= OPTIONS - 1:
+        if falls:
             text = f"Line {change.line} becomes `{change.now}`. Which of these falls?"
-            right = drawn.choice(sorted(falls))
-            yield _question("demand", text, right, drawn.sample(sorted(holds), OPTIONS - 1), drawn)
+            yield from _question("demand", text, drawn.choice(sorted(falls)), sorted(holds), drawn)
 
 
 def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
@@ -159,18 +174,17 @@ def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
     noticed = [_change(one) for one, _ in found.changed]
     for one in found.same:
         others = [other for other in noticed if other != _change(one)]
-        if len(others) >= OPTIONS - 1:
-            text = "Which of these changes makes no difference?"
-            yield _question("harmless", text, _change(one), drawn.sample(others, OPTIONS - 1), drawn)
+        text = "Which of these changes makes no difference?"
+        yield from _question("harmless", text, _change(one), others, drawn)
 
 
 def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
     """Which call tells the code from a version with a change."""
     for change, run in found.changed:
         right, wrong = debugging.compared(found.base.calls, run.calls)
-        if wrong and len(right) >= OPTIONS - 1:
+        if wrong:
             text = f"Line {change.line} becomes `{change.now}`. Which call comes to something else?"
-            yield _question("input", text, drawn.choice(wrong), drawn.sample(right, OPTIONS - 1), drawn)
+            yield from _question("input", text, drawn.choice(wrong), right, drawn)
 
 
 KINDS = (_shapes, _results, _demands, _harmless, _inputs)
@@ -180,10 +194,14 @@ def _change(mutant: Mutant) -> str:
     return f"line {mutant.line} becomes `{mutant.now}`"
 
 
-def _question(kind: str, text: str, right: str, wrong: Sequence[str], drawn: random.Random) -> Question:
-    options = [right, *wrong]
+def _question(kind: str, text: str, right: str, wrong: Sequence[str], drawn: random.Random) -> Iterator[Question]:
+    """The question with some of the wrong answers, in a drawn order; none if there are too few of them."""
+    others = sorted({*wrong} - {right})
+    if len(others) < LEAST - 1:
+        return
+    options = [right, *drawn.sample(others, min(len(others), MOST - 1))]
     drawn.shuffle(options)
-    return Question(kind, text, tuple(options), options.index(right))
+    yield Question(kind, text, tuple(options), options.index(right))
 
 
 def _drawn(mutants: list[Mutant], most: int, drawn: random.Random) -> list[Mutant]:

@@ -21,10 +21,12 @@ class Run:
     Attributes:
         specs: by name.
         calls: of the functions that are followed, by spec.
+        says: what each spec asks for.
     """
 
     result: KataResult
     calls: dict[str, list[Call]]
+    says: dict[str, str]
 
     @property
     def specs(self) -> dict[str, SpecResult]:
@@ -46,6 +48,7 @@ def of(jobs: Iterable[Job]) -> list[Run]:
                 scheduler.wait(list(running.values()), ())
             for place, one in [(place, one) for place, one in running.items() if one.finished]:
                 del running[place]
-                found[place] = Run(one.result(), {name: tracing.read(text) for name, text in one.traces.items()})
+                calls = {name: tracing.read(text) for name, text in one.traces.items()}
+                found[place] = Run(one.result(), calls, {name: spec.says for name, spec in one.specs.items()})
         end_orphans()
     return [found[place] for place in sorted(found)]
