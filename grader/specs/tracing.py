@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from grader.errors import LoadFailure
 from grader.isolation import state
@@ -23,6 +24,10 @@ from grader.specs import check
 MOST_CALLS, MOST_LINES, MOST_VALUES = 12, 400, 12
 SAMPLE = 16  # numbers that stand for those of a tensor
 LONGEST = 120  # characters of a text
+MOVING = {
+    *("reshape", "view", "transpose", "permute", "flatten", "unflatten", "movedim", "swapaxes", "t", "T", "mT"),
+    *("unsqueeze", "squeeze", "flip", "contiguous"),
+}
 Fields = dict[str, Any]  # of a dataclass, as JSON has them
 DEPTH = 3  # of containers and objects that are looked into
 
@@ -44,14 +49,29 @@ class Value:
     numbers: tuple[float | str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Move:
+    """A call that moves the numbers of a tensor and leaves them as they are: where each axis of the result comes from.
+
+    Attributes:
+        axes: per axis of the result, the axes that it was made of.
+    """
+
+    name: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    axes: tuple[tuple[int, ...], ...]
+
+
 @dataclass
 class Step:
-    """A line that ran: how often, and the variables that it changed when it ran first and last."""
+    """A line that ran: how often, the variables that it changed when it ran first and last, and the moves on it."""
 
     line: int
     times: int = 1
     first: dict[str, Value] = field(default_factory=dict)
     last: dict[str, Value] = field(default_factory=dict)
+    moves: list[Move] = field(default_factory=list)
 
 
 @dataclass
@@ -110,8 +130,15 @@ def read(text: str) -> list[Call]:
 
 
 def _call(*, arguments: Fields, steps: list[Fields], returned: Fields | None, **rest: Any) -> Call:
-    found = [Step(one["line"], one["times"], _values(one["first"]), _values(one["last"])) for one in steps]
+    found = [
+        Step(one["line"], one["times"], _values(one["first"]), _values(one["last"]), [_move(**m) for m in one["moves"]])
+        for one in steps
+    ]
     return Call(arguments=_values(arguments), steps=found, returned=_value(returned) if returned else None, **rest)
+
+
+def _move(*, name: str, before: list[int], after: list[int], axes: list[list[int]]) -> Move:
+    return Move(name, tuple(before), tuple(after), tuple(map(tuple, axes)))
 
 
 def _values(fields: Fields) -> dict[str, Value]:
@@ -140,16 +167,18 @@ class Tracer:
     def __init__(self, file: str, lines: range):
         self.file, self.lines = file, lines
         self.calls: list[Call] = []
+        self.stack: list[Follower] = []  # of the frames that are running
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Record what runs in the block."""
         self.calls, before = [], sys.gettrace()
-        sys.settrace(self._enter)
-        try:
-            yield
-        finally:
-            sys.settrace(before)
+        with Moves(self):
+            sys.settrace(self._enter)
+            try:
+                yield
+            finally:
+                sys.settrace(before)
 
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
         code = frame.f_code
@@ -159,13 +188,32 @@ class Tracer:
             return None
         call = Call(code.co_name, code.co_firstlineno, _described(_given(code, frame.f_locals)))
         self.calls.append(call)
-        return Follower(call, frame)
+        follower = Follower(self, call, frame)
+        self.stack.append(follower)
+        return follower
+
+
+class Moves(TorchFunctionMode):
+    """Notes the moves on the line that is running."""
+
+    def __init__(self, tracer: Tracer):
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = getattr(function, "__name__", "")
+        if self.tracer.stack and name in MOVING and args and isinstance(result, torch.Tensor):
+            with suppress(Exception):  # a subclass of tensors that the learner wrote
+                self.tracer.stack[-1].note_move(_moved(name, function, args, kwargs or {}, result))
+        return result
 
 
 class Follower:
     """Follows one frame."""
 
-    def __init__(self, call: Call, frame: FrameType):
+    def __init__(self, tracer: Tracer, call: Call, frame: FrameType):
+        self.tracer, self.moves = tracer, list[Move]()  # on the line that is running
         self.call, self.before = call, _versions(frame.f_locals)
         self.steps: dict[int, Step] = {}
         self.line = 0  # that is running
@@ -180,10 +228,15 @@ class Follower:
             if self.seen > MOST_LINES:
                 self.call.cut, frame.f_trace_lines = True, False
         elif event == "return":
+            self.tracer.stack.remove(self)
             self.call.returned = value(result) if not self.call.raised else None
         elif event == "exception":
             self.call.raised = result[0].__name__
         return self
+
+    def note_move(self, move: Move) -> None:
+        if len(self.moves) < MOST_VALUES:
+            self.moves.append(move)
 
     def _note(self, frame: FrameType) -> None:
         """Take in what the line that has just run did to the variables."""
@@ -194,13 +247,29 @@ class Follower:
         step = self.steps.get(self.line)
         described = _described(changed)
         if step is None:
-            step = self.steps[self.line] = Step(self.line, first=described)
+            step = self.steps[self.line] = Step(self.line, first=described, moves=self.moves)
             self.call.steps.append(step)
         else:
             step.times += 1
             step.last = described
-        self.before = now
+        self.before, self.moves = now, []
         self.line = 0
+
+
+def _moved(name: str, function: Any, args: Any, options: Any, result: torch.Tensor) -> Move:
+    """Where the axes of the result come from: a number that grows along one axis before shows along which ones after."""
+    before = tuple(args[0].shape)
+    axes: list[tuple[int, ...]] = [()] * result.ndim
+    with torch._C.DisableTorchFunction():
+        for axis, size in enumerate(before):
+            shape = [1] * len(before)
+            shape[axis] = size
+            place = torch.arange(size).reshape(shape).expand(before).contiguous()
+            found = function(place, *args[1:], **options)
+            for other in range(result.ndim):
+                if size > 1 and (found != found.narrow(other, 0, 1)).any():
+                    axes[other] += (axis,)
+    return Move(name, before, tuple(result.shape), tuple(axes))
 
 
 def _given(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
