@@ -526,7 +526,7 @@ class TestRnnBackwardNumpy:
             da.insert(0, slope[t] * (dlogits[t] @ W_hy + later))
             later = da[0] @ way_back
         rows = np.array(da)
-        through = rows.T @ np.eye(V)[ids], rows.T @ np.vstack([h0, hidden[:-1]])
+        through = rows.T @ np.eye(V)[ids], rows.T @ np.vstack([wrong.get("start", h0), hidden[:-1]])
         found = (*through, dlogits.T @ hidden, rows.sum(axis=0), dlogits.sum(axis=0))
         return dict(zip(NAMES, found, strict=True))
 
@@ -540,6 +540,7 @@ class TestRnnBackwardNumpy:
             "W_hh is not transposed on the way back": self.slip(arguments, way_back=W_hh.T),
             "the slope of the tanh is missing": self.slip(arguments, slope=0 * hidden + 1),
             "those of the sum of the losses, not of the mean": self.slip(arguments, count=1),
+            "hidden[-1], the last state, in place of h0": self.slip(arguments, start=hidden[-1]),
             "a step uphill: the signs are reversed": {name: -right for name, right in expected.items()},
         }
         check.close(kata.rnn_backward_numpy(*arguments), expected, rtol=1e-4, atol=1e-6, unlike=unlike)
@@ -550,7 +551,10 @@ class TestRnnBackwardNumpy:
         arguments, expected = self.arguments([2], [5])
         got = kata.rnn_backward_numpy(*arguments)
         check.entries({name: got[name].shape for name in got}, {name: expected[name].shape for name in NAMES})
-        unlike = {"without h0": np.zeros((H, H))}
+        unlike = {
+            "without h0": np.zeros((H, H)),
+            "hidden[-1] in place of h0": self.slip(arguments, start=arguments[3][-1])["W_hh"],
+        }
         check.close(got["W_hh"], expected["W_hh"], rtol=1e-4, atol=1e-6, unlike=unlike, what="gradient of W_hh")
 
     @given(case=st.lists(st.tuples(st.integers(0, V - 1), st.integers(0, V - 1)), min_size=1, max_size=7))
