@@ -170,8 +170,13 @@ pooling = stretch(kata.max_pool2d, fresh_bars[three], 2, upstream)
 if pooling is not None:
     leaf = fresh_bars[three].clone().requires_grad_()
     nn.functional.max_pool2d(leaf, 2).backward(upstream)
-    print(f"   max pool: {tuple(leaf.shape)} → {tuple(pooling[0].shape)}, {(pooling[1] != 0).float().mean():.0%} of the")
-    print(f"   pixels have a gradient; difference to autograd {(pooling[1] - leaf.grad).abs().max():.0e}")
+    share, gap = (pooling[1] != 0).float().mean(), (pooling[1] - leaf.grad).abs().max()
+    print(
+        f"   max pool: {tuple(leaf.shape)} → {tuple(pooling[0].shape)}, {share:.0%} of the pixels have a gradient;",
+        end=" ",
+    )
+    print(f"difference to autograd {gap:.0e}")
+
 
 # 6. Evaluation and figure
 #
