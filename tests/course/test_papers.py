@@ -1,6 +1,7 @@
 """The papers' notebooks: what becomes of a lesson, that they run from top to bottom, and what the track's pages say."""
 
 import os
+import re
 
 import nbclient
 import nbformat
@@ -143,3 +144,17 @@ def test_the_committed_notebook_has_no_outputs_and_runs_from_top_to_bottom(kata)
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(place)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in shown), "the figure is not shown"
+
+
+def test_the_coverage_of_the_originals_names_what_is_there():
+    """A row per section, in the papers' order; every name in code is an exercise of some paper, every link resolves."""
+    page = PAPERS[0].folder.parent / "COVERAGE.md"
+    _, head, table = page.read_text(encoding="utf-8").partition("| --- | --- | --- |\n")
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines()]
+    assert head and {len(row) for row in rows} == {3}
+    numbers = [re.sub(r"\W.*", "", row[0].removeprefix("[")) for row in rows]
+    assert numbers == sorted(numbers) and sorted(set(numbers)) == [kata.number[-2:] for kata in PAPERS]
+    named = set(re.findall(r"`([^`]+)`", table))
+    assert named <= {exercise.name for kata in PAPERS for exercise in kata.exercises}
+    links = re.findall(r"\]\(([^)]+)\)", table)
+    assert links and all((page.parent / link).is_file() for link in links)

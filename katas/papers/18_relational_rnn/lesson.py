@@ -198,6 +198,25 @@ if theirs is not None:
     print(f"   PyTorch: {ours[0].numpy().round(5)}")
     print(f"   largest difference: {np.abs(theirs - ours.numpy()).max():.1e}")
 
+# The way back through this one attention by hand: three products and the softmax between them, against autograd. In the
+# trained core one key has nearly all the weight, so next to nothing comes back to the scores. With queries of a
+# hundredth of the length several keys have a share, and it does. Last, values that are all alike: which key wins does
+# not matter then, so the queries should get 0.
+upstream = torch.linspace(0, 1, 3).expand(*asked.shape[:-1], 3).double()
+for name, factor, values in (
+    ("trained", 1.0, given),
+    ("short queries", 0.01, given),
+    ("equal values", 0.01, torch.ones(5, 3)),
+):
+    leaves = [part.double().clone().requires_grad_() for part in (factor * asked, offered, values)]
+    automatic = torch.autograd.grad((kata.attend(*leaves) * upstream).sum(), leaves)
+    by_hand = stretch(kata.attend_backward_numpy, *(leaf.detach().numpy() for leaf in leaves), upstream.numpy())
+    if by_hand is None:
+        break
+    norms = ", ".join(f"{np.linalg.norm(part):.1e}" for part in by_hand)
+    gap = max(np.abs(part - right.numpy()).max() for part, right in zip(by_hand, automatic, strict=True))
+    print(f"   {name:<14} gradients of query, key and value: {norms}; to autograd {gap:.0e}")
+
 # In NumPy, a gradient through four steps of attention, norms and gates would fill pages. Autograd gives it for free.
 # One number shows it: an entry of the first step, moved by hand, against its gradient.
 exact = network.double()
