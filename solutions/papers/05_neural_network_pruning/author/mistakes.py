@@ -20,9 +20,102 @@ REWIND = f"""        for name, parameter in model.named_parameters():
             {COPY}"""
 SHUFFLE = """        order = torch.randperm(layer.mask.numel(), generator=generator).to(layer.mask.device)
         layer.mask.copy_(layer.mask.flatten()[order].view_as(layer.mask))"""
+NATS = "nats = math.log(prior_std) - log_var / 2 + ((variance + mean.square()) / prior_std**2 - 1) / 2"
+DRAW = "weight = weight + (self.log_var / 2).exp() * torch.randn_like(weight)"
+ERRORS = 'errors = F.cross_entropy(model(x), y, reduction="sum") / math.log(2)'
+MESSAGE = "bits = errors + price * sum(kl_bits(layer.weight, layer.log_var, prior_std) for layer in layers)"
 BITS = "bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(math.comb(n, kept))"
 
 MISTAKES = [
+    # kl_bits
+    Mistake(
+        "nats for bits",
+        was="return nats.sum() / math.log(2)",
+        now="return nats.sum()",
+        caught_by="TestKlBits::test_one_weight_by_hand",
+        says="looks like nats",
+    ),
+    Mistake(
+        "the log variance taken for the log of the std",
+        was=NATS,
+        now="nats = math.log(prior_std) - log_var + ((variance.square() + mean.square()) / prior_std**2 - 1) / 2",
+        caught_by="TestKlBits::test_one_weight_by_hand",
+        says="looks like log_var taken for the logarithm of the std",
+    ),
+    Mistake(
+        "the divergence the other way round",
+        was=NATS,
+        now="nats = log_var / 2 - math.log(prior_std) + ((prior_std**2 + mean.square()) / variance - 1) / 2",
+        caught_by="TestKlBits::test_one_weight_by_hand",
+        says="looks like the divergence from posterior to prior",
+    ),
+    Mistake(
+        "the mean over the weights",
+        was="return nats.sum() / math.log(2)",
+        now="return nats.mean() / math.log(2)",
+        caught_by="TestKlBits::test_weights_are_added_up",
+        says="looks like the mean over the weights",
+    ),
+    # NoisyLinear
+    Mistake(
+        "the variance as standard deviation",
+        was=DRAW,
+        now=DRAW.replace("(self.log_var / 2)", "self.log_var"),
+        caught_by="TestNoisyLinear::test_each_weight_has_its_own_noise",
+        says="looks like exp(log_var), the variance",
+    ),
+    Mistake(
+        "a sampler without a gradient",
+        was=DRAW,
+        now="weight = torch.distributions.Normal(weight, (self.log_var / 2).exp()).sample()",
+        caught_by="TestNoisyLinear::test_gradients_go_through_the_draw",
+        says="no gradient reaches weight",
+    ),
+    Mistake(
+        "one noise for all weights",
+        was="torch.randn_like(weight)",
+        now="torch.randn(())",
+        caught_by="TestNoisyLinear::test_each_weight_has_its_own_noise",
+        says="each needs its own",
+    ),
+    Mistake(
+        "noise in eval mode, too",
+        was="        if self.training:\n            weight",
+        now="        if True:\n            weight",
+        caught_by="TestNoisyLinear::test_in_eval_mode_the_means_compute",
+        says="differs",
+    ),
+    # train_noisy
+    Mistake(
+        "the mean error of an image",
+        was=ERRORS,
+        now="errors = F.cross_entropy(model(x), y) / math.log(2)",
+        caught_by="TestTrainNoisy::test_errors_and_weights_are_paid_in_bits",
+        says="looks like the mean error of an image",
+    ),
+    Mistake(
+        "errors in nats beside weights in bits",
+        was=ERRORS,
+        now=ERRORS.replace(" / math.log(2)", ""),
+        caught_by="TestTrainNoisy::test_errors_and_weights_are_paid_in_bits",
+        says="looks like errors in nats",
+    ),
+    Mistake(
+        "the price left out",
+        was=MESSAGE,
+        now=MESSAGE.replace("price * ", ""),
+        caught_by="TestTrainNoisy::test_errors_and_weights_are_paid_in_bits",
+        says="looks like the price 1",
+    ),
+    Mistake(
+        "the weights' bits without a graph",
+        was=MESSAGE,
+        now="with torch.no_grad():\n"
+        "            weights = sum(kl_bits(layer.weight, layer.log_var, prior_std) for layer in layers)\n"
+        "        bits = errors + price * weights",
+        caught_by="TestTrainNoisy::test_every_step_is_that_of_adam",
+        says="looks like weights for free",
+    ),
     # prune_mask_numpy
     Mistake(
         "sorted by value, on arrays",
@@ -178,8 +271,8 @@ MISTAKES = [
     # train_classifier
     Mistake(
         "gradients not cleared",
-        was="        optimizer.zero_grad()\n",
-        now="",
+        was="        optimizer.zero_grad()\n        loss.backward()",
+        now="        loss.backward()",
         caught_by="TestTrainClassifier::test_every_step_is_that_of_the_optimizer",
         says="looks like gradients that were not cleared",
     ),
