@@ -249,7 +249,7 @@ noise.set(xscale="log", xlabel="|mean| / std", ylabel="weights", title="Signal t
 noise.legend(loc="upper right", fontsize=8)
 for (label, line), colour, mark in zip(cut.items(), (COLOURS[0], COLOURS[2], COLOURS[1]), "osD", strict=True):
     pruning.plot([100 * sparsity for sparsity in PRUNED], line, marker=mark, color=colour, label=f"weights {label}")
-pruning.set(xlabel="weights pruned at once (%)", ylabel="test digits right", ylim=(0, 1))
+pruning.set(xlabel="weights pruned at once (%)", ylabel="test digits right", ylim=(0, 1), xticks=[0, 50, 80, 90])
 pruning.set_title("Paid weights can be pruned")
 pruning.legend(loc="lower left", fontsize=8)
 keep = kata.magnitude_mask(ratios["with a price"], 0.9)[: 64 * 64].view(64, 64)
