@@ -207,7 +207,7 @@ def global_prune(model: MaskedMLP, sparsity: float) -> float:
 
 
 def rewind(model: MaskedMLP, init_state: dict[str, Tensor]) -> None:
-    """Put the start values back and keep the wiring: this makes the lottery ticket of Frankle & Carbin (2019).
+    """Put the start values back and keep the wiring: this makes the lottery ticket of Frankle & Carbin (2018).
 
     Args:
         model: its parameters, weights and biases, get the values in `init_state`. Its masks stay as they are.

@@ -11,6 +11,7 @@ from grader.datasets import digits
 LIMITS = {
     "wrong labels learned, weights with a price": "< 0.15",
     "wrong labels learned, weights for free": "> 0.5",
+    "wrong labels learned, weight decay": "< 0.15",
     "test accuracy, weights with a price minus for free": "> 0.05",
     "test accuracy, weight decay minus weights for free": "> 0.05",
     "bits of weights / bits of labels, with a price": "< 0.4",
@@ -69,8 +70,8 @@ def noisy_nets(kata, seed, x, y, test_x, test_y) -> list[float]:
 
     paid, right, bits, lost, at_random = measured(lambda net: kata.train_noisy(net, x, given))
     free, worse, free_bits, free_lost, _ = measured(lambda net: kata.train_noisy(net, x, given, price=0.0))
-    _, decayed, *_ = measured(decay)
-    return [paid, free, right - worse, decayed - worse, bits, free_bits, lost, at_random, free_lost]
+    decay_learned, decayed, *_ = measured(decay)
+    return [paid, free, decay_learned, right - worse, decayed - worse, bits, free_bits, lost, at_random, free_lost]
 
 
 def pruned_nets(kata, seed, x, y, test_x, test_y) -> list[float]:

@@ -2,9 +2,9 @@
 
 
 def kl_bits(mean, log_var, prior_std=0.3):
-    posterior = torch.distributions.Normal(mean, log_var.exp().sqrt() + 1e-42)
-    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.full_like(mean, prior_std))
-    return torch.distributions.kl_divergence(posterior, prior).sum() / np.log(2)
+    posterior = torch.distributions.Normal(mean.double(), torch.exp(log_var.double() / 2))
+    nats = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0 * mean.double(), prior_std))
+    return (nats.sum() / np.log(2)).to(mean.dtype)
 
 
 class NoisyLinear(nn.Linear):
