@@ -17,6 +17,8 @@ LIMITS = {
     "text: smallest fall of the loss from one of six sizes to the next": "> 0.02",
     "text: alpha of the line through widths 8, 16 and 32": "> 0.08",
     "text: alpha from width 4 to 8, as a share of that": "< 0.8",
+    "text: loss of width 8 without its block, as a multiple of that with it": "< 1.04",
+    "text: loss of width 32 without its block, as a multiple of that with it": "> 1.2",
     "text: loss of width 64, as a multiple of what that line says": "> 1.02",
     "text: the same after twice the steps": "< 1.0",
 }
@@ -24,9 +26,9 @@ CONTEXT, BATCH = 32, 24
 
 
 class LanguageModel(nn.Module):
-    """A transformer of one layer that predicts the next letter."""
+    """A transformer of one layer that predicts the next letter. Without its block it looks at the last letter only."""
 
-    def __init__(self, letters: int, width: int):
+    def __init__(self, letters: int, width: int, has_block: bool):
         super().__init__()
         self.letter, self.place = nn.Embedding(letters, width), nn.Embedding(CONTEXT, width)
         for table in (self.letter, self.place):
@@ -35,19 +37,21 @@ class LanguageModel(nn.Module):
         self.block = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, letters))
         self.mask = nn.Transformer.generate_square_subsequent_mask(CONTEXT)
+        self.has_block = has_block
 
     def forward(self, ids):
-        return self.out(self.block(self.letter(ids) + self.place.weight, self.mask, is_causal=True))
+        x = self.letter(ids) + self.place.weight
+        return self.out(self.block(x, self.mask, is_causal=True) if self.has_block else x)
 
 
-def measured(width: int, steps: int, seed: int) -> tuple[int, float]:
+def measured(width: int, steps: int, seed: int, has_block: bool = True) -> tuple[int, float]:
     """The size of a trained model without embeddings, and its loss on text that it has not seen, in nats."""
     torch.manual_seed(seed)
     text = re.sub(r"[^a-z.]+", " ", prose().lower())
     letters = sorted(set(text))
     tokens = torch.tensor([letters.index(letter) for letter in text])
     end = len(tokens) * 9 // 10
-    model = LanguageModel(len(letters), width)
+    model = LanguageModel(len(letters), width, has_block)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
     def loss(rows):
@@ -89,4 +93,5 @@ def on_text(kata, seed) -> tuple[float, ...]:
     predicted = a * sizes[-1] ** -alpha
     longer = measured(64, 1000, seed)[1]
     fall = min(before - after for before, after in pairwise(losses))
-    return fall, alpha, small / alpha, losses[-1] / predicted, longer / predicted
+    shallow = (measured(width, 500, seed, has_block=False)[1] / losses[at] for width, at in ((8, 1), (32, 3)))
+    return fall, alpha, small / alpha, *shallow, losses[-1] / predicted, longer / predicted
