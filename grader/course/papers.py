@@ -29,6 +29,7 @@ TEXT = re.compile(r"(?:^#(?: .*)?\n)+", re.MULTILINE)
 SHOWN = re.compile(r'(?:^ *print\("[^"\n]*:"\)\n)?(?:^ *shown_code\(.*\)\n)+', re.MULTILINE)  # a cell has that code
 SAVED = "save_figure(figure, __file__)"
 OWN = re.compile(r": your own where the core of the kata works(?=\.)")
+RESULTS = "RESULTS.md"  # of a track
 OF_LESSONS = "grader.lesson"
 OWN_CODE = "your own"
 FIND = f"""\
@@ -40,11 +41,12 @@ INSTALL = """\
 # Quickstart: the package, from a checkout around this notebook, an installation, a wheel beside it, or the repository.
 import importlib, pathlib, subprocess, sys
 here = pathlib.Path.cwd()
-sys.path[:0] = [str(p) for p in [here, *here.parents] if (p / "grader/lesson.py").exists()][:1]
+checkout = [p for p in [here, *here.parents] if (p / "grader/lesson.py").exists()][:1]
+sys.path[:0] = map(str, checkout)
 try:
     import grader.lesson
 except ModuleNotFoundError:
-    source = max(here.glob("torch_katas-*.whl"), default="git+{repository}")
+    [source, *_] = [*checkout, *sorted(here.glob("torch_katas-*.whl"), reverse=True), "git+{repository}"]
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(source)], check=True)
     importlib.invalidate_caches()
 """
@@ -150,9 +152,22 @@ def table(katas: Iterable[Kata]) -> list[str]:
         rows.append(
             f"| [{name[:2]}]({name}/README.md) | [{about.title}]({about.url}), {about.authors} | {about.year} | "
             f"{kata.description.chapter} | {original} | {notebook} | {about.result} | {about.seconds:g} | "
-            f"{'complete' if kata.description.finished else 'planned'} |"
+            f"{_status(kata)} |"
         )
     return rows
+
+
+def _status(kata: Kata) -> str:
+    """What a reader finds there: "specs, notebook, 2 results over five seeds"."""
+    page = kata.folder.parent / RESULTS
+    rows = page.read_text(encoding="utf-8").partition("\n## ")[0].splitlines() if page.is_file() else []
+    count = sum(row.startswith(f"| {kata.number} |") for row in rows)
+    parts = {
+        "specs": kata.description.finished,
+        "notebook": notebook_path(kata).is_file(),
+        f"{count} result{'s' if count > 1 else ''} over five seeds": count,
+    }
+    return ", ".join(part for part, is_there in parts.items() if is_there) or "planned"
 
 
 def _original(kata: Kata) -> str:
