@@ -46,7 +46,8 @@ sys.path[:0] = map(str, checkout)
 try:
     import grader.lesson
 except ModuleNotFoundError:
-    [source, *_] = [*checkout, *sorted(here.glob("torch_katas-*.whl"), reverse=True), "git+{repository}"]
+    wheels = sorted(here.glob("torch_katas-*.whl"), reverse=True)
+    [source, *_] = [*checkout, *wheels, "git+{repository}"]
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(source)], check=True)
     importlib.invalidate_caches()
 """

@@ -9,7 +9,7 @@ import nbclient
 import nbformat
 import pytest
 
-from grader.authoring import snippets
+from grader.authoring import results, snippets
 from grader.course import cells, definitions, handouts, notebooks, papers
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.papers import Answers
@@ -280,6 +280,21 @@ def test_the_table_has_a_row_for_each_paper(kata):
         f"| [01]({papers.ORIGINALS}/blob/main/01_halves.ipynb) | [pt_01](01_halves/pt_01_halves.ipynb) "
         "| a half is less than the whole | 0.5 | planned |"
     )
+
+
+def test_each_of_the_two_tables_of_results_can_be_written_anew(tmp_path):
+    page = tmp_path / "RESULTS.md"
+    for others, row in ((False, "| 1 |"), (True, "| 2 |"), (False, "| 3 |"), (True, "| 4 |")):
+        results.write(page, "papers", [row], others=others)
+    text = page.read_text()
+    assert [line for line in text.splitlines() if line[2:3].isdigit()] == ["| 3 |", "| 4 |"]
+    assert text.count("# Key results") == text.count("## On other right code") == 1
+
+
+def test_other_right_code_is_the_textbook_and_each_accepted_solution():
+    textbook, *accepted = results.other_code(PAPERS[1])
+    assert textbook == PAPERS[1].textbook.read_text() and len(accepted) >= 2
+    assert all(text.startswith(PAPERS[1].reference.read_text()) for text in accepted)
 
 
 @pytest.mark.parametrize(("kata", "code"), SAMPLE, ids=lambda given: getattr(given, "name", given))
