@@ -241,6 +241,7 @@ if stepped is not None:
 # The gradient comes from PyTorch alone. It takes the same way back, through two layers and 20 steps. The check is a
 # difference quotient: move one weight by ±ε, and see how the loss moves.
 exact = copy.deepcopy(net).double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that the net starts from
 
 
 def loss_of_a_window():
@@ -255,5 +256,6 @@ with torch.no_grad():
     above = loss_of_a_window().item()
     weight[0, 1] -= 2 * epsilon
     below = loss_of_a_window().item()
+torch.set_default_dtype(torch.float32)
 print(f"gradient of one weight: autograd {gradient:.8f}, difference quotient {(above - below) / (2 * epsilon):.8f}")
 print("PyTorch replaced the backward pass (autograd), the loop over texts (a batch), the lists of arrays (nn.Module).")

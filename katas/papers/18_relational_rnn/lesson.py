@@ -220,6 +220,7 @@ for name, factor, values in (
 # In NumPy, a gradient through four steps of attention, norms and gates would fill pages. Autograd gives it for free.
 # One number shows it: an entry of the first step, moved by hand, against its gradient.
 exact = network.double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that the net starts from
 inputs = sequence.double().requires_grad_()
 (gradient,) = torch.autograd.grad(exact(inputs).square().sum(), inputs)
 place = int(gradient[0, 0].abs().argmax())
@@ -228,6 +229,7 @@ with torch.no_grad():
     for nudge in (1e-6, -2e-6):
         inputs[0, 0, place] += nudge
         ends.append(exact(inputs).square().sum().item())
+torch.set_default_dtype(torch.float32)
 slope = (ends[0] - ends[1]) / 2e-6
 print(f"   slope by moving one input of step 0: {slope:.5f}, from autograd: {gradient[0, 0, place].item():.5f}")
 

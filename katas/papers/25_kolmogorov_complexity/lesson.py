@@ -164,10 +164,10 @@ for places in torch.arange(N).split(CHUNK):
             for label, parameter in model.named_parameters():
                 norm = parameter.grad.norm().item()
                 print(f"   gradient of {label:<12} {str(tuple(parameter.shape)):<8} norm {norm:.3f}")
-            old = model.net[2].bias[0].item()
+            old = model.net[-1].bias[0].item()
         optimizer.step()
         if places[0] == 0 and update == 0:
-            print(f"   net.2.bias[0] before and after the first step: {old:.4f} → {model.net[2].bias[0]:.4f}")
+            print(f"   net.2.bias[0] before and after the first step: {old:.4f} → {model.net[-1].bias[0]:.4f}")
 
 # The price per symbol, in stretches of the sequence. No symbol is ever priced by a model that has seen it.
 for first, last in ((0, 32), (32, 128), (128, 500), (500, 1000), (1000, 2000), (2000, 4000)):
