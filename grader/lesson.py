@@ -3,9 +3,11 @@
 import ast
 import importlib
 import inspect
+import io
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn, TypeVar
@@ -142,6 +144,18 @@ def save_figure(figure: Figure, lesson: str) -> None:
         print(f"\nThe figure cannot be saved: {error.filename}: {error.strerror}")
     else:
         print(f"\nThe figure is in {path}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a notebook shows it: the last value of a cell."""
+
+    figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.figure.savefig(drawn, format="png")
+        return drawn.getvalue()
 
 
 def _ending(why: str) -> Callable[..., NoReturn]:

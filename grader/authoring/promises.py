@@ -244,7 +244,10 @@ def paper(kata: Kata) -> list[str]:
     found = papers.sections((kata.folder / "lesson.py").read_text(encoding="utf-8"))
     file = _at(kata, kata.folder / "lesson.py")
     problems = [] if found == papers.SECTIONS else [f"{file}: has the steps {found}, not {papers.SECTIONS}"]
-    problems += [f"{_at(kata, path)}: stale: make stubs" for path in papers.stale([kata])]
+    try:
+        problems += [f"{_at(kata, path)}: stale: make stubs" for path in papers.stale([kata])]
+    except KataError as error:
+        problems.append(f"{file}: {error}")
     for cell in notebooks.code(papers.build(kata)):
         try:
             ast.parse(cell)

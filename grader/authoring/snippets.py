@@ -43,7 +43,7 @@ def wrong_outputs(page: str) -> list[str]:
     return [
         f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets writes what it prints"
         for line, output, printed in run(page)
-        if not _alike(output, printed)
+        if not alike(output, printed)
     ]
 
 
@@ -72,7 +72,7 @@ def with_outputs(page: str, found: list[tuple[int, str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _alike(expected: str, printed: str) -> bool:
+def alike(expected: str, printed: str) -> bool:
     numbers = [list(map(float, NUMBER.findall(text))) for text in (expected, printed)]
     words = ["".join(NUMBER.sub("0", text).split()) for text in (expected, printed)]
     return (

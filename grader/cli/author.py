@@ -110,7 +110,12 @@ def snippets(kata: OneKata) -> None:
 
 
 @app.command(rich_help_panel=AUTHORS)
-def results(kata: OneKata) -> None:
+def results(
+    kata: OneKata,
+    others: Annotated[
+        bool, typer.Option("--others", help="on the textbook and the accepted solutions instead of the reference")
+    ] = False,
+) -> None:
     """Repeat the key results of a kata, or of a whole track, over five seeds.
 
     Exit code 1: a seed misses a limit.
@@ -118,7 +123,7 @@ def results(kata: OneKata) -> None:
     from grader.authoring import results
 
     _need_solutions("kata results")
-    if results.repeat(katas([kata]), kata):
+    if results.repeat(katas([kata]), kata, others=others):
         raise typer.Exit(1)
 
 

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import catalogue, downloads, kata_modules, notebooks
+from grader.course import catalogue, downloads, handouts, kata_modules, notebooks
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
-from grader.learner import bug_hunt, defence, helping, history, overview, progress, reading
+from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
@@ -205,12 +205,23 @@ def notebook(
     back: Annotated[
         bool, typer.Option("--back", help="the other direction: write the notebook's code to the kata's file")
     ] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="a paper's notebook, with your own code where it works; own_KATA.ipynb")
+    ] = False,
 ) -> None:
     """Write a kata as a notebook: its lesson, and your code in cells, each followed by a check."""
     found = catalogue.find(kata)
-    path = file or found.folder / f"{found.name.rpartition('/')[2]}.ipynb"
+    default = handouts.own_notebook_path(found) if paper else found.folder / f"{found.folder.name}.ipynb"
+    path = file or default
     try:
-        if back:
+        if paper and back:
+            raise KataError("--paper and --back exclude each other: a paper's notebook has no answers to write back")
+        if paper:
+            text, whose = paper_notebook.text(found)
+            say(history.replace(found, path, text))
+            say(whose)
+            say(machine.how_to_open(path))
+        elif back:
             say(history.replace(found, found.code, notebooks.module(notebooks.read(path), found)))
         else:
             text = nbformat.writes(notebooks.build(found, kata_modules.read_source(found.code), notebooks.origin(ROOT)))

@@ -124,7 +124,7 @@ def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Join
     if from_stub:
         notes.append(f"not in the notebook, so taken from the stub: {', '.join(from_stub)}")
     text = "\n\n\n".join(ast.unparse(s) for s in _sorted(chosen, statements)) + "\n" if chosen else ""
-    if nowhere := [name for name in _nowhere_defined(text) if name not in names]:
+    if nowhere := [name for name in nowhere_defined(text) if name not in names]:
         notes.append(f"used, but not defined in a cell: {', '.join(nowhere)}")
     return Joined(text, tuple(name for name in names if name not in binding), tuple(notes))
 
@@ -251,7 +251,7 @@ def _line(line: str) -> str:
     return f"{assigned[1]}None" if assigned else line
 
 
-def _nowhere_defined(module: str) -> list[str]:
+def nowhere_defined(module: str) -> list[str]:
     """The names that a module uses and nobody defines, unless it imports everything from somewhere."""
     try:
         top = symtable.symtable(module, "module", "exec")

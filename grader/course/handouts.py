@@ -14,6 +14,11 @@ def notebook_path(kata: Kata) -> Path:
     return kata.folder / f"pt_{kata.folder.name}.ipynb"
 
 
+def own_notebook_path(kata: Kata) -> Path:
+    """The path of the same notebook with the learner's own code in its cells."""
+    return kata.folder / f"own_{kata.folder.name}.ipynb"
+
+
 def of_the_learner(kata: Kata) -> list[Path]:
     """The files that a learner opens. kata.toml names those under `files` that not every kata has."""
     named = [kata.folder / name for name in (*LESSON, *kata.description.files)]
@@ -33,8 +38,8 @@ def of_the_teacher(kata: Kata) -> list[Path]:
 
 def others(kata: Kata) -> list[Path]:
     """The files and folders in the kata's folder that nobody is handed."""
-    made_here = kata.folder / f"{kata.folder.name}.ipynb"  # by kata notebook
-    known = {*of_the_learner(kata), *kata.folder.glob(f"*{SOURCE}"), made_here}
+    made_here = {kata.folder / f"{kata.folder.name}.ipynb", own_notebook_path(kata)}  # by kata notebook
+    known = {*of_the_learner(kata), *kata.folder.glob(f"*{SOURCE}"), *made_here}
     own = (TEACHER, "__pycache__")
     there = [path for path in kata.folder.iterdir() if path.name not in own and not path.name.startswith(".")]
     return sorted(path for path in there if path not in known)

@@ -152,8 +152,10 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
     """The kata of a notebook: the one that its metadata names, or else the one with the most exercises defined in it.
 
     Raises:
-        NotANotebook: no cell defines an exercise.
+        NotANotebook: no cell defines an exercise, or it is a paper's notebook, whose cells have the course's answers.
     """
+    if "paper" in notebook.metadata:
+        raise NotANotebook(f"{name}: is a paper's notebook, which shows answers: hand in the kata's own file")
     by_name = {kata.name: kata for kata in katas}
     named = notebook.metadata.get("kata")
     if isinstance(named, str) and named in by_name:

@@ -108,7 +108,7 @@ def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
         for statement in tree.body:
             if is_for_all(statement):
                 wanted.append(statement)
-            for name in _made(statement):
+            for name in made(statement):
                 makers.setdefault(name, []).append(statement)
         defining = [statement for name in exercises for statement in makers.get(name, [])]
         wanted += defining or tree.body
@@ -117,7 +117,7 @@ def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
         return set(tree.body)
 
 
-def _made(statement: ast.stmt) -> set[str]:
+def made(statement: ast.stmt) -> set[str]:
     """The names that a statement binds or whose objects it changes: `x = 1`, `x[0] = 1`, `x.y = 1`."""
     top = symtable.symtable(ast.unparse(statement), "", "exec")
     found = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}

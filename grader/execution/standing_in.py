@@ -27,7 +27,7 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
         if solutions.is_dir() and code.resolve() == solutions.resolve():
             choice.sources[earlier.name] = solutions
             continue
-        reason = _why_not(earlier, code)
+        reason = why_not(earlier, code)
         if own_code_works(earlier, reason):
             choice.sources[earlier.name] = code
             choice.notes.append(f"{earlier.name}: your own code, its core specs pass")
@@ -52,7 +52,7 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
     return reasons
 
 
-def _why_not(kata: Kata, code: Path) -> str:
+def why_not(kata: Kata, code: Path) -> str:
     """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
     source = jobs.read(kata, code)
     if source.problem:

@@ -78,8 +78,8 @@ class Supervisor:
 
     @property
     def channels(self) -> list[Connection]:
-        """Where messages arrive."""
-        return [self.worker.channel]
+        """Where messages arrive: nowhere, once it is finished."""
+        return [] if self.finished else [self.worker.channel]
 
     @property
     def due(self) -> float:

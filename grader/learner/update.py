@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from grader import files
-from grader.course import catalogue, handouts, stubs
+from grader.course import catalogue, handouts, papers, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 from grader.reports import words
@@ -37,7 +37,7 @@ def update(root: Path, source: str) -> list[str]:
         katas = catalogue.all_katas(new)
         if not katas:
             raise NotPossible(f"{source} holds no katas")
-        wanted = {path.relative_to(new): path.read_bytes() for path in _taken(new, katas, root)}
+        wanted = {path.relative_to(new): content for path, content in _taken(new, katas, root)}
         beside = {}
         for kata in katas:
             mine, place = Kata(root, kata.name), Path("katas") / kata.file
@@ -103,8 +103,9 @@ def _fetched(source: str) -> Iterator[Path]:
         yield Path(place)
 
 
-def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[Path]:
-    """The files that this checkout takes over: of each kata those that it may have, and all that is no kata's.
+def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[tuple[Path, bytes]]:
+    """The files that this checkout takes over, and what they hold: of each kata those that it may have, and all that is
+    no kata's.
 
     The whole course, which has the tests as well, takes all of the newer one. A copy that grades takes the references
     and what asks beside them; a starter neither.
@@ -113,10 +114,10 @@ def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[Path]:
     of_katas = {path for kata in katas for path in kata.folder.rglob("*")}
     for path in _course_files(new):
         if is_whole or path.relative_to(new).parts[0] not in ("solutions", "tests") and path not in of_katas:
-            yield path
+            yield path, path.read_bytes()
     for kata in [] if is_whole else katas:
-        yield from handouts.of_the_learner(kata)
-        yield from handouts.of_the_teacher(kata) if has_references else ()
+        files_of_kata = [*handouts.of_the_learner(kata), *(handouts.of_the_teacher(kata) if has_references else ())]
+        yield from ((path, papers.handed_out(kata, path)) for path in files_of_kata)
 
 
 def _course_files(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course import catalogue, handouts, stubs
+from grader.course import catalogue, handouts, papers, stubs
 from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.reports import words
@@ -85,7 +85,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     _prepare(folder)
     for kata in katas:
         _replace_kata(kata, folder / "katas" / kata.name)
-        _replace_named(handouts.of_the_teacher(kata), kata.reference.parent, folder / "solutions" / kata.name)
+        _replace_named(handouts.of_the_teacher(kata), kata, kata.reference.parent, folder / "solutions" / kata.name)
     _replace_folder(root / "grader", folder / "grader")
     _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
@@ -164,7 +164,7 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
     begun = stubs.is_begun(kata, target / kata.file.name)
     for path in handouts.of_the_learner(kata):
         if not (begun and path == kata.code):
-            shutil.copyfile(path, target / path.name)
+            (target / path.name).write_bytes(papers.handed_out(kata, path))
     return not begun
 
 
@@ -193,19 +193,19 @@ def _replace_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=KEPT_OUT)
 
 
-def _replace_named(files: Iterable[Path], source: Path, target: Path) -> None:
+def _replace_named(files: Iterable[Path], kata: Kata, source: Path, target: Path) -> None:
     """Replace the target by these files of the source folder."""
     shutil.rmtree(target, ignore_errors=True)
     for path in files:
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
+        place.write_bytes(papers.handed_out(kata, path))
 
 
 def _replace_kata(kata: Kata, target: Path) -> None:
     """Replace the folder of a kata. Hidden specs that were written there are kept if the course has none of its own."""
     written = {path.name: path.read_bytes() for path in (target / TEACHER).glob("*") if path.is_file()}
-    _replace_named(handouts.of_the_learner(kata), kata.folder, target)
+    _replace_named(handouts.of_the_learner(kata), kata, kata.folder, target)
     if kata.hidden_specs:
         shutil.copytree(kata.folder / TEACHER, target / TEACHER, ignore=KEPT_OUT)
     if not kata.hidden_specs:

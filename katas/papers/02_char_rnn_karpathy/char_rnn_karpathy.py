@@ -146,3 +146,36 @@ def sample(
         prompt or a negative temperature is an error.
     """
     raise NotImplementedError
+
+
+def rnn_backward_numpy(
+    ids: Sequence[int],
+    targets: Sequence[int],
+    h0: np.ndarray,
+    hidden: np.ndarray,
+    logits: np.ndarray,
+    W_hh: np.ndarray,
+    W_hy: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Backpropagate through time by hand: the gradients of the mean cross-entropy of one text, in NumPy.
+
+    Args:
+        ids, targets: T ints each, the characters read and those that should follow.
+        h0: (H,), the state before the first character.
+        hidden, logits: (T, H) and (T, V), as `rnn_forward_numpy` returns them.
+        W_hh, W_hy: (H, H), (V, H).
+    Returns:
+        The gradients by name, "W_xh", "W_hh", "W_hy", "b_h", "b_y", each in the shape of its parameter.
+
+    With shares = softmax of the logits, from the last t to the first:
+
+        dlogits_t = (shares_t − one_hot(targets[t])) / T
+        dh_t = W_hyᵀ dlogits_t + W_hhᵀ da_{t+1}       (no second term at the last t)
+        da_t = (1 − h_t²) · dh_t                      (a_t is what the tanh was applied to)
+
+    - A parameter is used at every t. Its gradient is the sum over t.
+
+    Edge cases ★
+        Logits of ±1000 give finite gradients. No argument is written to.
+    """
+    raise NotImplementedError

@@ -181,8 +181,9 @@ if read is not None:
     print("logits of the first place, PyTorch:", logits[0, 0, :4].numpy().round(4))
     print(f"largest difference of all logits: {np.abs(read[1] - logits[0].numpy()).max():.1e}")
 
-# min-char-rnn.py derives the backward pass by hand. Autograd gives the same gradients from the forward pass alone. The
-# check is a difference quotient: move one weight by ±ε, and see how the loss moves.
+# min-char-rnn.py also derives the backward pass by hand: from the last character to the first, each state gets what its
+# own logits and the next state hand back to it. Autograd does this walk from the forward pass alone. The model in
+# float64, one chunk, and all five gradients by both: they should agree to rounding.
 exact = kata.CharRNN(len(itos), SIZE).double()
 
 
@@ -191,6 +192,33 @@ def loss_of_a_chunk():
     return torch.nn.functional.cross_entropy(exact(inputs[None], torch.zeros(1, SIZE).double())[0][0], targets)
 
 
+loss_of_a_chunk().backward()
+arrays = {name: parameter.detach().numpy() for name, parameter in exact.named_parameters()}
+numbers, nexts = pairs[0][0].tolist(), pairs[0][1].tolist()
+read = stretch(kata.rnn_forward_numpy, numbers, np.zeros(SIZE), **arrays)
+if read is not None:
+    through = arrays["W_hh"], arrays["W_hy"]
+    by_hand = stretch(kata.rnn_backward_numpy, numbers, nexts, np.zeros(SIZE), *read, *through)
+    for name, array in (by_hand or {}).items():
+        automatic = getattr(exact, name).grad.numpy()
+        print(
+            f"gradient of {name:<5} norm {np.linalg.norm(array):.4f}, to autograd {np.abs(array - automatic).max():.0e}"
+        )
+
+# How far back does a state get anything? The loss of the last character alone, and its gradient for the state t places
+# before: it is multiplied with W_hh and the slope of a tanh at each place, and shrinks.
+parts, h = [], torch.zeros(1, SIZE).double()
+for character in numbers:
+    _, h = exact(torch.tensor([[character]]), h)
+    h.retain_grad()
+    parts.append(h)
+torch.nn.functional.cross_entropy(h @ exact.W_hy.T + exact.b_y, torch.tensor(nexts[-1:])).backward()
+norms = [part.grad.norm().item() for part in parts]
+print("gradient of the state t places before the end:", {t: f"{norms[-1 - t]:.0e}" for t in (0, 5, 10, 20)})
+
+# Neither of the two needs to be believed. The check is a difference quotient: move one weight by ±ε, and see how the
+# loss moves.
+exact.zero_grad()
 loss_of_a_chunk().backward()
 gradient, epsilon = exact.W_hh.grad[0, 1].item(), 1e-5
 with torch.no_grad():

@@ -493,3 +493,88 @@ class TestSample:
             kata.sample(chatty(), torch.empty(0, dtype=torch.int64), 3)
         with check.raises(ValueError):
             kata.sample(chatty(), torch.tensor([1]), 3, temperature=-1.0)
+
+
+@pytest.mark.stretch
+class TestRnnBackwardNumpy:
+    IDS, TARGETS = [3, 0, 6, 3, 1, 3], [0, 6, 3, 1, 3, 4]  # character 3 is read three times
+
+    def arguments(self, ids, targets, start=None, scale=1.0):
+        """The arguments of the call, and what autograd finds for them: gradients by name, as arrays. `scale` is a
+        factor of the logits."""
+        weights = random_weights()
+        weights["W_hy"], weights["b_y"] = scale * weights["W_hy"], scale * weights["b_y"]
+        h0 = torch.rand(H, dtype=torch.float64) if start is None else start
+        judge = reader(weights)
+        states, _ = judge.rnn(F.one_hot(torch.tensor(ids), V).double()[None], h0[None, None])
+        logits = judge.out(states)[0]
+        F.cross_entropy(logits, torch.tensor(targets)).backward()
+        rnn, out = judge.rnn, judge.out
+        theirs = (rnn.weight_ih_l0, rnn.weight_hh_l0, out.weight, rnn.bias_ih_l0, out.bias)
+        expected = {name: right.grad.numpy() for name, right in zip(NAMES, theirs, strict=True)}
+        given = (h0.numpy(), states[0].detach().numpy(), logits.detach().numpy(), weights["W_hh"].numpy())
+        return (ids, targets, *given, weights["W_hy"].numpy()), expected
+
+    def slip(self, arguments, **wrong):
+        """The gradients of W_xh, W_hh and b_h with one slip on the way back, and the right ones of W_hy and b_y."""
+        ids, targets, h0, hidden, logits, W_hh, W_hy = arguments
+        way_back, slope, places = wrong.get("way_back", W_hh), wrong.get("slope", 1 - hidden**2), len(ids)
+        shares = torch.tensor(logits).softmax(dim=1).numpy()
+        dlogits = (shares - np.eye(V)[targets]) / wrong.get("count", places)
+        da, later = [], np.zeros(H)
+        for t in range(places - 1, -1, -1):
+            da.insert(0, slope[t] * (dlogits[t] @ W_hy + later))
+            later = da[0] @ way_back
+        rows = np.array(da)
+        through = rows.T @ np.eye(V)[ids], rows.T @ np.vstack([wrong.get("start", h0), hidden[:-1]])
+        found = (*through, dlogits.T @ hidden, rows.sum(axis=0), dlogits.sum(axis=0))
+        return dict(zip(NAMES, found, strict=True))
+
+    def test_gradients_are_those_of_autograd(self, kata):
+        """A state acts on its own logits and on the next state, so two terms come back to it. All places share the
+        parameters, so each gradient is a sum over the places. Autograd is the judge."""
+        arguments, expected = self.arguments(self.IDS, self.TARGETS)
+        hidden, W_hh = arguments[3], arguments[5]
+        unlike = {
+            "nothing came back from the next place": self.slip(arguments, way_back=0 * W_hh),
+            "W_hh is not transposed on the way back": self.slip(arguments, way_back=W_hh.T),
+            "the slope of the tanh is missing": self.slip(arguments, slope=0 * hidden + 1),
+            "those of the sum of the losses, not of the mean": self.slip(arguments, count=1),
+            "hidden[-1], the last state, in place of h0": self.slip(arguments, start=hidden[-1]),
+            "a step uphill: the signs are reversed": {name: -right for name, right in expected.items()},
+        }
+        check.close(kata.rnn_backward_numpy(*arguments), expected, rtol=1e-4, atol=1e-6, unlike=unlike)
+
+    def test_the_first_state_counts(self, kata):
+        """At the first place the state before is h0. With one character, the gradient of W_hh is the outer product of
+        da and h0: nothing else is multiplied with W_hh."""
+        arguments, expected = self.arguments([2], [5])
+        got = kata.rnn_backward_numpy(*arguments)
+        check.entries({name: got[name].shape for name in got}, {name: expected[name].shape for name in NAMES})
+        unlike = {
+            "without h0": np.zeros((H, H)),
+            "hidden[-1] in place of h0": self.slip(arguments, start=arguments[3][-1])["W_hh"],
+        }
+        check.close(got["W_hh"], expected["W_hh"], rtol=1e-4, atol=1e-6, unlike=unlike, what="gradient of W_hh")
+
+    @given(case=st.lists(st.tuples(st.integers(0, V - 1), st.integers(0, V - 1)), min_size=1, max_size=7))
+    def test_texts_of_any_length(self, kata, case):
+        """Any characters may follow any others, as often as they like."""
+        arguments, expected = self.arguments([c for c, _ in case], [c for _, c in case])
+        check.close(kata.rnn_backward_numpy(*arguments), expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.edge
+    def test_large_logits_give_finite_gradients(self, kata):
+        """exp(1000) is infinite. Subtract the largest logit of a row first: the softmax is the same."""
+        arguments, expected = self.arguments(self.IDS, self.TARGETS, scale=5000.0)
+        got = kata.rnn_backward_numpy(*arguments)
+        check.close(got["b_y"], expected["b_y"], rtol=1e-4, atol=1e-6, what="gradient of b_y")
+
+    @pytest.mark.edge
+    def test_the_arguments_are_left_as_they_were(self, kata):
+        """The caller may need the states and logits again."""
+        arguments, _ = self.arguments(self.IDS, self.TARGETS)
+        before = [np.array(argument) for argument in arguments]
+        kata.rnn_backward_numpy(*arguments)
+        for name, then, now in zip(("ids", "targets", "h0", "hidden", "logits"), before, arguments, strict=False):
+            check.equal(np.array(now), then, what=f"{name} after the call")

@@ -147,9 +147,11 @@ for name in ("LSTM, forget bias 0", "LSTM, forget bias 4"):
     print(f"of the first c, {left.min().item():.1e} to {left.max().item():.1e} is left")
 
 # The figure: the gradients of the three fresh nets, and the forget gates of the two trained LSTMs. Training does not
-# open gates that start half shut: the gradient that would open them does not arrive.
-figure = Figure(figsize=(9, 3.9))
-left, right = figure.subplots(1, 2)
+# open gates that start half shut: the gradient that would open them does not arrive. Below, everything inside the
+# trained LSTM while it reads one sequence, a row per unit, and the state of the plain RNN beside it.
+figure = Figure(figsize=(9, 6.4))
+grid = figure.add_gridspec(2, 6, height_ratios=(1.5, 1))
+left, right = figure.add_subplot(grid[0, :3]), figure.add_subplot(grid[0, 3:])
 styles = {
     "plain RNN": (COLOURS[1], "--"),
     "LSTM, forget bias 0": (COLOURS[2], ":"),
@@ -170,6 +172,30 @@ if records:
     right.legend(fontsize=8, loc="lower right", handlelength=3)
 else:
     right.text(0.5, 0.5, "run_lstm is not written yet", ha="center", transform=right.transAxes)
+inside = {}
+if records:
+    names = {"f": "forget gate f", "i": "input gate i", "o": "output gate o", "c": "memory c", "h": "h, LSTM"}
+    order = records["LSTM, forget bias 4"]["c"][0, -1].argsort()
+    inside = {title: records["LSTM, forget bias 4"][key][0, :, order] for key, title in names.items()}
+with torch.no_grad():
+    states = nets["plain RNN"].cell
+    h, inside["h, plain RNN"] = torch.zeros(1, HIDDEN), torch.zeros(LENGTH, HIDDEN)
+    for step in range(LENGTH):
+        h = states(unseen[:1, step], h)
+        inside["h, plain RNN"][step] = h[0]
+for title in ("h, LSTM", "h, plain RNN"):
+    if title in inside:
+        values = inside[title][20:]
+        ratio = (values.std(dim=0).mean() / values.abs().mean()).item()
+        print(f"{title}: from step 20 on, a unit varies by {ratio:.2f} of its size")
+for column, (title, shown) in enumerate(inside.items(), start=6 - len(inside)):
+    axis = figure.add_subplot(grid[1, column])
+    limits = {"vmin": 0, "vmax": 1} if "gate" in title else {"vmin": -1, "vmax": 1, "cmap": "RdBu_r"}
+    axis.imshow(shown.T, aspect="auto", interpolation="nearest", **limits)
+    axis.set(title=title, xlabel="step t", xticks=[0, LENGTH - 1], yticks=[])
+    axis.title.set_fontsize(9)
+    if column == 6 - len(inside):
+        axis.set_ylabel("unit")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

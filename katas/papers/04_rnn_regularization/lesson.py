@@ -161,10 +161,40 @@ free, between, through = (results[key][0] for key in (("recurrent", 0.0), ("non_
 print(f"validation, between layers / none:         {between / free:.2f}")
 print(f"validation, between layers / through time: {between / through:.2f}")
 
+# Where do the zeros stand? A hook notes what the second layer gets in training mode, for the first 20 symbols of the
+# text: its input from below and its own old h. Half of the numbers should be 0 where dropout is. With one mask per text
+# they should be the same units at all steps; with a new mask per step no unit should be 0 at all 20.
+caught = {}
+for place in NAMES:
+    if place == "variational" and ("variational", 0.5) not in results:
+        continue
+    torch.manual_seed(0)
+    kind = {"where": place} if place != "variational" else {}
+    shown = (kata.VariationalLSTM if place == "variational" else kata.RegularizedLSTM)(V, SIZE, p=0.5, **kind)
+    seen = []
+    shown.cells[1].register_forward_pre_hook(lambda _, given, seen=seen: seen.append((given[0][0], given[1][0][0])))
+    with torch.no_grad():
+        shown(training[None, :20])
+    if len(seen) != 20:
+        continue
+    for part, name in enumerate(("input from below", "old h")):
+        steps_seen = torch.stack([step[part] for step in seen])[1:]  # (steps, units); the first old h is 0
+        caught[place, name] = steps_seen
+        zero = steps_seen == 0
+        print(f"{NAMES[place]:<28} {name:<16} {zero.float().mean():4.0%} zeros, ", end="")
+        print(f"{int(zero.all(dim=0).sum()):>2} of {SIZE} units are 0 at all steps")
+
 # The figure: both perplexities against p, for the two places. A training perplexity far below that of the table is a
-# sign that the text was learned by heart.
-figure = Figure(figsize=(9, 3.8))
-axes = figure.subplots(1, 2)
+# sign that the text was learned by heart. Below, the zeros that the second layer gets.
+figure = Figure(figsize=(9, 6.2))
+grid = figure.add_gridspec(2, 6, height_ratios=(1.7, 1))
+axes = [figure.add_subplot(grid[0, :3]), figure.add_subplot(grid[0, 3:])]
+for column, ((place, name), values) in enumerate(caught.items()):
+    picture = figure.add_subplot(grid[1, column])
+    picture.imshow(values[:, :24].T == 0, cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1)
+    picture.set(xticks=[], yticks=[], xlabel="step", ylabel="unit" if column == 0 else "")
+    picture.spines[["top", "right"]].set_visible(True)
+    picture.set_title(f"{NAMES[place].replace(', ', ',' + chr(10))}:\n{name}", fontsize=8)
 for side, (axis, title) in enumerate(zip(axes, ("Validation text", "Training text"), strict=True)):
     for place, colour in (("non_recurrent", COLOURS[0]), ("recurrent", COLOURS[1])):
         line = [results[place, p][side] for p in (0.0, 0.3, 0.5)]
@@ -211,6 +241,7 @@ if stepped is not None:
 # The gradient comes from PyTorch alone. It takes the same way back, through two layers and 20 steps. The check is a
 # difference quotient: move one weight by ±ε, and see how the loss moves.
 exact = copy.deepcopy(net).double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that the net starts from
 
 
 def loss_of_a_window():
@@ -225,5 +256,6 @@ with torch.no_grad():
     above = loss_of_a_window().item()
     weight[0, 1] -= 2 * epsilon
     below = loss_of_a_window().item()
+torch.set_default_dtype(torch.float32)
 print(f"gradient of one weight: autograd {gradient:.8f}, difference quotient {(above - below) / (2 * epsilon):.8f}")
 print("PyTorch replaced the backward pass (autograd), the loop over texts (a batch), the lists of arrays (nn.Module).")

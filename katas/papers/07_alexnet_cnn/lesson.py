@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from torch import nn
 
 from grader.datasets import digits
 from grader.lesson import COLOURS, code, heading, save_figure, shown_code, stretch
@@ -165,16 +166,45 @@ for name, found in (("ReLU", losses[0]), ("tanh", tanh_losses)):
 # saturates. A claim about a net of eight layers need not hold for one of five.
 
 
-# The figure: digits and their shifted copies, the 16 kernels of the first layer, and the accuracies of both nets.
+# What do the layers make of a digit? Hooks note what each convolution returns; the relu keeps what is positive. A digit
+# that has moved by one pixel should give the first maps moved by one pixel, except at the border: a convolution has no
+# weight of its own for any place. Behind the pooling and the linear layers that is lost.
+def maps_of(images):
+    """The maps of each convolution after its relu, from the net trained on shifted digits in eval mode."""
+    found = []
+    layers = [layer for layer in nets[2].modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(lambda _, __, out: found.append(out.relu())) for layer in layers]
+    nets[2].eval()
+    with torch.no_grad():
+        logits = nets[2](images)
+    for hook in hooks:
+        hook.remove()
+    return found, logits
+
+
+digit = x_test[2:3]
+moved = F.pad(digit, (1, 0))[..., :-1]
+maps, logits = maps_of(torch.cat([digit, moved]))
+for number, layer in enumerate(maps, start=1):
+    share = (layer > 0).float().mean().item()
+    print(f"maps of convolution {number}: {tuple(layer.shape[1:])}, {share:.0%} of the values are not 0")
+inside = (maps[0][0, :, 1:-1, 1:-2] - maps[0][1, :, 1:-1, 2:-1]).abs().max().item()
+changed = (logits[0] - logits[1]).abs().max().item()
+print(f"moved by one pixel: the first maps move along, difference {inside:.0e} away from the border;", end=" ")
+print(f"a logit changes by {changed:.1f}")
+
+
+# The figure: digits and their shifted copies, the 16 kernels of the first layer, its maps for one digit and for the
+# digit moved by one pixel, and the accuracies of both nets.
 def mosaic(images, columns):
     """Images (N, H, W) as one picture, with a gap of one pixel between them."""
     rows = F.pad(images, (0, 1, 0, 1), value=float("nan")).split(columns)
     return torch.cat([torch.cat(list(row), dim=1) for row in rows])[:-1, :-1].numpy()
 
 
-figure = Figure(figsize=(9, 4))
+figure = Figure(figsize=(9, 5.4))
 left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
-upper, lower = left.subplots(2, 1)
+upper, lower, lowest = left.subplots(3, 1, height_ratios=(1, 1, 1.7))
 upper.imshow(
     mosaic(torch.cat([x_test[:7, 0], shifted_test[:7, 0]]), 7), cmap=colormaps["Greys"].with_extremes(bad=COLOURS[5])
 )
@@ -183,7 +213,11 @@ kernels = next(nets[2].parameters()).detach()[:, 0]
 bound = kernels.abs().max().item()
 lower.imshow(mosaic(kernels, 8), cmap="RdBu_r", vmin=-bound, vmax=bound)
 lower.set_title("The 16 kernels of the first layer, after shifted training")
-for axes in (upper, lower):
+lowest.imshow(
+    mosaic(torch.cat([layer for pair in zip(*[part.split(8) for part in maps[0]], strict=True) for layer in pair]), 8)
+)
+lowest.set_title("Its maps of the third digit; below each, of that digit moved right", fontsize=9)
+for axes in (upper, lower, lowest):
     axes.set_axis_off()
 bars = right.subplots()
 for place, shift in enumerate(nets):

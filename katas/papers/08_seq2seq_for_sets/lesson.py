@@ -196,6 +196,7 @@ if found is not None:
 # Autograd gives the gradient of the code with respect to every element, through all steps of cell and attention. The
 # check is a difference quotient: move one element by ±ε, and see how the sum of the code moves.
 exact = kata.ReadProcessWrite(1, 4).double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that a model starts from
 elements = torch.rand(1, 5, 1, dtype=torch.float64, requires_grad=True)
 exact.encode(elements)[1].sum().backward()
 ends, epsilon = [], 1e-5
@@ -204,6 +205,7 @@ with torch.no_grad():
         moved = elements.clone()
         moved[0, 2] += nudge
         ends.append(exact.encode(moved)[1].sum().item())
+torch.set_default_dtype(torch.float32)
 slope = (ends[0] - ends[1]) / (2 * epsilon)
 print(f"   slope by moving element 2: {slope:.8f}, from autograd: {elements.grad[0, 2].item():.8f}")
 print("   PyTorch replaced the loop over sets (a batch), the backward pass (autograd), the list of arrays (nn.Module).")

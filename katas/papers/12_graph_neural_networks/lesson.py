@@ -204,6 +204,7 @@ for how in ("sum", "mean", "max"):
 # In NumPy a backward pass would have to send gradients along every edge in reverse, step by step. Autograd does that
 # for free. One number shows it: an element of A, moved by hand, against its gradient through three steps.
 exact = net.double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that the net starts from
 molecule = (x.double(), edge_index, edge_type, torch.zeros(len(x), dtype=torch.int64))
 (gradient,) = torch.autograd.grad(exact(*molecule).sum(), exact.layer.A)
 ends = []
@@ -211,5 +212,6 @@ with torch.no_grad():
     for nudge in (1e-5, -2e-5):
         exact.layer.A[0, 3, 5] += nudge
         ends.append(exact(*molecule).item())
+torch.set_default_dtype(torch.float32)
 slope = (ends[0] - ends[1]) / 2e-5
 print(f"   slope of the energy by moving A[0, 3, 5]: {slope:.8f}, from autograd: {gradient[0, 3, 5].item():.8f}")

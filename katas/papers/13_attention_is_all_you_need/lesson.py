@@ -109,8 +109,8 @@ written[STEPS] = kata.greedy_decode(model, unseen, 7)[0].tolist()
 
 # 6. Evaluation and figure
 #
-# Greedy decoding of one source on the way, then of sources that are drawn anew. All of them should be right. The fresh
-# model writes BOS again and again: with a shared embedding, a symbol's own logit is the highest before training.
+# Greedy decoding of one source on the way, then of sources that are drawn anew. Nearly all of them should be right. The
+# fresh model writes BOS again and again: with a shared embedding, a symbol's own logit is the highest before training.
 heading("6. Evaluation and figure")
 for step, symbols in written.items():
     print(f"after {step:>3} steps: {unseen[0].tolist()} → {symbols}")

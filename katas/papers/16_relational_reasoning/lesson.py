@@ -153,10 +153,50 @@ with torch.no_grad():
 print(f"   nearest to the limit of 0.5, median: right answers {margin[is_right].median():.3f}, ", end="")
 print(f"wrong answers {margin[~is_right].median():.3f}")
 
+# Which pairs does g respond to? Take one pair out of the sum and see by how much the expected count changes. Only pairs
+# with the object asked about should matter, though nobody said so to g. Of those, each close object should count 1 more
+# than each far one, whatever the level from which f counts.
+with torch.no_grad():
+    rows, columns = scene[:, :, None].expand(-1, -1, 5, -1), scene[:, None].expand(-1, 5, -1, -1)
+    parts = network.g(torch.cat([rows, columns, question[:, None, None].expand(-1, 5, 5, -1)], dim=3))
+    total = parts.sum(dim=(1, 2))
+
+    def expected_count(sums):
+        return network.f(sums).softmax(dim=-1) @ torch.arange(5.0)
+
+    effect = expected_count(total)[:, None, None] - expected_count(total[:, None, None] - parts)
+    mirrored = parts + parts.transpose(1, 2)  # both orders of a pair
+    both = expected_count(total)[:, None, None] - expected_count(total[:, None, None] - mirrored)
+different = ~torch.eye(5, dtype=torch.bool)
+involved = asked_row[:, :, None] | asked_row[:, None]
+means = [effect.abs()[part & different].mean().item() for part in (involved, ~involved)]
+print(f"   a pair with the object asked about moves the count by {means[0]:.3f}, another pair by {means[1]:.3f}")
+of_asked = both[asked_row.nonzero(as_tuple=True)][~asked_row].reshape(1000, 4)
+away = distance[~asked_row].reshape(1000, 4)
+levels = [of_asked[part].mean().item() for part in (away < 0.45, away > 0.55)]
+print(f"   both orders together: close objects {levels[0]:+.2f}, far ones {levels[1]:+.2f}, difference ", end="")
+print(f"{levels[0] - levels[1]:.2f}")
+
 # The figure: the accuracy of the three models on both kinds of questions, and the loss on the way. The dotted lines are
-# the levels without any look at other objects.
-figure = Figure(figsize=(9, 3.6))
-bars, curves = figure.subplots(1, 2)
+# the levels without any look at other objects. Below, the pairs of one scene, from left to right, and those of all
+# scenes over the distance.
+figure = Figure(figsize=(9, 6.8))
+(bars, curves), (square, steps_axis) = figure.subplots(2, 2)
+shown = int((answer[:200] == 2).nonzero()[0])
+order = scene[shown, :, 6].argsort()
+picture = square.imshow(effect[shown][order][:, order], cmap="RdBu_r", vmin=-0.7, vmax=0.7)
+names = [
+    f"{x:.2f}{' asked' if is_it else ''}"
+    for x, is_it in zip(*(t[shown][order] for t in (scene[:, :, 6], asked_row)), strict=True)
+]
+square.set_xticks(range(5), names, fontsize=8, rotation=20)
+square.set_yticks(range(5), names, fontsize=8)
+square.set(xlabel="second object of the pair, by x", ylabel="first object", title="what each pair adds to the count")
+figure.colorbar(picture, ax=square, shrink=0.9)
+steps_axis.plot(away.flatten(), of_asked.flatten(), ".", markersize=1.5, color=COLOURS[0])
+steps_axis.axvline(0.5, linestyle=":", color=COLOURS[6], linewidth=1.5)
+steps_axis.set(xlabel="distance in x to the object asked about", ylabel="what the pair adds, both orders")
+steps_axis.set_title("g has found the limit of 0.5")
 for place, (name, values) in enumerate(scores.items()):
     bars.bar(np.arange(2) + 0.28 * (place - 1), values, width=0.26, color=COLOURS[place])
     for kind, value in enumerate(values):

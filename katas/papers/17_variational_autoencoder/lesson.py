@@ -177,7 +177,7 @@ strips = {"images mixed": mixed} | ({} if line is None else {"codes mixed": line
 for height, (name, strip) in enumerate(strips.items()):
     for number, image in enumerate(strip):
         top = 1.5 * (len(strips) - 1 - height)
-        right.imshow(image.view(8, 8), extent=(number + 0.04, number + 0.96, top, top + 0.92), vmin=0, vmax=1)
+        right.imshow(image.detach().view(8, 8), extent=(number + 0.04, number + 0.96, top, top + 0.92), vmin=0, vmax=1)
     right.text(0.04, top + 1.0, name, color=COLOURS[1] if name == "codes mixed" else COLOURS[6])
 right.set(xlim=(0, 7), ylim=(-0.1, 2.9), yticks=[], xticks=[0.5, 3.5, 6.5], xlabel="share of the second image")
 right.set_xticklabels(["0", "1/2", "1"])

@@ -198,9 +198,29 @@ if theirs is not None:
     print(f"   PyTorch: {ours[0].numpy().round(5)}")
     print(f"   largest difference: {np.abs(theirs - ours.numpy()).max():.1e}")
 
+# The way back through this one attention by hand: three products and the softmax between them, against autograd. In the
+# trained core one key has nearly all the weight, so next to nothing comes back to the scores. With queries of a
+# hundredth of the length several keys have a share, and it does. Last, values that are all alike: which key wins does
+# not matter then, so the queries should get 0.
+upstream = torch.linspace(0, 1, 3).expand(*asked.shape[:-1], 3).double()
+for name, factor, values in (
+    ("trained", 1.0, given),
+    ("short queries", 0.01, given),
+    ("equal values", 0.01, torch.ones(5, 3)),
+):
+    leaves = [part.double().clone().requires_grad_() for part in (factor * asked, offered, values)]
+    automatic = torch.autograd.grad((kata.attend(*leaves) * upstream).sum(), leaves)
+    by_hand = stretch(kata.attend_backward_numpy, *(leaf.detach().numpy() for leaf in leaves), upstream.numpy())
+    if by_hand is None:
+        break
+    norms = ", ".join(f"{np.linalg.norm(part):.1e}" for part in by_hand)
+    gap = max(np.abs(part - right.numpy()).max() for part, right in zip(by_hand, automatic, strict=True))
+    print(f"   {name:<14} gradients of query, key and value: {norms}; to autograd {gap:.0e}")
+
 # In NumPy, a gradient through four steps of attention, norms and gates would fill pages. Autograd gives it for free.
 # One number shows it: an entry of the first step, moved by hand, against its gradient.
 exact = network.double()
+torch.set_default_dtype(torch.float64)  # also of the zeros that the net starts from
 inputs = sequence.double().requires_grad_()
 (gradient,) = torch.autograd.grad(exact(inputs).square().sum(), inputs)
 place = int(gradient[0, 0].abs().argmax())
@@ -209,6 +229,7 @@ with torch.no_grad():
     for nudge in (1e-6, -2e-6):
         inputs[0, 0, place] += nudge
         ends.append(exact(inputs).square().sum().item())
+torch.set_default_dtype(torch.float32)
 slope = (ends[0] - ends[1]) / 2e-6
 print(f"   slope by moving one input of step 0: {slope:.5f}, from autograd: {gradient[0, 0, place].item():.5f}")
 

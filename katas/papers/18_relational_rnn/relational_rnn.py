@@ -94,6 +94,33 @@ def attend_numpy(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.nd
     raise NotImplementedError
 
 
+def attend_backward_numpy(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, upstream: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Go back through attention by hand, in NumPy.
+
+    Args:
+        query, key, value: as for `attend_numpy`.
+        upstream: (…, Q, E), the gradient G of a loss in the result.
+    Returns:
+        The gradients of the loss in query, key and value, in their shapes.
+
+    With W the weights (…, Q, K) of the way forward:
+
+        dvalue = Wᵀ G
+        dW = G valueᵀ
+        dscores = W · (dW − Σ_k W_k dW_k)      (number by number; the sum is over the keys of one query)
+        dquery = dscores key / √d
+        dkey = dscoresᵀ query / √d
+
+    - Equal rows of values get no gradient for query and key: which key wins does not matter then.
+
+    Edge cases ★
+        Scores of 1000 give no inf and no NaN. No argument is written to.
+    """
+    raise NotImplementedError
+
+
 class RelationalMemory(nn.Module):
     """A relational memory core: a memory (B, S, D), and how one input changes it (sections 3.1 to 3.3)."""
 

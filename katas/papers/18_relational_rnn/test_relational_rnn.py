@@ -156,6 +156,75 @@ class TestAttendNumpy:
             check.equal(array, old, what=f"{name} after the call")
 
 
+@pytest.mark.stretch
+class TestAttendBackwardNumpy:
+    NAMES = "dquery", "dkey", "dvalue"
+
+    def arguments(self, *leading):
+        """Arrays for the call, and what autograd finds for them."""
+        leaves = [part.requires_grad_() for part in query_key_value(*leading)]
+        result = (leaves[0] @ leaves[1].mT / math.sqrt(leaves[0].shape[-1])).softmax(dim=-1) @ leaves[2]
+        upstream = numbers(*result.shape)
+        found = torch.autograd.grad((result * upstream).sum(), leaves)
+        arrays = [part.detach().numpy() for part in (*leaves, upstream)]
+        return arrays, dict(zip(self.NAMES, (part.numpy() for part in found), strict=True))
+
+    def slip(self, arrays, centred=True, scaled=True, over=-1, alone=False):
+        """The three gradients with one slip on the way back."""
+        query, key, value, upstream = map(torch.tensor, arrays)
+        root = math.sqrt(query.shape[-1])
+        weights = (query @ key.mT / root).softmax(dim=-1)
+        d_weights = upstream @ value.mT
+        own = weights * d_weights if alone else (weights * d_weights).sum(dim=over, keepdim=True)
+        d_scores = weights * (d_weights - own * centred) / (root if scaled else 1)
+        found = d_scores @ key, d_scores.mT @ query, weights.mT @ upstream
+        return dict(zip(self.NAMES, (part.numpy() for part in found), strict=True))
+
+    def called(self, kata, arrays):
+        """The result by name, once it is known to be three gradients."""
+        got = kata.attend_backward_numpy(*arrays)
+        right = isinstance(got, tuple) and len(got) == 3
+        check.that(right, f"expected a tuple (dquery, dkey, dvalue), not {check.describe(got)}")
+        return dict(zip(self.NAMES, got, strict=True))
+
+    @pytest.mark.parametrize("leading", LEADING, ids=["no leading dimension", "one", "two"])
+    def test_gradients_are_those_of_autograd(self, kata, leading):
+        """Values get what their weight hands back. Weights of one query add up to 1, so when one grows, others shrink:
+        that is the sum which is subtracted. Autograd is the judge."""
+        arrays, expected = self.arguments(*leading)
+        unlike = {
+            "the sum over the keys left out": self.slip(arrays, centred=False),
+            "not divided by √d on the way back": self.slip(arrays, scaled=False),
+            "the sum taken over the queries": self.slip(arrays, over=-2),
+            "each weight by itself, W · (1 − W): the others shrink, too": self.slip(arrays, alone=True),
+        }
+        check.close(self.called(kata, arrays), expected, rtol=1e-4, atol=1e-6, unlike=unlike)
+
+    def test_equal_values_leave_nothing_to_learn(self, kata):
+        """If all values are alike, every mixture of them is the same. So query and key get no gradient."""
+        (query, key, value, upstream), _ = self.arguments()
+        alike = np.broadcast_to(value[:1], value.shape).copy()
+        got = self.called(kata, [query, key, alike, upstream])
+        for name in ("dquery", "dkey"):
+            check.close(got[name], np.zeros_like(got[name]), atol=1e-9, what=name)
+
+    @pytest.mark.edge
+    def test_large_scores_stay_finite(self, kata):
+        """exp(1000) is inf in float64, too. Of two such scores, one has all the weight."""
+        arrays = np.array([[1000.0]]), np.array([[1.0], [0.0]]), np.array([[3.0], [5.0]]), np.array([[2.0]])
+        expected = {"dquery": np.zeros((1, 1)), "dkey": np.zeros((2, 1)), "dvalue": np.array([[2.0], [0.0]])}
+        check.close(self.called(kata, arrays), expected)
+
+    @pytest.mark.edge
+    def test_arguments_are_left_as_they_were(self, kata):
+        """`-=` on an argument would change the caller's array."""
+        arrays, _ = self.arguments(B)
+        before = [array.copy() for array in arrays]
+        kata.attend_backward_numpy(*arrays)
+        for name, array, old in zip(("query", "key", "value", "upstream"), arrays, before, strict=True):
+            check.equal(array, old, what=f"{name} after the call")
+
+
 def linear(name, inputs, outputs):
     return {f"{name}.weight": [outputs, inputs], f"{name}.bias": [outputs]}
 

@@ -1,5 +1,6 @@
 """Paper kata 19 in code: cream mixes into coffee, a convolution learns diffusion, and a reversible law returns."""
 
+import math
 import statistics
 
 import numpy as np
@@ -172,9 +173,50 @@ if time is not None:
         times = [kata.recurrence_time(kata.initial_state(side, side), law) for law in laws]
         print(f"   {side * side:>4} cells: median {statistics.median(times):>8,.0f} steps, longest {max(times):>12,}")
 
-# The figure: both curves, each scaled to its maximum, above three snapshots; on the right the law that returns.
-figure = Figure(figsize=(10, 5))
-grid = figure.add_gridspec(2, 6, height_ratios=(1.25, 1))
+# Phase space has a place x and a momentum p per particle, here on a ring of 64 values each. A law that loses nothing
+# moves its points without merging any: 256 points should stay 256, while the square that they fill is drawn into a
+# thread. Who sees boxes of 8 × 8 points only sees the entropy of the boxes rise, from 2 bits to nearly log2 64 = 6, and
+# has to wait for the return.
+RING = 64
+points = torch.cartesian_prod(torch.arange(16), torch.arange(16))
+threads, boxes, different = {}, [], set()
+for step in range(49):
+    if step in (0, 2, 6, 48):
+        threads[step] = points
+    shares = (points // 8 @ torch.tensor([8, 1])).bincount(minlength=64) / len(points)
+    boxes.append(torch.special.entr(shares).sum().item() / math.log(2))
+    different.add(len(points.unique(dim=0)))
+    points = points @ torch.tensor([[1, 1], [1, 2]]) % RING  # x ← x + p, then p ← p + x
+print(f"   phase space: {different} different points at all steps; bits of the boxes: ", end="")
+print(", ".join(f"{boxes[step]:.2f} at step {step}" for step in (0, 1, 2, 3, 6, 24, 47, 48)))
+
+# Maxwell's demon stands at a door between two halves. Per step one of 1000 particles comes to the door, and the demon
+# lets it through from right to left only. So the gas loses its entropy of 1000 bits: every particle ends on the left.
+# But the demon has to look, and one look is worth the entropy of left and right at that moment. What it has written
+# down should be more than the gas has lost. To erase a bit costs at least k T ln 2 (Landauer).
+
+
+def surprise(share):
+    """The entropy of one bit with this share, in bits."""
+    return 0.0 if share in (0.0, 1.0) else -share * math.log2(share) - (1 - share) * math.log2(1 - share)
+
+
+COUNT = 1000
+generator = torch.Generator().manual_seed(0)
+on_the_right = torch.rand(COUNT, generator=generator).lt(0.5).tolist()
+gas, memory = [COUNT * surprise(sum(on_the_right) / COUNT)], [0.0]
+while any(on_the_right):
+    visitor = int(torch.randint(COUNT, (), generator=generator))
+    memory.append(memory[-1] + surprise(sum(on_the_right) / COUNT))
+    on_the_right[visitor] = False
+    gas.append(COUNT * surprise(sum(on_the_right) / COUNT))
+print(f"   demon: {len(gas) - 1} looks, the gas goes from {gas[0]:.0f} bits to {gas[-1]:.0f},", end=" ")
+print(f"the demon's memory from 0 to {memory[-1]:.0f}: {memory[-1] / gas[0]:.2f} for each bit won")
+
+# The figure: both curves, each scaled to its maximum, above three snapshots; on the right the law that returns. Below,
+# points in phase space and the demon's account.
+figure = Figure(figsize=(10, 7.2))
+grid = figure.add_gridspec(3, 6, height_ratios=(1.25, 1, 1))
 curves, law_axes = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 3:])
 for place, name in enumerate(("entropy", "complexity")):
     values = np.array(curve[name]) / max(curve[name])
@@ -192,6 +234,18 @@ for column, (step, snapshot) in enumerate(snapshots.items()):
     picture.set(xticks=[], yticks=[], xlabel=f"step {step}")
 law_axes.plot(range(0, 505, 18), reversible, color=COLOURS[2], marker=".")
 law_axes.set(xlabel="step", ylabel="bytes", title="A reversible law returns to its start", ylim=(0, 145))
+for column, (step, thread) in enumerate(threads.items()):
+    picture = figure.add_subplot(grid[2, column])
+    picture.plot(*thread.T, ".", color=COLOURS[0], markersize=1.5)
+    picture.set(xlim=(-1, RING), ylim=(-1, RING), xticks=[], yticks=[], aspect="equal", xlabel=f"x at step {step}")
+    picture.set_title(f"{boxes[step]:.1f} bits", fontsize=9)
+    if column == 0:
+        picture.set_ylabel("p")
+account = figure.add_subplot(grid[2, 4:])
+for values, name, place, colour in ((gas, "gas", 420, COLOURS[0]), (memory, "the demon's memory", 1150, COLOURS[1])):
+    account.plot(values, color=colour)
+    account.text(len(gas) * 0.36, place, name, color=colour, fontsize=9)
+account.set(xlabel="look", ylabel="bits", title="A demon pays")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -1,9 +1,14 @@
 """Paper kata 22 in code: losses on a line, a prediction before the training, and a budget split in two."""
 
+import re
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
+from torch import nn
 
+from grader.datasets import prose
 from grader.lesson import COLOURS, code, heading, save_figure, shown_code, stretch
 
 kata = code(__file__)
@@ -108,12 +113,12 @@ print("   smallest loss" + "".join(f"{kata.exact_loss(size):10.3f}" for size in 
 heading("6. Evaluation and figure")
 draws = torch.Generator().manual_seed(0)
 losses = {size: kata.train_size(size, generator=draws) for size in (2, 4, 8, 16)}
-a, alpha = kata.fit_power_law(list(losses), list(losses.values()))
-predicted = a * 32**-alpha
+line_a, line_alpha = kata.fit_power_law(list(losses), list(losses.values()))
+predicted = line_a * 32**-line_alpha
 losses[32] = kata.train_size(32, generator=draws)
 for size, loss in losses.items():
     print(f"   size {size:>2}: loss {loss:.4f}, smallest possible {kata.exact_loss(size):.4f}")
-print(f"   line through sizes 2 to 16: a = {a:.3f}, alpha = {alpha:.3f}")
+print(f"   line through sizes 2 to 16: a = {line_a:.3f}, alpha = {line_alpha:.3f}")
 print(f"   size 32: predicted {predicted:.4f}, measured {losses[32]:.4f}: {predicted / losses[32] - 1:+.1%}")
 print(f"   line through all five: alpha = {kata.fit_power_law(list(losses), list(losses.values()))[1]:.3f}")
 
@@ -156,15 +161,105 @@ for compute in (1e19, 1e21, 1e23):
     three = "".join(f" {text_loss(factor * n, compute):7.4f}" for factor in (1, 0.5, 2))
     print(f"   {compute:6.0e} {n:9.2e} {d:9.2e} {d / n:6.1f}{three}")
 
-# The figure: the points and the line through the small models, the loss over N for three budgets, and the loss over
-# samples with the floor that only a larger model lowers.
-figure = Figure(figsize=(11, 3.7))
-law, budget, data = figure.subplots(1, 3)
+# Until here the exponent was built into the data. Nobody has built one into text. So the same question for language
+# models: transformers of one layer and six widths, which read 32 letters of Python's help texts and predict the next
+# ones. As in the paper, N counts neither embeddings nor the last layer. All are trained now, 500 steps each: about half
+# a minute.
+CONTEXT, BATCH = 32, 24
+text = re.sub(r"[^a-z.]+", " ", prose().lower())
+letters = sorted(set(text))
+tokens = torch.tensor([letters.index(letter) for letter in text])
+END = len(tokens) * 9 // 10
+UNSEEN = tokens[END:].unfold(0, CONTEXT + 1, CONTEXT + 1)[:600]
+print(f"   {len(tokens):,} letters, {len(letters)} different ones; measured on {UNSEEN.numel():,} of the last tenth")
+
+
+class LanguageModel(nn.Module):
+    """A transformer of one layer that predicts the next letter. Without its block it looks at the last letter only."""
+
+    def __init__(self, width, has_block):
+        super().__init__()
+        self.letter, self.place = nn.Embedding(len(letters), width), nn.Embedding(CONTEXT, width)
+        for table in (self.letter, self.place):
+            nn.init.normal_(table.weight, std=0.1)
+        heads = max(1, width // 8)
+        self.block = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(letters)))
+        self.mask = nn.Transformer.generate_square_subsequent_mask(CONTEXT)
+        self.has_block = has_block
+
+    def forward(self, ids):
+        x = self.letter(ids) + self.place.weight
+        return self.out(self.block(x, self.mask, is_causal=True) if self.has_block else x)
+
+    def loss(self, rows):
+        """The mean loss per letter in nats, where each row's letters are predicted from those before."""
+        return F.cross_entropy(self(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+
+
+def measured(width, steps, has_block=True):
+    """The size of a model, and its loss on unseen text after so many steps."""
+    torch.manual_seed(0)
+    net = LanguageModel(width, has_block)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 0.01 * min(1, (step + 1) / 50) * (1 - step / steps)
+        starts = torch.randint(END - CONTEXT - 1, (BATCH, 1))
+        optimizer.zero_grad()
+        net.loss(tokens[starts + torch.arange(CONTEXT + 1)]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return sum(parameter.numel() for parameter in net.block.parameters()), net.loss(UNSEEN).item()
+
+
+WIDTHS = (4, 8, 16, 32, 48, 64)
+points = dict(measured(width, 500) for width in WIDTHS)
+counts, text_losses = list(points), list(points.values())
+for width, count, loss in zip(WIDTHS, counts, text_losses, strict=True):
+    print(f"   width {width:>2}: {count:>6,} parameters, loss {loss:.3f}")
+
+# Where does the law bend? The slope between neighbours would be the same everywhere if size alone limited the loss. The
+# tiny models know little more than which letter follows which. Embeddings and last layer are enough for that, and N
+# does not count them: without its block a tiny model should be as good. The large ones are cut short by their 500
+# steps. So the line through the middle, widths 8 to 32, should promise too much for width 64.
+for width in WIDTHS[:4]:
+    print(f"   width {width:>2} without its block: loss {measured(width, 500, has_block=False)[1]:.3f}")
+for small, large in zip(counts, counts[1:], strict=False):
+    alpha = kata.fit_power_law([small, large], [points[small], points[large]])[1]
+    print(f"   from {small:>6,} to {large:>6,} parameters: alpha = {alpha:.3f}")
+text_a, text_alpha = kata.fit_power_law(counts[1:4], text_losses[1:4])
+promised = text_a * counts[-1] ** -text_alpha
+longer = measured(64, 1000)[1]
+print(f"   line through widths 8, 16 and 32: alpha = {text_alpha:.3f}; all six: ", end="")
+print(f"{kata.fit_power_law(counts, text_losses)[1]:.3f}; Kaplan et al.: 0.076")
+print(f"   width 64: the line says {promised:.3f}; 500 steps {text_losses[-1]:.3f}, 1000 steps {longer:.3f}")
+saturated = stretch(kata.fit_saturating, counts, text_losses)
+if saturated is not None:
+    print("   six sizes, fitted with a floor: a = {:.3f}, alpha = {:.3f}, c = {:.3f}".format(*saturated))
+
+# The figure: the points and the line through the small models; the language models with theirs; the loss over N for
+# three budgets; and the loss over samples with the floor that only a larger model lowers.
+figure = Figure(figsize=(9.5, 7.2))
+(law, real), (budget, data) = figure.subplots(2, 2)
+ends = np.array([150.0, 80_000.0])
+real.loglog(ends, text_a * ends**-text_alpha, "--", color=COLOURS[1])
+real.loglog(counts, text_losses, "o", color=COLOURS[0])
+real.loglog(counts[-1:], [longer], "o", color=COLOURS[0], markerfacecolor="white", markersize=8)
+real.text(
+    160, 1.55, f"line through widths 8 to 32:\n{text_a:.2f} · N^−{text_alpha:.2f}", color=COLOURS[1], fontsize=8.5
+)
+real.text(counts[-1] / 1.3, longer, "twice the steps", color=COLOURS[0], fontsize=8.5, ha="right", va="center")
+real.set_xticks([1e3, 1e4], ["1,000", "10,000"])
+real.set_yticks([1.5, 2.0, 2.5], ["1.5", "2.0", "2.5"])
+real.minorticks_off()
+real.set(xlabel="parameters N", ylabel="loss per letter (nats)", title="language models: bent at both ends")
 ends = np.array([1.6, 45.0])
-law.loglog(ends, a * ends**-alpha, "--", color=COLOURS[1])
+law.loglog(ends, line_a * ends**-line_alpha, "--", color=COLOURS[1])
 law.loglog(list(losses)[:4], list(losses.values())[:4], "o", color=COLOURS[0])
 law.loglog([32], [losses[32]], "o", color=COLOURS[0], markerfacecolor="white", markersize=8)
-law.text(1.75, 0.075, f"line through sizes 2 to 16:\n{a:.2f} · n^−{alpha:.2f}", color=COLOURS[1], fontsize=8.5)
+law.text(
+    1.75, 0.075, f"line through sizes 2 to 16:\n{line_a:.2f} · n^−{line_alpha:.2f}", color=COLOURS[1], fontsize=8.5
+)
 law.annotate(
     "size 32, trained\nafterwards",
     (32, losses[32]),

@@ -1,5 +1,6 @@
 """Paper kata 23 in code: the bits of residuals and of a polynomial, and the degree with the fewest of both together."""
 
+import itertools
 import math
 
 import numpy as np
@@ -143,6 +144,43 @@ for points, noise in ((60, 0.2), (60, 1.0), (600, 1.0)):
             shown = ", ".join(f"{d}: {found.count(d)}" for d in sorted(set(found)))
             print(f"      {name:<10} {found.count(3):>2} of 30 find the cubic. By degree: {shown}")
     picks[points, noise] = counts
+
+# Pruning is a choice of model, too. From degree 8 take single powers away. The message then says how many are left,
+# which of all sets of that size, and their coefficients. The shortest one should have 1, x and x³: the cubic has no x².
+# A greedy search drops the power that costs the fewest data bits, fits again, and so on. It cannot take a step back.
+
+
+def bits_with(powers, x, y):
+    """The total bits of a polynomial of these powers, out of nine, fitted by least squares."""
+    design = np.stack([x.numpy() ** power for power in powers], axis=1)
+    left = y - torch.from_numpy(design @ np.linalg.lstsq(design, y.numpy(), rcond=None)[0])
+    which = math.log2(math.comb(9, len(powers)))
+    return kata.model_code_length(len(powers) - 1, len(x)) + which + kata.gaussian_code_length(left)
+
+
+def pruned(x, y):
+    """Every set of powers that the greedy search passes, each with its bits."""
+    powers, passed = tuple(range(9)), {}
+    while powers:
+        passed[powers] = bits_with(powers, x, y)
+        smaller = list(itertools.combinations(powers, len(powers) - 1))
+        powers = min(smaller, key=lambda some: bits_with(some, x, y)) if len(powers) > 1 else ()
+    return passed
+
+
+passed = pruned(x, y)
+best = min(passed, key=passed.get)
+print(f"   greedy: from {passed[tuple(range(9))]:.1f} bits for nine powers to {passed[best]:.1f} for the powers {best}")
+sets = [powers for size in range(1, 6) for powers in itertools.combinations(range(9), size)]
+found = {"greedy": [], "all sets of up to five": []}
+for seed in range(30):
+    data_set = kata.make_polynomial_data(60, CUBIC, NOISE, torch.Generator().manual_seed(seed))
+    passed = pruned(*data_set)
+    found["greedy"].append(min(passed, key=passed.get))
+    found["all sets of up to five"].append(min(sets, key=lambda powers: bits_with(powers, *data_set)))
+for name, chosen in found.items():
+    print(f"   {name:<22}: {chosen.count((0, 1, 3))} of 30 find the powers 0, 1 and 3, ", end="")
+    print(f"{sum(len(powers) <= 4 for powers in chosen)} have at most four powers")
 
 # The figure: the parts and their sum over the degree, and what four rules choose on 30 data sets.
 figure = Figure(figsize=(10, 4))

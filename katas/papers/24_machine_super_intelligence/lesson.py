@@ -1,6 +1,7 @@
 """Paper kata 24 in code: worlds of repeated bits, their weights, the totals of five policies, and one that learns."""
 
 import functools
+import itertools
 
 import numpy as np
 import torch
@@ -166,6 +167,61 @@ if STEPS:
     total = kata.universal_intelligence(policies["predicting"], LENGTH, HORIZON)
     values["predicting"] = [kata.environment_value(policies["predicting"], pattern, HORIZON) for pattern in patterns]
     print(f"   trained to predict, acting the more probable bit: {total:.4f}")
+
+# AIXI is this mixture plus planning, for worlds that acts change. The smallest family: two states, two acts, a table
+# with the next state and the reward, 0 or 1, for each of the four pairs. That makes 256 worlds of 8 bits each. An agent
+# sees its rewards only. What it believes is the list of worlds that fit, each with the state that it would be in.
+tables = [
+    tuple(zip(states, rewards, strict=True))
+    for states in itertools.product((0, 1), repeat=4)
+    for rewards in itertools.product((0, 1), repeat=4)
+]
+
+
+@functools.cache
+def outcomes(belief, act):
+    """The rewards that may follow an act, each with its probability and the belief after it."""
+    found = {}
+    for table, state in belief:
+        state, reward = tables[table][2 * state + act]
+        found.setdefault(reward, []).append((table, state))
+    return [(len(kept) / len(belief), reward, tuple(kept)) for reward, kept in found.items()]
+
+
+@functools.cache
+def worth(belief, act, depth):
+    """The expected reward of an act and of the best acts after it, `depth` steps in all (expectimax)."""
+    return sum(
+        chance * (reward + (max(worth(after, following, depth - 1) for following in (0, 1)) if depth > 1 else 0))
+        for chance, reward, after in outcomes(belief, act)
+    )
+
+
+@functools.cache
+def collected(belief, depth, left):
+    """The expected reward of a planner of this depth over `left` steps. It tosses a coin between equally good acts."""
+    if left == 0:
+        return 0.0
+    scores = [worth(belief, act, min(depth, left)) for act in (0, 1)]
+    best = [act for act in (0, 1) if scores[act] > max(scores) - 1e-12]
+    return sum(
+        chance * (reward + collected(after, depth, left - 1)) / len(best)
+        for act in best
+        for chance, reward, after in outcomes(belief, act)
+    )
+
+
+# Two agents at each depth: one is told the world, the other starts from all 256. Depth 2 should be better than depth 1:
+# it gives up a reward now for a better state. Knowing the world should be better than learning it.
+print("   planning   told the world   not told")
+everything = tuple((table, 0) for table in range(256))
+told = {}
+for depth in (1, 2, 3, 4, HORIZON):
+    told[depth] = np.array([collected((one,), depth, HORIZON) / HORIZON for one in everything])
+    untold = f"{collected(everything, depth, HORIZON) / HORIZON:.3f}" if depth < 5 else "  (too many plans)"
+    print(f"   {depth:>2} deep    {told[depth].mean():.3f}            {untold}")
+gains = told[2] - told[1]
+print(f"   depth 2 is better than depth 1 in {(gains > 1e-9).sum()} of 256 worlds, worse in {(gains < -1e-9).sum()}")
 
 # The figure: the value of each policy by the description length of the world, as a mean over the patterns of that
 # length. In the simplest worlds all but the coin should be equal.

@@ -1,5 +1,6 @@
 """Paper kata 25 in code: shortest programs, compressors, and a model that prices a sequence while it learns."""
 
+import itertools
 import math
 
 import numpy as np
@@ -37,6 +38,39 @@ for output in ("01" * 8, "0" * 64, "00110011", "01101001", "01110010"):
 # Most strings do not compress. The number of strings of length 8, by the length of their shortest program:
 costs = [len(program) for output, program in shortest.items() if len(output) == 8]
 print("   " + ", ".join(f"{costs.count(cost)} cost {cost}" for cost in sorted(set(costs))))
+
+
+# A string has many programs, and all of them count in its algorithmic probability (Solomonoff). Let a fourth character
+# say "end": then a program of n characters costs 2 (n + 1) bits, no program is the beginning of another, and the
+# weights 2^-bits of all programs together stay below 1. Up to ten characters there are 88,573 of them.
+mass = {}
+for length in range(11):
+    for characters in itertools.product("01D", repeat=length):
+        output = kata.run_program("".join(characters))
+        mass[output] = mass.get(output, 0.0) + 4.0 ** -(length + 1)
+print(f"   {len(mass)} outputs have a probability of {sum(mass.values()):.3f} together")
+
+# The shortest program has the largest weight, so -log2 of the probability should be little less than its bits.
+for output in ("01" * 8, "0" * 64, "00110011", "01101001"):
+    bits = 2 * (len(shortest[output]) + 1)
+    shown = output[:16] + "…" * (len(output) > 16)
+    print(f"   {shown:<18} shortest program {bits:>2} bits, -log2 of the probability {-math.log2(mass[output]):5.2f}")
+rest = [2 * (len(program) + 1) + math.log2(mass[output]) for output, program in shortest.items() if output]
+mean = sum(rest) / len(rest)
+print(f"   for all {len(rest)} outputs, the difference is {mean:.2f} bits on average, at most {max(rest):.2f}")
+
+# This is a prior, and it predicts: programs whose output begins with what was seen vote on the next symbol. A fair coin
+# gives each string of 8 symbols 1/256. Here the constant ones are far more probable.
+eight = {output: chance for output, chance in mass.items() if len(output) == 8}
+for output in ("00000000", "01010101", "01101001"):
+    print(
+        f"   {output}: {eight[output] / sum(eight.values()):.4f} of the strings of length 8; a coin has {1 / 256:.4f}"
+    )
+for seen in ("0000", "01010101", "01101001"):
+    votes = [sum(chance for output, chance in mass.items() if output.startswith(seen + bit)) for bit in "01"]
+    print(f"   after {seen:<8} the next symbol is 0 with a probability of {votes[0] / sum(votes):.2f}")
+
+# The last one is a surprise: 01101001 is its own shortest program, but 011010D begins with it, too, and goes on with 1.
 
 
 # Complexity depends on the language. This one cannot write a 1 followed by many zeros in few characters: doubling comes
@@ -130,10 +164,10 @@ for places in torch.arange(N).split(CHUNK):
             for label, parameter in model.named_parameters():
                 norm = parameter.grad.norm().item()
                 print(f"   gradient of {label:<12} {str(tuple(parameter.shape)):<8} norm {norm:.3f}")
-            old = model.net[2].bias[0].item()
+            old = model.net[-1].bias[0].item()
         optimizer.step()
         if places[0] == 0 and update == 0:
-            print(f"   net.2.bias[0] before and after the first step: {old:.4f} → {model.net[2].bias[0]:.4f}")
+            print(f"   net.2.bias[0] before and after the first step: {old:.4f} → {model.net[-1].bias[0]:.4f}")
 
 # The price per symbol, in stretches of the sequence. No symbol is ever priced by a model that has seen it.
 for first, last in ((0, 32), (32, 128), (128, 500), (500, 1000), (1000, 2000), (2000, 4000)):

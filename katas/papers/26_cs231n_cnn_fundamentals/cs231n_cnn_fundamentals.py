@@ -215,6 +215,28 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     raise NotImplementedError
 
 
+def max_pool2d(x: Tensor, size: int, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep the largest value of each window, and send gradients back by hand.
+
+    Args:
+        x: (B, C, H, W).
+        size: height, width and distance of the windows. H and W are multiples of it.
+        upstream: (B, C, H / size, W / size), the gradient of a loss in the pooled values.
+    Returns:
+        The pair (pooled values, gradient of the loss in x), shaped like upstream and like x.
+
+    Row [1, 5, 2, 3] with size 2 and height 1 would give [5, 3]. Upstream [10, 20] then gives [0, 10, 0, 20].
+
+    - The largest value of a window gets all of that window's gradient, the others get 0.
+    - Neither autograd nor a finished max pool.
+
+    Edge cases ★
+        Of equal values the first one in reading order gets the gradient. float64 keeps its precision, and no argument
+        is written to.
+    """
+    raise NotImplementedError
+
+
 class BarNet(nn.Module):
     """A small convolutional net: it looks for patterns, wherever they are.
 

@@ -146,6 +146,38 @@ for step in (0, 10, 50, 100, 199, 399):
     shown = [f"{curve[step]:10.3f}" if step < len(curve) else " " * 10 for curve in losses.values()]
     print(f"   {step:>4}    {shown[0]} {shown[1]:>12}")
 
+# The hand gradients train a net by themselves. Plain gradient descent takes a step against the gradient. With momentum
+# the steps add up: nine tenths of the last one are taken again, so in a steady direction they grow to ten times the
+# learning rate. Three runs from one start: momentum should be ahead of plain descent at the same rate. Ten times the
+# rate should come near, as this loss has no steep direction that forbids it.
+start = {name: parameter.detach().clone() for name, parameter in kata.TwoLayerNet(2, 64, 3).named_parameters()}
+for lr, share in ((0.3, 0.0), (0.3, 0.9), (3.0, 0.0)):
+    student = kata.TwoLayerNet(2, 64, 3)
+    student.load_state_dict(start)
+    velocity = {name: torch.zeros_like(value) for name, value in start.items()}
+    for _ in range(400):
+        value, gradients = student.loss_and_gradients(x, y)
+        with torch.no_grad():
+            for name, parameter in student.named_parameters():
+                velocity[name] = share * velocity[name] - lr * gradients[name]
+                parameter += velocity[name]
+    print(f"   400 steps by hand, lr {lr:g}, momentum {share:g}: loss {value.item():.3f}")
+
+# A max pool by hand, on the images of step 4. All of a window's gradient goes to the pixel that won, so of the four
+# pixels of a window one gets it: a quarter of the gradient's numbers are not 0. PyTorch's layer should agree.
+upstream = torch.ones(3, 1, 4, 4)
+pooling = stretch(kata.max_pool2d, fresh_bars[three], 2, upstream)
+if pooling is not None:
+    leaf = fresh_bars[three].clone().requires_grad_()
+    nn.functional.max_pool2d(leaf, 2).backward(upstream)
+    share, gap = (pooling[1] != 0).float().mean(), (pooling[1] - leaf.grad).abs().max()
+    print(
+        f"   max pool: {tuple(leaf.shape)} → {tuple(pooling[0].shape)}, {share:.0%} of the pixels have a gradient;",
+        end=" ",
+    )
+    print(f"difference to autograd {gap:.0e}")
+
+
 # 6. Evaluation and figure
 #
 # The key result: on fresh points the linear model should stay near one half, and the net should be right nearly always.

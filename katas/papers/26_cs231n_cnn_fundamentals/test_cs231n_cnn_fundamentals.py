@@ -654,6 +654,77 @@ class TestConv2d:
         check.close(got, F.conv2d(*args, 1, 1), rtol=0, atol=1e-9)
 
 
+POOLS = ["max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d", "max_unpool2d"]
+POOLS = [f"torch.nn.functional.{name}" for name in POOLS] + ["torch.max_pool2d", "torch.nn.MaxPool2d"]
+
+
+def pooled_by_torch(x, size, upstream):
+    """What PyTorch's own layer gives, with the gradient from autograd, in float64."""
+    leaf = x.detach().double().requires_grad_()
+    pooled = F.max_pool2d(leaf, size)
+    return pooled.detach(), torch.autograd.grad((pooled * upstream).sum(), leaf)[0]
+
+
+@pytest.mark.stretch
+class TestMaxPool2d:
+    def operands(self, size=2, dtype=torch.float32):
+        """Images (2, 3, 2 windows, 4 windows) and an upstream gradient for them."""
+        x = torch.randn(2, 3, 2 * size, 4 * size, dtype=dtype)
+        return x, size, torch.randn(2, 3, 2, 4, dtype=dtype)
+
+    def test_each_window_keeps_its_largest_value(self, kata):
+        """Windows lie side by side. Each of them gives one number, and each channel is pooled by itself."""
+        args = self.operands(3)
+        expected, _ = pooled_by_torch(*args)
+        unlike = {"the mean of each window": F.avg_pool2d(args[0].double(), 3)}
+        pooled, _ = kata.max_pool2d(*args)
+        check.close(pooled, expected, unlike=unlike, what="the pooled values")
+
+    def test_the_largest_value_gets_the_gradient(self, kata):
+        """A small change of any other value changes nothing, so its gradient is 0. The largest one hands its change on
+        unchanged."""
+        x, size, upstream = self.operands(3)
+        _, expected = pooled_by_torch(x, size, upstream)
+        spread = upstream.repeat_interleave(size, dim=2).repeat_interleave(size, dim=3).double()
+        unlike = {
+            "the gradient shared evenly, as a mean would": spread / size**2,
+            "the whole gradient for every value of the window": spread,
+            "1 in place of the upstream gradient": (expected != 0).double(),
+        }
+        _, gradient = kata.max_pool2d(x, size, upstream)
+        check.close(gradient, expected, unlike=unlike, what="the gradient")
+
+    @given(case=st.tuples(*[st.integers(1, 4)] * 4))
+    def test_any_image(self, kata, case):
+        """Whatever the sizes of image and window are, both results are those of PyTorch."""
+        channels, high, wide, size = case
+        x, upstream = torch.randn(2, channels, high * size, wide * size), torch.randn(2, channels, high, wide)
+        check.close(kata.max_pool2d(x, size, upstream), pooled_by_torch(x, size, upstream))
+
+    def test_written_by_hand(self, kata):
+        """Neither a finished max pool nor autograd is called."""
+        with check.forbidden(kata, *POOLS, *AUTOGRAD):
+            kata.max_pool2d(*self.operands())
+
+    @pytest.mark.edge
+    def test_of_equal_values_the_first_gets_the_gradient(self, kata):
+        """After a relu many windows hold zeros only. One of them gets the gradient: the first in reading order."""
+        _, size, upstream = self.operands()
+        _, gradient = kata.max_pool2d(torch.zeros(2, 3, 4, 8), size, upstream)
+        expected = torch.zeros(2, 3, 4, 8)
+        expected[:, :, ::2, ::2] = upstream
+        check.close(gradient, expected, what="the gradient")
+
+    @pytest.mark.edge
+    def test_float64_is_kept_and_nothing_is_written_to(self, kata):
+        """The results have the dtype of x. The caller may need x and upstream again."""
+        x, size, upstream = self.operands(dtype=torch.float64)
+        with check.unchanged(x=x, upstream=upstream):
+            pooled, gradient = kata.max_pool2d(x, size, upstream)
+        check.dtype(pooled, torch.float64, what="the pooled values")
+        check.close(gradient, pooled_by_torch(x, size, upstream)[1], rtol=0, atol=1e-12, what="the gradient")
+
+
 def bar_scores(w, x, pool, act=torch.relu):
     """The scores of a BarNet from its parameters by name, in float64."""
     maps = act(F.conv2d(x.double(), w["conv.weight"], w["conv.bias"], padding=w["conv.weight"].shape[-1] // 2))

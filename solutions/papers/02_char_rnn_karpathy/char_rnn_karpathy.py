@@ -198,3 +198,55 @@ def sample(
                 new[place] = torch.multinomial(F.softmax(scores / temperature, dim=-1), 1, generator=generator)
             logits, h = model(new[None, place : place + 1], h)
     return new
+
+
+def rnn_backward_numpy(
+    ids: Sequence[int],
+    targets: Sequence[int],
+    h0: np.ndarray,
+    hidden: np.ndarray,
+    logits: np.ndarray,
+    W_hh: np.ndarray,
+    W_hy: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Backpropagate through time by hand: the gradients of the mean cross-entropy of one text, in NumPy.
+
+    Args:
+        ids, targets: T ints each, the characters read and those that should follow.
+        h0: (H,), the state before the first character.
+        hidden, logits: (T, H) and (T, V), as `rnn_forward_numpy` returns them.
+        W_hh, W_hy: (H, H), (V, H).
+    Returns:
+        The gradients by name, "W_xh", "W_hh", "W_hy", "b_h", "b_y", each in the shape of its parameter.
+
+    With shares = softmax of the logits, from the last t to the first:
+
+        dlogits_t = (shares_t − one_hot(targets[t])) / T
+        dh_t = W_hyᵀ dlogits_t + W_hhᵀ da_{t+1}       (no second term at the last t)
+        da_t = (1 − h_t²) · dh_t                      (a_t is what the tanh was applied to)
+
+    - A parameter is used at every t. Its gradient is the sum over t.
+
+    Edge cases ★
+        Logits of ±1000 give finite gradients. No argument is written to.
+    """
+    T = len(ids)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    dlogits = shares / shares.sum(axis=1, keepdims=True)
+    dlogits[np.arange(T), list(targets)] -= 1
+    dlogits /= T
+    da = np.zeros_like(hidden)
+    later = np.zeros_like(h0)
+    for t in reversed(range(T)):
+        dh = W_hy.T @ dlogits[t] + later
+        da[t] = (1 - hidden[t] ** 2) * dh
+        later = W_hh.T @ da[t]
+    one_hot = np.eye(logits.shape[1])[list(ids)]
+    before = np.vstack([h0, hidden[:-1]])
+    return {
+        "W_xh": da.T @ one_hot,
+        "W_hh": da.T @ before,
+        "W_hy": dlogits.T @ hidden,
+        "b_h": da.sum(axis=0),
+        "b_y": dlogits.sum(axis=0),
+    }

@@ -263,6 +263,32 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     return out if bias is None else out + bias[:, None, None]
 
 
+def max_pool2d(x: Tensor, size: int, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep the largest value of each window, and send gradients back by hand.
+
+    Args:
+        x: (B, C, H, W).
+        size: height, width and distance of the windows. H and W are multiples of it.
+        upstream: (B, C, H / size, W / size), the gradient of a loss in the pooled values.
+    Returns:
+        The pair (pooled values, gradient of the loss in x), shaped like upstream and like x.
+
+    Row [1, 5, 2, 3] with size 2 and height 1 would give [5, 3]. Upstream [10, 20] then gives [0, 10, 0, 20].
+
+    - The largest value of a window gets all of that window's gradient, the others get 0.
+    - Neither autograd nor a finished max pool.
+
+    Edge cases ★
+        Of equal values the first one in reading order gets the gradient. float64 keeps its precision, and no argument
+        is written to.
+    """
+    windows = x.unflatten(3, (-1, size)).unflatten(2, (-1, size)).transpose(3, 4).flatten(4)  # (B, C, H', W', size²)
+    winner = windows.argmax(dim=-1, keepdim=True)
+    back = torch.zeros_like(windows).scatter(-1, winner, upstream[..., None])
+    d_x = back.unflatten(-1, (size, size)).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+    return windows.gather(-1, winner).squeeze(-1), d_x
+
+
 class BarNet(nn.Module):
     """A small convolutional net: it looks for patterns, wherever they are.
 

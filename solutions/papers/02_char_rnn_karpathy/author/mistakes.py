@@ -28,13 +28,6 @@ MISTAKES = [
         says="looks like W_hh is transposed",
     ),
     Mistake(
-        "NumPy: logits from the state before",
-        was="return hidden, hidden @ W_hy.T + b_y",
-        now="return hidden, np.vstack([h0, hidden[:-1]]) @ W_hy.T + b_y",
-        caught_by="TestRnnForwardNumpy::test_follows_the_recurrence",
-        says="looks like the logits are those of the state before",
-    ),
-    Mistake(
         "NumPy: h0 written over",
         was="        h = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n        states.append(h)",
         now="        h[:] = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n        states.append(h.copy())",
@@ -76,14 +69,6 @@ MISTAKES = [
         now="ids[start : start + seq_len]",
         caught_by="test_targets_are_the_next_characters",
         says="looks like the inputs",
-    ),
-    Mistake(
-        "a short chunk at the end",
-        was=STARTS,
-        now="""starts = range(0, len(ids) - 1, seq_len)
-    return [(ids[:-1][p : p + seq_len], ids[1:][p : p + seq_len]) for p in starts]""",
-        caught_by="test_chunks_follow_one_another",
-        says="looks like a shorter chunk at the end",
     ),
     Mistake(
         "the last chunk left out",
@@ -177,6 +162,42 @@ MISTAKES = [
         now="    with torch.enable_grad():\n",
         caught_by="test_the_model_is_left_as_it_was",
         says="the state that is handed on has a graph",
+        edge=True,
+    ),
+    Mistake(
+        "backward: nothing handed back through time",
+        was="later = W_hh.T @ da[t]",
+        now="later = np.zeros_like(h0)",
+        caught_by="TestRnnBackwardNumpy::test_gradients_are_those_of_autograd",
+        says="looks like nothing came back from the next place",
+    ),
+    Mistake(
+        "backward: W_hh not transposed",
+        was="later = W_hh.T @ da[t]",
+        now="later = W_hh @ da[t]",
+        caught_by="TestRnnBackwardNumpy::test_gradients_are_those_of_autograd",
+        says="looks like W_hh is not transposed on the way back",
+    ),
+    Mistake(
+        "backward: a character that comes twice counted once",
+        was='"W_xh": da.T @ one_hot,',
+        now='"W_xh": np.stack([da[list(ids).index(c)] if c in ids else 0 * h0 for c in range(logits.shape[1])], axis=1),',
+        caught_by="TestRnnBackwardNumpy::test_gradients_are_those_of_autograd",
+        says="of ['W_xh']",
+    ),
+    Mistake(
+        "backward: zeros in place of h0",
+        was="before = np.vstack([h0, hidden[:-1]])",
+        now="before = np.vstack([0 * h0, hidden[:-1]])",
+        caught_by="test_the_first_state_counts",
+        says="of gradient of W_hh",
+    ),
+    Mistake(
+        "backward: a softmax that overflows",
+        was="np.exp(logits - logits.max(axis=1, keepdims=True))",
+        now="np.exp(logits)",
+        caught_by="test_large_logits_give_finite_gradients",
+        says="of gradient of b_y",
         edge=True,
     ),
 ]

@@ -91,3 +91,23 @@ def sample(
             ids = torch.multinomial(F.softmax(last / temperature, dim=-1), 1, generator=generator)
         new.append(ids)
     return torch.cat(new)
+
+
+def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy) -> dict[str, np.ndarray]:
+    T, V = logits.shape
+    H = len(h0)
+    dW_xh, dW_hh, dW_hy = np.zeros((H, V)), np.zeros((H, H)), np.zeros((V, H))
+    db_h, db_y = np.zeros(H), np.zeros(V)
+    da = np.zeros(H)
+    for t in reversed(range(T)):
+        dlogits = np.exp(logits[t]) / np.exp(logits[t]).sum()
+        dlogits[targets[t]] -= 1
+        dlogits = dlogits / T
+        dW_hy += np.outer(dlogits, hidden[t])
+        db_y += dlogits
+        dh = W_hy.T @ dlogits + W_hh.T @ da
+        da = (1 - hidden[t] ** 2) * dh
+        dW_xh[:, ids[t]] += da
+        dW_hh += np.outer(da, hidden[t - 1] if t > 0 else h0)
+        db_h += da
+    return {"W_xh": dW_xh, "W_hh": dW_hh, "W_hy": dW_hy, "b_h": db_h, "b_y": db_y}

@@ -22,6 +22,20 @@ def state(kata, model):
     return [(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.mask.clone()) for layer in model.layers]
 
 
+@probe("train_noisy")
+def _(kata, rng):
+    """Without visible noise, which codes may draw in their own ways."""
+    sizes = torch.randint(3, 9, (3,), generator=rng).tolist()
+    model = kata.noisy_net(sizes)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.rand(parameter.shape, generator=rng)
+            parameter.copy_(-30 - noise if "log_var" in name else noise - 0.5)
+    x, y = torch.randn(12, sizes[0], generator=rng), torch.randint(sizes[-1], (12,), generator=rng)
+    price, prior_std = (0.3 + torch.rand(2, generator=rng)).tolist()
+    return torch.tensor(kata.train_noisy(model, x, y, steps=4, lr=0.02, price=price, prior_std=prior_std))
+
+
 @probe("global_prune")
 def _(kata, rng):
     model, seen = kata.MaskedMLP([5, 4, 3]), []

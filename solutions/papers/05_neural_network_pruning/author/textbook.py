@@ -1,4 +1,4 @@
-"""Pruning: masks by magnitude, masked layers, one threshold for a whole net, lottery tickets, and bits."""
+"""Noisy weights and their price in bits; pruning by magnitude, lottery tickets, and the bits of a masked net."""
 
 import math
 
@@ -11,6 +11,56 @@ from torch import Tensor, nn
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
         return (model(x).argmax(dim=1) == y).float().mean().item()
+
+
+def noisy_net(sizes: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]
+    for n, m in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [NoisyLinear(n, m), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def kl_bits(mean: Tensor, log_var: Tensor, prior_std: float = 0.3) -> Tensor:
+    std = (log_var / 2).exp()
+    nats = (prior_std / std).log() + (std**2 + mean**2) / (2 * prior_std**2) - 0.5
+    return nats.sum() / math.log(2)
+
+
+class NoisyLinear(nn.Linear):
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(in_features, out_features)
+        self.log_var = nn.Parameter(torch.full((out_features, in_features), -6.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return F.linear(x, self.weight, self.bias)
+        std = torch.exp(self.log_var / 2)
+        weight = self.weight + std * torch.randn(self.weight.shape)
+        return F.linear(x, weight, self.bias)
+
+
+def train_noisy(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 400,
+    lr: float = 0.03,
+    price: float = 1.0,
+    prior_std: float = 0.3,
+) -> list[float]:
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        loss = F.cross_entropy(model(x), y, reduction="sum") / math.log(2)
+        for layer in model.modules():
+            if isinstance(layer, NoisyLinear):
+                loss = loss + price * kl_bits(layer.weight, layer.log_var, prior_std)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
 
 
 def prune_mask_numpy(weight: np.ndarray, sparsity: float) -> np.ndarray:

@@ -34,13 +34,6 @@ MISTAKES = [
         says="looks like scores not divided by √d",
     ),
     Mistake(
-        "scaled by the number of keys",
-        was=SCORES,
-        now="scores = query @ key.mT / math.sqrt(key.shape[-2])",
-        caught_by="TestAttend::test_each_query_averages_the_values",
-        says="looks like scores divided by the root of the number of keys",
-    ),
-    Mistake(
         "PyTorch's own attention",
         was=SOFTMAX,
         now="return F.scaled_dot_product_attention(query, key, value)",
@@ -72,6 +65,20 @@ MISTAKES = [
         edge=True,
     ),
     # RelationalMemory.__init__
+    Mistake(
+        "backward: the softmax's own sum left out",
+        was="weights * (d_weights - (weights * d_weights).sum(axis=-1, keepdims=True))",
+        now="weights * d_weights",
+        caught_by="TestAttendBackwardNumpy::test_gradients_are_those_of_autograd",
+        says="looks like the sum over the keys left out",
+    ),
+    Mistake(
+        "backward: the root of d forgotten on the way back",
+        was="return d_scores @ key / root, np.swapaxes(d_scores, -2, -1) @ query / root, d_value",
+        now="return d_scores @ key, np.swapaxes(d_scores, -2, -1) @ query, d_value",
+        caught_by="TestAttendBackwardNumpy::test_gradients_are_those_of_autograd",
+        says="looks like not divided by √d on the way back",
+    ),
     Mistake(
         "gates for D numbers only",
         was="self.memory_gates = nn.Linear(slot_size, 2 * slot_size)",

@@ -70,6 +70,17 @@ def attend_numpy(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.nd
     return weights / weights.sum(axis=-1, keepdims=True) @ value
 
 
+def attend_backward_numpy(query, key, value, upstream):
+    """Back through attention by hand."""
+    root = np.sqrt(query.shape[-1])
+    weights = np.exp(query @ key.swapaxes(-2, -1) / root)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    d_value = weights.swapaxes(-2, -1) @ upstream
+    d_weights = upstream @ value.swapaxes(-2, -1)
+    d_scores = weights * (d_weights - (weights * d_weights).sum(axis=-1, keepdims=True))
+    return d_scores @ key / root, d_scores.swapaxes(-2, -1) @ query / root, d_value
+
+
 class RelationalMemory(nn.Module):
     """A memory of slots: (B, S, D)."""
 

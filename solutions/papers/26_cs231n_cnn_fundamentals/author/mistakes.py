@@ -136,6 +136,13 @@ MISTAKES = [
         says="looks like the kernel flipped",
     ),
     Mistake(
+        "max pool: the gradient shared by the window",
+        was="torch.zeros_like(windows).scatter(-1, winner, upstream[..., None])",
+        now="(upstream[..., None] / size**2).expand(windows.shape)",
+        caught_by="TestMaxPool2d::test_the_largest_value_gets_the_gradient",
+        says="looks like the gradient shared evenly, as a mean would",
+    ),
+    Mistake(
         "mean over positions",
         was=POOLED,
         now=POOLED.replace("amax", "mean"),

@@ -134,6 +134,18 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     return out if bias is None else out + bias[:, None, None]
 
 
+def max_pool2d(x: Tensor, size: int, upstream: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest value of each window, and its gradient back to where it came from."""
+    pooled, d_x = torch.zeros_like(upstream), torch.zeros_like(x)
+    for b, c, i, j in torch.cartesian_prod(*map(torch.arange, upstream.shape)).tolist():
+        window = x[b, c, i * size : (i + 1) * size, j * size : (j + 1) * size]
+        place = window.argmax()
+        row, column = place // size, place % size
+        pooled[b, c, i, j] = window[row, column]
+        d_x[b, c, i * size + row, j * size + column] = upstream[b, c, i, j]
+    return pooled, d_x
+
+
 class BarNet(nn.Module):
     """One convolution, and per channel the strongest response anywhere."""
 

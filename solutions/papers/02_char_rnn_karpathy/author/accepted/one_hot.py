@@ -1,4 +1,4 @@
-"""One-hot products, the loss by log_softmax and gather, clipping by hand, Gumbel-max sampling."""
+"""One-hot products, the loss by log_softmax and gather, clipping by hand, Gumbel-max sampling, np.add.at."""
 
 
 def build_vocab(text):
@@ -88,3 +88,20 @@ def sample(model, prompt, n, *, temperature=1.0, generator=None):
         out.append(int(scores.argmax()))
         logits, h = model(torch.tensor([[out[-1]]]), h)
     return torch.tensor(out, dtype=torch.int64)
+
+
+def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy):
+    ids, targets = np.asarray(ids), np.asarray(targets)
+    dy = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+    np.subtract.at(dy, (np.arange(len(ids)), targets), 1.0)
+    dy = dy / len(ids)
+    dh, slope = dy @ W_hy, 1 - np.square(hidden)
+    for t in range(len(ids) - 2, -1, -1):
+        dh[t] += (slope[t + 1] * dh[t + 1]) @ W_hh
+    da = slope * dh
+    columns = np.zeros((logits.shape[1], len(h0)))
+    np.add.at(columns, ids, da)
+    states = np.concatenate([h0[None], hidden])[:-1]
+    return dict(
+        b_y=dy.sum(0), b_h=da.sum(0), W_hy=dy.T @ hidden, W_hh=np.einsum("ti,tj->ij", da, states), W_xh=columns.T
+    )

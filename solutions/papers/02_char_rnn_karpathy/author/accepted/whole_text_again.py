@@ -75,3 +75,27 @@ def sample(model, prompt, n, *, temperature=1.0, generator=None):
             following = scores.topk(1).indices
         text = torch.cat((text, following))
     return text[len(prompt) :]
+
+
+def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy):
+    """Forward in time: how each state depends on each parameter, then the chain rule once per place."""
+    steps, size = hidden.shape
+    before = np.vstack([h0[None, :], hidden])
+    dlogits = torch.from_numpy(np.array(logits)).softmax(1).numpy()
+    for t, character in enumerate(targets):
+        dlogits[t, character] -= 1
+    dlogits /= steps
+    by_x, by_h = np.zeros((size, size, logits.shape[1])), np.zeros((size, size, size))
+    by_b = np.zeros((size, size))
+    found = {"W_xh": 0.0, "W_hh": 0.0, "b_h": 0.0}
+    for t in range(steps):
+        by_x, by_h, by_b = (np.tensordot(W_hh, old, 1) for old in (by_x, by_h, by_b))
+        by_x[range(size), range(size), ids[t]] += 1
+        by_h[range(size), range(size)] += before[t]
+        by_b += np.eye(size)
+        slope = 1 - hidden[t] ** 2
+        by_x, by_h, by_b = by_x * slope[:, None, None], by_h * slope[:, None, None], by_b * slope[:, None]
+        pull = W_hy.T @ dlogits[t]
+        for name, old in (("W_xh", by_x), ("W_hh", by_h), ("b_h", by_b)):
+            found[name] = found[name] + np.tensordot(pull, old, 1)
+    return found | {"W_hy": dlogits.T @ hidden, "b_y": dlogits.sum(axis=0)}

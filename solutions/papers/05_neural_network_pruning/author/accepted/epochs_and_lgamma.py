@@ -1,4 +1,41 @@
-"""Batches from shuffled epochs; random places by sorting noise; log2 C with lgamma; weights multiplied by 0 and 1."""
+"""Normal distributions of torch.distributions; batches from shuffled epochs; random places by sorting noise; log2 C with lgamma; weights multiplied by 0 and 1."""
+
+
+def kl_bits(mean, log_var, prior_std=0.3):
+    posterior = torch.distributions.Normal(mean.double(), torch.exp(log_var.double() / 2))
+    nats = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0 * mean.double(), prior_std))
+    return (nats.sum() / np.log(2)).to(mean.dtype)
+
+
+class NoisyLinear(nn.Linear):
+    def __init__(self, in_features, out_features):
+        super().__init__(in_features, out_features)
+        self.register_parameter("log_var", nn.Parameter(torch.zeros_like(self.weight) - 6))
+
+    def forward(self, x):
+        if self.training:
+            weight = torch.distributions.Normal(self.weight, torch.exp(0.5 * self.log_var)).rsample()
+        else:
+            weight = self.weight
+        return x @ weight.T + self.bias
+
+
+def train_noisy(model, x, y, *, steps=400, lr=0.03, price=1.0, prior_std=0.3):
+    model.train()
+    optimizer = torch.optim.Adam(list(model.parameters()), lr=lr)
+    lengths = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        log2_chances = model(x).log_softmax(dim=-1) / math.log(2)
+        weights = torch.zeros(())
+        for module in model.modules():
+            if hasattr(module, "log_var"):
+                weights = weights + kl_bits(module.weight, module.log_var, prior_std)
+        length = price * weights - log2_chances.gather(1, y[:, None]).sum()
+        (length / len(x)).backward()  # the scale of a loss makes no difference to Adam
+        optimizer.step()
+        lengths.append(float(length))
+    return lengths
 
 
 class MaskedLinear(nn.Linear):

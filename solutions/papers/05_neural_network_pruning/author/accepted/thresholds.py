@@ -1,4 +1,21 @@
-"""Thresholds by kthvalue and topk; a net in nn.Sequential's manner; the state loaded with the masks put in."""
+"""Weights priced one by one, drawn with torch.normal of zeros; thresholds by kthvalue and topk; a net in nn.Sequential's manner; the state loaded with the masks put in."""
+
+
+def kl_bits(mean, log_var, prior_std=0.3):
+    ratio = log_var - 2 * math.log(prior_std)  # the log of the variances' ratio
+    bits = (torch.exp(ratio) - 1 - ratio + (mean / prior_std) ** 2) * 0.5 * math.log2(math.e)
+    return torch.sum(bits)
+
+
+class NoisyLinear(nn.Linear):
+    def __init__(self, in_features, out_features):
+        super().__init__(in_features, out_features)
+        self.log_var = nn.Parameter(torch.ones(out_features, in_features) * -6.0)
+
+    def forward(self, x):
+        std = torch.exp(self.log_var / 2) if self.training else torch.zeros_like(self.weight)
+        noise = torch.normal(torch.zeros_like(self.weight), 1.0)
+        return F.linear(x, self.weight + std * noise, self.bias)
 
 
 def magnitude_mask(weight, sparsity):

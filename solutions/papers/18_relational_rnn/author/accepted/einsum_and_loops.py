@@ -19,6 +19,22 @@ def attend_numpy(query, key, value):
     return np.array(rows)
 
 
+def attend_backward_numpy(query, key, value, upstream):
+    if query.ndim > 2:
+        parts = [attend_backward_numpy(*one) for one in zip(query, key, value, upstream)]
+        return tuple(np.stack(part) for part in zip(*parts))
+    d_query, d_key, d_value = (np.zeros_like(part) for part in (query, key, value))
+    for n, (q, g) in enumerate(zip(query, upstream)):
+        w = np.exp(key @ q / np.sqrt(len(q)) - max(key @ q / np.sqrt(len(q))))
+        w = w / w.sum()
+        jacobian = np.diag(w) - np.outer(w, w)
+        slope = jacobian @ (value @ g) / np.sqrt(len(q))
+        d_query[n] = slope @ key
+        d_key += np.outer(slope, q)
+        d_value += np.outer(w, g)
+    return d_query, d_key, d_value
+
+
 class RelationalMemory(nn.Module):
     def __init__(self, input_size, num_slots, slot_size, num_heads):
         super().__init__()

@@ -12,6 +12,19 @@ def attend_numpy(query, key, value):
     return np.einsum("...kq,...ke->...qe", weights, value)
 
 
+def attend_backward_numpy(query, key, value, upstream):
+    width = query.shape[-1]
+    w = np.einsum("...qd,...kd->...qk", query, key) / width**0.5
+    w = np.exp(w - w.max(-1, keepdims=True))
+    w /= w.sum(-1, keepdims=True)
+    found = np.einsum("...qk,...ke->...qe", w, value)
+    aside = value[..., None, :, :] - found[..., :, None, :]  # how far each value is from what was found
+    slope = w * np.einsum("...qe,...qke->...qk", upstream, aside) / width**0.5
+    pairs = ("...qk,...kd->...qd", key), ("...qk,...qd->...kd", query)
+    d_query, d_key = (np.einsum(text, slope, other) for text, other in pairs)
+    return d_query, d_key, np.einsum("...qk,...qe->...ke", w, upstream)
+
+
 def _core_update(self, memory, x):
     batch, slots, size = memory.shape
     rows = torch.hstack([memory, x.view(batch, 1, size)])

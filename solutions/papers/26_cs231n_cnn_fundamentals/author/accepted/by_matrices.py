@@ -73,6 +73,16 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     return out.transpose(1, 2).reshape(batch, out_channels, high, wide)
 
 
+def max_pool2d(x, size, upstream):
+    batch, channels, height, width = x.shape
+    cells = x.reshape(batch, channels, height // size, size, width // size, size)
+    best = cells.amax(dim=(3, 5), keepdim=True)
+    hit = (cells == best).permute(0, 1, 2, 4, 3, 5).flatten(4)
+    first = hit & (hit.cumsum(dim=-1) == 1)
+    back = first.unflatten(4, (size, size)).permute(0, 1, 2, 4, 3, 5) * upstream[:, :, :, None, :, None]
+    return best[:, :, :, 0, :, 0], back.reshape(x.shape)
+
+
 def saliency_map(model, x, y):
     before = [part.training for part in model.modules()]
     model.eval()

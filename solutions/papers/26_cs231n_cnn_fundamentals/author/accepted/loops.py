@@ -65,6 +65,22 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 
+def max_pool2d(x, size, upstream):
+    gradient = x.new_zeros(x.shape)
+    pooled = x[:, :, ::size, ::size].clone()
+    row, column = (torch.zeros(pooled.shape, dtype=torch.long) for _ in range(2))
+    for i in range(size):
+        for j in range(size):
+            part = x[:, :, i::size, j::size]
+            better = part > pooled
+            pooled = torch.where(better, part, pooled)
+            row, column = torch.where(better, i, row), torch.where(better, j, column)
+    for i in range(size):
+        for j in range(size):
+            gradient[:, :, i::size, j::size] = upstream * ((row == i) & (column == j))
+    return pooled, gradient
+
+
 class BarNet(nn.Module):
     def __init__(self, channels, num_classes=3, kernel_size=3):
         super().__init__()
