@@ -105,6 +105,7 @@ class SpecFinished:
     printed: str = ""
     error: str = ""  # the class of the exception that ended it
     bans: bool = False  # it forbids functions, which it cannot do in another process
+    picture: str = ""  # of a small tensor that differs
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from grader.course import catalogue, downloads, handouts, kata_modules, notebook
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
-from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading
+from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading, stepping
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
@@ -166,6 +166,26 @@ def defend(
 
 
 @app.command()
+def trace(
+    kata: OneKata,
+    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
+    call: Annotated[str | None, typer.Option(help="follow this call, not one of the specs")] = None,
+) -> None:
+    """Follow your code line by line: what each line made, with shapes, and which axis came from which.
+
+    The call is one of the first failing spec. Where a small change of your code passes the specs, the first line whose
+    values depart from it is marked.
+    """
+    found = catalogue.find(kata)
+    one, job = found.exercise(exercise), progress.job(found)
+    if call is None:
+        followed = stepping.of_a_spec(found, one, job, _recorded(found), _right(found))
+    else:
+        followed = stepping.of_a_call(found, one, job, call)
+    say("\n".join(stepping.lines(followed)))
+
+
+@app.command()
 def reset(kata: OneKata) -> None:
     """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
     say(history.reset(catalogue.find(kata)))
@@ -293,6 +313,12 @@ def _recorded(kata: Kata) -> list[Version]:
 
     right = kata_modules.read_source(kata.reference) if kata.reference.is_file() else ""
     return [Version(right, right.replace(m.was, m.now)) for m in variants.mistakes(kata) if right and not m.edge]
+
+
+def _right(kata: Kata) -> list[str]:
+    """The kata's right solutions, as far as they are here: the reference, the textbook, the accepted ones."""
+    files = [kata.reference, kata.textbook, *sorted((kata.author / "accepted").glob("*.py"))]
+    return [kata_modules.read_source(file) for file in files if file.is_file()]
 
 
 def _works(kata: Kata, exercise: str) -> bool:

@@ -223,11 +223,16 @@ class Supervisor:
         elif status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
         else:
-            self._judge(name, status, text, message.seconds, printed)
+            picture = "" if self.job.options.sealed else message.picture
+            self._judge(name, status, text, message.seconds, printed, picture)
 
-    def _judge(self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "") -> None:
+    def _judge(
+        self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "", picture: str = ""
+    ) -> None:
         spec = self.specs[name]
-        self.results[name] = SpecResult(name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden)
+        self.results[name] = SpecResult(
+            name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden, picture
+        )
 
     def _end(self, *, killed: str = "") -> None:
         """Take in the worker's end, or end it.

@@ -174,7 +174,7 @@ def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
     options = RunOptions(asked=expression)
     texts = (hunt.own, hunt.bug.text)
     one, other = (
-        run.calls.get("", [None])[0]
+        next(iter(run.calls.get("", [])), None)
         for run in runs.of(Job(kata, {**base.files, kata.file: text}, options=options) for text in texts)
     )
     if one is None or other is None:

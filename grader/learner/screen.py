@@ -11,7 +11,7 @@ from grader.learner import reading
 from grader.reports import table, words
 from grader.reports.words import STAR
 from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
-from grader.specs import layout
+from grader.specs import blocks, layout
 
 KEYS = (
     ("h", "hint"),
@@ -89,6 +89,8 @@ class Screen:
         self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
+        if self.console.color_system in ("256", "truecolor") and (picture := blocks.coloured(spec.picture)):
+            self.console.print(Text.from_ansi(f"\n{picture}"))
 
     def task(self, text: str) -> None:
         """Print what an exercise asks for, indented. Lines continue at their own indentation."""

@@ -54,7 +54,7 @@ def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version],
     text = job.files[kata.file]
     found = islice(planting.candidates(kata, exercise, text, mistakes, drawn), MOST_TRIED)
     while batch := list(islice(found, scheduler.available_cores())):
-        tried = runs.of(_job(job, one.source, exercise) for one in batch)
+        tried = runs.of(job_of(job, one.source, exercise) for one in batch)
         for mutant, run in zip(batch, tried, strict=True):
             failed = [spec for spec in run.specs.values() if spec.status == "failed"]
             if failed:
@@ -65,7 +65,7 @@ def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version],
 def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecResult) -> Bug:
     text = job.files[kata.file]
     before, after = runs.of(
-        _job(job, version, exercise, traced=planting.span(Source(version), exercise))
+        job_of(job, version, exercise, traced=planting.span(Source(version), exercise))
         for version in (text, mutant.source)
     )
     right, wrong = compared(before.calls, after.calls)
@@ -108,7 +108,8 @@ def anonymous(failure: str) -> str:
     return TELLING.sub("", story + "\n").rstrip()
 
 
-def _job(job: Job, text: str, exercise: Exercise, traced: range = range(0)) -> Job:
+def job_of(job: Job, text: str, exercise: Exercise, traced: range = range(0)) -> Job:
+    """A run of the specs of an exercise's point on this text, in which these lines are followed."""
     lines = (traced.start, traced.stop - 1) if traced else (0, 0)
     options = RunOptions(ideas=True, only=(exercise.spec_class,), seed=SEED, traced=lines)
     return Job(job.kata, {**job.files, job.kata.file: text}, options=options)

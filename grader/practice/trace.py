@@ -3,44 +3,75 @@
 from collections.abc import Iterator, Sequence
 
 from grader.practice.debugging import in_words
-from grader.specs.tracing import Call, Move, Value
+from grader.practice.departing import Departure
+from grader.practice.runs import Run
+from grader.specs.tracing import Call, Move, Step, Value
 
-WIDTH = 60  # columns of the code
+CODE, MADE = 58, 60  # columns
 LETTERS = "abcdefghij"  # name axes
 
 
-def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
-    """The call, one line per line that ran, in the order in which they first ran.
+def chosen(run: Run, name: str) -> tuple[str, Call] | None:
+    """The first failing spec that called this definition, else the first that did, and the call to look at.
+
+    That is the last one of a failing spec, since it stopped there, and the first one of another.
+    """
+    named = {spec: [call for call in calls if call.name == name] or calls for spec, calls in run.calls.items()}
+    there = [(spec, calls) for spec, calls in named.items() if calls]
+    for spec, calls in there:
+        if run.specs[spec].status not in ("passed", "skipped"):
+            return spec, calls[-1]
+    return (there[0][0], there[0][1][0]) if there else None
+
+
+def lines(call: Call, source: Sequence[str], departure: Departure | None = None) -> Iterator[str]:
+    """The call, a line per line that ran, in the order in which they first ran.
 
     Args:
         source: the lines of the file.
+        departure: where the values depart from those that pass.
     """
-    yield in_words(call)
+    yield _cut(in_words(call), CODE + MADE)
     for step in call.steps:
         code = source[step.line - 1].strip() if step.line <= len(source) else ""
-        made = [f"{name} {_value(value)}" for name, value in step.first.items()]
-        made += [f"×{step.times}"] if step.times > 1 else []
-        if step is call.steps[-1] and call.returned is not None and not call.raised:
-            made.append(f"→ {_value(call.returned)}")
-        text = f"{step.line:>5}  {code[:WIDTH]:<{WIDTH}}  {'   '.join(made)}"
-        yield text.rstrip()
-        yield from (f"{'':>9}{_move(move)}" for move in step.moves if len(move.before) > 1)
+        found = "   ".join(made(step))
+        if len(code) > CODE and found:
+            yield f"{step.line:>5}  {code}"
+            code = ""
+        yield f"{step.line if code else '':>5}  {code:<{CODE}}  {found}".rstrip()
+        yield from (f"{'':>7}{moved(move)}" for move in step.moves if len(move.before) > 1)
+        if departure and departure.line == step.line:
+            yield f"{'':>7}^ departs here{departure.instead}"
+    if call.cut:
+        yield "       … longer than is followed"
     if call.raised:
         yield f"       raised {call.raised}"
-    if call.cut:
-        yield "       …"
+    elif call.returned is not None:
+        yield f"       returned {shown(call.returned)}"
 
 
-def _value(value: Value) -> str:
-    """ "(2, 5, 12)" of a tensor, the text of anything else."""
-    return str(value.shape) if value.shape is not None else value.text[:40]
+def made(step: Step) -> list[str]:
+    """The variables that a line set, and how often it ran: ["q float32 (2, 3, 5, 4)", "×3"]."""
+    found = [f"{name} {shown(value)}" for name, value in step.first.items()]
+    if step.times > 1:
+        last = [f"{name} {shown(value)}" for name, value in step.last.items() if step.first.get(name) != value]
+        found.append(f"×{step.times}" + (f", at last {'   '.join(last)}" if last else ""))
+    return found
 
 
-def _move(move: Move) -> str:
+def shown(value: Value) -> str:
+    """ "float32 (2, 5, 12)" of a tensor, the text of anything else."""
+    return _cut(value.text.replace(" tensor (", " (").replace(" array (", " ("), MADE)
+
+
+def moved(move: Move) -> str:
     """ "transpose  (a2, b3, c4) → (a2, c4, b3)": a letter per axis, with its size."""
     before = ", ".join(f"{LETTERS[axis]}{size}" for axis, size in enumerate(move.before[: len(LETTERS)]))
     after = ", ".join(
-        f"{''.join(LETTERS[axis] for axis in axes) or '·'}{size}"
-        for size, axes in zip(move.after, move.axes, strict=True)
+        f"{''.join(LETTERS[axis] for axis in axes)}{size}" for size, axes in zip(move.after, move.axes, strict=True)
     )
     return f"{move.name}  ({before}) → ({after})"
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if len(text) <= columns else text[: columns - 1] + "…"

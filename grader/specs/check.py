@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grader.specs import blocks
 from grader.specs.bans import Forbidden as Forbidden
 from grader.specs.bans import forbidden as forbidden
 
@@ -41,8 +42,8 @@ BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multi
 class Mismatch(AssertionError):
     """The finding of a spec, as labelled rows: ("shape", "(2, 5)  expected (5, 2)")."""
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
+    def __init__(self, rows: Rows, picture: str = ""):
+        self.rows, self.picture = rows, picture
         super().__init__("\n".join(f"{label:<10} {text}" for label, text in rows))
 
 
@@ -310,7 +311,8 @@ def _compare_tensors(
     wrong = ~_agree(got, expected, tolerance)
     if wrong.any():
         rows.append(("differs", _difference(got, expected, wrong)))
-        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+        picture = blocks.drawn(got, expected, _first(wrong))
+        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance), picture)
 
 
 def _compare_numbers(

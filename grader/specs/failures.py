@@ -46,6 +46,7 @@ class Failure:
     line: str
     details: str = ""
     error: str = ""  # the class of the exception
+    picture: str = ""  # of a small tensor that differs, as `grader.specs.blocks` draws it
 
     @property
     def text(self) -> str:
@@ -105,7 +106,8 @@ def _explained(
     if inherited.source(spec) != spec.path:
         where += f" · inherited from {inherited.shown(spec)}"
     story = [reason(spec.function.__doc__ or ""), _table(rows), where]
-    return Failure(_headline(error), "\n\n".join(part for part in story if part))
+    picture = error.picture if isinstance(error, check.Mismatch) else ""
+    return Failure(_headline(error), "\n\n".join(part for part in story if part), picture=picture)
 
 
 def _rows(error: BaseException, theirs: Frames) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 
 from grader.reports import words
 from grader.results import NOT_WRITTEN, title
-from grader.specs import layout, pytest_private
+from grader.specs import blocks, layout, pytest_private
 from grader.specs.failures import Failure
 
 STAR = "\N{BLACK STAR}"
@@ -30,6 +30,7 @@ class Told:
     printed: str = ""
     line: str = ""
     details: str = ""
+    picture: str = ""
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Outcome:
 def attach(report: pytest.TestReport, told: Told, failure: Failure | None, *, own_traceback: bool) -> None:
     """Put what is told about a spec on its report, in place of pytest's own traceback, for `Summary` to collect."""
     if failure:
-        told.line, told.details = failure.line, failure.details
+        told.line, told.details, told.picture = failure.line, failure.details, failure.picture
         if not own_traceback:
             report.longrepr = failure.text
     report.kata = asdict(told)  # type: ignore[attr-defined]
@@ -115,6 +116,8 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
             terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
             text = words.with_printed(spec.told.details, spec.told.printed)
             terminal.write_line(layout.wrapped(text, pytest_private.width(terminal)))
+            if terminal.hasmarkup and (picture := blocks.coloured(spec.told.picture)):
+                terminal.write_line(f"\n{picture}")
     terminal.write_line("")
 
 

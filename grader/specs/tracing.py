@@ -154,11 +154,16 @@ def value(found: Any) -> Value:
     """Describe a value. What cannot be described is told by its type alone."""
     kind = type(found).__name__
     try:
-        text = kind if isinstance(found, torch.nn.Module) else " ".join(check.describe(found).split())[:LONGEST]
-        shape = tuple(found.shape) if isinstance(found, (torch.Tensor, np.ndarray)) else None
-        return Value(kind, text, shape, tuple(_numbers(found, DEPTH)))
+        with torch._C.DisableTorchFunction():  # these calls are ours
+            return _described_value(kind, found)
     except Exception:  # from a method of a class that the learner wrote
         return Value(kind, kind)
+
+
+def _described_value(kind: str, found: Any) -> Value:
+    text = kind if isinstance(found, torch.nn.Module) else " ".join(check.describe(found).split())[:LONGEST]
+    shape = tuple(found.shape) if isinstance(found, (torch.Tensor, np.ndarray)) else None
+    return Value(kind, text, shape, tuple(_numbers(found, DEPTH)))
 
 
 class Tracer:
@@ -203,9 +208,13 @@ class Moves(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = getattr(function, "__name__", "")
-        if self.tracer.stack and name in MOVING and args and isinstance(result, torch.Tensor):
-            with suppress(Exception):  # a subclass of tensors that the learner wrote
-                self.tracer.stack[-1].note_move(_moved(name, function, args, kwargs or {}, result))
+        if name == "__get__":  # of a property, such as `mT`
+            name = function.__self__.__name__
+        if name in MOVING and args and isinstance(result, torch.Tensor):
+            running = self.tracer.stack[-1:]
+            if running and running[0].frame is _caller(sys._getframe(1)):
+                with suppress(Exception):  # a subclass of tensors that the learner wrote
+                    running[0].note_move(_moved(name, function, args, kwargs or {}, result))
         return result
 
 
@@ -213,7 +222,7 @@ class Follower:
     """Follows one frame."""
 
     def __init__(self, tracer: Tracer, call: Call, frame: FrameType):
-        self.tracer, self.moves = tracer, list[Move]()  # on the line that is running
+        self.tracer, self.frame, self.moves = tracer, frame, list[Move]()  # on the line that is running
         self.call, self.before = call, _versions(frame.f_locals)
         self.steps: dict[int, Step] = {}
         self.line = 0  # that is running
@@ -223,14 +232,14 @@ class Follower:
         with suppress(Exception):  # from classes that the learner wrote
             self._note(frame)
         if event == "line":
-            self.line = frame.f_lineno
+            self.line, self.call.raised = frame.f_lineno, ""  # what was raised before was caught
             self.seen += 1
             if self.seen > MOST_LINES:
                 self.call.cut, frame.f_trace_lines = True, False
         elif event == "return":
             self.tracer.stack.remove(self)
             self.call.returned = value(result) if not self.call.raised else None
-        elif event == "exception":
+        elif event == "exception" and not issubclass(result[0], StopIteration):
             self.call.raised = result[0].__name__
         return self
 
@@ -256,8 +265,15 @@ class Follower:
         self.line = 0
 
 
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame that is not torch's own."""
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "torch":
+        frame = frame.f_back
+    return frame
+
+
 def _moved(name: str, function: Any, args: Any, options: Any, result: torch.Tensor) -> Move:
-    """Where the axes of the result come from: a number that grows along one axis before shows along which ones after."""
+    """Where the axes of the result come from: what grows along one axis before shows along which ones after."""
     before = tuple(args[0].shape)
     axes: list[tuple[int, ...]] = [()] * result.ndim
     with torch._C.DisableTorchFunction():

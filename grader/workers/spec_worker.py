@@ -87,14 +87,16 @@ class Beside:
     def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
         order = self.order
         module = reporter.katas.modules[order.kata] = _module(order)
-        asked = [tracing.evaluated(order.options.asked, module, order.options.seed)] if order.options.asked else []
-        reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
-        if asked:
-            reporter.send(Traced("", tracing.written(asked, LONGEST_TRACE)))
-            return
-        items = [item for item in items if name_of(item) not in order.skip]
         first, last = order.options.traced
         tracer = Tracer(getattr(module, "__file__", None) or "", range(first, last + 1))
+        if order.options.asked:
+            with tracer.on():
+                call = tracing.evaluated(order.options.asked, module, order.options.seed)
+            reporter.send(Loaded())
+            reporter.send(Traced("", tracing.written([call, *tracer.calls], LONGEST_TRACE)))
+            return
+        reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
+        items = [item for item in items if name_of(item) not in order.skip]
         for item, following in zip_longest(items, items[1:]):
             with tracer.on() if last else nullcontext():
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -180,7 +182,8 @@ class Reporter:
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
         error = failure.error if failure else ""
-        self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans))
+        picture = failure.picture if failure and outcome == "failed" else ""
+        self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans, picture))
 
 
 def _spec(nodeid: str) -> str:

@@ -8,10 +8,10 @@ import pytest
 
 from grader.authoring import mutants, variants
 from grader.authoring.mutants import Mutant
-from grader.practice import operators
-from grader.practice.operators import Edit, Source
 from grader.authoring.variants import Equivalent
 from grader.course.catalogue import all_katas
+from grader.practice import operators
+from grader.practice.operators import Edit, Source
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
 
@@ -70,9 +70,7 @@ IMPORTS = "import torch, math  # − counts as three bytes\n"
 @pytest.mark.parametrize(("operator", "code", "expected"), EXAMPLES)
 def test_operator(operator, code, expected):
     source = Source(IMPORTS + code)
-    found = [
-        source.edited(edit) for n in ast.walk(source.tree) for edit in getattr(operators, operator)(source, n)
-    ]
+    found = [source.edited(edit) for n in ast.walk(source.tree) for edit in getattr(operators, operator)(source, n)]
     assert IMPORTS + expected in found
 
 
