@@ -21,7 +21,7 @@ from grader.learner import bug_hunt, defence, helping, history, overview, paper_
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
-from grader.practice.planting import Version
+from grader.practice import recorded
 from grader.reports import words
 from grader.results import KataResult
 
@@ -125,7 +125,7 @@ def debug(
     found = catalogue.find(kata)
     hunt = None if new else bug_hunt.current(found)
     if hunt is None:
-        hunt = bug_hunt.start(found, _working(found, exercise), _recorded(found), random.Random())
+        hunt = bug_hunt.start(found, _working(found, exercise), recorded.mistakes(found), random.Random())
         say("\n".join(bug_hunt.task(found, hunt)))
         return
     answered = []
@@ -179,7 +179,7 @@ def trace(
     found = catalogue.find(kata)
     one, job = found.exercise(exercise), progress.job(found)
     if call is None:
-        followed = stepping.of_a_spec(found, one, job, _recorded(found), _right(found))
+        followed = stepping.of_a_spec(found, one, job)
     else:
         followed = stepping.of_a_call(found, one, job, call)
     say("\n".join(stepping.lines(followed)))
@@ -305,20 +305,6 @@ def _working(kata: Kata, name: str | None) -> Exercise:
         raise KataError(f"{name or kata.number}: does not work yet: a bug is planted in code that works")
     times = Counter(one["exercise"] for one in bug_hunt.found(ROOT) if one["kata"] == kata.name)
     return min(works, key=lambda exercise: (times[exercise.name], random.random()))
-
-
-def _recorded(kata: Kata) -> list[Version]:
-    """The kata's recorded mistakes that cost a point; none without its author's files."""
-    from grader.authoring import variants  # here, because a starter repository has no author's part
-
-    right = kata_modules.read_source(kata.reference) if kata.reference.is_file() else ""
-    return [Version(right, right.replace(m.was, m.now)) for m in variants.mistakes(kata) if right and not m.edge]
-
-
-def _right(kata: Kata) -> list[str]:
-    """The kata's right solutions, as far as they are here: the reference, the textbook, the accepted ones."""
-    files = [kata.reference, kata.textbook, *sorted((kata.author / "accepted").glob("*.py"))]
-    return [kata_modules.read_source(file) for file in files if file.is_file()]
 
 
 def _works(kata: Kata, exercise: str) -> bool:

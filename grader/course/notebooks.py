@@ -32,7 +32,7 @@ sys.path.insert(0, str(here))
 """
 START = f"""\
 # lesson: find the repository, or clone it
-{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, use
+{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, trace, use
 use("{{kata}}")"""
 FIGURE = """\
 # lesson: the figure

@@ -1,4 +1,7 @@
-"""Functions for notebooks: `check` runs an exercise's specs on the code of the cells, `hint` prints the next hint."""
+"""Functions for notebooks, on the code of the cells.
+
+`check` runs an exercise's specs, `hint` prints the next hint, `trace` shows a call line by line.
+"""
 
 import re
 import sys
@@ -8,7 +11,8 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import scheduler
 from grader.execution.grading import Grading, specs_for
 from grader.execution.result_cache import ResultCache
-from grader.learner import helping
+from grader.learner import helping, progress, stepping
+from grader.learner.stepping import Followed
 from grader.protocol import RunOptions
 from grader.reports import words
 from grader.results import ExerciseResult, title
@@ -54,6 +58,29 @@ def check(exercise: str) -> None:
 def hint(exercise: str, level: int | None = None) -> None:
     """Print the next hint for an exercise, or the hint of this level."""
     print(MORE.sub(r'hint("\1")', helping.next_hint(_kata[0], exercise, level)))
+
+
+def trace(exercise: str, call: str | None = None) -> "Picture":
+    """A call of the exercise line by line: of its first failing spec, or the one given, as text."""
+    kata, one = _kata[0], _kata[0].exercise(exercise)
+    text = cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
+    job = progress.job(kata, text)
+    if call is None:
+        return Picture(stepping.of_a_spec(kata, one, job))
+    return Picture(stepping.of_a_call(kata, one, job, call))
+
+
+class Picture:
+    """What was followed, for the notebook to show: as blocks with shapes, or as lines where it shows text alone."""
+
+    def __init__(self, followed: Followed):
+        self.followed = followed
+
+    def _repr_html_(self) -> str:
+        return stepping.html(self.followed)
+
+    def __repr__(self) -> str:
+        return "\n".join(stepping.lines(self.followed))
 
 
 def _said(result: ExerciseResult | None, note: str) -> str:

@@ -87,11 +87,15 @@ def open_stars(result: KataResult) -> list[str]:
     return [f"{e.name} ({len(e.open_edges)})" for e in result.exercises if e.works and not e.holds]
 
 
-def job(kata: Kata) -> Job:
-    """The learner's code of this kata, on that of the earlier ones: theirs where it works, else the reference."""
+def job(kata: Kata, text: str | None = None) -> Job:
+    """The learner's code of this kata, on that of the earlier ones: theirs where it works, else the reference.
+
+    Args:
+        text: the kata's code, if it is not that of the file.
+    """
     earlier = with_prerequisites([kata])[:-1]
     own = so_far(earlier, kata.root / "katas")
-    files = {kata.file: kata_modules.read_source(kata.code)}
+    files = {kata.file: kata_modules.read_source(kata.code) if text is None else text}
     for one in earlier:
         result = own[one]
         files[one.file] = kata_modules.read_source(one.code if result and result.core_works else one.reference)

@@ -1,15 +1,14 @@
 """`kata trace`: a call of the learner's code line by line, and the first line that departs from code that passes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
-from grader.practice import debugging, departing, planting, runs, trace
+from grader.practice import debugging, departing, picture, planting, runs, trace
 from grader.practice.departing import Departure
 from grader.practice.operators import Source
-from grader.practice.planting import Version
 from grader.results import DONE, title
 from grader.specs.tracing import Call
 from grader.workers.jobs import Job
@@ -31,13 +30,9 @@ class Followed:
     departure: Departure | None = None
 
 
-def of_a_spec(
-    kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version], solutions: Sequence[str]
-) -> Followed:
+def of_a_spec(kata: Kata, exercise: Exercise, job: Job) -> Followed:
     """A call in the exercise's first failing spec, else in its first.
 
-    Args:
-        mistakes, solutions: recorded ones of this kata; without them, fewer departures are found.
 
     Raises:
         NotPossible: the code was not called: it cannot be imported, or is not written.
@@ -54,7 +49,7 @@ def of_a_spec(
     followed = Followed(text, call, spec, fails=run.specs[spec].status not in DONE)
     if not followed.fails:
         return followed
-    return replace(followed, departure=departing.look(kata, exercise, job, spec, call, mistakes, solutions))
+    return replace(followed, departure=departing.look(kata, exercise, job, spec, call))
 
 
 def of_a_call(kata: Kata, exercise: Exercise, job: Job, expression: str) -> Followed:
@@ -79,6 +74,11 @@ def lines(followed: Followed) -> Iterator[str]:
     if followed.spec:
         yield f"{'FAILED' if followed.fails else 'passes'}  {title(followed.spec)}"
     yield from trace.lines(followed.call, followed.text.splitlines(), followed.departure)
+
+
+def html(followed: Followed) -> str:
+    """The same as a picture."""
+    return picture.html(followed.call, followed.text.splitlines(), followed.departure)
 
 
 def _span(text: str, exercise: Exercise) -> range:

@@ -14,7 +14,7 @@ from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import scheduler
-from grader.practice import carried, mutation, operators, planting, runs
+from grader.practice import carried, mutation, operators, planting, recorded, runs
 from grader.practice.debugging import job_of
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
@@ -47,17 +47,18 @@ def look(
     job: Job,
     spec: str,
     call: Call,
-    mistakes: Sequence[Version],
-    solutions: Sequence[str],
+    mistakes: Sequence[Version] | None = None,
+    solutions: Sequence[str] | None = None,
 ) -> Departure | None:
     """The departure of a failing call; None if none is found.
 
     Args:
         job: the kata's code.
         spec: the failing spec, in which the call was followed.
-        mistakes: recorded ones of this kata, which are carried back.
-        solutions: right ones, as texts of the kata's file.
+        mistakes, solutions: other ones than those that are recorded.
     """
+    mistakes = recorded.mistakes(kata) if mistakes is None else mistakes
+    solutions = recorded.solutions(kata) if solutions is None else solutions
     passing = nearest(kata, exercise, job, mistakes, {step.line for step in call.steps})
     others = [*_alike(job, exercise, spec, call, [passing.source])] if passing else []
     if others:

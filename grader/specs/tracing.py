@@ -266,8 +266,8 @@ class Follower:
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that is not torch's own."""
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "torch":
+    """The innermost frame that is neither torch's nor the grader's, which stands between in a spec with bans."""
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "grader"):
         frame = frame.f_back
     return frame
 
