@@ -12,6 +12,7 @@ import nbformat
 import typer
 from rich.console import Console
 
+from grader.cli import sheets
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
 from grader.course import catalogue, downloads, handouts, kata_modules, notebooks
 from grader.course.catalogue import ROOT, Kata
@@ -145,18 +146,29 @@ def defend(
     kata: OneKata,
     exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
     sheet: Annotated[Path | None, typer.Option(help="write a page instead, and its key beside it")] = None,
+    class_folder: Annotated[
+        Path | None, typer.Option("--submissions", metavar="DIR", help="a sheet for each student of a class")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="draw the same questions again")] = None,
 ) -> None:
-    """Answer five questions about your own code. What is right, running it decides."""
+    """Answer five questions about your own code. What is right, running it decides.
+
+    With --submissions, --sheet names the folder for the students' pages.
+    """
     found = catalogue.find(kata)
+    drawn = random.randrange(1 << 16) if seed is None else seed
+    if class_folder:
+        for line in sheets.write(found, class_folder, sheet or Path("sheets"), drawn):
+            say(line)
+        return
     result = progress.so_far([found], KATAS)[found]
     works = [one for one in found.exercises if _is_working(result, one.name) and exercise in (None, one.name)]
     if not works:
         raise KataError(f"{exercise or found.number}: does not work yet: the questions are about code that works")
-    drawn = random.randrange(1 << 16) if seed is None else seed
-    asked = defence.drawn(found, works, progress.job(found), drawn)
+    job = progress.job(found)
+    asked = defence.drawn(found, works, job, drawn)
     if sheet:
-        say(defence.write(asked, found, sheet))
+        say(defence.write(asked, f"{found.number} {found.title}", job.files[found.file], sheet))
     elif sys.stdin.isatty():
         defence.hold(asked, say, lambda: typer.prompt("answer"))
     else:

@@ -1,4 +1,4 @@
-"""`kata defend`: five questions about the learner's own code, at once in a terminal or as a sheet."""
+"""`kata defend`: five questions about somebody's own code, at once in a terminal or as a sheet."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -10,10 +10,10 @@ from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.practice import questions, sheet
 from grader.practice.questions import Question
+from grader.practice.sheet import LETTERS
 from grader.workers.jobs import Job
 
 NUMBER = 5
-LETTERS = "abcd"
 
 Asked = list[tuple[Exercise, Question]]
 
@@ -26,7 +26,7 @@ def drawn(kata: Kata, exercises: Sequence[Exercise], job: Job, seed: int) -> Ask
     """
     found = questions.about(kata, exercises, job, random.Random(seed), NUMBER)
     if not found:
-        raise NotPossible(f"{kata.number}: nothing could be asked about your code: try another kata")
+        raise NotPossible(f"{kata.number}: nothing could be asked about this code: try another kata")
     return found
 
 
@@ -48,10 +48,13 @@ def hold(asked: Asked, say: Callable[[str], None], answer: Callable[[], str]) ->
     return right
 
 
-def write(asked: Asked, kata: Kata, path: Path) -> str:
-    """Write the sheet, and its key beside it. Returns a sentence that says where they are."""
+def write(asked: Asked, heading: str, text: str, path: Path) -> str:
+    """Write the sheet, and its key beside it. Returns a sentence that says where they are.
+
+    Args:
+        text: the file that they are about.
+    """
     key = path.with_stem(f"{path.stem}-key")
-    heading = f"{kata.number} {kata.title}"
-    files.write(path, sheet.page(heading, asked).encode())
+    files.write(path, sheet.page(heading, asked, text).encode())
     files.write(key, sheet.key(heading, asked).encode())
-    return f"wrote {path}, and its key {key}"
+    return f"wrote {path}, and its key {key.name}"

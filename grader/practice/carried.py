@@ -14,7 +14,7 @@ from grader.practice.operators import Edit, Source
 Names = dict[str, str]  # of variables here → of those in the other code
 TOO_SMALL = (
     *(ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
-    *(ast.expr_context, ast.arguments, ast.arg, ast.keyword),
+    *(ast.expr_context, ast.arguments, ast.arg, ast.keyword, ast.Slice, ast.Starred),
 )
 
 
