@@ -26,7 +26,7 @@ def edits(was: str, now: str, own: Source, label: str) -> Iterator[Edit]:
             continue
         [name, *_] = [*bound(one), ""]
         there = [node for node in own.tree.body if name in bound(node)]
-        for node in there[:1]:
+        for node in there[-1:]:
             yield from _within(one, other, node, own, label)
 
 

@@ -24,9 +24,9 @@ class Version:
 
 
 def span(source: Source, exercise: Exercise) -> range:
-    """The lines of an exercise's definition: its function or method, or its class."""
+    """The lines of an exercise's definition, the last one of its name: its function or method, or its class."""
     owner, _, method = exercise.name.partition(".")
-    for node in source.tree.body:
+    for node in reversed(source.tree.body):
         if owner in bound(node):
             inner = [one for one in getattr(node, "body", []) if getattr(one, "name", "") == method]
             found = inner[0] if method and inner else node

@@ -18,6 +18,9 @@ def mistakes(kata: Kata) -> list[Version]:
 
 
 def solutions(kata: Kata) -> list[str]:
-    """Right solutions: the reference, the textbook, the accepted ones."""
-    files = [kata.reference, kata.textbook, *sorted((kata.author / "accepted").glob("*.py"))]
-    return [kata_modules.read_source(file) for file in files if file.is_file()]
+    """Right solutions: the reference, the textbook, and the accepted ones, each behind what it leaves out."""
+    if not kata.reference.is_file():
+        return []
+    right = kata_modules.read_source(kata.reference)
+    others = [kata_modules.read_source(file) for file in (kata.textbook, *kata.accepted) if file.is_file()]
+    return [right, *(f"{right}\n\n{other}" for other in others)]
