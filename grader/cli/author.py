@@ -95,6 +95,19 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
 
 
 @app.command(rich_help_panel=AUTHORS)
+def practised(kata: Katas = None) -> None:
+    """Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a learner's.
+
+    Exit code 1: too few can be planted or asked, or guessing answers too many.
+    """
+    from grader.authoring import practised
+
+    _need_solutions("kata practised")
+    if not practised.report(katas(kata)):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
 def snippets(kata: OneKata) -> None:
     """Run a lesson's snippets and write what they print below them.
 

@@ -12,9 +12,10 @@ from grader.course.cells import bound
 from grader.practice.operators import Edit, Source
 
 Names = dict[str, str]  # of variables here → of those in the other code
+PARTS = (ast.Slice, ast.Starred)  # of expressions, which mean nothing by themselves
 TOO_SMALL = (
     *(ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
-    *(ast.expr_context, ast.arguments, ast.arg, ast.keyword, ast.Slice, ast.Starred),
+    *(ast.expr_context, ast.arguments, ast.arg, ast.keyword),
 )
 
 
@@ -47,8 +48,8 @@ def _narrowing(was: ast.AST, now: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         if dropped := _dropped(was, now):
             yield dropped, ast.Pass()
             return
-        both_code = isinstance(was, (ast.stmt, ast.expr)) and isinstance(now, (ast.stmt, ast.expr))
-        if both_code and not isinstance(was, (*TOO_SMALL, ast.FunctionDef, ast.ClassDef)):
+        whole = all(isinstance(one, (ast.stmt, ast.expr)) and not isinstance(one, PARTS) for one in (was, now))
+        if whole and not isinstance(was, (*TOO_SMALL, ast.FunctionDef, ast.ClassDef)):
             yield was, now
         if type(was) is not type(now):
             return

@@ -1,13 +1,9 @@
-"""The first line of failing code whose values depart from those of right code.
+"""The line of failing code that departs from its nearest version that passes: the code after one small change."""
 
-Right code is the nearest version of the learner's own that passes: the code after one small change. If none is found,
-known right solutions tell where values are still among theirs.
-"""
-
-import math
+import ast
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from grader.course import stubs
@@ -17,24 +13,24 @@ from grader.execution import scheduler
 from grader.practice import carried, mutation, operators, planting, recorded, runs
 from grader.practice.debugging import job_of
 from grader.practice.mutation import Mutant
-from grader.practice.operators import Source
+from grader.practice.operators import Edit, Source
 from grader.practice.planting import Version
 from grader.results import DONE
 from grader.specs import tracing
-from grader.specs.tracing import Call, Step, Value
+from grader.specs.tracing import Call, Value
 from grader.workers.jobs import Job
 
 SECONDS = 20.0  # of looking
-MOST_TRIED = 24  # versions
+MOST_TRIED = 40  # versions
+BORROWED = "a statement of a right solution"
 
 
 @dataclass(frozen=True)
 class Departure:
-    """Where failing code first comes to other values than the version that passes.
+    """A line of failing code that, written otherwise, passes.
 
     Attributes:
-        line: of the failing code.
-        instead: ": the version that passes has q float32 (2, 3, 5, 4) here", where kinds or shapes differ.
+        instead: ": q is float32 tensor (2, 5, 3, 4), and float32 tensor (2, 3, 5, 4) in code that passes".
     """
 
     line: int
@@ -50,7 +46,7 @@ def look(
     mistakes: Sequence[Version] | None = None,
     solutions: Sequence[str] | None = None,
 ) -> Departure | None:
-    """The departure of a failing call; None if none is found.
+    """The departure of a failing call; None if no small change was found that passes.
 
     Args:
         job: the kata's code.
@@ -59,46 +55,80 @@ def look(
     """
     mistakes = recorded.mistakes(kata) if mistakes is None else mistakes
     solutions = recorded.solutions(kata) if solutions is None else solutions
-    passing = nearest(kata, exercise, job, mistakes, {step.line for step in call.steps})
-    others = [*_alike(job, exercise, spec, call, [passing.source])] if passing else []
-    if others:
-        return first_difference(call, others[0])
-    return first_unknown(call, [*_alike(job, exercise, spec, call, solutions)])
-
-
-def _alike(job: Job, exercise: Exercise, spec: str, call: Call, texts: Sequence[str]) -> Iterator[Call]:
-    """The calls with the same input that other code got in a spec."""
-    traced = [planting.span(Source(text), exercise) for text in texts]
-    for run in runs.of(job_of(job, text, exercise, span) for text, span in zip(texts, traced, strict=True)):
-        for other in run.calls.get(spec, ()):
-            if other.name == call.name and _same_input(call, other):
-                yield other
+    passing = nearest(kata, exercise, job, mistakes, solutions, {step.line for step in call.steps})
+    if passing is None:
+        return None
+    span = planting.span(Source(passing.source), exercise)
+    [run] = runs.of([job_of(job, passing.source, exercise, traced=span)])
+    others = [other for other in run.calls.get(spec, ()) if other.name == call.name and _same_input(call, other)]
+    return Departure(passing.line, _instead(call, others[0], passing.line) if others else "")
 
 
 def nearest(
-    kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version], ran: set[int], seconds: float = SECONDS
+    kata: Kata,
+    exercise: Exercise,
+    job: Job,
+    mistakes: Sequence[Version],
+    solutions: Sequence[str],
+    ran: set[int],
 ) -> Mutant | None:
-    """A small change after which the specs of the exercise's point pass: a mistake carried back, or an operator's."""
-    text = job.files[kata.file]
-    begun, found = time.monotonic(), islice(_candidates(kata, exercise, text, mistakes, ran), MOST_TRIED)
-    while time.monotonic() - begun < seconds and (batch := list(islice(found, scheduler.available_cores()))):
+    """A small change after which the specs of the exercise's point pass."""
+    source, begun = Source(job.files[kata.file]), time.monotonic()
+    found = islice(_candidates(kata, exercise, source, mistakes, solutions, ran), MOST_TRIED)
+    while time.monotonic() - begun < SECONDS and (batch := list(islice(found, scheduler.available_cores()))):
         tried = runs.of(job_of(job, one.source, exercise) for one in batch)
         for mutant, run in zip(batch, tried, strict=True):
-            if run.specs and all(one.status in DONE for one in run.specs.values()):
+            if all(one.status in DONE for one in run.specs.values()):
                 return mutant
     return None
 
 
 def _candidates(
-    kata: Kata, exercise: Exercise, text: str, mistakes: Sequence[Version], ran: set[int]
+    kata: Kata, exercise: Exercise, source: Source, mistakes: Sequence[Version], solutions: Sequence[str], ran: set[int]
 ) -> Iterator[Mutant]:
-    """Mistakes that are carried back, then the operators' changes, those of lines that ran first."""
-    source = Source(text)
+    """Mistakes that are carried back, statements of right solutions, and operators' changes of lines that ran first."""
     span = planting.span(source, exercise)
     back = [edit for one in mistakes for edit in carried.edits(one.wrong, one.right, source, planting.CARRIED)]
-    found = mutation.generate(source, [*back, *operators.edits(source)], stubs.stub_of(kata) or "")
+    lent = [edit for text in solutions for edit in _borrowed(Source(text), source, exercise, span)]
+    found = mutation.generate(source, [*back, *lent, *operators.edits(source)], stubs.stub_of(kata) or "")
+    order = [planting.CARRIED, BORROWED]
+    place = {label: number for number, label in enumerate(order)}
     found = [one for one in found if one.line in span]
-    yield from sorted(found, key=lambda one: (one.operator != planting.CARRIED, one.line not in ran))
+    yield from sorted(found, key=lambda one: (place.get(one.operator, len(order)), one.line not in ran))
+
+
+def _borrowed(lender: Source, source: Source, exercise: Exercise, span: range) -> Iterator[Edit]:
+    """Statements replaced by those of a right solution that set the same names, or return.
+
+    They use known names, among them the variables that the statement used: what computed these is not thrown away.
+    """
+    arguments = {node.arg for node in ast.walk(source.tree) if isinstance(node, ast.arg)}
+    known = _names(source.tree) | arguments
+    variables = {name for target, _ in _simple(source, span) for name in target.split(", ")}
+    theirs = _simple(lender, planting.span(lender, exercise))
+    for target, statement in _simple(source, span):
+        for other, lent in theirs:
+            used = _names(lent)
+            if other == target and _names(statement) & variables <= used <= known:
+                yield source.replaced(BORROWED, statement, lender.code(lent))
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _simple(source: Source, lines: range) -> list[tuple[str, ast.stmt]]:
+    """The statements in these lines that have no block, each with what it sets: "q", "B, T, C", "return"."""
+    found: list[tuple[str, ast.stmt]] = []
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.stmt) and node.lineno in lines:
+            if isinstance(node, ast.Return):
+                found.append(("return", node))
+            elif isinstance(node, ast.Assign):
+                found.append((", ".join(map(ast.unparse, node.targets)), node))
+            elif isinstance(node, ast.AugAssign):
+                found.append((ast.unparse(node.target), node))
+    return found
 
 
 def _same_input(one: Call, other: Call) -> bool:
@@ -107,50 +137,15 @@ def _same_input(one: Call, other: Call) -> bool:
     )
 
 
-def first_difference(call: Call, other: Call) -> Departure | None:
-    """The first line after which a variable, or the result, is another one than in the other call."""
-    for step, theirs in zip(call.steps, other.steps, strict=False):
-        for name in step.first.keys() | theirs.first.keys():
-            mine, right = step.first.get(name), theirs.first.get(name)
-            if not tracing.same(mine, right) or not tracing.same(step.last.get(name), theirs.last.get(name)):
-                return Departure(step.line, _instead(name, mine, right))
-        if step.line != theirs.line and len(step.first) != len(theirs.first):
-            return Departure(step.line)
-    if call.steps and (call.raised != other.raised or not tracing.same(call.returned, other.returned)):
-        return Departure(call.steps[-1].line, _instead("the result", call.returned, other.returned))
-    return None
+def _instead(call: Call, other: Call, line: int) -> str:
+    """What the line makes in the other call, where it is of another kind or shape."""
+    mine = next((step.first for step in call.steps if step.line == line), {})
+    theirs = next((step.first for step in other.steps if step.line == line), {})
+    pairs = [(name, mine[name], theirs[name]) for name in mine.keys() & theirs.keys()]
+    if call.steps and call.steps[-1].line == line and call.returned and other.returned:
+        pairs.append(("the result", call.returned, other.returned))
+    return next((_differs(*pair) for pair in pairs if pair[1].text != pair[2].text), "")
 
 
-def first_unknown(call: Call, others: Sequence[Call]) -> Departure | None:
-    """The only line after the last one that made a value which right code makes, too; None if there are several."""
-    known = [value for other in others for step in other.steps for value in _made(step)]
-    known += [other.returned for other in others if other.returned]
-    last = -1
-    for place, step in enumerate(call.steps):
-        if any(_tells(value) and _is_among(value, known) for value in _made(step)):
-            last = place
-    after = [step for step in call.steps[last + 1 :] if any(map(_tells, _made(step)))]
-    if call.returned is None or not _is_among(call.returned, [value for step in after for value in _made(step)]):
-        after += call.steps[-1:] if after[-1:] != call.steps[-1:] else []
-    return Departure(after[0].line) if others and len(after) == 1 else None
-
-
-def _is_among(value: Value, known: Sequence[Value]) -> bool:
-    return any(tracing.same(replace(value, kind=one.kind), one) for one in known)  # a list, or a tuple
-
-
-def _made(step: Step) -> list[Value]:
-    return [*step.first.values(), *step.last.values()]
-
-
-def _tells(value: Value) -> bool:
-    """Tell if a value is no accident: a tensor of several numbers, or a number that is no integer."""
-    if value.shape is not None and math.prod(value.shape) > 1:
-        return True
-    return any(isinstance(one, float) and not one.is_integer() for one in value.numbers)
-
-
-def _instead(name: str, mine: tracing.Value | None, right: tracing.Value | None) -> str:
-    if mine is None or right is None or mine.text == right.text:
-        return ""
+def _differs(name: str, mine: Value, right: Value) -> str:
     return f": {name} is {mine.text}, and {right.text} in code that passes"

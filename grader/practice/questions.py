@@ -165,7 +165,7 @@ def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
         falls = {found.says[n] for n, spec in run.specs.items() if spec.status == "failed" and n in found.says}
         holds = {found.says[n] for n, spec in run.specs.items() if spec.status == "passed" and n in found.says} - falls
         if falls:
-            text = f"Line {change.line} becomes `{change.now}`. Which of these falls?"
+            text = f"Line {change.line} becomes `{change.now}`. Which of these holds no longer?"
             yield from _question("demand", text, drawn.choice(sorted(falls)), sorted(holds), drawn)
 
 

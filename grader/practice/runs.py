@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.results import KataResult, SpecResult
@@ -34,7 +35,11 @@ class Run:
 
 
 def of(jobs: Iterable[Job]) -> list[Run]:
-    """Run these jobs, as many at once as there are cores."""
+    """Run these jobs, as many at once as there are cores.
+
+    Raises:
+        NotPossible: the kata's specs cannot be collected.
+    """
     waiting, running = list(enumerate(jobs)), dict[int, Supervisor]()
     found: dict[int, Run] = {}
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
@@ -48,7 +53,10 @@ def of(jobs: Iterable[Job]) -> list[Run]:
                 scheduler.wait(list(running.values()), ())
             for place, one in [(place, one) for place, one in running.items() if one.finished]:
                 del running[place]
+                result = one.result()
+                if not one.specs:
+                    raise NotPossible(f"{one.job.kata.number}: {result.message}")
                 calls = {name: tracing.read(text) for name, text in one.traces.items()}
-                found[place] = Run(one.result(), calls, {name: spec.says for name, spec in one.specs.items()})
+                found[place] = Run(result, calls, {name: spec.says for name, spec in one.specs.items()})
         end_orphans()
     return [found[place] for place in sorted(found)]

@@ -106,7 +106,7 @@ def evaluated(expression: str, module: ModuleType | LoadFailure, seed: int) -> C
     try:
         call.returned = value(eval(expression, {"torch": torch, "np": np, "nn": torch.nn, "F": F} | vars(module)))
     except Exception as error:
-        call.raised = "".join(traceback.format_exception_only(error)).strip()[:LONGEST]
+        call.raised = traceback.format_exception_only(error)[-1].strip()[:LONGEST]
     return call
 
 
