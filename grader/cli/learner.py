@@ -117,6 +117,7 @@ def debug(
     call: Annotated[str | None, typer.Option(help="a call that goes wrong: its letter, or one that you write")] = None,
     mended: Annotated[bool, typer.Option("--mended", help="judge the copy, which you have mended")] = False,
     new: Annotated[bool, typer.Option("--new", help="give up on the present bug and plant another one")] = False,
+    record: Annotated[Path | None, typer.Option(help="write what you found so far, in every kata, as a CSV")] = None,
 ) -> None:
     """Find a bug that is planted in a copy of your own code, once an exercise works.
 
@@ -124,6 +125,9 @@ def debug(
     files stay as they are.
     """
     found = catalogue.find(kata)
+    if record:
+        say(bug_hunt.export(ROOT, record))
+        return
     hunt = None if new else bug_hunt.current(found)
     if hunt is None:
         hunt = bug_hunt.start(found, _working(found, exercise), recorded.mistakes(found), random.Random())

@@ -1,5 +1,6 @@
 """`kata debug`: a bug in a copy of the learner's own code, to be named by its line and a call, and then mended."""
 
+import csv
 import difflib
 import json
 import random
@@ -19,11 +20,13 @@ from grader.learner import progress
 from grader.practice import debugging, runs
 from grader.practice.planting import Version
 from grader.protocol import RunOptions
+from grader.reports.words import counted
 from grader.specs import tracing
 from grader.workers.jobs import Job
 
 MOST_LINES = 3  # that mending may change
 LETTERS = "abcd"
+COLUMNS = ("kata", "exercise", "line", "call", "wrong_answers", "when")
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,16 @@ def found(root: Path) -> list[dict[str, str | int]]:
         return [json.loads(line) for line in lines]
     except (OSError, ValueError):
         return []
+
+
+def export(root: Path, path: Path) -> str:
+    """Write the bugs found so far as a CSV. Returns a sentence that says what was written."""
+    rows = found(root)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return f"wrote {counted(len(rows), 'bug')} to {path}"
 
 
 def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:

@@ -12,7 +12,6 @@ from grader.course.cells import bound
 from grader.practice.operators import Edit, Source
 
 Names = dict[str, str]  # of variables here → of those in the other code
-PARTS = (ast.Slice, ast.Starred)  # of expressions, which mean nothing by themselves
 TOO_SMALL = (
     *(ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
     *(ast.expr_context, ast.arguments, ast.arg, ast.keyword),
@@ -48,8 +47,7 @@ def _narrowing(was: ast.AST, now: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         if dropped := _dropped(was, now):
             yield dropped, ast.Pass()
             return
-        whole = all(isinstance(one, (ast.stmt, ast.expr)) and not isinstance(one, PARTS) for one in (was, now))
-        if whole and not isinstance(was, (*TOO_SMALL, ast.FunctionDef, ast.ClassDef)):
+        if _is_whole(was) and _is_whole(now) and not isinstance(was, (*TOO_SMALL, ast.FunctionDef, ast.ClassDef)):
             yield was, now
         if type(was) is not type(now):
             return
@@ -57,6 +55,20 @@ def _narrowing(was: ast.AST, now: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         if len(differing) != 1 or len([*ast.iter_child_nodes(was)]) != len([*ast.iter_child_nodes(now)]):
             return
         [(was, now)] = differing
+
+
+def _is_whole(node: ast.AST) -> bool:
+    """Tell if a node means something by itself, as the part `1:, 2` of `x[1:, 2]` does not."""
+    if not isinstance(node, (ast.stmt, ast.expr)):
+        return False
+    return isinstance(node, ast.stmt) or not any(isinstance(part, (ast.Slice, ast.Starred)) for part in _outside(node))
+
+
+def _outside(node: ast.AST) -> Iterator[ast.AST]:
+    """The node, and the elements of a tuple."""
+    yield node
+    if isinstance(node, ast.Tuple):
+        yield from node.elts
 
 
 def _dropped(was: ast.AST, now: ast.AST) -> ast.stmt | None:
