@@ -72,7 +72,11 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
             body.append(new_markdown_cell(f"### `{exercise.name}` · {kind}"))
         body.append(new_code_cell(segment.text, metadata={"kata": {"place": place, "after": segment.after}}))
         for exercise in exercises:
-            body.append(new_code_cell(f'# check (and for a hint: hint("{exercise.name}"))\ncheck("{exercise.name}")'))
+            body.append(
+                new_code_cell(
+                    f'# check (also: hint("{exercise.name}"), trace("{exercise.name}"))\ncheck("{exercise.name}")'
+                )
+            )
     return assembled(body, kata=kata.name)
 
 

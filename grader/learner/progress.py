@@ -98,5 +98,6 @@ def job(kata: Kata, text: str | None = None) -> Job:
     files = {kata.file: kata_modules.read_source(kata.code) if text is None else text}
     for one in earlier:
         result = own[one]
-        files[one.file] = kata_modules.read_source(one.code if result and result.core_works else one.reference)
+        is_own = (result and result.core_works) or not one.reference.is_file()
+        files[one.file] = kata_modules.read_source(one.code if is_own else one.reference)
     return Job(kata, files)

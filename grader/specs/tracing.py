@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from grader import printable
 from grader.errors import LoadFailure
 from grader.isolation import state
 from grader.specs import check
@@ -134,7 +135,8 @@ def _call(*, arguments: Fields, steps: list[Fields], returned: Fields | None, **
         Step(one["line"], one["times"], _values(one["first"]), _values(one["last"]), [_move(**m) for m in one["moves"]])
         for one in steps
     ]
-    return Call(arguments=_values(arguments), steps=found, returned=_value(returned) if returned else None, **rest)
+    call = Call(arguments=_values(arguments), steps=found, returned=_value(returned) if returned else None, **rest)
+    return replace(call, name=printable.text(call.name), raised=printable.text(call.raised))
 
 
 def _move(*, name: str, before: list[int], after: list[int], axes: list[list[int]]) -> Move:
@@ -142,12 +144,17 @@ def _move(*, name: str, before: list[int], after: list[int], axes: list[list[int
 
 
 def _values(fields: Fields) -> dict[str, Value]:
-    return {str(name): _value(found) for name, found in fields.items()}
+    return {printable.text(name): _value(found) for name, found in fields.items()}
 
 
 def _value(fields: Fields) -> Value:
     kind, text, shape, numbers = fields["kind"], fields["text"], fields["shape"], fields["numbers"]
-    return Value(str(kind), str(text), None if shape is None else tuple(map(int, shape)), tuple(numbers))
+    return Value(
+        printable.text(str(kind)),
+        printable.text(str(text)),
+        None if shape is None else tuple(map(int, shape)),
+        tuple(numbers),
+    )
 
 
 def value(found: Any) -> Value:

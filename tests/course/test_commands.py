@@ -42,7 +42,14 @@ NOT_RUN = {
     "python katas/33_gpt_capstone/lesson.py --": "trains for minutes",
 }
 OF_ALL = ("kata promises",)
-ON_WORK = ("kata solution", "kata reset", "kata undo", "kata dispute", "kata debug", "kata defend")  # run where 16 is written
+ON_WORK = (
+    "kata solution",
+    "kata reset",
+    "kata undo",
+    "kata dispute",
+    "kata debug",
+    "kata defend",
+)  # run where 16 is written
 SHORTER = {  # of the same form
     "make grade CODE=solutions": "make grade CODE=solutions KATA=01",
     "kata promises 16": "kata promises 02",
