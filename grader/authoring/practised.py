@@ -3,7 +3,6 @@
 import ast
 import random
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ ENOUGH = 3  # questions about an exercise
 LONG = 3  # lines of an exercise about which there is little to ask
 PLANTED, ASKED, GUESSED = 0.9, 0.9, 0.4  # at least, at least, at most: shares
 SHEET_SECONDS = 20.0
+WAYS = (*(f"always {letter}" for letter in LETTERS), "the longest", "the shortest")  # of guessing
 SEED = 1
 
 
@@ -36,7 +36,7 @@ class Practised:
     long: int = 0  # exercises of more than three lines
     asked: int = 0  # of these, those with enough questions
     questions: int = 0
-    guessed: Counter[str] = field(default_factory=Counter)  # questions that one way of guessing answers
+    guessed: dict[str, float] = field(default_factory=dict)  # questions that each way of guessing answers
     missing: list[str] = field(default_factory=list)  # what could not be planted or asked
     sheet: float = 0.0  # seconds of the slowest
 
@@ -44,7 +44,8 @@ class Practised:
         self.exercises, self.planted = self.exercises + other.exercises, self.planted + other.planted
         self.long, self.asked = self.long + other.long, self.asked + other.asked
         self.questions += other.questions
-        self.guessed += other.guessed
+        ways = self.guessed.keys() | other.guessed.keys()
+        self.guessed = {way: self.guessed.get(way, 0.0) + other.guessed.get(way, 0.0) for way in ways}
         self.missing += other.missing
         self.sheet = max(self.sheet, other.sheet)
 
@@ -83,8 +84,7 @@ def of(kata: Kata) -> Practised:
         if path.is_file():
             own = path.read_text(encoding="utf-8")
             job = variants.job(kata, f"{right}\n\n{own}", textbooks=True)
-            written = {name for node in ast.parse(own).body for name in bound(node)}
-            exercises = [one for one in kata.exercises if one.owner in written]
+            exercises = [one for one in kata.exercises if _writes(own, one)]
             for exercise in exercises:
                 total.add(_of_exercise(kata, exercise, job, path.stem))
             if exercises and path == kata.textbook:
@@ -92,6 +92,13 @@ def of(kata: Kata) -> Practised:
                 questions.about(kata, exercises, job, random.Random(SEED), 5)
                 total.sheet = time.monotonic() - begun
     return total
+
+
+def _writes(text: str, exercise: Exercise) -> bool:
+    """Tell if the text defines the exercise, and not only its class for the sake of another method."""
+    _, _, method = exercise.name.partition(".")
+    owners = [node for node in ast.parse(text).body if exercise.owner in bound(node)]
+    return any(not method or method in bound(inner) for node in owners for inner in getattr(node, "body", [node]))
 
 
 def _of_exercise(kata: Kata, exercise: Exercise, job: Job, name: str) -> Practised:
@@ -107,20 +114,19 @@ def _of_exercise(kata: Kata, exercise: Exercise, job: Job, name: str) -> Practis
         long=int(is_long),
         asked=int(is_long and len(asked) >= ENOUGH),
         questions=len(asked),
-        guessed=sum(map(_guesses, asked), Counter()),
+        guessed={way: sum(_guesses(one).get(way, 0.0) for one in asked) for way in WAYS},
         missing=missing,
     )
 
 
-def _guesses(question: Question) -> Counter[str]:
-    """The ways of guessing that answer a question: always one letter, the longest option, the shortest."""
+def _guesses(question: Question) -> dict[str, float]:
+    """How often ways of guessing answer a question: always one letter, the longest option, the shortest."""
     lengths = [len(option) for option in question.options]
-    ways = {
-        f"always {LETTERS[question.answer]}": True,
-        "the longest": lengths[question.answer] == max(lengths),
-        "the shortest": lengths[question.answer] == min(lengths),
-    }
-    return Counter(way for way, is_right in ways.items() if is_right)
+    right = lengths[question.answer]
+    found = {f"always {LETTERS[question.answer]}": 1.0}
+    for way, length in (("the longest", max(lengths)), ("the shortest", min(lengths))):
+        found[way] = (right == length) / lengths.count(length)
+    return found
 
 
 def _in_words(found: Practised) -> str:

@@ -228,9 +228,8 @@ class TestBlocks:
         assert blocks.coloured(text) == ""
 
 
-def test_right_code_can_be_practised():
+def test_right_code_can_be_practised(sound, warm_workers):
     """The shares over all katas are measured every night."""
-    found = practised.of(find("16"))
-    assert found.planted >= practised.PLANTED * found.exercises
-    assert found.asked >= practised.ASKED * found.long
-    assert max(found.guessed.values()) <= practised.GUESSED * found.questions
+    found = practised.of(sound[0])
+    assert found.planted == found.exercises > 3 and not found.missing
+    assert found.questions and found.guessed.keys() == {*practised.WAYS}
