@@ -10,41 +10,40 @@ the same command resumes it. Your own code is used where its core exercises work
 import argparse
 import fcntl
 import json
+import math
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from grader import devices
 from grader.course import downloads
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.lesson import COLOURS, Figure, stretch
 from grader.loading import prerequisite
 
+T = TypeVar("T")
 IS_MAIN = os.environ.get("RANK", "0") == "0"
 KATAS = (
     "23_tokenizers", "24_token_batches", "26_gpt_model", "27_generation", "29_gpt_training", "30_fast_training",
     "31_distributed_training", "32_hellaswag_evaluation", "33_gpt_capstone",
 )  # fmt: skip
 
-# Operations per second on bfloat16 with sums in float32, without sparsity, from the data sheets.
-PEAKS = {
-    "B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12,
-    "L4": 121e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
-}  # fmt: skip
+AT_ONCE = 8  # examples of HellaSwag in a batch
 
 
 @dataclass(frozen=True)
@@ -105,15 +104,49 @@ class Stream:
         while self.position + self.tokens + 1 > len(self.shards[self.shard]):
             self.shard, self.position = (self.shard + 1) % len(self.shards), 0
         begin, self.position = self.position + self.mine, self.position + self.tokens
-        for start in range(begin, self.position, self.together):
-            x, y = self.sequential_batch(self.shards[self.shard], self.rows, self.block_size, start)
-            yield x.to(device), y.to(device)
+        starts = range(begin, self.position, self.together)
+        shard = self.shards[self.shard]
+        return on(device, (self.sequential_batch(shard, self.rows, self.block_size, start) for start in starts))
+
+
+def on(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches on the device. The next one is cut and on its way while a step runs on the present one."""
+    present = None
+    for batch in batches:
+        following = _on(device, batch[0]), _on(device, batch[1])
+        if present:
+            yield present
+        present = following
+    if present:
+        yield present
+
+
+def _on(device: torch.device, tensor: Tensor) -> Tensor:
+    """Copy to the device. From pinned memory a GPU fetches by itself, and this process goes on."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
+class WithLoss(nn.Module):
+    """The model with its loss, so that torch.compile sees both. Tokens that only pad the vocabulary have no share."""
+
+    def __init__(self, own: Any, model: nn.Module, vocab_size: int):
+        super().__init__()
+        self.model, self.vocab_size = model, vocab_size
+        self.mask_padded_logits = own.fast_training.mask_padded_logits
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[None, Tensor]:
+        logits = self.mask_padded_logits(self.model(x)[0], self.vocab_size)
+        return None, F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
 @dataclass
 class Run:
-    """All that the next step depends on: the content of a checkpoint."""
+    """All that the next step depends on: the content of a checkpoint.
 
+    A resumed run may divide a step's tokens among its processes in another way: `DIVIDED` names these settings.
+    """
+
+    DIVIDED = {"batch_size": "rows in a micro-batch", "world_size": "processes"}
     settings: dict[str, Any]
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -141,18 +174,24 @@ class Run:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             for name, value in self.settings.items():
-                if state["settings"][name] != value:
+                if name not in self.DIVIDED and state["settings"][name] != value:
                     raise ValueError(f"its {name} is {state['settings'][name]}, not {value}")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            mine = state["processes"][rank]
-            self.stream.shard, self.stream.position = mine["shard"], mine["position"]
-            for generator, saved in zip(self.generators, mine["random"], strict=True):
-                generator.set_state(saved)
+            first, *_ = processes = state["processes"]  # all of them are at the same place of the stream
+            self.stream.shard, self.stream.position = first["shard"], first["position"]
+            if rank < len(processes):  # another one keeps the random numbers of its seed
+                for generator, saved in zip(self.generators, processes[rank]["random"], strict=True):
+                    generator.set_state(saved)
             self.step = state["step"]
+            changed = {name: state["settings"][name] for name in self.DIVIDED}
         except Exception as error:  # whatever a damaged file or changed code leads to
             reason = str(error).partition("\n")[0][:100] or type(error).__name__
             refuse(f"{path} cannot be resumed ({reason}): take another --out, or --restart")
+        for name, before in changed.items():
+            if before != self.settings[name]:
+                now = f"{self.settings[name]} {self.DIVIDED[name]}"
+                say(f"resumed with {now}, not {before}: the tokens of a step stay")
 
 
 def main() -> None:
@@ -167,10 +206,10 @@ def main() -> None:
     autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
     torch.set_float32_matmul_precision("high")
 
-    train, val, tokenizer, examples = read(own, options, preset)
+    train, val, tokenizer, examples = together(lambda: read(own, options, preset))
     cut = (preset.batch_size, preset.block_size, info)
-    stream = Stream(own, train, preset.tokens_per_step, *cut)
-    Stream(own, val, preset.val_tokens, *cut)  # refuses now what validation would refuse later
+    stream = together(lambda: Stream(own, train, preset.tokens_per_step, *cut))
+    together(lambda: Stream(own, val, preset.val_tokens, *cut))  # refuses now what validation would refuse later
 
     torch.manual_seed(options.seed)
     config = own.gpt_model.GPTConfig(
@@ -179,7 +218,8 @@ def main() -> None:
     )  # fmt: skip
     model = own.gpt_model.GPT(config).to(device)
     optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=on_gpu)
-    called = torch.compile(model) if (on_gpu if options.compile is None else options.compile) else model
+    learning: nn.Module = WithLoss(own, model, preset.vocab_size)
+    called = torch.compile(learning) if (on_gpu if options.compile is None else options.compile) else learning
     if dist.is_initialized():
         called = DistributedDataParallel(called, device_ids=[device] if on_gpu else None)
     torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
@@ -191,11 +231,11 @@ def main() -> None:
     encode = remembering(tokenizer.encode) if tokenizer else None
     log, checkpoint = options.out / "log.jsonl", options.out / "checkpoint.pt"
     if reduce_mean(float(checkpoint.exists() and not options.restart)):  # not 0 if one process sees it
-        run.resume(checkpoint, info.rank)
-    prepare_out(log, checkpoint, run.step)
+        together(lambda: run.resume(checkpoint, info.rank))
+    together(lambda: prepare_out(log, checkpoint, run.step))
 
     name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
-    peak = next((flops for part, flops in PEAKS.items() if dtype and re.search(rf"\b{part}\b", name)), None)
+    peak = devices.peak(name) if dtype else None
     per_token = own.fast_training.flops_per_token(config, model.num_params(non_embedding=True))
     passes = preset.steps * preset.tokens_per_step / sum(map(len, train))
     say(f"{model.num_params():,} parameters, {info.world_size} × {name}, {dtype or torch.float32}, in {options.out}")
@@ -205,26 +245,37 @@ def main() -> None:
     stopping: list[Any] = []  # is filled by Ctrl-C and SIGTERM; a second one ends the process at once
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(signal.signal(number, signal.SIG_DFL)))
+
+    def is_to_stop() -> bool:
+        """Tell if any process got a signal. All processes ask at the same place."""
+        return reduce_mean(float(bool(stopping))) > 0
+
+    def stopped(step: int) -> NoReturn:
+        say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
+        leave(130)
+
     stop = False
     for step in range(run.step, preset.steps + 1):
         is_last = step == preset.steps
         is_due = is_last or step % preset.val_every == 0
-        if step > run.step and (stop or is_due):
+        is_judged = bool(tokenizer) and (is_last or step % preset.judge_every == 0)
+        if step > run.step and (stop or is_due or is_judged):
             run.step = step
             run.save(checkpoint)
         if stop:
-            say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
-            leave(130)
+            stopped(step)
 
         if is_due:
             batches = list(Stream(own, val, preset.val_tokens, *cut).next_step(device))
             with autocast:
-                val_loss = reduce_mean(own.gpt_training.evaluate(model, batches))
+                val_loss = reduce_mean(own.gpt_training.evaluate(learning, batches))
             record(log, {"step": step, "val": val_loss})
             say(f"step {step:>6,}  validation loss {val_loss:.4f}")
-        if tokenizer and (is_last or step % preset.judge_every == 0):
+        if is_judged:
             with autocast:
-                share = hellaswag(own, model, encode, examples, preset.block_size, info) if examples else None
+                share = hellaswag(own, model, encode, examples, preset, info, is_to_stop) if examples else None
+                if examples and share is None:
+                    stopped(step)
                 text = sampled(own, model, tokenizer, preset.prompt, options.seed + step)
             record(log, {"step": step, "hellaswag": share, "sample": text})
             say(f"step {step:>6,}  HellaSwag {'not judged' if share is None else f'{share:.4f}'}, sample {text!r}")
@@ -246,7 +297,7 @@ def main() -> None:
         optimizer.step()
         optimizer.zero_grad()
         line = {"step": step, "loss": reduce_mean(total), "norm": norm.item(), "lr": lr}
-        stop = reduce_mean(float(bool(stopping))) > 0  # a signal to any process
+        stop = is_to_stop()
         seconds = time.perf_counter() - begun
         speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
         mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
@@ -289,10 +340,28 @@ def say(text: str) -> None:
 
 
 def refuse(message: str) -> NoReturn:
-    """End every process with exit code 2. Rank 0 says why."""
-    if IS_MAIN:
-        print(f"train_gpt2.py: {message}", file=sys.stderr)
+    """End this process with exit code 2, and say why, with its rank if there are several."""
+    rank = f"rank {os.environ['RANK']}: " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    print(f"train_gpt2.py: {rank}{message}", file=sys.stderr, flush=True)
     raise SystemExit(2)
+
+
+def together(work: Callable[[], T]) -> T:
+    """Do what some processes may refuse. Where one does, all end: none of them waits for it."""
+    refused = None
+    try:
+        result = work()
+    except SystemExit as end:
+        refused = end
+    if dist.is_initialized():
+        every = [False] * dist.get_world_size()
+        dist.all_gather_object(every, refused is not None)
+        if any(every) and not refused:
+            ranks = ", ".join(str(rank) for rank, has_refused in enumerate(every) if has_refused)
+            refuse(f"ended, since rank {ranks} refused")
+    if refused:
+        raise refused
+    return result
 
 
 def leave(code: int) -> NoReturn:
@@ -330,8 +399,9 @@ def joined(own: Any, info: Any, preference: str | None) -> torch.device:
     if device.type not in ("cuda", "cpu") and info.world_size > 1:
         refuse(f"several processes need CUDA or --device cpu, not {device.type}")
     if device.type == "cuda":
-        if info.local_rank >= torch.cuda.device_count():
-            refuse(f"each process needs a GPU of its own, and there are {torch.cuda.device_count()}")
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", info.world_size))
+        if here > torch.cuda.device_count():  # on every rank alike: none of them waits for the others
+            refuse(f"each of {here} processes needs a GPU of its own, and there are {torch.cuda.device_count()}")
         device = torch.device("cuda", info.local_rank)
         torch.cuda.set_device(device)
     if "RANK" in os.environ:
@@ -387,11 +457,38 @@ def remembering(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]
     return lambda text: list(once(text))
 
 
-def hellaswag(own: Any, model: nn.Module, encode: Any, examples: list[dict], block_size: int, info: Any) -> float:
-    """The share of the examples whose right ending has the lowest mean loss. Each process judges some of them."""
-    mine = [example | {"label": int(example["label"])} for example in examples[info.rank :: info.world_size]]
-    result = own.hellaswag_evaluation.evaluate_multiple_choice(model, mine, encode, block_size)
-    return own.distributed_training.reduce_mean(result["acc_norm"] * len(mine)) * info.world_size / len(examples)
+def hellaswag(
+    own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset, info: Any, is_to_stop: Callable
+) -> float | None:
+    """The share of the examples whose right ending has the lowest mean loss; None if the run is to stop meanwhile.
+
+    Each process judges some of them, a batch at a time, and all ask after each batch whether to go on.
+    """
+    mine, right = examples[info.rank :: info.world_size], 0
+    for begin in range(0, math.ceil(len(examples) / info.world_size), AT_ONCE):  # as often on every process
+        if batch := mine[begin : begin + AT_ONCE]:
+            right += judged(own, model, encode, batch, preset)
+        if is_to_stop():
+            return None
+    return own.distributed_training.reduce_mean(float(right)) * info.world_size / len(examples)
+
+
+@torch.no_grad()
+def judged(own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset) -> int:
+    """The number of examples that are judged rightly, from one pass over all their endings, padded to one length."""
+    kata, device = own.hellaswag_evaluation, next(model.parameters()).device
+    rendered = [kata.render_example(example, encode, preset.block_size) for example in examples]
+    longest = max(tokens.size(1) for tokens, _ in rendered)
+    rows = torch.cat([F.pad(tokens, (0, longest - tokens.size(1))) for tokens, _ in rendered])
+    was_training = model.training
+    logits = model.eval()(rows.to(device))[0][..., : preset.vocab_size]
+    model.train(was_training)
+    right, first = 0, 0
+    for example, (tokens, mask) in zip(examples, rendered, strict=True):
+        own_logits = logits[first : first + len(tokens), : tokens.size(1)]
+        _, means = kata.completion_losses(own_logits, tokens.to(device), mask.to(device))
+        right, first = right + int(means.argmin() == int(example["label"])), first + len(tokens)
+    return right
 
 
 def sampled(own: Any, model: nn.Module, tokenizer: Any, prompt: str, seed: int) -> str:

@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from grader import devices
 from grader.course import catalogue
 from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
 from tests.bench.gpt import __main__ as bench
-from tests.bench.gpt import nanogpt, peaks, rungs
+from tests.bench.gpt import nanogpt, rungs
 from tests.bench.gpt.losses import LossWithGradients
 from tests.bench.gpt.updates import Update
 
@@ -33,6 +34,8 @@ def model(kata):
         ("NVIDIA H100 80GB HBM3", 989),
         ("NVIDIA H100 PCIe", 756),
         ("NVIDIA H200", 989),
+        ("NVIDIA H100 NVL", 835),
+        ("NVIDIA H200 NVL", 835),
         ("NVIDIA A100-SXM4-80GB", 312),
         ("NVIDIA L4", 121),
         ("NVIDIA L40", 181),
@@ -45,7 +48,7 @@ def model(kata):
 )
 def test_a_peak_is_found_by_whole_words(name, teraflops):
     """L4 is not L40, and part of a chip or a laptop's has another peak."""
-    assert peaks.data_sheet(name) == (teraflops and teraflops * 1e12)
+    assert devices.peak(name) == (teraflops and teraflops * 1e12)
 
 
 def test_the_loss_with_gradients_is_the_usual_one():

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -256,7 +257,7 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(data, tmp_
         (tmp_path / name).mkdir()
     assert launch(tmp_path / "whole", data).codes == [0]
     assert launch(tmp_path / "killed", data, change=kill_in_save(2)).codes == [-signal.SIGKILL]
-    assert checkpoint(tmp_path / "killed")["step"] == 4 and logged(tmp_path / "killed")[-1]["step"] == 7
+    assert checkpoint(tmp_path / "killed")["step"] == 4 and logged(tmp_path / "killed")[-1]["step"] == 5
     done = launch(tmp_path / "killed", data)
     assert done.codes == [0] and "resumed after step 4" in done.out, done.err
     assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
@@ -296,6 +297,124 @@ def test_ctrl_c_reaches_the_processes_of_torchrun(tmp_path):
     assert "of 1,000,000: the same command resumes the run" in said, said
     assert process.returncode != 0
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] > 0
+
+
+def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, tmp_path):
+    """The checkpoint was written before, and the first batch of examples is the last one."""
+
+    def change(module: ModuleType) -> None:
+        whole, calls = module.judged, []
+
+        def judged(own, model, encode, examples, preset):
+            calls.append(1)
+            if len(calls) > 4 and os.environ["RANK"] == "1":  # four batches are judged at step 0
+                signal.raise_signal(signal.SIGTERM)
+            return whole(own, model, encode, examples, preset)
+
+        module.judged, module.AT_ONCE = judged, 2
+
+    done = launch(tmp_path, data, processes=2, change=change, settings={"judge_every": 5})
+    assert done.codes == [130, 130], done.err
+    assert f"stopped after step 5 of {STEPS}" in done.out and checkpoint(tmp_path)["step"] == 5
+    assert [line["step"] for line in logged(tmp_path) if "sample" in line] == [0]
+    done = launch(tmp_path, data, processes=2, settings={"judge_every": 5})
+    assert done.codes == [0, 0] and "resumed after step 5" in done.out, done.err
+    assert [line["step"] for line in logged(tmp_path) if "sample" in line] == [0, 5, 10, 12]
+
+
+def test_examples_are_judged_in_batches_as_one_by_one():
+    """Endings are padded to one length, which changes nothing."""
+    module, gpt = script(), reference("26_gpt_model")
+    own = SimpleNamespace(hellaswag_evaluation=reference("32_hellaswag_evaluation"))
+    torch.manual_seed(0)
+    model = gpt.GPT(gpt.GPTConfig(block_size=24, vocab_size=128, n_layer=1, n_head=2, n_embd=16))
+    examples = [
+        example | {"endings": [ending[:20] for ending in example["endings"]]}
+        for example in own.hellaswag_evaluation.EMBEDDED_EXAMPLES
+    ]
+
+    def encode(text: str) -> list[int]:
+        return [ord(letter) % 128 for letter in text]
+
+    alone = own.hellaswag_evaluation.evaluate_multiple_choice(model, examples, encode, 24)
+    preset = replace(module.PRESETS["tiny"], block_size=24, vocab_size=128)
+    right = [module.judged(own, model, encode, examples[i : i + 7], preset) for i in range(0, len(examples), 7)]
+    assert sum(right) == round(alone["acc_norm"] * len(examples)) and model.training
+
+
+def test_tokens_that_pad_the_vocabulary_have_no_share_in_the_loss(on_two):
+    """Their logits would take probability from real tokens, and their weights would get gradients."""
+    moments = [found["exp_avg"] for found in checkpoint(on_two)["optimizer"]["state"].values()]
+    padded = [moment for moment in moments if len(moment) == 384]
+    assert padded and all(m[SMALL["vocab_size"] :].eq(0).all() and m.ne(0).any() for m in padded)
+
+
+def test_a_run_is_resumed_with_other_rows_and_processes(data, tmp_path):
+    """The tokens of a step are the same. The log says what was carried over; what changes the model is refused."""
+    assert launch(tmp_path, data, change=signal_at(5, signal.SIGTERM, rank=0)).codes == [130]
+    done = launch(tmp_path, data, "--batch-size", 2, processes=2)
+    assert done.codes == [0, 0], done.err
+    assert "resumed with 2 rows in a micro-batch, not 4" in done.out and "resumed with 2 processes, not 1" in done.out
+    (tmp_path / "whole").mkdir()
+    assert launch(tmp_path / "whole", data).codes == [0]
+    for one, two in zip(logged(tmp_path), logged(tmp_path / "whole"), strict=True):
+        assert one.get("loss") == pytest.approx(two.get("loss"), abs=2e-4)
+    done = launch(tmp_path, data, settings={"n_layer": 2})
+    assert done.codes == [2] and "its n_layer is 1, not 2" in done.err
+
+
+def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_path):
+    def change(module: ModuleType) -> None:
+        def load(*arguments: object, **options: object) -> None:
+            raise OSError("Permission denied")
+
+        if os.environ["RANK"] == "1":
+            module.torch.load = load
+
+    shutil.copytree(on_two / "run", tmp_path / "run")
+    done = launch(tmp_path, data, processes=2, settings={"dropout": 0.1}, change=change)
+    assert done.codes == [2, 2]
+    assert sorted(done.err.splitlines()) == [
+        "train_gpt2.py: rank 0: ended, since rank 1 refused",
+        f"train_gpt2.py: rank 1: {tmp_path / 'run' / 'checkpoint.pt'} cannot be resumed (Permission denied): "
+        "take another --out, or --restart",
+    ]
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_more_processes_than_gpus_are_refused_on_every_rank(rank, monkeypatch, capsys):
+    module = script()
+    for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    own = SimpleNamespace(generation=SimpleNamespace(pick_device=lambda _: torch.device("cuda")))
+    with pytest.raises(SystemExit) as end:
+        module.joined(own, SimpleNamespace(rank=int(rank), local_rank=int(rank), world_size=2), "cuda")
+    complaint = f"train_gpt2.py: rank {rank}: each of 2 processes needs a GPU of its own, and there are 1\n"
+    assert end.value.code == 2 and capsys.readouterr().err == complaint
+
+
+def test_the_next_batch_is_on_its_way_to_a_gpu_before_a_step_gets_one():
+    """This is the order of the calls. What it saves was not measured: that takes a GPU."""
+    calls = []
+
+    class Batch:
+        def __init__(self, number: int):
+            self.number = number
+            calls.append(("cut", number))
+
+        def pin_memory(self):
+            calls.append(("pinned", self.number))
+            return self
+
+        def to(self, device, non_blocking):
+            calls.append(("sent", self.number, non_blocking))
+            return self
+
+    batches = script().on(torch.device("cuda"), ((Batch(number), Batch(number)) for number in range(3)))
+    next(batches)
+    assert calls[-1] == ("sent", 1, True) and ("pinned", 1) in calls and ("cut", 2) not in calls
+    assert [batch.number for batch, _ in batches] == [1, 2]
 
 
 @pytest.mark.parametrize(

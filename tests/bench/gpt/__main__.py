@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from grader import devices
 from grader.course import catalogue, kata_modules
 from grader.course.catalogue import ROOT
 from tests.bench.gpt import measure, nanogpt, peaks, report, rungs
@@ -146,7 +147,7 @@ def prepared(options: argparse.Namespace, folder: Path) -> Run:
         "left_out": {},
         "pairs": None,
     }
-    sheet = peaks.data_sheet(name) if device.type == "cuda" else None
+    sheet = devices.peak(name) if device.type == "cuda" else None
     found |= {"data_sheet_flops": sheet, "reachable_flops": peaks.reachable(kata, device)}
     batches = Batches(config.vocab_size, rows, config.block_size, device, folder)
     best = Rung(batch=rows)

@@ -41,15 +41,20 @@ def _adamw(
     n_steps: Tensor,
     lr: Tensor,
 ) -> None:
-    norm = torch.stack([g.float().square().sum() for g in grads]).sum().sqrt()
-    factor = (MAX_NORM / (norm + 1e-6)).clamp(max=1.0)
+    clipped = [grad.float() for grad in grads]
+    norm = torch.stack(torch._foreach_norm(clipped)).norm()
+    torch._foreach_mul_(clipped, (MAX_NORM / (norm + 1e-6)).clamp(max=1.0))
     n_steps.add_(1.0)
-    rate, root = lr / (1 - BETA_1**n_steps), (1 - BETA_2**n_steps).sqrt()
-    for grad, master, mean, square in zip(grads, masters, means, squares):
-        clipped = grad.float() * factor
-        mean.lerp_(clipped, 1 - BETA_1)
-        square.lerp_(clipped.square(), 1 - BETA_2)
-        decay = DECAY if master.ndim >= 2 else 0.0
-        master.mul_(1 - lr * decay).sub_(rate * mean / (square.sqrt() / root + EPS))
-    for weight, master in zip(copies, masters):
-        weight.copy_(master)
+    torch._foreach_lerp_(means, clipped, 1 - BETA_1)
+    torch._foreach_mul_(squares, BETA_2)
+    torch._foreach_addcmul_(squares, clipped, clipped, 1 - BETA_2)
+    steps = torch._foreach_sqrt(squares)
+    torch._foreach_div_(steps, (1 - BETA_2**n_steps).sqrt())
+    torch._foreach_add_(steps, EPS)
+    steps = torch._foreach_div(means, steps)
+    torch._foreach_mul_(steps, lr / (1 - BETA_1**n_steps))
+    if matrices := [master for master in masters if master.ndim >= 2]:
+        torch._foreach_mul_(matrices, 1 - lr * DECAY)
+    torch._foreach_sub_(masters, steps)
+    if copies:
+        torch._foreach_copy_(copies, masters)
