@@ -18,6 +18,7 @@ from grader.course import catalogue, downloads, handouts, kata_modules, notebook
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
+from grader.execution import scheduler, standing_in
 from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading, stepping
 from grader.learner import doctor as machine
 from grader.learner import update as updating
@@ -299,16 +300,48 @@ def doctor() -> None:
 
 
 @app.command()
-def data(name: Annotated[str | None, typer.Argument(metavar="NAME", help="the data set to download")] = None) -> None:
+def data(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="the data set to download, or shards")] = None,
+    sources: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="shards: your text, .txt, .jsonl or .parquet")
+    ] = None,
+    into: Annotated[Path, typer.Option(metavar="DIR", help="shards: a folder for them")] = ROOT / "data" / "shards",
+    tokens: Annotated[int, typer.Option(min=1000, help="shards: tokens in each")] = 10**8,
+) -> None:
     """List the larger, optional data sets, or download one into data/.
 
-    Exit code 2: the download failed. The next call continues it.
+    `kata data shards --from FILE` makes shards of your own text, with GPT-2's tokenizer, on all cores.
+    Exit code 2: it failed. The next call continues it.
     """
     try:
-        print(downloads.get(name) if name else downloads.listing())
+        if name == "shards":
+            _make_shards(sources or [], into, tokens)
+        else:
+            print(downloads.get(name) if name else downloads.listing())
     except KeyboardInterrupt:
         print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
+    """Make shards of text with the tokenizer of kata 23, the learner's if its core works."""
+    from grader.learner import shards  # here, because NumPy and processes would slow down every other command
+
+    if not sources:
+        raise KataError("kata data shards needs text: --from FILE, as often as there are files")
+    if (found := downloads.find("gpt2_bpe")) is None:
+        raise KataError("GPT-2's tokenizer is not here: kata data gpt2_bpe")
+    kata = catalogue.find("23_tokenizers")
+    why_not = standing_in.why_not(kata, KATAS)
+    if why_not and not kata.reference.is_file():
+        raise KataError(f"finish {kata.number} first: {why_not}")
+    module = kata_modules.load(kata, ROOT / "solutions" if why_not else KATAS)
+    try:
+        tokenizer = module.load_gpt2_files(found / "encoder.json", found / "vocab.bpe")
+    except NotImplementedError:
+        raise KataError("load_gpt2_files of 23 is not written yet") from None
+    end = tokenizer.special_tokens["<|endoftext|>"]
+    shards.write(sources, into, tokens, tokenizer.encode, end, say, scheduler.available_cores())
 
 
 def _working(kata: Kata, name: str | None) -> Exercise:
