@@ -237,7 +237,7 @@ def accept_or_resample(p: Tensor, q: Tensor, token: int, u: float, v: float) -> 
 
     Edge cases ★
         Probabilities may be off by rounding: a token with p ≤ q never comes in place of another, even for the largest
-        v below 1. The token is a plain int.
+        v below 1. Where nothing is left of max(p − q, 0), the token is kept. It is a plain int.
     """
     raise NotImplementedError
 

@@ -432,8 +432,9 @@ class TestScheduleBatch:
         check.equal(kata.schedule_batch([], [request(kata, 4, prompt=5, new=3)], 8, 2, 4), {4: 5})
 
     def test_each_start_takes_its_blocks(self, kata):
-        """Two requests of two blocks each, and three blocks: only the first one starts."""
-        waiting = [request(kata, name, prompt=3, new=4) for name in (4, 2)]
+        """Two requests of two blocks each, and three blocks: only the first one starts. Five tokens are two blocks,
+        also when the blocks that are left are counted."""
+        waiting = [request(kata, name, prompt=3, new=2) for name in (4, 2)]
         wrong = {"the blocks of the first were given out again": {4: 3, 2: 3}}
         check.equal(kata.schedule_batch([], waiting, 8, 3, 4), {4: 3}, unlike=wrong)
         check.equal(kata.schedule_batch([], waiting, 8, 4, 4), {4: 3, 2: 3}, what="with 4 free blocks")
@@ -646,6 +647,15 @@ class TestAcceptOrResample:
         found, _ = kata.accept_or_resample(thirds, torch.tensor([0.1, 0.1, 0.1, 0.1, 0.6]), 4, 0.5, 1 - 2**-53)
         check.equal(found, 2, what="the token for the largest v")
 
+    @pytest.mark.edge
+    def test_nothing_left_keeps_the_token(self, kata):
+        """A draft equal to the target but for rounding: p is smaller at token 1 by the last digit, and larger nowhere.
+        Nothing can come in its place."""
+        p = torch.tensor([0.5, 0.3, 0.2])
+        q = torch.tensor([0.5, 0.3 + 3e-8, 0.2])
+        check.that(bool(q[1] > p[1]), "the two probabilities are the same")
+        check.equal(kata.accept_or_resample(p, q, 1, 1 - 2**-53, 0.5), (1, True), what="(token, kept)")
+
 
 def speculated(target, draft, tokens, new, gamma, slip=""):
     """Speculative generation at temperature 0 for rules that map a list of tokens to the next one. `slip` names a known
@@ -774,12 +784,13 @@ class TestSpeculativeGenerate:
 
     def test_a_generator_decides(self, kata):
         """The same seed writes the same text, and another seed another one."""
-        table, texts = torch.full((5, 5), 0.2), []
+        target, draft, texts = torch.full((5, 5), 0.1) + 0.5 * torch.eye(5), torch.full((5, 5), 0.2), []
         for seed in (1, 1, 2):
             source = torch.Generator().manual_seed(seed)
-            texts.append(
-                kata.speculative_generate(Chain(table), Chain(table), torch.tensor([[0]]), 24, generator=source)[0]
+            got, _ = kata.speculative_generate(
+                Chain(target), Chain(draft), torch.tensor([[0]]), 24, temperature=2.0, generator=source
             )
+            texts.append(got)
         check.equal(texts[1], texts[0], what="the text of the same seed")
         check.that(not torch.equal(texts[0], texts[2]), "another seed wrote the same text")
 

@@ -282,13 +282,12 @@ def accept_or_resample(p: Tensor, q: Tensor, token: int, u: float, v: float) -> 
 
     Edge cases ★
         Probabilities may be off by rounding: a token with p ≤ q never comes in place of another, even for the largest
-        v below 1. The token is a plain int.
+        v below 1. Where nothing is left of max(p − q, 0), the token is kept. It is a plain int.
     """
-    if u * q[token] < p[token]:
-        return int(token), True
     sums = (p.double() - q.double()).clamp(min=0).cumsum(dim=0)
-    found = int(torch.searchsorted(sums, v * sums[-1].item(), right=True))
-    return min(found, int((sums < sums[-1]).sum())), False
+    if u * q[token] < p[token] or sums[-1] == 0:
+        return int(token), True
+    return int(torch.searchsorted(sums, v * sums[-1].item(), right=True)), False
 
 
 def speculative_generate(

@@ -30,7 +30,7 @@ FULL = """        if budget == 0 or blocks > free_blocks:
             break
 """
 ENDS = "range(block_size, len(tokens), block_size)"
-KEEP = "if u * q[token] < p[token]:"
+KEEP = "if u * q[token] < p[token] or sums[-1] == 0:"
 REST = "sums = (p.double() - q.double()).clamp(min=0).cumsum(dim=0)"
 REFUSED = "out = torch.cat([out[:, : start + i], out.new_tensor([[token]])], dim=1)\n                        break"
 TRUTHS = "truths = _probabilities(target(out)[0][0, start - 1 :], temperature)"

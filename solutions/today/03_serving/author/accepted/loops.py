@@ -86,9 +86,9 @@ def reuse_prefix(tokens, index, block_size):
 
 
 def accept_or_resample(p, q, token, u, v):
-    if q[token] * u < p[token]:
-        return token, True
     rest = torch.relu(p.double() - q.double())
+    if q[token] * u < p[token] or not rest.any():
+        return token, True
     cumulative = (rest / rest.sum()).cumsum(0)
     possible = (rest > 0).nonzero().flatten()
     above = [i for i in possible.tolist() if cumulative[i] > v]

@@ -47,9 +47,9 @@ def reuse_prefix(tokens, index, block_size):
 
 def accept_or_resample(p, q, token, u, v):
     p, q = p.tolist(), q.tolist()
-    if u * q[token] < p[token]:
-        return token, True
     rest = [max(a - b, 0.0) for a, b in zip(p, q, strict=True)]
+    if u * q[token] < p[token] or not any(rest):
+        return token, True
     left, found = v * sum(rest), None
     for i, part in enumerate(rest):
         if part > 0:
