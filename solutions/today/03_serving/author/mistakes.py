@@ -1,0 +1,220 @@
+"""Wrong solutions of today/03 that its specs must catch."""
+
+from grader.authoring.variants import Mistake
+
+# Lines of the reference that several mistakes change.
+WRITE_K = "k_cache[rows, :, positions] = k.transpose(1, 2)"
+WRITE_V = "v_cache[rows, :, positions] = v.transpose(1, 2)"
+WRITES = f"    {WRITE_K}\n    {WRITE_V}\n"
+TOO_FEW = """        if n > len(free):
+            raise RuntimeError(f"{n} blocks are needed, and {len(free)} are free")
+"""
+TAKEN = "            self.references[block] = 1\n"
+RETURNED = "            self.references[block] -= 1\n"
+USED = "used = torch.arange(k.size(1), device=q.device) < lengths.unsqueeze(1)"
+CLEANED = "    k, v = (x.masked_fill(~used[:, :, None, None], 0.0) for x in (k, v))  # 0 · NaN would be NaN\n"
+GROUPED = "grouped = q.view(rows, k.size(2), heads // k.size(2), -1)"
+WRITERS = """    for request in running:
+        if request.computed == request.prompt_tokens and budget > 0:
+            plan[request.id] = 1
+            budget -= 1
+"""
+READERS = """    for request in running:
+        tokens = min(request.prompt_tokens - request.computed, budget)
+        if tokens > 0:
+            plan[request.id] = tokens
+            budget -= tokens
+"""
+BLOCKS = "blocks = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)\n        if"
+FULL = """        if budget == 0 or blocks > free_blocks:
+            break
+"""
+ENDS = "range(block_size, len(tokens), block_size)"
+KEEP = "if u * q[token] < p[token] or sums[-1] == 0:"
+REST = "sums = (p.double() - q.double()).clamp(min=0).cumsum(dim=0)"
+REFUSED = "out = torch.cat([out[:, : start + i], out.new_tensor([[token]])], dim=1)\n                        break"
+TRUTHS = "truths = _probabilities(target(out)[0][0, start - 1 :], temperature)"
+SPECULATE = "TestSpeculativeGenerate::test_at_temperature_0_the_draft_changes_nothing"
+
+MISTAKES = [
+    Mistake(
+        "the positions of row 0 in every row",
+        WRITES,
+        "    k_cache[:, :, positions[0]] = k\n    v_cache[:, :, positions[0]] = v\n",
+        "test_each_row_at_positions_of_its_own",
+        says="looks like the positions of row 0 in every row",
+    ),
+    Mistake(
+        "a new buffer under the old name",
+        WRITES,
+        """    k_cache, v_cache = k_cache.clone(), v_cache.clone()
+    k_cache[rows, :, positions] = k.transpose(1, 2)
+    v_cache[rows, :, positions] = v.transpose(1, 2)
+""",
+        "test_each_row_at_positions_of_its_own",
+        says="looks like nothing written: the buffer moved",
+    ),
+    Mistake(
+        "keys written into both buffers",
+        WRITE_V,
+        "v_cache[rows, :, positions] = k.transpose(1, 2)",
+        "test_values_go_to_the_values",
+        says="of the largest key and value[1] got 1 expected 2",
+    ),
+    Mistake(
+        "heads and tokens not exchanged",
+        WRITES,
+        "    k_cache[rows, :, positions] = k\n    v_cache[rows, :, positions] = v\n",
+        "test_each_row_at_positions_of_its_own",
+        says="shape mismatch",
+    ),
+    Mistake(
+        "fewer blocks than asked for, without a word",
+        TOO_FEW,
+        "",
+        "test_too_few_is_an_error_and_takes_none",
+        says="raised nothing",
+    ),
+    Mistake(
+        "blocks taken before it is clear that there are enough",
+        TOO_FEW + "        for block in free[:n]:\n" + TAKEN,
+        "        for block in free[:n]:\n" + TAKEN + TOO_FEW,
+        "test_too_few_is_an_error_and_takes_none",
+        says="of references after the error[2] got 1 expected 0",
+    ),
+    Mistake(
+        "blocks that stay free",
+        "        for block in free[:n]:\n" + TAKEN,
+        "",
+        "test_no_block_is_given_out_twice",
+        says="two requests hold block 0",
+    ),
+    Mistake(
+        "a shared block returned by the first free",
+        RETURNED,
+        "            self.references[block] = 0\n",
+        "test_a_shared_block_stays_until_the_last_one_leaves",
+        says="the first free returned a shared block",
+    ),
+    Mistake(
+        "the last block attended to its end",
+        USED,
+        "used = (block_table >= 0).repeat_interleave(k_pool.size(1), dim=1)",
+        "test_rows_of_any_length",
+        says="looks like the last block attended to its end",
+    ),
+    Mistake(
+        "no mask at all",
+        USED,
+        "used = torch.ones(rows, k.size(1), dtype=torch.bool)",
+        "test_unused_places_do_not_count",
+        says="the result with 10,000 in all places that are not the row's",
+    ),
+    Mistake(
+        "lengths without the new token",
+        USED,
+        USED.replace("lengths.unsqueeze(1)", "(lengths - 1).clamp(min=1).unsqueeze(1)"),
+        "test_rows_of_any_length",
+        says="looks like the newest token left out",
+    ),
+    Mistake(
+        "query head 1 reads key head 1",
+        GROUPED,
+        "k, v = (x.repeat(1, 1, heads // x.size(2), 1) for x in (k, v))\n    " + GROUPED,
+        "test_rows_of_any_length",
+        says="looks like query head 1 reads key head 1",
+    ),
+    Mistake(
+        "scores not divided by the root of D",
+        " / math.sqrt(q.size(-1))\n",
+        "\n",
+        "test_one_block_is_plain_attention",
+        says="looks like not divided by √D",
+    ),
+    Mistake(
+        "unused places with a weight of 0 times NaN",
+        CLEANED,
+        "",
+        "test_unused_places_may_hold_nan",
+        says="nan",
+        edge=True,
+    ),
+    Mistake(
+        "prompts before those who write",
+        WRITERS + READERS,
+        READERS + WRITERS,
+        "test_a_request_does_not_wait_for_prompts",
+        says="a running request waited 5 steps while a prompt was computed",
+    ),
+    Mistake(
+        "blocks for the prompt alone",
+        "math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)\n        if",
+        "math.ceil(request.prompt_tokens / block_size)\n        if",
+        "test_a_waiting_request_needs_all_its_blocks",
+        says="looks like blocks for the prompt alone",
+    ),
+    Mistake(
+        "a small request overtakes a large one",
+        FULL,
+        "        if budget == 0:\n            break\n        if blocks > free_blocks:\n            continue\n",
+        "test_nobody_overtakes",
+        says="looks like the second request overtook the first",
+    ),
+    Mistake(
+        "a block's own tokens as its key",
+        "prefix = tuple(tokens[:end])",
+        "prefix = next((key for key in index if key[-block_size:] == tuple(tokens[end - block_size : end])), None)",
+        "test_equal_tokens_behind_another_start_are_not_reused",
+        says="looks like the block of 'b a' was given to 'c a'",
+    ),
+    Mistake(
+        "the whole prompt reused",
+        ENDS,
+        "range(block_size, len(tokens) + 1, block_size)",
+        "test_the_last_token_is_computed",
+        says="looks like the whole prompt reused: nothing is left that could give logits",
+    ),
+    Mistake(
+        "u compared with p",
+        KEEP,
+        "if u < p[token]:",
+        "test_what_the_target_likes_more_is_kept",
+        says="token 0 with p = 0.5 and q = 0.25 was refused at u = 0.99",
+    ),
+    Mistake(
+        "another token from p",
+        REST,
+        "sums = p.double().cumsum(dim=0)",
+        "test_another_token_comes_from_what_the_draft_missed",
+        says="looks like drawn from p",
+    ),
+    Mistake(
+        "p − q not cut off at 0",
+        REST,
+        "sums = (p.double() - q.double()).abs().cumsum(dim=0)",
+        "test_another_token_comes_from_what_the_draft_missed",
+        says="looks like p − q without its sign",
+    ),
+    Mistake(
+        "tokens behind a refused one kept",
+        REFUSED,
+        "out[0, start + i] = token",
+        SPECULATE + "[3]",
+        says="looks like went on behind a refusal: those places have seen the refused token",
+    ),
+    Mistake(
+        "one more token behind a refusal",
+        REFUSED,
+        "out = torch.cat([out[:, : start + i], out.new_tensor([[token, int(truths[i + 1].argmax())]])], dim=1)\n"
+        "                        break",
+        SPECULATE + "[4]",
+        says="behind a refusal",
+    ),
+    Mistake(
+        "each proposal judged by the logits behind it",
+        TRUTHS,
+        "truths = _probabilities(target(out)[0][0, start - bool(not beliefs) :], temperature)",
+        SPECULATE + "[2]",
+        says="looks like each proposal judged by the logits behind it",
+    ),
+]
