@@ -169,13 +169,15 @@ for name, today in KINDS.items():
     model = Mixed(today)
     curves[name] = train(model)
     size = sum(parameter.numel() for parameter in model.parameters())
-    print(f"   {name:<20} {size:>8,} parameters {curves[name][-1]:8.3f} nats")
-torch.manual_seed(0)
-decoder = kata.Decoder(kata.DecoderConfig(V, LAYERS, H, H // 2, C, 3 * C))
-TODAY = "today's block"
-curves[TODAY] = train(decoder)
-size = sum(parameter.numel() for parameter in decoder.parameters())
-print(f"   {TODAY:<20} {size:>8,} parameters {curves[TODAY][-1]:8.3f} nats")
+    print(f"   {name:<22} {size:>8,} parameters {curves[name][-1]:8.3f} nats")
+TODAY, decoders = "today's block", {}
+for name, qk_norm in ((TODAY, False), (TODAY + ", QK-norm", True)):
+    torch.manual_seed(0)
+    decoders[name] = kata.Decoder(kata.DecoderConfig(V, LAYERS, H, H // 2, C, 3 * C, qk_norm=qk_norm))
+    curves[name] = train(decoders[name])
+    size = sum(parameter.numel() for parameter in decoders[name].parameters())
+    print(f"   {name:<22} {size:>8,} parameters {curves[name][-1]:8.3f} nats")
+decoder = decoders[TODAY]
 
 # 7. Four times the trained length. RoPE has no table that ends, but slow pairs meet angles that they have never seen.
 #    YaRN slows these down and leaves the fast ones alone; dividing all of them spoils what was learned about neighbours.

@@ -103,18 +103,16 @@ def yarn_frequencies(
         head_dim: D.
         base: of the frequencies θ_i = base^(−2i / D), for i = 0 … D/2 − 1.
         factor: how many times longer than in training.
-        original_len: L, the length in training.
+        original_len: L, the trained length.
         beta_fast, beta_slow: pairs that turn more often than this within L stay, those that turn less are divided.
     Returns:
         (inv_freq, scale) for `rope_half`: a float32 tensor (D/2,) and a float.
 
-        - dim(r) = D · ln(L / (2πr)) / (2 ln base) is the pair that turns r times.
-        - low = max(⌊dim(beta_fast)⌋, 0), high = min(⌈dim(beta_slow)⌉, D − 1); if they are equal, high grows by 0.001.
+        - dim(r) = D · ln(L / (2πr)) / (2 ln base).
+        - low = max(⌊dim(beta_fast)⌋, 0), high = min(⌈dim(beta_slow)⌉, D − 1), plus 0.001 if equal.
         - ramp_i = (i − low) / (high − low), clamped to 0 … 1.
         - inv_freq = θ · (1 − ramp) + θ / factor · ramp.
-        - scale = 0.1 · ln(factor) + 1, and 1 for a factor of at most 1.
-
-    Source: Peng et al. 2023; the ramp is that of its code.
+        - scale = 0.1 · ln(factor) + 1, and 1 for factor ≤ 1.
     """
     raise NotImplementedError
 
