@@ -124,4 +124,6 @@ def test_positions_and_masks_of_rows_agree(kata):
     mask = mask | torch.eye(9, dtype=torch.bool)  # padding sees itself, so that no row is without a key
     with torch.no_grad():
         logits = theirs(tokens, attention_mask=shown, position_ids=positions).logits
-        torch.testing.assert_close(ours(tokens, positions, mask)[shown.bool()], logits[shown.bool()], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            ours(tokens, positions, mask)[shown.bool()], logits[shown.bool()], rtol=1e-4, atol=1e-4
+        )

@@ -180,7 +180,7 @@ for name, qk_norm in ((TODAY, False), (TODAY + ", QK-norm", True)):
 decoder = decoders[TODAY]
 
 # 7. Four times the trained length. RoPE has no table that ends, but slow pairs meet angles that they have never seen.
-#    YaRN slows these down and leaves the fast ones alone; dividing all of them spoils what was learned about neighbours.
+#    YaRN slows these down and leaves the fast ones alone. Dividing all of them spoils what was learned of neighbours.
 print(f"\n7. Loss by position on texts of {4 * T}, trained on {T}, without more training")
 plain = decoder.inv_freq
 kinds = {"plain RoPE": (plain, 1.0), "all frequencies divided by 4": (plain / 4, 1.0)}

@@ -108,7 +108,10 @@ def block_by_hand(w, x, positions, inv_freq, heads=H, key_heads=H_KV, scale=1.0,
     """One block on float64 weights. `slip` names a known mistake to make."""
     h = normed(x, w["input_layernorm.weight"], eps)
     q, k, v = (h @ w[f"self_attn.{name}_proj.weight"].T for name in "qkv")
-    q, k, v = cut(q, heads), cut(k, key_heads), cut(v, key_heads)
+    if slip == "heads cut by view alone, without a transpose":
+        q, k, v = (y.reshape(x.size(0), n, x.size(1), -1) for y, n in ((q, heads), (k, key_heads), (v, key_heads)))
+    else:
+        q, k, v = cut(q, heads), cut(k, key_heads), cut(v, key_heads)
     if slip == "turned before the norm":
         q, k = turned(q, positions, inv_freq, scale), turned(k, positions, inv_freq, scale)
     if "self_attn.q_norm.weight" in w and slip != "no qk_norm":
@@ -118,7 +121,7 @@ def block_by_hand(w, x, positions, inv_freq, heads=H, key_heads=H_KV, scale=1.0,
     if slip == "v turned":
         v = turned(v, positions, inv_freq, scale)
     y = torch.cat(list(attended(q, k, v, sees).unbind(1)), dim=-1) @ w["self_attn.o_proj.weight"].T
-    once = y if slip == "no first residual" else x.double() + y
+    once = {"no first residual": y, "added to the normalised x": h + y}.get(slip, x.double() + y)
     read = x.double() if slip == "the MLP reads the block's input" else once
     norm = "input_layernorm" if slip == "one norm for both" else "post_attention_layernorm"
     gate, up = ("up", "gate") if slip == "gate and up swapped" else ("gate", "up")
@@ -594,8 +597,9 @@ class TestBlockForward:
         x, positions, inv_freq = torch.randn(B, T, C), torch.arange(T) + 3, torch.tensor([1.0, 0.5, 0.2])
         w = weights_of(block)
         slips = [
-            *("v turned", "not turned", "no first residual", "the MLP reads the block's input"),
-            *("one norm for both", "no second norm", "gate and up swapped"),
+            *("v turned", "not turned", "no first residual", "the MLP reads the block's input", "gate and up swapped"),
+            *("one norm for both", "no second norm", "added to the normalised x"),
+            "heads cut by view alone, without a transpose",
             *(("turned before the norm", "no qk_norm") if qk_norm else ()),
         ]
         wrong = {slip: block_by_hand(w, x, positions, inv_freq, slip=slip) for slip in slips}
