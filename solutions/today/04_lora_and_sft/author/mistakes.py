@@ -100,7 +100,7 @@ MISTAKES = [
         was="parameter.requires_grad_(is_adapter or any(_covers(prefix, name) for prefix in also))",
         now="parameter.requires_grad_(parameter.requires_grad or is_adapter)",
         caught_by="TestMarkTrainable::test_adapters_learn_and_nothing_else",
-        says="norm.weight",
+        says="these parameters should be frozen: first.base.bias",
     ),
     Mistake(
         "tensors are counted",
@@ -125,7 +125,7 @@ MISTAKES = [
         was=MESSAGE,
         now='ids += [im_start, *encode(f"{role}\\n"), *encode(content), im_end]',
         caught_by="TestChatTemplate::test_one_message",
-        says="looks like without the newline after im_end",
+        says="looks like without the newline behind im_end",
     ),
     Mistake(
         "role and newline apart",
