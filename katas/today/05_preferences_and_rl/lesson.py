@@ -235,10 +235,10 @@ def draw() -> Figure:
     left.set(title="Eight actions", xlabel="KL(policy ‖ reference), nats", ylabel="mean reward")
     left.legend(fontsize="small", loc="lower right")
     for (beta, run), colour in zip(written.items(), COLOURS, strict=False):
-        right.plot([share for _, share in run], color=colour, label=f"share of e, beta {beta:g}")
-        right.plot([kl for kl, _ in run], "--", color=colour, label=f"KL per letter, beta {beta:g}")
-    right.set(title="Sentences, rewarded for the letter e", xlabel="step")
-    right.legend(fontsize="small")
+        right.plot(*zip(*run, strict=True), color=colour, linewidth=1, marker=".", markersize=3)
+        right.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
+    right.set(title="Sentences, rewarded for the letter e", xlabel="k3 per letter, nats", ylabel="share of e")
+    right.legend(fontsize="small", loc="lower right")
     return figure
 
 

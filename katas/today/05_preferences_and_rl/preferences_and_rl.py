@@ -132,7 +132,7 @@ def grpo_step(
     """Take one optimizer step on groups of answers.
 
     Args:
-        model: the policy, called as model(tokens). It returns the logits (B, T, V) and a second thing, as GPT does.
+        model: the policy. model(tokens) gives the logits and a second thing, as GPT does.
         optimizer: of the model's parameters. Gradients of an earlier step are forgotten.
         tokens: (G·K, T), prompts with answers, group by group.
         mask: (G·K, T) bool, True on the answers' tokens.
@@ -144,7 +144,7 @@ def grpo_step(
         "loss": the negative mean over sequences of (objective − beta · k3), which is first averaged over each
         sequence's own counted tokens: a long answer weighs as much as a short one. Three more are means: "reward" over
         all answers, "kl" of k3 over all counted tokens, and "clip_fraction", the share of these with ρ outside
-        1 ± clip. All are Python floats from before the step.
+        1 ± clip. All are floats.
 
     Edge cases ★
         A sequence without a counted token adds 0 to the mean over sequences.
