@@ -169,8 +169,12 @@ class TestDpoLoss:
             "beta is missing": expected / beta,
             "rejected minus chosen": -expected,
             "the two terms are added": beta * ((chosen - ref_chosen) + (rejected - ref_rejected)),
+            "the reference's difference is added, not taken off": beta
+            * (chosen - rejected + ref_chosen - ref_rejected),
         }
-        check.close(kata.dpo_loss(*values, beta)[1], expected, unlike=unlike, what="margins")
+        got = kata.dpo_loss(*values, beta)
+        check.that(isinstance(got, tuple) and len(got) == 2, f"wanted (loss, margins), got {check.describe(got)}")
+        check.close(got[1], expected, unlike=unlike, what="margins")
 
     def test_loss(self, kata):
         """The mean of −log σ(margin): Bradley and Terry with implicit rewards."""
@@ -246,6 +250,7 @@ class TestGroupAdvantages:
             / table.std(),
             "normalised over the columns": (table - table.mean(0)) / (table.std(0) + 1e-4),
             "std divides by K, not K − 1": centred / (table.std(1, correction=0, keepdim=True) + 1e-4),
+            "divided by the std of the column": centred / (table.std(0) + 1e-4),
             "divided by the variance": centred / (table.var(1, keepdim=True) + 1e-4),
             "not divided by the std": centred,
         }
@@ -387,6 +392,7 @@ class TestKlK3:
             "k2: d² / 2": d.square() / 2,
             "d is turned round": (-d).exp() - 1 + d,
             "the sign is turned round": 1 + d - d.exp(),
+            "exp(d) − 1 + d": d.exp() - 1 + d,
             "the mean": (d.exp() - 1 - d).mean(),
         }
         check.close(kata.kl_k3(logp, ref), d.exp() - 1 - d, unlike=unlike, atol=1e-5)
@@ -448,16 +454,33 @@ def by_hand(model, tokens, mask, old, ref, table, beta=0.04, clip=0.2, weigh="se
         gains.append(torch.minimum(ratio * a, ratio.clamp(1 - clip, 1 + clip) * a) - beta * kl)
         kls.append(kl.detach())
         outside.append((ratio.detach() < 1 - clip) | (ratio.detach() > 1 + clip))
-    if weigh == "sequences":
-        loss = -torch.stack([gain.sum() / max(len(gain), 1) for gain in gains]).mean()
-    else:
+    if weigh == "tokens":
         loss = -torch.cat(gains).mean()
+    else:
+        lengths = [max(len(gain), 1) if weigh == "sequences" else LENGTH - 1 for gain in gains]
+        loss = -torch.stack([gain.sum() / length for gain, length in zip(gains, lengths, strict=True)]).mean()
     stats = {"reward": table.double().mean(), "kl": torch.cat(kls).mean()}
     return loss, {"loss": loss.detach(), **stats, "clip_fraction": torch.cat(outside).double().mean()}
 
 
-def over_all(table):
-    return ((table - table.mean()) / table.std()).double()
+def slips(model, inputs, beta=0.04):
+    """What `by_hand` gives with one thing wrong, under its name."""
+    tokens, mask, *rest = inputs
+    late = mask.roll(1, dims=1)
+    return {
+        "the mask of token t was used for entry t, which belongs to token t + 1": by_hand(
+            model, tokens, late, *rest, beta=beta
+        ),
+        "mean over all tokens: long answers weigh more": by_hand(model, *inputs, beta=beta, weigh="tokens"),
+        "divided by T − 1, not by the answer's own tokens": by_hand(model, *inputs, beta=beta, weigh="places"),
+        "advantages over the whole batch": by_hand(
+            model, *inputs, beta=beta, norm=lambda table: ((table - table.mean()) / table.std()).double()
+        ),
+        "rewards in place of advantages": by_hand(model, *inputs, beta=beta, norm=torch.Tensor.double),
+        "prompt and padding count": by_hand(model, tokens, torch.ones_like(mask), *rest, beta=beta),
+        "without the KL": by_hand(model, *inputs, beta=0.0),
+        "k3 is added, not taken off": by_hand(model, *inputs, beta=-beta),
+    }
 
 
 def stepped(kata, model, inputs, **options):
@@ -472,27 +495,20 @@ class TestGrpoStep:
     def test_four_numbers(self, kata):
         """What a run is watched by: the loss, the mean reward, the mean of k3 and the share of clipped tokens."""
         model, inputs = a_step()
-        expected = by_hand(model, *inputs)[1]
+        expected, wrong = by_hand(model, *inputs)[1], slips(model, inputs)
         got = kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.1), *inputs)
         check.equal(sorted(got), sorted(expected), what="the names")
         for name, value in expected.items():
             check.that(isinstance(got[name], float), f"{name} should be a float, got {check.describe(got[name])}")
-            check.close(torch.tensor(got[name]), value, rtol=1e-3, atol=1e-5, what=name)
+            unlike = {slip: stats[name] for slip, (_, stats) in wrong.items()}
+            check.close(torch.tensor(got[name]), value, unlike=unlike, rtol=1e-3, atol=1e-5, what=name)
 
     def test_the_step_equals_one_by_hand(self, kata):
         """Loss = −mean over sequences of the mean over their own tokens of (objective − beta · k3)."""
         model, inputs = a_step()
-        weight, wrong = model.table.weight, {}
-        for name, options in {
-            "mean over all tokens: long answers weigh more": {"weigh": "tokens"},
-            "advantages over the whole batch": {"norm": over_all},
-            "without the KL": {"beta": 0.0},
-            "k3 is added, not taken off": {"beta": -0.3},
-        }.items():
-            loss = by_hand(model, *inputs, **{"beta": 0.3} | options)[0]
-            wrong[name] = torch.autograd.grad(loss, weight)[0]
-        loss = by_hand(model, *inputs, beta=0.3)[0]
-        expected = torch.autograd.grad(loss, weight)[0]
+        weight = model.table.weight
+        expected = torch.autograd.grad(by_hand(model, *inputs, beta=0.3)[0], weight)[0]
+        wrong = {name: torch.autograd.grad(loss, weight)[0] for name, (loss, _) in slips(model, inputs, 0.3).items()}
         wrong["the sign is turned round: rewards are minimised"] = -expected
         wrong["no step was taken"] = torch.zeros(5, 5)
         got = stepped(kata, model, inputs, beta=0.3)
@@ -538,8 +554,13 @@ class TestGrpoStep:
 
     @pytest.mark.edge
     def test_an_empty_answer_adds_nothing(self, kata):
-        """0 / 0 would make the whole step NaN."""
+        """0 / 0 would make the loss NaN, and perhaps the whole step."""
         model, (tokens, mask, *rest) = a_step()
         mask[1] = False
-        expected = torch.autograd.grad(by_hand(model, tokens, mask, *rest)[0], model.table.weight)[0]
+        loss = by_hand(model, tokens, mask, *rest)[0]
+        expected = torch.autograd.grad(loss, model.table.weight)[0]
         check.close(stepped(kata, model, (tokens, mask, *rest)), expected, rtol=1e-3, atol=1e-5, what="the step")
+        model, _ = a_step()
+        loss = by_hand(model, tokens, mask, *rest)[0].detach()
+        got = kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.1), tokens, mask, *rest)
+        check.close(torch.tensor(got["loss"]), loss, rtol=1e-3, atol=1e-5, what="the loss")
