@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from grader.specs import check
 
-OUT, IN, RANK, ALPHA = 7, 5, 3, 12.0  # alpha / rank is 4, alpha / √rank is 6.93
+OUT, IN, RANK, ALPHA = 7, 5, 3, 10.0  # alpha / rank is 3.33, alpha / √rank is 5.77
 START, END = 1001, 1002
 
 
@@ -160,6 +160,7 @@ class TestLoRALinearMerge:
         layer, x = adapted(kata, a_base(), dropout=0.5).eval(), torch.randn(2, 4, IN)
         merged = layer.merge()
         check.that(type(merged) is nn.Linear, f"wanted an nn.Linear, got {type(merged).__name__}")
+        check.equal([merged.in_features, merged.out_features], [IN, OUT], what="in_features and out_features")
         check.close(merged(x), corrected(layer, x, ALPHA / RANK), unlike=wrong_scales(layer, x), atol=1e-4)
 
     @given(sizes=layer_sizes())
@@ -473,6 +474,8 @@ class TestLossMask:
         expected = torch.zeros(12, dtype=torch.bool)
         expected[8:11] = True
         self.mask_is(kata, ids, expected, [8, 3], 9)
+        ids = ids + (ids < 8).long() * 20  # words whose ids are above the special ones
+        self.mask_is(kata, ids, expected, [8, 23], 9)
 
     @given(turns=dialogues())
     def test_any_dialogue(self, kata, turns):
@@ -567,12 +570,12 @@ class TestPackDocuments:
 
     def test_documents_are_numbered_within_a_row(self, kata):
         """Which document of its row a token belongs to: 0, 1, … by place. Padding is no document: −1."""
-        docs, masks = some_documents(3, 4, 2)
+        docs, masks = some_documents(3, 4, 2, 1)
         got = kata.pack_documents(docs, masks, 6).doc_ids
-        expected = torch.tensor([[0, 0, 0, 1, 1, -1], [0, 0, 0, 0, -1, -1]])
+        expected = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 0, 0, 0, -1, -1]])
         unlike = {
-            "numbered over all rows": torch.tensor([[0, 0, 0, 2, 2, -1], [1, 1, 1, 1, -1, -1]]),
-            "padding belongs to a document": torch.tensor([[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]]),
+            "numbered over all rows": torch.tensor([[0, 0, 0, 2, 2, 3], [1, 1, 1, 1, -1, -1]]),
+            "padding belongs to a document": torch.tensor([[0, 0, 0, 1, 1, 2], [0, 0, 0, 0, 0, 0]]),
         }
         check.equal(got, expected, unlike=unlike, what="doc_ids")
 
