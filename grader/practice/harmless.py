@@ -1,11 +1,14 @@
-"""Changes of an expression after which right code is still right: a second way to write the same."""
+"""Changes after which right code may still be right: an expression written otherwise, two lines in another order."""
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 
 from grader.practice.operators import Edit, Source
 
 LABEL = "the same, written otherwise"
+LINES = "two lines change places"
+BLOCKS = (ast.FunctionDef, ast.If, ast.For, ast.While, ast.With)
 SWAPPED = (ast.Add, ast.Mult, ast.BitAnd, ast.BitOr)
 MIRRORED = {ast.Lt: ">", ast.Gt: "<", ast.LtE: ">=", ast.GtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
 
@@ -15,6 +18,18 @@ def edits(source: Source) -> Iterator[Edit]:
     for node in ast.walk(source.tree):
         if now := _otherwise(source, node):
             yield source.replaced(LABEL, node, now)
+        for one, other in pairwise(getattr(node, "body", None) or []) if isinstance(node, BLOCKS) else ():
+            if _is_a_line(one) and _is_a_line(other) and other.lineno == one.lineno + 1:
+                between = source.text(source.end(one), source.start(other))
+                now = source.code(other) + between + source.code(one)
+                yield Edit(LINES, source.start(one), source.end(other), now)
+
+
+def _is_a_line(node: ast.stmt) -> bool:
+    simple = isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    )
+    return simple and node.lineno == node.end_lineno
 
 
 def _otherwise(source: Source, node: ast.AST) -> str | None:

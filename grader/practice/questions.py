@@ -15,7 +15,7 @@ from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.practice.runs import Run
 from grader.protocol import RunOptions
-from grader.specs import tracing
+from grader.specs.tracing import Call
 from grader.workers.jobs import Job
 
 CHANGES, SAME = 8, 6  # versions that are run: with a change, and written otherwise
@@ -142,21 +142,31 @@ def _other_shapes(shape: tuple[int, ...], known: set[tuple[int, ...]]) -> list[s
 
 
 def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
-    """What a call returns, beside what versions with a change return."""
+    """What a call returns or a line makes, beside what versions with a change do."""
     for spec, calls in found.base.calls.items():
         for place, call in enumerate(calls):
-            if call.returned is None or call.returned.shape is not None or call.returned.kind == "NoneType":
-                continue
-            wrong: dict[str, None] = {}
-            for _, run in found.changed:
-                others = run.calls.get(spec, [])
-                if place < len(others) and others[place].name == call.name:
-                    other = others[place]
-                    if not tracing.same(other.returned, call.returned):
-                        wrong[other.raised or (other.returned.text if other.returned else "None")] = None
-            wrong.pop(call.returned.text, None)
-            text = f"What does {in_words(call)} return?"
-            yield from _question("result", text, call.returned.text, [*wrong], drawn)
+            runs_alike = [run.calls[spec][place] for _, run in found.changed if place < len(run.calls.get(spec, ()))]
+            others = [_plain(other) for other in runs_alike if other.name == call.name]
+            for what, right in _plain(call).items():
+                wrong = {other[what] for other in others if what in other} - {right}
+                text = f"{in_words(call)} runs. What is {what}?"
+                yield from _question("result", text, right, sorted(wrong), drawn)
+
+
+def _plain(call: Call) -> dict[str, str]:
+    """What a call returns or raises and what its lines make, in words; without tensors, whose shape is asked for."""
+    made = {
+        f"`{name}` after line {step.line}": value
+        for step in call.steps
+        for name, value in step.first.items()
+        if name != "_"
+    }
+    found = {what: value.text for what, value in made.items() if value.shape is None and value.text != value.kind}
+    if call.raised:
+        found["its result"] = call.raised
+    elif call.returned and call.returned.shape is None and call.returned.kind != "NoneType":
+        found["its result"] = call.returned.text
+    return found
 
 
 def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
@@ -165,7 +175,7 @@ def _demands(found: Material, drawn: random.Random) -> Iterator[Question]:
         falls = {found.says[n] for n, spec in run.specs.items() if spec.status == "failed" and n in found.says}
         holds = {found.says[n] for n, spec in run.specs.items() if spec.status == "passed" and n in found.says} - falls
         if falls:
-            text = f"Line {change.line} becomes `{change.now}`. Which of these holds no longer?"
+            text = f"{_capital(_change(change))}. Which of these holds no longer?"
             yield from _question("demand", text, drawn.choice(sorted(falls)), sorted(holds), drawn)
 
 
@@ -183,7 +193,7 @@ def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
     for change, run in found.changed:
         right, wrong = debugging.compared(found.base.calls, run.calls)
         if wrong:
-            text = f"Line {change.line} becomes `{change.now}`. Which call comes to something else?"
+            text = f"{_capital(_change(change))}. Which call comes to something else?"
             yield from _question("input", text, drawn.choice(wrong), right, drawn)
 
 
@@ -191,7 +201,13 @@ KINDS = (_shapes, _results, _demands, _harmless, _inputs)
 
 
 def _change(mutant: Mutant) -> str:
+    if mutant.operator == harmless.LINES:
+        return f"lines {mutant.line} and {mutant.line + 1} change places"
     return f"line {mutant.line} becomes `{mutant.now}`"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _question(kind: str, text: str, right: str, wrong: Sequence[str], drawn: random.Random) -> Iterator[Question]:

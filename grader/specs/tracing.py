@@ -230,7 +230,7 @@ class Follower:
 
     def __init__(self, tracer: Tracer, call: Call, frame: FrameType):
         self.tracer, self.frame, self.moves = tracer, frame, list[Move]()  # on the line that is running
-        self.call, self.before = call, _versions(frame.f_locals)
+        self.call, self.before = call, _versions(_variables(frame))
         self.steps: dict[int, Step] = {}
         self.line = 0  # that is running
         self.seen = 0
@@ -258,8 +258,9 @@ class Follower:
         """Take in what the line that has just run did to the variables."""
         if not self.line:
             return
-        now = _versions(frame.f_locals)
-        changed = {name: frame.f_locals[name] for name, found in now.items() if self.before.get(name) != found}
+        variables = _variables(frame)
+        now = _versions(variables)
+        changed = {name: variables[name] for name, found in now.items() if self.before.get(name) != found}
         step = self.steps.get(self.line)
         described = _described(changed)
         if step is None:
@@ -293,6 +294,16 @@ def _moved(name: str, function: Any, args: Any, options: Any, result: torch.Tens
                 if size > 1 and (found != found.narrow(other, 0, 1)).any():
                     axes[other] += (axis,)
     return Move(name, before, tuple(result.shape), tuple(axes))
+
+
+def _variables(frame: FrameType) -> dict[str, Any]:
+    """The variables of a function, and the attributes of a method's `self`: of a module also what it registers."""
+    found = dict(frame.f_locals)
+    own = dict(getattr(found.get("self"), "__dict__", {}))
+    for kind in ("_parameters", "_buffers", "_modules") if isinstance(found.get("self"), torch.nn.Module) else ():
+        own |= own.get(kind, {})
+    shown = {f"self.{name}": value for name, value in own.items() if not name.startswith("_")}
+    return found | dict(list(shown.items())[:MOST_VALUES])
 
 
 def _given(code: CodeType, variables: Mapping[str, Any]) -> dict[str, Any]:
