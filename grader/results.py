@@ -504,11 +504,18 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
                 "sealed": exercise.sealed,
                 "but_for": exercise.but_for,
                 "override": asdict(exercise.override) if exercise.override else None,
-                "specs": [asdict(spec) | {"seconds": round(spec.seconds, 4)} for spec in exercise.specs],
+                "specs": [_spec_as_dict(spec) for spec in exercise.specs],
             }
             for exercise in kata.exercises
         ],
     }
+
+
+def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
+    """A spec's entry, without the picture, which is for a terminal."""
+    found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
+    del found["picture"]
+    return found
 
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:
