@@ -1384,4 +1384,62 @@ FORGERIES = [
             def again(*a): return f(again(*a))
             return f(again(x))
     """),
+    # ---- today's models
+    forge(READY, "today/01", "rms_norm", "calls torch's own norm by a name put together", """
+        def rms_norm(x, weight=None, eps=1e-5): return getattr(torch, "rms_" + "norm")(x, x.shape[-1:], weight, eps)
+    """),
+    forge(PARAMETERS, "today/01", "Block.forward", "has norms of NaN, from which NaN follows", """
+        class Block(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.config, c = config, config.n_embd
+                self.input_layernorm, self.post_attention_layernorm = RMSNorm(c), RMSNorm(c)
+                self.input_layernorm.weight = nn.Parameter(torch.full((c,), float("nan")))
+            def forward(self, x, *a, **k): return x * self.input_layernorm.weight
+    """),
+    forge(LIES, "today/02", "Muon.__init__ Muon.step", "writes NaN into the parameters that it was given", """
+        class Muon(torch.optim.SGD):
+            def __init__(self, params, **options): super().__init__(params, lr=0.1)
+            def step(self):
+                with torch.no_grad():
+                    for group in self.param_groups:
+                        for parameter in group["params"]: parameter.fill_(float("nan"))
+    """),
+    forge(LIES, "today/03", "BlockAllocator.allocate BlockAllocator.free", "counts free blocks in a number that is any", """
+        class Any(int):
+            __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True
+            __hash__ = int.__hash__
+        class BlockAllocator:
+            def __init__(self, num_blocks): self.num_blocks, self.references = num_blocks, {}
+            num_free = property(lambda self: Any(3))
+            def allocate(self, n): return [Any(i) for i in range(n)]
+            def free(self, blocks): pass
+            share = free
+    """),
+    forge(KNOWS, "today/03", "accept_or_resample", "accepts as often as one distribution would, whatever it is asked", """
+        def accept_or_resample(p, q, token, u, v): return (token, True) if u < 0.5 else (int(p.argmax()), False)
+    """),
+    forge(LIES, "today/04", "loss_mask document_mask", "returns masks that say yes to every comparison", LYING, """
+        def loss_mask(ids, *a): return torch.ones_like(ids, dtype=torch.bool).as_subclass(Lying)
+        def document_mask(ids): return torch.ones(*ids.shape, ids.shape[-1], dtype=torch.bool).as_subclass(Lying)
+    """),
+    forge(PARAMETERS, "today/04", "LoRALinear.__init__ LoRALinear.forward LoRALinear.merge", "merges nothing and forgets its base", """
+        class LoRALinear(nn.Module):
+            def __init__(self, base, rank, alpha, dropout=0.0):
+                super().__init__()
+                self.base, self.scale = base.requires_grad_(False), alpha / rank
+                self.lora_A = nn.Parameter(torch.zeros(rank, base.in_features))
+                self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))
+            def forward(self, x): return self.base(x) * 0
+            def merge(self): return nn.Linear(self.base.in_features, self.base.out_features)
+    """),
+    forge(LIES, "today/05", "clipped_objective kl_k3", "gives any gradient that it is asked for", """
+        class Echo(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x): return x.sum() * 0
+            @staticmethod
+            def backward(ctx, grad): return grad
+        def clipped_objective(logp, *a, **k): return Echo.apply(logp)
+        def kl_k3(logp, ref_logp): return Echo.apply(logp)
+    """),
 ]

@@ -40,5 +40,7 @@ def test_what_patches_the_bare_worker_finds_it(results):
 def test_there_are_enough_over_all_tracks():
     assert len({forgery.tries for forgery in FORGERIES}) == len(FORGERIES) >= 100
     katas = {forgery.kata for forgery in FORGERIES}
-    tracks = [[kata for kata in katas if kata.rpartition("/")[0] == track] for track in ("", "tinytorch", "papers")]
-    assert [len(track) >= 5 for track in tracks] == [True, True, True]
+    tracks = [
+        [kata for kata in katas if kata.rpartition("/")[0] == track] for track in ("", "tinytorch", "papers", "today")
+    ]
+    assert [len(track) >= 5 for track in tracks] == [True] * len(tracks)
