@@ -113,7 +113,7 @@ class Traced:
     """What the functions that are followed did during the spec that has just finished."""
 
     name: str
-    calls: str  # JSON, as `grader.specs.tracing` writes it
+    calls: str  # JSON, as `grader.followed` writes it
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,8 @@ def _writes(text: str, exercise: Exercise) -> bool:
 
 
 def _of_exercise(kata: Kata, exercise: Exercise, job: Job, name: str) -> Practised:
-    drawn, where = random.Random(SEED), f"{kata.number} {exercise.name} ({name})"
+    where = f"{kata.number} {exercise.name} ({name})"
+    drawn = random.Random(f"{SEED} {where}")
     bug = debugging.plant(kata, exercise, job, recorded.mistakes(kata), drawn)
     asked = questions.ask(questions.material(kata, exercise, job, drawn), drawn, 5)
     is_long = len(planting.span(Source(job.files[kata.file]), exercise)) > LONG

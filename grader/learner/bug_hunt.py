@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from grader import files
+from grader import files, followed
 from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
@@ -21,7 +21,6 @@ from grader.practice import debugging, runs
 from grader.practice.planting import Version
 from grader.protocol import RunOptions
 from grader.reports.words import counted
-from grader.specs import tracing
 from grader.workers.jobs import Job
 
 MOST_LINES = 3  # that mending may change
@@ -194,12 +193,12 @@ def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
         return False, f"{expression}: it ended the process"
     if one.raised and one.raised == other.raised:
         return False, f"{expression} raises with and without the bug: {one.raised}"
-    if tracing.same(one.returned, other.returned) and one.raised == other.raised:
+    if followed.same(one.returned, other.returned) and one.raised == other.raised:
         return False, f"{expression} comes to the same with and without the bug."
     return True, f"Yes: {_shown(one)} without the bug, {_shown(other)} with it."
 
 
-def _shown(call: tracing.Call) -> str:
+def _shown(call: followed.Call) -> str:
     return call.raised or (call.returned.text if call.returned else "nothing")
 
 

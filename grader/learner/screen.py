@@ -8,10 +8,10 @@ from rich.text import Text
 
 from grader.course.catalogue import Kata
 from grader.learner import reading
-from grader.reports import table, words
+from grader.reports import blocks, table, words
 from grader.reports.words import STAR
 from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
-from grader.specs import blocks, layout
+from grader.specs import layout
 
 KEYS = (
     ("h", "hint"),

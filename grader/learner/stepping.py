@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
+from grader.followed import Call
 from grader.practice import debugging, departing, picture, planting, runs, trace
 from grader.practice.departing import Departure
 from grader.practice.operators import Source
 from grader.results import DONE, title
-from grader.specs.tracing import Call
 from grader.workers.jobs import Job
 
 

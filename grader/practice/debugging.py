@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from grader import followed
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import scheduler
+from grader.followed import Call
 from grader.practice import planting, runs
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.practice.planting import Version
 from grader.protocol import RunOptions
 from grader.results import SpecResult
-from grader.specs import tracing
-from grader.specs.tracing import Call
 from grader.workers.jobs import Job
 
 MOST_TRIED = 24  # changes, until one is noticed
@@ -79,9 +79,9 @@ def compared(before: dict[str, list[Call]], after: dict[str, list[Call]]) -> tup
         for one, other in zip(calls, after.get(spec, ()), strict=False):
             if one.name != other.name or one.arguments.keys() != other.arguments.keys():
                 break
-            if not all(tracing.same(one.arguments[name], other.arguments[name]) for name in one.arguments):
+            if not all(followed.same(one.arguments[name], other.arguments[name]) for name in one.arguments):
                 break
-            is_same = tracing.same(one.returned, other.returned) and one.raised == other.raised
+            is_same = followed.same(one.returned, other.returned) and one.raised == other.raised
             (right if is_same else wrong)[in_words(one)] = None
     return tuple(right.keys() - wrong.keys()), tuple(wrong)
 

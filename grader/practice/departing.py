@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from grader import followed
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.execution import scheduler
+from grader.followed import Call, Value
 from grader.practice import carried, mutation, operators, planting, recorded, runs
 from grader.practice.debugging import job_of
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Edit, Source
 from grader.practice.planting import Version
 from grader.results import DONE
-from grader.specs import tracing
-from grader.specs.tracing import Call, Value
 from grader.workers.jobs import Job
 
 SECONDS = 20.0  # of looking
@@ -133,7 +133,7 @@ def _simple(source: Source, lines: range) -> list[tuple[str, ast.stmt]]:
 
 def _same_input(one: Call, other: Call) -> bool:
     return one.arguments.keys() == other.arguments.keys() and all(
-        tracing.same(value, other.arguments[name]) for name, value in one.arguments.items()
+        followed.same(value, other.arguments[name]) for name, value in one.arguments.items()
     )
 
 

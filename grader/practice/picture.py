@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from grader.followed import Call, Move, Step, Value
 from grader.practice import trace
 from grader.practice.debugging import in_words
 from grader.practice.departing import Departure
-from grader.specs.tracing import Call, Move, Step, Value
 
 COLOURS = ("#8ecae6", "#ffb703", "#95d5b2", "#f4978e", "#cdb4db", "#e9d8a6")  # of axes
 PLAIN = "#d9d9d9"  # an axis of size 1, and axes outside moves

@@ -9,13 +9,13 @@ from itertools import permutations
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.followed import Call
 from grader.practice import debugging, harmless, mutation, operators, planting, runs
 from grader.practice.debugging import in_words
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.practice.runs import Run
 from grader.protocol import RunOptions
-from grader.specs.tracing import Call
 from grader.workers.jobs import Job
 
 CHANGES, SAME = 8, 6  # versions that are run: with a change, and written otherwise

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader import followed
 from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
+from grader.followed import Call
 from grader.results import KataResult, SpecResult
-from grader.specs import tracing
-from grader.specs.tracing import Call
 from grader.workers import forkserver, orphans
 from grader.workers.jobs import Job
 
@@ -56,7 +56,7 @@ def of(jobs: Iterable[Job]) -> list[Run]:
                 result = one.result()
                 if not one.specs:
                     raise NotPossible(f"{one.job.kata.number}: {result.message}")
-                calls = {name: tracing.read(text) for name, text in one.traces.items()}
+                calls = {name: followed.read(text) for name, text in one.traces.items()}
                 found[place] = Run(result, calls, {name: spec.says for name, spec in one.specs.items()})
         end_orphans()
     return [found[place] for place in sorted(found)]

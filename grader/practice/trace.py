@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from grader.followed import Call, Move, Step, Value
 from grader.practice.debugging import in_words
 from grader.practice.departing import Departure
 from grader.practice.runs import Run
-from grader.specs.tracing import Call, Move, Step, Value
 
 CODE, MADE = 58, 60  # columns
 LETTERS = "abcdefghij"  # name axes

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from grader.reports import words
+from grader.reports import blocks, words
 from grader.results import NOT_WRITTEN, title
-from grader.specs import blocks, layout, pytest_private
+from grader.specs import layout, pytest_private
 from grader.specs.failures import Failure
 
 STAR = "\N{BLACK STAR}"

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from grader import protocol
+from grader import followed, protocol
 from grader.course import kata_modules
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
@@ -93,7 +93,7 @@ class Beside:
             with tracer.on():
                 call = tracing.evaluated(order.options.asked, module, order.options.seed)
             reporter.send(Loaded())
-            reporter.send(Traced("", tracing.written([call, *tracer.calls], LONGEST_TRACE)))
+            reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
         reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
         items = [item for item in items if name_of(item) not in order.skip]
@@ -101,7 +101,7 @@ class Beside:
             with tracer.on() if last else nullcontext():
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if last:
-                reporter.send(Traced(name_of(item), tracing.written(tracer.calls, LONGEST_TRACE)))
+                reporter.send(Traced(name_of(item), followed.written(tracer.calls, LONGEST_TRACE)))
             if order.options.stop_at_failure and reporter.katas.broken:
                 break
 

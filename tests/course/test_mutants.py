@@ -10,7 +10,7 @@ from grader.authoring import mutants, variants
 from grader.authoring.mutants import Mutant
 from grader.authoring.variants import Equivalent
 from grader.course.catalogue import all_katas
-from grader.practice import operators
+from grader.practice import mutation, operators
 from grader.practice.operators import Edit, Source
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
@@ -100,7 +100,7 @@ def given(x):
 '''
     stub = "half = 1 / 2\ndef f(x):\n    raise NotImplementedError\ndef given(x):\n    return (x + 1)\n"
     source = Source(reference)
-    fixed = {source.text(*part) for part in mutants.fixed_parts(source, ast.parse(stub))}
+    fixed = {source.text(*part) for part in mutation.fixed_parts(source, ast.parse(stub))}
     assert fixed == {
         '"""Module."""',
         "import math",

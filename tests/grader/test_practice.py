@@ -13,7 +13,8 @@ from grader.errors import NotPossible
 from grader.learner import bug_hunt, defence, progress, stepping
 from grader.practice import carried, departing, recorded
 from grader.practice.operators import Source
-from grader.specs import blocks, check
+from grader.reports import blocks
+from grader.specs import check
 from tests.conftest import kata_command
 
 SPLIT = "return x.reshape(B, T, num_heads, C // num_heads).transpose(1, 2)"
