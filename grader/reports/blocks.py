@@ -11,7 +11,7 @@ KNOWN = re.compile(rf"[\[\]\d, ]*(\n[\dx]{{1,{COLUMNS}}}( [\dx]{{1,{COLUMNS}}}){
 
 
 def coloured(picture: str) -> str:
-    """A picture for a terminal of 256 colours, two columns per number; "" for what `grader.specs.blocks` never draws."""
+    """A picture for a terminal of 256 colours, two columns per number; "" if `grader.specs.blocks` never draws it."""
     if not KNOWN.fullmatch(picture):
         return ""
     where, *rows = picture.split("\n")
