@@ -150,7 +150,9 @@ def debug(
 def defend(
     kata: OneKata,
     exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
-    sheet: Annotated[Path | None, typer.Option(help="write a page instead, and its key beside it")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page instead, and its key beside it")
+    ] = None,
     class_folder: Annotated[
         Path | None, typer.Option("--submissions", metavar="DIR", help="a sheet for each student of a class")
     ] = None,
@@ -167,7 +169,8 @@ def defend(
             say(line)
         return
     result = progress.so_far([found], KATAS)[found]
-    works = [one for one in found.exercises if _is_working(result, one.name) and exercise in (None, one.name)]
+    wanted = [found.exercise(exercise)] if exercise else found.exercises
+    works = [one for one in wanted if _is_working(result, one.name)]
     if not works:
         raise KataError(f"{exercise or found.number}: does not work yet: the questions are about code that works")
     job = progress.job(found)
