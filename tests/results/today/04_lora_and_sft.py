@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 LIMITS = {
-    "held-out towns answered: pretrained": "< 0.05",
     "held-out towns answered: LoRA, rank 4": "> 0.6",
+    "held-out towns answered: LoRA − untuned": "> 0.4",
     "held-out towns answered: LoRA − all weights at ten times the rate": "> 0.2",
     "held-out towns answered: from scratch": "< 0.05",
     "pages remembered: pretrained": "> 0.85",
@@ -104,8 +104,8 @@ def run(kata, seed) -> dict[str, float]:
     train(fast, conversations, 100, 3e-3)
     train(scratch, conversations, 100, 3e-3)
     found = [
-        answered(pretrained),
         answered(adapted),
+        answered(adapted) - answered(pretrained),
         answered(adapted) - answered(fast),
         answered(scratch),
         remembered(pretrained),
