@@ -146,18 +146,19 @@ PIECES: dict[str, Callable[[ModuleType, ModuleType, ModuleType], None]] = {
 
 
 def table(curves: dict[tuple[str, str, float], list[Curve]]) -> str:
-    """A row for each way to train: its last losses, and where it reaches what the first one ends with."""
-    target = statistics.mean(curve[-1][2] for curve in next(iter(curves.values())))
+    """A row for each way to train: its last losses, and where it reaches what all runs of the first one reach."""
+    target = max(curve[-1][2] for curve in next(iter(curves.values())))
     lines = [
-        f"| recipe | validation loss: mean (worst, best) | steps to {target:.3f} | CPU seconds | of a whole run |",
+        f"| recipe | validation loss: mean (worst, best) | steps to {target:.2f} | CPU seconds | for all steps |",
         "| --- | --- | --- | --- | --- |",
     ]
     for (recipe, without, rate), runs in curves.items():
         last = [curve[-1][2] for curve in runs]
         name = f"{recipe}{f': {without}' if without else ''}{'' if rate == 1 else f', rates × {rate:g}'}"
         reached = [place for curve in runs if (place := reaching(curve, target))]
+        if len(reached) < len(runs):
+            reached = []
         steps, seconds = (f"{statistics.mean(one[i] for one in reached):.0f}" if reached else "–" for i in (0, 1))
-        steps += "" if len(reached) == len(runs) else f" ({len(reached)} of {len(runs)} runs)"
         whole = statistics.mean(curve[-1][1] for curve in runs)
         losses = f"{statistics.mean(last):.3f} ({max(last):.3f}, {min(last):.3f})"
         lines.append(f"| {name} | {losses} | {steps} | {seconds} | {whole:.0f} |")
