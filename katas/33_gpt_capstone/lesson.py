@@ -373,7 +373,7 @@ STEPS = (
     ("attention, by hand and fused", "25"),
     ("the model, shared weights, start values", "26"),
     ("sampling, the device, the cache", "27"),
-    ("the published weights; llm.c, the same model in C and CUDA", "28"),
+    ("the published weights", "28"),
     ("AdamW, decay groups, clipping, warm-up and cosine, accumulation", "29"),
     ("TF32, bfloat16, compile, fused kernels, nice numbers", "30"),
     ("several GPUs", "31"),

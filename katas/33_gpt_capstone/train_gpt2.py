@@ -4,7 +4,8 @@
     torchrun --standalone --nproc-per-node=8 katas/33_gpt_capstone/train_gpt2.py --data data/fineweb_edu_10b
 
 The folder --out gets checkpoint.pt, log.jsonl and log.png. Ctrl-C or SIGTERM ends the run after the current step, and
-the same command resumes it. Your own code is used where its core exercises work, the reference elsewhere.
+the same command resumes it. Your own code is used where its core exercises work, the reference elsewhere; the stream of
+batches, the loop and the checkpoint are the program's own. --recipe speedrun replaces GPT-2's parts by today's.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import speedrun
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -42,6 +44,8 @@ KATAS = (
     "23_tokenizers", "24_token_batches", "26_gpt_model", "27_generation", "29_gpt_training", "30_fast_training",
     "31_distributed_training", "32_hellaswag_evaluation", "33_gpt_capstone",
 )  # fmt: skip
+RECIPES: dict[str, dict[str, Any]] = {"gpt2": {}, "speedrun": speedrun.RATES}  # what each one changes in a preset
+TODAY = ("today/01_todays_block", "today/02_muon_and_schedules")  # for the recipe speedrun
 
 AT_ONCE = 8  # examples of HellaSwag in a batch
 
@@ -113,17 +117,12 @@ def on(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterat
     """Yield the batches on the device. The next one is cut and on its way while a step runs on the present one."""
     present = None
     for batch in batches:
-        following = _on(device, batch[0]), _on(device, batch[1])
+        following = devices.sent(batch[0], device), devices.sent(batch[1], device)
         if present:
             yield present
         present = following
     if present:
         yield present
-
-
-def _on(device: torch.device, tensor: Tensor) -> Tensor:
-    """Copy to the device. From pinned memory a GPU fetches by itself, and this process goes on."""
-    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 class WithLoss(nn.Module):
@@ -149,7 +148,7 @@ class Run:
     DIVIDED = {"batch_size": "rows in a micro-batch", "world_size": "processes"}
     settings: dict[str, Any]
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | speedrun.Optimizers
     stream: Stream
     generators: list[torch.Generator]  # torch's own, of this process
     step: int = 0
@@ -173,18 +172,19 @@ class Run:
         """Bring a new run to where the checkpoint is."""
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
+            saved = {"recipe": "gpt2"} | state["settings"]  # older checkpoints know no other recipe
             for name, value in self.settings.items():
-                if name not in self.DIVIDED and state["settings"][name] != value:
-                    raise ValueError(f"its {name} is {state['settings'][name]}, not {value}")
+                if name not in self.DIVIDED and saved[name] != value:
+                    raise ValueError(f"its {name} is {saved[name]}, not {value}")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             first, *_ = processes = state["processes"]  # all of them are at the same place of the stream
             self.stream.shard, self.stream.position = first["shard"], first["position"]
             if rank < len(processes):  # another one keeps the random numbers of its seed
-                for generator, saved in zip(self.generators, processes[rank]["random"], strict=True):
-                    generator.set_state(saved)
+                for generator, state_then in zip(self.generators, processes[rank]["random"], strict=True):
+                    generator.set_state(state_then)
             self.step = state["step"]
-            changed = {name: state["settings"][name] for name in self.DIVIDED}
+            changed = {name: saved[name] for name in self.DIVIDED}
         except Exception as error:  # whatever a damaged file or changed code leads to
             reason = str(error).partition("\n")[0][:100] or type(error).__name__
             refuse(f"{path} cannot be resumed ({reason}): take another --out, or --restart")
@@ -197,7 +197,7 @@ class Run:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first step, Ctrl-C simply ends the program
     options, preset = parsed()
-    own = own_code()
+    own = own_code(KATAS + (TODAY if options.recipe == "speedrun" else ()))
     reduce_mean = own.distributed_training.reduce_mean
     info = own.distributed_training.dist_info_from_env()
     device = joined(own, info, options.device)
@@ -216,16 +216,16 @@ def main() -> None:
         block_size=preset.block_size, vocab_size=own.fast_training.padded_size(preset.vocab_size),
         n_layer=preset.n_layer, n_head=preset.n_head, n_embd=preset.n_embd, dropout=preset.dropout,
     )  # fmt: skip
-    model = own.gpt_model.GPT(config).to(device)
-    optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=on_gpu)
+    compiles = on_gpu if options.compile is None else options.compile
+    model, optimizer, rate = built(own, options.recipe, preset, config, device, compiles)
     learning: nn.Module = WithLoss(own, model, preset.vocab_size)
-    called = torch.compile(learning) if (on_gpu if options.compile is None else options.compile) else learning
+    called = torch.compile(learning) if compiles else learning
     if dist.is_initialized():
         called = DistributedDataParallel(called, device_ids=[device] if on_gpu else None)
     torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
 
-    settings = asdict(preset) | {"seed": options.seed, "world_size": info.world_size, "device": device.type}
-    settings["training tokens"] = sum(map(len, train))
+    settings = {"recipe": options.recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
+    settings |= {"device": device.type, "training tokens": sum(map(len, train))}
     generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
     run = Run(settings, model, optimizer, stream, generators)
     encode = remembering(tokenizer.encode) if tokenizer else None
@@ -283,9 +283,9 @@ def main() -> None:
             break
 
         begun = time.perf_counter()
-        lr = own.gpt_training.cosine_lr(step, preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
+        lr = rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("times", 1)
         model.train()
         total = torch.zeros((), device=device)
         for i, (x, y) in enumerate(stream.next_step(device), start=1):
@@ -307,16 +307,36 @@ def main() -> None:
         say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
 
     if IS_MAIN:
-        draw(log, options.out / "log.png", f"{options.preset}, {model.num_params() / 1e6:.1f} M parameters")
+        title = f"{options.preset}, recipe {options.recipe}, {model.num_params() / 1e6:.1f} M parameters"
+        draw(log, options.out / "log.png", title)
     leave(0)
+
+
+def built(
+    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, compiles: bool
+) -> tuple[Any, Any, Callable[[int], float]]:
+    """The model on its device, its optimizer, and the learning rate of a step: all that a recipe decides."""
+    fused = device.type == "cuda"
+    if recipe == "gpt2":
+        model = own.gpt_model.GPT(config).to(device)
+        optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=fused)
+        rates = (preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
+        return model, optimizer, lambda step: own.gpt_training.cosine_lr(step, *rates)
+    end_of_text = preset.vocab_size - 1  # the last id of both tokenizers
+    model = speedrun.SpeedrunGPT(own.todays_block, config, end_of_text).to(device)
+    model.flex = compiles and speedrun.flex_works(device, config.n_embd // config.n_head)
+    say(f"recipe speedrun, with {'FlexAttention' if model.flex else 'usual attention and masks'}")
+    optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, fused)
+    return model, optimizer, speedrun.schedule(own.muon_and_schedules, preset)
 
 
 def parsed() -> tuple[argparse.Namespace, Preset]:
     """The options of the command line, and the preset with those that change it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", choices=PRESETS, default="124M", help="sizes and settings (default: %(default)s)")
+    parser.add_argument("--recipe", choices=RECIPES, default="gpt2", help="GPT-2's, or today's (default: %(default)s)")
     parser.add_argument("--data", type=Path, help="a folder of shards (default: data/fineweb_edu; tiny: Python's help)")
-    parser.add_argument("--out", type=Path, help="for checkpoint, log and plot (default: .kata/runs/PRESET)")
+    parser.add_argument("--out", type=Path, help="for checkpoint, log and plot (default: in .kata/runs/)")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
     parser.add_argument("--batch-size", type=int, help="rows per micro-batch: fewer need less memory")
     parser.add_argument("--restart", action="store_true", help="begin anew where --out has a checkpoint")
@@ -324,12 +344,15 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile (default: with CUDA)")
     parser.add_argument("--seed", type=int, default=1337, help="of weights, dropout and samples")
     options = parser.parse_args()
-    preset = PRESETS[options.preset]
+    preset = replace(PRESETS[options.preset], **RECIPES[options.recipe])
+    if options.data:  # shards hold GPT-2's tokens
+        preset = replace(preset, vocab_size=PRESETS["124M"].vocab_size)
     steps = preset.steps if options.steps is None else options.steps
     rows = preset.batch_size if options.batch_size is None else options.batch_size
     if min(steps, rows) < 1:
         refuse("--steps and --batch-size are at least 1")
-    options.out = options.out or ROOT / ".kata" / "runs" / options.preset
+    name = options.preset if options.recipe == "gpt2" else f"{options.preset}-{options.recipe}"
+    options.out = options.out or ROOT / ".kata" / "runs" / name
     return options, replace(preset, steps=steps, batch_size=rows, warmup_steps=min(preset.warmup_steps, steps // 4))
 
 
@@ -372,7 +395,7 @@ def leave(code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def own_code() -> SimpleNamespace:
+def own_code(katas: tuple[str, ...]) -> SimpleNamespace:
     """Load the katas: `own.gpt_model` is the module of 26_gpt_model, the learner's if its core works.
 
     One process of a machine after the other: the first one runs the specs, and the others find their results.
@@ -381,7 +404,7 @@ def own_code() -> SimpleNamespace:
     with open(__file__) as this:
         fcntl.flock(this, fcntl.LOCK_EX)
         try:
-            own = {name.partition("_")[2]: prerequisite(name) for name in KATAS}
+            own = {name.partition("_")[2]: prerequisite(name) for name in katas}
         except KataError as error:
             refuse(str(error))
     borrowed = [name for name, module in own.items() if str(ROOT / "solutions") in str(module.__file__)]
@@ -419,12 +442,14 @@ def read(own: Any, options: argparse.Namespace, preset: Preset) -> tuple[list[Te
         refuse("there is no data: download a sample with `kata data fineweb_edu`, or name a folder with --data")
     train, val = mapped(folder, "train", preset), mapped(folder, "val", preset)
     tokenizer, examples = None, []
-    if options.preset != "tiny" and (found := downloads.find("gpt2_bpe")):
+    if found := downloads.find("gpt2_bpe"):
         tokenizer = stretch(own.tokenizers.load_gpt2_files, found / "encoder.json", found / "vocab.bpe")
-    if tokenizer and (found := downloads.find("hellaswag")):
+    if options.preset == "tiny":
+        examples = own.hellaswag_evaluation.EMBEDDED_EXAMPLES
+    elif tokenizer and (found := downloads.find("hellaswag")):
         lines = (found / "hellaswag_val.jsonl").read_text(encoding="utf-8").split("\n")
         examples = [json.loads(line) for line in lines if line]
-    elif options.preset != "tiny":
+    else:
         say("no HellaSwag: it needs `kata data gpt2_bpe`, as samples do, and `kata data hellaswag`")
     return train, val, tokenizer, examples
 

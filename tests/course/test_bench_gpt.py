@@ -6,13 +6,15 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader import devices
 from grader.course import catalogue
 from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
+from tests.bench import recipes
 from tests.bench.gpt import __main__ as bench
-from tests.bench.gpt import nanogpt, rungs
+from tests.bench.gpt import measure, nanogpt, rungs
 from tests.bench.gpt.losses import LossWithGradients
 from tests.bench.gpt.updates import Update
 
@@ -79,6 +81,28 @@ def test_the_compiled_update_is_clipped_adamw(kata, model):
     torch.testing.assert_close(dict(model.named_parameters()), dict(theirs.named_parameters()), rtol=1e-4, atol=1e-6)
 
 
+def test_the_update_takes_as_many_operations_for_many_weights_as_for_few():
+    """Each of its operations takes all tensors at once, so that a GPU gets few kernels."""
+
+    class Counting(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+            self.count += 1
+            return operation(*arguments, **options or {})
+
+    counts = []
+    for number in (2, 20):
+        weights = [torch.nn.Parameter(torch.ones(3, 2)) for _ in range(number)]
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        update = Update(weights, 0.01, lambda f: f)
+        with Counting() as counting:
+            update()
+        counts.append(counting.count)
+    assert counts[0] == counts[1] > 5
+
+
 def test_half_weights_keep_small_steps(model):
     """A step of 1e-4 is lost on a weight of 1 in bfloat16. Forty of them are not, thanks to the float32 copies."""
     weight = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
@@ -110,6 +134,33 @@ def test_a_quick_run_measures_and_writes(tmp_path, capsys):
     assert all(f"| {name} |" in printed for name in names)
     assert found["left_out"] == {"TF32": "needs a CUDA GPU"}
     assert len(found["pairs"]["ours_ms"]) == len(found["pairs"]["nanogpt_ms"]) == 2
+    assert found["accumulated"]["micro_batches"] == 2 and all(n > 0 for n in found["accumulated"]["tokens_per_s"])
+    assert "2 micro-batches per update" in printed and f"to a loss of {found['accumulated']['loss']:.4f}" in printed
+
+
+@pytest.mark.parametrize("name", ["fp32", "no waiting", "compiled update", "nanoGPT"])
+def test_an_update_takes_several_micro_batches(kata, model, name, tmp_path):
+    """The optimizer moves the weights once. On the same batch again and again that is the update of one micro-batch."""
+    found = {"rows": [], "not_kept": [], "left_out": {}}
+    batches = measure.Batches(50, 3, 8, torch.device("cpu"), tmp_path)
+    run = bench.Run(kata, model, batches, measure.Steps(0, 1, 1), True, None, 1.0, found)
+    run.compiled = lambda of, mode: of
+    rung = rungs.Rung(name=name, batch=3, **rungs.LADDER[name])
+    losses = [[float(step()) for _ in range(3)] for step in (run.step(rung), run.step(rung, micro_batches=4))]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3) and losses[0][2] < losses[0][0]
+
+
+def test_a_curve_comes_down_to_a_loss_between_two_of_its_points():
+    """So are the recipes of train_gpt2.py compared, in steps and in seconds."""
+    curve = [(0, 0.0, 4.0), (20, 2.0, 3.0), (40, 5.0, 2.5)]
+    assert recipes.reaching(curve, 3.5) == (10, 1.0) and recipes.reaching(curve, 2.4) is None
+    rows = recipes.table({("gpt2", "", 1.0): [curve], ("speedrun", "a piece", 2.0): [[(0, 0.0, 4.0), (40, 8.0, 2.0)]]})
+    assert "| gpt2 | 2.500 (2.500, 2.500) | 40 | 5 | 5 |" in rows
+    assert "| speedrun: a piece, rates × 2 | 2.000 (2.000, 2.000) | 30 | 6 | 8 |" in rows
+
+
+def test_the_time_to_a_loss_is_that_of_all_updates_up_to_it():
+    assert measure.seconds_to(2.0, [(1.0, 3.0), (0.5, 2.5), (0.25, 2.0), (9.0, 1.0)]) == 1.75
 
 
 def test_a_rung_that_fails_does_not_end_the_run(monkeypatch, capsys):

@@ -37,6 +37,7 @@ NOT_RUN = {
     "python -m tests.": "is for who works on the course, with the tests' packages",
     "torchrun": "needs eight GPUs",
     "kata data": "downloads",
+    "python katas/33_gpt_capstone/train_gpt2.py --preset tiny --data": "needs shards",
     "kata results": "trains for minutes, and is tried nightly",
     "kata update": "needs an address",
     "kata watch": "waits for a person: see below",

@@ -19,7 +19,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from grader.cli.commands import app
 from grader.course import catalogue, downloads
 from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
@@ -83,7 +85,12 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules.pop("speedrun", None)
+    sys.path.insert(0, str(path.parent))  # as where Python starts a program
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     module.PRESETS["124M"] = replace(module.PRESETS["124M"], **SMALL | (changed or {}))
     return module
 
@@ -275,6 +282,20 @@ def test_the_tiny_preset_needs_no_download(data, tmp_path):
     assert last["step"] == 8 and last["sample"].startswith("The ") and 0 <= last["hellaswag"] <= 1
 
 
+def test_the_tiny_preset_trains_on_shards_of_ones_own_text(data, tmp_path, monkeypatch):
+    """From text to a sample: `kata data shards`, then the program, with GPT-2's tokens."""
+    monkeypatch.setattr(downloads, "DATA", data)
+    (tmp_path / "mine.txt").write_text(prose()[40_000:80_000], encoding="utf-8")
+    made = ["data", "shards", "--from", tmp_path / "mine.txt", "--into", tmp_path / "shards", "--tokens", "9000"]
+    said = CliRunner().invoke(app, [*map(str, made)])
+    assert said.exit_code == 0 and "the first is for validation" in said.output, said.output
+    done = launch(tmp_path, data, "--preset", "tiny", "--data", tmp_path / "shards", "--steps", 2)
+    assert done.codes == [0], done.err
+    last = logged(tmp_path)[-1]
+    assert last["step"] == 2 and last["sample"].startswith("The ") and 0 <= last["hellaswag"] <= 1
+    assert len(checkpoint(tmp_path)["model"]["lm_head.weight"]) == 384, "320 ids of that tokenizer, padded"
+
+
 def test_ctrl_c_reaches_the_processes_of_torchrun(tmp_path):
     for split in ("train", "val"):
         shard(tmp_path / f"{split}.bin", np.arange(9000) % 300)
@@ -379,6 +400,103 @@ def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_pa
         f"train_gpt2.py: rank 1: {tmp_path / 'run' / 'checkpoint.pt'} cannot be resumed (Permission denied): "
         "take another --out, or --restart",
     ]
+
+
+def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path):
+    """Muon's momentum and AdamW's moments are in the checkpoint. The models of two recipes have other weights."""
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    run = {"processes": 2, "settings": {"steps": 6}}
+    done = launch(tmp_path / "whole", data, "--recipe", "speedrun", **run)
+    assert done.codes == [0, 0], done.err
+    assert "todays_block, muon_and_schedules" in done.out and "with usual attention and masks" in done.out
+    losses = [line["loss"] for line in logged(tmp_path / "whole") if "loss" in line]
+    assert len(losses) == 6 and losses[-1] < losses[0] - 0.2
+    cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(3, signal.SIGTERM, rank=1))
+    assert cut.codes == [130, 130], cut.err
+    done = launch(tmp_path / "cut", data, settings={"steps": 6})
+    assert done.codes == [2] and "its recipe is speedrun, not gpt2" in done.err
+    done = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run)
+    assert done.codes == [0, 0] and "resumed after step 3" in done.out, done.err
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
+    assert_same(checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "whole"))
+
+
+def test_a_checkpoint_without_a_recipe_is_gpt2s(on_two, data, tmp_path):
+    (tmp_path / "run").mkdir()
+    state = checkpoint(on_two)
+    assert state["settings"].pop("recipe") == "gpt2"
+    torch.save(state, tmp_path / "run" / "checkpoint.pt")
+    (tmp_path / "run" / "log.jsonl").write_text((on_two / "run" / "log.jsonl").read_text())
+    done = launch(tmp_path, data, settings={"dropout": 0.1})
+    assert done.codes == [0] and f"resumed after step {STEPS}" in done.out, done.err
+
+
+def test_flex_attention_and_the_usual_one_agree_under_a_mask_of_documents_and_windows():
+    """On a CPU FlexAttention has no backward pass: here it is compared forward, where it is not compiled."""
+    speedrun = script().speedrun
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 3, 150, 8)  # more than one of its blocks of 128
+    documents = (torch.rand(2, 150) < 0.05).long().cumsum(1)
+    for window in (20, 150):
+        mask = speedrun.mask_of(documents, window, flex=False)
+        one_by_one = [
+            [[j <= i < j + window and row[i] == row[j] for j in range(150)] for i in range(150)]
+            for row in documents.tolist()
+        ]
+        assert torch.equal(mask[:, 0], torch.tensor(one_by_one))
+        usual = speedrun.attend(q, k, v, mask)
+        flex = speedrun.attend(q, k, v, speedrun.mask_of(documents, window, flex=True))
+        torch.testing.assert_close(flex, usual)
+    assert not speedrun.flex_works(torch.device("cpu"), 8)
+
+
+def test_a_document_of_a_speedrun_reads_no_other_one():
+    """Also nothing of what follows. Untrained, all tokens are equally likely and each block passes on what it gets."""
+    speedrun, gpt = script().speedrun, reference("26_gpt_model")
+    torch.manual_seed(0)
+    config = gpt.GPTConfig(block_size=16, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
+    model = speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, end_of_text=63)
+    idx = torch.randint(63, (3, 16))
+    idx[:, 6] = 63
+    assert model(idx)[0].count_nonzero() == 0
+    h = torch.randn(3, 16, 16)
+    everything = torch.ones(1, 1, 16, 16, dtype=torch.bool)
+    assert torch.equal(model.blocks[0](h, everything), h)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    before = model(idx)[0]
+    changed = idx.clone()
+    changed[:, :6] = (changed[:, :6] + 1) % 63
+    after = model(changed)[0]
+    assert torch.equal(before[:, 6:], after[:, 6:]) and not torch.equal(before[:, :6], after[:, :6])
+    changed = idx.clone()
+    changed[:, 12:] = (changed[:, 12:] + 1) % 63
+    torch.testing.assert_close(model(changed)[0][:, :12], before[:, :12])
+
+
+def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_line():
+    module, gpt = script(), reference("26_gpt_model")
+    config = gpt.GPTConfig(block_size=8, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
+    model = module.speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, 63)
+    today = reference("today/02_muon_and_schedules")
+    muon, adamw = module.speedrun.Optimizers(today, model, 3e-3, fused=False).param_groups
+    assert len(muon["params"]) == 12 and {id(p) for p in muon["params"]} == {
+        id(p) for p in model.blocks.parameters() if p.ndim == 2
+    }
+    assert len(muon["params"]) + len(adamw["params"]) == len(list(model.parameters()))
+    assert model.num_params() == model.num_params(non_embedding=True) + 64 * 16
+    preset = replace(module.PRESETS["tiny"], **module.RECIPES["speedrun"], steps=100, warmup_steps=10)
+    rates = [module.speedrun.schedule(today, preset)(step) * 1000 for step in (0, 9, 60, 80, 100)]
+    assert rates == pytest.approx([0.3, 3, 3, 1.5, 0])
+    assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0))(0) > 0
+
+
+def test_the_last_id_of_the_tiny_presets_tokenizer_ends_a_text():
+    """The recipe speedrun tells documents apart by it. GPT-2's is 50256, of 50257."""
+    kata = reference("33_gpt_capstone")
+    assert kata.prepare(kata.prose_documents()).eot == script().PRESETS["tiny"].vocab_size - 1
+    assert script().PRESETS["tiny"].vocab_size != script().PRESETS["124M"].vocab_size
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])

@@ -2,10 +2,13 @@
 
 On a CUDA GPU the model is GPT-2 124M without biases, B = 16 and T = 1024, and then the largest batch that fits.
 Elsewhere it is a small one. Each rung adds one thing to the settings of the fastest rung before it. At the end the
-fastest rung and nanoGPT run in turns. Exit code 1: a rung's losses are not those of the first, or no rung ran.
+fastest rung and nanoGPT run in turns. They do so once more with as many micro-batches per update as train_gpt2.py takes
+on one device, so that an update counts as often as in a run. Exit code 1: a rung's losses are not those of the first,
+or no rung ran.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
@@ -29,6 +32,7 @@ LR = 1e-4  # small, so that rounding is all that tells the losses of two rungs a
 AGREE = 0.05  # how far they may lie apart
 BYTES_OF_WEIGHTS = 20  # for each: the given model's, the trained copy's, its gradient and AdamW's two moments
 FULL = 0.9  # the share of the GPU's memory that a batch may be planned to take
+MICRO_BATCHES = 32  # per update: 2¹⁹ tokens, 16 · 1024 at a time; nanoGPT takes 40 of 12 · 1024
 SECONDS = {"max-autotune": 200.0}  # that a rung may take, if it is more than
 USUAL = 60.0
 
@@ -56,15 +60,15 @@ class Run:
         how = {"backend": "aot_eager"} if self.quick else {"mode": mode}
         return torch.compile(of, fullgraph=True, dynamic=False, **how)
 
-    def step(self, rung: Rung) -> Step:
+    def step(self, rung: Rung, micro_batches: int = 1) -> Step:
         """A training step of a rung, or of nanoGPT at that batch, under its own settings."""
         fetch = self.batches.of(rung.batch)
         if rung.name == "nanoGPT":
             rung = Rung(precision="high")
             padded = self.kata.pad_vocab(self.model)
-            taken = nanogpt.training(padded, fetch, LR, lambda net: self.compiled(net, "default"))
+            taken = nanogpt.training(padded, fetch, LR, lambda net: self.compiled(net, "default"), micro_batches)
         else:
-            taken = rungs.training(self.kata, self.model, rung, fetch, LR, self.compiled)
+            taken = rungs.training(self.kata, self.model, rung, fetch, LR, self.compiled, micro_batches)
 
         def step() -> torch.Tensor | float:
             with rungs.settings(self.kata, rung):
@@ -89,6 +93,7 @@ def main(arguments: list[str]) -> int:
                 report.save(found, options.json)
             if "nanoGPT" in options.rungs and any(row["name"] != "nanoGPT" for row in found["rows"]):
                 pair(run)
+                accumulated(run)
         finally:
             report.save(found, options.json)
             print(f"\n{report.markdown(found)}\n\n{time.perf_counter() - start:.0f} s in all", flush=True)
@@ -146,6 +151,7 @@ def prepared(options: argparse.Namespace, folder: Path) -> Run:
         "not_kept": [],
         "left_out": {},
         "pairs": None,
+        "accumulated": None,
     }
     sheet = devices.peak(name) if device.type == "cuda" else None
     found |= {"data_sheet_flops": sheet, "reachable_flops": peaks.reachable(kata, device)}
@@ -247,6 +253,29 @@ def pair(run: Run) -> None:
         "ours_ms": times[0],
         "nanogpt_ms": times[1],
         "ratio": ratios[len(ratios) // 2],
+    }
+
+
+def accumulated(run: Run) -> None:
+    """The same with as many micro-batches per update as a run takes: seconds per update, and to the same loss."""
+    micro_batches = 2 if run.quick else MICRO_BATCHES
+    steps = replace(run.steps, warm_up=1)
+    ours, theirs = run.best, replace(run.best, name="nanoGPT")
+
+    def race() -> tuple[list[measure.Update], list[measure.Update]]:
+        return measure.raced(run.kata, run.step(ours, micro_batches), run.step(theirs, micro_batches), steps)
+
+    raced, reason = attempted(run, race)
+    if raced is None:
+        run.found["left_out"]["accumulated"] = reason
+        return
+    loss = max(min(loss for _, loss in updates) for updates in raced)
+    tokens = micro_batches * run.best.batch * run.model.config.block_size
+    run.found["accumulated"] = {
+        "micro_batches": micro_batches,
+        "tokens_per_s": [tokens / statistics.median(seconds for seconds, _ in updates) for updates in raced],
+        "loss": loss,
+        "seconds_to_loss": [measure.seconds_to(loss, updates) for updates in raced],
     }
 
 

@@ -1,4 +1,4 @@
-"""Time one way of training: milliseconds per step, losses, memory; and two ways in turns."""
+"""Time one way of training: milliseconds per step, losses, memory; two ways in turns, and their way to one loss."""
 
 import gc
 import re
@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grader import devices
+
 Step = Callable[[], Tensor | float]
+Update = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ class Batches:
                 torch.stack([torch.from_numpy(data[s + d : s + d + self.length].astype(np.int64)) for s in starts])
                 for d in (0, 1)
             )
-            if self.device.type != "cuda":
-                return x.to(self.device), y.to(self.device)
-            return x.pin_memory().to(self.device, non_blocking=True), y.pin_memory().to(self.device, non_blocking=True)
+            return devices.sent(x, self.device), devices.sent(y, self.device)
 
         return fetch
 
@@ -77,6 +78,26 @@ def in_turns(kata: ModuleType, ours: Step, theirs: Step, steps: Steps) -> tuple[
             [seconds] = kata.time_steps(lambda step=step: window(step), 1, 0)
             found[place].append(1000 * seconds / steps.per_window)
     return found
+
+
+def raced(kata: ModuleType, ours: Step, theirs: Step, steps: Steps) -> tuple[list[Update], list[Update]]:
+    """The updates of two trainings from the same weights, in turns: (seconds, loss), after those that warm up."""
+    found: tuple[list[Update], list[Update]] = ([], [])
+    for step in (ours, theirs):
+        for _ in range(steps.warm_up):
+            step()
+    for _ in range(steps.windows):
+        for place, step in enumerate((ours, theirs)):
+            losses: list[float] = []
+            [seconds] = kata.time_steps(lambda step=step, losses=losses: losses.append(float(step())), 1, 0)
+            found[place].append((seconds, losses[0]))
+    return found
+
+
+def seconds_to(loss: float, updates: list[Update]) -> float:
+    """The seconds of all updates up to the first with this loss or a lower one."""
+    last = next(number for number, (_, found) in enumerate(updates) if found <= loss)
+    return sum(seconds for seconds, _ in updates[: last + 1])
 
 
 def forget(device: torch.device) -> None:

@@ -79,7 +79,11 @@ class NanoGpt(nn.Module):
 
 
 def training(
-    padded: nn.Module, fetch: Callable[[], tuple[Tensor, Tensor]], lr: float, compiled: Callable[[nn.Module], nn.Module]
+    padded: nn.Module,
+    fetch: Callable[[], tuple[Tensor, Tensor]],
+    lr: float,
+    compiled: Callable[[nn.Module], nn.Module],
+    micro_batches: int = 1,
 ) -> Callable[[], Tensor]:
     """One step of nanoGPT from the weights of a GPT whose vocabulary is padded. The step returns its loss."""
     device = padded.lm_head.weight.device
@@ -95,16 +99,19 @@ def training(
 
     def step() -> Tensor:
         nonlocal batch, n_steps
-        with torch.autocast(device.type, torch.bfloat16):
-            _, loss = called(*batch)
-        batch = fetch()
-        loss.backward()
+        total = torch.zeros((), device=device)
+        for _ in range(micro_batches):
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = called(*batch)[1] / micro_batches
+            batch = fetch()
+            loss.backward()
+            total += loss.detach()
         nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         n_steps += 1
         if n_steps % LOG_INTERVAL == 0:
-            loss.item()
-        return loss.detach()
+            total.item()
+        return total
 
     return step

@@ -72,6 +72,13 @@ def markdown(found: dict[str, Any]) -> str:
             f"In turns, B = {found['pairs']['batch']}: {found['pairs']['ours']} {ours:.1f} ms, nanoGPT {theirs:.1f} ms",
         ]
         lines += [f"× nanoGPT, the median of the turns: {found['pairs']['ratio']:.3f}"]
+    if both := found["accumulated"]:
+        lines += [
+            "",
+            f"{both['micro_batches']} micro-batches per update, {found['pairs']['ours']} and nanoGPT in turns:",
+        ]
+        lines += ["{:,.0f} and {:,.0f} tokens/s".format(*both["tokens_per_s"])]
+        lines += ["{:.2f} and {:.2f} s to a loss of {:.4f}".format(*both["seconds_to_loss"], both["loss"])]
     return "\n".join(lines)
 
 

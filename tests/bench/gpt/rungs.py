@@ -137,10 +137,11 @@ def training(
     fetch: Callable[[], tuple[Tensor, Tensor]],
     lr: float,
     compiled: Callable[[Any, str], Any],
+    micro_batches: int = 1,
 ) -> Callable[[], Tensor | float]:
     """A training step of this rung on a copy of the model. It returns its loss, as a tensor where nobody waits for it.
 
-    fetch gives the next batch; `compiled` is torch.compile with a mode.
+    fetch gives the next batch; `compiled` is torch.compile with a mode. Each update takes so many micro-batches.
     """
     net = kata.pad_vocab(model, rung.pad_multiple) if rung.pad_multiple else copy.deepcopy(model)
     for block in net.transformer.h:
@@ -155,24 +156,30 @@ def training(
     else:
         optimizer = kata.make_optimizer(net, lr, fused=rung.update == "fused")
 
-    def step() -> Tensor | float:
+    def micro_step() -> Tensor:
         nonlocal batch
         if rung.mode in WITH_GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
-        if rung.waits and rung.update != "compiled":
-            return kata.amp_step(called, optimizer, *batch, rung.dtype)
         with torch.autocast(batch[0].device.type, rung.dtype) if rung.dtype else nullcontext():
-            loss = called(*batch)[1]
+            loss = called(*batch)[1] / micro_batches
         if not rung.waits:
             batch = fetch()
         loss.backward()
+        return loss.detach().clone()  # a CUDA graph's next run overwrites its outputs
+
+    def step() -> Tensor | float:
+        if rung.waits and rung.update != "compiled" and micro_batches == 1:
+            if rung.mode in WITH_GRAPHS:
+                torch.compiler.cudagraph_mark_step_begin()
+            return kata.amp_step(called, optimizer, *batch, rung.dtype)
+        loss = sum(micro_step() for _ in range(micro_batches))
         if rung.update == "compiled":
             update()
         else:
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-        return loss.item() if rung.waits else loss.detach().clone()  # a CUDA graph's next run overwrites its outputs
+        return loss.item() if rung.waits else loss
 
     return step
 
