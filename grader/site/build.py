@@ -6,10 +6,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from sphinx.application import Sphinx
 from sphinx.util.console import strip_colors
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from grader.course.catalogue import all_katas
 from grader.site import executed, tree
@@ -24,6 +26,7 @@ SETTINGS = {
     "myst_heading_anchors": 4,
     "nitpicky": True,
     "suppress_warnings": ["misc.highlighting_failure"],  # such a block is shown without colours
+    "highlight_language": "text",  # of a block that names none
     "html_theme": "furo",
     "html_static_path": [str(STATIC)],
     "html_css_files": ["site.css"],
@@ -63,13 +66,23 @@ def build(root: Path, folder: Path, repository: str = "", with_notebooks: bool =
     said = io.StringIO()
     made, read = folder / "site", folder / "read"
     source = folder / "source"
-    Sphinx(source, None, made, read, "html", SETTINGS, status=None, warning=said, parallel=2).build()
+    with patch_docutils(), docutils_namespace():
+        sphinx = Sphinx(source, None, made, read, "html", SETTINGS, status=None, warning=said, parallel=2)
+        sphinx.connect("html-page-context", _give_captions_a_level, priority=900)
+        sphinx.build()
     sources = {str(source / place): page for page, place in places.pages.items()}
     problems = [_in_the_repository(line, sources) for line in strip_colors(said.getvalue()).splitlines() if line]
     problems += [*_broken(made), *_from_other_hosts(made)]
     if problems:  # Sphinx says again only what is wrong with pages that it reads again
         shutil.rmtree(read)
     return problems
+
+
+def _give_captions_a_level(sphinx: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Sphinx makes headings of the captions in the list of pages, and leaves out the level that a heading needs."""
+    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def _in_the_repository(line: str, sources: dict[str, str]) -> str:

@@ -39,7 +39,7 @@ def run(katas: Iterable[Kata], cache: Path) -> dict[Kata, Path]:
 
 
 def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes]]:
-    """An executed notebook as Markdown, and its pictures by name, which the page has in the folder.
+    """An executed notebook as Markdown, whose title says that it is one, and its pictures by name, which the page has in the folder.
 
     Args:
         lesson: the text of the kata's lesson. Its figure is the one that the notebook draws, so the alt text is, too.
@@ -61,7 +61,7 @@ def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes
                 parts.append(f"![{figure['alt'] if figure else ''}]({folder}/{name})")
             elif "text/plain" in output.data:
                 parts.append(_block("text", output.data["text/plain"], "output"))
-    return "\n\n".join(parts) + "\n", pictures
+    return "\n\n".join(parts).replace("# ", "# Notebook ", 1) + "\n", pictures
 
 
 def _execute(kata: Kata, target: Path) -> Kata:

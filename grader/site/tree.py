@@ -17,6 +17,7 @@ from grader.site.links import Places
 
 README, GLOSSARY, INDEX = "README.md", "katas/GLOSSARY.md", "index.md"
 TRACKS = {"": "The path", "tinytorch": "TinyTorch", "papers": "Papers", "today": "Today"}
+CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
 DRAWN = "drawn"  # the folder with the pictures of an executed notebook
 FOR_LEARNERS = ("katas/glossary.md", "katas/coverage.md")
@@ -64,7 +65,7 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
             others = sorted(set(written) - {place, *FOR_LEARNERS})
             entries += [posixpath.basename(one) for one in others if posixpath.dirname(one) == posixpath.dirname(place)]
             written[place] += _toctree(entries)
-    named = {TRACKS[track]: found for track, found in members.items() if found}
+    named = {TRACKS[track] if track else CORE: found for track, found in members.items() if found}
     written[INDEX] = home.page(written[INDEX], named, lambda kata: f"katas/{kata.name}/index.html")
     for caption, of_caption in {
         "Learn": (*(f"{TRACKS[t]} <{place}>" for t, place in of_tracks.items() if place in written), *FOR_LEARNERS),

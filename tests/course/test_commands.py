@@ -30,6 +30,8 @@ NOT_RUN = {
     "make seals": "takes minutes, and is tried nightly",
     "kata seals": "does, too",
     "kata practised": "does, too",
+    "make site": "installs more packages",
+    "make .venv/installed-browser": "does, too",
     "make bench": "takes minutes",
     "pre-commit": "comes with `make check`",
     "pip install": "downloads",

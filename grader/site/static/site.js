@@ -21,7 +21,7 @@ if (here) list.scrollTop = here.offsetTop - list.clientHeight / 2;
 
 // What scrolls sideways in a box of its own can be scrolled by the keyboard, too.
 const reach = () => {
-  for (const box of document.querySelectorAll("article .table-wrapper, article .highlight pre")) {
+  for (const box of document.querySelectorAll("article .table-wrapper, article .highlight pre, article p:has(> img)")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
