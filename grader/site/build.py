@@ -43,6 +43,7 @@ LOADED = re.compile(
     r"|(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]*)",
     re.IGNORECASE,
 )
+NO_ALT = re.compile(r'<img\b(?![^>]*\salt="[^"])')
 NAMESPACE = "http://www.w3.org/"
 SCHEME = re.compile(r"[a-z]+:|//")
 
@@ -65,14 +66,15 @@ def build(root: Path, folder: Path, repository: str = "", with_notebooks: bool =
         return list(places.problems)
     said = io.StringIO()
     made, read = folder / "site", folder / "read"
+    shutil.rmtree(made, ignore_errors=True)
     source = folder / "source"
     with patch_docutils(), docutils_namespace():
         sphinx = Sphinx(source, None, made, read, "html", SETTINGS, status=None, warning=said, parallel=2)
         sphinx.connect("html-page-context", _give_captions_a_level, priority=900)
-        sphinx.build()
+        sphinx.build(force_all=True)  # reads what has changed, and writes every page: each has a list of all
     sources = {str(source / place): page for page, place in places.pages.items()}
     problems = [_in_the_repository(line, sources) for line in strip_colors(said.getvalue()).splitlines() if line]
-    problems += [*_broken(made), *_from_other_hosts(made)]
+    problems = problems or [*_broken(made), *_without_alt(made), *_from_other_hosts(made)]
     if problems:  # Sphinx says again only what is wrong with pages that it reads again
         shutil.rmtree(read)
     return problems
@@ -105,6 +107,13 @@ def _broken(made: Path) -> Iterator[str]:
                 continue
             if target in anchors or not (made / target).is_file():
                 yield f"{page}: the link to {link} leads nowhere"
+
+
+def _without_alt(made: Path) -> Iterator[str]:
+    """A line for each page with a picture that has no alt text, such as one written as HTML."""
+    for path in sorted(made.rglob("*.html")):
+        if NO_ALT.search(path.read_text("utf-8")):
+            yield f"{path.relative_to(made)}: a picture has no alt text"
 
 
 def _from_other_hosts(made: Path) -> Iterator[str]:

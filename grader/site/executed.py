@@ -39,7 +39,7 @@ def run(katas: Iterable[Kata], cache: Path) -> dict[Kata, Path]:
 
 
 def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes]]:
-    """An executed notebook as Markdown, whose title says that it is one, and its pictures by name, which the page has in the folder.
+    """An executed notebook as Markdown with a title that says so, and its pictures by name.
 
     Args:
         lesson: the text of the kata's lesson. Its figure is the one that the notebook draws, so the alt text is, too.
