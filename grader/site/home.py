@@ -9,7 +9,7 @@ from grader.site import course_map
 OF_THE_PATH = re.compile(r"^## The path\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)*", re.MULTILINE)
 INTRODUCTION = re.compile(r"\A# .*\n\n(?:\S.*\n)+")
-DOORS = {"The first ten minutes": "the-first-ten-minutes", "The path": "the-path"}  # sections below the first screen
+DOORS = {"The first ten minutes": "The first ten minutes", "The path": "The map of the course"}  # by section
 COLUMNS = {"wide": 5, "narrow": 2}  # of the map; the style sheet shows one of both
 HIDE_CONTENTS = "---\nhide-toc: true\n---\n\n"
 
@@ -19,7 +19,9 @@ def page(readme: str, tracks: dict[str, list[Kata]], link: Callable[[Kata], str]
     drawn = [course_map.drawn(tracks, columns, link, kind) for kind, columns in COLUMNS.items()]
     shown = "\n".join(['<div class="course-maps">', *drawn, "</div>", ""])
     text = OF_THE_PATH.sub(lambda path: TABLE.sub(lambda _: shown, path[0], count=1), readme)
-    doors = [f"[{title}](#{anchor})" for title, anchor in DOORS.items() if f"\n## {title}\n" in readme]
+    doors = [
+        f"[{text}](#{title.lower().replace(' ', '-')})" for title, text in DOORS.items() if f"\n## {title}\n" in readme
+    ]
     return HIDE_CONTENTS + INTRODUCTION.sub(lambda match: f"{match[0]}\n{' · '.join(doors)}\n", text)
 
 
