@@ -5,6 +5,7 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +25,7 @@ SETTINGS = {
     "language": "en",
     "extensions": ["myst_parser"],
     "myst_heading_anchors": 4,
+    "myst_html_meta": {"description": metadata("torch-katas")["Summary"]},
     "nitpicky": True,
     "suppress_warnings": ["misc.highlighting_failure"],  # such a block is shown without colours
     "highlight_language": "text",  # of a block that names none

@@ -15,7 +15,8 @@ from grader.course.handouts import notebook_path
 from grader.site import course_map, executed, glossary, home, lessons
 from grader.site.links import Places
 
-README, GLOSSARY, INDEX = "README.md", "katas/GLOSSARY.md", "index.md"
+README, GLOSSARY = "README.md", "katas/GLOSSARY.md"
+INDEX, NOTEBOOK = "index.md", "notebook.md"
 TRACKS = {"": "The path", "tinytorch": "TinyTorch", "papers": "Papers", "today": "Today"}
 CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
@@ -46,40 +47,39 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
     if GLOSSARY in texts:
         place = places.pages[GLOSSARY]
         written[place] = glossary.page(written[place], place, places, {k: texts[_lesson(k)] for k in katas})
-    pictures = set(places.pictures)
+    content = {one: (root / one).read_bytes() for one in places.pictures if (root / one).is_file()}
     for kata, notebook in notebooks.items():
-        place = places.pages[notebook_path(kata).relative_to(root).as_posix()]
-        at = posixpath.dirname(place)
-        written[place], drawn = executed.page(notebook, texts[_lesson(kata)], DRAWN)
-        written[posixpath.join(at, INDEX)] += _toctree([f"Notebook {_short(kata)[:2]} <{posixpath.basename(place)}>"])
-        for name, picture in drawn.items():
-            pictures.add(posixpath.join(at, DRAWN, name))
-            _write(folder / at / DRAWN / name, picture)
+        at = posixpath.dirname(places.pages[_lesson(kata)])
+        text, pictures = executed.page(notebook, texts[_lesson(kata)], DRAWN)
+        written[posixpath.join(at, NOTEBOOK)] = text
+        written[posixpath.join(at, INDEX)] += _toctree([f"Notebook {kata.folder.name[:2]} <{NOTEBOOK}>"])
+        content |= {posixpath.join(at, DRAWN, name): picture for name, picture in pictures.items()}
     members = {track: [kata for kata in katas if kata.name.rpartition("/")[0] == track] for track in TRACKS}
-    of_the_path = posixpath.join("katas", INDEX)
-    written[of_the_path] = home.path_page(places.rewritten(texts[README], README, of_the_path))
-    of_tracks = {track: posixpath.normpath(posixpath.join("katas", track, INDEX)) for track in TRACKS}
-    for track, place in of_tracks.items():
-        if place in written:
-            entries = [f"{_short(kata)} <{kata.folder.name}/{INDEX}>" for kata in members[track]]
-            others = sorted(set(written) - {place, *FOR_LEARNERS})
-            entries += [posixpath.basename(one) for one in others if posixpath.dirname(one) == posixpath.dirname(place)]
-            written[place] += _toctree(entries)
-    named = {TRACKS[track] if track else CORE: found for track, found in members.items() if found}
-    written[INDEX] = home.page(written[INDEX], named, lambda kata: f"katas/{kata.name}/index.html")
-    for caption, of_caption in {
-        "Learn": (*(f"{TRACKS[t]} <{place}>" for t, place in of_tracks.items() if place in written), *FOR_LEARNERS),
-        "Teach and write": FOR_OTHERS,
-        "": LAST,
-    }.items():
-        written[INDEX] += _toctree((one for one in of_caption if "<" in one or one in written), caption)
-    for place, text in written.items():
-        _write(folder / place, text.encode())
-    for one in places.pictures:
-        if (root / one).is_file():
-            _write(folder / one, (root / one).read_bytes())
-    _remove_others(folder, {*written, *pictures})
+    _add_front_pages(written, members, places.rewritten(texts[README], README, _index("")))
+    content |= {place: text.encode() for place, text in written.items()}
+    for place, one in content.items():
+        _write(folder / place, one)
+    _remove_others(folder, set(content))
     return places
+
+
+def _add_front_pages(written: dict[str, str], members: dict[str, list[Kata]], readme: str) -> None:
+    """The page of the core path, made of the README, and on the front pages the map and the lists of pages."""
+    written[_index("")] = home.path_page(readme)
+    tracks = [track for track in members if _index(track) in written]
+    for track in tracks:
+        entries = [f"{_short(kata)} <{kata.folder.name}/{INDEX}>" for kata in members[track]]
+        beside = [one for one in sorted(written) if posixpath.dirname(one) == posixpath.dirname(_index(track))]
+        entries += [posixpath.basename(one) for one in beside if one not in (_index(track), *FOR_LEARNERS)]
+        written[_index(track)] += _toctree(entries)
+    named = {TRACKS[track] if track else CORE: members[track] for track in tracks}
+    written[INDEX] = home.page(written[INDEX], named, lambda kata: f"katas/{kata.name}/index.html")
+    for caption, entries in {
+        "Learn": [*(f"{TRACKS[track]} <{_index(track)}>" for track in tracks), *FOR_LEARNERS],
+        "Teach and write": [*FOR_OTHERS],
+        "": [*LAST],
+    }.items():
+        written[INDEX] += _toctree([one for one in entries if "<" in one or one in written], caption)
 
 
 def _pages(root: Path, notebooks: Iterable[Kata]) -> dict[str, str]:
@@ -97,8 +97,13 @@ def _place(source: str) -> str:
     if name == README:
         return posixpath.join(folder, INDEX)
     if name.endswith(".ipynb"):
-        return posixpath.join(folder, "notebook.md")
+        return posixpath.join(folder, NOTEBOOK)
     return posixpath.join(folder, name.lower())
+
+
+def _index(track: str) -> str:
+    """The page of a track."""
+    return posixpath.normpath(posixpath.join("katas", track, INDEX))
 
 
 def _lesson(kata: Kata) -> str:
