@@ -96,10 +96,17 @@ def test_what_only_the_built_pages_show_is_one_line_with_the_page_in_each_build(
         assert len(found) == len(lines) and all(map(str.startswith, found, lines.values())), found
 
 
-def test_every_page_of_this_course_has_its_links_pictures_and_alt_texts(tmp_path):
-    places = tree.lay_out(ROOT, tmp_path, "", {})
+@pytest.fixture(scope="module")
+def this_course(tmp_path_factory) -> tuple[Places, Path]:
+    """The source of this course's site, without notebooks."""
+    folder = tmp_path_factory.mktemp("source")
+    return tree.lay_out(ROOT, folder, "", {}), folder
+
+
+def test_every_page_of_this_course_has_its_links_pictures_and_alt_texts(this_course):
+    places, folder = this_course
     assert list(places.problems) == []
-    assert all((tmp_path / f"katas/{kata.name}/index.md").is_file() for kata in all_katas())
+    assert all((folder / f"katas/{kata.name}/index.md").is_file() for kata in all_katas())
 
 
 def test_links_to_files_that_are_no_pages(course):
@@ -156,9 +163,9 @@ def test_a_docstring_becomes_paragraphs_lists_and_blocks():
     ]
 
 
-def test_each_exercise_of_a_class_is_shown_with_its_method(tmp_path):
-    places = tree.lay_out(ROOT, tmp_path, "", {})
-    text = (tmp_path / places.pages["katas/16_multi_head_attention/README.md"]).read_text()
+def test_each_exercise_of_a_class_is_shown_with_its_method(this_course):
+    places, folder = this_course
+    text = (folder / places.pages["katas/16_multi_head_attention/README.md"]).read_text()
     forward = text.partition("### `MultiHeadAttention.forward`")[2].partition("\n### ")[0]
     assert "def forward(" in forward and "def __init__" not in forward and "raise NotImplementedError" not in text
     assert text.count("class MultiHeadAttention(nn.Module):") == 1
