@@ -31,7 +31,6 @@ NOT_RUN = {
     "kata seals": "does, too",
     "kata practised": "does, too",
     "make site": "installs more packages",
-    "make .venv/installed-browser": "does, too",
     "make bench": "takes minutes",
     "pre-commit": "comes with `make check`",
     "pip install": "downloads",
