@@ -8,11 +8,12 @@
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
 # make pictures        draw the README's pictures from the real program
+# make site            build the course's web site in build/site (NOTEBOOKS=no leaves the papers' notebooks out)
 # make clean           remove what the set-up made
 
 include grader/setup.mk
 
-.PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures
+.PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 3 --dist loadgroup)
@@ -49,6 +50,9 @@ diagrams: setup
 
 pictures: setup
 	@$(BIN)/python -m tests.bench.pictures
+
+site: .venv/installed-site
+	@$(BIN)/kata site $(if $(filter no,$(NOTEBOOKS)),--no-notebooks) $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 .venv/installed-%: $(READY)
 	@echo "Installing what the $* need into .venv"

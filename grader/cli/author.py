@@ -174,6 +174,27 @@ def diagrams(kata: MaybeKata = None, check: OnlyCheck = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command("site", rich_help_panel=AUTHORS)
+def site_(
+    notebooks: Annotated[bool, typer.Option(help="execute the papers' notebooks, and show them")] = True,
+    repository: Annotated[str, typer.Option(metavar="URL", help="of the files on the web, for links to code")] = "",
+) -> None:
+    """Build the course's web site in build/site, with the extra `site` that make site installs.
+
+    Exit code 1: a page has a broken link, no picture or no alt text, or loads something from another host.
+    """
+    try:
+        from grader.site import build
+    except ModuleNotFoundError as missing:
+        raise NotPossible(f"{missing.name} is not installed: make site installs what the site needs") from None
+
+    started = time.monotonic()
+    problems = build.build(ROOT, ROOT / "build", repository, notebooks)
+    print("\n".join(problems) or f"build/site/index.html · {time.monotonic() - started:.1f} s")
+    if problems:
+        raise typer.Exit(1)
+
+
 @app.command(hidden=True)
 def generate(
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if a file is stale")] = False,

@@ -30,6 +30,7 @@ NOT_RUN = {
     "make seals": "takes minutes, and is tried nightly",
     "kata seals": "does, too",
     "kata practised": "does, too",
+    "make site": "installs more packages",
     "make bench": "takes minutes",
     "pre-commit": "comes with `make check`",
     "pip install": "downloads",

@@ -1,0 +1,71 @@
+"""Turns the links of one of the repository's pages into links of the site, and finds those that lead nowhere."""
+
+import posixpath
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CODE = r"^(?P<fence>`{3,}).*?^(?P=fence)[ \t]*$|(?P<ticks>`+)(?:(?!\n\n).)+?(?P=ticks)"
+TEXT = r"(?:[^\[\]]|\[[^\[\]]*\])*"  # of a link; a picture may be in it
+LINK = re.compile(rf"{CODE}|(?P<image>!?)\[(?P<text>{TEXT})\]\((?P<target>[^()\s]+)\)", re.MULTILINE | re.DOTALL)
+ELSEWHERE = re.compile(r"[a-z]+:|#")  # another site, or another place on the same page
+
+
+@dataclass
+class Places:
+    """Where the pages of the checkout at `root` are in the site. All paths are relative, with slashes.
+
+    Attributes:
+        pages: from the path of a page in the repository to its path in the site's source.
+        repository: the address of the repository's files on the web; empty if it is not known.
+        pictures: the pictures that the pages show, filled by `rewritten`.
+        problems: a line for each link or picture that is wrong, filled by `rewritten`.
+    """
+
+    root: Path
+    pages: dict[str, str]
+    repository: str = ""
+    pictures: set[str] = field(default_factory=set)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def link(self, page: str, source: str) -> str:
+        """The link from a page of the site to what the repository has at `source`."""
+        return posixpath.relpath(self.pages[source], posixpath.dirname(page))
+
+    def rewritten(self, text: str, source: str, page: str) -> str:
+        """The text of the page at `source` with its links as they must be at `page` in the site."""
+
+        def replaced(match: re.Match[str]) -> str:
+            if not match["target"]:
+                return match[0]
+            line = text.count("\n", 0, match.start()) + 1
+            where = f"{source}:{line}: [{' '.join(match['text'].split())[:60]}]({match['target']})"
+            if match["image"]:
+                return self._picture(match, where, source, page)
+            return self._link(match, where, source, page)
+
+        return LINK.sub(replaced, text)
+
+    def _picture(self, match: re.Match[str], where: str, source: str, page: str) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match["target"]))
+        if not (self.root / target).is_file():
+            self.problems[f"{where}: there is no such picture"] = None
+        elif not match["text"].strip():
+            self.problems[f"{where}: the picture has no alt text"] = None
+        self.pictures.add(target)
+        return f"![{match['text']}]({posixpath.relpath(target, posixpath.dirname(page))})"
+
+    def _link(self, match: re.Match[str], where: str, source: str, page: str) -> str:
+        text, target = self.rewritten(match["text"], source, page), match["target"]
+        if ELSEWHERE.match(target):
+            return f"[{text}]({target})"
+        path, hash_sign, anchor = target.partition("#")
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        for one in (found, posixpath.join(found, "README.md")):
+            if one in self.pages:
+                return f"[{text}]({self.link(page, one)}{hash_sign}{anchor})"
+        if found.startswith("..") or not (self.root / found).exists():
+            self.problems[f"{where}: the link leads nowhere"] = None
+        if self.repository:
+            return f"[{text}]({self.repository}/{found})"
+        return text if "`" in text or " " in text else f"`{text}`"
