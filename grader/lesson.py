@@ -73,7 +73,7 @@ def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
     reasons = standing_in.why_each_fails(kata, kata.root / "katas")
     has_reference = kata.reference.is_file()
     own = kata_modules.load(kata, kata.root / "katas") if not all(reasons.values()) else None
-    reference = kata_modules.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None
+    reference = kata_modules.load(kata, kata.solutions) if any(reasons.values()) and has_reference else None
     found, next_ = SimpleNamespace(), "Every exercise of this kata is your own code."
     for name, reason in reversed(reasons.items()):
         if reason:

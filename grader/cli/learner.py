@@ -335,7 +335,7 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     why_not = standing_in.why_not(kata, KATAS)
     if why_not and not kata.reference.is_file():
         raise KataError(f"finish {kata.number} first: {why_not}")
-    module = kata_modules.load(kata, ROOT / "solutions" if why_not else KATAS)
+    module = kata_modules.load(kata, kata.solutions if why_not else KATAS)
     try:
         tokenizer = module.load_gpt2_files(found / "encoder.json", found / "vocab.bpe")
     except NotImplementedError:

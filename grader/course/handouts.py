@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from grader.course.catalogue import TEACHER, Kata
+from grader.course.catalogue import TEACHER, Kata, all_katas
 
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
 SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
+SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")  # of every copy that grades
+EDITORS = (".vscode", ".devcontainer")
+PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 SOURCE = ".diagram"  # of a picture; it stays beside the picture, and no learner needs it
 
 
@@ -34,6 +37,30 @@ def of_the_grader(kata: Kata) -> list[Path]:
 def of_the_teacher(kata: Kata) -> list[Path]:
     """The reference, and what the second lock asks beside it."""
     return [path for path in (kata.reference, kata.author / SEALED, kata.author / PROBES) if path.is_file()]
+
+
+def of_the_tracks(root: Path) -> list[Path]:
+    """What the tracks that are packages give beside their katas: modules that the katas import."""
+    tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
+    return [path for track in tracks for path in sorted(track.glob("*.py"))]
+
+
+def pages(root: Path) -> list[Path]:
+    """The pages that belong to no kata: glossary, coverage, and those of the tracks."""
+    katas = {kata.folder for kata in all_katas(root)}
+    found = [*root.glob("katas/*.md"), *root.glob("katas/*/*.md")]
+    return sorted(path for path in found if path.parent not in katas)
+
+
+def packed(root: Path) -> list[Path]:
+    """What an installed package brings: all that learners open or that their commands read, and what exports need."""
+    katas = all_katas(root)
+    shared = [root / name for name in (*SHARED, "README.md", "CHANGELOG.md")]
+    shared += [path for name in EDITORS for path in sorted((root / name).iterdir())]
+    of_katas = [path for kata in katas for path in of_the_learner(kata)]
+    references = [kata.reference for kata in katas]
+    references += [path for kata in katas for path in sorted(kata.author.rglob("*.*")) if "__pycache__" not in path.parts]
+    return [*shared, *pages(root), *of_the_tracks(root), *of_katas, *references]
 
 
 def others(kata: Kata) -> list[Path]:

@@ -121,7 +121,7 @@ def _katas() -> Finding:
     katas = catalogue.all_katas()
     if not katas:
         return Finding("katas", "bad", f"none in {ROOT / 'katas'}: is the checkout complete?")
-    answers = "with solutions" if (ROOT / "solutions").is_dir() else "without solutions (a starter)"
+    answers = "with solutions" if references(ROOT).is_dir() else "without solutions (a starter)"
     return Finding("katas", "fine", f"{len(katas)}, {answers}")
 
 

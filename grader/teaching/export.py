@@ -16,9 +16,6 @@ from grader.teaching.rules import Rules
 MARK = ".kata-starter"  # a file that marks a folder as an export, which another export may update
 BUNDLE_MARK = ".kata-classroom50"  # the same for a bundle, in which an update keeps nothing
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
-SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
-EDITORS = (".vscode", ".devcontainer")
-PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 MOST_BYTES = 10 * 1024 * 1024  # of a packed bundle, which Classroom 50 takes
 STARTER_MAKEFILE = """\
 # make setup   build .venv
@@ -49,8 +46,8 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
     root = katas[0].root
     _prepare(folder)
     kept = [kata for kata in katas if not _copy_kata(kata, folder)]
-    _copy(root, folder, [*SHARED, *PAGES, *_given(root)])
-    for name in ("grader", *(editor for editor in EDITORS if (root / editor).is_dir())):
+    _copy(root, folder, [*handouts.SHARED, *handouts.PAGES, *_given(root)])
+    for name in ("grader", *(editor for editor in handouts.EDITORS if (root / editor).is_dir())):
         _replace_folder(root / name, folder / name)
     stubs.pack(katas, folder)
     _unlink_missing(folder)
@@ -87,7 +84,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
         _replace_kata(kata, folder / "katas" / kata.name)
         _replace_named(handouts.of_the_teacher(kata), kata, kata.reference.parent, folder / "solutions" / kata.name)
     _replace_folder(root / "grader", folder / "grader")
-    _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
+    _copy(root, folder, [*handouts.SHARED, "README.md", *handouts.PAGES, *_given(root)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
@@ -125,7 +122,7 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
         shutil.rmtree(folder / name, ignore_errors=True)
     files = [path for kata in katas for path in handouts.of_the_grader(kata)]
     files += [path for kata in released for path in handouts.of_the_teacher(kata)]
-    _copy(root, folder, [*SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
+    _copy(root, folder, [*handouts.SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
     _replace_folder(root / "grader", folder / "grader")
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
@@ -176,8 +173,7 @@ def _left_out(katas: Iterable[Kata]) -> list[str]:
 
 def _given(root: Path) -> list[str]:
     """The files of the tracks that are packages, which pyproject.toml installs."""
-    tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
-    return [path.relative_to(root).as_posix() for track in tracks for path in sorted(track.glob("*.py"))]
+    return [path.relative_to(root).as_posix() for path in handouts.of_the_tracks(root)]
 
 
 def _copy(root: Path, folder: Path, names: Iterable[str]) -> None:
