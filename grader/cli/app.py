@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader.course import catalogue
+from grader.course import catalogue, places
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.specs import layout
@@ -24,17 +24,22 @@ app = typer.Typer(
 )
 
 
-def katas(queries: Iterable[str] | None) -> list[Kata]:
+def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
     """The katas that the queries name, each once: one per query, or a whole track. All katas without queries.
 
     Raises:
         KataError: a query names no kata, or there are no katas here.
     """
-    named = [kata for query in queries for kata in catalogue.matching(query)] if queries else catalogue.all_katas()
-    found = list(dict.fromkeys(named))
-    if not found:
-        raise KataError(f"no katas in {KATAS}: is the checkout complete?")
-    return found
+    known = catalogue.all_katas(root)
+    if not known:
+        raise KataError(
+            f"no katas in {root / 'katas'}: is the checkout complete?"
+            if places.is_checkout()
+            else "there are no katas here: kata start my-katas lays them out, then cd my-katas"
+        )
+    return (
+        list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root))) if queries else known
+    )
 
 
 def say(text: str) -> None:

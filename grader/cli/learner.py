@@ -2,9 +2,11 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +16,24 @@ from rich.console import Console
 
 from grader.cli import sheets
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import catalogue, downloads, handouts, kata_modules, notebooks
+from grader.course import catalogue, downloads, handouts, kata_modules, notebooks, places
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
 from grader.execution import scheduler, standing_in
-from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading, stepping
+from grader.learner import (
+    bug_hunt,
+    defence,
+    environment,
+    helping,
+    history,
+    overview,
+    paper_notebook,
+    progress,
+    reading,
+    room,
+    stepping,
+)
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
@@ -28,6 +42,30 @@ from grader.reports import words
 from grader.results import KataResult
 
 SIGNS = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "bad": "[bold red]BAD  [/]"}
+
+
+class Build(StrEnum):
+    """The builds of PyTorch, as choices of an option."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def start(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    venv: Annotated[bool, typer.Option("--venv", help="with an environment of its own, in DIR/.venv")] = False,
+    torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda is 2.7 GB more")] = Build.cpu,
+) -> None:
+    """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
+    told = room.start(folder, torch.value if venv else None, say)
+    for line in told:
+        say(line)
+    used = folder.absolute() / environment.NAME if venv else environment.running()
+    active = not venv and shutil.which("kata") is not None
+    first = [] if active or not used else [environment.activation(used)]
+    commands = [f"cd {folder}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
+    print("Next:", "\n      ".join(commands))
 
 
 @app.command("list")
@@ -272,7 +310,10 @@ def notebook(
 def update(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="a folder or an address; default: where this was cloned from"),
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="a folder or an address; default: where this was cloned from. After kata start: the installed release",
+        ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
 ) -> None:
@@ -280,7 +321,16 @@ def update(
     if back:
         say(updating.go_back(ROOT))
         return
-    for line in updating.update(ROOT, source or notebooks.origin(ROOT)):
+    if places.is_room(ROOT):
+        if source:
+            raise KataError(
+                "kata update takes no SOURCE here: install a newer release, and it takes the course of that"
+            )
+        with places.course() as installed:
+            told = updating.update(ROOT, str(installed))
+    else:
+        told = updating.update(ROOT, source or notebooks.origin(ROOT))
+    for line in told:
         say(line)
 
 

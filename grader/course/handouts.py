@@ -1,5 +1,10 @@
-"""The files of a kata that leave the course, by name. What is not named here stays: the author's files above all."""
+"""The files that leave the course, by name. What is not named here stays.
 
+The author's files go into an installed package, which is the course itself, and into nothing that is handed out.
+"""
+
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from grader.course.catalogue import TEACHER, Kata, all_katas
@@ -9,6 +14,7 @@ SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the 
 SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")  # of every copy that grades
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
+LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)")
 SOURCE = ".diagram"  # of a picture; it stays beside the picture, and no learner needs it
 
 
@@ -58,9 +64,20 @@ def packed(root: Path) -> list[Path]:
     shared = [root / name for name in (*SHARED, "README.md", "CHANGELOG.md")]
     shared += [path for name in EDITORS for path in sorted((root / name).iterdir())]
     of_katas = [path for kata in katas for path in of_the_learner(kata)]
-    references = [kata.reference for kata in katas]
-    references += [path for kata in katas for path in sorted(kata.author.rglob("*.*")) if "__pycache__" not in path.parts]
-    return [*shared, *pages(root), *of_the_tracks(root), *of_katas, *references]
+    of_authors = [kata.reference for kata in katas]
+    for kata in katas:
+        of_authors += [path for path in kata.author.rglob("*.*") if path.suffix in (".py", ".toml")]
+    return [*shared, *pages(root), *of_the_tracks(root), *of_katas, *of_authors]
+
+
+def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:
+    """The page with links to files that were not handed out as plain text."""
+
+    def kept(match: re.Match[str]) -> str:
+        target = match[2].partition("#")[0]
+        return match[0] if "://" in target or not target or is_there(target) else match[1]
+
+    return LINK.sub(kept, page)
 
 
 def others(kata: Kata) -> list[Path]:

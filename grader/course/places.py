@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 ARCHIVE = Path("share", "torch-katas", "course.zip")  # below the folder that an environment is installed to
 ROOM = ".kata-room"  # a file that marks a folder as a room
+CONFIGURATION = "pytest.ini"  # of a room, whose pyproject.toml would be the learner's
 REFERENCES = Path(".kata", "solutions")  # of a room, unpacked at their first use
 
 
@@ -45,6 +46,11 @@ def root() -> Path:
             if is_room(folder):
                 return folder.resolve()
     return CHECKOUT if is_checkout() else Path.cwd()
+
+
+def configuration(root: Path) -> Path:
+    """The file with pytest's options of the tree at `root`."""
+    return root / (CONFIGURATION if is_room(root) else "pyproject.toml")
 
 
 @cache
