@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from grader.course import catalogue, places
+from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
 from grader.specs import layout
@@ -32,11 +32,7 @@ def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
     """
     known = catalogue.all_katas(root)
     if not known:
-        raise KataError(
-            f"no katas in {root / 'katas'}: is the checkout complete?"
-            if places.is_checkout()
-            else "there are no katas here: kata start my-katas lays them out, then cd my-katas"
-        )
+        raise KataError(catalogue.none_in(root))
     return (
         list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root))) if queries else known
     )

@@ -77,9 +77,9 @@ def list_(
 
     A kata's row has its difficulty, minutes, what it builds on, and your progress.
     """
+    path = katas(None)
     if not code.is_dir():
         raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
-    path = katas(None)
     looking = bar("checking your code")
     task = looking.add_task("", total=None)
     with looking:

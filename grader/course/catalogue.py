@@ -201,7 +201,14 @@ def find(query: str, root: Path = ROOT) -> Kata:
             return matches[0]
         if matches:
             raise UnknownKata(_ambiguous(query, [kata.name for kata in matches]))
-    raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas"))
+    raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas") if katas else none_in(root))
+
+
+def none_in(root: Path) -> str:
+    """The line that says what to do where there are no katas."""
+    if places.is_checkout():
+        return f"no katas in {root / 'katas'}: is the checkout complete?"
+    return "there are no katas here: kata start my-katas lays them out, then cd my-katas"
 
 
 def matching(query: str, root: Path = ROOT) -> list[Kata]:
