@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -62,8 +61,7 @@ def start(
     for line in told:
         say(line)
     used = folder.absolute() / environment.NAME if venv else environment.running()
-    active = not venv and shutil.which("kata") is not None
-    first = [] if active or not used else [environment.activation(used)]
+    first = [environment.activation(used)] if used and not environment.is_active(used) else []
     commands = [f"cd {folder}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
     print("Next:", "\n      ".join(commands))
 

@@ -48,6 +48,13 @@ def root() -> Path:
     return CHECKOUT if is_checkout() else Path.cwd()
 
 
+def import_own_tracks() -> None:
+    """Let this program import the room's own tracks that are packages, as an installed checkout does: tinytorch."""
+    here = root()
+    if is_room(here):
+        sys.path.insert(0, str(here / "katas"))
+
+
 def configuration(root: Path) -> Path:
     """The file with pytest's options of the tree at `root`."""
     return root / (CONFIGURATION if is_room(root) else "pyproject.toml")

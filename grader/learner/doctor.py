@@ -14,6 +14,7 @@ from grader.course import catalogue, downloads, places
 from grader.course.catalogue import ROOT
 from grader.execution import reduced, scheduler
 from grader.isolation import landlock
+from grader.learner import room
 
 PINS = places.PACKAGE / "constraints.txt"
 # How to mend an environment: in a checkout, and where a release is installed.
@@ -129,6 +130,8 @@ def _katas() -> Finding:
     if not katas:
         missing = "is the checkout complete?" if places.is_checkout() else "kata start my-katas lays them out"
         return Finding("katas", "bad", f"none in {ROOT / 'katas'}: {missing}")
+    if places.is_room(ROOT) and (ROOT / places.ROOM).read_text(encoding="utf-8") != room.mark():
+        return Finding("katas", "note", f"{len(katas)}, of another version than the installed release: kata update")
     if places.is_room(ROOT):
         return Finding("katas", "fine", f"{len(katas)}, with the references of the installed release")
     answers = "with solutions" if (ROOT / "solutions").is_dir() else "without solutions (a starter)"

@@ -1,6 +1,7 @@
 """The virtual environment of a room: the one that runs this program, or one of its own, made as by `make setup`."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -32,6 +33,12 @@ def program(environment: Path, name: str) -> Path:
 def activation(environment: Path) -> str:
     """The command that activates an environment."""
     return f"{program(environment, 'activate')}" if os.name == "nt" else f"source {program(environment, 'activate')}"
+
+
+def is_active(environment: Path) -> bool:
+    """Tell if the shell's programs are those of this environment."""
+    found = shutil.which("kata")
+    return found is not None and Path(found).parent == program(environment, "kata").parent
 
 
 def make(room: Path, build: str, say: Callable[[str], None]) -> None:

@@ -59,6 +59,11 @@ def start(folder: Path, build: str | None, say: Callable[[str], None]) -> list[s
     return [f"{folder} has {words.counted(len(katas), 'kata')}, and data/ for larger data sets", *_git(folder)]
 
 
+def mark() -> str:
+    """What the file says that marks a folder as a room: the version of its course."""
+    return f"Laid out by kata start of torch-katas {version('torch-katas')}.\n"
+
+
 def of_the_course(course: Path) -> Contents:
     """The files that an update replaces: the katas as they are handed out, and what runs their specs."""
     katas = catalogue.all_katas(course)
@@ -76,7 +81,7 @@ def of_the_course(course: Path) -> Contents:
     options = tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     found[Path(places.CONFIGURATION)] = _configuration(options).encode()
     found[CHANGES] = (course / "CHANGELOG.md").read_bytes()
-    found[Path(places.ROOM)] = f"Made by kata start of torch-katas {version('torch-katas')}.\n".encode()
+    found[Path(places.ROOM)] = mark().encode()
     return found
 
 
@@ -91,11 +96,12 @@ def _of_the_learner(course: Path, used: Path | None) -> Contents:
     """The files that are the learner's own from the start, for a room with this virtual environment."""
     page = Template(PAGE.read_text(encoding="utf-8")).substitute(
         version=version("torch-katas"),
-        environment=used or sys.prefix,
+        environment=f"`{used or sys.prefix}`",
         activate=f"{environment.activation(used)}   # in every new terminal\n" if used else "",
     )
     editor = json.loads((course / EDITOR).read_text(encoding="utf-8"))
     editor["python.defaultInterpreterPath"] = str(environment.program(used, "python")) if used else sys.executable
+    editor["python.analysis.extraPaths"] = ["katas"]
     return {
         Path("README.md"): page.encode(),
         Path(".gitignore"): IGNORED.encode(),
