@@ -92,7 +92,7 @@ def go_back(root: Path) -> str:
 @contextmanager
 def _fetched(source: str) -> Iterator[Path]:
     """The folder of the newer course: the source itself, or a clone that lasts as long as the block."""
-    if (Path(source) / "grader").is_dir():
+    if any((Path(source) / name).is_dir() for name in ("grader", "katas")):
         yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix="kata-update-") as place:

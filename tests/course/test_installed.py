@@ -139,6 +139,12 @@ def test_without_a_room_one_line_says_how_to_get_one(environment, tmp_path, line
     assert not list(tmp_path.iterdir())
 
 
+def test_pytest_elsewhere_is_as_without_the_course(environment, tmp_path):
+    (tmp_path / "test_mine.py").write_text("def test_mine():\n    pass\n")
+    done = run(environment, tmp_path, "pytest -q")
+    assert done.returncode == 0 and done.stdout.startswith("."), done.stdout + done.stderr
+
+
 def test_a_room_has_nothing_of_the_author_in_sight(room):
     names = {path.name for path in room.iterdir()}
     known = {"katas", "data", "README.md", "conftest.py", "pytest.ini", ".vscode", ".gitignore", ".git", ".kata"}
