@@ -38,6 +38,7 @@ def start(folder: Path, build: str | None, say: Callable[[str], None]) -> list[s
     folder = Path(os.path.abspath(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NotPossible(f"{folder} is not empty: kata start lays out a new folder")
+    existed = folder.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with places.course() as course:
         used = folder / environment.NAME if build else environment.running()
@@ -55,6 +56,8 @@ def start(folder: Path, build: str | None, say: Callable[[str], None]) -> list[s
             environment.make(folder, build, say)
         except BaseException:
             _empty(folder)
+            if not existed:
+                folder.rmdir()
             raise
     return [f"{folder} has {words.counted(len(katas), 'kata')}, and data/ for larger data sets", *_git(folder)]
 

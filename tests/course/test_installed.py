@@ -275,7 +275,7 @@ def test_the_machine_is_looked_at(environment, room):
 def test_an_environment_that_cannot_be_made_leaves_nothing(environment, tmp_path):
     done = run(environment, tmp_path, "kata start my-katas --venv", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     assert done.returncode == 2 and "uv cannot be installed" in done.stderr, done.stdout + done.stderr
-    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.rglob("*.py"))
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 def test_the_installed_package_can_be_packed_as_the_wheel_again(environment, wheel, tmp_path):
