@@ -131,7 +131,7 @@ def test_the_archive_holds_what_learners_open_and_what_their_commands_read(envir
     assert not [name for name in names if "__pycache__" in name or name.endswith(".diagram")]
 
 
-@pytest.mark.parametrize("line", ["kata grade", "kata list", "kata lesson 00", "kata hint"])
+@pytest.mark.parametrize("line", ["kata list", "kata lesson 00"])
 def test_without_a_room_one_line_says_how_to_get_one(environment, tmp_path, line):
     done = run(environment, tmp_path, line)
     assert (done.returncode, done.stdout) == (2, "")
@@ -273,7 +273,7 @@ def test_exports_are_of_the_course_and_not_of_what_was_written(environment, writ
 
 
 def test_what_only_a_checkout_has_is_said_in_a_line(environment, room):
-    for line in ("kata promises 16", "kata new 99_more", "kata generate", "kata update somewhere"):
+    for line in ("kata promises 16", "kata generate", "kata update somewhere"):
         done = run(environment, room, line)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, line + done.stderr
 
