@@ -6,6 +6,7 @@
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
+# make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
 # make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
 # make pictures        draw the README's pictures from the real program
 # make site            build the course's web site in build/site (NOTEBOOKS=no leaves the papers' notebooks out)
@@ -13,7 +14,7 @@
 
 include grader/setup.mk
 
-.PHONY: test check stubs mutants seals bench bench-gpt diagrams pictures site
+.PHONY: test check stubs mutants seals bench bench-gpt wheel diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 3 --dist loadgroup)
@@ -44,6 +45,10 @@ bench: setup
 
 bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)
+
+wheel: setup
+	@$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+	@ls -sh dist/*.whl
 
 diagrams: setup
 	@$(BIN)/kata diagrams $(KATA)

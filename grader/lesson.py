@@ -16,7 +16,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from grader.course import catalogue, kata_modules
+from grader.course import catalogue, kata_modules, places
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.execution import standing_in
@@ -27,6 +27,7 @@ Answer = TypeVar("Answer")
 # blue, vermillion, green, orange, purple, sky, black.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"]
 
+places.import_own_tracks()
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
     {
@@ -73,7 +74,7 @@ def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
     reasons = standing_in.why_each_fails(kata, kata.root / "katas")
     has_reference = kata.reference.is_file()
     own = kata_modules.load(kata, kata.root / "katas") if not all(reasons.values()) else None
-    reference = kata_modules.load(kata, kata.root / "solutions") if any(reasons.values()) and has_reference else None
+    reference = kata_modules.load(kata, kata.solutions) if any(reasons.values()) and has_reference else None
     found, next_ = SimpleNamespace(), "Every exercise of this kata is your own code."
     for name, reason in reversed(reasons.items()):
         if reason:

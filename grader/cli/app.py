@@ -24,17 +24,18 @@ app = typer.Typer(
 )
 
 
-def katas(queries: Iterable[str] | None) -> list[Kata]:
+def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
     """The katas that the queries name, each once: one per query, or a whole track. All katas without queries.
 
     Raises:
         KataError: a query names no kata, or there are no katas here.
     """
-    named = [kata for query in queries for kata in catalogue.matching(query)] if queries else catalogue.all_katas()
-    found = list(dict.fromkeys(named))
-    if not found:
-        raise KataError(f"no katas in {KATAS}: is the checkout complete?")
-    return found
+    known = catalogue.all_katas(root)
+    if not known:
+        raise KataError(catalogue.none_in(root))
+    return (
+        list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root))) if queries else known
+    )
 
 
 def say(text: str) -> None:

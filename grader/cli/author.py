@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from grader import files
 from grader.cli.app import MaybeKata, OneKata, app, bar, complete_kata, katas, say
-from grader.course import pages, papers, stubs
+from grader.course import pages, papers, places, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import NotPossible
 from grader.reports import words
@@ -203,6 +203,8 @@ def generate(
 
     A stub that contains code already is left alone.
     """
+    if places.is_room(ROOT):
+        _need_solutions("kata generate")
     path = katas(None)
     stale = stubs.stale(path) | pages.stale(path) | papers.stale(path)
     for file, text in stale.items():
@@ -253,4 +255,4 @@ def _quiet_bar(doing: str, total: int | None) -> Progress:
 
 def _need_solutions(what: str) -> None:
     if not (ROOT / "solutions").is_dir():
-        raise NotPossible(f"{what} needs solutions/, which a starter repository does not have")
+        raise NotPossible(f"{what} needs solutions/, which only the course's own repository has")

@@ -12,6 +12,7 @@ from grader import files
 from grader.cli import grade_submissions
 from grader.cli.app import RulesFile, app, katas
 from grader.cli.grade import Roster
+from grader.course import places
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.reports import words
@@ -53,13 +54,15 @@ def starter(
             "with, or --no-workflow where another platform grades"
         )
     place = _place(grader) if grader else None
-    _write(folder, lambda: export.starter(folder, katas(chosen), place, rules.of_course(rules_file, ROOT)))
+    course = rules.of_course(rules_file, ROOT)
+    _write(folder, lambda root: export.starter(folder, katas(chosen, root), place, course))
 
 
 @exports.command()
 def teacher(folder: Folder, chosen: Katas = None, rules_file: RulesFile = None) -> None:
     """Write the teacher's copy, which grades: specs, references, grader, platforms' scripts."""
-    _write(folder, lambda: export.teacher(folder, katas(chosen), rules.of_course(rules_file, ROOT)))
+    course = rules.of_course(rules_file, ROOT)
+    _write(folder, lambda root: export.teacher(folder, katas(chosen, root), course))
 
 
 @exports.command()
@@ -73,8 +76,12 @@ def classroom50(
     rules_file: RulesFile = None,
 ) -> None:
     """Write the bundle that Classroom 50 grades an assignment with."""
-    shown = katas(released) if released else []
-    _write(folder, lambda: export.bundle(folder, katas(chosen), shown, rules.of_course(rules_file, ROOT)))
+    course = rules.of_course(rules_file, ROOT)
+
+    def write(root: Path) -> list[str]:
+        return export.bundle(folder, katas(chosen, root), katas(released, root) if released else [], course)
+
+    _write(folder, write)
 
 
 class Platform(StrEnum):
@@ -120,9 +127,13 @@ def _place(grader: str) -> Place:
     return Place(place["repository"], place["ref"])
 
 
-def _write(folder: Path, export_: Callable[[], list[str]]) -> None:
-    """Print what the export says that it did."""
+def _write(folder: Path, export_: Callable[[Path], list[str]]) -> None:
+    """Export this tree, and print what the export says that it did. A learner's room exports the installed course."""
     try:
-        print(*export_(), sep="\n")
+        if places.is_checkout() and not places.is_room(ROOT):
+            print(*export_(ROOT), sep="\n")
+        else:
+            with places.course() as course:
+                print(*export_(course), sep="\n")
     except OSError as error:
         raise KataError(f"{error.filename or folder}: {error.strerror}") from None

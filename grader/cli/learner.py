@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,24 @@ from rich.console import Console
 
 from grader.cli import sheets
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import catalogue, downloads, handouts, kata_modules, notebooks
+from grader.course import catalogue, downloads, handouts, kata_modules, notebooks, places
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
 from grader.execution import scheduler, standing_in
-from grader.learner import bug_hunt, defence, helping, history, overview, paper_notebook, progress, reading, stepping
+from grader.learner import (
+    bug_hunt,
+    defence,
+    environment,
+    helping,
+    history,
+    overview,
+    paper_notebook,
+    progress,
+    reading,
+    room,
+    stepping,
+)
 from grader.learner import doctor as machine
 from grader.learner import update as updating
 from grader.learner.screen import Screen
@@ -28,6 +41,29 @@ from grader.reports import words
 from grader.results import KataResult
 
 SIGNS = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "bad": "[bold red]BAD  [/]"}
+
+
+class Build(StrEnum):
+    """The builds of PyTorch, as choices of an option."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def start(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    venv: Annotated[bool, typer.Option("--venv", help="with an environment of its own, in DIR/.venv")] = False,
+    torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda is 2.7 GB more")] = Build.cpu,
+) -> None:
+    """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
+    told = room.start(folder, torch.value if venv else None, say)
+    for line in told:
+        say(line)
+    used = folder.absolute() / environment.NAME if venv else environment.running()
+    first = [environment.activation(used)] if used and not environment.is_active(used) else []
+    commands = [f"cd {folder}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
+    print("Next:", "\n      ".join(commands))
 
 
 @app.command("list")
@@ -39,9 +75,9 @@ def list_(
 
     A kata's row has its difficulty, minutes, what it builds on, and your progress.
     """
+    path = katas(None)
     if not code.is_dir():
         raise KataError(f"{code}: no such folder; --code takes a folder laid out like katas/")
-    path = katas(None)
     looking = bar("checking your code")
     task = looking.add_task("", total=None)
     with looking:
@@ -275,7 +311,10 @@ def notebook(
 def update(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="a folder or an address; default: where this was cloned from"),
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="a folder or an address; default: where this was cloned from. After kata start: the installed release",
+        ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
 ) -> None:
@@ -283,7 +322,16 @@ def update(
     if back:
         say(updating.go_back(ROOT))
         return
-    for line in updating.update(ROOT, source or notebooks.origin(ROOT)):
+    if places.is_room(ROOT):
+        if source:
+            raise KataError(
+                "kata update takes no SOURCE here: install a newer release, and it takes the course of that"
+            )
+        with places.course() as installed:
+            told = updating.update(ROOT, str(installed))
+    else:
+        told = updating.update(ROOT, source or notebooks.origin(ROOT))
+    for line in told:
         say(line)
 
 
@@ -338,7 +386,7 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     why_not = standing_in.why_not(kata, KATAS)
     if why_not and not kata.reference.is_file():
         raise KataError(f"finish {kata.number} first: {why_not}")
-    module = kata_modules.load(kata, ROOT / "solutions" if why_not else KATAS)
+    module = kata_modules.load(kata, kata.solutions if why_not else KATAS)
     try:
         tokenizer = module.load_gpt2_files(found / "encoder.json", found / "vocab.bpe")
     except NotImplementedError:

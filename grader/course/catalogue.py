@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.course import description
+from grader.course import description, places
 from grader.course.description import Description, Exercise
 from grader.errors import BrokenDescription, MisplacedSpecs, UnknownExercise, UnknownKata
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = places.root()
 TEACHER = "teacher"  # the folder of a kata with specs that no export hands out
 SPEC = re.compile(rb"def test_\w+\([^)]*\bkata\b")
 KATA_FOLDER = re.compile(r"(?:\d\d|appendix_[a-z])_(?P<module>\w+)")
@@ -65,7 +65,12 @@ class Kata:
 
     @property
     def reference(self) -> Path:
-        return self.root / "solutions" / self.file
+        return self.solutions / self.file
+
+    @property
+    def solutions(self) -> Path:
+        """The folder with the references, laid out like katas/. Some trees have none."""
+        return places.references(self.root)
 
     @property
     def author(self) -> Path:
@@ -196,7 +201,14 @@ def find(query: str, root: Path = ROOT) -> Kata:
             return matches[0]
         if matches:
             raise UnknownKata(_ambiguous(query, [kata.name for kata in matches]))
-    raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas"))
+    raise UnknownKata(_no_match(query, [kata.name for kata in katas], root / "katas") if katas else none_in(root))
+
+
+def none_in(root: Path) -> str:
+    """The line that says what to do where there are no katas."""
+    if places.is_checkout():
+        return f"no katas in {root / 'katas'}: is the checkout complete?"
+    return "there are no katas here: kata start my-katas lays them out, then cd my-katas"
 
 
 def matching(query: str, root: Path = ROOT) -> list[Kata]:

@@ -1,11 +1,20 @@
-"""The files of a kata that leave the course, by name. What is not named here stays: the author's files above all."""
+"""The files that leave the course, by name. What is not named here stays.
 
+The author's files go into an installed package, which is the course itself, and into nothing that is handed out.
+"""
+
+import re
+from collections.abc import Callable
 from pathlib import Path
 
-from grader.course.catalogue import TEACHER, Kata
+from grader.course.catalogue import TEACHER, Kata, all_katas
 
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
 SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
+SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")  # of every copy that grades
+EDITORS = (".vscode", ".devcontainer")
+PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
+LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)")
 SOURCE = ".diagram"  # of a picture; it stays beside the picture, and no learner needs it
 
 
@@ -34,6 +43,41 @@ def of_the_grader(kata: Kata) -> list[Path]:
 def of_the_teacher(kata: Kata) -> list[Path]:
     """The reference, and what the second lock asks beside it."""
     return [path for path in (kata.reference, kata.author / SEALED, kata.author / PROBES) if path.is_file()]
+
+
+def of_the_tracks(root: Path) -> list[Path]:
+    """What the tracks that are packages give beside their katas: modules that the katas import."""
+    tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
+    return [path for track in tracks for path in sorted(track.glob("*.py"))]
+
+
+def pages(root: Path) -> list[Path]:
+    """The pages that belong to no kata: glossary, coverage, and those of the tracks."""
+    katas = {kata.folder for kata in all_katas(root)}
+    found = [*root.glob("katas/*.md"), *root.glob("katas/*/*.md")]
+    return sorted(path for path in found if path.parent not in katas)
+
+
+def packed(root: Path) -> list[Path]:
+    """What an installed package brings: all that learners open or that their commands read, and what exports need."""
+    katas = all_katas(root)
+    shared = [root / name for name in (*SHARED, "README.md", "CHANGELOG.md")]
+    shared += [path for name in EDITORS for path in sorted((root / name).iterdir())]
+    of_katas = [path for kata in katas for path in of_the_learner(kata)]
+    of_authors = [kata.reference for kata in katas]
+    for kata in katas:
+        of_authors += [path for path in kata.author.rglob("*.*") if path.suffix in (".py", ".toml")]
+    return [*shared, *pages(root), *of_the_tracks(root), *of_katas, *of_authors]
+
+
+def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:
+    """The page with links to files that were not handed out as plain text."""
+
+    def kept(match: re.Match[str]) -> str:
+        target = match[2].partition("#")[0]
+        return match[0] if "://" in target or not target or is_there(target) else match[1]
+
+    return LINK.sub(kept, page)
 
 
 def others(kata: Kata) -> list[Path]:

@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader import printable
-from grader.course import cells, snippets, statements, stubs
+from grader.course import cells, places, snippets, statements, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -22,7 +22,8 @@ MOST_CODE = 1_000_000  # characters in all code cells: a kata's file may have no
 MOST_NOTES = 5  # on one notebook that was handed in
 FIND_OR_CLONE = """\
 import pathlib, subprocess, sys
-here = next((p for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "grader/lesson.py").exists()), None)
+around = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]
+here = next((p for p in around if (p / "grader/lesson.py").exists() or (p / ".kata-room").exists()), None)
 if here is None:
     here = pathlib.Path("torch-katas").resolve()
     if not here.exists():
@@ -97,6 +98,8 @@ def figure(kata: Kata) -> str:
 
 def origin(root: Path) -> str:
     """The HTTPS address to clone the checkout at `root` from, without credentials; without one, our own repository."""
+    if places.is_room(root):  # whose repository is the learner's
+        return REPOSITORY
     command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
     try:
         remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()

@@ -156,7 +156,7 @@ def grade_sources(
         again: run every kata, even if the cache has its result. Of an untouched stub the cached result counts.
         brief: see `Grading`.
     """
-    is_reference = bool(katas) and code.resolve() == (katas[0].root / "solutions").resolve()
+    is_reference = bool(katas) and code.resolve() == katas[0].solutions.resolve()
     grading = Grading(katas, sources, are_references=is_reference, options=options, brief=brief)
 
     def known(job: Job) -> KataResult | None:

@@ -21,7 +21,7 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
         LoadFailure: an earlier kata does not work and has no reference. The message names the kata to finish first.
     """
     choice = Choice()
-    solutions = kata.root / "solutions"
+    solutions = kata.solutions
     order = with_prerequisites([kata])
     for earlier in order if itself else order[:-1]:
         if solutions.is_dir() and code.resolve() == solutions.resolve():

@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from grader.course import catalogue, downloads
+from grader.course import catalogue, downloads, places
 from grader.course.catalogue import ROOT
 from grader.execution import reduced, scheduler
 from grader.isolation import landlock
+from grader.learner import room
 
-PINS = ROOT / "grader" / "constraints.txt"
+PINS = places.PACKAGE / "constraints.txt"
+# How to mend an environment: in a checkout, and where a release is installed.
+SETUP, AFRESH, ANOTHER_PYTHON = (
+    ("make setup", "make clean setup", "make PYTHON=…")
+    if places.is_checkout()
+    else ("kata start DIR --venv has those that fit", "install it again", "in another environment")
+)
 NEEDED = (
     "torch",
     "numpy",
@@ -50,7 +57,7 @@ def examine() -> Iterator[Finding]:
     if supported:
         yield Finding("Python", "fine", here)
     else:
-        yield Finding("Python", "bad", f"{here}: use 3.11 to 3.13 (make PYTHON=…)")
+        yield Finding("Python", "bad", f"{here}: use 3.11 to 3.13 ({ANOTHER_PYTHON})")
     pins = re.findall(r"^([\w.-]+)==(\S+)", PINS.read_text(encoding="utf-8"), re.MULTILINE)
     pinned = {_normalised(name): version for name, version in pins}
     for name in NEEDED:
@@ -70,7 +77,8 @@ def how_to_open(notebook: Path) -> str:
         return f"open it: jupyter lab {notebook}"
     if shutil.which("code"):
         return f"open it: code {notebook}"
-    return f"to open it: {sys.executable} -m pip install -e '{ROOT}[notebook]', then jupyter lab {notebook}"
+    what = f"-e '{ROOT}[notebook]'" if places.is_checkout() else "jupyterlab ipykernel"
+    return f"to open it: {sys.executable} -m pip install {what}, then jupyter lab {notebook}"
 
 
 def saves(mounts: Path) -> Finding:
@@ -95,10 +103,10 @@ def _package(name: str, pinned: str | None) -> Finding:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "bad", "not installed: make setup")
+        return Finding(name, "bad", f"not installed: {SETUP}")
     if version.partition("+")[0] == pinned:
         return Finding(name, "fine", version)
-    return Finding(name, "note", f"{version}, tested with {pinned}: make setup")
+    return Finding(name, "note", f"{version}, tested with {pinned}: {SETUP}")
 
 
 def _processor() -> Finding:
@@ -109,7 +117,7 @@ def _device() -> Finding:
     try:
         import torch
     except ImportError as error:
-        return Finding("device", "bad", f"torch cannot be imported ({error}): make clean setup")
+        return Finding("device", "bad", f"torch cannot be imported ({error}): {AFRESH}")
     if torch.cuda.is_available():
         return Finding("device", "fine", f"CUDA: {torch.cuda.get_device_name()}; the gpu and amp specs run")
     if torch.backends.mps.is_available():
@@ -120,7 +128,12 @@ def _device() -> Finding:
 def _katas() -> Finding:
     katas = catalogue.all_katas()
     if not katas:
-        return Finding("katas", "bad", f"none in {ROOT / 'katas'}: is the checkout complete?")
+        missing = "is the checkout complete?" if places.is_checkout() else "kata start my-katas lays them out"
+        return Finding("katas", "bad", f"none in {ROOT / 'katas'}: {missing}")
+    if places.is_room(ROOT) and (ROOT / places.ROOM).read_text(encoding="utf-8") != room.mark():
+        return Finding("katas", "note", f"{len(katas)}, of another version than the installed release: kata update")
+    if places.is_room(ROOT):
+        return Finding("katas", "fine", f"{len(katas)}, with the references of the installed release")
     answers = "with solutions" if (ROOT / "solutions").is_dir() else "without solutions (a starter)"
     return Finding("katas", "fine", f"{len(katas)}, {answers}")
 

@@ -6,7 +6,7 @@
 import re
 import sys
 
-from grader.course import catalogue, cells, notebooks
+from grader.course import catalogue, cells, notebooks, places
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import scheduler
 from grader.execution.grading import Grading, specs_for
@@ -35,6 +35,7 @@ def use(name: str) -> None:
     main = sys.modules["__main__"]
     main.__file__ = str(_kata[0].folder / "lesson.py")
     sys.argv[:] = [main.__file__]
+    places.import_own_tracks()
     forkserver.prepare(_kata)
 
 

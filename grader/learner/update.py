@@ -1,4 +1,4 @@
-"""Update: takes a newer course over a checkout, keeps what the learner wrote, and can go back."""
+"""Update: takes a newer course over a checkout or a room, keeps what the learner wrote, and can go back."""
 
 import json
 import shutil
@@ -10,13 +10,15 @@ from datetime import datetime
 from pathlib import Path
 
 from grader import files
-from grader.course import catalogue, handouts, papers, stubs
+from grader.course import catalogue, handouts, papers, places, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
+from grader.learner import room
 from grader.reports import words
 
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
+ROOMS_SOURCE = ": that of the installed release; install a newer one, then kata update"
 CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.txt")
 
 
@@ -27,6 +29,7 @@ def update(root: Path, source: str) -> list[str]:
     changed, the new one is written beside it as NAME.new.py.
 
     Args:
+        root: a checkout, or a room, which takes over the installed course.
         source: a folder, or what `git clone` accepts.
     Raises:
         NotPossible: the source cannot be fetched, or holds no katas, or is this checkout itself.
@@ -37,7 +40,7 @@ def update(root: Path, source: str) -> list[str]:
         katas = catalogue.all_katas(new)
         if not katas:
             raise NotPossible(f"{source} holds no katas")
-        wanted = {path.relative_to(new): content for path, content in _taken(new, katas, root)}
+        wanted = dict(_taken(new, katas, root))
         beside = {}
         for kata in katas:
             mine, place = Kata(root, kata.name), Path("katas") / kata.file
@@ -46,7 +49,8 @@ def update(root: Path, source: str) -> list[str]:
                 if stub.decode() != stubs.stub_of(mine):
                     beside[place] = place.with_suffix(".new.py")
                     wanted[beside[place]] = stub
-        gone = [path.relative_to(root) for path in _course_files(root / "grader")]
+        replaced = root / (places.REFERENCES if places.is_room(root) else "grader")
+        gone = [path.relative_to(root) for path in _course_files(replaced)] if replaced.is_dir() else []
         changed = {path: content for path, content in wanted.items() if _content(root / path) != content}
         removed = [path for path in gone if path not in wanted]
         known = {kata.name for kata in catalogue.all_katas(root)}
@@ -88,7 +92,7 @@ def go_back(root: Path) -> str:
 @contextmanager
 def _fetched(source: str) -> Iterator[Path]:
     """The folder of the newer course: the source itself, or a clone that lasts as long as the block."""
-    if (Path(source) / "grader").is_dir():
+    if any((Path(source) / name).is_dir() for name in ("grader", "katas")):
         yield Path(source)
         return
     with tempfile.TemporaryDirectory(prefix="kata-update-") as place:
@@ -104,20 +108,23 @@ def _fetched(source: str) -> Iterator[Path]:
 
 
 def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[tuple[Path, bytes]]:
-    """The files that this checkout takes over, and what they hold: of each kata those that it may have, and all that is
-    no kata's.
+    """The files that this checkout takes over, by their paths in it, and what they hold: of each kata those that it may
+    have, and all that is no kata's.
 
     The whole course, which has the tests as well, takes all of the newer one. A copy that grades takes the references
-    and what asks beside them; a starter neither.
+    and what asks beside them; a starter neither. A room has its references out of sight.
     """
+    if places.is_room(root):
+        yield from (room.of_the_course(new) | (room.references(new) if places.archive() else {})).items()
+        return
     is_whole, has_references = (root / "tests").is_dir(), (root / "solutions").is_dir()
     of_katas = {path for kata in katas for path in kata.folder.rglob("*")}
     for path in _course_files(new):
         if is_whole or path.relative_to(new).parts[0] not in ("solutions", "tests") and path not in of_katas:
-            yield path, path.read_bytes()
+            yield path.relative_to(new), path.read_bytes()
     for kata in [] if is_whole else katas:
         files_of_kata = [*handouts.of_the_learner(kata), *(handouts.of_the_teacher(kata) if has_references else ())]
-        yield from ((path, papers.handed_out(kata, path)) for path in files_of_kata)
+        yield from ((path.relative_to(new), papers.handed_out(kata, path)) for path in files_of_kata)
 
 
 def _course_files(folder: Path) -> Iterator[Path]:
@@ -150,9 +157,10 @@ def _keep(root: Path, paths: list[Path]) -> None:
 def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, Path], katas: list[str]) -> list[str]:
     """The news, in lines: changes of the course, new katas, changed specs, and files to look at."""
     if not changed:
-        return ["this is the newest course already"]
-    before = (_content(root / CHANGES) or b"").decode().splitlines()
-    after = (_content(new / CHANGES) or b"").decode().splitlines()
+        return [f"this is the newest course already{ROOMS_SOURCE if places.is_room(root) else ''}"]
+    known = root / (room.CHANGES if places.is_room(root) else CHANGES)
+    before = (_content(known) or b"").decode().splitlines()
+    after = (_content(new / CHANGES) or b"").decode().splitlines() if before or not places.is_room(root) else []
     lines = [line for line in after if line.strip() and line not in before]
     specs = [path.parent.name for path in changed if path.name.startswith("test_") and path.parts[0] == "katas"]
     lines += [f"new katas: {', '.join(katas)}"] if katas else []

@@ -33,7 +33,7 @@ class Judge:
         self.order = order
         self.siblings = packages.siblings(order.kata)  # the modules of the kata's package that specs may import
         self.probes = lists.probes(order.kata) if order.probes else ""
-        self.reference = kata_modules.load(order.kata, order.kata.root / "solutions") if order.probes else None
+        self.reference = kata_modules.load(order.kata, order.kata.solutions) if order.probes else None
 
     def __call__(self, items: list[pytest.Function], reporter: Reporter) -> None:
         """Run the specs, then the probes. Each ends with its verdict; where the code is lost, the rest has none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import catalogue
+from grader.course import catalogue, places
 from grader.course.catalogue import ROOT
 from grader.errors import UnknownKata
 from grader.specs import pytest_private
@@ -26,8 +26,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     full = {path: expanded(path, here) for path in known.file_or_dir}
     known.file_or_dir[:] = full.values()
     args[:] = [arg if at in codes else full.get(arg, arg) for at, arg in enumerate(args)]
-    places = [Path(here, path.partition("::")[0]) for path in known.file_or_dir or ["."]]
-    if early_config.inipath is None and all(place.resolve().is_relative_to(ROOT) for place in places):
+    given = [Path(here, path.partition("::")[0]) for path in known.file_or_dir or ["."]]
+    is_ours = places.is_room(ROOT) or places.is_checkout()
+    if is_ours and early_config.inipath is None and all(place.resolve().is_relative_to(ROOT) for place in given):
         pytest_private.set_root(early_config, ROOT)
         args[:] = [*early_config.getini("addopts"), *args]
 

@@ -88,7 +88,8 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    if config.args_source is not pytest.Config.ArgsSource.ARGS and config.invocation_params.dir == config.rootpath:
+    has_tests = config.invocation_params.dir == config.rootpath and (config.rootpath / "tests").is_dir()
+    if has_tests and config.args_source is not pytest.Config.ArgsSource.ARGS:
         return "these are the project's own tests; a kata's specs: pytest katas/16, every kata's: pytest katas"
     return None
 

@@ -8,6 +8,8 @@ from _pytest.assertion.rewrite import AssertionRewritingHook
 from _pytest.config import _prepareconfig
 from _pytest.config.findpaths import determine_setup
 
+from grader.course import places
+
 
 def open_session(arguments: Sequence[str]) -> pytest.Session:
     """Start a session with these arguments and collect its items. It stays open until the process ends."""
@@ -20,9 +22,9 @@ def open_session(arguments: Sequence[str]) -> pytest.Session:
 
 
 def set_root(config: pytest.Config, root: Path) -> None:
-    """Make `root` the root folder of a session that is being configured, with the pyproject.toml in it."""
+    """Make `root` the root folder of a session that is being configured, with the options that are in it."""
     configuration = determine_setup(
-        inifile=str(root / "pyproject.toml"),
+        inifile=str(places.configuration(root)),
         override_ini=None,
         args=[],
         rootdir_cmd_arg=None,

@@ -1,11 +1,10 @@
 """Writes what a course hands out: a starter without answers, the teacher's copy that grades, Classroom 50's bundle."""
 
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course import catalogue, handouts, papers, stubs
+from grader.course import catalogue, handouts, papers, places, stubs
 from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.reports import words
@@ -16,9 +15,6 @@ from grader.teaching.rules import Rules
 MARK = ".kata-starter"  # a file that marks a folder as an export, which another export may update
 BUNDLE_MARK = ".kata-classroom50"  # the same for a bundle, in which an update keeps nothing
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
-SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")
-EDITORS = (".vscode", ".devcontainer")
-PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 MOST_BYTES = 10 * 1024 * 1024  # of a packed bundle, which Classroom 50 takes
 STARTER_MAKEFILE = """\
 # make setup   build .venv
@@ -49,8 +45,9 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
     root = katas[0].root
     _prepare(folder)
     kept = [kata for kata in katas if not _copy_kata(kata, folder)]
-    _copy(root, folder, [*SHARED, *PAGES, *_given(root)])
-    for name in ("grader", *(editor for editor in EDITORS if (root / editor).is_dir())):
+    _copy(root, folder, [*handouts.SHARED, *handouts.PAGES, *_given(root)])
+    _replace_grader(root, folder)
+    for name in (editor for editor in handouts.EDITORS if (root / editor).is_dir()):
         _replace_folder(root / name, folder / name)
     stubs.pack(katas, folder)
     _unlink_missing(folder)
@@ -86,8 +83,8 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     for kata in katas:
         _replace_kata(kata, folder / "katas" / kata.name)
         _replace_named(handouts.of_the_teacher(kata), kata, kata.reference.parent, folder / "solutions" / kata.name)
-    _replace_folder(root / "grader", folder / "grader")
-    _copy(root, folder, [*SHARED, "README.md", *PAGES, *_given(root)])
+    _replace_grader(root, folder)
+    _copy(root, folder, [*handouts.SHARED, "README.md", *handouts.PAGES, *_given(root)])
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
@@ -125,8 +122,8 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
         shutil.rmtree(folder / name, ignore_errors=True)
     files = [path for kata in katas for path in handouts.of_the_grader(kata)]
     files += [path for kata in released for path in handouts.of_the_teacher(kata)]
-    _copy(root, folder, [*SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
-    _replace_folder(root / "grader", folder / "grader")
+    _copy(root, folder, [*handouts.SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
+    _replace_grader(root, folder)
     (folder / "Makefile").write_text("include grader/setup.mk\n")
     _write_rules(folder, katas, course)
     platforms.write_for_classroom50(folder, graded)
@@ -176,8 +173,7 @@ def _left_out(katas: Iterable[Kata]) -> list[str]:
 
 def _given(root: Path) -> list[str]:
     """The files of the tracks that are packages, which pyproject.toml installs."""
-    tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
-    return [path.relative_to(root).as_posix() for track in tracks for path in sorted(track.glob("*.py"))]
+    return [path.relative_to(root).as_posix() for path in handouts.of_the_tracks(root)]
 
 
 def _copy(root: Path, folder: Path, names: Iterable[str]) -> None:
@@ -185,6 +181,12 @@ def _copy(root: Path, folder: Path, names: Iterable[str]) -> None:
         if (root / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, folder / name)
+
+
+def _replace_grader(root: Path, folder: Path) -> None:
+    """Replace the grader by that of the tree at `root`, or by this one where the course came without it."""
+    own = root / "grader"
+    _replace_folder(own if own.is_dir() else places.PACKAGE, folder / "grader")
 
 
 def _replace_folder(source: Path, target: Path) -> None:
@@ -218,12 +220,7 @@ def _unlink_missing(folder: Path) -> None:
     """Turn the lessons' links to files that were not exported into plain text."""
     for page in folder.glob("katas/**/*.md"):
         text = page.read_text(encoding="utf-8")
-
-        def kept(match: re.Match[str]) -> str:
-            target = match[2].partition("#")[0]
-            return match[0] if "://" in target or not target or (page.parent / target).exists() else match[1]
-
-        linked = re.sub(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)", kept, text)
+        linked = handouts.without_lost_links(text, lambda link: (page.parent / link).exists())
         if linked != text:
             page.write_text(linked, encoding="utf-8")
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from grader.course import kata_modules, stubs
+from grader.course import kata_modules, places, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure
 from grader.teaching.contents import decoded
@@ -85,7 +85,11 @@ def is_courses_own(file: File, root: Path) -> bool:
 
 def is_given(path: PurePosixPath, root: Path) -> bool:
     """Tell if the course or a starter has a file of this path, as in a student's checkout."""
-    trees = (root, root / "katas", root / "solutions")  # the last: of a reference swapped in with its author's folder
+    trees = (
+        root,
+        root / "katas",
+        places.references(root),
+    )  # the last: of a reference swapped in with its author's folder
     return any(tail == STUBS or any(os.path.isfile(tree / tail) for tree in trees) for tail in _tails(path))
 
 
@@ -97,7 +101,8 @@ def is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:
 
 def is_reference(path: PurePosixPath, root: Path) -> bool:
     """True if the course's `solutions/` or `tests/` has a file of this path: it is not a student's own."""
-    return any(tail.parts[0] in ("solutions", "tests") and os.path.isfile(root / tail) for tail in _tails(path))
+    top = places.references(root).parent
+    return any(tail.parts[0] in ("solutions", "tests") and os.path.isfile(top / tail) for tail in _tails(path))
 
 
 def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:

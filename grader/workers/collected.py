@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.course import places
 from grader.course.catalogue import Kata
 from grader.specs import plugin, pytest_private, teachers_specs
 
@@ -92,7 +93,7 @@ def collect(katas: Iterable[Kata]) -> None:
         del sys.modules[name]  # pytest would reuse the spec modules of another tree, or an older version of these
     silence = open(os.devnull, "w")  # stays open: the session's terminal reporter keeps writing to it
     with contextlib.redirect_stdout(silence):
-        options = ["-c", str(root / "pyproject.toml"), "--rootdir", str(root), *OPTIONS]
+        options = ["-c", str(places.configuration(root)), "--rootdir", str(root), *OPTIONS]
         session = pytest_private.open_session([*options, *(str(path) for kata in katas for path in kata.spec_files)])
     uncollected = _katas(session).uncollected
     by_file: dict[Path, list[pytest.Function]] = defaultdict(list)

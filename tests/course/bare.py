@@ -1,11 +1,11 @@
-"""Makes a copy of this repository with a virtual environment that has only the runtime dependencies."""
+"""Makes virtual environments that have only the runtime dependencies: for a copy of this repository, or for a wheel."""
 
 import os
 import shutil
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -21,17 +21,9 @@ LEFT_OUT = shutil.ignore_patterns(
 
 def make(folder: Path) -> Path:
     """Copy the repository to `folder`, and link the dependencies of this environment into a new `.venv` there."""
-    shutil.copytree(ROOT, folder, ignore=LEFT_OUT, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "grader/data", folder / "grader/data", dirs_exist_ok=True)
+    copy(folder)
     environment = folder / ".venv"
-    venv.create(environment, symlinks=True)
-    there = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-    for found in needed():
-        for file in found.files or ():
-            if ".." not in file.parts and (HERE / file).is_file():
-                _put(HERE / file, there / file)
-        for script in found.entry_points.select(group="console_scripts"):
-            _write_script(environment / "bin" / script.name, environment, script.module, script.attr)
+    there = link(environment, needed())
     for file in there.glob("__editable__*"):  # says where the project itself is
         text = file.read_text(encoding="utf-8").replace(str(ROOT), str(folder))
         file.unlink()
@@ -39,6 +31,25 @@ def make(folder: Path) -> Path:
     for stamp in ("torch", "installed"):
         (environment / stamp).write_text("cpu\n")
     return folder
+
+
+def copy(folder: Path) -> None:
+    """Copy the repository to `folder`, without what a person made in it."""
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "grader/data", folder / "grader/data", dirs_exist_ok=True)
+
+
+def link(environment: Path, packages: Iterable[Distribution]) -> Path:
+    """Make a virtual environment, and link these packages into it. Returns the folder where its packages are."""
+    venv.create(environment, symlinks=True)
+    there = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    for found in packages:
+        for file in found.files or ():
+            if ".." not in file.parts and (HERE / file).is_file():
+                _put(HERE / file, there / file)
+        for script in found.entry_points.select(group="console_scripts"):
+            _write_script(environment / "bin" / script.name, environment, script.module, script.attr)
+    return there
 
 
 def needed() -> Iterator[Distribution]:

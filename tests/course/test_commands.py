@@ -4,6 +4,7 @@ One of each form runs; of the others, katas, exercises, classes and options are 
 that `make setup` has made; otherwise a copy of this one gets an environment of links.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -42,6 +43,9 @@ NOT_RUN = {
     "kata results": "trains for minutes, and is tried nightly",
     "kata update": "needs an address",
     "kata watch": "waits for a person: see below",
+    "kata start my-katas --venv": "downloads",
+    "kata start": "is tried from a wheel: see test_installed",
+    "make wheel": "downloads what builds it; is tried there, too",
     "python katas/33_gpt_capstone/lesson.py --": "trains for minutes",
 }
 OF_ALL = ("kata promises",)
@@ -162,18 +166,31 @@ def test_the_reference_earns_its_points(checkout, options):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
-def test_watch_shows_the_first_exercise(checkout):
+CODESPACE = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+
+
+def test_a_codespace_is_ready_when_it_has_been_made(checkout):
+    """Its step of creation is what made this checkout's environment."""
+    done = run(checkout, CODESPACE["postCreateCommand"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("command", "exercise"), [("kata watch 01", "count_to"), (CODESPACE["postAttachCommand"], "")])
+def test_watch_shows_the_first_exercise(checkout, command, exercise):
+    """Also what a codespace runs in its terminal: it starts at the first kata."""
+    exercise = exercise or find("00").exercises[0].name
+    program, *rest = command.split()
     with subprocess.Popen(
-        ["bin/kata", "watch", "01"], cwd=checkout / ".venv", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [f"bin/{program}", *rest], cwd=checkout / ".venv", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as watching:
         said = ""
         for line in watching.stdout or ():
             said += line
-            if "count_to" in line:
+            if exercise in line:
                 watching.send_signal(signal.SIGINT)
                 break
         rest = watching.communicate(timeout=60)[0]
-    assert "count_to" in said and not any(sign in said + rest for sign in FAILS), said + rest
+    assert exercise in said and not any(sign in said + rest for sign in FAILS), said + rest
 
 
 def test_without_the_tests_packages_the_projects_tests_say_so(checkout):

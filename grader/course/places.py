@@ -1,0 +1,119 @@
+"""Where things are: the package, the course that it came with, and the folder in which its user works.
+
+In a checkout, and in what `kata export` wrote, the three are one tree. An installed package brings the course as an
+archive outside of itself, where no import and no sandbox finds it. `kata start` lays out a room from it: a folder with
+the katas, without references and grader.
+"""
+
+import importlib.metadata
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from grader.errors import NotPossible
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = PACKAGE.parent
+ARCHIVE = Path("share", "torch-katas", "course.zip")  # below the folder that an environment is installed to
+ROOM = ".kata-room"  # a file that marks a folder as a room
+CONFIGURATION = "pytest.ini"  # of a room, whose pyproject.toml would be the learner's
+REFERENCES = Path(".kata", "solutions")  # of a room, unpacked at their first use
+
+
+def is_checkout() -> bool:
+    """Tell if the package is in a tree with the course around it."""
+    return (CHECKOUT / "katas").is_dir() and (CHECKOUT / "pyproject.toml").is_file()
+
+
+def is_room(folder: Path) -> bool:
+    """Tell if `kata start` made this folder."""
+    return (folder / ROOM).is_file()
+
+
+def root() -> Path:
+    """The folder whose katas/ the user works in: the room around the current folder or around the program, or the
+    checkout. Where there is neither, the current folder.
+    """
+    program = getattr(sys.modules.get("__main__"), "__file__", None)
+    starts = [os.path.join(os.getcwd(), "any"), *([os.path.abspath(program)] if program else [])]
+    for start in map(Path, starts):
+        for folder in start.parents:
+            if is_room(folder):
+                return folder.resolve()
+    return CHECKOUT if is_checkout() else Path.cwd()
+
+
+def import_own_tracks() -> None:
+    """Let this program import the room's own tracks that are packages, as an installed checkout does: tinytorch."""
+    here = root()
+    if is_room(here):
+        sys.path.insert(0, str(here / "katas"))
+
+
+def configuration(root: Path) -> Path:
+    """The file with pytest's options of the tree at `root`."""
+    return root / (CONFIGURATION if is_room(root) else "pyproject.toml")
+
+
+@cache
+def references(root: Path) -> Path:
+    """The folder with the references of the tree at `root`: its solutions/. A room has them out of sight."""
+    if not is_room(root):
+        return root / "solutions"
+    place, packed = root / REFERENCES, archive()
+    if packed is None:
+        return CHECKOUT / "solutions"
+    if not place.is_dir():
+        with suppress(OSError):  # in a room that cannot be written to, they are missing as in a starter
+            place.parent.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".solutions-", dir=place.parent) as folder:
+                with zipfile.ZipFile(packed) as course:
+                    course.extractall(folder, [name for name in course.namelist() if name.startswith("solutions/")])
+                os.rename(Path(folder, "solutions"), place)  # fails where another process was faster
+    return place
+
+
+@contextmanager
+def course() -> Iterator[Path]:
+    """The folder of the course that the package came with: the checkout, or the archive, unpacked for the block.
+
+    Raises:
+        NotPossible: there is neither.
+    """
+    packed = archive()
+    if packed is None:
+        if not is_checkout():
+            raise NotPossible("the course that belongs to this installation is missing: install the wheel again")
+        yield CHECKOUT
+        return
+    with tempfile.TemporaryDirectory(prefix="kata-course-") as folder:
+        with zipfile.ZipFile(packed) as content:
+            content.extractall(folder)
+        yield Path(folder)
+
+
+def pack(archive: Path, root: Path, files: Iterable[Path]) -> None:
+    """Write these files of the tree at `root` as the archive. Equal files give an equal archive."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(files):
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix())
+            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+@cache
+def archive() -> Path | None:
+    """The archive of an installed package; None in a checkout."""
+    if is_checkout():
+        return None
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("torch-katas") or ():
+            if file.name == ARCHIVE.name and Path(str(file.locate())).is_file():
+                return Path(str(file.locate())).resolve()
+    beside = CHECKOUT / ARCHIVE  # pip install --target
+    return beside if beside.is_file() else None

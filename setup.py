@@ -1,0 +1,42 @@
+"""Builds the wheel: the grader, and the course in an archive beside it. Everything else about it is in pyproject.toml.
+
+No module `tinytorch` gets into the wheel: that code is the learner's, in the folder that `kata start` lays out.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build import build
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from grader.course import handouts, places  # noqa: E402
+
+BUILD = HERE / ".kata" / "build"
+
+
+class Build(build):
+    """A build whose files are out of sight."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.build_base = str(BUILD)
+
+
+class Wheel(bdist_wheel):
+    """A wheel with the course, and without the learner's code. An editable installation does not come here."""
+
+    def run(self) -> None:
+        shutil.rmtree(BUILD, ignore_errors=True)  # a module that has been removed would get into the wheel
+        course = BUILD / places.ARCHIVE.name
+        places.pack(course, HERE, handouts.packed(HERE))
+        self.distribution.packages.remove("tinytorch")
+        self.distribution.data_files = [(places.ARCHIVE.parent.as_posix(), [str(course)])]
+        super().run()
+
+
+setup(cmdclass={"build": Build, "bdist_wheel": Wheel})
