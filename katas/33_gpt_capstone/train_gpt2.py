@@ -407,7 +407,7 @@ def own_code(katas: tuple[str, ...]) -> SimpleNamespace:
             own = {name.partition("_")[2]: prerequisite(name) for name in katas}
         except KataError as error:
             refuse(str(error))
-    borrowed = [name for name, module in own.items() if str(ROOT / "solutions") in str(module.__file__)]
+    borrowed = [name for name, module in own.items() if str(ROOT / "katas") not in str(module.__file__)]
     if borrowed:
         say(f"the reference stands in for your own {', '.join(borrowed)}")
     return SimpleNamespace(**own)
