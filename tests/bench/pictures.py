@@ -15,7 +15,7 @@ from tests.grader.test_watch import Terminal
 
 PICTURES = ROOT / ".github" / "pictures"
 COLUMNS = 104
-SLIP = "    return x.reshape(x.size(0), num_heads, x.size(1), x.size(2) // num_heads)\n"
+SLIP = "    return (scores.argmax(dim=1) == labels).sum().item()\n"
 FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>.{unique_id}-matrix {{ font-family: ui-monospace, Menlo, Consolas, monospace;
 font-size: {char_height}px; line-height: {line_height}px; }}
@@ -41,12 +41,12 @@ def main() -> None:
 
 
 def watched(checkout: Path) -> str:
-    """The screen of `kata watch 16` after a save with a slip."""
-    screen = Terminal(checkout, "16", columns=COLUMNS)
-    screen.verdict("split_heads: not written yet")
-    path = checkout / "katas" / find("16").file
+    """The screen of `kata watch 00` after a save with a slip."""
+    screen = Terminal(checkout, "00", columns=COLUMNS)
+    screen.verdict("accuracy: not written yet")
+    path = checkout / "katas" / find("00").file
     path.write_text(path.read_text().replace("    raise NotImplementedError\n", SLIP, 1))
-    screen.verdict("kata hint 16 split_heads")
+    screen.verdict("kata hint 00 accuracy")
     screen.process.kill()
     return screen.said.rpartition("\x1b[H")[2]
 
