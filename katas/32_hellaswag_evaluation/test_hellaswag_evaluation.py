@@ -375,12 +375,12 @@ class TestLoadExamples:
     )
     @pytest.mark.edge
     def test_a_broken_line_is_named(self, kata, tmp_path, line):
-        """In a file of 10,000 lines "Expecting value" helps nobody: the message says which line. Here it is 41, with
-        28 blank lines before it; an editor counts these too, and begins with 1. (The label −1 is an error, though
+        """In a file of 10,000 lines "Expecting value" helps nobody: the message says which line. Here it is 5041, with
+        5028 blank lines before it; an editor counts these too, and begins with 1. (The label −1 is an error, though
         Python would take it for the last ending; HellaSwag's test set has empty labels.)"""
         path = tmp_path / "val.jsonl"
-        path.write_text(12 * f"{GOOD}\n" + 28 * "\n" + f"{line}\n" + 3 * f"{GOOD}\n")
-        with check.raises(ValueError, "41"):
+        path.write_text(12 * f"{GOOD}\n" + 5028 * "\n" + f"{line}\n" + 3 * f"{GOOD}\n")
+        with check.raises(ValueError, "5041"):
             kata.load_examples(path)
 
 
