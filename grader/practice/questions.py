@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import accumulate, permutations
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
@@ -19,7 +19,7 @@ from grader.protocol import RunOptions
 from grader.workers.jobs import Job
 
 CHANGES, SAME = 8, 6  # versions that are run: with a change, and written otherwise
-QUICK = 1.0  # seconds of a spec that is worth a question
+QUICK = 1.0  # seconds of the specs that questions are about, together: the quickest ones
 MOST, LEAST = 4, 3  # options
 TRIVIAL = 3  # lines of a definition about which there is little to ask
 SEED = 0
@@ -95,7 +95,9 @@ def material(kata: Kata, exercise: Exercise, job: Job, drawn: random.Random) -> 
     source = Source(text)
     lines, stub = planting.span(source, exercise), stubs.stub_of(kata) or ""
     [base] = runs.of([_job(job, text, (exercise.spec_class,), lines)])
-    quick = tuple(name for name, spec in base.specs.items() if spec.status == "passed" and spec.seconds <= QUICK)
+    passed = sorted((spec.seconds, name) for name, spec in base.specs.items() if spec.status == "passed")
+    until = accumulate(seconds for seconds, _ in passed)
+    quick = tuple(name for (_, name), total in zip(passed, until, strict=True) if total <= QUICK)
     changes = [one for one in mutation.generate(source, operators.edits(source), stub) if one.line in lines]
     others = [one for one in mutation.generate(source, harmless.edits(source), stub) if one.line in lines]
     tried = [*_drawn(changes, CHANGES, drawn), *_drawn(others, SAME, drawn)]
