@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, permutations
 
@@ -152,7 +152,7 @@ def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
             for what, right in _plain(call).items():
                 wrong = {other[what] for other in others if what in other} - {right}
                 text = f"{in_words(call)} runs. What is {what}?"
-                yield from _question("result", text, right, sorted(wrong), drawn)
+                yield from _question("result", text, right, _long(wrong), drawn)
 
 
 def _plain(call: Call) -> dict[str, str]:
@@ -185,9 +185,8 @@ def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
     """Which change leaves everything as it is."""
     noticed = [_change(one) for one, _ in found.changed]
     for one in found.same:
-        others = sorted((other for other in noticed if other != _change(one)), key=len)[-MOST:]  # `pass` is no riddle
         text = "Which of these changes makes no difference?"
-        yield from _question("harmless", text, _change(one), others, drawn)
+        yield from _question("harmless", text, _change(one), _long(noticed, _change(one)), drawn)
 
 
 def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
@@ -206,6 +205,11 @@ def _change(mutant: Mutant) -> str:
     if mutant.operator == harmless.LINES:
         return f"lines {mutant.line} and {mutant.line + 1} change places"
     return f"line {mutant.line} becomes `{mutant.now}`"
+
+
+def _long(wrong: Iterable[str], right: str = "") -> list[str]:
+    """The longest of the wrong answers: mutants shorten code and results, and length must tell nothing."""
+    return sorted({*wrong} - {right}, key=lambda other: (len(other), other))[-MOST:]
 
 
 def _capital(text: str) -> str:
