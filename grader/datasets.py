@@ -1,5 +1,6 @@
 """Data sets that come with the package: handwritten digits, verse and prose. Larger ones: `course.downloads`."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +46,17 @@ def prose() -> str:
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+def characters() -> tuple[Tensor, Tensor, int]:
+    """Load paragraphs of `prose()` with an id per character, in an order that is always the same.
+
+    Returns:
+        Ids to train on and ids held out, the last tenth, both (N,) int64; and how many symbols there are.
+    """
+    paragraphs = sorted({" ".join(paragraph.split()) for paragraph in prose().split("\n\n") if len(paragraph) > 200})
+    random.Random(0).shuffle(paragraphs)
+    text = "\n".join(paragraphs)
+    symbols = sorted(set(text))
+    ids = torch.tensor([symbols.index(character) for character in text])
+    return ids[: -len(ids) // 10], ids[-len(ids) // 10 :], len(symbols)

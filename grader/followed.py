@@ -73,6 +73,18 @@ def same(one: Value | None, other: Value | None) -> bool:
     return all(map(_close, one.numbers, other.numbers))
 
 
+def same_input(one: Call, other: Call) -> bool:
+    """Tell if two calls were given the same."""
+    return one.arguments.keys() == other.arguments.keys() and all(
+        same(value, other.arguments[name]) for name, value in one.arguments.items()
+    )
+
+
+def same_outcome(one: Call, other: Call) -> bool:
+    """Tell if two calls came to the same: both returned it, or raised it."""
+    return same(one.returned, other.returned) and one.raised == other.raised
+
+
 def written(calls: list[Call], longest: int) -> str:
     """The calls as JSON of at most so many characters: the last ones are left out first."""
     while calls and len(text := json.dumps([asdict(call) for call in calls])) > longest:

@@ -33,9 +33,9 @@ def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
     known = catalogue.all_katas(root)
     if not known:
         raise KataError(catalogue.none_in(root))
-    return (
-        list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root))) if queries else known
-    )
+    if not queries:
+        return known
+    return list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root)))
 
 
 def say(text: str) -> None:

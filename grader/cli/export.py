@@ -128,12 +128,9 @@ def _place(grader: str) -> Place:
 
 
 def _write(folder: Path, export_: Callable[[Path], list[str]]) -> None:
-    """Export this tree, and print what the export says that it did. A learner's room exports the installed course."""
+    """Export the course, and print what the export says that it did."""
     try:
-        if places.is_checkout() and not places.is_room(ROOT):
-            print(*export_(ROOT), sep="\n")
-        else:
-            with places.course() as course:
-                print(*export_(course), sep="\n")
+        with places.course() as course:
+            print(*export_(course), sep="\n")
     except OSError as error:
         raise KataError(f"{error.filename or folder}: {error.strerror}") from None

@@ -193,7 +193,7 @@ def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
         return False, f"{expression}: it ended the process"
     if one.raised and one.raised == other.raised:
         return False, f"{expression} raises with and without the bug: {one.raised}"
-    if followed.same(one.returned, other.returned) and one.raised == other.raised:
+    if followed.same_outcome(one, other):
         return False, f"{expression} comes to the same with and without the bug."
     return True, f"Yes: {_shown(one)} without the bug, {_shown(other)} with it."
 

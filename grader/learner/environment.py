@@ -55,17 +55,8 @@ def make(room: Path, build: str, say: Callable[[str], None]) -> None:
     python = program(there, "python")
     say(f"Creating {there}")
     _run([sys.executable, "-m", "venv", there], f"{there} cannot be created (Debian and Ubuntu: install python3-venv)")
-    pip: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "--no-input",
-        "-c",
-        PINS,
-    ]
+    quiet = ["-q", "--disable-pip-version-check", "--no-input"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", *quiet, "-c", PINS]
     _run([*pip, "uv"], "uv cannot be installed")
     uv: list[str | Path] = [python, "-m", "uv", "pip", "install", "-q", "--python", python, "-c", PINS]
     if build == "cpu" and sys.platform == "linux":

@@ -77,12 +77,9 @@ def compared(before: dict[str, list[Call]], after: dict[str, list[Call]]) -> tup
     right, wrong = dict[str, None](), dict[str, None]()
     for spec, calls in before.items():
         for one, other in zip(calls, after.get(spec, ()), strict=False):
-            if one.name != other.name or one.arguments.keys() != other.arguments.keys():
+            if one.name != other.name or not followed.same_input(one, other):
                 break
-            if not all(followed.same(one.arguments[name], other.arguments[name]) for name in one.arguments):
-                break
-            is_same = followed.same(one.returned, other.returned) and one.raised == other.raised
-            (right if is_same else wrong)[in_words(one)] = None
+            (right if followed.same_outcome(one, other) else wrong)[in_words(one)] = None
     return tuple(right.keys() - wrong.keys()), tuple(wrong)
 
 

@@ -60,7 +60,9 @@ def look(
         return None
     span = planting.span(Source(passing.source), exercise)
     [run] = runs.of([job_of(job, passing.source, exercise, traced=span)])
-    others = [other for other in run.calls.get(spec, ()) if other.name == call.name and _same_input(call, other)]
+    others = [
+        other for other in run.calls.get(spec, ()) if other.name == call.name and followed.same_input(call, other)
+    ]
     return Departure(passing.line, _instead(call, others[0], passing.line) if others else "")
 
 
@@ -129,12 +131,6 @@ def _simple(source: Source, lines: range) -> list[tuple[str, ast.stmt]]:
             elif isinstance(node, ast.AugAssign):
                 found.append((ast.unparse(node.target), node))
     return found
-
-
-def _same_input(one: Call, other: Call) -> bool:
-    return one.arguments.keys() == other.arguments.keys() and all(
-        followed.same(value, other.arguments[name]) for name, value in one.arguments.items()
-    )
 
 
 def _instead(call: Call, other: Call, line: int) -> str:

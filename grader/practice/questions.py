@@ -9,7 +9,7 @@ from itertools import accumulate, permutations
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
-from grader.followed import Call
+from grader.followed import Call, Value
 from grader.practice import debugging, harmless, mutation, operators, planting, runs
 from grader.practice.debugging import in_words
 from grader.practice.mutation import Mutant
@@ -122,12 +122,7 @@ def _shapes(found: Material, drawn: random.Random) -> Iterator[Question]:
     """The shape of a variable after a line, or of what is returned."""
     for calls in found.base.calls.values():
         for call in calls:
-            values = {
-                f"{in_words(call)} runs. Which shape has `{name}` after line {step.line}?": value
-                for step in call.steps
-                for name, value in step.first.items()
-                if name != "_"
-            }
+            values = {f"{in_words(call)} runs. Which shape has {what}?": value for what, value in _made(call).items()}
             if call.returned:
                 values[f"Which shape has the result of {in_words(call)}?"] = call.returned
             known = {value.shape for value in [*call.arguments.values(), *values.values()] if value.shape}
@@ -150,20 +145,25 @@ def _results(found: Material, drawn: random.Random) -> Iterator[Question]:
             runs_alike = [run.calls[spec][place] for _, run in found.changed if place < len(run.calls.get(spec, ()))]
             others = [_plain(other) for other in runs_alike if other.name == call.name]
             for what, right in _plain(call).items():
-                wrong = {other[what] for other in others if what in other} - {right}
+                wrong = _long((other[what] for other in others if what in other), right)
                 text = f"{in_words(call)} runs. What is {what}?"
-                yield from _question("result", text, right, _long(wrong), drawn)
+                yield from _question("result", text, right, wrong, drawn)
 
 
-def _plain(call: Call) -> dict[str, str]:
-    """What a call returns or raises and what its lines make, in words; without tensors, whose shape is asked for."""
-    made = {
+def _made(call: Call) -> dict[str, Value]:
+    """What the lines of a call made when they ran first."""
+    return {
         f"`{name}` after line {step.line}": value
         for step in call.steps
         for name, value in step.first.items()
         if name != "_"
     }
-    found = {what: value.text for what, value in made.items() if value.shape is None and value.text != value.kind}
+
+
+def _plain(call: Call) -> dict[str, str]:
+    """What a call returns or raises and what its lines make, in words; without tensors, whose shape is asked for."""
+    made = _made(call).items()
+    found = {what: value.text for what, value in made if value.shape is None and value.text != value.kind}
     if call.raised:
         found["its result"] = call.raised
     elif call.returned and call.returned.shape is None and call.returned.kind != "NoneType":
@@ -207,7 +207,7 @@ def _change(mutant: Mutant) -> str:
     return f"line {mutant.line} becomes `{mutant.now}`"
 
 
-def _long(wrong: Iterable[str], right: str = "") -> list[str]:
+def _long(wrong: Iterable[str], right: str) -> list[str]:
     """The longest of the wrong answers: mutants shorten code and results, and length must tell nothing."""
     return sorted({*wrong} - {right}, key=lambda other: (len(other), other))[-MOST:]
 

@@ -63,8 +63,8 @@ def trained(recipe: str, without: str, rate: float, seed: int) -> Curve:
     train_gpt2.RECIPES["speedrun"]["max_lr"] *= rate
     train_gpt2.time = SimpleNamespace(perf_counter=time.process_time)
     train_gpt2.hellaswag = lambda *_: 0.0
-    katas = {name: kata_modules.load(catalogue.find(name), ROOT / "solutions") for name in train_gpt2.KATAS}
-    katas |= {name: kata_modules.load(catalogue.find(name), ROOT / "solutions") for name in train_gpt2.TODAY}
+    names = train_gpt2.KATAS + train_gpt2.TODAY
+    katas = {name: kata_modules.load(catalogue.find(name), ROOT / "solutions") for name in names}
     train_gpt2.prerequisite = katas.get
     if without:
         PIECES[without](train_gpt2.speedrun, katas[train_gpt2.TODAY[0]], katas[train_gpt2.TODAY[1]])

@@ -27,7 +27,7 @@ import torch
 from grader.course import downloads
 from grader.course.catalogue import all_katas
 from grader.course.downloads import DataSet, Source
-from grader.datasets import digits, prose, verse
+from grader.datasets import characters, digits, prose, verse
 from grader.errors import DownloadFailure
 from grader.execution import grading
 from tests.conftest import SOUND
@@ -195,6 +195,12 @@ class TestWhatComesWithThePackage:
         assert 300_000 < len(text) < 1_000_000
         assert text == prose() and sum(text.count(word) for word in (" the ", " of ", " is ")) > 5_000
         assert "\n\n" in text and not text.startswith("\n")
+
+    def test_characters_are_split_the_same_way_each_time(self):
+        (train, held_out, symbols), again = characters(), characters()
+        assert torch.equal(train, again[0]) and torch.equal(held_out, again[1])
+        assert abs(len(train) - 9 * len(held_out)) < 10
+        assert set(torch.cat([train, held_out]).tolist()) == set(range(symbols))
 
     def test_verse_is_a_short_text_of_few_characters(self):
         text = verse()

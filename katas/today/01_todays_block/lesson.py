@@ -2,14 +2,13 @@
 length."""
 
 import math
-import random
 
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
-from grader.datasets import prose
+from grader.datasets import characters
 from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
@@ -74,13 +73,8 @@ if loaded is not None:
 
 # 6. The blocks at equal size. Text: paragraphs of Python's help, one id per character. Each model has 12·C² weights in
 #    the matrices of a block: what grouping saves goes to the MLP, and SwiGLU's three matrices are narrower.
-paragraphs = sorted({" ".join(paragraph.split()) for paragraph in prose().split("\n\n") if len(paragraph) > 200})
-random.Random(0).shuffle(paragraphs)
-text = "\n".join(paragraphs)
-symbols = sorted(set(text))
-ids = torch.tensor([symbols.index(character) for character in text])
-TRAINED, HELD_OUT = ids[: -len(ids) // 10], ids[-len(ids) // 10 :]
-V, C, H, LAYERS, T, ROWS, STEPS, LR = len(symbols), 64, 4, 2, 64, 16, 200, 3e-3
+TRAINED, HELD_OUT, V = characters()
+C, H, LAYERS, T, ROWS, STEPS, LR = 64, 4, 2, 64, 16, 200, 3e-3
 
 
 class Mixed(nn.Module):

@@ -1,12 +1,11 @@
 """Kata today/02 in code: what five steps do to singular values, Muon beside AdamW, two schedules, the z-loss."""
 
 import math
-import random
 
 import torch
 from matplotlib.figure import Figure
 
-from grader.datasets import prose
+from grader.datasets import characters
 from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
@@ -51,13 +50,8 @@ for name, schedule in (("half a cosine", cosine), ("flat, then down", flat)):
 
 # 4. The speedrun. Text: paragraphs of Python's help, one id per character, and 26's GPT. Every run has the same start,
 #    batches and number of steps. AdamW gets three rates, as a bad rate is no control.
-paragraphs = sorted({" ".join(paragraph.split()) for paragraph in prose().split("\n\n") if len(paragraph) > 200})
-random.Random(0).shuffle(paragraphs)
-text = "\n".join(paragraphs)
-symbols = sorted(set(text))
-ids = torch.tensor([symbols.index(character) for character in text])
-TRAINED, HELD_OUT = ids[: -len(ids) // 10], ids[-len(ids) // 10 :]
-V, T, STEPS = len(symbols), 64, 200
+TRAINED, HELD_OUT, V = characters()
+T, STEPS = 64, 200
 
 
 def windows(data: torch.Tensor, rows: int, seed: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

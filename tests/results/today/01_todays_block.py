@@ -1,13 +1,12 @@
 """Kata 26's GPT against today's block at equal size, 200 steps on prose; then 4 times the trained length."""
 
 import math
-import random
 
 import torch
 from torch.nn import functional as F
 
 from grader.course import catalogue, kata_modules
-from grader.datasets import prose
+from grader.datasets import characters
 
 LIMITS = {
     "held-out loss of GPT-2's block − of today's, nats": "> 0.15",
@@ -17,16 +16,6 @@ LIMITS = {
     "within the trained length: loss of YaRN − of plain RoPE, nats": "< 0.15",
 }
 T, STEPS, LR = 64, 200, 3e-3
-
-
-def text() -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Ids of characters, to train on and held out by paragraphs, and how many symbols there are."""
-    found = sorted({" ".join(paragraph.split()) for paragraph in prose().split("\n\n") if len(paragraph) > 200})
-    random.Random(0).shuffle(found)
-    joined = "\n".join(found)
-    symbols = sorted(set(joined))
-    ids = torch.tensor([symbols.index(character) for character in joined])
-    return ids[: -len(ids) // 10], ids[-len(ids) // 10 :], len(symbols)
 
 
 def windows(data, rows, length, generator):
@@ -50,7 +39,7 @@ def train(model, logits, data, seed):
 
 def run(kata, seed) -> dict[str, float]:
     """Train both, and read the longer text without more training."""
-    trained_on, held_out, vocab = text()
+    trained_on, held_out, vocab = characters()
     gpt = kata_modules.load(catalogue.find("26_gpt_model"), catalogue.ROOT / "solutions")
     older = gpt.GPT(gpt.GPTConfig(block_size=T, vocab_size=vocab, n_layer=2, n_head=4, n_embd=64, dropout=0.0))
     older.lm_head = torch.nn.Linear(64, vocab, bias=False)  # untied in both

@@ -1,11 +1,10 @@
 """Kata 26's GPT on prose, 200 steps: AdamW at three rates, Muon on the hidden matrices, both schedules, the z-loss."""
 
 import math
-import random
 
 import torch
 
-from grader.datasets import prose
+from grader.datasets import characters
 
 LIMITS = {
     "held-out loss after half a cosine: the best of three AdamW − Muon, nats": "> 0.1",
@@ -17,16 +16,6 @@ LIMITS = {
 T, STEPS = 64, 200
 
 
-def text() -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Ids of characters, to train on and held out by paragraphs, and how many symbols there are."""
-    found = sorted({" ".join(paragraph.split()) for paragraph in prose().split("\n\n") if len(paragraph) > 200})
-    random.Random(0).shuffle(found)
-    joined = "\n".join(found)
-    symbols = sorted(set(joined))
-    ids = torch.tensor([symbols.index(character) for character in joined])
-    return ids[: -len(ids) // 10], ids[-len(ids) // 10 :], len(symbols)
-
-
 def windows(data, rows, generator):
     """Random windows of the text, and the character that follows each place."""
     starts = torch.randint(len(data) - T, (rows, 1), generator=generator)
@@ -36,7 +25,7 @@ def windows(data, rows, generator):
 
 def run(kata, seed) -> dict[str, float]:
     """Seven runs from the same start on the same batches."""
-    trained_on, held_out, vocab = text()
+    trained_on, held_out, vocab = characters()
 
     def losses(adamw_lr, muon_lr=None, flat=False, z=0.0):
         torch.manual_seed(seed)
