@@ -1,5 +1,6 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
 # make test            set up, then run every test of the project (KATA=16: check the promises of that kata)
+# make test-report     what the last run of all tests cost, by file and kind, beside what is on record
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
@@ -14,10 +15,13 @@
 
 include grader/setup.mk
 
-.PHONY: test check stubs mutants seals bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-report check stubs mutants seals bench bench-gpt wheel diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
-	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n 3 --dist loadgroup)
+	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n auto --dist loadgroup)
+
+test-report: setup
+	@$(BIN)/python -m tests.cost
 
 check: .venv/installed-dev
 	@$(BIN)/ruff check -q --output-format concise .

@@ -15,6 +15,7 @@ def warm_processes() -> None:
     kept.warm_up(KATAS)
 
 
+@pytest.mark.timeout(1800)  # the longest lesson trains for a minute, on a quiet machine
 @pytest.mark.parametrize(
     ("kata", "promise"),
     [

@@ -6,6 +6,7 @@ import socket
 import struct
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from grader.execution import scheduler
 from grader.lock import bare_server, lists, wire
 from grader.lock.asking import Round
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import SecondLock
+from grader.lock.second_lock import ATTEMPTS, SecondLock
 from grader.protocol import SpecInfo
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
@@ -30,19 +31,28 @@ NO_ANSWER = {
     "attributes": {},
 }
 
+Specs = Mapping[str, SpecInfo]
 Tape = dict[str, list[bytes]]  # spec or probe → the frames that the worker sent; "" for those before the first
 
 
 class Taped(SecondLock):
-    """A second lock with a relay between judge and code, which records what the code answers or gives it again."""
+    """A second lock with a relay between judge and code, which records what the code answers or gives it again.
 
-    def __init__(self, kata: Kata, scratch: Path, specs: dict[str, SpecInfo], sealed: Sealed, seed: int, tape: Tape):
-        self.seed, self.tape, self.replays = seed, tape, bool(tape)
-        job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), POINTS)
-        super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, attempts=1)
+    Args:
+        text: the kata's file: right code.
+        tape: what is recorded, or with `replays` what is given.
+    """
+
+    def __init__(
+        self, kata: Kata, text: str, scratch: Path, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool
+    ):
+        self.tape, self.replays = tape, replays
+        attempts = 1 if replays or "processes" not in kata.description.needs else ATTEMPTS  # two may not meet in time
+        job = variants.job(kata, text, POINTS)
+        super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, attempts)
 
     def _drawn_seed(self) -> int:
-        return self.seed
+        return OTHER if self.replays else SEED
 
     def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         ours, theirs = socket.socketpair()
@@ -58,7 +68,7 @@ class Taped(SecondLock):
             while True:
                 question = _question(judge)
                 if FORGET in question:
-                    frames = self.tape.setdefault(asked.pop(0), [])
+                    frames = self.tape[asked.pop(0)] = []
                 worker.sendall(question)
                 frames.append(_answer(worker))
                 judge.sendall(frames[-1])
@@ -71,31 +81,46 @@ class Taped(SecondLock):
                 judge.sendall(next(answers, _frame(NO_ANSWER)))
 
 
-def by_heart(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """The exercises whose answers could be learnt by heart, each a sentence, and probes that ask nothing else."""
-    probed = {lists.probe_name(name): name for name in lists.probed(kata)}
-    exercises = probed | {name: spec.exercise for name, spec in specs.items() if name in sealed}
+def recorded(kata: Kata, text: str, specs: Specs, sealed: Sealed) -> tuple[Tape, list[str]]:
+    """What right code answers, and the specs and probes that fail on it."""
     tape: Tape = {}
-    _run(kata, specs, sealed, SEED, tape)
-    taken = _run(kata, specs, sealed, OTHER, tape)
-    drawn = {exercises[name] for name in exercises.keys() - taken}
-    declared = kata.description.by_heart
+    lock = _run(kata, text, specs, sealed, tape, replays=False)
+    return tape, sorted(lock.failed)
+
+
+def by_heart(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape) -> list[str]:
+    """The exercises whose answers could be learnt by heart, each a sentence, and probes that ask nothing else.
+
+    Every probe is asked, but of the specs of an exercise only so many as it takes to find one that refuses the tape.
+    """
+    probed = {lists.probe_name(name): name for name in lists.probed(kata)}
+    own: dict[str, list[str]] = {name: [] for name in probed.values()}
+    for name in filter(sealed.__contains__, specs):
+        own.setdefault(specs[name].exercise, []).append(name)
+    first = frozenset(names[0] for exercise, names in own.items() if exercise not in probed.values())
+    taken = _run(kata, text, specs, Sealed(first, sealed.writing & first), tape, replays=True).passed
+    learnt = {name for name in own if taken & {lists.probe_name(name), *own[name][:1]}}
+    rest = frozenset(name for exercise in learnt for name in own[exercise]) - first
+    if rest:
+        asked = {name: spec for name, spec in specs.items() if spec.exercise in learnt}
+        more = _run(kata, text, asked, Sealed(rest, sealed.writing & rest), tape, replays=True).passed
+        learnt -= {specs[name].exercise for name in rest - more}
     problems = [f"{name} has the same answers for another seed" for name in probed if name in taken]
     return problems + [
         f"{name}: its sealed specs take what was answered under another seed (draw inputs, or say why in by_heart)"
-        for name in dict.fromkeys(exercises.values())
-        if name not in drawn | declared.keys()
+        for name in own
+        if name in learnt and name not in kata.description.by_heart
     ]
 
 
-def _run(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, seed: int, tape: Tape) -> set[str]:
-    """The specs and probes that pass. An empty tape is recorded, another one replayed."""
+def _run(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool) -> SecondLock:
+    """A second lock that has come to its end. Its tape is recorded, or replayed."""
     forkserver.prepare([kata])
     with tempfile.TemporaryDirectory() as scratch, orphans.ended():
-        lock = Taped(kata, Path(scratch), specs, sealed, seed, tape)
+        lock = Taped(kata, text, Path(scratch), specs, sealed, tape, replays=replays)
         while not lock.finished:
             scheduler.wait([lock], ())
-    return lock.passed
+    return lock
 
 
 def _question(judge: socket.socket) -> bytes:

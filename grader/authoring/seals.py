@@ -210,13 +210,18 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     """The faults of the kata's list: specs and probes that fail on right code, and wrong code that they do not refuse.
 
     Args:
-        thoroughly: ask about every right solution and every mistake, instead of the textbook solution alone.
+        thoroughly: ask about every right solution, each with a seed of its own, and about every mistake, instead of the
+            textbook solution under one seed.
     """
     specs, sealed = infos(kata), lists.read(kata)
-    texts = right_texts(kata) if thoroughly else right_texts(kata)[1:2]
-    unfair = {name for answer in ask(kata, specs, [(text, sealed) for text in texts]) for name in answer.failed}
+    texts = right_texts(kata)
+    taped = texts[1] if texts[1:] else texts[0]
+    tape, failed = replays.recorded(kata, taped, specs, sealed)
+    unfair = set(failed)
+    if thoroughly:
+        unfair.update(*(answer.failed for answer in ask(kata, specs, [(text, sealed) for text in texts])))
     problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
-    problems += replays.by_heart(kata, specs, sealed)
+    problems += replays.by_heart(kata, taped, specs, sealed, tape)
     return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems
 
 

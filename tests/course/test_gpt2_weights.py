@@ -8,10 +8,15 @@ import torch
 from grader.course import catalogue
 from grader.course import kata_modules as loading
 
-safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra that brings safetensors")
-transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")
-
 SIZES = {"vocab_size": 53, "n_positions": 17, "n_embd": 24, "n_layer": 3, "n_head": 4}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extra():
+    """What these tests compare with. It takes a second to import, which every process that only collects would pay."""
+    global safetensors, transformers
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra that brings safetensors")
+    transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")
 
 
 @pytest.fixture(scope="module")

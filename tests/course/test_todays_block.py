@@ -6,11 +6,16 @@ import torch
 from grader.course import catalogue
 from grader.course import kata_modules as loading
 
-transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")
-rope_utils = pytest.importorskip("transformers.modeling_rope_utils", reason="needs the extra that brings transformers")
-
 SIZES = {"vocab_size": 53, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 2}
 SIZES |= {"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extra():
+    """What these tests compare with. It takes a second to import, which every process that only collects would pay."""
+    global transformers, rope_utils
+    transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")
+    rope_utils = pytest.importorskip("transformers.modeling_rope_utils", reason="needs the same extra")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Notebooks: back and forth without loss, whatever students do to them, checked in a kernel, handed in."""
 
 import ast
+import copy
 import json
 import os
 import shutil
@@ -245,12 +246,13 @@ class TestHandedIn:
 
 
 FIRST = "def split_heads(x, num_heads):\n    return x"
-PLACE = 1 + [cells.defines(cell.source, "split_heads") for cell in notebooks.build(SIXTEEN, RIGHT).cells].index(True)
+BUILT = notebooks.build(SIXTEEN, RIGHT)
+PLACE = 1 + [cells.defines(cell.source, "split_heads") for cell in BUILT.cells].index(True)
 
 
 def changed(number: int, *with_: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook of 16 with other cells in place of one, or with more at its end for number 0."""
-    notebook = notebooks.build(SIXTEEN, RIGHT)
+    notebook = copy.deepcopy(BUILT)
     place = number - 1 if number else len(notebook.cells)
     notebook.cells[place : place + 1] = with_
     return notebook

@@ -1,0 +1,65 @@
+"""The measure of what the tests cost: what it books where, what it says, and what CONTRIBUTING.md says of it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import cost, scheduling
+
+RUN = {"seconds": {"a.py": 100.0, "promise sealed": 50.0}, "tests": {"a.py::t": "passed"}}
+
+
+@pytest.mark.parametrize(
+    ("test", "booked"),
+    [
+        ("tests/test_katas.py::test_promise[papers/13_attention-is-sealed]", "promise sealed"),
+        ("tests/test_katas.py::test_every_kata_is_finished", "tests/test_katas.py"),
+        ("tests/grader/test_dates.py::TestZones::test_all[Europe-Berlin]", "tests/grader/test_dates.py"),
+    ],
+)
+def test_a_promise_is_booked_by_its_kind_and_a_test_by_its_file(test, booked):
+    assert cost.kind(test) == booked
+
+
+def test_what_takes_long_comes_first_and_what_is_new_before_it():
+    tests = ["b.py::t", "a.py::t", "new.py::t"]
+    assert sorted(tests, key=lambda test: cost.order(test, {"a.py": 2.0, "b.py": 1.0})) == tests[::-1]
+
+
+def test_growth_is_said(monkeypatch):
+    monkeypatch.setattr(cost, "on_record", lambda: {"seconds": {"a.py": 10.0}, "tests": 1})
+    assert cost.summary(RUN) == "2.5 core minutes: make test-report says where it is more than the 0.2 on record"
+    monkeypatch.setattr(cost, "on_record", lambda: {"seconds": {"a.py": 95.0}, "tests": 1})
+    assert cost.summary(RUN) == "2.5 core minutes: make test-report"
+    assert cost.table(RUN, cost.on_record())[1].split() == ["a.py", "1", "100.0", "95.0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+def test_the_time_of_processes_that_were_started_counts():
+    before = cost.used(os.getpid())
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    assert 0.2 < cost.used(os.getpid()) - before < 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "number"),
+    [
+        ({}, 9),
+        ({"cpu.max": "200000 100000", "memory.max": "max"}, 3),
+        ({"cpu.max": "max 100000", "memory.max": str(8 << 30)}, 4),
+        ({"cpu.max": "50000 100000"}, 2),
+    ],
+)
+def test_as_many_processes_as_cores_and_memory_allow(limits, number, tmp_path, monkeypatch):
+    for name, text in limits.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(scheduling, "LIMITS", tmp_path)
+    monkeypatch.setattr(scheduling, "available_cores", lambda: 8)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 16 << 20, "SC_PAGE_SIZE": 4096}.get)
+    assert scheduling.processes() == number
+
+
+def test_contributing_says_what_a_run_took():
+    assert cost.minutes(cost.on_record()) in (cost.ROOT / "CONTRIBUTING.md").read_text()
