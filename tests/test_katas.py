@@ -6,13 +6,14 @@ from grader import lesson  # noqa: F401  (every lesson imports it)
 from grader.authoring import kept, promises
 from grader.course import catalogue
 from grader.course.catalogue import Kata
+from tests.conftest import SOUND
 
 KATAS = catalogue.all_katas()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_processes() -> None:
-    kept.warm_up(KATAS)
+    kept.warm_up([*KATAS, *catalogue.all_katas(SOUND)])  # what other files need, too: one server for all
 
 
 @pytest.mark.timeout(1800)  # the longest lesson trains for a minute, on a quiet machine

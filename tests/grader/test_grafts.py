@@ -173,6 +173,6 @@ class TestComposed:
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="processes that have used a library's threads cannot be forked")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("query", ["tinytorch/03", "tinytorch/07", "tinytorch/13"])
-def test_pytest_and_the_grader_agree(query):
-    assert list(both_ways.disagreements(find(query))) == []
+def test_pytest_and_the_grader_agree():
+    """On every mistake of one kata here, of all katas nightly."""
+    assert list(both_ways.disagreements(find("tinytorch/13"))) == []
