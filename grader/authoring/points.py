@@ -14,16 +14,23 @@ EDGES = "Edge cases ★"  # the heading of a docstring's second part
 
 def words(kata: Kata) -> dict[str, tuple[int, int]]:
     """The words of each exercise's docstrings: those of the idea, and those of the edges."""
+    counts: dict[str, tuple[int, int]] = {}
+    for name, texts in docstrings(kata).items():
+        parts = [text.partition(EDGES) for text in texts]
+        counts[name] = sum(len(idea.split()) for idea, _, _ in parts), sum(len(edges.split()) for _, _, edges in parts)
+    return counts
+
+
+def docstrings(kata: Kata) -> dict[str, list[str]]:
+    """The docstrings of each exercise: a class's own, and those of its methods that are no exercises themselves."""
     tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
     names = [exercise.name for exercise in kata.exercises]
-    counts: dict[str, tuple[int, int]] = {}
+    found: dict[str, list[str]] = {}
     for name, node in cells.definitions(tree).items():
         exercise = name if name in names else name.partition(".")[0]
         if exercise in names:
-            idea, _, edges = (ast.get_docstring(node) or "").partition(EDGES)
-            before = counts.get(exercise, (0, 0))
-            counts[exercise] = before[0] + len(idea.split()), before[1] + len(edges.split())
-    return counts
+            found.setdefault(exercise, []).append(ast.get_docstring(node) or "")
+    return found
 
 
 def minutes(kata: Kata) -> tuple[int, int]:

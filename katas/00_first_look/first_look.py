@@ -23,6 +23,9 @@ def gradient_step(weight: Tensor, gradient: Tensor, learning_rate: float) -> Ten
     Returns:
         weight − learning_rate · gradient, of the same shape.
         [3.0, 1.0] with gradient [2.0, −4.0] and learning rate 0.1 becomes [2.8, 1.4].
+
+    Edge cases ★
+        The numbers in `weight` and `gradient` themselves stay as they were: the result is a new tensor.
     """
     raise NotImplementedError
 

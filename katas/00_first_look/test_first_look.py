@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -102,6 +103,13 @@ class TestGradientStep:
             w = kata.gradient_step(w, 2 * (w - 3), 0.1)
             check.shape(w, (1,), what="w after a step")
         check.close(w, torch.tensor([3 - 3 * 0.8**40], dtype=torch.float64), what="w after forty steps")
+
+    @pytest.mark.edge
+    def test_the_weights_given_stay_as_they_were(self, kata):
+        """`weight -= …` writes into the tensor that the caller still holds. `weight - …` makes a new one."""
+        weight, gradient = torch.tensor([3.0, 1.0]), torch.tensor([2.0, -4.0])
+        with check.unchanged(weight=weight, gradient=gradient):
+            kata.gradient_step(weight, gradient, 0.1)
 
 
 class TestDraw:

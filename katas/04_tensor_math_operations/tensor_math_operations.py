@@ -141,13 +141,13 @@ def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (N, M): entry [i, j] is sqrt(Σ_d (a[i, d] − b[j, d])²). The distance from (0, 0) to (3, 4) is 5.
 
-    Equal points have distance exactly 0. Gradients flow to both.
+    Gradients flow to both.
 
     Write it without `torch.cdist`, `nn.PairwiseDistance` and `F.pairwise_distance`.
 
     Edge cases ★
-        Distances are accurate far from the origin: points near 1000 that are 0.25 apart have distance 0.25 ± 1e-4 in
-        float32. The gradient is finite at distance 0. The dtype stays, and M = 0 gives (N, 0).
+        Equal points have distance exactly 0. Points near 1000 that are 0.25 apart have distance 0.25 ± 1e-4 in float32.
+        The gradient is finite at distance 0. The dtype stays, and M = 0 gives (N, 0).
         Anything but two 2-D tensors with the same D is an error: a D of 1 is not stretched.
     """
     raise NotImplementedError

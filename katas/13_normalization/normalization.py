@@ -107,7 +107,7 @@ class BatchNorm2d(nn.Module):
     has the keys and shapes of that of `nn.BatchNorm2d`.
 
     Edge cases ★
-        As in `BatchNorm1d`; an `x` that is not 4-D is an error.
+        As in `BatchNorm1d`, with an error that names the shape of `x`; an `x` that is not 4-D is an error.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ In the formulas p is one parameter, g its gradient, lr the learning rate; all op
 """
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 

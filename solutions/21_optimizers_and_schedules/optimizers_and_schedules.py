@@ -4,7 +4,7 @@ In the formulas p is one parameter, g its gradient, lr the learning rate; all op
 """
 
 import copy
-import math
+import math  # stub: keep
 from collections.abc import Iterable, Iterator
 from typing import Any
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
@@ -146,7 +147,9 @@ def report(folder: Path, count: int, others: Path | None) -> None:
     open_points, cost, _, _ = with_kata(copy_of_the_tree(folder / "other"), folder / "class", "--unsealed")
     same = sum(open_points[student.name] == points[student.name] for student in students)
     lines.append(Line("the same --unsealed", told, cost.seconds, cost.cpu, f"{same} of {len(students)}"))
-    lines.append(with_pytest(tree, katas, students, folder / "class"))
+    for line in lines:
+        tell(line)
+    lines += row_of("pytest, cold", with_pytest, tree, katas, students, folder / "class")
     if others:
         env = {
             **os.environ,
@@ -156,11 +159,27 @@ def report(folder: Path, count: int, others: Path | None) -> None:
         }
         (folder / "judge.py").write_text(JUDGE)
         chosen = [next(s for s in students if s.kind == kind) for kind in OTHERS]
-        lines.append(with_otter(folder / "otter", env, katas, chosen, points, results))
-        lines.append(with_nbgrader(folder / "nbgrader", env, katas, chosen, points, results))
+        lines += row_of("otter-grader", with_otter, folder / "otter", env, katas, chosen, points, results)
+        lines += row_of("nbgrader", with_nbgrader, folder / "nbgrader", env, katas, chosen, points, results)
     show(lines, students, katas, specs_cpu, run)
     if not others:
         print("otter-grader and nbgrader were not run: give --others PATH, an environment that has them")
+
+
+def tell(line: Line) -> None:
+    print(f"{line.grader}: {line.runs}, {line.seconds:.0f} s, {line.cpu:.0f} s of CPU time", flush=True)
+
+
+def row_of(name: str, measure: Callable[..., Line], *given) -> list[Line]:
+    """The row of another grader, printed as soon as it is measured; none if that grader fails, with the reason."""
+    try:
+        line = measure(*given)
+    except Exception as error:
+        said = " ".join(str(error).split())[-300:]
+        print(f"{name}: no row, as it failed: {type(error).__name__}: {said}", flush=True)
+        return []
+    tell(line)
+    return [line]
 
 
 def show(lines: list[Line], students: list[Student], katas: list[Kata], specs_cpu: float, run: int) -> None:
@@ -423,7 +442,7 @@ def with_nbgrader(
 def nbgrader_cell(source: str, name: str, *, solution: bool):
     about = {
         "grade": not solution,
-        "grade_id": name,
+        "grade_id": name.replace(".", "-"),  # nbgrader refuses dots
         "locked": not solution,
         "schema_version": 3,
         "solution": solution,

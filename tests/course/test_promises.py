@@ -134,6 +134,13 @@ CROOKED = {
         "assert kata.double(x) is not x\n\n\nclass TestTotal",
         "a bare assert",
     ),
+    "words of an error that no docstring announces": (
+        promises.specs,
+        SPECS,
+        "kata.double(x)\n\n\nclass TestTotal",
+        'with check.raises(ValueError, "half"):\n                kata.double(x)\n\n\nclass TestTotal',
+        "wants 'half' in the message, and no sentence of the docstring says what the error names",
+    ),
     "a class for no exercise": (
         promises.specs,
         SPECS,

@@ -118,6 +118,23 @@ def test_qwen3s_norms_of_queries_and_keys_agree(kata):
     assert_same_logits(ours, theirs, ids(2, 40))
 
 
+@pytest.mark.parametrize(("head_dim", "tied"), [(8, False), (14, False), (14, True)])
+def test_qwen3_is_loaded(kata, head_dim, tied):
+    """With heads of C / H features, and of a size of their own, as published ones have."""
+    torch.manual_seed(1)
+    config = transformers.Qwen3Config(**SIZES, head_dim=head_dim, tie_word_embeddings=tied)
+    theirs = stirred(transformers.Qwen3ForCausalLM(config))
+    ours = kata.load_llama(theirs.config.to_dict(), theirs.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids(2, 40)), theirs(ids(2, 40)).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_qwen2s_biases_are_refused_in_one_line(kata):
+    theirs = stirred(transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES)))
+    with pytest.raises(ValueError, match=r"6 biases, the first model\.layers\.0\.self_attn\.q_proj\.bias"):
+        kata.load_llama(theirs.config.to_dict(), theirs.state_dict())
+
+
 def test_positions_and_masks_of_rows_agree(kata):
     """A row whose text starts later: padding in front, which nobody attends to, and positions that start after it."""
     theirs, tokens = llama(), ids(2, 9)

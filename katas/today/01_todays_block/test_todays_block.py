@@ -52,13 +52,13 @@ def neighbours(x, positions, inv_freq):
     return turned(x, positions, inv_freq, pairs=[(2 * i, 2 * i + 1) for i in range(x.size(-1) // 2)])
 
 
-def yarned(width, base, factor, length, fast=32.0, slow=1.0, how="index"):
+def yarned(width, base, factor, length, fast=32.0, slow=1.0, how="index", most=None):
     """YaRN's frequencies, pair by pair. `how`: the ramp runs over the index, or as in one of the known slips."""
 
     def place(turns):
         return width * math.log(length / (2 * math.pi * turns)) / (2 * math.log(base))
 
-    low, high = max(math.floor(place(fast)), 0), min(math.ceil(place(slow)), width - 1)
+    low, high = max(math.floor(place(fast)), 0), min(math.ceil(place(slow)), width - 1 if most is None else most)
     found = []
     for i in range(width // 2):
         theta = base ** (-2 * i / width)
@@ -385,7 +385,9 @@ class TestRopeHalf:
 
 @pytest.mark.stretch
 class TestYarnFrequencies:
-    @pytest.mark.parametrize(("width", "base", "factor", "length"), [(16, 10000.0, 4.0, 64), (64, 5e5, 8.0, 2048)])
+    @pytest.mark.parametrize(
+        ("width", "base", "factor", "length"), [(16, 10000.0, 4.0, 64), (64, 5e5, 8.0, 2048), (16, 100.0, 4.0, 2000)]
+    )
     def test_equals_a_loop_over_pairs(self, kata, width, base, factor, length):
         """Pairs below `low` stay, pairs above `high` are divided by the factor, and in between a ramp over the pair's
         index mixes both."""
@@ -398,6 +400,8 @@ class TestYarnFrequencies:
                 ("over the number of turns, as in the paper's text: its code takes the index", "turns"),
             )
         }
+        if length == 2000:
+            wrong["high is at most D/2 − 1: the ramp is too steep"] = yarned(*case, most=width // 2 - 1)
         plain = frequencies(width, base)
         wrong |= {"all divided by the factor": plain / factor, "none divided": plain}
         check.close(kata.yarn_frequencies(*case)[0], yarned(*case), unlike=wrong)
@@ -417,10 +421,12 @@ class TestYarnFrequencies:
         check.close(kata.yarn_frequencies(*case, 9.0, 2.0)[0], yarned(*case, fast=9.0, slow=2.0), unlike=wrong)
 
     def test_a_factor_of_1_changes_nothing(self, kata):
-        """Frequencies and scale are the plain ones."""
+        """Frequencies and scale are the plain ones. For a shorter context, too, the scale is 1."""
         inv_freq, scale = kata.yarn_frequencies(16, 10000.0, 1.0, 64)
         check.close(inv_freq, frequencies(16), what="inv_freq")
         check.close(scale, 1.0, what="scale")
+        wrong = {"0.1 · ln(factor) + 1, which is for factors above 1": 0.1 * math.log(0.5) + 1}
+        check.close(kata.yarn_frequencies(16, 10000.0, 0.5, 64)[1], 1.0, unlike=wrong, what="scale for factor 0.5")
 
     def test_the_scale_grows_with_the_logarithm(self, kata):
         """0.1 · ln(factor) + 1: longer texts spread attention, and larger scores make it sharp again."""
@@ -587,6 +593,14 @@ class TestBlockInit:
         for name in (name for name in state if "norm" in name):
             check.close(state[name], torch.ones(state[name].shape), what=name)
 
+    @pytest.mark.edge
+    def test_heads_may_have_a_size_of_their_own(self, kata):
+        """Qwen 3's smallest model has C = 1024, and 16 heads of 128 features: q_proj makes 2048."""
+        state = kata.Block(small(kata, qk_norm=True, head_dim=10)).state_dict()
+        shapes = {"q_proj": (10 * H, C), "k_proj": (10 * H_KV, C), "v_proj": (10 * H_KV, C), "o_proj": (C, 10 * H)}
+        for name, shape in (shapes | {"q_norm": (10,), "k_norm": (10,)}).items():
+            check.shape(state[f"self_attn.{name}.weight"], shape, what=name)
+
 
 class TestBlockForward:
     @pytest.mark.parametrize("qk_norm", [False, True], ids=["plain", "qk_norm"])
@@ -648,6 +662,14 @@ class TestBlockForward:
         silent = [name for name, g in zip(names, got, strict=True) if g is None or not g.any()]
         check.that(not silent, f"no gradient reaches {', '.join(silent)}")
 
+    @pytest.mark.edge
+    def test_heads_of_another_size(self, kata):
+        """12 features per head where C / H is another number. o_proj brings the H·D features back to C."""
+        block = stirred_block(kata, head_dim=12)
+        x, positions, inv_freq = torch.randn(B, T, C), torch.arange(T), frequencies(12).float()
+        expected = block_by_hand(weights_of(block), x, positions, inv_freq)
+        check.close(block(x, positions, inv_freq), expected, **EXACT)
+
 
 HF = {
     "hidden_size": 36,
@@ -683,14 +705,14 @@ def llama_state(head=True):
     return state | ({"lm_head.weight": torch.randn(V, 36)} if head else {})
 
 
-def logits_by_hand(state, idx, base=500.0, eps=1e-4, heads=6, key_heads=2):
+def logits_by_hand(state, idx, base=500.0, eps=1e-4, heads=6, key_heads=2, width=6):
     w = {name: tensor.double() for name, tensor in state.items()}
     x = w["model.embed_tokens.weight"][idx]
     for i in range(L):
         prefix = f"model.layers.{i}."
         block = {name.removeprefix(prefix): tensor for name, tensor in w.items() if name.startswith(prefix)}
         positions = torch.arange(idx.size(1))
-        x = block_by_hand(block, x, positions, frequencies(6, base), heads, key_heads, eps=eps)
+        x = block_by_hand(block, x, positions, frequencies(width, base), heads, key_heads, eps=eps)
     return normed(x, w["model.norm.weight"], eps) @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
 
 
@@ -761,6 +783,34 @@ class TestLoadLlama:
         """With num_key_value_heads 3 in the config, k_proj should have 18 rows, and the file has 12."""
         with check.raises(ValueError, "self_attn.k_proj.weight"):
             kata.load_llama(HF | {"num_key_value_heads": 3}, llama_state())
+
+    @pytest.mark.edge
+    @pytest.mark.parametrize("width", [6, 10], ids=["C / H", "head_dim"])
+    def test_qwen_3_is_loaded(self, kata, width):
+        """Its blocks normalise queries and keys, and its heads have head_dim features, not C / H."""
+        state, idx = llama_state(), some_ids()
+        for i in range(L):
+            shapes = {"q_proj": (6 * width, 36), "k_proj": (2 * width, 36), "v_proj": (2 * width, 36)}
+            shapes |= {"o_proj": (36, 6 * width), "q_norm": (width,), "k_norm": (width,)}
+            attention = {f"{name}.weight": 0.3 * torch.randn(shape) for name, shape in shapes.items()}
+            state |= {f"model.layers.{i}.self_attn.{name}": tensor for name, tensor in attention.items()}
+        got = kata.load_llama(HF | ({"head_dim": width} if width != 6 else {}), state)(idx)
+        check.close(got, logits_by_hand(state, idx, width=width), **LOGITS, what="logits")
+
+    @pytest.mark.edge
+    def test_rotations_of_a_part_are_refused(self, kata):
+        """A model that turns half of each head's features would load, and write nonsense."""
+        for place in ({"partial_rotary_factor": 0.5}, {"rope_parameters": {"partial_rotary_factor": 0.5}}):
+            with check.raises(ValueError, "partial_rotary_factor"):
+                kata.load_llama(HF | place, llama_state())
+
+    @pytest.mark.edge
+    def test_a_tied_model_without_an_embedding(self, kata):
+        """Neither of the two names is there. The message says what is missing."""
+        state = llama_state(head=False)
+        del state["model.embed_tokens.weight"]
+        with check.raises(ValueError, "model.embed_tokens.weight"):
+            kata.load_llama(HF | {"tie_word_embeddings": True}, state)
 
     @pytest.mark.edge
     def test_nothing_is_shared_with_the_file(self, kata):

@@ -27,6 +27,10 @@ class DecoderConfig:
     eps: float = 1e-5  # of every norm
     qk_norm: bool = False  # whether queries and keys are normalised
     tied: bool = False  # whether lm_head and embed_tokens share one weight
+    head_dim: int = 0  # D; 0 stands for C / H
+
+    def __post_init__(self) -> None:
+        self.head_dim = self.head_dim or self.n_embd // self.n_head
 
 
 def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -170,6 +174,9 @@ class Block(nn.Module):
 
         self_attn and mlp may be an nn.ModuleDict or modules of your own. The state dict has names such as
         "self_attn.q_proj.weight", and no others.
+
+        Edge cases ★
+            D is config.head_dim, which may be set to another number than C / H, as Qwen 3 has it.
         """
         raise NotImplementedError
 
@@ -187,6 +194,9 @@ class Block(nn.Module):
 
         Attention: q, k and v in heads, (B, H, T, D) and (B, H_kv, T, D); with qk_norm, `qk_norm` of q and k with
         config.eps; `rope_half` of q and k, not of v; `gqa_attention`; heads merged; o_proj. The MLP is `swiglu`.
+
+        Edge cases ★
+            H·D may be another number than C.
         """
         raise NotImplementedError
 
@@ -211,8 +221,7 @@ class Decoder(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
-        head_dim = config.n_embd // config.n_head
-        self.inv_freq = config.rope_base ** (-torch.arange(0, head_dim, 2) / head_dim)
+        self.inv_freq = config.rope_base ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
         self.rope_scale = 1.0
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:  # as in 26, with less for what writes to the residual path
@@ -244,7 +253,8 @@ def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
     or unexpected name, or a wrong shape, is an error that names the tensor, as load_state_dict raises it.
 
     Edge cases ★
-        Model and `state` share no memory, and `state` is not changed. A "rope_type" other than "default", in
-        "rope_parameters" or "rope_scaling", is an error that names it.
+        Qwen 3's are loaded, too: qk_norm is True if `state` has q_norm's weights, and head_dim is the config's own, if
+        "rope_parameters" or "rope_scaling", is an error that names it. So is a "partial_rotary_factor" other than 1,
+        by this word. A tied state without embedding is an error that names "model.embed_tokens.weight".
     """
     raise NotImplementedError

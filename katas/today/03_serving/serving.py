@@ -257,7 +257,7 @@ def speculative_generate(
         target, draft: called as model(idx) with (1, t) ids. They return (logits (1, t, V), loss).
         idx: (1, T), the prompt.
         max_new_tokens: n.
-        gamma: how many tokens the draft proposes per round, one by one; fewer at the end.
+        gamma: how many tokens the draft proposes per round, one by one.
         temperature: divides the logits of both models. With 0 each takes its best token.
         generator: where all draws come from; None = torch's global one.
     Returns:
@@ -268,7 +268,8 @@ def speculative_generate(
     distribution. The models run in eval mode, without gradients.
 
     Edge cases ★
-        Afterwards each model has the mode that it had, also after an exception. `idx` is not written to. A batch of
+        Where r tokens are missing, at most r − 1 are proposed, as the target gives one more. Afterwards each model has
+        the mode that it had, also after an exception. `idx` is not written to. A batch of
         several rows is an error.
     """
     raise NotImplementedError

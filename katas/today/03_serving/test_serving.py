@@ -730,19 +730,22 @@ class TestSpeculativeGenerate:
             got, _ = kata.speculative_generate(target, draft, idx, 14, gamma, temperature=0.0)
             check.equal(got, expected, what=f"the ids with a draft that is {name}")
 
-    @pytest.mark.parametrize("gamma", [1, 3])
-    def test_a_draft_equal_to_the_target_is_always_accepted(self, kata, gamma):
-        """p = q, so nothing is refused: every call of the target gives gamma + 1 tokens."""
+    @pytest.mark.parametrize(("gamma", "temperature"), [(1, 1.0), (3, 0.5)], ids=["plain", "sharpened"])
+    def test_a_draft_equal_to_the_target_is_always_accepted(self, kata, gamma, temperature):
+        """p = q, so nothing is refused: every call of the target gives gamma + 1 tokens. The temperature divides the
+        logits of both."""
         table = torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3], [0.3, 0.3, 0.4]])
         target, rounds = Chain(table), 5
         got, counts = kata.speculative_generate(
-            target, Chain(table), torch.tensor([[0, 1]]), rounds * (gamma + 1), gamma
+            target, Chain(table), torch.tensor([[0, 1]]), rounds * (gamma + 1), gamma, temperature
         )
         check.shape(got, (1, 2 + rounds * (gamma + 1)))
         expected = {"target_calls": rounds, "proposed": rounds * gamma, "accepted": rounds * gamma}
         wrong = {
             "no token from the target when all are accepted": {"target_calls": rounds + math.ceil(rounds / gamma)},
         }
+        refused = counts["proposed"] - counts["accepted"]
+        check.that(refused == 0, f"{refused} of {counts['proposed']} proposals were refused: p and q are not equal")
         check.entries(counts, expected, unlike=wrong)
 
     def test_a_draft_that_is_always_wrong_costs_a_call_per_token(self, kata):
@@ -802,6 +805,16 @@ class TestSpeculativeGenerate:
             check.that(bool(model.modes), f"the {name} was not called")
             check.that(not any(model.modes), f"the {name} ran in training mode")
             check.that(not any(model.gradients), f"the {name} recorded a graph")
+
+    @pytest.mark.edge
+    def test_no_more_proposals_than_can_follow(self, kata):
+        """Seven tokens with gamma 4: 4 proposals and one by the target, then 2 are missing, so 1 proposal and one by
+        the target. More would be computed for nothing."""
+        for new, proposed, calls in ((7, 5, 2), (1, 0, 1)):
+            _, counts = kata.speculative_generate(sure(TARGET), sure(TARGET), torch.tensor([[0]]), new, 4, 0.0)
+            wrong = {"gamma proposals where fewer can follow": 4 * calls, "one for the target's place": proposed + 1}
+            check.equal(counts["proposed"], proposed, unlike=wrong, what=f"proposed, for {new} new tokens")
+            check.equal(counts["target_calls"], calls, what=f"target_calls, for {new} new tokens")
 
     @pytest.mark.edge
     def test_modes_come_back(self, kata):

@@ -35,7 +35,7 @@ class LoRALinear(nn.Module):
             lora_B: nn.Parameter (O, r), zeros. With it the correction begins at 0.
 
         Edge cases ★
-            A rank below 1 is an error. A and B have the dtype and device of base's weight.
+            A rank below 1 is an error that names it. A and B have the dtype and device of base's weight.
         """
         raise NotImplementedError
 

@@ -63,6 +63,13 @@ class TestLoRALinearInit:
         learns = sorted(name for name, parameter in layer.named_parameters() if parameter.requires_grad)
         check.equal(learns, ["lora_A", "lora_B"], what="parameters that learn")
 
+    def test_the_base_is_the_layer_itself(self, kata):
+        """A copy would need the memory of a second model, and weights that are loaded into the model later would not
+        reach it."""
+        base = a_base()
+        layer = kata.LoRALinear(base, RANK, ALPHA)
+        check.that(layer.base is base, "base is a copy of the layer: keep the layer itself")
+
     def test_b_is_zero_and_a_is_not(self, kata):
         """With B = 0 the correction is 0, and the model starts as it was. If A were 0 as well, neither would ever get
         a gradient: that of A has the factor B, and that of B the factor A."""
@@ -146,6 +153,19 @@ class TestLoRALinearForward:
         check.that(not torch.allclose(layer.train()(x).double(), whole, atol=1e-3), "nothing is dropped in training")
         check.close(layer.eval()(x), whole, atol=1e-4, what="the output in eval mode")
 
+    def test_features_are_dropped_before_a(self, kata):
+        """dropout(x) Aᵀ, as the formula has it. Dropped behind A, a correction of rank 1 would be gone as a whole in
+        some rows, and twice as large in the others."""
+        base, x = a_base(), torch.rand(40, IN) + 0.5
+        layer = adapted(kata, base, 1, dropout=0.5)
+        with torch.no_grad():
+            layer.lora_A.copy_(torch.rand(1, IN) + 0.5)  # all of one sign: only a row without any feature has sum 0
+            layer.lora_B.fill_(1.0)
+            share = (layer.train()(x) - base(x)) / (layer.eval()(x) - base(x))
+        between = int(((share > 0.05) & ((share - 2).abs() > 0.05)).any(dim=1).sum())
+        wrong = "each row has all of its correction, twice, or none: the dropout is behind A"
+        check.that(between >= 20, f"{wrong} ({between} of 40 rows in between)")
+
 
 @st.composite
 def layer_sizes(draw):
@@ -215,6 +235,7 @@ class Adapter(nn.Module):
 def a_model():
     """Two adapters (3·4 + 5·3 and 2·5 + 6·2 numbers), norms whose names begin alike, and a head."""
     parts = {"first": Adapter(3, 4, 5), "norm": nn.LayerNorm(5), "norm_2": nn.LayerNorm(5), "second": Adapter(2, 5, 6)}
+    parts |= {"flora_2": nn.Linear(2, 3)}  # no adapter, whatever its name contains
     return nn.ModuleDict(parts | {"head": nn.Linear(6, 7)})
 
 
@@ -283,7 +304,7 @@ def encode(text):
 
 def encode_long(text):
     """The longest of a few known pieces at each place, as tokenizers with merges do."""
-    pieces, ids = {"assistant\n": 1, "assistant": 2, "\n": 3, "Yes": 4}, []
+    pieces, ids = {"assistant\n": 1, "assistant": 2, "\n\n": 5, "\n": 3, "Yes": 4}, []
     while text:
         piece = next((one for one in pieces if text.startswith(one)), text[0])
         ids.append(pieces.get(piece, 99))
@@ -377,6 +398,15 @@ class TestChatTemplate:
         got = kata.chat_template([said("assistant", "Yes")], encode_long, 8, 9, True)
         unlike = {"role and newline encoded apart": [8, 2, 3, 4, 9, 3, 8, 2, 3]}
         check.equal(got, [8, 1, 4, 9, 3, 8, 1], unlike=unlike, what="the ids")
+
+    def test_the_content_is_encoded_apart(self, kata):
+        """encode(content) is a call of its own. A tokenizer with a token for two newlines would join the header's with
+        the content's, and `loss_mask` would not find its header."""
+        got = kata.chat_template([said("assistant", "Yes"), said("user", "\nYes")], encode_long, 8, 9)
+        user, unlike = [99] * 4, {}
+        for what, middle in (("header and content encoded in one call", [5]), ("the content's newline lost", [3])):
+            unlike[what] = [8, 1, 4, 9, 3, 8, *user, *middle, 4, 9, 3]
+        check.equal(got, [8, 1, 4, 9, 3, 8, *user, 3, 3, 4, 9, 3], unlike=unlike, what="the ids")
 
     @given(messages=talks(), prompt=st.booleans())
     def test_any_conversation(self, kata, messages, prompt):

@@ -222,10 +222,65 @@ for beta in (0.0, 0.3):
     break
 
 
-# 8. The figure: reward against KL, on actions beside the exact curve, and on sentences.
+# 8. How long an answer gets. Only its first word counts: "right" has reward 1, "wrong" has 0. After each word, the
+#    policy goes on with probability 0.9 at first, so an answer has 10 words. No reward depends on the length.
+PROMPTED, RIGHT, WRONG, END = range(4)
+LONGEST = 48
+
+
+class Talker(nn.Module):
+    """The next token depends on the last one alone."""
+
+    def __init__(self):
+        super().__init__()
+        table = torch.full((4, 4), -1e4)
+        table[PROMPTED, [RIGHT, WRONG]] = 0.0
+        table[[RIGHT, WRONG], [RIGHT, WRONG]] = torch.tensor(9.0).log()
+        table[[RIGHT, WRONG, END], END] = 0.0
+        self.table = nn.Parameter(table)
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.table[tokens], None
+
+    def lengths(self) -> list[float]:
+        """Mean lengths of right and of wrong answers, cut at LONGEST: exact."""
+        stop = self.table.detach().softmax(-1)[[RIGHT, WRONG], END]
+        return ((1 - (1 - stop) ** LONGEST) / stop).tolist()
+
+
+def talked(loss: str, lr: float, steps: int = 200) -> list[list[float]] | None:
+    """Lengths after every ten steps with 8 groups of 8 answers."""
+    model = Talker()
+    optimizer, found = torch.optim.SGD(model.parameters(), lr), [model.lengths()]
+    for step in range(1, steps + 1):
+        tokens, chances = torch.full((64, 1), PROMPTED), model.table.detach().softmax(-1)
+        for _ in range(LONGEST):
+            tokens = torch.cat([tokens, torch.multinomial(chances[tokens[:, -1]], 1)], dim=1)
+        mask = F.pad(tokens[:, :-1] != END, (1, 0), value=False)  # the first END is a part of the answer
+        rewards = (tokens[:, 1] == RIGHT).float().view(8, 8)
+        old = kata.token_logp(model(tokens)[0], tokens).detach()
+        stats = stretch(kata.grpo_step, model, optimizer, tokens, mask, old, old, rewards, 0.0, loss=loss)
+        if stats is None:
+            return None
+        if step % 10 == 0:
+            found.append(model.lengths())
+    return found
+
+
+print("\n8. Mean length of right and of wrong answers, both 10 at first (9.9, cut at 48 words)")
+grown = {}
+for loss, lr in (("grpo", 0.6), ("dapo", 0.6), ("dr_grpo", 6.0)):  # Dr. GRPO's gradient is a tenth as large
+    lengths = talked(loss, lr)
+    if lengths is None:
+        break
+    grown[loss] = lengths
+    print(f"   {loss:8}right {lengths[-1][0]:4.1f}   wrong {lengths[-1][1]:4.1f}")
+
+
+# 9. The figure: reward against KL, on actions beside the exact curve, and on sentences; lengths by loss.
 def draw() -> Figure:
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(11, 3.8))
+    left, right, last = figure.subplots(1, 3)
     curve = [paid(tilted(beta)) for beta in torch.logspace(-1.5, 1.5, 80).tolist()]
     left.plot(*zip(*curve, strict=True), color="0.6", linewidth=5, label="most reward for its KL", zorder=0)
     for (beta, run), colour in zip(runs.items(), COLOURS, strict=False):
@@ -239,6 +294,12 @@ def draw() -> Figure:
         right.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
     right.set(title="Sentences, rewarded for the letter e", xlabel="k3 per letter, nats", ylabel="share of e")
     right.legend(fontsize="small", loc="lower right")
+    for (loss, lengths), colour in zip(grown.items(), COLOURS, strict=False):
+        short, long = zip(*lengths, strict=True)
+        last.plot(range(0, 10 * len(short), 10), long, color=colour, label=f"{loss}, wrong answers")
+        last.plot(range(0, 10 * len(short), 10), short, color=colour, linestyle=":", label=f"{loss}, right answers")
+    last.set(title="Length has no reward, and changes", xlabel="step", ylabel="mean length, words", ylim=(0, 60))
+    last.legend(fontsize="small", loc="upper left")
     return figure
 
 

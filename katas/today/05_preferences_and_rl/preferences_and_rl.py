@@ -128,25 +128,27 @@ def grpo_step(
     rewards: Tensor,
     beta: float = 0.04,
     clip: float = 0.2,
+    loss: str = "grpo",
 ) -> dict[str, float]:
     """Take one optimizer step on groups of answers.
 
     Args:
-        model: the policy. model(tokens) gives the logits and a second thing, as GPT does.
-        optimizer: of the model's parameters. Gradients of an earlier step are forgotten.
+        model: the policy. model(tokens) gives (logits, a second thing).
+        optimizer: of its parameters. Old gradients are forgotten.
         tokens: (G·K, T), prompts with answers, group by group.
         mask: (G·K, T) bool, True on the answers' tokens.
         old_logp, ref_logp: (G·K, T − 1), as `token_logp` gives, when sampled and under the reference.
         rewards: (G, K).
-        beta: the weight of k3.
-        clip: of the ratio, on both sides.
+        beta, clip: the weight of k3; the ratio's bounds, 1 ± clip.
+        loss: how objective − beta · k3 is averaged over counted tokens.
+            "grpo": over each sequence's own, then over sequences.
+            "dapo": over those of all sequences at once.
+            "dr_grpo": their sum is divided by G·K·(T − 1), and advantages are not divided by the std.
     Returns:
-        "loss": the negative mean over sequences of (objective − beta · k3), which is first averaged over each
-        sequence's own counted tokens: a long answer weighs as much as a short one. Three more are means: "reward" over
-        all answers, "kl" of k3 over all counted tokens, and "clip_fraction", the share of these with ρ outside
-        1 ± clip. All are floats.
+        Floats: "loss", minus this average; "reward", the mean; "kl", the mean of k3 over all counted tokens;
+        "clip_fraction", the share of these with ρ outside 1 ± clip.
 
     Edge cases ★
-        A sequence without a counted token adds 0 to the mean over sequences.
+        A sequence without a counted token adds 0 to the mean over sequences. Another `loss` is an error.
     """
     raise NotImplementedError

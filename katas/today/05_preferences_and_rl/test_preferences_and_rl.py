@@ -483,6 +483,16 @@ def slips(model, inputs, beta=0.04):
     }
 
 
+def centred(table):
+    """Advantages as Dr. GRPO has them."""
+    return (table - table.mean(dim=1, keepdim=True)).double()
+
+
+def averaged(model, inputs, **options):
+    """The step by hand, averaged in another way."""
+    return torch.autograd.grad(by_hand(model, *inputs, beta=0.3, **options)[0], model.table.weight)[0]
+
+
 def stepped(kata, model, inputs, **options):
     """One step of SGD with lr 1 shows the gradient: weights before minus weights after."""
     before = model.table.weight.detach().clone()
@@ -519,6 +529,33 @@ class TestGrpoStep:
         model, inputs = a_step()
         expected = torch.autograd.grad(by_hand(model, *inputs, clip=0.05)[0], model.table.weight)[0]
         check.close(stepped(kata, model, inputs, clip=0.05), expected, rtol=1e-3, atol=1e-5, what="the step")
+
+    def test_dapo_weighs_every_token_alike(self, kata):
+        """One mean over the counted tokens of all answers. A mean per answer makes each token of a long wrong answer
+        cost less than one of a short wrong answer, so wrong answers grow."""
+        model, inputs = a_step()
+        expected = averaged(model, inputs, weigh="tokens")
+        wrong = {
+            "the mean per answer, as GRPO has it": averaged(model, inputs, weigh="sequences"),
+            "divided by G·K·(T − 1), as Dr. GRPO has it": averaged(model, inputs, weigh="places"),
+            "advantages without the std": averaged(model, inputs, weigh="tokens", norm=centred),
+        }
+        got = stepped(kata, model, inputs, beta=0.3, loss="dapo")
+        check.close(got, expected, unlike=wrong, rtol=1e-3, atol=1e-5, what="the step")
+
+    def test_dr_grpo_divides_by_a_constant(self, kata):
+        """The sum over counted tokens is divided by G·K·(T − 1), however many count. Advantages keep their size."""
+        model, inputs = a_step()
+        expected = averaged(model, inputs, weigh="places", norm=centred)
+        wrong = {
+            "the mean per answer, as GRPO has it": averaged(model, inputs, weigh="sequences", norm=centred),
+            "divided by the number of counted tokens, which changes from batch to batch": averaged(
+                model, inputs, weigh="tokens", norm=centred
+            ),
+            "advantages are divided by the std": averaged(model, inputs, weigh="places"),
+        }
+        got = stepped(kata, model, inputs, beta=0.3, loss="dr_grpo")
+        check.close(got, expected, unlike=wrong, rtol=1e-3, atol=1e-5, what="the step")
 
     def test_old_gradients_are_forgotten(self, kata):
         """A second step begins from zero, not from what the first one left in .grad."""
@@ -564,3 +601,10 @@ class TestGrpoStep:
         loss = by_hand(model, tokens, mask, *rest)[0].detach()
         got = kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.1), tokens, mask, *rest)
         check.close(torch.tensor(got["loss"]), loss, rtol=1e-3, atol=1e-5, what="the loss")
+
+    @pytest.mark.edge
+    def test_another_loss_is_an_error(self, kata):
+        """A name with a slip, such as "drgrpo", would otherwise train with one of the three."""
+        model, inputs = a_step()
+        with check.raises(ValueError):
+            kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.1), *inputs, loss="drgrpo")

@@ -303,7 +303,7 @@ def gradcheck(
 
     Edge cases ★
         Afterwards, the inputs have the same values and the same `.grad` as before. An input that the result does not
-        depend on has the gradient 0. One that requires a gradient and is not float64 is an error.
+        depend on has the gradient 0. One that requires a gradient and is not float64 is an error that names its dtype.
     """
     wanted = [x for x in inputs if x.requires_grad]
     for x in wanted:

@@ -27,6 +27,10 @@ class DecoderConfig:
     eps: float = 1e-5  # of every norm
     qk_norm: bool = False  # whether queries and keys are normalised
     tied: bool = False  # whether lm_head and embed_tokens share one weight
+    head_dim: int = 0  # D; 0 stands for C / H
+
+    def __post_init__(self) -> None:
+        self.head_dim = self.head_dim or self.n_embd // self.n_head
 
 
 def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -193,10 +197,13 @@ class Block(nn.Module):
 
         self_attn and mlp may be an nn.ModuleDict or modules of your own. The state dict has names such as
         "self_attn.q_proj.weight", and no others.
+
+        Edge cases ★
+            D is config.head_dim, which may be set to another number than C / H, as Qwen 3 has it.
         """
         super().__init__()
         self.config = config
-        c, d = config.n_embd, config.n_embd // config.n_head
+        c, d = config.n_embd, config.head_dim
         self.input_layernorm = RMSNorm(c, config.eps)
         self.self_attn = nn.ModuleDict(
             {
@@ -232,6 +239,9 @@ class Block(nn.Module):
 
         Attention: q, k and v in heads, (B, H, T, D) and (B, H_kv, T, D); with qk_norm, `qk_norm` of q and k with
         config.eps; `rope_half` of q and k, not of v; `gqa_attention`; heads merged; o_proj. The MLP is `swiglu`.
+
+        Edge cases ★
+            H·D may be another number than C.
         """
         attn, h = self.self_attn, self.input_layernorm(x)
         q, k, v = (
@@ -270,8 +280,7 @@ class Decoder(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
-        head_dim = config.n_embd // config.n_head
-        self.inv_freq = config.rope_base ** (-torch.arange(0, head_dim, 2) / head_dim)
+        self.inv_freq = config.rope_base ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
         self.rope_scale = 1.0
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:  # as in 26, with less for what writes to the residual path
@@ -303,14 +312,21 @@ def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
     or unexpected name, or a wrong shape, is an error that names the tensor, as load_state_dict raises it.
 
     Edge cases ★
-        Model and `state` share no memory, and `state` is not changed. A "rope_type" other than "default", in
-        "rope_parameters" or "rope_scaling", is an error that names it.
+        Qwen 3's are loaded, too: qk_norm is True if `state` has q_norm's weights, and head_dim is the config's own, if
+        "rope_parameters" or "rope_scaling", is an error that names it. So is a "partial_rotary_factor" other than 1,
+        by this word. A tied state without embedding is an error that names "model.embed_tokens.weight".
     """
     rope = hf_config.get("rope_parameters") or {}
     for settings in (rope, hf_config.get("rope_scaling") or {}):
         kind = settings.get("rope_type", settings.get("type", "default"))
         if kind != "default":
             raise ValueError(f"rope_type is {kind!r}, and only the default is known")
+    part = hf_config.get("partial_rotary_factor") or rope.get("partial_rotary_factor") or 1.0
+    if part != 1:
+        raise ValueError(f"partial_rotary_factor is {part}, and rope_half turns all features of a head")
+    biases = [name for name in state if name.endswith("_proj.bias")]
+    if biases:
+        raise ValueError(f"{len(biases)} biases, the first {biases[0]}: Qwen 2 has them, and this Block has none")
     config = DecoderConfig(
         vocab_size=hf_config["vocab_size"],
         n_layer=hf_config["num_hidden_layers"],
@@ -321,10 +337,12 @@ def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
         rope_base=hf_config.get("rope_theta", rope.get("rope_theta", 10000.0)),
         eps=hf_config["rms_norm_eps"],
         tied=hf_config.get("tie_word_embeddings", False),
+        qk_norm=any(name.endswith("q_norm.weight") for name in state),
+        head_dim=hf_config.get("head_dim") or 0,
     )
     model = Decoder(config)
     weights = {name: tensor for name, tensor in state.items() if not name.endswith("rotary_emb.inv_freq")}
-    if config.tied:
+    if config.tied and "model.embed_tokens.weight" in weights:  # else load_state_dict says that it is missing
         weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
     model.load_state_dict(weights)
     return model

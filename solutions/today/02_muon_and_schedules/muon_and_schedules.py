@@ -29,8 +29,8 @@ def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
 
     A tall matrix (O > I) is transposed first and the result back, so that A is the smaller square.
 
-    After five steps, a singular value that was at least 0.01 · ‖g‖ lies between 0.68 and 1.13. Smaller ones stay
-    smaller. Source: K. Jordan, "Muon", 2024.
+    After five steps, a singular value that was at least 0.002 · ‖g‖ lies between 0.68 and 1.21. Smaller ones have
+    grown up to 485 times; 0 stays 0. Source: K. Jordan, "Muon", 2024.
 
     Edge cases ★
         A matrix of zeros gives zeros. A g that is not 2-D is an error that names its shape. g is not changed.
@@ -192,7 +192,8 @@ def wsd_lr(
         - step ≥ max_steps: min_lr.
 
     Edge cases ★
-        Any other shape is an error, and so is a warm-up and a decay that together take more than max_steps.
+        Any other shape is an error that names it. A warm-up and a decay that together take more than max_steps are an
+        error that names all three numbers.
     """
     if warmup_steps + decay_steps > max_steps:
         raise ValueError(f"{warmup_steps} + {decay_steps} steps do not fit into {max_steps}")

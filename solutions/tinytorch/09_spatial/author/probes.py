@@ -87,7 +87,7 @@ def _(kata, rng):
 
 @probe("conv_scaling")
 def _(kata, rng):
-    kernels, size = sorted((1 + 2 * torch.randperm(6, generator=rng)[:3]).tolist()), sizes(rng, 1, 20, 30)[0]
+    kernels, size = sorted((3 + 2 * torch.randperm(5, generator=rng)[:3]).tolist()), sizes(rng, 1, 20, 30)[0]
     found, larger = kata.conv_scaling(kernels, size), kata.conv_scaling(kernels, 2 * size)
     slope = np.polyfit(np.log(kernels), np.log(found["values"]), 1)[0]
     ratios = [a / b for a, b in zip(larger["values"], found["values"])]

@@ -39,13 +39,6 @@ MISTAKES = [
         says="looks like eps outside the root: a row of size 1e-3 differs",
     ),
     Mistake(
-        "the length of the row in place of its RMS",
-        NORM,
-        NORM.replace(".mean(", ".sum("),
-        "test_the_mean_square_of_each_row_becomes_1",
-        says="looks like divided by the length of the row",
-    ),
-    Mistake(
         "the weight before the norm",
         "wide = x.to(torch.promote_types(x.dtype, torch.float32))",
         "x = x if weight is None else x * weight\n    weight = None\n"
@@ -195,13 +188,6 @@ MISTAKES = [
         says="looks like turned before the norm",
     ),
     Mistake(
-        "the MLP reads the block's input",
-        FIRST_SUM + "\n        mlp, h = self.mlp, self.post_attention_layernorm(x)",
-        "mlp, h = self.mlp, self.post_attention_layernorm(x)\n        " + FIRST_SUM,
-        "TestBlockForward::test_attention_then_mlp_each_added",
-        says="looks like the MLP reads the block's input",
-    ),
-    Mistake(
         "square weights transposed, as GPT-2's were",
         "    model.load_state_dict(weights)\n",
         """    for name in weights:
@@ -211,5 +197,19 @@ MISTAKES = [
 """,
         "TestLoadLlama::test_the_logits_are_the_models",
         says="looks like square weights transposed: Llama's are nn.Linear's layout already",
+    ),
+    Mistake(
+        "YaRN's high cut off at the last pair",
+        "min(math.ceil(high), head_dim - 1)",
+        "min(math.ceil(high), head_dim // 2 - 1)",
+        "TestYarnFrequencies::test_equals_a_loop_over_pairs",
+        says="looks like high is at most D/2 − 1",
+    ),
+    Mistake(
+        "YaRN's scale below factor 1",
+        "if factor > 1 else 1.0",
+        "if factor > 0 else 1.0",
+        "test_a_factor_of_1_changes_nothing",
+        says="looks like 0.1 · ln(factor) + 1, which is for factors above 1",
     ),
 ]

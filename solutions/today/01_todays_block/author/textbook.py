@@ -27,6 +27,10 @@ class DecoderConfig:
     eps: float = 1e-5  # of every norm
     qk_norm: bool = False  # whether queries and keys are normalised
     tied: bool = False
+    head_dim: int = 0
+
+    def __post_init__(self) -> None:
+        self.head_dim = self.head_dim or self.n_embd // self.n_head
 
 
 def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -160,8 +164,7 @@ class Decoder(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
-        head_dim = config.n_embd // config.n_head
-        self.inv_freq = config.rope_base ** (-torch.arange(0, head_dim, 2) / head_dim)
+        self.inv_freq = config.rope_base ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
         self.rope_scale = 1.0
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:  # as in 26, with less for what writes to the residual path

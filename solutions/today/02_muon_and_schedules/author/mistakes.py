@@ -35,13 +35,6 @@ MISTAKES = [
         says="looks like each row divided by its own norm",
     ),
     Mistake(
-        "the largest singular value as the norm",
-        START,
-        "x = g / torch.linalg.matrix_norm(g, 2).clamp(min=eps)",
-        "test_equals_the_polynomial_of_the_singular_values",
-        says="looks like divided by the largest singular value, not by the norm of all",
-    ),
-    Mistake(
         "the cubic's coefficients",
         COEFFICIENTS,
         "a, b, c = 1.5, -0.5, 0.0",
@@ -194,6 +187,14 @@ MISTAKES = [
         "squares = logits.exp().sum(dim=-1).log().square()",
         "test_large_logits_stay_finite",
         says="inf",
+        edge=True,
+    ),
+    Mistake(
+        "nesterov writes into the gradient",
+        UPDATE,
+        'update = p.grad.add_(buffer, alpha=momentum) if group["nesterov"] else buffer',
+        "test_gradients_are_left_alone",
+        says="grad after a step",
         edge=True,
     ),
     Mistake(

@@ -69,13 +69,6 @@ MISTAKES = [
         says="shape mismatch",
     ),
     Mistake(
-        "fewer blocks than asked for, without a word",
-        TOO_FEW,
-        "",
-        "test_too_few_is_an_error_and_takes_none",
-        says="raised nothing",
-    ),
-    Mistake(
         "blocks taken before it is clear that there are enough",
         TOO_FEW + "        for block in free[:n]:\n" + TAKEN,
         "        for block in free[:n]:\n" + TAKEN + TOO_FEW,
@@ -109,13 +102,6 @@ MISTAKES = [
         "used = torch.ones(rows, k.size(1), dtype=torch.bool)",
         "test_unused_places_do_not_count",
         says="the result with 10,000 in all places that are not the row's",
-    ),
-    Mistake(
-        "lengths without the new token",
-        USED,
-        USED.replace("lengths.unsqueeze(1)", "(lengths - 1).clamp(min=1).unsqueeze(1)"),
-        "test_rows_of_any_length",
-        says="looks like the newest token left out",
     ),
     Mistake(
         "query head 1 reads key head 1",
@@ -216,5 +202,20 @@ MISTAKES = [
         "truths = _probabilities(target(out)[0][0, start - bool(not beliefs) :], temperature)",
         SPECULATE + "[2]",
         says="looks like each proposal judged by the logits behind it",
+    ),
+    Mistake(
+        "gamma proposals where fewer can follow",
+        "for _ in range(min(gamma, end - start - 1)):",
+        "for _ in range(gamma):",
+        "test_no_more_proposals_than_can_follow",
+        says="looks like gamma proposals where fewer can follow",
+        edge=True,
+    ),
+    Mistake(
+        "the temperature for the target alone",
+        "beliefs.append(_probabilities(draft(out)[0][0, -1], temperature))",
+        "beliefs.append(_probabilities(draft(out)[0][0, -1], 1.0 if temperature else 0))",
+        "TestSpeculativeGenerate::test_a_draft_equal_to_the_target_is_always_accepted[sharpened]",
+        says="proposals were refused: p and q are not equal",
     ),
 ]

@@ -12,7 +12,8 @@ CENTRED = "centred = (rewards - rewards.mean(dim=1, keepdim=True)).detach()"
 WORSE = "return torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)"
 K3 = "return difference.expm1() - difference"
 GAIN = "gain = clipped_objective(logp, old_logp, advantages, clip, clip) - beta * kl"
-PER_SEQUENCE = "per_sequence = gain.masked_fill(~counted, 0.0).sum(-1) / counted.sum(-1).clamp(min=1)\n"
+PER_SEQUENCE = "cost = -(per_sequence / counted.sum(-1).clamp(min=1)).mean()"
+TOGETHER = 'cost = -per_sequence.sum() / (total if loss == "dapo" else counted.numel())'
 
 MISTAKES = [
     # token_logp
@@ -38,13 +39,6 @@ MISTAKES = [
         now="kept = token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0)\n    return kept.sum(-1) / mask[:, 1:].sum(-1)",
         caught_by="TestSequenceLogp::test_the_sum_over_the_answer",
         says="looks like the mean: a long answer weighs less per token",
-    ),
-    Mistake(
-        "the prompt counts",
-        was=SUMMED,
-        now="return token_logp(logits, tokens).sum(-1)",
-        caught_by="TestSequenceLogp::test_the_sum_over_the_answer",
-        says="looks like the prompt counts, too",
     ),
     Mistake(
         "the mask is not shifted",
@@ -136,13 +130,6 @@ MISTAKES = [
         says="looks like clamp alone: with A < 0 nothing pushes ρ = 1.6 back",
     ),
     Mistake(
-        "max in place of min",
-        was=WORSE,
-        now="return torch.maximum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)",
-        caught_by="TestClippedObjective::test_the_worse_of_both",
-        says="looks like the larger of both",
-    ),
-    Mistake(
         "a gradient through old_logp",
         was="ratio = torch.exp(logp - old_logp.detach())",
         now="ratio = torch.exp(logp - old_logp)",
@@ -164,13 +151,6 @@ MISTAKES = [
         caught_by="TestKlK3::test_value",
         says="looks like k1",
     ),
-    Mistake(
-        "d turned round",
-        was="difference = ref_logp.detach() - logp",
-        now="difference = logp - ref_logp.detach()",
-        caught_by="TestKlK3::test_value",
-        says="looks like d is turned round",
-    ),
     # grpo_step
     Mistake(
         "the KL is added",
@@ -181,17 +161,38 @@ MISTAKES = [
     ),
     Mistake(
         "rewards are minimised",
-        was="loss = -per_sequence.mean()",
-        now="loss = per_sequence.mean()",
+        was=PER_SEQUENCE,
+        now="cost = (per_sequence / counted.sum(-1).clamp(min=1)).mean()",
         caught_by="TestGrpoStep::test_the_step_equals_one_by_hand",
         says="looks like the sign is turned round",
     ),
     Mistake(
         "the mean over all tokens",
         was=PER_SEQUENCE,
-        now="per_sequence = gain[counted]\n",
+        now="cost = -per_sequence.sum() / total",
         caught_by="TestGrpoStep::test_the_step_equals_one_by_hand",
         says="looks like mean over all tokens: long answers weigh more",
+    ),
+    Mistake(
+        "one divisor for DAPO and Dr. GRPO",
+        was=TOGETHER,
+        now="cost = -per_sequence.sum() / total",
+        caught_by="TestGrpoStep::test_dr_grpo_divides_by_a_constant",
+        says="looks like divided by the number of counted tokens, which changes from batch to batch",
+    ),
+    Mistake(
+        "Dr. GRPO with the std",
+        was='advantages = group_advantages(rewards, scale=loss != "dr_grpo").flatten()',
+        now="advantages = group_advantages(rewards).flatten()",
+        caught_by="TestGrpoStep::test_dr_grpo_divides_by_a_constant",
+        says="looks like advantages are divided by the std",
+    ),
+    Mistake(
+        "the loss is always GRPO's",
+        was='if loss == "grpo":',
+        now="if loss:",
+        caught_by="TestGrpoStep::test_dapo_weighs_every_token_alike",
+        says="looks like the mean per answer, as GRPO has it",
     ),
     Mistake(
         "old gradients stay",

@@ -75,11 +75,16 @@ class Policy(torch.nn.Module):
 @probe("grpo_step")
 def _(kata, rng):
     groups, answers, length, words = sizes(rng, 4)
-    model = Policy(torch.randn(words, words, generator=rng))
+    table = torch.randn(words, words, generator=rng)
     tokens = torch.randint(words, (groups * answers, length), generator=rng)
     mask = torch.rand(groups * answers, length, generator=rng) < 0.7
     mask[:, 1] = True
     old, ref = (logp_like(rng, groups * answers, length - 1) for _ in range(2))
     rewards = torch.rand(groups, answers, generator=rng)
-    found = kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.5), tokens, mask, old, ref, rewards, 0.2)
-    return [sorted(found.items()), model.table.detach()]
+    found = []
+    for loss in ("grpo", "dapo", "dr_grpo"):
+        model = Policy(table.clone())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        stats = kata.grpo_step(model, optimizer, tokens, mask, old, ref, rewards, 0.2, loss=loss)
+        found += [sorted(stats.items()), model.table.detach()]
+    return found

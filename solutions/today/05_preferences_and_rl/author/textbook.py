@@ -52,23 +52,28 @@ def kl_k3(logp, ref_logp):
     return torch.exp(d) - 1 - d
 
 
-def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2):
+def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2, loss="grpo"):
     """One optimizer step on groups of answers."""
     mask = mask[:, 1:].float()
     logits, _ = model(tokens)
     logp = token_logp(logits, tokens)
-    advantages = group_advantages(rewards).reshape(-1)
+    advantages = group_advantages(rewards, scale=loss != "dr_grpo").reshape(-1)
     kl = kl_k3(logp, ref_logp)
     objective = clipped_objective(logp, old_logp, advantages, clip, clip)
-    per_sequence = ((objective - beta * kl) * mask).sum(dim=1) / mask.sum(dim=1)
-    loss = -per_sequence.mean()
+    gain = (objective - beta * kl) * mask
+    if loss == "grpo":
+        cost = -(gain.sum(dim=1) / mask.sum(dim=1)).mean()
+    elif loss == "dapo":
+        cost = -gain.sum() / mask.sum()
+    else:
+        cost = -gain.mean()
     optimizer.zero_grad()
-    loss.backward()
+    cost.backward()
     optimizer.step()
     ratio = torch.exp(logp - old_logp)
     outside = (ratio < 1 - clip) | (ratio > 1 + clip)
     return {
-        "loss": loss.item(),
+        "loss": cost.item(),
         "reward": rewards.mean().item(),
         "kl": ((kl * mask).sum() / mask.sum()).item(),
         "clip_fraction": ((outside * mask).sum() / mask.sum()).item(),

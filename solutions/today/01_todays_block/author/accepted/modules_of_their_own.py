@@ -28,7 +28,7 @@ def gqa_attention(q, k, v, mask=None):
 class Attention(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.heads, self.kv_heads, width = config.n_head, config.n_kv_head, config.n_embd // config.n_head
+        self.heads, self.kv_heads, width = config.n_head, config.n_kv_head, config.head_dim
         self.q_proj = nn.Linear(config.n_embd, self.heads * width, bias=False)
         self.k_proj = nn.Linear(config.n_embd, self.kv_heads * width, bias=False)
         self.v_proj = nn.Linear(config.n_embd, self.kv_heads * width, bias=False)
@@ -37,14 +37,14 @@ class Attention(nn.Module):
         self.k_norm = nn.RMSNorm(width, eps=config.eps) if config.qk_norm else None
 
     def forward(self, x, positions, inv_freq, scale, mask):
-        rows, length, features = x.shape
+        rows, length, _ = x.shape
         q = self.q_proj(x).reshape(rows, length, self.heads, -1).permute(0, 2, 1, 3)
         k = self.k_proj(x).reshape(rows, length, self.kv_heads, -1).permute(0, 2, 1, 3)
         v = self.v_proj(x).reshape(rows, length, self.kv_heads, -1).permute(0, 2, 1, 3)
         if self.q_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = (rope_half(part, positions, inv_freq, scale) for part in (q, k))
-        return self.o_proj(gqa_attention(q, k, v, mask).permute(0, 2, 1, 3).reshape(rows, length, features))
+        return self.o_proj(gqa_attention(q, k, v, mask).permute(0, 2, 1, 3).reshape(rows, length, -1))
 
 
 class MLP(nn.Module):
@@ -77,6 +77,8 @@ def load_llama(hf_config, state):
     rope = dict(hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {})
     if rope.get("rope_type", "default") != "default":
         raise ValueError(f"rope of type {rope['rope_type']}")
+    if {rope.get("partial_rotary_factor", 1.0), hf_config.get("partial_rotary_factor", 1.0)} != {1.0}:
+        raise ValueError("partial_rotary_factor")
     base = 10000.0
     if "rope_theta" in hf_config:
         base = hf_config["rope_theta"]
@@ -93,7 +95,9 @@ def load_llama(hf_config, state):
     }
     sizes = {ours: hf_config[theirs] for ours, theirs in names.items()}
     tied = bool(hf_config.get("tie_word_embeddings"))
-    model = Decoder(DecoderConfig(**sizes, rope_base=base, tied=tied))
+    normed = "model.layers.0.self_attn.q_norm.weight" in state
+    width = hf_config.get("head_dim") or sizes["n_embd"] // sizes["n_head"]
+    model = Decoder(DecoderConfig(**sizes, rope_base=base, tied=tied, qk_norm=normed, head_dim=width))
     given = {n: t for n, t in state.items() if "rotary_emb.inv_freq" not in n}
     own = dict(model.named_parameters())
     if tied:

@@ -127,7 +127,7 @@ def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperatur
         out, end = idx[0].tolist(), idx.size(1) + max_new_tokens
         while len(out) < end:
             new, beliefs = [], []
-            for _ in range(min(gamma, end - len(out))):
+            for _ in range(min(gamma, end - len(out) - 1)):
                 beliefs.append(distribution(draft(torch.tensor([out + new], device=idx.device))[0][0, -1]))
                 new.append(draw(beliefs[-1]))
                 stats["proposed"] += 1

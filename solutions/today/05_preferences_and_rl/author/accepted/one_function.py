@@ -23,11 +23,12 @@ def group_advantages(rewards, eps=1e-4, scale=True):
     return centred / (var.sqrt() + eps).nan_to_num(1.0) if scale else centred
 
 
-def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2):
+def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2, loss="grpo"):
     optimizer.zero_grad(set_to_none=False)
-    advantages = group_advantages(rewards).view(-1)
+    advantages = group_advantages(rewards, 1e-4, loss != "dr_grpo").view(-1)
     logp = token_logp(model(tokens)[0], tokens)
-    loss, kls, outside, count = 0.0, 0.0, 0.0, 0
+    total, kls, outside, count = 0.0, 0.0, 0.0, 0
+    divisor = {"grpo": 0, "dapo": int(mask[:, 1:].sum()), "dr_grpo": mask[:, 1:].numel()}[loss]
     for b in range(len(tokens)):
         counted = mask[b, 1:]
         number = int(counted.sum())
@@ -38,11 +39,11 @@ def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=
         gain = torch.minimum(ratio * advantages[b], ratio.clip(1 - clip, 1 + clip) * advantages[b])
         d = ref_logp[b][counted] - new
         k3 = d.exp() - d - 1
-        loss = loss - (gain - beta * k3).sum() / number / len(tokens)
+        total = total - (gain - beta * k3).sum() / (divisor or number * len(tokens))
         kls += k3.sum().item()
         outside += ((ratio > 1 + clip) | (ratio < 1 - clip)).sum().item()
         count += number
-    loss.backward()
+    total.backward()
     optimizer.step()
     reward = sum(rewards.flatten().tolist()) / rewards.numel()
-    return {"reward": reward, "loss": float(loss), "clip_fraction": outside / count, "kl": kls / count}
+    return {"reward": reward, "loss": float(total), "clip_fraction": outside / count, "kl": kls / count}
