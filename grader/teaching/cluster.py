@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,9 +28,9 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import KataResult, kata_result
 from grader.teaching import submissions
-from grader.teaching.class_grading import StudentResult
-from grader.teaching.submissions import Submission
-from grader.teaching.versions import OLDER
+from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import Graded, Key
+from grader.teaching.submissions import Attempt, Version
 
 STUDENTS = 20  # per task
 MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
@@ -61,75 +61,93 @@ Ending = Callable[[], str | None]
 Engine = Callable[[list[Slice], Path, int], AbstractContextManager[list[Ending]]]
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The files from which each task takes in its students again.
+
+    Attributes:
+        roster: the file that the students' names come from.
+        rules: the file that says which versions are graded, if it is not the default one.
+        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
+    """
+
+    folder: Path
+    roster: Path | None = None
+    rules: Path | None = None
+    unowned_are_nobody: bool = False
+
+
 def grade_on_cluster(
-    handed_in: list[Submission],
-    katas: list[Kata],
-    folder: Path,
+    attempts: Iterable[Attempt],
+    assignment: Assignment,
+    sources: Sources,
     engine: Engine,
     *,
     cache: ResultCache,
-    options: RunOptions,
-    at_a_time: int = 0,
     students: int = STUDENTS,
-    roster: Path | None = None,
-    rules: Path | None = None,
-    unowned_are_nobody: bool = False,
-) -> Generator[StudentResult]:
-    """Grade every submission in the folder. Yield (student, result of one kata) as they arrive.
+) -> Generator[Graded]:
+    """Grade every attempt. Yield the result of each kata as it arrives.
 
-    A lost task's missing results are not graded. They say why the task was lost. Where the grader itself fails on a
-    submission, that one is not graded, and the others are.
+    A lost task's missing results are not graded. They say why the task was lost. Where the grader itself fails on an
+    attempt, that one is not graded, and the others are.
     Closing the iterator cancels every task.
 
     Args:
         engine: starts the tasks.
-        at_a_time: katas graded in parallel by each task, and the cores it asks for.
         students: submissions per task.
-        roster: the file that the students' names come from.
-        rules: the file that says which versions are graded, if it is not the default one.
-        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
-    left = []
-
-    def lost(why: str) -> None:
-        known.extend(not_graded(kata, why, options) for kata in asked(submission))
-
-    def asked(submission: Submission) -> list[Kata]:
-        return katas if submission.katas is None else list(submission.katas)
-
-    for submission in handed_in:
-        known: list[KataResult] = []
-        with costs_only(lost):
-            known += _cached(submission, asked(submission), cache, options)
-        yield from ((submission.student, result) for result in known)
+    left: list[Attempt] = []
+    for attempt in attempts:
+        known = _known(attempt, assignment, cache)
+        yield from (Graded(attempt.student, attempt.version, result) for result in known)
         if not known:
-            left.append(submission)
+            left.append(attempt)
     if not left:
         return
-    everybody = list(dict.fromkeys(one.student.removesuffix(OLDER) for one in left))
+    everybody = list(dict.fromkeys(one.student for one in left))
     slices = [everybody[start : start + students] for start in range(0, len(everybody), students)]
     task = {student: number for number, names in enumerate(slices) for student in names}
-    owed = {(one.student, kata): task[one.student.removesuffix(OLDER)] for one in left for kata in asked(one)}
-    arguments = [
-        f"--submissions={folder.resolve()}",
-        f"--jobs={at_a_time}",
-        *(["--core"] if options.core else []),
-        *([f"--roster={roster.resolve()}"] if roster else []),
-        *([f"--rules={rules.resolve()}"] if rules else []),
-        *(["--unowned-are-nobody"] if unowned_are_nobody else []),
-        "--sealed" if options.sealed else "--unsealed",
-        *(["--require-isolation"] if options.require_isolation else []),
-    ]
-    command = [*KATA, "grade", *(name for kata in katas for name in _asked(kata, options)), *arguments]
+    owed = {(one.student, one.version, kata): task[one.student] for one in left for kata in one.katas}
+    command = _command(assignment, sources)
     with _shared_folder() as shared:
         tasks = [
             Slice((*command, *(f"--student={name}" for name in names)), f"{shared}/{number}")
             for number, names in enumerate(slices)
         ]
-        with engine(tasks, shared / "engine", at_a_time) as endings:
-            yield from _gathered(shared, owed, dict(enumerate(endings)), options)
+        with engine(tasks, shared / "engine", assignment.at_a_time) as endings:
+            yield from _gathered(shared, owed, dict(enumerate(endings)), assignment.options)
+
+
+def _known(attempt: Attempt, assignment: Assignment, cache: ResultCache) -> list[KataResult]:
+    """The results that need no task: all of them are cached, or the grader fails on the attempt."""
+    known: list[KataResult] = []
+
+    def lost(why: str) -> None:
+        known.extend(not_graded(kata, why, assignment.options) for kata in attempt.katas)
+
+    with costs_only(lost):
+        known += _cached(attempt, cache, assignment.options)
+    return known
+
+
+def _command(assignment: Assignment, sources: Sources) -> list[str]:
+    """The command of every task, without its students. A task uses as many cores as grade katas in parallel."""
+    options, roster, rules = assignment.options, sources.roster, sources.rules
+    return [
+        *KATA,
+        "grade",
+        *(name for kata in assignment.katas for name in _asked(kata, options)),
+        f"--submissions={sources.folder.resolve()}",
+        f"--jobs={assignment.at_a_time}",
+        *(["--core"] if options.core else []),
+        *([f"--roster={roster.resolve()}"] if roster else []),
+        *([f"--rules={rules.resolve()}"] if rules else []),
+        *(["--unowned-are-nobody"] if sources.unowned_are_nobody else []),
+        "--sealed" if options.sealed else "--unsealed",
+        *(["--require-isolation"] if options.require_isolation else []),
+    ]
 
 
 @contextmanager
@@ -251,42 +269,49 @@ def _asked(kata: Kata, options: RunOptions) -> list[str]:
     return [f"{kata.name}::{name}" for name in chosen] or [kata.name]
 
 
-def _cached(submission: Submission, katas: list[Kata], cache: ResultCache, options: RunOptions) -> list[KataResult]:
-    """The submission's results if all of them are cached; otherwise none."""
-    grading = Grading(katas, submissions.sources(submission, with_prerequisites(katas)), options=options)
+def _cached(attempt: Attempt, cache: ResultCache, options: RunOptions) -> list[KataResult]:
+    """The attempt's results if all of them are cached; otherwise none."""
+    texts = submissions.sources(attempt.submission, with_prerequisites(attempt.katas))
+    grading = Grading(attempt.katas, texts, options=options)
     return [] if next(grading.ready(cache.find), None) else grading.results
 
 
 def _gathered(
-    shared: Path, owed: dict[tuple[str, Kata], int], under_way: dict[int, Ending], options: RunOptions
-) -> Iterator[StudentResult]:
+    shared: Path, owed: dict[tuple[str, Version, Kata], int], under_way: dict[int, Ending], options: RunOptions
+) -> Iterator[Graded]:
     """Yield the results that the tasks write, and the missing results of lost tasks.
 
     Args:
-        owed: (student, kata) → the task that grades it.
+        owed: (student, version, kata) → the task that grades it.
         under_way: the running tasks.
     """
     read: dict[Path, int] = {}
-    by_name = {kata.name: kata for _, kata in owed}
+    by_name = {kata.name: kata for *_, kata in owed}
     ended: dict[int, tuple[str, float]] = {}  # task → why it was lost, and until when its results may still arrive
     while owed:
         for number in list(under_way):
-            why = under_way[number]()
-            if why is not None:
+            ending = under_way[number]()
+            if ending is not None:
                 del under_way[number]
-                ended[number] = (why, time.monotonic() + (0.0 if why else LATE))
+                ended[number] = (ending, time.monotonic() + (0.0 if ending else LATE))
         for line in _new_lines(shared, read):
-            student, kata = line["student"], by_name[line["kata"]]
-            if owed.pop((student, kata), None) is not None:
-                arrived: list[KataResult] = []
-                with costs_only(lambda why: arrived.append(not_graded(kata, why, options))):
-                    arrived.append(kata_result({**line, "cpu_seconds": 0.0}))
-                yield student, arrived[0]
+            who: Key = (line["student"], line.get("version", "newest"))
+            if owed.pop((*who, by_name[line["kata"]]), None) is not None:
+                yield Graded(*who, _arrived(line, by_name[line["kata"]], options))
         lost = {number: why for number, (why, until) in ended.items() if time.monotonic() >= until}
-        for (student, kata), number in [(place, number) for place, number in owed.items() if number in lost]:
-            del owed[student, kata]
-            yield student, not_graded(kata, lost[number] or "its results did not arrive", options)
+        for place in [place for place, number in owed.items() if number in lost]:
+            *_, kata = place
+            why = lost[owed.pop(place)] or "its results did not arrive"
+            yield Graded(place[0], place[1], not_graded(kata, why, options))
         time.sleep(POLL)
+
+
+def _arrived(line: dict[str, Any], kata: Kata, options: RunOptions) -> KataResult:
+    """The result in a line. One that breaks the format is not graded."""
+    found: list[KataResult] = []
+    with costs_only(lambda why: found.append(not_graded(kata, why, options))):
+        found.append(kata_result({**line, "cpu_seconds": 0.0}))
+    return found[0]
 
 
 def _new_lines(shared: Path, read: dict[Path, int]) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from grader.errors import ClusterUnavailable
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import cluster, submissions
+from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
 from tests.grader.test_versions import commit
 
@@ -91,9 +92,10 @@ def commands() -> list[str]:
 
 
 def graded(course: Path, engine: cluster.Engine, **how) -> dict:
-    handed_in, cache = submissions.collect(course), ResultCache(ROOT)
-    katas, options = [find("00")], RunOptions(sealed=True)
-    return dict(cluster.grade_on_cluster(handed_in, katas, course, engine, cache=cache, options=options, **how))
+    assignment, cache = Assignment([find("00")], RunOptions(sealed=True)), ResultCache(ROOT)
+    attempts = submissions.attempts(submissions.collect(course), assignment.katas)
+    found = cluster.grade_on_cluster(attempts, assignment, cluster.Sources(course), engine, cache=cache, **how)
+    return {one.student: one.result for one in found}
 
 
 def points(results: dict) -> dict[str, int]:
