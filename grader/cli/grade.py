@@ -27,7 +27,7 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import cluster, finder, listing, report_files, rules, submissions
+from grader.teaching import engines, finder, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
@@ -38,7 +38,7 @@ from grader.workers.jobs import SourceText
 
 
 class EngineName(StrEnum):
-    """The keys of `cluster.ENGINES`, as choices of an option."""
+    """The keys of `engines.ENGINES`, as choices of an option."""
 
     slurm = "slurm"
     dask = "dask"
@@ -259,7 +259,7 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         request.student,
         request.unowned_are_nobody,
         request.rules_file,
-        cluster.ENGINES[request.engine] if request.engine else None,
+        engines.ENGINES[request.engine] if request.engine else None,
     )
     if request.audit:
         audits = report_files.parse_all(request.report, AUDIT_FORMATS)

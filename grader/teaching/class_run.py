@@ -30,6 +30,7 @@ from grader.teaching import (
 )
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
+from grader.teaching.engines import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
 from grader.teaching.overrides import Overrides
@@ -61,7 +62,7 @@ class Class:
     only: list[str] | None = None  # the students to grade; None for all
     unowned_are_nobody: bool = False  # submissions of nobody in the roster are taken for nobody's work
     rules_file: Path | None = None  # where the assignment's rules come from, if not from the default file
-    engine: cluster.Engine | None = None  # the cluster to grade on; None for this machine
+    engine: Engine | None = None  # the cluster to grade on; None for this machine
     earlier: EarlierResults = field(default_factory=dict)  # earlier results, whose overrides still count
     never_lower: bool = False  # each exercise keeps the better of its two results
 

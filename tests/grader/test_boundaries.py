@@ -20,7 +20,17 @@ from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
 from grader.results import kata_as_dict
-from grader.teaching import class_grading, class_run, cluster, finder, intake, listing, report_files, submissions
+from grader.teaching import (
+    class_grading,
+    class_run,
+    cluster,
+    engines,
+    finder,
+    intake,
+    listing,
+    report_files,
+    submissions,
+)
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
 from grader.teaching.report_files import CLASS_FORMATS
@@ -123,7 +133,7 @@ def cached(request, caches, monkeypatch) -> None:
     monkeypatch.setattr(class_run, "ROOT", caches[has_run])
 
 
-def grade(course: Path, to: Path, katas, engine: cluster.Engine | None = None) -> None:
+def grade(course: Path, to: Path, katas, engine: engines.Engine | None = None) -> None:
     """Grade the class with every kind of report."""
     options = RunOptions(sealed=True)
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
