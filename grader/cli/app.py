@@ -1,9 +1,10 @@
 """The application behind the `kata` command, and the options and output helpers that its commands share."""
 
+import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
@@ -22,6 +23,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+Options = TypeVar("Options")
+
+
+def with_options(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Give a command a parameter per field of this dataclass, and hand them over as one value."""
+
+    def given(command: Callable[[Options], None]) -> Callable[..., None]:
+        def run(**values: object) -> None:
+            command(options(**values))
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__annotations__ = get_type_hints(options, include_extras=True)
+        run.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+        return run
+
+    return given
 
 
 def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from grader import files
-from grader.cli import grade_submissions
 from grader.cli.app import RulesFile, app, katas
 from grader.cli.grade import Roster
 from grader.course import places
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.reports import words
-from grader.teaching import export, returned, rules
+from grader.teaching import class_run, export, returned, rules
+from grader.teaching.class_run import Class
 from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
@@ -105,9 +105,9 @@ def feedback(
     """
     if not pages.is_dir():
         raise KataError(f"{pages}: no such folder; kata grade --feedback {pages} writes it")
-    everybody, ids = grade_submissions.everybody(class_folder, roster)
-    name = returned.for_moodle if to is Platform.moodle else returned.by_id(ids)
-    packed = returned.pack(pages, everybody, name)
+    collected = class_run.collect(Class(class_folder, roster_file=roster))
+    name = returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
+    packed = returned.pack(pages, collected.everybody, name)
     try:
         files.write(out, packed.data)
     except OSError as error:

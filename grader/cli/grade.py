@@ -14,9 +14,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grader.cli import grade_submissions, report_files
-from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas
-from grader.cli.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
+from grader.cli import grade_submissions
+from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas, with_options
 from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -28,16 +27,18 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import cluster, finder, listing, rules, submissions
+from grader.teaching import engines, finder, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_run import Class, Outputs
+from grader.teaching.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
 from grader.teaching.submissions import Submission
 from grader.workers import jobs
 from grader.workers.jobs import SourceText
 
 
 class EngineName(StrEnum):
-    """The keys of `cluster.ENGINES`, as choices of an option."""
+    """The keys of `engines.ENGINES`, as choices of an option."""
 
     slurm = "slurm"
     dask = "dask"
@@ -126,31 +127,31 @@ Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class onl
 
 @dataclass(frozen=True)
 class Request:
-    """The parameters of `kata grade`, under the same names."""
+    """The parameters of `kata grade`."""
 
-    kata: list[str] | None
-    code: Path
-    class_folder: Path | None
-    report: list[str] | None
-    results: Path | None
-    feedback: Path | None
-    pseudonyms: bool
-    pseudonym_key: Path | None
-    audit: int | None
-    core: bool
-    sealed: bool | None
-    require_isolation: bool
-    jobs: int
-    rules_file: Path | None
-    fail_under: float | None
-    explain: bool
-    everything: bool
-    roster: Path | None
-    unowned_are_nobody: bool
-    overrides: Path | None
-    intake: Path | None
-    engine: EngineName | None
-    student: list[str] | None
+    kata: Katas = None
+    code: Code = KATAS
+    class_folder: ClassFolder = None
+    report: Reports = None
+    results: Results = None
+    feedback: Feedback = None
+    pseudonyms: Pseudonyms = False
+    pseudonym_key: Key = None
+    audit: AuditOf = None
+    core: Core = False
+    sealed: Sealed = None
+    require_isolation: RequireIsolation = False
+    jobs: Jobs = 0
+    rules_file: RulesFile = None
+    fail_under: FailUnder = None
+    explain: Explain = False
+    everything: Everything = False
+    roster: Roster = None
+    unowned_are_nobody: UnownedAreNobody = False
+    overrides: OverridesFile = None
+    intake: Intake = None
+    engine: Engine = None
+    student: Students = None
 
     @property
     def queries(self) -> list[str]:
@@ -159,46 +160,19 @@ class Request:
 
 
 @app.command()
-def grade(
-    kata: Katas = None,
-    code: Code = KATAS,
-    class_folder: ClassFolder = None,
-    report: Reports = None,
-    results: Results = None,
-    feedback: Feedback = None,
-    pseudonyms: Pseudonyms = False,
-    pseudonym_key: Key = None,
-    audit: AuditOf = None,
-    core: Core = False,
-    sealed: Sealed = None,
-    require_isolation: RequireIsolation = False,
-    jobs: Jobs = 0,
-    rules_file: RulesFile = None,
-    fail_under: FailUnder = None,
-    explain: Explain = False,
-    everything: Everything = False,
-    roster: Roster = None,
-    unowned_are_nobody: UnownedAreNobody = False,
-    overrides: OverridesFile = None,
-    intake: Intake = None,
-    engine: Engine = None,
-    student: Students = None,
-) -> None:
+@with_options(Request)
+def grade(request: Request) -> None:
     """Run the specs in isolated processes and count points and stars.
 
     Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded, or a class
     has points that are unconfirmed.
     """
-    request = Request(**locals())  # a field per parameter
     _refuse_contradictions(request)
     of_notebooks = _read_notebooks(request.queries) if any(q.endswith(".ipynb") for q in request.queries) else {}
     chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
     assignment = _assignment(request, chosen)
-    if class_folder:
-        class_ = grade_submissions.Class(
-            class_folder, assignment, roster, overrides, student, unowned_are_nobody, rules_file
-        )
-        _grade_class(request, class_)
+    if request.class_folder:
+        _grade_class(request, request.class_folder, assignment)
     else:
         _grade_one(request, of_notebooks, assignment)
 
@@ -275,12 +249,22 @@ def _check(code: Path) -> None:
         kata_modules.refuse_link(code)
 
 
-def _grade_class(request: Request, class_: grade_submissions.Class) -> None:
+def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None:
     """Grade a class, or audit how it is graded."""
+    class_ = Class(
+        folder,
+        assignment,
+        request.roster,
+        request.overrides,
+        request.student,
+        request.unowned_are_nobody,
+        request.rules_file,
+        engines.ENGINES[request.engine] if request.engine else None,
+    )
     if request.audit:
         audits = report_files.parse_all(request.report, AUDIT_FORMATS)
         return grade_submissions.audit_class_folder(class_, audits, request.audit)
-    outputs = grade_submissions.Outputs(
+    outputs = Outputs(
         report_files.parse_all(request.report, CLASS_FORMATS),
         request.results,
         request.feedback,
@@ -289,10 +273,9 @@ def _grade_class(request: Request, class_: grade_submissions.Class) -> None:
         request.pseudonyms,
         request.pseudonym_key,
     )
-    engine = cluster.ENGINES[request.engine] if request.engine else None
-    if not engine:
-        _say_gaps(class_.assignment.katas)
-    grade_submissions.grade_class_folder(class_, outputs, engine)
+    if not class_.engine:
+        _say_gaps(assignment.katas)
+    grade_submissions.grade_class_folder(class_, outputs)
 
 
 def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> None:

@@ -1,12 +1,14 @@
 """The `regrade` command: grades a class again after a spec or a rule has changed, and shows whose score changes."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grader.cli import grade_submissions, report_files
-from grader.cli.app import RulesFile, app, complete_kata, katas
+from grader.cli import grade_submissions
+from grader.cli.app import RulesFile, app, complete_kata, katas, with_options
 from grader.cli.grade import (
     Core,
     Feedback,
@@ -18,12 +20,17 @@ from grader.cli.grade import (
     UnownedAreNobody,
     is_sealed,
 )
-from grader.cli.report_files import CLASS_FORMATS
 from grader.course import catalogue
 from grader.course.catalogue import ROOT
+from grader.errors import KataError
 from grader.protocol import RunOptions
-from grader.teaching import regrading, rules
+from grader.reports import change_lines, unconfirmed, words
+from grader.results import Change, ClassReport
+from grader.teaching import class_run, regrading, report_files, rules
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_run import Class, Outputs
+from grader.teaching.regrading import EarlierResults
+from grader.teaching.report_files import CLASS_FORMATS
 
 Katas = Annotated[
     list[str] | None,
@@ -41,31 +48,86 @@ ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help=
 NeverLower = Annotated[bool, typer.Option("--never-lower", help="keep the better result of each exercise")]
 
 
+@dataclass(frozen=True)
+class Request:
+    """The parameters of `kata regrade`."""
+
+    class_folder: ClassFolder
+    against: Against
+    kata: Katas = None
+    never_lower: NeverLower = False
+    roster: Roster = None
+    unowned_are_nobody: UnownedAreNobody = False
+    overrides: OverridesFile = None
+    report: Reports = None
+    results: Results = None
+    feedback: Feedback = None
+    core: Core = False
+    sealed: Sealed = None
+    jobs: Jobs = 0
+    rules_file: RulesFile = None
+
+
 @app.command()
-def regrade(
-    class_folder: ClassFolder,
-    against: Against,
-    kata: Katas = None,
-    never_lower: NeverLower = False,
-    roster: Roster = None,
-    unowned_are_nobody: UnownedAreNobody = False,
-    overrides: OverridesFile = None,
-    report: Reports = None,
-    results: Results = None,
-    feedback: Feedback = None,
-    core: Core = False,
-    sealed: Sealed = None,
-    jobs: Jobs = 0,
-    rules_file: RulesFile = None,
-) -> None:
+@with_options(Request)
+def regrade(request: Request) -> None:
     """Grade a class again, and show every student whose score changes and why. Earlier overrides still count."""
-    earlier = regrading.read(against)
-    chosen = katas(kata or dict.fromkeys(name for _, name in earlier))
+    earlier = regrading.read(request.against)
+    chosen = katas(request.kata or dict.fromkeys(name for _, name in earlier))
     catalogue.refuse_misplaced_specs()
-    options = RunOptions(core=core, sealed=is_sealed(sealed, of_a_class=True))
-    assignment = Assignment(chosen, options, rules.of_course(rules_file, ROOT), jobs)
-    outputs = grade_submissions.Outputs(report_files.parse_all(report, CLASS_FORMATS), results, feedback)
-    class_ = grade_submissions.Class(
-        class_folder, assignment, roster, overrides, unowned_are_nobody=unowned_are_nobody, rules_file=rules_file
+    options = RunOptions(core=request.core, sealed=is_sealed(request.sealed, of_a_class=True))
+    class_ = Class(
+        request.class_folder,
+        Assignment(chosen, options, rules.of_course(request.rules_file, ROOT), request.jobs),
+        request.roster,
+        request.overrides,
+        unowned_are_nobody=request.unowned_are_nobody,
+        rules_file=request.rules_file,
+        earlier=earlier,
+        never_lower=request.never_lower,
     )
-    grade_submissions.regrade_class_folder(class_, outputs, earlier, never_lower=never_lower)
+    reports = report_files.parse_all(request.report, CLASS_FORMATS)
+    regrade_class_folder(class_, Outputs(reports, request.results, request.feedback))
+
+
+def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
+    """Grade the class again, show whose score is not what it was, and write the reports.
+
+    Raises:
+        KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
+    """
+    booked = grade_submissions.graded(class_, outputs)
+    reported = class_run.report(booked, outputs)
+    whole, earlier = reported.whole, booked.taken.collected.earlier
+    if not whole.students.keys() & {student for student, _ in earlier}:
+        advice = "give --roster as in that grading"
+        raise KataError(f"none of the earlier results is of a student in {class_.folder}: {advice}")
+    found = _changes(whole, earlier)
+    for line in [*unconfirmed.lines(whole), *change_lines.lines(found), *change_lines.by_exercise(found)]:
+        print(line)
+    if gone := sorted({student for student, _ in earlier} - whole.students.keys()):
+        first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
+        print(f"{len(gone)} graded earlier and not in {class_.folder}: {first}")
+    unwritten = class_run.write(whole, outputs)
+    for line in _overrides(whole, earlier):
+        print(line)
+    state = grade_submissions.AGAIN if booked.interrupted else ""
+    everybody = words.counted(len(whole.students), "student")
+    print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
+    grade_submissions.end(reported, unwritten)
+
+
+def _changes(whole: ClassReport, earlier: EarlierResults) -> list[Change]:
+    """The exercises whose score is not what it was."""
+    katas = [(s, kata) for s, report in whole.students.items() for kata in report.katas if not kata.not_graded]
+    return [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
+
+
+def _overrides(whole: ClassReport, earlier: EarlierResults) -> Iterator[str]:
+    """A line per override that counts. It says if the code is another one than that of the earlier grading."""
+    for student, report in whole.students.items():
+        for kata in report.katas:
+            old = earlier.get((student, kata.kata))
+            is_new = old is not None and old.result.code != kata.code
+            for line in words.overrides([kata]):
+                yield f"{student}: {line}{' (the code has changed since the earlier grading)' if is_new else ''}"

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from grader.cli import grade_submissions
 from grader.cli.app import bar
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import NotPossible
 from grader.execution import grading
 from grader.learner import defence
-from grader.teaching import submissions
+from grader.teaching import class_run, submissions
+from grader.teaching.class_run import Class
 from grader.teaching.submissions import Submission
 from grader.workers.jobs import Job
 
@@ -19,7 +19,7 @@ def write(kata: Kata, folder: Path, into: Path, seed: int) -> list[str]:
     Raises:
         KataError: the folder holds no submissions, or a page cannot be written.
     """
-    everybody, _ = grade_submissions.everybody(folder, None)
+    everybody = class_run.collect(Class(folder)).everybody
     said = []
     with bar("asking", "students", left=True) as counting:
         for submission in counting.track(everybody):

@@ -98,9 +98,9 @@ def _gpt2(katas: list[Kata]) -> list[str]:
 def _with_tables(text: str, tables: list[list[str]]) -> str:
     """The page with these tables. A table replaces the one whose first row begins with the same two columns."""
     for table in tables:
-        new = "\n".join(table) + "\n"
+        new = "\n".join(table).replace("\\", r"\\") + "\n"
         start = "|".join(table[0].split("|")[:3])
-        text = re.sub(rf"^{re.escape(start)}\|.*\n(?:\|.*\n)*", lambda _: new, text, count=1, flags=re.MULTILINE)
+        text = re.sub(rf"^{re.escape(start)}\|.*\n(?:\|.*\n)*", new, text, count=1, flags=re.MULTILINE)
     return text
 
 

@@ -5,6 +5,7 @@
 
 import re
 import sys
+from functools import partial
 
 from grader.course import catalogue, cells, notebooks, places
 from grader.course.catalogue import Kata, with_prerequisites
@@ -15,9 +16,9 @@ from grader.learner import helping, progress, stepping
 from grader.learner.stepping import Followed
 from grader.protocol import RunOptions
 from grader.reports import words
-from grader.results import ExerciseResult, title
+from grader.results import ExerciseResult, KataResult, title
 from grader.workers import forkserver, jobs
-from grader.workers.jobs import SourceText
+from grader.workers.jobs import Job, SourceText
 
 # Parts of a failure's text that name a place in the kata's file, which a notebook does not have.
 LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)
@@ -47,7 +48,11 @@ def check(exercise: str) -> None:
     code = kata.root / "katas"
     sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
     grading, cache = Grading([kata], sources, options=RunOptions(only=classes)), ResultCache(kata.root)
-    for job, result in scheduler.run(lambda: grading.ready(lambda job: cache.find(job) if job.kata != kata else None)):
+
+    def known(job: Job) -> KataResult | None:
+        return cache.find(job) if job.kata != kata else None
+
+    for job, result in scheduler.run(partial(grading.ready, known)):
         if job.kata == kata:
             found = [e for e in result.exercises if e.name == exercise]
             print(_said(found[0] if found else None, result.message))

@@ -4,13 +4,14 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from grader.execution.result_cache import ResultCache
 from grader.results import Difference, KataResult
-from grader.teaching import class_grading
+from grader.teaching import class_grading, submissions
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_grading import StudentResult
+from grader.teaching.class_grading import Graded
 from grader.teaching.submissions import Submission
 
 
@@ -20,19 +21,19 @@ def sample(handed_in: Sequence[Submission], count: int) -> list[Submission]:
     return [submission for number, submission in enumerate(handed_in) if number in chosen]
 
 
-def grade_afresh(handed_in: Sequence[Submission], assignment: Assignment) -> Iterator[StudentResult]:
+def grade_afresh(handed_in: Sequence[Submission], assignment: Assignment) -> Iterator[Graded]:
     """Grade the submissions with an empty cache: code that several students share runs once, and all code runs."""
     with tempfile.TemporaryDirectory(prefix="kata-") as folder:
         grading = class_grading.grade_class(
-            handed_in,
+            submissions.attempts(handed_in, assignment.katas),
             assignment.katas,
             cache=ResultCache(Path(folder)),
             options=assignment.options,
             at_a_time=assignment.at_a_time,
         )
         with closing(grading):
-            for student, result in grading:
-                yield student, assignment.graded(result)
+            for one in grading:
+                yield replace(one, result=assignment.graded(one.result))
 
 
 def differences(student: str, first: KataResult, second: KataResult) -> list[Difference]:

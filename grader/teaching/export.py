@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from grader.course import catalogue, handouts, papers, places, stubs
@@ -220,9 +221,13 @@ def _unlink_missing(folder: Path) -> None:
     """Turn the lessons' links to files that were not exported into plain text."""
     for page in folder.glob("katas/**/*.md"):
         text = page.read_text(encoding="utf-8")
-        linked = handouts.without_lost_links(text, lambda link: (page.parent / link).exists())
+        linked = handouts.without_lost_links(text, partial(_is_there, page.parent))
         if linked != text:
             page.write_text(linked, encoding="utf-8")
+
+
+def _is_there(folder: Path, link: str) -> bool:
+    return (folder / link).exists()
 
 
 def _write_rules(folder: Path, katas: list[Kata], course: Rules) -> None:

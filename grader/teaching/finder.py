@@ -13,7 +13,7 @@ from grader.execution import boundary
 from grader.teaching import archives, near
 from grader.teaching.contents import UNTOUCHED, Contents, Found, Ignored, is_untouched, let_count, read
 from grader.teaching.leftovers import DATA, Left, is_notebook, may_count, say_missing, take_near, why_unused
-from grader.teaching.listing import File, about, in_archive, listed
+from grader.teaching.listing import File, in_archive, listed, note
 from grader.teaching.owned import distance_to, is_given, is_reference, is_unchanged
 from grader.workers.jobs import SourceText
 
@@ -123,7 +123,7 @@ def _read_notebooks(left: Left, is_open: set[Kata], katas: list[Kata], contents:
     for file in ordered[:MOST_NOTEBOOKS]:
         if not is_open:
             return
-        with boundary.costs_only(lambda why: problems.append(about(file.shown, why))):
+        with boundary.costs_only(partial(note, problems, file.shown)):
             _read_notebook(file, left, is_open, katas, contents)
 
 

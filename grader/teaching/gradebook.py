@@ -10,9 +10,11 @@ from grader.execution.boundary import not_graded
 from grader.results import ClassReport, Identity, KataResult, Report
 from grader.teaching import alike, overrides, regrading, versions
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import Graded
 from grader.teaching.overrides import Overrides
-from grader.teaching.regrading import Grading
+from grader.teaching.regrading import EarlierResults
 from grader.teaching.roster import Person
+from grader.teaching.submissions import Version as Which
 from grader.teaching.versions import Version, Versions
 from grader.workers.jobs import SourceText
 
@@ -21,60 +23,56 @@ class Gradebook:
     """The results of each student, as the assignment counts them.
 
     Args:
-        versions: by student, the versions of each kata that are graded, with what lateness costs.
         texts: by student, the text of each kata's file.
+        versions: by student, the versions of each kata that are graded, with what lateness costs.
         decided: what the teacher has decided.
         never_lower: earlier results, of which each exercise keeps the better one.
     """
 
     def __init__(
         self,
-        students: Iterable[str],
+        texts: Mapping[str, Mapping[Kata, SourceText]],
         assignment: Assignment,
         versions: Mapping[str, Mapping[Kata, Versions]] | None = None,
         roster: Iterable[Person] = (),
-        texts: Mapping[str, Mapping[Kata, SourceText]] | None = None,
         decided: Overrides | None = None,
-        never_lower: Grading | None = None,
+        never_lower: EarlierResults | None = None,
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
         own = {student: {kata.name: one for kata, one in some.items()} for student, some in (versions or {}).items()}
         self.versions: dict[str, dict[str, Versions]] = own
-        self.texts = {student: dict(some) for student, some in (texts or {}).items()}
+        self.texts = {student: dict(some) for student, some in texts.items()}
         self.decided = decided or {}
         self.earlier = never_lower or {}
-        self.results: dict[str, dict[str, KataResult]] = {student: {} for student in students}
-        self.arrived: dict[tuple[str, str], dict[str, KataResult]] = {}  # of versions, until both are there
+        self.results: dict[str, dict[str, KataResult]] = {student: {} for student in texts}
+        self.arrived: dict[tuple[str, str], dict[Which, KataResult]] = {}  # of versions, until both are there
         self.lost: dict[str, str] = {}  # student → why a kata was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
-    def enter(self, name: str, found: KataResult) -> KataResult | None:
+    def enter(self, new: Graded) -> KataResult | None:
         """Take in a result. Returns it as the assignment counts it, with what the teacher has decided.
 
         Returns None if another version of the same file is not graded yet. Of both, the one that gives more counts.
-
-        Args:
-            name: the student, or the name under which their versions on time are graded.
         """
-        student, kata = name.removesuffix(versions.OLDER), found.kata
+        student, found, kata = new.student, new.result, new.result.kata
         one = self.versions.get(student, {}).get(kata)
         if one is None:
             return self._settle(student, self._counted(student, found))
         arrived = self.arrived.setdefault((student, kata), {})
-        arrived[name] = self._counted(student, found, one.on_time if name != student else one.newest)
+        arrived[new.version] = self._counted(student, found, one.on_time if new.version == "on time" else one.newest)
         if one.on_time is None:
-            return self._settle(student, self._of_version(arrived[student], one, one.newest))
+            return self._settle(student, self._of_version(arrived["newest"], one, one.newest))
         if len(arrived) < 2:
             return None
-        best = versions.better(arrived[student], arrived[student + versions.OLDER])
-        is_older = best is arrived[student + versions.OLDER] or (best is None and not arrived[student].pending)
+        newest, older = arrived["newest"], arrived["on time"]
+        best = versions.better(newest, older)
+        is_older = best is older or (best is None and not newest.pending)
         counts = one.on_time if is_older else one.newest
-        result = arrived[student + versions.OLDER if is_older else student]
         if is_older:
             self._show(student, kata, counts.source)
-        return self._settle(student, self._of_version(result, one, counts))
+        return self._settle(student, self._of_version(older if is_older else newest, one, counts))
 
     def lose(self, student: str, kata: str, why: str) -> KataResult:
         """Note that a kata of a student is not graded, and why."""

@@ -66,7 +66,7 @@ def listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
     problems: list[str] = []
     for place in places:
         batch: list[File] = []
-        with boundary.costs_only(lambda why: problems.append(about(readable(place.name), why))):
+        with boundary.costs_only(partial(note, problems, readable(place.name))):
             batch = list(_files(place, problems))
         newest = max((file.modified.timestamp() for file in batch), default=0.0)
         attempt = _attempt(place.name)
@@ -87,6 +87,11 @@ def in_archive(file: File) -> list[File]:
 def about(name: str, why: str) -> str:
     """The reason, with the name of what it is about in front unless it names that already."""
     return why if why.startswith(name.rpartition("/")[2]) else f"{name}: {why}"
+
+
+def note(problems: list[str], name: str, why: str) -> None:
+    """Extend the problems by the reason, with the name of what it is about."""
+    problems.append(about(name, why))
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:

@@ -26,7 +26,7 @@ class Earlier:
     line: str = ""
 
 
-Grading = Mapping[tuple[str, str], Earlier]  # by student and kata
+EarlierResults = Mapping[tuple[str, str], Earlier]  # by student and kata
 
 
 def read(path: Path) -> dict[tuple[str, str], Earlier]:
@@ -58,7 +58,7 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
     return found
 
 
-def of_students(earlier: Grading, ids: Mapping[str, str]) -> dict[tuple[str, str], Earlier]:
+def of_students(earlier: EarlierResults, ids: Mapping[str, str]) -> dict[tuple[str, str], Earlier]:
     """The earlier results under the names that the students have today, found by their ids.
 
     Args:
@@ -68,7 +68,7 @@ def of_students(earlier: Grading, ids: Mapping[str, str]) -> dict[tuple[str, str
     return {(names.get(one.id.casefold(), student), kata): one for (student, kata), one in earlier.items()}
 
 
-def kept_lines(earlier: Grading, now: Mapping[str, Mapping[str, KataResult]]) -> list[str]:
+def kept_lines(earlier: EarlierResults, now: Mapping[str, Mapping[str, KataResult]]) -> list[str]:
     """The lines of earlier results that have no new one, so that a file of new lines loses nothing.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Literal
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
@@ -12,6 +13,7 @@ from grader.teaching.listing import SKIPPED, readable
 from grader.workers.jobs import SourceText
 
 FILES = (*archives.OPENED, ".ipynb")
+Version = Literal["newest", "on time"]
 
 
 @dataclass(frozen=True)
@@ -19,20 +21,38 @@ class Submission:
     """One student's submission: folders (such as a checkout), archives, notebooks, files as a platform names them.
 
     There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read. `number`
-    is a platform's own number for the student, such as "Canvas 12345". `katas` are those to grade; None for all.
+    is a platform's own number for the student, such as "Canvas 12345".
     """
 
     student: str
     places: tuple[Path, ...]
     texts: Mapping[Kata, SourceText] | None = None
     number: str = ""
-    katas: tuple[Kata, ...] | None = None
 
     @property
     def is_late(self) -> bool:
         """True if a platform marks it as handed in late."""
         found = (uploads.of(place) for place in self.places)
         return any(upload.late for upload in found if upload)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is graded of a submission: one version of these katas."""
+
+    submission: Submission
+    katas: tuple[Kata, ...]
+    version: Version = "newest"
+
+    @property
+    def student(self) -> str:
+        return self.submission.student
+
+
+def attempts(handed_in: Iterable[Submission], katas: Iterable[Kata]) -> list[Attempt]:
+    """Each submission as it is, for these katas."""
+    asked = tuple(katas)
+    return [Attempt(submission, asked) for submission in handed_in]
 
 
 def collect(folder: Path, *, or_none: bool = False) -> list[Submission]:

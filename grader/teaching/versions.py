@@ -17,10 +17,8 @@ from grader.teaching.contents import Contents
 from grader.teaching.intake import Finding
 from grader.teaching.lateness import Late
 from grader.teaching.listing import File
-from grader.teaching.submissions import Submission
+from grader.teaching.submissions import Attempt, Submission
 from grader.workers.jobs import SourceText
-
-OLDER = "\0on time"  # ends the name under which a student's versions on time are graded
 
 
 @dataclass(frozen=True)
@@ -94,15 +92,14 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
     return found
 
 
-def to_grade(submission: Submission, found: Mapping[Kata, Versions]) -> list[Submission]:
-    """The submission with its newest versions, and once more with those on time, for the katas that have both."""
+def attempts(submission: Submission, found: Mapping[Kata, Versions], katas: Iterable[Kata]) -> list[Attempt]:
+    """The newest versions of these katas, and once more those on time, of the katas that have both."""
     texts = {**(submission.texts or {}), **{kata: one.newest.source for kata, one in found.items()}}
     older = {kata: one.on_time.source for kata, one in found.items() if one.on_time}
-    newest = replace(submission, texts=texts)
+    newest = Attempt(replace(submission, texts=texts), tuple(katas))
     if not older:
         return [newest]
-    again = replace(submission, student=submission.student + OLDER, texts=texts | older, katas=tuple(older))
-    return [newest, again]
+    return [newest, Attempt(replace(submission, texts=texts | older), tuple(older), "on time")]
 
 
 def better(newest: KataResult, on_time: KataResult) -> KataResult | None:

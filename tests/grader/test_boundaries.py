@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from grader.cli import grade_submissions, report_files
-from grader.cli.grade_submissions import Outputs
-from grader.cli.report_files import CLASS_FORMATS
-from grader.cli.result_lines import ResultLines
+from grader.cli import grade_submissions
 from grader.errors import KataError
 from grader.execution import result_cache, scheduler
 from grader.execution.grading import Grading
@@ -23,8 +20,21 @@ from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
 from grader.results import kata_as_dict
-from grader.teaching import class_grading, cluster, finder, intake, listing, submissions
+from grader.teaching import (
+    class_grading,
+    class_run,
+    cluster,
+    engines,
+    finder,
+    intake,
+    listing,
+    report_files,
+    submissions,
+)
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_run import Class, Outputs
+from grader.teaching.report_files import CLASS_FORMATS
+from grader.teaching.result_lines import ResultLines
 from tests.conftest import SOUND
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -120,16 +130,16 @@ def caches(tmp_path_factory) -> dict[bool, Path]:
 def cached(request, caches, monkeypatch) -> None:
     """Reuse the results of other tests, except those that the test's boundary is about."""
     has_run = request.getfixturevalue("boundary") in [*REPORTED, "a result is settled"]
-    monkeypatch.setattr(grade_submissions, "ROOT", caches[has_run])
+    monkeypatch.setattr(class_run, "ROOT", caches[has_run])
 
 
-def grade(course: Path, to: Path, katas, engine: cluster.Engine | None = None) -> None:
+def grade(course: Path, to: Path, katas, engine: engines.Engine | None = None) -> None:
     """Grade the class with every kind of report."""
     options = RunOptions(sealed=True)
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
     outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
-    class_ = grade_submissions.Class(course, Assignment(katas, options))
-    grade_submissions.grade_class_folder(class_, outputs, engine)
+    class_ = Class(course, Assignment(katas, options), engine=engine)
+    grade_submissions.grade_class_folder(class_, outputs)
 
 
 def check(to: Path, printed: str, why: str) -> None:
@@ -179,7 +189,9 @@ def test_control_c_still_ends_everything(boundary, course, tmp_path, sound, inje
 def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch, capsys):
     """The engine writes what this machine has graded. Only the students that are asked for are in a task."""
     options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "elsewhere")
-    graded = dict(class_grading.grade_class(submissions.collect(course), sound[:1], cache=cache, options=options))
+    attempts = submissions.attempts(submissions.collect(course), sound[:1])
+    found = class_grading.grade_class(attempts, sound[:1], cache=cache, options=options)
+    graded = {one.student: one.result for one in found}
 
     def raising(original, whose):
         def step(*arguments):
@@ -201,9 +213,9 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
         step = raising(cluster.kata_result, lambda line: line["student"])
         monkeypatch.setattr(cluster, "kata_result", step)
     else:
-        step = raising(cluster._cached, lambda submission, *_: submission.student)
+        step = raising(cluster._cached, lambda attempt, *_: attempt.student)
         monkeypatch.setattr(cluster, "_cached", step)
-    monkeypatch.setattr(grade_submissions, "ROOT", tmp_path)
+    monkeypatch.setattr(class_run, "ROOT", tmp_path)
     with pytest.raises(KataError, match="^1 of 3 students could not be graded: "):
         grade(course, tmp_path, sound[:1], engine)
     check(tmp_path, capsys.readouterr().out, type(error).__name__)

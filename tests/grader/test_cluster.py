@@ -18,7 +18,8 @@ from grader.course.catalogue import ROOT, find
 from grader.errors import ClusterUnavailable
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.teaching import cluster, submissions
+from grader.teaching import cluster, engines, submissions
+from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
 from tests.grader.test_versions import commit
 
@@ -46,7 +47,7 @@ def local(monkeypatch):
     """Submitit's own stand-in for Slurm: each job a process here. It waits a second for a lost job's result."""
     submitit = pytest.importorskip("submitit")
     monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)
-    return partial(cluster.slurm, cluster="local")
+    return partial(engines.slurm, cluster="local")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def dask(scheduler):
     import dask
 
     with dask.config.set({"scheduler-address": scheduler}):
-        yield cluster.dask
+        yield engines.dask
 
 
 @pytest.fixture(autouse=True)
@@ -90,10 +91,11 @@ def commands() -> list[str]:
     return found
 
 
-def graded(course: Path, engine: cluster.Engine, **how) -> dict:
-    handed_in, cache = submissions.collect(course), ResultCache(ROOT)
-    katas, options = [find("00")], RunOptions(sealed=True)
-    return dict(cluster.grade_on_cluster(handed_in, katas, course, engine, cache=cache, options=options, **how))
+def graded(course: Path, engine: engines.Engine, **how) -> dict:
+    assignment, cache = Assignment([find("00")], RunOptions(sealed=True)), ResultCache(ROOT)
+    attempts = submissions.attempts(submissions.collect(course), assignment.katas)
+    found = cluster.grade_on_cluster(attempts, assignment, cluster.Sources(course), engine, cache=cache, **how)
+    return {one.student: one.result for one in found}
 
 
 def points(results: dict) -> dict[str, int]:
@@ -132,7 +134,7 @@ class TestSlurm:
         pytest.importorskip("submitit")
         monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
         with pytest.raises(ClusterUnavailable, match="^--engine slurm: .*srun"):
-            graded(course, cluster.slurm)
+            graded(course, engines.slurm)
 
 
 class TestDask:
@@ -200,7 +202,7 @@ class TestDask:
         pytest.importorskip("distributed")
         monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
         with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
-            graded(course, cluster.dask)
+            graded(course, engines.dask)
 
 
 def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_here):
@@ -209,10 +211,10 @@ def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_
     @contextmanager
     def threads(tasks, *_):
         with ThreadPoolExecutor() as pool:
-            futures = [pool.submit(cluster.run_slice, task) for task in tasks]
+            futures = [pool.submit(engines.run_slice, task) for task in tasks]
             yield [lambda future=future: future.result() if future.done() else None for future in futures]
 
-    monkeypatch.setitem(cluster.ENGINES, "slurm", threads)
+    monkeypatch.setitem(engines.ENGINES, "slurm", threads)
     right = (course / "bob" / find("00").file).read_text()
     commit(course / "bob", -1, {str(find("00").file): right})
     commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
@@ -250,10 +252,10 @@ class TestWorkers:
         [("moving", False), ("standing", True), ("nobody", True), ("failing", True), ("silent", True)],
     )
     def test_whether_they_are_lost(self, monkeypatch, answer, are_lost):
-        monkeypatch.setattr(cluster, "ASK", 0.01)
-        monkeypatch.setattr(cluster, "SILENT", 0.5)
+        monkeypatch.setattr(engines, "ASK", 0.01)
+        monkeypatch.setattr(engines, "SILENT", 0.5)
         client = type("Client", (), {"scheduler_info": lambda _: getattr(self, answer)()})()
-        with closing(cluster._Workers(client)) as workers:
+        with closing(engines._Workers(client)) as workers:
             assert workers.lost() is None
             time.sleep(1)
             assert bool(workers.lost()) == are_lost
@@ -272,7 +274,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     def lossy(tasks, *_):
         yield [lambda: "the machine burnt down" for _ in tasks]
 
-    monkeypatch.setitem(cluster.ENGINES, "slurm", lossy)
+    monkeypatch.setitem(engines.ENGINES, "slurm", lossy)
     table, lines = tmp_path / "c.csv", tmp_path / "r.jsonl"
     files = ["--report", f"csv={table}", "--results", lines]
     done = kata_here("grade", "00", "--submissions", course, "--engine", "slurm", *files)

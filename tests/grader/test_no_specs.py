@@ -13,6 +13,7 @@ from grader.execution import grading
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import Graded
 from grader.teaching.gradebook import Gradebook
 from tests.conftest import SOUND
 
@@ -99,7 +100,7 @@ def test_options_that_no_spec_fits_grade_nothing(kata):
 def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
     """The grader is to blame: no zero stands in the class's report."""
     kata.specs.write_text("")
-    book = Gradebook(["ann"], Assignment([kata], RunOptions()))
-    book.enter("ann", graded(kata))
+    book = Gradebook({"ann": {}}, Assignment([kata], RunOptions()))
+    book.enter(Graded("ann", "newest", graded(kata)))
     assert book.lost == {"ann": "test_sums.py holds no spec to run"}
     assert book.report("ann").not_graded and [kata.not_graded for kata in book.report("ann").katas] == [True]

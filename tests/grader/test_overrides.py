@@ -15,6 +15,7 @@ from grader.protocol import RunOptions
 from grader.reports import unconfirmed
 from grader.results import ExerciseResult, KataResult, Override, SpecResult
 from grader.teaching import class_grading, overrides
+from grader.teaching.class_grading import Graded
 from grader.teaching.roster import Person
 from tests.attacks import FIRST
 from tests.conftest import SOUND
@@ -118,7 +119,8 @@ class TestAClass:
         n = len(NAMES)
         rest = ("passed",) * (n - 1)
         found = {"ann": graded("passed", *rest), "eve": graded(*["failed"] * n), "uma": graded("failed", *rest)}
-        monkeypatch.setattr(class_grading, "grade_class", lambda *_, **__: (item for item in found.items()))
+        arriving = [Graded(student, "newest", one) for student, one in found.items()]
+        monkeypatch.setattr(class_grading, "grade_class", lambda *_, **__: (one for one in arriving))
         return found
 
     @pytest.fixture

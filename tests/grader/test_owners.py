@@ -10,6 +10,7 @@ from grader.errors import BrokenRoster
 from grader.execution import grading
 from grader.protocol import RunOptions
 from grader.teaching import class_grading, roster, submissions
+from grader.teaching.class_grading import Graded
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 
@@ -322,8 +323,8 @@ def points(monkeypatch):
     right = KATA.reference.read_text()
 
     def graded(handed_in, katas, **_):
-        for submission in handed_in:
-            source = submission.texts[KATA]
+        for attempt in handed_in:
+            source = attempt.submission.texts[KATA]
             run = grading.Grading([KATA], {KATA: replace(source, text="")}, options=RunOptions())
             if source.lost:
                 list(run.ready())
@@ -332,7 +333,7 @@ def points(monkeypatch):
                 passed = [replace(e.specs[0], name="TestX::x", status="passed", message="") for e in result.exercises]
                 own = zip(result.exercises, passed, strict=True)
                 result = replace(result, exercises=tuple(replace(e, specs=(one,)) for e, one in own))
-            yield submission.student, result
+            yield Graded(attempt.student, attempt.version, result)
 
     monkeypatch.setattr(class_grading, "grade_class", graded)
     return graded

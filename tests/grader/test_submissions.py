@@ -60,8 +60,9 @@ def pack(path: Path, files: dict[str, str | bytes]) -> None:
 def graded(folder: Path, katas, cache: ResultCache) -> dict[str, dict[str, int]]:
     points: dict[str, dict[str, int]] = {}
     options = RunOptions(spec_seconds=1.0)
-    for student, result in class_grading.grade_class(submissions.collect(folder), katas, cache=cache, options=options):
-        points.setdefault(student, {})[result.kata] = result.points
+    handed_in = submissions.attempts(submissions.collect(folder), katas)
+    for one in class_grading.grade_class(handed_in, katas, cache=cache, options=options):
+        points.setdefault(one.student, {})[one.result.kata] = one.result.points
     return points
 
 
@@ -241,10 +242,9 @@ class TestWhichFileCounts:
         ann = submissions.collect(folder)[0]
         [finding] = intake.findings(ann, finder.look(ann.places, [one]), [one])
         assert finding.odd and finding.note.startswith("not in the notebook, so taken from the stub: ")
-        results = class_grading.grade_class(
-            submissions.collect(folder), [one], cache=ResultCache(tmp_path), options=RunOptions()
-        )
-        told = {student: (result.message, result.points) for student, result in results}
+        handed_in = submissions.attempts(submissions.collect(folder), [one])
+        results = class_grading.grade_class(handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions())
+        told = {found.student: (found.result.message, found.result.points) for found in results}
         assert told == {"ann": (finding.note, len(one.exercises)), "bob": ("", len(one.exercises))}
 
     def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
@@ -418,11 +418,12 @@ class TestTheCommand:
 
         def grade_by_chance(*args, **options):
             begun.append(1)
-            for student, result in grade_class(*args, **options):
+            for one in grade_class(*args, **options):
+                result = one.result
                 specs = tuple(replace(spec, status="error") for spec in result.exercises[0].specs[:1])
                 worse = replace(result.exercises[0], specs=specs + result.exercises[0].specs[1:])
                 by_chance = replace(result, exercises=(worse, *result.exercises[1:]))
-                yield student, by_chance if len(begun) == 2 else result
+                yield replace(one, result=by_chance) if len(begun) == 2 else one
 
         monkeypatch.setattr(class_grading, "grade_class", grade_by_chance)
         done = kata_here(*command)

@@ -17,6 +17,7 @@ from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, Override, SpecResult
 from grader.teaching import class_grading, commits, finder, submissions, versions
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import Graded
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.lateness import Late
 from grader.teaching.regrading import Earlier
@@ -337,9 +338,9 @@ def test_a_kept_result_keeps_the_price_of_its_version(code, stored, score):
 
     versions_ = [versions.Version(SourceText(text), DUE, "", lost) for text, lost in (("newest", 0.3), ("older", 0.0))]
     earlier = {("ann", kata.name): Earlier(result(code, False, True), {}, {}, "ann", stored)}
-    book = Gradebook(["ann"], assignment, {"ann": {kata: versions.Versions(*versions_)}}, never_lower=earlier)
-    assert book.enter("ann", result("newest", True, False)) is None
-    counts = book.enter("ann" + versions.OLDER, result("older", False, False))
+    book = Gradebook({"ann": {}}, assignment, {"ann": {kata: versions.Versions(*versions_)}}, never_lower=earlier)
+    assert book.enter(Graded("ann", "newest", result("newest", True, False))) is None
+    counts = book.enter(Graded("ann", "on time", result("older", False, False)))
     assert counts and counts.score == pytest.approx(score)
 
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from grader.cli import report_files
 from grader.errors import KataError
 from grader.results import KataResult, kata_as_dict
+from grader.teaching import report_files
+from grader.teaching.class_grading import Graded
 
 
 class ResultLines:
@@ -23,6 +24,13 @@ class ResultLines:
         """A result's line."""
         who = {"student": student, "id": self.ids.get(student, student)}
         return json.dumps({**who, **kata_as_dict(result)}, ensure_ascii=False)
+
+    def of_version(self, one: Graded) -> str:
+        """The line of a result that does not count yet. One of a version on time says so."""
+        line = self.text(one.student, one.result)
+        if one.version == "newest":
+            return line
+        return json.dumps({**json.loads(line), "version": one.version}, ensure_ascii=False)
 
     def write(self, line: str) -> None:
         """Write a line without a buffer, which would fail a second time when it is closed on a full disk."""

@@ -1,0 +1,20 @@
+"""The lines of a student of a class on a terminal: totals, what the teacher has decided, how the score comes about."""
+
+from grader.reports import explanation, words
+from grader.results import Report
+
+
+def of(student: str, report: Report, lost: str = "", *, absent: bool = False, explain: bool = False) -> list[str]:
+    """The lines on a student.
+
+    Args:
+        lost: why a kata was not graded.
+        absent: nothing was handed in.
+        explain: say how the score comes about.
+    """
+    missing = f"  ({lost})" if report.not_graded else ""
+    decided = [f"  {line}" for line in words.overrides(report.katas)]
+    told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
+    explained = [f"  {line}" for line in explanation.lines(report)] if explain else []
+    return [first, *decided, *explained]

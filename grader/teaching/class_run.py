@@ -1,0 +1,418 @@
+"""A class as one run: it is taken in, graded, booked and reported, each stage from the plain data of the one before."""
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from grader.course.catalogue import ROOT, Kata, with_prerequisites
+from grader.errors import KataError
+from grader.execution import boundary
+from grader.execution.result_cache import ResultCache
+from grader.protocol import RunOptions
+from grader.reports import class_lines, html_report, unconfirmed, words
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, ClassReport, KataResult
+from grader.teaching import (
+    class_grading,
+    cluster,
+    finder,
+    intake,
+    listing,
+    overrides,
+    pseudonyms,
+    regrading,
+    report_files,
+    roster,
+    submissions,
+    versions,
+)
+from grader.teaching.assignment import Assignment
+from grader.teaching.class_grading import Graded
+from grader.teaching.engines import Engine
+from grader.teaching.gradebook import Gradebook
+from grader.teaching.intake import Finding
+from grader.teaching.overrides import Overrides
+from grader.teaching.regrading import EarlierResults
+from grader.teaching.report_files import ReportFile
+from grader.teaching.result_lines import ResultLines
+from grader.teaching.roster import Person
+from grader.teaching.submissions import Attempt, Submission
+from grader.teaching.versions import Dates, Versions
+from grader.workers.jobs import SourceText
+
+T = TypeVar("T")
+
+
+class Counting(Protocol):
+    """Passes on what it is given, and shows how many there have been, as a progress bar does."""
+
+    def __call__(self, sequence: Iterable[T], /, total: int | None = None) -> Iterable[T]: ...
+
+
+@dataclass(frozen=True)
+class Class:
+    """The class to grade: its folder with one submission per student, and what they were to do."""
+
+    folder: Path
+    assignment: Assignment = Assignment([], RunOptions())
+    roster_file: Path | None = None  # the course's list of students, if there is one
+    overrides_file: Path | None = None  # what the teacher has decided
+    only: list[str] | None = None  # the students to grade; None for all
+    unowned_are_nobody: bool = False  # submissions of nobody in the roster are taken for nobody's work
+    rules_file: Path | None = None  # where the assignment's rules come from, if not from the default file
+    engine: Engine | None = None  # the cluster to grade on; None for this machine
+    earlier: EarlierResults = field(default_factory=dict)  # earlier results, whose overrides still count
+    never_lower: bool = False  # each exercise keeps the better of its two results
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of grading a class."""
+
+    reports: list[ReportFile[ClassReport]]
+    lines: Path | None = None  # one line of JSON per student and kata, written as each is graded
+    pages: Path | None = None  # folder for one HTML page per student
+    intake: Path | None = None  # CSV of what was found in the submissions
+    explain: bool = False  # print how each score comes about
+    pseudonyms: bool = False  # in reports and pages, apart from those for gradebooks
+    key: Path | None = None  # who is who
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Whose submissions are there, before any of them is opened, and what was decided about them earlier.
+
+    Attributes:
+        everybody: a submission per student, under the name that reports and pages have.
+        unowned: a submission of nobody in the roster → why it is nobody's.
+        strangers: the names of files that are no submission.
+        earlier: the earlier results, under today's names.
+        decided: the overrides of the earlier results, and today's.
+    """
+
+    class_: Class
+    people: list[Person]
+    everybody: list[Submission]
+    unowned: dict[str, str]
+    strangers: list[str]
+    earlier: EarlierResults = field(default_factory=dict)
+    decided: Overrides = field(default_factory=dict)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Student → the roster's id, or else the name."""
+        by_label = {person.label: person.id for person in self.people}
+        return {one.student: by_label.get(one.student, one.student) for one in self.everybody}
+
+    @property
+    def asked_for(self) -> list[Submission]:
+        """The submissions to grade."""
+        only = self.class_.only
+        return [found for found in self.everybody if not only or found.student in only]
+
+    @property
+    def waits(self) -> dict[str, str]:
+        """The submissions of nobody that may be those of people who have none."""
+        return {} if self.class_.unowned_are_nobody else self.unowned
+
+    @property
+    def unused(self) -> int:
+        """How many overrides are for exercises that this grading leaves out."""
+        assignment = self.class_.assignment
+        graded = {kata.name: {one.name for one in assignment.asked(kata)} for kata in assignment.katas}
+        places = [(kata, name) for (_, kata), names in self.decided.items() for name in names]
+        return sum(name not in graded.get(kata, ()) for kata, name in places)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One submission that was opened: its texts, what was found in it, and the versions of each kata to grade."""
+
+    submission: Submission
+    findings: list[Finding]
+    versions: dict[Kata, Versions] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """The submissions with their texts, and what was found in them."""
+
+    collected: Collected
+    read: list[Read]
+
+    @property
+    def class_(self) -> Class:
+        return self.collected.class_
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """What to grade: each submission, and once more what it had on time."""
+        katas = self.class_.assignment.katas
+        return [attempt for one in self.read for attempt in versions.attempts(one.submission, one.versions, katas)]
+
+    @property
+    def absent(self) -> list[str]:
+        """The students who handed in nothing."""
+        return [one.submission.student for one in self.read if not one.submission.places]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found in submissions that are somebody's, or are taken for nobody's work."""
+        nobodys = self.collected.unowned if self.class_.unowned_are_nobody else {}
+        first = [Finding(name, "", "", "counts", why, odd=True) for name, why in nobodys.items()]
+        return [*first, *(finding for one in self.read for finding in one.findings)]
+
+    @property
+    def urgent(self) -> list[str]:
+        """What keeps the grading from being whole: submissions of nobody, and those that were not recognised."""
+        return [*intake.unowned(self.collected.waits, self.absent), *intake.urgent(self.findings)]
+
+    @property
+    def lines(self) -> list[str]:
+        """What a terminal says before the class is graded."""
+        found, strangers = self.findings, self.collected.strangers
+        counts = bool(self.class_.assignment.rules.late)
+        dated = any(person.due or person.extension for person in self.collected.people)
+        return [
+            *intake.unowned(self.collected.waits, self.absent),
+            *intake.short(found, strangers),
+            *intake.times(found, count=counts),
+            *(["the roster's dates cost nothing: grading.toml has no table [late]"] if dated and not counts else []),
+        ]
+
+    @property
+    def table(self) -> str:
+        """All of it as CSV."""
+        rows = [Finding(name, "", "", "nobody's", why) for name, why in self.collected.waits.items()]
+        return intake.render_csv([*rows, *self.findings], self.collected.strangers)
+
+
+@dataclass(frozen=True)
+class Booked:
+    """The gradebook with every result that arrived."""
+
+    taken: TakenIn
+    book: Gradebook
+    interrupted: bool  # by Ctrl-C
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The report of the class."""
+
+    booked: Booked
+    whole: ClassReport
+
+
+def collect(class_: Class) -> Collected:
+    """Find out whose submissions there are.
+
+    Raises:
+        KataError: the folder, the roster or the overrides cannot be read.
+    """
+    people = roster.read(class_.roster_file) if class_.roster_file else []
+    if not class_.folder.is_dir():
+        takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
+        raise KataError(f"{class_.folder}: no such folder; {takes}")
+    try:
+        others = submissions.strangers(class_.folder)
+        collected = submissions.collect(class_.folder, or_none=bool(people and others))
+    except OSError as error:
+        raise KataError(f"{error.filename}: {error.strerror}") from None
+    everybody, unowned = roster.assigned(collected, people, others) if people else (collected, {})
+    taken = {place for one in everybody for place in one.places}
+    strangers = [listing.readable(one.places[0].name) for one in others if one.places[0] not in taken]
+    return _with_decisions(Collected(class_, people, everybody, unowned, strangers))
+
+
+def _with_decisions(collected: Collected) -> Collected:
+    """The same with the earlier results by today's names, and with what is decided by override."""
+    class_, names = collected.class_, [one.student for one in collected.everybody]
+    earlier = regrading.of_students(class_.earlier, collected.ids)
+    decided: Overrides = {place: one.decided for place, one in earlier.items()}
+    if class_.overrides_file:
+        decided = overrides.merged(decided, overrides.read(class_.overrides_file, names, collected.people))
+    return replace(collected, earlier=earlier, decided=decided)
+
+
+def take_in(collected: Collected, counted: Counting) -> TakenIn:
+    """Read the submissions. While some are nobody's, nobody's missing file counts as 0."""
+    people = {person.label: person for person in collected.people}
+    return TakenIn(
+        collected, [_opened(one, collected, people.get(one.student)) for one in counted(collected.asked_for)]
+    )
+
+
+def _opened(submission: Submission, collected: Collected, person: Person | None) -> Read:
+    """One submission with its texts. Where it cannot be read, each of its katas says why."""
+    opened: list[Read] = []
+
+    def lost(why: str) -> None:
+        needed = with_prerequisites(collected.class_.assignment.katas)
+        nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
+        finding = Finding(submission.student, "", "", "not graded", why, odd=True)
+        opened.append(Read(replace(submission, texts=nothing), [finding]))
+
+    with boundary.costs_only(lost):
+        opened.append(_read(submission, collected.class_.assignment, person, len(collected.waits)))
+    return opened[0]
+
+
+def _read(submission: Submission, assignment: Assignment, person: Person | None, unowned: int) -> Read:
+    """What is in one submission.
+
+    Args:
+        unowned: how many submissions are nobody's, one of which may be this person's.
+    """
+    needed = with_prerequisites(assignment.katas)
+    contents = finder.look(submission.places, needed, assignment.katas)
+    found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
+    if unowned and person:
+        why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
+        contents.lost |= dict.fromkeys(contents.missing, why)
+        contents.missing.clear()
+    found = found or intake.findings(submission, contents, assignment.katas)
+    own = (person.due, person.extension) if person else ()
+    dated = versions.find(submission, contents, assignment.katas, Dates(assignment.rules.late, *own))
+    texts = replace(submission, texts=contents.sources(needed))
+    return Read(texts, [*found, *versions.findings(submission.student, dated)], dated)
+
+
+def grade(taken: TakenIn) -> Generator[Graded]:
+    """Grade what was taken in, here or on a cluster. Yield results as they finish."""
+    class_, cache = taken.class_, ResultCache(ROOT)
+    assignment = class_.assignment
+    if class_.engine:
+        where = cluster.Sources(class_.folder, class_.roster_file, class_.rules_file, class_.unowned_are_nobody)
+        return cluster.grade_on_cluster(taken.attempts, assignment, where, class_.engine, cache=cache)
+    katas, options, at_a_time = assignment.katas, assignment.options, assignment.at_a_time
+    return class_grading.grade_class(taken.attempts, katas, cache=cache, options=options, at_a_time=at_a_time)
+
+
+def book(taken: TakenIn, lines: ResultLines, counted: Counting) -> Booked:
+    """Enter the results into a gradebook as they arrive, and write a line for each. Ctrl-C ends it early."""
+    collected, class_ = taken.collected, taken.class_
+    texts = {one.submission.student: one.submission.texts or {} for one in taken.read}
+    dated = {one.submission.student: one.versions for one in taken.read}
+    kept = collected.earlier if class_.never_lower else None
+    book = Gradebook(texts, class_.assignment, dated, collected.people, collected.decided, kept)
+    total = sum(len(attempt.katas) for attempt in taken.attempts)
+    try:
+        with closing(grade(taken)) as grading:
+            for one in counted(grading, total=total):
+                lines.write(_entered(one, book, taken, lines))
+    except KeyboardInterrupt:
+        return Booked(taken, book, interrupted=True)
+    for line in regrading.kept_lines(collected.earlier, book.results):
+        lines.write(line)
+    lines.finish()
+    return Booked(taken, book, interrupted=False)
+
+
+def _entered(one: Graded, book: Gradebook, taken: TakenIn, lines: ResultLines) -> str:
+    """The line of a result that is entered into the gradebook. Where that fails, the kata is not graded."""
+    texts: list[str] = []
+
+    def lost(why: str) -> None:
+        texts.append(_line(one, book.lose(one.student, one.result.kata, why), taken, lines))
+
+    with boundary.costs_only(lost):
+        texts.append(_line(one, book.enter(one), taken, lines))
+    return texts[0]
+
+
+def _line(one: Graded, counts: KataResult | None, taken: TakenIn, lines: ResultLines) -> str:
+    """The line of a result, as the gradebook counts it. What was graded earlier, and is not now, keeps its line.
+
+    Where students are chosen, the lines are for who chooses among versions: one per version, as it was graded.
+    """
+    if taken.class_.only:
+        return lines.of_version(replace(one, result=counts) if counts and counts.not_graded else one)
+    if counts is None:
+        return ""
+    old = taken.collected.earlier.get((one.student, counts.kata))
+    return old.line if old and counts.not_graded and not old.result.not_graded else lines.text(one.student, counts)
+
+
+def report(booked: Booked, outputs: Outputs) -> Reported:
+    """The report of the class. Each student's is tried alone: one that cannot be rendered is not graded."""
+    for student in booked.book.results:
+        with boundary.costs_only(partial(booked.book.lose_all, student)):
+            _try(student, booked.book, outputs)
+    return Reported(booked, booked.book.class_report(interrupted=booked.interrupted))
+
+
+def _try(student: str, book: Gradebook, outputs: Outputs) -> None:
+    """Render everything that is said of a student."""
+    alone = ClassReport(book.started, 0.0, True, {student: book.report(student)}, book.roster)
+    class_lines.of(student, alone.students[student], explain=outputs.explain)
+    list(unconfirmed.lines(alone))
+    _pages(pseudonyms.applied(alone, {student: student}), outputs)
+    for file in outputs.reports:
+        file.render(alone)
+
+
+def lines(reported: Reported, outputs: Outputs) -> list[str]:
+    """What a terminal says of the points that the teacher has to decide, and of each student."""
+    booked, whole = reported.booked, reported.whole
+    not_begun = [s for s, report in whole.students.items() if booked.interrupted and not report.katas]
+    absent, said = set(booked.taken.absent), list(unconfirmed.lines(whole))
+    for student, report in whole.students.items():
+        if student not in not_begun:
+            why = booked.book.lost.get(student, "interrupted")
+            said += class_lines.of(student, report, why, absent=student in absent, explain=outputs.explain)
+    return [*said, *([f"{words.counted(len(not_begun), 'more student')} not graded yet"] if not_begun else [])]
+
+
+def write(whole: ClassReport, outputs: Outputs) -> list[str]:
+    """Write pages and reports, with pseudonyms if asked for. Returns why a student's page could not be written."""
+    key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
+    shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
+    unwritten: list[str] = []
+    if outputs.key:
+        report_files.write(outputs.key, pseudonyms.render_key(key))
+    for path, page in _pages(shown, outputs):
+        with boundary.costs_only(unwritten.append):
+            report_files.write(path, page)
+    for file in outputs.reports:
+        report = whole if file.render in report_files.WITH_NAMES else shown
+        file.write(replace(report, pages=file.links(outputs.pages, report.students)))
+    return unwritten
+
+
+def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
+    """The path and the text of each student's page, if pages are asked for."""
+    folder = outputs.pages
+    return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
+
+
+def problems(reported: Reported, unwritten: list[str]) -> list[str]:
+    """What keeps the grading from being whole, each with what to do about it.
+
+    Args:
+        unwritten: why pages could not be written.
+    """
+    booked, found = reported.booked, []
+    lost, waits = booked.book.lost, booked.taken.collected.waits
+    everybody = words.counted(len(booked.book.results), "student")
+    unknown = {student for student, why in lost.items() if why.startswith(NOT_RECOGNISED)}
+    waiting = {student for student, why in lost.items() if why.startswith(NOT_HANDED_IN)}
+    open_points = {} if booked.taken.class_.only else reported.whole.unconfirmed
+    if waits:
+        count = f"{words.counted(len(waits), 'submission')} of nobody in the roster, and {len(waiting)} of {everybody}"
+        advice = "name each as an id of the roster, or add --unowned-are-nobody"
+        found.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+    if unknown:
+        count = f"{len(unknown)} of {everybody}"
+        found.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")
+    if others := lost.keys() - unknown - waiting:
+        count = f"{len(others)} of {everybody}"
+        found.append(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
+    if open_points:
+        count = f"{words.counted(sum(map(len, open_points.values())), 'point')} of {len(open_points)} of {everybody}"
+        found.append(f"unconfirmed: {count}: settle each with a line of --overrides FILE")
+    if unwritten and not lost:
+        found.append(f"{words.counted(len(unwritten), 'page')} could not be written: {unwritten[0]}")
+    return found
