@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, seccomp
+from grader.isolation import capabilities, landlock, limits, namespaces, own_files, seccomp
 from grader.isolation.limits import Limits
 
 GRADER = Path(__file__).parents[1]
@@ -49,6 +49,7 @@ def enter(
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
     capabilities.drop([*readable, *writable])
+    own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS
     if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
         limits.forbid_processes()
