@@ -105,7 +105,7 @@ class Supervisor:
                 if reached == "clock":
                     self.unjudged = "not graded"
                 self._stop(f"the kata {told(reached, self.whole)}")
-            elif folders.is_full(self.folder):
+            elif folders.is_full(self.folder, orphans.tree(self.worker.process.pid or 0)):
                 self._stop(folders.FILLS)
 
     def kill(self) -> None:

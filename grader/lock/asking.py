@@ -93,7 +93,7 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if folders.is_full(self.folder):
+            if folders.is_full(self.folder, self.pids()):
                 self.ended = folders.FILLS
 
     def kill(self) -> None:
@@ -105,8 +105,12 @@ class Asking:
 
     def used(self) -> Used | None:
         """The time that judge and code have used together: limits count for both."""
+        return usage.of_processes(self.pids())
+
+    def pids(self) -> set[int]:
+        """The process ids of judge and code, and of all that descend from them."""
         pids = [process.pid for process in (self.judge.process, self.code) if process.pid]
-        return usage.of_processes(set().union(*map(orphans.tree, pids)))
+        return set().union(*map(orphans.tree, pids))
 
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits."""

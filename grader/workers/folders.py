@@ -4,10 +4,12 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+
+from grader.isolation import unlinked
 
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
 FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's folder
@@ -21,9 +23,13 @@ IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOL
 BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
 
 
-def is_full(folder: Path) -> bool:
-    """Tell if the folder holds more than a job may write."""
-    files = size = 0
+def is_full(folder: Path, writers: Iterable[int] = ()) -> bool:
+    """Tell if the folder holds more than a job may write: as the disk counts, in blocks.
+
+    Args:
+        writers: ids of processes, whose removed files count for as long as they hold them.
+    """
+    files, size = 0, unlinked.bytes_held(folder, writers)
     waiting = [(str(folder), 0)]
     while waiting:
         place, depth = waiting.pop()
@@ -37,7 +43,7 @@ def is_full(folder: Path) -> bool:
                         waiting.append((entry.path, depth + 1))
                     else:
                         with suppress(FileNotFoundError):
-                            size += entry.stat(follow_symlinks=False).st_size
+                            size += unlinked.on_disk(entry.stat(follow_symlinks=False))
                     if files > FOLDER_FILES or size > FOLDER_BYTES:
                         return True
         except OSError as error:  # the code has removed it meanwhile, or hides it

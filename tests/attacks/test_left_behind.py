@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import processes, seccomp
+from grader.isolation import processes, seccomp, unlinked
+from grader.isolation.limits import Limits
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -114,6 +116,19 @@ class TestWorkers:
         fill = "\nfor number in range(200): open(f'{number}', 'w')\nimport time\ntime.sleep(3)\n"
         result = graded(sound[0], tmp_path, RIGHT + fill)
         assert result.points == 0 and "fills its folder" in result.message
+
+    @linux
+    def test_removed_files_count_while_a_process_holds_them(self, tmp_path):
+        """Open ones by their blocks, and mapped ones, whose size is not told, as the longest allowed."""
+        for name in ("open", "mapped"):
+            (tmp_path / name).write_bytes(b"x" * 100_000)
+        with open(tmp_path / "open") as opened:
+            mapped = torch.from_file(str(tmp_path / "mapped"), shared=True, size=4096, dtype=torch.uint8)
+            assert unlinked.bytes_held(tmp_path, [os.getpid()]) == 0
+            for name in ("open", "mapped"):
+                (tmp_path / name).unlink()
+            held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(os.fstat(opened.fileno()))
+            assert held == Limits.file_size and len(mapped)
 
     def test_loading_is_said_once(self):
         from grader.protocol import Collected, Loaded, Loading, SpecInfo
@@ -222,7 +237,8 @@ memory = mmap.mmap(file, 1 << 20)
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
-from grader.isolation import processes, seccomp
+from grader.isolation import processes, seccomp, unlinked
+from grader.isolation.limits import Limits
 
 attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
 
