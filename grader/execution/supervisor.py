@@ -13,7 +13,7 @@ from grader.course import grafts
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
-from grader.isolation import processes, sandbox, usage
+from grader.isolation import namespaces, processes, sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
@@ -115,7 +115,7 @@ class Supervisor:
 
     def result(self) -> KataResult:
         """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
-        folders.remove(self.folder)
+        self._remove_folder()
         crashed = "" if self.hidden_problem else self.crashed
         left_out = self.left_out[:MOST_LEFT_OUT]
         if more := len(self.left_out) - len(left_out):
@@ -143,6 +143,11 @@ class Supervisor:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
         self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
         jobs.write(files, self.folder)
+
+    def _remove_folder(self) -> None:
+        """Remove the code's folder, and the empty one beside it that a worker's root folder was made of."""
+        folders.remove(self.folder)
+        folders.remove(namespaces.root_of(self.folder))
 
     def _start(self) -> None:
         plan = self.follow_up
@@ -278,7 +283,7 @@ class Supervisor:
             self.followed[plan.exercise] = plan
             source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
             if source is not None:
-                folders.remove(self.folder)
+                self._remove_folder()
                 self._write(self.job.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:

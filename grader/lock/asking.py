@@ -22,6 +22,8 @@ NO_ANSWER = "no answer came in time"
 NO_TIME = "the machine gave it almost no time"
 JUDGE_ENDED = "the second lock has ended, grade again"
 
+CODE, SHARED = "code", "shared"  # folders of a round
+
 
 @dataclass(frozen=True)
 class Round:
@@ -93,7 +95,7 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if folders.is_full(self.folder, self.pids()):
+            if folders.is_full(self.folder, self.pids(), CODE):
                 self.ended = folders.FILLS
 
     def kill(self) -> None:

@@ -154,7 +154,7 @@ class SecondLock:
 
     def _start(self, round: Round) -> Asking:
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        code, shared = folder / "code", folder / "shared"
+        code, shared = folder / asking.CODE, folder / asking.SHARED
         shared.mkdir()
         self._write_code(code, round.names)
         job, options = self.job, self.job.options
