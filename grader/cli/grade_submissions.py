@@ -17,6 +17,7 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
+from grader.isolation import untouched
 from grader.protocol import RunOptions
 from grader.reports import audit_report, change_lines, explanation, html_report, unconfirmed, words
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, Audit, ClassReport, KataResult, Report
@@ -78,6 +79,7 @@ class Urgent:
     nobodys: int
     unowned: list[str]
     lines: list[str]
+    touched: tuple[str, ...] = ()  # files whose mode, owner or attributes changed meanwhile
 
 
 def grade_class_folder(class_: Class, outputs: Outputs, engine: cluster.Engine | None) -> None:
@@ -214,16 +216,20 @@ def _graded(
         to_grade = [some for one in handed_in for some in versions.to_grade(one, found.get(one.student, {}))]
         texts = {one.student: one.texts or {} for one in to_grade if not one.student.endswith(versions.OLDER)}
         book = Gradebook(texts, assignment, found, people, texts, decided, before if never_lower else None)
+        files = untouched.known(place for one in handed_in for place in one.places)
         grading = _grading(class_, to_grade, engine)
         total = sum(len(assignment.katas if one.katas is None else one.katas) for one in to_grade)
         interrupted = _fill(book, grading, lines, before, total=total, each_version=bool(class_.only))
+        changed = untouched.changes(files)
+        for text in untouched.lines(changed):
+            print(text)
         if interrupted and lines.unfinished:
             print(lines.unfinished)
         elif not interrupted:
             for line in regrading.kept_lines(before, book.results):
                 lines.write(line)
             lines.finish()
-    return handed_in, book, interrupted, urgent, before
+    return handed_in, book, interrupted, replace(urgent, touched=changed.rights), before
 
 
 def _people(class_: Class) -> list[Person]:
@@ -494,6 +500,9 @@ def _end(
         )
         advice = "name each as an id of the roster, or add --unowned-are-nobody"
         problems.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+    if urgent.touched:
+        count = words.counted(len(urgent.touched), "file")
+        problems.append(f"{count} changed in mode, owner or attributes while the code ran: see the first line")
     if unknown:
         count = f"{len(unknown)} of {everybody}"
         problems.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")
