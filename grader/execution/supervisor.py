@@ -105,8 +105,10 @@ class Supervisor:
                 if reached == "clock":
                     self.unjudged = "not graded"
                 self._stop(f"the kata {told(reached, self.whole)}")
-            elif folders.is_full(self.folder, orphans.tree(self.worker.process.pid or 0)):
-                self._stop(folders.FILLS)
+                return
+            pids = orphans.tree(self.worker.process.pid or 0)
+            if reached := folders.exceeded(self.folder, pids, self.job.kata.description.needs):
+                self._stop(reached)
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""

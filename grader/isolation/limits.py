@@ -54,8 +54,13 @@ def most_at_a_time() -> int:
     return sys.maxsize
 
 
+def most_tasks(needs: frozenset[str]) -> int:
+    """The number of threads and processes that a kata with these needs may have at once."""
+    return TASKS_WITH_PROCESSES if "processes" in needs else TASKS
+
+
 def bound_tasks(most: int) -> None:
-    """Limit the threads and processes of this process's user namespace. Root is exempt."""
+    """Limit the threads and processes of this process's user namespace. Root is exempt, and looked at from outside."""
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 

@@ -53,7 +53,7 @@ def enter(
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
     if counts_alone:  # elsewhere, all processes of the user count
-        limits.bound_tasks(limits.TASKS_WITH_PROCESSES if "processes" in needs else limits.TASKS)
+        limits.bound_tasks(limits.most_tasks(needs))
     capabilities.drop([*readable, *writable])
     own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS

@@ -44,6 +44,7 @@ class Asking:
         judge: the process that asks.
         code: the process that answers.
         folder: the code's files, and what it shares with the judge.
+        needs: what the kata needs.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Asking:
         judge: Worker,
         code: Process | BaseProcess,
         folder: Path,
+        needs: frozenset[str],
     ):
         self.round, self.specs, self.load_seconds = round, specs, load_seconds
-        self.judge, self.code, self.folder = judge, code, folder
+        self.judge, self.code, self.folder, self.needs = judge, code, folder, needs
         self.unasked, self.current = set(round.specs), ""
         self.again: list[str] = []  # specs that failed and may ask once more
         self.ended = ""  # why
@@ -95,8 +97,7 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if folders.is_full(self.folder, self.pids(), CODE):
-                self.ended = folders.FILLS
+            self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, CODE)
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""

@@ -179,7 +179,13 @@ class SecondLock:
                 orphans.end_tree(worker)
                 raise
         return Asking(
-            round, {name: self.specs[name] for name in round.specs}, options.spec_seconds, judge, worker, folder
+            round,
+            {name: self.specs[name] for name in round.specs},
+            options.spec_seconds,
+            judge,
+            worker,
+            folder,
+            job.kata.description.needs,
         )
 
     def _drawn_seed(self) -> int:

@@ -9,10 +9,11 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from grader.isolation import namespaces, unlinked
+from grader.isolation import limits, namespaces, unlinked, usage
 
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
 FOLDER_BYTES, FOLDER_FILES = namespaces.SCRATCH_BYTES, namespaces.SCRATCH_FILES  # limits for a kata's folder
+OF_THE_GRADER = 8  # at most, of a job's processes: the judge, and those that wait for the code
 DEEPEST = 100  # folders inside each other
 FILLS = (
     f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files"
@@ -21,6 +22,18 @@ FILLS = (
 HIDDEN = (errno.EACCES, errno.ENAMETOOLONG)  # only code that hides its files makes a folder that cannot be opened
 IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
+
+
+def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], code: str = "") -> str:
+    """Which limit a running job has reached, as a sentence: of its folder, or of its threads. Empty if none is.
+
+    Args:
+        code: the folder in it that one of the processes may have as a copy in memory.
+    """
+    pids, most = [*pids], limits.most_tasks(needs)
+    if usage.tasks(pids) > most + OF_THE_GRADER:
+        return f"the code starts too many threads: the limit is {most}"
+    return FILLS if is_full(folder, pids, code) else ""
 
 
 def is_full(folder: Path, writers: Iterable[int] = (), code: str = "") -> bool:

@@ -118,6 +118,17 @@ class TestWorkers:
         assert result.points == 0 and "fills its folder" in result.message
 
     @linux
+    def test_many_threads_end_the_job(self, sound, tmp_path):
+        """With small stacks, memory does not bound them. Another user than root is refused them at the same number."""
+        start = "\nimport threading, time\nthreading.stack_size(32768)\n"
+        start += "for _ in range(300): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\ntime.sleep(5)\n"
+        result = graded(sound[0], tmp_path, RIGHT + start)
+        refused = "can't start new thread"
+        assert (
+            result.points == 0 and "too many threads: the limit is 128" in result.message or refused in result.message
+        )
+
+    @linux
     def test_removed_files_count_while_a_process_holds_them(self, tmp_path):
         """Open ones by their blocks, and mapped ones, whose size is not told, as the longest allowed."""
         for name in ("open", "mapped"):
