@@ -12,7 +12,7 @@ import torch
 from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import processes, seccomp, unlinked
+from grader.isolation import namespaces, processes, seccomp, unlinked
 from grader.isolation.limits import Limits
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
@@ -163,6 +163,45 @@ class TestWorkers:
 
 
 @linux
+class TestMounts:
+    """Mounts of a process are its own, whenever it ends."""
+
+    ENDED = """
+import os, sys
+from pathlib import Path
+from grader.isolation import namespaces
+namespaces.{step} = lambda *_, **__: os._exit(9)
+namespaces.enter([Path(sys.base_prefix)], Path(sys.argv[1]), [], processes={processes}, loopback=False)
+"""
+
+    @pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+    @pytest.mark.parametrize("step", ["_copy", "_restrict"])
+    @pytest.mark.parametrize("processes", [False, True], ids=["in this process", "in a child"])
+    def test_a_job_that_ends_between_two_of_them_leaves_none(self, tmp_path, step, processes):
+        mounts = Path("/proc/self/mountinfo")
+        (tmp_path / "code").mkdir()
+        before = mounts.read_text()
+        command = [sys.executable, "-c", self.ENDED.format(step=step, processes=processes), str(tmp_path / "code")]
+        assert abs(subprocess.run(command, capture_output=True).returncode) == 9
+        assert mounts.read_text() == before
+        folders.remove(tmp_path / "code.root")
+        assert not (tmp_path / "code.root").exists()
+
+    def test_a_trial_that_hangs_is_ended(self, monkeypatch):
+        monkeypatch.setattr(namespaces, "TRY", "import time; time.sleep(600)")
+        monkeypatch.setattr(namespaces, "TRY_SECONDS", 0.2)
+        before = processes.children(os.getpid())
+        assert not namespaces.are_allowed.__wrapped__()
+        assert processes.children(os.getpid()) == before
+
+    @pytest.mark.usefixtures("warm_workers")
+    def test_a_job_leaves_none(self, sound, tmp_path):
+        before = Path("/proc/self/mountinfo").read_text()
+        assert graded(sound[0], tmp_path, RIGHT, sealed=True).points == 3
+        assert Path("/proc/self/mountinfo").read_text() == before
+
+
+@linux
 @pytest.mark.usefixtures("warm_workers")
 class TestLeftBehind:
     """With kata 09, whose specs may start processes."""
@@ -248,7 +287,7 @@ memory = mmap.mmap(file, 1 << 20)
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
-from grader.isolation import processes, seccomp, unlinked
+from grader.isolation import namespaces, processes, seccomp, unlinked
 from grader.isolation.limits import Limits
 
 attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
