@@ -12,7 +12,7 @@ import torch
 from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import namespaces, processes, seccomp, unlinked
+from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
 from grader.isolation.limits import Limits
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
@@ -240,6 +240,21 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
 
+    def test_shared_memory_that_was_closed_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
+        """A name of the machine's that another process has open, or that was there before, stays."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
+        names = [Path("/dev/shm", f"kata_test_{os.getpid()}_{number}") for number in range(2)]
+        names[0].write_text("there before")
+        try:
+            self.ran(kata, tmp_path, f"open({str(names[1])!r}, 'w').write('handed on')\n")
+            assert [name.exists() for name in names] == [True, False]
+            before = shared_memory.present()
+            with open(names[1], "w"):
+                assert shared_memory.left_since(before) == set()
+            assert shared_memory.left_since(before) == {names[1]}
+        finally:
+            shared_memory.remove(names)
+
     @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
     def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
         """Some systems let a process into new ones and then deny it the rights there."""
@@ -287,7 +302,7 @@ memory = mmap.mmap(file, 1 << 20)
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
-from grader.isolation import namespaces, processes, seccomp, unlinked
+from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
 from grader.isolation.limits import Limits
 
 attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
