@@ -6,6 +6,7 @@ import typer
 
 from grader.cli.app import INTERRUPTED, bar
 from grader.errors import KataError
+from grader.isolation import untouched
 from grader.reports import audit_report, words
 from grader.results import Audit, KataResult
 from grader.teaching import audit, class_run, report_files, result_lines
@@ -41,6 +42,8 @@ def graded(class_: Class, outputs: Outputs) -> Booked:
         taken = _taken_in(collected, outputs)
         with bar("grading", "results", left=True) as counting:
             booked = class_run.book(taken, lines, counting.track)
+        for line in untouched.lines(booked.changed):
+            print(line)
         if booked.interrupted and lines.unfinished:
             print(lines.unfinished)
     return booked

@@ -12,6 +12,11 @@ from grader.workers.jobs import Job
 
 
 def gaps(katas: Iterable[Kata]) -> list[str]:
+    """What isolation lacks on this machine while these katas are graded, one phrase each."""
+    return _permissions(katas) + sandbox.barriers_missing()
+
+
+def _permissions(katas: Iterable[Kata]) -> list[str]:
     """Permissions that code keeps on this machine while these katas are graded, one phrase each."""
     found: dict[str, list[str]] = {}
     for kata in katas:
@@ -22,7 +27,7 @@ def gaps(katas: Iterable[Kata]) -> list[str]:
 
 def refused(job: Job) -> KataResult | None:
     """The result of a job that asks for full isolation where this machine cannot give it; None if the job can run."""
-    found = gaps([job.kata]) if job.options.require_isolation else []
+    found = _permissions([job.kata]) if job.options.require_isolation else []
     if not found:
         return None
     reason = f"isolation is reduced on this machine: {' and '.join(found)}"

@@ -13,6 +13,7 @@ from grader.course.catalogue import Kata
 from grader.execution import reduced
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.supervisor import Supervisor
+from grader.isolation import limits
 from grader.lock import bare_server
 from grader.lock.second_lock import SecondLock
 from grader.results import KataResult
@@ -42,13 +43,13 @@ def run(
 
     Args:
         jobs_ready: the jobs, or a function that returns those that can start now. It is called again when they run out.
-        at_a_time: jobs that run in parallel; 0 means one per core.
+        at_a_time: jobs that run in parallel; 0 means one per core. Fewer run where memory has no room for them.
         specs_of: katas whose specs a new forkserver collects. Later calls reuse the forkserver as it is.
         until: file descriptors or sockets. As soon as one of them can be read, all running jobs are given up.
     """
     more = _as_function(jobs_ready)
     queue: Iterator[Job] = iter(())
-    limit = at_a_time or available_cores()
+    limit = min(at_a_time or available_cores(), limits.most_at_a_time())
     running: list[Running] = []
     ended: list[tuple[Job, KataResult]] = []
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)

@@ -13,7 +13,7 @@ from grader.course import grafts
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
-from grader.isolation import processes, sandbox, usage
+from grader.isolation import namespaces, processes, sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
@@ -70,6 +70,7 @@ class Supervisor:
         self.cpu_seconds = 0.0
         self.finished = False
         self.looked = 0.0  # when the folder and the whole kata's time were looked at last
+        self.names = orphans.shared_names(job.kata.description.needs)
         self.started = time.monotonic()
         self._start()
         if not self.finished:
@@ -105,17 +106,19 @@ class Supervisor:
                 if reached == "clock":
                     self.unjudged = "not graded"
                 self._stop(f"the kata {told(reached, self.whole)}")
-            elif folders.is_full(self.folder):
-                self._stop(folders.FILLS)
+                return
+            pids = orphans.tree(self.worker.process.pid or 0)
+            if reached := folders.exceeded(self.folder, pids, self.job.kata.description.needs):
+                self._stop(reached)
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""
-        orphans.end_tree(self.worker.process)
+        orphans.end_tree(self.worker.process, self.names)
         self.worker.channel.close()
 
     def result(self) -> KataResult:
         """The job's result. Specs without a verdict are `missing`. An exercise without specs is `not graded`."""
-        folders.remove(self.folder)
+        self._remove_folder()
         crashed = "" if self.hidden_problem else self.crashed
         left_out = self.left_out[:MOST_LEFT_OUT]
         if more := len(self.left_out) - len(left_out):
@@ -143,6 +146,11 @@ class Supervisor:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
         self.folder = Path(tempfile.mkdtemp(dir=self.scratch))
         jobs.write(files, self.folder)
+
+    def _remove_folder(self) -> None:
+        """Remove the code's folder, and the empty one beside it that a worker's root folder was made of."""
+        folders.remove(self.folder)
+        folders.remove(namespaces.root_of(self.folder))
 
     def _start(self) -> None:
         plan = self.follow_up
@@ -278,7 +286,7 @@ class Supervisor:
             self.followed[plan.exercise] = plan
             source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
             if source is not None:
-                folders.remove(self.folder)
+                self._remove_folder()
                 self._write(self.job.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:

@@ -2,13 +2,18 @@
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+ROOM = 512 << 20  # bytes of memory for a job and for its files, which are in memory where namespaces are allowed
+AVAILABLE, OF_A_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+TASKS, TASKS_WITH_PROCESSES = 128, 512  # threads and processes of a kata
 CPU_SECONDS = 900  # per process, far above the time limit of any kata's specs
 
 
@@ -36,6 +41,28 @@ def apply(limits: Limits) -> None:
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory, used + limits.memory))
+
+
+def most_at_a_time() -> int:
+    """The number of jobs that this machine's memory has room for: at least one."""
+    with suppress(OSError, ValueError, StopIteration):
+        told = next(line for line in AVAILABLE.read_text().splitlines() if line.startswith("MemAvailable:"))
+        room = int(told.split()[1]) << 10
+        with suppress(OSError, ValueError):  # "max" is no number
+            room = min(room, int(OF_A_GROUP.read_text()))
+        return max(1, room // ROOM)
+    return sys.maxsize
+
+
+def most_tasks(needs: frozenset[str]) -> int:
+    """The number of threads and processes that a kata with these needs may have at once."""
+    return TASKS_WITH_PROCESSES if "processes" in needs else TASKS
+
+
+def bound_tasks(most: int) -> None:
+    """Limit the threads and processes of this process's user namespace. Root is exempt, and looked at from outside."""
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 
 
 def forbid_processes() -> None:

@@ -1,24 +1,29 @@
-"""Linux namespaces of a process's own: what is mounted, the network, and which processes there are.
+"""Linux namespaces of a process's own: what is mounted, the network, shared memory, and which processes there are.
 
-Sockets of the machine, whether a path or an abstract name leads to them, and its processes do not exist there.
+Of the machine's files, those are there that the process may read, and nothing of them can be changed. Its folder is in
+memory. Sockets of the machine, whether a path or an abstract name leads to them, do not exist there.
 """
 
 import ctypes
+import errno
 import os
 import platform
+import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from grader.isolation import landlock, processes
+from grader.isolation import landlock
+from grader.isolation import processes as process_trees
 
 try:
     import fcntl
@@ -27,13 +32,17 @@ except ImportError:  # Windows
     fcntl = resource = None  # type: ignore[assignment]
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWUTS, CLONE_NEWIPC = 0x04000000, 0x08000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 1 << 12, 1 << 14, 1 << 18
 MNT_DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+MOUNT_SETATTR, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 442, 1, 2, 4
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 SHARED_BYTES = 256 << 20  # in /dev/shm
-SHARED, PROC = Path("/dev/shm"), Path("/proc")
-TRY_SECONDS = 60.0
+SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 10_000  # in a process's folder
+DEVICES, SHARED, PROC = Path("/dev"), Path("/dev/shm"), Path("/proc")
+TRY_SECONDS = 30.0
 TRY = "import sys; sys.path.insert(0, sys.argv[1]); from grader.isolation import namespaces; namespaces.try_out()"
 
 
@@ -55,55 +64,87 @@ def are_allowed() -> bool:
 
 
 def try_out() -> None:
-    """Enter namespaces around the folder that the command line names, and leave a file there."""
-    os.chdir(sys.argv[2])
-    enter([Path(sys.base_prefix)], [Path(sys.argv[2])], loopback=True)
+    """Enter namespaces of both kinds around the folder that the command line names. A file there is copied into them.
+
+    Exits with 0 if all is as it should be: a file of the machine cannot be changed, and others are not there.
+    """
+    scratch = Path(sys.argv[2])
+    os.chdir(scratch)
+    Path("code").touch()
+    child = os.fork()
+    if child and os.waitpid(child, 0)[1] != 0:
+        os._exit(1)
+    enter([Path(sys.base_prefix), Path("/proc/self")], scratch, [], processes=child != 0, loopback=True)
     Path("is here").touch()
-    os._exit(int(os.getpid() != 2 or SHARED.is_mount() is False or Path("/etc/passwd").exists()))
+    try:
+        os.chmod(os.__file__, stat.S_IMODE(os.stat(os.__file__).st_mode))  # no change, even where it is allowed
+        is_closed = False
+    except OSError as error:
+        is_closed = error.errno == errno.EROFS
+    if child:
+        is_closed = is_closed and os.getpid() == 2 and SHARED.is_mount()
+    os._exit(int(not is_closed or Path("/etc/passwd").exists() or not Path("code").exists()))
 
 
-def enter(readable: Iterable[Path], writable: Iterable[Path], *, loopback: bool) -> None:
-    """Go on in a child process that sees only these paths, its own processes, and a /dev/shm of its own.
-
-    This process waits for the child, and ends as it did. The child's processes end with it.
+def enter(
+    readable: Iterable[Path], scratch: Path | None, writable: Iterable[Path], *, processes: bool, loopback: bool
+) -> bool:
+    """See only these paths from now on. What is readable cannot be changed, neither can its mode, owner or time.
 
     Args:
-        writable: these paths, too; an empty folder is made beside the first one.
+        scratch: a folder that is copied into memory. What is written there goes with the last process.
+        writable: folders that other processes see, too, and devices.
+        processes: go on in a child process, which sees its own processes alone and has a /dev/shm of its own. This
+            process waits for the child, and ends as it did. The child's processes end with it.
         loopback: the loopback address answers in its network, where no other address is.
+    Returns:
+        Whether a limit on the user's processes counts those of these namespaces alone.
     Raises:
         OSError: the system does not allow it.
     """
     readable, writable, here = [*readable], [*writable], os.getcwd()
-    _unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID)
+    is_users_own = _unshare(
+        CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWPID if processes else 0)
+    )
+    if loopback:
+        _loopback_up()
+    if processes:
+        _go_on_in_a_child(lambda: _change_root(readable, scratch, writable, fresh=True))
+    else:
+        _change_root(readable, scratch, writable, fresh=False)
+    os.chdir(here)
+    return is_users_own
+
+
+def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
+    """Go on as the second process of a namespace of processes. This one waits for it."""
     ours, theirs = os.pipe()
     first = os.fork()
     if first:
         os.close(theirs)
         _end_as_told(ours, first)
     os.close(ours)
-    processes.die_with_parent()
-    if loopback:
-        _loopback_up()
-    _change_root([*readable, *writable], writable[0])
+    process_trees.die_with_parent()
+    change_root()
     second = os.fork()
     if second:
         _be_first_process(second, theirs)
     os.close(theirs)
-    processes.die_with_parent()
+    process_trees.die_with_parent()
     os.setsid()
-    os.chdir(here)
 
 
-def _unshare(spaces: int) -> None:
-    """Enter new namespaces, if need be as the only user of a new user namespace."""
+def _unshare(spaces: int) -> bool:
+    """Enter new namespaces, if need be as the only user of a new user namespace. Tells if that was needed."""
     user, group = os.getuid(), os.getgid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     if unshare(spaces) == 0:
-        return
+        return False
     if unshare(CLONE_NEWUSER | spaces) != 0:
         raise OSError(ctypes.get_errno(), "no new namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         Path("/proc/self", name).write_text(text)
+    return True
 
 
 def _end_as_told(pipe: int, child: int) -> NoReturn:
@@ -121,7 +162,7 @@ def _end_as_told(pipe: int, child: int) -> NoReturn:
 
 def _be_first_process(worker: int, pipe: int) -> NoReturn:
     """Reap what ends, until that is the worker. With its first process, the system ends all others of a namespace."""
-    processes.hide()
+    process_trees.hide()
     while True:
         ended, status = os.wait()
         if ended == worker:
@@ -134,16 +175,46 @@ def _loopback_up() -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
 
-def _change_root(paths: Iterable[Path], scratch: Path) -> None:
-    """Make a root folder in memory, with these paths where they were, and detach the machine's."""
+def root_of(folder: Path) -> Path:
+    """Where a process with this folder makes its root folder. Nobody else sees what is in it."""
+    return folder.with_name(f"{folder.name}.root")
+
+
+def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path], *, fresh: bool) -> None:
+    """Make a root folder in memory, with these paths where they were, and detach the machine's.
+
+    Args:
+        fresh: with a /proc and a /dev/shm of its own. Otherwise those paths in /proc are there that are readable.
+    """
     _mount(None, Path("/"), None, MS_REC | MS_PRIVATE)
-    root = scratch.with_name(f"{scratch.name}.root")
+    root = root_of(scratch or writable[0])
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     shown: list[Path] = []
-    for path in sorted(paths, key=lambda path: len(path.parts)):  # a folder before what is in it
-        if path != SHARED and not path.is_relative_to(PROC):
-            _show(path, root, shown)
+    for path in sorted([*readable, *writable], key=lambda path: len(path.parts)):  # a folder before what is in it
+        if path != SHARED and not (fresh and path.is_relative_to(PROC)):
+            _show(path, root, shown, changes=path in writable)
+    if scratch:
+        _copy(scratch, _within(root, scratch))
+    if fresh:
+        _own_memory_and_processes(root)
+    _restrict(root, recursive=False)
+    os.chdir(root)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(PIVOT_ROOT[platform.machine()]), b".", b".") != 0 or libc.umount2(b".", MNT_DETACH):
+        raise OSError(ctypes.get_errno(), "the root folder cannot be changed")
+    os.chdir("/")
+
+
+def _copy(folder: Path, place: Path) -> None:
+    """Copy a folder into memory."""
+    place.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_BYTES},nr_inodes={SCRATCH_FILES},mode=700")
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+
+
+def _own_memory_and_processes(root: Path) -> None:
+    """Mount a /dev/shm and a /proc of this process's own."""
     _within(root, SHARED).mkdir(parents=True, exist_ok=True)
     _mount("tmpfs", _within(root, SHARED), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHARED_BYTES}")
     _within(root, PROC).mkdir()
@@ -153,15 +224,30 @@ def _change_root(paths: Iterable[Path], scratch: Path) -> None:
         if not landlock.version():
             raise
         _mount(str(PROC), _within(root, PROC), None, MS_BIND | MS_REC)
-    os.chdir(root)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(ctypes.c_long(PIVOT_ROOT[platform.machine()]), b".", b".") != 0 or libc.umount2(b".", MNT_DETACH):
-        raise OSError(ctypes.get_errno(), "the root folder cannot be changed")
-    os.chdir("/")
+        _restrict(_within(root, PROC))
 
 
-def _show(path: Path, root: Path, shown: list[Path]) -> None:
-    """Bring a path into the new root, with the links that it leads over. A missing one is skipped."""
+def _restrict(place: Path, *, changes: bool = False, devices: bool = False, recursive: bool = True) -> None:
+    """Take rights from a mount and those in it: set-user-id bits have no effect there, and devices are none.
+
+    Args:
+        changes: leave what is there open to changes.
+        devices: leave the devices as they are. Who may write to one may still do so.
+    """
+    attributes = MOUNT_ATTR_NOSUID | (0 if changes else MOUNT_ATTR_RDONLY) | (0 if devices else MOUNT_ATTR_NODEV)
+    given = struct.pack("QQQQ", attributes, 0, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    called = [ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(place), ctypes.c_uint(flags), given]
+    if ctypes.CDLL(None, use_errno=True).syscall(*called, ctypes.c_size_t(len(given))) != 0:
+        raise OSError(ctypes.get_errno(), f"cannot be restricted: {os.strerror(ctypes.get_errno())}", str(place))
+
+
+def _show(path: Path, root: Path, shown: list[Path], *, changes: bool) -> None:
+    """Bring a path into the new root, with the links that it leads over. A missing one is skipped.
+
+    Args:
+        changes: files and folders in it may be changed.
+    """
     if not os.path.exists(path):
         return
     for part in [*reversed(path.parents), path]:
@@ -170,7 +256,7 @@ def _show(path: Path, root: Path, shown: list[Path]) -> None:
                 _within(root, part.parent).mkdir(parents=True, exist_ok=True)
                 _within(root, part).symlink_to(part.readlink())
             target = Path(os.path.normpath(part.parent / part.readlink() / path.relative_to(part)))
-            return _show(target, root, shown)
+            return _show(target, root, shown, changes=changes)
     if not _is_below(path, shown):
         place = _within(root, path)
         if path.is_dir():
@@ -178,7 +264,9 @@ def _show(path: Path, root: Path, shown: list[Path]) -> None:
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
+        devices = path.is_relative_to(DEVICES)
         _mount(str(path), place, None, MS_BIND | MS_REC)
+        _restrict(place, changes=changes and not devices, devices=devices)
         shown.append(path)
 
 

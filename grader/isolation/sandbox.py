@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, seccomp
+from grader.isolation import capabilities, landlock, limits, namespaces, own_files, seccomp
 from grader.isolation.limits import Limits
 
 GRADER = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within
 
 
 def enter(
-    scratch: Path,
+    scratch: Path | None,
     specs: Path | None,
     needs: frozenset[str],
     bounds: Limits,
@@ -36,27 +36,34 @@ def enter(
     """Confine this process for the rest of its life, with the mechanisms that the system has.
 
     Args:
-        scratch: a folder to which the process may write.
+        scratch: a folder to which the process may write. In namespaces it is a copy, which goes with the process.
         specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
-        shared: a folder to which the process may write, too.
-        apart: go on in a child process, in namespaces of its own.
+        shared: a folder to which this and another process may write.
+        apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
-    readable, writable = _readable(specs, needs), [scratch, *([shared] if shared else []), *_devices(needs)]
+    readable, kept = _readable(specs, needs), [*([shared] if shared else []), *_devices(needs)]
+    writable = [*([scratch] if scratch else []), *kept]
+    counts_alone = False
     if apart:
-        namespaces.enter(readable, writable, loopback="loopback" in needs)
+        counts_alone = namespaces.enter(
+            readable, scratch, kept, processes="processes" in needs, loopback="loopback" in needs
+        )
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
+    if counts_alone:  # elsewhere, all processes of the user count
+        limits.bound_tasks(limits.most_tasks(needs))
     capabilities.drop([*readable, *writable])
+    own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS
     if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
         limits.forbid_processes()
 
 
 def is_apart(needs: frozenset[str]) -> bool:
-    """Tell if a kata with these needs runs in namespaces of its own: it may open sockets and start processes."""
-    return "processes" in needs and namespaces.are_allowed()
+    """Tell if a kata with these needs runs in namespaces of its own. With a GPU, those that need processes do."""
+    return ("processes" in needs or not seccomp.NVIDIA.exists()) and namespaces.are_allowed()
 
 
 def gaps() -> list[str]:
@@ -67,6 +74,13 @@ def gaps() -> list[str]:
     if landlock.version() == 0:
         found.append("it may read and write files of the user who runs the grader")
     return found
+
+
+def barriers_missing() -> list[str]:
+    """What stands between code under test and the machine's files elsewhere, and not here, as a phrase."""
+    if landlock.version() == 0 or is_apart(frozenset()):
+        return []
+    return ["Landlock and seccomp alone keep it from the machine's files (no namespaces: see docs/security.md)"]
 
 
 def gaps_of(needs: frozenset[str]) -> list[str]:

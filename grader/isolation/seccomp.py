@@ -33,7 +33,11 @@ ANYWHERE = {
     "mount_setattr": 442,
     "memfd_secret": 447,
     "process_mrelease": 448,
+    "fchmodat2": 452,
+    "setxattrat": 463,
+    "removexattrat": 466,
     "open_tree_attr": 467,
+    "file_setattr": 469,
 }
 CALLS = {
     "x86_64": ANYWHERE
@@ -90,6 +94,30 @@ CALLS = {
         "tkill": 200,
         "rt_sigqueueinfo": 129,
         "rt_tgsigqueueinfo": 297,
+        "chmod": 90,
+        "fchmod": 91,
+        "fchmodat": 268,
+        "chown": 92,
+        "fchown": 93,
+        "lchown": 94,
+        "fchownat": 260,
+        "utime": 132,
+        "utimes": 235,
+        "futimesat": 261,
+        "utimensat": 280,
+        "setxattr": 188,
+        "lsetxattr": 189,
+        "fsetxattr": 190,
+        "removexattr": 197,
+        "lremovexattr": 198,
+        "fremovexattr": 199,
+        "inotify_init": 253,
+        "inotify_init1": 294,
+        "inotify_add_watch": 254,
+        "fanotify_init": 300,
+        "fanotify_mark": 301,
+        "mknod": 133,
+        "mknodat": 259,
     },
     "aarch64": ANYWHERE
     | {
@@ -143,6 +171,22 @@ CALLS = {
         "tkill": 130,
         "rt_sigqueueinfo": 138,
         "rt_tgsigqueueinfo": 240,
+        "fchmod": 52,
+        "fchmodat": 53,
+        "fchown": 55,
+        "fchownat": 54,
+        "utimensat": 88,
+        "setxattr": 5,
+        "lsetxattr": 6,
+        "fsetxattr": 7,
+        "removexattr": 14,
+        "lremovexattr": 15,
+        "fremovexattr": 16,
+        "inotify_init1": 26,
+        "inotify_add_watch": 27,
+        "fanotify_init": 262,
+        "fanotify_mark": 263,
+        "mknodat": 33,
     },
 }
 # Denied to every kata.
@@ -155,8 +199,18 @@ OLD_MOUNTS = ("mount", "umount2", "pivot_root", "chroot")
 MOUNTS = ("open_tree", "open_tree_attr", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "fspick")
 KERNEL = ("bpf", "perf_event_open", "syslog", "kexec_load", "kexec_file_load")
 MODULES = ("init_module", "finit_module", "delete_module")
+# What Landlock does not see: modes, owners, times and attributes of files, what others do to files, and special files.
+MODES = ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat")
+TIMES = ("utime", "utimes", "futimesat", "utimensat")
+ATTRIBUTES = ("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "file_setattr")
+NO_ATTRIBUTES = ("removexattr", "lremovexattr", "fremovexattr", "removexattrat")
+WATCHES = ("inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init", "fanotify_mark")
+SPECIAL_FILES = ("mknod", "mknodat")
 DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
 DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + ("ioprio_set",)
+DENIED += MODES + TIMES + ATTRIBUTES + NO_ATTRIBUTES + WATCHES + SPECIAL_FILES
+# fcntl's F_SETLEASE and F_NOTIFY; ioctl's FS_IOC_SETFLAGS, as a program of 32 bits has it, too, and FS_IOC_FSSETXATTR.
+COMMANDS = {"fcntl": (1024, 1026), "ioctl": (0x40086602, 0x40046602, 0x401C5820)}
 # With a process id first, allowed only for the caller.
 TO_ONESELF = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
 SIGNALS = ("kill", "tgkill")
@@ -217,9 +271,8 @@ def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruc
         program += _call(calls[name], _is_one_of(0, (0, os.getpid())))
     priority = [(LOAD, 0, 0, _argument(0)), (JUMP_EQUAL, 1, 0, PRIO_PROCESS), (ANSWER, 0, 0, EPERM)]
     program += _call(calls["setpriority"], [*priority, *_is_one_of(1, (0, os.getpid()))])
-    if signals:
-        for name, commands in OWNERS.items():
-            program += _call(calls[name], _is_one_of(1, commands, EPERM, ALLOW))
+    for name, commands in COMMANDS.items():
+        program += _call(calls[name], _is_one_of(1, commands + (OWNERS[name] if signals else ()), EPERM, ALLOW))
     flags = [(LOAD, 0, 0, _argument(0)), (JUMP_SET, 0, 1, CLONE_DENIED), (ANSWER, 0, 0, EPERM)]
     if "processes" not in needs:
         flags += [(JUMP_SET, 1, 0, CLONE_THREAD), (ANSWER, 0, 0, EPERM)]

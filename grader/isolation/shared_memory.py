@@ -1,4 +1,4 @@
-"""Shared memory that has a name in /dev/shm: what a worker leaves there is found by who has it open, and removed."""
+"""Shared memory that has a name in /dev/shm: what a worker leaves there is found and removed, open or not."""
 
 import os
 from collections.abc import Iterable
@@ -28,6 +28,19 @@ def _has_our_mounts(pid: int) -> bool:
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
     return False
+
+
+def present() -> set[Path]:
+    """The files in /dev/shm of the user of this process."""
+    with suppress(OSError), os.scandir(FOLDER) as entries:
+        return {Path(entry.path) for entry in entries if entry.stat(follow_symlinks=False).st_uid == os.getuid()}
+    return set()
+
+
+def left_since(before: set[Path]) -> set[Path]:
+    """The files that are new there, and that no process has open or mapped: code that has ended left them."""
+    new = present() - before
+    return new - names_of(int(entry) for entry in os.listdir("/proc") if entry.isdigit()) if new else set()
 
 
 def remove(names: Iterable[Path]) -> None:

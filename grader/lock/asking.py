@@ -22,6 +22,8 @@ NO_ANSWER = "no answer came in time"
 NO_TIME = "the machine gave it almost no time"
 JUDGE_ENDED = "the second lock has ended, grade again"
 
+CODE, SHARED = "code", "shared"  # folders of a round
+
 
 @dataclass(frozen=True)
 class Round:
@@ -42,6 +44,7 @@ class Asking:
         judge: the process that asks.
         code: the process that answers.
         folder: the code's files, and what it shares with the judge.
+        needs: what the kata needs.
     """
 
     def __init__(
@@ -52,14 +55,16 @@ class Asking:
         judge: Worker,
         code: Process | BaseProcess,
         folder: Path,
+        needs: frozenset[str],
     ):
         self.round, self.specs, self.load_seconds = round, specs, load_seconds
-        self.judge, self.code, self.folder = judge, code, folder
+        self.judge, self.code, self.folder, self.needs = judge, code, folder, needs
         self.unasked, self.current = set(round.specs), ""
         self.again: list[str] = []  # specs that failed and may ask once more
         self.ended = ""  # why
         self.cpu_seconds = 0.0  # of a round that came to its end
         self.looked = 0.0  # when the folder was looked at last
+        self.names = orphans.shared_names(needs)
         self._allow(OF_START)
 
     def read(self) -> SpecFinished | None:
@@ -93,20 +98,23 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if folders.is_full(self.folder):
-                self.ended = folders.FILLS
+            self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, CODE)
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""
         orphans.end_tree(self.judge.process)
         self.judge.channel.close()
-        orphans.end_tree(self.code)
+        orphans.end_tree(self.code, self.names)
         folders.remove(self.folder)
 
     def used(self) -> Used | None:
         """The time that judge and code have used together: limits count for both."""
+        return usage.of_processes(self.pids())
+
+    def pids(self) -> set[int]:
+        """The process ids of judge and code, and of all that descend from them."""
         pids = [process.pid for process in (self.judge.process, self.code) if process.pid]
-        return usage.of_processes(set().union(*map(orphans.tree, pids)))
+        return set().union(*map(orphans.tree, pids))
 
     def _allow(self, limit: Limit) -> None:
         """Expect the next message within these limits."""

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,11 @@ from grader.lock.wire import Malformed
 
 CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
 MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
+
+MOST_KEYS = 100_000  # of the dictionaries and sets of one message
+# Keys of one hash: hash(-1) is hash(-2), so sixteen keys are right of which each is a tuple of four such numbers.
+MOST_OF_A_HASH = 32
+MOST_HANDLE = 1 << 48  # up to that, no two numbers have one hash but -1 and -2
 
 
 class Back(torch.autograd.Function):
@@ -48,6 +53,7 @@ class Decoder:
     def __init__(self, remote: Known, blobs: list[bytes], used: list[int]):
         self.remote, self.blobs, self.used = remote, blobs, used
         self.pending: list[tuple[int, torch.Tensor]] = []  # outputs whose graph is in the worker
+        self.keys_left = MOST_KEYS
 
     def __call__(self, tree: Any) -> Any:
         with _strict():
@@ -146,11 +152,14 @@ class Decoder:
                 return _numpy_dtype(tree[1])
             case "n":
                 return _numpy_dtype(tree[1]).type(self.value(tree[2]))
-            case "L" | "U" | "E" | "F":
-                return {"L": list, "U": tuple, "E": set, "F": frozenset}[tag](self.value(part) for part in tree[1])
+            case "L" | "U":
+                return {"L": list, "U": tuple}[tag](self.value(part) for part in tree[1])
+            case "E" | "F":
+                return {"E": set, "F": frozenset}[tag](self.keys(tree[1]))
             case "D":
                 kind = OrderedDict if tree[2] == "OrderedDict" else dict
-                return kind((self.value(key), self.value(part)) for key, part in tree[1])
+                keys = self.keys([key for key, _ in tree[1]])
+                return kind(zip(keys, [self.value(part) for _, part in tree[1]], strict=True))
             case "y":
                 return wire.DTYPES[tree[1]]
             case "dev":
@@ -179,8 +188,18 @@ class Decoder:
                 return self.other(tree)
         raise Malformed(f"no tag {tag!r:.20}")
 
+    def keys(self, trees: list[Any]) -> list[Any]:
+        """Keys of a dictionary or a set. Many with one hash would keep the judge busy for as long as the code likes."""
+        self.keys_left -= len(trees)
+        if self.keys_left < 0:
+            raise Malformed(f"more than {MOST_KEYS:,} keys")
+        keys = [self.value(tree) for tree in trees]
+        if len(keys) > MOST_OF_A_HASH and max(Counter(map(hash, keys)).values()) > MOST_OF_A_HASH:
+            raise Malformed(f"more than {MOST_OF_A_HASH} keys of one hash")
+        return keys
+
     def tensor(self, told: dict[str, Any]) -> torch.Tensor:
-        remote, handle = self.remote, int(told["handle"])
+        remote, handle = self.remote, _handle(told["handle"])
         known = remote.tensors.get(handle) if told["known"] else None
         if known is not None and known.device.type == "meta":
             return known
@@ -248,7 +267,7 @@ class Decoder:
 
     def class_of(self, ancestry: Any, signature: Any = None, doc: Any = None) -> type:
         remote, (handle, name, names, special, fields) = self.remote, ancestry
-        if handle in remote.classes:
+        if _handle(handle) in remote.classes:
             return remote.classes[handle]
         bases: tuple[type, ...] = (RemoteObject,)
         if "torch.nn.modules.module.Module" in names:
@@ -291,13 +310,13 @@ class Decoder:
 
     def named_tuple(self, tree: Any) -> Any:
         _, (handle, name, *_), fields, parts = tree
-        if handle not in self.remote.classes:
+        if _handle(handle) not in self.remote.classes:
             self.remote.classes[handle] = collections.namedtuple(str(name), fields)
         return self.remote.classes[handle](*map(self.value, parts))
 
     def function(self, tree: Any) -> Any:
         remote, (_, handle, name, signature, doc) = self.remote, tree
-        if handle not in remote.objects:
+        if _handle(handle) not in remote.objects:
 
             def call(*arguments: Any, **options: Any) -> Any:
                 return remote("call", call, *arguments, **options)
@@ -314,7 +333,7 @@ class Decoder:
     def module(self, tree: Any) -> nn.Module:
         _, handle, ancestry, of_torch, training, attributes, parameters, buffers, modules = tree
         remote = self.remote
-        made = remote.objects.get(handle)
+        made = remote.objects.get(_handle(handle))
         if made is None:
             kind: Any = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
             made = kind.__new__(kind)
@@ -343,7 +362,7 @@ class Decoder:
 
     def other(self, tree: Any) -> Any:
         _, handle, ancestry = tree
-        if handle not in self.remote.objects:
+        if _handle(handle) not in self.remote.objects:
             kind: Any = self.class_of(ancestry)
             made = kind.__new__(kind)
             vars(made)["_handle"] = handle
@@ -366,6 +385,13 @@ class Decoder:
                 if not name.startswith("__"):
                     setattr(error, name, self.value(part))
             return error
+
+
+def _handle(told: Any) -> int:
+    """A handle that a worker has given out: it counts them."""
+    if type(told) is not int or abs(told) >= MOST_HANDLE:
+        raise Malformed(f"handle {told!s:.40}")
+    return told
 
 
 @contextmanager

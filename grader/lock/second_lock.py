@@ -154,7 +154,7 @@ class SecondLock:
 
     def _start(self, round: Round) -> Asking:
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        code, shared = folder / "code", folder / "shared"
+        code, shared = folder / asking.CODE, folder / asking.SHARED
         shared.mkdir()
         self._write_code(code, round.names)
         job, options = self.job, self.job.options
@@ -179,7 +179,13 @@ class SecondLock:
                 orphans.end_tree(worker)
                 raise
         return Asking(
-            round, {name: self.specs[name] for name in round.specs}, options.spec_seconds, judge, worker, folder
+            round,
+            {name: self.specs[name] for name in round.specs},
+            options.spec_seconds,
+            judge,
+            worker,
+            folder,
+            job.kata.description.needs,
         )
 
     def _drawn_seed(self) -> int:

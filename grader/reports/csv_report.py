@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 
 from grader.reports import words
 from grader.results import ExerciseResult, KataResult, Report, plain
@@ -29,6 +30,8 @@ COLUMNS = (
     "kata_state",
 )
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula begins
+
 
 def render(report: Report) -> str:
     """A header and one row per exercise. `specs` are those of the point, `edges` those of the star; `hidden` of both.
@@ -47,8 +50,9 @@ def render(report: Report) -> str:
 
 
 def as_text(cell: str) -> str:
-    """The cell, quoted if a spreadsheet would take it for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    """The cell, quoted if a spreadsheet would take it for a formula. Some read a wide ＝ as = and skip spaces."""
+    first = unicodedata.normalize("NFKC", cell).lstrip(" ")[:1]
+    return f"'{cell}" if first in FORMULA else cell
 
 
 def _row(kata: KataResult, exercise: ExerciseResult) -> list[str | int | float]:

@@ -11,6 +11,8 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
+from grader.isolation import untouched
+from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
 from grader.reports import class_lines, html_report, unconfirmed, words
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, ClassReport, KataResult
@@ -196,6 +198,7 @@ class Booked:
     taken: TakenIn
     book: Gradebook
     interrupted: bool  # by Ctrl-C
+    changed: Changes  # files that are not as they were before any code ran
 
 
 @dataclass(frozen=True)
@@ -299,16 +302,17 @@ def book(taken: TakenIn, lines: ResultLines, counted: Counting) -> Booked:
     kept = collected.earlier if class_.never_lower else None
     book = Gradebook(texts, class_.assignment, dated, collected.people, collected.decided, kept)
     total = sum(len(attempt.katas) for attempt in taken.attempts)
+    files = untouched.known(place for one in taken.read for place in one.submission.places)
     try:
         with closing(grade(taken)) as grading:
             for one in counted(grading, total=total):
                 lines.write(_entered(one, book, taken, lines))
     except KeyboardInterrupt:
-        return Booked(taken, book, interrupted=True)
+        return Booked(taken, book, True, untouched.changes(files))
     for line in regrading.kept_lines(collected.earlier, book.results):
         lines.write(line)
     lines.finish()
-    return Booked(taken, book, interrupted=False)
+    return Booked(taken, book, False, untouched.changes(files))
 
 
 def _entered(one: Graded, book: Gradebook, taken: TakenIn, lines: ResultLines) -> str:
@@ -404,6 +408,9 @@ def problems(reported: Reported, unwritten: list[str]) -> list[str]:
         count = f"{words.counted(len(waits), 'submission')} of nobody in the roster, and {len(waiting)} of {everybody}"
         advice = "name each as an id of the roster, or add --unowned-are-nobody"
         found.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+    if rights := booked.changed.rights:
+        count = words.counted(len(rights), "file")
+        found.append(f"{count} changed in mode, owner or attributes while the code ran: see the first line")
     if unknown:
         count = f"{len(unknown)} of {everybody}"
         found.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")

@@ -4,13 +4,16 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from grader.isolation import limits, namespaces, unlinked, usage
+
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
-FOLDER_BYTES, FOLDER_FILES = 256 << 20, 10_000  # limits for a kata's folder
+FOLDER_BYTES, FOLDER_FILES = namespaces.SCRATCH_BYTES, namespaces.SCRATCH_FILES  # limits for a kata's folder
+OF_THE_GRADER = 8  # at most, of a job's processes: the judge, and those that wait for the code
 DEEPEST = 100  # folders inside each other
 FILLS = (
     f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files"
@@ -21,9 +24,29 @@ IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOL
 BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
 
 
-def is_full(folder: Path) -> bool:
-    """Tell if the folder holds more than a job may write."""
-    files = size = 0
+def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], code: str = "") -> str:
+    """Which limit a running job has reached, as a sentence: of its folder, or of its threads. Empty if none is.
+
+    Args:
+        code: the folder in it that one of the processes may have as a copy in memory.
+    """
+    pids, most = [*pids], limits.most_tasks(needs)
+    if usage.tasks(pids) > most + OF_THE_GRADER:
+        return f"the code starts too many threads: the limit is {most}"
+    return FILLS if is_full(folder, pids, code) else ""
+
+
+def is_full(folder: Path, writers: Iterable[int] = (), code: str = "") -> bool:
+    """Tell if the folder holds more than a job may write: as the disk counts, in blocks.
+
+    Args:
+        writers: ids of processes, whose removed files count for as long as they hold them.
+        code: the folder in it that such a process may have as a copy in memory.
+    """
+    writers = [*writers]
+    if any(_memory_is_full(f"/proc/{pid}/root{folder / code}") for pid in writers):
+        return True
+    files, size = 0, unlinked.bytes_held(folder, writers)
     waiting = [(str(folder), 0)]
     while waiting:
         place, depth = waiting.pop()
@@ -37,12 +60,22 @@ def is_full(folder: Path) -> bool:
                         waiting.append((entry.path, depth + 1))
                     else:
                         with suppress(FileNotFoundError):
-                            size += entry.stat(follow_symlinks=False).st_size
+                            size += unlinked.on_disk(entry.stat(follow_symlinks=False))
                     if files > FOLDER_FILES or size > FOLDER_BYTES:
                         return True
         except OSError as error:  # the code has removed it meanwhile, or hides it
             if error.errno in HIDDEN:
                 return True
+    return False
+
+
+def _memory_is_full(place: str) -> bool:
+    """Tell if this folder of a process is a file system of its own that holds as much as a job may write."""
+    with suppress(OSError):
+        if os.path.ismount(place):
+            found = os.statvfs(place)
+            used, files = (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
+            return used >= FOLDER_BYTES or files >= FOLDER_FILES
     return False
 
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
-from grader.isolation import processes, shared_memory, usage
+from grader.isolation import processes, sandbox, shared_memory, usage
 from grader.workers import forkserver
 from grader.workers.servers import Process
 
@@ -35,8 +36,17 @@ def ended() -> Iterator[Callable[[], None]]:
         end_orphans()
 
 
-def end_tree(process: Process | BaseProcess) -> None:
-    """Kill a worker and every process below it, whatever session they are in."""
+def shared_names(needs: frozenset[str]) -> set[Path] | None:
+    """The names in the machine's /dev/shm, before a job begins that may write there. None for one that may not."""
+    return shared_memory.present() if "processes" in needs and not sandbox.is_apart(needs) else None
+
+
+def end_tree(process: Process | BaseProcess, names: set[Path] | None = None) -> None:
+    """Kill a worker and every process below it, whatever session they are in.
+
+    Args:
+        names: what was in /dev/shm before it. What is new there, and nobody has open, is removed.
+    """
     if sys.platform == "linux" and process.pid and process.is_alive():
         end([process.pid])
     with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
@@ -44,6 +54,8 @@ def end_tree(process: Process | BaseProcess) -> None:
     with suppress(ProcessLookupError, PermissionError):
         process.kill()
     process.join(5)
+    if names is not None:
+        shared_memory.remove(shared_memory.left_since(names))
 
 
 def end(roots: Iterable[int]) -> None:

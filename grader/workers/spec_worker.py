@@ -64,7 +64,9 @@ def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrd
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
     run = prepared(order) if prepared else Beside(order)
     spent = time.process_time() - born
-    sandbox.enter(order.scratch, order.kata.specs, order.kata.description.needs, order.limits, apart=order.apart)
+    scratch, shared = (None, order.scratch) if order.pipe else (order.scratch, None)
+    needs = order.kata.description.needs
+    sandbox.enter(scratch, order.kata.specs, needs, order.limits, shared=shared, apart=order.apart)
     born = time.process_time() - spent  # by the clock of this process, which may be another one now
     items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import processes, seccomp
+from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
+from grader.isolation.limits import Limits
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -115,6 +117,30 @@ class TestWorkers:
         result = graded(sound[0], tmp_path, RIGHT + fill)
         assert result.points == 0 and "fills its folder" in result.message
 
+    @linux
+    def test_many_threads_end_the_job(self, sound, tmp_path):
+        """With small stacks, memory does not bound them. Another user than root is refused them at the same number."""
+        start = "\nimport threading, time\nthreading.stack_size(32768)\n"
+        start += "for _ in range(300): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\ntime.sleep(5)\n"
+        result = graded(sound[0], tmp_path, RIGHT + start)
+        refused = "can't start new thread"
+        assert (
+            result.points == 0 and "too many threads: the limit is 128" in result.message or refused in result.message
+        )
+
+    @linux
+    def test_removed_files_count_while_a_process_holds_them(self, tmp_path):
+        """Open ones by their blocks, and mapped ones, whose size is not told, as the longest allowed."""
+        for name in ("open", "mapped"):
+            (tmp_path / name).write_bytes(b"x" * 100_000)
+        with open(tmp_path / "open") as opened:
+            mapped = torch.from_file(str(tmp_path / "mapped"), shared=True, size=4096, dtype=torch.uint8)
+            assert unlinked.bytes_held(tmp_path, [os.getpid()]) == 0
+            for name in ("open", "mapped"):
+                (tmp_path / name).unlink()
+            held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(os.fstat(opened.fileno()))
+            assert held == Limits.file_size and len(mapped)
+
     def test_loading_is_said_once(self):
         from grader.protocol import Collected, Loaded, Loading, SpecInfo
 
@@ -134,6 +160,45 @@ class TestWorkers:
         one._take(Loaded())
         with pytest.raises(ValueError, match="Loading"):
             one._take(Loading())
+
+
+@linux
+class TestMounts:
+    """Mounts of a process are its own, whenever it ends."""
+
+    ENDED = """
+import os, sys
+from pathlib import Path
+from grader.isolation import namespaces
+namespaces.{step} = lambda *_, **__: os._exit(9)
+namespaces.enter([Path(sys.base_prefix)], Path(sys.argv[1]), [], processes={processes}, loopback=False)
+"""
+
+    @pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+    @pytest.mark.parametrize("step", ["_copy", "_restrict"])
+    @pytest.mark.parametrize("processes", [False, True], ids=["in this process", "in a child"])
+    def test_a_job_that_ends_between_two_of_them_leaves_none(self, tmp_path, step, processes):
+        mounts = Path("/proc/self/mountinfo")
+        (tmp_path / "code").mkdir()
+        before = mounts.read_text()
+        command = [sys.executable, "-c", self.ENDED.format(step=step, processes=processes), str(tmp_path / "code")]
+        assert abs(subprocess.run(command, capture_output=True).returncode) == 9
+        assert mounts.read_text() == before
+        folders.remove(tmp_path / "code.root")
+        assert not (tmp_path / "code.root").exists()
+
+    def test_a_trial_that_hangs_is_ended(self, monkeypatch):
+        monkeypatch.setattr(namespaces, "TRY", "import time; time.sleep(600)")
+        monkeypatch.setattr(namespaces, "TRY_SECONDS", 0.2)
+        before = processes.children(os.getpid())
+        assert not namespaces.are_allowed.__wrapped__()
+        assert processes.children(os.getpid()) == before
+
+    @pytest.mark.usefixtures("warm_workers")
+    def test_a_job_leaves_none(self, sound, tmp_path):
+        before = Path("/proc/self/mountinfo").read_text()
+        assert graded(sound[0], tmp_path, RIGHT, sealed=True).points == 3
+        assert Path("/proc/self/mountinfo").read_text() == before
 
 
 @linux
@@ -174,6 +239,21 @@ memory = mmap.mmap(file, 1 << 20)
 """
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
+
+    def test_shared_memory_that_was_closed_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
+        """A name of the machine's that another process has open, or that was there before, stays."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
+        names = [Path("/dev/shm", f"kata_test_{os.getpid()}_{number}") for number in range(2)]
+        names[0].write_text("there before")
+        try:
+            self.ran(kata, tmp_path, f"open({str(names[1])!r}, 'w').write('handed on')\n")
+            assert [name.exists() for name in names] == [True, False]
+            before = shared_memory.present()
+            with open(names[1], "w"):
+                assert shared_memory.left_since(before) == set()
+            assert shared_memory.left_since(before) == {names[1]}
+        finally:
+            shared_memory.remove(names)
 
     @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
     def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
@@ -222,7 +302,8 @@ memory = mmap.mmap(file, 1 << 20)
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
-from grader.isolation import processes, seccomp
+from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
+from grader.isolation.limits import Limits
 
 attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
 

@@ -1,10 +1,12 @@
 """Whatever comes on the wire from a worker: the judge takes it for an answer or for no worker's, and comes to no harm."""
 
+import itertools
 import json
 import os
 import random
 import socket
 import struct
+import sys
 import threading
 from contextlib import suppress
 
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.lock import encoding, wire
-from grader.lock.decoder import Lost
+from grader.lock.decoder import MOST_KEYS, Lost
 from grader.lock.remote import Remote
 
 NOTHING = [{"value": ["v", None], "changed": [], "objects": [], "modes": []}, []]
@@ -73,6 +75,11 @@ frames = st.fixed_dictionaries(
         "grad": scalars,
     },
 )  # fmt: skip
+
+
+def of_one_hash(number: int) -> list[object]:
+    """Told numbers whose hash is 0."""
+    return [["i", str(sys.hash_info.modulus * (i + 1))] for i in range(number)]
 
 
 def packed(tree: object, blobs: list[bytes]) -> bytes:
@@ -185,11 +192,26 @@ def test_a_right_answer_cut_at_any_place():
         ),
         packed(NOTHING[0] | {"value": ["J", 1]}, []),
         packed(NOTHING[0] | {"value": ["B", 1]}, []),
+        packed(NOTHING[0] | {"value": ["D", [[key, ["v", None]] for key in of_one_hash(33)], "dict"]}, []),
+        packed(NOTHING[0] | {"value": ["L", [["E", of_one_hash(60_000)]]]}, []),
+        packed(NOTHING[0] | {"value": ["L", [["F", [["i", str(i)]]] for i in range(MOST_KEYS + 1)]]}, []),
+        packed(NOTHING[0] | {"value": ["fn", sys.hash_info.modulus, "f", None, None]}, []),
     ],
     ids=lambda said: repr(said[:12]),
 )
 def test_what_no_worker_says(said):
     assert isinstance(answer(said), Lost)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{-1: "a", -2: "b"}, set(itertools.product((-1, -2), repeat=5)), {i: i for i in range(1000)}, frozenset("ab")],
+    ids=["two of one hash", "32 of one hash", "a thousand", "letters"],
+)
+def test_keys_that_right_code_sends(value):
+    """hash(-1) is hash(-2), so both of a pair, and all tuples of them, have one hash."""
+    tree = NOTHING[0] | {"value": encoding.Encoder(encoding.Table(), type(None))(value)}
+    assert answer(packed(tree, [])) == value
 
 
 @pytest.mark.parametrize("lie", [{"shape": [2**40]}, {"dtype": "torch.qint8"}, {"stride": [2**60]}, {"shape": [-1]}])

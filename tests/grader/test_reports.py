@@ -1193,6 +1193,11 @@ class TestClass:
         assert [ada[name] for name in columns] == ["'=7", "ada@x", "2026-12-02T09:30:00+00:00", "20"]
         assert [bob[name] for name in columns] == [""] * 4
 
+    @pytest.mark.parametrize("cell", ["=1", "＝1", "﹦1", "＋1", "－1", "＠x", "  =1", "\u3000=1", "\t=1"])
+    def test_what_a_spreadsheet_may_take_for_a_formula_is_quoted(self, cell):
+        """Also signs that Unicode calls the same but for their width, which some programs make plain."""
+        assert csv_report.as_text(cell) == f"'{cell}" and csv_report.as_text(f"x{cell}") == f"x{cell}"
+
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))
         assert [one["student"] for one in data["students"]] == ["<b>ann", "=bob"]

@@ -1,0 +1,142 @@
+"""Nothing is handed on: what one submission's code leaves anywhere is not there for the next one."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import find
+from grader.execution import grading
+from grader.isolation import sandbox, untouched
+from grader.protocol import RunOptions
+from grader.teaching import class_grading
+from tests.attacks.test_second_lock import failures
+from tests.conftest import SOUND
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
+
+# Ten ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
+WAYS = """
+import os, socket, sys, tempfile, torch, zlib
+def gives(place, text):
+    with open(place, "w") as file: file.write(text)
+def takes(place):
+    with open(place) as file: return file.read()
+F, HERE = torch.__file__, os.getcwd()
+ways = {
+    "an attribute of a package": (lambda: os.setxattr(F, "user.kata_test", b"x"), lambda: os.getxattr(F, "user.kata_test")),
+    "the time of a package": (lambda: os.utime(F, (77, 77)), lambda: 1 / (os.stat(F).st_mtime == 77)),
+    "the mode of a package": (lambda: os.chmod(F, 0o604), lambda: 1 / (os.stat(F).st_mode & 0o777 == 0o604)),
+    "shared memory": (lambda: gives("/dev/shm/kata_handed_on", "x"), lambda: takes("/dev/shm/kata_handed_on")),
+    "a file in /tmp": (lambda: gives("/tmp/kata_handed_on", "x"), lambda: takes("/tmp/kata_handed_on")),
+    "a file beside its folder": (lambda: gives(f"{HERE}/../kata_handed_on", "x"), lambda: takes(f"{HERE}/../kata_handed_on")),
+    "a compiled file": (lambda: gives(F[:-3] + ".pth", "x"), lambda: takes(F[:-3] + ".pth")),
+    "an abstract name": (lambda: keep.append(listens()), lambda: reached()),
+    "a segment of System V": (lambda: segment(0o1600), lambda: segment(0)),
+    "the terminal's or user's keys": (lambda: key(248), lambda: key(249)),
+}
+keep = []
+def listens():
+    one = socket.socket(socket.AF_UNIX)
+    one.bind(chr(0) + "kata_handed_on")
+    one.listen()
+    return one
+def reached():
+    socket.socket(socket.AF_UNIX).connect(chr(0) + "kata_handed_on")
+def called(*given):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(*map(ctypes.c_long, given[:1]), *given[1:]) < 0: raise OSError(ctypes.get_errno(), "refused")
+def segment(flags): called(29, 4711, 4096, flags)
+def key(number): called(number, b"user", b"kata_handed_on", b"x" if number == 248 else None, 1 if number == 248 else 0, -4)
+told = []
+for name, way in ways.items():
+    try: way[{place}](); told.append(name)
+    except (OSError, ZeroDivisionError): pass
+"""
+GIVES, TAKES = WAYS.replace("{place}", "0"), WAYS.replace("{place}", "1")
+SAYS = "\ndef {name}(*_): raise LookupError(sorted(told))\n"
+
+
+def graded(kata, folder: Path, code: str, only: str) -> str:
+    (folder / kata.file).parent.mkdir(parents=True)
+    (folder / kata.file).write_text(code)
+    [result] = grading.grade_folder([kata], folder, options=RunOptions(only=(only,)))
+    return failures(result)
+
+
+@linux
+@pytest.mark.parametrize("number", ["01", "09"])
+def test_the_next_submission_gets_nothing(number, tmp_path):
+    """Kata 09 may open sockets and write to /dev/shm, and gives into its own."""
+    kata = find(number)
+    exercise = kata.exercises[0]
+    says = SAYS.format(name=exercise.name)
+    text = kata.reference.read_text()
+    first = graded(kata, tmp_path / "a", f"{text}\n{GIVES}{says}", exercise.spec_class)
+    second = graded(kata, tmp_path / "b", f"{text}\n{TAKES}{says}", exercise.spec_class)
+    allowed = ["an abstract name", "shared memory"] if sandbox.is_apart(kata.description.needs) else []
+    assert f"LookupError: {allowed if number == '09' else []}" in first or number == "09", first
+    assert "LookupError: []" in second, second
+    assert not Path("/dev/shm/kata_handed_on").exists()
+
+
+class TestWhatHasChanged:
+    @pytest.fixture
+    def file(self, tmp_path) -> Path:
+        (tmp_path / "ann").mkdir()
+        (tmp_path / "ann/sums.py").write_text("x")
+        return tmp_path / "ann/sums.py"
+
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            (lambda file: file.chmod(0o604), "rights"),
+            (lambda file: file.parent.chmod(0o704), "rights"),
+            (lambda file: os.utime(file, (1, 1)), "contents"),
+            (lambda file: file.write_text("longer"), "contents"),
+            (lambda file: file.unlink(), "contents"),
+            (lambda file: file.with_name("new").write_text("y"), ""),
+            (lambda file: file.read_text(), ""),
+        ],
+        ids=["mode", "mode of a folder", "time", "contents", "gone", "new", "read"],
+    )
+    def test_it_is_known_by_its_kind(self, file, change, kind):
+        before = untouched.known([file.parent])
+        change(file)
+        found = untouched.changes(before)
+        assert (bool(found.rights), bool(found.contents)) == (kind == "rights", kind == "contents")
+        assert len(untouched.lines(found)) == bool(kind)
+
+    @linux
+    def test_attributes_are_looked_at(self, file):
+        before = untouched.known([file.parent])
+        try:
+            os.setxattr(file, "user.kata", b"x")
+        except OSError:
+            pytest.skip("this file system has no attributes")
+        assert untouched.changes(before).rights == (str(file),)
+
+    def test_a_class_run_says_it_first_and_fails(self, tmp_path, kata_here, monkeypatch):
+        """Code cannot do it any more, so the test does it while the class is graded."""
+        place = tmp_path / "class/ann/01_tensors/tensors.py"
+        place.parent.mkdir(parents=True)
+        place.write_text(find("01").code.read_text())
+        grade_class = class_grading.grade_class
+
+        def meanwhile(*given, **options):
+            place.chmod(0o604)
+            return grade_class(*given, **options)
+
+        monkeypatch.setattr(class_grading, "grade_class", meanwhile)
+        ended = kata_here("grade", "01", "--submissions", tmp_path / "class")
+        assert ended.returncode == 2 and "1 file changed in mode" in ended.stderr
+        lines = ended.stdout.splitlines()
+        [said] = [line for line in lines if line.startswith("CHANGED while graded")]
+        assert str(place) in said and lines.index(said) < lines.index(next(x for x in lines if x.startswith("ann:")))
+        os.utime(place, (1, 1))
+        monkeypatch.setattr(class_grading, "grade_class", lambda *g, **o: os.utime(place) or grade_class(*g, **o))
+        ended = kata_here("grade", "01", "--submissions", tmp_path / "class")
+        assert ended.returncode == 0 and "changed while graded, in times or contents" in ended.stdout
