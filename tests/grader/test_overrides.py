@@ -119,8 +119,9 @@ class TestAClass:
         n = len(NAMES)
         rest = ("passed",) * (n - 1)
         found = {"ann": graded("passed", *rest), "eve": graded(*["failed"] * n), "uma": graded("failed", *rest)}
-        arriving = [Graded(student, "newest", one) for student, one in found.items()]
-        monkeypatch.setattr(class_grading, "grade_class", lambda *_, **__: (one for one in arriving))
+        monkeypatch.setattr(
+            class_grading, "grade_class", lambda *_, **__: (Graded(name, "newest", one) for name, one in found.items())
+        )
         return found
 
     @pytest.fixture
