@@ -20,7 +20,7 @@ except ImportError:  # Windows
     termios = None  # type: ignore[assignment]
 
 SETTLED = 5  # milliseconds without a change after which a burst of writes counts as one save
-SAVE, RESIZE = b"s", b"w"  # bytes that the socket carries
+SAVE, RESIZE, INTERRUPT = b"s", b"w", bytes([signal.SIGINT])  # bytes that the socket carries
 QUIT_KEYS = ("q", "\x03", "\x04")  # q, Ctrl-C where it comes as a key, and Ctrl-D
 BETWEEN_KEYS = 0.05  # seconds between two looks at the keyboard on Windows
 
@@ -74,12 +74,18 @@ class Inputs:
         for source in select.select(self.sources, [], [], None if wait else 0)[0]:
             came = source.recv(1024) if isinstance(source, socket.socket) else os.read(source, 1024)
             if source is self.wakes:
-                yield from (event for byte, event in ((SAVE, Event.SAVED), (RESIZE, Event.RESIZED)) if byte in came)
+                told = ((SAVE, Event.SAVED), (RESIZE, Event.RESIZED), (INTERRUPT, Event.QUIT))
+                yield from (event for byte, event in told if byte in came)
             elif not came:
                 yield Event.QUIT
             else:
                 for key in came.decode(errors="ignore"):
                     yield Event.QUIT if key in QUIT_KEYS else key
+
+    def drop_interrupts(self) -> None:
+        """Forget Ctrl-C that was meant for another program."""
+        if select.select([self.wakes], [], [], 0)[0] and (others := self.wakes.recv(1024).replace(INTERRUPT, b"")):
+            self.wake.send(others)
 
     def _report_saves(self, folder: Path, stopped: threading.Event) -> None:
         """Run in a thread: send a byte after each change in the folder."""
@@ -96,7 +102,7 @@ def opened_inputs() -> Iterator[Inputs]:
     """Open the inputs for the length of the block. Afterwards the terminal is as before."""
     with _single_keys() as keys:
         inputs = Inputs(keys)
-        with _resizing_reported_to(inputs):
+        with _resizing_reported_to(inputs), _interrupts_reported_to(inputs):
             try:
                 yield inputs
             finally:
@@ -153,3 +159,14 @@ def _resizing_reported_to(inputs: Inputs) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGWINCH, before)
+
+
+@contextmanager
+def _interrupts_reported_to(inputs: Inputs) -> Iterator[None]:
+    """Report Ctrl-C as an input, too: where it comes while an object is being destroyed, Python drops the exception."""
+    inputs.wake.setblocking(False)
+    before = signal.set_wakeup_fd(inputs.wake.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)

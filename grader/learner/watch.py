@@ -98,6 +98,7 @@ class Session:
             self._compare()
         elif key == "l":
             self.screen.lesson(kata)
+            self.inputs.drop_interrupts()  # that came while the pager was open
             if self.state.result:
                 self._show(self.state.result)
         elif key == "a":

@@ -18,7 +18,8 @@ import pytest
 from rich.console import Console
 
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.learner import tasks
+from grader.learner import inputs, tasks
+from grader.learner.inputs import Event
 from grader.learner.screen import Screen
 from grader.learner.watch import Session
 from tests.conftest import SOUND
@@ -370,3 +371,20 @@ def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
     screen.verdict("to_rows: not written yet")
     screen.press("q")
     assert screen.ends() == 0
+
+
+class InterruptedAtItsEnd:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_counts_where_python_drops_it():
+    """An exception in a destructor is printed and forgotten, also KeyboardInterrupt."""
+    with inputs.opened_inputs() as opened:
+        InterruptedAtItsEnd()
+        assert list(opened.read(wait=True)) == [Event.QUIT]
+        opened.resized()
+        InterruptedAtItsEnd()
+        opened.drop_interrupts()
+        assert list(opened.read(wait=True)) == [Event.RESIZED]
