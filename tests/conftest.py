@@ -1,7 +1,6 @@
 """Fixtures of the project's own tests: a small sound tree of katas, and a time limit for each test."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from grader import files
 from grader.cli.main import main
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.execution.scheduler import available_cores
+from grader.isolation import usage
 from grader.workers import forkserver
 from tests import cost
 
@@ -104,19 +104,22 @@ class Meter:
     def book(self, name: str, seconds: float) -> None:
         self.run["seconds"][name] = self.run["seconds"].get(name, 0.0) + seconds
 
+    def book_since(self, name: str) -> None:
+        """Book what this process and all that it started have used since the last time."""
+        if used := usage.of_this_process():
+            self.book(name, used.computing - self.before)
+            self.before = used.computing
+
     def pytest_collection_finish(self) -> None:
         if self.output is not None:
-            self.before = cost.used(os.getpid())
-            self.book(cost.STARTING, self.before)
+            self.book_since(cost.STARTING)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Any:
         done = yield
         booked = cost.kind(item.nodeid)
         if self.output is not None and (nextitem is None or booked != cost.kind(nextitem.nodeid)):
-            now = cost.used(os.getpid())
-            self.book(booked, now - self.before)
-            self.before = now
+            self.book_since(booked)
         return done
 
     def pytest_sessionfinish(self) -> None:

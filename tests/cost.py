@@ -7,7 +7,6 @@ python -m tests.cost --against FILE   which tests ran in an earlier run (a copy 
 
 import argparse
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -35,25 +34,6 @@ def order(test: str, seconds: dict[str, float]) -> tuple[float, str]:
 def on_record() -> dict[str, Any]:
     """The recorded run."""
     return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {"seconds": {}}
-
-
-def used(process: int) -> float:
-    """CPU seconds of a process and of all that it started and that still run or that were waited for. Linux only."""
-    children: dict[int, list[int]] = {}
-    ticks: dict[int, int] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
-            continue
-        children.setdefault(int(fields[1]), []).append(int(name))
-        ticks[int(name)] = sum(map(int, fields[11:15]))
-    found, open_ = 0, [process]
-    while open_:
-        one = open_.pop()
-        found += ticks.get(one, 0)
-        open_ += children.get(one, [])
-    return found / os.sysconf("SC_CLK_TCK")
 
 
 def total(run: dict[str, Any]) -> float:
