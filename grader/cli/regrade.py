@@ -73,7 +73,8 @@ class Request:
 def regrade(request: Request) -> None:
     """Grade a class again, and show every student whose score changes and why. Earlier overrides still count."""
     earlier = regrading.read(request.against)
-    chosen = katas(request.kata or dict.fromkeys(name for _, name in earlier))
+    named = katas(request.kata or {name for _, name in earlier})
+    chosen = named if request.kata else [kata for kata in catalogue.all_katas() if kata in named]
     catalogue.refuse_misplaced_specs()
     options = RunOptions(core=request.core, sealed=is_sealed(request.sealed, of_a_class=True))
     class_ = Class(

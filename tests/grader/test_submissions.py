@@ -16,11 +16,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from grader.cli import regrade
 from grader.course import notebooks
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
+from grader.results import KataResult, kata_as_dict
 from grader.teaching import class_grading, dates, finder, intake, submissions
 from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
@@ -464,6 +466,16 @@ class TestTheCommand:
         (tmp_path / "r.jsonl").write_text(text)
         done = kata_here("regrade", "--submissions", "katas", "--against", tmp_path / "r.jsonl")
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+    def test_regrading_goes_by_the_course_whatever_came_first(self, tmp_path, kata_here, monkeypatch):
+        names = [find(number).name for number in ("03", "01", "02")]
+        lines = [json.dumps({"student": "ann", **kata_as_dict(KataResult(name, ()))}) for name in names]
+        (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")
+        graded = []
+        monkeypatch.setattr(regrade, "regrade_class_folder", lambda class_, _: graded.extend(class_.assignment.katas))
+        done = kata_here("regrade", "--submissions", tmp_path, "--against", tmp_path / "r.jsonl")
+        assert done.returncode == 0, done.stderr
+        assert [kata.name for kata in graded] == sorted(names)
 
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("00").file
