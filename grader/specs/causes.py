@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from grader.specs import check, inherited, reading
+from grader.specs import check, inherited, meanings, reading
 from grader.specs.reading import Place, Scope
 
 Rows = list[tuple[str, str]]
@@ -29,7 +29,7 @@ LAYOUTS = {  # of functions whose own errors say sizes only
 
 
 def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> Rows:
-    """Rows beyond a failure's own: shapes or keys at the line, and the likely cause.
+    """Rows beyond a failure's own: shapes or keys at the line, and the likely cause or what the error means.
 
     Args:
         module: the code under test.
@@ -40,6 +40,19 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
     places = reading.places(error)
     own = [place for place in places if place.file == module.__file__]
     specs = [place for place in places if place.file in (*spec_files, check.__file__)]
+    found = _causes(error, module, places, own, specs)
+    if isinstance(error, check.Mismatch) or any(label == "looks like" for label, _ in found):
+        return found
+    for place in (own or specs)[-1:]:
+        node = place.expression() or ast.Module([], [])
+        if not isinstance(node, ast.Raise) and (words := meanings.meaning(error, node, place.scope)):
+            found.append(("means", words))
+    return found
+
+
+def _causes(
+    error: BaseException, module: ModuleType, places: list[Place], own: list[Place], specs: list[Place]
+) -> Rows:
     if isinstance(error, check.Mismatch):
         said = any(label == "looks like" for label, _ in error.rows)
         is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
@@ -67,7 +80,8 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
     if not isinstance(error, (RuntimeError, ValueError, IndexError)) or STRIDED in str(error):
         return []
     if DTYPES.search(str(error)):
-        return _operand_rows("dtypes", {name: _dtype(held) for name, held in _operands(node, scope)})
+        dtypes = {name: _dtype(held) for name, held in _operands(node, scope)}
+        return _operand_rows("dtypes", dtypes if len(set(dtypes.values())) > 1 else {})
     return _shapes(node, scope) if SHAPES.search(str(error)) else []
 
 

@@ -1,0 +1,257 @@
+"""Say what an error of PyTorch means at the line that raised it: facts of its message and of the line, no guess."""
+
+import ast
+import math
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import TypeVar
+
+from torch import nn
+
+from grader.specs import check, reading
+from grader.specs.reading import Scope
+
+Speak = Callable[[re.Match, ast.AST, Scope], str]
+Layer = TypeVar("Layer", bound=nn.Module)
+
+DTYPES = {
+    "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64",
+    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64",
+}  # fmt: skip
+
+
+def meaning(error: BaseException, node: ast.AST, scope: Scope) -> str:
+    """What the error says of this line; empty if it is none of those that are known."""
+    for pattern, speak in MEANINGS:
+        if found := re.search(pattern, str(error)):
+            return speak.format(*found.groups()) if isinstance(speak, str) else speak(found, node, scope)
+    return ""
+
+
+def _mean(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    name = _written(_operand("mean", node, scope))
+    return f"{name} holds {_dtype(found[1])}, and a mean is taken of floating-point numbers: .float() comes first"
+
+
+def _leaf(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    return (
+        f"{_written(_changed(node))} requires grad and was not computed from others (a leaf), so it may not be changed "
+        "in place while autograd records: a parameter is updated under torch.no_grad(), a tensor handed in is cloned"
+    )
+
+
+def _modified(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    shape = tuple(int(size) for size in found[1].split(",") if size.strip())
+    maker = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", found[2]).lower() if found[2] else ""
+    known = f", to autograd a result of {maker}," if maker else ""
+    return (
+        f"backward needs a tensor of shape {shape}{known} as it was, and it has been changed in place since: "
+        "`x += y` and methods that end in _ write into a tensor, `x = x + y` makes a new one"
+    )
+
+
+def _linear(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    features, expected = int(found[1]), int(found[2])
+    layers = _layers(nn.Linear, node, scope)
+    if len(layers) != 1 or layers[0][1].in_features != expected:
+        return ""
+    return f"{layers[0][0]} takes {expected} features in the last dimension, and its input has {features}"
+
+
+def _two_dtypes(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    a, b = _dtype(found[1]), _dtype(found[2])
+    match [pair for part in ast.walk(node) for pair in _factors(part, scope)]:
+        case [(left, right)]:
+            return f"a product takes tensors of one dtype: {_written(left)} is {a} and {_written(right)} {b}"
+    return f"a product takes tensors of one dtype, and these are {a} and {b}"
+
+
+def _factors(node: ast.AST, scope: Scope) -> list[tuple[ast.expr, ast.expr]]:
+    """What a product multiplies: the sides of @, or a linear layer's input and the layer."""
+    match node:
+        case ast.BinOp(left=left, right=right, op=ast.MatMult()):
+            return [(left, right)]
+        case ast.Call(func=layer, args=[given]) if isinstance(reading.value(layer, scope), nn.Linear):
+            return [(given, layer)]
+    return []
+
+
+def _classes(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    return f"targets are class numbers, of dtype int64, and these hold {_dtype(found[1])}: .long() makes them so"
+
+
+def _ids(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    return f"ids are whole numbers, of dtype int64, and these hold {_dtype(found[1])}: .long() makes them so"
+
+
+def _index(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    size = int(found[1])  # the message's dimension is counted wrongly where a tensor is the index
+    return f"along a dimension of size {size}, " + (f"indices are 0 to {size - 1}" if size else "there is no index")
+
+
+def _embedding(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    layers = _layers(nn.Embedding, node, scope)
+    if len(layers) != 1:
+        return "an id is below 0, or not below the number of rows"
+    [(name, layer)] = layers
+    return f"{name} has {layer.num_embeddings} rows, so ids are 0 to {layer.num_embeddings - 1}"
+
+
+def _dimension(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    first, last, given = (group.replace("-", "−") for group in found.groups())
+    return f"dimensions count from 0, here to {last}, or from the end, here from −1 to {first}: {given} is none of them"
+
+
+def _places(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    sizes, numbers = [int(size) for size in found[1].split(",") if size.strip()], int(found[2])
+    places = math.prod(size for size in sizes if size != -1)
+    if -1 in sizes:
+        return f"{numbers} numbers cannot be shared out in parts of {places}: no size for −1 fits"
+    return f"({found[1]}) has {places} places, and there are {numbers} numbers"
+
+
+def _start(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    operand = _operand("backward", node, scope)
+    shape = check.shape_of(reading.value(operand, scope)) if operand is not None else None
+    given = f", and {_written(operand)} has shape {shape}" if shape is not None else ""
+    return f"backward starts from one number{given}: .mean() or .sum() makes one of many"
+
+
+def _keys(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    missing, unknown = (
+        ", ".join(re.findall(r'"([^"]+)"', line[1])[:3])
+        if (line := re.search(rf"{kind} key\(s\) in state_dict: (.*)", found.string))
+        else ""
+        for kind in ("Missing", "Unexpected")
+    )
+    if missing and unknown:
+        return f"the module calls {missing} what the state calls {unknown}, or they hold different layers"
+    if missing:
+        return f"the state lacks {missing}: what lies in a plain list or dict is not in a module's state"
+    return (
+        f"the module has no {unknown}: what lies in a plain list or dict is none of its parameters" if unknown else ""
+    )
+
+
+def _kept_dtype(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    result, kept = _dtype(found[1]), _dtype(found[2])
+    return (
+        f"an operation in place keeps its tensor's dtype, {kept}, and the result is {result}: "
+        "`x = x + y` makes a new tensor"
+    )
+
+
+def _operand(name: str, node: ast.AST, scope: Scope) -> ast.expr | None:
+    """What the line's one call of this name works on: `x` of `x.mean()` and of `torch.mean(x)`."""
+    calls = [
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == name
+    ]
+    match calls:
+        case [ast.Call(func=ast.Attribute(value=owner), args=given)]:
+            return next(iter(given), None) if isinstance(reading.value(owner, scope), ModuleType) else owner
+    return None
+
+
+def _changed(node: ast.AST) -> ast.expr | None:
+    """The one tensor that the line writes into."""
+    written = []
+    for part in ast.walk(node):
+        match part:
+            case ast.AugAssign(target=ast.Subscript(value=target) | target):
+                written.append(target)
+            case ast.Assign(targets=[ast.Subscript(value=target)]):
+                written.append(target)
+            case ast.Call(func=ast.Attribute(value=target, attr=name)) if re.search(r"[^_]_$", name):
+                written.append(target)
+    return written[0] if len(written) == 1 else None
+
+
+def _written(operand: ast.expr | None) -> str:
+    return f"`{ast.unparse(operand)}`" if operand is not None else "the tensor"
+
+
+def _layers(kind: type[Layer], node: ast.AST, scope: Scope) -> list[tuple[str, Layer]]:
+    """The layers of this kind that the line calls, with how they are written."""
+    calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return [(f"`{ast.unparse(one)}`", held) for one in calls if isinstance(held := reading.value(one, scope), kind)]
+
+
+def _dtype(name: str) -> str:
+    return DTYPES.get(name.split()[0].lower(), name)
+
+
+# The first pattern that is found speaks: a sentence with the pattern's groups, or what a function makes of them.
+MEANINGS: list[tuple[str, str | Speak]] = [
+    (r"mean\(\): could not infer output dtype.*Got: (\w+)", _mean),
+    (
+        r"(?:Boolean|truth) value of (?:a |an )?(?:[Tt]ensor|array) with more than one (?:value|element) is ambiguous",
+        "one yes or no is asked of many elements: `&`, `|` and `~` work on each (`and`, `or` and `not` do not), "
+        "torch.where chooses for each, .all() and .any() make one answer of them",
+    ),
+    (
+        r"does not require grad and does not have a grad_fn",
+        "there is no graph to go back through: nothing in it requires grad, or the way is cut by .detach(), .item(), "
+        "torch.tensor(…), NumPy or torch.no_grad()",
+    ),
+    (
+        r"differentiated Tensors? (?:at index \d+ )?appears to not have been used in the graph",
+        "the result does not depend on one of the tensors: it was not used, or a copy or a detached one was",
+    ),
+    (r"leaf Variable that requires grad is being used in an in-place operation", _leaf),
+    (
+        r"modified by an inplace operation: \[\S+ \[([\d, ]*)\]\](?:, which is output \d+ of (\w+?)(?:Backward\d*)?,)?",
+        _modified,
+    ),
+    (r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", _linear),
+    (
+        r"expected input\[([\d, ]+)\] to have (\d+) channels, but got (\d+) channels",
+        "channels stand right before the length, or before height and width: "
+        "the layer takes {1}, and ({0}) has {2} there",
+    ),
+    (
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)",
+        "shapes are aligned at their last dimensions, and at dimension {2} of the result the sizes are {0} and {1}: "
+        "they must be equal, or one of them 1",
+    ),
+    (r"same dtype, but got:? (\w+(?: int)?) (?:!=|and) (\w+(?: int)?)", _two_dtypes),
+    (r"expected target dtype to be Long or Byte, but got (\w+)", _classes),
+    (r"following scalar types: Long, Int; but got torch\.(?:cuda\.)?(\w+)Tensor", _ids),
+    (
+        r"tensors used as indices must be long|one_hot is only applicable to index tensor",
+        "indices are whole numbers, of dtype int64: .long() makes them so",
+    ),
+    (r"index -?\d+ is out of bounds for (?:dimension|axis) \d+ with size (\d+)", _index),
+    (
+        r"Target (-?\d+) is out of bounds",
+        "a target is {0}, and classes go from 0 to one less than the size of dimension 1 of the logits",
+    ),
+    (r"^index out of range in self", _embedding),
+    (
+        r"Dimension out of range \(expected to be in range of \[(-\d+), (\d+)\], but got (-?\d+)\)",
+        _dimension,
+    ),
+    (r"shape '\[([-\d, ]*)\]' is invalid for input of size (\d+)", _places),
+    (
+        r"must match except in dimension (\d+)\. Expected size (\d+) but got size (\d+) for tensor number (\d+)",
+        "tensors joined along dimension {0} agree in all others: one has {1} where tensor {3}, counted from 0, has {2}",
+    ),
+    (r"grad can be implicitly created only for scalar outputs", _start),
+    (
+        r"a Tensor with (\d+) elements cannot be converted to Scalar",
+        "one number is asked of {0}: index or reduce first",
+    ),
+    (r"only one element tensors can be converted", "one number is asked of a tensor of several: index or reduce first"),
+    (r"Error\(s\) in loading state_dict", _keys),
+    (
+        r"'torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)' object has no attribute",
+        "{0} along a dimension returns two tensors: .values and .indices",
+    ),
+    (r"result type (\w+) can't be cast to the desired output type (\w+)", _kept_dtype),
+    (
+        r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",
+        "gradients are taken of floating-point numbers: write 1.0 for 1, or give dtype=torch.float32",
+    ),
+]

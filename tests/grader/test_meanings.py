@@ -1,0 +1,105 @@
+"""What PyTorch's errors mean: the sentence of each, on lines that raise it, and silence where a word would be false."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from grader.specs import meanings, reading
+
+SPEAKS = {
+    "(x == x).mean()": "`x == x` holds bool, and a mean is taken of floating-point numbers",
+    "torch.mean(i)": "`i` holds int64, and a mean",
+    "1 if x > 0 else 2": "one yes or no is asked of many elements",
+    "0 < x < 1": "one yes or no is asked of many elements",
+    "x.sum().backward()": "there is no graph to go back through",
+    "torch.autograd.grad(x.sum(), w)": "there is no graph to go back through",
+    "torch.autograd.grad(w.sum(), v)": "the result does not depend on one of the tensors",
+    "torch.autograd.grad((w * 2).sum(), [w, v])": "the result does not depend on one of the tensors",
+    "w -= 1": "`w` requires grad and was not computed from others",
+    "w[0] = 0": "`w` requires grad and was not computed from others",
+    "y = w.sigmoid(); y += 1; y.sum().backward()": "of shape (3,), to autograd a result of sigmoid, as it was",
+    "y = w.exp(); y.mul_(2); y.sum().backward()": "of shape (3,), to autograd a result of exp, as it was",
+    "fc(x)": "`fc` takes 4 features in the last dimension, and its input has 3",
+    "F.relu(fc(x.T))": "`fc` takes 4 features in the last dimension, and its input has 2",
+    "conv(torch.ones(1, 8, 8, 3))": "the layer takes 3, and (1, 8, 8, 3) has 8 there",
+    "conv(torch.ones(2, 1, 8, 8))": "the layer takes 3, and (2, 1, 8, 8) has 1 there",
+    "F.mse_loss(x, torch.ones(2))": "at dimension 1 of the result the sizes are 3 and 2",
+    "torch.where(x > 0, x, torch.ones(4, 1, 2))": "at dimension 2 of the result the sizes are",
+    "x @ x.T.double()": "`x` is float32 and `x.T.double()` float64",
+    "fc(torch.ones(1, 4).double())": "`torch.ones(1, 4).double()` is float64 and `fc` float32",
+    "x @ i.T @ x @ x.T": "a product takes tensors of one dtype, and these are float32 and int64",
+    "F.cross_entropy(x, torch.tensor([0.0, 1.0]))": "class numbers, of dtype int64, and these hold float32",
+    "F.nll_loss(x, torch.tensor([0.0, 1.0]))": "class numbers, of dtype int64, and these hold float32",
+    "emb(x)": "ids are whole numbers, of dtype int64, and these hold float32",
+    "F.embedding(x.double(), x)": "ids are whole numbers, of dtype int64, and these hold float64",
+    "x[x]": "indices are whole numbers",
+    "F.one_hot(x)": "indices are whole numbers",
+    "x[2]": "along a dimension of size 2, indices are 0 to 1",
+    "x[:, i + 3]": "along a dimension of size 3, indices are 0 to 2",
+    "x[:0][0]": "along a dimension of size 0, there is no index",
+    "F.cross_entropy(x, torch.tensor([0, 3]))": "a target is 3, and classes go from 0",
+    "F.nll_loss(x, torch.tensor([0, 7]))": "a target is 7, and classes go from 0",
+    "emb(i + 5)": "`emb` has 5 rows, so ids are 0 to 4",
+    "F.embedding(i + 5, x)": "an id is below 0, or not below the number of rows",
+    "x.sum(2)": "here to 1, or from the end, here from −1 to −2: 2 is none of them",
+    "x.unsqueeze(-5)": "here to 2, or from the end, here from −1 to −3: −5 is none of them",
+    "x.view(4, 2)": "(4, 2) has 8 places, and there are 6 numbers",
+    "x.reshape(-1, 4)": "6 numbers cannot be shared out in parts of 4",
+    "torch.cat([x, torch.ones(2, 2)])": "one has 3 where tensor 1, counted from 0, has 2",
+    "torch.cat([x, x, torch.ones(4, 3)], 1)": "one has 2 where tensor 2, counted from 0, has 4",
+    "(w * 2).backward()": "backward starts from one number: .mean() or .sum()",
+    "loss = w * 2; loss.backward()": "backward starts from one number, and `loss` has shape (3,)",
+    "x.item()": "one number is asked of 6",
+    "float(x)": "one number is asked of",
+    "emb.load_state_dict({})": "the state lacks weight",
+    "fc.load_state_dict({'weigth': x, 'bias': w})": "the module calls weight what the state calls weigth",
+    "emb.load_state_dict({'weight': torch.ones(5, 2), 'more': w})": "the module has no more",
+    "x.max(1).shape": "max along a dimension returns two tensors: .values and .indices",
+    "x.sort().mean()": "sort along a dimension returns two tensors: .values and .indices",
+    "i.add_(0.5)": "keeps its tensor's dtype, int64, and the result is float32",
+    "i /= 2": "keeps its tensor's dtype, int64, and the result is float32",
+    "torch.tensor([1, 2], requires_grad=True)": "gradients are taken of floating-point numbers",
+    "i.requires_grad_()": "gradients are taken of floating-point numbers",
+}  # fmt: skip
+# Beside each, a word that would be false: the operand cannot be told, or the error is about something else.
+SILENT = {
+    "F.relu(both[0](x))": "takes",  # which layer this is would have to be evaluated
+    "(x == x).mean() + x.mean()": "`x",  # either mean may have raised
+    "a, b = w, v; a -= 1; b -= 1": "`b`",
+    "y = w * 2; z = y * y; y.zero_(); z.sum().backward()": "the result of",  # autograd's name is another by then
+    "fc(x) + two(x)": "takes 2 features",
+    "fc(torch.ones(3, 4) @ x)": "`fc`",  # the product in front of it raised
+    "emb(emb(i).long() + 9) + emb(i)": "has 5 rows, so ids are 0 to 5",
+    "[][0]": "dimension",
+    "{}['weight']": "weight",
+    "x.nothing": "values",
+    "x.view(2, 3).T.view(6)": "places",
+    "fc.load_state_dict({'weight': x, 'bias': w})": "lacks",
+    "int('1.5')": "dtype",
+}
+
+
+def said(lines: str) -> str:
+    """What the error of some statements is said to mean, in the scope in which they were run."""
+    scope = {
+        "torch": torch, "F": F, "nn": nn, "x": torch.ones(2, 3), "i": torch.tensor([[0, 1, 2]]).repeat(2, 1),
+        "w": torch.ones(3, requires_grad=True), "v": torch.ones(3, requires_grad=True), "fc": nn.Linear(4, 3),
+        "two": nn.Linear(2, 3), "both": [nn.Linear(4, 3)], "emb": nn.Embedding(5, 2), "conv": nn.Conv2d(3, 4, 3),
+    }  # fmt: skip
+    for line in lines.split("; "):
+        try:
+            exec(line, scope)
+        except Exception as error:
+            return meanings.meaning(error, reading._parsed(line), scope)
+    raise AssertionError("nothing is raised")
+
+
+@pytest.mark.parametrize(("lines", "words"), SPEAKS.items(), ids=SPEAKS)
+def test_the_error_is_explained(lines, words):
+    assert words in said(lines)
+
+
+@pytest.mark.parametrize(("lines", "words"), SILENT.items(), ids=SILENT)
+def test_nothing_false_is_said(lines, words):
+    assert words not in said(lines)
