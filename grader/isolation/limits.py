@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.isolation.rights import PLAIN
+
 try:
     import resource
 except ImportError:  # Windows
@@ -13,17 +15,15 @@ except ImportError:  # Windows
 
 ROOM = 512 << 20  # bytes of memory for a job and for its files, which are in memory where namespaces are allowed
 AVAILABLE, OF_A_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
-TASKS, TASKS_WITH_PROCESSES = 128, 512  # threads and processes of a kata
-CPU_SECONDS = 900  # per process, far above the time limit of any kata's specs
 
 
 @dataclass(frozen=True)
 class Limits:
     """The limits of one process."""
 
-    memory: int = 2 << 30  # bytes of address space beyond what the process uses already
-    file_size: int = 16 << 20  # bytes per file
-    open_files: int = 256
+    memory: int = PLAIN.memory
+    file_size: int = PLAIN.file_size
+    open_files: int = PLAIN.open_files
 
 
 def apply(limits: Limits) -> None:
@@ -34,7 +34,7 @@ def apply(limits: Limits) -> None:
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (PLAIN.computing, PLAIN.computing))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_size, limits.file_size))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
     if sys.platform == "linux" and not os.path.exists("/dev/nvidiactl"):
@@ -52,11 +52,6 @@ def most_at_a_time() -> int:
             room = min(room, int(OF_A_GROUP.read_text()))
         return max(1, room // ROOM)
     return sys.maxsize
-
-
-def most_tasks(needs: frozenset[str]) -> int:
-    """The number of threads and processes that a kata with these needs may have at once."""
-    return TASKS_WITH_PROCESSES if "processes" in needs else TASKS
 
 
 def bound_tasks(most: int) -> None:

@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from grader.isolation import landlock
 from grader.isolation import processes as process_trees
+from grader.isolation.rights import PLAIN
 
 try:
     import fcntl
@@ -39,8 +40,6 @@ PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 MOUNT_SETATTR, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 442, 1, 2, 4
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-SHARED_BYTES = 256 << 20  # in /dev/shm
-SCRATCH_BYTES, SCRATCH_FILES = 256 << 20, 10_000  # in a process's folder
 DEVICES, SHARED, PROC = Path("/dev"), Path("/dev/shm"), Path("/proc")
 TRY_SECONDS = 30.0
 TRY = "import sys; sys.path.insert(0, sys.argv[1]); from grader.isolation import namespaces; namespaces.try_out()"
@@ -209,14 +208,15 @@ def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path
 def _copy(folder: Path, place: Path) -> None:
     """Copy a folder into memory."""
     place.mkdir(parents=True, exist_ok=True)
-    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_BYTES},nr_inodes={SCRATCH_FILES},mode=700")
+    size = f"size={PLAIN.scratch_bytes},nr_inodes={PLAIN.scratch_files},mode=700"
+    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, size)
     shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def _own_memory_and_processes(root: Path) -> None:
     """Mount a /dev/shm and a /proc of this process's own."""
     _within(root, SHARED).mkdir(parents=True, exist_ok=True)
-    _mount("tmpfs", _within(root, SHARED), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHARED_BYTES}")
+    _mount("tmpfs", _within(root, SHARED), "tmpfs", MS_NOSUID | MS_NODEV, f"size={PLAIN.scratch_bytes}")
     _within(root, PROC).mkdir()
     try:
         _mount("proc", _within(root, PROC), "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, own_files, seccomp
+from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp
 from grader.isolation.limits import Limits
 
 GRADER = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def enter(
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
     if counts_alone:  # elsewhere, all processes of the user count
-        limits.bound_tasks(limits.most_tasks(needs))
+        limits.bound_tasks(rights.of(needs).tasks)
     capabilities.drop([*readable, *writable])
     own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS

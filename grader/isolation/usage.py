@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.isolation import processes
+from grader.isolation.rights import PLAIN
 
 LOOK_SECONDS = 1.0  # between two looks
 IS_TOLD = Path("/proc/self/schedstat").exists()
@@ -31,7 +32,7 @@ def of_spec(seconds: float) -> Limit:
 
 
 OF_START = Limit(60.0, 60.0, 600.0)  # of a worker: fork, collect the specs, and between two specs
-OF_KATA = Limit(600.0, 600.0, 3600.0)  # of all its specs, in each lock
+OF_KATA = Limit(PLAIN.kata_seconds, PLAIN.kata_seconds, 3600.0)  # of all its specs, in each lock
 
 
 @dataclass(frozen=True)

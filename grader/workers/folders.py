@@ -9,12 +9,12 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from grader.isolation import limits, namespaces, unlinked, usage
+from grader.isolation import rights, unlinked, usage
 
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
-FOLDER_BYTES, FOLDER_FILES = namespaces.SCRATCH_BYTES, namespaces.SCRATCH_FILES  # limits for a kata's folder
+FOLDER_BYTES, FOLDER_FILES = rights.PLAIN.scratch_bytes, rights.PLAIN.scratch_files  # limits for a kata's folder
 OF_THE_GRADER = 8  # at most, of a job's processes: the judge, and those that wait for the code
-DEEPEST = 100  # folders inside each other
+DEEPEST = rights.PLAIN.scratch_depth  # folders inside each other
 FILLS = (
     f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in {FOLDER_FILES:,} files"
     f" and {DEEPEST} folders inside each other"
@@ -30,7 +30,7 @@ def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], code: str
     Args:
         code: the folder in it that one of the processes may have as a copy in memory.
     """
-    pids, most = [*pids], limits.most_tasks(needs)
+    pids, most = [*pids], rights.of(needs).tasks
     if usage.tasks(pids) > most + OF_THE_GRADER:
         return f"the code starts too many threads: the limit is {most}"
     return FILLS if is_full(folder, pids, code) else ""

@@ -1,0 +1,175 @@
+"""The table of docs/security.md, Linux with Landlock: one job tries what each row says, and the page has no other row."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.course.catalogue import ROOT
+from grader.isolation import landlock, namespaces
+from grader.isolation.rights import PLAIN, WITH_PROCESSES
+
+pytestmark = pytest.mark.skipif(landlock.version() == 0, reason="the column is that of a Linux with Landlock")
+
+# What the job may do, and may not, by the first words of the row.
+TRIES = {
+    "reads": (["open(os.__file__)"], ["open(victim)", "open('/etc/passwd')", "os.listdir(os.path.dirname(victim))"]),
+    "writes": (["open('own', 'w')"], ["open(victim, 'a')", "open(os.__file__, 'r+')", "open(f'{victim}.new', 'w')"]),
+    "new processes": (
+        [],
+        [
+            "os.fork() or os._exit(0)",
+            "os.posix_spawn('/bin/true', ['true'], {})",
+            "called('ptrace', 16, parent, 0, 0)",
+            "called('unshare', 0x10000000)",
+            "called('syscall', 425, 1, bytes(120))",
+        ],
+    ),
+    "modes": (
+        [],
+        [
+            "called('chmod', b'own', 0o777)",
+            "called('chown', b'own', os.getuid(), -1)",
+            "called('utimes', b'own', 0)",
+            "os.setxattr('own', 'user.k', b'x')",
+            "called('inotify_init1', 0)",
+            "os.mkfifo('fifo')",
+        ],
+    ),
+    "root's capabilities": (["held('CapEff') == 0 or 1 / 0", "held('CapPrm') == 0 or 1 / 0"], []),
+    "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
+    "memory": (
+        [
+            f"resource.getrlimit(resource.RLIMIT_CPU)[1] == {PLAIN.computing} or 1 / 0",
+            f"os.posix_fallocate(os.open('own', os.O_RDWR), 0, {PLAIN.file_size})",
+        ],
+        [
+            f"mmap.mmap(-1, {PLAIN.memory + (64 << 20)})",
+            f"os.posix_fallocate(os.open('own', os.O_RDWR), 0, {PLAIN.file_size + 1})",
+            f"[os.open('own', os.O_RDONLY) for _ in range({PLAIN.open_files})]",
+        ],
+    ),
+    "signals": ([], ["os.kill(parent, 0)"]),
+    "limits and priorities": (
+        [],
+        ["resource.prlimit(parent, resource.RLIMIT_NOFILE)", "os.setpriority(os.PRIO_PROCESS, parent, 5)"],
+    ),
+}
+FREE = ("reads", "writes", "modes", "network", "memory")
+FULL = PLAIN.scratch_bytes // PLAIN.file_size
+FILLS = f"[os.posix_fallocate(os.open(f'f{{n}}', 66), 0, {PLAIN.file_size}) for n in range({FULL})]"
+MANY = f"[os.close(os.open(f'n{{n}}', 66)) for n in range({PLAIN.scratch_files})]"
+THREADS = f"[threading.Thread(target=time.sleep, args=(0.5,), daemon=True).start() for _ in range({PLAIN.tasks})]"
+# What the grader sees to from outside, and the files whose tests try it.
+OUTSIDE = {
+    "time": "tests/grader/test_time_limits.py",
+    "threads and processes": "tests/attacks/test_left_behind.py",
+    "files in the scratch folder": "tests/attacks/test_left_behind.py",
+    "environment": "tests/attacks/reading.py",
+}
+JOB = """
+import ctypes, json, mmap, os, resource, socket, sys, threading, time
+from pathlib import Path
+from grader.isolation import sandbox
+from grader.isolation.limits import Limits
+
+scratch, victim, parent, apart = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "apart"
+libc, tries = ctypes.CDLL(None, use_errno=True), json.load(sys.stdin)
+
+def called(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def held(name):
+    [line] = [line for line in open("/proc/self/status") if line.startswith(name)]
+    return int(line.split()[1], 16)
+
+os.chdir(scratch)
+if sys.argv[4] != "free":
+    sandbox.enter(Path(scratch), None, frozenset(), Limits(), apart=apart)
+for one in tries:
+    try:
+        eval(one)
+        print("allowed", one, flush=True)
+    except (OSError, MemoryError, RuntimeError):
+        print("refused", one, flush=True)
+"""
+
+
+def rows() -> dict[str, str]:
+    """The rows of the page's table: what they are about, and the column of a Linux with Landlock."""
+    table = (ROOT / "docs/security.md").read_text().split("| reads |", 1)[1].split("\n\n")[0]
+    cells = [line.strip("| ").split(" | ") for line in f"| reads |{table}".splitlines()]
+    return {about: linux for about, linux, *_ in cells}
+
+
+def told(tmp_path: Path, tries: list[str], place: str, *prefix: str) -> list[str]:
+    """What a job answers to these tries, in a process that is let into namespaces or not."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "victim").write_text("x")
+    for path in (tmp_path, tmp_path / "scratch", tmp_path / "victim"):
+        os.chmod(path, 0o777)
+    arguments = [tmp_path / "scratch", tmp_path / "victim", os.getpid(), place]
+    command = [*prefix, sys.executable, "-B", "-c", JOB, *map(str, arguments)]
+    ended = subprocess.run(command, input=json.dumps(tries), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout.splitlines()
+
+
+def test_each_row_of_the_page_is_tried():
+    about = list(rows())
+    for words in [*TRIES, *OUTSIDE]:
+        assert sum(row.startswith(words) for row in about) == 1, f"no row of the page, or two: {words}"
+    untried = [row for row in about if not row.startswith((*TRIES, *OUTSIDE))]
+    assert not untried, f"nothing tries these rows of docs/security.md: {untried}"
+    assert all((ROOT / file).is_file() for file in OUTSIDE.values())
+
+
+def test_the_page_has_the_numbers_that_the_sandbox_holds():
+    numbers = {about: re.findall(r"\d+(?:,\d+)*", linux) for about, linux in rows().items()}
+    [memory] = [found for about, found in numbers.items() if about.startswith("memory")]
+    [disk] = [found for about, found in numbers.items() if about.startswith("files in")]
+    held = [PLAIN.memory >> 30, PLAIN.file_size >> 20, PLAIN.open_files, PLAIN.computing // 60]
+    assert memory == [f"{number}" for number in held]
+    assert numbers["threads and processes"] == [f"{PLAIN.tasks}", "09", "31", f"{WITH_PROCESSES.tasks}"]
+    assert disk == [f"{PLAIN.scratch_bytes >> 20}", f"{PLAIN.scratch_files:,}", f"{PLAIN.scratch_depth}"]
+    assert numbers["time"] == [f"{PLAIN.kata_seconds / 60:.0f}"]
+
+
+USER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+AS = {"as it is": ()} | ({"as another user": USER} if os.getuid() == 0 and shutil.which("setpriv") else {})
+
+
+def test_without_a_sandbox_each_of_these_steps_goes_well(tmp_path):
+    """Otherwise a refusal would say nothing of the sandbox. What would hit the tests themselves is left out."""
+    tries = [one for words in FREE for pair in [TRIES[words]] for one in pair[1]]
+    assert told(tmp_path, ["open('own', 'w')", *tries], "free") == [
+        f"allowed {one}" for one in ["open('own', 'w')", *tries]
+    ]
+
+
+@pytest.mark.parametrize("prefix", AS.values(), ids=AS.keys())
+@pytest.mark.parametrize("place", ["apart", "without namespaces"])
+def test_the_job_may_do_what_the_page_says_and_nothing_else(place, prefix, tmp_path_factory):
+    if place == "apart" and not namespaces.are_allowed():
+        pytest.skip("this machine allows no namespaces")
+    expected = [
+        (verdict, one)
+        for pair in [TRIES["writes"], *TRIES.values()]  # first, the file that later ones change
+        for verdict, tries in zip(("allowed", "refused"), pair, strict=True)
+        for one in tries
+    ]
+    if place == "apart":  # without namespaces, the grader looks at the folder and at the threads
+        expected += [("refused", FILLS), ("refused", MANY)]
+        expected += [("refused", THREADS)] if prefix or os.getuid() != 0 else []
+    folder = tmp_path_factory.mktemp("r")
+    for above in folder.parents[:3]:
+        if above.stat().st_uid == os.getuid() and above != Path("/tmp"):
+            above.chmod(above.stat().st_mode | 0o011)
+    answers = told(folder, [one for _, one in expected], place, *prefix)
+    assert answers == [f"{verdict} {one}" for verdict, one in expected]
