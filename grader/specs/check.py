@@ -52,7 +52,8 @@ def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, w
 
     Args:
         expected: a tensor, an array, a number, or any nesting of dicts, lists and tuples of these.
-        unlike: known wrong answers by name. If `got` equals one of them, the failure names it.
+        unlike: known wrong answers by name. The failure names the one that explains every difference. `...`, and a
+            key that it lacks, may be anything.
         what: a name for `got`, if it is not the result itself ("gradient of x").
     """
     _judge(got, expected, what, None, unlike or {}, dtype=True)
@@ -246,35 +247,66 @@ def gradients(
 def _judge(
     got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
 ) -> None:
-    """Compare, and name the known wrong answer that `got` equals, also if it is a string or a whole list."""
+    """Compare, and name the known wrong answer that explains every difference."""
     try:
-        _compare(got, expected, what, tolerance, unlike, dtype=dtype)
+        _compare(got, expected, what, tolerance, dtype=dtype)
     except Mismatch as found:
-        named = any(label == "looks like" for label, _ in found.rows)
-        others = {name: wrong for name, wrong in unlike.items() if not isinstance(wrong, Tensor)}
-        alike = [] if named else [name for name, wrong in others.items() if _is(got, wrong, tolerance)]
+        alike = [name for name, wrong in unlike.items() if _explains(wrong, got, expected, tolerance)]
         if not alike:
             raise
-        raise Mismatch([*found.rows, ("looks like", alike[0])]) from None
+        rows = [row for row in found.rows if row[0] not in ("looks like", "means")]
+        raise Mismatch([*rows, ("looks like", alike[0])], found.picture) from None
 
 
-def _is(got: Any, wrong: Any, tolerance: Tolerance | None) -> bool:
+def _explains(wrong: Any, got: Any, expected: Any, tolerance: Tolerance | None) -> bool:
+    """Tell if `got` has a part of this wrong answer, and no other that is wrong but where the answer says nothing."""
+    parts = set(_parts(wrong, got, expected, tolerance))
+    return True in parts and False not in parts
+
+
+def _parts(wrong: Any, got: Any, expected: Any, tolerance: Tolerance | None) -> Iterator[bool | None]:
+    """Of each part: None if it is right or `wrong` leaves it open, else if it is that of `wrong`."""
+    if all(isinstance(side, Mapping) for side in (wrong, got, expected)):
+        for key in {**wrong, **got}:
+            yield from _parts(wrong.get(key, ...), got.get(key), expected.get(key), tolerance)
+    elif _alike_in_kind(wrong, got, expected):
+        for part in itertools.zip_longest(wrong, got, expected, fillvalue=...):
+            yield from _parts(*part, tolerance)
+    elif wrong is ... or _agrees(got, expected, tolerance):
+        yield None
+    else:
+        yield _near(got, wrong, tolerance)
+
+
+def _alike_in_kind(wrong: Any, got: Any, expected: Any) -> bool:
+    kinds = {type(side) for side in (wrong, got, expected)}
+    if kinds != {list} and kinds != {tuple}:
+        return False
+    return len(got) == len(expected) and (len(wrong) == len(got) or (kinds == {tuple} and len(wrong) < len(got)))
+
+
+def _near(got: Any, wrong: Any, tolerance: Tolerance | None) -> bool:
+    if all(isinstance(side, numbers.Real) and not isinstance(side, bool) for side in (got, wrong)):
+        both_nan = math.isnan(got) and math.isnan(wrong)
+        return both_nan or got == wrong or math.isclose(got, wrong, rel_tol=1e-4, abs_tol=1e-9)
+    return _agrees(got, wrong, tolerance)
+
+
+def _agrees(got: Any, other: Any, tolerance: Tolerance | None) -> bool:
     try:
-        _compare(got, wrong, "", tolerance, {}, dtype=False)
+        _compare(got, other, "", tolerance, dtype=False)
     except Mismatch:
         return False
     return True
 
 
-def _compare(
-    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
-) -> None:
+def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:
     if isinstance(expected, Mapping):
         _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
         if set(got) != set(expected):
             raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected))])
         for key in expected:
-            _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, _part(unlike, key), dtype=dtype)
+            _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, dtype=dtype)
     elif isinstance(expected, (list, tuple)):
         kind = "list" if isinstance(expected, list) else "tuple"
         single = kind == "tuple" and len(expected) > 1 and not isinstance(got, (tuple, list, type(None)))
@@ -282,29 +314,26 @@ def _compare(
         _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}{hint}", what)
         _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
         for i, item in enumerate(expected):
-            _compare(got[i], item, f"{what}[{i}]", tolerance, _part(unlike, i), dtype=dtype)
+            _compare(got[i], item, f"{what}[{i}]", tolerance, dtype=dtype)
     elif isinstance(expected, np.ndarray):
         _require(isinstance(got, np.ndarray), got, f"a NumPy array of shape {expected.shape}", what)
         same = got.dtype == expected.dtype if dtype else got.dtype.kind in "biufc"
         _require(same, str(got.dtype), expected.dtype, what, label="dtype")
-        known = {name: torch.tensor(wrong.copy()) for name, wrong in unlike.items() if isinstance(wrong, np.ndarray)}
-        _compare_tensors(torch.tensor(got.copy()), torch.tensor(expected.copy()), what, tolerance, known, dtype=False)
+        _compare_tensors(torch.tensor(got.copy()), torch.tensor(expected.copy()), what, tolerance, dtype=False)
     elif isinstance(expected, Tensor):
         _is_tensor(got, what, f"a tensor of shape {tuple(expected.shape)}")
-        _compare_tensors(got, expected, what, tolerance, unlike, dtype=dtype)
+        _compare_tensors(got, expected, what, tolerance, dtype=dtype)
     elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
-        _compare_numbers(got, expected, what, tolerance, unlike)
+        _compare_numbers(got, expected, what, tolerance)
     else:
         _require(type(got) is type(expected) and got == expected, got, repr(expected), what, label="got")
 
 
-def _compare_tensors(
-    got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
-) -> None:
+def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:
     rows = _of(what)
     if got.shape != expected.shape:
         rows.append(("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}"))
-        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance))
+        raise Mismatch(rows + _suspects(got, expected))
     rows.append(("shape", f"{tuple(got.shape)}  as it should be"))
     if dtype and got.dtype != expected.dtype:
         raise Mismatch([*rows, ("dtype", f"{_short(got.dtype)}  expected {_short(expected.dtype)}")])
@@ -312,12 +341,10 @@ def _compare_tensors(
     if wrong.any():
         rows.append(("differs", _difference(got, expected, wrong)))
         picture = blocks.drawn(got, expected, _first(wrong))
-        raise Mismatch(rows + _suspects(got, expected, unlike, tolerance), picture)
+        raise Mismatch(rows + _suspects(got, expected), picture)
 
 
-def _compare_numbers(
-    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any]
-) -> None:
+def _compare_numbers(got: Any, expected: Any, what: str, tolerance: Tolerance | None) -> None:
     plain = isinstance(got, numbers.Number) and not isinstance(got, bool)
     _require(plain, got, f"the number {_number(expected)}", what)
     if tolerance is None:
@@ -329,9 +356,7 @@ def _compare_numbers(
         same = same or (math.isfinite(abs(got)) and abs(got - expected) <= atol + rtol * abs(expected))
     if not same:
         mine, right = _told_apart(got, expected)
-        rows = [*_of(what), ("got", mine), ("expected", right)]
-        names = [name for name, value in unlike.items() if isinstance(value, numbers.Number) and _near(got, value)]
-        raise Mismatch(rows + [("looks like", name) for name in names[:1]])
+        raise Mismatch([*_of(what), ("got", mine), ("expected", right)])
 
 
 def _agree(got: Tensor, expected: Tensor, tolerance: Tolerance | None) -> Tensor:
@@ -370,11 +395,8 @@ def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
     return text
 
 
-def _suspects(got: Tensor, expected: Tensor, unlike: Mapping[str, Any], tolerance: Tolerance | None) -> Rows:
-    """The likely bug, if the result is a known wrong answer, or the right one transposed, reshaped or scaled."""
-    for name, wrong in unlike.items():
-        if isinstance(wrong, Tensor) and wrong.shape == got.shape and _agree(got, wrong, tolerance or (0, 0)).all():
-            return [("looks like", name)]
+def _suspects(got: Tensor, expected: Tensor) -> Rows:
+    """The likely bug, if the result is the right one transposed or reshaped; a fact, if it is scaled."""
     if got.numel() < 2 or got.is_complex() or expected.is_complex() or got.dtype == torch.bool:
         return _inverted(got, expected)
     mine, right = got.detach().cpu().double(), expected.detach().cpu().double()
@@ -419,8 +441,9 @@ def _ratio(mine: Tensor, right: Tensor) -> Rows:
             return []
         rest = mine[right.abs() <= 1e-6]
         if not rest.numel() or rest.abs().max() < 1e-5:
-            same = "the right numbers with the sign flipped" if abs(factor + 1) < 1e-3 else None
-            return [("looks like", same or f"every value is {factor:.4g} times the expected one")]
+            if abs(factor + 1) < 1e-3:
+                return [("looks like", "the right numbers with the sign flipped")]
+            return [("means", f"every value is {factor:.4g} times the expected one")]
     return []
 
 
@@ -475,17 +498,6 @@ def _of(what: str) -> Rows:
     return [("of", what.lstrip("."))] if what else []
 
 
-def _part(unlike: Mapping[str, Any], key: Any) -> dict[str, Any]:
-    """The entry `key` of each known wrong answer that has one."""
-    parts = {}
-    for name, wrong in unlike.items():
-        if isinstance(wrong, Mapping) and key in wrong:
-            parts[name] = wrong[key]
-        elif isinstance(wrong, (list, tuple)) and isinstance(key, int) and key < len(wrong):
-            parts[name] = wrong[key]
-    return parts
-
-
 def _first(mask: Tensor) -> list[int]:
     return mask.nonzero()[0].tolist()
 
@@ -504,10 +516,6 @@ def _told_apart(got: Any, expected: Any) -> tuple[str, str]:
 
 def _listed(keys: Iterable[Any]) -> str:
     return ", ".join(map(describe, keys)) or "none"
-
-
-def _near(a: Any, b: Any) -> bool:
-    return a == b or math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -768,7 +768,7 @@ class TestBatchReport:
         2 · (12 + 8) bytes: inputs and labels are both in memory."""
         got = kata.batch_report(vectors(5), [2])
         unlike = {
-            "only full batches counted": {2: {"batches": 2, "max_bytes": 40, "last_batch": 1}},
+            "only full batches counted": {2: {"batches": 2, "max_bytes": 40, "last_batch": 3}},
             "only inputs counted": {2: {"batches": 3, "max_bytes": 24, "last_batch": 1}},
         }
         expected = {2: {"batches": 3, "max_bytes": 40, "last_batch": 1}}

@@ -1406,9 +1406,10 @@ class TestSpeedLadder:
         """Two equal rungs have equal losses, step by step. What the first one learned, or its optimizer remembers, must
         not reach the second."""
         model, (x, y) = stirred(kata, torch.float32), batch()
-        [longer] = kata.speed_ladder(copy.deepcopy(model), x, y, [kata.Rung("both")], n_steps=6, lr=0.01)
+        [longer] = kata.speed_ladder(copy.deepcopy(model), x, y, [kata.Rung("both")], n_steps=4, lr=0.01)
         first, second = kata.speed_ladder(model, x, y, [kata.Rung("one"), kata.Rung("again")], lr=0.01)
-        unlike = {"those of the weights that the first one left": longer["losses"][len(first["losses"]) :]}
+        later = longer["losses"][len(first["losses"])]
+        unlike = {"those of the weights that the first one left": [later, ..., ..., ...]}
         what = "losses of the second of two equal rungs"
         check.close(second["losses"], first["losses"], rtol=1e-5, unlike=unlike, what=what)
 

@@ -704,6 +704,7 @@ class TestTrainCapstone:
                 ("gradients not clipped", {"clip": math.inf}),
                 ("AdamW's own betas, 0.9 and 0.999", {"beta2": 0.999}),
                 ("biases and norms decay, too", {"decay_all": True}),
+                ("biases and norms decay, too, with AdamW's own betas", {"decay_all": True, "beta2": 0.999}),
                 ("one rate for all steps", {"flat": True}),
             ]:
                 torch.manual_seed(3)

@@ -1057,7 +1057,7 @@ class TestProfileEmptyCache:
         that holds it, keeps it alive."""
         cuda = FakeCuda()
         got = [record["allocated"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
-        unlike = [100 if stage in ("deleted", "emptied") else None for stage in STAGES]
+        unlike = [100 if stage in ("deleted", "emptied") else ... for stage in STAGES]
         check.equal(got, [0, 100, 0, 0], unlike={"the object is still alive": unlike}, what="allocated bytes, at ")
 
     def test_only_empty_cache_lowers_what_is_reserved(self, kata):
@@ -1066,8 +1066,8 @@ class TestProfileEmptyCache:
         cuda = FakeCuda()
         got = [record["reserved"] for record in kata.profile_empty_cache(cuda.build, cuda=cuda)]
         unlike = {
-            "empty_cache called before the deletion, or not at all": [None, None, None, 128],
-            "empty_cache called before the third stage": [None, None, 0, None],
+            "empty_cache called before the deletion, or not at all": [..., ..., ..., 128],
+            "empty_cache called before the third stage": [..., ..., 0, ...],
         }
         check.equal(got, [0, 128, 128, 0], unlike=unlike, what="reserved bytes, at ")
 

@@ -1,5 +1,7 @@
 """The comparisons that specs share: what they let pass, and what they say when they do not."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -184,3 +186,23 @@ def test_shape_dtype_finite_that():
     assert "float32  expected int64" in said(check.dtype, X, torch.int64)
     assert "first at [0, 0]: nan" in said(check.finite, X / X)
     assert "because" in said(check.that, False, "because")
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "wrong", "named"),
+    [
+        ([1, 5, 6], [1, 2, 3], [1, 5, 6], True),
+        ([1, 5, 7], [1, 2, 3], [1, 5, 6], False),
+        ([1, 2, 6], [1, 2, 3], [1, 5, 6], True),
+        ([1, 5, 7], [1, 2, 3], [1, 5, ...], True),
+        ([1, 2, 7], [1, 2, 3], [1, 5, ...], False),
+        ((4.0, 1.0), (2.0, 1.0), (4.0, 0.5), True),
+        ((4.0, 0.7), (2.0, 1.0), (4.0, 0.5), False),
+        ({"loss": math.nan, "n": 3}, {"loss": 0.5, "n": 3}, {"loss": math.nan}, True),
+        ({"loss": 0.7, "n": 3}, {"loss": 0.5, "n": 3}, {"loss": math.nan}, False),
+    ],
+)
+def test_a_wrong_answer_is_named_where_it_explains_every_difference(got, expected, wrong, named):
+    with pytest.raises(check.Mismatch) as failure:
+        check.close(got, expected, unlike={"the slip": wrong})
+    assert (("looks like", "the slip") in failure.value.rows) == named

@@ -93,7 +93,7 @@ MISTAKES = [
         was=DIVIDED,
         now="return centred / (variance.sqrt() + 1e-5)",
         caught_by="test_a_tiny_spread_still_gives_std_1",
-        says="looks like every value is 0.000216 times the expected one",
+        says="means every value is 0.000216 times the expected one",
         edge=True,
     ),
     Mistake(

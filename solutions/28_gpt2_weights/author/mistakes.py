@@ -143,7 +143,7 @@ MISTAKES = [
             "            tensor.copy_(given[name])\n"
         ),
         caught_by="test_a_refused_checkpoint_changes_nothing",
-        says="looks like copied before it was refused",
+        says="the model after a refused checkpoint",
         edge=True,
     ),
     Mistake(

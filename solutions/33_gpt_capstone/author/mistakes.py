@@ -217,7 +217,7 @@ MISTAKES = [
         was=OPTIMIZER,
         now="optimizer = torch.optim.AdamW(model.parameters(), lr=config.max_lr, weight_decay=config.weight_decay)",
         caught_by="test_losses_follow_the_recipe",
-        says="looks like biases and norms decay, too",
+        says="looks like biases and norms decay, too, with AdamW's own betas",
     ),
     Mistake(
         "the model stays on the CPU",

@@ -27,7 +27,7 @@ MISTAKES = [
         was=COLLAPSE,
         now="return [label for label, _ in itertools.groupby(path) if label]",
         caught_by="TestCollapse::test_the_blank_may_be_another_class",
-        says="looks like class 0 taken for the blank",
+        says="looks like all but the 0s",
     ),
     Mistake(
         "brute force: the best path only",

@@ -181,7 +181,7 @@ MISTAKES = [
         was=".to(self.net[0].weight.dtype)",
         now=".float()",
         caught_by="TestContextModel::test_a_float64_model_computes_in_float64",
-        says="dtypes one_hot: float32",
+        says="means a product takes tensors of one dtype, and these are float32 and float64",
         edge=True,
     ),
     Mistake(

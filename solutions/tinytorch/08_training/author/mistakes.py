@@ -118,7 +118,7 @@ MISTAKES = [
         was=SHARE,
         now="loss_fn(model(x), y)",
         caught_by="test_equals_one_update_on_the_batches_joined",
-        says="looks like every value is 2 times the expected one",
+        says="means every value is 2 times the expected one",
     ),
     Mistake(
         "an update per batch",
