@@ -32,6 +32,7 @@ from grader.teaching import (
 )
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
+from grader.teaching.contents import Absent
 from grader.teaching.engines import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
@@ -274,8 +275,7 @@ def _read(submission: Submission, assignment: Assignment, person: Person | None,
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
     if unowned and person:
         why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
-        contents.lost |= dict.fromkeys(contents.missing, why)
-        contents.missing.clear()
+        contents.absent |= dict.fromkeys(contents.reasons(NOT_HANDED_IN), Absent("not graded", why))
     found = found or intake.findings(submission, contents, assignment.katas)
     own = (person.due, person.extension) if person else ()
     dated = versions.find(submission, contents, assignment.katas, Dates(assignment.rules.late, *own))

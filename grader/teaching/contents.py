@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
-from grader.results import NOT_RECOGNISED
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching.listing import File
 from grader.workers.jobs import SourceText, unreadable
 
@@ -36,27 +37,35 @@ class Ignored:
     odd: bool = True
 
 
+@dataclass(frozen=True)
+class Absent:
+    """Why no file counts for a kata: none came, one may be among what came, or nobody knows."""
+
+    verdict: Literal["not handed in", "not recognised", "not graded"]
+    why: str
+
+    @property
+    def source(self) -> SourceText:
+        why = f"{NOT_RECOGNISED}: {self.why}" if self.verdict == NOT_RECOGNISED else self.why
+        return SourceText("", why, lost=self.verdict != NOT_HANDED_IN)
+
+
 @dataclass
 class Contents:
-    """The files of a submission, by kata."""
+    """What was decided of a submission: each kata is either found or absent, and other files are ignored."""
 
     found: dict[Kata, Found] = field(default_factory=dict)
-    missing: dict[Kata, str] = field(default_factory=dict)  # kata → why there is no file
-    unrecognised: dict[Kata, str] = field(default_factory=dict)  # kata → what came that may be it
-    lost: dict[Kata, str] = field(default_factory=dict)  # kata → why nobody knows whether there is a file
+    absent: dict[Kata, Absent] = field(default_factory=dict)
     ignored: list[Ignored] = field(default_factory=list)
     newest: str = ""  # the place that was modified last
 
     def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
         """The text of each kata's file, or the problem with that file."""
-        return {kata: self._source(kata) for kata in katas}
+        return {kata: (self.found.get(kata) or self.absent[kata]).source for kata in katas}
 
-    def _source(self, kata: Kata) -> SourceText:
-        if kata in self.lost:
-            return SourceText("", self.lost[kata], lost=True)
-        if kata in self.unrecognised:
-            return SourceText("", f"{NOT_RECOGNISED}: {self.unrecognised[kata]}", lost=True)
-        return self.found[kata].source if kata in self.found else SourceText("", self.missing[kata])
+    def reasons(self, verdict: str) -> dict[Kata, str]:
+        """Why no file counts, for the katas with this verdict."""
+        return {kata: one.why for kata, one in self.absent.items() if one.verdict == verdict}
 
 
 def let_count(kata: Kata, new: Found, contents: Contents) -> bool:

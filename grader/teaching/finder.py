@@ -11,7 +11,7 @@ from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
 from grader.teaching import archives, near
-from grader.teaching.contents import UNTOUCHED, Contents, Found, Ignored, is_untouched, let_count, read
+from grader.teaching.contents import UNTOUCHED, Absent, Contents, Found, Ignored, is_untouched, let_count, read
 from grader.teaching.leftovers import DATA, Left, is_notebook, may_count, say_missing, take_near, why_unused
 from grader.teaching.listing import File, in_archive, listed, note
 from grader.teaching.owned import distance_to, is_given, is_reference, is_unchanged
@@ -36,7 +36,7 @@ def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | 
     wanted = set(katas if asked is None else asked)
     with boundary.costs_only(why.append):
         return _looked(places, katas, wanted)
-    return Contents(lost=dict.fromkeys(katas, why[0]), ignored=[Ignored("", why[0])])
+    return Contents(absent=dict.fromkeys(katas, Absent("not graded", why[0])), ignored=[Ignored("", why[0])])
 
 
 def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
@@ -54,7 +54,7 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
         take_near(left, unclear, is_open & asked, katas, contents)
     say_missing(katas, asked, left, given, unclear, problems, contents)
     contents.ignored += [Ignored("", problem) for problem in dict.fromkeys(problems)]
-    said = " ".join(contents.unrecognised.values())
+    said = " ".join(contents.reasons("not recognised").values())
     for file in [*unclear, *left.files]:
         why, is_odd = why_unused(file, unclear, left, katas, contents)
         contents.ignored.append(Ignored(file.shown, why, odd=is_odd and file.shown not in said))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
-from grader.results import NOT_RECOGNISED
+from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import commits, uploads
 from grader.teaching.contents import Contents, Found
 from grader.teaching.listing import File, readable
@@ -59,12 +59,9 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
-    missing = [kata for kata in asked if kata in contents.missing]
-    found += [Finding(student, kata.name, "", "not handed in", contents.missing[kata]) for kata in missing]
-    for kata in asked:
-        for verdict, reasons in (("not recognised", contents.unrecognised), ("not graded", contents.lost)):
-            if kata in reasons:
-                found.append(Finding(student, kata.name, "", verdict, reasons[kata], odd=True))
+    absent = [(kata, contents.absent[kata]) for kata in asked if kata in contents.absent]
+    for kata, one in sorted(absent, key=lambda row: row[1].verdict != NOT_HANDED_IN):
+        found.append(Finding(student, kata.name, "", one.verdict, one.why, odd=one.verdict != NOT_HANDED_IN))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
     if (
@@ -77,9 +74,10 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
         found.append(Finding(student, "", names, "counts", note, odd=True))
-    if submission.places and asked and all(kata in contents.missing for kata in asked):
+    missing = contents.reasons(NOT_HANDED_IN)
+    if submission.places and asked and all(kata in missing for kata in asked):
         found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
-    said = contents.lost.values()
+    said = contents.reasons("not graded").values()
     unsaid = [one for one in contents.ignored if one.file or one.why not in said]
     return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
 

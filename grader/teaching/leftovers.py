@@ -9,7 +9,7 @@ from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.results import NOT_HANDED_IN
 from grader.teaching import archives, near
-from grader.teaching.contents import Contents, decoded, let_count, read
+from grader.teaching.contents import Absent, Contents, decoded, let_count, read
 from grader.teaching.listing import File, about
 from grader.teaching.owned import (
     folders_of_katas,
@@ -82,7 +82,7 @@ def take_near(
                 left.drop(file)
         elif kata in is_open and (files or left.closed):
             contents.found.pop(kata, None)
-            contents.unrecognised[kata] = _why_unrecognised(kata, files, fits, left)
+            contents.absent[kata] = Absent("not recognised", _why_unrecognised(kata, files, fits, left))
 
 
 def _is_code(file: File, left: Left, katas: list[Kata]) -> bool:
@@ -140,15 +140,15 @@ def say_missing(
 ) -> None:
     """Note of each kata without a file why: not handed in, not recognised, or nobody knows."""
     came = "" if asked.intersection(contents.found) else _came(left, given, katas, contents)
-    for kata in [kata for kata in katas if kata not in contents.found]:
+    for kata in [kata for kata in katas if kata not in contents.found and kata not in contents.absent]:
         shared = next((f"{file.shown}: {_ambiguous(could)}" for file, could in unclear.items() if kata in could), "")
-        certain = contents.unrecognised.get(kata) or _link_instead(kata, left.files) or shared or left.also.get(kata)
+        certain = _link_instead(kata, left.files) or shared or left.also.get(kata)
         if problems and not certain:
-            contents.lost[kata] = problems[0]
+            contents.absent[kata] = Absent("not graded", problems[0])
         elif why := certain or came or (_beside(kata, contents) if kata in asked else ""):
-            contents.unrecognised[kata] = why
+            contents.absent[kata] = Absent("not recognised", why)
         else:
-            contents.missing[kata] = f"{kata.file.name}: {NOT_HANDED_IN}"
+            contents.absent[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
 
 
 def _beside(kata: Kata, contents: Contents) -> str:

@@ -218,9 +218,8 @@ def look(tmp_path, sound):
 
 
 def came_to(contents: finder.Contents, kata) -> str:
-    for verdict, some in ((UNKNOWN, contents.unrecognised), (LOST, contents.lost), (NOTHING, contents.missing)):
-        if kata in some:
-            return verdict
+    if kata in contents.absent:
+        return contents.absent[kata].verdict
     found = contents.found[kata]
     if found.source.lost:
         return UNKNOWN if found.source.problem.startswith(UNKNOWN) else LOST
@@ -282,7 +281,7 @@ def test_a_name_that_fits_two_katas_is_settled_by_what_it_defines(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/losses.py.txt").write_text(other.reference.read_text())
     contents = finder.look([tmp_path / "a"], [losses, other])
-    assert list(contents.found) == [other] and losses in contents.missing
+    assert list(contents.found) == [other] and contents.absent[losses].verdict == NOTHING
 
 
 def test_an_archive_that_unpacks_to_too_much_is_not_recognised(look, monkeypatch):

@@ -163,8 +163,7 @@ class TestWhichFileCounts:
         """The text that counts for the kata, and the findings shown on a terminal."""
         [submission] = submissions.collect(folder)
         contents = finder.look(submission.places, [kata, *more])
-        why = contents.missing | contents.unrecognised
-        text = contents.found[kata].source.text if kata in contents.found else why[kata]
+        text = contents.found[kata].source.text if kata in contents.found else contents.absent[kata].why
         return text, intake.lines(intake.findings(submission, contents, [kata]))
 
     def test_below_katas_before_the_top(self, hand_in, sound):
