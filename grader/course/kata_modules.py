@@ -19,6 +19,7 @@ from grader.errors import LoadFailure, Unreadable
 from grader.results import IMPORTED
 
 MAX_BYTES = 1_000_000  # of one code file
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 Sources = Mapping[str, Path]  # kata name → the code folder, laid out like katas/, to load the kata from
 
@@ -105,6 +106,25 @@ def decoded(name: str, data: bytes) -> str:
     if "\0" in text:
         raise LoadFailure(f"{name}: is not text: it contains NUL characters")
     return text
+
+
+def converted(name: str, data: bytes) -> tuple[str, str]:
+    """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its mark, or else Latin-1.
+
+    Raises:
+        LoadFailure: the bytes are no text, or more than 1 MB.
+    """
+    try:
+        return decoded(name, data), ""
+    except LoadFailure:
+        if len(data) > MAX_BYTES:
+            raise
+        encoding = "UTF-16" if data.startswith(UTF_16) else "Latin-1"
+        declared = b"coding" in b"".join(io.BytesIO(data).readlines()[:2])
+        text = data.decode(encoding, "replace")
+        if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text or declared:
+            raise
+    return text.removeprefix("\ufeff"), encoding
 
 
 def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | None = None) -> ModuleType:

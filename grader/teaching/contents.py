@@ -1,6 +1,5 @@
 """The files of a submission that count, each with its text, and why others do not."""
 
-import io
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,7 +15,6 @@ from grader.workers.jobs import SourceText, unreadable
 
 DEEP = 8  # folders inside each other: a file below is pointed out
 UNTOUCHED = "is an untouched stub"
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def read(file: File, kata: Kata) -> Found:
     data = b""
     try:
         data = file.read(kata_modules.MAX_BYTES)
-        text, encoding = decoded(kata.file.name, data)
+        text, encoding = kata_modules.converted(kata.file.name, data)
     except (LoadFailure, OSError) as failure:
         if isinstance(failure, LoadFailure) and len(data) <= kata_modules.MAX_BYTES and b"\0" in data:
             why = f"{NOT_RECOGNISED}: {file.shown}: is no text, but a file of another kind"
@@ -108,25 +106,6 @@ def read(file: File, kata: Kata) -> Found:
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
-
-
-def decoded(name: str, data: bytes) -> tuple[str, str]:
-    """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its mark, or else Latin-1.
-
-    Raises:
-        LoadFailure: the bytes are no text, or more than 1 MB.
-    """
-    try:
-        return kata_modules.decoded(name, data), ""
-    except LoadFailure:
-        if len(data) > kata_modules.MAX_BYTES:
-            raise
-        encoding = "UTF-16" if data.startswith(UTF_16) else "Latin-1"
-        declared = b"coding" in b"".join(io.BytesIO(data).readlines()[:2])
-        text = data.decode(encoding, "replace")
-        if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text or declared:
-            raise
-    return text.removeprefix("\ufeff"), encoding
 
 
 def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:

@@ -10,11 +10,11 @@ from grader.course import cells, notebooks
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
-from grader.teaching import archives, near
+from grader.teaching import archives, signs
 from grader.teaching.contents import UNTOUCHED, Absent, Contents, Found, Ignored, is_untouched, let_count, read
 from grader.teaching.leftovers import DATA, Left, is_notebook, may_count, say_missing, take_near, why_unused
 from grader.teaching.listing import File, in_archive, listed, note
-from grader.teaching.owned import distance_to, is_given, is_reference, is_unchanged
+from grader.teaching.signs import distance_to, is_given, is_reference, is_unchanged
 from grader.workers.jobs import SourceText
 
 MOST_NOTEBOOKS = 100  # read in one submission
@@ -157,7 +157,7 @@ def _read_notebook(file: File, left: Left, is_open: set[Kata], katas: list[Kata]
     left.drop(file)
     code = "\n".join(notebooks.code(notebook))
     for other in katas:
-        if other != kata and near.defines_half(code, other, but=kata.owners):
+        if other != kata and signs.defines_half(code, other, but=kata.owners):
             left.also[other] = (
                 f"{file.shown}: defines exercises of {kata.number} and of {other.number}: hand in one for each"
             )

@@ -8,10 +8,10 @@ from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.results import NOT_HANDED_IN
-from grader.teaching import archives, near
-from grader.teaching.contents import Absent, Contents, decoded, let_count, read
+from grader.teaching import archives, signs
+from grader.teaching.contents import Absent, Contents, let_count, read
 from grader.teaching.listing import File, about
-from grader.teaching.owned import (
+from grader.teaching.signs import (
     folders_of_katas,
     is_anothers,
     is_courses_own,
@@ -47,12 +47,12 @@ class Left:
 def may_count(file: File) -> bool:
     """Tell if a kata may be in this file, whatever it is called."""
     name = file.name
-    return not file.is_link and (archives.is_archive(name) or is_notebook(name) or near.may_hold_python(name))
+    return not file.is_link and (archives.is_archive(name) or is_notebook(name) or signs.may_hold_python(name))
 
 
 def is_notebook(name: str) -> bool:
     """Tell by its name if a file is a notebook, whatever a download has added to it."""
-    return near.bare(name.lower()).endswith(".ipynb")
+    return signs.bare(name.lower()).endswith(".ipynb")
 
 
 def take_near(
@@ -89,29 +89,29 @@ def _is_code(file: File, left: Left, katas: list[Kata]) -> bool:
     """Tell if a file may be a kata's under another name: it is a text, and not another kata's or the course's."""
     if file.is_link or not file.size or is_nobodys(file) or is_in_its_folder(file.path, katas):
         return False
-    return file in left.python or (near.may_hold_python(file.name) and not is_notebook(file.name))
+    return file in left.python or (signs.may_hold_python(file.name) and not is_notebook(file.name))
 
 
 def _could_be(file: File, is_open: set[Kata], katas: list[Kata], contents: Contents) -> tuple[list[Kata], bool]:
     """The open katas that a file could be, and True if it is called so or defines exercises of theirs."""
     try:
-        text, _ = decoded(file.name, file.read(kata_modules.MAX_BYTES))
+        text, _ = kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))
     except (LoadFailure, OSError):
         text = ""
     others = namesakes(file.path, katas)
-    by_name, by_text = near.named(file.name, katas), near.defined(text, [*katas, *others])
+    by_name, by_text = signs.named(file.name, katas), signs.defined(text, [*katas, *others])
     if not by_name and others and (not by_text or any(kata in others for kata in by_text)):
         return [], False
     if by_name or by_text:
-        closer = near.alike(file.path, katas) if len(by_text) > 1 else by_text
+        closer = signs.alike(file.path, katas) if len(by_text) > 1 else by_text
         both = [kata for kata in by_name or by_text if kata in (by_text if by_name else closer)]
         return [kata for kata in both or by_name or by_text if kata in is_open], True
     missing = [kata for kata in katas if kata not in contents.found]
     folders = folders_of_katas(katas[0].root)
-    is_code = near.is_called_code(file.name)
+    is_code = signs.is_called_code(file.name)
     path = file.path if is_code else PurePosixPath(file.path.name)
     elsewhere = folders.intersection(path.parts)
-    return [k for k in near.alike(path, missing) if not elsewhere or Path(k.name).name in elsewhere], False
+    return [k for k in signs.alike(path, missing) if not elsewhere or Path(k.name).name in elsewhere], False
 
 
 def _why_unrecognised(kata: Kata, files: list[File], fits: dict[File, tuple[list[Kata], bool]], left: Left) -> str:
@@ -154,7 +154,7 @@ def say_missing(
 def _beside(kata: Kata, contents: Contents) -> str:
     """What to say of another kata's file that defines this kata's exercises, too; empty if none does."""
     for other, one in contents.found.items():
-        if near.defines_half(one.source.text, kata, but=other.owners):
+        if signs.defines_half(one.source.text, kata, but=other.owners):
             return f"{one.file.shown}: defines exercises of {kata.number}, too: put them into {kata.file.name}"
     return ""
 
@@ -198,7 +198,7 @@ def why_unused(
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
     if not file.size:
-        return "is empty", bool(near.alike(file.path, [kata for kata in katas if kata not in contents.found]))
+        return "is empty", bool(signs.alike(file.path, [kata for kata in katas if kata not in contents.found]))
     if file in unclear:
         return _ambiguous(unclear[file]), True
     if file in left.closed:
@@ -207,7 +207,7 @@ def why_unused(
         return "is an archive that was not opened: every kata has a file", DATA not in file.path.parts
     if is_notebook(file.name):
         return "is a notebook that no kata's exercises were taken from", True
-    copied = [kata for kata in near.named(file.name, katas) if kata in contents.found]
+    copied = [kata for kata in signs.named(file.name, katas) if kata in contents.found]
     if copied and not is_anothers(file.path, katas):
         return f"{contents.found[copied[0]].file.shown} counts", True
     if file.name in {kata.file.name for kata in katas}:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grader.errors import BrokenRoster
 from grader.results import Identity
-from grader.teaching import dates, near, tables
+from grader.teaching import dates, signs, tables
 from grader.teaching.submissions import Submission
 
 STRANGER = "nobody in the roster has this id, email or name"
@@ -180,7 +180,7 @@ def assigned(
         if isinstance(found, Person):
             places[found.id] += submission.places
             continue
-        if found == STRANGER and submission not in handed_in and not near.is_called_code(submission.places[0].name):
+        if found == STRANGER and submission not in handed_in and not signs.is_called_code(submission.places[0].name):
             continue
         if submission.student in labels:  # a file may be named as reports name somebody
             submission = replace(submission, student=f"{submission.student}, not in the roster")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grader import printable
+from grader.course import kata_modules
 from grader.errors import KataError, LoadFailure
-from grader.teaching import contents
 
 SEPARATOR = re.compile(r"sep=([,;\t])\r?\n")
 
@@ -26,7 +26,7 @@ def rows(
         broken: the file cannot be read, or has no such columns. The message has the number of the line.
     """
     try:
-        text, _ = contents.decoded(path.name, path.read_bytes())
+        text, _ = kata_modules.converted(path.name, path.read_bytes())
     except OSError as error:
         raise broken(f"{path}: {error.strerror}") from None
     except LoadFailure as failure:
