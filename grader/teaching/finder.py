@@ -12,7 +12,7 @@ from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
 from grader.teaching import archives, signs
 from grader.teaching.contents import UNTOUCHED, Absent, Contents, Found, Ignored, is_untouched, let_count, read
-from grader.teaching.leftovers import DATA, Left, is_notebook, may_count, say_missing, take_near, why_unused
+from grader.teaching.leftovers import DATA, Left, absent, is_notebook, may_count, take_near, why_unused
 from grader.teaching.listing import File, in_archive, listed, note
 from grader.teaching.signs import distance_to, is_given, is_reference, is_unchanged
 from grader.workers.jobs import SourceText
@@ -44,19 +44,19 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     files, problems = listed(places)
     contents.newest = max(files, key=lambda file: file.batch).shown.partition("/")[0] if files else ""
     rest, unclear = _take_named(files, katas, contents)
-    left, given = Left([]), list[File]()
+    left, given = Left([], unclear), list[File]()
     for file in rest:
         (given if not file.is_link and is_given(file.path, katas[0].root) else left.files).append(file)
     if any(may_count(file) for file in [*left.files, *unclear]):
         is_open = {k for k in katas if k not in contents.found or is_untouched(k, contents.found[k])}
         _open_archives(left, is_open, katas, contents)
         _read_notebooks(left, is_open, katas, contents, problems)
-        take_near(left, unclear, is_open & asked, katas, contents)
-    say_missing(katas, asked, left, given, unclear, problems, contents)
+        take_near(left, is_open & asked, katas, contents)
+    contents.absent |= absent(katas, asked, left, given, problems, contents)
     contents.ignored += [Ignored("", problem) for problem in dict.fromkeys(problems)]
     said = " ".join(contents.reasons("not recognised").values())
     for file in [*unclear, *left.files]:
-        why, is_odd = why_unused(file, unclear, left, katas, contents)
+        why, is_odd = why_unused(file, left, katas, contents)
         contents.ignored.append(Ignored(file.shown, why, odd=is_odd and file.shown not in said))
     return contents
 

@@ -30,12 +30,14 @@ class Left:
     """The files of a submission that are no kata's so far and not the course's.
 
     Attributes:
+        unclear: those whose name katas share, beside `files`, and these katas.
         closed: those that nobody can look into here, and why.
         python: those that hold Python and are called notebooks.
         also: what to say of a notebook of another kata that defines this kata's exercises, too.
     """
 
     files: list[File]
+    unclear: dict[File, list[Kata]]
     closed: dict[File, str] = field(default_factory=dict)
     python: set[File] = field(default_factory=set)
     also: dict[Kata, str] = field(default_factory=dict)
@@ -55,16 +57,14 @@ def is_notebook(name: str) -> bool:
     return signs.bare(name.lower()).endswith(".ipynb")
 
 
-def take_near(
-    left: Left, unclear: dict[File, list[Kata]], is_open: set[Kata], katas: list[Kata], contents: Contents
-) -> None:
+def take_near(left: Left, is_open: set[Kata], katas: list[Kata], contents: Contents) -> None:
     """Take the open katas from files of other names, each where one file fits and that file fits no other kata.
 
     Otherwise the kata is not recognised: also if something is closed that may hold it.
     """
     fitting: dict[Kata, list[File]] = {}
     fits: dict[File, tuple[list[Kata], bool]] = {}
-    some = [file for file in [*unclear, *left.files] if file not in left.closed and _is_code(file, left, katas)]
+    some = [file for file in [*left.unclear, *left.files] if file not in left.closed and _is_code(file, left, katas)]
     for file in sorted(some, key=lambda file: len(file.path.parts))[: MOST_NEAR if is_open else 0]:
         fits[file] = _could_be(file, is_open, katas, contents)
         for kata in fits[file][0]:
@@ -77,7 +77,7 @@ def take_near(
             taken = f"is taken for {kata.file.name} of {kata.number}: no other file fits"
             if let_count(kata, replace(found, note="; ".join(filter(None, [taken, found.note]))), contents):
                 is_open.discard(kata)
-            unclear.pop(file, None)
+            left.unclear.pop(file, None)
             if file in left.files:
                 left.drop(file)
         elif kata in is_open and (files or left.closed):
@@ -129,26 +129,24 @@ def _why_unrecognised(kata: Kata, files: list[File], fits: dict[File, tuple[list
     return f"{first.shown}: did you mean {kata.file}{beside}?"
 
 
-def say_missing(
-    katas: list[Kata],
-    asked: set[Kata],
-    left: Left,
-    given: list[File],
-    unclear: dict[File, list[Kata]],
-    problems: list[str],
-    contents: Contents,
-) -> None:
-    """Note of each kata without a file why: not handed in, not recognised, or nobody knows."""
+def absent(
+    katas: list[Kata], asked: set[Kata], left: Left, given: list[File], problems: list[str], contents: Contents
+) -> dict[Kata, Absent]:
+    """Why each other kata has no file: it was not handed in, is not recognised, or nobody knows."""
+    decided: dict[Kata, Absent] = {}
     came = "" if asked.intersection(contents.found) else _came(left, given, katas, contents)
     for kata in [kata for kata in katas if kata not in contents.found and kata not in contents.absent]:
-        shared = next((f"{file.shown}: {_ambiguous(could)}" for file, could in unclear.items() if kata in could), "")
+        shared = next(
+            (f"{file.shown}: {_ambiguous(could)}" for file, could in left.unclear.items() if kata in could), ""
+        )
         certain = _link_instead(kata, left.files) or shared or left.also.get(kata)
         if problems and not certain:
-            contents.absent[kata] = Absent("not graded", problems[0])
+            decided[kata] = Absent("not graded", problems[0])
         elif why := certain or came or (_beside(kata, contents) if kata in asked else ""):
-            contents.absent[kata] = Absent("not recognised", why)
+            decided[kata] = Absent("not recognised", why)
         else:
-            contents.absent[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
+            decided[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
+    return decided
 
 
 def _beside(kata: Kata, contents: Contents) -> str:
@@ -191,16 +189,14 @@ def _ambiguous(katas: Iterable[Kata]) -> str:
     return f"could be {' or '.join(kata.name for kata in katas)}: put it into its kata's folder"
 
 
-def why_unused(
-    file: File, unclear: dict[File, list[Kata]], left: Left, katas: list[Kata], contents: Contents
-) -> tuple[str, bool]:
+def why_unused(file: File, left: Left, katas: list[Kata], contents: Contents) -> tuple[str, bool]:
     """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
     if not file.size:
         return "is empty", bool(signs.alike(file.path, [kata for kata in katas if kata not in contents.found]))
-    if file in unclear:
-        return _ambiguous(unclear[file]), True
+    if file in left.unclear:
+        return _ambiguous(left.unclear[file]), True
     if file in left.closed:
         return left.closed[file], True
     if archives.is_archive(file.name):
