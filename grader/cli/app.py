@@ -25,6 +25,12 @@ app = typer.Typer(
 )
 
 
+def has_command(words: Iterable[str]) -> bool:
+    """Tell if one of these words is a command that is registered already."""
+    made = {one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands}
+    return not made.isdisjoint(words)
+
+
 Options = TypeVar("Options")
 
 

@@ -9,13 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import nbformat
 import typer
 from rich.console import Console
 
-from grader.cli import sheets
 from grader.cli.app import INTERRUPTED, KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
-from grader.course import catalogue, downloads, handouts, kata_modules, notebooks, places
+from grader.course import catalogue, downloads, handouts, kata_modules, places
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
 from grader.errors import KataError
@@ -27,14 +25,10 @@ from grader.learner import (
     helping,
     history,
     overview,
-    paper_notebook,
     progress,
     reading,
-    room,
     stepping,
 )
-from grader.learner import doctor as machine
-from grader.learner import update as updating
 from grader.learner.screen import Screen
 from grader.practice import recorded
 from grader.reports import words
@@ -57,6 +51,8 @@ def start(
     torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda is 2.7 GB more")] = Build.cpu,
 ) -> None:
     """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
+    from grader.learner import room
+
     told = room.start(folder, torch.value if venv else None, say)
     for line in told:
         say(line)
@@ -201,6 +197,8 @@ def defend(
     found = catalogue.find(kata)
     drawn = random.randrange(1 << 16) if seed is None else seed
     if class_folder:
+        from grader.cli import sheets
+
         for line in sheets.write(found, class_folder, sheet or Path("sheets"), drawn):
             say(line)
         return
@@ -286,6 +284,12 @@ def notebook(
     ] = False,
 ) -> None:
     """Write a kata as a notebook: its lesson, and your code in cells, each followed by a check."""
+    import nbformat
+
+    from grader.course import notebooks
+    from grader.learner import doctor as machine
+    from grader.learner import paper_notebook
+
     found = catalogue.find(kata)
     default = handouts.own_notebook_path(found) if paper else found.folder / f"{found.folder.name}.ipynb"
     path = file or default
@@ -319,6 +323,9 @@ def update(
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
 ) -> None:
     """Install a newer version of the course: its lessons, specs and grader. What you wrote is kept."""
+    from grader.course import notebooks
+    from grader.learner import update as updating
+
     if back:
         say(updating.go_back(ROOT))
         return
@@ -342,6 +349,8 @@ def doctor() -> None:
     Exit code 1: something is not fine.
     """
     console, bad = Console(highlight=False), False
+    from grader.learner import doctor as machine
+
     for finding in machine.examine():
         console.print(f"{SIGNS[finding.state]}{finding.what:<16}", end="")
         console.print(finding.says, markup=False, soft_wrap=True)

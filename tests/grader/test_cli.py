@@ -370,10 +370,10 @@ class TestTheProcess:
     def test_ctrl_c_while_it_is_imported(self, monkeypatch, kata_here):
         class Interrupted:
             def find_spec(self, name, *_):
-                if name == "grader.cli.commands":
+                if name == "grader.cli.learner":
                     raise KeyboardInterrupt
 
-        monkeypatch.delitem(sys.modules, "grader.cli.commands", raising=False)
+        monkeypatch.delitem(sys.modules, "grader.cli.learner", raising=False)
         monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
         done = kata_here("list")
         assert (done.returncode, done.stderr) == (130, "")
