@@ -35,11 +35,14 @@ class Command:
     def form(self) -> tuple[str, ...]:
         """The form that tells commands apart: program, subcommand, options, and the kinds of its other words.
 
-        In a track, pytest is started as on the path, whatever its options, and so is a program of today's or a paper's.
+        In a track, pytest is started as on the path, whatever its own options, and so is a program of today's or a
+        paper's.
         """
         program, first, *rest = self.words
+        if program == "pytest":
+            rest = [] if rest and rest[0] in ("-k", "-m") else rest
         kinds = (first if program in ("kata", "make") else _kind(first), *map(_kind, rest))
-        if (program == "pytest" and rest) or (program == "python" and not first.startswith("katas/tinytorch/")):
+        if program == "pytest" or (program == "python" and not first.startswith("katas/tinytorch/")):
             kinds = tuple(re.sub("^katas/[a-z]+", "katas/N", kind) for kind in kinds)
         return (program, *kinds)
 
