@@ -141,7 +141,8 @@ def unrefused(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[st
         if not own.get(name):
             problems.append(f"{name}: no spec of it judges from another process")
         elif its_own and not any(_named(specs, mistake.caught_by) & own[name] for mistake in its_own):
-            if not any(answer.failed.keys() & own[name] for answer in _ask_about(kata, specs, sealed, its_own)):
+            answers = (_ask_about(kata, specs, sealed, [mistake])[0] for mistake in its_own)  # until one is refused
+            if not any(answer.failed.keys() & own[name] for answer in answers):
                 problems.append(f"{name}: no sealed spec refuses one of its mistakes")
     return problems
 
