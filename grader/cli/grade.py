@@ -27,7 +27,7 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import engines, finder, listing, report_files, rules, submissions
+from grader.teaching import attribution, engines, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
@@ -323,7 +323,7 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
     if code == KATAS:
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
-    contents = finder.look([place], needed, chosen)
+    contents = attribution.look([place], needed, chosen)
     found = taking_in.findings(Submission(listing.readable(place.name), (place,)), contents, chosen)
     for line in taking_in.lines(found):
         print(line)

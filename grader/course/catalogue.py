@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from grader.course import description, places
@@ -24,23 +25,23 @@ class Kata:
     root: Path
     name: str
 
-    @property
+    @cached_property
     def module(self) -> str:
         """The name of its Python module: "multi_head_attention"."""
         return Path(self.name).name[len(Path(self.number).name) + 1 :]
 
-    @property
+    @cached_property
     def number(self) -> str:
         """The short name that a learner types: "16", "papers/13", "appendix_a"."""
         folder = KATA_FOLDER.fullmatch(Path(self.name).name)
         return self.name[: -len(folder["module"]) - 1] if folder else self.name
 
-    @property
+    @cached_property
     def file(self) -> Path:
         """The path of its module in a code folder: `16_multi_head_attention/multi_head_attention.py`."""
         return Path(self.name, f"{self.module}.py")
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         return self.root / "katas" / self.name
 

@@ -42,7 +42,7 @@ def one_line() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """One line on what was raised, and where in the grader: "MemoryError (teaching/finder.py:223)"."""
+    """One line on what was raised, and where in the grader: "MemoryError (teaching/attribution.py:223)"."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return printable.line(f"{Path(error.filename).name}: {error.strerror}")
     said = printable.line(str(error))[:LONGEST]

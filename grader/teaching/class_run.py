@@ -17,9 +17,9 @@ from grader.protocol import RunOptions
 from grader.reports import class_lines, html_report, unconfirmed, words
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, ClassReport, KataResult
 from grader.teaching import (
+    attribution,
     class_grading,
     cluster,
-    finder,
     intake,
     listing,
     overrides,
@@ -271,11 +271,12 @@ def _read(submission: Submission, assignment: Assignment, person: Person | None,
         unowned: how many submissions are nobody's, one of which may be this person's.
     """
     needed = with_prerequisites(assignment.katas)
-    contents = finder.look(submission.places, needed, assignment.katas)
+    contents = attribution.look(submission.places, needed, assignment.katas)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
     if unowned and person:
         why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
-        contents.absent |= dict.fromkeys(contents.reasons(NOT_HANDED_IN), Absent("not graded", why))
+        lost = dict.fromkeys(contents.absent(NOT_HANDED_IN), Absent("not graded", why))
+        contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     own = (person.due, person.extension) if person else ()
     dated = versions.find(submission, contents, assignment.katas, Dates(assignment.rules.late, *own))

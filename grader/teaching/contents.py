@@ -1,20 +1,13 @@
-"""The files of a submission that count, each with its text, and why others do not."""
+"""What a submission came to: a row per kata, found or absent, and a row per file that does not count."""
 
-import sys
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
-from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching.listing import File
-from grader.workers.jobs import SourceText, unreadable
-
-DEEP = 8  # folders inside each other: a file below is pointed out
-UNTOUCHED = "is an untouched stub"
+from grader.workers.jobs import SourceText
 
 
 @dataclass(frozen=True)
@@ -24,15 +17,6 @@ class Found:
     file: File
     source: SourceText
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Ignored:
-    """A file that does not count, and why. `odd`: a person should look at it."""
-
-    file: str
-    why: str
-    odd: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,70 +32,32 @@ class Absent:
         return SourceText("", why, lost=self.verdict != NOT_HANDED_IN)
 
 
-@dataclass
-class Contents:
-    """What was decided of a submission: each kata is either found or absent, and other files are ignored."""
+@dataclass(frozen=True)
+class Unused:
+    """A file that does not count, and why. `odd`: a person should look at it."""
 
-    found: dict[Kata, Found] = field(default_factory=dict)
-    absent: dict[Kata, Absent] = field(default_factory=dict)
-    ignored: list[Ignored] = field(default_factory=list)
-    newest: str = ""  # the place that was modified last
+    file: str
+    why: str
+    odd: bool = True
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The rows of one submission. `newest` is the place that was modified last."""
+
+    katas: Mapping[Kata, Found | Absent]
+    unused: tuple[Unused, ...] = ()
+    newest: str = ""
+
+    @property
+    def found(self) -> dict[Kata, Found]:
+        return {kata: row for kata, row in self.katas.items() if isinstance(row, Found)}
+
+    def absent(self, *verdicts: str) -> dict[Kata, str]:
+        """The katas for which no file counts, by one of these verdicts, and why."""
+        rows = self.katas.items()
+        return {kata: row.why for kata, row in rows if isinstance(row, Absent) and row.verdict in verdicts}
 
     def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
         """The text of each kata's file, or the problem with that file."""
-        return {kata: (self.found.get(kata) or self.absent[kata]).source for kata in katas}
-
-    def reasons(self, verdict: str) -> dict[Kata, str]:
-        """Why no file counts, for the katas with this verdict."""
-        return {kata: one.why for kata, one in self.absent.items() if one.verdict == verdict}
-
-
-def let_count(kata: Kata, new: Found, contents: Contents) -> bool:
-    """Let a file count for a kata, instead of an untouched stub if it is none itself. Returns whether it does."""
-    before = contents.found.get(kata)
-    if before and not new.source.lost and (new.source.problem or is_untouched(kata, new)):
-        contents.ignored.append(Ignored(new.file.shown, f"{before.file.shown} counts"))
-        return False
-    if before:
-        contents.ignored.append(Ignored(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts"))
-    contents.found[kata] = new
-    return True
-
-
-def is_untouched(kata: Kata, found: Found) -> bool:
-    """Tell if a file is still the stub, or empty."""
-    text = found.source.text
-    return not found.source.problem and (not text.strip() or stubs.is_untouched(kata, text))
-
-
-def read(file: File, kata: Kata) -> Found:
-    """Read the file of a kata, and say so if Python would not read it."""
-    note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
-    if (depth := len(file.path.parts) - 1) > DEEP:
-        note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
-    data = b""
-    try:
-        data = file.read(kata_modules.MAX_BYTES)
-        text, encoding = kata_modules.converted(kata.file.name, data)
-    except (LoadFailure, OSError) as failure:
-        if isinstance(failure, LoadFailure) and len(data) <= kata_modules.MAX_BYTES and b"\0" in data:
-            why = f"{NOT_RECOGNISED}: {file.shown}: is no text, but a file of another kind"
-            return Found(file, SourceText("", why, lost=True), why)
-        is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
-        source = replace(unreadable(failure), lost=is_lost)
-        return Found(file, source, f"cannot be read: {source.problem}")
-    if written := _notebook_in(text, kata):
-        note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
-        return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
-    if encoding:
-        note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
-    return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
-
-
-def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
-    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook."""
-    if not (text.lstrip().startswith("{") and '"nbformat"' in text):
-        return None
-    with suppress(NotANotebook):
-        return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
-    return None
+        return {kata: self.katas[kata].source for kata in katas}

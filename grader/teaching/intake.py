@@ -12,7 +12,7 @@ from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import commits, uploads
-from grader.teaching.contents import Contents, Found
+from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.listing import File, readable
 from grader.teaching.submissions import Submission
 
@@ -59,9 +59,9 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
-    absent = [(kata, contents.absent[kata]) for kata in asked if kata in contents.absent]
-    for kata, one in sorted(absent, key=lambda row: row[1].verdict != NOT_HANDED_IN):
-        found.append(Finding(student, kata.name, "", one.verdict, one.why, odd=one.verdict != NOT_HANDED_IN))
+    absent = [(kata, row) for kata in asked if isinstance(row := contents.katas.get(kata), Absent)]
+    for kata, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
+        found.append(Finding(student, kata.name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
     if (
@@ -74,11 +74,11 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
         found.append(Finding(student, "", names, "counts", note, odd=True))
-    missing = contents.reasons(NOT_HANDED_IN)
+    missing = contents.absent(NOT_HANDED_IN)
     if submission.places and asked and all(kata in missing for kata in asked):
         found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
-    said = contents.reasons("not graded").values()
-    unsaid = [one for one in contents.ignored if one.file or one.why not in said]
+    said = contents.absent("not graded").values()
+    unsaid = [one for one in contents.unused if one.file or one.why not in said]
     return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
 
 

@@ -1,4 +1,4 @@
-"""Lists the files that a student handed in: of folders, archives and single files, none of them read yet."""
+"""Lists the files that a student handed in: in folders, archives and single files, then in archives inside."""
 
 import io
 import os
@@ -19,10 +19,13 @@ from grader.teaching.archives import Member
 MOST_FILES = 100_000  # files and folders in one folder
 DEEPEST = 64
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
+MOST_OPENED = 10  # archives in one submission
+NOT_OPENED = "is an archive that was not opened, since there are many or large ones: ask for one .zip"
+CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class File:
     """A file that a student handed in, not read yet.
 
@@ -60,28 +63,51 @@ def readable(name: str) -> str:
     return printable.line(name)
 
 
-def listed(places: Iterable[Path]) -> tuple[list[File], list[str]]:
-    """Every file in these places, and why a place could not be read."""
-    files: list[File] = []
-    problems: list[str] = []
+@dataclass(frozen=True)
+class Listing:
+    """Every file in some places, and why a place could not be read."""
+
+    files: list[File]
+    problems: list[str]
+
+    @property
+    def newest(self) -> str:
+        """The place that was modified last."""
+        return max(self.files, key=lambda file: file.batch).shown.partition("/")[0] if self.files else ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The files in the archives of a submission, and why some archives stay closed."""
+
+    files: list[File]
+    closed: dict[File, str]
+
+
+def listed(places: Iterable[Path]) -> Listing:
+    """Every file in these places. A place may be an archive; one that is inside a place stays closed."""
+    found = Listing([], [])
     for place in places:
         batch: list[File] = []
-        with boundary.costs_only(partial(note, problems, readable(place.name))):
-            batch = list(_files(place, problems))
-        newest = max((file.modified.timestamp() for file in batch), default=0.0)
-        attempt = _attempt(place.name)
-        files += [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
-    return files, problems
+        with boundary.costs_only(partial(note, found.problems, readable(place.name))):
+            batch = list(_files(place, found.problems))
+        found.files.extend(_together(batch, _attempt(place.name)))
+    return found
 
 
-def in_archive(file: File) -> list[File]:
-    """The files in an archive that is in a submission."""
-    data = file.read(archives.LARGEST)
-    if len(data) > archives.LARGEST:
-        raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
-    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown, file.archives + 1))
-    newest = max((one.modified.timestamp() for one in found), default=0.0)
-    return [replace(one, batch=newest, attempt=file.attempt) for one in found]
+def opened(packed: Iterable[File]) -> Opened:
+    """Open the archives that are inside the places of a submission, up to a number and a size."""
+    inside, closed, size = list[File](), dict[File, str](), 0
+    for number, file in enumerate(packed):
+        size += file.size
+        if not archives.is_opened(file.name):
+            closed[file] = CANNOT_OPEN
+        elif number >= MOST_OPENED or size > archives.LARGEST:
+            closed[file] = NOT_OPENED
+        else:
+            with boundary.costs_only(partial(closed.__setitem__, file)):
+                inside += _inside(file)
+    return Opened(inside, closed)
 
 
 def about(name: str, why: str) -> str:
@@ -92,6 +118,22 @@ def about(name: str, why: str) -> str:
 def note(problems: list[str], name: str, why: str) -> None:
     """Extend the problems by the reason, with the name of what it is about."""
     problems.append(about(name, why))
+
+
+def _together(batch: list[File], attempt: int) -> list[File]:
+    """These files as those of one folder or archive."""
+    newest = max((file.modified.timestamp() for file in batch), default=0.0)
+    return [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
+
+
+def _inside(file: File) -> list[File]:
+    """The files in an archive that is in a submission."""
+    data = file.read(archives.LARGEST)
+    if len(data) > archives.LARGEST:
+        raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
+    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown, file.archives + 1))
+    newest = max((one.modified.timestamp() for one in found), default=0.0)
+    return [replace(one, batch=newest, attempt=file.attempt) for one in found]
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:

@@ -140,6 +140,11 @@ def bare(name: str) -> str:
     return ADDED.sub("", name) if len(name) <= LONGEST else ""
 
 
+def is_notebook(name: str) -> bool:
+    """Tell by its name if a file is a notebook, whatever a download has added to it."""
+    return bare(name.lower()).endswith(".ipynb")
+
+
 def may_hold_python(name: str) -> bool:
     """Tell by its name if a file may be a text with Python, whatever it is called before its ending."""
     return 0 < len(name) <= LONGEST and PurePosixPath(bare(name.casefold()) or name).suffix in TEXTS

@@ -8,7 +8,7 @@ from typing import Literal
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
-from grader.teaching import archives, finder, signs, uploads
+from grader.teaching import archives, attribution, signs, uploads
 from grader.teaching.listing import SKIPPED, readable
 from grader.workers.jobs import SourceText
 
@@ -92,7 +92,7 @@ def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceT
     katas = list(katas)
     if submission.texts is not None:
         return {kata: submission.texts[kata] for kata in katas}
-    return finder.look(submission.places, katas).sources(katas)
+    return attribution.look(submission.places, katas).sources(katas)
 
 
 def _entries(folder: Path) -> list[Path]:

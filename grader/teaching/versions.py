@@ -11,7 +11,7 @@ from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.results import KataResult, number
-from grader.teaching import commits, finder, intake, listing
+from grader.teaching import attribution, commits, intake, listing
 from grader.teaching.commits import Change, History
 from grader.teaching.contents import Contents
 from grader.teaching.intake import Finding
@@ -76,7 +76,7 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
         history, changes = _changes(submission, file, histories)
         if changes:
             time, how = _time(file, changes)
-        elif hand_in := intake.handed_in(submission, Contents(found={kata: contents.found[kata]})):
+        elif hand_in := intake.handed_in(submission, Contents({kata: contents.found[kata]})):
             time, how = hand_in.time, hand_in.how
         else:
             continue
@@ -184,7 +184,7 @@ def _read(kata: Kata, file: File, data: bytes) -> SourceText | None:
         try:
             path.parent.mkdir(parents=True)
             path.write_bytes(data)
-            found = finder.look([Path(folder, "submission")], [kata]).found
+            found = attribution.look([Path(folder, "submission")], [kata]).found
         except (LoadFailure, OSError):
             return None
     return found[kata].source if kata in found else None

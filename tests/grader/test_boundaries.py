@@ -21,11 +21,11 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
 from grader.results import kata_as_dict
 from grader.teaching import (
+    attribution,
     class_grading,
     class_run,
     cluster,
     engines,
-    finder,
     intake,
     listing,
     report_files,
@@ -58,8 +58,8 @@ def of_reports(report) -> str:
 # What is made to raise, and how its arguments say whose submission it works on.
 TAKEN_IN = {
     "a folder is listed": (listing, "_below", lambda place, _: place.name),
-    "a file is read": (finder, "read", lambda file, _: file.shown),
-    "a submission is read": (finder, "look", lambda places, *_: str(places)),
+    "a file is read": (attribution, "read", lambda file, _: file.shown),
+    "a submission is read": (attribution, "look", lambda places, *_: str(places)),
     "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
     "its time is looked up": (intake, "handed_in", lambda submission, _: submission.student),
     "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),
@@ -225,7 +225,7 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
 @pytest.mark.parametrize(
     ("owner", "attribute"),
     [
-        (finder, "listed"),
+        (attribution, "listed"),
         (Grading, "_job"),
         (Grading, "settle"),
         (Supervisor, "read"),

@@ -12,7 +12,8 @@ import pytest
 
 from grader.course import notebooks
 from grader.results import NOT_RECOGNISED
-from grader.teaching import archives, finder, intake, submissions
+from grader.teaching import archives, attribution, intake, submissions
+from grader.teaching.contents import Absent, Contents
 from tests.conftest import SOUND
 from tests.grader.test_progress import RIGHT, STUB
 
@@ -201,7 +202,7 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
 def look(tmp_path, sound):
     """A function that says what each of these katas comes to in a submission, and what a person reads of it."""
 
-    def looked(files: dict[str, object], number: int = 1) -> tuple[list[str], list[str], finder.Contents]:
+    def looked(files: dict[str, object], number: int = 1) -> tuple[list[str], list[str], Contents]:
         for path, content in files.items():
             place = tmp_path / "class" / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -210,17 +211,17 @@ def look(tmp_path, sound):
             else:
                 place.write_bytes(content if isinstance(content, bytes) else str(content).encode())
         [submission] = submissions.collect(tmp_path / "class")
-        contents = finder.look(submission.places, sound[:number])
+        contents = attribution.look(submission.places, sound[:number])
         said = intake.lines(intake.findings(submission, contents, sound[:number]))
         return [came_to(contents, kata) for kata in sound[:number]], said, contents
 
     return looked
 
 
-def came_to(contents: finder.Contents, kata) -> str:
-    if kata in contents.absent:
-        return contents.absent[kata].verdict
-    found = contents.found[kata]
+def came_to(contents: Contents, kata) -> str:
+    found = contents.katas[kata]
+    if isinstance(found, Absent):
+        return found.verdict
     if found.source.lost:
         return UNKNOWN if found.source.problem.startswith(UNKNOWN) else LOST
     if TAKEN in found.note:
@@ -267,7 +268,7 @@ def test_a_kata_that_builds_on_another_which_is_not_graded(tmp_path, sound, file
     (tmp_path / "a").mkdir()
     for path, content in files.items():
         (tmp_path / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert came_to(finder.look([tmp_path / "a"], sound[:2], sound[1:2]), sound[1]) == comes_to
+    assert came_to(attribution.look([tmp_path / "a"], sound[:2], sound[1:2]), sound[1]) == comes_to
 
 
 def test_there_are_as_many_as_a_teacher_has_seen():
@@ -280,8 +281,8 @@ def test_a_name_that_fits_two_katas_is_settled_by_what_it_defines(tmp_path):
     losses, other = find("20"), find("tinytorch/06")
     (tmp_path / "a").mkdir()
     (tmp_path / "a/losses.py.txt").write_text(other.reference.read_text())
-    contents = finder.look([tmp_path / "a"], [losses, other])
-    assert list(contents.found) == [other] and contents.absent[losses].verdict == NOTHING
+    contents = attribution.look([tmp_path / "a"], [losses, other])
+    assert list(contents.found) == [other] and losses in contents.absent(NOTHING)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_not_recognised(look, monkeypatch):

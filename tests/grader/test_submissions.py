@@ -23,7 +23,7 @@ from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.results import KataResult, kata_as_dict
-from grader.teaching import class_grading, dates, finder, intake, submissions
+from grader.teaching import attribution, class_grading, dates, intake, submissions
 from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
@@ -162,8 +162,8 @@ class TestWhichFileCounts:
     def found(self, folder: Path, kata: Kata, *more: Kata) -> tuple[str, list[str]]:
         """The text that counts for the kata, and the findings shown on a terminal."""
         [submission] = submissions.collect(folder)
-        contents = finder.look(submission.places, [kata, *more])
-        text = contents.found[kata].source.text if kata in contents.found else contents.absent[kata].why
+        contents = attribution.look(submission.places, [kata, *more])
+        text = contents.found[kata].source.text if kata in contents.found else contents.katas[kata].why
         return text, intake.lines(intake.findings(submission, contents, [kata]))
 
     def test_below_katas_before_the_top(self, hand_in, sound):
@@ -241,7 +241,7 @@ class TestWhichFileCounts:
         folder = hand_in("bob/tensors.py", notebooks.handed_in(notebook, one).text)
         nbformat.write(notebook, folder / "ann.ipynb")
         ann = submissions.collect(folder)[0]
-        [finding] = intake.findings(ann, finder.look(ann.places, [one]), [one])
+        [finding] = intake.findings(ann, attribution.look(ann.places, [one]), [one])
         assert finding.odd and finding.note.startswith("not in the notebook, so taken from the stub: ")
         handed_in = submissions.attempts(submissions.collect(folder), [one])
         results = class_grading.grade_class(handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions())
@@ -261,7 +261,7 @@ class TestWhichFileCounts:
     def test_a_date_after_the_last_one_that_python_knows_is_cut(self, hand_in, sound, monkeypatch):
         monkeypatch.setattr(dates, "LATEST", 100)
         folder = hand_in("alice/sums.py", RIGHT)
-        assert finder.look([folder / "alice"], sound[:1]).found[sound[0]].file.modified.timestamp() == 100
+        assert attribution.look([folder / "alice"], sound[:1]).found[sound[0]].file.modified.timestamp() == 100
 
     @pytest.mark.parametrize(
         ("data", "encoding"),
@@ -289,7 +289,7 @@ class TestWhichFileCounts:
 class TestHandedIn:
     def hand_in_of(self, folder: Path, kata: Kata) -> intake.HandIn:
         [submission] = submissions.collect(folder)
-        return intake.handed_in(submission, finder.look(submission.places, [kata]))
+        return intake.handed_in(submission, attribution.look(submission.places, [kata]))
 
     @pytest.mark.parametrize("packed", [False, True])
     def test_a_checkouts_newest_commit(self, hand_in, sound, packed):
@@ -390,8 +390,8 @@ class TestTheCommand:
 
     def test_every_submission_is_read_once(self, course, kata_here, monkeypatch):
         """So what is graded is what the intake has told of, even if a file changes meanwhile."""
-        look, read = finder.look, []
-        monkeypatch.setattr(finder, "look", lambda places, *katas: read.extend(places) or look(places, *katas))
+        look, read = attribution.look, []
+        monkeypatch.setattr(attribution, "look", lambda places, *katas: read.extend(places) or look(places, *katas))
         assert kata_here("grade", "00", "--submissions", course).returncode == 0
         assert len(read) == len(set(read)) == 12
 

@@ -15,7 +15,7 @@ from grader.course import notebooks
 from grader.course.catalogue import Kata, find
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, Override, SpecResult
-from grader.teaching import class_grading, commits, finder, submissions, versions
+from grader.teaching import attribution, class_grading, commits, submissions, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.gradebook import Gradebook
@@ -58,7 +58,7 @@ def commit(checkout: Path, days: float, files: dict[str, str | None]) -> None:
 
 def found(folder: Path, kata: Kata, dates: Dates | None = None) -> versions.Versions | None:
     [submission] = submissions.collect(folder)
-    contents = finder.look(submission.places, [kata])
+    contents = attribution.look(submission.places, [kata])
     return versions.find(submission, contents, [kata], dates or Dates(LATE)).get(kata)
 
 
