@@ -75,6 +75,10 @@ class BrokenRoster(KataError):
     """A course's list of students is invalid."""
 
 
+class BrokenAccommodations(KataError):
+    """A file of accommodations cannot be read, or lines of it cannot be followed."""
+
+
 class BrokenOverrides(KataError):
     """A teacher's list of overrides is invalid."""
 

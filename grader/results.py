@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, Literal, cast
 
@@ -19,11 +19,13 @@ State = Literal[
     "wrong",
     "crashed",
     "works",
+    "excused",
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
-SCHEMA = "kata-report/2"
+SCHEMA = "kata-report/3"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
+EXCUSED = "excused"
 NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
@@ -71,6 +73,30 @@ class Override:
 
     points: int  # 0 or 1
     reason: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a kata was handed in, by which deadline, and what that costs. Times are in ISO 8601, in the rules' zone.
+
+    Attributes:
+        handed_in: empty if it is not known.
+        due: the deadline, with the student's extension; empty without one.
+        zone: the name of the rules' time zone.
+        extension, grace: how long they are, such as "2d", where they applied.
+        days_late: days after the deadline; one that has begun counts.
+        penalty: percent of the score that lateness costs.
+        allowed: what a teacher has allowed this student, and why.
+    """
+
+    handed_in: str = ""
+    due: str = ""
+    zone: str = ""
+    extension: str = ""
+    grace: str = ""
+    days_late: int = 0
+    penalty: float = 0.0
+    allowed: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,9 +178,13 @@ class ExerciseResult:
         return int(self.holds)
 
     @property
+    def earned(self) -> float:
+        """The score before lateness costs its part."""
+        return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
+
+    @property
     def score(self) -> float:
-        earned = (1 - self.star_share) * self.works + self.star_share * self.holds
-        return self.worth * earned * (1 - self.penalty)
+        return self.earned * (1 - self.penalty)
 
     @property
     def not_written(self) -> bool:
@@ -194,7 +224,13 @@ class KataResult:
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
     code: str = ""  # a hash of the file's text; empty if there was none to run
-    handed_in: str = ""  # of a class: when the version that counts was handed in, in ISO 8601
+    timing: Timing | None = None  # of a class: of the version that counts
+    excused: str = ""  # why a teacher leaves it out of the student's score; it then has no exercises
+
+    @property
+    def handed_in(self) -> str:
+        """When the version that counts was handed in, in ISO 8601; empty if that is not known."""
+        return self.timing.handed_in if self.timing else ""
 
     @property
     def state(self) -> State:
@@ -220,8 +256,10 @@ class KataResult:
         return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
 
     @property
-    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed"]:
+    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed", "excused"]:
         """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
+        if self.excused:
+            return "excused"
         ideas = [spec for exercise in self.exercises if not exercise.works for spec in exercise.ideas]
         if self.not_graded:
             return "not graded"
@@ -236,7 +274,7 @@ class KataResult:
     @property
     def not_graded(self) -> bool:
         """True if an exercise is not graded, or the kata as a whole: the code then has no score."""
-        return not self.exercises or any(exercise.not_graded for exercise in self.exercises)
+        return not self.excused and (not self.exercises or any(one.not_graded for one in self.exercises))
 
     @property
     def unconfirmed(self) -> tuple[ExerciseResult, ...]:
@@ -281,6 +319,11 @@ class KataResult:
         return sum(exercise.worth for exercise in self.exercises)
 
     @property
+    def earned(self) -> float:
+        """The score before lateness costs its part."""
+        return sum(exercise.earned for exercise in self.exercises)
+
+    @property
     def core_works(self) -> bool:
         return all(exercise.works for exercise in self.exercises if not exercise.stretch)
 
@@ -310,9 +353,14 @@ class Report:
         return [(kata, exercise) for kata in self.katas for exercise in kata.unconfirmed]
 
     @property
+    def excused(self) -> bool:
+        """True if every kata is excused. There is no score then, neither none of the points nor all."""
+        return bool(self.katas) and all(kata.excused for kata in self.katas)
+
+    @property
     def pending(self) -> bool:
-        """True if the score is not decided: not graded, or a point is unconfirmed. A gradebook then has no row."""
-        return self.not_graded or bool(self.unconfirmed)
+        """True if there is no score: not graded, excused, or a point is unconfirmed. A gradebook then has no row."""
+        return self.not_graded or self.excused or bool(self.unconfirmed)
 
     @property
     def points(self) -> int:
@@ -370,6 +418,7 @@ class ClassReport:
     assignment: str = ""  # the titles of its katas
     alike: tuple[Alike, ...] = ()
     pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
+    canvas_column: str = ""  # the column of Canvas's gradebook that the total is for; empty for one per kata
 
     @property
     def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
@@ -461,13 +510,23 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         )
         for e in data["exercises"]
     ]
-    cpu_seconds = data.get("cpu_seconds", 0.0)
-    code, time = data.get("code", ""), data.get("handed_in") or ""
-    return KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code, time)
+    cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
+    timing, excused = timing_of(data), data.get("excused") or ""
+    result = KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
+    return replace(result, timing=timing, excused=excused)
+
+
+def timing_of(data: dict[str, Any]) -> Timing | None:
+    """The timing in a kata's entry of a report. In kata-report/2 the penalty is a part of the score, from 0 to 1."""
+    if "timing" in data:
+        return Timing(**data["timing"]) if data["timing"] else None
+    if not data.get("handed_in"):
+        return None
+    return Timing(data["handed_in"], penalty=plain(100 * float(data.get("penalty", 0))))
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/2. What is not decided has null for points, stars and score."""
+    """The report as a JSON object of schema kata-report/3. What is not decided has null for points, stars and score."""
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -481,14 +540,14 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def kata_as_dict(kata: KataResult) -> dict[str, Any]:
-    """One kata's entry in a report of schema kata-report/2."""
+    """One kata's entry in a report of schema kata-report/3."""
     return {
         "kata": kata.kata,
         "status": kata.status,
         "state": kata.state,
         "code": kata.code,
-        "handed_in": kata.handed_in or None,
-        "penalty": plain(kata.penalty),
+        "timing": asdict(kata.timing) if kata.timing else None,
+        "excused": kata.excused or None,
         "message": kata.message,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),

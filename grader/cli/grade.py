@@ -117,6 +117,22 @@ OverridesFile = Annotated[
         metavar="FILE", help="class only: CSV of points that you decide: id, kata::exercise, points (0 or 1), reason"
     ),
 ]
+AccommodationsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--accommodations",
+        metavar="FILE",
+        help="class only: CSV of what you allow: id, kata, due or extension or excused or waive_late, reason",
+    ),
+]
+CanvasColumn = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help='with --report canvas=FILE: the total, in this column, such as "HW1 (999)"; otherwise a column per kata',
+        show_default=False,
+    ),
+]
 Intake = Annotated[
     Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
 ]
@@ -149,6 +165,8 @@ class Request:
     roster: Roster = None
     unowned_are_nobody: UnownedAreNobody = False
     overrides: OverridesFile = None
+    accommodations: AccommodationsFile = None
+    canvas_column: CanvasColumn = ""
     intake: Intake = None
     engine: Engine = None
     student: Students = None
@@ -181,16 +199,18 @@ def _refuse_contradictions(request: Request) -> None:
     """Raise a KataError if these options do not go together."""
     of_a_class = request.roster or request.student
     outputs = request.results or request.feedback or request.pseudonyms or request.intake
-    not_audited = outputs or request.engine or request.overrides
+    not_audited = outputs or request.engine or request.overrides or request.accommodations
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
     if not request.class_folder and (of_a_class or not_audited):
-        options = "--results, --feedback, --pseudonyms, --roster, --overrides, --intake and --engine"
+        options = "--results, --feedback, --pseudonyms, --roster, --overrides, --accommodations, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
     if request.audit and (not request.class_folder or not_audited):
         raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
     if request.unowned_are_nobody and not request.roster:
         raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
+    if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
+        raise KataError("--canvas-column names the column of --report canvas=FILE: add that")
     if request.pseudonym_key and not request.pseudonyms:
         raise KataError("--pseudonym-key says who is who: add --pseudonyms")
 
@@ -256,10 +276,12 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         assignment,
         request.roster,
         request.overrides,
-        request.student,
-        request.unowned_are_nobody,
-        request.rules_file,
-        engines.ENGINES[request.engine] if request.engine else None,
+        request.accommodations,
+        seen_file=request.results,
+        only=request.student,
+        unowned_are_nobody=request.unowned_are_nobody,
+        rules_file=request.rules_file,
+        engine=engines.ENGINES[request.engine] if request.engine else None,
     )
     if request.audit:
         audits = report_files.parse_all(request.report, AUDIT_FORMATS)
@@ -272,6 +294,7 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         request.explain,
         request.pseudonyms,
         request.pseudonym_key,
+        request.canvas_column,
     )
     if not class_.engine:
         _say_gaps(assignment.katas)

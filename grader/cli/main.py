@@ -8,7 +8,7 @@ import traceback
 from typing import NoReturn
 
 from grader import printable
-from grader.errors import KataError
+from grader.errors import BrokenAccommodations, KataError
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader of the pipe has enough, as in `kata list | head -1`
         _discard_output()
         sys.exit(1)
+    except BrokenAccommodations as error:
+        _fail(*str(error).splitlines())
     except KataError as error:
         _fail(str(error))
     except OSError as error:
@@ -44,8 +46,8 @@ def main() -> None:
         _fail("this is an error of the grader, not of the graded code")
 
 
-def _fail(reason: str) -> NoReturn:
-    print(f"kata: {printable.line(reason)}", file=sys.stderr)
+def _fail(*reasons: str) -> NoReturn:
+    print(*(f"kata: {printable.line(reason)}" for reason in reasons), sep="\n", file=sys.stderr)
     sys.exit(2)
 
 

@@ -10,6 +10,7 @@ import typer
 from grader.cli import grade_submissions
 from grader.cli.app import RulesFile, app, complete_kata, katas, with_options
 from grader.cli.grade import (
+    AccommodationsFile,
     Core,
     Feedback,
     Jobs,
@@ -59,6 +60,7 @@ class Request:
     roster: Roster = None
     unowned_are_nobody: UnownedAreNobody = False
     overrides: OverridesFile = None
+    accommodations: AccommodationsFile = None
     report: Reports = None
     results: Results = None
     feedback: Feedback = None
@@ -82,6 +84,7 @@ def regrade(request: Request) -> None:
         Assignment(chosen, options, rules.of_course(request.rules_file, ROOT), request.jobs),
         request.roster,
         request.overrides,
+        request.accommodations,
         unowned_are_nobody=request.unowned_are_nobody,
         rules_file=request.rules_file,
         earlier=earlier,

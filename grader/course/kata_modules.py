@@ -234,6 +234,8 @@ def _module_name(prefix: str, kata: Kata) -> str:
 def _where(error: BaseException, path: Path) -> str:
     """The line of this file at which importing it failed, and why: ":12: SyntaxError: '(' was never closed"."""
     reason = traceback.format_exception_only(error)[-1].strip()
+    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]

@@ -36,6 +36,8 @@ def one_line() -> Iterator[None]:
     except (KataError, OSError):
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error.__context__, BrokenPipeError):  # for which rich ends the program
+            raise error.__context__ from None
         raise KataError(
             f"not graded: {reason(error)}: this is an error of the grader, not of the graded code"
         ) from None

@@ -12,9 +12,10 @@ def of(student: str, report: Report, lost: str = "", *, absent: bool = False, ex
         absent: nothing was handed in.
         explain: say how the score comes about.
     """
-    missing = f"  ({lost})" if report.not_graded else ""
     decided = [f"  {line}" for line in words.overrides(report.katas)]
     told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    missing = f"  ({lost})" if report.not_graded and lost not in told else ""
     first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
-    explained = [f"  {line}" for line in explanation.lines(report)] if explain else []
+    lateness = [f"{katas}: {said}" for katas, said, _ in words.hand_ins(report)]
+    explained = [f"  {line}" for line in [*explanation.lines(report), *lateness]] if explain else []
     return [first, *decided, *explained]

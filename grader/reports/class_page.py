@@ -19,6 +19,7 @@ SIGNS = {
     "import fails": "×",
     "untouched": "–",
     "crashed": "!",
+    "excused": "E",
 }
 MEANINGS = {"unconfirmed": "2? two so far, others unconfirmed"}
 LOOK = ("not recognised", "not graded", "does not parse", "import fails")  # states that a person should look at
@@ -129,9 +130,11 @@ def _distribution(report: ClassReport) -> str:
 
 def _points(report: ClassReport) -> str:
     students = report.students
-    katas = {kata.kata: kata.max_points for one in students.values() for kata in one.katas}
+    katas: dict[str, int] = {}
+    for kata in (kata for one in students.values() for kata in one.katas):
+        katas[kata.kata] = max(kata.max_points, katas.get(kata.kata, 0))
     weighted = any(one.weighted for one in students.values())
-    timed = any(kata.handed_in for one in students.values() for kata in one.katas)
+    timed = any(kata.timing or kata.excused for one in students.values() for kata in one.katas)
     rows: list[str] = []
     states: set[str] = set()
     for student, one in students.items():
@@ -156,8 +159,8 @@ def _points(report: ClassReport) -> str:
 def _lateness(report: Report) -> str:
     """Two cells: when each version was handed in that counts, and which it is; what lateness costs."""
     versions = [tuple(map(escape, version)) for version in words.hand_ins(report)]
-    lines = [f"{katas}: {time}<small>{which}</small>" for katas, time, which in versions]
-    cost = max((kata.penalty for kata in report.katas if kata.handed_in), default=0)
+    lines = [f"{katas}: {said}<small>{which}</small>" for katas, said, which in versions]
+    cost = max((kata.penalty for kata in report.katas), default=0)
     newest = words.newest(report)
     when = f"<td class='when' data-v='{words.moment(newest) if newest else ''}'>{''.join(lines)}</td>"
     return f"{when}<td class='n' data-v='{cost}'>{words.late(report)}</td>"
@@ -170,7 +173,7 @@ def _state(kata: KataResult | None) -> str:
 def _cell(kata: KataResult | None) -> str:
     """The points of a kata, with a sign of its state. Cells are sorted by points: last what has none."""
     state = _state(kata)
-    if kata is None or kata.not_graded:
+    if kata is None or kata.not_graded or kata.excused:
         return f"<td class='cell notgraded' data-v=''>{SIGNS[state]}</td>"
     if state == "unconfirmed":
         return f"<td class='cell unconfirmed' data-v='{kata.points}'>{kata.points}?</td>"

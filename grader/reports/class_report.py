@@ -1,4 +1,4 @@
-"""Renders the results of a class: as JSON (schema kata-class/2), and as CSV with one row per student."""
+"""Renders the results of a class: as JSON (schema kata-class/3), and as CSV with one row per student."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from grader.reports import words
 from grader.reports.csv_report import as_text
 from grader.results import ClassReport, Identity, Report, as_dict, number, plain
 
-WHO_AND_WHEN = ("id", "email", "handed_in", "penalty")
+WHO_AND_WHEN = ("id", "email", "handed_in", "penalty", "lateness")
 COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score")
 
 
@@ -16,7 +16,7 @@ def render_json(report: ClassReport) -> str:
     """One report per student, in the form of the JSON report."""
     students = [{"student": student, "report": as_dict(one)} for student, one in report.students.items()]
     data = {
-        "schema": "kata-class/2",
+        "schema": "kata-class/3",
         "started": report.started,
         "seconds": round(report.seconds, 3),
         "complete": report.complete,
@@ -28,7 +28,7 @@ def render_csv(report: ClassReport) -> str:
     """The sums, one column per kata with its score, and one with what became of it: "works", "not handed in", ….
 
     An empty cell means not graded, or unconfirmed. `state` says which, and `reason` says why; it also says why a file
-    cannot be run. `penalty` is the part of the score that lateness costs, in percent.
+    cannot be run. `penalty` is what lateness costs of the kata that loses most, in percent; `lateness` explains each.
     Every row of an incomplete run says so in the column `run`.
     """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
@@ -38,7 +38,7 @@ def render_csv(report: ClassReport) -> str:
     states = [f"{kata} state" for kata in katas]
     writer.writerow([*COLUMNS, *katas, "state", "run", *states, "reason", "sealed", "overrides", *WHO_AND_WHEN])
     for student, one in report.students.items():
-        scores = {kata.kata: plain(kata.score) for kata in one.katas if not kata.pending}
+        scores = {kata.kata: plain(kata.score) for kata in one.katas if not (kata.pending or kata.excused)}
         if one.pending:
             sums: list[str | float] = [""] * 5
         else:
@@ -46,18 +46,20 @@ def render_csv(report: ClassReport) -> str:
         state = {kata.kata: kata.state for kata in one.katas}
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
-        graded = "not graded" if one.not_graded else "unconfirmed" if one.unconfirmed else "graded"
-        sealed = words.seals(one) if one.points or one.unconfirmed else ""
+        told = {"not graded": one.not_graded, "unconfirmed": one.unconfirmed, "excused": one.excused, "graded": True}
+        graded = next(state for state, holds in told.items() if holds)
+        sealed = words.seals(one)
         last = [_reason(one), sealed, "; ".join(words.overrides(one.katas)), *_who_and_when(report, student)]
         writer.writerow([as_text(student), *sums, *cells, graded, run, *became, *map(as_text, last)])
     return file.getvalue()
 
 
 def _who_and_when(report: ClassReport, student: str) -> list[str]:
-    """The id and email in the roster, the newest time of what counts, and the highest penalty of a kata, in percent."""
+    """The id and email in the roster, the newest time of what counts, what lateness costs at most, and why."""
     one, who = report.students[student], report.roster.get(student, Identity("", "", ""))
-    penalty = max((kata.penalty for kata in one.katas if kata.handed_in), default=None)
-    return [who.id, who.email, words.newest(one), "" if penalty is None else number(100 * penalty)]
+    penalty = max((kata.penalty for kata in one.katas if kata.timing), default=None)
+    lateness = "; ".join(f"{katas}: {said}" for katas, said, _ in words.hand_ins(one))
+    return [who.id, who.email, words.newest(one), "" if penalty is None else number(100 * penalty), lateness]
 
 
 def _reason(report: Report) -> str:

@@ -15,39 +15,59 @@ CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
 def render_canvas(report: ClassReport) -> str:
-    """One column per kata, under a row with the points possible.
+    """One column per kata, under a row with the points possible; or, named by the report, one with the total.
 
     Canvas finds a student by its own ID, the SIS user ID, the login ID, then by the name. A roster from Canvas holds
-    them all. The id of another roster may be either SIS ID.
+    them all. The id of another roster may be either SIS ID. What a student is excused from is EX, as Canvas writes it.
     """
-    graded = _graded(report)
-    most = {kata.kata: plain(kata.max_score, 2) for one in graded.values() for kata in one.katas}
-    rows: list[list[str | float]] = [[*CANVAS, *most], ["    Points Possible", *[""] * 4, *most.values()]]
-    for student, one in graded.items():
-        scores = {kata.kata: plain(kata.score, 2) for kata in one.katas}
+    known = _known(report)
+    if report.canvas_column:
+        most = {report.canvas_column: max((one.max_score for one in known.values()), default=0.0)}
+    else:
+        most = {}
+        for kata in (kata for one in known.values() for kata in one.katas):
+            most[kata.kata] = max(kata.max_score, most.get(kata.kata, 0.0))
+    possible = [plain(points, 2) for points in most.values()]
+    rows: list[list[str | float]] = [[*CANVAS, *map(as_text, most)], ["    Points Possible", *[""] * 4, *possible]]
+    for student, one in known.items():
+        scores: dict[str, str | float] = {
+            kata.kata: "EX" if kata.excused else plain(kata.score, 2) for kata in one.katas
+        }
+        # A total is out of the same points for everybody: what is excused leaves the rest to count for all of it.
+        whole = one.score / one.max_score * most[report.canvas_column] if report.canvas_column and one.max_score else 0
+        scores[report.canvas_column] = "EX" if one.excused else plain(whole, 2)
         who = report.roster.get(student)
         ids = who.canvas or ("", who.id, who.id, "") if who else ("", "", student, "")
         columns = (who.name or who.id if who else student, *ids)
-        rows.append([*map(as_text, columns), *(scores[kata] for kata in most)])
+        rows.append([*map(as_text, columns), *(scores[column] for column in most)])
     return _csv(rows)
 
 
 def render_moodle(report: ClassReport) -> str:
-    """The score and a line of feedback, with what a teacher has decided.
+    """The score and a line of feedback: what keeps a file from being run, the sums, overrides, and lateness.
 
     In Moodle, map `identifier` to the ID number or user name, or else `email`.
     """
     rows: list[list[str | float]] = [["identifier", "email", "grade", "feedback"]]
-    for student, one in _graded(report).items():
+    for student, one in _known(report).items():
+        if one.excused:
+            continue
         who = report.roster.get(student, Identity(student, "", ""))
-        feedback = "; ".join([words.totals(one), *words.overrides(one.katas)])
-        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), feedback])
+        timed = [f"{katas}: {said}" for katas, said, _ in words.hand_ins(one)]
+        state = words.of_files(one)
+        feedback = "; ".join(filter(None, [state, words.totals(one), *words.overrides(one.katas), *timed]))
+        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), as_text(feedback)])
     return _csv(rows)
 
 
-def _graded(report: ClassReport) -> dict[str, Report]:
-    known = report.roster or report.students  # a platform refuses a file with somebody whom it does not know
-    return {student: one for student, one in report.students.items() if student in known and not one.pending}
+def _known(report: ClassReport) -> dict[str, Report]:
+    """The students whose score is decided, or who are excused. A platform refuses whom it does not know."""
+    known = report.roster or report.students
+    return {
+        student: one
+        for student, one in report.students.items()
+        if student in known and (one.excused or not one.pending)
+    }
 
 
 def _csv(rows: Iterable[Iterable[str | float]]) -> str:

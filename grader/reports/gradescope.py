@@ -25,7 +25,7 @@ def render(report: Report) -> str:
     noted = [kata for kata in shown.katas if kata.message]
     if report.details == "visible":
         of_files = [words.of_file(kata) for kata in shown.katas if kata.why_no_code]
-        lines = [words.totals(shown), *of_files, *(f"{kata.kata}: {kata.message}" for kata in noted)]
+        lines = [*of_files, words.totals(shown), *(f"{kata.kata}: {kata.message}" for kata in noted)]
     else:  # a note may quote code
         lines = [words.totals(shown)]
         tests += [_information(kata.kata, kata.message, kata.status == "passed", report) for kata in noted]

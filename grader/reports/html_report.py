@@ -17,7 +17,8 @@ def render(report: Report) -> str:
     sections = [_kata(kata, report) for kata in report.katas]
     state = f" · {escape(words.gap(report))}" if report.not_graded else ""
     heading = words.totals(report)
-    handed_in = "".join(f"<br>{escape(katas)}: handed in {time}" for katas, time, _ in words.hand_ins(report))
+    timed = [(katas, " · ".join(filter(None, said))) for katas, *said in words.hand_ins(report)]
+    handed_in = "".join(f"<br>{escape(katas)}: {escape(said)}" for katas, said in timed)
     head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}{handed_in}</p>"
     problems = "".join(
         _problem(kata, report) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN

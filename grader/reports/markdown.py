@@ -17,7 +17,8 @@ def render(report: Report) -> str:
     report = students_view.of(report)
     state = f" · {_inline(words.gap(report))}" if report.not_graded else ""
     columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
-    lines = [f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
+    first = [f"**{_inline(words.of_file(kata))}**\n" for kata in report.katas if kata.why_no_code]
+    lines = [*first, f"## {words.totals(report)}{state}", "", _row(columns), _row(["---"] * len(columns))]
     for kata in report.katas:
         score = [f"{words.score(kata)}/{number(kata.max_score)}"] if report.weighted else []
         open_ = [exercise.name for exercise in kata.exercises if not exercise.works]
@@ -25,7 +26,6 @@ def render(report: Report) -> str:
         sums = [f"{amount}/{kata.max_points}" for amount in (words.points(kata), words.stars(kata))]
         names = [", ".join(f"`{name}`" for name in part) for part in (open_, edges)]
         lines.append(_row([kata.kata, f"{SIGNS.get(kata.status, '❔')} {words.state(kata)}", *sums, *score, *names]))
-    lines += ["", *(f"**{_inline(words.of_file(kata))}**" for kata in report.katas if kata.why_no_code)]
     parts = ["\n".join(lines).rstrip(), *(_exercises(kata) for kata in report.katas)]
     parts += [part for kata in report.katas for part in _failures(kata)]
     kept = sum(total <= MOST for total in accumulate(len(part) + 1 for part in parts))

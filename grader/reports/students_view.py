@@ -1,4 +1,4 @@
-"""A report for students: of a teacher's own specs, only the number that pass."""
+"""A report for students: of a teacher's own specs only the number that pass, and of sealing only what to ask for."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ LOST = "a hidden spec could not be run"
 
 
 def of(report: Report) -> Report:
-    """The report without the name, the message and the output of any hidden spec."""
-    return replace(report, katas=tuple(map(_kata, report.katas)))
+    """The report without the name, the message and the output of any hidden spec, and how points are sealed."""
+    return replace(report, katas=tuple(map(_kata, report.katas)), sealed=False)
 
 
 def _kata(kata: KataResult) -> KataResult:
@@ -17,7 +17,9 @@ def _kata(kata: KataResult) -> KataResult:
 
 
 def _exercise(exercise: ExerciseResult) -> ExerciseResult:
-    return replace(exercise, specs=tuple(_without_words(spec) if spec.hidden else spec for spec in exercise.specs))
+    specs = tuple(_without_words(spec) if spec.hidden else spec for spec in exercise.specs)
+    unconfirmed = exercise.sealed if exercise.sealed == "failed" else None
+    return replace(exercise, specs=specs, sealed=unconfirmed, but_for="")
 
 
 def _without_words(spec: SpecResult) -> SpecResult:

@@ -14,10 +14,12 @@ from grader.results import (
     Override,
     Report,
     SpecResult,
+    Timing,
     number,
 )
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
+UNTIMED = "handed in at a time that is not known, so lateness costs nothing"
 UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
@@ -89,15 +91,45 @@ def kata_number(kata: str) -> str:
 
 
 def hand_ins(report: Report) -> list[tuple[str, str, str]]:
-    """The numbers of the katas that were handed in at one time, that time, and which version of them counts."""
+    """The numbers of katas of which the same is to be said, when they were handed in, and which version counts."""
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
-        if kata.handed_in:
+        if said := of_timing(kata):
             which = VERSION.search(kata.message)
-            time = datetime.fromisoformat(kata.handed_in).isoformat(" ", "seconds")
-            place = time, which[0] if which else ""
-            found.setdefault(place, []).append(kata_number(kata.kata))
+            found.setdefault((said, which[0] if which else ""), []).append(kata_number(kata.kata))
     return [(", ".join(katas), *place) for place, katas in found.items()]
+
+
+def of_timing(kata: KataResult) -> str:
+    """ "due … · handed in … · 2 days late: −20 % of 11.5 = 9.2"; why it is excused; or empty."""
+    if kata.excused:
+        return f"excused: {kata.excused}"
+    if kata.timing is None or kata.state == NOT_HANDED_IN:
+        return ""
+    said = timing(kata.timing)
+    is_of_all = all(100 * one.penalty == kata.timing.penalty for one in kata.exercises)
+    if kata.timing.penalty and is_of_all and not kata.pending:
+        said += f" of {number(kata.earned)} = {number(kata.score)}"
+    return said
+
+
+def timing(timing: Timing) -> str:
+    """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 %"."""
+    longer = f", with an extension of {timing.extension}" if timing.extension else ""
+    parts = [f"due {day(timing.due)} ({timing.zone}){longer}"] if timing.due else []
+    parts.append(f"handed in {day(timing.handed_in)}" if timing.handed_in else UNTIMED)
+    parts += [timing.allowed] if timing.allowed else []
+    parts += [f"late within the grace of {timing.grace}"] if timing.grace else []
+    if timing.days_late:
+        cost = f"−{number(timing.penalty)} %" if timing.penalty else "costs nothing"
+        parts.append(f"{counted(timing.days_late, 'day')} late: {cost}")
+    return " · ".join(parts)
+
+
+def day(time: str) -> str:
+    """ "Thu 3 Dec 2026 10:00", of a time in ISO 8601."""
+    at = datetime.fromisoformat(time)
+    return f"{at:%a} {at.day} {at:%b} {at.year} {at:%H:%M}"
 
 
 def newest(report: Report) -> str:
@@ -188,11 +220,10 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, what a teacher has decided, what no lock judges, and how many hidden specs pass."""
+    """The details for a student, what a teacher has decided, and how many hidden specs pass."""
     decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
-    left = seal(exercise) if exercise.works and seal(exercise) != SEALED else ""
-    return "\n\n".join(filter(None, [decided, details(exercise), left, sums]))
+    return "\n\n".join(filter(None, [decided, details(exercise), sums]))
 
 
 def override(decided: Override) -> str:
@@ -217,6 +248,8 @@ def seal(exercise: ExerciseResult) -> str:
 def seals(report: Report) -> str:
     """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed in part, 1 not sealed".
 
+    Empty where there are no points.
+
     Points that a teacher has given are counted here, too, and points that are unconfirmed.
     """
     count = Counter(_sealing(e) for kata in report.katas for e in kata.exercises if e.works)
@@ -224,7 +257,7 @@ def seals(report: Report) -> str:
     parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
     if report.unconfirmed:
         parts.append(f"{len(report.unconfirmed)} unconfirmed")
-    if report.sealed and parts in ([], [f"{count[SEALED]} {SEALED}"]):
+    if report.sealed and parts == [f"{count[SEALED]} {SEALED}"]:
         return SEALED
     return ", ".join(parts)
 
@@ -269,9 +302,13 @@ def totals(report: Report) -> str:
 
     If something is not decided, this comes first: "not graded, so far 3 of 12 points".
     """
+    if report.excused:
+        return "excused: no score"
     so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
     weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
     weighted += f" · late: {late(report)}" if late(report) else ""
+    left_out = [kata_number(kata.kata) for kata in report.katas if kata.excused]
+    weighted += f" · excused: {', '.join(left_out)}" if left_out else ""
     sealed = f" · {seals(report)}" if seals(report) else ""
     sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
     return f"{so_far}{sums}{weighted}{sealed}"

@@ -189,8 +189,9 @@ def read(file: File, kata: Kata) -> Found:
         data = file.read(kata_modules.MAX_BYTES)
         text, encoding = kata_modules.converted(kata.file.name, data)
     except (LoadFailure, OSError) as failure:
-        if isinstance(failure, LoadFailure) and len(data) <= kata_modules.MAX_BYTES and b"\0" in data:
-            why = f"{NOT_RECOGNISED}: {file.shown}: is no text, but a file of another kind"
+        if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
+            what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
+            why = f"{NOT_RECOGNISED}: {about(file.shown, printable.line(what))}"
             return Found(file, SourceText("", why, lost=True), why)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         source = replace(unreadable(failure), lost=is_lost)
@@ -201,6 +202,11 @@ def read(file: File, kata: Kata) -> Found:
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
+
+
+def _is_no_text(data: bytes) -> bool:
+    """Tell if this is what nobody can read: nothing, since the file is too large or no regular one; or no text."""
+    return not data or len(data) > kata_modules.MAX_BYTES or b"\0" in data
 
 
 def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:

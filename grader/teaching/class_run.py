@@ -1,7 +1,7 @@
 """A class as one run: it is taken in, graded, booked and reported, each stage from the plain data of the one before."""
 
-from collections.abc import Generator, Iterable
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ from grader.protocol import RunOptions
 from grader.reports import class_lines, html_report, unconfirmed, words
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, ClassReport, KataResult
 from grader.teaching import (
+    accommodations,
     attribution,
     class_grading,
     cluster,
+    gradescope_export,
     intake,
     listing,
     overrides,
@@ -30,6 +32,7 @@ from grader.teaching import (
     submissions,
     versions,
 )
+from grader.teaching.accommodations import Accommodations
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.contents import Absent
@@ -62,6 +65,8 @@ class Class:
     assignment: Assignment = Assignment([], RunOptions())
     roster_file: Path | None = None  # the course's list of students, if there is one
     overrides_file: Path | None = None  # what the teacher has decided
+    accommodations_file: Path | None = None  # what the teacher allows some students
+    seen_file: Path | None = None  # the result lines of an earlier grading, with the times it saw
     only: list[str] | None = None  # the students to grade; None for all
     unowned_are_nobody: bool = False  # submissions of nobody in the roster are taken for nobody's work
     rules_file: Path | None = None  # where the assignment's rules come from, if not from the default file
@@ -81,6 +86,7 @@ class Outputs:
     explain: bool = False  # print how each score comes about
     pseudonyms: bool = False  # in reports and pages, apart from those for gradebooks
     key: Path | None = None  # who is who
+    canvas_column: str = ""  # of Canvas's gradebook, for the total
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ class Collected:
         strangers: the names of files that are no submission.
         earlier: the earlier results, under today's names.
         decided: the overrides of the earlier results, and today's.
+        allowed: what is allowed students for a kata.
+        seen: the results of the last grading, for the times that it saw.
     """
 
     class_: Class
@@ -102,6 +110,8 @@ class Collected:
     strangers: list[str]
     earlier: EarlierResults = field(default_factory=dict)
     decided: Overrides = field(default_factory=dict)
+    allowed: Accommodations = field(default_factory=dict)
+    seen: EarlierResults = field(default_factory=dict)
 
     @property
     def ids(self) -> dict[str, str]:
@@ -152,8 +162,12 @@ class TakenIn:
     @property
     def attempts(self) -> list[Attempt]:
         """What to grade: each submission, and once more what it had on time."""
-        katas = self.class_.assignment.katas
-        return [attempt for one in self.read for attempt in versions.attempts(one.submission, one.versions, katas)]
+        katas, allowed = self.class_.assignment.katas, self.collected.allowed
+        found: list[Attempt] = []
+        for one in self.read:
+            asked = [kata for kata in katas if not accommodations.excused(allowed, one.submission.student, kata.name)]
+            found += versions.attempts(one.submission, one.versions, asked)
+        return found
 
     @property
     def absent(self) -> list[str]:
@@ -178,11 +192,16 @@ class TakenIn:
         found, strangers = self.findings, self.collected.strangers
         counts = bool(self.class_.assignment.rules.late)
         dated = any(person.due or person.extension for person in self.collected.people)
+        dated = dated or any(not one.excused for one in self.collected.allowed.values())
         return [
             *intake.unowned(self.collected.waits, self.absent),
             *intake.short(found, strangers),
-            *intake.times(found, count=counts),
-            *(["the roster's dates cost nothing: grading.toml has no table [late]"] if dated and not counts else []),
+            *intake.of_times(found, count=counts),
+            *(
+                ["the students' own dates cost nothing: grading.toml has no table [late]"]
+                if dated and not counts
+                else []
+            ),
         ]
 
     @property
@@ -216,7 +235,9 @@ def collect(class_: Class) -> Collected:
     Raises:
         KataError: the folder, the roster or the overrides cannot be read.
     """
-    people = roster.read(class_.roster_file) if class_.roster_file else []
+    listed = class_.folder / gradescope_export.NAME
+    roster_file = class_.roster_file or (listed if listed.is_file() else None)
+    people = roster.read(roster_file) if roster_file else []
     if not class_.folder.is_dir():
         takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
         raise KataError(f"{class_.folder}: no such folder; {takes}")
@@ -238,7 +259,22 @@ def _with_decisions(collected: Collected) -> Collected:
     decided: Overrides = {place: one.decided for place, one in earlier.items()}
     if class_.overrides_file:
         decided = overrides.merged(decided, overrides.read(class_.overrides_file, names, collected.people))
-    return replace(collected, earlier=earlier, decided=decided)
+    allowed, people = class_.accommodations_file, collected.people
+    return replace(
+        collected,
+        earlier=earlier,
+        decided=decided,
+        allowed=accommodations.read(allowed, names, people) if allowed else {},
+        seen=regrading.of_students(_seen(class_), collected.ids),
+    )
+
+
+def _seen(class_: Class) -> EarlierResults:
+    """The results that an earlier grading has left where this one writes its own; none if they cannot be read."""
+    with suppress(KataError, OSError):
+        if class_.seen_file and class_.seen_file.is_file():
+            return regrading.read(class_.seen_file)
+    return class_.earlier
 
 
 def take_in(collected: Collected, counted: Counting) -> TakenIn:
@@ -260,16 +296,13 @@ def _opened(submission: Submission, collected: Collected, person: Person | None)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 
     with boundary.costs_only(lost):
-        opened.append(_read(submission, collected.class_.assignment, person, len(collected.waits)))
+        opened.append(_read(submission, collected, person))
     return opened[0]
 
 
-def _read(submission: Submission, assignment: Assignment, person: Person | None, unowned: int) -> Read:
-    """What is in one submission.
-
-    Args:
-        unowned: how many submissions are nobody's, one of which may be this person's.
-    """
+def _read(submission: Submission, collected: Collected, person: Person | None) -> Read:
+    """What is in one submission."""
+    assignment, unowned = collected.class_.assignment, len(collected.waits)
     needed = with_prerequisites(assignment.katas)
     contents = attribution.look(submission.places, needed, assignment.katas)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
@@ -278,10 +311,16 @@ def _read(submission: Submission, assignment: Assignment, person: Person | None,
         lost = dict.fromkeys(contents.absent(NOT_HANDED_IN), Absent("not graded", why))
         contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
-    own = (person.due, person.extension) if person else ()
-    dated = versions.find(submission, contents, assignment.katas, Dates(assignment.rules.late, *own))
+    student, late = submission.student, assignment.rules.late
+    allowed = {kata: one for (whose, kata), one in collected.allowed.items() if whose == student}
+    dates = Dates(late, allowed=allowed)
+    if person:
+        dates = replace(dates, due=person.due, extension=person.extension, handed_in=person.handed_in)
+    dated = versions.find(submission, contents, assignment.katas, dates)
+    seen = {kata: one.result for (whose, kata), one in collected.seen.items() if whose == student}
+    dated, changed = versions.as_first_seen(dated, seen, dates, student)
     texts = replace(submission, texts=contents.sources(needed))
-    return Read(texts, [*found, *versions.findings(submission.student, dated)], dated)
+    return Read(texts, [*found, *versions.findings(student, dated), *changed], dated)
 
 
 def grade(taken: TakenIn) -> Generator[Graded]:
@@ -289,7 +328,8 @@ def grade(taken: TakenIn) -> Generator[Graded]:
     class_, cache = taken.class_, ResultCache(ROOT)
     assignment = class_.assignment
     if class_.engine:
-        where = cluster.Sources(class_.folder, class_.roster_file, class_.rules_file, class_.unowned_are_nobody)
+        files = (class_.roster_file, class_.rules_file, class_.unowned_are_nobody, class_.accommodations_file)
+        where = cluster.Sources(class_.folder, *files)
         return cluster.grade_on_cluster(taken.attempts, assignment, where, class_.engine, cache=cache)
     katas, options, at_a_time = assignment.katas, assignment.options, assignment.at_a_time
     return class_grading.grade_class(taken.attempts, katas, cache=cache, options=options, at_a_time=at_a_time)
@@ -302,6 +342,8 @@ def book(taken: TakenIn, lines: ResultLines, counted: Counting) -> Booked:
     dated = {one.submission.student: one.versions for one in taken.read}
     kept = collected.earlier if class_.never_lower else None
     book = Gradebook(texts, class_.assignment, dated, collected.people, collected.decided, kept)
+    for line in _excused(taken, book, lines):
+        lines.write(line)
     total = sum(len(attempt.katas) for attempt in taken.attempts)
     files = untouched.known(place for one in taken.read for place in one.submission.places)
     try:
@@ -314,6 +356,15 @@ def book(taken: TakenIn, lines: ResultLines, counted: Counting) -> Booked:
         lines.write(line)
     lines.finish()
     return Booked(taken, book, False, untouched.changes(files))
+
+
+def _excused(taken: TakenIn, book: Gradebook, lines: ResultLines) -> Iterator[str]:
+    """Enter the katas that students are excused from, which are not graded. Yields the line of each."""
+    for one in taken.read:
+        student = one.submission.student
+        for kata in taken.class_.assignment.katas:
+            if why := accommodations.excused(taken.collected.allowed, student, kata.name):
+                yield lines.text(student, book.excuse(student, kata.name, why))
 
 
 def _entered(one: Graded, book: Gradebook, taken: TakenIn, lines: ResultLines) -> str:
@@ -383,7 +434,8 @@ def write(whole: ClassReport, outputs: Outputs) -> list[str]:
             report_files.write(path, page)
     for file in outputs.reports:
         report = whole if file.render in report_files.WITH_NAMES else shown
-        file.write(replace(report, pages=file.links(outputs.pages, report.students)))
+        links, column = file.links(outputs.pages, report.students), outputs.canvas_column
+        file.write(replace(report, pages=links, canvas_column=column))
     return unwritten
 
 

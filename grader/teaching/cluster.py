@@ -46,12 +46,14 @@ class Sources:
         roster: the file that the students' names come from.
         rules: the file that says which versions are graded, if it is not the default one.
         unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
+        accommodations: what students are allowed, if there is a file.
     """
 
     folder: Path
     roster: Path | None = None
     rules: Path | None = None
     unowned_are_nobody: bool = False
+    accommodations: Path | None = None
 
 
 def grade_on_cluster(
@@ -111,7 +113,7 @@ def _known(attempt: Attempt, assignment: Assignment, cache: ResultCache) -> list
 
 def _command(assignment: Assignment, sources: Sources) -> list[str]:
     """The command of every task, without its students. A task uses as many cores as grade katas in parallel."""
-    options, roster, rules = assignment.options, sources.roster, sources.rules
+    options, roster, rules, allowed = assignment.options, sources.roster, sources.rules, sources.accommodations
     return [
         *KATA,
         "grade",
@@ -121,6 +123,7 @@ def _command(assignment: Assignment, sources: Sources) -> list[str]:
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),
         *([f"--rules={rules.resolve()}"] if rules else []),
+        *([f"--accommodations={allowed.resolve()}"] if allowed else []),
         *(["--unowned-are-nobody"] if sources.unowned_are_nobody else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 FORM = "write 2026-12-01 or 2026-12-01T18:00"
@@ -45,6 +45,24 @@ def length(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"'{text}' is no length of time: {LENGTH}")
     return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def written(span: timedelta) -> str:
+    """A length of time as `length` reads it: "15m", "36h", "2d"."""
+    for unit, name in reversed(UNITS.items()):
+        if span and span % timedelta(**{name: 1}) == timedelta():
+            return f"{span // timedelta(**{name: 1})}{unit}"
+    return f"{span / timedelta(minutes=1):g}m"
+
+
+def iso(moment: datetime | None, zone: tzinfo) -> str:
+    """The moment in a zone, in ISO 8601; empty for None."""
+    if moment is None:
+        return ""
+    try:
+        return moment.astimezone(zone).isoformat(timespec="seconds")
+    except OverflowError:  # at the first or last moment that Python knows
+        return moment.isoformat(timespec="seconds")
 
 
 def of_timestamp(seconds: float) -> datetime:

@@ -74,6 +74,12 @@ class Gradebook:
             self._show(student, kata, counts.source)
         return self._settle(student, self._of_version(older if is_older else newest, one, counts))
 
+    def excuse(self, student: str, kata: str, why: str) -> KataResult:
+        """Leave a kata out of a student's score, and say why."""
+        found = KataResult(kata, (), excused=why)
+        self.results[student][kata] = found
+        return found
+
     def lose(self, student: str, kata: str, why: str) -> KataResult:
         """Note that a kata of a student is not graded, and why."""
         [one] = [one for one in self.assignment.katas if one.name == kata]
@@ -111,7 +117,7 @@ class Gradebook:
     def _of_version(self, result: KataResult, one: Versions, counts: Version) -> KataResult:
         """The result, with when its version was handed in, and which counts."""
         notes = [result.message, versions.said(one, counts)]
-        return replace(result, handed_in=counts.time.isoformat(), message="\n".join(filter(None, notes)))
+        return replace(result, timing=counts.timing, message="\n".join(filter(None, notes)))
 
     def _settle(self, student: str, result: KataResult) -> KataResult:
         if earlier := self.earlier.get((student, result.kata)):

@@ -3,24 +3,20 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.reports.csv_report import as_text
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
-from grader.teaching import commits, uploads
+from grader.teaching import times, uploads
 from grader.teaching.contents import Absent, Contents, Found
-from grader.teaching.listing import File, readable
+from grader.teaching.listing import readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
-MOST_INNER = 100  # entries of a submission that may be a checkout
 URGENT = (NOT_RECOGNISED, "not graded", "not handed in")
 LATE = "Canvas marks it as late"
-NO_TIME = "its time is not known: a file of a download has the time of the download"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 
@@ -35,14 +31,6 @@ class Finding:
     note: str = ""
     modified: str = ""
     odd: bool = False
-
-
-@dataclass(frozen=True)
-class HandIn:
-    """The time of a submission, and its source. A time from an archive has no time zone."""
-
-    time: datetime
-    how: str
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
@@ -64,12 +52,6 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         found.append(Finding(student, kata.name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
-    if (
-        contents.found
-        and not _checkouts(submission)
-        and all(_is_of_a_download(f.file) for f in contents.found.values())
-    ):
-        found.append(Finding(student, "", "", "handed in", NO_TIME))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
@@ -86,38 +68,6 @@ def _verdict(found: Found) -> str:
     if not found.source.lost:
         return "counts"
     return NOT_RECOGNISED if found.source.problem.startswith(NOT_RECOGNISED) else "not graded"
-
-
-def handed_in(submission: Submission, contents: Contents) -> HandIn | None:
-    """The time of a submission: that of its checkout's newest commit, or else of the newest of the katas' files.
-
-    None if it is not known: a file in a download from Canvas or Moodle has the time of the download.
-    """
-    if times := [time for folder in _checkouts(submission) if (time := commits.newest(folder))]:
-        return HandIn(max(times), "the newest commit")
-    files = [one.file for one in contents.found.values() if not _is_of_a_download(one.file)]
-    if not files:
-        return None
-    newest = max(files, key=lambda file: file.modified.timestamp())
-    return HandIn(newest.modified, f"the time of {newest.shown}")
-
-
-def _is_of_a_download(file: File) -> bool:
-    """Tell if a file has the time at which a platform packed it. What is in a student's own archive has not."""
-    place, _, inside = file.shown.partition("/")
-    upload = uploads.parsed(place)
-    return upload is not None and not file.archives and not (inside and upload.platform == "Canvas")
-
-
-def _checkouts(submission: Submission) -> list[Path]:
-    """The checkouts that a student handed in, each perhaps inside another folder."""
-    found = []
-    for place in submission.places:
-        with suppress(OSError):  # a folder that cannot be read is among the findings
-            inner = sorted(place.iterdir())[:MOST_INNER] if place.is_dir() else []
-            own = [place, *(one for one in inner if not one.is_symlink())]
-            found += [one for one in own if (one / ".git").is_dir()]
-    return found
 
 
 def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
@@ -149,7 +99,7 @@ def unowned(names: Mapping[str, str], absent: Iterable[str]) -> list[str]:
     return ["submissions that nobody in the roster owns:", *owners, f"people without a submission: {without}"]
 
 
-def times(found: Iterable[Finding], *, count: bool) -> list[str]:
+def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
     """One line on the submissions that a platform marks as late, and one on those whose time nobody knows.
 
     Args:
@@ -159,8 +109,9 @@ def times(found: Iterable[Finding], *, count: bool) -> list[str]:
     for one in found:
         by_note.setdefault(one.note, []).append(one.student)
     said = [f"late, as Canvas says: {', '.join(by_note[LATE])}"] if LATE in by_note else []
-    if count and NO_TIME in by_note:
-        said.append(f"when it was handed in is not known, so lateness costs nothing: {', '.join(by_note[NO_TIME])}")
+    for note, students in by_note.items():
+        if count and note.startswith(times.NOT_KNOWN):
+            said.append(f"{note}, so lateness costs nothing: {', '.join(students)}")
     return said
 
 

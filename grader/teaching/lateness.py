@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
 from grader.course import catalogue
+from grader.results import Timing
 from grader.teaching import dates
 
 KEYS = ("zone", "due", "per_day", "at_most", "grace", "late", "katas")
@@ -36,17 +37,32 @@ class Late:
     katas: Mapping[str, datetime] = field(default_factory=dict)
     late: Counting = "best"
 
-    def penalty(
-        self, handed_in: datetime, due: datetime | None = None, extension: timedelta = timedelta(), kata: str = ""
-    ) -> float:
-        """The part of the score that is lost, from 0 to 1. For the arguments, see `deadline`."""
-        last = self.deadline(kata, due, extension)
-        if last is None:
-            return 0.0
-        late = dates.earliest(handed_in, self.zone) - last
-        if late <= self.grace:
-            return 0.0
-        return min(self.per_day * math.ceil(late / timedelta(days=1)), self.at_most) / 100
+    def timing(
+        self,
+        handed_in: datetime | None,
+        due: datetime | None = None,
+        extension: timedelta = timedelta(),
+        kata: str = "",
+        *,
+        waived: bool = False,
+    ) -> Timing:
+        """What handing in at this moment costs; None means that nobody knows when it was.
+
+        Args:
+            due, extension, kata: see `deadline`.
+            waived: lateness costs nothing.
+        """
+        last, zone = self.deadline(kata, due, extension), ZoneInfo(self.zone)
+        at = dates.earliest(handed_in, self.zone) if handed_in else None
+        found = Timing(dates.iso(at, zone), dates.iso(last, zone), self.zone)
+        if extension and last:
+            found = replace(found, extension=dates.written(extension))
+        if at is None or last is None or at <= last:
+            return found
+        if at - last <= self.grace:
+            return replace(found, grace=dates.written(self.grace))
+        days = math.ceil((at - last) / timedelta(days=1))
+        return replace(found, days_late=days, penalty=0.0 if waived else min(self.per_day * days, self.at_most))
 
     def free_until(self, kata: str, due: datetime | None = None, extension: timedelta = timedelta()) -> datetime | None:
         """The last moment at which handing in a kata costs nothing; None if there is no date."""

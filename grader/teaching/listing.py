@@ -137,6 +137,8 @@ def _inside(file: File) -> list[File]:
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
+    if place.is_symlink():
+        raise LoadFailure(f"{place.name}: is a link, which is not followed: put what it leads to in its place")
     if place.is_dir():
         return _below(place, problems)
     if archives.is_opened(place.name):

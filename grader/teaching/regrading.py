@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grader.errors import KataError
 from grader.reports import words
-from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, number, title
+from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, number, timing_of, title
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
             scores = {exercise["name"]: exercise["score"] for exercise in data["exercises"]}
             own = {e["name"]: e["override"] for e in data["exercises"] if e.get("override")}
             decided = {name: Override(one["points"], one["reason"]) for name, one in own.items()}
-            who, penalty = str(data.get("id") or data["student"]), float(data.get("penalty", 0))
+            who, timing = str(data.get("id") or data["student"]), timing_of(data)
+            penalty = timing.penalty / 100 if timing else 0.0
             found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided, who, penalty, line)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise KataError(f"{path}:{row}: holds no result; {give}") from None

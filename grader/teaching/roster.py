@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from grader.errors import BrokenRoster
 from grader.results import Identity
-from grader.teaching import dates, signs, tables
+from grader.teaching import dates, gradescope_export, signs, tables
 from grader.teaching.submissions import Submission
+from grader.teaching.times import HandIn
 
 STRANGER = "nobody in the roster has this id, email or name"
 BRANCH = re.compile(r"-(?:main|master)$")  # behind the name of a repository that was downloaded as a zip archive
@@ -62,6 +64,7 @@ LAYOUTS = (
     Layout("Classroom 50", ("username",), ("username", "email"), ("name",)),
 )
 OWN = LAYOUTS[0]
+MOODLE_TIME = "last modified (submission)"  # "Thursday, 3 December 2026, 10:00 AM"
 NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
 
 
@@ -69,11 +72,13 @@ NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
 class Person(Identity):
     """A student of the course. `due` and `extension` change when their submission is late.
 
+    `handed_in` is when their whole submission was handed in, where the list keeps that.
     `others` are further ids, such as a GitHub username. `number` is a platform's own, such as "Canvas 12345".
     """
 
     due: datetime | None = None  # without a time zone, it is in the rules' zone
     extension: timedelta = timedelta()
+    handed_in: HandIn | None = None
     others: tuple[str, ...] = field(default=(), kw_only=True)
     number: str = field(default="", kw_only=True)
 
@@ -86,11 +91,13 @@ class Person(Identity):
 def read(path: Path) -> list[Person]:
     """The people in a roster: a header with id, name and email, perhaps due and extension, and a line per person.
 
-    The lists of Classroom 50, GitHub Classroom, Canvas and Moodle are taken as these export them.
+    The lists of Classroom 50, GitHub Classroom, Canvas, Moodle and Gradescope are taken as these export them.
 
     Raises:
         BrokenRoster: the file cannot be read or breaks the format. The message has the number of the line.
     """
+    if path.suffix == ".yml":
+        return _of_gradescope(path)
     people: dict[str, Person] = {}
     lines: dict[str, int] = {}
     chosen = [OWN]
@@ -114,12 +121,36 @@ def read(path: Path) -> list[Person]:
         due, extension = cells.get("due"), cells.get("extension")
         try:
             when = dates.moment(due) if due else None, dates.length(extension) if extension else timedelta()
+            handed_in = _handed_in(cells, path.name)
         except ValueError as error:
             raise BrokenRoster(f"{path}:{line}: {error}") from None
-        people[key] = _person(cells, layout, ids, *when)
+        people[key] = replace(_person(cells, layout, ids, *when), handed_in=handed_in)
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
+
+
+def _of_gradescope(path: Path) -> list[Person]:
+    """The people of Gradescope's list. Who is in two groups is there with the newer submission."""
+    found: dict[str, Person] = {}
+    for one in sorted(gradescope_export.read(path), key=lambda one: int(one.number)):
+        handed_in = HandIn(one.handed_in, f"{path.name}") if one.handed_in else None
+        person = Person(one.id, one.name, one.email, handed_in=handed_in, number=f"Gradescope {one.number}")
+        found[one.id.casefold()] = person
+    return list(found.values())
+
+
+def _handed_in(cells: Mapping[str, str], file: str) -> HandIn | None:
+    """The time in the column `handed_in`, or in that of Moodle's worksheet. Moodle's in other languages is not known.
+
+    Raises:
+        ValueError: `handed_in` is no date.
+    """
+    if written := cells.get("handed in"):
+        return HandIn(dates.moment(written), f"handed_in in {file}")
+    with suppress(ValueError):
+        return HandIn(datetime.strptime(cells.get(MOODLE_TIME, ""), "%A, %d %B %Y, %I:%M %p"), f"Moodle's {file}")
+    return None
 
 
 def _column(written: str) -> str:

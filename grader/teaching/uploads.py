@@ -1,4 +1,4 @@
-"""Reads the names that Canvas and Moodle give to what students hand in: whose it is, and what it was called before."""
+"""Reads the names that platforms give to what students hand in: whose it is, and what it was called before."""
 
 import re
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ CANVAS = (
 )
 ATTEMPT = re.compile(r"(?P<stem>.+?)-(?P<attempt>\d{1,3})(?P<suffix>\.\w+)")
 # "Ada Lovelace_12345_assignsubmission_file_" is a folder; with the name of a file behind it, a file.
+GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")  # a folder
 MOODLE = re.compile(r"(?P<who>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?")
 
 
@@ -47,6 +48,8 @@ def parsed(name: str) -> Upload | None:
     """The parts of a name that a platform has given; None for every other name."""
     if match := MOODLE.fullmatch(name):
         return Upload(match["who"], f"Moodle {match['number']}", match["file"] or "")
+    if match := GRADESCOPE.fullmatch(name):
+        return Upload("submission", f"Gradescope {match['number']}")
     match = next(filter(None, (form.fullmatch(name) for form in CANVAS)), None)
     if match is None:
         return None

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -10,34 +10,40 @@ from pathlib import Path
 from grader.course import kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
-from grader.results import KataResult, number
-from grader.teaching import attribution, commits, intake, listing
+from grader.reports import words
+from grader.results import KataResult, Timing
+from grader.teaching import attribution, commits, listing, times
+from grader.teaching.accommodations import Accommodation
 from grader.teaching.commits import Change, History
 from grader.teaching.contents import Contents
 from grader.teaching.intake import Finding
 from grader.teaching.lateness import Late
 from grader.teaching.listing import File
 from grader.teaching.submissions import Attempt, Submission
+from grader.teaching.times import HandIn
+from grader.workers import jobs
 from grader.workers.jobs import SourceText
 
 
 @dataclass(frozen=True)
 class Version:
-    """A text of a kata's file, when it was handed in and how that is known, and the part of the score that is lost."""
+    """A text of a kata's file, when it was handed in and how that is known, and what that costs."""
 
     source: SourceText
-    time: datetime
+    time: datetime | None
     how: str
-    penalty: float = 0.0
+    timing: Timing | None = None
+    is_weak: bool = False
+
+    @property
+    def penalty(self) -> float:
+        """The part of the score that is lost, from 0 to 1."""
+        return self.timing.penalty / 100 if self.timing else 0.0
 
     @property
     def said(self) -> str:
-        return self.time.isoformat(" ", "seconds")
-
-    @property
-    def cost(self) -> str:
-        """ "late, 20 % less"; empty if nothing is lost."""
-        return f"late, {number(100 * self.penalty)} % less" if self.penalty else ""
+        """ "Thu 3 Dec 2026 10:00", in the rules' zone where there are rules."""
+        return words.day(self.timing.handed_in) if self.timing else ""
 
 
 @dataclass(frozen=True)
@@ -50,37 +56,63 @@ class Versions:
 
 @dataclass(frozen=True)
 class Dates:
-    """The dates of one student: the course's rules, and what the roster has."""
+    """The dates of one student: the course's rules, what the roster has, and what is allowed for a kata.
+
+    `handed_in` is the time of the whole submission, where a roster or a platform keeps it.
+    """
 
     late: Late | None
     due: datetime | None = None
     extension: timedelta = timedelta()
+    handed_in: HandIn | None = None
+    allowed: Mapping[str, Accommodation] = field(default_factory=dict)
 
-    def penalty(self, kata: Kata, time: datetime) -> float:
-        """The part of the score that a kata handed in at this time loses."""
-        return self.late.penalty(time, self.due, self.extension, kata.name) if self.late else 0.0
+    def timing(self, kata: Kata, time: datetime | None) -> Timing | None:
+        """What handing in a kata at this time costs. None where neither time nor rules are known."""
+        if self.late is None:
+            return Timing(time.isoformat(timespec="seconds")) if time else None
+        one = self.allowed.get(kata.name)
+        late, due, extension = self._deadline(self.late, kata)
+        found = late.timing(time, due, extension, kata.name, waived=bool(one and one.waive_late))
+        return replace(found, allowed=one.said if one else "")
 
     def free_until(self, kata: Kata) -> datetime | None:
         """The last moment that costs nothing."""
-        return self.late.free_until(kata.name, self.due, self.extension) if self.late else None
+        if self.late is None:
+            return None
+        late, due, extension = self._deadline(self.late, kata)
+        return late.free_until(kata.name, due, extension)
+
+    def _deadline(self, late: Late, kata: Kata) -> tuple[Late, datetime | None, timedelta]:
+        """The rules, the student's own date and their extension. What is allowed for the kata comes before both."""
+        one = self.allowed.get(kata.name)
+        if one and one.due:
+            return replace(late, katas={}), one.due, timedelta()
+        extended = one and one.extension is not None
+        return late, self.due, one.extension if one and extended and one.extension else self.extension
 
 
 def find(submission: Submission, contents: Contents, katas: Iterable[Kata], dates: Dates) -> dict[Kata, Versions]:
-    """The versions to grade of each of these katas that was handed in and has a known time."""
+    """The versions to grade of each of these katas that was handed in."""
     histories: dict[Path, History | None] = {}
     found: dict[Kata, Versions] = {}
     for kata in katas:
         if kata not in contents.found:
             continue
+        own = Contents({kata: contents.found[kata]})
         file, source = contents.found[kata].file, contents.found[kata].source
-        history, changes = _changes(submission, file, histories)
-        if changes:
-            time, how = _time(file, changes)
-        elif hand_in := intake.handed_in(submission, Contents({kata: contents.found[kata]})):
-            time, how = hand_in.time, hand_in.how
+        history, changes = _changes(submission, file, histories) if dates.handed_in is None else (None, [])
+        if dates.handed_in:
+            hand_in: HandIn | None = dates.handed_in
+        elif changes:
+            hand_in = HandIn(*_time(file, changes))
         else:
-            continue
-        newest = Version(source, time, how, dates.penalty(kata, time))
+            hand_in = times.of(submission, own)
+        if hand_in:
+            timing = dates.timing(kata, hand_in.time)
+            newest = Version(source, hand_in.time, hand_in.how, timing, hand_in.is_weak)
+        else:
+            newest = Version(source, None, times.why_unknown(own), dates.timing(kata, None))
         on_time = _on_time(kata, file, newest, history, changes, dates) if newest.penalty else None
         match dates.late and dates.late.late:
             case "on_time" if on_time:
@@ -90,6 +122,30 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
             case _:
                 found[kata] = Versions(newest)
     return found
+
+
+def as_first_seen(
+    found: Mapping[Kata, Versions], earlier: Mapping[str, KataResult], dates: Dates, student: str
+) -> tuple[dict[Kata, Versions], list[Finding]]:
+    """The versions with the times at which a content was first seen, and a line for each file whose time changed.
+
+    A file's own time is that of its last copy. What a commit or a platform says is taken as it is.
+
+    Args:
+        earlier: the results of an earlier grading, by kata.
+    """
+    settled, said = dict(found), list[Finding]()
+    for kata, one in found.items():
+        old, new = earlier.get(kata.name), one.newest
+        if not (old and old.handed_in and new.timing and new.is_weak and old.code == jobs.digest_of(new.source.text)):
+            continue
+        first = datetime.fromisoformat(old.handed_in)
+        if new.timing.handed_in and first != datetime.fromisoformat(new.timing.handed_in):
+            version = replace(new, time=first, timing=dates.timing(kata, first))
+            settled[kata] = replace(one, newest=version)
+            why = f"its time is {new.said} now, and was {version.said} when the same content was graded: that counts"
+            said.append(Finding(student, kata.name, "", "handed in", why, odd=True))
+    return settled, said
 
 
 def attempts(submission: Submission, found: Mapping[Kata, Versions], katas: Iterable[Kata]) -> list[Attempt]:
@@ -113,22 +169,24 @@ def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
 
 
 def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:
-    """The time of each kata, how it is known, and the cost of lateness."""
-    return [Finding(student, kata.name, "", "handed in", _note(one)) for kata, one in found.items()]
+    """The time of each kata, how it is known, and the cost of lateness; once per submission, that no time is known."""
+    timed = [Finding(student, kata.name, "", "handed in", _note(one)) for kata, one in found.items() if one.newest.time]
+    unknown = dict.fromkeys(one.newest.how for one in found.values() if one.newest.time is None)
+    return timed + [Finding(student, "", "", "handed in", why) for why in unknown]
 
 
 def said(versions: Versions, counts: Version) -> str:
-    """A line for reports on a kata that was late: which version counts, and why; empty if nothing was late."""
+    """A line for reports on which of two versions counts, and why; empty if there was one."""
     newest, older = versions.newest, versions.on_time
     if older is None:
-        return f"handed in {newest.said}: {newest.cost}" if newest.penalty else ""
+        return ""
     if counts is older:
         return f"the version of {older.said} counts, which was on time; the newest, of {newest.said}, gives no more"
-    return f"the newest version, of {newest.said}, counts ({newest.cost}); the one on time, of {older.said}, gives less"
+    return f"the newest version, of {newest.said}, counts; the one on time, of {older.said}, gives less"
 
 
 def _note(one: Versions) -> str:
-    cost = f": {one.newest.cost}" if one.newest.cost else ""
+    cost = f": {words.timing(one.newest.timing)}" if one.newest.timing and one.newest.timing.due else ""
     older = one.on_time and f"; or {one.on_time.said}, {one.on_time.how}, on time: what gives more counts"
     return f"{one.newest.said}, {one.newest.how}{cost}{older or ''}"
 
@@ -174,7 +232,7 @@ def _on_time(
     source = _read(kata, file, text) if text is not None else None
     if source is None or source.problem or source.text == newest.source.text or stubs.is_untouched(kata, source.text):
         return None
-    return Version(source, change.time, f"the commit {change.commit[:7]}")
+    return Version(source, change.time, f"the commit {change.commit[:7]}", dates.timing(kata, change.time))
 
 
 def _read(kata: Kata, file: File, data: bytes) -> SourceText | None:

@@ -49,7 +49,12 @@ def read(kata: Kata, code: Path) -> SourceText:
 def digest(job: Job) -> str:
     """A hash of the text of the kata's file, by which reports tell if it is the same; empty without a text."""
     text = job.files.get(job.kata.file)
-    return "" if text is None else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return "" if text is None else digest_of(text)
+
+
+def digest_of(text: str) -> str:
+    """The same of a text."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def write(files: Mapping[Path, str], folder: Path) -> None:

@@ -2,14 +2,15 @@
 
 import inspect
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 from multiprocessing.connection import Connection
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import pytest
 
@@ -17,7 +18,7 @@ from grader import followed, protocol
 from grader.course import kata_modules
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
-from grader.isolation import processes, sandbox
+from grader.isolation import processes, sandbox, usage
 from grader.protocol import (
     Collected,
     Done,
@@ -31,7 +32,9 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
+from grader.results import LOOPS, WAITED
 from grader.specs import plugin, tracing
+from grader.specs.failures import TimedOut
 from grader.specs.tracing import Tracer
 from grader.workers import collected
 
@@ -142,9 +145,31 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     try:
         if order.problem:
             raise LoadFailure(order.problem)
-        return kata_modules.load(order.kata, order.scratch)
+        with _at_most(order.options.spec_seconds):
+            return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:
         return failure
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise TimedOut at the line that runs when the block has used this time."""
+    watch = usage.Stopwatch(usage.of_spec(seconds), usage.of_this_process)
+
+    def at_alarm(number: int, frame: FrameType | None) -> None:
+        reached = watch.look()
+        if reached == "computing":
+            raise TimedOut(f"used {seconds:g} s {LOOPS}")
+        if reached == "waiting":
+            raise TimedOut(f"{WAITED} {watch.waited:.2g} s")
+        signal.setitimer(signal.ITIMER_REAL, watch.next_look)  # the runner ends what the machine gives no time
+
+    signal.signal(signal.SIGALRM, at_alarm)
+    signal.setitimer(signal.ITIMER_REAL, watch.next_look)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Reporter:

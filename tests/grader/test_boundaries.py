@@ -30,6 +30,7 @@ from grader.teaching import (
     listing,
     report_files,
     submissions,
+    times,
 )
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
@@ -61,7 +62,7 @@ TAKEN_IN = {
     "a file is read": (attribution, "read", lambda file, _: file.shown),
     "a submission is read": (attribution, "look", lambda places, *_: str(places)),
     "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
-    "its time is looked up": (intake, "handed_in", lambda submission, _: submission.student),
+    "its time is looked up": (times, "of", lambda submission, _: submission.student),
     "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),
 }
 RUN = {
@@ -147,9 +148,7 @@ def check(to: Path, printed: str, why: str) -> None:
     lines = {line["student"]: line for line in map(json.loads, (to / "lines").read_text().splitlines())}
     assert sorted(lines) == ["alice", "bob", "mallory"] and lines["alice"]["points"] == lines["bob"]["points"] == 3
     [told] = [line for line in printed.splitlines() if line.startswith("mallory: not graded")]
-    assert re.fullmatch(
-        rf"mallory: not graded, so far 0 of 3 points · 0 of 3 stars · sealed  \((mallory: )?{why}.*", told
-    )
+    assert re.fullmatch(rf"mallory: not graded, so far 0 of 3 points · 0 of 3 stars  \((mallory: )?{why}.*", told)
     assert printed.count(": 3 of 3 points") == 2
     reports = {one["student"]: one["report"] for one in json.loads((to / "json").read_text())["students"]}
     assert [reports[name]["points"] for name in ("alice", "bob", "mallory")] == [3, 3, None]

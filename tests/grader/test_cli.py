@@ -61,7 +61,7 @@ class TestGrade:
         assert done.returncode == 0, done.stderr
         assert time.monotonic() - started < 60
         report = json.loads((tmp_path / "r.json").read_text())
-        assert report["schema"] == "kata-report/2" and report["complete"] is True
+        assert report["schema"] == "kata-report/3" and report["complete"] is True
         [graded] = report["katas"]
         points = {exercise["name"]: exercise["points"] for exercise in graded["exercises"]}
         assert points == {

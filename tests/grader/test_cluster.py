@@ -283,7 +283,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
         done.stderr
         == "kata: 4 of 4 students could not be graded: run the same command again, or ask for a file that can be read\n"
     )
-    lost = f"not graded, so far 0 of {ALL} points · 0 of {ALL} stars · sealed  (the machine burnt down)"
+    lost = f"not graded, so far 0 of {ALL} points · 0 of {ALL} stars  (the machine burnt down)"
     assert f"bob: {lost}" in done.stdout
     assert "\nbob,,,,,,,not graded,incomplete,not graded,the machine burnt down,,,,," in table.read_text()
     graded_ = [json.loads(line) for line in lines.read_text().splitlines()]

@@ -1,6 +1,7 @@
 """Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and harms nothing else."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -327,7 +328,12 @@ class TestTime:
         assert "was killed" in messages(result)
 
     def test_a_loop_while_imported(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], "while True:\n    pass\n"), spec_seconds=0.5)
+        """The failure has the line, unless the code ignores the alarm."""
+        result = graded(sound[0], submission(sound[0], "x = 1\nwhile True:\n    pass\n"), spec_seconds=0.5)
+        assert (result.state, result.points) == ("import fails", 0)
+        assert re.search(r"^sums.py:[23]: TimedOut: used 0.5 s of CPU: an endless loop\?", result.why_no_code)
+        deaf = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
+        result = graded(sound[0], submission(sound[0], deaf), spec_seconds=0.5)
         assert (result.status, result.points) == ("error", 0)
         assert "was killed while it was imported" in result.message
 

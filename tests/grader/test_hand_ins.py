@@ -170,7 +170,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("an empty file of the kata", {"a/sums.py": b""}, COUNTS, ""),
     ("a picture under the file's name", {"a/sums.py": bytes(range(256))}, UNKNOWN, "is no text, but a file of another"),
     ("a zip archive under the file's name", {"a/sums.py": zipped(sums_py=RIGHT)}, UNKNOWN, "is no text, but a file of"),
-    ("too much", {"a/sums.py": "#" * 1_000_001}, COUNTS, "cannot be read: sums.py: is too large"),
+    ("too much", {"a/sums.py": "#" * 1_000_001}, UNKNOWN, "sums.py: is too large, the limit is 1 MB"),
     ("the stub in its folder, the work beside", {"a/01_sums/sums.py": STUB, "a/sums.py": RIGHT}, COUNTS, "untouched"),
     ("an older work, a newer stub", {"l_1_2_sums.py": RIGHT, "l_1_3_sums-1.py": STUB}, COUNTS, "is an untouched stub"),
     ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, TAKEN, "is taken for sums.py"),

@@ -138,4 +138,5 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     moodle = {row["identifier"]: (row["email"], row["grade"]) for row in csv.DictReader(open(tmp_path / "m.csv"))}
     assert moodle["1"] == ("ada@x", f"{scores['Ada (1)']:g}") and moodle["8"] == ("", "0")
     rows = [row for row in csv.DictReader(open(tmp_path / "intake.csv")) if row["verdict"] == "handed in"]
-    assert rows[0]["note"] == "2026-09-21 14:13:20+00:00, the time of ada/tensors.py: late, 20 % less"
+    mark = "due Sun 20 Sep 2026 12:00 (Europe/Berlin) · handed in Mon 21 Sep 2026 16:13 · 2 days late: −20 %"
+    assert rows[0]["note"] == f"Mon 21 Sep 2026 16:13, the time of ada/tensors.py: {mark}"

@@ -191,7 +191,7 @@ class TestLate:
 
     def penalty(self, *handed_in: int, due: datetime | None = DUE, **how) -> float:
         late = Late("Europe/Berlin", 10, 25, due, timedelta(minutes=15))
-        return late.penalty(datetime(2026, 12, *handed_in), **how)
+        return late.timing(datetime(2026, 12, *handed_in), **how).penalty / 100
 
     @pytest.mark.parametrize(
         ("handed_in", "lost"),
@@ -205,17 +205,17 @@ class TestLate:
         assert self.penalty(3, 0, 0, extension=timedelta(days=2)) == 0
         assert self.penalty(1, 12, 0, due=None) == 0
         late = Late("Europe/Berlin", 10, due=self.DUE)
-        assert late.penalty(datetime(2026, 12, 1, 12), datetime(2026, 11, 30, 12)) == 0.1
+        assert late.timing(datetime(2026, 12, 1, 12), datetime(2026, 11, 30, 12)).penalty / 100 == 0.1
 
     def test_zones(self):
         late = Late("Europe/Berlin", 10, due=self.DUE)
-        assert late.penalty(datetime(2026, 12, 1, 22, 58, tzinfo=UTC)) == 0
-        assert late.penalty(datetime(2026, 12, 1, 23, 58, tzinfo=UTC)) == 0.1
+        assert late.timing(datetime(2026, 12, 1, 22, 58, tzinfo=UTC)).penalty / 100 == 0
+        assert late.timing(datetime(2026, 12, 1, 23, 58, tzinfo=UTC)).penalty / 100 == 0.1
 
     def test_a_day_in_which_clocks_change_has_25_hours(self):
         late = Late("Europe/Berlin", 10, due=datetime(2026, 10, 24, 12))
-        assert late.penalty(datetime(2026, 10, 25, 11)) == 0.1
-        assert late.penalty(datetime(2026, 10, 25, 11, 1)) == 0.2
+        assert late.timing(datetime(2026, 10, 25, 11)).penalty / 100 == 0.1
+        assert late.timing(datetime(2026, 10, 25, 11, 1)).penalty / 100 == 0.2
 
     def test_the_score_is_less_and_points_are_not(self):
         found = Rules(edges=20, katas={"16_x": 20.0}).applied(result("passed", "open"), ["e0", "e1"], penalty=0.25)

@@ -14,7 +14,7 @@ import pytest
 from grader.course import notebooks
 from grader.course.catalogue import Kata, find
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, Override, SpecResult
+from grader.results import ExerciseResult, KataResult, Override, SpecResult, Timing
 from grader.teaching import attribution, class_grading, commits, submissions, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
@@ -336,7 +336,10 @@ def test_a_kept_result_keeps_the_price_of_its_version(code, stored, score):
         exercises = [replace(one, name=name) for one, name in zip(found.exercises, names, strict=True)]
         return replace(found, exercises=tuple(exercises), code=code)
 
-    versions_ = [versions.Version(SourceText(text), DUE, "", lost) for text, lost in (("newest", 0.3), ("older", 0.0))]
+    versions_ = [
+        versions.Version(SourceText(text), DUE, "", Timing(DUE.isoformat(), penalty=lost))
+        for text, lost in (("newest", 30), ("older", 0))
+    ]
     earlier = {("ann", kata.name): Earlier(result(code, False, True), {}, {}, "ann", stored)}
     book = Gradebook({"ann": {}}, assignment, {"ann": {kata: versions.Versions(*versions_)}}, never_lower=earlier)
     assert book.enter(Graded("ann", "newest", result("newest", True, False))) is None
@@ -380,16 +383,19 @@ class TestTheCommand:
             for r in csv.DictReader(open(tmp_path / "i.csv"))
             if "commit" in r["note"]
         }
-        assert notes["ann", "02" + self.KATAS[1].name[2:]].startswith("2026-12-07 12:00:00+00:00, the commit ")
-        assert ": late, 20 % less; or 2026-11-30 12:00:00+00:00, " in notes["bob", self.KATAS[0].name]
+        assert notes["ann", "02" + self.KATAS[1].name[2:]].startswith("Mon 7 Dec 2026 12:00, the commit ")
+        assert " · 2 days late: −20 %; or Mon 30 Nov 2026 12:00, " in notes["bob", self.KATAS[0].name]
         lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
         told = {(line["student"], line["kata"]): line for line in lines}
         assert len(lines) == 6, "one per student and kata, though two versions were graded"
         bob, cy = told["bob", self.KATAS[0].name], told["cy", self.KATAS[1].name]
-        assert (bob["handed_in"], bob["penalty"], bob["score"]) == ("2026-11-30T12:00:00+00:00", 0, 4)
-        assert "the version of 2026-11-30 12:00:00+00:00 counts, which was on time" in bob["message"]
-        assert (cy["handed_in"], cy["penalty"]) == ("2026-12-09T12:00:00+00:00", 0.1)
-        assert "counts (late, 10 % less); the one on time, of 2026-11-30" in cy["message"]
+        assert (bob["timing"]["handed_in"], bob["score"]) == ("2026-11-30T12:00:00+00:00", 4)
+        assert "the version of Mon 30 Nov 2026 12:00 counts, which was on time" in bob["message"]
+        assert cy["timing"] == {
+            "handed_in": "2026-12-09T12:00:00+00:00", "due": "2026-12-08T12:00:00+00:00", "zone": "UTC",
+            "extension": "", "grace": "", "days_late": 1, "penalty": 10, "allowed": "",
+        }  # fmt: skip
+        assert "of Wed 9 Dec 2026 12:00, counts; the one on time, of Mon 30 Nov" in cy["message"]
         page = (tmp_path / "pages/bob.html").read_text()
         assert "which was on time" in page and "works = 4" in page and "works = 5" not in page
 

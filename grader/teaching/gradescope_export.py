@@ -1,0 +1,73 @@
+"""Reads `submission_metadata.yml` of a Gradescope export: who handed in each folder of it, and when."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from grader.course import kata_modules
+from grader.errors import BrokenRoster, LoadFailure
+
+NAME = "submission_metadata.yml"
+ENTRY = re.compile(r"submission_(\d+):\s*")
+FIELD = re.compile(r" {2,}(?:- )?:(name|sid|email|created_at): ?(.*)")
+NESTED = re.compile(r" {2}:(?!submitters|created_at)\w+:")  # results, history: what has other names in it
+TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (Z|[+-]\d\d:?\d\d)")
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """A student and the folder with their submission, such as "submission_9000"."""
+
+    number: str
+    id: str
+    name: str
+    email: str
+    handed_in: datetime | None
+
+
+def read(path: Path) -> list[Submitter]:
+    """Everybody in the file. Of a group, everybody has its submission.
+
+    Raises:
+        BrokenRoster: it cannot be read, or names nobody.
+    """
+    try:
+        text, _ = kata_modules.converted(path.name, path.read_bytes())
+    except OSError as error:
+        raise BrokenRoster(f"{path}: {error.strerror}") from None
+    except LoadFailure as failure:
+        raise BrokenRoster(str(failure)) from None
+    found = list(_submitters(text))
+    if not found:
+        raise BrokenRoster(f"{path}: names nobody: it should be the file of Gradescope's export")
+    return found
+
+
+def _submitters(text: str) -> Iterator[Submitter]:
+    number, people, time = "", list[dict[str, str]](), None
+    is_nested = False
+    for line in [*text.splitlines(), "submission_0:"]:
+        if match := ENTRY.fullmatch(line):
+            for one in people:
+                email = one.get("email", "")
+                yield Submitter(number, one.get("sid") or email or one["name"], one["name"], email, time)
+            number, people, time, is_nested = match[1], [], None, False
+            continue
+        is_nested = bool(NESTED.match(line)) or (is_nested and not re.match(r" {2}:\w", line))
+        match = FIELD.fullmatch(line)
+        if is_nested or not match:
+            continue
+        value = match[2].strip().strip("'\"")
+        if match[1] == "created_at":
+            time = _time(value)
+        elif match[1] == "name":
+            people.append({"name": value})
+        elif people:
+            people[-1][match[1]] = value
+
+
+def _time(written: str) -> datetime | None:
+    match = TIME.fullmatch(written)
+    return datetime.strptime(match[1] + match[2], "%Y-%m-%d %H:%M:%S%z") if match else None
