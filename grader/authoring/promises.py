@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import demands, guards, points, seals, variants, verdicts
+from grader.authoring import bites, demands, guards, points, seals, variants, verdicts
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
@@ -226,6 +226,8 @@ def complete(kata: Kata) -> list[str]:
     stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
     problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
     problems += _lesson_text(kata) + _on_the_path(kata) + _amounts(kata)
+    page = _at(kata, kata.folder / "README.md")
+    problems += [f"{page}:{line}: {said}" for line, said in bites.problems(kata)]
     problems += _hints(kata) if hints.is_file() else []
     return problems + (_figure(kata, figure) if figure.is_file() else [])
 

@@ -126,6 +126,13 @@ CROOKED = {
         "double, Doubler",
         "does not mention total",
     ),
+    "a bullet that stands on nothing": (
+        promises.complete,
+        README,
+        "\n## Walkthrough",
+        "\n### Where it bites\n- **All is twice.**. <!-- mistake: called twice -->\n\n## Walkthrough",
+        "there is no mistake with 'called twice'",
+    ),
     "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
     "a bare assert": (
         promises.specs,
