@@ -1,22 +1,23 @@
 """What the project's own tests cost: CPU seconds per file and per kind of promise, of all processes they start.
 
 python -m tests.cost                  what the last run cost, beside what is on record
-python -m tests.cost --record         puts it on record: tests/cost.json, and the minutes in CONTRIBUTING.md
+python -m tests.cost --record         puts it on record: tests/cost.json, and the figures of CONTRIBUTING.md
 python -m tests.cost --against FILE   which tests ran in an earlier run (a copy of .kata/tests.json) and not in it
 """
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
+
+from grader.course import catalogue
+from tests import figures
 
 ROOT = Path(__file__).parents[1]
 LAST_RUN, RECORD = ROOT / ".kata" / "tests.json", ROOT / "tests" / "cost.json"
 PROMISES = "test_katas.py"
 STARTING = "starting and collecting"
 TOLD = 60.0  # seconds: growth above this is said after each run
-ROW = re.compile(r"(?<=and the grader's own tests \| )[^|]*(?= \|)")  # in CONTRIBUTING.md
 
 
 def kind(test: str) -> str:
@@ -64,17 +65,21 @@ def table(run: dict[str, Any], known: dict[str, Any]) -> list[str]:
 
 
 def put_on_record(run: dict[str, Any]) -> None:
-    """Write tests/cost.json, and the minutes in CONTRIBUTING.md."""
+    """Write tests/cost.json, and the figures of CONTRIBUTING.md."""
     seconds = {name: round(value, 1) for name, value in sorted(run["seconds"].items())}
     record = {"tests": len(run["tests"]), "cores": run["cores"], "minutes": run["minutes"], "seconds": seconds}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    page = ROOT / "CONTRIBUTING.md"
-    page.write_text(ROW.sub(minutes(record), page.read_text(encoding="utf-8")), encoding="utf-8")
+    figures.put(told(record), "python -m tests.cost --record")
 
 
-def minutes(record: dict[str, Any]) -> str:
+def told(record: dict[str, Any]) -> dict[str, str]:
     """What CONTRIBUTING.md says of a run."""
-    return f"{record['minutes']} min from a clean clone, {total(record) / 60:.0f} core minutes"
+    promises = sum(value for name, value in record["seconds"].items() if name.startswith("promise "))
+    return {
+        "make test, minutes": str(record["minutes"]),
+        "make test, core minutes": f"{total(record) / 60:.0f}",
+        "promises of a kata, CPU seconds": f"{promises / len(catalogue.all_katas()):.0f}",
+    }
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from grader.authoring import bites, demands, guards, points, seals, variants, verdicts
 from grader.authoring import diagrams as lesson_diagrams
-from grader.authoring import guards, points, seals, variants, verdicts
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
 from grader.authoring.variants import Mistake
@@ -39,8 +39,6 @@ HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine 
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
 MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
 MOST_WORDS, MOST_WORDS_OF_IDEA = 250, 150  # in an exercise's docstrings, and in their part before the edges
-ERROR = re.compile(r"[Ee]rror|message|refuse|raise")  # in a docstring's sentence about what is raised,
-NAMING = re.compile(r"\b(nam|mention|say|said|show|hold|come|propagate)")  # and about the words in it
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
 
 
@@ -78,9 +76,7 @@ def specs(kata: Kata) -> list[str]:
         if spec_class and marked != exercise.stretch:
             place = f"{file}:{spec_class.lineno}: {exercise.spec_class}"
             problems.append(f"{place}: stretch in kata.toml or by its mark, and not in the other")
-        for line, wanted in _unannounced(kata, exercise.name, spec_class, tree) if spec_class else ():
-            said = f"wants {wanted} in the message, and no sentence of the docstring says what the error names"
-            problems.append(f"{file}:{line}: {exercise.name}: {said}")
+    problems += [f"{file}:{line}: {said}" for line, said in demands.problems(kata, tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
             problems.append(f"{file}:{node.lineno}: a bare assert; check.that says what was expected")
@@ -230,6 +226,8 @@ def complete(kata: Kata) -> list[str]:
     stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
     problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
     problems += _lesson_text(kata) + _on_the_path(kata) + _amounts(kata)
+    page = _at(kata, kata.folder / "README.md")
+    problems += [f"{page}:{line}: {said}" for line, said in bites.problems(kata)]
     problems += _hints(kata) if hints.is_file() else []
     return problems + (_figure(kata, figure) if figure.is_file() else [])
 
@@ -279,28 +277,6 @@ PROMISES = [
 ]  # of every kata
 FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
 ON_THE_REFERENCE = [textbook, unguarded, mistakes, accepted, lesson, sealed]  # say nothing where it fails its specs
-
-
-def _unannounced(kata: Kata, name: str, spec_class: ast.ClassDef, tree: ast.Module) -> list[tuple[int, str]]:
-    """Lines of `check.raises` that want words of the message, where no docstring announces an error that names any.
-
-    What the specs themselves raise, or a text that the docstrings contain, needs no announcement.
-    """
-    own_class = name.partition(".")[0]
-    told = [text for one, texts in points.docstrings(kata).items() if one in (name, own_class) for text in texts]
-    sentences = re.split(r"[.:]\s", " ".join(" ".join(told).split()))
-    announced = any(ERROR.search(one) and NAMING.search(one) for one in sentences)
-    raised = " ".join(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Raise))
-    found = []
-    for node in ast.walk(spec_class):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "check.raises" and not announced:
-            texts = [one.value if isinstance(one, ast.Constant) else one for one in node.args[1:]]
-            wanted = [
-                one for one in texts if not isinstance(one, str) or (one not in raised and one not in " ".join(told))
-            ]
-            if wanted:
-                found.append((node.lineno, ", ".join(ast.unparse(one) for one in node.args[1:])))
-    return found
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ CHUNK = 4096  # base64 characters per escape sequence of kitty's graphics protoc
 
 def show(kata: Kata, console: Console) -> None:
     """Show the lesson's text and then its code: in a pager on a terminal, otherwise as they are."""
-    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    page = re.sub(r" <!--.*?-->", "", (kata.folder / "README.md").read_text(encoding="utf-8"))
     code = (kata.folder / "lesson.py").read_text(encoding="utf-8")
     if not console.is_terminal:
         console.print(f"{page}\n{code}", markup=False, highlight=False, soft_wrap=True)

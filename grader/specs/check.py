@@ -192,6 +192,16 @@ def unchanged(**tensors: Tensor) -> Iterator[None]:
         that(same, f"{name}.grad was changed: backward through the caller's own tensor leaves a gradient there")
 
 
+def modes(**switches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The options to build something with: none, so that its defaults hold, and then each of these values by itself.
+
+    For what must hold whichever way the code takes: `for options in check.modes(nesterov=[False]):`.
+    """
+    yield {}
+    for name, values in switches.items():
+        yield from ({name: value} for value in values)
+
+
 def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
     """Check that the two tensors share no memory, so that a write to one does not change the other."""
     that(not _overlap(result, of), f"{what} shares memory with the input: a later write to one would change the other")

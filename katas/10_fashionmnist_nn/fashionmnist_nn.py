@@ -182,8 +182,8 @@ def misclassified(
     The model runs in eval mode without a graph.
 
     Edge cases ★
-        Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0. The mode
-        is restored as in `evaluate`. `images` and `labels` are not written to.
+        Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0 with
+        the same dtypes. The mode is restored as in `evaluate`. `images` and `labels` are not written to.
     """
     raise NotImplementedError
 

@@ -428,9 +428,12 @@ class TestBatchNorm1dForward:
         caller's."""
         x = some(N, L, C).transpose(1, 2)
         expected = per_channel(x, 0.1)
-        with check.unchanged(x=x):
-            output = kata.BatchNorm1d(C, eps=0.1)(x)
-        check.close(output, expected)
+        for options in check.modes(affine=[False], track_running_stats=[False]):
+            norm = kata.BatchNorm1d(C, eps=0.1, **options)
+            with check.unchanged(x=x):
+                output = norm(x)
+                norm.eval()(x)
+            check.close(output, expected, what=f"the output with {options}")
 
     @pytest.mark.edge
     def test_a_float64_layer_stays_float64(self, kata):
@@ -540,9 +543,12 @@ class TestBatchNorm2d:
         """Images are often kept with the channels last and seen through a transposed view."""
         x = some(5, 3, 2, C).movedim(-1, 1)
         expected = per_channel(x, 0.1)
-        with check.unchanged(x=x):
-            output = kata.BatchNorm2d(C, eps=0.1)(x)
-        check.close(output, expected)
+        for options in check.modes(affine=[False], track_running_stats=[False]):
+            norm = kata.BatchNorm2d(C, eps=0.1, **options)
+            with check.unchanged(x=x):
+                output = norm(x)
+                norm.eval()(x)
+            check.close(output, expected, what=f"the output with {options}")
 
     @pytest.mark.edge
     def test_one_value_per_channel_is_refused_in_training(self, kata):
@@ -687,9 +693,10 @@ class TestLayerNorm:
         connection adds later."""
         x = some(N, D, T).mT
         expected = over(x, (2,), 0.1)
-        with check.unchanged(x=x):
-            output = kata.LayerNorm(D, eps=0.1)(x)
-        check.close(output, expected)
+        for options in check.modes(elementwise_affine=[False], bias=[False]):
+            with check.unchanged(x=x):
+                output = kata.LayerNorm(D, eps=0.1, **options)(x)
+            check.close(output, expected, what=f"the output with {options}")
 
     @pytest.mark.edge
     def test_wrong_shapes_are_refused(self, kata):

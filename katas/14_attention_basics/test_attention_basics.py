@@ -650,13 +650,14 @@ class TestSeq2SeqForward:
     @pytest.mark.edge
     def test_calls_change_nothing(self, kata):
         """The arguments stay as they were, and no state is kept from one call to the next."""
-        model = unsaturated(kata.Seq2Seq(V, EMBED, STATE))
         src, mask, tgt_in = sentences((3, 5))
-        first = model(src, tgt_in, mask)
-        with check.unchanged(src=src, src_mask=mask, tgt_in=tgt_in):
-            model(src[:1], tgt_in[:1, :2])
-            again = model(src, tgt_in, mask)
-        check.close(again[0], first[0], what="logits of the same call after another")
+        for options in check.modes(use_attention=[False]):
+            model = unsaturated(kata.Seq2Seq(V, EMBED, STATE, **options))
+            first = model(src, tgt_in, mask)
+            with check.unchanged(src=src, src_mask=mask, tgt_in=tgt_in):
+                model(src[:1], tgt_in[:1, :2])
+                again = model(src, tgt_in, mask)
+            check.close(again[0], first[0], what=f"logits of the same call after another, with {options}")
 
     @pytest.mark.edge
     @pytest.mark.gpu

@@ -596,15 +596,16 @@ class TestMultiHeadAttentionForward:
     def test_calls_leave_nothing_behind(self, kata):
         """A mask, a key or a size kept on the layer from one call would change the next one. The arguments stay as
         they were, too."""
-        mha = layer(kata)
         query, key, value = three_inputs()
         mask, real = some_of(B, 1, T, S), some_of(B, S)
-        first = mha(query, key)
-        with check.unchanged(query=query, key=key, value=value, mask=mask, key_padding_mask=real):
-            mha(query, key, value, mask, real)
-            mha(query, key, value, mask)
-        mha(query[:1, :2])
-        check.close(mha(query, key), first, what="the same call before and after others")
+        for options in check.modes(bias=[False]):
+            mha = layer(kata, **options)
+            first = mha(query, key)
+            with check.unchanged(query=query, key=key, value=value, mask=mask, key_padding_mask=real):
+                mha(query, key, value, mask, real)
+                mha(query, key, value, mask)
+            mha(query[:1, :2])
+            check.close(mha(query, key), first, what=f"the same call before and after others, with {options}")
 
     @pytest.mark.edge
     def test_a_checkpoint_fits_a_fresh_layer(self, kata):

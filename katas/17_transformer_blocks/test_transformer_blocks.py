@@ -577,10 +577,11 @@ class TestTransformerEncoder:
     @pytest.mark.edge
     def test_the_input_is_left_alone(self, kata):
         """The stack reads x and never writes to it."""
-        encoder = kata.TransformerEncoder(2, C, H, D_FF, norm_first=True).eval()
         x = torch.randn(B, T, C)
-        with torch.no_grad(), check.unchanged(x=x):
-            encoder(x)
+        for options in check.modes(norm_first=[True]):
+            encoder = kata.TransformerEncoder(2, C, H, D_FF, **options).eval()
+            with torch.no_grad(), check.unchanged(x=x):
+                encoder(x)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("num_layers", [0, -2])

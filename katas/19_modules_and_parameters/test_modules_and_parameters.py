@@ -479,11 +479,13 @@ class TestStandardizedLinearForward:
     @pytest.mark.edge
     def test_a_transposed_input_stays_as_it_was(self, kata):
         """x may be a view in another memory order, and belongs to the caller."""
-        layer = kata.StandardizedLinear(IN, OUT)
         x = some_rows(2, 5).transpose(0, 1)
-        with check.unchanged(x=x):
-            got = layer(x)
-        check.close(got, standardized_by_hand(layer, x, *statistics(x), 1e-5))
+        for options in check.modes(bias=[False]):
+            layer = kata.StandardizedLinear(IN, OUT, **options)
+            with check.unchanged(x=x):
+                got = layer(x)
+                layer.eval()(x)
+            check.close(got, standardized_by_hand(layer, x, *statistics(x), 1e-5), what=f"output with {options}")
 
     @pytest.mark.edge
     def test_a_wrong_width_is_an_error(self, kata):

@@ -662,11 +662,11 @@ class TestCausalSelfAttentionForward:
     @pytest.mark.edge
     def test_x_stays_as_it_was(self, kata):
         """A block adds x to the output afterwards, so x must not change. It may also be a transposed view."""
-        for flash in (True, False):
-            attn, x = layer(kata, flash), torch.randn(B, C, 5).mT
+        for options in check.modes(flash=[False]):
+            attn, x = layer(kata, **options), torch.randn(B, C, 5).mT
             with check.unchanged(x=x):
                 out = attn(x)
-            check.close(out, layer_by_hand(attn, x), what=f"output for a transposed view, flash={flash}")
+            check.close(out, layer_by_hand(attn, x), what=f"output for a transposed view, with {options}")
 
     @pytest.mark.edge
     @pytest.mark.gpu

@@ -189,7 +189,7 @@ class AdamW:
     Source: Loshchilov and Hutter 2019, algorithm 2.
 
     Edge cases ★
-        As in `Adam`.
+        As in `Adam` and `SGD`.
     """
 
     def __init__(

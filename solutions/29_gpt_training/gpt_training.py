@@ -299,7 +299,7 @@ def load_checkpoint(
     """Bring a run back to where `save_checkpoint` was called.
 
     Args:
-        path: a file that `save_checkpoint` wrote. Open it with `weights_only=True`.
+        path: a file that `save_checkpoint` wrote. Open it with `weights_only=True`, which refuses code.
         model: a GPT of the same config; it gets the saved weights.
         optimizer: if given, it gets its saved state, such as the moments of Adam.
         loader: if given, it continues where the saved one was.

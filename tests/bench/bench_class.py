@@ -36,6 +36,7 @@ from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
 from grader.execution.scheduler import available_cores
 from grader.isolation import processes
+from tests import figures
 
 KATAS = ("01", "16")
 # What a class hands in, in percent. The code of the first and the third kind is the same for all of them.
@@ -126,16 +127,28 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--students", type=int, default=200)
     arguments.add_argument("--others", type=Path, metavar="PATH", help="an environment with otter-grader and nbgrader")
+    arguments.add_argument("--record", action="store_true", help="put the figures on record, and into docs/teaching.md")
     asked = arguments.parse_args()
     for name in ("otter", "nbgrader"):
         if asked.others and not (asked.others / "bin" / name).exists():
             arguments.error(f"{asked.others} has no {name}: see the top of this file")
     processes.adopt_orphans()  # so that what our command leaves to end by itself is counted to it
     with tempfile.TemporaryDirectory(prefix="kata-bench-") as folder:
-        report(Path(folder), asked.students, asked.others and asked.others.resolve())
+        lines, added = report(Path(folder), asked.students, asked.others and asked.others.resolve())
+    if asked.record:
+        figures.put(told(lines, added, asked.students), "python -m tests.bench.bench_class --others VENV --record")
 
 
-def report(folder: Path, count: int, others: Path | None) -> None:
+def told(lines: list[Line], added: float, students: int) -> dict[str, str]:
+    """What docs/teaching.md says of a run."""
+    ours, _, *others = lines
+    values = {"seconds": ours.seconds, "CPU seconds added to a submission": added}
+    values |= {f"{line.grader.partition(',')[0]} / ours": line.seconds / ours.seconds for line in others}
+    return {f"a class of {students}, {name}": figures.rounded(value) for name, value in values.items()}
+
+
+def report(folder: Path, count: int, others: Path | None) -> tuple[list[Line], float]:
+    """The rows, and the CPU seconds that grading adds to the specs of a submission."""
     tree = copy_of_the_tree(folder / "tree")
     katas = [catalogue.find(number, tree) for number in KATAS]
     students = a_class(katas, count)
@@ -164,6 +177,7 @@ def report(folder: Path, count: int, others: Path | None) -> None:
     show(lines, students, katas, specs_cpu, run)
     if not others:
         print("otter-grader and nbgrader were not run: give --others PATH, an environment that has them")
+    return lines, (lines[0].cpu - specs_cpu) / results
 
 
 def tell(line: Line) -> None:

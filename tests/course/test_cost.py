@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from grader.isolation import usage
-from tests import cost, scheduling
+from tests import cost, figures, scheduling
 
 RUN = {"seconds": {"a.py": 100.0, "promise sealed": 50.0}, "tests": {"a.py::t": "passed"}}
 
@@ -62,5 +62,10 @@ def test_as_many_processes_as_cores_and_memory_allow(limits, number, tmp_path, m
     assert scheduling.processes() == number
 
 
-def test_contributing_says_what_a_run_took():
-    assert cost.minutes(cost.on_record()) in (cost.ROOT / "CONTRIBUTING.md").read_text()
+def test_pages_show_the_figures_on_record():
+    known = figures.on_record()
+    assert {name: known[name]["value"] for name in cost.told(cost.on_record())} == cost.told(cost.on_record())
+    for page in figures.PAGES:
+        assert figures.shown(page, known) == page.read_text(encoding="utf-8"), page
+    marks = {name for page in figures.PAGES for _, name in figures.MARK.findall(page.read_text(encoding="utf-8"))}
+    assert marks == known.keys()

@@ -126,6 +126,13 @@ CROOKED = {
         "double, Doubler",
         "does not mention total",
     ),
+    "a bullet that stands on nothing": (
+        promises.complete,
+        README,
+        "\n## Walkthrough",
+        "\n### Where it bites\n- **All is twice.**. <!-- mistake: called twice -->\n\n## Walkthrough",
+        "there is no mistake with 'called twice'",
+    ),
     "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
     "a bare assert": (
         promises.specs,
@@ -133,6 +140,20 @@ CROOKED = {
         "kata.double(x)\n\n\nclass TestTotal",
         "assert kata.double(x) is not x\n\n\nclass TestTotal",
         "a bare assert",
+    ),
+    "an error asked for above the edges that stands below them": (
+        promises.specs,
+        SPECS,
+        "    @pytest.mark.edge\n    def test_no_dimension_is_an_error",
+        "    def test_no_dimension_is_an_error",
+        "total: wants an error, and the docstring does not say so above its edges",
+    ),
+    "an error announced above the edges that no spec of the point wants": (
+        promises.specs,
+        REFERENCE,
+        "Edge cases ★",
+        "Without a dimension it is an error.",
+        '"is an error" stands above the edges, and no spec of the point wants an error',
     ),
     "words of an error that no docstring announces": (
         promises.specs,
@@ -225,7 +246,7 @@ CROOKED = {
         promises.complete,
         REFERENCE,
         "Twice x, ",
-        "Twice x, " + "word " * 146,
+        "Twice x, " + "word " * 141,
         "double: 151 words before 'Edge cases ★', at most 150: shorten",
     ),
     "long edge cases": (promises.complete, REFERENCE, "is an error.", "is an error. " + "word " * 245, "at most 250"),

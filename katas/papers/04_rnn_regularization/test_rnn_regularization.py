@@ -363,8 +363,9 @@ class TestRegularizedLSTMForward:
         """The caller may start a second text from the same state."""
         state = random_state()
         before = copy.deepcopy(state)
-        called(lively(kata.RegularizedLSTM(V, H, L)), torch.randint(V, (B, T)), state)
-        check.equal(state, before, what="the given state after the call")
+        for options in check.modes(p=[P]):
+            called(lively(kata.RegularizedLSTM(V, H, L, **options)), torch.randint(V, (B, T)), state)
+            check.equal(state, before, what=f"the given state after the call, with {options}")
 
     @pytest.mark.edge
     def test_a_float64_model_computes_in_float64(self, kata):
@@ -641,8 +642,9 @@ class TestVariationalLSTM:
         """The caller may start a second text from the same state."""
         state = random_state()
         before = copy.deepcopy(state)
-        called(lively(kata.VariationalLSTM(V, H, L, p=P)), torch.randint(V, (B, T)), state)
-        check.equal(state, before, what="the given state after the call")
+        for options in check.modes(p=[P]):
+            called(lively(kata.VariationalLSTM(V, H, L, **options)), torch.randint(V, (B, T)), state)
+            check.equal(state, before, what=f"the given state after the call, with {options}")
 
     @pytest.mark.edge
     def test_a_float64_model_computes_in_float64(self, kata):

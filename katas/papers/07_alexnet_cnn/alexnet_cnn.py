@@ -82,7 +82,7 @@ def random_shift(x: Tensor, pad: int, generator: torch.Generator | None = None) 
         With P = 1, the row [5 6 7] becomes [0 5 6], [5 6 7] or [6 7 0].
 
     Edge cases ★
-        P = 0 gives the same values. The result is a new tensor of x's dtype.
+        P = 0 gives the same values. The result is a new tensor of x's dtype. x is not written to.
     """
     raise NotImplementedError
 
@@ -149,7 +149,8 @@ def train_alexnet(
         model: returns logits (B, K); trained in place with AdamW at `lr` and `weight_decay`.
         x, y: all images (N, C, H, W), and their labels (N,) int64.
         steps: the number of updates, each on `batch` images drawn through `generator` (None: the global one).
-        shift: if above 0, the images of each batch go through `random_shift(…, shift)`, which draws from `generator`.
+        shift: if above 0, the images of each batch go through `random_shift(…, shift)`, which draws from `generator`. x
+            stays as it is.
     Returns:
         One float per step: the mean cross-entropy before the update.
 

@@ -234,7 +234,8 @@ def greedy_decode(model: Transformer, src: Tensor, max_len: int) -> Tensor:
     - The first target is BOS. Each new symbol is the argmax of the last place's logits, and is appended to the target.
 
     Edge cases ★
-        `training` is restored afterwards. No graph is built. The source is encoded once per call, not once per symbol.
+        `training` is restored afterwards, and parameters and `.grad` stay as they are. No graph is built. The
+        source is encoded once per call, not once per symbol.
     """
     raise NotImplementedError
 

@@ -140,12 +140,14 @@ class TestSGDMomentum:
     def test_gradients_and_dtypes_stay(self, kata):
         """Clearing is the task of zero_grad, and decay is added to a copy. float32 stays float32, in the velocity as
         well."""
-        p = parameter([1.0, 2.0], [4.0, -8.0], dtype=np.float32)
-        optimizer = kata.SGDMomentum([p], lr=0.5, weight_decay=1.0)
-        optimizer.step()
-        check.equal(p.grad, np.array([4.0, -8.0], dtype=np.float32), what="grad after step")
-        check.equal(p.data, np.array([-1.5, 5.0], dtype=np.float32), what="data after step")
-        check.equal(str(optimizer.velocity[0].dtype), "float32", what="dtype of the velocity")
+        for options, ends in zip(check.modes(weight_decay=[1.0]), ([-1.0, 6.0], [-1.5, 5.0])):
+            p = parameter([1.0, 2.0], [4.0, -8.0], dtype=np.float32)
+            optimizer = kata.SGDMomentum([p], lr=0.5, **options)
+            optimizer.step()
+            check.equal(p.data, np.array(ends, dtype=np.float32), what=f"data after step, with {options}")
+            optimizer.step()
+            check.equal(p.grad, np.array([4.0, -8.0], dtype=np.float32), what=f"grad after two steps, with {options}")
+            check.equal(str(optimizer.velocity[0].dtype), "float32", what="dtype of the velocity")
 
     @pytest.mark.edge
     def test_data_stays_the_same_array(self, kata):
@@ -234,12 +236,14 @@ class TestAdam:
     def test_gradients_and_dtypes_stay(self, kata):
         """Clearing is the task of zero_grad, and decay is added to a copy. float32 stays float32, in m and v as well:
         as float64 they would take twice the memory."""
-        p = parameter([1.0, 2.0], [4.0, -8.0], dtype=np.float32)
-        optimizer = kata.Adam([p], lr=0.5, weight_decay=1.0)
-        optimizer.step()
-        check.equal(p.grad, np.array([4.0, -8.0], dtype=np.float32), what="grad after step")
-        dtypes = [str(array.dtype) for array in (p.data, optimizer.m[0], optimizer.v[0])]
-        check.equal(dtypes, ["float32"] * 3, what="dtypes of data, m and v")
+        for options in check.modes(weight_decay=[1.0]):
+            p = parameter([1.0, 2.0], [4.0, -8.0], dtype=np.float32)
+            optimizer = kata.Adam([p], lr=0.5, **options)
+            optimizer.step()
+            optimizer.step()
+            check.equal(p.grad, np.array([4.0, -8.0], dtype=np.float32), what=f"grad after two steps, with {options}")
+            dtypes = [str(array.dtype) for array in (p.data, optimizer.m[0], optimizer.v[0])]
+            check.equal(dtypes, ["float32"] * 3, what="dtypes of data, m and v")
 
     @pytest.mark.edge
     def test_a_late_gradient_starts_at_its_own_step_one(self, kata):

@@ -20,7 +20,7 @@ def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
     """Bring the singular values of a matrix near 1, and keep its singular vectors: by products alone.
 
     Args:
-        g: (O, I), of any float dtype. All is computed in this dtype.
+        g: (O, I).
         steps: how often X is replaced.
         eps: keeps a matrix of zeros from dividing by 0.
     Returns:
@@ -33,7 +33,8 @@ def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
     grown up to 485 times; 0 stays 0. Source: K. Jordan, "Muon", 2024.
 
     Edge cases ★
-        A matrix of zeros gives zeros. A g that is not 2-D is an error that names its shape. g is not changed.
+        All is computed in the dtype of g. A matrix of zeros gives zeros. A g that is not 2-D is an error that names its
+        shape. g is not changed.
     """
     raise NotImplementedError
 

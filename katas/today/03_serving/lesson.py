@@ -97,16 +97,13 @@ def served_from(size: int, as_it_grows: bool) -> tuple[int, float, float, int]:
         while waiting and blocks_for(waiting[0]) <= pool.num_free:
             name = waiting.pop(0)
             tables[name] = pool.allocate(blocks_for(name))
-        for name in list(tables):
-            while name in tables and len(tables[name]) < blocks_for(name):
-                if pool.num_free:
-                    tables[name] += pool.allocate(1)
-                else:  # the youngest one gives its blocks back; it may be this one
-                    youngest = list(tables)[-1]
-                    pool.free(tables.pop(youngest))
-                    waiting.insert(0, youngest)
-                    again += requests[youngest].prompt_tokens + written[youngest]
-            written[name] += name in tables
+        if as_it_grows:
+            needed = {name: requests[name].prompt_tokens + written[name] + 1 for name in tables}
+            for name in kata.grow_or_preempt(tables, needed, pool, size):
+                waiting.insert(0, name)
+                again += requests[name].prompt_tokens + written[name]
+        for name in tables:
+            written[name] += 1
         steps, growing = steps + 1, growing + len(tables)
         held += size * sum(map(len, tables.values()))
         used += sum(requests[name].prompt_tokens + written[name] for name in tables)
@@ -122,6 +119,8 @@ for kind, size, as_it_grows in (
     ("blocks of 16, as texts grow", 16, True),
     ("blocks of 4, as texts grow", 4, True),
 ):
+    if as_it_grows and stretch(kata.grow_or_preempt, {}, {}, kata.BlockAllocator(1), size) is None:
+        break
     steps, growing, share, again = served_from(size, as_it_grows)
     print(
         f"   {kind:<28} {steps:>4} steps, {growing:>4.1f} texts at once, {share:>4.0%} of their places in use, "

@@ -489,6 +489,92 @@ class TestScheduleBatch:
         check.equal([len(running), len(waiting)], [1, 1], what="how many are running and waiting")
 
 
+def tables_of(blocks, **counts):
+    """{id: its blocks}, for "a=2, b=1" with the ids 0, 1, …, the oldest first."""
+    return {name: blocks.allocate(count) for name, count in enumerate(counts.values())}
+
+
+@pytest.mark.stretch
+class TestGrowOrPreempt:
+    def test_a_token_that_fits_takes_no_block(self, kata):
+        """Two blocks of 4 hold 7 tokens, and 8."""
+        blocks = kata.BlockAllocator(5)
+        for length in (7, 8):
+            tables = {6: [0, 1]}
+            check.equal(kata.grow_or_preempt(tables, {6: length}, blocks, 4), [], what="the preempted requests")
+            check.equal(tables, {6: [0, 1]}, what=f"the tables, with {length} tokens")
+        check.equal(blocks.num_free, 5, what="num_free")
+
+    def test_the_next_token_takes_the_next_block(self, kata):
+        """Nine tokens need three blocks of 4. The new one goes behind the others, as the table is in order."""
+        blocks = kata.BlockAllocator(5)
+        tables = {6: blocks.allocate(2)}
+        kata.grow_or_preempt(tables, {6: 9}, blocks, 4)
+        check.equal(tables, {6: [0, 1, 2]}, what="the tables")
+        check.equal(list(blocks.references), [1, 1, 1, 0, 0], what="references")
+
+    def test_a_prompt_takes_several(self, kata):
+        """A request that has just come has no block yet, and 9 tokens."""
+        blocks = kata.BlockAllocator(5)
+        tables = {6: []}
+        kata.grow_or_preempt(tables, {6: 9}, blocks, 4)
+        check.equal(tables, {6: [0, 1, 2]}, what="the tables")
+
+    def test_the_youngest_gives_way(self, kata):
+        """The pool is full, and the oldest of three requests needs a block. The youngest has done the least work that
+        would be done again. The one between them stays."""
+        blocks = kata.BlockAllocator(5)
+        tables = tables_of(blocks, oldest=2, middle=1, youngest=2)
+        wrong = {
+            "the oldest request gave way": [0],
+            "all were preempted: a table was dropped, and its blocks never freed": [2, 1, 0],
+        }
+        got = kata.grow_or_preempt(tables, {0: 9, 1: 4, 2: 8}, blocks, 4)
+        check.equal(got, [2], unlike=wrong, what="the preempted requests")
+        check.equal(tables, {0: [0, 1, 3], 1: [2]}, what="the tables")
+        check.equal(list(blocks.references), [1, 1, 1, 1, 0], what="references: block 4 is free again")
+
+    def test_it_may_give_way_to_nobody(self, kata):
+        """The youngest itself needs the block. It gives its own back, and an older one does not suffer for it."""
+        blocks = kata.BlockAllocator(3)
+        tables = tables_of(blocks, oldest=2, youngest=1)
+        check.equal(kata.grow_or_preempt(tables, {0: 8, 1: 5}, blocks, 4), [1], what="the preempted requests")
+        check.equal(tables, {0: [0, 1]}, what="the tables")
+        check.equal(blocks.num_free, 1, what="num_free")
+
+    def test_the_oldest_is_served_first(self, kata):
+        """Two requests need a block, and one is free."""
+        blocks = kata.BlockAllocator(3)
+        tables = tables_of(blocks, oldest=1, youngest=1)
+        check.equal(kata.grow_or_preempt(tables, {0: 5, 1: 5}, blocks, 4), [1], what="the preempted requests")
+        check.equal(tables, {0: [0, 2]}, what="the tables")
+
+    def test_a_shared_block_frees_nothing(self, kata):
+        """The youngest shares block 0 with the oldest and has no other, so the next youngest has to go, too."""
+        blocks = kata.BlockAllocator(3)
+        tables = tables_of(blocks, oldest=2, middle=1)
+        blocks.share([0])
+        tables[9] = [0]
+        got = kata.grow_or_preempt(tables, {0: 9, 1: 4, 9: 4}, blocks, 4)
+        check.equal(got, [9, 1], what="the preempted requests")
+        check.equal(tables, {0: [0, 1, 2]}, what="the tables")
+
+    @given(data=st.data())
+    def test_blocks_and_requests_are_conserved(self, kata, data):
+        """Any texts in any pool: who stays has room enough and no more, who goes was younger, and no block is lost."""
+        size = data.draw(st.integers(1, 3), label="block size")
+        held = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=4), label="blocks held")
+        grown = [size * n + data.draw(st.integers(0, 2 * size), label="new tokens") for n in held]
+        blocks = kata.BlockAllocator(sum(held) + data.draw(st.integers(0, 3), label="free blocks"))
+        tables = {name: blocks.allocate(n) for name, n in enumerate(held)}
+        got = kata.grow_or_preempt(tables, dict(enumerate(grown)), blocks, size)
+        check.equal([*tables, *reversed(got)], list(range(len(held))), what="who stays, then who went, last one first")
+        counts = [len(table) for table in tables.values()]
+        check.equal(counts, [math.ceil(grown[name] / size) for name in tables], what="blocks per request")
+        users = [sum(block in table for table in tables.values()) for block in range(len(blocks.references))]
+        check.equal(list(blocks.references), users, what="references")
+
+
 def index_of(tokens, size, first=0):
     """The full blocks of one request, by their whole prefix."""
     return {tuple(tokens[: end * size]): first + end - 1 for end in range(1, len(tokens) // size + 1)}

@@ -158,7 +158,7 @@ def perplexity(model: nn.Module, ids: Tensor) -> float:
         exp of the mean cross-entropy (in nats) of the N − 1 predictions of a next symbol, as a float. Guessing evenly
         among V symbols gives V, certainty gives 1.
 
-    The model predicts in eval mode.
+    The model predicts in eval mode, and its parameters stay as they are.
 
     Edge cases ★
         No graph is built. Afterwards the model is in the mode that it came in.

@@ -37,10 +37,10 @@ def load_model_state(model: Module, state: Mapping[str, np.ndarray], *, strict: 
 
     Args:
         state: from names to arrays, as `model_state` gives them.
-        strict: whether a difference in names is an error.
+        strict: False skips names that differ.
     Returns:
         {"missing": names of parameters that the state lacks, "unexpected": names in the state that no parameter has}.
-        With strict=False, those are skipped, and parameters that are missing keep their values.
+        Parameters that are missing keep their values.
 
     Training the model further does not change the state.
 

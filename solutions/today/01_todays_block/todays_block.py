@@ -312,9 +312,10 @@ def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
     or unexpected name, or a wrong shape, is an error that names the tensor, as load_state_dict raises it.
 
     Edge cases ★
-        Qwen 3's are loaded, too: qk_norm is True if `state` has q_norm's weights, and head_dim is the config's own, if
-        "rope_parameters" or "rope_scaling", is an error that names it. So is a "partial_rotary_factor" other than 1,
-        by this word. A tied state without embedding is an error that names "model.embed_tokens.weight".
+        Model and `state` share no memory, and `state` is not changed. Qwen 3's are loaded, too: qk_norm is True if
+        `state` has q_norm's weights, and "head_dim" is taken where the config has one. A "rope_type" other than
+        "default", in "rope_parameters" or "rope_scaling", is an error that names it. So is a "partial_rotary_factor"
+        other than 1, by this word. A tied state without embedding names "model.embed_tokens.weight".
     """
     rope = hf_config.get("rope_parameters") or {}
     for settings in (rope, hf_config.get("rope_scaling") or {}):

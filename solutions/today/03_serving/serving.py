@@ -243,6 +243,34 @@ def serve(
     return found | {"steps": step}
 
 
+def grow_or_preempt(
+    tables: dict[int, list[int]], lengths: Mapping[int, int], blocks: BlockAllocator, block_size: int
+) -> list[int]:
+    """Take blocks for texts that have grown. If none is free, the youngest request gives its blocks back.
+
+    Args:
+        tables: {id: the blocks of this request}, from the oldest request to the youngest. Changed in place.
+        lengths: {id: how many tokens its blocks must hold}.
+        blocks: where they come from.
+        block_size: tokens per block.
+    Returns:
+        The ids that were preempted, in that order: their blocks are freed, and they are no longer in `tables`.
+
+    The oldest goes first. While its table holds too few tokens it gets one block more, at the end. If none is free, the
+    youngest request in `tables` is preempted, and it tries again. The youngest may be itself: then it gets nothing.
+    """
+    preempted = []
+    for name in list(tables):
+        while name in tables and len(tables[name]) * block_size < lengths[name]:
+            if blocks.num_free > 0:
+                tables[name] += blocks.allocate(1)
+            else:
+                youngest = list(tables)[-1]
+                blocks.free(tables.pop(youngest))
+                preempted.append(youngest)
+    return preempted
+
+
 def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int) -> tuple[list[int], int]:
     """Find the blocks that already hold the beginning of a prompt.
 

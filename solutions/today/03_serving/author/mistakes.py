@@ -55,13 +55,6 @@ MISTAKES = [
         says="looks like nothing written: the buffer moved",
     ),
     Mistake(
-        "keys written into both buffers",
-        WRITE_V,
-        "v_cache[rows, :, positions] = k.transpose(1, 2)",
-        "test_values_go_to_the_values",
-        says="of the largest key and value[1] got 1 expected 2",
-    ),
-    Mistake(
         "heads and tokens not exchanged",
         WRITES,
         "    k_cache[rows, :, positions] = k\n    v_cache[rows, :, positions] = v\n",
@@ -74,13 +67,6 @@ MISTAKES = [
         "        for block in free[:n]:\n" + TAKEN + TOO_FEW,
         "test_too_few_is_an_error_and_takes_none",
         says="of references after the error[2] got 1 expected 0",
-    ),
-    Mistake(
-        "blocks that stay free",
-        "        for block in free[:n]:\n" + TAKEN,
-        "",
-        "test_no_block_is_given_out_twice",
-        says="two requests hold block 0",
     ),
     Mistake(
         "a shared block returned by the first free",
@@ -145,6 +131,20 @@ MISTAKES = [
         "        if budget == 0:\n            break\n        if blocks > free_blocks:\n            continue\n",
         "test_nobody_overtakes",
         says="looks like the second request overtook the first",
+    ),
+    Mistake(
+        "the oldest request gives way",
+        "youngest = list(tables)[-1]",
+        "youngest = list(tables)[0]",
+        "test_the_youngest_gives_way",
+        says="looks like the oldest request gave way",
+    ),
+    Mistake(
+        "the blocks of a preempted request are lost",
+        "blocks.free(tables.pop(youngest))",
+        "tables.pop(youngest)",
+        "test_the_youngest_gives_way",
+        says="looks like all were preempted: a table was dropped, and its blocks never freed",
     ),
     Mistake(
         "a block's own tokens as its key",

@@ -96,6 +96,26 @@ def drawn_pairs(count, rng):
     return sizes(count, rng, 12), sizes(count, rng, 6)
 
 
+def grown(kata, names, held, more, size, spare):
+    """Who gives way, and what is left in the tables, which the call changes beside the code."""
+    blocks = kata.BlockAllocator(sum(held) + spare)
+    tables = {name: blocks.allocate(n) for name, n in zip(names, held, strict=True)}
+    lengths = {name: size * n + new for name, n, new in zip(names, held, more, strict=True)}
+    gone = kata.grow_or_preempt(tables, lengths, blocks, size)
+    return [gone, list(tables), [len(table) for table in tables.values()], blocks.num_free]
+
+
+@probe("grow_or_preempt")
+def _(kata, rng):
+    """Four requests in a pool that is full, and lengths for which some of them must give way."""
+    found = []
+    for _ in range(4):
+        held, more, (size, spare) = sizes(4, rng, 3), sizes(4, rng), sizes(2, rng)
+        names = torch.randperm(50, generator=rng)[:4].tolist()
+        found += there(kata, grown, names, held, more, size, spare)
+    return found
+
+
 @probe("reuse_prefix")
 def _(kata, rng):
     found = []

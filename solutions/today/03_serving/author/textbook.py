@@ -168,6 +168,22 @@ def serve(
     return found | {"steps": step}
 
 
+def grow_or_preempt(
+    tables: dict[int, list[int]], lengths: Mapping[int, int], blocks: BlockAllocator, block_size: int
+) -> list[int]:
+    """Take blocks for texts that have grown. If none is free, the youngest request gives its blocks back."""
+    preempted = []
+    for request in list(tables):
+        while request in tables and len(tables[request]) < math.ceil(lengths[request] / block_size):
+            if blocks.num_free == 0:
+                youngest = list(tables)[-1]
+                blocks.free(tables.pop(youngest))
+                preempted.append(youngest)
+            else:
+                tables[request] += blocks.allocate(1)
+    return preempted
+
+
 def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int) -> tuple[list[int], int]:
     """Find the blocks that already hold the beginning of a prompt."""
     blocks = []

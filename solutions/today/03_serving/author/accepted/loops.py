@@ -73,6 +73,22 @@ def schedule_batch(running, waiting, budget, free_blocks, block_size):
     return plan
 
 
+def grow_or_preempt(tables, lengths, blocks, block_size):
+    """Counts first who must go, from the youngest on, and hands out afterwards."""
+    gone = []
+    for name in sorted(tables, key=list(tables).index):
+        if name in gone:
+            continue
+        missing = max(0, -(-lengths[name] // block_size) - len(tables[name]))
+        while missing > blocks.num_free and name in tables:
+            youngest, held = tables.popitem()
+            blocks.free(held)
+            gone.append(youngest)
+        if name in tables:
+            tables[name].extend(blocks.allocate(missing))
+    return gone
+
+
 def reuse_prefix(tokens, index, block_size):
     found, prefix = [], ()
     usable = max(len(tokens) - 1, 0) // block_size

@@ -1,0 +1,87 @@
+"""The figures of the pages: what a command measured is in tests/figures.json, and each page that shows it follows.
+
+A page marks a figure by a comment behind it, which readers do not see: 28<!-- make test, minutes --> min.
+
+python -m tests.figures                the figures, and the commands that measure them
+python -m tests.figures measure        measures what is quick: sizes, and the time of the author's commands
+python -m tests.figures measure NAME   one of these
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RECORD = Path(__file__).with_name("figures.json")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARK = re.compile(r"([\d.,]+)<!-- ([^>]+?) -->")
+HERE = "python -m tests.figures measure"
+
+
+def on_record() -> dict[str, dict[str, str]]:
+    """Each figure's value and the command that measures it, by its name."""
+    return json.loads(RECORD.read_text(encoding="utf-8"))
+
+
+def put(values: Mapping[str, str], command: str) -> None:
+    """Write measured figures to the record and to the pages that show them."""
+    known = on_record() | {name: {"value": value, "command": command} for name, value in values.items()}
+    RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
+    for page in PAGES:
+        page.write_text(shown(page, known), encoding="utf-8")
+
+
+def shown(page: Path, known: Mapping[str, Mapping[str, str]]) -> str:
+    """The page's text with the figures on record."""
+    return MARK.sub(lambda m: f"{known[m[2]]['value']}<!-- {m[2]} -->", page.read_text(encoding="utf-8"))
+
+
+def rounded(value: float) -> str:
+    """Two digits: nobody needs more, and the next measurement has others."""
+    return f"{float(f'{value:.1e}'):g}"
+
+
+def _seconds(command: str) -> float:
+    began = time.monotonic()
+    subprocess.run(command, shell=True, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def _bytes(*paths: Path) -> int:
+    return sum(path.lstat().st_size for top in paths for path in (top.rglob("*") if top.is_dir() else [top]))
+
+
+def _wheel() -> float:
+    subprocess.run(["make", "-s", "wheel"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return _bytes(max((ROOT / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)) / 1e6
+
+
+QUICK: dict[str, Callable[[], float]] = {
+    "make check, seconds": lambda: _seconds("make check"),
+    "kata stacks 30, seconds": lambda: _seconds(".venv/bin/kata stacks 30"),
+    "make mutants KATA=16, minutes": lambda: _seconds("make mutants KATA=16") / 60,
+    "make site NOTEBOOKS=no, minutes": lambda: _seconds("make site NOTEBOOKS=no") / 60,
+    "the wheel, MB": _wheel,
+    "a checkout with its .venv, GB": lambda: _bytes(ROOT / ".venv", ROOT / "katas", ROOT / "solutions") / 1e9,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.figures", description=__doc__.partition("\n")[0])
+    parser.add_argument("measure", nargs="?", choices=["measure"])
+    parser.add_argument("name", nargs="?", choices=QUICK)
+    options = parser.parse_args()
+    for name in [options.name] if options.name else QUICK if options.measure else ():
+        put({name: rounded(QUICK[name]())}, HERE)
+        print(f"{on_record()[name]['value']:>8}  {name}", flush=True)
+    if not options.measure:
+        for name, figure in on_record().items():
+            print(f"{figure['value']:>8}  {name:<52} {figure['command']}")
+
+
+if __name__ == "__main__":
+    main()
