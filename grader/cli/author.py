@@ -96,15 +96,19 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
 
 
 @app.command(rich_help_panel=AUTHORS)
-def practised(kata: Katas = None) -> None:
+def practised(
+    kata: Katas = None,
+    textbook: Annotated[bool, typer.Option("--textbook", help="no other right solutions")] = False,
+) -> None:
     """Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a learner's.
 
-    Exit code 1: too few can be planted or asked, or guessing answers too many.
+    Each question is decided in a second way. Exit code 1: a wrong key, too few bugs or questions, or guessing answers
+    too many.
     """
     from grader.authoring import practised
 
     _need_solutions("kata practised")
-    if not practised.report(katas(kata)):
+    if not practised.report(katas(kata), textbook=textbook):
         raise typer.Exit(1)
 
 

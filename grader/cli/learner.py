@@ -30,7 +30,8 @@ from grader.learner import (
     stepping,
 )
 from grader.learner.screen import Screen
-from grader.practice import recorded
+from grader.practice import planting, recorded
+from grader.practice.operators import Source
 from grader.reports import words
 from grader.results import KataResult
 
@@ -216,6 +217,8 @@ def defend(
     else:
         for number, (one, question) in enumerate(asked, 1):
             say("\n".join(defence.in_lines(number, one, question)))
+    if not sheet and (fewer := defence.why_fewer(asked)):
+        say(fewer)
     say(f"kata defend {kata} --seed {drawn} asks the same again")
 
 
@@ -405,7 +408,7 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
 
 
 def _working(kata: Kata, name: str | None) -> Exercise:
-    """The exercise of this name, or one that works and whose bugs have been found least often."""
+    """The exercise of this name, or one that works and whose bugs have been found least often: a long one first."""
     result = progress.so_far([kata], KATAS)[kata]
     works = [exercise for exercise in kata.exercises if _is_working(result, exercise.name)]
     if name and kata.exercise(name) in works:
@@ -413,7 +416,9 @@ def _working(kata: Kata, name: str | None) -> Exercise:
     if name or not works:
         raise KataError(f"{name or kata.number}: does not work yet: a bug is planted in code that works")
     times = Counter(one["exercise"] for one in bug_hunt.found(ROOT) if one["kata"] == kata.name)
-    return min(works, key=lambda exercise: (times[exercise.name], random.random()))
+    source = Source(progress.job(kata).files[kata.file])
+    short = {one.name: len(planting.span(source, one)) <= planting.SHORT for one in works}
+    return min(works, key=lambda exercise: (short[exercise.name], times[exercise.name], random.random()))
 
 
 def _works(kata: Kata, exercise: str) -> bool:

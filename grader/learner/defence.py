@@ -30,6 +30,16 @@ def drawn(kata: Kata, exercises: Sequence[Exercise], job: Job, seed: int) -> Ask
     return found
 
 
+def why_fewer(asked: Asked) -> str:
+    """The reason why there are fewer questions than there should be; empty if there are not."""
+    if len(asked) == NUMBER:
+        return ""
+    return (
+        f"{len(asked)} of {NUMBER} questions: more cannot be decided by running what works here with arguments that "
+        "can be written out"
+    )
+
+
 def in_lines(number: int, exercise: Exercise, question: Question) -> list[str]:
     """One question with its options, each with a letter."""
     options = [f"   {letter}  {option}" for letter, option in zip(LETTERS, question.options, strict=False)]
@@ -57,4 +67,5 @@ def write(asked: Asked, heading: str, text: str, path: Path) -> str:
     key = path.with_stem(f"{path.stem}-key")
     files.write(path, sheet.page(heading, asked, text).encode())
     files.write(key, sheet.key(heading, asked).encode())
-    return f"wrote {path}, and its key {key.name}"
+    fewer = why_fewer(asked)
+    return f"wrote {path}, and its key {key.name}{': ' if fewer else ''}{fewer}"

@@ -21,7 +21,10 @@ from grader.workers.jobs import Job
 
 MOST_TRIED = 24  # changes, until one is noticed
 SEED = 0
-TELLING = re.compile(r"^(?:looks like|at) .*\n(?: +.*\n)*", re.MULTILINE)  # rows that name the cause or the line
+LOOKS_LIKE = re.compile(r"^looks like +(.*(?:\n {11}.*)*)", re.MULTILINE)
+TELLING = re.compile(  # rows that name the cause or the line
+    r"^(?:looks like|at|means|shapes|dtypes|takes) .*\n(?: +.*\n)*", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Bug:
         text: the file with the bug.
         lines: of that text that the bug changed.
         failure: what the first failing spec says, without its name and without a guess at the cause.
-        right, wrong: calls that give the same as before, and others, each in words.
+        right, wrong: calls that give the same as before, and others, each in words; none that the failure shows.
+        by_people: it is a recorded mistake, not a generated change.
     """
 
     exercise: str
@@ -42,6 +46,7 @@ class Bug:
     failure: str
     right: tuple[str, ...]
     wrong: tuple[str, ...]
+    by_people: bool = False
 
 
 def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version], drawn: random.Random) -> Bug | None:
@@ -56,9 +61,9 @@ def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version],
     while batch := list(islice(found, scheduler.available_cores())):
         tried = runs.of(job_of(job, one.source, exercise) for one in batch)
         for mutant, run in zip(batch, tried, strict=True):
-            failed = [spec for spec in run.specs.values() if spec.status == "failed"]
-            if failed:
-                return _bug(kata, exercise, job, mutant, failed[0])
+            failed = next((spec for spec in run.specs.values() if spec.status == "failed"), None)
+            if failed and not any(line in anonymous(failed.message) for line in (mutant.was, mutant.now) if line):
+                return _bug(kata, exercise, job, mutant, failed)
     return None
 
 
@@ -69,7 +74,10 @@ def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecR
         for version in (text, mutant.source)
     )
     right, wrong = compared(before.calls, after.calls)
-    return Bug(exercise.name, mutant.source, changed(text, mutant.source), anonymous(failed.message), right, wrong)
+    told = {in_words(call) for call in before.calls.get(failed.name, ())}  # the failure shows how the spec calls
+    right, wrong = (tuple(call for call in calls if call not in told) for calls in (right, wrong))
+    lines, by_people = changed(text, mutant.source), planting.is_by_people(mutant)
+    return Bug(exercise.name, mutant.source, lines, anonymous(failed.message), right, wrong, by_people)
 
 
 def compared(before: dict[str, list[Call]], after: dict[str, list[Call]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

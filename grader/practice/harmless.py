@@ -35,7 +35,7 @@ def _is_a_line(node: ast.stmt) -> bool:
 def _otherwise(source: Source, node: ast.AST) -> str | None:
     code = source.operand
     match node:
-        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, SWAPPED):
+        case ast.BinOp(left=left, op=op, right=right) if isinstance(op, SWAPPED) and not _is_joined(left, right):
             return f"{code(right)} {_sign(op)} {code(left)}"
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in MIRRORED:
             return f"{code(right)} {MIRRORED[type(op)]} {code(left)}"
@@ -57,6 +57,15 @@ def _otherwise(source: Source, node: ast.AST) -> str | None:
         case ast.IfExp(test=test, body=body, orelse=other):
             return f"{code(other)} if not {code(test)} else {code(body)}"
     return None
+
+
+def _is_joined(*sides: ast.expr) -> bool:
+    """Tell if these are no numbers: + joins lists, tuples and texts in their order."""
+    return any(isinstance(side, (ast.List, ast.Tuple, ast.ListComp, ast.JoinedStr)) or _is_text(side) for side in sides)
+
+
+def _is_text(side: ast.expr) -> bool:
+    return isinstance(side, ast.Constant) and isinstance(side.value, str | bytes)
 
 
 def _sign(op: ast.operator) -> str:

@@ -1,8 +1,9 @@
 """Bugs to plant in code that works: recorded mistakes carried over, and small changes that a spec notices."""
 
+import functools
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
@@ -10,9 +11,11 @@ from grader.course.cells import bound, decorated_line
 from grader.course.description import Exercise
 from grader.practice import carried, mutation, operators
 from grader.practice.mutation import Mutant
-from grader.practice.operators import Source
+from grader.practice.operators import Edit, Source
 
 CARRIED = "a recorded mistake"
+ALIKE = "as in a recorded mistake: "
+SHORT = 3  # lines of a definition in which there is little to look for, or to ask about
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,49 @@ def span(source: Source, exercise: Exercise) -> range:
 def candidates(
     kata: Kata, exercise: Exercise, text: str, mistakes: Sequence[Version], drawn: random.Random
 ) -> Iterator[Mutant]:
-    """Changes of this exercise's definition in a text, in a drawn order: those that people make first."""
+    """Changes of this exercise's definition in a text, in a drawn order: those that people make first.
+
+    These are the recorded mistakes, where the text has their place, and then what an operator makes of a mistake's
+    place in the reference, too.
+    """
     source = Source(text)
     lines = span(source, exercise)
+    made = operators_of(mistakes)
     edits = [edit for one in mistakes for edit in carried.edits(one.right, one.wrong, source, CARRIED)]
-    found = mutation.generate(source, [*edits, *operators.edits(source)], stubs.stub_of(kata) or "")
-    found = [mutant for mutant in found if mutant.line in lines]
+    for edit in operators.edits(source):
+        edits.append(replace(edit, operator=ALIKE + edit.operator) if edit.operator in made else edit)
+    found = mutation.generate(source, within(source, edits, lines), stubs.stub_of(kata) or "")
     drawn.shuffle(found)
-    yield from sorted(found, key=lambda mutant: mutant.operator != CARRIED)
+    yield from sorted(found, key=lambda mutant: (mutant.operator != CARRIED, not is_by_people(mutant)))
+
+
+def within(source: Source, edits: Iterable[Edit], lines: range) -> Iterator[Edit]:
+    """The edits that begin in these lines."""
+    first, last = (source.lines[lines.start - 1], source.lines[lines.stop - 1]) if lines else (0, 0)
+    return (edit for edit in edits if first <= edit.start < last)
+
+
+def is_by_people(mutant: Mutant) -> bool:
+    """Tell if the change is a recorded mistake, or of the kind of one."""
+    return mutant.operator.startswith((CARRIED, ALIKE))
+
+
+@functools.cache
+def _edits(text: str) -> list[Edit]:
+    return [*operators.edits(Source(text))]
+
+
+def operators_of(mistakes: Sequence[Version]) -> set[str]:
+    """The operators that make one of these mistakes."""
+    wrong = {version.wrong for version in mistakes}
+    return {
+        edit.operator
+        for right in {one.right for one in mistakes}
+        for edit in _edits(right)
+        if _made(right, edit) in wrong
+    }
+
+
+def _made(right: str, edit: Edit) -> str:
+    data = right.encode()
+    return (data[: edit.start] + edit.now.encode() + data[edit.end :]).decode()

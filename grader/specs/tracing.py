@@ -55,9 +55,9 @@ def value(found: Any) -> Value:
 
 
 def _described_value(kind: str, found: Any) -> Value:
-    text = kind if isinstance(found, torch.nn.Module) else " ".join(check.describe(found).split())[:LONGEST]
-    shape = tuple(found.shape) if isinstance(found, (torch.Tensor, np.ndarray)) else None
-    return Value(kind, text, shape, tuple(_numbers(found, DEPTH)))
+    module = isinstance(found, torch.nn.Module) and type(found).__module__.partition(".")[0] != "torch"
+    text = kind if module else " ".join(check.describe(found).split())[:LONGEST]
+    return Value(kind, text, check.shape_of(found), tuple(_numbers(found, DEPTH)))
 
 
 class Tracer:

@@ -2,19 +2,25 @@
 
 import random
 import shutil
+from dataclasses import replace
 from html import unescape
+from itertools import islice
 
 import pytest
 import torch
 
-from grader.authoring import practised
+from grader.authoring import practised, variants
 from grader.course.catalogue import ROOT, Kata, find
+from grader.course.description import Exercise
 from grader.errors import NotPossible
+from grader.followed import Call, Value
 from grader.learner import bug_hunt, defence, progress, stepping
-from grader.practice import carried, departing, recorded
+from grader.practice import carried, debugging, departing, questions, recorded, runs, shown
 from grader.practice.operators import Source
+from grader.protocol import RunOptions
 from grader.reports import blocks
 from grader.specs import check
+from grader.workers.jobs import Job
 from tests.conftest import kata_command
 
 SPLIT = "return x.reshape(B, T, num_heads, C // num_heads).transpose(1, 2)"
@@ -74,6 +80,13 @@ class TestDebug:
     def hunt(self, tree) -> bug_hunt.Hunt:
         return bug_hunt.start(tree, tree.exercise("split_heads"), recorded.mistakes(tree), random.Random(0))
 
+    def test_the_call_that_the_failure_shows_is_not_offered(self, tree, hunt):
+        options = RunOptions(ideas=True, only=("TestSplitHeads",), traced=(1, 99))
+        [run] = runs.of([Job(tree, {**progress.job(tree).files, tree.file: hunt.bug.text}, options=options)])
+        failed = next(name for name, spec in run.specs.items() if spec.status == "failed")
+        assert not {debugging.in_words(call) for call in run.calls[failed]} & {*hunt.offered}
+        assert hunt.bug.by_people
+
     def test_a_bug_is_planted_in_a_copy_of_the_learners_code(self, tree, hunt):
         before = tree.code.read_text()
         bug = bug_hunt.place(tree).read_text()
@@ -119,10 +132,22 @@ class TestDebug:
 
 
 class TestDefend:
+    def test_a_call_is_written_with_all_that_it_depends_on(self, tree):
+        def value(text, shape=None, kind="", numbers=()):
+            return Value(kind, text, shape, numbers)
+
+        source = Source("class A:\n  def __init__(self, n, k=2): ...\n\n  def forward(self, x, mask=None): ...\n")
+        made = Call("__init__", 2, {"self": value("A"), "n": value("4"), "k": value("3")})
+        x = value("float32 tensor (2, 4)", (2, 4), "Tensor")
+        run = Call("forward", 4, {"self": value("A"), "x": x, "mask": value("None")})
+        hidden = Call("forward", 4, {"self": value("A"), "x": x, "mask": value("Mask object")})
+        exercise = Exercise("A.forward", "TestForward")
+        assert shown.calls(source, exercise, [[made, run], [made, hidden], [run]]) == ["A(4, 3)(torch.randn(2, 4))"]
+
     def test_questions_come_again_with_their_seed_and_the_sheet_keeps_its_answers(self, tree, tmp_path):
         job, exercises = progress.job(tree), [tree.exercise("split_heads"), tree.exercise("prepare_mask")]
         asked = defence.drawn(tree, exercises, job, 3)
-        assert asked == defence.drawn(tree, exercises, job, 3) and len(asked) == 4  # two an exercise
+        assert asked == defence.drawn(tree, exercises, job, 3) and len(asked) == defence.NUMBER
         assert all(0 <= one.answer < len(one.options) == len({*one.options}) for _, one in asked)
         assert defence.write(asked, "16", job.files[tree.file], tmp_path / "ada.html").endswith("its key ada-key.html")
         page = unescape((tmp_path / "ada.html").read_text())
@@ -130,8 +155,8 @@ class TestDefend:
         assert "def split_heads" in page and all(
             option.split("`")[0] in page for _, one in asked for option in one.options
         )
-        assert [one.options[one.answer].split("`")[0] in key for _, one in asked] == [True] * 4
-        assert not any(one.text.split("`")[0] in key for _, one in asked)
+        assert [one.options[one.answer].split("`")[0] in key for _, one in asked] == [True] * 5
+        assert "Which " not in key and "What " not in key
 
     def test_answers_are_counted(self, tree):
         asked = defence.drawn(tree, [tree.exercise("split_heads")], progress.job(tree), 0)
@@ -231,6 +256,18 @@ class TestBlocks:
 
 def test_right_code_can_be_practised(sound, warm_workers):
     """The shares over all katas are measured every night."""
-    found = practised.of(sound[0])
-    assert found.planted == found.exercises > 3 and not found.missing
-    assert found.questions and found.guessed.keys() == {*practised.WAYS}
+    found = practised.of(sound[0], sound[0].accepted)
+    assert found.count["planted"] == found.count["exercises"] > 3
+    assert found.count["questions"] and not found.count["wrong keys"] and found.guessed.keys() == {*practised.WAYS}
+
+
+def test_a_wrong_key_is_found_in_a_second_way(warm_workers):
+    kata = find("16")
+    exercise, job = kata.exercise("prepare_mask"), variants.job(kata, kata.textbook.read_text(), textbooks=True)
+    drawn = random.Random(2)
+    asked = [*islice(questions.ask(questions.material(kata, exercise, job, drawn), drawn), 5)]
+    assert len({question.kind for question in asked}) >= 4
+    for question in asked:
+        assert practised.decided_anew(question, exercise, job), question
+        wrong = replace(question, answer=(question.answer + 1) % len(question.options))
+        assert not practised.decided_anew(wrong, exercise, job), question
