@@ -59,6 +59,11 @@ def current(kata: Kata, result: KataResult | None) -> str:
     return [*undone, *open_, in_turn[-1].name][0]
 
 
+def is_working(result: KataResult | None, exercise: str) -> bool:
+    """Tell if the exercise of this name works."""
+    return result is not None and any(e.works for e in result.exercises if e.name == exercise)
+
+
 def in_words(result: KataResult | None) -> str:
     """ "3 of 5 core · ★ 2 of 8": what works, and the stars."""
     return " · ".join(part for part in (points(result), stars(result)) if part)
