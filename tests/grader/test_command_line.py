@@ -95,7 +95,7 @@ class Tree:
     def restore(self) -> None:
         """Put everything but the grader and the cached results back."""
         for path in [*self.folder.iterdir(), *self.folder.glob(".kata/*")]:
-            if path.name not in ("grader", ".kata", "results.sqlite"):
+            if path.name not in ("grader", ".kata", "known.sqlite"):
                 path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
         shutil.copytree(SOUND, self.folder, dirs_exist_ok=True)
         shutil.copytree(SOUND / "solutions", self.folder / "class" / "ann")
@@ -157,5 +157,5 @@ def test_a_full_disk_keeps_what_is_graded(tree):
     code, _, err = tree.run("grade", "01", "--submissions", "class", "--results", "/dev/full", "--unsealed")
     assert code == 2 and err.startswith("kata: /dev/full cannot be written: No space left on device; ")
     assert err.count("\n") == 1
-    with closing(sqlite3.connect(tree.folder / ".kata" / "results.sqlite")) as cache:
-        assert cache.execute("SELECT count(*) FROM results").fetchone() != (0,)
+    with closing(sqlite3.connect(tree.folder / ".kata" / "known.sqlite")) as cache:
+        assert cache.execute("SELECT count(*) FROM known WHERE kind = 'result'").fetchone() != (0,)
