@@ -1,28 +1,22 @@
 """The server that spec workers are forked from. They inherit its imports, first uses and collected specs.
 
-Its command line names the socket that requests come on, and per kata whose specs it collects the tree and the name.
+It is given, per kata whose specs it collects, the tree and the name.
 It stands above all rooms, because stubs import `grader.loading`.
 Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
 """
-# ruff: noqa: E402, F401  (torch reads the environment variables when it is imported; workers inherit each import)
+# ruff: noqa: F401  (workers inherit each import)
 
 import contextlib
 import gc
 import os
 import pickle
-import signal
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the workers
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 import _hypothesis_pytestplugin  # type: ignore[import-untyped]
@@ -38,8 +32,6 @@ from grader.course.catalogue import Kata
 from grader.isolation import forking, warm_up
 from grader.lock.judge import Judge
 from grader.workers import collected, spec_worker
-
-torch.set_num_threads(1)
 
 
 def collect_specs(named: Sequence[str]) -> None:
@@ -67,9 +59,8 @@ def become_worker(detail: Any, descriptors: list[int]) -> None:
         spec_worker.carry_out(order, channel)
 
 
-if __name__ == "__main__":
-    warm_up.first_uses()
-    collect_specs(sys.argv[2:])
+def main(requests: socket.socket, named: list[str]) -> None:
+    collect_specs(named)
     gc.collect()
     gc.freeze()
-    forking.serve(socket.socket(fileno=int(sys.argv[1])), become_worker)
+    forking.serve(requests, become_worker)

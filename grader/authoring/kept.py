@@ -2,19 +2,17 @@
 
 import ast
 import io
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 
-from grader import files
 from grader.authoring import promises, variants, verdicts
 from grader.authoring.verdicts import Promise
 from grader.course.catalogue import Kata
 from grader.errors import KataError
+from grader.memory import Memory
 from grader.workers import forkserver
 
 
@@ -53,7 +51,7 @@ def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
     Args:
         advance: called after each promise.
     """
-    key, found = _key(kata), _unreadable(kata)
+    key, found = key_of(kata), _unreadable(kata)
     to_do: list[str] = []
     untried: list[str] = []
     if not found:
@@ -66,7 +64,7 @@ def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
                 reference_passes = reference_passes and not (promise is promises.reference_passes and problems)
                 (found if promise in wanted else to_do).extend(problems)
             advance()
-    _remember(kata, "" if found else key)
+    Memory(kata.root).keep("kept", kata.name, "" if found else key)
     return Outcome(_lines(kata, found), _lines(kata, to_do), untried)
 
 
@@ -77,11 +75,12 @@ def to_do(kata: Kata) -> list[str]:
 
 def changed(katas: list[Kata]) -> list[Kata]:
     """Those of these katas that have changed, or stand on something that has, since they last kept every promise."""
-    remembered = _remembered(katas[0].root)
-    return [kata for kata in katas if remembered.get(kata.name, "") != _key(kata) or not _key(kata)]
+    memory = Memory(katas[0].root)
+    keys = {kata: key_of(kata) for kata in katas}
+    return [kata for kata, key in keys.items() if not key or memory.find("kept", kata.name, key) is None]
 
 
-def _key(kata: Kata) -> str:
+def key_of(kata: Kata) -> str:
     """A hash of everything that its promises depend on; empty if its description cannot be read."""
     beside = [variants.mistakes_file(kata), kata.textbook, *kata.accepted, promises.recipe(kata)]
     try:
@@ -118,19 +117,3 @@ def _unreadable(kata: Kata) -> list[str]:
         except SyntaxError as error:
             found.append(f"{path}:{error.lineno}: {error.msg}")
     return found
-
-
-def _file(root: Path) -> Path:
-    return root / ".kata" / "kept.json"
-
-
-def _remembered(root: Path) -> dict[str, str]:
-    """The hash of each kata that kept its promises, from when it did."""
-    try:
-        return json.loads(_file(root).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _remember(kata: Kata, key: str) -> None:
-    files.write(_file(kata.root), json.dumps(_remembered(kata.root) | {kata.name: key}, indent=1) + "\n")

@@ -232,6 +232,7 @@ def complete(kata: Kata) -> list[str]:
     return problems + (_figure(kata, figure) if figure.is_file() else [])
 
 
+@verdicts.remembered
 def sealed(kata: Kata) -> list[str]:
     """The specs that judge from another process pass on the textbook solution there, and refuse mistakes."""
     if not kata.textbook.is_file():  # then `complete` says so

@@ -5,13 +5,14 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from grader import files
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.execution import result_cache
+from grader.memory import Memory
 
 Promise = Callable[[Kata], list[str]]
 
-FOLDER = ROOT / ".kata" / "promises"
+MEMORY = Memory(ROOT)
+UNREAD = ("cli", "teaching", "site")  # rooms of which no promise runs anything
 
 
 def remembered(promise: Promise) -> Promise:
@@ -21,15 +22,12 @@ def remembered(promise: Promise) -> Promise:
     def checked(kata: Kata) -> list[str]:
         if kata.root != ROOT:
             return promise(kata)
-        name = f"{promise.__name__}-{kata.name.replace('/', '-')}"
-        mark = FOLDER / f"{name}-{key(kata)}"
-        if mark.exists():
+        entry = "promise", f"{promise.__name__} {kata.name}", key(kata)
+        if MEMORY.find(*entry) is not None:
             return []
         problems = promise(kata)
         if not problems:
-            for old in FOLDER.glob(f"{name}-*"):
-                old.unlink(missing_ok=True)
-            files.write(mark, "")
+            MEMORY.keep(*entry)
         return problems
 
     return checked
@@ -49,8 +47,10 @@ def key(kata: Kata, beside: Iterable[Path] = ()) -> str:
 @functools.cache
 def _surroundings() -> bytes:
     found = hashlib.sha256(repr(result_cache.surroundings()).encode())
-    for path in sorted(_files(ROOT / "grader")):
-        found.update(path.read_bytes())
+    grader = ROOT / "grader"
+    for path in sorted(_files(grader)):
+        if path.relative_to(grader).parts[0] not in UNREAD:
+            found.update(path.read_bytes())
     return found.digest()
 
 

@@ -1,4 +1,4 @@
-"""The application behind the `kata` command, and the options and output helpers that its commands share."""
+"""Where commands are registered, and the options and output helpers that they share."""
 
 import inspect
 import sys
@@ -18,17 +18,9 @@ from grader.specs import layout
 INTERRUPTED = 130  # exit code after Ctrl-C
 KATAS = ROOT / "katas"
 
-app = typer.Typer(
-    help="Learn PyTorch by passing specs. For learners: list, watch, hint. For teachers: grade, export.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+AUTHORS = "For authors"  # the panel of their commands in the help
 
-
-def has_command(words: Iterable[str]) -> bool:
-    """Tell if one of these words is a command that is registered already."""
-    made = {one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands}
-    return not made.isdisjoint(words)
+app = typer.Typer()
 
 
 Options = TypeVar("Options")

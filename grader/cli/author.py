@@ -7,14 +7,13 @@ import typer
 from rich.progress import Progress
 
 from grader import files
-from grader.cli.app import MaybeKata, OneKata, app, bar, complete_kata, katas, say
+from grader.cli.app import AUTHORS, MaybeKata, OneKata, app, bar, complete_kata, katas, say
 from grader.course import pages, papers, places, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import NotPossible
 from grader.reports import words
 
 # The tools in grader/authoring are imported inside the commands: their imports would slow down every other command.
-AUTHORS = "For authors"
 
 Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]...", autocompletion=complete_kata)]
 OnlyCheck = Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if something is wrong")]

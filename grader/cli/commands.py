@@ -1,7 +1,99 @@
-"""All commands of the application, in the order of its help."""
+"""The `kata` program: all commands with their lines in its help. Only the command that is called is imported."""
 
-from grader.cli import learner  # noqa: F401  (registers its commands, which the help lists first)
+from typing import Any
 
-# isort: split
-from grader.cli import appeal, author, export, grade, regrade  # noqa: F401  (each registers its commands)
-from grader.cli.app import app as app
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from grader.cli.app import AUTHORS, app
+
+# The first paragraph of each command's docstring.
+LINES = {
+    "start": "Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it.",
+    "list": "List the path: a line per chapter, and the katas of the chapter where you are.",
+    "watch": "Run the specs on every save and show what to do next. Without KATA, or in a track, start where you are.",
+    "next": "Show the first core exercise that does not work, its first failure, and the commands for it.",
+    "hint": "Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are.",
+    "solution": "Show the shortest right code of an exercise beside yours, once it works or you have taken its hints.",
+    "debug": "Find a bug that is planted in a copy of your own code, once an exercise works.",
+    "defend": "Answer five questions about your own code. What is right, running it decides.",
+    "trace": "Follow your code line by line: what each line made, with shapes, and which axis came from which.",
+    "reset": "Put a kata's stub back. Your version is kept; `kata undo` restores it.",
+    "undo": "Restore the version of your code that the last reset kept.",
+    "lesson": "Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can.",
+    "notebook": "Write a kata as a notebook: its lesson, and your code in cells, each followed by a check.",
+    "update": "Install a newer version of the course: its lessons, specs and grader. What you wrote is kept.",
+    "doctor": "Check this machine: Python, packages, devices, isolation, data and disk.",
+    "data": "List the larger, optional data sets, or download one into data/.",
+    "grade": "Run the specs in isolated processes and count points and stars.",
+    "dispute": "Write your code of a kata and its verdict on an exercise into a file, for your teacher to look at.",
+    "appeal": "Grade the code of a dispute here, say whether its failure is reproduced, and how to decide.",
+    "regrade": "Grade a class again, and show every student whose score changes and why. Earlier overrides still"
+    " count.",
+    "export": "Write what a course hands out and grades with. An earlier export is updated; students' work is kept.",
+}
+FOR_AUTHORS = {
+    "new": "Create a kata that keeps its promises, with one exercise to be replaced: see docs/authoring.md.",
+    "promises": "Check every promise of a kata. Without KATA: of those that have changed since they last kept their"
+    " promises.",
+    "mutants": "Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.",
+    "seals": "Find anew which specs also judge from another process, and write sealed.toml.",
+    "practised": "Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a"
+    " learner's.",
+    "snippets": "Run a lesson's snippets and write what they print below them.",
+    "results": "Repeat the key results of a kata, or of a whole track, over five seeds.",
+    "stacks": "Run a kata's reference on other right solutions of the katas that it builds on.",
+    "points": "Show what the textbook solution and the unguarded reference earn, and how long the docstrings are.",
+    "diagrams": "Draw the lessons' diagrams whose source has changed.",
+    "site": "Build the course's web site in build/site, with the extra `site` that make site installs.",
+}
+ALL = [*LINES, *FOR_AUTHORS, "generate"]  # the last is hidden: make stubs calls it
+
+
+def load(name: str) -> None:
+    """Import the module of this command, which registers it."""
+    match name:
+        case "start" | "update" | "doctor" | "data":
+            import grader.cli.installation
+        case "debug" | "defend" | "trace":
+            import grader.cli.practice
+        case "lesson" | "notebook" | "solution":
+            import grader.cli.lessons
+        case "grade":
+            import grader.cli.grade
+        case "dispute" | "appeal":
+            import grader.cli.appeal
+        case "regrade":
+            import grader.cli.regrade
+        case "export":
+            import grader.cli.export
+        case "list" | "watch" | "next" | "hint" | "reset" | "undo":
+            import grader.cli.learner
+        case _:
+            import grader.cli.author  # noqa: F401
+
+
+class Commands(TyperGroup):
+    """The commands as the help lists them, each replaced by the command itself when it is called."""
+
+    def __init__(self, **rest: Any):
+        super().__init__(**rest)
+        self.commands = {
+            **{name: TyperCommand(name, help=line) for name, line in LINES.items()},
+            **{name: TyperCommand(name, help=line, rich_help_panel=AUTHORS) for name, line in FOR_AUTHORS.items()},
+            "generate": TyperCommand("generate", hidden=True),
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in self.commands:
+            load(args[0])
+            self.commands[args[0]] = typer.main.get_group(app).commands[args[0]]
+        return super().resolve_command(ctx, args)
+
+
+program = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@program.callback()
+def kata() -> None:
+    """Learn PyTorch by passing specs. For learners: list, watch, hint. For teachers: grade, export."""

@@ -17,14 +17,10 @@ def main() -> None:
     try:
         _open_standard_streams()
         _check_surroundings()
-        import grader.cli.learner
-        from grader.cli.app import app, has_command
-
-        if not has_command(sys.argv[1:2]):
-            import grader.cli.commands  # noqa: F401  (registers all others)
+        from grader.cli.commands import program
 
         try:
-            app()
+            program()
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:

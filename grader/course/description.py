@@ -182,8 +182,9 @@ def _exercise(row: dict[str, Any]) -> Exercise:
 def _taken(table: dict[str, Any], key: str, kind: type, otherwise: Any = None) -> Any:
     """Remove a key from the table and return its value. The keys left in the end are the unknown ones."""
     value = table.pop(key, otherwise)
-    slips = [other for other in difflib.get_close_matches(key, table) if other not in KEYS]
-    _require(value is not None, f"{key} is missing{': is it ' + slips[0] + '?' if slips else ''}", *slips[:1])
+    if value is None:
+        slips = [other for other in difflib.get_close_matches(key, table) if other not in KEYS]
+        _require(False, f"{key} is missing{': is it ' + slips[0] + '?' if slips else ''}", *slips[:1])
     _require(type(value) is kind, f"{key} must be {kind.__name__}, not {value!r}", key)
     return value
 

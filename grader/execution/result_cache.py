@@ -1,11 +1,10 @@
-"""The result cache. Its key covers code, specs, grader and versions, so a stale result is never found."""
+"""The results that are known. Their key covers code, specs, grader and versions, so a stale one is never found."""
 
 import contextlib
 import hashlib
 import json
 import os
 import platform
-import sqlite3
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.course.handouts import PROBES, SEALED
+from grader.memory import Memory
 from grader.results import LOOPS, WAITED, KataResult, SpecResult, kata_result
 from grader.workers.jobs import Job
 
@@ -21,47 +21,24 @@ ROOMS = (".", "course", "specs", "isolation", "lock", "workers", "execution")  #
 
 
 class ResultCache:
-    """The cached results of the tree at `root`, in `.kata/results.sqlite`. Several processes may use the file at once.
-
-    The cache only saves time. A damaged file is replaced by an empty one; an unwritable folder means no caching.
-    """
+    """The results that are known of the tree at `root`."""
 
     def __init__(self, root: Path):
-        self.path = root / ".kata" / "results.sqlite"
-        self.connection: sqlite3.Connection | None = None
-        with contextlib.suppress(OSError, sqlite3.OperationalError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.connection = self._opened()
-            except sqlite3.OperationalError:  # locked, read-only
-                raise
-            except sqlite3.DatabaseError:  # not a database, or a damaged one
-                self.path.unlink()
-                self.connection = self._opened()
+        self.memory = Memory(root)
 
     def find(self, job: Job) -> KataResult | None:
-        """The job's cached result, if there is one."""
-        if self.connection is None:
-            return None
-        with contextlib.suppress(sqlite3.Error, ValueError, TypeError, KeyError):
-            row = self.connection.execute("SELECT result FROM results WHERE key = ?", (key(job),)).fetchone()
-            return kata_result(json.loads(row[0])) if row else None
+        """The job's result, if it is known."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            wanted = key(job)
+            found = self.memory.find("result", wanted, wanted)
+            return kata_result(json.loads(found)) if found else None
         return None
 
     def keep(self, job: Job, result: KataResult) -> None:
-        """Cache the job's result, unless a busy machine may be the reason for it."""
-        if self.connection is None or any(_may_be_chance(spec) for e in result.exercises for spec in e.specs):
-            return
-        with contextlib.suppress(sqlite3.Error), self.connection:
-            row = (key(job), json.dumps(asdict(result)))
-            self.connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", row)
-
-    def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30)
-        connection.execute("PRAGMA synchronous = OFF")  # a power cut may lose the file, which costs only time
-        connection.execute("CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, result TEXT NOT NULL)")
-        connection.execute("SELECT count(*) FROM results").fetchone()
-        return connection
+        """Remember the job's result, unless a busy machine may be the reason for it."""
+        if not any(_may_be_chance(spec) for e in result.exercises for spec in e.specs):
+            found = key(job)
+            self.memory.keep("result", found, found, json.dumps(asdict(result)))
 
 
 def _may_be_chance(spec: SpecResult) -> bool:

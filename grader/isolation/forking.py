@@ -14,14 +14,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-LONGEST_REQUEST = 20_000  # bytes
+LONGEST_REQUEST = 100_000  # bytes
 MOST_DESCRIPTORS = 2
 
 Become = Callable[[Any, list[int]], None]  # becomes a worker, given the request's detail and descriptors
 
 
-def serve(requests: socket.socket, become: Become) -> None:
-    """Answer requests until the runner ends. This process ends then, at once: it has nothing to tidy up."""
+def serve(requests: socket.socket, become: Become, kept: tuple[int, ...] = ()) -> None:
+    """Answer requests until the runner ends. This process ends then, at once: it has nothing to tidy up.
+
+    Args:
+        kept: descriptors that what is forked keeps, beside those of its request.
+    """
     while True:
         try:
             data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_DESCRIPTORS)
@@ -31,7 +35,7 @@ def serve(requests: socket.socket, become: Become) -> None:
             os._exit(0)
         what, detail = json.loads(data)
         try:
-            answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors)
+            answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors, kept)
         except OSError as error:
             answer = f"{error.strerror or error}"
         for descriptor in descriptors:
@@ -40,11 +44,11 @@ def serve(requests: socket.socket, become: Become) -> None:
             requests.send(json.dumps(answer).encode())
 
 
-def _fork(become: Become, detail: Any, descriptors: list[int]) -> int:
+def _fork(become: Become, detail: Any, descriptors: list[int], kept: tuple[int, ...]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            close_all_but(descriptors)
+            close_all_but([*descriptors, *kept])
             multiprocessing.current_process().authkey = os.urandom(32)  # what the server has is the same for all
             become(detail, descriptors)
         finally:

@@ -1,12 +1,15 @@
 """The learner's progress: the result of each kata that they have started."""
 
+import hashlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
-from grader.course import kata_modules, stubs
+from grader.course import cells, kata_modules, stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import grading
 from grader.execution.result_cache import ResultCache
+from grader.memory import Memory
 from grader.reports.words import STAR
 from grader.results import KataResult
 from grader.workers import jobs
@@ -42,7 +45,25 @@ def so_far(
 def is_begun(kata: Kata, code: Path) -> bool:
     """Tell if there is a file of the kata, in any state but its stub's."""
     source = jobs.read(kata, code)
-    return not stubs.is_untouched(kata, source.text) and (not source.problem or (code / kata.file).exists())
+    if source.problem or not kata.reference.is_file():
+        return (code / kata.file).exists() and not stubs.is_untouched(kata, source.text)
+    read = [(kata.folder / "kata.toml").read_bytes(), kata.reference.read_bytes(), source.text.encode()]
+    key = hashlib.sha256(repr([_how_stubs_are_made(), *read]).encode()).hexdigest()
+    known = _memory(kata.root).find("begun", kata.name, key)
+    if known is None:
+        known = "" if stubs.is_untouched(kata, source.text) else "begun"
+        _memory(kata.root).keep("begun", kata.name, key, known)
+    return bool(known)
+
+
+@cache
+def _memory(root: Path) -> Memory:
+    return Memory(root)
+
+
+@cache
+def _how_stubs_are_made() -> list[bytes]:
+    return [Path(module.__file__ or "").read_bytes() for module in (stubs, cells)]
 
 
 def led(path: list[Kata], begun: Callable[[Kata], bool]) -> list[Kata]:
@@ -57,6 +78,11 @@ def current(kata: Kata, result: KataResult | None) -> str:
     undone = [e.name for e in in_turn if e.name not in by_name or not by_name[e.name].works]
     open_ = [e.name for e in in_turn if e.name in by_name and not by_name[e.name].holds]
     return [*undone, *open_, in_turn[-1].name][0]
+
+
+def is_working(result: KataResult | None, exercise: str) -> bool:
+    """Tell if the exercise of this name works."""
+    return result is not None and any(e.works for e in result.exercises if e.name == exercise)
 
 
 def in_words(result: KataResult | None) -> str:

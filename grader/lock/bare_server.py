@@ -5,12 +5,12 @@ from pathlib import Path
 
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.isolation import sandbox
-from grader.workers import forkserver
+from grader.workers import forkserver, servers
 from grader.workers.servers import Process, Server
 
 SERVER = "grader.lock.server"
 # One thread, and no GPU: tensors cross to another process by their numbers.
-SURROUNDINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+SURROUNDINGS = forkserver.ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""}
 
 _server: Server | None = None
 
@@ -20,7 +20,9 @@ def prepare(katas: Iterable[Kata] = ()) -> Server:
     global _server
     if _server is None or not _server.runs:
         folders = [str(kata.folder) for kata in katas]
-        _server = Server(SERVER, folders, forkserver.environment() | SURROUNDINGS, forkserver.temporary_folder())
+        _server = servers.forked(
+            SERVER, folders, forkserver.environment() | SURROUNDINGS, forkserver.temporary_folder()
+        )
     return _server
 
 

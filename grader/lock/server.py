@@ -1,11 +1,10 @@
 """The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
 
-Its command line names the socket that requests come on, and the folders of the katas whose code it gets warm for.
+It gets warm for the code of the katas in the folders that it is given.
 """
 
 import gc
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -13,14 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+import torch
 
-import torch  # noqa: E402
-
-from grader.isolation import forking, processes, sandbox, warm_up  # noqa: E402
-from grader.isolation.limits import Limits  # noqa: E402
-from grader.lock import worker  # noqa: E402
+from grader.isolation import forking, processes, sandbox, warm_up
+from grader.isolation.limits import Limits
+from grader.lock import worker
 
 
 def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
@@ -44,16 +40,14 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
 
 def warm(folders: Iterable[str]) -> None:
     """Import what the code of these katas will, and what gradients need that the judge gives."""
-    warm_up.first_uses()
     for folder in folders:
         warm_up.uses_of(Path(folder))
     x = torch.ones(2, requires_grad=True)
     torch.autograd.grad(x * 2, x, torch.ones(2))
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    warm(sys.argv[2:])
+def main(requests: socket.socket, folders: list[str]) -> None:
+    warm(folders)
     gc.collect()
     gc.freeze()
-    forking.serve(socket.socket(fileno=int(sys.argv[1])), become_worker)
+    forking.serve(requests, become_worker)

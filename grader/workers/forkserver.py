@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 
 from grader.course.catalogue import ROOT, Kata
 from grader.protocol import WorkOrder
-from grader.workers import entry
+from grader.workers import entry, servers
 from grader.workers.servers import Process, Server, interrupts_wait
 
 SERVER = "grader.spec_server"  # a program above all rooms
@@ -34,6 +34,8 @@ ENVIRONMENT = (
 )
 # Bytes in the path of the temporary folder. Processes of a kata make sockets below it, whose path may have 103.
 LONGEST_FOLDER_NAME = 45
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of every server, since they share a PyTorch
 
 _server: Server | None = None
 _known: tuple[Kata, ...] = ()  # whose specs it has collected
@@ -95,7 +97,7 @@ def pipe() -> tuple[Connection, Connection]:
 
 
 def helpers() -> set[int]:
-    """The process id of the forkserver, if it is running."""
+    """The process id of the server with the specs, if it is running."""
     return {_server.process.pid} if _server and _server.runs else set()
 
 
@@ -116,7 +118,7 @@ def _prepared(katas: Iterable[Kata]) -> Server:
         _known = tuple(katas)
         names = [part for kata in _known for part in (str(kata.root), kata.name)]
         storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
-        _server = Server(SERVER, names, environment() | storage | {"OMP_NUM_THREADS": "1"}, temporary_folder())
+        _server = servers.forked(SERVER, names, environment() | storage | ONE_THREAD, temporary_folder())
     return _server
 
 

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from grader.isolation import processes, sandbox, shared_memory, usage
-from grader.workers import forkserver
+from grader.workers import servers
 from grader.workers.servers import Process
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
@@ -79,7 +79,7 @@ def tree(pid: int) -> set[int]:
 
 def _orphans(before: set[int]) -> set[int]:
     """The adopted processes: those children of this process that are new, and in another session."""
-    found = processes.children(os.getpid()) - before - forkserver.helpers()
+    found = processes.children(os.getpid()) - before - servers.helpers()
     return {pid for pid in found if _session(pid) not in (None, os.getsid(0))}
 
 

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]  # where the package `grader` is
 LONGEST_ANSWER = 1000  # bytes
 ANSWER_SECONDS = 300.0  # for an answer, which a starting server gives only after its imports
 POLL_SECONDS = 0.005  # between two questions whether a worker has ended
+BASE = "grader.workers.base_server"
 SERVER_ENDED = "the server that starts workers has ended"
 
 
@@ -29,33 +31,23 @@ class Server:
     """A running server.
 
     Args:
-        module: what it runs, with the number of the socket and these arguments on its command line.
-        environment: all of its environment, but for where Python finds modules.
-        folder: its current folder.
+        start: starts its process, given the number of the socket that requests come on.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str):
+    def __init__(self, start: Callable[[int], "Program | Process"]):
         self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.requests.settimeout(ANSWER_SECONDS)
         self.owner = os.getpid()  # a process forked from that one starts its own server
         self.lock = threading.Lock()
-        found = {"PYTHONPATH": str(ROOT)} | ({"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {})
-        with theirs, interrupts_blocked():
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(theirs.fileno()), *arguments],
-                pass_fds=[theirs.fileno()],
-                env={**environment, "HOME": folder, **found},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd=folder,
-            )
+        with theirs:
+            self.process = start(theirs.fileno())
         atexit.register(self.end)
         os.register_at_fork(after_in_child=self.requests.close)
 
     @property
     def runs(self) -> bool:
         """True if this process started the server, and the server has not ended."""
-        return self.owner == os.getpid() and self.process.poll() is None
+        return self.owner == os.getpid() and self.process.is_alive()
 
     def fork(self, detail: Any, descriptors: Sequence[int]) -> "Process":
         """Start a worker.
@@ -83,8 +75,7 @@ class Server:
             atexit.unregister(self.end)
             self.requests.close()
             self.process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
+            self.process.join(5)
 
     def _ask(self, request: Any, descriptors: Sequence[int] = ()) -> Any:
         """The answer to a request. A conversation that breaks off halfway ends the server: what follows is in order."""
@@ -98,6 +89,17 @@ class Server:
             except BaseException:
                 self.end()
                 raise
+
+
+class Program(subprocess.Popen[bytes]):
+    """A server's process that this one has started."""
+
+    def is_alive(self) -> bool:
+        return self.poll() is None
+
+    def join(self, seconds: float) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(seconds)
 
 
 class Process:
@@ -131,6 +133,41 @@ class Process:
         if self.exitcode is None and self.server.runs:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, signal.SIGKILL)
+
+
+_base: Server | None = None  # that the other servers are forked from
+
+
+def forked(program: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> Server:
+    """Start a server that has PyTorch from the beginning.
+
+    Args:
+        program: the module with its function `main`, which is given the socket and these arguments.
+        environment: all of its environment, but for where Python finds modules.
+        folder: its current folder.
+    Raises:
+        OSError: no process can be started.
+    """
+    global _base
+    found = {"PYTHONPATH": str(ROOT)} | ({"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {})
+    whole = {**environment, "HOME": folder, **found}
+    if _base is None or not _base.runs:
+        _base = Server(partial(_started, whole, folder))
+    detail = {"program": program, "arguments": list(arguments), "environment": whole}
+    base = _base
+    return Server(lambda descriptor: base.fork(detail, [descriptor]))
+
+
+def helpers() -> set[int]:
+    """The process id of the server that the others are forked from, if it is running."""
+    return {_base.process.pid} if _base and _base.runs else set()
+
+
+def _started(environment: Mapping[str, str], folder: str, descriptor: int) -> Program:
+    command = [sys.executable, "-P", "-m", BASE, str(descriptor)]
+    nothing = subprocess.DEVNULL
+    with interrupts_blocked():
+        return Program(command, pass_fds=[descriptor], env=dict(environment), stdin=nothing, stdout=nothing, cwd=folder)
 
 
 @contextmanager

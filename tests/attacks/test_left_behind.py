@@ -18,7 +18,7 @@ from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
-from grader.workers import folders, forkserver
+from grader.workers import folders, servers
 from tests.attacks.refusing import refusing
 from tests.conftest import SOUND
 
@@ -227,7 +227,7 @@ for _ in range(3):
 """
         before = processes.children(os.getpid())
         self.ran(kata, tmp_path, code)
-        assert processes.children(os.getpid()) <= before | forkserver.helpers()
+        assert processes.children(os.getpid()) <= before | servers.helpers()
 
     def test_shared_memory_that_has_a_name_is_removed(self, kata, tmp_path):
         before = set(os.listdir("/dev/shm"))

@@ -198,7 +198,7 @@ class TestListsAndProbes:
 def test_a_server_that_has_ended_is_started_again(sound, tmp_path):
     bare_server.prepare()
     bare_server._server.process.kill()
-    bare_server._server.process.wait()
+    bare_server._server.process.join(5)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
     assert result.points == 3
 

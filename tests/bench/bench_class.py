@@ -346,8 +346,8 @@ def with_kata(tree: Path, handed_in: Path, how: str) -> tuple[dict, Cost, float,
     points: dict[str, dict[str, int]] = defaultdict(dict)
     for line in map(json.loads, lines.read_text(encoding="utf-8").splitlines()):
         points[line["student"]][line["kata"]] = line["points"]
-    [(run, cpu)] = sqlite3.connect(tree / ".kata" / "results.sqlite").execute(
-        "SELECT count(*), sum(json_extract(result, '$.cpu_seconds')) FROM results"
+    [(run, cpu)] = sqlite3.connect(tree / ".kata" / "known.sqlite").execute(
+        "SELECT count(*), sum(json_extract(value, '$.cpu_seconds')) FROM known WHERE kind = 'result'"
     )
     return points, cost, cpu, run
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from grader.cli.commands import app
+from grader.cli import commands
+from grader.cli.app import app
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.specs.code_option import expanded
@@ -75,6 +76,8 @@ def of_page(text: str, page: Path | str) -> list[Command]:
 @functools.cache
 def program() -> Any:
     """The `kata` program as click has it, which takes typer 50 ms to make."""
+    for name in commands.ALL:
+        commands.load(name)
     return typer.main.get_command(app)
 
 

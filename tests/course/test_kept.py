@@ -10,6 +10,7 @@ from grader.authoring import kept
 from grader.cli import author
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
+from grader.memory import Memory
 from tests.conftest import SOUND
 
 
@@ -42,7 +43,7 @@ def test_a_green_run_is_remembered_until_something_changes(tree, kata_here):
 
 def test_its_mistakes_and_what_it_builds_on_count(tree):
     for kata in tree:
-        kept._remember(kata, kept._key(kata))
+        Memory(kata.root).keep("kept", kata.name, kept.key_of(kata))
     assert kept.changed(tree) == []
     change(tree[0].root / "solutions/02_reuse/author/mistakes.py", '"""', '"""Again. ')
     assert kept.changed(tree) == tree[1:]
@@ -51,7 +52,7 @@ def test_its_mistakes_and_what_it_builds_on_count(tree):
 
 
 def test_a_finding_is_a_line_with_its_file(tree, kata_here):
-    kept._remember(tree[0], kept._key(tree[0]))
+    Memory(tree[0].root).keep("kept", tree[0].name, kept.key_of(tree[0]))
     change(tree[0].folder / "hints.md", "3. (2, 3)", "3. Shapes.\n4. (2, 3)")
     change(tree[0].specs, '"""The other dimension stays."""', "")
     done = kata_here("promises", "01")

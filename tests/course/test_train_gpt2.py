@@ -21,7 +21,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from grader.cli.commands import app
+from grader.cli.commands import program
 from grader.course import catalogue, downloads
 from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
@@ -287,7 +287,7 @@ def test_the_tiny_preset_trains_on_shards_of_ones_own_text(data, tmp_path, monke
     monkeypatch.setattr(downloads, "DATA", data)
     (tmp_path / "mine.txt").write_text(prose()[40_000:80_000], encoding="utf-8")
     made = ["data", "shards", "--from", tmp_path / "mine.txt", "--into", tmp_path / "shards", "--tokens", "9000"]
-    said = CliRunner().invoke(app, [*map(str, made)])
+    said = CliRunner().invoke(program, [*map(str, made)])
     assert said.exit_code == 0 and "the first is for validation" in said.output, said.output
     done = launch(tmp_path, data, "--preset", "tiny", "--data", tmp_path / "shards", "--steps", 2)
     assert done.codes == [0], done.err

@@ -410,10 +410,30 @@ class TestTheProcess:
 
 
 class TestHelp:
-    def test_the_runner_never_loads_torch_nor_the_authors_tools(self):
-        code = "import sys, grader.cli.commands; print({'torch', 'grader.authoring'} & set(sys.modules))"
+    def test_a_command_has_its_own_line_and_no_import_of_torch_nor_of_the_authors_tools(self):
+        code = (
+            "import sys, typer; from grader.cli import app, commands; [*map(commands.load, commands.ALL)]; "
+            "own = typer.main.get_group(app.app).commands; listed = typer.main.get_group(commands.program).commands; "
+            "assert list(listed) == commands.ALL and listed.keys() == own.keys(); "
+            "line = lambda command: ' '.join(command.help.partition('\\n\\n')[0].split()); "
+            "look = lambda command: command.hidden or (line(command), command.rich_help_panel == app.AUTHORS); "
+            "print({name for name in own if look(own[name]) != look(listed[name])}, "
+            "{'torch', 'grader.authoring'} & set(sys.modules))"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.stdout.strip() == "set()"
+        assert done.stdout.strip() == "set() set()", done.stderr
+
+    @pytest.mark.parametrize("words", ["--help", "list", "next", "lesson 16 --text"])
+    def test_a_learners_command_imports_what_it_needs(self, words):
+        """Each of these costs more than the command itself."""
+        others = ("authoring", "practice", "site", "teaching", "cli.author", "cli.grade", "learner.doctor")
+        costly = {"torch", "numpy", "pytest", "nbformat", "pandas", "PIL", "matplotlib", "http.client", "watchfiles"}
+        code = (
+            "import sys; from grader.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not (costly | {f"grader.{name}" for name in others}).intersection(done.stdout.splitlines()[-1].split())
 
 
 def wait_until(condition, process: subprocess.Popen) -> None:

@@ -14,13 +14,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from grader.cli.commands import app
 from grader.course.catalogue import ROOT
 from tests.conftest import SOUND
+from tests.course.commands import program
 
 # Runs one command per line of its input, and answers with the exit code, what was printed, and the errors.
 SERVER = """
@@ -64,7 +63,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 @st.composite
 def command_lines(draw) -> list[str]:
     """A command with some of its arguments and options, in any order. One word in four is not what is wanted there."""
-    commands = {name: command for name, command in typer.main.get_command(app).commands.items() if name not in LEFT_OUT}
+    commands = {name: command for name, command in program().commands.items() if name not in LEFT_OUT}
     name = draw(st.sampled_from([*sorted(commands), "grade", "grade", "grade", "export"]))
     parts = [["--text"]] if name == "lesson" else []  # the rest of a lesson runs as long as it likes
     for parameter in commands[name].params:
@@ -96,7 +95,7 @@ class Tree:
     def restore(self) -> None:
         """Put everything but the grader and the cached results back."""
         for path in [*self.folder.iterdir(), *self.folder.glob(".kata/*")]:
-            if path.name not in ("grader", ".kata", "results.sqlite"):
+            if path.name not in ("grader", ".kata", "known.sqlite"):
                 path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
         shutil.copytree(SOUND, self.folder, dirs_exist_ok=True)
         shutil.copytree(SOUND / "solutions", self.folder / "class" / "ann")
@@ -158,5 +157,5 @@ def test_a_full_disk_keeps_what_is_graded(tree):
     code, _, err = tree.run("grade", "01", "--submissions", "class", "--results", "/dev/full", "--unsealed")
     assert code == 2 and err.startswith("kata: /dev/full cannot be written: No space left on device; ")
     assert err.count("\n") == 1
-    with closing(sqlite3.connect(tree.folder / ".kata" / "results.sqlite")) as cache:
-        assert cache.execute("SELECT count(*) FROM results").fetchone() != (0,)
+    with closing(sqlite3.connect(tree.folder / ".kata" / "known.sqlite")) as cache:
+        assert cache.execute("SELECT count(*) FROM known WHERE kind = 'result'").fetchone() != (0,)

@@ -427,7 +427,8 @@ def test_a_forkserver_that_lacks_specs_is_replaced(sound, monkeypatch):
         def end(self):
             self.runs = False
 
-    for name, value in (("Server", Server), ("_server", None), ("_known", ())):
+    monkeypatch.setattr(servers, "forked", Server)
+    for name, value in (("_server", None), ("_known", ())):
         monkeypatch.setattr(forkserver, name, value)
     for katas in (sound[:1], sound[:1], sound, sound[1:]):
         forkserver.collect(katas)

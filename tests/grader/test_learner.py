@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from grader import lesson
-from grader.cli import learner
+from grader.cli import learner, lessons
 from grader.course import hint_file, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
@@ -107,15 +107,15 @@ class TestSolution:
 
     def test_an_exercise_that_works_needs_no_hints(self, sound, submission, monkeypatch, capsys):
         """As with the key c of `kata watch`."""
-        monkeypatch.setattr(learner.catalogue, "find", lambda _: sound[0])
-        monkeypatch.setattr(learner, "KATAS", submission(sound[0], sound[0].reference.read_text()))
-        learner.solution("01", "double")
+        monkeypatch.setattr(lessons.catalogue, "find", lambda _: sound[0])
+        monkeypatch.setattr(lessons, "KATAS", submission(sound[0], sound[0].reference.read_text()))
+        lessons.solution("01", "double")
         assert "the textbook solution" in capsys.readouterr().out
         one_wrong = sound[0].reference.read_text().replace("return 2 * x", "return x * x")
-        monkeypatch.setattr(learner, "KATAS", submission(sound[0], one_wrong))
+        monkeypatch.setattr(lessons, "KATAS", submission(sound[0], one_wrong))
         with pytest.raises(NotPossible, match="hints taken"):
-            learner.solution("01", "double")
-        learner.solution("01", "double", now=True)
+            lessons.solution("01", "double")
+        lessons.solution("01", "double", now=True)
 
     def test_the_textbook_solution_comes_first(self, tree):
         """Without docstrings, which would hide it; the reference, whose code is longer, comes with --full."""

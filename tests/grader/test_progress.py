@@ -3,6 +3,7 @@
 import itertools
 import re
 import sqlite3
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
 from grader.execution.result_cache import ResultCache
 from grader.learner import overview, progress
+from grader.memory import Memory
 from grader.results import ExerciseResult, KataResult, SpecResult
 from tests.conftest import SOUND
 
@@ -66,15 +68,15 @@ class TestResultCache:
     def test_a_damaged_or_lost_file_costs_only_time(self, sound, submission, tmp_path, damage):
         code = submission(sound[0], RIGHT)
         first = graded(sound[:1], code, ResultCache(tmp_path))
-        file = ResultCache(tmp_path).path
+        file = ResultCache(tmp_path).memory.path
         file.unlink() if damage is None else file.write_bytes(damage)
         assert graded(sound[:1], code, ResultCache(tmp_path)) == first
-        assert sqlite3.connect(file).execute("SELECT count(*) FROM results").fetchone() == (1,)
+        assert sqlite3.connect(file).execute("SELECT count(*) FROM known").fetchone() == (1,)
 
     def test_a_file_cut_short_costs_only_time(self, sound, submission, tmp_path):
         code = submission(sound[0], RIGHT)
         first = graded(sound[:1], code, ResultCache(tmp_path))
-        file = ResultCache(tmp_path).path
+        file = ResultCache(tmp_path).memory.path
         file.write_bytes(file.read_bytes()[:5000])
         assert graded(sound[:1], code, ResultCache(tmp_path)) == first
 
@@ -87,6 +89,16 @@ class TestSoFar:
     def test_an_untouched_stub_is_not_run(self, sound, runs):
         assert progress.so_far(sound, SOUND / "katas") == dict.fromkeys(sound)
         assert runs == []
+
+    def test_a_file_is_compared_with_its_stub_once_until_one_of_them_changes(self, sound, submission, monkeypatch):
+        monkeypatch.setattr(progress, "_memory", cache(lambda root: Memory(submission(sound[0], STUB).parent)))
+        stubs, compared = progress.stubs, []
+        monkeypatch.setattr(stubs, "is_untouched", lambda kata, text: compared.append(text) or text == STUB)
+        for text, begun, times in ((STUB, False, 1), (STUB, False, 1), (RIGHT, True, 2), (RIGHT, True, 2)):
+            assert progress.is_begun(sound[0], submission(sound[0], text)) == begun
+            assert len(compared) == times
+        monkeypatch.setattr(progress, "_how_stubs_are_made", lambda: [b"otherwise"])
+        assert progress.is_begun(sound[0], submission(sound[0], RIGHT)) and len(compared) == 3
 
     def test_what_is_begun_is_judged(self, sound, submission):
         code = submission(sound[0], STUB.replace("raise NotImplementedError", "return 2 * x", 1))
