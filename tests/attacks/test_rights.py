@@ -41,6 +41,13 @@ TRIES = {
             "os.mkfifo('fifo')",
         ],
     ),
+    "locks of files": (
+        [],
+        [
+            "fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX)",
+            "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1036, bytes(8))",
+        ],
+    ),
     "root's capabilities": (["held('CapEff') == 0 or 1 / 0", "held('CapPrm') == 0 or 1 / 0"], []),
     "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
     "memory": (
@@ -60,7 +67,7 @@ TRIES = {
         ["resource.prlimit(parent, resource.RLIMIT_NOFILE)", "os.setpriority(os.PRIO_PROCESS, parent, 5)"],
     ),
 }
-FREE = ("reads", "writes", "modes", "network", "memory")
+FREE = ("reads", "writes", "modes", "locks of files", "network", "memory")
 FULL = PLAIN.scratch_bytes // PLAIN.file_size
 FILLS = f"[os.posix_fallocate(os.open(f'f{{n}}', 66), 0, {PLAIN.file_size}) for n in range({FULL})]"
 MANY = f"[os.close(os.open(f'n{{n}}', 66)) for n in range({PLAIN.scratch_files})]"
@@ -73,7 +80,7 @@ OUTSIDE = {
     "environment": "tests/attacks/reading.py",
 }
 JOB = """
-import ctypes, json, mmap, os, resource, socket, sys, threading, time
+import ctypes, fcntl, json, mmap, os, resource, socket, sys, threading, time
 from pathlib import Path
 from grader.isolation import sandbox
 from grader.isolation.limits import Limits
