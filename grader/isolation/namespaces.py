@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from grader.isolation import landlock
+from grader.isolation import landlock, users
 from grader.isolation import processes as process_trees
 from grader.isolation.rights import PLAIN
 
@@ -73,7 +73,9 @@ def try_out() -> None:
     child = os.fork()
     if child and os.waitpid(child, 0)[1] != 0:
         os._exit(1)
-    enter([Path(sys.base_prefix), Path("/proc/self")], scratch, [], processes=child != 0, loopback=True)
+    user = users.drawn()
+    enter([Path(sys.base_prefix), Path("/proc/self")], scratch, [], user=user, processes=child != 0, loopback=True)
+    users.become(user)
     Path("is here").touch()
     try:
         os.chmod(os.__file__, stat.S_IMODE(os.stat(os.__file__).st_mode))  # no change, even where it is allowed
@@ -86,33 +88,35 @@ def try_out() -> None:
 
 
 def enter(
-    readable: Iterable[Path], scratch: Path | None, writable: Iterable[Path], *, processes: bool, loopback: bool
-) -> bool:
+    readable: Iterable[Path],
+    scratch: Path | None,
+    writable: Iterable[Path],
+    *,
+    user: int,
+    processes: bool,
+    loopback: bool,
+) -> None:
     """See only these paths from now on. What is readable cannot be changed, neither can its mode, owner or time.
 
     Args:
         scratch: a folder that is copied into memory. What is written there goes with the last process.
         writable: folders that other processes see, too, and devices.
+        user: the owner of the copy.
         processes: go on in a child process, which sees its own processes alone and has a /dev/shm of its own. This
             process waits for the child, and ends as it did. The child's processes end with it.
         loopback: the loopback address answers in its network, where no other address is.
-    Returns:
-        Whether a limit on the user's processes counts those of these namespaces alone.
     Raises:
         OSError: the system does not allow it.
     """
     readable, writable, here = [*readable], [*writable], os.getcwd()
-    is_users_own = _unshare(
-        CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWPID if processes else 0)
-    )
+    _unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWPID if processes else 0))
     if loopback:
         _loopback_up()
     if processes:
-        _go_on_in_a_child(lambda: _change_root(readable, scratch, writable, fresh=True))
+        _go_on_in_a_child(lambda: _change_root(readable, scratch, writable, user, fresh=True))
     else:
-        _change_root(readable, scratch, writable, fresh=False)
+        _change_root(readable, scratch, writable, user, fresh=False)
     os.chdir(here)
-    return is_users_own
 
 
 def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
@@ -133,17 +137,16 @@ def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
     os.setsid()
 
 
-def _unshare(spaces: int) -> bool:
-    """Enter new namespaces, if need be as the only user of a new user namespace. Tells if that was needed."""
+def _unshare(spaces: int) -> None:
+    """Enter new namespaces, if need be as the only user of a new user namespace."""
     user, group = os.getuid(), os.getgid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     if unshare(spaces) == 0:
-        return False
+        return
     if unshare(CLONE_NEWUSER | spaces) != 0:
         raise OSError(ctypes.get_errno(), "no new namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         Path("/proc/self", name).write_text(text)
-    return True
 
 
 def _end_as_told(pipe: int, child: int) -> NoReturn:
@@ -179,12 +182,15 @@ def root_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.root")
 
 
-def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path], *, fresh: bool) -> None:
+def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path], user: int, *, fresh: bool) -> None:
     """Make a root folder in memory, with these paths where they were, and detach the machine's.
+
+    Everybody may go through the folders above a path, whatever holds for those of the machine.
 
     Args:
         fresh: with a /proc and a /dev/shm of its own. Otherwise those paths in /proc are there that are readable.
     """
+    os.umask(0o022)
     _mount(None, Path("/"), None, MS_REC | MS_PRIVATE)
     root = root_of(scratch or writable[0])
     root.mkdir(exist_ok=True)
@@ -194,7 +200,7 @@ def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path
         if path != SHARED and not (fresh and path.is_relative_to(PROC)):
             _show(path, root, shown, changes=path in writable)
     if scratch:
-        _copy(scratch, _within(root, scratch))
+        _copy(scratch, _within(root, scratch), user)
     if fresh:
         _own_memory_and_processes(root)
     _restrict(root, recursive=False)
@@ -205,12 +211,14 @@ def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path
     os.chdir("/")
 
 
-def _copy(folder: Path, place: Path) -> None:
-    """Copy a folder into memory."""
+def _copy(folder: Path, place: Path, user: int) -> None:
+    """Copy a folder into memory, for this user."""
     place.mkdir(parents=True, exist_ok=True)
     size = f"size={PLAIN.scratch_bytes},nr_inodes={PLAIN.scratch_files},mode=700"
     _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, size)
     shutil.copytree(folder, place, dirs_exist_ok=True)
+    for path in (place, *place.rglob("*")):
+        os.chown(path, user, -1)
 
 
 def _own_memory_and_processes(root: Path) -> None:

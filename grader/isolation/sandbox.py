@@ -1,9 +1,10 @@
 """The sandbox of a worker: resource limits, no network, no new processes, no access to other files."""
 
+import os
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp
+from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp, users
 from grader.isolation.limits import Limits
 
 GRADER = Path(__file__).parents[1]
@@ -21,6 +22,7 @@ SYSTEM = (
     "/sys/devices/system",
     "/dev/urandom",
 )
+PAGE = "see docs/security.md"
 SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
 
 
@@ -40,25 +42,33 @@ def enter(
         specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
-        shared: a folder to which this and another process may write.
+        shared: a folder to which this and another process may write. Its owner is whom both run as.
         apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
     readable, kept = _readable(specs, needs), [*([shared] if shared else []), *_devices(needs)]
     writable = [*([scratch] if scratch else []), *kept]
-    counts_alone = False
     if apart:
-        counts_alone = namespaces.enter(
-            readable, scratch, kept, processes="processes" in needs, loopback="loopback" in needs
-        )
+        user = shared.stat().st_uid if shared else users.drawn()
+        processes, loopback = "processes" in needs, "loopback" in needs
+        namespaces.enter(readable, scratch, kept, user=user, processes=processes, loopback=loopback)
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
-    if counts_alone:  # elsewhere, all processes of the user count
-        limits.bound_tasks(rights.of(needs).tasks)
+    if apart:
+        limits.bound_tasks(rights.of(needs).tasks)  # elsewhere, all processes of the user would count
+        users.become(user)
     capabilities.drop([*readable, *writable])
     own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS
     if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
         limits.forbid_processes()
+
+
+def shared_folder(folder: Path, needs: frozenset[str]) -> Path:
+    """Make a folder for two processes of a job, and for the user that the job gets."""
+    folder.mkdir()
+    if is_apart(needs):
+        os.chown(folder, users.drawn(), -1)
+    return folder
 
 
 def is_apart(needs: frozenset[str]) -> bool:
@@ -78,9 +88,12 @@ def gaps() -> list[str]:
 
 def barriers_missing() -> list[str]:
     """What stands between code under test and the machine's files elsewhere, and not here, as a phrase."""
-    if landlock.version() == 0 or is_apart(frozenset()):
+    if landlock.version() == 0:
         return []
-    return ["Landlock and seccomp alone keep it from the machine's files (no namespaces: see docs/security.md)"]
+    if not is_apart(frozenset()):
+        as_root = ", and it runs as root" if os.getuid() == 0 else ""
+        return [f"Landlock and seccomp alone keep it from the machine's files{as_root} (no namespaces: {PAGE})"]
+    return [f"it runs as root, as no other user id exists here ({PAGE})"] if users.drawn() == 0 else []
 
 
 def gaps_of(needs: frozenset[str]) -> list[str]:

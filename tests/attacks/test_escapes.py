@@ -129,20 +129,23 @@ def test_code_has_no_capabilities(number, place, tmp_path):
 
 
 def test_root_reads_a_closed_checkout_with_one_capability(tmp_path):
-    """As `sudo make grade` does in a home folder that is closed to others. Nothing but reading is kept."""
+    """As `sudo make grade` does in a home folder that is closed to others, for a job's own user, too. Reading is kept."""
     if os.getuid() != 0:
         return
     (tmp_path / "home/specs").mkdir(parents=True)
     os.chown(tmp_path / "home", 12345, 12345)
     (tmp_path / "home").chmod(0o700)
     code = f"""
+import os
 from pathlib import Path
-from grader.isolation import capabilities
+from grader.isolation import capabilities, users
+user = users.drawn()
+users.become(user)
 capabilities.drop([Path({str(tmp_path / "home/specs")!r})])
-print([line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapPrm', 'CapBnd'))])
+print(os.getresuid() == (user,) * 3 and os.getgroups() == [], [line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapPrm', 'CapBnd'))])
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.stdout == f"{['0' * 15 + '4'] * 2 + ['0' * 16]}\n", ended.stderr
+    assert ended.stdout == f"True {['0' * 15 + '4'] * 2 + ['0' * 16]}\n", ended.stderr
 
 
 REPRIORITISES = """

@@ -48,6 +48,7 @@ TRIES = {
             "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1036, bytes(8))",
         ],
     ),
+    "root's user id": (["os.getuid() != 0 or not apart or 1 / 0", "os.stat('own').st_uid == os.getuid() or 1 / 0"], []),
     "root's capabilities": (["held('CapEff') == 0 or 1 / 0", "held('CapPrm') == 0 or 1 / 0"], []),
     "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
     "memory": (
@@ -172,8 +173,7 @@ def test_the_job_may_do_what_the_page_says_and_nothing_else(place, prefix, tmp_p
         for one in tries
     ]
     if place == "apart":  # without namespaces, the grader looks at the folder and at the threads
-        expected += [("refused", FILLS), ("refused", MANY)]
-        expected += [("refused", THREADS)] if prefix or os.getuid() != 0 else []
+        expected += [("refused", FILLS), ("refused", MANY), ("refused", THREADS)]
     folder = tmp_path_factory.mktemp("r")
     for above in folder.parents[:3]:
         if above.stat().st_uid == os.getuid() and above != Path("/tmp"):
