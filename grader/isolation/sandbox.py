@@ -33,6 +33,7 @@ def enter(
     bounds: Limits,
     *,
     shared: Path | None = None,
+    pipe: int = -1,
     apart: bool = False,
 ) -> None:
     """Confine this process for the rest of its life, with the mechanisms that the system has.
@@ -43,14 +44,15 @@ def enter(
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
         bounds: the resource limits.
         shared: a folder to which this and another process may write. Its owner is whom both run as.
+        pipe: a socket to that process, over which it gets what is shared: in namespaces, a folder in memory.
         apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
-    readable, kept = _readable(specs, needs), [*([shared] if shared else []), *_devices(needs)]
-    writable = [*([scratch] if scratch else []), *kept]
+    readable, devices = _readable(specs, needs), _devices(needs)
+    writable = [*filter(None, (scratch, shared)), *devices]
     if apart:
         user = shared.stat().st_uid if shared else users.drawn()
-        processes, loopback = "processes" in needs, "loopback" in needs
-        namespaces.enter(readable, scratch, kept, user=user, processes=processes, loopback=loopback)
+        view = namespaces.View(readable, devices, user, scratch, shared, pipe)
+        namespaces.enter(view, processes="processes" in needs, loopback="loopback" in needs)
     landlock.restrict(readable, writable, tcp="loopback" in needs)
     limits.apply(bounds)
     if apart:

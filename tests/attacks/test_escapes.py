@@ -148,6 +148,31 @@ print(os.getresuid() == (user,) * 3 and os.getgroups() == [], [line.split()[1] f
     assert ended.stdout == f"True {['0' * 15 + '4'] * 2 + ['0' * 16]}\n", ended.stderr
 
 
+FILLS = """
+import os
+told = []
+def full(what):
+    for number in range(20_000):
+        try: what(number)
+        except OSError as error: return told.append((number // 10, error.errno))
+def large(number):
+    with open('large', 'ab' if number else 'wb') as file: os.posix_fallocate(file.fileno(), 0, 16 << 20)
+    os.rename('large', f'large {number}')
+full(large)
+for name in [name for name in os.listdir('.') if name.startswith('large')]: os.remove(name)
+full(lambda number: os.mkdir(f'{number}'))
+def double(x): raise LookupError(told)
+"""
+
+
+@allowed
+@pytest.mark.parametrize("place", ["beside the specs", "in the second lock"])
+def test_the_system_itself_ends_what_a_folder_holds(sound, tmp_path, place):
+    """The code's own, or the one that it shares with the judge: 16 files of 16 MB, or 10,000 names."""
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{placed(FILLS, place)}")
+    assert f"LookupError: {[(1, errno.ENOSPC), (999, errno.ENOSPC)]}" in failures(result), failures(result)
+
+
 REPRIORITISES = """
 import ctypes, os, platform, socket, struct
 libc, x86 = ctypes.CDLL(None, use_errno=True), platform.machine() == 'x86_64'
