@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from grader.isolation.rights import Rights
+
 CLONE_THREAD = 0x00010000
 # What no clone may ask for: new namespaces of any kind, and CLONE_PARENT, by which a process is no child of its maker.
 CLONE_DENIED = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00008000
@@ -233,9 +235,6 @@ OWNERS = (0x8901, 0x8902)  # ioctl's FIOSETOWN and SIOCSPGRP: who gets a signal 
 PRIO_PROCESS = 0
 STREAM, SEQPACKET, KIND = 1, 5, 0xF  # kinds of sockets, and the bits that hold them
 KIND_OF_IOCTL = 0xFF00  # the bits that hold it
-# The socket families that a need allows. AF_UNIX: processes pass each other tensors. AF_INET, AF_INET6 and AF_NETLINK,
-# which lists network interfaces.
-SOCKETS = {"processes": (1,), "loopback": (2, 10, 16)}
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 LOAD, JUMP_EQUAL, JUMP_SET, AND, ANSWER = 0x20, 0x15, 0x45, 0x54, 0x06  # BPF instructions
@@ -248,27 +247,27 @@ def is_known() -> bool:
     return sys.platform == "linux" and platform.machine() in CALLS
 
 
-def restrict(needs: frozenset[str], *, signals: bool) -> bool:
-    """Install a filter that denies new processes, programs and sockets with EPERM, except those that the kata `needs`.
+def restrict(rights: Rights, *, signals: bool) -> bool:
+    """Install a filter that denies programs, new processes and sockets with EPERM, but for those that are a right.
 
     Threads still start. Returns False if the filter could not be installed.
 
     Args:
-        signals: deny signals to other processes, too; not possible for a kata that needs processes of its own.
+        signals: deny signals to other processes, too; not possible for a kata with processes of its own.
     """
     if not is_known():
         return False
-    program = _program(platform.machine(), needs, signals and "processes" not in needs)
+    program = _program(platform.machine(), rights, signals and not rights.processes)
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     return libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and libc.prctl(PR_SET_SECCOMP, 2, header, 0, 0) == 0
 
 
-def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruction]:
+def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
     """The BPF program. clone3 passes its flags by pointer, so it is answered with ENOSYS: libc falls back to clone."""
     calls = CALLS[machine]
-    denied = DENIED + (() if "processes" in needs else ("fork", "vfork", "flock")) + (MORE_SIGNALS if signals else ())
+    denied = DENIED + (() if rights.processes else ("fork", "vfork", "flock")) + (MORE_SIGNALS if signals else ())
     denied += () if NVIDIA.exists() else ("memfd_create",)  # which CUDA needs
     program: list[Instruction] = [
         (LOAD, 0, 0, 4),
@@ -291,13 +290,12 @@ def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruc
     program += _call(calls["preadv2"], _is_one_of(5, (0,)))  # RWF_NOWAIT tells what is in memory
     program += [(JUMP_EQUAL, 0, 1, calls["fadvise64"]), (ANSWER, 0, 0, AS_IF_DONE)]  # advice: what is in memory
     flags = [(LOAD, 0, 0, _argument(0)), (JUMP_SET, 0, 1, CLONE_DENIED), (ANSWER, 0, 0, EPERM)]
-    if "processes" not in needs:
+    if not rights.processes:
         flags += [(JUMP_SET, 1, 0, CLONE_THREAD), (ANSWER, 0, 0, EPERM)]
         kind = _is_one_of(1, (STREAM, SEQPACKET))  # one of a pair of datagram sockets could send to a path
         program += _call(calls["socketpair"], [kind[0], (AND, 0, 0, KIND), *kind[1:]])
     program += _call(calls["clone"], [*flags, (ANSWER, 0, 0, ALLOW)])
-    families = [family for need in SOCKETS if need in needs for family in SOCKETS[need]]
-    program += _call(calls["socket"], _is_one_of(0, families))
+    program += _call(calls["socket"], _is_one_of(0, rights.sockets))
     return [*program, (ANSWER, 0, 0, ALLOW)]
 
 

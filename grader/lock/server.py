@@ -19,7 +19,6 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 import torch  # noqa: E402
 
 from grader.isolation import forking, processes, sandbox, warm_up  # noqa: E402
-from grader.isolation.limits import Limits  # noqa: E402
 from grader.lock import worker  # noqa: E402
 
 
@@ -37,7 +36,7 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     tempfile.tempdir = None  # what an import may have asked for
     [pipe] = descriptors
     needs, apart = frozenset(request["needs"]), request["apart"]
-    sandbox.enter(scratch, None, needs, Limits(), shared=shared, pipe=pipe, apart=apart)
+    sandbox.enter(scratch, None, needs, shared=shared, pipe=pipe, apart=apart)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
     worker.main(pipe, request["kata"], scratch, request["exercises"])

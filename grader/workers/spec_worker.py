@@ -66,7 +66,7 @@ def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrd
     spent = time.process_time() - born
     scratch, shared = (None, order.scratch) if order.pipe else (order.scratch, None)
     needs, pipe = order.kata.description.needs, order.pipe.fileno() if order.pipe else -1
-    sandbox.enter(scratch, order.kata.specs, needs, order.limits, shared=shared, pipe=pipe, apart=order.apart)
+    sandbox.enter(scratch, order.kata.specs, needs, shared=shared, pipe=pipe, apart=order.apart)
     born = time.process_time() - spent  # by the clock of this process, which may be another one now
     items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)
