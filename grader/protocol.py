@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from grader.course.catalogue import Kata
-from grader.isolation.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,6 @@ class WorkOrder:
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
     probes: tuple[str, ...] = ()  # exercises whose probes run then, too
     writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
-    limits: Limits = Limits()
     apart: bool = False  # in namespaces of its own
 
 

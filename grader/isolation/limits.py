@@ -3,10 +3,9 @@
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from grader.isolation.rights import PLAIN
+from grader.isolation.rights import Rights
 
 try:
     import resource
@@ -17,16 +16,7 @@ ROOM = 512 << 20  # bytes of memory for a job and for its files, which are in me
 AVAILABLE, OF_A_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one process."""
-
-    memory: int = PLAIN.memory
-    file_size: int = PLAIN.file_size
-    open_files: int = PLAIN.open_files
-
-
-def apply(limits: Limits) -> None:
+def apply(rights: Rights) -> None:
     """Apply the limits to this process for the rest of its life, and disable core dumps.
 
     With a CUDA device the address space stays unlimited, because CUDA would not start.
@@ -34,13 +24,13 @@ def apply(limits: Limits) -> None:
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (PLAIN.computing, PLAIN.computing))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_size, limits.file_size))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+    resource.setrlimit(resource.RLIMIT_CPU, (rights.computing, rights.computing))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (rights.file_size, rights.file_size))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (rights.open_files, rights.open_files))
     if sys.platform == "linux" and not os.path.exists("/dev/nvidiactl"):
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory, used + limits.memory))
+        resource.setrlimit(resource.RLIMIT_AS, (used + rights.memory, used + rights.memory))
 
 
 def most_at_a_time() -> int:
@@ -55,7 +45,7 @@ def most_at_a_time() -> int:
 
 
 def bound_tasks(most: int) -> None:
-    """Limit the threads and processes of this process's user namespace. Root is exempt, and looked at from outside."""
+    """Limit the threads and processes of this process's user, which is the job's own, or in its user namespace."""
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
 

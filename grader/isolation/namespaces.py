@@ -1,7 +1,7 @@
 """Linux namespaces of a process's own: what is mounted, the network, shared memory, and which processes there are.
 
-Of the machine's files, those are there that the process may read, and nothing of them can be changed. Its folder is in
-memory. Sockets of the machine, whether a path or an abstract name leads to them, do not exist there.
+Of the machine's files, those are there that the process may read, and nothing of them can be changed. Its folders are
+in memory. Sockets of the machine, whether a path or an abstract name leads to them, do not exist there.
 """
 
 import ctypes
@@ -18,11 +18,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from grader.isolation import landlock
+from grader.isolation import landlock, users
 from grader.isolation import processes as process_trees
 from grader.isolation.rights import PLAIN
 
@@ -39,8 +40,9 @@ MNT_DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 MOUNT_SETATTR, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 442, 1, 2, 4
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+OPEN_TREE, OPEN_TREE_CLONE, MOVE_MOUNT, MOVE_MOUNT_F_EMPTY_PATH = 428, 1, 429, 4
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-DEVICES, SHARED, PROC = Path("/dev"), Path("/dev/shm"), Path("/proc")
+DEVICES, SHM, PROC = Path("/dev"), Path("/dev/shm"), Path("/proc")
 TRY_SECONDS = 30.0
 TRY = "import sys; sys.path.insert(0, sys.argv[1]); from grader.isolation import namespaces; namespaces.try_out()"
 
@@ -65,54 +67,74 @@ def are_allowed() -> bool:
 def try_out() -> None:
     """Enter namespaces of both kinds around the folder that the command line names. A file there is copied into them.
 
-    Exits with 0 if all is as it should be: a file of the machine cannot be changed, and others are not there.
+    Exits with 0 if all is as it should be: a file of the machine cannot be changed, others are not there, and what one
+    process writes to a folder that both share, the other one reads.
     """
     scratch = Path(sys.argv[2])
-    os.chdir(scratch)
-    Path("code").touch()
+    Path(scratch, "code").touch()
+    shared = scratch.with_name("shared")
+    shared.mkdir()
+    os.chdir(shared)
+    user, (ours, theirs) = users.drawn(), socket.socketpair()
+    readable = [Path(sys.base_prefix), Path("/proc/self")]
     child = os.fork()
-    if child and os.waitpid(child, 0)[1] != 0:
-        os._exit(1)
-    enter([Path(sys.base_prefix), Path("/proc/self")], scratch, [], processes=child != 0, loopback=True)
-    Path("is here").touch()
+    if child:
+        if os.waitpid(child, 0)[1] != 0:
+            os._exit(1)
+        enter(View(readable, [], user, None, shared, ours.fileno()), processes=True, loopback=True)
+        is_closed = os.getpid() == 2 and SHM.is_mount() and Path("shared").exists()
+    else:
+        enter(View(readable, [], user, scratch, shared, theirs.fileno()), processes=False, loopback=True)
+        is_closed = Path(scratch, "code").exists()
+    users.become(user)
+    Path("shared").touch()
     try:
         os.chmod(os.__file__, stat.S_IMODE(os.stat(os.__file__).st_mode))  # no change, even where it is allowed
         is_closed = False
     except OSError as error:
-        is_closed = error.errno == errno.EROFS
-    if child:
-        is_closed = is_closed and os.getpid() == 2 and SHARED.is_mount()
-    os._exit(int(not is_closed or Path("/etc/passwd").exists() or not Path("code").exists()))
+        is_closed = is_closed and error.errno == errno.EROFS
+    os._exit(int(not is_closed or Path("/etc/passwd").exists()))
 
 
-def enter(
-    readable: Iterable[Path], scratch: Path | None, writable: Iterable[Path], *, processes: bool, loopback: bool
-) -> bool:
-    """See only these paths from now on. What is readable cannot be changed, neither can its mode, owner or time.
+@dataclass(frozen=True)
+class View:
+    """What a process sees in namespaces of its own. What is readable cannot be changed, neither can its mode or time.
 
     Args:
+        devices: device files, which may be written to.
+        user: the owner of its folders.
         scratch: a folder that is copied into memory. What is written there goes with the last process.
-        writable: folders that other processes see, too, and devices.
+        shared: a folder in memory that this and another process have.
+        pipe: a socket to that process. The one with a scratch folder makes what is shared, and gives it to the other.
+    """
+
+    readable: list[Path]
+    devices: list[Path]
+    user: int
+    scratch: Path | None
+    shared: Path | None = None
+    pipe: int = -1
+
+
+def enter(view: View, *, processes: bool, loopback: bool) -> None:
+    """See only these paths from now on.
+
+    Args:
         processes: go on in a child process, which sees its own processes alone and has a /dev/shm of its own. This
             process waits for the child, and ends as it did. The child's processes end with it.
         loopback: the loopback address answers in its network, where no other address is.
-    Returns:
-        Whether a limit on the user's processes counts those of these namespaces alone.
     Raises:
         OSError: the system does not allow it.
     """
-    readable, writable, here = [*readable], [*writable], os.getcwd()
-    is_users_own = _unshare(
-        CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWPID if processes else 0)
-    )
+    here = os.getcwd()
+    _unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWPID if processes else 0))
     if loopback:
         _loopback_up()
     if processes:
-        _go_on_in_a_child(lambda: _change_root(readable, scratch, writable, fresh=True))
+        _go_on_in_a_child(lambda: _change_root(view, fresh=True))
     else:
-        _change_root(readable, scratch, writable, fresh=False)
+        _change_root(view, fresh=False)
     os.chdir(here)
-    return is_users_own
 
 
 def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
@@ -133,17 +155,16 @@ def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
     os.setsid()
 
 
-def _unshare(spaces: int) -> bool:
-    """Enter new namespaces, if need be as the only user of a new user namespace. Tells if that was needed."""
+def _unshare(spaces: int) -> None:
+    """Enter new namespaces, if need be as the only user of a new user namespace."""
     user, group = os.getuid(), os.getgid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     if unshare(spaces) == 0:
-        return False
+        return
     if unshare(CLONE_NEWUSER | spaces) != 0:
         raise OSError(ctypes.get_errno(), "no new namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         Path("/proc/self", name).write_text(text)
-    return True
 
 
 def _end_as_told(pipe: int, child: int) -> NoReturn:
@@ -179,44 +200,74 @@ def root_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.root")
 
 
-def _change_root(readable: list[Path], scratch: Path | None, writable: list[Path], *, fresh: bool) -> None:
+def _change_root(view: View, *, fresh: bool) -> None:
     """Make a root folder in memory, with these paths where they were, and detach the machine's.
+
+    Everybody may go through the folders above a path, whatever holds for those of the machine.
 
     Args:
         fresh: with a /proc and a /dev/shm of its own. Otherwise those paths in /proc are there that are readable.
     """
+    os.umask(0o022)
     _mount(None, Path("/"), None, MS_REC | MS_PRIVATE)
-    root = root_of(scratch or writable[0])
+    own = view.scratch or view.shared
+    assert own
+    root = root_of(own)
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     shown: list[Path] = []
-    for path in sorted([*readable, *writable], key=lambda path: len(path.parts)):  # a folder before what is in it
-        if path != SHARED and not (fresh and path.is_relative_to(PROC)):
-            _show(path, root, shown, changes=path in writable)
-    if scratch:
-        _copy(scratch, _within(root, scratch))
+    for path in sorted(
+        [*view.readable, *view.devices], key=lambda path: len(path.parts)
+    ):  # a folder before what is in it
+        if path != SHM and not (fresh and path.is_relative_to(PROC)):
+            _show(path, root, shown)
+    if view.scratch:
+        _copy(view.scratch, _within(root, view.scratch), view.user)
+    if view.shared:
+        _share(_within(root, view.shared), view)
     if fresh:
         _own_memory_and_processes(root)
     _restrict(root, recursive=False)
     os.chdir(root)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(ctypes.c_long(PIVOT_ROOT[platform.machine()]), b".", b".") != 0 or libc.umount2(b".", MNT_DETACH):
+    _called(PIVOT_ROOT[platform.machine()], b".", b".")
+    if ctypes.CDLL(None, use_errno=True).umount2(b".", MNT_DETACH) != 0:
         raise OSError(ctypes.get_errno(), "the root folder cannot be changed")
     os.chdir("/")
 
 
-def _copy(folder: Path, place: Path) -> None:
-    """Copy a folder into memory."""
-    place.mkdir(parents=True, exist_ok=True)
-    size = f"size={PLAIN.scratch_bytes},nr_inodes={PLAIN.scratch_files},mode=700"
-    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, size)
+def _copy(folder: Path, place: Path, user: int) -> None:
+    """Copy a folder into memory, for this user."""
+    _memory(place, user)
     shutil.copytree(folder, place, dirs_exist_ok=True)
+    for path in (place, *place.rglob("*")):
+        os.chown(path, user, -1)
+
+
+def _share(place: Path, view: View) -> None:
+    """Make a folder in memory and give it to the other process, or take it from there."""
+    with socket.socket(fileno=os.dup(view.pipe)) as pipe:
+        if view.scratch:
+            _memory(place, view.user)
+            given = _called(OPEN_TREE, AT_FDCWD, os.fsencode(place), OPEN_TREE_CLONE | os.O_CLOEXEC)
+            socket.send_fds(pipe, [b"-"], [given])
+        else:
+            place.mkdir(parents=True)
+            _, [given], _, _ = socket.recv_fds(pipe, 1, 1)
+            _called(MOVE_MOUNT, given, b"", AT_FDCWD, os.fsencode(place), MOVE_MOUNT_F_EMPTY_PATH)
+        os.close(given)
+
+
+def _memory(place: Path, user: int) -> None:
+    """Mount an empty folder in memory, as large as a job's may be."""
+    place.mkdir(parents=True)
+    size = f"size={PLAIN.scratch_bytes},nr_inodes={PLAIN.scratch_files},mode=700,uid={user}"
+    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, size)
 
 
 def _own_memory_and_processes(root: Path) -> None:
     """Mount a /dev/shm and a /proc of this process's own."""
-    _within(root, SHARED).mkdir(parents=True, exist_ok=True)
-    _mount("tmpfs", _within(root, SHARED), "tmpfs", MS_NOSUID | MS_NODEV, f"size={PLAIN.scratch_bytes}")
+    _within(root, SHM).mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", _within(root, SHM), "tmpfs", MS_NOSUID | MS_NODEV, f"size={PLAIN.scratch_bytes}")
     _within(root, PROC).mkdir()
     try:
         _mount("proc", _within(root, PROC), "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -227,27 +278,19 @@ def _own_memory_and_processes(root: Path) -> None:
         _restrict(_within(root, PROC))
 
 
-def _restrict(place: Path, *, changes: bool = False, devices: bool = False, recursive: bool = True) -> None:
-    """Take rights from a mount and those in it: set-user-id bits have no effect there, and devices are none.
+def _restrict(place: Path, *, devices: bool = False, recursive: bool = True) -> None:
+    """Take rights from a mount and those in it: no changes, no effect of set-user-id bits, no devices.
 
     Args:
-        changes: leave what is there open to changes.
         devices: leave the devices as they are. Who may write to one may still do so.
     """
-    attributes = MOUNT_ATTR_NOSUID | (0 if changes else MOUNT_ATTR_RDONLY) | (0 if devices else MOUNT_ATTR_NODEV)
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY | (0 if devices else MOUNT_ATTR_NODEV)
     given = struct.pack("QQQQ", attributes, 0, 0, 0)
-    flags = AT_RECURSIVE if recursive else 0
-    called = [ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(place), ctypes.c_uint(flags), given]
-    if ctypes.CDLL(None, use_errno=True).syscall(*called, ctypes.c_size_t(len(given))) != 0:
-        raise OSError(ctypes.get_errno(), f"cannot be restricted: {os.strerror(ctypes.get_errno())}", str(place))
+    _called(MOUNT_SETATTR, AT_FDCWD, os.fsencode(place), AT_RECURSIVE if recursive else 0, given, len(given))
 
 
-def _show(path: Path, root: Path, shown: list[Path], *, changes: bool) -> None:
-    """Bring a path into the new root, with the links that it leads over. A missing one is skipped.
-
-    Args:
-        changes: files and folders in it may be changed.
-    """
+def _show(path: Path, root: Path, shown: list[Path]) -> None:
+    """Bring a path into the new root, with the links that it leads over. A missing one is skipped."""
     if not os.path.exists(path):
         return
     for part in [*reversed(path.parents), path]:
@@ -256,7 +299,7 @@ def _show(path: Path, root: Path, shown: list[Path], *, changes: bool) -> None:
                 _within(root, part.parent).mkdir(parents=True, exist_ok=True)
                 _within(root, part).symlink_to(part.readlink())
             target = Path(os.path.normpath(part.parent / part.readlink() / path.relative_to(part)))
-            return _show(target, root, shown, changes=changes)
+            return _show(target, root, shown)
     if not _is_below(path, shown):
         place = _within(root, path)
         if path.is_dir():
@@ -264,9 +307,8 @@ def _show(path: Path, root: Path, shown: list[Path], *, changes: bool) -> None:
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.touch()
-        devices = path.is_relative_to(DEVICES)
         _mount(str(path), place, None, MS_BIND | MS_REC)
-        _restrict(place, changes=changes and not devices, devices=devices)
+        _restrict(place, devices=path.is_relative_to(DEVICES))
         shown.append(path)
 
 
@@ -282,3 +324,12 @@ def _mount(source: str | None, target: Path, kind: str | None, flags: int, optio
     given = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
     if ctypes.CDLL(None, use_errno=True).mount(*given, ctypes.c_ulong(flags), options.encode() or None) != 0:
         raise OSError(ctypes.get_errno(), f"cannot be mounted: {os.strerror(ctypes.get_errno())}", str(target))
+
+
+def _called(number: int, *arguments: int | bytes) -> int:
+    """The answer of a system call."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    answer = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments])
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")
+    return answer

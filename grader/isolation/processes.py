@@ -25,6 +25,11 @@ def hide() -> None:
     _set(PR_SET_DUMPABLE, 0)
 
 
+def show() -> None:
+    """Let other processes of the same user see this one again, after a change of the user."""
+    _set(PR_SET_DUMPABLE, 1)
+
+
 def children(pid: int) -> set[int]:
     """The process ids of a process's children, those of every thread; none on a system without /proc."""
     found: set[int] = set()

@@ -1,27 +1,52 @@
-"""What a job may use: the one place of the numbers that the sandbox holds, and that docs/security.md names."""
+"""What a job may do: the one place of it. The backends in this room see to it, and docs/security.md names it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+UNIX, IPV4, IPV6, NETLINK = 1, 2, 10, 16  # families of sockets; the last lists the machine's network interfaces
 
 
 @dataclass(frozen=True)
 class Rights:
-    """The numbers for one job."""
+    """What one job may do, beside reading Python, its packages and its own folder."""
 
+    reads: tuple[str, ...] = (
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/share/zoneinfo",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/proc/self",
+        "/proc/cpuinfo",
+        "/proc/meminfo",
+        "/sys/devices/system",
+        "/dev/urandom",
+    )
+    devices: tuple[str, ...] = ("/dev/null", "/dev/zero")  # which it may write to, too
+    processes: bool = False  # of its own, which pass each other memory
+    sockets: tuple[int, ...] = ()  # families of sockets
+    loopback: bool = False  # the address of this machine alone
     memory: int = 2 << 30  # bytes of address space beyond what the process uses already
     file_size: int = 16 << 20  # bytes per file
     open_files: int = 256
     computing: int = 900  # seconds per process, far above the time limit of any kata's specs
     kata_seconds: float = 600.0  # of computing, or of waiting, for all specs of a kata
     tasks: int = 128  # threads and processes
-    scratch_bytes: int = 256 << 20  # in the job's folder, and again in a /dev/shm of its own
+    scratch_bytes: int = 256 << 20  # in the job's folder, in one shared with the judge, and in a /dev/shm of its own
     scratch_files: int = 10_000
     scratch_depth: int = 100  # folders inside each other
 
 
 PLAIN = Rights()
-WITH_PROCESSES = Rights(tasks=512)
+WITH_PROCESSES = replace(PLAIN, processes=True, tasks=512, devices=(*PLAIN.devices, "/dev/shm"), sockets=(UNIX,))
 
 
 def of(needs: frozenset[str]) -> Rights:
-    """The numbers for a kata with these needs (see `course.description.NEEDS`)."""
-    return WITH_PROCESSES if "processes" in needs else PLAIN
+    """The rights of a kata with these needs (see `course.description.NEEDS`)."""
+    found = WITH_PROCESSES if "processes" in needs else PLAIN
+    if "loopback" in needs:
+        listed = ("/sys/bus/pci/devices", "/sys/devices")  # by gloo
+        sockets = (*found.sockets, IPV4, IPV6, NETLINK)
+        found = replace(found, loopback=True, sockets=sockets, reads=found.reads + listed)
+    return found

@@ -1,26 +1,14 @@
 """The sandbox of a worker: resource limits, no network, no new processes, no access to other files."""
 
+import os
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp
-from grader.isolation.limits import Limits
+from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp, users
+from grader.isolation.rights import Rights
 
 GRADER = Path(__file__).parents[1]
-SYSTEM = (
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/share/zoneinfo",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-    "/proc/self",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/sys/devices/system",
-    "/dev/urandom",
-)
+PAGE = "see docs/security.md"
 SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
 
 
@@ -28,9 +16,9 @@ def enter(
     scratch: Path | None,
     specs: Path | None,
     needs: frozenset[str],
-    bounds: Limits,
     *,
     shared: Path | None = None,
+    pipe: int = -1,
     apart: bool = False,
 ) -> None:
     """Confine this process for the rest of its life, with the mechanisms that the system has.
@@ -39,26 +27,35 @@ def enter(
         scratch: a folder to which the process may write. In namespaces it is a copy, which goes with the process.
         specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
-        bounds: the resource limits.
-        shared: a folder to which this and another process may write.
+        shared: a folder to which this and another process may write. Its owner is whom both run as.
+        pipe: a socket to that process, over which it gets what is shared: in namespaces, a folder in memory.
         apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
-    readable, kept = _readable(specs, needs), [*([shared] if shared else []), *_devices(needs)]
-    writable = [*([scratch] if scratch else []), *kept]
-    counts_alone = False
+    allowed = rights.of(needs)
+    readable, devices = _readable(specs, allowed), _devices(allowed)
+    writable = [*filter(None, (scratch, shared)), *devices]
     if apart:
-        counts_alone = namespaces.enter(
-            readable, scratch, kept, processes="processes" in needs, loopback="loopback" in needs
-        )
-    landlock.restrict(readable, writable, tcp="loopback" in needs)
-    limits.apply(bounds)
-    if counts_alone:  # elsewhere, all processes of the user count
-        limits.bound_tasks(rights.of(needs).tasks)
+        user = shared.stat().st_uid if shared else users.drawn()
+        view = namespaces.View(readable, devices, user, scratch, shared, pipe)
+        namespaces.enter(view, processes=allowed.processes, loopback=allowed.loopback)
+    landlock.restrict(readable, writable, tcp=allowed.loopback)
+    limits.apply(allowed)
+    if apart:
+        limits.bound_tasks(allowed.tasks)  # elsewhere, all processes of the user would count
+        users.become(user)
     capabilities.drop([*readable, *writable])
     own_files.leave_as_they_are(writable)
     signals = landlock.version() < SCOPED_SIGNALS
-    if not seccomp.restrict(needs, signals=signals) and "processes" not in needs:
+    if not seccomp.restrict(allowed, signals=signals) and not allowed.processes:
         limits.forbid_processes()
+
+
+def shared_folder(folder: Path, needs: frozenset[str]) -> Path:
+    """Make a folder for two processes of a job, and for the user that the job gets."""
+    folder.mkdir()
+    if is_apart(needs):
+        os.chown(folder, users.drawn(), -1)
+    return folder
 
 
 def is_apart(needs: frozenset[str]) -> bool:
@@ -78,9 +75,12 @@ def gaps() -> list[str]:
 
 def barriers_missing() -> list[str]:
     """What stands between code under test and the machine's files elsewhere, and not here, as a phrase."""
-    if landlock.version() == 0 or is_apart(frozenset()):
+    if landlock.version() == 0:
         return []
-    return ["Landlock and seccomp alone keep it from the machine's files (no namespaces: see docs/security.md)"]
+    if not is_apart(frozenset()):
+        as_root = ", and it runs as root" if os.getuid() == 0 else ""
+        return [f"Landlock and seccomp alone keep it from the machine's files{as_root} (no namespaces: {PAGE})"]
+    return [f"it runs as root, as no other user id exists here ({PAGE})"] if users.drawn() == 0 else []
 
 
 def gaps_of(needs: frozenset[str]) -> list[str]:
@@ -90,22 +90,20 @@ def gaps_of(needs: frozenset[str]) -> list[str]:
     return ["may reach sockets and processes of the machine, which allows no namespaces"]
 
 
-def _readable(specs: Path | None, needs: frozenset[str]) -> list[Path]:
+def _readable(specs: Path | None, allowed: Rights) -> list[Path]:
     """Python, its packages, the grader, the kata's specs and what its track gives.
 
     The solutions, other katas, other submissions and the user's own files are not readable.
     """
     packages = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
-    system = [Path(path) for path in SYSTEM]
+    system = [Path(path) for path in allowed.reads]
     system += [Path("/proc"), Path("/sys")] if seccomp.NVIDIA.exists() else []
-    system += [Path("/sys/bus/pci/devices"), Path("/sys/devices")] if "loopback" in needs else []  # listed by gloo
     if specs:
         system += [GRADER, specs.parent, *specs.parent.parent.glob("*.py")]  # what a track that is a package gives
     return [*python, *packages, *system, GRADER / "data"]
 
 
-def _devices(needs: frozenset[str]) -> list[Path]:
-    """Device files, and /dev/shm for processes that share memory."""
-    devices = [Path("/dev")] if seccomp.NVIDIA.exists() else [Path("/dev/null"), Path("/dev/zero")]
-    return devices + ([Path("/dev/shm")] if "processes" in needs else [])
+def _devices(allowed: Rights) -> list[Path]:
+    """Device files, and /dev/shm for processes that share memory. A GPU has some of its own."""
+    return [Path(path) for path in (*allowed.devices, *(["/dev"] if seccomp.NVIDIA.exists() else []))]

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from grader.isolation.rights import Rights
+
 CLONE_THREAD = 0x00010000
 # What no clone may ask for: new namespaces of any kind, and CLONE_PARENT, by which a process is no child of its maker.
 CLONE_DENIED = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00008000
 X32 = 0x40000000  # the bit that marks a system call of x86-64's x32 ABI
-ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38
+ALLOW, AS_IF_DONE = 0x7FFF0000, 0x00050000
+EPERM, ENOSYS = AS_IF_DONE | 1, AS_IF_DONE | 38
 NVIDIA = Path("/dev/nvidiactl")
 
 # Numbers of system calls; the newer ones are the same on every architecture.
@@ -33,6 +36,7 @@ ANYWHERE = {
     "mount_setattr": 442,
     "memfd_secret": 447,
     "process_mrelease": 448,
+    "cachestat": 451,
     "fchmodat2": 452,
     "setxattrat": 463,
     "removexattrat": 466,
@@ -89,6 +93,10 @@ CALLS = {
         "sched_setattr": 314,
         "fcntl": 72,
         "ioctl": 16,
+        "flock": 73,
+        "mincore": 27,
+        "preadv2": 327,
+        "fadvise64": 221,
         "kill": 62,
         "tgkill": 234,
         "tkill": 200,
@@ -166,6 +174,10 @@ CALLS = {
         "sched_setattr": 274,
         "fcntl": 25,
         "ioctl": 29,
+        "flock": 32,
+        "mincore": 232,
+        "preadv2": 286,
+        "fadvise64": 223,
         "kill": 129,
         "tgkill": 131,
         "tkill": 130,
@@ -206,22 +218,23 @@ ATTRIBUTES = ("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "file_setattr"
 NO_ATTRIBUTES = ("removexattr", "lremovexattr", "fremovexattr", "removexattrat")
 WATCHES = ("inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init", "fanotify_mark")
 SPECIAL_FILES = ("mknod", "mknodat")
+CACHED = ("mincore", "cachestat")  # which pages of a file are in memory, as earlier code may have left them
 DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
 DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + ("ioprio_set",)
-DENIED += MODES + TIMES + ATTRIBUTES + NO_ATTRIBUTES + WATCHES + SPECIAL_FILES
-# fcntl's F_SETLEASE and F_NOTIFY; ioctl's FS_IOC_SETFLAGS, as a program of 32 bits has it, too, and FS_IOC_FSSETXATTR.
-COMMANDS = {"fcntl": (1024, 1026), "ioctl": (0x40086602, 0x40046602, 0x401C5820)}
+DENIED += MODES + TIMES + ATTRIBUTES + NO_ATTRIBUTES + WATCHES + SPECIAL_FILES + CACHED
+# fcntl's commands on descriptors, pipes and seals, and those that set a lock. Without F_GETLK, nobody sees a lock that
+# one may set on a file opened for reading. F_SET_RW_HINT, F_SETLEASE and F_NOTIFY act on such a file.
+FCNTL = (0, 1, 2, 3, 4, 6, 7, 37, 38, 1030, 1031, 1032, 1033, 1034)
+# The kinds of ioctl by which file systems change more of a file than its contents: flags, attributes, generation.
+OF_FILE_SYSTEMS = tuple(kind << 8 for kind in (*b"fvXr", 0x94, 0xF5))
 # With a process id first, allowed only for the caller.
 TO_ONESELF = ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
 SIGNALS = ("kill", "tgkill")
 MORE_SIGNALS = ("tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
-# fcntl's F_SETOWN and F_SETOWN_EX, ioctl's FIOSETOWN and SIOCSPGRP: who gets a signal when there is something to read.
-OWNERS = {"fcntl": (8, 15), "ioctl": (0x8901, 0x8902)}
+OWNERS = (0x8901, 0x8902)  # ioctl's FIOSETOWN and SIOCSPGRP: who gets a signal when there is something to read
 PRIO_PROCESS = 0
 STREAM, SEQPACKET, KIND = 1, 5, 0xF  # kinds of sockets, and the bits that hold them
-# The socket families that a need allows. AF_UNIX: processes pass each other tensors. AF_INET, AF_INET6 and AF_NETLINK,
-# which lists network interfaces.
-SOCKETS = {"processes": (1,), "loopback": (2, 10, 16)}
+KIND_OF_IOCTL = 0xFF00  # the bits that hold it
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 LOAD, JUMP_EQUAL, JUMP_SET, AND, ANSWER = 0x20, 0x15, 0x45, 0x54, 0x06  # BPF instructions
@@ -234,27 +247,27 @@ def is_known() -> bool:
     return sys.platform == "linux" and platform.machine() in CALLS
 
 
-def restrict(needs: frozenset[str], *, signals: bool) -> bool:
-    """Install a filter that denies new processes, programs and sockets with EPERM, except those that the kata `needs`.
+def restrict(rights: Rights, *, signals: bool) -> bool:
+    """Install a filter that denies programs, new processes and sockets with EPERM, but for those that are a right.
 
     Threads still start. Returns False if the filter could not be installed.
 
     Args:
-        signals: deny signals to other processes, too; not possible for a kata that needs processes of its own.
+        signals: deny signals to other processes, too; not possible for a kata with processes of its own.
     """
     if not is_known():
         return False
-    program = _program(platform.machine(), needs, signals and "processes" not in needs)
+    program = _program(platform.machine(), rights, signals and not rights.processes)
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     return libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and libc.prctl(PR_SET_SECCOMP, 2, header, 0, 0) == 0
 
 
-def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruction]:
+def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
     """The BPF program. clone3 passes its flags by pointer, so it is answered with ENOSYS: libc falls back to clone."""
     calls = CALLS[machine]
-    denied = DENIED + (() if "processes" in needs else ("fork", "vfork")) + (MORE_SIGNALS if signals else ())
+    denied = DENIED + (() if rights.processes else ("fork", "vfork", "flock")) + (MORE_SIGNALS if signals else ())
     denied += () if NVIDIA.exists() else ("memfd_create",)  # which CUDA needs
     program: list[Instruction] = [
         (LOAD, 0, 0, 4),
@@ -271,16 +284,18 @@ def _program(machine: str, needs: frozenset[str], signals: bool) -> list[Instruc
         program += _call(calls[name], _is_one_of(0, (0, os.getpid())))
     priority = [(LOAD, 0, 0, _argument(0)), (JUMP_EQUAL, 1, 0, PRIO_PROCESS), (ANSWER, 0, 0, EPERM)]
     program += _call(calls["setpriority"], [*priority, *_is_one_of(1, (0, os.getpid()))])
-    for name, commands in COMMANDS.items():
-        program += _call(calls[name], _is_one_of(1, commands + (OWNERS[name] if signals else ()), EPERM, ALLOW))
+    program += _call(calls["fcntl"], _is_one_of(1, FCNTL))
+    owners, kinds = (_is_one_of(1, values, EPERM, ALLOW) for values in (OWNERS, OF_FILE_SYSTEMS))
+    program += _call(calls["ioctl"], [*owners[:-1], (AND, 0, 0, KIND_OF_IOCTL), *kinds[1:]])
+    program += _call(calls["preadv2"], _is_one_of(5, (0,)))  # RWF_NOWAIT tells what is in memory
+    program += [(JUMP_EQUAL, 0, 1, calls["fadvise64"]), (ANSWER, 0, 0, AS_IF_DONE)]  # advice: what is in memory
     flags = [(LOAD, 0, 0, _argument(0)), (JUMP_SET, 0, 1, CLONE_DENIED), (ANSWER, 0, 0, EPERM)]
-    if "processes" not in needs:
+    if not rights.processes:
         flags += [(JUMP_SET, 1, 0, CLONE_THREAD), (ANSWER, 0, 0, EPERM)]
         kind = _is_one_of(1, (STREAM, SEQPACKET))  # one of a pair of datagram sockets could send to a path
         program += _call(calls["socketpair"], [kind[0], (AND, 0, 0, KIND), *kind[1:]])
     program += _call(calls["clone"], [*flags, (ANSWER, 0, 0, ALLOW)])
-    kinds = [kind for need in SOCKETS if need in needs for kind in SOCKETS[need]]
-    program += _call(calls["socket"], _is_one_of(0, kinds))
+    program += _call(calls["socket"], _is_one_of(0, rights.sockets))
     return [*program, (ANSWER, 0, 0, ALLOW)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from grader.isolation.limits import Limits
+from grader.isolation.rights import PLAIN
 
 BLOCK = 512  # bytes of what `st_blocks` counts, on every system
 REMOVED = b" (deleted)"
@@ -45,4 +45,4 @@ def _mapped(maps: bytes, below: bytes) -> dict[int, int]:
     if REMOVED not in maps:
         return {}
     lines = [line.split(maxsplit=5) for line in maps.splitlines() if line.endswith(REMOVED)]
-    return {int(line[4]): Limits.file_size for line in lines if line[5].startswith(below)}
+    return {int(line[4]): PLAIN.file_size for line in lines if line[5].startswith(below)}

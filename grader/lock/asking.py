@@ -98,7 +98,7 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, CODE)
+            self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, (CODE, SHARED))
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""

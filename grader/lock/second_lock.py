@@ -154,8 +154,8 @@ class SecondLock:
 
     def _start(self, round: Round) -> Asking:
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        code, shared = folder / asking.CODE, folder / asking.SHARED
-        shared.mkdir()
+        code = folder / asking.CODE
+        shared = sandbox.shared_folder(folder / asking.SHARED, self.job.kata.description.needs)
         self._write_code(code, round.names)
         job, options = self.job, self.job.options
         ours, theirs = forkserver.pipe()

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from grader.isolation import forking, processes, sandbox, warm_up
-from grader.isolation.limits import Limits
 from grader.lock import worker
 
 
@@ -31,10 +30,11 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
     tempfile.tempdir = None  # what an import may have asked for
-    sandbox.enter(scratch, None, frozenset(request["needs"]), Limits(), shared=shared, apart=request["apart"])
+    [pipe] = descriptors
+    needs, apart = frozenset(request["needs"]), request["apart"]
+    sandbox.enter(scratch, None, needs, shared=shared, pipe=pipe, apart=apart)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
-    [pipe] = descriptors
     worker.main(pipe, request["kata"], scratch, request["exercises"])
 
 

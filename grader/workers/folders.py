@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -24,27 +24,27 @@ IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOL
 BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
 
 
-def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], code: str = "") -> str:
+def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], in_memory: Sequence[str] = (".",)) -> str:
     """Which limit a running job has reached, as a sentence: of its folder, or of its threads. Empty if none is.
 
     Args:
-        code: the folder in it that one of the processes may have as a copy in memory.
+        in_memory: the folders in it that the processes may have in memory instead.
     """
     pids, most = [*pids], rights.of(needs).tasks
     if usage.tasks(pids) > most + OF_THE_GRADER:
         return f"the code starts too many threads: the limit is {most}"
-    return FILLS if is_full(folder, pids, code) else ""
+    return FILLS if is_full(folder, pids, in_memory) else ""
 
 
-def is_full(folder: Path, writers: Iterable[int] = (), code: str = "") -> bool:
+def is_full(folder: Path, writers: Iterable[int] = (), in_memory: Sequence[str] = (".",)) -> bool:
     """Tell if the folder holds more than a job may write: as the disk counts, in blocks.
 
     Args:
         writers: ids of processes, whose removed files count for as long as they hold them.
-        code: the folder in it that such a process may have as a copy in memory.
+        in_memory: the folders in it that such a process may have in memory instead.
     """
     writers = [*writers]
-    if any(_memory_is_full(f"/proc/{pid}/root{folder / code}") for pid in writers):
+    if any(_memory_is_full(f"/proc/{pid}/root{folder / one}") for pid in writers for one in in_memory):
         return True
     files, size = 0, unlinked.bytes_held(folder, writers)
     waiting = [(str(folder), 0)]

@@ -68,8 +68,8 @@ def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrd
     run = prepared(order) if prepared else Beside(order)
     spent = time.process_time() - born
     scratch, shared = (None, order.scratch) if order.pipe else (order.scratch, None)
-    needs = order.kata.description.needs
-    sandbox.enter(scratch, order.kata.specs, needs, order.limits, shared=shared, apart=order.apart)
+    needs, pipe = order.kata.description.needs, order.pipe.fileno() if order.pipe else -1
+    sandbox.enter(scratch, order.kata.specs, needs, shared=shared, pipe=pipe, apart=order.apart)
     born = time.process_time() - spent  # by the clock of this process, which may be another one now
     items = [] if specs.problem else _chosen(order.options, specs.items)
     plugin.limit(items, order.options.spec_seconds)

@@ -13,14 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grader.course.catalogue import ROOT
-from grader.isolation import seccomp
+from grader.isolation import landlock, seccomp
+
+LANDLOCK = {"landlock_create_ruleset": landlock.CREATE_RULESET}
 
 
 def refuse(names: Iterable[str]) -> None:
     """Have the kernel refuse these system calls to this process and all that it starts."""
     program = [(seccomp.LOAD, 0, 0, 0)]
     for name in names:
-        program += [(seccomp.JUMP_EQUAL, 0, 1, seccomp.CALLS[platform.machine()][name])]
+        program += [(seccomp.JUMP_EQUAL, 0, 1, (seccomp.CALLS[platform.machine()] | LANDLOCK)[name])]
         program += [(seccomp.ANSWER, 0, 0, seccomp.EPERM)]
     program += [(seccomp.ANSWER, 0, 0, seccomp.ALLOW)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))

@@ -129,20 +129,48 @@ def test_code_has_no_capabilities(number, place, tmp_path):
 
 
 def test_root_reads_a_closed_checkout_with_one_capability(tmp_path):
-    """As `sudo make grade` does in a home folder that is closed to others. Nothing but reading is kept."""
+    """As `sudo make grade` does in a home folder that is closed to others, for a job's own user, too. Reading is kept."""
     if os.getuid() != 0:
         return
     (tmp_path / "home/specs").mkdir(parents=True)
     os.chown(tmp_path / "home", 12345, 12345)
     (tmp_path / "home").chmod(0o700)
     code = f"""
+import os
 from pathlib import Path
-from grader.isolation import capabilities
+from grader.isolation import capabilities, users
+user = users.drawn()
+users.become(user)
 capabilities.drop([Path({str(tmp_path / "home/specs")!r})])
-print([line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapPrm', 'CapBnd'))])
+print(os.getresuid() == (user,) * 3 and os.getgroups() == [], [line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapPrm', 'CapBnd'))])
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.stdout == f"{['0' * 15 + '4'] * 2 + ['0' * 16]}\n", ended.stderr
+    assert ended.stdout == f"True {['0' * 15 + '4'] * 2 + ['0' * 16]}\n", ended.stderr
+
+
+FILLS = """
+import os
+told = []
+def full(what):
+    for number in range(20_000):
+        try: what(number)
+        except OSError as error: return told.append((number // 10, error.errno))
+def large(number):
+    with open('large', 'ab' if number else 'wb') as file: os.posix_fallocate(file.fileno(), 0, 16 << 20)
+    os.rename('large', f'large {number}')
+full(large)
+for name in [name for name in os.listdir('.') if name.startswith('large')]: os.remove(name)
+full(lambda number: os.mkdir(f'{number}'))
+def double(x): raise LookupError(told)
+"""
+
+
+@allowed
+@pytest.mark.parametrize("place", ["beside the specs", "in the second lock"])
+def test_the_system_itself_ends_what_a_folder_holds(sound, tmp_path, place):
+    """The code's own, or the one that it shares with the judge: 16 files of 16 MB, or 10,000 names."""
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{placed(FILLS, place)}")
+    assert f"LookupError: {[(1, errno.ENOSPC), (999, errno.ENOSPC)]}" in failures(result), failures(result)
 
 
 REPRIORITISES = """

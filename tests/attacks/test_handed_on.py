@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course.catalogue import find
+from grader.course.catalogue import ROOT, find
 from grader.execution import grading
 from grader.isolation import sandbox, untouched
 from grader.protocol import RunOptions
@@ -17,18 +17,25 @@ from tests.conftest import SOUND
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
-# Ten ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
+# Sixteen ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
 WAYS = """
-import os, socket, sys, tempfile, torch, zlib
+import fcntl, os, socket, struct, torch
 def gives(place, text):
     with open(place, "w") as file: file.write(text)
 def takes(place):
     with open(place) as file: return file.read()
 F, HERE = torch.__file__, os.getcwd()
+def of_package(way, *given): return way(os.open(F, os.O_RDONLY), *given)
 ways = {
     "an attribute of a package": (lambda: os.setxattr(F, "user.kata_test", b"x"), lambda: os.getxattr(F, "user.kata_test")),
     "the time of a package": (lambda: os.utime(F, (77, 77)), lambda: 1 / (os.stat(F).st_mtime == 77)),
     "the mode of a package": (lambda: os.chmod(F, 0o604), lambda: 1 / (os.stat(F).st_mode & 0o777 == 0o604)),
+    "a folder of a package": (lambda: gives(f"{os.path.dirname(F)}/kata_handed_on", "x"), lambda: takes(f"{os.path.dirname(F)}/kata_handed_on")),
+    "a hint on writing": (lambda: of_package(fcntl.fcntl, 1036, struct.pack("Q", 3)), lambda: 1 / (of_package(fcntl.fcntl, 1035, bytes(8)) == struct.pack("Q", 3))),
+    "a generation": (lambda: of_package(fcntl.ioctl, 0x40087602, struct.pack("l", 77)), lambda: 1 / (of_package(fcntl.ioctl, 0x80087601, bytes(8)) == struct.pack("l", 77))),
+    "the store of verdicts": (lambda: gives("{root}/.kata/kata_handed_on", "x"), lambda: takes("{root}/.kata/kata_handed_on")),
+    "a queue of messages": (lambda: called(240, b"kata_handed_on", 66, 0o600, None), lambda: called(240, b"kata_handed_on", 2, 0, None)),
+    "the machine's name": (lambda: socket.sethostname("kata-handed-on"), lambda: 1 / (socket.gethostname() == "kata-handed-on")),
     "shared memory": (lambda: gives("/dev/shm/kata_handed_on", "x"), lambda: takes("/dev/shm/kata_handed_on")),
     "a file in /tmp": (lambda: gives("/tmp/kata_handed_on", "x"), lambda: takes("/tmp/kata_handed_on")),
     "a file beside its folder": (lambda: gives(f"{HERE}/../kata_handed_on", "x"), lambda: takes(f"{HERE}/../kata_handed_on")),
@@ -56,6 +63,7 @@ for name, way in ways.items():
     try: way[{place}](); told.append(name)
     except (OSError, ZeroDivisionError): pass
 """
+WAYS = WAYS.replace("{root}", str(ROOT))
 GIVES, TAKES = WAYS.replace("{place}", "0"), WAYS.replace("{place}", "1")
 SAYS = "\ndef {name}(*_): raise LookupError(sorted(told))\n"
 

@@ -13,7 +13,7 @@ from grader import printable
 from grader.course.catalogue import Kata, find
 from grader.execution import grading, supervisor
 from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
-from grader.isolation.limits import Limits
+from grader.isolation.rights import PLAIN
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -139,7 +139,7 @@ class TestWorkers:
             for name in ("open", "mapped"):
                 (tmp_path / name).unlink()
             held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(os.fstat(opened.fileno()))
-            assert held == Limits.file_size and len(mapped)
+            assert held == PLAIN.file_size and len(mapped)
 
     def test_loading_is_said_once(self):
         from grader.protocol import Collected, Loaded, Loading, SpecInfo
@@ -171,7 +171,8 @@ import os, sys
 from pathlib import Path
 from grader.isolation import namespaces
 namespaces.{step} = lambda *_, **__: os._exit(9)
-namespaces.enter([Path(sys.base_prefix)], Path(sys.argv[1]), [], processes={processes}, loopback=False)
+view = namespaces.View([Path(sys.base_prefix)], [], os.getuid(), Path(sys.argv[1]))
+namespaces.enter(view, processes={processes}, loopback=False)
 """
 
     @pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
@@ -302,8 +303,7 @@ memory = mmap.mmap(file, 1 << 20)
         """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
-from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
-from grader.isolation.limits import Limits
+from grader.isolation import rights, seccomp
 
 attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, 0, 0, 0)
 
@@ -314,7 +314,7 @@ def refused(name, *arguments):
         raise OSError(ctypes.get_errno(), "as it should be, if this is EPERM")
 
 os.kill(os.getpid(), 0)
-seccomp.restrict(frozenset(), signals=True)
+seccomp.restrict(rights.PLAIN, signals=True)
 os.kill(os.getpid(), 0)
 signal.pthread_kill(threading.get_ident(), 0)
 resource.prlimit(0, resource.RLIMIT_CPU)

@@ -1,4 +1,4 @@
-"""The table of docs/security.md, Linux with Landlock: one job tries what each row says, and the page has no other row."""
+"""The table of docs/security.md, both columns of Linux: one job tries what each row says, and there is no other row."""
 
 import json
 import os
@@ -41,6 +41,14 @@ TRIES = {
             "os.mkfifo('fifo')",
         ],
     ),
+    "locks of files": (
+        [],
+        [
+            "fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX)",
+            "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1036, bytes(8))",
+        ],
+    ),
+    "root's user id": (["os.getuid() != 0 or not apart or 1 / 0", "os.stat('own').st_uid == os.getuid() or 1 / 0"], []),
     "root's capabilities": (["held('CapEff') == 0 or 1 / 0", "held('CapPrm') == 0 or 1 / 0"], []),
     "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
     "memory": (
@@ -60,7 +68,7 @@ TRIES = {
         ["resource.prlimit(parent, resource.RLIMIT_NOFILE)", "os.setpriority(os.PRIO_PROCESS, parent, 5)"],
     ),
 }
-FREE = ("reads", "writes", "modes", "network", "memory")
+FREE = ("reads", "writes", "modes", "locks of files", "network", "memory")
 FULL = PLAIN.scratch_bytes // PLAIN.file_size
 FILLS = f"[os.posix_fallocate(os.open(f'f{{n}}', 66), 0, {PLAIN.file_size}) for n in range({FULL})]"
 MANY = f"[os.close(os.open(f'n{{n}}', 66)) for n in range({PLAIN.scratch_files})]"
@@ -73,10 +81,9 @@ OUTSIDE = {
     "environment": "tests/attacks/reading.py",
 }
 JOB = """
-import ctypes, json, mmap, os, resource, socket, sys, threading, time
+import ctypes, fcntl, json, mmap, os, resource, socket, sys, threading, time
 from pathlib import Path
 from grader.isolation import sandbox
-from grader.isolation.limits import Limits
 
 scratch, victim, parent, apart = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "apart"
 libc, tries = ctypes.CDLL(None, use_errno=True), json.load(sys.stdin)
@@ -91,7 +98,7 @@ def held(name):
 
 os.chdir(scratch)
 if sys.argv[4] != "free":
-    sandbox.enter(Path(scratch), None, frozenset(), Limits(), apart=apart)
+    sandbox.enter(Path(scratch), None, frozenset(), apart=apart)
 for one in tries:
     try:
         eval(one)
@@ -141,8 +148,9 @@ def test_the_page_has_the_numbers_that_the_sandbox_holds():
     assert numbers["time"] == [f"{PLAIN.kata_seconds / 60:.0f}"]
 
 
-USER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-AS = {"as it is": ()} | ({"as another user": USER} if os.getuid() == 0 and shutil.which("setpriv") else {})
+SETPRIV = shutil.which("setpriv")
+USER = (SETPRIV, "--reuid=65534", "--regid=65534", "--clear-groups")
+AS = {"as it is": ()} | ({"as another user": USER} if os.getuid() == 0 and SETPRIV else {})
 
 
 def test_without_a_sandbox_each_of_these_steps_goes_well(tmp_path):
@@ -154,19 +162,22 @@ def test_without_a_sandbox_each_of_these_steps_goes_well(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", AS.values(), ids=AS.keys())
-@pytest.mark.parametrize("place", ["apart", "without namespaces"])
+@pytest.mark.parametrize("place", ["apart", "without namespaces", "older Linux"])
 def test_the_job_may_do_what_the_page_says_and_nothing_else(place, prefix, tmp_path_factory):
     if place == "apart" and not namespaces.are_allowed():
         pytest.skip("this machine allows no namespaces")
+    rows = [("writes", TRIES["writes"]), *TRIES.items()]  # first, the file that later ones change
     expected = [
-        (verdict, one)
-        for pair in [TRIES["writes"], *TRIES.values()]  # first, the file that later ones change
+        ("allowed" if place == "older Linux" and about in ("reads", "writes") else verdict, one)
+        for about, pair in rows
         for verdict, tries in zip(("allowed", "refused"), pair, strict=True)
         for one in tries
+        if not (place == "older Linux" and prefix and "__file__, 'r+'" in one)  # which that user may not, either
     ]
     if place == "apart":  # without namespaces, the grader looks at the folder and at the threads
-        expected += [("refused", FILLS), ("refused", MANY)]
-        expected += [("refused", THREADS)] if prefix or os.getuid() != 0 else []
+        expected += [("refused", FILLS), ("refused", MANY), ("refused", THREADS)]
+    if place == "older Linux":
+        prefix = (sys.executable, "-B", "-m", "tests.attacks.refusing", "landlock_create_ruleset", *prefix)
     folder = tmp_path_factory.mktemp("r")
     for above in folder.parents[:3]:
         if above.stat().st_uid == os.getuid() and above != Path("/tmp"):
