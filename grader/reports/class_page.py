@@ -141,7 +141,8 @@ def _points(report: ClassReport) -> str:
         by_name = {kata.kata: kata for kata in one.katas}
         states |= {_state(by_name.get(name)) for name in katas}
         sums = [str(one.points), str(one.stars), *([number(one.score)] if weighted else [])]
-        cells = [f"<td class='n'>{words.UNKNOWN if one.pending else amount}</td>" for amount in sums]
+        unknown = SIGNS["excused"] if one.excused else words.UNKNOWN
+        cells = [f"<td class='n'>{unknown if one.pending else amount}</td>" for amount in sums]
         cells += [_cell(by_name.get(name)) for name in katas]
         cells += [_lateness(one)] if timed else []
         rows.append(f"<tr>{_who(student, report)}{''.join(cells)}</tr>")

@@ -19,7 +19,7 @@ def render(report: Report) -> str:
     heading = words.totals(report)
     timed = [(katas, " · ".join(filter(None, said))) for katas, *said in words.hand_ins(report)]
     handed_in = "".join(f"<br>{escape(katas)}: {escape(said)}" for katas, said in timed)
-    head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)} · {report.started}{state}{handed_in}</p>"
+    head = f"<h1>{heading}</h1><p class='dim'>{escape(report.code)}{state}{handed_in}</p>"
     problems = "".join(
         _problem(kata, report) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN
     )

@@ -21,7 +21,9 @@ p{margin:.25rem 0 1rem;overflow-wrap:anywhere}
 .notes{white-space:pre-line}
 figure{margin:0}
 figcaption{color:var(--dim);padding:.3rem 0;font-size:.9rem}
-.wide{overflow:auto;max-height:90vh}
+.wide{overflow:auto;max-height:90vh;
+ background:linear-gradient(to left,var(--paper) 30%,transparent) right/3rem 100% no-repeat local,
+ linear-gradient(to left,var(--dim),transparent) right/1rem 100% no-repeat}
 a{color:var(--link)}
 table{border-collapse:separate;border-spacing:0;font-size:.9rem}
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top;font-weight:inherit}

@@ -108,7 +108,7 @@ def of_timing(kata: KataResult) -> str:
         return ""
     said = timing(kata.timing)
     is_of_all = all(100 * one.penalty == kata.timing.penalty for one in kata.exercises)
-    if kata.timing.penalty and is_of_all and not kata.pending:
+    if kata.timing.penalty and kata.earned and is_of_all and not kata.pending:
         said += f" of {number(kata.earned)} = {number(kata.score)}"
     return said
 

@@ -28,12 +28,9 @@ class Accommodation:
 
     @property
     def said(self) -> str:
-        """ "extension of 2d: ill", as reports show it."""
-        if self.excused:
-            return self.reason
-        if self.extension is not None:
-            return f"extension of {dates.written(self.extension)}: {self.reason}"
-        return f"{'lateness waived' if self.waive_late else 'a date of their own'}: {self.reason}"
+        """ "lateness waived: ill", as reports show it; the length of an extension stands with the date."""
+        kind = "lateness waived" if self.waive_late else "a date of their own" if self.due else "extended"
+        return self.reason if self.excused else f"{kind}: {self.reason}"
 
 
 Accommodations = Mapping[tuple[str, str], Accommodation]  # by student and full name of a kata

@@ -214,7 +214,7 @@ class TestAccommodations:
         assert [kata["state"] for kata in found["eve"]["katas"]] == [EXCUSED, EXCUSED]
         for who, said in {
             "ada": "a date of their own: a week abroad, agreed",
-            "bob": "extension of 3d: ill",
+            "bob": "with an extension of 3d · handed in Thu 3 Dec 2026 23:59 · extended: ill",
             "cy": "lateness waived: a broken laptop · 2 days late: costs nothing",
             "dan": "excused: moved here in December",
             "eve": "excused: no score",
