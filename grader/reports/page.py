@@ -21,9 +21,9 @@ p{margin:.25rem 0 1rem;overflow-wrap:anywhere}
 .notes{white-space:pre-line}
 figure{margin:0}
 figcaption{color:var(--dim);padding:.3rem 0;font-size:.9rem}
-.wide{overflow:auto;max-height:90vh;
- background:linear-gradient(to left,var(--paper) 30%,transparent) right/3rem 100% no-repeat local,
- linear-gradient(to left,var(--dim),transparent) right/1rem 100% no-repeat}
+.wide{overflow:auto;max-height:90vh;background-repeat:no-repeat;background-attachment:local,scroll;
+ background-image:linear-gradient(to left,var(--paper) 30%,transparent),linear-gradient(to left,var(--dim),transparent);
+ background-position:right;background-size:3rem 100%,1rem 100%}
 a{color:var(--link)}
 table{border-collapse:separate;border-spacing:0;font-size:.9rem}
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top;font-weight:inherit}
