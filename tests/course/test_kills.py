@@ -34,8 +34,6 @@ def test_a_spec_without_a_change_of_its_own_needs_a_reason(kata, capsys):
     assert kills.report([kata]) == 1
     said, _ = capsys.readouterr().out.splitlines()
     assert said.startswith("author/kills.toml: TestDouble::test_gone needs no reason: it has a change of its own, or")
-        said == "author/kills.toml: TestDouble::test_gone needs no reason: it has a change of its own, or is not there"
-    )
 
 
 def test_a_hollowed_spec_is_named_with_what_it_no_longer_notices(kata, capsys):
