@@ -4,6 +4,8 @@
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
+# make kills KATA=16   find anew for each spec of a kata's points a change that it alone notices
+# make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
@@ -15,7 +17,7 @@
 
 include grader/setup.mk
 
-.PHONY: test test-report check stubs mutants seals bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-report check stubs mutants kills truth seals bench bench-gpt wheel diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n auto --dist loadgroup)
@@ -38,6 +40,12 @@ stubs: setup
 mutants: .venv/installed-mutants
 	@$(BIN)/kata mutants $(KATA)
 	@$(BIN)/kata mutants --textbook $(KATA)
+
+kills: .venv/installed-mutants
+	@$(BIN)/kata kills $(KATA)
+
+truth: .venv/installed-truth
+	@$(BIN)/python -m tests.truth
 
 seals: setup
 	@$(BIN)/kata seals $(KATA)

@@ -37,7 +37,8 @@ def put(values: Mapping[str, str], command: str) -> None:
 
 def shown(page: Path, known: Mapping[str, Mapping[str, str]]) -> str:
     """The page's text with the figures on record."""
-    return MARK.sub(lambda m: f"{known[m[2]]['value']}<!-- {m[2]} -->", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    return MARK.sub(lambda m: f"{known[m[2]]['value']}<!-- {m[2]} -->" if m[2] in known else m[0], text)
 
 
 def rounded(value: float) -> str:
@@ -51,13 +52,9 @@ def _seconds(command: str) -> float:
     return time.monotonic() - began
 
 
-def _bytes(*paths: Path) -> int:
-    return sum(path.lstat().st_size for top in paths for path in (top.rglob("*") if top.is_dir() else [top]))
-
-
 def _wheel() -> float:
     subprocess.run(["make", "-s", "wheel"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return _bytes(max((ROOT / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)) / 1e6
+    return max((path.stat() for path in (ROOT / "dist").glob("*.whl")), key=lambda found: found.st_mtime).st_size / 1e6
 
 
 QUICK: dict[str, Callable[[], float]] = {
@@ -66,7 +63,6 @@ QUICK: dict[str, Callable[[], float]] = {
     "make mutants KATA=16, minutes": lambda: _seconds("make mutants KATA=16") / 60,
     "make site NOTEBOOKS=no, minutes": lambda: _seconds("make site NOTEBOOKS=no") / 60,
     "the wheel, MB": _wheel,
-    "a checkout with its .venv, GB": lambda: _bytes(ROOT / ".venv", ROOT / "katas", ROOT / "solutions") / 1e9,
 }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, points, seals, variants, verdicts
+from grader.authoring import bites, demands, guards, kills, points, seals, variants, verdicts
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
@@ -262,6 +262,11 @@ def paper(kata: Kata) -> list[str]:
     return problems + _missing(kata, [recipe(kata)])
 
 
+def needed(kata: Kata) -> list[str]:
+    """Every spec still notices the change that it noticed when `kata kills` looked, if it has."""
+    return kills.hollowed(kata)
+
+
 PROMISES = [
     folder,
     stub,
@@ -272,12 +277,21 @@ PROMISES = [
     unguarded,
     mistakes,
     accepted,
+    needed,
     lesson,
     snippets,
     diagrams,
 ]  # of every kata
 FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
-ON_THE_REFERENCE = [textbook, unguarded, mistakes, accepted, lesson, sealed]  # say nothing where it fails its specs
+ON_THE_REFERENCE = [
+    textbook,
+    unguarded,
+    mistakes,
+    accepted,
+    needed,
+    lesson,
+    sealed,
+]  # say nothing where it fails its specs
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

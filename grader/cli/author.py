@@ -82,6 +82,19 @@ def mutants(
 
 
 @app.command(rich_help_panel=AUTHORS)
+def kills(kata: Katas = None) -> None:
+    """Find for each spec of a point a small change that it alone notices.
+
+    Exit code 1: a spec has none, and no reason to stay.
+    """
+    from grader.authoring import kills
+
+    _need_solutions("kata kills")
+    if kills.report(katas(kata)):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AUTHORS)
 def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
     """Find anew which specs also judge from another process, and write sealed.toml.
 

@@ -22,7 +22,14 @@ CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
 DRAWN = "drawn"  # the folder with the pictures of an executed notebook
 FOR_LEARNERS = ("docs/installing.md", "katas/glossary.md", "katas/coverage.md")
-FOR_OTHERS = ("docs/teaching.md", "docs/security.md", "docs/second_lock.md", "docs/authoring.md", "contributing.md")
+FOR_OTHERS = (
+    "docs/teaching.md",
+    "docs/security.md",
+    "docs/second_lock.md",
+    "docs/authoring.md",
+    "docs/truth.md",
+    "contributing.md",
+)
 LAST = ("changelog.md",)
 
 

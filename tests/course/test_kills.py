@@ -1,0 +1,47 @@
+"""`kata kills`: what each spec notices, and what `kata promises` says of one that was hollowed out."""
+
+import shutil
+
+import pytest
+
+from grader.authoring import kills, mutants
+from grader.course.catalogue import all_katas
+from tests.conftest import SOUND
+
+
+@pytest.fixture
+def kata(tmp_path, monkeypatch, warm_workers):
+    """A copy of the sound kata, without the mutants of another package."""
+    monkeypatch.setattr(mutants, "general_edits", lambda source: [])
+    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    return all_katas(tmp_path / "tree")[0]
+
+
+def change(path, was: str, now: str) -> None:
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, now, 1))
+
+
+def test_a_spec_without_a_change_of_its_own_needs_a_reason(kata, capsys):
+    alone = "TestDouble::test_the_input_is_left_alone"
+    assert kills.report([kata]) == 1
+    said, end = capsys.readouterr().out.splitlines()
+    assert f"{alone}: all that it notices, test_every_value_is_doubled notice, too: sharpen, merge or drop it" in said
+    assert end == "01_sums: of 4 specs of points 3 alone notice some change, 4 any, 0 have a reason"
+    reasons = f'[reasons]\n"{alone}" = "says it by name"\n"TestDouble::test_gone" = "it was here"\n'
+    (kata.author / "kills.toml").write_text(reasons)
+    assert kills.report([kata]) == 1
+    said, _ = capsys.readouterr().out.splitlines()
+    assert said.startswith("author/kills.toml: TestDouble::test_gone needs no reason: it has a change of its own, or")
+
+
+def test_a_hollowed_spec_is_named_with_what_it_no_longer_notices(kata, capsys):
+    kills.report([kata])
+    assert kills.hollowed(kata) == []
+    change(kata.specs, "check.equal(kata.double(x), x + x, unlike=", "(kata.double(x), x + x, dict(unlike=")
+    change(kata.specs, '{"squared": x * x})', '{"squared": x * x}))')
+    spec = "katas/01_sums/test_sums.py:10: TestDouble::test_every_value_is_doubled"
+    assert kills.hollowed(kata) == [f"{spec} no longer notices this change, as it did: mistake 'squared'"]
+    change(kata.reference, "2 * x", "x * 2")
+    assert kills.hollowed(kata) == [], "what was found for another reference says nothing"

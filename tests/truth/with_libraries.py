@@ -1,0 +1,96 @@
+"""References beside transformers, peft and trl, on small random models: nothing is downloaded."""
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import nn
+
+from tests.truth.comparing import Row, Thunk, compared, kata
+
+SIZES = {"vocab_size": 53, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 2}
+SIZES |= {"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-3}
+
+
+def _stirred(model: nn.Module) -> nn.Module:
+    """Every parameter is random: norms that multiply by 1 hide mistakes."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.2)
+    return model.eval()
+
+
+def _logits(model: nn.Module, length: int) -> torch.Tensor:
+    ids = torch.randint(53, (2, length), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        out = model(ids)
+    return (out[0] if isinstance(out, tuple) else getattr(out, "logits", out)).float()
+
+
+def _gpt2() -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Our model with their weights, and theirs."""
+    import transformers
+
+    small = {"vocab_size": 53, "n_positions": 64, "n_embd": 24, "n_layer": 3, "n_head": 4}
+    theirs = _stirred(transformers.GPT2LMHeadModel(transformers.GPT2Config(**small, attn_implementation="eager")))
+    ours = kata("28").GPT(kata("28").config_from_hf(theirs.config.to_dict())).eval()
+    yield kata("28").load_hf_weights(ours, theirs.state_dict()), theirs
+
+
+def _llamas(name: str, *choices: dict) -> Iterator[tuple[nn.Module, nn.Module]]:
+    import transformers
+
+    for options in choices:
+        config = getattr(transformers, f"{name}Config")(**SIZES | options, attn_implementation="eager")
+        theirs = _stirred(getattr(transformers, f"{name}ForCausalLM")(config))
+        yield kata("today/01").load_llama(theirs.config.to_dict(), theirs.state_dict()), theirs
+
+
+def _logits_of(models: Iterator[tuple[nn.Module, nn.Module]]) -> Iterator[tuple[Thunk, Thunk]]:
+    for (ours, theirs), length in itertools.product(models, (1, 9, 64)):
+        yield partial(_logits, ours, length), partial(_logits, theirs, length)
+
+
+def _lora() -> Iterator[tuple[Thunk, Thunk]]:
+    """peft's adapter and ours, with the same matrices: forward, and merged."""
+    import peft
+
+    for rank, alpha in ((2, 8), (4, 4), (3, 1)):
+        torch.manual_seed(rank)
+        base, x = nn.Linear(7, 5), torch.randn(4, 7)
+        ours = kata("today/04").LoRALinear(base, rank, alpha)
+        holder = nn.Sequential(nn.Linear(7, 5))
+        holder[0].load_state_dict(base.state_dict())
+        theirs = peft.get_peft_model(holder, peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=["0"]))
+        layer = theirs.base_model.model[0]
+        with torch.no_grad():
+            ours.lora_A.normal_(), ours.lora_B.normal_()
+            layer.lora_A["default"].weight.copy_(ours.lora_A)
+            layer.lora_B["default"].weight.copy_(ours.lora_B)
+        yield partial(ours, x), partial(theirs, x)
+        yield lambda ours=ours: ours.merge().weight, lambda theirs=theirs: theirs.merge_and_unload()[0].weight
+
+
+def _log_probabilities() -> Iterator[tuple[Thunk, Thunk]]:
+    """trl's log-probability of each token, which gets the shift from outside."""
+    from trl.trainer.utils import selective_log_softmax
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        logits, tokens = 3 * torch.randn(3, 6 + seed, 11), torch.randint(11, (3, 6 + seed))
+        yield (
+            partial(kata("today/05").token_logp, logits, tokens),
+            partial(selective_log_softmax, logits[:, :-1], tokens[:, 1:]),
+        )
+
+
+def rows() -> Iterator[Row]:
+    llamas = _llamas("Llama", {}, {"tie_word_embeddings": True}, {"num_key_value_heads": 6})
+    qwens = _llamas("Qwen3", {"head_dim": 8}, {"head_dim": 14})
+    yield compared("28 load_hf_weights", "transformers GPT2LMHeadModel", _logits_of(_gpt2()), 1e-4)
+    yield compared("today/01 load_llama", "transformers LlamaForCausalLM", _logits_of(llamas), 1e-4)
+    yield compared("today/01 load_llama", "transformers Qwen3ForCausalLM", _logits_of(qwens), 1e-4)
+    yield compared("today/04 LoRALinear", "peft LoraConfig", _lora(), 1e-6)
+    yield compared("today/05 token_logp", "trl selective_log_softmax", _log_probabilities(), 1e-5)
