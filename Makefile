@@ -5,6 +5,7 @@
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
+# make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
@@ -15,7 +16,7 @@
 
 include grader/setup.mk
 
-.PHONY: test test-report check stubs mutants seals bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-report check stubs mutants seals signatures bench bench-gpt wheel diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n auto --dist loadgroup)
@@ -41,6 +42,9 @@ mutants: .venv/installed-mutants
 
 seals: setup
 	@$(BIN)/kata seals $(KATA)
+
+signatures: setup
+	@$(BIN)/kata signatures $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16
