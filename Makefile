@@ -7,6 +7,7 @@
 # make kills KATA=16   find anew for each spec of a kata's points a change that it alone notices
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
+# make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
 # make bench           how fast grading is here, against cold pytest
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
@@ -17,7 +18,7 @@
 
 include grader/setup.mk
 
-.PHONY: test test-report check stubs mutants kills truth seals bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-report check stubs mutants kills truth seals signatures bench bench-gpt wheel diagrams pictures site
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n auto --dist loadgroup)
@@ -49,6 +50,9 @@ truth: .venv/installed-truth
 
 seals: setup
 	@$(BIN)/kata seals $(KATA)
+
+signatures: setup
+	@$(BIN)/kata signatures $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_cold.py 16

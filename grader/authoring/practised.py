@@ -191,8 +191,8 @@ def _with_line(text: str, line: int, code: str, *, before: bool = False) -> str:
 
 
 def _asked(job: Job, text: str, call: str) -> followed.Call:
-    [[one, *_]] = questions.outcomes(job, text, call, seeds=[ANOTHER])
-    return one
+    [found] = questions.outcomes(job, text, call, seeds=[ANOTHER])
+    return found[0] if found else followed.Call(call, 0, {}, raised="the end of the process")
 
 
 def _guesses(question: Question) -> dict[str, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, kills, points, seals, variants, verdicts
+from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants, verdicts
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.results import path as recipe
@@ -241,6 +241,12 @@ def sealed(kata: Kata) -> list[str]:
     return [f"{file}: {said} ({command} lists them anew)" for said in seals.checked(kata, thoroughly=False)]
 
 
+def signed(kata: Kata) -> list[str]:
+    """What each mistake looks like over all specs is on record, of these specs, mistakes and this reference."""
+    known = variants.mistakes_file(kata).is_file()  # otherwise `complete` says so
+    return [f"{_at(kata, signing.path(kata))}: stale: make signatures"] if known and signing.is_stale(kata) else []
+
+
 def paper(kata: Kata) -> list[str]:
     """A paper's notebook is there, current and made of cells that parse, and its results have a recipe."""
     if kata.description.paper is None:
@@ -282,7 +288,7 @@ PROMISES = [
     snippets,
     diagrams,
 ]  # of every kata
-FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
+FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
 ON_THE_REFERENCE = [
     textbook,
     unguarded,

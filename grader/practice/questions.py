@@ -128,7 +128,8 @@ def material(kata: Kata, exercise: Exercise, job: Job, drawn: random.Random) -> 
     written = shown.calls(source, exercise, [base.calls[name] for name in quick if name in base.calls])
     calls = {}
     for call in drawn.sample(written, min(CALLS, len(written))):
-        calls[call] = outcomes(job, text, call, lines)
+        if all(found := outcomes(job, text, call, lines)):
+            calls[call] = found
     mistakes = recorded.mistakes(kata)
     changes = [one for one in planting.candidates(kata, exercise, text, mistakes, drawn) if _is_by_people(one)]
     others = mutation.generate(source, planting.within(source, harmless.edits(source), lines), stub)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from grader.specs import check, reading
@@ -75,6 +76,15 @@ def _factors(node: ast.AST, scope: Scope) -> list[tuple[ast.expr, ast.expr]]:
         case ast.Call(func=layer, args=[given]) if isinstance(reading.value(layer, scope), nn.Linear):
             return [(given, layer)]
     return []
+
+
+def _devices(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    parts = {ast.unparse(part): part for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute))}
+    held = {name: reading.value(part, scope) for name, part in parts.items()}
+    held = {name: next(one.parameters(), None) if isinstance(one, nn.Module) else one for name, one in held.items()}
+    places = {name: str(one.device) for name, one in held.items() if isinstance(one, torch.Tensor)}
+    named = ", ".join(f"`{name}` on {place}" for name, place in places.items()) if len({*places.values()}) > 1 else ""
+    return f"two devices meet here{': ' if named else ''}{named}; .to(device) brings the model and each batch to one"
 
 
 def _classes(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -217,6 +227,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "they must be equal, or one of them 1",
     ),
     (r"same dtype, but got:? (\w+(?: int)?) (?:!=|and) (\w+(?: int)?)", _two_dtypes),
+    (r"is not on the expected device|[Ee]xpected all tensors to be on the same device", _devices),
     (r"expected target dtype to be Long or Byte, but got (\w+)", _classes),
     (r"following scalar types: Long, Int; but got torch\.(?:cuda\.)?(\w+)Tensor", _ids),
     (

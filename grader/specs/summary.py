@@ -11,7 +11,7 @@ import pytest
 
 from grader.reports import blocks, words
 from grader.results import NOT_WRITTEN, title
-from grader.specs import layout, pytest_private
+from grader.specs import layout, pytest_private, signatures
 from grader.specs.failures import Failure
 
 STAR = "\N{BLACK STAR}"
@@ -92,10 +92,19 @@ class Summary:
         if self.outcomes and not self.others and self.config.option.tbstyle == "no":
             for note in dict.fromkeys(note for outcome in self.outcomes.values() for note in outcome.told.choices):
                 terminalreporter.write_line(f"\n{note}")
+            self._name_causes()
             _failures(self.outcomes.values(), terminalreporter, self.config.option.edges)
             _exercises(self.outcomes.values(), terminalreporter)
         elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             terminalreporter.write_line("no specs were run: none matches the path, -k and -m", red=True)
+
+    def _name_causes(self) -> None:
+        """Name the cause of each exercise's first failure by all of its failures, if it does not say one itself."""
+        for specs in _by_exercise(self.outcomes.values()).values():
+            if failed := [spec for spec in specs if spec.told.details and not spec.told.edge]:
+                file, spec_class, *_ = failed[0].name.split("::")
+                failing = {spec.name.partition("::")[2]: spec.told.details for spec in failed}
+                failed[0].told.details = signatures.told((self.config.rootpath / file).parent, spec_class, failing)
 
     def _is_ours(self) -> bool:
         return bool(self.outcomes) and not self.others and self.config.option.tbstyle == "auto"

@@ -271,8 +271,8 @@ class TestDiagonal:
 class TestSlidingWindows:
     def test_window_w_starts_at_row_w(self, kata):
         """With step 1 each window begins one row after the one before, and the last one ends with the last row."""
-        x = numbers(5)
-        expected = torch.tensor([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]])
+        x = numbers(6)
+        expected = torch.tensor([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0], [4.0, 5.0, 6.0]])
         unlike = {"the last window is lost": expected[:-1], "windows and places in them are swapped": expected.mT}
         check.equal(kata.sliding_windows(x, 3), expected, unlike=unlike)
 

@@ -82,6 +82,7 @@ class TestFiniteDifferenceGradient:
             unlike={
                 "a forward difference, (f(x + eps) - f(x)) / eps": torch.tensor([12.0601], dtype=torch.float64),
                 "a backward difference, (f(x) - f(x - eps)) / eps": torch.tensor([11.9401], dtype=torch.float64),
+                "a forward difference divided by 2 · eps": torch.tensor([6.03005], dtype=torch.float64),
                 "a difference over 2 · eps divided by eps": torch.tensor([24.0002], dtype=torch.float64),
             },
         )

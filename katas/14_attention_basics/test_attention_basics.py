@@ -218,11 +218,12 @@ class TestMaskedSoftmax:
         """The softmax is taken over the allowed scores alone. Masked entries get exactly 0, and the others add up to 1
         without them."""
         scores = torch.randn(2, 3, 4)
-        mask = torch.stack([mask_of("1101", "0110", "1000"), mask_of("1111", "0011", "1010")])
+        mask = torch.stack([mask_of("1101", "0110", "1000"), mask_of("1110", "0011", "1010")])
         free = scores.double().softmax(dim=-1)
         unlike = {
             "the mask is inverted: True means takes part": softmax_by_hand(scores, ~mask),
             "masked after the softmax: the others no longer add up to 1": free * mask,
+            "scores of 0, not of −∞, where nothing is allowed: e⁰ = 1 counts": (scores.double() * mask).softmax(dim=-1),
             "the mask is ignored": free,
             "the softmax runs over another dimension": softmax_by_hand(scores, mask, dim=1),
             "the logarithm of the weights": softmax_by_hand(scores, mask).log(),
@@ -695,6 +696,7 @@ class TestGreedyDecode:
         reversal = torch.cat([torch.ones(4, 1, dtype=torch.int64), src.flip(1)], dim=1)
         unlike = {
             "the BOS is returned as the first symbol": with_bos,
+            "the answer of the first position each time": expected[:, :1].expand(-1, 6),
             "fed the right answer instead of its own words": model_by_hand(model, src, reversal)[0].argmax(dim=-1),
         }
         tokens, got = kata.greedy_decode(model, src, 6)
@@ -797,6 +799,9 @@ class TestTrainSeq2Seq:
                 losses_of_piled_up_gradients(copy.deepcopy(model), batches, 0.05)
             ),
             "summed over all positions, not averaged": 15 * torch.tensor(expected),
+            "scored on tgt_in, what the decoder is fed": torch.tensor(
+                losses_by_hand(copy.deepcopy(model), [(src, fed, fed) for src, fed, _ in batches], 0.05)
+            ),
             "one batch for all steps": torch.tensor(losses_by_hand(copy.deepcopy(model), batches[:1] * 4, 0.05)),
         }
         losses = torch.tensor(kata.train_seq2seq(model, 4, 5, 3, 0.05, generator.manual_seed(3)))

@@ -246,6 +246,7 @@ class TestScaledDotProductAttention:
         unlike = {
             "the scores were not scaled": products.softmax(-1),
             "divided by D, not by its root": (products / 4).softmax(-1),
+            "multiplied by √D, not divided": (products * 2).softmax(-1),
             "scaled by √S, the number of keys": (products / math.sqrt(3)).softmax(-1),
             "softmax over the queries instead of the keys": torch.ones(1, 3),
         }

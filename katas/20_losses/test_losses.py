@@ -349,6 +349,7 @@ class TestCrossEntropy:
             "s/C on the other classes, 1 − s on the target": -(0.8 * logs[1] + 0.05 * (logs.sum() - logs[1]))[None],
             "1 on the target plus s/C everywhere": -(logs[1] + 0.05 * logs.sum())[None],
             "no smoothing": -logs[1:2],
+            "summed over the classes, not averaged": -(0.8 * logs[1] + 0.2 * logs.sum())[None],
         }
         expected = -(0.85 * logs[1] + 0.05 * (logs[0] + logs[2] + logs[3]))
         got = kata.cross_entropy(logits, torch.tensor([1]), label_smoothing=0.2, reduction="none")
@@ -467,7 +468,8 @@ class TestBceWithLogits:
         targets = torch.tensor([[1.0, 0.0, 0.3], [0.0, 1.0, 0.9]], dtype=torch.float64)
         p = 1 / (1 + (-logits).exp())
         values = -(targets * p.log() + (1 - targets) * (1 - p).log())
-        check.close(kata.bce_with_logits(logits, targets, reduction="none"), values, what="none")
+        halves = {"only the part of yes": -targets * p.log(), "only the part of no": -(1 - targets) * (1 - p).log()}
+        check.close(kata.bce_with_logits(logits, targets, reduction="none"), values, unlike=halves, what="none")
         unlike = {"the sum": values.sum(), "the sum divided by the number of rows": values.sum() / 2}
         check.close(kata.bce_with_logits(logits, targets), values.mean(), what="mean", unlike=unlike)
         check.close(kata.bce_with_logits(logits, targets, reduction="sum"), values.sum(), what="sum")
@@ -738,6 +740,9 @@ class TestTokenLogProbs:
             "the raw logits: the softmax is missing": torch.gather(logits, 2, targets[..., None])[..., 0],
             "the likeliest token, not the given one": log_softmax(logits).amax(-1),
             "the loss: the sign is turned": -chosen,
+            "log-softmax over the tokens, not over the vocabulary": torch.gather(
+                log_softmax(logits.mT).mT, 2, targets[..., None]
+            )[..., 0],
         }
         check.close(kata.token_log_probs(logits, targets), chosen, unlike=unlike)
 

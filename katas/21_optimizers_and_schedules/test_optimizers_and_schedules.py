@@ -80,6 +80,10 @@ def with_m_corrected_only(m, v, t, betas, eps):
     return m / (1 - betas[0] ** t) / (v**0.5 + eps)
 
 
+def with_v_corrected_only(m, v, t, betas, eps):
+    return m / ((v / (1 - betas[1] ** t)) ** 0.5 + eps)
+
+
 def with_eps_under_the_root(m, v, t, betas, eps):
     return m / (1 - betas[0] ** t) / (v / (1 - betas[1] ** t) + eps) ** 0.5
 
@@ -391,6 +395,8 @@ class AdamFormula:
             "no bias correction": adam_by_hand(start, gradients, 0.1, without_correction),
             "0 / 0: the bias correction counts steps from 0, not from 1": [torch.full((3,), math.nan)],
             "only m is corrected": adam_by_hand(start, gradients, 0.1, with_m_corrected_only),
+            "only v is corrected": adam_by_hand(start, gradients, 0.1, with_v_corrected_only),
+            "eps under the root": adam_by_hand(start, gradients, 0.1, with_eps_under_the_root),
             "nothing has moved": start,
             "up the gradient": [torch.tensor([2.1, 3.1, -1.1])],
             "divided by v instead of its root": adam_by_hand(start, gradients, 0.1, without_the_root),
@@ -718,7 +724,12 @@ class TestStepLRStep:
         call makes it fall each epoch."""
         optimizer = with_rates(1.0)
         got = epochs(kata.StepLR(optimizer, 3, 0.5), optimizer, 7)
-        unlike = {"a fall in every epoch": [[0.5**k] for k in range(1, 8)]}
+        unlike = {
+            "a fall in every epoch": [[0.5**k] for k in range(1, 8)],
+            "gamma ** (epoch // step_size) times the present rate, not the first": [
+                [0.5**k] for k in (0, 0, 1, 2, 3, 5, 7)
+            ],
+        }
         expected = [[1.0], [1.0], [0.5], [0.5], [0.5], [0.25], [0.25]]
         check.close(got, expected, unlike=unlike, what="rates after each epoch")
 

@@ -235,6 +235,7 @@ class TestMergePair:
         including the first and the last."""
         unlike = {
             "only the first place merged": [5, 9, 2, 1, 1, 2, 4],
+            "the pair's second token kept behind the merged one": [5, 9, 2, 2, 1, 9, 2, 4],
             "the last token lost": [5, 9, 2, 1, 9],
             "(2, 1) merged as well": [5, 9, 9, 9, 4],
         }

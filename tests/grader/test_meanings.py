@@ -57,6 +57,8 @@ SPEAKS = {
     "emb.load_state_dict({'weight': torch.ones(5, 2), 'more': w})": "the module has no more",
     "x.max(1).shape": "max along a dimension returns two tensors: .values and .indices",
     "x.sort().mean()": "sort along a dimension returns two tensors: .values and .indices",
+    "x + x.to('meta')": "two devices meet here; .to(device) brings",
+    "far = torch.ones(1, 4).to('meta'); fc(far)": "two devices meet here: `fc` on cpu, `far` on meta; .to(device)",
     "i.add_(0.5)": "keeps its tensor's dtype, int64, and the result is float32",
     "i /= 2": "keeps its tensor's dtype, int64, and the result is float32",
     "torch.tensor([1, 2], requires_grad=True)": "gradients are taken of floating-point numbers",
@@ -77,6 +79,8 @@ SILENT = {
     "x.view(2, 3).T.view(6)": "places",
     "fc.load_state_dict({'weight': x, 'bias': w})": "lacks",
     "int('1.5')": "dtype",
+    "far = x.to('meta'); far.item()": "two devices",
+    "torch.zeros(2, device='nowhere')": "two devices",
 }
 
 

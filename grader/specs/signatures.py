@@ -1,0 +1,91 @@
+"""Name a failure by what recorded mistakes look like over all specs of an exercise, where no spec names it.
+
+A kata's signatures are hashes of its failing specs' rows, without what the learner's own names and lines have in them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from grader.course.handouts import SIGNATURES
+
+LIKE = "looks like"
+NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
+SCORE, WEIGHT, LEAD = 0.5, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
+LIGHT = 0.25  # a spec that says only that nothing was raised; any other weighs 1
+
+Signature = dict[str, tuple[str, float]]  # of a spec's hash: that of what it says, and its weight
+
+
+def of(failing: Mapping[str, str]) -> Signature:
+    """The signature of these failures.
+
+    Args:
+        failing: the message of each failing spec of an exercise's point, by the spec's name.
+    """
+    found = {}
+    for name, message in failing.items():
+        rows = _rows(message)
+        light = "raised nothing" in " ".join(rows.split())
+        found[_hash(name, 3)] = _hash(rows, 5), LIGHT if light else 1.0
+    return found
+
+
+def written(failing: Mapping[str, str]) -> str:
+    """The signature as a text: "3f0a1b2c 2c19d0e4"."""
+    return " ".join(spec + said for spec, (said, _) in of(failing).items())
+
+
+def told(folder: Path, spec_class: str, failing: Mapping[str, str]) -> str:
+    """The first failure's message, with the recorded mistake that looks most like all of them if it names no cause.
+
+    Args:
+        failing: the message of each failing spec of an exercise's point, by the spec's name.
+    """
+    message = next(iter(failing.values()))
+    if is_named(message):
+        return message
+    try:
+        recorded = json.loads((folder / SIGNATURES).read_text(encoding="utf-8"))[spec_class]
+    except (OSError, ValueError, KeyError):
+        return message
+    mine = of(failing)
+    (best, weight, name), *others = sorted(
+        ((*_score(mine, text), name) for name, text in recorded.items()), reverse=True
+    )
+    if best < SCORE or weight < WEIGHT or best - (others[0][0] if others else 0) < LEAD:
+        return message
+    *story, rows, place = message.split("\n\n")
+    return "\n\n".join([*story, f"{rows}\n{LIKE} {name}", place])
+
+
+def _score(mine: Signature, recorded: str) -> tuple[float, float]:
+    """How much two signatures agree, from 0 to 1, and the weight of the specs in which they do."""
+    theirs = {one[:3]: one[3:] for one in recorded.split()}
+    agreeing = sum(weight for spec, (said, weight) in mine.items() if theirs.get(spec) == said)
+    differing = sum(weight for spec, (said, weight) in mine.items() if theirs.get(spec, said) != said)
+    only_here = sum(weight for spec, (_, weight) in mine.items() if spec not in theirs)
+    only_there = len(theirs.keys() - mine.keys())
+    return agreeing / (agreeing + differing + only_there + only_here / 2 or 1), agreeing
+
+
+def is_named(message: str) -> bool:
+    """Tell if the failure names a cause already, or what its error means, or is one line without rows."""
+    error = "\nraised " in message and "\nmeans " in message
+    return message.count("\n\n") < 2 or f"\n{LIKE} " in message or error
+
+
+def _rows(message: str) -> str:
+    """The rows that do not depend on how the code is written, their numbers with three digits."""
+    table, label, kept = message.split("\n\n")[-2:-1] or [message], "", []
+    for line in table[0].splitlines():
+        label = line[:10].strip() or label
+        if label not in NOT_COMPARED:
+            kept.append(re.sub(r"0x[0-9a-f]+|/\S+", "", line))
+    return re.sub(r"\d+\.\d+(?:e[-+]?\d+)?", lambda number: f"{float(number[0]):.3g}", "\n".join(kept))
+
+
+def _hash(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

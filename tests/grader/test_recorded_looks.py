@@ -1,0 +1,64 @@
+"""A recorded mistake is named where no spec names the cause: by all failures of an exercise, and with care."""
+
+import json
+
+import pytest
+
+from grader.authoring import variants
+from grader.course.handouts import SIGNATURES
+from grader.specs import signatures
+
+
+def failure(*rows: str) -> str:
+    return "\n\n".join(["Why it is asked.", "\n".join(["given      f(my_name)", *rows]), "code.py:3 · kata hint 01 f"])
+
+
+HALVED = {"T::test_a": failure("differs    got 1.23456, expected 2.5"), "T::test_b": failure("got        3")}
+DOUBLED = {"T::test_a": failure("differs    got 4.9, expected 2.5"), "T::test_c": failure("got        8")}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    record = {name: signatures.written(failing) for name, failing in {"halved": HALVED, "doubled": DOUBLED}.items()}
+    (tmp_path / SIGNATURES).write_text(json.dumps({"digest": "", "T": record}))
+    return tmp_path
+
+
+def test_the_mistake_that_looks_like_it_is_named(folder):
+    """Whatever the learner's names are, and to three digits."""
+    mine = {"T::test_a": HALVED["T::test_a"].replace("my_name", "x").replace("1.23456", "1.23460")}
+    mine["T::test_b"] = HALVED["T::test_b"]
+    assert "expected 2.5\nlooks like halved\n\ncode.py:3" in signatures.told(folder, "T", mine)
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        {"T::test_a": failure("differs    got 7, expected 2.5"), "T::test_b": failure("got        4")},  # other values
+        {"T::test_d": HALVED["T::test_a"]},  # another spec
+        HALVED | {f"T::test_{name}": failure("got        9") for name in "efghi"},  # much more is wrong
+        {"T::test_a": HALVED["T::test_a"], "T::test_c": DOUBLED["T::test_c"]},  # half of each
+    ],
+)
+def test_another_failure_is_not(folder, mine):
+    assert signatures.told(folder, "T", mine) == mine["T::test_a" if "T::test_a" in mine else "T::test_d"]
+
+
+def test_a_failure_that_names_its_cause_stays(folder):
+    named = failure("differs    got 1.23456, expected 2.5", "looks like something else")
+    assert signatures.told(folder, "T", {"T::test_a": named}) == named
+    assert signatures.told(folder, "None", HALVED) == HALVED["T::test_a"]
+
+
+def test_each_mistake_on_record_is_told_by_its_own_name(sound, warm_workers):
+    [kata, _] = sound
+    right = kata.reference.read_text()
+    known = [one for one in variants.mistakes(kata) if not one.edge]
+    jobs = {one.name: variants.job(kata, right.replace(one.was, one.now), variants.POINTS) for one in known}
+    found = variants.results(jobs.values())
+    failures = {
+        name: next(e.first_failure.message for e in found[job].exercises if e.first_failure)
+        for name, job in jobs.items()
+    }
+    told = {name: text for name, text in failures.items() if "looks like" in text}
+    assert told and all(f"looks like {name}" in text for name, text in told.items()), told
