@@ -42,6 +42,7 @@ class WorkOrder:
     problem: str = ""
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
+    judge: str = ""  # the module with the Judge that asks at our end of this pipe
     probes: tuple[str, ...] = ()  # exercises whose probes run then, too
     writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
     apart: bool = False  # in namespaces of its own

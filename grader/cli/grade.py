@@ -137,6 +137,7 @@ Intake = Annotated[
     Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="show every exercise of every kata")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="run also what has not changed since you last graded it")]
 Explain = Annotated[bool, typer.Option("--explain", help="show how the score comes about")]
 Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
@@ -162,6 +163,7 @@ class Request:
     fail_under: FailUnder = None
     explain: Explain = False
     everything: Everything = False
+    fresh: Fresh = False
     roster: Roster = None
     unowned_are_nobody: UnownedAreNobody = False
     overrides: OverridesFile = None
@@ -310,10 +312,14 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
     files = report_files.parse_all(request.report, FORMATS)
     folded = len(assignment.katas) > 1 and not request.everything
     with boundary.one_line():
-        report = _graded(code, of_notebooks, assignment, brief=not files)
+        cache = ResultCache(ROOT)
+        again = request.fresh or code != KATAS
+        report = _graded(code, of_notebooks, assignment, cache, again=again, brief=not files)
         table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
         if request.explain:
             print("", *explanation.lines(report), sep="\n")
+        if known := [one.kata for one in report.katas if one.kata in cache.found and one.status != "not started"]:
+            print(f"unchanged since you graded {'it' if len(known) == 1 else 'them'}: {', '.join(known)} (see --fresh)")
         ran = {result.kata for result in report.katas if result.seconds}
         _say_gaps([kata for kata in assignment.katas if kata.name in ran])
         for file in files:
@@ -370,10 +376,20 @@ def _say_next(katas: list[Kata], report: Report) -> None:
     print("Next:", "\n      ".join(commands))
 
 
-def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assignment, *, brief: bool) -> Report:
+def _graded(
+    code: Path,
+    of_notebooks: dict[Kata, SourceText],
+    assignment: Assignment,
+    cache: ResultCache,
+    *,
+    again: bool,
+    brief: bool,
+) -> Report:
     """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete.
 
-    With `brief`, the result of an untouched stub names no specs.
+    Args:
+        again: run what the cache knows, too.
+        brief: the result of an untouched stub names no specs.
     """
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     results: dict[str, KataResult] = {}
@@ -384,8 +400,8 @@ def _graded(code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assign
         code,
         at_a_time=assignment.at_a_time,
         options=assignment.options,
-        cache=ResultCache(ROOT),
-        again=True,
+        cache=cache,
+        again=again,
         brief=brief,
     )
     try:

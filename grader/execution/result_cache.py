@@ -21,17 +21,19 @@ ROOMS = (".", "course", "specs", "isolation", "lock", "workers", "execution")  #
 
 
 class ResultCache:
-    """The results that are known of the tree at `root`."""
+    """The results that are known of the tree at `root`. `found` has the katas of those that were asked for."""
 
     def __init__(self, root: Path):
-        self.memory = Memory(root)
+        self.memory, self.found = Memory(root), set[str]()
 
     def find(self, job: Job) -> KataResult | None:
         """The job's result, if it is known."""
         with contextlib.suppress(ValueError, TypeError, KeyError):
             wanted = key(job)
-            found = self.memory.find("result", wanted, wanted)
-            return kata_result(json.loads(found)) if found else None
+            if text := self.memory.find("result", wanted, wanted):
+                result = kata_result(json.loads(text))
+                self.found.add(result.kata)
+                return result
         return None
 
     def keep(self, job: Job, result: KataResult) -> None:

@@ -32,7 +32,10 @@ PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every sp
 ROUND_SECONDS = 0.15  # of specs, as the first lock measured them, for which processes of their own are worth it
 TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
 NOT_JUDGED = f"{TOO_BUSY}: grade again"
+JUDGE = "grader.lock.judge"
 APART = "passes beside the specs, and fails when they ask from another process"
+
+forkserver.MODULES.append(JUDGE)
 
 
 class SecondLock:
@@ -167,6 +170,7 @@ class SecondLock:
             ),
             forkserver.environment() | bare_server.SURROUNDINGS,
             pipe=ours,
+            judge=JUDGE,
             probes=tuple(self.probes[name] for name in round.specs if name in self.probes),
             writing=frozenset(filter(self.sealed.writes, round.specs)),
             apart=sandbox.is_apart(job.kata.description.needs),

@@ -31,7 +31,7 @@ def become_server(detail: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.update(detail["environment"])
     [requests] = descriptors
     try:
-        importlib.import_module(detail["program"]).main(socket.socket(fileno=requests), detail["arguments"])
+        importlib.import_module(detail["program"]).main(socket.socket(fileno=requests), detail["given"])
     except Exception:
         traceback.print_exc()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Starts workers of the first lock by forking one warm process, `grader.spec_server`; without Linux, afresh."""
+"""Starts workers of the first lock by forking one warm process, `spec_server`; without Linux, afresh."""
 
 import contextlib
 import multiprocessing
@@ -17,7 +17,7 @@ from grader.protocol import WorkOrder
 from grader.workers import entry, servers
 from grader.workers.servers import Process, Server, interrupts_wait
 
-SERVER = "grader.spec_server"  # a program above all rooms
+SERVER = "grader.workers.spec_server"
 # The only environment variables that a worker sees.
 ENVIRONMENT = (
     "PATH",
@@ -36,6 +36,8 @@ ENVIRONMENT = (
 LONGEST_FOLDER_NAME = 45
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of every server, since they share a PyTorch
+
+MODULES: list[str] = []  # of rooms above, which name them here, for workers to inherit
 
 _server: Server | None = None
 _known: tuple[Kata, ...] = ()  # whose specs it has collected
@@ -116,9 +118,9 @@ def _prepared(katas: Iterable[Kata]) -> Server:
     global _server, _known
     if _server is None or not _server.runs:
         _known = tuple(katas)
-        names = [part for kata in _known for part in (str(kata.root), kata.name)]
+        given = {"modules": MODULES, "katas": [(str(kata.root), kata.name) for kata in _known]}
         storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
-        _server = servers.forked(SERVER, names, environment() | storage | ONE_THREAD, temporary_folder())
+        _server = servers.forked(SERVER, given, environment() | storage | ONE_THREAD, temporary_folder())
     return _server
 
 

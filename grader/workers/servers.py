@@ -138,11 +138,11 @@ class Process:
 _base: Server | None = None  # that the other servers are forked from
 
 
-def forked(program: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> Server:
+def forked(program: str, given: Any, environment: Mapping[str, str], folder: str) -> Server:
     """Start a server that has PyTorch from the beginning.
 
     Args:
-        program: the module with its function `main`, which is given the socket and these arguments.
+        program: the module with its function `main`, which takes the socket and what is given: JSON.
         environment: all of its environment, but for where Python finds modules.
         folder: its current folder.
     Raises:
@@ -153,7 +153,7 @@ def forked(program: str, arguments: Sequence[str], environment: Mapping[str, str
     whole = {**environment, "HOME": folder, **found}
     if _base is None or not _base.runs:
         _base = Server(partial(_started, whole, folder))
-    detail = {"program": program, "arguments": list(arguments), "environment": whole}
+    detail = {"program": program, "given": given, "environment": whole}
     base = _base
     return Server(lambda descriptor: base.fork(detail, [descriptor]))
 

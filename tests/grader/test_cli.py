@@ -121,6 +121,17 @@ class TestGrade:
         assert "transformer 17: not handed in, 0 of " in done.stdout
         assert f"{FIFTEEN.name}: failed, 3 of 7 points, " in done.stdout and "\n  causal_mask" in done.stdout
 
+    def test_ones_own_unchanged_file_is_answered_from_memory(self, submission, tmp_path, kata_here, monkeypatch):
+        own = submission(find("00"), find("00").reference.read_text())
+        monkeypatch.setattr(grade, "KATAS", own)
+        monkeypatch.setattr(grade, "ROOT", tmp_path)
+        said = [kata_here("grade", "00", "--code", own, *more).stdout for more in ((), (), ("--fresh",))]
+        known = "unchanged since you graded it: 00_first_look (see --fresh)"
+        assert [known in text.splitlines() for text in said] == [False, True, False]
+        assert said[1].replace(f"{known}\n", "").partition(" · ")[0] == said[0].partition(" · ")[0]
+        submission(find("00"), find("00").reference.read_text() + "\n# changed\n")
+        assert known not in kata_here("grade", "00", "--code", own).stdout
+
     def test_every_change_of_a_stub_is_run(self, sound, submission):
         """The look of a file's last statement or of its definitions decides no point."""
         stub = sound[0].code.read_text()

@@ -1,17 +1,16 @@
 """The server that spec workers are forked from. They inherit its imports, first uses and collected specs.
 
-It is given, per kata whose specs it collects, the tree and the name.
-It stands above all rooms, because stubs import `grader.loading`.
 Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
 """
 # ruff: noqa: F401  (workers inherit each import)
 
 import contextlib
 import gc
+import importlib
 import os
 import pickle
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,20 +26,18 @@ import torch
 import torch.func
 import torch.optim
 
-import grader.loading
 from grader.course.catalogue import Kata
 from grader.isolation import forking, warm_up
-from grader.lock.judge import Judge
 from grader.workers import collected, spec_worker
 
 
-def collect_specs(named: Sequence[str]) -> None:
-    """Collect the specs of these katas: tree, name, tree, name.
+def collect_specs(named: Iterable[tuple[str, str]]) -> None:
+    """Collect the specs of these katas, each given by its tree and name.
 
     Errors are ignored here: the worker of that kata collects again and reports them.
     """
     trees: dict[Path, list[Kata]] = {}
-    for root, name in zip(named[::2], named[1::2], strict=True):
+    for root, name in named:
         trees.setdefault(Path(root), []).append(Kata(Path(root), name))
     for katas in trees.values():
         with contextlib.suppress(Exception):
@@ -54,13 +51,17 @@ def become_worker(detail: Any, descriptors: list[int]) -> None:
     channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
     order = pickle.loads(channel.recv_bytes())
     if pipes:
-        spec_worker.carry_out(replace(order, pipe=pipes[0]), channel, Judge)
+        judge = importlib.import_module(order.judge).Judge
+        spec_worker.carry_out(replace(order, pipe=pipes[0]), channel, judge)
     else:
         spec_worker.carry_out(order, channel)
 
 
-def main(requests: socket.socket, named: list[str]) -> None:
-    collect_specs(named)
+def main(requests: socket.socket, given: dict[str, Any]) -> None:
+    """Serve requests, with these modules imported and the specs of these katas collected."""
+    for module in given["modules"]:
+        importlib.import_module(module)
+    collect_specs(given["katas"])
     gc.collect()
     gc.freeze()
     forking.serve(requests, become_worker)
