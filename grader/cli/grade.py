@@ -338,7 +338,7 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
 
 def _say_gaps(graded: list[Kata]) -> None:
     if graded and (gaps := reduced.gaps(graded)):
-        print(f"isolation of the graded code is reduced on this machine: {' and '.join(gaps)}")
+        print(f"isolation of the graded code is reduced on this machine: {'; '.join(gaps)}")
 
 
 def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata]) -> dict[Kata, SourceText]:

@@ -76,7 +76,7 @@ def try_out() -> None:
     shared.mkdir()
     os.chdir(shared)
     user, (ours, theirs) = users.drawn(), socket.socketpair()
-    readable = [Path(sys.base_prefix), Path("/proc/self")]
+    readable = [Path(sys.base_prefix), Path(__file__).parent, Path("/proc/self")]
     child = os.fork()
     if child:
         if os.waitpid(child, 0)[1] != 0:
@@ -88,6 +88,7 @@ def try_out() -> None:
         is_closed = Path(scratch, "code").exists()
     users.become(user)
     Path("shared").touch()
+    Path(__file__).read_bytes()  # some file systems keep other users out, whatever rights they have
     try:
         os.chmod(os.__file__, stat.S_IMODE(os.stat(os.__file__).st_mode))  # no change, even where it is allowed
         is_closed = False
@@ -216,9 +217,8 @@ def _change_root(view: View, *, fresh: bool) -> None:
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     shown: list[Path] = []
-    for path in sorted(
-        [*view.readable, *view.devices], key=lambda path: len(path.parts)
-    ):  # a folder before what is in it
+    paths = sorted([*view.readable, *view.devices], key=lambda path: len(path.parts))
+    for path in paths:  # a folder before what is in it
         if path != SHM and not (fresh and path.is_relative_to(PROC)):
             _show(path, root, shown)
     if view.scratch:
@@ -251,7 +251,7 @@ def _share(place: Path, view: View) -> None:
             given = _called(OPEN_TREE, AT_FDCWD, os.fsencode(place), OPEN_TREE_CLONE | os.O_CLOEXEC)
             socket.send_fds(pipe, [b"-"], [given])
         else:
-            place.mkdir(parents=True)
+            place.mkdir(parents=True, exist_ok=True)
             _, [given], _, _ = socket.recv_fds(pipe, 1, 1)
             _called(MOVE_MOUNT, given, b"", AT_FDCWD, os.fsencode(place), MOVE_MOUNT_F_EMPTY_PATH)
         os.close(given)
@@ -259,7 +259,7 @@ def _share(place: Path, view: View) -> None:
 
 def _memory(place: Path, user: int) -> None:
     """Mount an empty folder in memory, as large as a job's may be."""
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     size = f"size={PLAIN.scratch_bytes},nr_inodes={PLAIN.scratch_files},mode=700,uid={user}"
     _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, size)
 

@@ -64,6 +64,7 @@ CALLS = {
         "msgget": 68,
         "mq_open": 240,
         "memfd_create": 319,
+        "io_setup": 206,
         "add_key": 248,
         "request_key": 249,
         "keyctl": 250,
@@ -145,6 +146,7 @@ CALLS = {
         "msgget": 186,
         "mq_open": 180,
         "memfd_create": 279,
+        "io_setup": 0,
         "add_key": 217,
         "request_key": 218,
         "keyctl": 219,
@@ -205,6 +207,7 @@ CALLS = {
 PROGRAMS_AND_TRACING = ("execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd")
 OTHERS_MEMORY = ("migrate_pages", "move_pages", "process_madvise", "process_mrelease", "userfaultfd")
 NO_LIMIT_COVERS = ("shmget", "semget", "msgget", "mq_open", "memfd_secret", "add_key", "request_key", "keyctl")
+OF_THE_MACHINE = ("io_setup",)  # asynchronous input and output, of which all processes share a number
 PASSES_BY = ("io_uring_setup", "io_uring_enter", "io_uring_register", "name_to_handle_at", "open_by_handle_at")
 NAMESPACES = ("unshare", "setns")
 OLD_MOUNTS = ("mount", "umount2", "pivot_root", "chroot")
@@ -220,7 +223,7 @@ WATCHES = ("inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init"
 SPECIAL_FILES = ("mknod", "mknodat")
 CACHED = ("mincore", "cachestat")  # which pages of a file are in memory, as earlier code may have left them
 DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
-DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + ("ioprio_set",)
+DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + OF_THE_MACHINE + ("ioprio_set",)
 DENIED += MODES + TIMES + ATTRIBUTES + NO_ATTRIBUTES + WATCHES + SPECIAL_FILES + CACHED
 # fcntl's commands on descriptors, pipes and seals, and those that set a lock. Without F_GETLK, nobody sees a lock that
 # one may set on a file opened for reading. F_SET_RW_HINT, F_SETLEASE and F_NOTIFY act on such a file.

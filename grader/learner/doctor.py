@@ -140,9 +140,10 @@ def _katas() -> Finding:
 
 def _isolation() -> Finding:
     if gaps := reduced.gaps(catalogue.all_katas()):
-        told = f"reduced for graded code: {' and '.join(gaps)} (use Linux with Landlock and namespaces)"
+        told = f"reduced for graded code: {'; '.join(gaps)} (use Linux with Landlock and namespaces)"
         return Finding("isolation", "note", told)
-    return Finding("isolation", "fine", f"graded code is isolated by Landlock {landlock.version()}, seccomp and limits")
+    told = f"graded code is isolated by namespaces, Landlock {landlock.version()}, seccomp and limits"
+    return Finding("isolation", "fine", told)
 
 
 def _data() -> Finding:

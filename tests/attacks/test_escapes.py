@@ -15,7 +15,7 @@ import pytest
 
 from grader.course.catalogue import ROOT, find
 from grader.execution import grading, reduced
-from grader.isolation import landlock, namespaces, sandbox
+from grader.isolation import landlock, namespaces, sandbox, users
 from grader.lock import bare_server
 from grader.protocol import RunOptions
 from grader.workers import forkserver
@@ -171,6 +171,39 @@ def test_the_system_itself_ends_what_a_folder_holds(sound, tmp_path, place):
     """The code's own, or the one that it shares with the judge: 16 files of 16 MB, or 10,000 names."""
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{placed(FILLS, place)}")
     assert f"LookupError: {[(1, errno.ENOSPC), (999, errno.ENOSPC)]}" in failures(result), failures(result)
+
+
+IDS = """
+import ctypes, os, socket, sys
+from pathlib import Path
+from grader.isolation import users
+ours, theirs = socket.socketpair()
+child = os.fork()
+if child:
+    ours.recv(1)
+    for name in ("uid_map", "gid_map"):
+        Path(f"/proc/{child}", name).write_text(sys.argv[1])
+    ours.send(b"-")
+    os.wait()
+else:
+    ctypes.CDLL(None).unshare(0x10000000)  # a user namespace, as a container has one
+    theirs.send(b"-")
+    theirs.recv(1)
+    print(users.drawn())
+"""
+
+
+@allowed
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may map more than one id")
+@pytest.mark.parametrize(
+    ("mapped", "ids"),
+    [("0 0 1", [0]), ("0 0 65536", users.UNUSED[1]), ("0 0 4294967295", users.UNUSED[0])],
+    ids=["one id", "a container's", "all"],
+)
+def test_an_id_is_drawn_from_those_that_exist(mapped, ids):
+    """Where there is none but root's, a job keeps it."""
+    ended = subprocess.run([sys.executable, "-c", IDS, mapped], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) in ids
 
 
 REPRIORITISES = """

@@ -77,8 +77,11 @@ def graded(kata, folder: Path, code: str, only: str) -> str:
 
 @linux
 @pytest.mark.parametrize("number", ["01", "09"])
-def test_the_next_submission_gets_nothing(number, tmp_path):
+@pytest.mark.parametrize("place", ["as it is", "without namespaces"])
+def test_the_next_submission_gets_nothing(number, place, tmp_path, monkeypatch):
     """Kata 09 may open sockets and write to /dev/shm, and gives into its own."""
+    if place == "without namespaces":
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
     kata = find(number)
     exercise = kata.exercises[0]
     says = SAYS.format(name=exercise.name)

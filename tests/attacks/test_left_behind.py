@@ -269,6 +269,7 @@ memory = mmap.mmap(file, 1 << 20)
         [
             "os.memfd_create('x')",
             "refused('shmget', 0, 1 << 20, 0o1600)",
+            "refused('io_setup', 1, bytes(8))",
             "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
             "os.sched_setaffinity(os.getppid(), {0})",
             "os.sched_setparam(os.getppid(), os.sched_param(0))",
