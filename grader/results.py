@@ -578,11 +578,12 @@ def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
 
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:
+    has_none = result.pending or bool(result.excused)
     return {
-        "points": None if result.pending else result.points,
+        "points": None if has_none else result.points,
         "max_points": result.max_points,
-        "stars": None if result.pending else result.stars,
+        "stars": None if has_none else result.stars,
         "max_stars": result.max_points,
-        "score": None if result.pending else round(result.score, 6),
+        "score": None if has_none else round(result.score, 6),
         "max_score": round(result.max_score, 6),
     }

@@ -45,6 +45,13 @@ grace = "15m"
 """
 SIZE = 120
 OWN = ("id7", "id30", "id55", "id101")  # whose last exercise of 02 is right in a way of its own, as Eve's is
+ALLOWED = """id,kata,due,extension,excused,waive_late,reason
+id2,02,,2d,,,ill
+id2,03,,,yes,,moved here in December
+id3,01,2026-11-20,,,,abroad
+id4,02,,,,yes,a broken laptop
+id6,all,,,yes,,ill all term
+"""
 KILLED = """
 from grader.teaching import class_grading
 from tests.grader import verdicts
@@ -205,6 +212,29 @@ def test_a_term(term):
     assert rows["Eve Young (ID5)"] == "10" and len(rows) == SIZE
     # Without that promise, the spec of today decides, and the teacher sees it.
     assert f"{KATAS['02'].name} · {last}: 5 students lose (Eve Young (ID5), id7, " in term.regrade("02")
+
+    # What the teacher allows, at the end of the term.
+    allowed = term.folder / "a.csv"
+    allowed.write_text(ALLOWED)
+    for number in KATAS:
+        term.regrade(number, "--accommodations", allowed, "--feedback", term.folder / number)
+    by_hand = {
+        "id1": [12, 10, 8],
+        "id2": [14, 10, None],  # two days more cover the day and ten hours; excused from what he never handed in
+        "id3": [14, 9, 10],  # the later and better version of 01 is on time now
+        "id4": [11, 10, 7 + 1],  # 1.5 days late, and waived; a point by override
+        "ID5": [10, 9, 10],
+        "id6": [None, None, None],
+        "id7": [7, 7, 7],
+        "id8": [8, 8, 8],
+    }
+    for id_, scores in by_hand.items():
+        assert [term.scores(number)[id_] for number in KATAS] == scores, id_
+        name = next(row["student"] for row in map(json.loads, term.results("01").open()) if row["id"] == id_)
+        for number, score in zip(KATAS, scores, strict=True):
+            page = (term.folder / number / f"{name}.html").read_text()
+            whole = f"score {score} of {len(KATAS[number].exercises)}"
+            assert ("excused: no score" if score is None else whole) in page, (id_, number)
 
 
 def kill_while_writing(term: Term, number: str) -> int:
