@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from grader.course import kata_modules
-from grader.errors import BrokenRoster, LoadFailure
+from grader.errors import BrokenRoster
+from grader.teaching import tables
 
 NAME = "submission_metadata.yml"
 ENTRY = re.compile(r"submission_(\d+):\s*")
@@ -33,13 +33,7 @@ def read(path: Path) -> list[Submitter]:
     Raises:
         BrokenRoster: it cannot be read, or names nobody.
     """
-    try:
-        text, _ = kata_modules.converted(path.name, path.read_bytes())
-    except OSError as error:
-        raise BrokenRoster(f"{path}: {error.strerror}") from None
-    except LoadFailure as failure:
-        raise BrokenRoster(str(failure)) from None
-    found = list(_submitters(text))
+    found = list(_submitters(tables.text_of(path, BrokenRoster)))
     if not found:
         raise BrokenRoster(f"{path}: names nobody: it should be the file of Gradescope's export")
     return found

@@ -25,12 +25,7 @@ def rows(
     Raises:
         broken: the file cannot be read, or has no such columns. The message has the number of the line.
     """
-    try:
-        text, _ = kata_modules.converted(path.name, path.read_bytes())
-    except OSError as error:
-        raise broken(f"{path}: {error.strerror}") from None
-    except LoadFailure as failure:
-        raise broken(str(failure)) from None
+    text = text_of(path, broken)
     said = SEPARATOR.match(text)  # Excel's own line, in front of the header
     text = text[said.end() :] if said else text
     head = text.partition("\n")[0]
@@ -40,6 +35,21 @@ def rows(
         yield from _rows(path, table, 1 if said else 0, needed, broken)
     except csv.Error as error:
         raise broken(f"{path}:{table.line_num + bool(said)}: {error}") from None
+
+
+def text_of(path: Path, broken: type[KataError]) -> str:
+    """The text of a file in whatever encoding it has.
+
+    Raises:
+        broken: the file cannot be read.
+    """
+    try:
+        text, _ = kata_modules.converted(path.name, path.read_bytes())
+    except OSError as error:
+        raise broken(f"{path}: {error.strerror}") from None
+    except LoadFailure as failure:
+        raise broken(str(failure)) from None
+    return text
 
 
 def _rows(
