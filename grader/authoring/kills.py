@@ -32,7 +32,7 @@ CALLED = ("forward", "step", "__call__")  # the methods of a class that is one e
 AROUND = """
 
 import torch as _torch
-_was, _calls = {0}, []
+_was = {0}
 
 def _tensors(values, change):
     return tuple(change(v) if isinstance(v, _torch.Tensor) else v for v in values)
@@ -56,9 +56,6 @@ BEHAVIOURS = {
         "return _all(_was(*args, **kwargs), lambda x: x.float().to(x.dtype) if x.is_floating_point() else x)"
     ),
     "the result as a copy": "return _all(_was(*args, **kwargs), lambda x: x.clone())",
-    "the result as the first call's": (
-        "_calls.append(_was(*args, **kwargs)) if not _calls else None; return _calls[0]"
-    ),
     "arguments without their graph": "return _was(*_tensors(args, lambda x: x.detach()), **kwargs)",
     "the first row for all": (
         "return _was(*_tensors(args, lambda x: x[:1].expand_as(x) if x.ndim > 1 else x), **kwargs)"
