@@ -26,13 +26,14 @@ from grader.workers import forkserver
 from grader.workers.jobs import Job
 
 LIST = "kills.toml"
+RAISED = "\nraised  "  # in the message of a spec in which the code raised an error
 CALLED = ("forward", "step", "__call__")  # the methods of a class that is one exercise
 
 # Code behind a right solution, which changes what a function or method, {0}, takes or returns by {1}.
 AROUND = """
 
 import torch as _torch
-_was, _calls = {0}, []
+_was = {0}
 
 def _tensors(values, change):
     return tuple(change(v) if isinstance(v, _torch.Tensor) else v for v in values)
@@ -56,9 +57,6 @@ BEHAVIOURS = {
         "return _all(_was(*args, **kwargs), lambda x: x.float().to(x.dtype) if x.is_floating_point() else x)"
     ),
     "the result as a copy": "return _all(_was(*args, **kwargs), lambda x: x.clone())",
-    "the result as the first call's": (
-        "_calls.append(_was(*args, **kwargs)) if not _calls else None; return _calls[0]"
-    ),
     "arguments without their graph": "return _was(*_tensors(args, lambda x: x.detach()), **kwargs)",
     "the first row for all": (
         "return _was(*_tensors(args, lambda x: x[:1].expand_as(x) if x.ndim > 1 else x), **kwargs)"
@@ -91,11 +89,13 @@ class Noticed:
 
     Attributes:
         beside: the others that notice this change.
+        crashed: whether the code raised an error, which shows without any comparison.
         always: the others that notice every change that this spec notices.
     """
 
     change: Change
     beside: set[str]
+    crashed: bool
     always: set[str]
 
 
@@ -135,7 +135,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
 
     def jobs() -> Iterator[Job]:
         for change, exercises in _changes(kata):
-            alone = {name for name, one in found.items() if not one.beside}
+            alone = {name for name, one in found.items() if not one.beside and not one.crashed}
             wanting = [name for name in exercises if not by_exercise[name] <= alone]
             if wanting:
                 only = tuple(classes[name] for name in wanting)
@@ -145,13 +145,13 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
 
     for job, result in scheduler.run(jobs()):
         for exercise in result.exercises:
-            failed = {_bare(spec.name) for spec in exercise.specs if spec.status in ("failed", "error")}
-            for name in failed:
-                others = failed - {name}
-                known = found.setdefault(name, Noticed(asked[job], others, others))
+            failed = {_bare(s.name): RAISED in s.message for s in exercise.specs if s.status in ("failed", "error")}
+            for name, crashed in failed.items():
+                others = failed.keys() - {name}
+                known = found.setdefault(name, Noticed(asked[job], others, crashed, others))
                 known.always = known.always & others
-                if len(others) < len(known.beside):
-                    known.change, known.beside = asked[job], others
+                if (len(others), crashed) < (len(known.beside), known.crashed):
+                    known.change, known.beside, known.crashed = asked[job], others, crashed
     return found, lines
 
 

@@ -23,22 +23,16 @@ def change(path, was: str, now: str) -> None:
     path.write_text(text.replace(was, now, 1))
 
 
-def test_a_spec_without_a_change_of_its_own_needs_a_reason(kata, capsys):
-    alone = "TestDouble::test_the_input_is_left_alone"
+def test_what_specs_notice_is_found_kept_and_missed(kata, capsys):
+    alone, reasons = "TestDouble::test_the_input_is_left_alone", kata.author / "kills.toml"
+    reasons.write_text('[reasons]\n"TestDouble::test_gone" = "it was here"\n')
     assert kills.report([kata]) == 1
-    said, end = capsys.readouterr().out.splitlines()
-    assert f"{alone}: all that it notices, test_every_value_is_doubled notice, too: sharpen, merge or drop it" in said
-    assert end == "01_sums: of 4 specs of points 3 alone notice some change, 4 any, 0 have a reason"
-    reasons = f'[reasons]\n"{alone}" = "says it by name"\n"TestDouble::test_gone" = "it was here"\n'
-    (kata.author / "kills.toml").write_text(reasons)
-    assert kills.report([kata]) == 1
-    said, _ = capsys.readouterr().out.splitlines()
-    assert said.startswith("author/kills.toml: TestDouble::test_gone needs no reason: it has a change of its own, or")
-
-
-def test_a_hollowed_spec_is_named_with_what_it_no_longer_notices(kata, capsys):
-    kills.report([kata])
+    unneeded, stale, end = capsys.readouterr().out.splitlines()
+    assert f"{alone}: all that it notices, test_every_value_is_doubled notice, too: sharpen, merge or drop" in unneeded
+    assert stale.startswith("author/kills.toml: TestDouble::test_gone needs no reason")
+    assert end == "01_sums: of 4 specs of points 3 alone notice some change, 4 any, 1 have a reason"
     assert kills.hollowed(kata) == []
+
     change(kata.specs, "check.equal(kata.double(x), x + x, unlike=", "(kata.double(x), x + x, dict(unlike=")
     change(kata.specs, '{"squared": x * x})', '{"squared": x * x}))')
     spec = "katas/01_sums/test_sums.py:10: TestDouble::test_every_value_is_doubled"

@@ -206,3 +206,7 @@ def test_a_wrong_answer_is_named_where_it_explains_every_difference(got, expecte
     with pytest.raises(check.Mismatch) as failure:
         check.close(got, expected, unlike={"the slip": wrong})
     assert (("looks like", "the slip") in failure.value.rows) == named
+
+
+def test_modes_begin_with_the_defaults():
+    assert list(check.modes(bias=[False], eps=[0.1, 1])) == [{}, {"bias": False}, {"eps": 0.1}, {"eps": 1}]
