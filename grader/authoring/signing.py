@@ -47,7 +47,18 @@ def text(kata: Kata) -> str:
 
 
 def _spec_class(kata: Kata, spec: str) -> str:
-    """The class of a spec that a mistake names."""
+    """The class of a spec that a mistake names: its own, or one that inherits the spec."""
     owner, _, name = spec.partition("[")[0].rpartition("::")
-    classes = [node for node in ast.parse(kata.specs.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
-    return owner or next(one.name for one in classes if any(getattr(part, "name", "") == name for part in one.body))
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+    def inherits(node: ast.ClassDef) -> bool:
+        """Tell if a class has the spec, or may have it from another file."""
+        bases = [classes.get(ast.unparse(base)) for base in node.bases]
+        return defines(node) or any(base is None or inherits(base) for base in bases)
+
+    def defines(node: ast.ClassDef) -> bool:
+        return any(getattr(part, "name", "") == name for part in node.body)
+
+    own = [one.spec_class for one in kata.exercises if defines(classes[one.spec_class])]
+    return owner or [*own, *(one.spec_class for one in kata.exercises if inherits(classes[one.spec_class]))][0]

@@ -329,7 +329,7 @@ def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
 
 def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
     """As what a failing spec recognises a change."""
-    named = {change.source: _cause(*both) for change, *both in found.changed}
+    named = {change.source: cause(*both) for change, *both in found.changed}
     for change, *_ in found.changed:
         if right := named[change.source]:
             wrong = {*found.suspects, *named.values()} - {right, ""}
@@ -337,7 +337,7 @@ def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
             yield from _question("cause", text, right, sorted(wrong), drawn, Subject((), (change.source,)))
 
 
-def _cause(*both: Run) -> str:
+def cause(*both: Run) -> str:
     """The one cause that the failing specs name, with either seed."""
     failed = [spec.message for run in both for spec in run.specs.values() if spec.status == "failed"]
     causes = {" ".join(one[1].split()) for text in failed for one in LOOKS_LIKE.finditer(text)}

@@ -419,7 +419,7 @@ class TestTrain:
         expected = descent(X, y, 0.05, 12, start=start)
         known = {
             "gradients that are not cleared": descent(X, y, 0.05, 12, start=start, momentum=1.0)[0].mT,
-            "nothing was learned: is zero_grad between backward and step?": torch.tensor(start[0]).mT,
+            "nothing was learned: no step, or zero_grad between backward and step": torch.tensor(start[0]).mT,
             "the sum of the squares, not their mean": descent(X, y, 0.05 * N * O, 12, start=start)[0].mT,
         }
         check.close(model.weight, expected[0].mT, rtol=1e-4, what="the weight after training", unlike=known)

@@ -607,14 +607,15 @@ class TestEarlyStoppingStep:
 
     def test_small_gains_do_not_count(self, kata):
         """With min_delta 0.1 a loss has to fall below best_loss - 0.1. From 1.0, 0.95 is not enough; 0.8 is; from
-        there 0.75 and 0.72 are not."""
+        there 0.75 and 0.82 are not."""
         stopper = kata.EarlyStopping(patience=2, min_delta=0.1)
-        told(stopper, [1.0, 0.95, 0.8, 0.75, 0.72])
+        told(stopper, [1.0, 0.95, 0.8, 0.75, 0.82])
         unlike = {
-            "min_delta is not used": record_of(0.72, 4, 0),
-            "best_loss follows small gains, too": record_of(0.72, 2, 2),
+            "min_delta is not used": record_of(0.75, 3, 1),
+            "min_delta is added to the best loss, not taken off": record_of(0.82, 4, 0),
+            "best_loss follows small gains, too": record_of(0.75, 2, 2),
         }
-        what = "attributes after 1.0, 0.95, 0.8, 0.75, 0.72 with min_delta 0.1"
+        what = "attributes after 1.0, 0.95, 0.8, 0.75, 0.82 with min_delta 0.1"
         check.equal(record(stopper), record_of(0.8, 2, 2), unlike=unlike, what=what)
 
     def test_an_equal_loss_is_no_improvement(self, kata):

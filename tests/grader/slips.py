@@ -159,7 +159,7 @@ SLIPS = [
         "zero_grad between backward and step",
         was="        optimizer.zero_grad()\n        loss.backward()\n",
         now="        loss.backward()\n        optimizer.zero_grad()\n",
-        says="is zero_grad between backward and step?",
+        says="or zero_grad between backward and step",
     ),
     Slip(
         "10",

@@ -151,7 +151,7 @@ MISTAKES = [
         was=EPOCH,
         now=EPOCH.replace("        optimizer.zero_grad()\n", "").replace("step", "zero_grad()\n        optimizer.step"),
         caught_by="TestTrain::test_equals_a_descent_written_out",
-        says="nothing was learned: is zero_grad between backward and step?",
+        says="nothing was learned: no step, or zero_grad between backward and step",
     ),
     Mistake(
         "train mode forgotten",
