@@ -5,7 +5,7 @@
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
-# make bench           how fast grading is here, against cold pytest
+# make bench           what commands, locks, katas and a class cost, beside their budgets (ARGS=--record sets these)
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
 # make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
@@ -43,9 +43,9 @@ seals: setup
 	@$(BIN)/kata seals $(KATA)
 
 bench: setup
-	@$(BIN)/python tests/bench/bench_cold.py 16
 	@$(BIN)/python tests/bench/bench_grading.py
 	@$(BIN)/python -m tests.bench.bench_watch
+	@$(BIN)/python -m tests.bench.performance $(ARGS)
 
 bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)
