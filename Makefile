@@ -8,7 +8,7 @@
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
-# make bench           how fast grading is here, against cold pytest
+# make bench           what commands, locks, katas and a class cost, beside their budgets (ARGS=--record sets these)
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
 # make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
@@ -55,9 +55,9 @@ signatures: setup
 	@$(BIN)/kata signatures $(KATA)
 
 bench: setup
-	@$(BIN)/python tests/bench/bench_cold.py 16
 	@$(BIN)/python tests/bench/bench_grading.py
 	@$(BIN)/python -m tests.bench.bench_watch
+	@$(BIN)/python -m tests.bench.performance $(ARGS)
 
 bench-gpt: setup
 	@$(BIN)/python -m tests.bench.gpt $(ARGS)

@@ -12,9 +12,8 @@ from rich.progress import track
 from rich.table import Table
 
 from grader.course import catalogue
-from grader.course.catalogue import ROOT, Kata
+from grader.course.catalogue import ROOT
 from grader.execution import grading, scheduler
-from grader.protocol import RunOptions
 from grader.workers import forkserver
 
 ROUNDS = 5
@@ -62,22 +61,6 @@ def main() -> None:
         f"and {statistics.median(whole) / bound:.2f} × "
         f"(CPU time of the specs ÷ cores + one torch import) = {bound:.2f} s"
     )
-    dearer = {kata.name: sealed_beside_unsealed(kata) for kata in track(katas, "sealed")}
-    least, most = min(dearer, key=dearer.__getitem__), max(dearer, key=dearer.__getitem__)
-    console.print(
-        f"sealed takes {statistics.median(dearer.values()):.1f} times as long as unsealed, kata by kata (median); "
-        f"from {dearer[least]:.1f} ({least}) to {dearer[most]:.1f} ({most})"
-    )
-
-
-def sealed_beside_unsealed(kata: Kata) -> float:
-    """The ratio of the two, each the shorter of two runs in turn."""
-    took: dict[bool, float] = {}
-    for sealed in (False, True, False, True):
-        options = RunOptions(sealed=sealed)
-        now = seconds(lambda options=options: list(grading.grade_folder([kata], SOLUTIONS, options=options)))
-        took[sealed] = min(now, took.get(sealed, now))
-    return took[True] / took[False]
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -1,0 +1,153 @@
+"""Hold the CPU seconds of commands, locks, katas and a class against performance.toml; `--record` writes that file.
+
+Of the katas it takes those that it is given, or all.
+
+Figures are multiples of importing torch, NumPy and pytest, which is measured between them: another CPU is no finding.
+"""
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.progress import track
+
+from grader.course import catalogue
+from grader.course.catalogue import ROOT, Kata
+from grader.execution import grading
+from grader.isolation import processes, usage
+from grader.protocol import RunOptions
+from grader.workers import forkserver
+
+BUDGETS = Path(__file__).with_name("performance.toml")
+HEADROOM = 1.3  # above its budget times this, a figure fails
+MOST_SEALED = 4.0  # sealed over unsealed, of a kata that has no budget yet
+ROUNDS = 5
+CLASS = 20
+KATAS, STUDENTS = 500, 1000  # of the course and the class that the figures are projected to
+IMPORTS = [sys.executable, "-c", "import torch, numpy, pytest"]
+KATA = str(Path(sys.executable).with_name("kata"))
+PYTEST = [sys.executable, "-m", "pytest", "-q", "--code=solutions", "katas/16"]
+COMMANDS = ("--help", "list", "next", "hint 16 split_heads --level 1", "lesson 16 --text")
+GRADE = (KATA, "grade", "16", "--code", "solutions")
+
+Figures = dict[str, dict[str, float]]  # section → what is measured → multiples of the imports
+
+
+def main() -> None:
+    processes.adopt_orphans()
+    queries = [word for word in sys.argv[1:] if word != "--record"]
+    figures = measured([catalogue.find(query) for query in queries] or catalogue.all_katas())
+    if "--record" in sys.argv:
+        BUDGETS.write_text(written(figures), encoding="utf-8")
+    sys.exit(told(tomllib.loads(BUDGETS.read_text(encoding="utf-8")), figures))
+
+
+def measured(katas: list[Kata]) -> Figures:
+    commands: dict[str, list[str]] = {f"kata {words}": [KATA, *words.split()] for words in COMMANDS}
+    locks = {"pytest, cold": PYTEST, "kata grade, cold": [*GRADE], "the same sealed": [*GRADE, "--sealed"]}
+    units, costs = list[float](), {name: list[float]() for name in [*commands, *locks]}
+    for _ in track(range(ROUNDS), "commands and locks"):  # in turn: a machine that changes its speed does so for all
+        units.append(cpu(IMPORTS))
+        for name, command in (commands | locks).items():
+            costs[name].append(cpu(command))
+    unit = statistics.median(units)
+    print(f"importing torch, NumPy and pytest: {unit:.2f} s of CPU, which is 1")
+    medians = {name: statistics.median(found) / unit for name, found in costs.items()}
+    fixed, marginal = of_a_class()
+    return {
+        "commands": {name: medians[name] for name in commands},
+        "locks": {name: medians[name] for name in locks},
+        "class": {"fixed": fixed / unit, "marginal": marginal / unit},
+        "sealed over unsealed": sealed_over_unsealed(katas),
+    }
+
+
+def of_a_class() -> tuple[float, float]:
+    """The CPU seconds of grading kata 16 of a class, sealed: for any class, and for each student more."""
+    one, many = (min(of_students(number) for _ in range(2)) for number in (1, 1 + CLASS))
+    return one, (many - one) / CLASS
+
+
+def of_students(number: int) -> float:
+    """The CPU seconds of grading so many students, each with a text of their own that nobody has graded before."""
+    kata = catalogue.find("16")
+    with tempfile.TemporaryDirectory() as folder:
+        for student in range(number):
+            place = Path(folder, f"student{student}", kata.file)
+            place.parent.mkdir(parents=True)
+            place.write_text(f"{kata.reference.read_text()}\n# {student} in {folder}\n")
+        return cpu([KATA, "grade", "16", "--submissions", folder])
+
+
+def sealed_over_unsealed(katas: list[Kata]) -> dict[str, float]:
+    """The CPU seconds of both locks over those of the first alone, per kata, with servers that are there already."""
+    forkserver.collect(katas)
+    grade(katas[0], sealed=True)  # starts the servers
+    found = {}
+    for kata in track(katas, "katas"):
+        alone, both = grade(kata, sealed=False), grade(kata, sealed=True)
+        if alone and both:
+            found[kata.name] = both / alone
+        else:
+            print(f"{kata.name}: not measured, as its reference did not pass: is the machine busy?")
+    return found
+
+
+def grade(kata: Kata, *, sealed: bool) -> float | None:
+    """The CPU seconds of grading the kata's reference; None if it did not pass."""
+    before = usage.of_this_process()
+    [result] = grading.grade_folder([kata], kata.solutions, options=RunOptions(sealed=sealed))
+    after = usage.of_this_process()
+    return after.computing - before.computing if before and after and result.status == "passed" else None
+
+
+def cpu(command: Iterable[str]) -> float:
+    """The CPU seconds of a command and all processes that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    while processes.children(os.getpid()):
+        os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def written(figures: Figures) -> str:
+    text = (
+        "# CPU time in multiples of importing torch, NumPy and pytest, measured by tests.bench.performance --record.\n"
+    )
+    text += f"# make bench fails where a figure is above {HEADROOM} times its budget here.\n"
+    for section, rows in figures.items():
+        text += f'\n["{section}"]\n' + "".join(f'"{name}" = {figure:.2f}\n' for name, figure in rows.items())
+    return text
+
+
+def told(budgets: Figures, figures: Figures) -> int:
+    """Print each budget beside its figure, and the figures of a large course and class. Returns the exit code."""
+    width = min(60, shutil.get_terminal_size().columns - 30)
+    above = 0
+    for section, rows in figures.items():
+        print(f"\n{section:<{width}}  budget  figure")
+        for name, figure in rows.items():
+            budget = budgets[section].get(name, MOST_SEALED)
+            is_above = figure > HEADROOM * budget
+            above += is_above
+            print(f"{name:<{width}}  {budget:6.2f}  {figure:6.2f}{'  ABOVE' if is_above else ''}")
+    listing, katas = figures["commands"]["kata list"], len(catalogue.all_katas())
+    per_kata = (listing - figures["commands"]["kata --help"]) / katas
+    print(f"\n{KATAS} katas: kata list {listing + (KATAS - katas) * per_kata:.2f}")
+    of_class = figures["class"]
+    print(f"{STUDENTS} students: kata 16, sealed, {of_class['fixed'] + STUDENTS * of_class['marginal']:.0f}")
+    print(f"sealed over unsealed: median {statistics.median(figures['sealed over unsealed'].values()):.2f}")
+    print(f"{above} figures are above {HEADROOM} × their budget" if above else "all figures are within their budgets")
+    return 1 if above else 0
+
+
+if __name__ == "__main__":
+    main()
