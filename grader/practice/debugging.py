@@ -62,9 +62,15 @@ def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version],
         tried = runs.of(job_of(job, one.source, exercise) for one in batch)
         for mutant, run in zip(batch, tried, strict=True):
             failed = next((spec for spec in run.specs.values() if spec.status == "failed"), None)
-            if failed and not any(line in anonymous(failed.message) for line in (mutant.was, mutant.now) if line):
+            if failed and not _quotes(anonymous(failed.message), mutant):
                 return _bug(kata, exercise, job, mutant, failed)
     return None
+
+
+def _quotes(story: str, mutant: Mutant) -> bool:
+    """Tell if the failure quotes the line, or code that is new in it."""
+    new = [code for code in re.findall(r"`([^`]+)`", story) if code in mutant.now and code not in mutant.was]
+    return bool(new) or any(line in story for line in (mutant.was, mutant.now) if line)
 
 
 def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecResult) -> Bug:

@@ -280,7 +280,8 @@ def _outcomes(found: Material, drawn: random.Random) -> Iterator[Question]:
         for call, seeds in _shuffled(found.calls.items(), drawn)[:1]:
             now = outcomes(found.job, change.source, call)
             what = {outcome(before[:1], after[:1]) for before, after in zip(seeds, now, strict=True)}
-            if len(what) == 1 and (right := what.pop()):
+            right = what.pop() if len(what) == 1 else ""
+            if right and (right != OUTCOMES[0] or drawn.random() < 0.5):  # what is left as it is would be too many
                 about = Subject((call,), (change.source,))
                 text = f"{_capital(_change(change))}. What comes of `{call}`?"
                 yield from _question("outcome", text, right, [one for one in OUTCOMES if one != right], drawn, about)
@@ -331,7 +332,7 @@ def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
     """As what a failing spec recognises a change."""
     named = {change.source: cause(*both) for change, *both in found.changed}
     for change, *_ in found.changed:
-        if right := named[change.source]:
+        if (right := named[change.source]) in found.suspects:
             wrong = {*found.suspects, *named.values()} - {right, ""}
             text = f"{_capital(_change(change))}. Which of these does it come to?"
             yield from _question("cause", text, right, sorted(wrong), drawn, Subject((), (change.source,)))
