@@ -14,6 +14,7 @@ from grader.authoring import variants
 from grader.authoring.variants import POINTS
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
+from grader.isolation import sandbox
 from grader.lock import bare_server, lists, wire
 from grader.lock.asking import Round
 from grader.lock.lists import Sealed
@@ -59,9 +60,18 @@ class Taped(SecondLock):
         with theirs:
             worker = bare_server.start_worker(self.job.kata, code, shared, theirs.fileno())
         asked = ["", *(name for name in self.specs if name in round.specs)]
-        relay = self._replay if self.replays else self._record
-        threading.Thread(target=relay, args=(socket.socket(fileno=os.dup(pipe)), ours, asked), daemon=True).start()
+        ends = socket.socket(fileno=os.dup(pipe)), ours
+        threading.Thread(target=self._relay, args=(*ends, asked), daemon=True).start()
         return worker
+
+    def _relay(self, judge: socket.socket, worker: socket.socket, asked: list[str]) -> None:
+        """Pass on the folder in memory that both will share, if there is one, and then what they say."""
+        if sandbox.is_apart(self.job.kata.description.needs):
+            sign, given, _, _ = socket.recv_fds(worker, 1, 1)
+            socket.send_fds(judge, [sign], given)
+            for descriptor in given:
+                os.close(descriptor)
+        (self._replay if self.replays else self._record)(judge, worker, asked)
 
     def _record(self, judge: socket.socket, worker: socket.socket, asked: list[str]) -> None:
         with judge, worker, suppress(OSError, EOFError):
