@@ -99,7 +99,7 @@ ZIPS = [
     Broken("a broken LZMA stream", "m.zip", packed((NAME, RIGHT), method=zipfile.ZIP_LZMA, spoil=lzma_stream)),
     Broken("a broken deflate stream", "m.zip", packed((NAME, RIGHT), spoil=deflated_stream)),
     Broken("a bomb packed with bzip2", "m.zip", packed((NAME, bytes(1 << 28)), method=zipfile.ZIP_BZIP2)),
-    Broken("a bomb packed with deflate", "m.zip", packed((NAME, bytes(1 << 28))), "nothing"),
+    Broken("a bomb packed with deflate", "m.zip", packed((NAME, bytes(1 << 28)))),
     Broken("a wrong checksum", "m.zip", packed((NAME, RIGHT), spoil=in_both_heads(14, b"\0\0\0\0"))),
     Broken("a password", "m.zip", packed((NAME, RIGHT), spoil=in_both_heads(6, b"\1\0"))),
     Broken("a packing that nobody knows", "m.zip", packed((NAME, RIGHT), spoil=in_both_heads(8, b"\x63\0"))),

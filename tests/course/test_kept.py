@@ -32,13 +32,13 @@ def change(path: Path, was: str, now: str) -> None:
 
 def test_a_green_run_is_remembered_until_something_changes(tree, kata_here):
     lines = kata_here("promises").stdout.splitlines()
-    assert [line.partition(" · ")[0] for line in lines] == [f"{k.name} keeps its 15 promises" for k in tree]
+    assert [line.partition(" · ")[0] for line in lines] == [f"{k.name} keeps its 16 promises" for k in tree]
     done = kata_here("promises")
     assert done.returncode == 0
     assert done.stdout == "2 of 2 katas are unchanged since they kept their promises, and were skipped\n"
     change(tree[1].folder / "lesson.py", '"""', '"""Again. ')
     first, second = kata_here("promises").stdout.splitlines()
-    assert first.startswith("02_reuse keeps its 15 promises") and second.startswith("1 of 2 katas are unchanged")
+    assert first.startswith("02_reuse keeps its 16 promises") and second.startswith("1 of 2 katas are unchanged")
 
 
 def test_its_mistakes_and_what_it_builds_on_count(tree):
@@ -85,7 +85,7 @@ def test_a_broken_reference_is_one_finding(tree, kata_here):
     finding, end = done.stdout.splitlines()
     spec = "the reference fails TestDouble::test_every_value_is_doubled"
     assert done.returncode == 1 and re.match(rf"katas/01_sums/test_sums.py:\d+: {spec}", finding)
-    waiting = "textbook, unguarded, mistakes, accepted, needed, lesson, sealed"
+    waiting = "textbook, unguarded, mistakes, accepted, needed, lesson, sealed, signed"
     assert end.startswith(f"01_sums: 1 finding, and not tried until the reference passes: {waiting} · ")
 
 
