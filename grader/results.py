@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, Literal, cast
 
@@ -511,9 +511,8 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
-    timing, excused = timing_of(data), data.get("excused") or ""
-    result = KataResult(data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
-    return replace(result, timing=timing, excused=excused)
+    found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
+    return KataResult(*found, timing=timing_of(data), excused=data.get("excused") or "")
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:

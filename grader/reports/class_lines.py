@@ -16,6 +16,5 @@ def of(student: str, report: Report, lost: str = "", *, absent: bool = False, ex
     told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
     missing = f"  ({lost})" if report.not_graded and lost not in told else ""
     first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
-    lateness = [f"{katas}: {said}" for katas, said, _ in words.hand_ins(report)]
-    explained = [f"  {line}" for line in [*explanation.lines(report), *lateness]] if explain else []
+    explained = [f"  {line}" for line in [*explanation.lines(report), *words.lateness(report)]] if explain else []
     return [first, *decided, *explained]

@@ -46,20 +46,25 @@ def render_csv(report: ClassReport) -> str:
         state = {kata.kata: kata.state for kata in one.katas}
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
-        told = {"not graded": one.not_graded, "unconfirmed": one.unconfirmed, "excused": one.excused, "graded": True}
-        graded = next(state for state, holds in told.items() if holds)
-        sealed = words.seals(one)
-        last = [_reason(one), sealed, "; ".join(words.overrides(one.katas)), *_who_and_when(report, student)]
-        writer.writerow([as_text(student), *sums, *cells, graded, run, *became, *map(as_text, last)])
+        last = [_reason(one), words.seals(one), "; ".join(words.overrides(one.katas)), *_who_and_when(report, student)]
+        writer.writerow([as_text(student), *sums, *cells, _graded(one), run, *became, *map(as_text, last)])
     return file.getvalue()
+
+
+def _graded(report: Report) -> str:
+    if report.not_graded:
+        return "not graded"
+    if report.unconfirmed:
+        return "unconfirmed"
+    return "excused" if report.excused else "graded"
 
 
 def _who_and_when(report: ClassReport, student: str) -> list[str]:
     """The id and email in the roster, the newest time of what counts, what lateness costs at most, and why."""
     one, who = report.students[student], report.roster.get(student, Identity("", "", ""))
     penalty = max((kata.penalty for kata in one.katas if kata.timing), default=None)
-    lateness = "; ".join(f"{katas}: {said}" for katas, said, _ in words.hand_ins(one))
-    return [who.id, who.email, words.newest(one), "" if penalty is None else number(100 * penalty), lateness]
+    cost = "" if penalty is None else number(100 * penalty)
+    return [who.id, who.email, words.newest(one), cost, "; ".join(words.lateness(one))]
 
 
 def _reason(report: Report) -> str:

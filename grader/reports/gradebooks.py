@@ -20,22 +20,18 @@ def render_canvas(report: ClassReport) -> str:
     Canvas finds a student by its own ID, the SIS user ID, the login ID, then by the name. A roster from Canvas holds
     them all. The id of another roster may be either SIS ID. What a student is excused from is EX, as Canvas writes it.
     """
-    known = _known(report)
-    if report.canvas_column:
-        most = {report.canvas_column: max((one.max_score for one in known.values()), default=0.0)}
-    else:
-        most = {}
-        for kata in (kata for one in known.values() for kata in one.katas):
-            most[kata.kata] = max(kata.max_score, most.get(kata.kata, 0.0))
+    known, total = _known(report), report.canvas_column
+    most: dict[str, float] = {}
+    for one in known.values():
+        for column, score in [(total, one.max_score)] if total else [(k.kata, k.max_score) for k in one.katas]:
+            most[column] = max(score, most.get(column, 0.0))
     possible = [plain(points, 2) for points in most.values()]
     rows: list[list[str | float]] = [[*CANVAS, *map(as_text, most)], ["    Points Possible", *[""] * 4, *possible]]
     for student, one in known.items():
-        scores: dict[str, str | float] = {
-            kata.kata: "EX" if kata.excused else plain(kata.score, 2) for kata in one.katas
-        }
-        # A total is out of the same points for everybody: what is excused leaves the rest to count for all of it.
-        whole = one.score / one.max_score * most[report.canvas_column] if report.canvas_column and one.max_score else 0
-        scores[report.canvas_column] = "EX" if one.excused else plain(whole, 2)
+        scores: dict[str, str | float] = {k.kata: "EX" if k.excused else plain(k.score, 2) for k in one.katas}
+        if total:  # out of the same points for everybody: the rest counts for what is excused, too
+            share = one.score / one.max_score if one.max_score else 0.0
+            scores[total] = "EX" if one.excused else plain(share * most[total], 2)
         who = report.roster.get(student)
         ids = who.canvas or ("", who.id, who.id, "") if who else ("", "", student, "")
         columns = (who.name or who.id if who else student, *ids)
@@ -53,9 +49,8 @@ def render_moodle(report: ClassReport) -> str:
         if one.excused:
             continue
         who = report.roster.get(student, Identity(student, "", ""))
-        timed = [f"{katas}: {said}" for katas, said, _ in words.hand_ins(one)]
-        state = words.of_files(one)
-        feedback = "; ".join(filter(None, [state, words.totals(one), *words.overrides(one.katas), *timed]))
+        said = [words.of_files(one), words.totals(one), *words.overrides(one.katas), *words.lateness(one)]
+        feedback = "; ".join(filter(None, said))
         rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), as_text(feedback)])
     return _csv(rows)
 

@@ -100,6 +100,11 @@ def hand_ins(report: Report) -> list[tuple[str, str, str]]:
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
 
+def lateness(report: Report) -> list[str]:
+    """ "01: due … · handed in …", a line for the katas of which the same is to be said."""
+    return [f"{katas}: {said}" for katas, said, _ in hand_ins(report)]
+
+
 def of_timing(kata: KataResult) -> str:
     """ "due … · handed in … · 2 days late: −20 % of 11.5 = 9.2"; why it is excused; or empty."""
     if kata.excused:

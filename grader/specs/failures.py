@@ -18,7 +18,8 @@ import torch
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
-from grader.results import NOT_WRITTEN
+from grader.isolation import usage
+from grader.results import LOOPS, NOT_WRITTEN, WAITED
 from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
@@ -29,6 +30,12 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 class TimedOut(BaseException):
     """The spec's time is up; the message says which. Hypothesis would take pytest's exception for a counterexample."""
+
+
+def timed_out(reached: str, watch: usage.Stopwatch) -> TimedOut:
+    """What to raise where code has reached this limit of computing or of waiting."""
+    used = f"used {watch.limit.computing:g} s {LOOPS}"
+    return TimedOut(used if reached == "computing" else f"{WAITED} {watch.waited:.2g} s")
 
 
 class TooBusy(TimedOut):

@@ -22,7 +22,7 @@ from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
 from grader.isolation import state, usage
-from grader.results import LOOPS, TOO_BUSY, WAITED
+from grader.results import TOO_BUSY
 from grader.specs import (
     failures,
     hooks,
@@ -190,8 +190,7 @@ class Katas:
             elif reached == "clock":
                 raise failures.TooBusy(f"{TOO_BUSY}: try again")
             else:
-                waited = f"{WAITED} {watch.waited:.2g} s"
-                raise failures.TimedOut(f"used {allowed.computing:g} s {LOOPS}" if reached == "computing" else waited)
+                raise failures.timed_out(reached, watch)
 
         signal.signal(signal.SIGALRM, at_alarm)
         return answer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grader.course import catalogue
 from grader.errors import BrokenAccommodations, KataError
-from grader.teaching import dates, tables
+from grader.teaching import dates, roster, tables
 from grader.teaching.roster import Person
 
 KINDS = ("due", "extension", "excused", "waive_late")
@@ -45,20 +45,15 @@ def read(path: Path, students: Iterable[str], people: list[Person]) -> dict[tupl
     Raises:
         BrokenAccommodations: the file cannot be read, or lines of it fit nobody and nothing: a sentence for each.
     """
-    labels = {person.label for person in people}
-    names = {student: student for student in students if student not in labels}
-    ids = {person.id.casefold(): person.label for person in people}
+    by_id = roster.named_by_id(students, people)
     katas = [kata.name for kata in catalogue.all_katas()]
     own: dict[tuple[str, str], Accommodation] = {}
     lines: dict[tuple[str, str], int] = {}
     problems: list[str] = []
     for line, cells, rest in tables.rows(path, NEEDED, BrokenAccommodations):
         try:
-            if rest:
-                raise ValueError(f"'{rest}' is after the last column: put a reason with commas between double quotes")
-            student = ids.get(cells["id"].casefold()) or names.get(cells["id"])
-            if student is None:
-                raise ValueError(f"nobody has the id '{cells['id']}'")
+            tables.refuse(rest)
+            student = by_id(cells["id"])
             kata = EVERY if cells["kata"].casefold() == EVERY else catalogue.find(cells["kata"]).name
             if (first := lines.setdefault((student, kata), line)) != line:
                 raise ValueError(f"{kata} of {cells['id']} is in line {first} already: keep one of them")

@@ -265,16 +265,17 @@ def _with_decisions(collected: Collected) -> Collected:
         earlier=earlier,
         decided=decided,
         allowed=accommodations.read(allowed, names, people) if allowed else {},
-        seen=regrading.of_students(_seen(class_), collected.ids),
+        seen=_seen(collected) or earlier,
     )
 
 
-def _seen(class_: Class) -> EarlierResults:
+def _seen(collected: Collected) -> EarlierResults:
     """The results that an earlier grading has left where this one writes its own; none if they cannot be read."""
-    with suppress(KataError, OSError):
-        if class_.seen_file and class_.seen_file.is_file():
-            return regrading.read(class_.seen_file)
-    return class_.earlier
+    file = collected.class_.seen_file
+    with suppress(KataError):
+        if file and file.is_file():
+            return regrading.of_students(regrading.read(file), collected.ids)
+    return {}
 
 
 def take_in(collected: Collected, counted: Counting) -> TakenIn:
@@ -312,12 +313,13 @@ def _read(submission: Submission, collected: Collected, person: Person | None) -
         contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     student, late = submission.student, assignment.rules.late
-    allowed = {kata: one for (whose, kata), one in collected.allowed.items() if whose == student}
+    places = [(student, kata.name) for kata in assignment.katas]
+    allowed = {place[1]: collected.allowed[place] for place in places if place in collected.allowed}
     dates = Dates(late, allowed=allowed)
     if person:
         dates = replace(dates, due=person.due, extension=person.extension, handed_in=person.handed_in)
     dated = versions.find(submission, contents, assignment.katas, dates)
-    seen = {kata: one.result for (whose, kata), one in collected.seen.items() if whose == student}
+    seen = {place[1]: collected.seen[place].result for place in places if place in collected.seen}
     dated, changed = versions.as_first_seen(dated, seen, dates, student)
     texts = replace(submission, texts=contents.sources(needed))
     return Read(texts, [*found, *versions.findings(student, dated), *changed], dated)

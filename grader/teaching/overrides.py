@@ -8,7 +8,7 @@ from grader.course import catalogue
 from grader.errors import BrokenOverrides, UnknownExercise, UnknownKata
 from grader.reports.unconfirmed import COLUMNS
 from grader.results import KataResult, Override
-from grader.teaching import tables
+from grader.teaching import roster, tables
 from grader.teaching.roster import Person
 
 Overrides = Mapping[tuple[str, str], Mapping[str, Override]]  # (student, kata) → exercise → the decision
@@ -24,16 +24,13 @@ def read(path: Path, students: Iterable[str], people: list[Person]) -> Overrides
     Raises:
         BrokenOverrides: the file cannot be read, or a line of it cannot be followed. The message says which and why.
     """
-    labels = {person.label for person in people}
-    names = {student: student for student in students if student not in labels}
-    ids = {person.id.casefold(): person.label for person in people}
+    by_id = roster.named_by_id(students, people)
     found: dict[tuple[str, str], dict[str, Override]] = {}
     lines: dict[tuple[str, str, str], int] = {}
     for line, cells, rest in tables.rows(path, COLUMNS, BrokenOverrides):
         try:
-            if rest:
-                raise ValueError(f"'{rest}' is after the last column: put a reason with commas between double quotes")
-            student = _student(cells[ID], ids, names)
+            tables.refuse(rest)
+            student = by_id(cells[ID])
             kata, exercise = _exercise(cells[EXERCISE])
             decided = Override(_points(cells[POINTS]), _reason(cells[REASON]))
             if (first := lines.setdefault((student, kata, exercise), line)) != line:
@@ -53,15 +50,6 @@ def applied(result: KataResult, decided: Mapping[str, Override]) -> KataResult:
     """The kata's result, in which these decisions count instead of what the specs of their exercises said."""
     exercises = tuple(replace(one, override=decided.get(one.name)) for one in result.exercises)
     return replace(result, exercises=exercises)
-
-
-def _student(written: str, ids: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """The student's name in reports."""
-    found = ids.get(written.casefold()) or names.get(written)
-    if found is None:
-        whose = "an id of the roster" if ids else "the name of a submission as the results show it"
-        raise ValueError(f"nobody has the id '{written}': write {whose}")
-    return found
 
 
 def _exercise(written: str) -> tuple[str, str]:

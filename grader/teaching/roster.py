@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -219,6 +219,26 @@ def assigned(
         unowned[submission.student] = found
     own = [Submission(person.label, tuple(places[person.id])) for person in people]
     return own + others, unowned
+
+
+def named_by_id(students: Iterable[str], people: Iterable[Person]) -> Callable[[str], str]:
+    """What finds a student's name in reports by the roster's id, or by itself where nobody of the roster has it.
+
+    It raises ValueError for an id that nobody has.
+    """
+    people = list(people)
+    labels = {person.label for person in people}
+    names = {student: student for student in students if student not in labels}
+    ids = {person.id.casefold(): person.label for person in people}
+
+    def student(written: str) -> str:
+        found = ids.get(written.casefold()) or names.get(written)
+        if found is None:
+            whose = "an id of the roster" if ids else "the name of a submission as the results show it"
+            raise ValueError(f"nobody has the id '{written}': write {whose}")
+        return found
+
+    return student
 
 
 def owner(name: str, people: Iterable[Person]) -> Person | None:

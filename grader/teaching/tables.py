@@ -37,6 +37,12 @@ def rows(
         raise broken(f"{path}:{table.line_num + bool(said)}: {error}") from None
 
 
+def refuse(rest: str) -> None:
+    """Raise ValueError if a row has cells after its last column."""
+    if rest:
+        raise ValueError(f"'{rest}' is after the last column: put a reason with commas between double quotes")
+
+
 def text_of(path: Path, broken: type[KataError]) -> str:
     """The text of a file in whatever encoding it has.
 

@@ -88,8 +88,9 @@ class Dates:
         one = self.allowed.get(kata.name)
         if one and one.due:
             return replace(late, katas={}), one.due, timedelta()
-        extended = one and one.extension is not None
-        return late, self.due, one.extension if one and extended and one.extension else self.extension
+        if one and one.extension is not None:
+            return late, self.due, one.extension
+        return late, self.due, self.extension
 
 
 def find(submission: Submission, contents: Contents, katas: Iterable[Kata], dates: Dates) -> dict[Kata, Versions]:

@@ -32,9 +32,7 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
-from grader.results import LOOPS, WAITED
-from grader.specs import plugin, tracing
-from grader.specs.failures import TimedOut
+from grader.specs import failures, plugin, tracing
 from grader.specs.tracing import Tracer
 from grader.workers import collected
 
@@ -157,11 +155,8 @@ def _at_most(seconds: float) -> Iterator[None]:
     watch = usage.Stopwatch(usage.of_spec(seconds), usage.of_this_process)
 
     def at_alarm(number: int, frame: FrameType | None) -> None:
-        reached = watch.look()
-        if reached == "computing":
-            raise TimedOut(f"used {seconds:g} s {LOOPS}")
-        if reached == "waiting":
-            raise TimedOut(f"{WAITED} {watch.waited:.2g} s")
+        if (reached := watch.look()) in ("computing", "waiting"):
+            raise failures.timed_out(reached, watch)
         signal.setitimer(signal.ITIMER_REAL, watch.next_look)  # the runner ends what the machine gives no time
 
     signal.signal(signal.SIGALRM, at_alarm)
