@@ -2,7 +2,9 @@
 
     - **The loss stays at ln 10.** The labels were shuffled apart. <!-- mistake: the labels shuffled alone -->
 
-It is a mistake or a spec, of another kata with "mistake of 29: …", or words of a snippet or of lesson.py.
+It is a mistake or a spec, of another kata with "mistake of 29: …", or words of a snippet or of lesson.py. What none of
+these shows is run after the snippets: "true: …" ends in an expression that holds, "raises: …" in one that raises an
+error with the words that the bullet quotes.
 """
 
 import ast
@@ -16,30 +18,53 @@ from grader.course.snippets import BLOCK
 from grader.errors import KataError
 
 BULLETS = re.compile(r"### Where it bites\n(.*?)(?=\n##|\Z)", re.DOTALL)
-MARK = re.compile(r"<!-- (spec|mistake|snippet|lesson)(?: of ([\w/]+))?: (.+?) -->")
-LATER = 28  # lessons up to this one, the appendices and TinyTorch do not say yet what they stand on
-
-
-def expected(kata: Kata) -> bool:
-    """Whether this lesson's bullets name what they stand on."""
-    number = re.match(r"\d+", kata.name)
-    return kata.name.startswith(("papers/", "today/")) or (number is not None and int(number.group()) > LATER)
+MARK = re.compile(r"<!-- (spec|mistake|snippet|lesson|true|raises)(?: of ([\w/]+))?: (.+?) -->")
+QUOTED = re.compile(r'- \*\*"(.+?)"')
+RUN = ("true", "raises")
 
 
 def problems(kata: Kata) -> Iterator[tuple[int, str]]:
     """A line of the lesson, and what is wrong with the bullet there."""
     text = (kata.folder / "README.md").read_text(encoding="utf-8")
-    section = BULLETS.search(text)
-    if not section:
-        return
-    first = text.count("\n", 0, section.start(1)) + 1
-    for line, bullet in enumerate(section.group(1).split("\n"), start=first):
+    for line, bullet in _bullets(text):
         marks = MARK.findall(bullet)
-        if bullet.startswith("- ") and not marks and expected(kata):
+        if not marks:
             yield line, "a bullet of 'Where it bites' stands on no mistake, spec, snippet or line of the lesson"
         for kind, number, name in marks:
-            if not _is_there(kata, kind, number, name):
+            if kind not in RUN and not _is_there(kata, kind, number, name):
                 yield line, f"there is no {kind}{f' of {number}' if number else ''} with '{name}'"
+
+
+def untrue(page: str, namespace: dict[str, object]) -> Iterator[tuple[int, str]]:
+    """What the bullets of a lesson say is true or raises, and is not so after its snippets have run."""
+    for line, bullet in _bullets(page):
+        quoted = QUOTED.match(bullet)
+        for kind, _, code in MARK.findall(bullet):
+            if kind not in RUN:
+                continue
+            try:
+                came = _value(code, namespace)
+                fine = kind == "true" and bool(came)
+            except Exception as error:
+                came, words = error, re.split(" ?… ?", quoted[1]) if quoted else []
+                fine = kind == "raises" and all(part in str(error) for part in words)
+            if not fine:
+                yield line, f"`{code}` came to {came!r}"
+
+
+def _value(code: str, namespace: dict[str, object]) -> object:
+    """The value of the last of some statements, which is an expression."""
+    *statements, last = ast.parse(code).body
+    exec(compile(ast.Module(statements, []), "<bullet>", "exec"), namespace)
+    return eval(ast.unparse(last), namespace)
+
+
+def _bullets(page: str) -> Iterator[tuple[int, str]]:
+    section = BULLETS.search(page)
+    if section:
+        first = page.count("\n", 0, section.start(1)) + 1
+        lines = enumerate(section.group(1).split("\n"), start=first)
+        yield from ((line, bullet) for line, bullet in lines if bullet.startswith("- "))
 
 
 def _is_there(kata: Kata, kind: str, number: str, name: str) -> bool:

@@ -9,6 +9,7 @@ import traceback
 
 import torch
 
+from grader.authoring import bites
 from grader.course.catalogue import Kata
 from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
@@ -19,12 +20,13 @@ TELLING = 2  # operations in an expression that says how an exercise is done
 CUSTOMARY = ("super().__init__()",)  # in every module
 
 
-def run(page: str) -> list[tuple[int, str, str]]:
+def run(page: str, namespace: dict[str, object]) -> list[tuple[int, str, str]]:
     """Run all snippets in one namespace. The line of each statement, what the lesson says it prints, and what it does.
 
-    A snippet that raises ends the run: its traceback's last line is what it prints.
+    What a statement raises is what it prints: its traceback's last line.
     """
-    found, namespace = [], {"__name__": "__main__"}
+    found = []
+    namespace["__name__"] = "__main__"
     torch.manual_seed(0)
     for statement in statements(page):
         said = io.StringIO()
@@ -39,12 +41,13 @@ def run(page: str) -> list[tuple[int, str, str]]:
 
 
 def wrong_outputs(page: str) -> list[str]:
-    """The statements that print something else than the lesson says; numbers are compared to four digits."""
+    """The statements that print something else than the lesson says, to four digits, and the bullets that are wrong."""
+    namespace: dict[str, object] = {}
     return [
         f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets writes what it prints"
-        for line, output, printed in run(page)
+        for line, output, printed in run(page, namespace)
         if not alike(output, printed)
-    ]
+    ] + [f"README.md:{line}: {said}" for line, said in bites.untrue(page, namespace)]
 
 
 def sizes(page: str) -> list[str]:
@@ -132,7 +135,7 @@ def write(kata: Kata) -> list[str]:
     """
     readme = kata.folder / "README.md"
     page = readme.read_text(encoding="utf-8")
-    found = run(page)
+    found = run(page, {})
     raised = [(line, said) for line, shown, said in found if "raised " in said and "raised " not in shown]
     if raised:
         line, said = raised[0]

@@ -344,4 +344,21 @@ def test_outputs_are_written_below_what_prints_them():
         "import functools\n\n\n@functools.cache\ndef f(x):\n    return x + 1\n\n\nfor x in (1, 2):\n    print(f(x))\n"
     )
     page = f"Text.\n\n```python\n{code}#> 7\n```\n"
-    assert snippets.with_outputs(page, snippets.run(page)) == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
+    assert snippets.with_outputs(page, snippets.run(page, {})) == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
+
+
+def test_what_bullets_say_is_run_after_the_snippets():
+    """In their namespace. An error counts where it is announced, with the words that the bullet quotes."""
+    page = (
+        "```python\nx = [1, 2]\n```\n\n### Where it bites\n"
+        "- **Two.** Not three. <!-- true: y = len(x); y == 2 --> <!-- true: y == 3 -->\n"
+        '- **"list … range".** <!-- raises: x[7] -->\n'
+        '- **"tuple … range".** <!-- raises: x[7] -->\n'
+        "- **An error.** <!-- raises: x[0] --> <!-- true: x[7] -->\n"
+    )
+    assert snippets.wrong_outputs(page) == [
+        "README.md:6: `y == 3` came to False",
+        "README.md:8: `x[7]` came to IndexError('list index out of range')",
+        "README.md:9: `x[0]` came to 1",
+        "README.md:9: `x[7]` came to IndexError('list index out of range')",
+    ]
