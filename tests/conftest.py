@@ -27,9 +27,7 @@ KATA = str(Path(sys.executable).with_name("kata"))
 
 def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProcess:
     """The `kata` command as a person starts it in this repository."""
-    return subprocess.run(
-        [KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240, **options
-    )
+    return subprocess.run([KATA, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")  # the tests of another file may have ended the forkserver
@@ -72,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test a time limit, and begin with what takes long."""
     for item in items:
         if item.path.is_relative_to(HERE) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(900))
     seconds = cost.on_record()["seconds"]
     items.sort(key=lambda item: cost.order(item.nodeid, seconds))
 

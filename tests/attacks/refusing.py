@@ -36,7 +36,7 @@ def refuse(names: Iterable[str]) -> None:
 def refusing(names: str, *command: str | Path, **options) -> subprocess.CompletedProcess:
     """Run a command where these system calls, divided by commas, are refused."""
     whole = [sys.executable, "-m", "tests.attacks.refusing", names, *map(str, command)]
-    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=240, **options)
+    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, **options)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_ctrl_c_from_outside_a_damaged_checkpoint_and_a_new_beginning(lesson, te
                 if line.startswith("   step    0"):
                     break
             process.send_signal(signal.SIGINT)
-            rest, complaints = process.communicate(timeout=120)
+            rest, complaints = process.communicate()
         finally:
             process.kill()
     assert process.returncode == 130 and not complaints, said + rest + complaints

@@ -308,7 +308,7 @@ def test_the_notebook_runs_from_top_to_bottom(kata, code):
         module = kata.reference.read_text() + "\n\n" + (kata.author / "accepted" / code).read_text()
         notebook = papers.build(kata, Answers(module, papers.OWN_CODE))
     place = ROOT / "katas" / "papers"  # the first cell finds the repository from here
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place)}}).execute()
+    nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(place)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in shown), "the figure is not shown"
     said = "".join(output.text for output in shown if output.output_type == "stream")

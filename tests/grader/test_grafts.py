@@ -172,7 +172,6 @@ class TestComposed:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="processes that have used a library's threads cannot be forked")
-@pytest.mark.timeout(600)
 def test_pytest_and_the_grader_agree():
     """On every mistake of one kata here, of all katas nightly."""
     assert list(both_ways.disagreements(find("tinytorch/13"))) == []

@@ -122,7 +122,7 @@ def test_a_mistake_is_one_line_that_names_the_file(kata, tmp_path, text, said):
     """In pytest, and where code is graded. Nothing is graded then, and a student's report does not say why."""
     write(kata, text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "katas/01"]
-    done = subprocess.run(command, cwd=kata.root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=kata.root, capture_output=True, text=True)
     assert done.returncode in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
     assert said in done.stdout and "katas/01_sums/teacher/test_mine.py" in done.stdout and done.stderr == ""
     result = graded(kata, "return 2 * x", tmp_path, only=("TestDouble",))

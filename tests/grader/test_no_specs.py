@@ -39,7 +39,7 @@ def graded(kata: Kata, **options) -> KataResult:
 
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def test_pytest_says_that_nothing_was_selected():
