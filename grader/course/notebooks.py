@@ -53,15 +53,20 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     Raises:
         NotANotebook: the file does not parse and cannot be cut into cells.
     """
+    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    start = new_code_cell(START.format(kata=kata.name, repository=repository))
+    return assembled([start, *_lesson(page), *after_the_page(kata, module)], kata=kata.name)
+
+
+def after_the_page(kata: Kata, module: str) -> list[nbformat.NotebookNode]:
+    """The notebook's cells that are made of lesson.py and of the module."""
     try:
         segments = cells.cut(module, kata.owners)
     except statements.UNREADABLE as error:
         where, reason = getattr(error, "lineno", "?"), getattr(error, "msg", "nested too deeply")
         text = f"katas/{kata.file}:{where}: {reason}: a half-written file cannot be cut into cells"
         raise NotANotebook(text) from None
-    page = (kata.folder / "README.md").read_text(encoding="utf-8")
-    body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
-    body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
+    body = [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
     body.append(new_code_cell(figure(kata)))
     body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
     first = cells.up_front(segments)
@@ -78,7 +83,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
                     f'# check (also: hint("{exercise.name}"), trace("{exercise.name}"))\ncheck("{exercise.name}")'
                 )
             )
-    return assembled(body, kata=kata.name)
+    return body
 
 
 def assembled(body: list[nbformat.NotebookNode], **metadata: str) -> nbformat.NotebookNode:
