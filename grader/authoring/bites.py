@@ -14,7 +14,7 @@ from pathlib import Path
 from grader.authoring import variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
-from grader.course.snippets import BLOCK
+from grader.course.lesson_code import BLOCK
 from grader.errors import KataError
 
 BULLETS = re.compile(r"### Where it bites\n(.*?)(?=\n##|\Z)", re.DOTALL)

@@ -20,8 +20,8 @@ from PIL import Image
 from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
+from grader.authoring.key_results import path as recipe
 from grader.authoring.reads import Promise, Reads
-from grader.authoring.results import path as recipe
 from grader.authoring.variants import Mistake
 from grader.course import catalogue, cells, handouts, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata

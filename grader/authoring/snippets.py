@@ -10,7 +10,7 @@ import traceback
 import torch
 
 from grader.course.catalogue import Kata
-from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
+from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

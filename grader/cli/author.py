@@ -170,10 +170,10 @@ def results(
 
     Exit code 1: a seed misses a limit.
     """
-    from grader.authoring import results
+    from grader.authoring import key_results
 
     _need_solutions("kata results")
-    if results.repeat(katas([kata]), kata, others=others):
+    if key_results.repeat(katas([kata]), kata, others=others):
         raise typer.Exit(1)
 
 
@@ -242,7 +242,7 @@ def generate(
 
     A stub that contains code already is left alone.
     """
-    if places.is_room(ROOT):
+    if places.is_workspace(ROOT):
         _need_solutions("kata generate")
     path = katas(None)
     stale = stubs.stale(path) | pages.stale(path) | papers.stale(path)
@@ -260,12 +260,14 @@ def _watch(katas: list[Kata]) -> None:
     """After every save, check the katas that it touches."""
     from grader.authoring import kept
     from grader.learner import inputs as of_a_watch
+    from grader.workers import forkserver
 
     checked = {kata: kept.state(kata) for kata in katas}
     with of_a_watch.opened_inputs() as inputs, suppress(KeyboardInterrupt):
         inputs.follow(ROOT / "katas", ROOT / "solutions")
         while of_a_watch.Event.QUIT not in inputs.read(wait=True):
             description.read.cache_clear()
+            forkserver.collect(katas)
             for kata in katas:
                 if checked[kata] != (now := kept.state(kata)):
                     checked[kata] = now

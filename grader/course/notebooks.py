@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader import printable
-from grader.course import cells, places, snippets, statements, stubs
+from grader.course import cells, lesson_code, places, statements, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -103,7 +103,7 @@ def figure(kata: Kata) -> str:
 
 def origin(root: Path) -> str:
     """The HTTPS address to clone the checkout at `root` from, without credentials; without one, our own repository."""
-    if places.is_room(root):  # whose repository is the learner's
+    if places.is_workspace(root):  # whose repository is the learner's
         return REPOSITORY
     command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
     try:
@@ -261,9 +261,9 @@ def _lesson(page: str) -> list[nbformat.NotebookNode]:
     """The lesson up to its exercises: a cell per section and per snippet."""
     page = page.partition("\n## Exercises\n")[0]
     found = []
-    for place, part in enumerate(snippets.BLOCK.split(page)):
+    for place, part in enumerate(lesson_code.BLOCK.split(page)):
         if place % 2:
-            found.append(new_code_cell(f"# lesson: a snippet\n{snippets.without_output(part)}"))
+            found.append(new_code_cell(f"# lesson: a snippet\n{lesson_code.without_output(part)}"))
             continue
         sections = re.split(r"^(?=##+ )", without_links(part), flags=re.MULTILINE)
         found += [new_markdown_cell(section.strip()) for section in sections if section.strip()]
