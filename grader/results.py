@@ -54,7 +54,7 @@ class SpecResult:
     line: int = 0  # of the spec file
     printed: str = ""
     hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
-    picture: str = ""  # of a small tensor that differs, as `grader.specs.blocks` draws it
+    picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
 
     @property
     def marked(self) -> str:

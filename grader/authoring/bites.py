@@ -10,11 +10,13 @@ error with the words that the bullet quotes.
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from grader.authoring import variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
-from grader.course.snippets import BLOCK
+from grader.course.lesson_code import BLOCK
 from grader.errors import KataError
 
 BULLETS = re.compile(r"### Where it bites\n(.*?)(?=\n##|\Z)", re.DOTALL)
@@ -67,6 +69,14 @@ def _bullets(page: str) -> Iterator[tuple[int, str]]:
         yield from ((line, bullet) for line, bullet in lines if bullet.startswith("- "))
 
 
+def elsewhere(kata: Kata) -> Iterator[Path]:
+    """The files of other katas that these comments name."""
+    page = kata.folder / "README.md"
+    for kind, number, _ in MARK.findall(page.read_text(encoding="utf-8") if page.is_file() else ""):
+        with suppress(KataError):
+            yield from [_file(catalogue.find(number, kata.root), kind)] if number else []
+
+
 def _is_there(kata: Kata, kind: str, number: str, name: str) -> bool:
     try:
         of = catalogue.find(number, kata.root) if number else kata
@@ -74,13 +84,14 @@ def _is_there(kata: Kata, kind: str, number: str, name: str) -> bool:
         return False
     if kind == "mistake":
         return name in {mistake.name for mistake in variants.mistakes(of)}
+    text = _file(of, kind).read_text(encoding="utf-8")
     if kind == "spec":
-        tree = ast.parse(of.specs.read_text(encoding="utf-8"))
-        return name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    if kind == "lesson":
-        return name in (of.folder / "lesson.py").read_text(encoding="utf-8")
-    return any(name in snippet for snippet in _snippets(of))
+        return name in {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+    return any(name in part for part in ([text] if kind == "lesson" else BLOCK.findall(text)))
 
 
-def _snippets(kata: Kata) -> list[str]:
-    return BLOCK.findall((kata.folder / "README.md").read_text(encoding="utf-8"))
+def _file(kata: Kata, kind: str) -> Path:
+    """Where a mark of this kind points."""
+    if kind == "mistake":
+        return variants.mistakes_file(kata)
+    return {"spec": kata.specs, "lesson": kata.folder / "lesson.py", "snippet": kata.folder / "README.md"}[kind]

@@ -1,19 +1,23 @@
-"""Checks every promise of a kata in this process, one line per finding, and remembers which katas kept them all."""
+"""Checks every promise of a kata in this process, one line per finding, and remembers which of them held."""
 
 import ast
+import functools
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 
-from grader.authoring import promises, variants, verdicts
-from grader.authoring.verdicts import Promise
+from grader.authoring import promises, variants
+from grader.authoring.reads import Promise
 from grader.course.catalogue import Kata
 from grader.errors import KataError
 from grader.memory import Memory
 from grader.workers import forkserver
+
+BROKEN: dict[tuple[str, str, str], list[str]] = {}  # what this process has found
 
 
 def warm_up(katas: Iterable[Kata]) -> None:
@@ -33,6 +37,7 @@ class Outcome:
     findings: list[str]
     to_do: list[str]  # what would be a finding if the kata were finished
     untried: list[str]  # the promises that say nothing, because the reference fails its specs
+    anew: list[str]  # the promises that were tried; the others are known
 
 
 def of_a_finished(kata: Kata) -> list[Promise]:
@@ -46,57 +51,72 @@ def promises_of(kata: Kata) -> list[Promise]:
 
 
 def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
-    """Check everything about this kata. One without a finding is remembered as green.
+    """Check everything about this kata.
 
     Args:
         advance: called after each promise.
     """
-    key, found = key_of(kata), _unreadable(kata)
+    found = _unreadable(kata)
     to_do: list[str] = []
     untried: list[str] = []
+    anew: list[str] = []
     if not found:
         wanted, reference_passes = promises_of(kata), True
         for promise in [*promises.PROMISES, *of_a_finished(kata)]:
             if promise in promises.ON_THE_REFERENCE and not reference_passes:
                 untried.append(promise.__name__)
             else:
-                problems = _problems(kata, promise, is_known=bool(found))
+                anew += [promise.__name__] if known(kata, promise) is None else []
+                try:
+                    problems = problems_of(kata, promise)
+                except FileNotFoundError as error:
+                    problems = [] if found else [f"{error.filename}: missing"]  # what was found says it
+                except (KataError, OSError) as error:
+                    problems = [str(error)]
                 reference_passes = reference_passes and not (promise is promises.reference_passes and problems)
                 (found if promise in wanted else to_do).extend(problems)
             advance()
-    Memory(kata.root).keep("kept", kata.name, "" if found else key)
-    return Outcome(_lines(kata, found), _lines(kata, to_do), untried)
-
-
-def to_do(kata: Kata) -> list[str]:
-    """What is left to do before the kata is finished."""
-    return _lines(kata, [problem for promise in of_a_finished(kata) for problem in _problems(kata, promise)])
+    return Outcome(_lines(kata, found), _lines(kata, to_do), untried, anew)
 
 
 def changed(katas: list[Kata]) -> list[Kata]:
-    """Those of these katas that have changed, or stand on something that has, since they last kept every promise."""
-    memory = Memory(katas[0].root)
-    keys = {kata: key_of(kata) for kata in katas}
-    return [kata for kata, key in keys.items() if not key or memory.find("kept", kata.name, key) is None]
+    """Those of these katas with a promise that is not known to hold for what it reads now."""
+    return [kata for kata in katas if _unreadable(kata) or any(known(kata, one) != [] for one in promises_of(kata))]
 
 
-def key_of(kata: Kata) -> str:
-    """A hash of everything that its promises depend on; empty if its description cannot be read."""
-    beside = [variants.mistakes_file(kata), kata.textbook, *kata.accepted, promises.recipe(kata)]
-    try:
-        return verdicts.key(kata, beside)
-    except KataError:
-        return ""
+def state(kata: Kata) -> tuple[str, ...]:
+    """What changes when one of its promises must be tried anew."""
+    return *_unreadable(kata), *(promises.READS[promise].key(kata) for promise in promises.READS)
 
 
-def _problems(kata: Kata, promise: Promise, *, is_known: bool = False) -> list[str]:
-    """What breaks this promise. A file that is missing is named, unless what `is_known` already says it."""
-    try:
-        return promise(kata)
-    except FileNotFoundError as error:
-        return [] if is_known else [f"{error.filename}: missing"]
-    except (KataError, OSError) as error:
-        return [str(error)]
+def problems_of(kata: Kata, promise: Promise) -> list[str]:
+    """What breaks this promise. One that is known to hold is not tried."""
+    problems = known(kata, promise)
+    if problems is None:
+        entry = entry_of(kata, promise)
+        problems = promise(kata)
+        if problems:
+            BROKEN[entry] = problems
+        else:
+            _memory(kata.root).keep(*entry)
+    return problems
+
+
+def known(kata: Kata, promise: Promise) -> list[str] | None:
+    """What breaks this promise, if that is known. What is broken is known only to the process that found it out."""
+    entry = entry_of(kata, promise)
+    if not entry[-1]:
+        return None
+    return BROKEN.get(entry) if _memory(kata.root).find(*entry) is None else []
+
+
+def entry_of(kata: Kata, promise: Promise) -> tuple[str, str, str]:
+    return "promise", f"{promise.__name__} {kata.name}", promises.READS[promise].key(kata)
+
+
+@functools.cache
+def _memory(root: Path) -> Memory:
+    return Memory(root)
 
 
 def _lines(kata: Kata, problems: list[str]) -> list[str]:

@@ -236,20 +236,21 @@ def _listed(kata: Kata) -> dict[str, str]:
     return tomllib.loads(path.read_text(encoding="utf-8")).get("reasons", {}) if path.is_file() else {}
 
 
-def _store(kata: Kata) -> Path:
+def store(kata: Kata) -> Path:
+    """Where its changes are kept."""
     return kata.root / ".kata" / "kills" / f"{kata.name.replace('/', '-')}.json"
 
 
 def _keep(kata: Kata, found: dict[str, Noticed]) -> None:
     reference, specs = (path.read_text(encoding="utf-8") for path in (kata.reference, kata.specs))
     changes = {name: {"said": one.change.said, "source": one.change.source} for name, one in found.items()}
-    files.write(_store(kata), json.dumps({"reference": reference, "specs": specs, "changes": changes}))
+    files.write(store(kata), json.dumps({"reference": reference, "specs": specs, "changes": changes}))
 
 
 def _kept(kata: Kata) -> dict:
     """What `kata kills` found for this very reference; empty if it has not looked."""
     try:
-        kept = json.loads(_store(kata).read_text(encoding="utf-8"))
+        kept = json.loads(store(kata).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return kept if kept["reference"] == kata.reference.read_text(encoding="utf-8") else {}

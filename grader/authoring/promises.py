@@ -17,14 +17,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants, verdicts
+from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
-from grader.authoring.results import path as recipe
+from grader.authoring.key_results import path as recipe
+from grader.authoring.reads import Promise, Reads
 from grader.authoring.variants import Mistake
 from grader.course import catalogue, cells, handouts, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
-from grader.course.handouts import SEALED
+from grader.course.handouts import PROBES, SEALED, SIGNATURES
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
@@ -177,14 +178,13 @@ def accepted(kata: Kata) -> list[str]:
     return problems
 
 
-@verdicts.remembered
 def lesson(kata: Kata) -> list[str]:
     """The lesson runs to its end, prints, and draws its figure: cell by cell in the kata's notebook, followed by the
     reference's code. Put together from the cells, that code is the reference's again."""
     if not (kata.folder / "lesson.py").is_file():  # then `complete` says so
         return []
     text = kata.reference.read_text(encoding="utf-8")
-    notebook = notebooks.build(kata, text)
+    notebook = notebooks.assembled(notebooks.after_the_page(kata, text))
     steps = [cell for cell in notebooks.code(notebook) if cell.startswith("# lesson ")]
     given = (kata.folder / "lesson.py").read_text(encoding="utf-8")
     problems, file = [], _at(kata, kata.folder / "lesson.py")
@@ -204,7 +204,6 @@ def lesson(kata: Kata) -> list[str]:
     return problems + [f"{reference}: {said}" for said in [*joined.notes, *_lost(text, joined.text, kata)]]
 
 
-@verdicts.remembered
 def snippets(kata: Kata) -> list[str]:
     """The lesson's snippets print what is written below them, and none gives an exercise away."""
     said, trouble = in_fork(lambda: print(json.dumps(lesson_snippets.problems(kata))))
@@ -232,7 +231,6 @@ def complete(kata: Kata) -> list[str]:
     return problems + (_figure(kata, figure) if figure.is_file() else [])
 
 
-@verdicts.remembered
 def sealed(kata: Kata) -> list[str]:
     """The specs that judge from another process pass on the textbook solution there, and refuse mistakes."""
     if not kata.textbook.is_file():  # then `complete` says so
@@ -273,22 +271,37 @@ def needed(kata: Kata) -> list[str]:
     return kills.hollowed(kata)
 
 
-PROMISES = [
-    folder,
-    stub,
-    specs,
-    stub_fails,
-    reference_passes,
-    textbook,
-    unguarded,
-    mistakes,
-    accepted,
-    needed,
-    lesson,
-    snippets,
-    diagrams,
-]  # of every kata
+TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
+STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/lesson.py"
+AUTHOR = "solutions/{kata}/author/"
+MISTAKES, TEXTBOOK, ACCEPTED = f"{AUTHOR}mistakes.py", f"{AUTHOR}textbook.py", f"{AUTHOR}accepted/*.py"
+RUN = (TOML, SPECS, REFERENCE, "katas/{track}/*.py", "pyproject.toml")  # where specs run on code
+EARLIER = (TOML, REFERENCE)
+
+# What each promise reads. One that has held is not tried again until something of this changes.
+READS: dict[Promise, Reads] = {
+    folder: Reads((TOML, PAGE, SPECS, REFERENCE, STUB), (TOML,), lambda kata: [*_linked(kata), *_ideas(kata)]),
+    stub: Reads((TOML, REFERENCE, STUB)),
+    specs: Reads((TOML, SPECS, REFERENCE)),
+    stub_fails: Reads((*RUN, STUB), EARLIER),
+    reference_passes: Reads(RUN, EARLIER),
+    textbook: Reads((*RUN, TEXTBOOK), (*EARLIER, TEXTBOOK)),
+    unguarded: Reads(RUN, EARLIER),
+    mistakes: Reads((*RUN, MISTAKES), EARLIER),
+    accepted: Reads((*RUN, ACCEPTED), EARLIER),
+    needed: Reads(RUN, EARLIER, lambda kata: [kills.store(kata)]),
+    lesson: Reads((TOML, LESSON, STUB, REFERENCE, "katas/{track}/*.py"), (*EARLIER, STUB)),
+    snippets: Reads((TOML, PAGE, TEXTBOOK)),
+    diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
+    complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
+    sealed: Reads((*RUN, TEXTBOOK, MISTAKES, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
+    signed: Reads((SPECS, MISTAKES, REFERENCE, "katas/{kata}/" + SIGNATURES)),
+    paper: Reads(
+        (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER
+    ),
+}
 FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
+PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
 ON_THE_REFERENCE = [
     textbook,
     unguarded,
@@ -357,13 +370,38 @@ def _links(page: Path) -> list[str]:
     return [link for link in found if "://" not in link]
 
 
-def _on_the_path(kata: Kata) -> list[str]:
-    """The lesson before leads to this one, this one to the next, the last back to the overview; a term leads here."""
+def _linked(kata: Kata) -> list[Path]:
+    """What the lesson links to."""
+    page = kata.folder / "README.md"
+    return [kata.folder / link for link in _links(page)] if page.is_file() else []
+
+
+def _ideas(kata: Kata) -> list[Path]:
+    """The descriptions of the katas whose ideas it builds on."""
+    return [Kata(kata.root, name).folder / "kata.toml" for name in kata.description.ideas_of]
+
+
+def _around(kata: Kata) -> list[Path]:
+    """What ties it to other katas: the lessons before and after it, the glossary, and what its pitfalls stand on."""
+    path = _path(kata)
+    place = path.index(kata) if kata in path else len(path)
+    pages = [one.folder / "README.md" for one in path[max(place - 1, 0) : place + 2]]
+    return [*pages, kata.root / "katas" / "GLOSSARY.md", *_ideas(kata), *bites.elsewhere(kata)]
+
+
+def _path(kata: Kata) -> list[Kata]:
+    """The finished katas of the path, and this one; of a track, none."""
     if "/" in kata.name:
         return []
     known = [one for one in catalogue.all_katas(kata.root) if "/" not in one.name]
-    path = [one for one in known if one == kata or one.description.finished]
-    problems = []
+    return [one for one in known if one == kata or one.description.finished]
+
+
+def _on_the_path(kata: Kata) -> list[str]:
+    """The lesson before leads to this one, this one to the next, the last back to the overview; a term leads here."""
+    path, problems = _path(kata), []
+    if not path:
+        return []
     for one, following in itertools.zip_longest(path, path[1:]):
         page, target = one.folder / "README.md", f"../{following.name}/README.md" if following else "../../README.md"
         if kata in (one, following) and f"]({target})" not in page.read_text(encoding="utf-8").partition(NEXT)[2]:
@@ -465,7 +503,8 @@ def _own_rows(kata: Kata, spec: SpecResult) -> str:
     """What a failure alone says: no docstring, call or place, which every failure of the spec shows."""
     *story, last = spec.message.split("\n\n")
     story = [*story, last] if " · " not in last else story
-    for reason in _reasons(*kata.spec_files, Path(training.__file__)):
+    files = [*kata.spec_files, Path(training.__file__)]
+    for reason in _reasons(*(path.read_text(encoding="utf-8") for path in files)):
         if story[: len(reason)] == reason:
             story = story[len(reason) :]
             break
@@ -473,9 +512,9 @@ def _own_rows(kata: Kata, spec: SpecResult) -> str:
 
 
 @functools.cache
-def _reasons(*spec_files: Path) -> list[list[str]]:
+def _reasons(*texts: str) -> list[list[str]]:
     """The paragraphs of each spec's docstring, as a failure shows them."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in spec_files]
+    trees = map(ast.parse, texts)
     specs = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     told = [failures.reason(ast.get_docstring(spec) or "") for spec in specs]
     return [text.split("\n\n") for text in sorted(set(told) - {""}, key=len, reverse=True)]

@@ -89,10 +89,12 @@ def right(kata: Kata) -> list[Path]:
     return [path for path in (kata.textbook, *kata.accepted) if path.is_file()]
 
 
-def right_texts(kata: Kata) -> list[str]:
+def right_texts(kata: Kata) -> Iterator[str]:
     """The reference, the reference with each other right solution behind it, and those made of equivalent mutants."""
     reference = kata.reference.read_text(encoding="utf-8")
-    return [reference, *(f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in right(kata)), *_mutated(kata)]
+    yield reference
+    yield from (f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in right(kata))
+    yield from _mutated(kata)
 
 
 def _mutated(kata: Kata) -> Iterator[str]:
@@ -216,11 +218,12 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     """
     specs, sealed = infos(kata), lists.read(kata)
     texts = right_texts(kata)
-    taped = texts[1] if texts[1:] else texts[0]
+    first = next(texts)
+    taped = next(texts, first)
     tape, failed = replays.recorded(kata, taped, specs, sealed)
     unfair = set(failed)
     if thoroughly:
-        unfair.update(*(answer.failed for answer in ask(kata, specs, [(text, sealed) for text in texts])))
+        unfair.update(*(one.failed for one in ask(kata, specs, [(text, sealed) for text in (first, taped, *texts)])))
     problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
     return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems

@@ -11,7 +11,7 @@ import torch
 
 from grader.authoring import bites
 from grader.course.catalogue import Kata
-from grader.course.snippets import BLOCK, OUTPUT, statements, without_output
+from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

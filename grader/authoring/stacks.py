@@ -14,7 +14,7 @@ def jobs(kata: Kata) -> list[Job]:
     The first of each kata together, then the second of each, until each was there once.
     """
     *earlier, _ = with_prerequisites([kata])
-    ways = [right[1:] or right for right in map(seals.right_texts, earlier)]
+    ways = [right[1:] or right for right in (list(seals.right_texts(one)) for one in earlier)]
     count = max(map(len, ways), default=0)
     stacks = zip(*(islice(cycle(texts), count) for texts in ways), strict=True)
     own = {kata.file: kata.reference.read_text(encoding="utf-8")}

@@ -1,6 +1,7 @@
 """Commands for authors of katas: create one, check its promises, and make what derives from its parts."""
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from rich.progress import Progress
 
 from grader import files
 from grader.cli.app import AUTHORS, MaybeKata, OneKata, app, bar, complete_kata, katas, say
-from grader.course import pages, papers, places, stubs
+from grader.course import description, pages, papers, places, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import NotPossible
 from grader.reports import words
@@ -36,26 +37,33 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
 
 
 @app.command(rich_help_panel=AUTHORS)
-def promises(kata: Katas = None) -> None:
+def promises(
+    kata: Katas = None,
+    watch: Annotated[bool, typer.Option("--watch", help="go on after every save, until q or Ctrl-C")] = False,
+) -> None:
     """Check every promise of a kata. Without KATA: of those that have changed since they last kept their promises.
 
-    What is "to do" becomes a broken promise once kata.toml says `finished = true`. Exit code 1: a promise is broken.
+    A promise that has held is tried anew only once a file that it reads has changed. What is "to do" becomes a broken
+    promise once kata.toml says `finished = true`. Exit code 1: a promise is broken.
     """
     from grader.authoring import kept
 
     _need_solutions("kata promises")
     chosen = katas(kata)
-    changed = chosen if kata else kept.changed(chosen)
-    with _quiet_bar("starting", None) as starting:
-        starting.refresh()
-        kept.warm_up(changed)
+    changed = kept.changed(chosen)
+    if changed or watch:
+        with _quiet_bar("starting", None) as starting:
+            starting.refresh()
+            kept.warm_up(chosen if watch else changed)
     is_broken = False
-    for one in changed:
+    for one in chosen if kata else changed:
         findings = _promises_of(one)
         is_broken = is_broken or bool(findings)
-    if skipped := len(chosen) - len(changed):
+    if not kata and (skipped := len(chosen) - len(changed)):
         print(f"{skipped} of {len(chosen)} katas are unchanged since they kept their promises, and were skipped")
-    if is_broken:
+    if watch:
+        _watch(chosen)
+    elif is_broken:
         raise typer.Exit(1)
 
 
@@ -162,10 +170,10 @@ def results(
 
     Exit code 1: a seed misses a limit.
     """
-    from grader.authoring import results
+    from grader.authoring import key_results
 
     _need_solutions("kata results")
-    if results.repeat(katas([kata]), kata, others=others):
+    if key_results.repeat(katas([kata]), kata, others=others):
         raise typer.Exit(1)
 
 
@@ -234,7 +242,7 @@ def generate(
 
     A stub that contains code already is left alone.
     """
-    if places.is_room(ROOT):
+    if places.is_workspace(ROOT):
         _need_solutions("kata generate")
     path = katas(None)
     stale = stubs.stale(path) | pages.stale(path) | papers.stale(path)
@@ -246,6 +254,24 @@ def generate(
         print("everything is up to date")
     elif check:
         raise typer.Exit(1)
+
+
+def _watch(katas: list[Kata]) -> None:
+    """After every save, check the katas that it touches."""
+    from grader.authoring import kept
+    from grader.learner import inputs as of_a_watch
+    from grader.workers import forkserver
+
+    checked = {kata: kept.state(kata) for kata in katas}
+    with of_a_watch.opened_inputs() as inputs, suppress(KeyboardInterrupt):
+        inputs.follow(ROOT / "katas", ROOT / "solutions")
+        while of_a_watch.Event.QUIT not in inputs.read(wait=True):
+            description.read.cache_clear()
+            forkserver.collect(katas)
+            for kata in katas:
+                if checked[kata] != (now := kept.state(kata)):
+                    checked[kata] = now
+                    _promises_of(kata)
 
 
 def _promises_of(kata: Kata) -> list[str]:
@@ -269,6 +295,8 @@ def _promises_of(kata: Kata) -> list[str]:
         said = f" keeps its {len(kept.promises_of(kata))} promises"
     if outcome.untried:
         said += f", and not tried until the reference passes: {', '.join(outcome.untried)}"
+    if len(outcome.anew) < count - len(outcome.untried):
+        said += f" · tried anew: {', '.join(outcome.anew) or 'none'}"
     to_do = " · to do before `finished = true`:" if outcome.to_do else ""
     print(f"{kata.name}{said} · {time.monotonic() - started:.1f} s{to_do}", flush=True)
     for line in outcome.to_do:

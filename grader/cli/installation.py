@@ -32,9 +32,9 @@ def start(
     torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda is 2.7 GB more")] = Build.cpu,
 ) -> None:
     """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
-    from grader.learner import room
+    from grader.learner import workspace
 
-    told = room.start(folder, torch.value if venv else None, say)
+    told = workspace.start(folder, torch.value if venv else None, say)
     for line in told:
         say(line)
     used = folder.absolute() / environment.NAME if venv else environment.running()
@@ -61,7 +61,7 @@ def update(
     if back:
         say(updating.go_back(ROOT))
         return
-    if places.is_room(ROOT):
+    if places.is_workspace(ROOT):
         if source:
             raise KataError(
                 "kata update takes no SOURCE here: install a newer release, and it takes the course of that"

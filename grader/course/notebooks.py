@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader import printable
-from grader.course import cells, places, snippets, statements, stubs
+from grader.course import cells, lesson_code, places, statements, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -53,15 +53,20 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
     Raises:
         NotANotebook: the file does not parse and cannot be cut into cells.
     """
+    page = (kata.folder / "README.md").read_text(encoding="utf-8")
+    start = new_code_cell(START.format(kata=kata.name, repository=repository))
+    return assembled([start, *_lesson(page), *after_the_page(kata, module)], kata=kata.name)
+
+
+def after_the_page(kata: Kata, module: str) -> list[nbformat.NotebookNode]:
+    """The notebook's cells that are made of lesson.py and of the module."""
     try:
         segments = cells.cut(module, kata.owners)
     except statements.UNREADABLE as error:
         where, reason = getattr(error, "lineno", "?"), getattr(error, "msg", "nested too deeply")
         text = f"katas/{kata.file}:{where}: {reason}: a half-written file cannot be cut into cells"
         raise NotANotebook(text) from None
-    page = (kata.folder / "README.md").read_text(encoding="utf-8")
-    body = [new_code_cell(START.format(kata=kata.name, repository=repository)), *_lesson(page)]
-    body += [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
+    body = [new_code_cell(f"# lesson {number}\n{step}") for number, step in enumerate(_steps(kata), start=1)]
     body.append(new_code_cell(figure(kata)))
     body.append(new_markdown_cell("## Your turn\n\nWrite a cell, run it, and then run the check below it."))
     first = cells.up_front(segments)
@@ -78,7 +83,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
                     f'# check (also: hint("{exercise.name}"), trace("{exercise.name}"))\ncheck("{exercise.name}")'
                 )
             )
-    return assembled(body, kata=kata.name)
+    return body
 
 
 def assembled(body: list[nbformat.NotebookNode], **metadata: str) -> nbformat.NotebookNode:
@@ -98,7 +103,7 @@ def figure(kata: Kata) -> str:
 
 def origin(root: Path) -> str:
     """The HTTPS address to clone the checkout at `root` from, without credentials; without one, our own repository."""
-    if places.is_room(root):  # whose repository is the learner's
+    if places.is_workspace(root):  # whose repository is the learner's
         return REPOSITORY
     command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
     try:
@@ -256,9 +261,9 @@ def _lesson(page: str) -> list[nbformat.NotebookNode]:
     """The lesson up to its exercises: a cell per section and per snippet."""
     page = page.partition("\n## Exercises\n")[0]
     found = []
-    for place, part in enumerate(snippets.BLOCK.split(page)):
+    for place, part in enumerate(lesson_code.BLOCK.split(page)):
         if place % 2:
-            found.append(new_code_cell(f"# lesson: a snippet\n{snippets.without_output(part)}"))
+            found.append(new_code_cell(f"# lesson: a snippet\n{lesson_code.without_output(part)}"))
             continue
         sections = re.split(r"^(?=##+ )", without_links(part), flags=re.MULTILINE)
         found += [new_markdown_cell(section.strip()) for section in sections if section.strip()]

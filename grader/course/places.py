@@ -1,8 +1,8 @@
 """Where things are: the package, the course that it came with, and the folder in which its user works.
 
 In a checkout, and in what `kata export` wrote, the three are one tree. An installed package brings the course as an
-archive outside of itself, where no import and no sandbox finds it. `kata start` lays out a room from it: a folder with
-the katas, without references and grader.
+archive outside of itself, where no import and no sandbox finds it. `kata start` lays out a workspace from it: a folder
+with the katas, without references and grader.
 """
 
 import importlib.metadata
@@ -20,9 +20,9 @@ from grader.errors import NotPossible
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 ARCHIVE = Path("share", "torch-katas", "course.zip")  # below the folder that an environment is installed to
-ROOM = ".kata-room"  # a file that marks a folder as a room
-CONFIGURATION = "pytest.ini"  # of a room, whose pyproject.toml would be the learner's
-REFERENCES = Path(".kata", "solutions")  # of a room, unpacked at their first use
+MARK = ".kata-room"  # a file that marks a folder as a workspace; those that exist have this one
+CONFIGURATION = "pytest.ini"  # of a workspace, whose pyproject.toml would be the learner's
+REFERENCES = Path(".kata", "solutions")  # of a workspace, unpacked at their first use
 
 
 def is_checkout() -> bool:
@@ -30,46 +30,46 @@ def is_checkout() -> bool:
     return (CHECKOUT / "katas").is_dir() and (CHECKOUT / "pyproject.toml").is_file()
 
 
-def is_room(folder: Path) -> bool:
+def is_workspace(folder: Path) -> bool:
     """Tell if `kata start` made this folder."""
-    return (folder / ROOM).is_file()
+    return (folder / MARK).is_file()
 
 
 def root() -> Path:
-    """The folder whose katas/ the user works in: the room around the current folder or around the program, or the
+    """The folder whose katas/ the user works in: the workspace around the current folder or around the program, or the
     checkout. Where there is neither, the current folder.
     """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     starts = [os.path.join(os.getcwd(), "any"), *([os.path.abspath(program)] if program else [])]
     for start in map(Path, starts):
         for folder in start.parents:
-            if is_room(folder):
+            if is_workspace(folder):
                 return folder.resolve()
     return CHECKOUT if is_checkout() else Path.cwd()
 
 
 def import_own_tracks() -> None:
-    """Let this program import the room's own tracks that are packages, as an installed checkout does: tinytorch."""
+    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch."""
     here = root()
-    if is_room(here):
+    if is_workspace(here):
         sys.path.insert(0, str(here / "katas"))
 
 
 def configuration(root: Path) -> Path:
     """The file with pytest's options of the tree at `root`."""
-    return root / (CONFIGURATION if is_room(root) else "pyproject.toml")
+    return root / (CONFIGURATION if is_workspace(root) else "pyproject.toml")
 
 
 @cache
 def references(root: Path) -> Path:
-    """The folder with the references of the tree at `root`: its solutions/. A room has them out of sight."""
-    if not is_room(root):
+    """The folder with the references of the tree at `root`: its solutions/. A workspace has them out of sight."""
+    if not is_workspace(root):
         return root / "solutions"
     place, packed = root / REFERENCES, archive()
     if packed is None:
         return CHECKOUT / "solutions"
     if not place.is_dir():
-        with suppress(OSError):  # in a room that cannot be written to, they are missing as in a starter
+        with suppress(OSError):  # in a workspace that cannot be written to, they are missing as in a starter
             place.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".solutions-", dir=place.parent) as folder:
                 with zipfile.ZipFile(packed) as course:

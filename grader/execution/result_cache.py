@@ -10,7 +10,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from grader.course.catalogue import Kata
 from grader.course.handouts import PROBES, SEALED
 from grader.memory import Memory
 from grader.results import LOOPS, WAITED, KataResult, SpecResult, kata_result
@@ -51,12 +50,13 @@ def _may_be_chance(spec: SpecResult) -> bool:
 def key(job: Job) -> str:
     """A hash of everything that the job's result depends on."""
     files = [[path.as_posix(), text] for path, text in sorted(job.files.items())]
-    rest = [job.kata.name, job.problem, job.note, asdict(job.options), _specs(job.kata), surroundings()]
+    rest = [job.kata.name, job.problem, job.note, asdict(job.options), _specs(job), surroundings()]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()
 
 
-def _specs(kata: Kata) -> list[str]:
-    files = [kata.folder / "kata.toml", kata.specs, kata.reference, kata.author / SEALED, kata.author / PROBES]
+def _specs(job: Job) -> list[str]:
+    kata, lists = job.kata, (SEALED, PROBES) if job.options.sealed else ()
+    files = [kata.folder / "kata.toml", kata.specs, kata.reference, *(kata.author / name for name in lists)]
     texts = [path.read_text(encoding="utf-8") if path.is_file() else "" for path in files]
     return texts + [part for path in kata.hidden_specs for part in (path.name, path.read_bytes().hex())]
 

@@ -14,7 +14,7 @@ from grader.course import catalogue, downloads, places
 from grader.course.catalogue import ROOT
 from grader.execution import reduced, scheduler
 from grader.isolation import landlock
-from grader.learner import room
+from grader.learner import workspace
 
 PINS = places.PACKAGE / "constraints.txt"
 # How to mend an environment: in a checkout, and where a release is installed.
@@ -130,9 +130,9 @@ def _katas() -> Finding:
     if not katas:
         missing = "is the checkout complete?" if places.is_checkout() else "kata start my-katas lays them out"
         return Finding("katas", "bad", f"none in {ROOT / 'katas'}: {missing}")
-    if places.is_room(ROOT) and (ROOT / places.ROOM).read_text(encoding="utf-8") != room.mark():
+    if places.is_workspace(ROOT) and (ROOT / places.MARK).read_text(encoding="utf-8") != workspace.mark():
         return Finding("katas", "note", f"{len(katas)}, of another version than the installed release: kata update")
-    if places.is_room(ROOT):
+    if places.is_workspace(ROOT):
         return Finding("katas", "fine", f"{len(katas)}, with the references of the installed release")
     answers = "with solutions" if (ROOT / "solutions").is_dir() else "without solutions (a starter)"
     return Finding("katas", "fine", f"{len(katas)}, {answers}")

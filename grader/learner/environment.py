@@ -1,4 +1,4 @@
-"""The virtual environment of a room: the one that runs this program, or one of its own, made as by `make setup`."""
+"""The virtual environment of a workspace: that of this program, or one of its own, made as by `make setup`."""
 
 import os
 import shutil
@@ -41,8 +41,8 @@ def is_active(environment: Path) -> bool:
     return found is not None and Path(found).parent == program(environment, "kata").parent
 
 
-def make(room: Path, build: str, say: Callable[[str], None]) -> None:
-    """Make an environment in a room: this package again, the versions it is tested with, and a build of PyTorch.
+def make(workspace: Path, build: str, say: Callable[[str], None]) -> None:
+    """Make an environment in a workspace: this package again, the versions it is tested with, and a build of PyTorch.
 
     Args:
         build: cpu or cuda.
@@ -51,7 +51,7 @@ def make(room: Path, build: str, say: Callable[[str], None]) -> None:
     """
     if places.is_checkout():
         raise NotPossible("--venv installs a release again, and this is a checkout: make setup has made its .venv")
-    there = room / NAME
+    there = workspace / NAME
     python = program(there, "python")
     say(f"Creating {there}")
     _run([sys.executable, "-m", "venv", there], f"{there} cannot be created (Debian and Ubuntu: install python3-venv)")
@@ -70,7 +70,7 @@ def make(room: Path, build: str, say: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="kata-wheel-") as folder:
         _run([*pip, wheel(Path(folder))], "the packages cannot be installed")
     packages = sysconfig.get_path("purelib", "venv", vars={"base": str(there)})
-    Path(packages, "room.pth").write_text(f"{room / 'katas'}\n", encoding="utf-8")  # for `import tinytorch`
+    Path(packages, "workspace.pth").write_text(f"{workspace / 'katas'}\n", encoding="utf-8")  # for `import tinytorch`
 
 
 def wheel(folder: Path) -> Path:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -55,11 +55,11 @@ class Inputs:
         """The sources that an input makes readable."""
         return [self.wakes] if self.keys is None else [self.wakes, self.keys]
 
-    def follow(self, folder: Path) -> None:
-        """Report saves in this folder, and no longer in the one before."""
+    def follow(self, *folders: Path) -> None:
+        """Report saves in these folders, and no longer in those before."""
         self.stop_following()
         self.stopped = threading.Event()
-        threading.Thread(target=self._report_saves, args=(folder, self.stopped), daemon=True).start()
+        threading.Thread(target=self._report_saves, args=(folders, self.stopped), daemon=True).start()
 
     def stop_following(self) -> None:
         """Stop reporting saves."""
@@ -87,10 +87,10 @@ class Inputs:
         if select.select([self.wakes], [], [], 0)[0] and (others := self.wakes.recv(1024).replace(INTERRUPT, b"")):
             self.wake.send(others)
 
-    def _report_saves(self, folder: Path, stopped: threading.Event) -> None:
-        """Run in a thread: send a byte after each change in the folder."""
+    def _report_saves(self, folders: Iterable[Path], stopped: threading.Event) -> None:
+        """Run in a thread: send a byte after each change in the folders."""
         changes = watch(
-            folder, step=SETTLED, stop_event=stopped, rust_timeout=500, yield_on_timeout=True, raise_interrupt=False
+            *folders, step=SETTLED, stop_event=stopped, rust_timeout=500, yield_on_timeout=True, raise_interrupt=False
         )
         for change in changes:
             if change and not stopped.is_set():

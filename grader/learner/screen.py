@@ -8,7 +8,7 @@ from rich.text import Text
 
 from grader.course.catalogue import Kata
 from grader.learner import reading
-from grader.reports import blocks, table, words
+from grader.reports import colour_blocks, table, words
 from grader.reports.words import STAR
 from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
 from grader.specs import layout
@@ -89,7 +89,7 @@ class Screen:
         self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
-        if self.console.color_system in ("256", "truecolor") and (picture := blocks.coloured(spec.picture)):
+        if self.console.color_system in ("256", "truecolor") and (picture := colour_blocks.coloured(spec.picture)):
             self.console.print(Text.from_ansi(f"\n{picture}"))
 
     def task(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Update: takes a newer course over a checkout or a room, keeps what the learner wrote, and can go back."""
+"""Update: takes a newer course over a checkout or a workspace, keeps what the learner wrote, and can go back."""
 
 import json
 import shutil
@@ -13,12 +13,12 @@ from grader import files
 from grader.course import catalogue, handouts, papers, places, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
-from grader.learner import room
+from grader.learner import workspace
 from grader.reports import words
 
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
-ROOMS_SOURCE = ": that of the installed release; install a newer one, then kata update"
+OF_A_WORKSPACE = ": that of the installed release; install a newer one, then kata update"
 CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.txt")
 
 
@@ -29,7 +29,7 @@ def update(root: Path, source: str) -> list[str]:
     changed, the new one is written beside it as NAME.new.py.
 
     Args:
-        root: a checkout, or a room, which takes over the installed course.
+        root: a checkout, or a workspace, which takes over the installed course.
         source: a folder, or what `git clone` accepts.
     Raises:
         NotPossible: the source cannot be fetched, or holds no katas, or is this checkout itself.
@@ -49,7 +49,7 @@ def update(root: Path, source: str) -> list[str]:
                 if stub.decode() != stubs.stub_of(mine):
                     beside[place] = place.with_suffix(".new.py")
                     wanted[beside[place]] = stub
-        replaced = root / (places.REFERENCES if places.is_room(root) else "grader")
+        replaced = root / (places.REFERENCES if places.is_workspace(root) else "grader")
         gone = [path.relative_to(root) for path in _course_files(replaced)] if replaced.is_dir() else []
         changed = {path: content for path, content in wanted.items() if _content(root / path) != content}
         removed = [path for path in gone if path not in wanted]
@@ -112,10 +112,10 @@ def _taken(new: Path, katas: list[Kata], root: Path) -> Iterator[tuple[Path, byt
     have, and all that is no kata's.
 
     The whole course, which has the tests as well, takes all of the newer one. A copy that grades takes the references
-    and what asks beside them; a starter neither. A room has its references out of sight.
+    and what asks beside them; a starter neither. A workspace has its references out of sight.
     """
-    if places.is_room(root):
-        yield from (room.of_the_course(new) | (room.references(new) if places.archive() else {})).items()
+    if places.is_workspace(root):
+        yield from (workspace.of_the_course(new) | (workspace.references(new) if places.archive() else {})).items()
         return
     is_whole, has_references = (root / "tests").is_dir(), (root / "solutions").is_dir()
     of_katas = {path for kata in katas for path in kata.folder.rglob("*")}
@@ -157,10 +157,10 @@ def _keep(root: Path, paths: list[Path]) -> None:
 def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, Path], katas: list[str]) -> list[str]:
     """The news, in lines: changes of the course, new katas, changed specs, and files to look at."""
     if not changed:
-        return [f"this is the newest course already{ROOMS_SOURCE if places.is_room(root) else ''}"]
-    known = root / (room.CHANGES if places.is_room(root) else CHANGES)
+        return [f"this is the newest course already{OF_A_WORKSPACE if places.is_workspace(root) else ''}"]
+    known = root / (workspace.CHANGES if places.is_workspace(root) else CHANGES)
     before = (_content(known) or b"").decode().splitlines()
-    after = (_content(new / CHANGES) or b"").decode().splitlines() if before or not places.is_room(root) else []
+    after = (_content(new / CHANGES) or b"").decode().splitlines() if before or not places.is_workspace(root) else []
     lines = [line for line in after if line.strip() and line not in before]
     specs = [path.parent.name for path in changed if path.name.startswith("test_") and path.parts[0] == "katas"]
     lines += [f"new katas: {', '.join(katas)}"] if katas else []

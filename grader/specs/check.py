@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grader.specs import blocks
+from grader.specs import tensor_picture
 from grader.specs.bans import Forbidden as Forbidden
 from grader.specs.bans import forbidden as forbidden
 
@@ -350,7 +350,7 @@ def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolera
     wrong = ~_agree(got, expected, tolerance)
     if wrong.any():
         rows.append(("differs", _difference(got, expected, wrong)))
-        picture = blocks.drawn(got, expected, _first(wrong))
+        picture = tensor_picture.drawn(got, expected, _first(wrong))
         raise Mismatch(rows + _suspects(got, expected), picture)
 
 

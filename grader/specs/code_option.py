@@ -27,7 +27,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     known.file_or_dir[:] = full.values()
     args[:] = [arg if at in codes else full.get(arg, arg) for at, arg in enumerate(args)]
     given = [Path(here, path.partition("::")[0]) for path in known.file_or_dir or ["."]]
-    is_ours = places.is_room(ROOT) or places.is_checkout()
+    is_ours = places.is_workspace(ROOT) or places.is_checkout()
     if is_ours and early_config.inipath is None and all(place.resolve().is_relative_to(ROOT) for place in given):
         pytest_private.set_root(early_config, ROOT)
         args[:] = [*early_config.getini("addopts"), *args]

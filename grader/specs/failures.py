@@ -53,7 +53,7 @@ class Failure:
     line: str
     details: str = ""
     error: str = ""  # the class of the exception
-    picture: str = ""  # of a small tensor that differs, as `grader.specs.blocks` draws it
+    picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grader.reports import blocks, words
+from grader.reports import colour_blocks, words
 from grader.results import NOT_WRITTEN, title
 from grader.specs import layout, pytest_private, signatures
 from grader.specs.failures import Failure
@@ -125,7 +125,7 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
             terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
             text = words.with_printed(spec.told.details, spec.told.printed)
             terminal.write_line(layout.wrapped(text, pytest_private.width(terminal)))
-            if terminal.hasmarkup and (picture := blocks.coloured(spec.told.picture)):
+            if terminal.hasmarkup and (picture := colour_blocks.coloured(spec.told.picture)):
                 terminal.write_line(f"\n{picture}")
     terminal.write_line("")
 

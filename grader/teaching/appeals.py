@@ -65,7 +65,7 @@ def keep(dispute: Dispute, here: ExerciseResult, name: str) -> Path:
     path = kata.author / "accepted" / f"{name}.py"
     if not NAME.fullmatch(name):
         raise KataError(f"--keep {name}: write a name such as split_by_view, in lower case")
-    if not kata.reference.is_file() or places.is_room(kata.root):
+    if not kata.reference.is_file() or places.is_workspace(kata.root):
         raise NotPossible(f"--keep needs the reference of {kata.number}, which is not here: use the course's own tree")
     if path.exists():
         raise KataError(f"--keep {name}: {kata.number} has an accepted solution of this name already")

@@ -40,7 +40,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of every server
 MODULES: list[str] = []  # of rooms above, which name them here, for workers to inherit
 
 _server: Server | None = None
-_known: tuple[Kata, ...] = ()  # whose specs it has collected
+_known: set[tuple[Kata, int]] = set()  # whose specs it has collected, and when each kata.toml was written
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def prepare(katas: Iterable[Kata]) -> None:
 
 
 def collect(katas: Iterable[Kata]) -> None:
-    """Have a forkserver with the specs of all these katas: one that lacks some is replaced. No worker may be running.
+    """Have a forkserver with the specs of all these katas: one that lacks some, or has an older kata.toml, is replaced.
 
-    A worker collects itself what its forkserver lacks, which takes longer than most mistakes do.
+    No worker may be running. A worker collects what its forkserver lacks, which takes longer than most mistakes do.
     """
     katas = list(katas)
-    if _server and not set(katas) <= set(_known):
+    if _server and not _versions(katas) <= _known:
         _server.end()
     prepare(katas)
 
@@ -117,11 +117,17 @@ def temporary_folder() -> str:
 def _prepared(katas: Iterable[Kata]) -> Server:
     global _server, _known
     if _server is None or not _server.runs:
-        _known = tuple(katas)
-        given = {"modules": MODULES, "katas": [(str(kata.root), kata.name) for kata in _known]}
+        katas = list(katas)
+        _known = _versions(katas)
+        given = {"modules": MODULES, "katas": [(str(kata.root), kata.name) for kata in katas]}
         storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
         _server = servers.forked(SERVER, given, environment() | storage | ONE_THREAD, temporary_folder())
     return _server
+
+
+def _versions(katas: Iterable[Kata]) -> set[tuple[Kata, int]]:
+    paths = {kata: kata.folder / "kata.toml" for kata in katas}
+    return {(kata, path.stat().st_mtime_ns if path.is_file() else 0) for kata, path in paths.items()}
 
 
 def _spawned(order: WorkOrder) -> Worker:

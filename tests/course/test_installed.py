@@ -15,7 +15,7 @@ import pytest
 from grader.course import places, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.isolation import sandbox
-from grader.learner import room as rooms
+from grader.learner import workspace as workspaces
 from tests.course import bare
 
 SIXTEEN, FIRST = find("16"), find("01")
@@ -70,7 +70,7 @@ def environment(tmp_path_factory, wheel) -> Path:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory, environment) -> Path:
+def workspace(tmp_path_factory, environment) -> Path:
     """What `kata start` has laid out. Tests share it, as days share a learner's folder."""
     place = tmp_path_factory.mktemp("r")
     done = run(environment, place, "kata start my-katas")
@@ -95,19 +95,19 @@ def activated(environment: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def written(room) -> Iterator[Path]:
-    """The room while its 16 is written."""
-    code = room / "katas" / SIXTEEN.file
+def written(workspace) -> Iterator[Path]:
+    """The workspace while its 16 is written."""
+    code = workspace / "katas" / SIXTEEN.file
     stub = code.read_bytes()
     shutil.copy(SIXTEEN.reference, code)
-    yield room
+    yield workspace
     code.write_bytes(stub)
 
 
-def visible(room: Path) -> list[Path]:
+def visible(workspace: Path) -> list[Path]:
     """The files that a learner sees."""
-    hidden = (room / ".kata", room / ".git")
-    return [path for path in room.rglob("*") if path.is_file() and not any(map(path.is_relative_to, hidden))]
+    hidden = (workspace / ".kata", workspace / ".git")
+    return [path for path in workspace.rglob("*") if path.is_file() and not any(map(path.is_relative_to, hidden))]
 
 
 def test_the_wheel_holds_the_package_and_the_course(wheel):
@@ -146,12 +146,17 @@ def test_pytest_elsewhere_is_as_without_the_course(environment, tmp_path):
     assert done.returncode == 0 and done.stdout.startswith("."), done.stdout + done.stderr
 
 
-def test_a_room_has_nothing_of_the_author_in_sight(room):
-    names = {path.name for path in room.iterdir()}
+def test_a_workspace_has_nothing_of_the_author_in_sight(workspace):
+    names = {path.name for path in workspace.iterdir()}
     known = {"katas", "data", "README.md", "conftest.py", "pytest.ini", ".vscode", ".gitignore", ".git", ".kata"}
-    assert names == known | {places.ROOM}
-    assert {path.name for path in visible(room)} & {"textbook.py", "mistakes.py", "probes.py", "sealed.toml"} == set()
-    seen = b"".join(path.read_bytes() for path in visible(room))
+    assert names == known | {places.MARK}
+    assert {path.name for path in visible(workspace)} & {
+        "textbook.py",
+        "mistakes.py",
+        "probes.py",
+        "sealed.toml",
+    } == set()
+    seen = b"".join(path.read_bytes() for path in visible(workspace))
     public = b"".join(path.read_bytes() for path in (ROOT / "katas").rglob("*.*") if path.suffix in (".py", ".md"))
     public += public.replace(b"kata.", b"")  # papers' notebooks have the textbook's answers
     for kata in (SIXTEEN, find("papers/01")):
@@ -160,45 +165,45 @@ def test_a_room_has_nothing_of_the_author_in_sight(room):
         assert len(secret) >= 5 and not {line for line in secret if line in seen}
 
 
-def test_what_is_the_courses_is_as_in_the_course(room):
+def test_what_is_the_courses_is_as_in_the_course(workspace):
     for kata in (FIRST, SIXTEEN, find("tinytorch/02")):
-        there = Kata(room, kata.name)
+        there = Kata(workspace, kata.name)
         for path in (there.code, there.specs, there.folder / "figure.png"):
-            assert path.read_bytes() == (ROOT / path.relative_to(room)).read_bytes()
-    own = json.loads((room / ".vscode/settings.json").read_text())
+            assert path.read_bytes() == (ROOT / path.relative_to(workspace)).read_bytes()
+    own = json.loads((workspace / ".vscode/settings.json").read_text())
     assert Path(own["python.defaultInterpreterPath"]).is_file()
 
 
-def test_it_is_a_repository_of_the_learners_files(room):
-    done = subprocess.run(["git", "status", "--short"], cwd=room, capture_output=True, text=True, check=True)
+def test_it_is_a_repository_of_the_learners_files(workspace):
+    done = subprocess.run(["git", "status", "--short"], cwd=workspace, capture_output=True, text=True, check=True)
     assert "?? katas/" in done.stdout and "kata/" not in done.stdout.replace("?? katas/", "")
 
 
-def test_a_folder_with_something_in_it_is_refused(environment, room):
-    before = (room / "README.md").read_bytes()
-    done = run(environment, room.parent, "kata start my-katas")
+def test_a_folder_with_something_in_it_is_refused(environment, workspace):
+    before = (workspace / "README.md").read_bytes()
+    done = run(environment, workspace.parent, "kata start my-katas")
     assert done.returncode == 2 and done.stderr.endswith("my-katas is not empty: kata start lays out a new folder\n")
-    assert (room / "README.md").read_bytes() == before
+    assert (workspace / "README.md").read_bytes() == before
 
 
-def test_pytest_fails_on_the_stub_and_passes_on_right_code(environment, room):
-    done = run(environment, room, "pytest katas/16")
+def test_pytest_fails_on_the_stub_and_passes_on_right_code(environment, workspace):
+    done = run(environment, workspace, "pytest katas/16")
     assert done.returncode == 1 and "split_heads                  not written yet" in done.stdout, done.stdout
-    shutil.copy(SIXTEEN.textbook, room / "katas" / SIXTEEN.file)
-    done = run(environment, room / "katas", "pytest 16 -q")
+    shutil.copy(SIXTEEN.textbook, workspace / "katas" / SIXTEEN.file)
+    done = run(environment, workspace / "katas", "pytest 16 -q")
     assert done.returncode == 0 and "split_heads                  works ★" in done.stdout, done.stdout
-    done = run(environment, room, "kata next")
+    done = run(environment, workspace, "kata next")
     assert done.returncode == 0 and done.stdout.startswith("00 "), done.stdout + done.stderr
-    run(environment, room, "kata reset 16")
-    assert (room / "katas" / SIXTEEN.file).read_bytes() == SIXTEEN.code.read_bytes()
+    run(environment, workspace, "kata reset 16")
+    assert (workspace / "katas" / SIXTEEN.file).read_bytes() == SIXTEEN.code.read_bytes()
 
 
-def test_a_later_kata_builds_on_the_packed_reference(environment, room):
+def test_a_later_kata_builds_on_the_packed_reference(environment, workspace):
     later = find("17")
-    code = room / "katas" / later.file
+    code = workspace / "katas" / later.file
     stub = code.read_bytes()
     shutil.copy(later.reference, code)
-    done = run(environment, room, "pytest katas/17 -q")
+    done = run(environment, workspace, "pytest katas/17 -q")
     code.write_bytes(stub)
     assert done.returncode == 0 and "16_multi_head_attention: the reference stands in" in done.stdout, done.stdout
 
@@ -209,16 +214,16 @@ def test_points_are_sealed(environment, written):
     assert done.returncode == 0 and "works · sealed" in done.stdout, done.stdout + done.stderr
 
 
-def test_code_under_test_reads_neither_archive_nor_references(environment, room):
+def test_code_under_test_reads_neither_archive_nor_references(environment, workspace):
     """Where the system has Landlock; elsewhere the report says what is reduced."""
-    code = room / "katas" / FIRST.file
+    code = workspace / "katas" / FIRST.file
     stub = code.read_bytes()
-    open_to_it = [str(environment / places.ARCHIVE), str(room / places.REFERENCES / FIRST.file)]
+    open_to_it = [str(environment / places.ARCHIVE), str(workspace / places.REFERENCES / FIRST.file)]
     assert all(map(os.path.isfile, open_to_it)), "a later kata has had the references unpacked"
     code.write_text(FIRST.reference.read_text() + READS.format(places=open_to_it))
-    done = run(environment, room, "kata grade 01 --report json=report.json")
+    done = run(environment, workspace, "kata grade 01 --report json=report.json")
     code.write_bytes(stub)
-    (room / "report.json").unlink()
+    (workspace / "report.json").unlink()
     said = "was left out" in done.stdout
     assert done.returncode == 0 and said == bool(sandbox.gaps()), done.stdout + done.stderr
 
@@ -230,15 +235,15 @@ def test_solutions_and_hints_are_at_hand(environment, written):
     assert "line" in run(environment, written, "kata debug 16 merge_heads").stdout
 
 
-def test_the_rooms_tinytorch_comes_before_any_other(environment, room):
+def test_the_workspaces_tinytorch_comes_before_any_other(environment, workspace):
     two = find("tinytorch/02")
-    code = room / "katas" / two.file
+    code = workspace / "katas" / two.file
     stub = code.read_bytes()
     shutil.copy(two.reference, code)
-    tests = run(environment, room, "pytest katas/tinytorch/02 -q")
-    lesson = run(environment, room.parent, f"python {room}/katas/tinytorch/02_tensor/lesson.py")
+    tests = run(environment, workspace, "pytest katas/tinytorch/02 -q")
+    lesson = run(environment, workspace.parent, f"python {workspace}/katas/tinytorch/02_tensor/lesson.py")
     line = "python -c 'import tinytorch.tensor as here; print(here.Tensor.__module__, here.__file__)'"
-    program = run(environment, room, line, PYTHONPATH="katas")
+    program = run(environment, workspace, line, PYTHONPATH="katas")
     code.write_bytes(stub)
     assert tests.returncode == 0, tests.stdout
     assert lesson.returncode == 0 and "tinytorch/02_tensor: your own code" in lesson.stdout, (
@@ -247,9 +252,9 @@ def test_the_rooms_tinytorch_comes_before_any_other(environment, room):
     assert program.stdout.endswith(f" {code}\n"), program.stdout + program.stderr
 
 
-def test_watch_shows_the_first_exercise(environment, room):
+def test_watch_shows_the_first_exercise(environment, workspace):
     with subprocess.Popen(
-        ["kata", "watch", "16"], cwd=room, env=activated(environment), stdout=subprocess.PIPE, text=True
+        ["kata", "watch", "16"], cwd=workspace, env=activated(environment), stdout=subprocess.PIPE, text=True
     ) as watching:  # fmt: skip
         said = ""
         for line in watching.stdout or ():
@@ -273,14 +278,14 @@ def test_exports_are_of_the_course_and_not_of_what_was_written(environment, writ
     assert (tmp_path / "teacher/solutions" / SIXTEEN.file).read_bytes() == SIXTEEN.reference.read_bytes()
 
 
-def test_what_only_a_checkout_has_is_said_in_a_line(environment, room):
+def test_what_only_a_checkout_has_is_said_in_a_line(environment, workspace):
     for line in ("kata promises 16", "kata generate", "kata update somewhere"):
-        done = run(environment, room, line)
+        done = run(environment, workspace, line)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, line + done.stderr
 
 
-def test_the_machine_is_looked_at(environment, room):
-    done = run(environment, room, "kata doctor")
+def test_the_machine_is_looked_at(environment, workspace):
+    done = run(environment, workspace, "kata doctor")
     assert "86, with the references of the installed release" in done.stdout and "make" not in done.stdout, done.stdout
 
 
@@ -300,29 +305,32 @@ def test_the_installed_package_can_be_packed_as_the_wheel_again(environment, whe
         assert all(one.read(name) == other.read(name) for name in names)
 
 
-def test_a_newer_release_keeps_what_was_written(environment, room, checkout):
+def test_a_newer_release_keeps_what_was_written(environment, workspace, checkout):
     """Last, because it installs another release."""
     newer(checkout)
-    before = {path: path.read_bytes() for path in visible(room)}
-    mine = room / "katas" / FIRST.file
+    before = {path: path.read_bytes() for path in visible(workspace)}
+    mine = workspace / "katas" / FIRST.file
     mine.write_text(FIRST.reference.read_text() + "# mine\n")
     install(wheel_of(checkout, checkout.parent / "newer"), environment)
-    assert "of another version than the installed release: kata update" in run(environment, room, "kata doctor").stdout
-    done = run(environment, room, "kata update")
+    assert (
+        "of another version than the installed release: kata update"
+        in run(environment, workspace, "kata doctor").stdout
+    )
+    done = run(environment, workspace, "kata update")
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0] == "- Something newer." and "specs have changed: 01_tensors" in said, said
     assert f"katas/{FIRST.file.with_suffix('.new.py')} is the new stub; katas/{FIRST.file} is yours, unchanged" in said
     assert mine.read_text().endswith("# mine\n")
-    after = {path: path.read_bytes() for path in visible(room)}
-    changed = {path.relative_to(room).as_posix() for path in after if after[path] != before.get(path)}
+    after = {path: path.read_bytes() for path in visible(workspace)}
+    changed = {path.relative_to(workspace).as_posix() for path in after if after[path] != before.get(path)}
     specs = FIRST.specs.relative_to(ROOT).as_posix()
-    assert changed == {f"katas/{FIRST.file}", f"katas/{FIRST.file.with_suffix('.new.py')}", specs, places.ROOM}
-    assert "Something newer" in (room / places.REFERENCES / FIRST.file).read_text()
-    again = run(environment, room, "kata update").stdout
+    assert changed == {f"katas/{FIRST.file}", f"katas/{FIRST.file.with_suffix('.new.py')}", specs, places.MARK}
+    assert "Something newer" in (workspace / places.REFERENCES / FIRST.file).read_text()
+    again = run(environment, workspace, "kata update").stdout
     assert again.startswith("this is the newest course already: that of the installed release"), again
-    run(environment, room, "kata update --back")
-    assert (room / specs).read_bytes() == FIRST.specs.read_bytes() and mine.read_text().endswith("# mine\n")
+    run(environment, workspace, "kata update --back")
+    assert (workspace / specs).read_bytes() == FIRST.specs.read_bytes() and mine.read_text().endswith("# mine\n")
 
 
 def newer(checkout: Path) -> None:
@@ -345,8 +353,8 @@ class TestInterrupted:
 
     @pytest.fixture(autouse=True)
     def a_small_course(self, monkeypatch):
-        small = {Path("katas/a.py"): b"", Path(places.ROOM): b""}
-        monkeypatch.setattr(rooms, "of_the_course", lambda course: small)
+        small = {Path("katas/a.py"): b"", Path(places.MARK): b""}
+        monkeypatch.setattr(workspaces, "of_the_course", lambda course: small)
 
     @pytest.mark.parametrize("exists", [False, True])
     def test_nothing_half_made_is_left(self, monkeypatch, tmp_path, exists):
@@ -356,33 +364,33 @@ class TestInterrupted:
         renamed = Path.rename
 
         def interrupted(path: Path, target: Path) -> Path:
-            if path.name in ("my-katas", places.ROOM):
+            if path.name in ("my-katas", places.MARK):
                 raise KeyboardInterrupt
             return renamed(path, target)
 
         monkeypatch.setattr(Path, "rename", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            rooms.start(folder, None, print)
+            workspaces.start(folder, None, print)
         assert [path.name for path in tmp_path.rglob("*")] == (["my-katas"] if exists else [])
 
     def test_an_empty_folder_is_filled(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        rooms.start(Path("."), None, print)
-        assert places.is_room(tmp_path) and (tmp_path / "katas/a.py").is_file()
+        workspaces.start(Path("."), None, print)
+        assert places.is_workspace(tmp_path) and (tmp_path / "katas/a.py").is_file()
 
     def test_no_repository_inside_another_one_or_without_git(self, tmp_path, monkeypatch):
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
-        rooms.start(tmp_path / "inner", None, print)
+        workspaces.start(tmp_path / "inner", None, print)
         assert not (tmp_path / "inner/.git").exists()
         monkeypatch.setenv("PATH", str(tmp_path))
-        rooms.start(tmp_path / "other", None, print)
-        assert places.is_room(tmp_path / "other")
+        workspaces.start(tmp_path / "other", None, print)
+        assert places.is_workspace(tmp_path / "other")
 
 
 def test_a_room_is_found_from_inside_of_it_and_by_its_own_programs(tmp_path, monkeypatch):
     inner = tmp_path / "my-katas/katas/16"
     inner.mkdir(parents=True)
-    (tmp_path / "my-katas" / places.ROOM).touch()
+    (tmp_path / "my-katas" / places.MARK).touch()
     assert places.root() == ROOT
     monkeypatch.chdir(inner)
     assert places.root() == tmp_path / "my-katas"

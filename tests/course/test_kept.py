@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from grader.authoring import kept
 from grader.cli import author
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
-from grader.memory import Memory
+from grader.learner import inputs
+from grader.learner.inputs import Event
 from tests.conftest import SOUND
 
 
@@ -38,21 +41,48 @@ def test_a_green_run_is_remembered_until_something_changes(tree, kata_here):
     assert done.stdout == "2 of 2 katas are unchanged since they kept their promises, and were skipped\n"
     change(tree[1].folder / "lesson.py", '"""', '"""Again. ')
     first, second = kata_here("promises").stdout.splitlines()
-    assert first.startswith("02_reuse keeps its 16 promises") and second.startswith("1 of 2 katas are unchanged")
+    assert first.startswith("02_reuse keeps its 16 promises · tried anew: lesson, complete · ")
+    assert second.startswith("1 of 2 katas are unchanged")
+    assert kata_here("promises", "02").stdout.startswith("02_reuse keeps its 16 promises · tried anew: none · ")
 
 
-def test_its_mistakes_and_what_it_builds_on_count(tree):
-    for kata in tree:
-        Memory(kata.root).keep("kept", kata.name, kept.key_of(kata))
-    assert kept.changed(tree) == []
-    change(tree[0].root / "solutions/02_reuse/author/mistakes.py", '"""', '"""Again. ')
-    assert kept.changed(tree) == tree[1:]
-    change(tree[0].reference, "2 * x", "x * 2")
-    assert kept.changed(tree) == tree
+class Edits:
+    """The inputs of a watch: each edit is a save, and the last one is followed by Ctrl-C."""
+
+    def __init__(self, *edits: Callable[[], None]):
+        self.edits = list(edits)
+
+    def follow(self, *folders: Path) -> None:
+        pass
+
+    def read(self, *, wait: bool) -> Iterator[Event]:
+        if not self.edits:
+            raise KeyboardInterrupt
+        self.edits.pop(0)()
+        yield Event.SAVED
+
+
+def test_a_watch_tries_what_each_edit_touches(tree, kata_here, monkeypatch):
+    """A broken promise, too, is tried again only once a file that it reads has changed."""
+    lesson, hints = tree[0].folder / "lesson.py", tree[0].folder / "hints.md"
+    edits = Edits(
+        lambda: change(lesson, "print(", "1 / 0; print("),
+        lambda: change(hints, "3. (2, 3)", "3. Or (2, 3)"),
+        lambda: change(lesson, "1 / 0; ", ""),
+        lambda: (tree[0].root / "katas" / "notes.txt").write_text("of no kata"),
+    )
+    monkeypatch.setattr(inputs, "opened_inputs", lambda: nullcontext(edits))
+    done = kata_here("promises", "--watch")
+    lines = [line.rpartition(" · ")[0] for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and lines[:2] == [f"{kata.name} keeps its 16 promises" for kata in tree]
+    broken, first, again, second, *rest = lines[2:]
+    assert done.stdout.count("ZeroDivisionError: division by zero") == 2
+    assert first == "01_sums: 1 finding · tried anew: lesson, complete"
+    assert second == "01_sums: 1 finding · tried anew: complete"
+    assert rest == ["01_sums keeps its 16 promises · tried anew: complete"]  # the lesson is as it was
 
 
 def test_a_finding_is_a_line_with_its_file(tree, kata_here):
-    Memory(tree[0].root).keep("kept", tree[0].name, kept.key_of(tree[0]))
     change(tree[0].folder / "hints.md", "3. (2, 3)", "3. Shapes.\n4. (2, 3)")
     change(tree[0].specs, '"""The other dimension stays."""', "")
     done = kata_here("promises", "01")

@@ -10,7 +10,7 @@ import nbclient
 import nbformat
 import pytest
 
-from grader.authoring import results, snippets
+from grader.authoring import key_results, snippets
 from grader.course import cells, definitions, handouts, notebooks, papers
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.papers import Answers
@@ -286,14 +286,14 @@ def test_the_table_has_a_row_for_each_paper(kata):
 def test_each_of_the_two_tables_of_results_can_be_written_anew(tmp_path):
     page = tmp_path / "RESULTS.md"
     for others, row in ((False, "| 1 |"), (True, "| 2 |"), (False, "| 3 |"), (True, "| 4 |")):
-        results.write(page, "papers", [row], others=others)
+        key_results.write(page, "papers", [row], others=others)
     text = page.read_text()
     assert [line for line in text.splitlines() if line[2:3].isdigit()] == ["| 3 |", "| 4 |"]
     assert text.count("# Key results") == text.count("## On other right code") == 1
 
 
 def test_other_right_code_is_the_textbook_and_each_accepted_solution():
-    textbook, *accepted = results.other_code(PAPERS[1])
+    textbook, *accepted = key_results.other_code(PAPERS[1])
     assert textbook == PAPERS[1].textbook.read_text() and len(accepted) >= 2
     assert all(text.startswith(PAPERS[1].reference.read_text()) for text in accepted)
 

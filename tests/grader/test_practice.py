@@ -18,7 +18,7 @@ from grader.learner import bug_hunt, defence, progress, stepping
 from grader.practice import carried, debugging, departing, questions, recorded, runs, shown
 from grader.practice.operators import Source
 from grader.protocol import RunOptions
-from grader.reports import blocks
+from grader.reports import colour_blocks
 from grader.specs import check
 from grader.workers.jobs import Job
 from tests.conftest import kata_command
@@ -233,7 +233,7 @@ class TestBlocks:
         with pytest.raises(check.Mismatch) as found:
             check.equal(got, expected)
         assert found.value.picture == "\n01 01 00\n2x 29 0x"
-        painted = blocks.coloured(found.value.picture)
+        painted = colour_blocks.coloured(found.value.picture)
         assert "got" in painted.splitlines()[0] and painted.count("\x1b[48;5;") == 12
 
     @pytest.mark.parametrize("shape", [(), (1,), (13, 2), (2, 17)])
@@ -251,7 +251,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("text", ["\x1b]0;title\a", "\n\x1b[2J 1 1", "\n1 1", "\n" + "1" * 17 + " 1 1"])
     def test_other_text_is_no_picture(self, text):
-        assert blocks.coloured(text) == ""
+        assert colour_blocks.coloured(text) == ""
 
 
 def test_right_code_can_be_practised(sound, warm_workers):

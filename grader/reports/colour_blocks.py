@@ -11,7 +11,7 @@ KNOWN = re.compile(rf"[\[\]\d, ]*(\n[\dx]{{1,{COLUMNS}}}( [\dx]{{1,{COLUMNS}}}){
 
 
 def coloured(picture: str) -> str:
-    """A picture for a terminal of 256 colours, two columns per number; "" if `grader.specs.blocks` never draws it."""
+    """A picture for a 256-colour terminal, two columns per number; "" if `specs.tensor_picture` draws none such."""
     if not KNOWN.fullmatch(picture):
         return ""
     where, *rows = picture.split("\n")

@@ -1,4 +1,4 @@
-"""A room: the folder in which a learner works with an installed package, laid out from the course that came with it."""
+"""A workspace: the folder in which a learner works with an installed package, laid out from its course."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from grader.errors import NotPossible
 from grader.learner import environment
 from grader.reports import words
 
-Contents = dict[Path, bytes]  # by path in the room
+Contents = dict[Path, bytes]  # by path in the workspace
 
-PAGE = Path(__file__).parent / "templates" / "room_README.md"
+PAGE = Path(__file__).parent / "templates" / "workspace_README.md"
 EDITOR = Path(".vscode", "settings.json")
 IGNORED = "/.kata/\n/.venv/\n/data/\n__pycache__/\n.pytest_cache/\n.hypothesis/\n"
 CHANGES = Path(".kata", "CHANGELOG.md")  # by which an update tells what is new
 
 
 def start(folder: Path, build: str | None, say: Callable[[str], None]) -> list[str]:
-    """Lay out a room. Returns a sentence per thing done. What is interrupted leaves nothing behind.
+    """Lay out a workspace. Returns a sentence per thing done. What is interrupted leaves nothing behind.
 
     Args:
-        build: of PyTorch, cpu or cuda, for an environment of the room's own. None: it has the one that runs this.
+        build: of PyTorch, cpu or cuda, for an environment of the workspace's own. None: it has the one that runs this.
         say: is told what takes its time.
     Raises:
         NotPossible: there is something in the folder, or the environment cannot be made.
@@ -63,7 +63,7 @@ def start(folder: Path, build: str | None, say: Callable[[str], None]) -> list[s
 
 
 def mark() -> str:
-    """What the file says that marks a folder as a room: the version of its course."""
+    """What the file says that marks a folder as a workspace: the version of its course."""
     return f"Laid out by kata start of torch-katas {version('torch-katas')}.\n"
 
 
@@ -84,19 +84,19 @@ def of_the_course(course: Path) -> Contents:
     options = tomllib.loads((course / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     found[Path(places.CONFIGURATION)] = _configuration(options).encode()
     found[CHANGES] = (course / "CHANGELOG.md").read_bytes()
-    found[Path(places.ROOM)] = mark().encode()
+    found[Path(places.MARK)] = mark().encode()
     return found
 
 
 def references(course: Path) -> Contents:
-    """The references and what else is the author's, where a room has them."""
+    """The references and what else is the author's, where a workspace has them."""
     top = course / "solutions"
     files = [path for path in sorted(top.rglob("*.*")) if path.is_file()]
     return {places.REFERENCES / path.relative_to(top): path.read_bytes() for path in files}
 
 
 def _of_the_learner(course: Path, used: Path | None) -> Contents:
-    """The files that are the learner's own from the start, for a room with this virtual environment."""
+    """The files that are the learner's own from the start, for a workspace with this virtual environment."""
     page = Template(PAGE.read_text(encoding="utf-8")).substitute(
         version=version("torch-katas"),
         environment=f"`{used or sys.prefix}`",
@@ -117,19 +117,19 @@ def _leads_somewhere(page: Path, there: set[Path], link: str) -> bool:
 
 
 def _configuration(options: dict[str, str | list[str]]) -> str:
-    """pytest's options of the course as an ini file, for a room. `import tinytorch` finds the room's."""
+    """pytest's options of the course as an ini file, for a workspace. `import tinytorch` finds the workspace's."""
     own = options | {"testpaths": ["katas"], "pythonpath": ["katas"]}
     lines = (f"{name} = {value if isinstance(value, str) else ' '.join(value)}" for name, value in own.items())
     return "\n".join(["[pytest]", *lines, ""])
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Move what has been laid out to where it belongs, the file that marks a room last."""
+    """Move what has been laid out to where it belongs, the file that marks a workspace last."""
     if not folder.exists():
         made.rename(folder)
         return
     try:
-        for path in sorted(made.iterdir(), key=lambda path: path.name == places.ROOM):
+        for path in sorted(made.iterdir(), key=lambda path: path.name == places.MARK):
             path.rename(folder / path.name)
     except BaseException:
         _empty(folder)

@@ -1,4 +1,4 @@
-"""The picture of a small tensor that differs, as `grader.reports.blocks` paints it.
+"""The picture of a small tensor that differs, as `grader.reports.colour_blocks` paints it.
 
 A picture travels as text: a line that says where in the tensor it is, then a line per row with three groups of digits,
 a digit per number: what was returned, what was expected, and how far they are apart. 0 is the smallest of both, 9 the
@@ -8,7 +8,7 @@ largest; in the third group 9 is the largest difference. "x" is NaN or infinite.
 import torch
 from torch import Tensor
 
-from grader.reports.blocks import COLUMNS, ROWS
+from grader.reports.colour_blocks import COLUMNS, ROWS
 
 
 def drawn(got: Tensor, expected: Tensor, first: list[int]) -> str:

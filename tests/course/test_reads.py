@@ -1,0 +1,100 @@
+"""Each promise declares what it reads: it reads nothing else, and an edit has those tried anew that read the file."""
+
+import ctypes
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from grader.authoring import kept, promises, variants
+from grader.course.catalogue import ROOT, Kata, all_katas
+from grader.execution.result_cache import ResultCache
+from grader.memory import Memory
+from grader.workers import forkserver
+from tests.conftest import SOUND
+
+OPENED, OF_A_FOLDER = 0x20, 0x40000000  # of inotify(7)
+PAPER = "papers/20_neural_turing_machine"
+RUN = "stub_fails reference_passes textbook unguarded mistakes accepted needed sealed "
+ALL = RUN + "lesson folder stub specs snippets diagrams complete signed "
+EDITS = {  # file → the promises about 01_sums that are tried anew, and those about 02_reuse, which builds on it
+    "katas/01_sums/lesson.py": ("lesson complete", ""),
+    "katas/01_sums/hints.md": ("complete", ""),
+    "katas/01_sums/README.md": ("snippets diagrams folder complete", "folder complete"),
+    "katas/01_sums/figure.png": ("folder complete", ""),
+    "katas/01_sums/test_sums.py": (RUN + "folder specs complete signed", ""),
+    "katas/01_sums/sums.py": ("folder stub stub_fails lesson complete", "lesson"),
+    "katas/01_sums/kata.toml": (ALL.replace("diagrams ", "").replace("signed ", ""), RUN + "lesson folder complete"),
+    "katas/GLOSSARY.md": ("complete", "complete"),
+    "solutions/01_sums/sums.py": (ALL.replace("snippets diagrams ", ""), RUN + "lesson"),
+    "solutions/01_sums/author/mistakes.py": ("mistakes sealed complete signed", ""),
+    "solutions/01_sums/author/textbook.py": ("textbook snippets sealed complete", "textbook"),
+    "solutions/01_sums/author/accepted/by_addition.py": ("accepted complete", ""),
+    "solutions/01_sums/author/sealed.toml": ("sealed", ""),
+}
+
+
+@pytest.fixture
+def tree(tmp_path) -> list[Kata]:
+    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    return all_katas(tmp_path / "tree")
+
+
+def test_a_promise_reads_only_what_it_declares(tree, tmp_path, monkeypatch):
+    root = tree[0].root
+    for folder in (f"katas/{PAPER}", f"solutions/{PAPER}"):
+        shutil.copytree(ROOT / folder, root / folder)
+    (root / "tests/results/papers").mkdir(parents=True)
+    shutil.copy(ROOT / "tests/results" / f"{PAPER}.py", root / "tests/results/papers")
+    forkserver.collect(tree)
+    variants.results([variants.job(tree[0], "")])  # once it runs, the server has looked into all files
+    monkeypatch.setattr(promises, "CACHE", ResultCache(tmp_path))
+    for kata, names in ((tree[1], kept.promises_of(tree[1])), (Kata(root, PAPER), [promises.paper])):
+        for promise in names:
+            with opened(root) as files:
+                assert promise(kata) == []
+            undeclared = files - promises.READS[promise].files(kata)
+            assert not undeclared, f"{promise.__name__} reads {sorted(map(str, undeclared))}"
+            assert files or promise is promises.needed  # which has nothing to read before kata kills
+
+
+@pytest.mark.parametrize("file", EDITS)
+def test_an_edit_has_those_tried_anew_that_read_the_file(tree, file):
+    pairs = [(kata, promise) for kata in tree for promise in kept.promises_of(kata)]
+    for kata, promise in pairs:
+        Memory(kata.root).keep(*kept.entry_of(kata, promise))
+    assert kept.changed(tree) == []
+    path = tree[0].root / file
+    path.write_bytes(path.read_bytes() + b"\n")
+    anew = {(kata.name, promise.__name__) for kata, promise in pairs if kept.known(kata, promise) is None}
+    assert anew == {(kata.name, name) for kata, names in zip(tree, EDITS[file]) for name in names.split()}
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[set[Path]]:
+    """The files below this folder that any process opens while the block runs, known at its end."""
+    system, files = ctypes.CDLL(None), set[Path]()
+    events = system.inotify_init1(os.O_NONBLOCK)
+    folders = {
+        system.inotify_add_watch(events, os.fsencode(folder), OPENED): Path(folder) for folder, _, _ in os.walk(root)
+    }
+    yield files
+    told = b"".join(iter(lambda: _more(events), b""))
+    os.close(events)
+    while told:
+        number, what, _, length = struct.unpack("iIII", told[:16])
+        assert number >= 0, "more was opened than the system remembers"
+        if not what & OF_A_FOLDER:
+            files.add(folders[number] / os.fsdecode(told[16 : 16 + length].rstrip(b"\0")))
+        told = told[16 + length :]
+
+
+def _more(events: int) -> bytes:
+    try:
+        return os.read(events, 1 << 16)
+    except BlockingIOError:
+        return b""
