@@ -74,19 +74,21 @@ class Taped(SecondLock):
         (self._replay if self.replays else self._record)(judge, worker, asked)
 
     def _record(self, judge: socket.socket, worker: socket.socket, asked: list[str]) -> None:
+        questions, answers = wire.Reader(judge.fileno()), wire.Reader(worker.fileno())
         with judge, worker, suppress(OSError, EOFError):
             while True:
-                question = _question(judge)
+                question = _question(questions)
                 if FORGET in question:
                     frames = self.tape[asked.pop(0)] = []
                 worker.sendall(question)
-                frames.append(_answer(worker))
+                frames.append(_answer(answers))
                 judge.sendall(frames[-1])
 
     def _replay(self, judge: socket.socket, worker: socket.socket, asked: list[str]) -> None:
+        questions = wire.Reader(judge.fileno())
         with judge, worker, suppress(OSError, EOFError):
             while True:
-                if FORGET in _question(judge):
+                if FORGET in _question(questions):
                     answers = iter(self.tape.get(asked.pop(0), ()))
                 judge.sendall(next(answers, _frame(NO_ANSWER)))
 
@@ -133,19 +135,19 @@ def _run(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape, *, rep
     return lock
 
 
-def _question(judge: socket.socket) -> bytes:
+def _question(judge: wire.Reader) -> bytes:
     """A message of the judge: two frames."""
     parts = []
     for _ in range(2):
-        data = wire.read(judge.fileno())
+        data = judge.frame()
         parts.append(struct.pack("!I", len(data)) + data)
     return b"".join(parts)
 
 
-def _answer(worker: socket.socket) -> bytes:
+def _answer(worker: wire.Reader) -> bytes:
     """A message of the worker: a frame of JSON, and the blobs that it tells the lengths of."""
-    data = wire.read(worker.fileno())
-    blobs = [wire.exactly(worker.fileno(), length) for length in json.loads(data)[1]]
+    data = worker.frame()
+    blobs = [worker.exactly(length) for length in json.loads(data)[1]]
     return b"".join([struct.pack("!I", len(data)), data, *blobs])
 
 

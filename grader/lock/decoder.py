@@ -62,7 +62,7 @@ class Decoder:
     def answer(self, tree: dict[str, Any]) -> Any:
         with _strict():
             self.take_changes(tree)
-            return self(tree["value"])
+            return self.connected(self.value(tree["value"]))
 
     def take_changes(self, tree: dict[str, Any]) -> None:
         remote = self.remote
@@ -315,7 +315,7 @@ class Decoder:
         return self.remote.classes[handle](*map(self.value, parts))
 
     def function(self, tree: Any) -> Any:
-        remote, (_, handle, name, signature, doc) = self.remote, tree
+        remote, (_, handle, name, signature, doc, is_method) = self.remote, tree
         if _handle(handle) not in remote.objects:
 
             def call(*arguments: Any, **options: Any) -> Any:
@@ -324,7 +324,7 @@ class Decoder:
             call.__name__ = call.__qualname__ = str(name)
             call.__doc__ = doc if isinstance(doc, str) else None
             call.__module__ = "remote"
-            call._handle = handle  # type: ignore[attr-defined]
+            call._handle, call._is_method = handle, is_method is True  # type: ignore[attr-defined]
             if signature:
                 call.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
             remote.objects[handle] = call

@@ -118,8 +118,8 @@ class Encoder:
         if isinstance(value, nn.Module):
             return self.module(value)
         if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
-            name = getattr(value, "__name__", "")
-            return ["fn", self.table.handle(value), name, self.signature(value), value.__doc__]
+            handle, name = self.table.handle(value), getattr(value, "__name__", "")
+            return ["fn", handle, name, self.signature(value), value.__doc__, isinstance(value, types.MethodType)]
         return ["o", self.table.handle(value), self.ancestry(type(value))]
 
     def blob(self, data: bytes) -> int:

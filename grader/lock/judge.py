@@ -56,7 +56,7 @@ class Judge:
             reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}")
         is_loaded = not self.remote.lost
         reporter.send(Loaded())
-        with mock.patch.object(check, "forbidden", functools.partial(_noted, reporter)):
+        with mock.patch.multiple(check, forbidden=functools.partial(_noted, reporter), repeated=self.remote.repeated):
             for item, following in zip_longest(items, items[1:]):
                 draw_examples(item, order.options.seed, MOST_EXAMPLES)
                 self.remote.begin(takes_writes=name_of(item) in order.writing)

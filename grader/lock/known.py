@@ -44,6 +44,7 @@ class Known:
         self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
         self.objects: dict[int, Any] = {}
         self.nets: dict[int, nn.Module] = {}  # those of the objects that are one
+        self.methods: dict[tuple[int, str], Any] = {}  # of those objects that the worker has told once, by name
         self.classes: dict[int, type] = {}
         self.numbers: dict[int, int] = {}  # of our callbacks, generators and objects sent by value, by id()
         self.callbacks: dict[int, Any] = {}

@@ -1,5 +1,6 @@
 """Proxies of the code under test, which is in the worker: its module, its classes, objects and modules."""
 
+import functools
 import types
 from abc import ABCMeta
 from typing import Any
@@ -30,6 +31,17 @@ class RemoteBase:
 
     def _special(self, name: str, /, *arguments: Any, **options: Any) -> Any:
         return type(self)._remote("special", self, name, *arguments, **options)  # type: ignore[attr-defined]
+
+    def _attribute(self, name: str) -> Any:
+        """What the worker's object has by this name. A method is asked for once; its later calls say its name."""
+        remote, place = type(self)._remote, (vars(self)["_handle"], name)  # type: ignore[attr-defined]
+        if place not in remote.methods:
+            found = remote("getattr", self, name)
+            if not (isinstance(found, types.FunctionType) and vars(found).get("_is_method")):
+                return found
+            method = functools.partial(self._special, name)
+            remote.methods[place] = functools.wraps(found)(lambda *given, **options: method(*given, **options))
+        return remote.methods[place]
 
     def __repr__(self) -> str:
         return str(type(self)._remote("repr", self))  # type: ignore[attr-defined]
@@ -62,7 +74,7 @@ class RemoteNnModule(RemoteBase):
         except AttributeError:
             if name.startswith("__") or "_handle" not in vars(self):
                 raise
-            return type(self)._remote("getattr", self, name)  # type: ignore[attr-defined]
+            return self._attribute(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         nn.Module.__setattr__(self, name, value)  # type: ignore[arg-type]
@@ -76,13 +88,17 @@ class RemoteObject(RemoteBase):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_handle" not in vars(self):
             raise AttributeError(name)
-        return type(self)._remote("getattr", self, name)  # type: ignore[attr-defined]
+        return self._attribute(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        type(self)._remote("setattr", self, name, value)  # type: ignore[attr-defined]
+        remote = type(self)._remote  # type: ignore[attr-defined]
+        remote.methods.pop((vars(self)["_handle"], name), None)
+        remote("setattr", self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        type(self)._remote("delattr", self, name)  # type: ignore[attr-defined]
+        remote = type(self)._remote  # type: ignore[attr-defined]
+        remote.methods.pop((vars(self)["_handle"], name), None)
+        remote("delattr", self, name)
 
     def __eq__(self, other: object) -> Any:
         """Only an object of the same code may be equal. Of a plain value, the code could say what it likes."""

@@ -4,10 +4,12 @@ Tensors travel by value. Autograd crosses by one `autograd.Function` a call, mod
 functions and iterators of the specs become callbacks. What comes back is checked, and made of plain values only.
 """
 
+import ctypes
 import io
 import pickle
 import random
 import sys
+import types
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +24,9 @@ from grader.lock.known import Known, Lost
 from grader.lock.mirrors import RemoteModule
 from grader.lock.wire import Malformed
 
+NO_STATES: tuple[Any, ...] = (None, None, None)
+AS_THEY_ARE = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict})  # nothing takes their places
+
 
 class Remote(Known):
     """The judge's end of the pipe to one worker.
@@ -34,7 +39,7 @@ class Remote(Known):
 
     def __init__(self, pipe: int, own: Iterable[str] = (), operators: Iterable[str] = ()):
         super().__init__(own, operators)
-        self.pipe = pipe
+        self.pipe, self.reader = pipe, wire.Reader(pipe)
         self.lost = False  # the worker has not answered, or not as a worker would
         self.modules = {"": RemoteModule(self)}
         self.begin()
@@ -47,7 +52,7 @@ class Remote(Known):
                 else it gets, the judge keeps its values as it sent them.
         """
         self.clear(takes_writes=takes_writes)
-        self.last: tuple[Any, ...] = (None, None, None)
+        self.last = _generators()  # which the worker resets: it gets them with what is asked first
         for module in self.modules.values():
             module.forget()
         if not self.lost:
@@ -55,7 +60,7 @@ class Remote(Known):
                 self("forget")
             except Exception:  # an error is no answer to that: the code has put itself between
                 self.lost = True
-            self.last = (None, None, None)  # the worker has reset its generators
+            self.last = NO_STATES
 
     def name(self, package: str, names: Iterable[str]) -> None:
         """Know these modules of a package by name: they are in the worker."""
@@ -91,6 +96,21 @@ class Remote(Known):
             raise answer
         return answer
 
+    def repeated(self, times: int, call: Any, /, *arguments: Any) -> list[Any]:
+        """Have the worker call so many times, if it alone is asked then."""
+        if not self.is_theirs(call):
+            return [call(*arguments) for _ in range(times)]
+        found = self("repeated", times, call, *arguments)
+        if type(found) is not list or len(found) != times:
+            self.lost = True
+            raise Lost("the worker: not as many results as calls")
+        return found
+
+    def is_theirs(self, call: Any) -> bool:
+        """Tell if a call of this runs nothing here: it is a function, a method or an object of the code, and no net."""
+        inner = vars(call if isinstance(call, types.FunctionType) else type(call))
+        return "_handle" in inner and not isinstance(call, nn.Module)
+
     def post(self, message: bytes, used: list[int]) -> None:
         """Send a message, and before it what the worker must learn about the tensors in it and the state of things."""
         updates = [update for update in map(self.update, used) if update]
@@ -99,7 +119,7 @@ class Remote(Known):
     def wait(self, used: list[int]) -> tuple[str, Any]:
         """The answer, or the error that the code raised, after all that the worker asks meanwhile."""
         while True:
-            tree, blobs = wire.receive(self.pipe)
+            tree, blobs = self.reader.receive()
             decode = Decoder(self, blobs, used)
             if "callback" in tree:
                 message, sent = self.called_back(tree, decode)
@@ -132,13 +152,12 @@ class Remote(Known):
 
         What the worker's generators come to never enters this process: they go on there by themselves.
         """
-        torch_state, python = torch.default_generator.get_state().numpy().tobytes(), random.getstate()
-        numpy: Any = np.random.get_state()
-        before, self.last = self.last, (torch_state, python, (numpy[1].tobytes(), *numpy[2:]))
+        before, self.last = self.last, _generators()
+        in_torch, python, numpy = self.last
         return (
-            None if torch_state == before[0] else torch_state,
-            None if python == before[1] else python,
-            None if self.last[2] == before[2] else numpy,
+            None if in_torch == before[0] else in_torch,
+            None if python == before[1] else random.getstate(),
+            None if numpy == before[2] else np.random.get_state(),
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
@@ -187,6 +206,8 @@ class Pickler(cloudpickle.Pickler):
         self.used: list[int] = []
 
     def persistent_id(self, value: Any) -> Any:
+        if type(value) in AS_THEY_ARE:
+            return None
         remote = self.remote
         if isinstance(value, torch.Tensor):
             handle = remote.handle(value)
@@ -238,3 +259,19 @@ class Pickler(cloudpickle.Pickler):
                 remote.writable.update(used)
         remote.by_value[number] = value
         return "B", number, data
+
+
+def _generators() -> tuple[Any, ...]:
+    """How the generators of PyTorch, Python and NumPy are, to tell whether they have moved since."""
+    python, numpy = random.random.__self__, np.random.rand.__self__  # type: ignore[attr-defined]
+    return (
+        torch.default_generator.get_state().numpy().tobytes(),
+        (_memory(python), python.gauss_next),
+        (_memory(numpy), _memory(np.random.get_bit_generator())),  # type: ignore[attr-defined]
+    )
+
+
+def _memory(thing: object) -> bytes:
+    """What an object in C holds, but for its head. `getstate` makes Python's numbers of it, a hundred times as slow."""
+    head = object.__basicsize__
+    return ctypes.string_at(id(thing) + head, type(thing).__basicsize__ - head)

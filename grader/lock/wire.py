@@ -16,6 +16,7 @@ import torch
 MOST_BYTES = 256 << 20  # of the blobs of one frame, and of a frame to the worker
 MOST_JSON = 16 << 20  # bytes: as Python's objects they take twenty times as much
 MOST_BLOBS = 100_000
+AT_ONCE = 1 << 14  # bytes that are asked for at least: a call and its answer mostly are smaller
 MOST_COUNT = 1 << 40  # of elements along a dimension, or between two
 DTYPES = {
     str(dtype): dtype
@@ -47,43 +48,62 @@ def write(descriptor: int, *frames: bytes) -> None:
     _all_of(descriptor, b"".join(part for data in frames for part in (struct.pack("!I", len(data)), data)))
 
 
-def read(descriptor: int, most: int = MOST_BYTES) -> bytes:
-    """Read a frame of at most so many bytes.
-
-    Raises:
-        EOFError: the other side has ended.
-        Malformed: the frame is too long.
-    """
-    (length,) = struct.unpack("!I", exactly(descriptor, 4))
-    if length > most:
-        raise Malformed(f"a frame of {length} bytes")
-    return exactly(descriptor, length)
-
-
 def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
     """Send a tree of JSON and the blobs that it refers to by number."""
     data = json.dumps([tree, [len(blob) for blob in blobs]]).encode()
     _all_of(descriptor, b"".join([struct.pack("!I", len(data)), data, *blobs]))
 
 
-def receive(descriptor: int) -> tuple[dict[str, Any], list[bytes]]:
-    """Receive what `send` sent.
+class Reader:
+    """Reads what comes on a descriptor. What has come with a frame, and is the next one's, is kept for that.
 
-    Raises:
-        EOFError: the other side has ended.
-        Malformed: it is not what `send` sends.
+    Each method raises EOFError where the other side has ended.
     """
-    data = read(descriptor, MOST_JSON)
-    try:
-        tree, lengths = json.loads(data)
-        sizes = [int(length) for length in lengths]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
-    if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or sum(sizes) > MOST_BYTES:
-        raise Malformed(f"{len(sizes)} blobs of {sum(sizes)} bytes")
-    data = exactly(descriptor, sum(sizes))
-    ends = list(itertools.accumulate(sizes))
-    return tree, [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+    def __init__(self, descriptor: int):
+        self.descriptor, self.kept = descriptor, b""
+
+    def receive(self) -> tuple[dict[str, Any], list[bytes]]:
+        """Receive what `send` sent.
+
+        Raises:
+            Malformed: it is not what `send` sends.
+        """
+        try:
+            tree, lengths = json.loads(str(self.frame(MOST_JSON), "ascii"))
+            sizes = [int(length) for length in lengths]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
+        size = sum(sizes)
+        if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or size > MOST_BYTES:
+            raise Malformed(f"{len(sizes)} blobs of {size} bytes")
+        data = self.exactly(size)
+        ends = list(itertools.accumulate(sizes))
+        return tree, [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+    def frame(self, most: int = MOST_BYTES) -> bytes:
+        """Read a frame of at most so many bytes.
+
+        Raises:
+            Malformed: the frame is too long.
+        """
+        (length,) = struct.unpack("!I", self.exactly(4))
+        if length > most:
+            raise Malformed(f"a frame of {length} bytes")
+        return self.exactly(length)
+
+    def exactly(self, size: int) -> bytes:
+        """Read so many bytes."""
+        parts, missing = [self.kept], size - len(self.kept)
+        while missing > 0:
+            part = os.read(self.descriptor, min(max(missing, AT_ONCE), 1 << 20))
+            if not part:
+                raise EOFError("the other side has ended")
+            parts.append(part)
+            missing -= len(part)
+        data = b"".join(parts)
+        self.kept = data[size:]
+        return data[:size]
 
 
 def raw(tensor: torch.Tensor) -> bytes:
@@ -140,18 +160,3 @@ def _all_of(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def exactly(descriptor: int, size: int) -> bytes:
-    """Read so many bytes.
-
-    Raises:
-        EOFError: the other side has ended.
-    """
-    data = bytearray()
-    while len(data) < size:
-        part = os.read(descriptor, min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError("the other side has ended")
-        data += part
-    return bytes(data)

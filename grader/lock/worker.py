@@ -30,7 +30,7 @@ class Worker:
     """One worker: its pipe to the judge, the module under test, and what judge and worker know by handles."""
 
     def __init__(self, pipe: int, load: Callable[[], ModuleType]):
-        self.pipe, self.load = pipe, load
+        self.pipe, self.reader, self.load = pipe, wire.Reader(pipe), load
         self.module: ModuleType | None = None
         self.originals: dict[tuple[str, str], Any] = {}  # what names of modules meant before the judge set them
         self.own: set[str] = set()  # names of the kata's classes
@@ -55,7 +55,7 @@ class Worker:
         """Answer requests until the judge ends, or until it answers one of ours."""
         while True:
             try:
-                head, body = wire.read(self.pipe), wire.read(self.pipe)
+                head, body = self.reader.frame(), self.reader.frame()
             except EOFError:
                 os._exit(0)
             try:
@@ -215,10 +215,13 @@ class Worker:
             random.setstate(python)
         if numpy is not None:
             np.random.set_state(numpy)
-        torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        torch.set_autocast_enabled("cpu", autocast[0])
-        torch.set_autocast_dtype("cpu", autocast[1])
+        if torch.is_grad_enabled() != grad:
+            torch.set_grad_enabled(grad)
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+        if (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")) != autocast:
+            torch.set_autocast_enabled("cpu", autocast[0])
+            torch.set_autocast_dtype("cpu", autocast[1])
         for handle, training in modes:
             self.table.modules[handle].training = training
 
@@ -353,6 +356,10 @@ def _functional(module: nn.Module, tensors: dict[str, torch.Tensor], arguments: 
     return torch.func.functional_call(module, tensors, arguments, options)
 
 
+def _repeated(times: int, function: Callable[..., Any], /, *arguments: Any) -> list[Any]:
+    return [function(*arguments) for _ in range(times)]
+
+
 def _special(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
     return getattr(value, name)(*arguments, **options)
 
@@ -362,6 +369,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr,
     "setattr": setattr,
     "delattr": delattr,
+    "repeated": _repeated,
     "special": _special,
     "functional": _functional,
     "hash": hash,

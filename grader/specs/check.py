@@ -202,6 +202,11 @@ def modes(**switches: Iterable[Any]) -> Iterator[dict[str, Any]]:
         yield from ({name: value} for value in values)
 
 
+def repeated(times: int, call: Callable[..., Any], /, *arguments: Any) -> list[Any]:
+    """Call so many times, and return all that came of it, in order. From another process, all is asked for at once."""
+    return [call(*arguments) for _ in range(times)]
+
+
 def independent(result: Tensor, of: Tensor, *, what: str = "the result") -> None:
     """Check that the two tensors share no memory, so that a write to one does not change the other."""
     that(not _overlap(result, of), f"{what} shares memory with the input: a later write to one would change the other")

@@ -16,7 +16,7 @@ def number(result):
 
 def positions(kata, probabilities, times):
     """The results of so many draws."""
-    found = [number(kata.draw(probabilities)) for _ in range(times)]
+    found = [number(drawn) for drawn in check.repeated(times, kata.draw, probabilities)]
     for drawn in found:
         whole = isinstance(drawn, Integral) and not isinstance(drawn, bool)
         check.that(whole, f"got {check.describe(drawn)}, expected a position: one whole number")

@@ -78,7 +78,7 @@ def no_global_numbers():
 
 def series(transform, image, n=24):
     """The results of n calls, stacked."""
-    return torch.stack([transform(image) for _ in range(n)])
+    return torch.stack(check.repeated(n, transform, image))
 
 
 def check_generator(make, image):
@@ -126,8 +126,7 @@ def check_unrelated(columns):
 def draws(transform, height, width, n=400):
     """n samples of an affine transform as four lists: angle, right, down, scale."""
     columns = {"angle": [], "right": [], "down": [], "scale": []}
-    for _ in range(n):
-        got = transform.sample(height, width)
+    for got in check.repeated(n, transform.sample, height, width):
         form = isinstance(got, tuple) and len(got) == 3 and isinstance(got[1], tuple) and len(got[1]) == 2
         check.that(form, f"wanted (angle, (right, down), scale), got {check.describe(got)}")
         for name, value in zip(columns, (got[0], *got[1], got[2]), strict=True):
@@ -575,7 +574,7 @@ class TestRandomHorizontalFlip:
         image = torch.arange(2.0).reshape(1, 1, 2)
         default = kata.RandomHorizontalFlip()
         for p, flip in ((0.2, kata.RandomHorizontalFlip(0.2)), (0.9, kata.RandomHorizontalFlip(0.9)), (0.5, default)):
-            share = sum(flip(image)[0, 0, 0].item() for _ in range(600)) / 600
+            share = sum(got[0, 0, 0].item() for got in check.repeated(600, flip, image)) / 600
             check.that(abs(share - p) < 0.12, f"with p = {p} about {p:.0%} of 600 images should flip; {share:.0%} did")
 
     def test_a_generator_repeats_the_sequence(self, kata):
@@ -1066,8 +1065,7 @@ class TestRandomRotation:
 def boxes(crop, height, width, n=400):
     """n samples, each checked to be a box inside the image, in plain ints."""
     found = []
-    for _ in range(n):
-        box = crop.sample(height, width)
+    for box in check.repeated(n, crop.sample, height, width):
         form = isinstance(box, tuple) and len(box) == 4 and all(type(number) is int for number in box)
         check.that(form, f"wanted four plain ints (top, left, h, w), got {check.describe(box)}")
         top, left, h, w = box
@@ -1262,13 +1260,13 @@ class TestTrainTransform:
     def test_rotations_stay_within_ten_degrees(self, kata):
         """Up to 10 degrees to either side: few people hold a camera worse than that."""
         rotation = kata.train_transform(6, MEAN, STD).transforms[3]
-        check_uniform([rotation.sample(6, 6)[0] for _ in range(400)], -10, 10, "the angle")
+        check_uniform([got[0] for got in check.repeated(400, rotation.sample, 6, 6)], -10, 10, "the angle")
 
     def test_flips_and_crops_have_their_defaults(self, kata):
         """Half of the images are flipped, and boxes have 8% to 100% of the area."""
         _, crop, flip, *_ = kata.train_transform(6, MEAN, STD).transforms
         image = torch.arange(2.0).reshape(1, 1, 2)
-        share = sum(flip(image)[0, 0, 0].item() for _ in range(400)) / 400
+        share = sum(got[0, 0, 0].item() for got in check.repeated(400, flip, image)) / 400
         check.that(0.37 < share < 0.63, f"wanted about half of 400 images flipped, got {share:.0%}")
         areas = [h * w / 1e6 for _, _, h, w in boxes(crop, 1000, 1000)]
         right = 0.079 < min(areas) < 0.15 and 0.85 < max(areas) <= 1

@@ -267,7 +267,8 @@ class TestSplitDocuments:
         """2 of 5 documents can be chosen in 10 ways, all equally likely. A document with five copies is chosen no more
         often. A cut at a random position is not enough: it only ever holds out neighbours."""
         docs, generator = ["a", "b", "b", "c", "b", "d", "b", "b", "e"], seeded(1)
-        counts = Counter(frozenset(kata.split_documents(docs, 0.4, generator)[1]) for _ in range(1000))
+        splits = check.repeated(1000, kata.split_documents, docs, 0.4, generator)
+        counts = Counter(frozenset(split[1]) for split in splits)
         for pair in itertools.combinations("abcde", 2):
             got = counts[frozenset(pair)]
             check.that(55 < got < 145, f"{' and '.join(pair)} were held out {got} times in 1000, wanted about 100")

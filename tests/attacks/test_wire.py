@@ -99,10 +99,11 @@ class Liar:
         self.remote = Remote(judges_end.fileno())
 
     def talk(self) -> None:
+        questions = wire.Reader(self.end.fileno())
         with suppress(OSError, EOFError):  # the judge does not listen any more
             for said in self.said:
                 for _ in range(2):
-                    wire.read(self.end.fileno())
+                    questions.frame()
                 self.end.sendall(said)
             self.end.shutdown(socket.SHUT_WR)
             while self.end.recv(1 << 16):
