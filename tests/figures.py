@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.course import bare
+
 ROOT = Path(__file__).parents[1]
 RECORD = Path(__file__).with_name("figures.json")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,12 +59,24 @@ def _wheel() -> float:
     return max((path.stat() for path in (ROOT / "dist").glob("*.whl")), key=lambda found: found.st_mtime).st_size / 1e6
 
 
+def _disk() -> float:
+    files = [ROOT / name for name in _git("ls-files", "-z").split("\0")]
+    files += [Path(file.locate()) for package in bare.needed() for file in package.files or ()]
+    kilobytes = int(_git("count-objects", "-v").partition("size-pack: ")[2].split()[0])
+    return (sum(file.stat().st_size for file in files if file.is_file()) + 1024 * kilobytes) / 1e9
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
 QUICK: dict[str, Callable[[], float]] = {
     "make check, seconds": lambda: _seconds("make check"),
     "kata stacks 30, seconds": lambda: _seconds(".venv/bin/kata stacks 30"),
     "make mutants KATA=16, minutes": lambda: _seconds("make mutants KATA=16") / 60,
     "make site NOTEBOOKS=no, minutes": lambda: _seconds("make site NOTEBOOKS=no") / 60,
     "the wheel, MB": _wheel,
+    "a checkout and its environment, GB": _disk,
 }
 
 

@@ -1,4 +1,6 @@
-"""Resolves what each bullet of a lesson's "Where it bites" stands on, which a comment names that readers do not see.
+"""Resolves what a lesson's claims stand on, which comments name that readers do not see.
+
+Each bullet of "Where it bites" has one, and any other line may:
 
     - **The loss stays at ln 10.** The labels were shuffled apart. <!-- mistake: the labels shuffled alone -->
 
@@ -26,22 +28,24 @@ RUN = ("true", "raises")
 
 
 def problems(kata: Kata) -> Iterator[tuple[int, str]]:
-    """A line of the lesson, and what is wrong with the bullet there."""
+    """A line of the lesson, and what is wrong with what stands there."""
     text = (kata.folder / "README.md").read_text(encoding="utf-8")
-    for line, bullet in _bullets(text):
-        marks = MARK.findall(bullet)
-        if not marks:
-            yield line, "a bullet of 'Where it bites' stands on no mistake, spec, snippet or line of the lesson"
-        for kind, number, name in marks:
-            if kind not in RUN and not _is_there(kata, kind, number, name):
-                yield line, f"there is no {kind}{f' of {number}' if number else ''} with '{name}'"
+    section = BULLETS.search(text)
+    first, last = (text.count("\n", 0, section.start(1)), text.count("\n", 0, section.end(1))) if section else (0, 0)
+    for number, line in enumerate(text.split("\n"), start=1):
+        marks = MARK.findall(line)
+        if not marks and first < number <= last + 1 and line.startswith("- "):
+            yield number, "a bullet of 'Where it bites' stands on no mistake, spec, snippet or line of the lesson"
+        for kind, other, name in marks:
+            if kind not in RUN and not _is_there(kata, kind, other, name):
+                yield number, f"there is no {kind}{f' of {other}' if other else ''} with '{name}'"
 
 
 def untrue(page: str, namespace: dict[str, object]) -> Iterator[tuple[int, str]]:
-    """What the bullets of a lesson say is true or raises, and is not so after its snippets have run."""
-    for line, bullet in _bullets(page):
-        quoted = QUOTED.match(bullet)
-        for kind, _, code in MARK.findall(bullet):
+    """What the comments of a lesson say is true or raises, and is not so after its snippets have run."""
+    for number, line in enumerate(page.split("\n"), start=1):
+        quoted = QUOTED.match(line)
+        for kind, _, code in MARK.findall(line):
             if kind not in RUN:
                 continue
             try:
@@ -51,7 +55,7 @@ def untrue(page: str, namespace: dict[str, object]) -> Iterator[tuple[int, str]]
                 came, words = error, re.split(" ?… ?", quoted[1]) if quoted else []
                 fine = kind == "raises" and all(part in str(error) for part in words)
             if not fine:
-                yield line, f"`{code}` came to {came!r}"
+                yield number, f"`{code}` came to {came!r}"
 
 
 def _value(code: str, namespace: dict[str, object]) -> object:
@@ -59,14 +63,6 @@ def _value(code: str, namespace: dict[str, object]) -> object:
     *statements, last = ast.parse(code).body
     exec(compile(ast.Module(statements, []), "<bullet>", "exec"), namespace)
     return eval(ast.unparse(last), namespace)
-
-
-def _bullets(page: str) -> Iterator[tuple[int, str]]:
-    section = BULLETS.search(page)
-    if section:
-        first = page.count("\n", 0, section.start(1)) + 1
-        lines = enumerate(section.group(1).split("\n"), start=first)
-        yield from ((line, bullet) for line, bullet in lines if bullet.startswith("- "))
 
 
 def elsewhere(kata: Kata) -> Iterator[Path]:

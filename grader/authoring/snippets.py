@@ -41,7 +41,7 @@ def run(page: str, namespace: dict[str, object]) -> list[tuple[int, str, str]]:
 
 
 def wrong_outputs(page: str) -> list[str]:
-    """The statements that print something else than the lesson says, to four digits, and the bullets that are wrong."""
+    """The statements that print something else than the lesson says, to four digits, and claims that are untrue."""
     namespace: dict[str, object] = {}
     return [
         f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets writes what it prints"

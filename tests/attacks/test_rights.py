@@ -139,6 +139,15 @@ def test_each_row_of_the_page_is_tried():
     assert all((ROOT / file).is_file() for file in OUTSIDE.values())
 
 
+def test_limits_on_the_page_are_those_of_the_code():
+    sizes = f"{PLAIN.memory >> 30} GB, {PLAIN.file_size >> 20} MB, {PLAIN.open_files}, {PLAIN.computing // 60} min"
+    assert rows()["memory, file size, open files, computing"] == sizes
+    assert rows()["time"].endswith(f"; {PLAIN.kata_seconds / 60:.0f} min for a kata")
+    assert rows()["threads and processes"].startswith(f"{PLAIN.tasks}, in 09 and 31 {WITH_PROCESSES.tasks}:")
+    kept = f"{PLAIN.scratch_bytes >> 20} MB, {PLAIN.scratch_files:,} files; on the disk {PLAIN.scratch_depth} folders"
+    assert rows()["files in the scratch folder"].startswith(kept)
+
+
 def test_the_page_has_the_numbers_that_the_sandbox_holds():
     numbers = {about: re.findall(r"\d+(?:,\d+)*", linux) for about, linux in rows().items()}
     [memory] = [found for about, found in numbers.items() if about.startswith("memory")]

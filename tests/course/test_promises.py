@@ -134,6 +134,13 @@ CROOKED = {
         "\n### Where it bites\n- **All is twice.**. <!-- mistake: called twice -->\n\n## Walkthrough",
         "there is no mistake with 'called twice'",
     ),
+    "a bullet that names nothing": (
+        promises.complete,
+        README,
+        "\n## Walkthrough",
+        "\n### Where it bites\n- **All is twice.**\n\n## Walkthrough",
+        f"{README}:31: a bullet of 'Where it bites' stands on no mistake",
+    ),
     "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
     "a bare assert": (
         promises.specs,
