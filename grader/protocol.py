@@ -25,6 +25,7 @@ class RunOptions:
     sealed: bool = False  # exercises that work are judged again, from another process
     require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
     traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
+    tries_suspects: bool = False  # what a spec "printed" is what a failure would name for each suspect
     asked: str = ""  # an expression whose value in the kata's module is told, as that of a call
 
 

@@ -99,10 +99,11 @@ def stub_fails(kata: Kata) -> list[str]:
 
 
 def reference_passes(kata: Kata) -> list[str]:
-    """The reference passes every spec: in order, backwards from another seed, and within the time budget."""
+    """The reference passes every spec: in order, backwards from another seed, and within the time budget. An
+    answer that is wrong like one of a spec's suspects is named after it."""
     text = kata.reference.read_text(encoding="utf-8")
     runs = {
-        "": variants.job(kata, text, RunOptions(spec_seconds=60)),
+        "": variants.job(kata, text, RunOptions(spec_seconds=60, tries_suspects=True)),
         " backwards from seed 20": variants.job(kata, text, RunOptions(backwards=True, seed=20, spec_seconds=60)),
     }
     results = variants.results(runs.values(), CACHE)
@@ -112,6 +113,7 @@ def reference_passes(kata: Kata) -> list[str]:
             first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
             said = f"{first.name}{others}: {_briefly(first.message)}"
             problems = problems or [f"{_spec(kata, first)}: the reference fails{how} {said}"]
+    problems += _misnamed(kata, variants.specs(results[runs[""]]))
     cpu = min(result.cpu_seconds for result in results.values())
     budget = _budget(kata)
     slow = f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"
@@ -464,6 +466,25 @@ def _amounts(kata: Kata) -> list[str]:
             )
         if idea + edge_cases > MOST_WORDS:
             problems.append(f"{place}: {idea + edge_cases} words of docstring, at most {MOST_WORDS}")
+    return problems
+
+
+def _misnamed(kata: Kata, specs: list[SpecResult]) -> list[str]:
+    """The suspects that no case of their spec names when it gets their own answer."""
+    found: dict[str, dict[str, list[str]]] = {}
+    lines = {}
+    for spec in specs:
+        name = spec.name.partition("[")[0]
+        lines[name] = _spec(kata, spec)
+        for suspect, named in json.loads(spec.printed or "{}").items():
+            found.setdefault(name, {}).setdefault(suspect, []).extend(named)
+    problems = []
+    for name, suspects in found.items():
+        for suspect, named in suspects.items():
+            if suspect not in named:
+                taken = f"taken for '{named[0]}'" if named else "the right answer"
+                place = f"{lines[name]}: {name}: '{suspect}'"
+                problems.append(f"{place} is always {taken}: use inputs that tell them apart, or take the suspect out")
     return problems
 
 

@@ -18,6 +18,7 @@ from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
+from grader.specs import signatures
 from grader.workers import jobs
 from grader.workers.jobs import Job
 
@@ -177,11 +178,16 @@ class Session:
         return True
 
     def _look_at_the_rest(self) -> None:
-        """Run the specs after the first failure, and say which exercises the last save has broken."""
+        """Run the specs after the first failure, and say what they add: its cause, and exercises that were broken."""
         result = self._result(everything=True)
-        if result is None:
+        if result is None or self.state.result is None:
             return
         self.state.partial = False
+        current = self._current_exercise().name
+        shown, known = (_first_failure(one, current) for one in (self.state.result, result))
+        if shown and known and shown[0] == known[0] and not signatures.cause(shown[1].message):
+            if cause := signatures.cause(known[1].message):
+                self.screen.say(cause)
         if len({exercise.first_failure and exercise.first_failure.message for exercise in result.exercises}) == 1:
             return  # the same failure everywhere: the file cannot be imported, which is on the screen already
         worked = _working(self.state.result)

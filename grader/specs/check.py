@@ -35,6 +35,8 @@ TOLERANCES = {
 Rows = list[tuple[str, str]]
 Tolerance = tuple[float | None, float | None]  # (rtol, atol); None takes the value from TOLERANCES
 
+tried: dict[str, list[str]] | None = None  # what a failure named for each suspect's own answer, where that is tried
+
 SLIPS = (NameError, AttributeError, ImportError, SyntaxError)  # errors that are never the library's answer
 BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
 
@@ -263,14 +265,34 @@ def _judge(
     got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
 ) -> None:
     """Compare, and name the known wrong answer that explains every difference."""
+    if tried is not None:
+        for name, wrong in unlike.items():
+            tried.setdefault(name, []).extend(_named(unlike, _answer(wrong, expected), expected, tolerance)[:1])
     try:
         _compare(got, expected, what, tolerance, dtype=dtype)
     except Mismatch as found:
-        alike = [name for name, wrong in unlike.items() if _explains(wrong, got, expected, tolerance)]
+        alike = _named(unlike, got, expected, tolerance)
         if not alike:
             raise
         rows = [row for row in found.rows if row[0] not in ("looks like", "means")]
         raise Mismatch([*rows, ("looks like", alike[0])], found.picture) from None
+
+
+def _named(unlike: Mapping[str, Any], got: Any, expected: Any, tolerance: Tolerance | None) -> list[str]:
+    return [name for name, wrong in unlike.items() if _explains(wrong, got, expected, tolerance)]
+
+
+def _answer(wrong: Any, expected: Any) -> Any:
+    """A whole answer that is wrong in this way, and right where the known wrong answer says nothing."""
+    if wrong is ...:
+        return expected
+    if isinstance(wrong, Mapping) and isinstance(expected, Mapping):
+        return {key: _answer(wrong.get(key, ...), expected.get(key)) for key in {**expected, **wrong}}
+    if type(wrong) is type(expected) is tuple and len(wrong) <= len(expected):
+        return tuple(itertools.starmap(_answer, itertools.zip_longest(wrong, expected, fillvalue=...)))
+    if type(wrong) is type(expected) is list and len(wrong) == len(expected):
+        return list(map(_answer, wrong, expected))
+    return wrong
 
 
 def _explains(wrong: Any, got: Any, expected: Any, tolerance: Tolerance | None) -> bool:

@@ -71,10 +71,15 @@ def _score(mine: Signature, recorded: str) -> tuple[float, float]:
     return agreeing / (agreeing + differing + only_there + only_here / 2 or 1), agreeing
 
 
+def cause(message: str) -> str:
+    """The line of a failure that names its cause; empty without one."""
+    return next((line for line in message.splitlines() if line.startswith(f"{LIKE} ")), "")
+
+
 def is_named(message: str) -> bool:
     """Tell if the failure names a cause already, or what its error means, or is one line without rows."""
     error = "\nraised " in message and "\nmeans " in message
-    return message.count("\n\n") < 2 or f"\n{LIKE} " in message or error
+    return message.count("\n\n") < 2 or bool(cause(message)) or error
 
 
 def _rows(message: str) -> str:

@@ -1,6 +1,7 @@
 """A spec worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
 import inspect
+import json
 import os
 import signal
 import sys
@@ -32,7 +33,7 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
-from grader.specs import failures, plugin, tracing
+from grader.specs import check, failures, plugin, tracing
 from grader.specs.tracing import Tracer
 from grader.workers import collected
 
@@ -100,6 +101,7 @@ class Beside:
             return
         reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
         items = [item for item in items if name_of(item) not in order.skip]
+        check.tried = {} if order.options.tries_suspects else None
         for item, following in zip_longest(items, items[1:]):
             with tracer.on() if last else nullcontext():
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -186,6 +188,8 @@ class Reporter:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.outcome.clear()
         self.bans = False
+        if check.tried is not None:
+            check.tried.clear()
         self.send(SpecStarted(_spec(nodeid)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -203,6 +207,8 @@ class Reporter:
         failure = self.katas.failed.get(nodeid)
         text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
+        if check.tried is not None:
+            printed = json.dumps(check.tried)
         error = failure.error if failure else ""
         picture = failure.picture if failure and outcome == "failed" else ""
         self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans, picture))

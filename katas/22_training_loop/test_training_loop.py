@@ -687,10 +687,13 @@ class TestEarlyStoppingStep:
             states.append(weights(model))
             stopper.step(value, model)
         stopper.restore(model)
-        names = ("those of the first call", "", "those of the third call", "the last ones: the kept state is no copy?")
-        check.close(
-            weights(model), states[1], unlike=dict(zip(names, states, strict=True)), what="weights after restore"
-        )
+        first, best, third, last = states
+        unlike = {
+            "those of the first call": first,
+            "those of the third call": third,
+            "the last ones: the kept state is no copy?": last,
+        }
+        check.close(weights(model), best, unlike=unlike, what="weights after restore")
 
     def test_buffers_are_part_of_the_best(self, kata):
         """Best weights with the running statistics of another epoch are a model that never existed. They are in the

@@ -99,19 +99,22 @@ def wrong_weights(q, k):
     def hidden(scores, allowed, fill=-math.inf):
         return scores.masked_fill(~allowed, fill).softmax(-1)
 
-    return {
+    wrong = {
         "no mask: every query sees the future": scores.softmax(-1),
-        "the mask aligned at the top left, where query i sees keys 0 … i": hidden(scores, ones.tril()),
         "the mask transposed: query i sees the keys from its own on": hidden(scores, ones.triu(t_k - t_q)),
         "the mask inverted: True taken as blocked": hidden(scores, ~allowed),
         "future scores set to 0 instead of −inf": hidden(scores, allowed, 0.0),
-        "future scores set to −10,000, which scores can be below": hidden(scores, allowed, -1e4),
         "the scores not divided by √D": hidden(products, allowed),
         "the scores divided by D, not by √D": hidden(products / q.size(3), allowed),
         "the scores divided by √C, the features of all heads": hidden(products / C**0.5, allowed),
         "softmax over the queries, not over the keys": scores.masked_fill(~allowed, -math.inf).softmax(-2),
         "masked after the softmax: the rows no longer sum to 1": scores.softmax(-1) * allowed,
     }
+    if t_q < t_k:
+        wrong["the mask aligned at the top left, where query i sees keys 0 … i"] = hidden(scores, ones.tril())
+    if scores.min() < -1e4:
+        wrong["future scores set to −10,000, which scores can be below"] = hidden(scores, allowed, -1e4)
+    return wrong
 
 
 def wrong_outputs(q, k, v):

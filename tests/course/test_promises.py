@@ -61,6 +61,20 @@ CROOKED = {
         "import time; end = time.process_time() + 1\n        while time.process_time() < end: pass",
         "the budget is 0.2 s",
     ),
+    "a suspect that is right": (
+        promises.reference_passes,
+        SPECS,
+        'unlike={"squared": x * x}',
+        'unlike={"squared": x * x, "added": x + x}',
+        "test_every_value_is_doubled: 'added' is always the right answer",
+    ),
+    "a suspect like another": (
+        promises.reference_passes,
+        SPECS,
+        'unlike={"squared": x * x}',
+        'unlike={"multiplied": x * x, "squared": x * x}',
+        "test_every_value_is_doubled: 'squared' is always taken for 'multiplied'",
+    ),
     "a leaking stub": (
         promises.stub,
         STUB,

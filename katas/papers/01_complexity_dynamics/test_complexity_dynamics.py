@@ -15,7 +15,7 @@ from torch import nn
 
 from grader.specs import check, training
 
-ROW = [0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 1]  # 11 cells that are not symmetric, with a live one on the border
+ROW = [1, 0, 1, 1, 0, 1, 0, 0, 0, 1, 1]  # 11 cells that are not symmetric, with a live one on the border
 
 
 # Automata
@@ -112,7 +112,9 @@ class TestEvolve:
         for rule, start in ((2, [1, 0, 0, 0, 0]), (16, [0, 0, 0, 0, 1])):
             expected = history(start, rule, 2)
             got = kata.evolve(torch.tensor(start), rule, 2)
-            check.equal(got, expected, unlike=slips_of_evolve(start, rule, 2), what=f"the history under rule {rule}")
+            unlike = slips_of_evolve(start, rule, 2)
+            del unlike["the table is read from its other end"]  # no live cell is left, as with zeros beyond
+            check.equal(got, expected, unlike=unlike, what=f"the history under rule {rule}")
 
     def test_no_step_returns_the_start_only(self, kata):
         """The history begins with the start itself: `steps` steps make steps + 1 rows."""
@@ -215,12 +217,18 @@ class TestBlockEntropyNumpy:
     def test_alternating_cells_have_one_bit(self, kata):
         """[0 1 0 1 0 1] has two windows of two cells, 01 and 10, equally often: 1 bit tells which."""
         row = [0, 1, 0, 1, 0, 1]
-        check.close(self.measured(kata, row, 2), 1.0, unlike=slips_of_entropy(row, 2))
+        unlike = slips_of_entropy(row, 2)
+        del unlike["single cells, not windows"], unlike["how many ones are in each window, not which"]
+        unlike["windows that do not overlap, or their ones counted"] = unlike.pop("windows that do not overlap")
+        check.close(self.measured(kata, row, 2), 1.0, unlike=unlike)
 
     def test_windows_overlap_and_wrap(self, kata):
         """[1 1 0 0] has four windows of two cells, one from each cell: 11, 10, 00 and, past the end, 01. Four patterns
         make 2 bits."""
-        check.close(self.measured(kata, [1, 1, 0, 0], 2), 2.0, unlike=slips_of_entropy([1, 1, 0, 0], 2))
+        unlike = slips_of_entropy([1, 1, 0, 0], 2)
+        unlike["windows that do not overlap, or single cells"] = unlike.pop("windows that do not overlap")
+        del unlike["single cells, not windows"]
+        check.close(self.measured(kata, [1, 1, 0, 0], 2), 2.0, unlike=unlike)
 
     @given(case=rows_and_blocks())
     def test_any_row_has_the_entropy_of_its_counts(self, kata, case):

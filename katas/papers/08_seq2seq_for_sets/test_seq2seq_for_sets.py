@@ -129,9 +129,9 @@ PROCESS_SLIPS = {
     "a softmax over H, not over the elements": "over H",
     "the mean of the memory as the query": "mean query",
     "scores divided by √H": "scaled",
-    "the state before the cell as the query": "state before",
 }
 STEP_SLIPS = {
+    "the state before the cell as the query": "state before",
     "a single step": "once",
     "q* is not fed back": "not fed back",
     "h starts from zeros in each step": "h restarted",

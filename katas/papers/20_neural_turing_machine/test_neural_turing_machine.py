@@ -219,7 +219,7 @@ class TestLocationWeights:
         content, previous = weights(B, N), weights(B, N)
         gate, shift, sharpen = torch.tensor([[1.0], [0.0], [0.25]]), self.STAY.expand(B, -1), self.PLAIN.expand(B, -1)
         expected = torch.stack([content[0], previous[1], 0.25 * content[2] + 0.75 * previous[2]])
-        unlike = location_slips(content, previous, gate, shift, sharpen)
+        unlike = {"content and previous exchanged in the gate": moved(content, previous, 1 - gate, shift, sharpen)}
         check.close(kata.location_weights(content, previous, gate, shift, sharpen), expected, unlike=unlike)
 
     def test_the_shift_moves_in_a_circle(self, kata):
@@ -230,7 +230,9 @@ class TestLocationWeights:
         rest = torch.zeros(3, 4), previous, torch.zeros(3, 1), shift, self.PLAIN.expand(3, -1)
         expected = torch.tensor([[0.1, 0.0, 0.2, 0.7], [0.7, 0.1, 0.0, 0.2], [0.2, 0.7, 0.1, 0.0]])
         what = "weights [0.7, 0.1, 0, 0.2] moved by −1, 0 and +1"
-        check.close(kata.location_weights(*rest), expected, unlike=location_slips(*rest), what=what)
+        unlike = location_slips(*rest)
+        del unlike["sharpened before the shift"], unlike["the power without dividing by the sum"]
+        check.close(kata.location_weights(*rest), expected, unlike=unlike, what=what)
 
     @given(case=whole_moves())
     def test_a_whole_move_takes_slot_n_to_n_plus_d(self, kata, case):
@@ -311,7 +313,9 @@ class TestWriteMemory:
         expected = memory.clone()
         expected[torch.arange(B), [3, 0, 4]] = 0
         got = kata.write_memory(memory, address, erase, add)
-        check.close(got, expected, unlike=write_slips(memory, address, erase, add))
+        unlike = write_slips(memory, address, erase, add)
+        del unlike["add is not weighted"], unlike["erased after adding: a part of the new content is lost"]
+        check.close(got, expected, unlike=unlike)
 
     def test_erase_then_add(self, kata):
         """With weight 1 and erase 1 the slot holds exactly what was added: the old content is gone, the new one whole.

@@ -391,11 +391,10 @@ class TestBm25Scores:
             "idf = log(N / n)": {"idf": lambda N, n: math.log(N / n)},
             "idf without + 1 in the log": {"idf": lambda N, n: math.log((N - n + 0.5) / (n + 0.5))},
             "no idf": {"idf": lambda N, n: 1.0},
-            "padding counted in the lengths": {"length": 6},
+            "padding counted in the lengths, or b = 0": {"length": 6},
             "padding counted as a word that both have": {"zero": True},
             "tf without saturation": {"saturate": False},
             "each word of a question counted once": {"repeats": False},
-            "b = 0": {"b": 0.0},
         }
         inputs = self.QUESTIONS, self.PASSAGES
         unlike = {name: bm25(*inputs, **options) for name, options in unlike.items()}
@@ -548,13 +547,13 @@ class TestTrainRetriever(training.Contract):
 class TestMeanReciprocalRank:
     def test_two_ranks_by_hand(self, kata):
         """The gold passages have the ranks 1 and 4: (1 + 1/4) / 2. First the reciprocals, then the mean."""
-        scores = torch.tensor([[2.0, 7, 1, 3, 5], [9.0, 8, 1, 6, 7]])
+        scores = torch.tensor([[2.0, 7, 1, 3, 5, 0], [9.0, 8, 1, 6, 7, 0]])
         unlike = {
             "1 over the mean rank": 1 / 2.5,
             "ranks that start at 0": math.inf,
             "ranks that start at 2": (1 / 2 + 1 / 5) / 2,
             "the mean rank": 2.5,
-            "the smallest score first": (1 / 5 + 1 / 2) / 2,
+            "the smallest score first": (1 / 6 + 1 / 3) / 2,
         }
         got = kata.mean_reciprocal_rank(scores, torch.tensor([1, 3]))
         check.close(got, (1 + 1 / 4) / 2, unlike=unlike, what="mean reciprocal rank")

@@ -782,9 +782,9 @@ class TestTrainerFit:
             optimizer.lr = rate
             train_classifier(other, optimizer, batches(), 1)
         unlike = {
+            "applied to the current rate": [0.8, 0.4, 0.1],
             "the rate after the epoch": [0.4, 0.2, 0.1],
             "the base rate": [0.8, 0.8, 0.8],
-            "applied to the current rate": [0.8, 0.4, 0.1],
         }
         check.close(history["lr"], [0.8, 0.4, 0.2], what="history['lr']", unlike=unlike)
         check.close(arrays_of(model), arrays_of(other), what="the parameters")

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """Wrong codes that a learner could write: textbook solutions, each with one slip. No row or mistake was at hand.
 
-Every other one is kept aside: no cause is written with it in view.
+Every other one of WRONG is kept aside: no cause is written with it in view. LATER came after the causes, all of it.
 """
 
 WRONG = [  # kata, exercise, the slip in words, a part that is in the textbook solution once, what is there instead
@@ -203,4 +203,59 @@ WRONG = [  # kata, exercise, the slip in words, a part that is in the textbook s
     ("tinytorch/05", "reduction_rule", "mean like sum", "np.ones(x.shape) * y.size / x.size", "np.ones(x.shape)"),
     ("tinytorch/07", "SGD", "uphill", "p.data -= self.lr * p.grad", "p.data += self.lr * p.grad"),
     ("tinytorch/07", "Optimizer", "zeros that are not None", "            p.grad = None\n\n\nclass SGD", "            p.grad = 0\n\n\nclass SGD"),
+]  # fmt: skip
+
+LATER = [
+    ("07", "file_sha256", "only the first chunk read", "while chunk := file.read(chunk_size):", "if chunk := file.read(chunk_size):"),
+    ("07", "file_sha256", "bytes, not text", "digest.hexdigest()", "digest.digest()"),
+    ("07", "FlowerDataset.__init__", "labels not from 0", 'int(row["label"]) - 1', 'int(row["label"])'),
+    ("07", "FlowerDataset.__getitem__", "grey pictures stay grey", 'file.convert("RGB")', "file.copy()"),
+    ("07", "ClassSubset.__getitem__", "place in the subset taken for the place in the data set", "self.dataset[self.indices[i]]", "self.dataset[i]"),
+    ("07", "ClassSubset.__getitem__", "old labels in the items", "return item, self.targets[i]", "return item, _"),
+    ("08", "Compose", "every transform gets the input", "            x = transform(x)\n        return x", "            y = transform(x)\n        return y"),
+    ("08", "CenterCrop", "height and width exchanged", "height, width = self.size\n        top", "width, height = self.size\n        top"),
+    ("08", "ToTensor", "0 to 255", ".float() / 255", ".float()"),
+    ("08", "ToTensor", "height and width exchanged", "permute(2, 0, 1)", "permute(2, 1, 0)"),
+    ("08", "Normalize", "one mean for each column", "self.mean = torch.tensor(mean).view(-1, 1, 1)", "self.mean = torch.tensor(mean)"),
+    ("08", "RandomHorizontalFlip", "upside down", "image.flip(-1)", "image.flip(-2)"),
+    ("08", "AddGaussianNoise", "uniform noise", "torch.randn(x.shape", "torch.rand(x.shape"),
+    ("09", "split_sizes", "what is left goes to the first", "        sizes[i] += 1\n", "        sizes[0] += 1\n"),
+    ("09", "MiniLoader.__len__", "the last batch dropped in any case", "return math.ceil(len(self.dataset) / self.batch_size)", "return len(self.dataset) // self.batch_size"),
+    ("09", "MiniLoader.__iter__", "steps of one", "order[b * self.batch_size : (b + 1) * self.batch_size]", "order[b : b + self.batch_size]"),
+    ("09", "pad_collate", "lengths after padding", "[len(sequence) for sequence in sequences]", "[max(map(len, sequences)) for sequence in sequences]"),
+    ("09", "batch_report", "bytes of one item", "min(size, n) * item_bytes", "item_bytes"),
+    ("09", "ShardedRange", "every worker reads everything", "range(self.start + worker.id, self.end, worker.num_workers)", "range(self.start, self.end)"),
+    ("11", "Vocabulary.__init__", "the rarest first", "(-counts[word], word)", "(counts[word], word)"),
+    ("11", "Vocabulary.__init__", "max_size without the special tokens", '["<pad>", "<unk>", *words][:max_size]', '["<pad>", "<unk>", *words[:max_size]]'),
+    ("11", "pad_batch", "the mask marks padding", "torch.arange(padded.shape[1]) < lengths[:, None]", "torch.arange(padded.shape[1]) >= lengths[:, None]"),
+    ("11", "Embedding", "the row of padding is learned", "rows = torch.where(is_padding, rows.detach(), rows)", "pass"),
+    ("11", "embed_texts", "the mean over padding, too", "mean = total / mask.sum(dim=1, keepdim=True).clamp(min=1)", "mean = vectors.mean(dim=1)"),
+    ("11", "project_2d", "not centred", "centred = vectors.detach() - vectors.detach().mean(dim=0)", "centred = vectors.detach()"),
+    ("18", "sinusoidal_encoding", "sine and cosine exchanged", "table[:, 0::2] = torch.sin(angle)", "table[:, 0::2] = torch.cos(angle)"),
+    ("18", "apply_rope", "turned backwards", "[a * cos - b * sin, a * sin + b * cos]", "[a * cos + b * sin, b * cos - a * sin]"),
+    ("18", "apply_rope", "halves, not neighbours", "a, b = x[..., 0::2], x[..., 1::2]", "a, b = x.chunk(2, dim=-1)"),
+    ("18", "alibi_bias", "a reward for distance", "return -alibi_slopes", "return alibi_slopes"),
+    ("18", "LearnedPositionalEmbedding", "offset forgotten", "torch.arange(offset, offset + x.shape[1]", "torch.arange(x.shape[1]"),
+    ("19", "SimpleModuleList", "a plain list beside the modules", 'self.add_module(str(len(self)), module)', 'self.__dict__.setdefault("plain", []).append(module)'),
+    ("19", "set_trainable", "prefix without a dot", 'name.startswith(prefix + ".")', "name.startswith(prefix)"),
+    ("19", "load_matching", "the model's own tensor replaced in the dict", "            tensor.copy_(state[name])\n", "            own[name] = state[name]\n"),
+    ("19", "trace_shapes", "the mode not put back", "    model.train(was_training)\n    for handle", "    for handle"),
+    ("29", "cosine_lr", "warmup counts from 0", "max_lr * (step + 1) / warmup_steps", "max_lr * step / warmup_steps"),
+    ("29", "train_step", "the rate set after the step", '    if lr is not None:\n        for group in optimizer.param_groups:\n            group["lr"] = lr\n    optimizer.step()\n', '    optimizer.step()\n    if lr is not None:\n        for group in optimizer.param_groups:\n            group["lr"] = lr\n'),
+    ("29", "train_step", "the loss not divided", "(loss / len(batches)).backward()", "loss.backward()"),
+    ("29", "evaluate", "every batch weighs the same", "n = (y != -100).sum().item()", "n = 1"),
+    ("appendix_a", "conv2d", "the kernel flipped", 'torch.einsum("bcijuv,ocuv->boij", windows, weight)', 'torch.einsum("bcijuv,ocuv->boij", windows, weight.flip(2, 3))'),
+    ("appendix_a", "conv2d", "padding not on both sides", "x = F.pad(x, (pad_w, pad_w, pad_h, pad_h))\n", "x = F.pad(x, (0, pad_w, 0, pad_h))\n"),
+    ("appendix_a", "max_pool2d", "zeros around the picture", "value=-math.inf)", "value=0.0)"),
+    ("appendix_a", "evaluate_binary", "no eval mode", "    model.eval()\n    loss, correct", "    loss, correct"),
+    ("today/01", "rms_norm", "the mean subtracted", "x = x / torch.sqrt", "x = (x - x.mean(-1, keepdim=True)) / torch.sqrt"),
+    ("today/01", "swiglu", "gate and up exchanged", "F.silu(x @ w_gate.T) * (x @ w_up.T)", "F.silu(x @ w_up.T) * (x @ w_gate.T)"),
+    ("today/01", "gqa_attention", "groups interleaved", "k = k.repeat_interleave(group, dim=1)\n    v = v.repeat_interleave(group, dim=1)", "k = k.repeat(1, group, 1, 1)\n    v = v.repeat(1, group, 1, 1)"),
+    ("tinytorch/09", "max_pool2d", "the mean", "cols.max(axis=1)", "cols.mean(axis=1)"),
+    ("tinytorch/09", "conv2d_rule", "the weight's gradient not summed over the batch", ".sum(axis=0).reshape(weight.shape)", ".mean(axis=0).reshape(weight.shape)"),
+    ("papers/13", "label_smoothed_loss", "smoothing with the sum", "eps * logp.mean(dim=-1)", "eps * logp.sum(dim=-1)"),
+    ("papers/13", "noam_lr", "max for min", "d_model**-0.5 * min(", "d_model**-0.5 * max("),
+    ("papers/17", "reparameterize", "variance for the standard deviation", "torch.exp(logvar / 2)", "torch.exp(logvar)"),
+    ("papers/17", "gaussian_kl", "the mean over the features", "return 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=-1)", "return 0.5 * (mu**2 + logvar.exp() - logvar - 1).mean(dim=-1)"),
+    ("papers/17", "negative_elbo", "the mean over the pixels", 'reduction="sum") / len(x)', 'reduction="mean")'),
 ]  # fmt: skip
