@@ -26,6 +26,7 @@ class RunOptions:
     require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
     traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
     asked: str = ""  # an expression whose value in the kata's module is told, as that of a call
+    mine: str = ""  # what to do with the parts of the learner's own GPT, as `grader.mine.at_work` reads it
 
 
 @dataclass(frozen=True)
