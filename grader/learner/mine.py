@@ -14,7 +14,7 @@ from grader.course.parts import EXERCISES, PARTS, Part
 from grader.execution import result_cache
 from grader.learner import progress
 from grader.memory import Memory
-from grader.mine import at_work
+from grader.mine import budget
 from grader.practice import runs
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -68,7 +68,7 @@ class Mine:
 
     @property
     def steps(self) -> int:
-        return at_work.STEPS * self.exercises
+        return budget.STEPS * self.exercises
 
     @property
     def share(self) -> str:
@@ -77,19 +77,28 @@ class Mine:
         return f"{percent} % of this GPT is your code: {self.exercises} of the {EXERCISES} exercises that it is made of"
 
 
-def look(root: Path, said: Callable[[str], None] = lambda doing: None, *, wrong_too: bool = False) -> Mine:
+def look(
+    root: Path,
+    said: Callable[[str], None] = lambda doing: None,
+    *,
+    wrong_too: bool = False,
+    cells: tuple[Kata, str, KataResult] | None = None,
+) -> Mine:
     """Find out what is the learner's, and train and write with it. What is known is not run again.
 
     Args:
         said: is told what is going on.
         wrong_too: also use parts that are wrong.
+        cells: a kata whose code is that of a notebook, with the code and its result.
     """
     katas = {part: Kata(root, part.kata) for part in PARTS if (root / "katas" / part.kata).is_dir()}
     said("checking your code")
-    results = progress.so_far(katas.values(), root / "katas")
+    there = {kata: result for kata, _, result in [cells]} if cells else {}
+    results = progress.so_far(katas.values() - there.keys(), root / "katas") | there
     written = {part: kata for part, kata in katas.items() if not _unwritten(part, results[kata])}
     said("trying your parts beside the course's")
-    jobs = {part: progress.job(kata) for part, kata in written.items()}
+    texts = {kata: text for kata, text, _ in [cells]} if cells else {}
+    jobs = {part: progress.job(kata, texts.get(kata)) for part, kata in written.items()}
     trials = dict(zip(jobs, _answers(root, [_order(job, {"try": part.kata}) for part, job in jobs.items()])))
     standings = [_standing(part, results.get(katas.get(part)), trials.get(part), wrong_too) for part in PARTS]  # type: ignore[arg-type]
     standings = _fast_enough(standings)
@@ -175,7 +184,7 @@ def _fast_enough(standings: list[Standing]) -> list[Standing]:
 
 
 def _order(job: Job, asked: Told) -> Job:
-    seconds = at_work.TRIAL_SECONDS if "try" in asked else at_work.RUNS * at_work.RUN_SECONDS
+    seconds = budget.TRIAL_SECONDS if "try" in asked else budget.RUNS * budget.RUN_SECONDS
     return replace(job, options=RunOptions(mine=json.dumps(asked), spec_seconds=seconds))
 
 
@@ -207,5 +216,5 @@ def _key(order: Job) -> str:
 
 @cache
 def _how_it_is_made() -> str:
-    files = sorted(Path(at_work.__file__).parent.glob("*.py"))
+    files = sorted(Path(budget.__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -101,6 +101,11 @@ def texts(mine: Mine) -> Iterator[Text]:
 
 def html(mine: Mine) -> str:
     """All of it as a page that needs nothing else."""
+    return page.page("your own GPT", body(mine))
+
+
+def body(mine: Mine) -> str:
+    """What is on the page."""
     rows = "".join(
         f"<tr><td>{escape(place)}</td><td>"
         + "<br>".join(
@@ -118,13 +123,12 @@ def html(mine: Mine) -> str:
         written += f"<h2>Before {_number(mine.last.kata)}</h2><pre>{escape(before['gpt']['text'])}</pre>"
     pictures = "\n".join(digits(mine))
     drawn = "\n".join(curve(mine.told["gpt"]["losses"]))
-    body = (
+    return (
         f"<h1>Your own GPT</h1><p>{escape(mine.share)}</p>{page.bar(mine.exercises, _all(mine))}{written}"
         f"<h2>Its loss</h2><pre>{escape(drawn)}</pre><p>{escape(learning(mine))}</p>"
         f"<h2>Its parts</h2><table>{rows}</table>"
         f"<h2>Its reader</h2><p>{escape(reading(mine))}</p><pre>{escape(pictures)}</pre>"
     )
-    return page.page("your own GPT", body)
 
 
 def _all(mine: Mine) -> int:

@@ -2,27 +2,19 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from grader.course import kata_modules, parts
+from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.isolation import state
 from grader.mine import model, trial
+from grader.mine.budget import RUNS, steps
 from grader.mine.course_parts import COURSE
 from grader.protocol import Loaded, Traced, WorkOrder
 
-TRIAL_SECONDS, RUN_SECONDS = 5.0, 30.0  # of computing
-RUNS = 4  # with ever fewer parts of the learner's, in the last with none
-STEPS = 12  # of training, for each exercise that is the learner's
 LONGEST = 200  # characters of an error
-
-
-def steps(katas: Iterable[str]) -> int:
-    """How long the GPT trains with these katas' parts: it grows with the learner."""
-    return STEPS * sum(len(parts.BY_KATA[name].exercises) for name in katas)
-
 
 Limited = Callable[[float], AbstractContextManager[None]]
 
@@ -49,7 +41,7 @@ class AtWork:
     def _tried(self) -> dict[str, Any]:
         [(name, kata)] = self.katas.items()
         try:
-            with self.limited(TRIAL_SECONDS):
+            with self.limited(self.order.options.spec_seconds):
                 return trial.tried(name, kata_modules.load(kata, self.order.scratch))
         except BaseException as error:  # an end of time is no Exception
             return {"raised": _in_words(error)}
@@ -61,7 +53,7 @@ class AtWork:
             own = [name for name in self.katas if name not in left_out]
             made: dict[str, Any] = dict(COURSE)
             try:
-                with self.limited(RUN_SECONDS):
+                with self.limited(self.order.options.spec_seconds / RUNS):
                     state.reset(0)
                     for name in own:
                         made[name] = kata_modules.load(self.katas[name], self.order.scratch)
