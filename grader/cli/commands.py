@@ -15,6 +15,7 @@ LINES = {
     "next": "Show the first core exercise that does not work, its first failure, and the commands for it.",
     "hint": "Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are.",
     "solution": "Show the shortest right code of an exercise beside yours, once it works or you have taken its hints.",
+    "mine": "Show the GPT that your own code is part of: what is yours, how it learns, and what it writes.",
     "debug": "Find a bug that is planted in a copy of your own code, once an exercise works.",
     "defend": "Answer five questions about your own code. What is right, running it decides.",
     "trace": "Follow your code line by line: what each line made, with shapes, and which axis came from which.",
@@ -57,6 +58,8 @@ def load(name: str) -> None:
     match name:
         case "start" | "update" | "doctor" | "data":
             import grader.cli.installation
+        case "mine":
+            import grader.cli.mine
         case "debug" | "defend" | "trace":
             import grader.cli.practice
         case "lesson" | "notebook" | "solution":

@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader import printable
-from grader.course import cells, lesson_code, places, statements, stubs
+from grader.course import cells, lesson_code, parts, places, statements, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotANotebook
 
@@ -33,7 +33,7 @@ sys.path.insert(0, str(here))
 """
 START = f"""\
 # lesson: find the repository, or clone it
-{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, trace, use
+{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, mine, trace, use
 use("{{kata}}")"""
 FIGURE = """\
 # lesson: the figure
@@ -83,6 +83,8 @@ def after_the_page(kata: Kata, module: str) -> list[nbformat.NotebookNode]:
                     f'# check (also: hint("{exercise.name}"), trace("{exercise.name}"))\ncheck("{exercise.name}")'
                 )
             )
+    if kata.name in parts.BY_KATA:
+        body.append(new_code_cell("# your own GPT, with the code of the cells in it\nmine()"))
     return body
 
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.course import papers
+from grader.course import papers, parts
 from grader.course.catalogue import Kata
 from grader.course.description import DIFFICULTIES
 
 HEAD = re.compile(rf"\A# .*\n(?:\n(?:{'|'.join(DIFFICULTIES)}) · .*\n)?")
 HEAD_OF_PATH = "| chapter | katas | minutes |"
-EXERCISES = re.compile(r"(?<=\n## Exercises\n)\n*(?:\|.*\n)+")
+EXERCISES = re.compile(r"(?<=\n## Exercises\n)\n*(?:\|.*\n)+(?:\n.*\(`kata mine`\).*\n)?")
 
 
 def stale(katas: Iterable[Kata]) -> dict[Path, str]:
@@ -53,12 +53,15 @@ def head(kata: Kata) -> str:
 
 
 def lesson(kata: Kata) -> str:
-    """The kata's README.md with an up-to-date head and exercise table."""
+    """The kata's README.md with an up-to-date head and exercise table, and what the kata adds to the learner's GPT."""
     text = (kata.folder / "README.md").read_text(encoding="utf-8")
     text = HEAD.sub(lambda _: head(kata), text)
     rows = ["| | exercise | | asks for |", "| --- | --- | --- | --- |"]
     for number, exercise in enumerate(kata.exercises, start=1):
         rows.append(f"| {number} | `{exercise.name}` | {'stretch' if exercise.stretch else 'core'} | {exercise.asks} |")
+    if kata.name in parts.BY_KATA:
+        part = parts.BY_KATA[kata.name]
+        rows += ["", f"Your own GPT (`kata mine`) gets {part.gives} from {_and(map('`{}`'.format, part.exercises))}."]
     return EXERCISES.sub(lambda _: "\n" + "\n".join(rows) + "\n", text, count=1)
 
 

@@ -1,6 +1,7 @@
 """Functions for notebooks, on the code of the cells.
 
-`check` runs an exercise's specs, `hint` prints the next hint, `trace` shows a call line by line.
+`check` runs an exercise's specs, `hint` prints the next hint, `trace` shows a call line by line, and `mine` the
+learner's own GPT.
 """
 
 import re
@@ -12,7 +13,9 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import scheduler
 from grader.execution.grading import Grading, specs_for
 from grader.execution.result_cache import ResultCache
-from grader.learner import helping, progress, stepping
+from grader.learner import helping, mine_shown, progress, stepping
+from grader.learner import mine as own_gpt
+from grader.learner.mine import Mine
 from grader.learner.stepping import Followed
 from grader.protocol import RunOptions
 from grader.reports import words
@@ -43,10 +46,16 @@ def use(name: str) -> None:
 def check(exercise: str) -> None:
     """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
     kata = _kata[0]
-    classes = tuple(specs_for(kata, kata.exercise(exercise)))
-    text = cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
+    result = _result(tuple(specs_for(kata, kata.exercise(exercise))))
+    found = [e for e in result.exercises if e.name == exercise]
+    print(_said(found[0] if found else None, result.message))
+
+
+def _result(classes: tuple[str, ...] = ()) -> KataResult:
+    """What the specs of these classes, or all, say of the code of the cells."""
+    kata = _kata[0]
     code = kata.root / "katas"
-    sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(text)}
+    sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(_text())}
     grading, cache = Grading([kata], sources, options=RunOptions(only=classes)), ResultCache(kata.root)
 
     def known(job: Job) -> KataResult | None:
@@ -54,11 +63,16 @@ def check(exercise: str) -> None:
 
     for job, result in scheduler.run(partial(grading.ready, known)):
         if job.kata == kata:
-            found = [e for e in result.exercises if e.name == exercise]
-            print(_said(found[0] if found else None, result.message))
-            return
+            return result
         cache.keep(job, result)
         grading.settle(job.kata, result)
+    raise AssertionError("the notebook's kata is always run")
+
+
+def _text() -> str:
+    """The code of all cells run so far, as the kata's file."""
+    kata = _kata[0]
+    return cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
 
 
 def hint(exercise: str, level: int | None = None) -> None:
@@ -69,11 +83,29 @@ def hint(exercise: str, level: int | None = None) -> None:
 def trace(exercise: str, call: str | None = None) -> "Picture":
     """A call of the exercise line by line: of its first failing spec, or the one given, as text."""
     kata, one = _kata[0], _kata[0].exercise(exercise)
-    text = cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
-    job = progress.job(kata, text)
+    job = progress.job(kata, _text())
     if call is None:
         return Picture(stepping.of_a_spec(kata, one, job))
     return Picture(stepping.of_a_call(kata, one, job, call))
+
+
+def mine(*, wrong_too: bool = False) -> "OwnGPT":
+    """The learner's own GPT, as `kata mine` shows it, with the code of the cells."""
+    kata = _kata[0]
+    return OwnGPT(own_gpt.look(kata.root, wrong_too=wrong_too, cells=(kata, _text(), _result())))
+
+
+class OwnGPT:
+    """The learner's own GPT, for the notebook to show: as a page, or as lines where it shows text alone."""
+
+    def __init__(self, found: Mine):
+        self.found = found
+
+    def _repr_html_(self) -> str:
+        return mine_shown.body(self.found)
+
+    def __repr__(self) -> str:
+        return "\n".join(line.plain for line in mine_shown.lines(self.found))
 
 
 class Picture:

@@ -20,6 +20,7 @@ KEYS = (
     ("1…", "by number"),
     ("c", "compare"),
     ("l", "lesson"),
+    ("m", "my GPT"),
     ("a", "all specs"),
     ("N", "next kata"),
     ("P", "previous kata"),

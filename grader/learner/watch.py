@@ -13,7 +13,7 @@ from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
-from grader.learner import helping, tasks
+from grader.learner import helping, mine, mine_shown, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
@@ -97,6 +97,9 @@ class Session:
             self.screen.say(helping.next_hint(kata, current.name, works=works, watching=True))
         elif key == "c":
             self._compare()
+        elif key == "m":
+            self.screen.say("Your own GPT trains: that takes up to 20 seconds the first time.")
+            mine_shown.show(mine.look(kata.root), self.screen.console)
         elif key == "l":
             self.screen.lesson(kata)
             self.inputs.drop_interrupts()  # that came while the pager was open
@@ -257,6 +260,8 @@ class Session:
         elif result.core_works:
             left = ", ".join(e.name for e in result.exercises if not e.works)
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
+        if result.core_works and (line := mine.added(self.state.kata, result)):
+            self.screen.say(line)
         self.screen.keys()
 
     def _onward(self) -> str:

@@ -40,8 +40,13 @@ def of(jobs: Iterable[Job]) -> list[Run]:
     Raises:
         NotPossible: the kata's specs cannot be collected.
     """
+    return [_run(one, result) for one, result in finished(jobs)]
+
+
+def finished(jobs: Iterable[Job]) -> list[tuple[Supervisor, KataResult]]:
+    """The same, for a caller who reads the traces in another way."""
     waiting, running = list(enumerate(jobs)), dict[int, Supervisor]()
-    found: dict[int, Run] = {}
+    found: dict[int, tuple[Supervisor, KataResult]] = {}
     folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
     with folder as scratch, orphans.ended() as end_orphans:
         while waiting or running:
@@ -53,10 +58,13 @@ def of(jobs: Iterable[Job]) -> list[Run]:
                 scheduler.wait(list(running.values()), ())
             for place, one in [(place, one) for place, one in running.items() if one.finished]:
                 del running[place]
-                result = one.result()
-                if not one.specs:
-                    raise NotPossible(f"{one.job.kata.number}: {result.message}")
-                calls = {name: followed.read(text) for name, text in one.traces.items()}
-                found[place] = Run(result, calls, {name: spec.says for name, spec in one.specs.items()})
+                found[place] = (one, one.result())
         end_orphans()
     return [found[place] for place in sorted(found)]
+
+
+def _run(one: Supervisor, result: KataResult) -> Run:
+    if not one.specs:
+        raise NotPossible(f"{one.job.kata.number}: {result.message}")
+    calls = {name: followed.read(text) for name, text in one.traces.items()}
+    return Run(result, calls, {name: spec.says for name, spec in one.specs.items()})
