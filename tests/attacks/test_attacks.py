@@ -50,7 +50,7 @@ def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
 @pytest.mark.usefixtures("warm_workers")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(attack, sound, tmp_path, monkeypatch):
-    options = RunOptions(spec_seconds=1.5, sealed=True)
+    options = RunOptions(spec_seconds=5, sealed=True)
     if attack.gets == "nothing":  # what hangs is killed three times, once per exercise: have less patience with it
         options = RunOptions(spec_seconds=0.5, sealed=True)
         monkeypatch.setattr(supervisor, "GRACE", 0.5)
