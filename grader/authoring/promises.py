@@ -277,7 +277,8 @@ TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", 
 STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/lesson.py"
 AUTHOR = "solutions/{kata}/author/"
 MISTAKES, TEXTBOOK, ACCEPTED = f"{AUTHOR}mistakes.py", f"{AUTHOR}textbook.py", f"{AUTHOR}accepted/*.py"
-RUN = (TOML, SPECS, REFERENCE, "katas/{track}/*.py", "pyproject.toml")  # where specs run on code
+TRACK = "katas/{track}/*.py"  # of a track that is a package
+RUN = (TOML, SPECS, REFERENCE, TRACK, "pyproject.toml")  # where specs run on code
 EARLIER = (TOML, REFERENCE)
 
 # What each promise reads. One that has held is not tried again until something of this changes.
@@ -292,8 +293,8 @@ READS: dict[Promise, Reads] = {
     mistakes: Reads((*RUN, MISTAKES), EARLIER),
     accepted: Reads((*RUN, ACCEPTED), EARLIER),
     needed: Reads(RUN, EARLIER, lambda kata: [kills.store(kata)]),
-    lesson: Reads((TOML, LESSON, STUB, REFERENCE, "katas/{track}/*.py"), (*EARLIER, STUB)),
-    snippets: Reads((TOML, PAGE, TEXTBOOK)),
+    lesson: Reads((TOML, LESSON, STUB, REFERENCE, TRACK), (*EARLIER, STUB)),
+    snippets: Reads((TOML, PAGE, TEXTBOOK, TRACK), (*EARLIER, STUB)),  # those of a package import its modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
     sealed: Reads((*RUN, TEXTBOOK, MISTAKES, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),

@@ -92,3 +92,13 @@ def test_a_python_that_fits_is_taken(tmp_path):
     command = [shutil.which("bash"), ROOT / "grader" / "python.sh"]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{python}\n", "")
+
+
+def test_only_who_asks_for_it_is_answered_from_what_is_known():
+    """The workflow asks for pull requests: main and every night try all promises."""
+    forgets = "rm -f .kata/known.sqlite"
+    said = {known: make(ROOT, "-n", "test", f"KNOWN={known}").stdout for known in ("", "no", "yes")}
+    assert [known for known in said if forgets not in said[known]] == ["yes"]
+    workflows = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
+    asking = [line.strip() for text in workflows.values() for line in text.splitlines() if "KNOWN" in line]
+    assert asking == ["- run: make test KNOWN=${{ github.event_name == 'pull_request' && 'yes' || 'no' }}"]
