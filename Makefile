@@ -9,7 +9,7 @@
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
-# make bench           what commands, locks, katas and a class cost, beside their budgets (ARGS=--record sets these)
+# make bench           what commands, locks, katas, a save and a class cost, beside their budgets (ARGS=--record sets these)
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
 # make diagrams        draw the lessons' diagrams whose source has changed (KATA=16 those of one kata)
@@ -58,7 +58,6 @@ signatures: setup
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_grading.py
-	@$(BIN)/python -m tests.bench.bench_watch
 	@$(BIN)/python -m tests.bench.performance $(ARGS)
 
 bench-gpt: setup

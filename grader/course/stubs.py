@@ -3,7 +3,7 @@
 import ast
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from grader.course import kata_modules
@@ -65,9 +65,14 @@ def is_untouched(kata: Kata, source: str) -> bool:
     if stub is None or source == stub:
         return source == stub
     try:
-        return ast.dump(ast.parse(source)) == ast.dump(ast.parse(stub))
+        return _as_python(source) == _as_python(stub)
     except UNREADABLE:
         return False
+
+
+@lru_cache(maxsize=100)
+def _as_python(source: str) -> str:
+    return ast.dump(ast.parse(source))
 
 
 @cache

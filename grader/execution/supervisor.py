@@ -194,7 +194,7 @@ class Supervisor:
                 self._allow(OF_START)
             case SpecStarted(name), "between":
                 self.phase, self.current = "spec", name
-                self._allow(of_spec(self.specs[name].seconds + GRACE))
+                self._allow(of_spec(self.specs[name].seconds + GRACE), self.watch.last)
             case SpecFinished(self.current), "spec":
                 self._keep(message)
                 self.phase, self.current = "between", ""
@@ -348,9 +348,9 @@ class Supervisor:
             told = signatures.told(self.job.kata.folder, exercise.spec_class, failing)
             self.results[first] = replace(self.results[first], message=told)
 
-    def _allow(self, limit: Limit) -> None:
+    def _allow(self, limit: Limit, last: Used | None = None) -> None:
         """Expect the next message within these limits."""
-        self.watch = Stopwatch(limit, self._used)
+        self.watch = Stopwatch(limit, self._used, last)
 
     def _used(self) -> Used | None:
         return usage.of_processes(orphans.tree(self.worker.process.pid or 0))

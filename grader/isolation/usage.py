@@ -95,13 +95,14 @@ class Stopwatch:
     Args:
         used: what the code has used so far; None where that is not known. If the system never tells it, the clock
             stands for it.
+        last: what it had used a moment ago, where that is known.
     """
 
-    def __init__(self, limit: Limit, used: Callable[[], Used | None]):
+    def __init__(self, limit: Limit, used: Callable[[], Used | None], last: Used | None = None):
         self.limit, self.used = limit, used
         self.began = self.looked = time.monotonic()
         self.computing = self.waited = 0.0
-        self.last = used()
+        self.last = last or used()
 
     def look(self) -> str:
         """Tell which limit is reached: "computing", "waiting" or "clock"; empty if none is."""

@@ -79,7 +79,7 @@ class Asking:
                 self._allow(of_spec(PATIENCE * self.load_seconds + GRACE))
             case SpecStarted(name):
                 self.current = name
-                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE))
+                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE), self.watch.last)
             case SpecFinished(name) if name in self.unasked:
                 self.current = ""
                 self.unasked.discard(name)
@@ -116,6 +116,6 @@ class Asking:
         pids = [process.pid for process in (self.judge.process, self.code) if process.pid]
         return set().union(*map(orphans.tree, pids))
 
-    def _allow(self, limit: Limit) -> None:
+    def _allow(self, limit: Limit, last: Used | None = None) -> None:
         """Expect the next message within these limits."""
-        self.watch = Stopwatch(limit, self.used)
+        self.watch = Stopwatch(limit, self.used, last)

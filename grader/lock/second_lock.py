@@ -29,7 +29,7 @@ from grader.workers.servers import Process
 PROBE_SECONDS = 10.0
 ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
 PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every spec or probe sets up
-ROUND_SECONDS = 0.15  # of specs, as the first lock measured them, for which processes of their own are worth it
+ROUND_SECONDS = 0.4  # of specs, as the first lock measured them, for which processes of their own are worth it
 TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
 NOT_JUDGED = f"{TOO_BUSY}: grade again"
 JUDGE = "grader.lock.judge"

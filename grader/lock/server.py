@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]  # noqa: F401  (workers inherit it: what a judge sends may need it)
 import torch
 
 from grader.isolation import forking, processes, sandbox, warm_up

@@ -1,4 +1,4 @@
-"""Hold the CPU seconds of commands, locks, katas and a class against performance.toml; `--record` writes that file.
+"""Hold the CPU seconds of commands, locks, katas, saves and a class against performance.toml; `--record` writes it.
 
 Of the katas it takes those that it is given, or all.
 
@@ -24,6 +24,7 @@ from grader.execution import grading
 from grader.isolation import processes, usage
 from grader.protocol import RunOptions
 from grader.workers import forkserver
+from tests.bench import bench_watch
 
 BUDGETS = Path(__file__).with_name("performance.toml")
 HEADROOM = 1.3  # above its budget times this, a figure fails
@@ -61,9 +62,12 @@ def measured(katas: list[Kata]) -> Figures:
     print(f"importing torch, NumPy and pytest: {unit:.2f} s of CPU, which is 1")
     medians = {name: statistics.median(found) / unit for name, found in costs.items()}
     fixed, marginal = of_a_class()
+    watched = bench_watch.measured()
+    bench_watch.tell(watched)
     return {
         "commands": {name: medians[name] for name in commands},
         "locks": {name: medians[name] for name in locks},
+        "kata watch": {"a save, above the specs' own": statistics.median(one.above[1] for one in watched) / unit},
         "class": {"fixed": fixed / unit, "marginal": marginal / unit},
         "sealed over unsealed": sealed_over_unsealed(katas),
     }
