@@ -363,7 +363,8 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
     elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
         _compare_numbers(got, expected, what, tolerance)
     else:
-        _require(type(got) is type(expected) and got == expected, got, repr(expected), what, label="got")
+        plain, wanted = (bool(side) if isinstance(side, np.bool) else side for side in (got, expected))
+        _require(type(plain) is type(wanted) and plain == wanted, got, repr(wanted), what, label="got")
 
 
 def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:

@@ -31,6 +31,7 @@ CUBE = torch.arange(24.0).reshape(2, 3, 4)
         ((X, None), (X, None)),
         (np.arange(3), np.arange(3)),
         (np.arange(3)[::-1], np.array([2, 1, 0])),  # a reversed view
+        ([np.True_, False], [True, np.False_]),
         ("relu", "relu"),
         (torch.int64, torch.int64),
     ],

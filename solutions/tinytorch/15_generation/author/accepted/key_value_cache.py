@@ -1,4 +1,7 @@
-"""Different: generate keeps keys and values of a TinyGPT while the block is not full, and draws by inverse CDF."""
+"""Different: generate keeps keys and values of a TinyGPT while the block is not full, and draws by inverse CDF.
+
+train_tiny_gpt has three generators made of one, and gives NumPy's means.
+"""
 
 
 def _attend(q, keys, values):
@@ -58,3 +61,22 @@ def train_language_model(model, ids, steps, *, batch_size=16, lr=3e-3, rng=None)
         optimizer.step()
         optimizer.zero_grad()
     return losses
+
+
+def text_quality(sample, corpus):
+    words, known = sample.split()[:-1], corpus.split()
+    pairs, known_pairs = list(zip(words, words[1:])), list(zip(known, known[1:]))
+    return {
+        "known_words": np.mean([word in known for word in words] or [False]),
+        "known_pairs": np.mean([pair in known_pairs for pair in pairs] or [False]),
+    }
+
+
+def train_tiny_gpt(rng=None, *, steps=600, lr=8e-3):
+    for_parameters, for_batches, for_samples = get_rng(rng).spawn(3)
+    tokenizer = CharTokenizer(PASSAGE)
+    gpt = TinyGPT(tokenizer.vocab_size, 32, rng=for_parameters)
+    losses = train_language_model(gpt, tokenizer.encode(PASSAGE), steps, lr=lr, rng=for_batches)
+    ids = generate(gpt, tokenizer.encode("To be").reshape(1, -1), 200, temperature=0.5, rng=for_samples)
+    sample = tokenizer.decode(Tensor(ids[0]))
+    return {"model": gpt, "tokenizer": tokenizer, "losses": losses, "sample": sample} | text_quality(sample, PASSAGE)
